@@ -1,0 +1,133 @@
+//! The claims of a JWT that decide whether it may be forwarded, read **without** verifying its signature.
+//!
+//! The filter needs no signature: an attacker who forges an `exp` only reaches a server that verifies the
+//! token itself. Control verifies every signature before it trusts a claim.
+//!
+//! Anything that two readers could understand differently is malformed here: duplicate claims (RFC 7519 §4
+//! allows refusing them), a float or a string as `exp`, numbers past 2^53, which JSON readers round.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer};
+
+/// Longest token that is looked at. Dex tokens with hundreds of groups stay under 16 KiB; Envoy's default limit
+/// for all headers together is 60 KiB.
+pub const LONGEST_TOKEN_BYTES: usize = 32 * 1024;
+
+/// Largest integer that every JSON reader keeps exact (RFC 8259 §6).
+const LARGEST_EXACT: u64 = 1 << 53;
+
+/// What a token says of itself. Nothing in it is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// `exp`, Unix seconds.
+    pub exp_seconds: u64,
+    /// `iat`, Unix seconds, where it is a whole number.
+    pub issued_at_seconds: Option<u64>,
+    /// `iss`.
+    pub issuer: String,
+    /// `sub`.
+    pub subject: String,
+    /// `aud`, one string or a list of them.
+    pub audiences: Vec<String>,
+}
+
+/// Why bytes are not a JWT with an expiry. The reason goes to a DEBUG log, never to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Longer than [`LONGEST_TOKEN_BYTES`].
+    #[error("longer than {LONGEST_TOKEN_BYTES} bytes")]
+    TooLong,
+    /// Not exactly header, payload and signature (RFC 7515 §3.1).
+    #[error("not three parts separated by dots")]
+    Parts,
+    /// A part is empty or not base64url without padding (RFC 7515 §2).
+    #[error("a part is not base64url")]
+    Base64,
+    /// The header is not a JSON object with one `alg`, or `alg` is `none` (RFC 7518 §3.6).
+    #[error("the header is not a JSON object that names a signature algorithm")]
+    Header,
+    /// The payload is not a JSON object with `iss`, `sub`, `aud` and one whole, positive `exp`.
+    #[error("the payload is not a JSON object with iss, sub, aud and a whole exp")]
+    Payload,
+    /// `exp` is past 2^53.
+    #[error("exp is larger than 2^53")]
+    ExpTooLarge,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    exp: u64,
+    #[serde(default, deserialize_with = "whole_seconds")]
+    iat: Option<u64>,
+    iss: String,
+    sub: String,
+    aud: Audiences,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audiences {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// `iat` decides nothing, so a float there (some issuers write one) is no reason to refuse the token.
+fn whole_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Ok(Option::<serde_json::Number>::deserialize(deserializer)?.and_then(|number| number.as_u64()))
+}
+
+impl Claims {
+    /// Reads the claims of a compact JWS (RFC 7515 §7.1).
+    ///
+    /// # Errors
+    /// [`Malformed`] for everything that is not exactly such a token.
+    pub fn read(token: &[u8]) -> Result<Self, Malformed> {
+        if token.len() > LONGEST_TOKEN_BYTES {
+            return Err(Malformed::TooLong);
+        }
+        let mut parts = token.split(|byte| *byte == b'.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(Malformed::Parts);
+        };
+        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| Malformed::Header)?;
+        if header.alg.is_empty() || header.alg.eq_ignore_ascii_case("none") {
+            return Err(Malformed::Header);
+        }
+        decode(signature)?;
+        let payload: Payload = serde_json::from_slice(&decode(payload)?).map_err(|_| Malformed::Payload)?;
+        if payload.exp > LARGEST_EXACT {
+            return Err(Malformed::ExpTooLarge);
+        }
+        Ok(Self {
+            exp_seconds: payload.exp,
+            issued_at_seconds: payload.iat,
+            issuer: payload.iss,
+            subject: payload.sub,
+            audiences: match payload.aud {
+                Audiences::One(audience) => vec![audience],
+                Audiences::Many(audiences) => audiences,
+            },
+        })
+    }
+
+    /// Whether every one of `required` is among the token's audiences.
+    #[must_use]
+    pub fn covers_audiences(&self, required: &[String]) -> bool {
+        required.iter().all(|audience| self.audiences.contains(audience))
+    }
+}
+
+fn decode(part: &[u8]) -> Result<Vec<u8>, Malformed> {
+    if part.is_empty() {
+        return Err(Malformed::Base64);
+    }
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Malformed::Base64)
+}

@@ -1,0 +1,171 @@
+//! Every reason why a request cannot have a fresh token, and the one table of what follows from it.
+//!
+//! A refusal alone decides status, headers, gate, log level and metric, in the filter and at control's token
+//! endpoint. 401 is said only when a person must log in: MCP clients throw their tokens away on 401 and never
+//! on 503. 400, 404 and 405 are never said: old MCP clients read them as "start over".
+
+use serde::{Deserialize, Serialize};
+
+/// Whose turn it is after a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RefusalClass {
+    /// A person must log in, or the client must send a proper token.
+    LoginNeeded,
+    /// Waiting helps; nothing is known against the session.
+    Transient,
+    /// An operator must mend a configuration; retrying soon is useless and nobody's login is at fault.
+    Misconfigured,
+}
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident = $wire:literal, $class:ident, $control_status:literal $control_error:literal, $says:literal;)*) => {
+        /// Why no token can be had.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Refusal { $($(#[$doc])* $name,)* }
+
+        impl Refusal {
+            /// All refusals, in the order of their codes.
+            pub const ALL: &'static [Refusal] = &[$(Refusal::$name,)*];
+
+            /// The name in JSON, metrics and logs.
+            #[must_use]
+            pub const fn name(self) -> &'static str { match self { $(Refusal::$name => $wire,)* } }
+
+            /// Whose turn it is.
+            #[must_use]
+            pub const fn class(self) -> RefusalClass { match self { $(Refusal::$name => RefusalClass::$class,)* } }
+
+            /// One sentence for the person who reads the answer: what happened and what to do.
+            #[must_use]
+            pub const fn description(self) -> &'static str { match self { $(Refusal::$name => $says,)* } }
+
+            /// Status at control's token endpoint (RFC 6749 §5.2; the filter never passes it on).
+            #[must_use]
+            pub const fn control_status(self) -> u16 { match self { $(Refusal::$name => $control_status,)* } }
+
+            /// OAuth error code at control's token endpoint (RFC 6749 §5.2, RFC 8693 §2.2.2).
+            #[must_use]
+            pub const fn control_error(self) -> &'static str { match self { $(Refusal::$name => $control_error,)* } }
+        }
+    };
+}
+
+// The order is part of the filter's shared-data format (`Refusal::code`): add at the end only.
+refusals! {
+    /// No `Authorization: Bearer` at all.
+    MissingBearer = "missing_bearer", LoginNeeded, 400 "invalid_request",
+        "no bearer token was sent";
+    /// The bearer is not a JWT with an expiry.
+    MalformedBearer = "malformed_bearer", LoginNeeded, 400 "invalid_request",
+        "the bearer token is not a JWT with an expiry";
+    /// More than one bearer: the next hop might read another one.
+    AmbiguousBearer = "ambiguous_bearer", LoginNeeded, 400 "invalid_request",
+        "more than one bearer token was sent";
+    /// The token's `iss` is not the server's.
+    WrongIssuer = "wrong_issuer", LoginNeeded, 400 "invalid_grant",
+        "the token was issued by an issuer that this server does not accept";
+    /// The token lacks an audience that the server requires.
+    WrongAudience = "wrong_audience", LoginNeeded, 400 "invalid_grant",
+        "the token lacks an audience that this server requires";
+    /// The grant is dead: the issuer will never refresh it again.
+    NeedsLogin = "needs_login", LoginNeeded, 400 "invalid_grant",
+        "the login has ended at the issuer; log in again";
+    /// Control knows no such session or grant.
+    UnknownSession = "unknown_session", LoginNeeded, 400 "invalid_grant",
+        "no login is known for this token; log in again";
+    /// The presented token does not prove the session (signature, another user, too old).
+    SubjectRejected = "subject_rejected", LoginNeeded, 400 "invalid_grant",
+        "the presented token does not prove this login; log in again";
+    /// The issuer is down, slow or overloaded.
+    IssuerUnavailable = "issuer_unavailable", Transient, 503 "temporarily_unavailable",
+        "the issuer cannot refresh the token right now; the login is kept, retry later";
+    /// The remote issuer refused or failed the exchange although the subject token was fresh.
+    ExchangeUnavailable = "exchange_unavailable", Transient, 503 "temporarily_unavailable",
+        "the remote issuer cannot exchange the token right now; the login is kept, retry later";
+    /// The store is down or too slow.
+    StoreUnavailable = "store_unavailable", Transient, 503 "temporarily_unavailable",
+        "the session store does not answer; logins are kept, retry later";
+    /// Another holder of the lease has not finished in time, or control is overloaded.
+    Busy = "busy", Transient, 503 "temporarily_unavailable",
+        "the token is being refreshed; retry shortly";
+    /// Control could not be reached from the gateway.
+    ControlUnreachable = "control_unreachable", Transient, 503 "temporarily_unavailable",
+        "the gateway cannot reach the token service; logins are kept, retry later";
+    /// Control did not answer within the filter's deadline.
+    ControlLate = "control_late", Transient, 503 "temporarily_unavailable",
+        "the token service did not answer in time; logins are kept, retry later";
+    /// Control's answer could not be understood.
+    ControlGarbled = "control_garbled", Transient, 503 "temporarily_unavailable",
+        "the token service answered something that the gateway does not understand; retry later";
+    /// Control answered with a token that is stale by the filter's own margin.
+    AnswerStale = "answer_stale", Transient, 503 "temporarily_unavailable",
+        "the token service has no token that lives longer than the gateway's margin; retry later";
+    /// Control answered with a token that does not fit the server or the presented token.
+    AnswerUnfit = "answer_unfit", Misconfigured, 500 "server_error",
+        "the token service answered with a token of another issuer, audience or subject; an operator must compare both configurations";
+    /// Control does not know the server that the filter named.
+    UnknownServer = "unknown_server", Misconfigured, 400 "invalid_target",
+        "this server is not configured; an operator must add it";
+    /// The issuer refuses control's own client, connector or grant type.
+    IssuerMisconfigured = "issuer_misconfigured", Misconfigured, 500 "server_error",
+        "the issuer refuses the token service's own client; an operator must mend it, logging in again does not help";
+    /// The remote issuer refuses the exchange client, connector or audience.
+    ExchangeMisconfigured = "exchange_misconfigured", Misconfigured, 500 "server_error",
+        "the remote issuer refuses the exchange's client, connector or audience; an operator must mend it, logging in again does not help";
+    /// The issuer's answer names another issuer, subject or audience: a substituted token.
+    Substitution = "substitution", Misconfigured, 500 "server_error",
+        "the issuer answered with a token of another issuer, subject or audience; the old login is kept, an operator must look";
+    /// Control does not accept the filter's credential.
+    CallerRejected = "caller_rejected", Misconfigured, 401 "invalid_client",
+        "the caller's credential is not accepted by the token service";
+    /// The token request itself was malformed.
+    BadRequest = "bad_request", Misconfigured, 400 "invalid_request",
+        "the token request is malformed";
+    /// The filter's own configuration could not be used.
+    FilterMisconfigured = "filter_misconfigured", Misconfigured, 500 "server_error",
+        "filter misconfigured: an operator must mend the filter's configuration";
+}
+
+impl Refusal {
+    /// A small number for the shared-data format; the position in [`Refusal::ALL`].
+    #[must_use]
+    pub fn code(self) -> u8 {
+        Self::ALL
+            .iter()
+            .position(|refusal| *refusal == self)
+            .and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(u8::MAX)
+    }
+
+    /// The refusal of a [`Refusal::code`], if that code is known.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
+    /// The refusal of a [`Refusal::name`], if that name is known.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|refusal| refusal.name() == name)
+    }
+
+    /// Status that the MCP client sees.
+    #[must_use]
+    pub fn client_status(self) -> u16 {
+        match self.class() {
+            RefusalClass::LoginNeeded => 401,
+            RefusalClass::Transient | RefusalClass::Misconfigured => 503,
+        }
+    }
+
+    /// Error code that the MCP client sees (RFC 6750 §3.1; `temporarily_unavailable` and `server_error` from RFC 6749).
+    #[must_use]
+    pub fn client_error(self) -> &'static str {
+        match self.class() {
+            RefusalClass::LoginNeeded => "invalid_token",
+            RefusalClass::Transient => "temporarily_unavailable",
+            RefusalClass::Misconfigured => "server_error",
+        }
+    }
+}

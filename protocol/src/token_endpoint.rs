@@ -1,0 +1,272 @@
+//! The RFC 8693 token request and answer between a caller (first of all the filter) and control.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::refusal::Refusal;
+
+/// `grant_type` of a token exchange (RFC 8693 §2.1).
+pub const GRANT_TYPE_TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// The only token type that is asked for and given (RFC 8693 §3).
+pub const TOKEN_TYPE_ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
+/// Header on every answer of control, with its version as value. A 503 without it was made by Envoy itself
+/// (connection refused, no healthy host), which cannot be told from control's own 503 by status.
+pub const MARKER_HEADER: &str = "x-tokenward-control";
+/// Path of the token endpoint.
+pub const TOKEN_PATH: &str = "/oauth2/token";
+/// Longest form that control reads: a token of [`crate::jwt::LONGEST_TOKEN_BYTES`] percent-encoded, and the rest.
+pub const LONGEST_FORM_BYTES: usize = 64 * 1024;
+/// Longest session handle that is accepted, in bytes.
+pub const LONGEST_SESSION_BYTES: usize = 512;
+
+/// Why the caller asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The presented token is stale, or the server needs an exchanged one.
+    #[default]
+    Stale,
+    /// The token in use still works but will not for long.
+    NearExpiry,
+    /// The server answered 401 to a token that looked fresh.
+    Rejected,
+}
+
+impl Reason {
+    /// The value of the `reason` parameter.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::NearExpiry => "near_expiry",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Stale, Self::NearExpiry, Self::Rejected]
+            .into_iter()
+            .find(|reason| reason.name() == name)
+    }
+}
+
+/// One question for a token.
+#[derive(Debug, Clone)]
+pub struct TokenRequest {
+    /// The presented ID token, stale or not: it proves the session.
+    pub subject_token: SecretString,
+    /// The server's name (RFC 8693 `audience`).
+    pub server: String,
+    /// The aggregator's session handle, where it sends one; otherwise the subject token finds the grant.
+    pub session: Option<SecretString>,
+    /// Why the caller asks.
+    pub reason: Reason,
+}
+
+/// Why a form is not a token request. The text names the parameter, never its value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadTokenRequest {
+    /// A parameter was sent twice (RFC 6749 §3.2 forbids it).
+    #[error("parameter {0} was sent more than once")]
+    Duplicate(&'static str),
+    /// A parameter is missing or empty.
+    #[error("parameter {0} is missing or empty")]
+    Missing(&'static str),
+    /// A parameter has a value that is not served here.
+    #[error("parameter {name} must be {expected}")]
+    Unsupported {
+        /// The parameter.
+        name: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// The form is not valid percent-encoded UTF-8.
+    #[error("the form is not valid UTF-8 once percent-decoded")]
+    NotUtf8,
+}
+
+const PARAMETERS: [&str; 7] = [
+    "grant_type",
+    "subject_token",
+    "subject_token_type",
+    "audience",
+    "requested_token_type",
+    "session",
+    "reason",
+];
+
+impl TokenRequest {
+    /// The request as `application/x-www-form-urlencoded`.
+    #[must_use]
+    pub fn to_form(&self) -> String {
+        let mut form = form_urlencoded::Serializer::new(String::with_capacity(
+            self.subject_token.expose_secret().len().saturating_add(512),
+        ));
+        form.append_pair("grant_type", GRANT_TYPE_TOKEN_EXCHANGE)
+            .append_pair("subject_token_type", TOKEN_TYPE_ID_TOKEN)
+            .append_pair("requested_token_type", TOKEN_TYPE_ID_TOKEN)
+            .append_pair("audience", &self.server)
+            .append_pair("reason", self.reason.name())
+            .append_pair("subject_token", self.subject_token.expose_secret());
+        if let Some(session) = &self.session {
+            form.append_pair("session", session.expose_secret());
+        }
+        form.finish()
+    }
+
+    /// Reads a form. Unknown parameters are ignored (RFC 6749 §3.2), known ones may come once.
+    ///
+    /// # Errors
+    /// [`BadTokenRequest`], naming the parameter at fault.
+    pub fn from_form(form: &[u8]) -> Result<Self, BadTokenRequest> {
+        let mut values: [Option<String>; PARAMETERS.len()] = Default::default();
+        for (name, value) in form_urlencoded::parse(form) {
+            // `form_urlencoded` replaces what is not UTF-8; a token or a name never holds that character.
+            if value.contains('\u{FFFD}') || name.contains('\u{FFFD}') {
+                return Err(BadTokenRequest::NotUtf8);
+            }
+            for (parameter, slot) in PARAMETERS.into_iter().zip(values.iter_mut()) {
+                if parameter == name && slot.replace(value.to_string()).is_some() {
+                    return Err(BadTokenRequest::Duplicate(parameter));
+                }
+            }
+        }
+        let [
+            grant_type,
+            subject_token,
+            subject_token_type,
+            audience,
+            requested_token_type,
+            session,
+            reason,
+        ] = values;
+        must_be("grant_type", grant_type, GRANT_TYPE_TOKEN_EXCHANGE)?;
+        must_be("subject_token_type", subject_token_type, TOKEN_TYPE_ID_TOKEN)?;
+        must_be(
+            "requested_token_type",
+            requested_token_type.or(Some(TOKEN_TYPE_ID_TOKEN.into())),
+            TOKEN_TYPE_ID_TOKEN,
+        )?;
+        let session = match session {
+            Some(session) if session.is_empty() => return Err(BadTokenRequest::Missing("session")),
+            Some(session) if session.len() > LONGEST_SESSION_BYTES => {
+                return Err(BadTokenRequest::Unsupported {
+                    name: "session",
+                    expected: "at most 512 bytes",
+                });
+            }
+            session => session,
+        };
+        let reason = match reason.as_deref() {
+            None | Some("") => Reason::default(),
+            Some(name) => Reason::from_name(name).ok_or(BadTokenRequest::Unsupported {
+                name: "reason",
+                expected: "stale, near_expiry or rejected",
+            })?,
+        };
+        Ok(Self {
+            subject_token: present("subject_token", subject_token)?.into(),
+            server: present("audience", audience)?,
+            session: session.map(Into::into),
+            reason,
+        })
+    }
+}
+
+fn present(name: &'static str, value: Option<String>) -> Result<String, BadTokenRequest> {
+    value
+        .filter(|value| !value.is_empty())
+        .ok_or(BadTokenRequest::Missing(name))
+}
+
+fn must_be(name: &'static str, value: Option<String>, expected: &'static str) -> Result<(), BadTokenRequest> {
+    if present(name, value)? == expected {
+        Ok(())
+    } else {
+        Err(BadTokenRequest::Unsupported { name, expected })
+    }
+}
+
+/// Control's 200 (RFC 8693 §2.2.1), plus `expires_at`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TokenAnswer {
+    /// The token, whatever its type (RFC 8693 names it so).
+    pub access_token: String,
+    /// Always [`TOKEN_TYPE_ID_TOKEN`].
+    pub issued_token_type: String,
+    /// `Bearer`.
+    pub token_type: String,
+    /// Whole seconds of life left.
+    pub expires_in: u64,
+    /// The token's `exp`, Unix seconds.
+    pub expires_at: u64,
+}
+
+impl std::fmt::Debug for TokenAnswer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("TokenAnswer")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Control's error (RFC 6749 §5.2), plus the typed refusal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TokenError {
+    /// OAuth error code.
+    pub error: String,
+    /// One sentence for a person.
+    pub error_description: String,
+    /// [`Refusal::name`].
+    pub refusal: String,
+}
+
+/// What control said, as the filter understands it.
+#[derive(Debug, Clone)]
+pub enum ControlSaid {
+    /// A token that control believes fresh.
+    Token(TokenAnswer),
+    /// No token, and why; `retry_after_seconds` where control named a moment.
+    Refused {
+        /// The reason.
+        refusal: Refusal,
+        /// `Retry-After` of control's answer.
+        retry_after_seconds: Option<u32>,
+    },
+}
+
+/// Reads control's answer. `marked` says whether [`MARKER_HEADER`] was there, `retry_after` is that header's value.
+///
+/// Never fails: what cannot be understood is itself a refusal ([`Refusal::ControlUnreachable`],
+/// [`Refusal::ControlLate`], [`Refusal::ControlGarbled`]).
+#[must_use]
+pub fn read_answer(status: u16, marked: bool, retry_after: Option<&[u8]>, body: &[u8]) -> ControlSaid {
+    let refused = |refusal| ControlSaid::Refused {
+        refusal,
+        retry_after_seconds: seconds(retry_after),
+    };
+    if !marked {
+        // Envoy's own replies: 503 for a refused or reset connection, 504 for its timeout; 0 when the stream
+        // was reset after the headers (envoy-wasm facts §1.4).
+        return refused(match status {
+            0 | 502 | 503 => Refusal::ControlUnreachable,
+            504 => Refusal::ControlLate,
+            _ => Refusal::ControlGarbled,
+        });
+    }
+    if status == 200 {
+        return match serde_json::from_slice::<TokenAnswer>(body) {
+            Ok(answer) if answer.issued_token_type == TOKEN_TYPE_ID_TOKEN => ControlSaid::Token(answer),
+            _ => refused(Refusal::ControlGarbled),
+        };
+    }
+    let named = serde_json::from_slice::<TokenError>(body)
+        .ok()
+        .and_then(|error| Refusal::from_name(&error.refusal));
+    refused(named.unwrap_or(Refusal::ControlGarbled))
+}
+
+fn seconds(retry_after: Option<&[u8]>) -> Option<u32> {
+    std::str::from_utf8(retry_after?).ok()?.trim().parse().ok()
+}
