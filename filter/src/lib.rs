@@ -1,1 +1,27 @@
-//! Placeholder while the workspace is laid out.
+//! The Tokenward filter: no stale ID token leaves the gateway.
+//!
+//! Everything that decides is plain Rust over the [`host::Host`] trait and runs natively in tests; the adapter to
+//! the proxy-wasm ABI ([`abi`]) is compiled for `wasm32` only.
+//!
+//! - [`config`]: the filter's JSON configuration, parsed strictly and compiled;
+//! - [`request`]: what is read of a request's headers; [`server_match`] and [`identity`]: whose request, to which server;
+//! - [`token_memo`]: claims of tokens seen before; [`replacement`]: fresh tokens that control gave;
+//! - [`decision`]: the one decision; [`outcome`]: what follows from it (status, headers, log level, metric);
+//! - [`pair`]: gate and log throttle per session and server, shared by all of Envoy's workers;
+//! - [`flight`]: paused requests and the calls they wait for; [`worker`]: all of it put together.
+
+pub mod config;
+pub mod decision;
+pub mod flight;
+pub mod host;
+pub mod identity;
+pub mod outcome;
+pub mod pair;
+pub mod replacement;
+pub mod request;
+pub mod server_match;
+pub mod token_memo;
+pub mod worker;
+
+#[cfg(target_arch = "wasm32")]
+mod abi;

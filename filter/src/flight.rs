@@ -1,0 +1,172 @@
+//! Calls to control under way, and the requests that wait for them.
+//!
+//! All requests of one worker with the same ticket (session, server, presented token) share one call. Every wait has
+//! a deadline of the filter's own, because a call may never be answered: the host may drop it with the stream that
+//! started it, or a cluster without hosts may never time out.
+
+use std::collections::HashMap;
+
+use secrecy::SecretString;
+use tokenward_protocol::token_endpoint::Reason;
+
+use crate::host::{CallId, StreamId};
+use crate::identity::{PairKey, TicketKey};
+
+/// Requests that may wait at once in one worker. Past that a request is refused as busy: each holds a downstream
+/// connection and its buffers.
+pub const MOST_WAITERS: usize = 10_000;
+
+/// Who started a call: the SDK gives the answer to that context only, and to nobody once it is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Starter {
+    /// A stream. If it ends first, the call must be started anew for those who still wait.
+    Stream(StreamId),
+    /// The root context, which outlives every stream.
+    Root,
+}
+
+/// One question to control, shared by all who need its answer.
+#[derive(Debug)]
+pub struct Flight {
+    /// Number of the server.
+    pub server: usize,
+    /// Session × server.
+    pub pair: PairKey,
+    /// The presented token.
+    pub subject_token: SecretString,
+    /// `sub` of the presented token: a forwarded replacement must have the same.
+    pub subject: String,
+    /// The session handle, where there is one.
+    pub session: Option<SecretString>,
+    /// Copied to the call.
+    pub traceparent: Option<String>,
+    /// Why control is asked.
+    pub reason: Reason,
+    /// The call, once started.
+    pub call: Option<(CallId, Starter)>,
+    /// Streams that wait.
+    pub waiters: Vec<StreamId>,
+    /// Nobody needs to wait for it: a token is fetched ahead of time.
+    pub background: bool,
+    /// Number of the worker's tick at which the wait ends, answered or not. Ticks, not the wall clock: a clock that
+    /// steps back must not lengthen a pause.
+    pub deadline_tick: u64,
+}
+
+/// The flights of one worker.
+#[derive(Debug, Default)]
+pub struct Flights {
+    flights: HashMap<TicketKey, Flight>,
+    tickets: HashMap<CallId, TicketKey>,
+    waiting: HashMap<StreamId, TicketKey>,
+}
+
+impl Flights {
+    /// Whether a question with this ticket is under way.
+    #[must_use]
+    pub fn is_under_way(&self, ticket: &TicketKey) -> bool {
+        self.flights.contains_key(ticket)
+    }
+
+    /// Lets `stream` wait for the flight with this ticket. False when there is none or too many wait already.
+    pub fn join(&mut self, ticket: &TicketKey, stream: StreamId) -> bool {
+        if self.waiting.len() >= MOST_WAITERS {
+            return false;
+        }
+        let Some(flight) = self.flights.get_mut(ticket) else {
+            return false;
+        };
+        flight.waiters.push(stream);
+        self.waiting.insert(stream, *ticket);
+        true
+    }
+
+    /// Adds a flight that has not been started yet.
+    pub fn add(&mut self, ticket: TicketKey, flight: Flight) {
+        for stream in &flight.waiters {
+            self.waiting.insert(*stream, ticket);
+        }
+        self.flights.insert(ticket, flight);
+    }
+
+    /// Notes that the call of a flight was started.
+    pub fn started(&mut self, ticket: &TicketKey, call: CallId, starter: Starter) {
+        if let Some(flight) = self.flights.get_mut(ticket) {
+            if let Some((before, _)) = flight.call.replace((call, starter)) {
+                self.tickets.remove(&before);
+            }
+            self.tickets.insert(call, *ticket);
+        }
+    }
+
+    /// Takes the flight that this call belongs to.
+    pub fn take_by_call(&mut self, call: CallId) -> Option<(TicketKey, Flight)> {
+        let ticket = self.tickets.get(&call).copied()?;
+        self.take(&ticket).map(|flight| (ticket, flight))
+    }
+
+    /// Takes a flight: it is over.
+    pub fn take(&mut self, ticket: &TicketKey) -> Option<Flight> {
+        let flight = self.flights.remove(ticket)?;
+        if let Some((call, _)) = flight.call {
+            self.tickets.remove(&call);
+        }
+        for stream in &flight.waiters {
+            self.waiting.remove(stream);
+        }
+        Some(flight)
+    }
+
+    /// A stream has ended: it no longer waits, and a call that it started will never be answered.
+    pub fn stream_gone(&mut self, stream: StreamId) {
+        let waited = self.waiting.remove(&stream);
+        let Some(ticket) = waited else {
+            return;
+        };
+        let Some(flight) = self.flights.get_mut(&ticket) else {
+            return;
+        };
+        flight.waiters.retain(|waiter| *waiter != stream);
+        if let Some((call, Starter::Stream(starter))) = flight.call
+            && starter == stream
+        {
+            flight.call = None;
+            self.tickets.remove(&call);
+        }
+        if flight.call.is_none() && flight.waiters.is_empty() && !flight.background {
+            self.flights.remove(&ticket);
+        }
+    }
+
+    /// Tickets of flights whose deadline is over.
+    #[must_use]
+    pub fn overdue(&self, tick: u64) -> Vec<TicketKey> {
+        self.flights
+            .iter()
+            .filter(|(_, flight)| flight.deadline_tick <= tick)
+            .map(|(ticket, _)| *ticket)
+            .collect()
+    }
+
+    /// Tickets of flights without a call: new background ones, and orphans of streams that ended.
+    #[must_use]
+    pub fn not_started(&self) -> Vec<TicketKey> {
+        self.flights
+            .iter()
+            .filter(|(_, flight)| flight.call.is_none())
+            .map(|(ticket, _)| *ticket)
+            .collect()
+    }
+
+    /// The flight with this ticket.
+    #[must_use]
+    pub fn get(&self, ticket: &TicketKey) -> Option<&Flight> {
+        self.flights.get(ticket)
+    }
+
+    /// Whether nothing is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+    }
+}

@@ -1,0 +1,126 @@
+//! What the filter needs of the proxy around it. Implemented over the proxy-wasm ABI for `wasm32`, and by a plain
+//! struct in native tests.
+
+use std::time::Duration;
+
+use crate::outcome::{Metric, Reply};
+
+/// A paused or running HTTP stream; the ABI's context id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u32);
+
+/// A call to control under way. Unique within one VM only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallId(pub u32);
+
+/// Severity of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For following one request.
+    Debug,
+    /// A state changed for the better.
+    Info,
+    /// Somebody should know.
+    Warn,
+}
+
+/// Shared data as read, with what a later compare-and-set must name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedValue {
+    /// The bytes; empty when the key exists with an empty value.
+    pub bytes: Vec<u8>,
+    /// The host's compare-and-set number.
+    pub cas: u32,
+}
+
+/// What must hold for a shared-data write to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// The key does not exist.
+    Absent,
+    /// The key is as it was read.
+    Unchanged(u32),
+}
+
+/// Why a shared-data write did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetFailure {
+    /// Another worker wrote first: read again.
+    Mismatch,
+    /// The host failed.
+    Host,
+}
+
+/// Why a call to control could not be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallFailure {
+    /// Envoy knows no such cluster: a configuration fault.
+    UnknownCluster,
+    /// The cluster has no host or its circuit breaker is open.
+    Unavailable,
+}
+
+/// The host refused a call, for example because the stream is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostFailure;
+
+/// One call to control.
+#[derive(Debug)]
+pub struct ControlCall<'a> {
+    /// Envoy cluster.
+    pub cluster: &'a str,
+    /// All headers, pseudo headers first.
+    pub headers: Vec<(&'a str, &'a str)>,
+    /// The form.
+    pub body: &'a [u8],
+    /// Deadline by the host.
+    pub timeout: Duration,
+}
+
+/// The proxy around the filter. No method may panic; what the host refuses is an error or is ignored.
+pub trait Host {
+    /// Wall clock, Unix milliseconds.
+    fn now_ms(&self) -> u64;
+
+    /// Whether a line of this level would be written at all.
+    fn would_log(&self, level: Level) -> bool;
+
+    /// Writes one log line.
+    fn log(&self, level: Level, line: &str);
+
+    /// The value of the route's annotation `key`, as Envoy Gateway puts it into the route's metadata.
+    fn route_annotation(&self, key: &str) -> Option<Vec<u8>>;
+
+    /// Reads shared data; `None` when the key was never written.
+    ///
+    /// # Errors
+    /// [`HostFailure`] when the host cannot say.
+    fn shared(&self, key: &str) -> Result<Option<SharedValue>, HostFailure>;
+
+    /// Writes shared data if `claim` holds.
+    ///
+    /// # Errors
+    /// [`SetFailure`]; nothing was written then.
+    fn set_shared(&self, key: &str, bytes: &[u8], claim: Claim) -> Result<(), SetFailure>;
+
+    /// Starts a call to control on behalf of the running context.
+    ///
+    /// # Errors
+    /// [`CallFailure`] when it could not even be started; no answer will come then.
+    fn call_control(&self, call: &ControlCall<'_>) -> Result<CallId, CallFailure>;
+
+    /// Sets the paused stream's `authorization` and lets it go on.
+    ///
+    /// # Errors
+    /// [`HostFailure`] when the stream is gone.
+    fn resume_with(&self, stream: StreamId, authorization: &str) -> Result<(), HostFailure>;
+
+    /// Answers the paused stream.
+    ///
+    /// # Errors
+    /// [`HostFailure`] when the stream is gone.
+    fn reply(&self, stream: StreamId, reply: &Reply) -> Result<(), HostFailure>;
+
+    /// Counts one event.
+    fn count(&self, metric: &Metric<'_>);
+}

@@ -1,0 +1,95 @@
+//! Whose request it is: digests for the pair (session × server) and for the one presented token within it.
+//!
+//! A digest, never the handle or the token, is what reaches shared data and logs. SHA-256, because whoever could make
+//! two sessions share a digest could quieten or refuse somebody else's.
+
+use sha2::{Digest, Sha256};
+use tokenward_protocol::jwt::Claims;
+
+/// Where a pair's session comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionSource<'a> {
+    /// A session handle that the aggregator sent.
+    Handle(&'a str),
+    /// The subject of the presented token: an unmodified aggregator works too.
+    Subject(&'a Claims),
+    /// Neither: a request without a readable token. All of a server's share one pair.
+    Anonymous,
+}
+
+/// The pair: session × server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PairKey([u8; 16]);
+
+/// One presented token within a pair: the unit of gating and of replacing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TicketKey([u8; 32]);
+
+impl PairKey {
+    /// The pair of a server's name and a session.
+    #[must_use]
+    pub fn new(server: &str, session: SessionSource<'_>) -> Self {
+        let mut digest = Sha256::new();
+        add(&mut digest, server.as_bytes());
+        match session {
+            SessionSource::Handle(handle) => {
+                digest.update(b"h");
+                add(&mut digest, handle.as_bytes());
+            }
+            SessionSource::Subject(claims) => {
+                digest.update(b"s");
+                add(&mut digest, claims.issuer.as_bytes());
+                add(&mut digest, claims.subject.as_bytes());
+                for audience in &claims.audiences {
+                    add(&mut digest, audience.as_bytes());
+                }
+            }
+            SessionSource::Anonymous => digest.update(b"a"),
+        }
+        Self(first_half(&digest.finalize().into()))
+    }
+
+    /// The 16 bytes of the digest.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// A short form for log lines: eight hexadecimal digits.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let [a, b, c, d, ..] = self.0;
+        format!("{a:02x}{b:02x}{c:02x}{d:02x}")
+    }
+}
+
+impl TicketKey {
+    /// The ticket of `token` presented within `pair`.
+    #[must_use]
+    pub fn new(pair: &PairKey, token: &[u8]) -> Self {
+        let mut digest = Sha256::new();
+        digest.update(pair.0);
+        digest.update(token);
+        Self(digest.finalize().into())
+    }
+
+    /// The half of the digest that the shared-data format keeps.
+    #[must_use]
+    pub fn gate_bytes(&self) -> [u8; 16] {
+        first_half(&self.0)
+    }
+}
+
+fn add(digest: &mut Sha256, part: &[u8]) {
+    // The length first, so that no two lists of parts look alike.
+    digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+    digest.update(part);
+}
+
+fn first_half(digest: &[u8; 32]) -> [u8; 16] {
+    let mut half = [0; 16];
+    for (to, from) in half.iter_mut().zip(digest) {
+        *to = *from;
+    }
+    half
+}

@@ -1,0 +1,177 @@
+//! What follows from a decision, in one place: the answer to the client, the metric, the log line.
+
+use tokenward_protocol::refusal::{Refusal, RefusalClass};
+
+use crate::config::Server;
+use crate::identity::PairKey;
+use crate::pair::throttle::{RecoveryLine, RefusalLine};
+
+/// How a request ended, as a metric label. Refusals go by [`Refusal::name`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// No server matched: passed untouched, unwatched.
+    Passed,
+    /// The presented token was fresh.
+    Forwarded,
+    /// A replacement from this worker's cache.
+    ReplacedFromCache,
+    /// A replacement that the request waited for.
+    Replaced,
+    /// Refused, for the first time or after asking control.
+    Refused(Refusal),
+    /// Refused from the gate's memory, without a call.
+    Gated(Refusal),
+}
+
+impl Outcome {
+    /// The label's value. Gated refusals are told from asked ones by the prefix `gated_`.
+    #[must_use]
+    pub fn label(self) -> String {
+        match self {
+            Self::Passed => "passed".to_owned(),
+            Self::Forwarded => "forwarded".to_owned(),
+            Self::ReplacedFromCache => "replaced_from_cache".to_owned(),
+            Self::Replaced => "replaced".to_owned(),
+            Self::Refused(refusal) => refusal.name().to_owned(),
+            Self::Gated(refusal) => format!("gated_{}", refusal.name()),
+        }
+    }
+}
+
+/// Something to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Metric<'a> {
+    /// `tokenward_requests_total{mcp_server,outcome}`.
+    Request {
+        /// The server's name; `-` when none matched.
+        server: &'a str,
+        /// How the request ended.
+        outcome: Outcome,
+    },
+    /// `tokenward_control_calls_total{mcp_server,outcome}`; the outcome is the call's reason.
+    ControlCall {
+        /// The server's name.
+        server: &'a str,
+        /// `stale`, `near_expiry` or `rejected`.
+        reason: &'static str,
+    },
+    /// `tokenward_control_answers_total{mcp_server,outcome}`: `token` or the refusal.
+    ControlAnswer {
+        /// The server's name.
+        server: &'a str,
+        /// What control said; `None` for a usable token.
+        refusal: Option<Refusal>,
+    },
+}
+
+impl Metric<'_> {
+    /// The name under which Envoy keeps the counter. The labels are inside the name: Envoy's `stats_tags` take them
+    /// out by regular expression, for which a server's name may hold neither `.` nor `;`.
+    #[must_use]
+    pub fn stat_name(&self) -> String {
+        let (server, outcome, what) = match self {
+            Self::Request { server, outcome } => (server, outcome.label(), "requests_total"),
+            Self::ControlCall { server, reason } => (server, (*reason).to_owned(), "control_calls_total"),
+            Self::ControlAnswer { server, refusal } => (
+                server,
+                refusal.map_or("token", Refusal::name).to_owned(),
+                "control_answers_total",
+            ),
+        };
+        let server: String = server
+            .chars()
+            .map(|c| if matches!(c, '.' | ';' | '=') { '_' } else { c })
+            .collect();
+        format!("tokenward.server={server};outcome={outcome}.{what}")
+    }
+}
+
+/// An answer made by the filter itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers besides `:status`.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON: `error, error_description, refusal, server`.
+    pub body: String,
+    /// For Envoy's access log (`RESPONSE_CODE_DETAILS`): `tokenward_<refusal>`.
+    pub details: String,
+}
+
+/// The answer to a refused request. `server` is `None` when no server is known (filter misconfigured).
+#[must_use]
+pub fn refusal_reply(refusal: Refusal, server: Option<&Server>, retry_after_ms: u64) -> Reply {
+    let mut headers = vec![
+        ("content-type", "application/json".to_owned()),
+        ("cache-control", "no-store".to_owned()),
+    ];
+    match refusal.class() {
+        RefusalClass::LoginNeeded => {
+            let metadata = server.and_then(|server| server.resource_metadata.as_deref());
+            headers.push(("www-authenticate", challenge(refusal, metadata)));
+        }
+        RefusalClass::Transient | RefusalClass::Misconfigured => {
+            headers.push(("retry-after", retry_after_ms.div_ceil(1000).max(1).to_string()));
+        }
+    }
+    let body = serde_json::json!({
+        "error": refusal.client_error(),
+        "error_description": refusal.description(),
+        "refusal": refusal.name(),
+        "server": server.map(|server| server.name.as_str()),
+    });
+    Reply {
+        status: refusal.client_status(),
+        headers,
+        body: body.to_string(),
+        details: format!("tokenward_{}", refusal.name()),
+    }
+}
+
+/// RFC 6750 §3: a request without any token gets a challenge without an error code. RFC 9728 §5.1: where to log in.
+fn challenge(refusal: Refusal, resource_metadata: Option<&str>) -> String {
+    let mut parts = Vec::with_capacity(3);
+    if refusal != Refusal::MissingBearer {
+        parts.push(format!("error=\"{}\"", refusal.client_error()));
+        parts.push(format!("error_description=\"{}\"", refusal.description()));
+    }
+    if let Some(url) = resource_metadata {
+        parts.push(format!("resource_metadata=\"{url}\""));
+    }
+    if parts.is_empty() {
+        "Bearer".to_owned()
+    } else {
+        format!("Bearer {}", parts.join(", "))
+    }
+}
+
+/// The log line of one or more refusals that were decided together.
+#[must_use]
+pub fn refusal_line(
+    refusal: Refusal,
+    server: &str,
+    pair: &PairKey,
+    requests: u32,
+    line: RefusalLine,
+) -> String {
+    format!(
+        "refused server={server} pair={} refusal={} status={} requests={requests} suppressed={}: {}",
+        pair.short(),
+        refusal.name(),
+        refusal.client_status(),
+        line.suppressed,
+        refusal.description(),
+    )
+}
+
+/// The log line of a recovery.
+#[must_use]
+pub fn recovery_line(server: &str, pair: &PairKey, line: RecoveryLine) -> String {
+    let after = line.refusal.map_or("unknown", Refusal::name);
+    format!(
+        "recovered server={server} pair={} after={after} suppressed={}",
+        pair.short(),
+        line.suppressed
+    )
+}

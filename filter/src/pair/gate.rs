@@ -1,0 +1,131 @@
+//! The gate: a presented token that was refused is refused again from memory, until a moment, then one probe goes
+//! through. Each presented token has its own gate, so a new login opens it at once, and nobody can close another's.
+
+use tokenward_protocol::refusal::{Refusal, RefusalClass};
+
+use super::slot::Gate;
+use crate::config::GateTimes;
+
+/// Whether a request may ask control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Nothing is held against this token.
+    Open,
+    /// The gate's time is over: one request may try. It must claim the probe first.
+    Probe,
+    /// Refused from memory.
+    Closed {
+        /// Why the gate was closed.
+        refusal: Refusal,
+        /// Time until it opens.
+        retry_after_ms: u64,
+    },
+}
+
+/// How long a probe may be under way before another request may try. Longer than any pause.
+const PROBE_SLACK_MS: u64 = 1_000;
+
+/// Judges a gate at `now_ms`. A time in the future by more than any gate can be closed means that the clock stepped
+/// back; such a gate counts as open, or a pair would be refused for as long as the step.
+#[must_use]
+pub fn admit(gate: Option<&Gate>, now_ms: u64, longest_ms: u64) -> Admission {
+    let Some(gate) = gate else {
+        return Admission::Open;
+    };
+    let Some(refusal) = Refusal::from_code(gate.refusal).filter(|_| gate.failures > 0) else {
+        return Admission::Open;
+    };
+    let closed_ms = gate.closed_until_ms.saturating_sub(now_ms);
+    let probing_ms = gate.probe_until_ms.saturating_sub(now_ms);
+    if closed_ms > longest_ms.saturating_mul(2) || probing_ms > longest_ms.saturating_mul(2) {
+        return Admission::Open;
+    }
+    match closed_ms.max(probing_ms) {
+        0 => Admission::Probe,
+        retry_after_ms => Admission::Closed {
+            refusal,
+            retry_after_ms,
+        },
+    }
+}
+
+/// The gate with the probe claimed, for at most `pause_ms` and a little.
+#[must_use]
+pub fn claim_probe(gate: Gate, now_ms: u64, pause_ms: u64) -> Gate {
+    let until = now_ms.saturating_add(pause_ms).saturating_add(PROBE_SLACK_MS);
+    Gate {
+        probe_until_ms: until,
+        touched_ms: now_ms,
+        ..gate
+    }
+}
+
+/// The gate after a refusal.
+///
+/// Refusals that arrive while the gate is closed (other workers asked at the same moment) do not lengthen it: only a
+/// probe's refusal does. `asked_ms` is what control's `Retry-After` asked for; it is honoured up to the longest
+/// closing. `jitter` (any number) takes up to a quarter off, so that pairs closed together do not probe together.
+#[must_use]
+pub fn close(
+    before: Option<&Gate>,
+    key: [u8; 16],
+    refusal: Refusal,
+    asked_ms: u64,
+    times: &GateTimes,
+    now_ms: u64,
+    jitter: u64,
+) -> Gate {
+    if let Some(gate) = before
+        && gate.failures > 0
+        && gate.probe_until_ms == 0
+        && gate.closed_until_ms > now_ms
+        && gate.closed_until_ms <= now_ms.saturating_add(longest_ms(times))
+    {
+        return Gate {
+            touched_ms: now_ms,
+            ..*gate
+        };
+    }
+    let failures = before.map_or(0, |gate| gate.failures).saturating_add(1);
+    let (first_ms, longest_ms) = match refusal.class() {
+        RefusalClass::LoginNeeded => (times.login_first_ms, times.login_longest_ms),
+        RefusalClass::Transient => (times.transient_first_ms, times.transient_longest_ms),
+        RefusalClass::Misconfigured => (times.misconfigured_ms, times.misconfigured_ms),
+    };
+    let doublings = u32::from(failures.saturating_sub(1)).min(16);
+    let backoff_ms = first_ms
+        .saturating_mul(1u64 << doublings)
+        .max(asked_ms)
+        .min(longest_ms.max(first_ms));
+    let quarter_ms = backoff_ms.div_euclid(4);
+    let off_ms = jitter.checked_rem(quarter_ms.saturating_add(1)).unwrap_or(0);
+    Gate {
+        key,
+        refusal: refusal.code(),
+        failures,
+        closed_until_ms: now_ms.saturating_add(backoff_ms.saturating_sub(off_ms)),
+        probe_until_ms: 0,
+        touched_ms: now_ms,
+    }
+}
+
+/// The gate after a success: open, and its backoff forgotten.
+#[must_use]
+pub fn open(gate: &Gate, now_ms: u64) -> Gate {
+    Gate {
+        failures: 0,
+        closed_until_ms: 0,
+        probe_until_ms: 0,
+        touched_ms: now_ms,
+        ..*gate
+    }
+}
+
+/// The longest time that any gate is closed with these times.
+#[must_use]
+pub fn longest_ms(times: &GateTimes) -> u64 {
+    times
+        .transient_longest_ms
+        .max(times.login_longest_ms)
+        .max(times.misconfigured_ms)
+}

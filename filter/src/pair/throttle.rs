@@ -1,0 +1,91 @@
+//! The log throttle: one WARN per pair and `warn_every` for the whole Envoy, DEBUG in between, one INFO on recovery.
+
+use tokenward_protocol::refusal::Refusal;
+
+use super::slot::Throttle;
+use crate::host::Level;
+
+/// What to write about a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusalLine {
+    /// WARN or DEBUG.
+    pub level: Level,
+    /// Refusals since the last WARN that were not logged above DEBUG; said with a WARN.
+    pub suppressed: u32,
+}
+
+/// What to write about a recovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecoveryLine {
+    /// The last refusal.
+    pub refusal: Option<Refusal>,
+    /// Refusals since the last WARN that were not logged above DEBUG.
+    pub suppressed: u32,
+}
+
+/// Notes `count` refusals at once. `may_warn` is false for answers from the gate's memory, which say nothing new.
+#[must_use]
+pub fn note_refusals(
+    before: Option<&Throttle>,
+    key: [u8; 16],
+    refusal: Refusal,
+    count: u32,
+    may_warn: bool,
+    warn_every_ms: u64,
+    now_ms: u64,
+) -> (Throttle, RefusalLine) {
+    let before = before.copied().unwrap_or(Throttle {
+        key,
+        warned: false,
+        refusal: refusal.code(),
+        suppressed: 0,
+        last_warn_ms: 0,
+        touched_ms: now_ms,
+    });
+    // A WARN "in the future" means that the clock stepped back: wait no longer than one span from now.
+    let due = now_ms.saturating_sub(before.last_warn_ms) >= warn_every_ms
+        || before.last_warn_ms > now_ms.saturating_add(warn_every_ms);
+    let warn = may_warn && (before.last_warn_ms == 0 || due);
+    let after = Throttle {
+        warned: warn || before.warned,
+        refusal: refusal.code(),
+        suppressed: if warn {
+            count.saturating_sub(1)
+        } else {
+            before.suppressed.saturating_add(count)
+        },
+        last_warn_ms: if warn { now_ms } else { before.last_warn_ms },
+        touched_ms: now_ms,
+        ..before
+    };
+    let level = if warn { Level::Warn } else { Level::Debug };
+    (
+        after,
+        RefusalLine {
+            level,
+            suppressed: before.suppressed,
+        },
+    )
+}
+
+/// Notes a success. A recovery is worth a line only if a WARN said that the pair was failing, so a pair that flaps
+/// writes no more INFO than WARN. The moment of the last WARN is kept for the same reason.
+#[must_use]
+pub fn note_success(before: &Throttle, now_ms: u64) -> Option<(Throttle, RecoveryLine)> {
+    if !before.warned {
+        return None;
+    }
+    let after = Throttle {
+        warned: false,
+        suppressed: 0,
+        touched_ms: now_ms,
+        ..*before
+    };
+    Some((
+        after,
+        RecoveryLine {
+            refusal: Refusal::from_code(before.refusal),
+            suppressed: before.suppressed,
+        },
+    ))
+}

@@ -1,0 +1,186 @@
+//! Asking control: joining a question that is under way, or starting one; in the background for tokens near expiry.
+
+use secrecy::{ExposeSecret, SecretString};
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::{Reason, TOKEN_PATH, TokenRequest};
+
+use super::{Presented, TICK_MS, Verdict, Worker};
+use crate::flight::{Flight, Starter};
+use crate::host::{CallFailure, CallId, ControlCall, Host, StreamId};
+use crate::identity::TicketKey;
+use crate::outcome::Metric;
+use crate::pair::gate::{self, Admission};
+use crate::pair::memory;
+use crate::pair::slot::Entry;
+
+/// Background questions remembered as failed; past that all are forgotten, which costs one early question each.
+const MOST_PREFETCH_PAUSES: usize = 4096;
+
+impl<H: Host> Worker<H> {
+    /// Pauses `stream` until control has answered.
+    pub(super) fn ask(&mut self, stream: StreamId, presented: &Presented<'_>, probe: bool) -> Verdict {
+        let ticket = presented.token_use.ticket;
+        if self.flights.is_under_way(&ticket) {
+            if self.flights.join(&ticket, stream) {
+                return Verdict::Pause;
+            }
+            let pair = presented.token_use.pair;
+            return Verdict::Reply(self.refuse_from_gate(
+                presented.server_index,
+                &pair,
+                Refusal::Busy,
+                1_000,
+            ));
+        }
+        if probe
+            && let Admission::Closed {
+                refusal,
+                retry_after_ms,
+            } = self.claim_probe(presented)
+        {
+            let pair = presented.token_use.pair;
+            return Verdict::Reply(self.refuse_from_gate(
+                presented.server_index,
+                &pair,
+                refusal,
+                retry_after_ms,
+            ));
+        }
+        let flight = self.flight(presented, Reason::Stale, vec![stream]);
+        self.flights.add(ticket, flight);
+        match self.start(&ticket, Starter::Stream(stream)) {
+            Ok(()) => Verdict::Pause,
+            Err(refusal) => match self.flights.take(&ticket) {
+                Some(flight) => Verdict::Reply(self.refuse_flight(&ticket, &flight, refusal, None)),
+                None => Verdict::Pause,
+            },
+        }
+    }
+
+    /// Claims the right to try a gate whose time is over. [`Admission::Closed`] when another worker was faster.
+    fn claim_probe(&self, presented: &Presented<'_>) -> Admission {
+        let (key, now_ms) = (presented.token_use.ticket.gate_bytes(), self.host.now_ms());
+        let Ok(config) = &self.config else {
+            return Admission::Open;
+        };
+        let longest_ms = gate::longest_ms(&config.gate);
+        let claimed = memory::update(&self.host, &presented.token_use.pair, |slot| {
+            let before = slot.gate(&key);
+            let admission = gate::admit(before.as_ref(), now_ms, longest_ms);
+            match before.filter(|_| admission == Admission::Probe) {
+                Some(before) => {
+                    slot.put(Entry::Gate(gate::claim_probe(
+                        before,
+                        now_ms,
+                        config.control.pause_ms,
+                    )));
+                    (true, admission)
+                }
+                None => (false, admission),
+            }
+        });
+        // Nothing could be claimed: the quiet way is to let others try.
+        claimed.unwrap_or(Admission::Closed {
+            refusal: Refusal::Busy,
+            retry_after_ms: 1_000,
+        })
+    }
+
+    /// Fetches the next token in the background, once, unless that failed a moment ago. The root context starts the
+    /// call at its next tick: an answer to a stream's call is lost when the stream ends first, as it mostly would.
+    pub(super) fn prefetch(&mut self, presented: &Presented<'_>) {
+        let ticket = presented.token_use.ticket;
+        if self.flights.is_under_way(&ticket) {
+            return;
+        }
+        if let Some(after_ms) = self.prefetch_after_ms.get(&ticket) {
+            // A moment further away than any pause can be means that the clock stepped back.
+            let left_ms = after_ms.saturating_sub(presented.now_ms);
+            if left_ms > 0 && left_ms <= 600_000 {
+                return;
+            }
+        }
+        let mut flight = self.flight(presented, Reason::NearExpiry, Vec::new());
+        flight.background = true;
+        self.flights.add(ticket, flight);
+    }
+
+    /// Remembers that a background question failed.
+    pub(super) fn pause_prefetch(&mut self, ticket: TicketKey, pause_ms: u64) {
+        if self.prefetch_after_ms.len() >= MOST_PREFETCH_PAUSES {
+            self.prefetch_after_ms.clear();
+        }
+        self.prefetch_after_ms
+            .insert(ticket, self.host.now_ms().saturating_add(pause_ms));
+    }
+
+    fn flight(&self, presented: &Presented<'_>, reason: Reason, waiters: Vec<StreamId>) -> Flight {
+        let pause_ms = self
+            .config
+            .as_ref()
+            .map_or(TICK_MS, |config| config.control.pause_ms);
+        let pause_ticks = pause_ms.div_ceil(TICK_MS).saturating_add(1);
+        Flight {
+            server: presented.server_index,
+            pair: presented.token_use.pair,
+            subject_token: SecretString::from(String::from_utf8_lossy(presented.known.bytes()).into_owned()),
+            subject: presented.known.claims.subject.clone(),
+            session: presented.head.session.map(SecretString::from),
+            traceparent: presented.head.traceparent.map(str::to_owned),
+            reason,
+            call: None,
+            waiters,
+            background: false,
+            deadline_tick: self.ticks.saturating_add(pause_ticks),
+        }
+    }
+
+    /// Starts the call of a flight on behalf of the running context.
+    pub(super) fn start(&mut self, ticket: &TicketKey, starter: Starter) -> Result<(), Refusal> {
+        let (Ok(config), Some(flight)) = (&self.config, self.flights.get(ticket)) else {
+            return Err(Refusal::FilterMisconfigured);
+        };
+        let server = config
+            .servers
+            .get(flight.server)
+            .map_or("-", |server| server.name.as_str());
+        let form = TokenRequest {
+            subject_token: flight.subject_token.clone(),
+            server: server.to_owned(),
+            session: flight.session.clone(),
+            reason: flight.reason,
+        }
+        .to_form();
+        let mut headers = vec![
+            (":method", "POST"),
+            (":path", TOKEN_PATH),
+            (":authority", config.control.authority.as_str()),
+            ("authorization", config.control.authorization.expose_secret()),
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("accept", "application/json"),
+            (
+                "user-agent",
+                concat!("tokenward-filter/", env!("CARGO_PKG_VERSION")),
+            ),
+        ];
+        if let Some(traceparent) = &flight.traceparent {
+            headers.push(("traceparent", traceparent));
+        }
+        let call = ControlCall {
+            cluster: &config.control.cluster,
+            headers,
+            body: form.as_bytes(),
+            timeout: config.control.timeout,
+        };
+        self.host.count(&Metric::ControlCall {
+            server,
+            reason: flight.reason.name(),
+        });
+        let call: CallId = self.host.call_control(&call).map_err(|failure| match failure {
+            CallFailure::UnknownCluster => Refusal::FilterMisconfigured,
+            CallFailure::Unavailable => Refusal::ControlUnreachable,
+        })?;
+        self.flights.started(ticket, call, starter);
+        Ok(())
+    }
+}

@@ -1,0 +1,281 @@
+//! One worker's filter: the configuration, what it remembers, and what it does with each event.
+//!
+//! Generic over the [`Host`], so that the same code runs in Envoy and in native tests.
+
+pub mod answer;
+mod ask;
+mod refuse;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use tokenward_protocol::bearer::bearer_token;
+use tokenward_protocol::refusal::Refusal;
+
+use crate::config::{BadConfig, FilterConfig, Server};
+use crate::decision::{Decision, decide};
+use crate::flight::Flights;
+use crate::host::{Host, Level, StreamId};
+use crate::identity::{PairKey, SessionSource, TicketKey};
+use crate::outcome::{Metric, Outcome, Reply, recovery_line, refusal_reply};
+use crate::pair::{gate, memory, throttle};
+use crate::replacement::Replacements;
+use crate::request::RequestHead;
+use crate::server_match::{ServerMatch, find_server};
+use crate::token_memo::{KnownToken, TokenMemo, TokenUse};
+
+/// Period of the worker's tick, in milliseconds: how late a pause may end after its deadline.
+pub const TICK_MS: u64 = 100;
+
+/// What the host must do with the request that was just shown to the worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Let it go on, untouched.
+    Continue,
+    /// Set `authorization` to this value and let it go on.
+    ContinueWith(Rc<str>),
+    /// Hold it; the worker will resume or answer it.
+    Pause,
+    /// Answer it.
+    Reply(Reply),
+}
+
+/// One worker's filter under one configuration.
+#[derive(Debug)]
+pub struct Worker<H> {
+    host: H,
+    config: Result<FilterConfig, PairKey>,
+    memo: TokenMemo,
+    replacements: Replacements,
+    flights: Flights,
+    /// When a background question that failed may be asked again, Unix ms.
+    prefetch_after_ms: HashMap<TicketKey, u64>,
+    ticks: u64,
+}
+
+/// A request that reached a server with a readable token.
+struct Presented<'a> {
+    server_index: usize,
+    known: &'a Rc<KnownToken>,
+    token_use: TokenUse,
+    head: &'a RequestHead<'a>,
+    now_ms: u64,
+}
+
+impl<H: Host> Worker<H> {
+    /// A worker under `config`. With an unusable one it refuses every request, and says once what is wrong:
+    /// every VM of Envoy reads the same configuration, so the pair memory sees to it that one of them logs.
+    pub fn new(host: H, config: Result<FilterConfig, BadConfig>, config_text: &[u8]) -> Self {
+        let replacements = config.as_ref().map_or(1, |config| config.replacements);
+        let config = config.map_err(|error| {
+            let text = String::from_utf8_lossy(config_text);
+            let pair = PairKey::new("-", SessionSource::Handle(&text));
+            refuse::say_misconfigured(&host, &pair, &error);
+            pair
+        });
+        Self {
+            config,
+            replacements: Replacements::new(replacements),
+            ..Self::unconfigured(host)
+        }
+    }
+
+    /// A worker before its configuration: it refuses every request. Makes no host call.
+    pub fn unconfigured(host: H) -> Self {
+        Self {
+            host,
+            config: Err(PairKey::new("-", SessionSource::Anonymous)),
+            memo: TokenMemo::default(),
+            replacements: Replacements::new(1),
+            flights: Flights::default(),
+            prefetch_after_ms: HashMap::new(),
+            ticks: 0,
+        }
+    }
+
+    /// The host.
+    pub fn host(&self) -> &H {
+        &self.host
+    }
+
+    /// Names of the headers that may carry a session handle; none when misconfigured.
+    #[must_use]
+    pub fn session_headers(&self) -> &[String] {
+        self.config.as_ref().map_or(&[], |config| &config.session_headers)
+    }
+
+    /// A request's headers have arrived.
+    pub fn on_request(&mut self, stream: StreamId, head: &RequestHead<'_>) -> Verdict {
+        let config = match &self.config {
+            Ok(config) => config,
+            Err(pair) => return Verdict::Reply(refuse::misconfigured(&self.host, pair)),
+        };
+        let annotation = config
+            .server_annotation
+            .as_ref()
+            .and_then(|key| self.host.route_annotation(key));
+        match find_server(config, annotation.as_deref(), head.authority, head.path) {
+            ServerMatch::Server(index) => self.on_server_request(stream, head, index),
+            ServerMatch::UnknownAnnotation => self.refuse_unknown_server(),
+            ServerMatch::None => {
+                self.host.count(&Metric::Request {
+                    server: "-",
+                    outcome: Outcome::Passed,
+                });
+                Verdict::Continue
+            }
+        }
+    }
+
+    fn on_server_request(
+        &mut self,
+        stream: StreamId,
+        head: &RequestHead<'_>,
+        server_index: usize,
+    ) -> Verdict {
+        let Some(server) = self.server(server_index) else {
+            return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
+        };
+        let server_name = server.name.clone();
+        let token = bearer_token(head.authorizations.iter().copied());
+        let known = token.and_then(|token| self.memo.claims(token).map_err(|_| Refusal::MalformedBearer));
+        match known {
+            Ok(known) => {
+                let token_use = self
+                    .memo
+                    .token_use(&known, (server_index, &server_name), head.session);
+                let now_ms = self.host.now_ms();
+                self.on_presented(
+                    stream,
+                    &Presented {
+                        server_index,
+                        known: &known,
+                        token_use,
+                        head,
+                        now_ms,
+                    },
+                )
+            }
+            Err(refusal) => {
+                let session = head
+                    .session
+                    .map_or(SessionSource::Anonymous, SessionSource::Handle);
+                let pair = PairKey::new(&server_name, session);
+                Verdict::Reply(self.refuse_presented(server_index, &pair, refusal))
+            }
+        }
+    }
+
+    fn on_presented(&mut self, stream: StreamId, presented: &Presented<'_>) -> Verdict {
+        let TokenUse {
+            pair,
+            ticket,
+            settled,
+        } = presented.token_use;
+        let cached = self.replacements.get(&ticket);
+        let Ok(config) = &self.config else {
+            return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
+        };
+        let Some(server) = config.servers.get(presented.server_index) else {
+            return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
+        };
+        let decision = decide(
+            presented.now_ms,
+            &config.freshness,
+            server,
+            Ok(&presented.known.claims),
+            cached.as_ref().map(|replacement| replacement.exp_seconds),
+            || {
+                let slot = memory::read(&self.host, &pair);
+                gate::admit(
+                    slot.gate(&ticket.gate_bytes()).as_ref(),
+                    presented.now_ms,
+                    gate::longest_ms(&config.gate),
+                )
+            },
+        );
+        match (decision, cached) {
+            (Decision::Forward | Decision::ForwardAndPrefetch, _) => {
+                self.count_request(presented.server_index, Outcome::Forwarded);
+                if !settled {
+                    self.recover(presented.server_index, &pair, &ticket);
+                    self.memo.settle(presented.known, &ticket);
+                }
+                if decision == Decision::ForwardAndPrefetch {
+                    self.prefetch(presented);
+                }
+                Verdict::Continue
+            }
+            (Decision::Replace | Decision::ReplaceAndPrefetch, Some(replacement)) => {
+                self.count_request(presented.server_index, Outcome::ReplacedFromCache);
+                if decision == Decision::ReplaceAndPrefetch {
+                    self.prefetch(presented);
+                }
+                Verdict::ContinueWith(replacement.authorization)
+            }
+            // `decide` replaces only what is cached; were it otherwise, asking is the safe way.
+            (Decision::Replace | Decision::ReplaceAndPrefetch, None) => self.ask(stream, presented, false),
+            (Decision::Ask { probe }, _) => self.ask(stream, presented, probe),
+            (Decision::Refuse(refusal), _) => {
+                Verdict::Reply(self.refuse_presented(presented.server_index, &pair, refusal))
+            }
+            (
+                Decision::RefuseFromGate {
+                    refusal,
+                    retry_after_ms,
+                },
+                _,
+            ) => {
+                Verdict::Reply(self.refuse_from_gate(presented.server_index, &pair, refusal, retry_after_ms))
+            }
+        }
+    }
+
+    /// A stream has ended, answered or not.
+    pub fn on_stream_gone(&mut self, stream: StreamId) {
+        self.flights.stream_gone(stream);
+    }
+
+    fn server(&self, index: usize) -> Option<&Server> {
+        self.config
+            .as_ref()
+            .ok()
+            .and_then(|config| config.servers.get(index))
+    }
+
+    fn server_name(&self, index: usize) -> &str {
+        self.server(index).map_or("-", |server| server.name.as_str())
+    }
+
+    fn count_request(&self, server_index: usize, outcome: Outcome) {
+        self.host.count(&Metric::Request {
+            server: self.server_name(server_index),
+            outcome,
+        });
+    }
+
+    /// Tells the pair's memory of a success: the gate of this token opens, and a pair that was failing has recovered,
+    /// which is said once for the whole Envoy.
+    fn recover(&self, server_index: usize, pair: &PairKey, ticket: &TicketKey) {
+        let now_ms = self.host.now_ms();
+        let recovered = memory::update(&self.host, pair, |slot| {
+            let gate = slot.gate(&ticket.gate_bytes()).filter(|gate| gate.failures > 0);
+            let after = slot
+                .throttle(pair.bytes())
+                .and_then(|before| throttle::note_success(&before, now_ms));
+            if let Some(gate) = gate {
+                slot.put(crate::pair::slot::Entry::Gate(gate::open(&gate, now_ms)));
+            }
+            if let Some((throttle, _)) = after {
+                slot.put(crate::pair::slot::Entry::Throttle(throttle));
+            }
+            (gate.is_some() || after.is_some(), after.map(|(_, line)| line))
+        });
+        if let Ok(Some(line)) = recovered {
+            self.host.log(
+                Level::Info,
+                &recovery_line(self.server_name(server_index), pair, line),
+            );
+        }
+    }
+}

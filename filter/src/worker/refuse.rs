@@ -1,0 +1,249 @@
+//! Refusing: the pair's memory is told, one line at the right level is written, and the answer is made.
+
+use tokenward_protocol::refusal::{Refusal, RefusalClass};
+
+use super::Worker;
+use crate::config::BadConfig;
+use crate::flight::Flight;
+use crate::host::{Host, Level};
+use crate::identity::{PairKey, SessionSource, TicketKey};
+use crate::outcome::{Metric, Outcome, Reply, refusal_line, refusal_reply};
+use crate::pair::slot::Entry;
+use crate::pair::throttle::{RefusalLine, note_refusals};
+use crate::pair::{gate, memory};
+
+use super::Verdict;
+
+/// Seconds between two WARN lines about an unusable configuration, and their `Retry-After`.
+const MISCONFIGURED_MS: u64 = 60_000;
+
+/// Says what is wrong with a configuration: one WARN for all of Envoy's VMs that read it.
+pub(super) fn say_misconfigured(host: &impl Host, pair: &PairKey, error: &BadConfig) {
+    let line = note(
+        host,
+        pair,
+        Refusal::FilterMisconfigured,
+        1,
+        true,
+        MISCONFIGURED_MS,
+    );
+    if line.level == Level::Warn || host.would_log(line.level) {
+        let text = escaped(&error.to_string());
+        host.log(
+            line.level,
+            &format!("filter misconfigured, every request is refused with 503: {text}"),
+        );
+    }
+}
+
+/// The answer of a filter whose configuration cannot be used.
+pub(super) fn misconfigured(host: &impl Host, pair: &PairKey) -> Reply {
+    let refusal = Refusal::FilterMisconfigured;
+    host.count(&Metric::Request {
+        server: "-",
+        outcome: Outcome::Refused(refusal),
+    });
+    let line = note(host, pair, refusal, 1, true, MISCONFIGURED_MS);
+    if line.level == Level::Warn || host.would_log(line.level) {
+        host.log(line.level, &refusal_line(refusal, "-", pair, 1, line));
+    }
+    refusal_reply(refusal, None, MISCONFIGURED_MS)
+}
+
+fn note(
+    host: &impl Host,
+    pair: &PairKey,
+    refusal: Refusal,
+    count: u32,
+    may_warn: bool,
+    every_ms: u64,
+) -> RefusalLine {
+    let now_ms = host.now_ms();
+    let noted = memory::update(host, pair, |slot| {
+        let before = slot.throttle(pair.bytes());
+        let (after, line) = note_refusals(
+            before.as_ref(),
+            *pair.bytes(),
+            refusal,
+            count,
+            may_warn,
+            every_ms,
+            now_ms,
+        );
+        slot.put(Entry::Throttle(after));
+        (true, line)
+    });
+    noted.unwrap_or(RefusalLine {
+        level: Level::Debug,
+        suppressed: 0,
+    })
+}
+
+/// A configuration's own text may hold line breaks, which the host would print raw.
+fn escaped(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
+}
+
+impl<H: Host> Worker<H> {
+    /// Refuses because of the presented token itself; nobody is asked, so there is no gate to close.
+    pub(super) fn refuse_presented(
+        &mut self,
+        server_index: usize,
+        pair: &PairKey,
+        refusal: Refusal,
+    ) -> Reply {
+        self.count_request(server_index, Outcome::Refused(refusal));
+        self.note_and_log(server_index, pair, refusal, 1, true);
+        refusal_reply(refusal, self.server(server_index), self.misconfigured_ms())
+    }
+
+    /// Refuses from the gate's memory.
+    pub(super) fn refuse_from_gate(
+        &mut self,
+        server_index: usize,
+        pair: &PairKey,
+        refusal: Refusal,
+        retry_after_ms: u64,
+    ) -> Reply {
+        self.count_request(server_index, Outcome::Gated(refusal));
+        self.note_and_log(server_index, pair, refusal, 1, false);
+        refusal_reply(refusal, self.server(server_index), retry_after_ms)
+    }
+
+    /// The route is annotated with a server that the configuration does not have.
+    pub(super) fn refuse_unknown_server(&mut self) -> Verdict {
+        let refusal = Refusal::UnknownServer;
+        self.host.count(&Metric::Request {
+            server: "-",
+            outcome: Outcome::Refused(refusal),
+        });
+        let pair = PairKey::new("-", SessionSource::Anonymous);
+        let line = note(&self.host, &pair, refusal, 1, true, self.warn_every_ms());
+        if line.level == Level::Warn || self.host.would_log(line.level) {
+            self.host
+                .log(line.level, &refusal_line(refusal, "-", &pair, 1, line));
+        }
+        Verdict::Reply(refusal_reply(refusal, None, self.misconfigured_ms()))
+    }
+
+    /// Control gave no token: closes the gate, logs once for all who waited, and makes their answer.
+    pub(super) fn refuse_flight(
+        &mut self,
+        ticket: &TicketKey,
+        flight: &Flight,
+        refusal: Refusal,
+        retry_after_seconds: Option<u32>,
+    ) -> Reply {
+        let (now_ms, every_ms) = (self.host.now_ms(), self.warn_every_ms());
+        let requests = u32::try_from(flight.waiters.len()).unwrap_or(u32::MAX).max(1);
+        let asked_ms = u64::from(retry_after_seconds.unwrap_or(0)).saturating_mul(1000);
+        let (pair, times) = (flight.pair, self.config.as_ref().ok().map(|config| config.gate));
+        let noted = memory::update(&self.host, &pair, |slot| {
+            let mut closed_ms = super::TICK_MS;
+            if let Some(times) = &times {
+                let key = ticket.gate_bytes();
+                let jitter =
+                    now_ms.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from_le_bytes(first_eight(&key));
+                let closed = gate::close(
+                    slot.gate(&key).as_ref(),
+                    key,
+                    refusal,
+                    asked_ms,
+                    times,
+                    now_ms,
+                    jitter,
+                );
+                closed_ms = closed.closed_until_ms.saturating_sub(now_ms);
+                slot.put(Entry::Gate(closed));
+            }
+            let before = slot.throttle(pair.bytes());
+            let (after, line) = note_refusals(
+                before.as_ref(),
+                *pair.bytes(),
+                refusal,
+                requests,
+                true,
+                every_ms,
+                now_ms,
+            );
+            slot.put(Entry::Throttle(after));
+            (true, (line, closed_ms))
+        });
+        let quiet = (
+            RefusalLine {
+                level: Level::Debug,
+                suppressed: 0,
+            },
+            asked_ms,
+        );
+        let (line, closed_ms) = noted.unwrap_or(quiet);
+        for _ in &flight.waiters {
+            self.count_request(flight.server, Outcome::Refused(refusal));
+        }
+        self.log_refusal(flight.server, &pair, refusal, requests, line);
+        refusal_reply(refusal, self.server(flight.server), closed_ms)
+    }
+
+    fn note_and_log(
+        &self,
+        server_index: usize,
+        pair: &PairKey,
+        refusal: Refusal,
+        count: u32,
+        may_warn: bool,
+    ) {
+        let line = note(&self.host, pair, refusal, count, may_warn, self.warn_every_ms());
+        self.log_refusal(server_index, pair, refusal, count, line);
+    }
+
+    fn log_refusal(
+        &self,
+        server_index: usize,
+        pair: &PairKey,
+        refusal: Refusal,
+        count: u32,
+        line: RefusalLine,
+    ) {
+        if line.level == Level::Warn || self.host.would_log(line.level) {
+            self.host.log(
+                line.level,
+                &refusal_line(refusal, self.server_name(server_index), pair, count, line),
+            );
+        }
+    }
+
+    fn warn_every_ms(&self) -> u64 {
+        self.config
+            .as_ref()
+            .map_or(MISCONFIGURED_MS, |config| config.warn_every_ms)
+    }
+
+    /// `Retry-After` of a refusal that closes no gate: as long as an operator's mistake is given.
+    fn misconfigured_ms(&self) -> u64 {
+        self.config
+            .as_ref()
+            .map_or(MISCONFIGURED_MS, |config| config.gate.misconfigured_ms)
+    }
+}
+
+/// Whether a failed background question is worth asking again soon.
+pub(super) fn prefetch_pause_ms(refusal: Refusal, retry_after_seconds: Option<u32>) -> u64 {
+    let asked_ms = u64::from(retry_after_seconds.unwrap_or(0)).saturating_mul(1000);
+    let own_ms = match refusal.class() {
+        RefusalClass::Transient => 5_000,
+        RefusalClass::LoginNeeded | RefusalClass::Misconfigured => 60_000,
+    };
+    asked_ms.max(own_ms).min(300_000)
+}
+
+fn first_eight(key: &[u8; 16]) -> [u8; 8] {
+    key.first_chunk::<8>().copied().unwrap_or_default()
+}
