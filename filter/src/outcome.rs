@@ -1,5 +1,6 @@
 //! What follows from a decision, in one place: the answer to the client, the metric, the log line.
 
+use tokenward_protocol::json::quote;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 use crate::config::Server;
@@ -115,16 +116,17 @@ pub fn refusal_reply(refusal: Refusal, server: Option<&Server>, retry_after_ms: 
             headers.push(("retry-after", retry_after_ms.div_ceil(1000).max(1).to_string()));
         }
     }
-    let body = serde_json::json!({
-        "error": refusal.client_error(),
-        "error_description": refusal.description(),
-        "refusal": refusal.name(),
-        "server": server.map(|server| server.name.as_str()),
-    });
+    let server_name = server.map_or_else(|| "null".to_owned(), |server| quote(&server.name));
+    let body = format!(
+        "{{\"error\":{},\"error_description\":{},\"refusal\":{},\"server\":{server_name}}}",
+        quote(refusal.client_error()),
+        quote(refusal.description()),
+        quote(refusal.name()),
+    );
     Reply {
         status: refusal.client_status(),
         headers,
-        body: body.to_string(),
+        body,
         details: format!("tokenward_{}", refusal.name()),
     }
 }

@@ -8,7 +8,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Deserializer};
+
+use crate::json::{self, Json};
 
 /// Longest token that is looked at. Dex tokens with hundreds of groups stay under 16 KiB; Envoy's default limit
 /// for all headers together is 60 KiB.
@@ -55,33 +56,6 @@ pub enum Malformed {
     ExpTooLarge,
 }
 
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-}
-
-#[derive(Deserialize)]
-struct Payload {
-    exp: u64,
-    #[serde(default, deserialize_with = "whole_seconds")]
-    iat: Option<u64>,
-    iss: String,
-    sub: String,
-    aud: Audiences,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audiences {
-    One(String),
-    Many(Vec<String>),
-}
-
-/// `iat` decides nothing, so a float there (some issuers write one) is no reason to refuse the token.
-fn whole_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    Ok(Option::<serde_json::Number>::deserialize(deserializer)?.and_then(|number| number.as_u64()))
-}
-
 impl Claims {
     /// Reads the claims of a compact JWS (RFC 7515 §7.1).
     ///
@@ -97,24 +71,39 @@ impl Claims {
         else {
             return Err(Malformed::Parts);
         };
-        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| Malformed::Header)?;
-        if header.alg.is_empty() || header.alg.eq_ignore_ascii_case("none") {
-            return Err(Malformed::Header);
+        let header = decode(header)?;
+        let header = json::parse(&header).map_err(|_| Malformed::Header)?;
+        match text_member(&header, "alg") {
+            Some(alg) if !alg.is_empty() && !alg.eq_ignore_ascii_case("none") => {}
+            _ => return Err(Malformed::Header),
         }
         decode(signature)?;
-        let payload: Payload = serde_json::from_slice(&decode(payload)?).map_err(|_| Malformed::Payload)?;
-        if payload.exp > LARGEST_EXACT {
+        let payload = decode(payload)?;
+        let payload = json::parse(&payload).map_err(|_| Malformed::Payload)?;
+        let exp = payload
+            .member("exp")
+            .ok()
+            .flatten()
+            .and_then(Json::as_whole)
+            .ok_or(Malformed::Payload)?;
+        if exp > LARGEST_EXACT {
             return Err(Malformed::ExpTooLarge);
         }
+        let text = |name| {
+            text_member(&payload, name)
+                .map(str::to_owned)
+                .ok_or(Malformed::Payload)
+        };
         Ok(Self {
-            exp_seconds: payload.exp,
-            issued_at_seconds: payload.iat,
-            issuer: payload.iss,
-            subject: payload.sub,
-            audiences: match payload.aud {
-                Audiences::One(audience) => vec![audience],
-                Audiences::Many(audiences) => audiences,
-            },
+            exp_seconds: exp,
+            // `iat` decides nothing, so a float there (some issuers write one) is no reason to refuse the token.
+            issued_at_seconds: payload
+                .member("iat")
+                .map_err(|_| Malformed::Payload)?
+                .and_then(Json::as_whole),
+            issuer: text("iss")?,
+            subject: text("sub")?,
+            audiences: audiences(payload.member("aud").ok().flatten()).ok_or(Malformed::Payload)?,
         })
     }
 
@@ -130,4 +119,19 @@ fn decode(part: &[u8]) -> Result<Vec<u8>, Malformed> {
         return Err(Malformed::Base64);
     }
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Malformed::Base64)
+}
+
+fn text_member<'a>(object: &'a Json<'_>, name: &str) -> Option<&'a str> {
+    object.member(name).ok().flatten().and_then(Json::as_text)
+}
+
+fn audiences(value: Option<&Json<'_>>) -> Option<Vec<String>> {
+    match value? {
+        Json::Text(audience) => Some(vec![audience.to_string()]),
+        Json::List(items) => items
+            .iter()
+            .map(|item| item.as_text().map(str::to_owned))
+            .collect(),
+        _ => None,
+    }
 }

@@ -5,6 +5,7 @@
 //! - [`bearer`]: the token inside one `Authorization` header;
 //! - [`refusal`]: every reason why no token can be had, and the one table of what follows from it;
 //! - [`token_endpoint`]: the RFC 8693 request and answer between filter and control;
+//! - [`json`]: a small strict JSON reader for the filter;
 //! - [`duration`]: `60s`, `5m`: how both configurations write a span of time.
 //!
 //! No I/O, no clock, no host: everything takes plain data and returns plain data, so that the same code
@@ -13,6 +14,7 @@
 pub mod bearer;
 pub mod duration;
 pub mod freshness;
+pub mod json;
 pub mod jwt;
 pub mod refusal;
 pub mod token_endpoint;

@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::json::{self, Json};
 use crate::refusal::Refusal;
 
 /// `grant_type` of a token exchange (RFC 8693 §2.1).
@@ -255,16 +256,32 @@ pub fn read_answer(status: u16, marked: bool, retry_after: Option<&[u8]>, body: 
             _ => Refusal::ControlGarbled,
         });
     }
-    if status == 200 {
-        return match serde_json::from_slice::<TokenAnswer>(body) {
-            Ok(answer) if answer.issued_token_type == TOKEN_TYPE_ID_TOKEN => ControlSaid::Token(answer),
-            _ => refused(Refusal::ControlGarbled),
-        };
+    let Ok(body) = json::parse(body) else {
+        return refused(Refusal::ControlGarbled);
+    };
+    let text = |name| body.member(name).ok().flatten().and_then(Json::as_text);
+    if status != 200 {
+        return refused(
+            text("refusal")
+                .and_then(Refusal::from_name)
+                .unwrap_or(Refusal::ControlGarbled),
+        );
     }
-    let named = serde_json::from_slice::<TokenError>(body)
-        .ok()
-        .and_then(|error| Refusal::from_name(&error.refusal));
-    refused(named.unwrap_or(Refusal::ControlGarbled))
+    let whole = |name| body.member(name).ok().flatten().and_then(Json::as_whole);
+    match (
+        text("access_token"),
+        text("issued_token_type"),
+        whole("expires_at"),
+    ) {
+        (Some(token), Some(TOKEN_TYPE_ID_TOKEN), Some(expires_at)) => ControlSaid::Token(TokenAnswer {
+            access_token: token.to_owned(),
+            issued_token_type: TOKEN_TYPE_ID_TOKEN.to_owned(),
+            token_type: text("token_type").unwrap_or_default().to_owned(),
+            expires_in: whole("expires_in").unwrap_or(0),
+            expires_at,
+        }),
+        _ => refused(Refusal::ControlGarbled),
+    }
 }
 
 fn seconds(retry_after: Option<&[u8]>) -> Option<u32> {

@@ -60,10 +60,7 @@ impl RootContext for Root {
         let config = match calls::set_tick_period_ms(tick_ms) {
             Ok(()) => config,
             // Without ticks no pause would have a deadline.
-            Err(_) => Err(BadConfig::Value {
-                field: ".".into(),
-                fault: "the host gives no ticks".into(),
-            }),
+            Err(_) => Err(BadConfig::new("", "the host gives no ticks")),
         };
         self.worker = Rc::new(RefCell::new(Worker::new(
             Envoy::new(self.context_id),

@@ -3,7 +3,8 @@
 //! A configuration that cannot be used never fails the load (Envoy would exit, or answer 503 without a reason, or
 //! keep an old one unnoticed, depending on how it was delivered): the filter then refuses every request and says so.
 
-mod raw;
+mod fields;
+mod servers;
 
 use std::time::Duration;
 
@@ -12,13 +13,13 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::FreshnessPolicy;
+use tokenward_protocol::json::{self, Json};
 
-use raw::{RawAuth, RawConfig, RawCredential, RawServer};
+use fields::Fields;
+use servers::servers;
 
 /// Half a second: time for an answer that made the call's own deadline to be read and acted on.
-const PAUSE_GRACE: Duration = Duration::from_millis(500);
-/// More servers than this would make metrics unbounded.
-const MOST_SERVERS: usize = 4096;
+const PAUSE_GRACE_MS: u64 = 500;
 
 /// A compiled configuration.
 #[derive(Debug)]
@@ -124,31 +125,26 @@ pub struct TokenShape {
     pub audiences: Vec<String>,
 }
 
-/// Why a configuration cannot be used. The text names the field, the fault and the cure.
+/// Why a configuration cannot be used: the field, the fault and the cure. The text holds no value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadConfig {
-    /// Not the JSON that is expected.
-    #[error("field {field}: {fault}")]
-    Json {
-        /// Path of the field, `servers[0].auth.kind`; `.` is the whole.
-        field: String,
-        /// What is wrong, in the parser's words.
-        fault: String,
-    },
-    /// A value that parses but cannot be right.
-    #[error("field {field}: {fault}")]
-    Value {
-        /// Path of the field.
-        field: String,
-        /// What is wrong and how to mend it.
-        fault: String,
-    },
+#[error("field {field}: {fault}")]
+pub struct BadConfig {
+    field: String,
+    fault: String,
 }
 
-fn fault(field: impl Into<String>, fault: impl Into<String>) -> BadConfig {
-    BadConfig::Value {
-        field: field.into(),
-        fault: fault.into(),
+impl BadConfig {
+    /// A fault of the field at `field` (`servers[0].auth.kind`); empty for the configuration as a whole.
+    pub fn new(field: &str, fault: impl Into<String>) -> Self {
+        let field = if field.is_empty() {
+            "(the whole configuration)"
+        } else {
+            field
+        };
+        Self {
+            field: field.to_owned(),
+            fault: fault.into(),
+        }
     }
 }
 
@@ -157,115 +153,90 @@ impl FilterConfig {
     ///
     /// # Errors
     /// [`BadConfig`], naming the first field at fault.
-    pub fn parse(json: &[u8], environment: impl Fn(&str) -> Option<String>) -> Result<Self, BadConfig> {
-        let mut reader = serde_json::Deserializer::from_slice(json);
-        let raw: RawConfig =
-            serde_path_to_error::deserialize(&mut reader).map_err(|error| BadConfig::Json {
-                field: error.path().to_string(),
-                fault: error.inner().to_string(),
-            })?;
-        reader.end().map_err(|error| BadConfig::Json {
-            field: ".".into(),
-            fault: error.to_string(),
-        })?;
-        Self::compile(raw, environment)
-    }
-
-    fn compile(raw: RawConfig, environment: impl Fn(&str) -> Option<String>) -> Result<Self, BadConfig> {
-        let freshness = FreshnessPolicy::new(raw.margin, raw.refresh_ahead)
-            .map_err(|error| fault("refresh_ahead", error.to_string()))?;
-        if raw.servers.is_empty() || raw.servers.len() > MOST_SERVERS {
-            return Err(fault(
-                "servers",
-                format!("name between 1 and {MOST_SERVERS} servers"),
-            ));
-        }
-        if raw.replacements == 0 {
-            return Err(fault("replacements", "must be at least 1"));
-        }
-        let mut servers = Vec::with_capacity(raw.servers.len());
-        for (index, server) in raw.servers.into_iter().enumerate() {
-            let field = format!("servers[{index}]");
-            let server = compile_server(&field, server, raw.resource_metadata.as_ref())?;
-            if servers.iter().any(|other: &Server| other.name == server.name) {
-                return Err(fault(
-                    format!("{field}.name"),
-                    format!("{:?} is used twice", server.name),
-                ));
-            }
-            servers.push(server);
-        }
-        Ok(Self {
-            control: compile_control(raw.control, environment)?,
+    pub fn parse(text: &[u8], environment: impl Fn(&str) -> Option<String>) -> Result<Self, BadConfig> {
+        let json = json::parse(text).map_err(|error| BadConfig::new("", error.to_string()))?;
+        let mut fields = Fields::of(json, "")?;
+        let freshness = FreshnessPolicy::new(
+            fields.span("margin", "60s")?,
+            fields.span("refresh_ahead", "120s")?,
+        )
+        .map_err(|error| fields.fault("refresh_ahead", error.to_string()))?;
+        let resource_metadata = metadata_url(&mut fields)?;
+        let annotation = fields
+            .optional_text("server_annotation")?
+            .unwrap_or_else(|| "tokenward-server".to_owned());
+        let config = Self {
+            control: control(fields.required("control")?, environment)?,
             freshness,
-            session_headers: session_headers(raw.session_headers)?,
-            server_annotation: Some(raw.server_annotation).filter(|key| !key.is_empty()),
-            warn_every_ms: at_least_one_ms("warn_every", raw.warn_every)?,
-            gate: GateTimes {
-                transient_first_ms: at_least_one_ms("gate.transient_first", raw.gate.transient_first)?,
-                transient_longest_ms: at_least_one_ms("gate.transient_longest", raw.gate.transient_longest)?,
-                login_first_ms: at_least_one_ms("gate.login_first", raw.gate.login_first)?,
-                login_longest_ms: at_least_one_ms("gate.login_longest", raw.gate.login_longest)?,
-                misconfigured_ms: at_least_one_ms("gate.misconfigured", raw.gate.misconfigured)?,
-            },
-            replacements: raw.replacements,
-            servers,
-        })
+            session_headers: session_headers(&mut fields)?,
+            server_annotation: Some(annotation).filter(|key| !key.is_empty()),
+            warn_every_ms: whole_ms(fields.span("warn_every", "60s")?),
+            gate: gate_times(fields.take("gate").unwrap_or(Json::Object(Vec::new())))?,
+            replacements: fields.count("replacements", 4096)?,
+            servers: servers(fields.required("servers")?, resource_metadata.as_ref())?,
+        };
+        fields.end()?;
+        Ok(config)
     }
 }
 
-fn at_least_one_ms(field: &str, span: Duration) -> Result<u64, BadConfig> {
-    match whole_ms(span) {
-        0 => Err(fault(field, "must be longer than 0")),
-        ms => Ok(ms),
-    }
-}
-
-fn compile_control(
-    raw: raw::RawControl,
-    environment: impl Fn(&str) -> Option<String>,
-) -> Result<Control, BadConfig> {
-    let credential = match raw.credential {
-        RawCredential::Value(credential) => credential,
-        RawCredential::Env(name) => environment(&name).map(SecretString::from).ok_or_else(|| {
-            fault(
-                "control.credential.env",
-                format!("Envoy's environment has no variable {name:?}; pass it with vm_config.environment_variables.host_env_keys (Envoy Gateway: env.hostKeys)"),
-            )
-        })?,
-    };
-    if credential.expose_secret().is_empty() {
-        return Err(fault("control.credential", "is empty"));
-    }
-    if raw.cluster.is_empty() {
-        return Err(fault(
-            "control.cluster",
-            "is empty; name the Envoy cluster that leads to control",
-        ));
-    }
-    let pause = raw.timeout.checked_add(PAUSE_GRACE).unwrap_or(raw.timeout);
-    at_least_one_ms("control.timeout", raw.timeout)?;
-    let user = form_encoded("filter");
-    let password = form_encoded(credential.expose_secret());
+fn control(json: Json<'_>, environment: impl Fn(&str) -> Option<String>) -> Result<Control, BadConfig> {
+    let mut fields = Fields::of(json, "control")?;
+    let cluster = fields.text("cluster")?;
+    let authority = fields
+        .optional_text("authority")?
+        .unwrap_or_else(|| cluster.clone());
+    let timeout = fields.span("timeout", "5s")?;
+    let credential = credential(fields.required("credential")?, environment)?;
+    fields.end()?;
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!("{}:{}", encoded("filter"), encoded(credential.expose_secret()));
     Ok(Control {
-        authority: raw.authority.unwrap_or_else(|| raw.cluster.clone()),
-        cluster: raw.cluster,
-        authorization: format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))).into(),
-        timeout: raw.timeout,
-        pause_ms: whole_ms(pause),
+        cluster,
+        authority,
+        authorization: format!("Basic {}", STANDARD.encode(pair)).into(),
+        timeout,
+        pause_ms: whole_ms(timeout).saturating_add(PAUSE_GRACE_MS),
     })
 }
 
-fn form_encoded(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+fn credential(
+    json: Json<'_>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<SecretString, BadConfig> {
+    let mut fields = Fields::of(json, "control.credential")?;
+    let (value, variable) = (fields.optional_text("value")?, fields.optional_text("env")?);
+    let credential = match (value, variable) {
+        (Some(value), None) => value,
+        (None, Some(name)) => environment(&name).ok_or_else(|| {
+            let cure =
+                "pass it with vm_config.environment_variables.host_env_keys (Envoy Gateway: env.hostKeys)";
+            fields.fault(
+                "env",
+                format!("Envoy's environment has no variable {name:?}; {cure}"),
+            )
+        })?,
+        _ => {
+            return Err(BadConfig::new(
+                "control.credential",
+                "must have exactly one of value and env",
+            ));
+        }
+    };
+    fields.end()?;
+    if credential.is_empty() {
+        return Err(BadConfig::new("control.credential", "is empty"));
+    }
+    Ok(credential.into())
 }
 
-fn session_headers(names: Vec<String>) -> Result<Vec<String>, BadConfig> {
-    for (index, name) in names.iter().enumerate() {
+fn session_headers(fields: &mut Fields<'_>) -> Result<Vec<String>, BadConfig> {
+    let names = fields.texts("session_headers")?;
+    for name in &names {
         let token = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if name.is_empty() || !name.bytes().all(token) || name.eq_ignore_ascii_case("authorization") {
-            return Err(fault(
-                format!("session_headers[{index}]"),
+            return Err(fields.fault(
+                "session_headers",
                 format!("{name:?} is not the name of a session header"),
             ));
         }
@@ -273,105 +244,27 @@ fn session_headers(names: Vec<String>) -> Result<Vec<String>, BadConfig> {
     Ok(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
 }
 
-fn compile_server(
-    field: &str,
-    raw: RawServer,
-    resource_metadata: Option<&String>,
-) -> Result<Server, BadConfig> {
-    let name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if raw.name.is_empty() || raw.name.len() > 253 || !raw.name.bytes().all(name_byte) {
-        return Err(fault(
-            format!("{field}.name"),
-            format!("{:?} must be 1 to 253 letters, digits, '-', '_' or '.'", raw.name),
-        ));
-    }
-    let resource_metadata = raw.resource_metadata.or_else(|| resource_metadata.cloned());
-    if resource_metadata.as_ref().is_some_and(|url| {
-        !url.bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
-    }) {
-        return Err(fault(
-            format!("{field}.resource_metadata"),
-            "must be a URL without blanks and quotes",
-        ));
-    }
-    let shape = |part: &str, issuer: String, audiences: Vec<String>| {
-        if issuer.is_empty() {
-            Err(fault(
-                format!("{field}.auth.{part}"),
-                "is empty; write the issuer's URL exactly as in its tokens' iss",
-            ))
-        } else {
-            Ok(TokenShape { issuer, audiences })
-        }
+fn gate_times(json: Json<'_>) -> Result<GateTimes, BadConfig> {
+    let mut fields = Fields::of(json, "gate")?;
+    let times = GateTimes {
+        transient_first_ms: whole_ms(fields.span("transient_first", "1s")?),
+        transient_longest_ms: whole_ms(fields.span("transient_longest", "60s")?),
+        login_first_ms: whole_ms(fields.span("login_first", "5s")?),
+        login_longest_ms: whole_ms(fields.span("login_longest", "30s")?),
+        misconfigured_ms: whole_ms(fields.span("misconfigured", "5m")?),
     };
-    let (kind, presented, delivered) = match raw.auth {
-        RawAuth::Forward {
-            issuer,
-            required_audiences,
-        } => {
-            let delivered = shape("issuer", issuer, required_audiences)?;
-            (AuthKind::Forward, delivered.clone(), delivered)
-        }
-        RawAuth::Exchange {
-            issuer,
-            required_audiences,
-            subject_issuer,
-            subject_audiences,
-        } => (
-            AuthKind::Exchange,
-            shape("subject_issuer", subject_issuer, subject_audiences)?,
-            shape("issuer", issuer, required_audiences)?,
-        ),
-    };
-    Ok(Server {
-        route: compile_route(field, raw.host, raw.path_prefix)?,
-        name: raw.name,
-        resource_metadata,
-        kind,
-        presented,
-        delivered,
-    })
+    fields.end()?;
+    Ok(times)
 }
 
-fn compile_route(
-    field: &str,
-    host: Option<String>,
-    path_prefix: Option<String>,
-) -> Result<Option<Route>, BadConfig> {
-    if host.is_none() && path_prefix.is_none() {
-        return Ok(None);
+fn metadata_url(fields: &mut Fields<'_>) -> Result<Option<String>, BadConfig> {
+    let url = fields.optional_text("resource_metadata")?;
+    let quotable = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    if url
+        .as_ref()
+        .is_some_and(|url| url.is_empty() || !url.bytes().all(quotable))
+    {
+        return Err(fields.fault("resource_metadata", "must be a URL without blanks and quotes"));
     }
-    let host = match host.map(|host| host.to_ascii_lowercase()) {
-        None => None,
-        Some(host) if host.is_empty() || host.contains(['/', ':', ' ']) => {
-            return Err(fault(
-                format!("{field}.host"),
-                format!("{host:?} must be a host name without port, or \"*.example.com\""),
-            ));
-        }
-        Some(host) => Some(match host.strip_prefix('*') {
-            None => HostPattern::Exact(host),
-            Some(suffix) if suffix.starts_with('.') && suffix.len() > 1 => {
-                HostPattern::Suffix(suffix.to_owned())
-            }
-            Some(_) => {
-                return Err(fault(
-                    format!("{field}.host"),
-                    "a wildcard stands for whole labels: \"*.example.com\"",
-                ));
-            }
-        }),
-    };
-    let path_prefix = path_prefix.unwrap_or_default();
-    if !path_prefix.is_empty() && !path_prefix.starts_with('/') {
-        return Err(fault(
-            format!("{field}.path_prefix"),
-            format!("{path_prefix:?} must start with \"/\""),
-        ));
-    }
-    Ok(Some(Route {
-        host,
-        path_prefix: path_prefix.trim_end_matches('/').to_owned(),
-    }))
+    Ok(url)
 }

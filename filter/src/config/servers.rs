@@ -1,0 +1,126 @@
+//! The `servers` of the configuration.
+
+use tokenward_protocol::json::Json;
+
+use super::fields::Fields;
+use super::{AuthKind, BadConfig, HostPattern, Route, Server, TokenShape, metadata_url};
+
+/// More servers than this would make metrics unbounded.
+const MOST_SERVERS: usize = 4096;
+
+/// Compiles the list of servers. `resource_metadata` is the general one, for servers without their own.
+pub(super) fn servers(json: Json<'_>, resource_metadata: Option<&String>) -> Result<Vec<Server>, BadConfig> {
+    let Json::List(items) = json else {
+        return Err(BadConfig::new(
+            "servers",
+            format!("must be a list, not {}", json.kind()),
+        ));
+    };
+    if items.is_empty() || items.len() > MOST_SERVERS {
+        return Err(BadConfig::new(
+            "servers",
+            format!("name between 1 and {MOST_SERVERS} servers"),
+        ));
+    }
+    let mut servers: Vec<Server> = Vec::with_capacity(items.len());
+    for (index, item) in items.into_iter().enumerate() {
+        let path = format!("servers[{index}]");
+        let mut server = server(item, &path)?;
+        if servers.iter().any(|other| other.name == server.name) {
+            return Err(BadConfig::new(
+                &format!("{path}.name"),
+                format!("{:?} is used twice", server.name),
+            ));
+        }
+        server.resource_metadata = server.resource_metadata.or_else(|| resource_metadata.cloned());
+        servers.push(server);
+    }
+    Ok(servers)
+}
+
+fn server(json: Json<'_>, path: &str) -> Result<Server, BadConfig> {
+    let mut fields = Fields::of(json, path)?;
+    let name = fields.text("name")?;
+    let name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.len() > 253 || !name.bytes().all(name_byte) {
+        return Err(fields.fault(
+            "name",
+            format!("{name:?} must be 1 to 253 letters, digits, '-', '_' or '.'"),
+        ));
+    }
+    let route = route(&mut fields)?;
+    let resource_metadata = metadata_url(&mut fields)?;
+    let (kind, presented, delivered) = auth(fields.required("auth")?, &fields.at("auth"))?;
+    fields.end()?;
+    Ok(Server {
+        name,
+        route,
+        resource_metadata,
+        kind,
+        presented,
+        delivered,
+    })
+}
+
+fn auth(json: Json<'_>, path: &str) -> Result<(AuthKind, TokenShape, TokenShape), BadConfig> {
+    let mut fields = Fields::of(json, path)?;
+    let kind = match fields.text("kind")?.as_str() {
+        "forward" => AuthKind::Forward,
+        "exchange" => AuthKind::Exchange,
+        other => {
+            return Err(fields.fault(
+                "kind",
+                format!("unknown auth kind {other:?}; use \"forward\" or \"exchange\""),
+            ));
+        }
+    };
+    let delivered = TokenShape {
+        issuer: fields.text("issuer")?,
+        audiences: fields.texts("required_audiences")?,
+    };
+    let presented = match kind {
+        AuthKind::Forward => delivered.clone(),
+        AuthKind::Exchange => TokenShape {
+            issuer: fields.text("subject_issuer")?,
+            audiences: fields.texts("subject_audiences")?,
+        },
+    };
+    fields.end()?;
+    Ok((kind, presented, delivered))
+}
+
+fn route(fields: &mut Fields<'_>) -> Result<Option<Route>, BadConfig> {
+    let (host, path_prefix) = (
+        fields.optional_text("host")?,
+        fields.optional_text("path_prefix")?,
+    );
+    if host.is_none() && path_prefix.is_none() {
+        return Ok(None);
+    }
+    let host = match host.map(|host| host.to_ascii_lowercase()) {
+        None => None,
+        Some(host) if host.is_empty() || host.contains(['/', ':', ' ']) => {
+            return Err(fields.fault(
+                "host",
+                format!("{host:?} must be a host name without port, or \"*.example.com\""),
+            ));
+        }
+        Some(host) => Some(match host.strip_prefix('*') {
+            None => HostPattern::Exact(host),
+            Some(suffix) if suffix.starts_with('.') && suffix.len() > 1 => {
+                HostPattern::Suffix(suffix.to_owned())
+            }
+            Some(_) => {
+                return Err(fields.fault("host", "a wildcard stands for whole labels: \"*.example.com\""));
+            }
+        }),
+    };
+    let path_prefix = path_prefix.unwrap_or_default();
+    if !path_prefix.is_empty() && !path_prefix.starts_with('/') {
+        return Err(fields.fault("path_prefix", format!("{path_prefix:?} must start with \"/\"")));
+    }
+    Ok(Some(Route {
+        host,
+        path_prefix: path_prefix.trim_end_matches('/').to_owned(),
+    }))
+}
