@@ -1,0 +1,56 @@
+use tokenward_protocol::bearer::bearer_token;
+use tokenward_protocol::refusal::Refusal;
+
+fn read(values: &[&'static str]) -> Result<&'static str, Refusal> {
+    bearer_token(values.iter().map(|value| value.as_bytes())).map(|token| std::str::from_utf8(token).unwrap())
+}
+
+#[test]
+fn the_scheme_is_read_in_any_letter_case() {
+    for value in [
+        "Bearer a.b.c",
+        "bearer a.b.c",
+        "BEARER a.b.c",
+        "bEaReR a.b.c",
+        "Bearer   a.b.c  ",
+    ] {
+        assert_eq!(read(&[value]), Ok("a.b.c"), "{value}");
+    }
+}
+
+#[test]
+fn no_bearer_is_missing_whatever_else_is_there() {
+    for values in [
+        &[][..],
+        &[""],
+        &["Bearer"],
+        &["Bearer "],
+        &["Basic dXNlcjpwYXNz"],
+        &["Bearera.b.c"],
+        &["Bear"],
+    ] {
+        assert_eq!(read(values), Err(Refusal::MissingBearer), "{values:?}");
+    }
+}
+
+#[test]
+fn two_tokens_are_ambiguous_however_they_are_written() {
+    for values in [
+        &["Bearer a.b.c", "Bearer a.b.c"][..],
+        &["Bearer a.b.c", "Basic x"],
+        &["Bearer a.b.c, Bearer d.e.f"],
+        &["Bearer a.b.c,d.e.f"],
+        &["Bearer a.b.c d.e.f"],
+    ] {
+        assert_eq!(read(values), Err(Refusal::AmbiguousBearer), "{values:?}");
+    }
+}
+
+#[test]
+fn any_byte_may_come_and_none_panics() {
+    for byte in 0..=255u8 {
+        let value = [b'B', b'e', b'a', b'r', b'e', b'r', b' ', byte];
+        let _ = bearer_token([&value[..]].into_iter());
+        let _ = bearer_token([&[byte][..]].into_iter());
+    }
+}

@@ -1,0 +1,9 @@
+//! What filter and control agree on, stated as behaviour.
+
+mod bearer;
+mod duration;
+mod freshness;
+mod json;
+mod jwt;
+mod refusal;
+mod token_endpoint;

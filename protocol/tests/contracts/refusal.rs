@@ -1,0 +1,58 @@
+use std::collections::BTreeSet;
+
+use tokenward_protocol::refusal::{Refusal, RefusalClass};
+
+#[test]
+fn a_person_is_sent_to_log_in_only_when_that_helps() {
+    for refusal in Refusal::ALL {
+        let login = refusal.class() == RefusalClass::LoginNeeded;
+        assert_eq!(
+            refusal.client_status(),
+            if login { 401 } else { 503 },
+            "{refusal:?}"
+        );
+        assert_eq!(refusal.client_error() == "invalid_token", login, "{refusal:?}");
+        assert_eq!(
+            refusal.description().contains("log in again"),
+            login
+                && refusal.control_error() == "invalid_grant"
+                && !matches!(refusal, Refusal::WrongIssuer | Refusal::WrongAudience),
+            "{refusal:?}"
+        );
+    }
+}
+
+#[test]
+fn codes_and_names_lead_back_and_never_change_their_place() {
+    let names: BTreeSet<_> = Refusal::ALL.iter().map(|refusal| refusal.name()).collect();
+    assert_eq!(names.len(), Refusal::ALL.len());
+    for (position, refusal) in Refusal::ALL.iter().enumerate() {
+        assert_eq!(usize::from(refusal.code()), position);
+        assert_eq!(Refusal::from_code(refusal.code()), Some(*refusal));
+        assert_eq!(Refusal::from_name(refusal.name()), Some(*refusal));
+        assert_eq!(serde_json::to_value(refusal).unwrap(), refusal.name());
+    }
+    assert_eq!(Refusal::from_code(200), None);
+    // The shared-data format of running gateways: new refusals go to the end.
+    assert_eq!(Refusal::NeedsLogin.code(), 5);
+    assert_eq!(Refusal::FilterMisconfigured.code(), 23);
+}
+
+#[test]
+fn controls_errors_are_oauths_own() {
+    for refusal in Refusal::ALL {
+        let expected = match refusal.control_error() {
+            "invalid_request" | "invalid_grant" | "invalid_target" => 400,
+            "invalid_client" => 401,
+            "temporarily_unavailable" => 503,
+            "server_error" => 500,
+            other => panic!("{other} is no OAuth error"),
+        };
+        assert_eq!(refusal.control_status(), expected, "{refusal:?}");
+        assert_eq!(
+            refusal.class() == RefusalClass::Transient,
+            refusal.control_status() == 503,
+            "{refusal:?}"
+        );
+    }
+}

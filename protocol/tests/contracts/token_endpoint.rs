@@ -1,0 +1,192 @@
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::{
+    BadTokenRequest, ControlSaid, Reason, TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenError, TokenRequest,
+    read_answer,
+};
+
+fn request(session: Option<&str>) -> TokenRequest {
+    TokenRequest {
+        subject_token: "a.b.c".into(),
+        server: "kubernetes".into(),
+        session: session.map(Into::into),
+        reason: Reason::NearExpiry,
+    }
+}
+
+fn answer() -> TokenAnswer {
+    TokenAnswer {
+        access_token: "a.b.c".into(),
+        issued_token_type: TOKEN_TYPE_ID_TOKEN.into(),
+        token_type: "Bearer".into(),
+        expires_in: 60,
+        expires_at: 1_795_282_565,
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_the_filter_writes_control_reads(session in "[!-~]{1,512}", server in "[!-~]{1,80}") {
+        let mut sent = request(Some(&session));
+        sent.server = server;
+        let read = TokenRequest::from_form(sent.to_form().as_bytes()).unwrap();
+        let read_session = read.session.unwrap();
+        prop_assert_eq!(read_session.expose_secret(), session);
+        prop_assert_eq!(read.server, sent.server);
+        prop_assert_eq!(read.reason, Reason::NearExpiry);
+        prop_assert_eq!(read.subject_token.expose_secret(), "a.b.c");
+    }
+
+    #[test]
+    fn no_form_panics(form in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = TokenRequest::from_form(&form);
+    }
+}
+
+#[test]
+fn parameters_come_once_and_as_expected() {
+    let form = request(None).to_form();
+    let cases = [
+        (
+            format!("{form}&audience=other"),
+            BadTokenRequest::Duplicate("audience"),
+        ),
+        (
+            format!("{form}&session=a&session=a"),
+            BadTokenRequest::Duplicate("session"),
+        ),
+        (
+            form.replace("grant_type=", "x="),
+            BadTokenRequest::Missing("grant_type"),
+        ),
+        (
+            form.replace("subject_token=a.b.c", "subject_token="),
+            BadTokenRequest::Missing("subject_token"),
+        ),
+        (
+            form.replace("audience=kubernetes", ""),
+            BadTokenRequest::Missing("audience"),
+        ),
+        (format!("{form}&session="), BadTokenRequest::Missing("session")),
+        (format!("{form}&session=%FF"), BadTokenRequest::NotUtf8),
+    ];
+    for (form, why) in cases {
+        assert_eq!(
+            TokenRequest::from_form(form.as_bytes()).unwrap_err(),
+            why,
+            "{form}"
+        );
+    }
+    for (from, to) in [
+        ("token-exchange", "refresh_token"),
+        ("near_expiry", "because"),
+        ("id_token&requested", "jwt&requested"),
+    ] {
+        let bad = form.replacen(from, to, 1);
+        assert_ne!(bad, form);
+        assert!(
+            matches!(
+                TokenRequest::from_form(bad.as_bytes()),
+                Err(BadTokenRequest::Unsupported { .. })
+            ),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn unknown_parameters_are_ignored() {
+    let form = format!("{}&resource=x&resource=y", request(None).to_form());
+    assert!(TokenRequest::from_form(form.as_bytes()).is_ok());
+}
+
+#[test]
+fn debug_shows_no_token() {
+    assert!(!format!("{:?}", request(Some("secret-session"))).contains("secret-session"));
+    assert!(!format!("{:?} {:?}", request(None), answer()).contains("a.b.c"));
+}
+
+fn refusal(said: ControlSaid) -> (Refusal, Option<u32>) {
+    match said {
+        ControlSaid::Refused {
+            refusal,
+            retry_after_seconds,
+        } => (refusal, retry_after_seconds),
+        ControlSaid::Token(_) => panic!("a token"),
+    }
+}
+
+#[test]
+fn controls_token_is_understood() {
+    let body = serde_json::to_vec(&answer()).unwrap();
+    let ControlSaid::Token(read) = read_answer(200, true, None, &body) else {
+        panic!("no token")
+    };
+    assert_eq!(
+        (read.access_token.as_str(), read.expires_at),
+        ("a.b.c", 1_795_282_565)
+    );
+}
+
+#[test]
+fn every_refusal_of_control_is_understood_with_its_retry_after() {
+    for expected in Refusal::ALL {
+        let body = TokenError {
+            error: expected.control_error().into(),
+            error_description: "x".into(),
+            refusal: expected.name().into(),
+        };
+        let said = read_answer(
+            expected.control_status(),
+            true,
+            Some(b"17"),
+            &serde_json::to_vec(&body).unwrap(),
+        );
+        assert_eq!(refusal(said), (*expected, Some(17)));
+    }
+}
+
+#[test]
+fn envoys_own_replies_are_told_from_controls() {
+    let plain = b"upstream connect error or disconnect/reset before headers";
+    for (status, expected) in [
+        (503, Refusal::ControlUnreachable),
+        (502, Refusal::ControlUnreachable),
+        (0, Refusal::ControlUnreachable),
+        (504, Refusal::ControlLate),
+        (404, Refusal::ControlGarbled),
+        (200, Refusal::ControlGarbled),
+    ] {
+        assert_eq!(
+            refusal(read_answer(status, false, None, plain)).0,
+            expected,
+            "{status}"
+        );
+    }
+}
+
+#[test]
+fn whatever_cannot_be_understood_is_garbled() {
+    let mut other_type = answer();
+    other_type.issued_token_type = "urn:ietf:params:oauth:token-type:access_token".into();
+    let other_type = serde_json::to_vec(&other_type).unwrap();
+    for body in [
+        &b""[..],
+        b"<html>",
+        b"{",
+        b"{}",
+        b"[]",
+        &other_type[..],
+        &other_type[..other_type.len() - 3],
+    ] {
+        assert_eq!(
+            refusal(read_answer(200, true, None, body)).0,
+            Refusal::ControlGarbled
+        );
+        assert_eq!(
+            refusal(read_answer(500, true, None, body)).0,
+            Refusal::ControlGarbled
+        );
+    }
+}
