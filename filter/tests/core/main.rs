@@ -1,0 +1,23 @@
+//! The filter's decisions, natively: no wasm, no Envoy, milliseconds.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that cannot go on should stop at once; the module itself must never"
+)]
+
+mod config;
+mod decision;
+mod gate;
+mod host;
+mod replacement;
+mod request;
+mod server_match;
+mod shared_memory;
+mod slot;
+mod throttle;
+mod token_memo;
+mod worker;

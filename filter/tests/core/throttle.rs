@@ -1,0 +1,72 @@
+use tokenward_filter::host::Level;
+use tokenward_filter::pair::slot::Throttle;
+use tokenward_filter::pair::throttle::{note_refusals, note_success};
+use tokenward_protocol::refusal::Refusal;
+
+const KEY: [u8; 16] = [1; 16];
+const NOW_MS: u64 = 1_800_000_000_000;
+const MINUTE_MS: u64 = 60_000;
+
+fn noted(before: Option<&Throttle>, now_ms: u64) -> (Throttle, Level, u32) {
+    let (after, line) = note_refusals(before, KEY, Refusal::NeedsLogin, 1, true, MINUTE_MS, now_ms);
+    (after, line.level, line.suppressed)
+}
+
+#[test]
+fn a_storm_of_two_minutes_is_two_warnings_that_say_how_many_were_suppressed() {
+    let mut before: Option<Throttle> = None;
+    let mut warnings = Vec::new();
+    for second in 0..120 {
+        let (after, level, suppressed) = noted(before.as_ref(), NOW_MS + second * 1000);
+        if level == Level::Warn {
+            warnings.push((second, suppressed));
+        }
+        before = Some(after);
+    }
+    assert_eq!(warnings, [(0, 0), (60, 59)]);
+}
+
+#[test]
+fn requests_refused_together_are_one_warning() {
+    let (after, line) = note_refusals(None, KEY, Refusal::NeedsLogin, 200, true, MINUTE_MS, NOW_MS);
+    assert_eq!((line.level, after.suppressed), (Level::Warn, 199));
+}
+
+#[test]
+fn an_answer_from_the_gates_memory_never_warns() {
+    let (after, line) = note_refusals(None, KEY, Refusal::NeedsLogin, 1, false, MINUTE_MS, NOW_MS);
+    assert_eq!(
+        (line.level, after.suppressed, after.warned),
+        (Level::Debug, 1, false)
+    );
+}
+
+#[test]
+fn recovery_is_said_once_and_only_after_a_warning() {
+    let (failing, ..) = noted(None, NOW_MS);
+    let (failing, ..) = noted(Some(&failing), NOW_MS + 1000);
+    let (recovered, line) = note_success(&failing, NOW_MS + 2000).expect("a recovery");
+    assert_eq!((line.refusal, line.suppressed), (Some(Refusal::NeedsLogin), 1));
+    assert_eq!(note_success(&recovered, NOW_MS + 3000), None);
+}
+
+#[test]
+fn a_pair_that_flaps_writes_no_more_infos_than_warnings() {
+    let (mut warnings, mut infos) = (0, 0);
+    let mut before: Option<Throttle> = None;
+    for second in 0..120 {
+        let (failed, level, _) = noted(before.as_ref(), NOW_MS + second * 1000);
+        warnings += usize::from(level == Level::Warn);
+        let recovered = note_success(&failed, NOW_MS + second * 1000 + 500);
+        infos += usize::from(recovered.is_some());
+        before = Some(recovered.map_or(failed, |(after, _)| after));
+    }
+    assert_eq!((warnings, infos), (2, 2));
+}
+
+#[test]
+fn a_clock_that_steps_back_an_hour_does_not_silence_the_pair_for_an_hour() {
+    let (before, ..) = noted(None, NOW_MS);
+    let (_, level, _) = noted(Some(&before), NOW_MS - 3_600_000);
+    assert_eq!(level, Level::Warn);
+}
