@@ -1,1 +1,7 @@
-//! Placeholder while the workspace is laid out.
+//! The Tokenward test harness: real processes, a fake Dex, MCP servers that verify tokens, and a host for the filter.
+
+pub mod host;
+pub mod issuer;
+pub mod mcp_server;
+pub mod parts;
+pub mod world;

@@ -107,12 +107,12 @@ fn debug_shows_no_token() {
     assert!(!format!("{:?} {:?}", request(None), answer()).contains("a.b.c"));
 }
 
-fn refusal(said: ControlSaid) -> (Refusal, Option<u32>) {
+fn refusal(said: &ControlSaid) -> (Refusal, Option<u32>) {
     match said {
         ControlSaid::Refused {
             refusal,
             retry_after_seconds,
-        } => (refusal, retry_after_seconds),
+        } => (*refusal, *retry_after_seconds),
         ControlSaid::Token(_) => panic!("a token"),
     }
 }
@@ -143,7 +143,7 @@ fn every_refusal_of_control_is_understood_with_its_retry_after() {
             Some(b"17"),
             &serde_json::to_vec(&body).unwrap(),
         );
-        assert_eq!(refusal(said), (*expected, Some(17)));
+        assert_eq!(refusal(&said), (*expected, Some(17)));
     }
 }
 
@@ -159,7 +159,7 @@ fn envoys_own_replies_are_told_from_controls() {
         (200, Refusal::ControlGarbled),
     ] {
         assert_eq!(
-            refusal(read_answer(status, false, None, plain)).0,
+            refusal(&read_answer(status, false, None, plain)).0,
             expected,
             "{status}"
         );
@@ -181,11 +181,11 @@ fn whatever_cannot_be_understood_is_garbled() {
         &other_type[..other_type.len() - 3],
     ] {
         assert_eq!(
-            refusal(read_answer(200, true, None, body)).0,
+            refusal(&read_answer(200, true, None, body)).0,
             Refusal::ControlGarbled
         );
         assert_eq!(
-            refusal(read_answer(500, true, None, body)).0,
+            refusal(&read_answer(500, true, None, body)).0,
             Refusal::ControlGarbled
         );
     }

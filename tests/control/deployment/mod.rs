@@ -1,0 +1,194 @@
+//! A control service in this process: any number of replicas on one store, beside a fake Dex, all in one time.
+
+mod http;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokenward_control::clock::Clock;
+use tokenward_control::config::Config;
+use tokenward_control::http::router;
+use tokenward_control::service::Service;
+use tokenward_control::store::embedded::EmbeddedStore;
+use tokenward_protocol::token_endpoint::Reason;
+use tokenward_tests::issuer::{DexConfig, FakeDex, IssuerClock, LoginTokens};
+use tokenward_tests::parts::TempFolder;
+
+pub(crate) use http::{Answer, Ask, basic};
+pub(crate) use store::SwitchedStore;
+
+pub(crate) const FILTER: &str = "filter+secret/with=%:odd";
+pub(crate) const AGGREGATOR: &str = "aggregator-secret";
+pub(crate) const ADMIN: &str = "admin@example.com";
+const SEALING_KEY: &str = "q83vEjRWeJASNFZ4kKvN7xI0VniQEjRWeJCrze8SNFY=";
+
+/// What a deployment starts with.
+pub(crate) struct Plan {
+    pub(crate) dex: DexConfig,
+    pub(crate) replicas: usize,
+    /// Top-level settings in place of the defaults here.
+    pub(crate) settings: Value,
+    /// More servers than `kubernetes`, which forwards.
+    pub(crate) servers: Vec<Value>,
+    /// Secrets that `servers` name as `{file: NAME}`.
+    pub(crate) secrets: Vec<(String, String)>,
+    pub(crate) client: (String, String),
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            dex: DexConfig::default().id_token_lifetime(Duration::from_secs(300)),
+            replicas: 1,
+            settings: json!({}),
+            servers: Vec::new(),
+            secrets: Vec::new(),
+            client: ("muster".to_owned(), "s3cret".to_owned()),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct SharedClock(IssuerClock);
+
+impl Clock for SharedClock {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.now_ms()).unwrap_or(0)
+    }
+}
+
+pub(crate) struct Deployment {
+    pub(crate) clock: IssuerClock,
+    pub(crate) dex: FakeDex,
+    pub(crate) store: Arc<SwitchedStore>,
+    pub(crate) services: Vec<Arc<Service>>,
+    pub(crate) urls: Vec<String>,
+    pub(crate) http: reqwest::Client,
+    config: Config,
+    _folder: TempFolder,
+}
+
+impl Deployment {
+    pub(crate) async fn start(plan: Plan) -> anyhow::Result<Self> {
+        let dex = FakeDex::start(plan.dex.clone()).await?;
+        Self::start_beside(plan, dex).await
+    }
+
+    /// The same, with a Dex that runs already; `plan.dex` is not looked at.
+    pub(crate) async fn start_beside(plan: Plan, dex: FakeDex) -> anyhow::Result<Self> {
+        let clock = dex.clock().clone();
+        let folder = TempFolder::new("control")?;
+        for (name, secret) in &plan.secrets {
+            folder.write(name, secret)?;
+        }
+        let file = |name: &str, content: &str| -> anyhow::Result<Value> {
+            Ok(json!({"file": folder.write(name, content)?}))
+        };
+        let mut servers =
+            vec![json!({"name": "kubernetes", "auth": {"type": "oauth", "forwardToken": true}})];
+        servers.extend(plan.servers);
+        let mut document = json!({
+            "listen": "127.0.0.1:0",
+            "credentials": {"filter": file("filter", FILTER)?, "aggregator": file("aggregator", AGGREGATOR)?},
+            "store": {"embedded": {"path": folder.join("tokenward.redb")}},
+            "sealing": {"current": {"id": "k1", "key": file("key", SEALING_KEY)?}},
+            "issuers": [{"issuer": dex.issuer(), "client_id": plan.client.0,
+                "client_secret": file("client", &plan.client.1)?}],
+            "servers": servers,
+        });
+        if let (Some(document), Some(settings)) = (document.as_object_mut(), plan.settings.as_object()) {
+            document.extend(settings.clone());
+        }
+        let text = document
+            .to_string()
+            .replace("\"@", &format!("\"{}/", folder.path().display()));
+        let config = Config::parse(&text)?;
+        let engine = EmbeddedStore::open(
+            folder.join("tokenward.redb"),
+            Duration::from_secs(2),
+            Arc::new(SharedClock(clock.clone())),
+        )
+        .await?;
+        let mut deployment = Self {
+            clock,
+            dex,
+            store: Arc::new(SwitchedStore::new(Arc::new(engine))),
+            services: Vec::new(),
+            urls: Vec::new(),
+            http: reqwest::Client::builder().no_proxy().build()?,
+            config,
+            _folder: folder,
+        };
+        for _ in 0..plan.replicas {
+            deployment.add_replica().await?;
+        }
+        Ok(deployment)
+    }
+
+    /// One more replica on the same store; what a restart leaves is the same.
+    pub(crate) async fn add_replica(&mut self) -> anyhow::Result<usize> {
+        let clock = Arc::new(SharedClock(self.clock.clone()));
+        let service = Service::new(self.config.clone(), self.store.clone(), clock)?;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        self.urls.push(format!("http://{}", listener.local_addr()?));
+        let router = router(Arc::clone(&service));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        self.services.push(service);
+        Ok(self.urls.len() - 1)
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// A login at Dex that is put under `session`.
+    pub(crate) async fn log_in(&self, session: &str) -> anyhow::Result<LoginTokens> {
+        self.log_in_as(session, ADMIN).await
+    }
+
+    pub(crate) async fn log_in_as(&self, session: &str, email: &str) -> anyhow::Result<LoginTokens> {
+        let tokens = self.dex.log_in(email, &self.config.issuers[0].client_id).await?;
+        let put = self
+            .put(session, &tokens.id_token, Some(&tokens.refresh_token))
+            .await?;
+        anyhow::ensure!(put.status == 200 || put.status == 201, "PUT answered {put:?}");
+        Ok(tokens)
+    }
+
+    /// A question of the filter about `kubernetes`.
+    pub(crate) fn ask<'a>(&'a self, token: &'a str) -> Ask<'a> {
+        Ask {
+            deployment: self,
+            replica: 0,
+            token,
+            session: None,
+            server: "kubernetes",
+            reason: Reason::Stale,
+        }
+    }
+}
+
+/// All of them at once.
+pub(crate) async fn at_once<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut pinned: Vec<_> = all.map(|future| Some(Box::pin(future))).collect();
+    let mut results: Vec<Option<F::Output>> = pinned.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (slot, result) in pinned.iter_mut().zip(results.iter_mut()) {
+            if let Some(future) = slot
+                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
+            {
+                *result = Some(value);
+                *slot = None;
+            }
+        }
+        if pinned.iter().all(Option::is_none) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    results.into_iter().flatten().collect()
+}

@@ -1,0 +1,118 @@
+//! A store that can be switched off, and whose writes can be watched.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokenward_control::store::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Outcome, Store, StoreError};
+use tokio::sync::watch;
+
+/// While off, every operation fails and nothing is done.
+#[derive(Debug)]
+pub(crate) struct SwitchedStore {
+    store: Arc<dyn Store>,
+    off: AtomicBool,
+    failures: watch::Sender<usize>,
+}
+
+impl SwitchedStore {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            off: AtomicBool::new(false),
+            failures: watch::Sender::new(0),
+        }
+    }
+
+    pub(crate) fn set_off(&self, off: bool) {
+        self.off.store(off, Ordering::SeqCst);
+    }
+
+    /// Returns when `count` operations have failed since the start.
+    pub(crate) async fn wait_for_failures(&self, count: usize) {
+        let _ = self
+            .failures
+            .subscribe()
+            .wait_for(|failures| *failures >= count)
+            .await;
+    }
+
+    pub(crate) fn failures(&self) -> usize {
+        *self.failures.borrow()
+    }
+
+    fn pass(&self, operation: &'static str) -> Result<(), StoreError> {
+        if !self.off.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.failures.send_modify(|failures| *failures += 1);
+        Err(StoreError::Failed {
+            operation,
+            source: "switched off".into(),
+        })
+    }
+}
+
+#[async_trait]
+impl Store for SwitchedStore {
+    fn engine(&self) -> &'static str {
+        self.store.engine()
+    }
+
+    async fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        self.pass("read")?;
+        self.store.read(key).await
+    }
+
+    async fn write(
+        &self,
+        key: &Key,
+        expected: Expected,
+        value: &[u8],
+        lifetime: Option<Duration>,
+    ) -> Result<Outcome, StoreError> {
+        self.pass("write")?;
+        self.store.write(key, expected, value, lifetime).await
+    }
+
+    async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {
+        self.pass("delete")?;
+        self.store.delete(key, expected).await
+    }
+
+    async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {
+        self.pass("add_member")?;
+        self.store.add_member(set, member, lifetime).await
+    }
+
+    async fn remove_member(&self, set: &Key, member: &str) -> Result<(), StoreError> {
+        self.pass("remove_member")?;
+        self.store.remove_member(set, member).await
+    }
+
+    async fn members(&self, set: &Key) -> Result<Vec<String>, StoreError> {
+        self.pass("members")?;
+        self.store.members(set).await
+    }
+
+    async fn acquire_lease(
+        &self,
+        name: &Key,
+        owner: &LeaseOwner,
+        lifetime: Duration,
+    ) -> Result<LeaseAnswer, StoreError> {
+        self.pass("acquire_lease")?;
+        self.store.acquire_lease(name, owner, lifetime).await
+    }
+
+    async fn release_lease(&self, name: &Key, owner: &LeaseOwner) -> Result<bool, StoreError> {
+        self.pass("release_lease")?;
+        self.store.release_lease(name, owner).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.pass("ping")?;
+        self.store.ping().await
+    }
+}

@@ -1,0 +1,104 @@
+//! A store that does not answer: 503, never a sign-out, and no rotated token lost.
+
+use serde_json::json;
+use tokenward_tests::issuer::Endpoint;
+
+use crate::deployment::{Deployment, Plan};
+
+#[tokio::test]
+async fn an_outage_is_503_everywhere_and_over_when_it_is_over() -> anyhow::Result<()> {
+    let deployment = Deployment::start(Plan::default()).await?;
+    let tokens = deployment.log_in("s-1").await?;
+    deployment.store.set_off(true);
+    let ask = deployment.ask(&tokens.id_token).session("s-1");
+    let answers = [
+        ask.send().await?,
+        deployment
+            .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
+            .await?,
+        deployment.status("s-1").await?,
+        deployment.end("s-1").await?,
+        deployment
+            .sign_out(&deployment.dex.subject(crate::deployment::ADMIN))
+            .await?,
+    ];
+    for answer in answers {
+        assert_eq!(answer.refusal(), (503, "store_unavailable"), "{answer:?}");
+        assert_eq!(answer.text("error"), "temporarily_unavailable");
+        assert!(answer.header("retry-after").is_some());
+        assert!(answer.header("x-tokenward-control").is_some());
+        assert!(!answer.body.to_string().contains("switched off"));
+    }
+    let ready = deployment.get("/readyz").await?;
+    assert_eq!((ready.status, ready.text("status")), (503, "unavailable"));
+    assert!(!ready.text("cause").is_empty());
+    assert_eq!(deployment.get("/livez").await?.status, 200);
+    let metrics = deployment
+        .http
+        .get(format!("{}/metrics", deployment.urls[0]))
+        .send()
+        .await?
+        .text()
+        .await?;
+    assert!(
+        metrics.contains("tokenward_store_errors_total{operation=\"read\"} "),
+        "{metrics}"
+    );
+    deployment.store.set_off(false);
+    assert_eq!(deployment.get("/readyz").await?.status, 200);
+    assert_eq!(ask.send().await?.token(), tokens.id_token);
+    assert_eq!(deployment.dex.counts().refreshes_presented, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_store_no_refresh_token_is_presented() -> anyhow::Result<()> {
+    let deployment = Deployment::start(Plan::default()).await?;
+    let tokens = deployment.log_in("s-1").await?;
+    deployment.advance(301);
+    deployment.store.set_off(true);
+    for _ in 0..5 {
+        let answer = deployment.ask(&tokens.id_token).send().await?;
+        assert_eq!(answer.refusal(), (503, "store_unavailable"));
+    }
+    assert_eq!(deployment.dex.counts().refreshes_presented, 0);
+    deployment.store.set_off(false);
+    assert_eq!(deployment.ask(&tokens.id_token).send().await?.status, 200);
+    assert_eq!(deployment.dex.counts().refreshes_presented, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rotated_token_that_cannot_be_kept_is_kept_when_the_store_is_back() -> anyhow::Result<()> {
+    let settings = json!({"caller_deadline": "300ms"});
+    let deployment = Deployment::start(Plan {
+        settings,
+        ..Plan::default()
+    })
+    .await?;
+    let tokens = deployment.log_in("s-1").await?;
+    deployment.advance(301);
+    deployment.dex.hold(Endpoint::Refresh);
+    let ask = deployment.ask(&tokens.id_token);
+    let (answer, ()) = tokio::join!(ask.send(), async {
+        deployment.dex.wait_until_held(Endpoint::Refresh, 1).await;
+        deployment.store.set_off(true);
+        deployment.dex.release(Endpoint::Refresh);
+        deployment.store.wait_for_failures(2).await;
+    });
+    assert_eq!(answer?.refusal(), (503, "store_unavailable"));
+    assert!(deployment.store.failures() >= 2);
+    deployment.store.set_off(false);
+    assert!(
+        deployment.services[0]
+            .drain(std::time::Duration::from_secs(10))
+            .await
+    );
+    assert_eq!(ask.send().await?.status, 200);
+    assert_eq!(deployment.dex.counts().refreshes_presented, 1);
+    // And the token that was kept is the rotated one.
+    deployment.advance(301);
+    assert_eq!(ask.send().await?.status, 200);
+    assert_eq!(deployment.dex.counts().refreshes_succeeded, 2);
+    Ok(())
+}

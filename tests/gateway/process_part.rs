@@ -1,0 +1,124 @@
+//! Children are awaited line by line, stopped, continued and ended, and never outlive their guard.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokenward_tests::parts::{EnvoyLine, Metrics, Process, ProcessSpec};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn shell(script: &str) -> Process {
+    Process::start(&ProcessSpec::new("shell", "/bin/sh", ["-c", script])).unwrap()
+}
+
+/// The third field of `/proc/PID/stat`: R, S, T (stopped), Z; `None` when there is no such process.
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+#[tokio::test]
+async fn lines_of_both_outputs_can_be_counted_and_awaited() {
+    let process = shell("echo one; echo two >&2; echo one; echo three; sleep 60");
+    process
+        .log()
+        .wait_for_line(|line| line == "two", SOON)
+        .await
+        .unwrap();
+    process
+        .log()
+        .wait_for_line(|line| line == "three", SOON)
+        .await
+        .unwrap();
+    assert_eq!(process.log().count(|line| line == "one"), 2);
+    let mark = process.log().mark();
+    let late = process
+        .log()
+        .wait_for_line_after(mark, |line| line == "one", Duration::from_millis(50))
+        .await;
+    assert!(late.unwrap_err().to_string().contains("three"));
+}
+
+#[tokio::test]
+async fn a_dropped_process_is_gone_and_so_is_its_folder() {
+    let process = shell("pwd; sleep 60");
+    let folder = process
+        .log()
+        .wait_for_line(|line| line.starts_with('/'), SOON)
+        .await
+        .unwrap();
+    let pid = process.pid();
+    assert!(state(pid).is_some() && Path::new(&folder).is_dir());
+    drop(process);
+    assert_eq!(state(pid), None);
+    assert!(!Path::new(&folder).exists());
+}
+
+#[tokio::test]
+async fn a_paused_process_is_stopped_until_it_is_resumed() {
+    let mut process = shell("while read -r line; do :; done < /dev/zero");
+    process.pause().unwrap();
+    while state(process.pid()) != Some('T') {
+        tokio::task::yield_now().await;
+    }
+    process.resume().unwrap();
+    while state(process.pid()) == Some('T') {
+        tokio::task::yield_now().await;
+    }
+    process.ensure_running().unwrap();
+}
+
+#[tokio::test]
+async fn a_terminated_process_may_clean_up() {
+    let mut process = shell("trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.01; done");
+    process
+        .log()
+        .wait_for_line(|line| line == "ready", SOON)
+        .await
+        .unwrap();
+    assert_eq!(process.terminate(SOON).await.unwrap().code(), Some(3));
+    process
+        .log()
+        .wait_for_line(|line| line == "bye", SOON)
+        .await
+        .unwrap();
+    assert!(process.pause().unwrap_err().to_string().contains("has ended"));
+}
+
+#[test]
+fn a_line_of_the_filter_is_taken_out_of_envoys_log() {
+    let line = "[2026-11-21 18:44:24.953][23013][warning][wasm] [source/extensions/common/wasm/context.cc:1151] \
+                wasm log tokenward tokenward tokenward: refused server=a: retry later";
+    let expected = EnvoyLine {
+        level: "warning".to_owned(),
+        logger: "wasm".to_owned(),
+        message: "refused server=a: retry later".to_owned(),
+    };
+    assert_eq!(EnvoyLine::read_wasm(line), Some(expected));
+    let own = "[2026-11-21 18:44:24.953][23013][debug][wasm] [source/extensions/common/wasm/wasm.cc:83] Base Wasm \
+               created 1 now active";
+    assert_eq!(EnvoyLine::read_wasm(own), None);
+    assert_eq!(
+        EnvoyLine::read(own).unwrap().message,
+        "Base Wasm created 1 now active"
+    );
+    assert_eq!(EnvoyLine::read("not a line of Envoy"), None);
+}
+
+#[test]
+fn metrics_are_summed_over_the_labels_that_are_left_open() {
+    let text = "# TYPE requests_total counter\n\
+                requests_total{server=\"a\",outcome=\"ok\"} 3\n\
+                requests_total{server=\"a\",outcome=\"said \\\"no\\\", twice\"} 2 1700000000000\n\
+                requests_total{server=\"b\",outcome=\"ok\"} 4\n\
+                up 1\n";
+    let metrics = Metrics::read(text);
+    assert_eq!(metrics.count("requests_total", &[]), 9);
+    assert_eq!(metrics.count("requests_total", &[("server", "a")]), 5);
+    assert_eq!(
+        metrics.count("requests_total", &[("outcome", "said \"no\", twice")]),
+        2
+    );
+    assert_eq!(metrics.count("requests_total", &[("server", "c")]), 0);
+    assert_eq!(metrics.count("up", &[]), 1);
+}

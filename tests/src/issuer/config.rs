@@ -1,0 +1,197 @@
+//! What a fake Dex is configured with: the parts of Dex's own configuration that show on the wire.
+
+use std::time::Duration;
+
+use super::IssuerClock;
+
+/// Configuration of a [`super::FakeDex`]. The default is Dex's default: ID tokens of 24 hours, rotation on, no reuse
+/// interval; with one user `admin@example.com`, password `password`, and the clients `muster` (secret `s3cret`) and
+/// `kube` (secret `k`, trusts `muster`).
+#[derive(Debug, Clone)]
+pub struct DexConfig {
+    /// The issuer's time.
+    pub clock: IssuerClock,
+    /// `expiry.idTokens`; access tokens live as long.
+    pub id_token_lifetime: Duration,
+    /// `expiry.refreshTokens`.
+    pub refresh_tokens: RefreshTokenPolicy,
+    /// `staticPasswords`.
+    pub users: Vec<DexUser>,
+    /// `staticClients`.
+    pub clients: Vec<DexClient>,
+    /// `connectors` beside the password connector `local`.
+    pub connectors: Vec<DexConnector>,
+}
+
+impl Default for DexConfig {
+    fn default() -> Self {
+        Self {
+            clock: IssuerClock::default(),
+            id_token_lifetime: Duration::from_secs(24 * 3600),
+            refresh_tokens: RefreshTokenPolicy::default(),
+            users: vec![DexUser::new("admin@example.com")],
+            clients: vec![
+                DexClient::new("muster", "s3cret"),
+                DexClient {
+                    trusted_peers: vec!["muster".to_owned()],
+                    ..DexClient::new("kube", "k")
+                },
+            ],
+            connectors: Vec::new(),
+        }
+    }
+}
+
+impl DexConfig {
+    /// With another lifetime of ID tokens.
+    pub fn id_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.id_token_lifetime = lifetime;
+        self
+    }
+
+    /// With another `reuseInterval`.
+    pub fn reuse_interval(mut self, interval: Duration) -> Self {
+        self.refresh_tokens.reuse_interval = interval;
+        self
+    }
+
+    /// With this clock.
+    pub fn clock(mut self, clock: &IssuerClock) -> Self {
+        self.clock = clock.clone();
+        self
+    }
+
+    /// With one more user.
+    pub fn user(mut self, user: DexUser) -> Self {
+        self.users.push(user);
+        self
+    }
+
+    /// With one more client.
+    pub fn client(mut self, client: DexClient) -> Self {
+        self.clients.push(client);
+        self
+    }
+
+    /// With one more connector.
+    pub fn connector(mut self, connector: DexConnector) -> Self {
+        self.connectors.push(connector);
+        self
+    }
+}
+
+/// `expiry.refreshTokens`. Zero means what it means in Dex: no reuse, no expiry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefreshTokenPolicy {
+    /// Not `disableRotation`.
+    pub rotation: bool,
+    /// `reuseInterval`: how long after a rotation the previous token still answers with the current one.
+    pub reuse_interval: Duration,
+    /// `validIfNotUsedFor`.
+    pub valid_if_not_used_for: Duration,
+    /// `absoluteLifetime`, since the login.
+    pub absolute_lifetime: Duration,
+}
+
+impl Default for RefreshTokenPolicy {
+    fn default() -> Self {
+        Self {
+            rotation: true,
+            reuse_interval: Duration::ZERO,
+            valid_if_not_used_for: Duration::ZERO,
+            absolute_lifetime: Duration::ZERO,
+        }
+    }
+}
+
+/// A user of the password connector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DexUser {
+    /// `email`, the name one logs in with.
+    pub email: String,
+    /// `username`, the claim `name`.
+    pub username: String,
+    /// `userID`, one half of the subject.
+    pub user_id: String,
+    /// `groups`.
+    pub groups: Vec<String>,
+    /// The password.
+    pub password: String,
+}
+
+impl DexUser {
+    /// A user with the password `password`, the group `team-a` and a user id that follows from the email.
+    pub fn new(email: &str) -> Self {
+        let username = email.split('@').next().unwrap_or(email).to_owned();
+        Self {
+            email: email.to_owned(),
+            user_id: user_id(email),
+            username,
+            groups: vec!["team-a".to_owned()],
+            password: "password".to_owned(),
+        }
+    }
+
+    /// With so many groups that a token is as long as they are in production, about 1.1 KB.
+    pub fn with_many_groups(mut self) -> Self {
+        self.groups = (1..=10)
+            .map(|number| format!("customer-{number:02}:engineers"))
+            .collect();
+        self
+    }
+}
+
+/// A UUID that is the same for the same email in every issuer and every run.
+fn user_id(email: &str) -> String {
+    use sha2::Digest as _;
+    let hex: String = sha2::Sha256::digest(email)
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+/// An OAuth client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DexClient {
+    /// `id`.
+    pub id: String,
+    /// `secret`.
+    pub secret: String,
+    /// `trustedPeers`: clients that may ask for tokens with this client's id among the audiences.
+    pub trusted_peers: Vec<String>,
+}
+
+impl DexClient {
+    /// A client that trusts no other.
+    pub fn new(id: &str, secret: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            secret: secret.to_owned(),
+            trusted_peers: Vec::new(),
+        }
+    }
+}
+
+/// An `oidc` connector: it accepts the tokens of another issuer at the token exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DexConnector {
+    /// `id`, the request's `connector_id`.
+    pub id: String,
+    /// `config.issuer`.
+    pub issuer: String,
+    /// `config.getUserInfo`: every subject token is also sent to the issuer's userinfo endpoint.
+    pub get_user_info: bool,
+}
+
+impl DexConnector {
+    /// A connector to `issuer` without `getUserInfo`.
+    pub fn oidc(id: &str, issuer: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            issuer: issuer.to_owned(),
+            get_user_info: false,
+        }
+    }
+}

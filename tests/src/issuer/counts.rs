@@ -1,0 +1,65 @@
+//! What the issuer has been asked, in numbers.
+
+use std::collections::HashMap;
+
+use sha2::Digest as _;
+
+/// Requests so far, of everybody or of one user.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IssuerCounts {
+    /// Logins that succeeded.
+    pub logins: usize,
+    /// Refresh requests that arrived, whatever became of them.
+    pub refreshes_presented: usize,
+    /// Refreshes that were done, also where the answer was lost on the way.
+    pub refreshes_succeeded: usize,
+    /// Exchange requests that arrived.
+    pub exchanges_presented: usize,
+    /// Exchanges that were done.
+    pub exchanges_succeeded: usize,
+    /// Fetches of `/keys` (only counted for everybody).
+    pub key_fetches: usize,
+    /// Fetches of the discovery document (only counted for everybody).
+    pub discovery_fetches: usize,
+    /// Requests to `/userinfo` (only counted for everybody).
+    pub user_info_requests: usize,
+    /// Requests to `/token/introspect` (only counted for everybody).
+    pub introspections: usize,
+    /// Requests that were cut because the issuer was down (only counted for everybody).
+    pub while_down: usize,
+}
+
+/// One arrival of a refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presentation {
+    /// Email of the user it was issued to, `None` for a token that this issuer never issued.
+    pub user: Option<String>,
+    /// First 16 hex digits of the token's SHA-256, see [`fingerprint`].
+    pub fingerprint: String,
+}
+
+/// First 16 hex digits of a token's SHA-256: tells tokens apart without showing them.
+pub fn fingerprint(token: &str) -> String {
+    sha2::Sha256::digest(token)
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counter {
+    pub(crate) all: IssuerCounts,
+    pub(crate) users: HashMap<String, IssuerCounts>,
+    pub(crate) presentations: Vec<Presentation>,
+}
+
+impl Counter {
+    /// Applies `count` to everybody's numbers and, where the user is known, to the user's.
+    pub(crate) fn count(&mut self, user: Option<&str>, count: impl Fn(&mut IssuerCounts)) {
+        count(&mut self.all);
+        if let Some(user) = user {
+            count(self.users.entry(user.to_owned()).or_default());
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! An MCP server that trusts nobody: it verifies the bearer token of every request, and counts what it saw.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use tokenward_tests::issuer::{DexConfig, FakeDex};
+//! use tokenward_tests::mcp_server::{McpServer, McpTrust};
+//! let dex = FakeDex::start(DexConfig::default()).await?;
+//! let server = McpServer::start(McpTrust::of(&dex, "muster")).await?;
+//! assert_eq!(server.counts().rejected_expired, 0);
+//! # Ok(()) }
+//! ```
+
+mod protocol;
+mod server;
+mod trust;
+
+pub use server::{McpCounts, McpServer, SeenToken};
+pub use trust::McpTrust;

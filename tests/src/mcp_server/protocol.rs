@@ -1,0 +1,100 @@
+//! As much of MCP's Streamable HTTP (2025-11-25) as a client needs to call one tool.
+
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+
+const LONGEST_BODY_BYTES: usize = 4 * 1024 * 1024;
+const PROTOCOL_VERSION: &str = "2025-11-25";
+const EVENTS_PER_STREAM: usize = 3;
+
+/// Answers a request whose token is good.
+pub(crate) async fn answer(request: Request) -> Response {
+    match *request.method() {
+        Method::POST => call(request).await,
+        Method::GET => event_stream((1..=EVENTS_PER_STREAM).map(notification)),
+        Method::DELETE => StatusCode::NO_CONTENT.into_response(),
+        _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+    }
+}
+
+async fn call(request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let wants_json = parts
+        .headers
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_none_or(|accept| accept.contains("application/json") || accept.contains("*/*"));
+    let message = match to_bytes(body, LONGEST_BODY_BYTES).await {
+        Ok(body) => serde_json::from_slice::<Value>(&body).unwrap_or_default(),
+        Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+    };
+    let Some(method) = message["method"].as_str() else {
+        return failure(
+            StatusCode::BAD_REQUEST,
+            &message["id"],
+            -32600,
+            "not a JSON-RPC request",
+        );
+    };
+    let Some(id) = message.get("id") else {
+        return StatusCode::ACCEPTED.into_response();
+    };
+    let result = match method {
+        "initialize" => json!({
+            "protocolVersion": PROTOCOL_VERSION,
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "echo", "version": "1"},
+        }),
+        "ping" => json!({}),
+        "tools/list" => json!({"tools": [{
+            "name": "echo",
+            "description": "Says the text again.",
+            "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
+        }]}),
+        "tools/call" if message["params"]["name"] == "echo" => {
+            json!({"content": [{"type": "text", "text": message["params"]["arguments"]["text"]}], "isError": false})
+        }
+        "tools/call" => return failure(StatusCode::OK, id, -32602, "no such tool"),
+        _ => return failure(StatusCode::OK, id, -32601, "no such method"),
+    };
+    let reply = json!({"jsonrpc": "2.0", "id": id, "result": result});
+    let mut response = if wants_json {
+        json_answer(StatusCode::OK, &reply)
+    } else {
+        event_stream([reply])
+    };
+    if method == "initialize" {
+        let session = HeaderValue::from_static("session-1");
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static("mcp-session-id"), session);
+    }
+    response
+}
+
+fn notification(number: usize) -> Value {
+    let params = json!({"level": "info", "data": format!("event {number}")});
+    json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params})
+}
+
+fn failure(status: StatusCode, id: &Value, code: i64, message: &str) -> Response {
+    let error = json!({"code": code, "message": message});
+    json_answer(status, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
+}
+
+fn json_answer(status: StatusCode, body: &Value) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+/// A stream of server-sent events that ends after the last message.
+fn event_stream(messages: impl IntoIterator<Item = Value>) -> Response {
+    let events: String = messages
+        .into_iter()
+        .map(|message| format!("event: message\ndata: {message}\n\n"))
+        .collect();
+    ([(CONTENT_TYPE, "text/event-stream")], events).into_response()
+}

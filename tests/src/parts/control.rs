@@ -1,0 +1,178 @@
+//! A real control service.
+
+use std::net::SocketAddr;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::control_config::ControlConfig;
+use super::process::LOOK_AGAIN;
+use super::{LogBook, Metrics, Process, ProcessSpec, TempFolder, tools};
+use crate::issuer::jose::http_client;
+
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// A control service with its configuration, secrets and embedded store in a folder of its own. It may be ended and
+/// started again; it ends for good with this guard.
+#[derive(Debug)]
+pub struct Control {
+    config: ControlConfig,
+    address: SocketAddr,
+    process: Option<Process>,
+    folder: TempFolder,
+}
+
+impl Control {
+    /// Writes configuration and secrets, runs `tokenward serve`, and waits until `/readyz` answers 200.
+    ///
+    /// # Errors
+    /// When there is no `tokenward` binary, or it does not become ready.
+    pub async fn start(config: ControlConfig) -> anyhow::Result<Self> {
+        let mut control = Self::start_without_waiting(config).await?;
+        control.wait_until_ready(STARTS_WITHIN).await?;
+        Ok(control)
+    }
+
+    /// [`Control::start`] that only waits for the port, for stories in which the service is not ready at first.
+    pub async fn start_without_waiting(config: ControlConfig) -> anyhow::Result<Self> {
+        let folder = TempFolder::new("control")?;
+        let mut control = Self {
+            config,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            process: None,
+            folder,
+        };
+        control.launch().await?;
+        Ok(control)
+    }
+
+    /// Starts it again on the same address and store, after [`Control::kill`] or [`Control::terminate`].
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.process = None;
+        self.launch().await?;
+        self.wait_until_ready(STARTS_WITHIN).await
+    }
+
+    /// [`Control::restart`] with another configuration.
+    pub async fn restart_with(&mut self, config: ControlConfig) -> anyhow::Result<()> {
+        self.config = config;
+        self.restart().await
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What it was started with.
+    pub fn config(&self) -> &ControlConfig {
+        &self.config
+    }
+
+    /// What the running process has printed; empty after it ended and before it is started again.
+    pub fn log(&self) -> LogBook {
+        self.process
+            .as_ref()
+            .map(|process| process.log().clone())
+            .unwrap_or_default()
+    }
+
+    /// Its metrics.
+    pub async fn metrics(&self) -> anyhow::Result<Metrics> {
+        let answer = http_client()
+            .get(format!("{}/metrics", self.url()))
+            .send()
+            .await?
+            .error_for_status()?;
+        Ok(Metrics::read(&answer.text().await?))
+    }
+
+    /// The running process, to pause or resume it.
+    ///
+    /// # Errors
+    /// When it was killed or terminated.
+    pub fn process(&mut self) -> anyhow::Result<&mut Process> {
+        self.process
+            .as_mut()
+            .context("this control service was ended; restart it first")
+    }
+
+    /// Ends it at once (SIGKILL), as an eviction or a crash does.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.process()?.kill()?;
+        self.process = None;
+        Ok(())
+    }
+
+    /// Ends it in order (SIGTERM) and returns how it ended and all it printed.
+    pub async fn terminate(&mut self, deadline: Duration) -> anyhow::Result<(ExitStatus, LogBook)> {
+        let log = self.log();
+        let status = self.process()?.terminate(deadline).await?;
+        self.process = None;
+        Ok((status, log))
+    }
+
+    /// Waits until `/readyz` answers 200.
+    pub async fn wait_until_ready(&mut self, deadline: Duration) -> anyhow::Result<()> {
+        let url = format!("{}/readyz", self.url());
+        let limit = Instant::now() + deadline;
+        while !http_client()
+            .get(&url)
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+        {
+            self.process()?.ensure_running()?;
+            if Instant::now() > limit {
+                bail!(
+                    "control is not ready within {deadline:?}:\n{}",
+                    self.log().tail(30)
+                );
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    async fn launch(&mut self) -> anyhow::Result<()> {
+        let file = self.config.write(&self.folder, self.address)?;
+        let address_file = self.folder.join("address");
+        // The file of an earlier start would be taken for the new one's.
+        let _ = std::fs::remove_file(&address_file);
+        let mut spec = ProcessSpec::new::<std::ffi::OsString>(
+            "tokenward",
+            tools::tokenward()?,
+            [
+                "serve".into(),
+                "--config".into(),
+                file.into(),
+                "--address-file".into(),
+                address_file.clone().into(),
+            ],
+        );
+        spec.environment = self.config.environment.clone();
+        let process = self.process.insert(Process::start(&spec)?);
+        let limit = Instant::now() + STARTS_WITHIN;
+        self.address = loop {
+            let written = std::fs::read_to_string(&address_file).unwrap_or_default();
+            if let Ok(address) = written.trim().parse() {
+                break address;
+            }
+            process.ensure_running()?;
+            if Instant::now() > limit {
+                bail!(
+                    "control does not listen within {STARTS_WITHIN:?}:\n{}",
+                    process.log().tail(30)
+                );
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,311 @@
+//! A real Envoy in front of MCP servers, with the filter or without it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+
+use super::envoy_template::render;
+use super::process::LOOK_AGAIN;
+use super::{LogBook, Metrics, Process, ProcessSpec, TempFolder, tools};
+use crate::issuer::jose::http_client;
+
+/// Generous: V8 compiles the filter for every worker, and the machine may be busy.
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
+
+/// What Envoy shall do.
+#[derive(Debug, Clone)]
+pub struct EnvoyConfig {
+    /// `--concurrency`.
+    pub workers: usize,
+    /// Port of the listener, 0 for a free one.
+    pub listener_port: u16,
+    /// The filter; without it requests go straight to the servers.
+    pub filter: Option<EnvoyFilter>,
+    /// Where the cluster `tokenward_control` leads; `None` makes a cluster without hosts.
+    pub control: Option<SocketAddr>,
+    /// The routes, first match first.
+    pub routes: Vec<EnvoyRoute>,
+}
+
+impl Default for EnvoyConfig {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            listener_port: 0,
+            filter: None,
+            control: None,
+            routes: Vec::new(),
+        }
+    }
+}
+
+/// The wasm filter.
+#[derive(Debug, Clone)]
+pub struct EnvoyFilter {
+    /// The module, see [`tools::filter_module`].
+    pub module: PathBuf,
+    /// The filter's own configuration, handed to it as a JSON string.
+    pub configuration: Value,
+    /// Put into Envoy's environment as `TOKENWARD_FILTER_CREDENTIAL`.
+    pub credential: Option<String>,
+}
+
+/// One route to one MCP server.
+#[derive(Debug, Clone)]
+pub struct EnvoyRoute {
+    /// Name of the route and of its cluster.
+    pub name: String,
+    /// Whole path segments, `/kubernetes`; `/` takes everything.
+    pub path_prefix: String,
+    /// The MCP server.
+    pub server: SocketAddr,
+    /// Annotations as Envoy Gateway puts them into the route's metadata: names without `gateway.envoyproxy.io/`.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl EnvoyRoute {
+    /// A route without annotations; its name is the prefix without slashes.
+    pub fn new(path_prefix: &str, server: SocketAddr) -> Self {
+        let name = path_prefix.trim_matches('/').replace('/', "-");
+        let name = if name.is_empty() { "all".to_owned() } else { name };
+        Self {
+            name,
+            path_prefix: path_prefix.to_owned(),
+            server,
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// With one more annotation.
+    pub fn annotation(mut self, name: &str, value: &str) -> Self {
+        self.annotations.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(super) fn cluster(&self) -> String {
+        format!("mcp_{}", self.name)
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let matching = if self.path_prefix == "/" {
+            json!({"prefix": "/"})
+        } else {
+            json!({"path_separated_prefix": self.path_prefix.trim_end_matches('/')})
+        };
+        let resource = json!({
+            "kind": "HTTPRoute", "name": self.name, "namespace": "default", "annotations": self.annotations,
+        });
+        json!({
+            "name": self.name,
+            "match": matching,
+            "route": {"cluster": self.cluster(), "timeout": "0s"},
+            "metadata": {"filter_metadata": {"envoy-gateway": {"resources": [resource]}}},
+        })
+    }
+}
+
+/// One line of Envoy's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvoyLine {
+    /// `debug`, `info`, `warning`, `error`, `critical`.
+    pub level: String,
+    /// `wasm`, `config`, …
+    pub logger: String,
+    /// The text without Envoy's prefixes.
+    pub message: String,
+}
+
+/// A running Envoy. It ends with this guard.
+#[derive(Debug)]
+pub struct Envoy {
+    process: Process,
+    admin: SocketAddr,
+    listener: SocketAddr,
+    _folder: TempFolder,
+}
+
+impl Envoy {
+    /// Writes the configuration, starts Envoy and waits until it takes requests.
+    ///
+    /// # Errors
+    /// When there is no Envoy on this machine, or it rejects the configuration or the filter.
+    pub async fn start(config: &EnvoyConfig) -> anyhow::Result<Self> {
+        let folder = TempFolder::new("envoy-config")?;
+        let bootstrap = folder.write("envoy.yaml", render(config)?)?;
+        let address_file = folder.join("admin-address");
+        let arguments = [
+            "-c".into(),
+            bootstrap.into_os_string(),
+            "--concurrency".into(),
+            config.workers.to_string().into(),
+            "--admin-address-path".into(),
+            address_file.clone().into_os_string(),
+            "--disable-hot-restart".into(),
+            "-l".into(),
+            "warning".into(),
+            "--component-log-level".into(),
+            "wasm:debug".into(),
+        ];
+        let mut spec = ProcessSpec::new::<std::ffi::OsString>("envoy", tools::envoy()?, arguments);
+        let credential = config
+            .filter
+            .as_ref()
+            .and_then(|filter| filter.credential.clone());
+        spec.environment
+            .extend(credential.map(|value| ("TOKENWARD_FILTER_CREDENTIAL".to_owned(), value)));
+        let mut process = Process::start(&spec)?;
+        let limit = Instant::now() + STARTS_WITHIN;
+        let admin = loop {
+            let written = std::fs::read_to_string(&address_file).unwrap_or_default();
+            if let Ok(address) = written.trim().parse::<SocketAddr>()
+                && is_ready(address).await
+            {
+                break address;
+            }
+            process.ensure_running()?;
+            if Instant::now() > limit {
+                bail!(
+                    "Envoy is not ready within {STARTS_WITHIN:?}:\n{}",
+                    process.log().tail(30)
+                );
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        };
+        let listener = listener_address(admin).await?;
+        Ok(Self {
+            process,
+            admin,
+            listener,
+            _folder: folder,
+        })
+    }
+
+    /// `http://127.0.0.1:PORT` of the listener.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listener)
+    }
+
+    /// Where the listener is.
+    pub fn address(&self) -> SocketAddr {
+        self.listener
+    }
+
+    /// Envoy's admin interface.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
+    /// Its metrics, with the labels of the bootstrap's `stats_tags`.
+    pub async fn stats(&self) -> anyhow::Result<Metrics> {
+        let url = format!("{}/stats/prometheus", self.admin_url());
+        let answer = http_client().get(url).send().await?.error_for_status()?;
+        Ok(Metrics::read(&answer.text().await?))
+    }
+
+    /// Sets the level of the logger `wasm`, as `POST /logging?wasm=debug`.
+    pub async fn set_wasm_log_level(&self, level: &str) -> anyhow::Result<()> {
+        let url = format!("{}/logging?wasm={level}", self.admin_url());
+        http_client().post(url).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    /// Its log as it was printed.
+    pub fn log(&self) -> &LogBook {
+        self.process.log()
+    }
+
+    /// Its log, taken apart.
+    pub fn lines(&self) -> Vec<EnvoyLine> {
+        self.log()
+            .lines()
+            .iter()
+            .filter_map(|line| EnvoyLine::read(line))
+            .collect()
+    }
+
+    /// What the filter logged.
+    pub fn wasm_lines(&self) -> Vec<EnvoyLine> {
+        self.log()
+            .lines()
+            .iter()
+            .filter_map(|line| EnvoyLine::read_wasm(line))
+            .collect()
+    }
+
+    /// The first line of the filter that satisfies `predicate`, also one from before the call.
+    pub async fn wait_for_wasm_line(
+        &self,
+        predicate: impl Fn(&EnvoyLine) -> bool,
+        deadline: Duration,
+    ) -> anyhow::Result<EnvoyLine> {
+        let chosen = |line: &str| EnvoyLine::read_wasm(line).is_some_and(|line| predicate(&line));
+        let line = self.log().wait_for_line(chosen, deadline).await?;
+        EnvoyLine::read_wasm(&line).context("the line was just read")
+    }
+
+    /// The process, to pause, resume or kill it.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Ends it in order (SIGTERM).
+    pub async fn terminate(&mut self, deadline: Duration) -> anyhow::Result<ExitStatus> {
+        self.process.terminate(deadline).await
+    }
+}
+
+impl EnvoyLine {
+    /// Reads `[time][thread][level][logger] [source:line] message`; `None` for a line that is not of this form.
+    pub fn read(line: &str) -> Option<Self> {
+        let (prefixes, rest) = line.strip_prefix('[')?.split_once("] ")?;
+        let mut prefixes = prefixes.split("][");
+        let (_time, _thread) = (prefixes.next()?, prefixes.next()?);
+        let (level, logger) = (prefixes.next()?, prefixes.next()?);
+        let message = match rest.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+            Some((_source, message)) => message,
+            None => rest,
+        };
+        Some(Self {
+            level: level.to_owned(),
+            logger: logger.to_owned(),
+            message: message.to_owned(),
+        })
+    }
+
+    /// [`EnvoyLine::read`] for lines of a wasm module, without `wasm log <names>: `.
+    pub fn read_wasm(line: &str) -> Option<Self> {
+        let line = Self::read(line)?;
+        let (_names, message) = line.message.strip_prefix("wasm log")?.split_once(": ")?;
+        (line.logger == "wasm").then(|| Self {
+            message: message.to_owned(),
+            ..line.clone()
+        })
+    }
+}
+
+async fn is_ready(admin: SocketAddr) -> bool {
+    let answer = http_client().get(format!("http://{admin}/ready")).send().await;
+    answer.is_ok_and(|answer| answer.status().is_success())
+}
+
+async fn listener_address(admin: SocketAddr) -> anyhow::Result<SocketAddr> {
+    let url = format!("http://{admin}/listeners?format=json");
+    let document: Value = http_client()
+        .get(url)
+        .send()
+        .await?
+        .error_for_status()?
+        .json()
+        .await?;
+    let address = &document["listener_statuses"][0]["local_address"]["socket_address"];
+    let (host, port) = (address["address"].as_str(), address["port_value"].as_u64());
+    let (Some(host), Some(port)) = (host, port) else {
+        bail!("Envoy has no listener: {document}")
+    };
+    Ok(format!("{host}:{port}").parse()?)
+}

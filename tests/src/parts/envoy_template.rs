@@ -1,0 +1,78 @@
+//! Fills in `envoy/local/envoy.yaml`.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+use super::{EnvoyConfig, tools};
+
+/// The cluster the filter calls.
+pub(super) const CONTROL_CLUSTER: &str = "tokenward_control";
+
+/// The bootstrap for a configuration.
+///
+/// # Errors
+/// When the template cannot be read, or holds a placeholder nobody fills.
+pub(super) fn render(config: &EnvoyConfig) -> anyhow::Result<String> {
+    let path = tools::workspace().join("envoy/local/envoy.yaml");
+    let template =
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    // Comments name the placeholders too.
+    let lines = template
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| format!("{line}\n"));
+    let mut bootstrap: String = lines.collect();
+    let mut clusters = vec![cluster(CONTROL_CLUSTER, config.control)];
+    for route in &config.routes {
+        clusters.push(cluster(&route.cluster(), Some(route.server)));
+    }
+    let routes: Vec<Value> = config.routes.iter().map(super::EnvoyRoute::to_json).collect();
+    let mut values = vec![
+        ("LISTENER_PORT", json!(config.listener_port)),
+        ("ROUTES", json!(routes)),
+        ("CLUSTERS", json!(clusters)),
+    ];
+    match &config.filter {
+        Some(filter) => {
+            values.push(("FILTER_CONFIGURATION", json!(filter.configuration.to_string())));
+            values.push(("FILTER_MODULE", json!(filter.module)));
+        }
+        None => bootstrap = without_filter(&bootstrap)?,
+    }
+    for (name, value) in values {
+        let placeholder = format!("${{{name}}}");
+        ensure!(
+            bootstrap.contains(&placeholder),
+            "{} has no {placeholder}",
+            path.display()
+        );
+        bootstrap = bootstrap.replace(&placeholder, &value.to_string());
+    }
+    Ok(bootstrap)
+}
+
+fn without_filter(bootstrap: &str) -> anyhow::Result<String> {
+    let (before, rest) = bootstrap
+        .split_once("# BEGIN filter")
+        .context("no line `BEGIN filter`")?;
+    let (_, after) = rest.split_once("# END filter").context("no line `END filter`")?;
+    Ok(format!("{before}{after}"))
+}
+
+fn cluster(name: &str, address: Option<SocketAddr>) -> Value {
+    let endpoints: Vec<Value> = address
+        .map(|address| {
+            let socket = json!({"address": address.ip().to_string(), "port_value": address.port()});
+            json!({"endpoint": {"address": {"socket_address": socket}}})
+        })
+        .into_iter()
+        .collect();
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+    })
+}

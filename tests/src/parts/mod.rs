@@ -1,0 +1,25 @@
+//! The real parts of a running Tokenward: processes with their folders, ports and logs, and the programs the tests
+//! start: Envoy, Valkey and the control service. Everything listens on 127.0.0.1 and ends with its guard.
+
+mod control;
+mod control_config;
+mod envoy;
+mod envoy_template;
+mod log_book;
+mod loopback;
+pub mod ports;
+mod process;
+mod prometheus;
+mod temp_folder;
+pub mod tools;
+mod valkey;
+
+pub use control::Control;
+pub use control_config::{ControlConfig, ControlExchange, ControlIssuer, ControlServer, ControlStore};
+pub use envoy::{Envoy, EnvoyConfig, EnvoyFilter, EnvoyLine, EnvoyRoute};
+pub use log_book::LogBook;
+pub use loopback::{Cut, LoopbackServer, LoopbackSocket};
+pub use process::{Process, ProcessSpec};
+pub use prometheus::{Metrics, Sample};
+pub use temp_folder::TempFolder;
+pub use valkey::Valkey;

@@ -1,0 +1,99 @@
+//! Where the programs and the wasm module are that the tests start.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// Envoy: `ENVOY_BIN`, then `target/tools/envoy`, then `PATH`.
+pub fn envoy() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "ENVOY_BIN",
+        built: "tools/envoy",
+        on_path: Some("envoy"),
+        cure: "cargo xtask setup",
+    }
+    .find()
+}
+
+/// Valkey: `VALKEY_BIN`, then `target/tools/valkey-server`, then `PATH`.
+pub fn valkey_server() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "VALKEY_BIN",
+        built: "tools/valkey-server",
+        on_path: Some("valkey-server"),
+        cure: "cargo xtask setup",
+    }
+    .find()
+}
+
+/// The control service: `TOKENWARD_BIN`, then `target/debug/tokenward`.
+pub fn tokenward() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "TOKENWARD_BIN",
+        built: "debug/tokenward",
+        on_path: None,
+        cure: "cargo xtask build",
+    }
+    .find()
+}
+
+/// The filter: `TOKENWARD_WASM`, then `target/wasm32-unknown-unknown/module/tokenward_filter.wasm`.
+pub fn filter_module() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "TOKENWARD_WASM",
+        built: "wasm32-unknown-unknown/module/tokenward_filter.wasm",
+        on_path: None,
+        cure: "cargo xtask build",
+    }
+    .find()
+}
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests).to_owned()
+}
+
+struct Tool {
+    variable: &'static str,
+    built: &'static str,
+    on_path: Option<&'static str>,
+    cure: &'static str,
+}
+
+impl Tool {
+    fn find(&self) -> anyhow::Result<PathBuf> {
+        if let Some(path) = env::var_os(self.variable).filter(|path| !path.is_empty()) {
+            let path = PathBuf::from(path);
+            return path
+                .canonicalize()
+                .with_context(|| format!("{} names {}, which is not there", self.variable, path.display()));
+        }
+        let built = target_folder().join(self.built);
+        let on_path = self.on_path.into_iter().flat_map(|name| {
+            let folders = env::var_os("PATH").unwrap_or_default();
+            env::split_paths(&folders)
+                .map(|folder| folder.join(name))
+                .collect::<Vec<_>>()
+        });
+        std::iter::once(built.clone())
+            .chain(on_path)
+            .find(|path| path.is_file())
+            .with_context(|| {
+                format!(
+                    "{} is missing: run `{}` or set {}",
+                    built.display(),
+                    self.cure,
+                    self.variable
+                )
+            })
+    }
+}
+
+fn target_folder() -> PathBuf {
+    match env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => workspace().join(folder),
+        None => workspace().join("target"),
+    }
+}

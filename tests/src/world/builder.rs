@@ -1,0 +1,281 @@
+//! Building a [`World`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{ALICE, CLIENT, LOCAL, World};
+use crate::issuer::{DexConfig, DexConnector, DexUser, FakeDex, IssuerClock, RefreshTokenPolicy};
+use crate::mcp_server::{McpServer, McpTrust};
+use crate::parts::{
+    Control, ControlConfig, ControlStore, Envoy, EnvoyConfig, EnvoyFilter, EnvoyRoute, Valkey, tools,
+};
+
+/// The remote issuer's client that exchanges, and its secret.
+const EXCHANGE_CLIENT: (&str, &str) = ("kube", "k");
+/// The remote issuer's connector to the home issuer.
+const CONNECTOR: &str = "home";
+
+/// Where control keeps its sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// A file of its own.
+    Embedded,
+    /// A real Valkey.
+    Valkey,
+}
+
+/// What a world shall be.
+#[derive(Debug, Clone)]
+pub struct WorldBuilder {
+    workers: usize,
+    remotes: usize,
+    store: Store,
+    filter_on: bool,
+    annotated: bool,
+    listener_port: u16,
+    id_token_lifetime: Duration,
+    remote_token_lifetime: Duration,
+    refresh_tokens: RefreshTokenPolicy,
+    filter_settings: Vec<(String, Value)>,
+    control_settings: Vec<(String, Value)>,
+    users: Vec<DexUser>,
+}
+
+impl Default for WorldBuilder {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            remotes: 1,
+            store: Store::Embedded,
+            filter_on: true,
+            annotated: false,
+            listener_port: 0,
+            id_token_lifetime: Duration::from_secs(1800),
+            remote_token_lifetime: Duration::from_secs(1800),
+            refresh_tokens: RefreshTokenPolicy::default(),
+            filter_settings: Vec::new(),
+            control_settings: Vec::new(),
+            users: vec![
+                DexUser::new(ALICE).with_many_groups(),
+                DexUser::new("bob@example.com"),
+            ],
+        }
+    }
+}
+
+impl WorldBuilder {
+    /// With this many Envoy workers.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// With this many exchange servers, `remote-1` and on.
+    pub fn remotes(mut self, remotes: usize) -> Self {
+        self.remotes = remotes;
+        self
+    }
+
+    /// With this store.
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// Without the filter, as it was before.
+    pub fn filter_off(mut self) -> Self {
+        self.filter_on = false;
+        self
+    }
+
+    /// Servers are found by the routes' annotations, not by paths.
+    pub fn annotated(mut self) -> Self {
+        self.annotated = true;
+        self
+    }
+
+    /// With Envoy's listener on this port.
+    pub fn listener_port(mut self, port: u16) -> Self {
+        self.listener_port = port;
+        self
+    }
+
+    /// ID tokens of the home issuer, and tokens of the remote one, live this long.
+    pub fn tokens_live(mut self, home: Duration, remote: Duration) -> Self {
+        self.id_token_lifetime = home;
+        self.remote_token_lifetime = remote;
+        self
+    }
+
+    /// Refresh tokens of the home issuer follow this policy.
+    pub fn refresh_tokens(mut self, policy: RefreshTokenPolicy) -> Self {
+        self.refresh_tokens = policy;
+        self
+    }
+
+    /// With another value of a top-level setting of the filter.
+    pub fn filter_setting(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.filter_settings.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With another value of a top-level setting of control.
+    pub fn control_setting(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.control_settings.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With one more user at the home issuer.
+    pub fn user(mut self, email: &str) -> Self {
+        self.users.push(DexUser::new(email));
+        self
+    }
+
+    /// Starts everything and waits until it is ready.
+    ///
+    /// # Errors
+    /// When a part is missing on this machine or does not start.
+    pub async fn start(self) -> anyhow::Result<World> {
+        let clock = IssuerClock::default();
+        let home = self.home(&clock).await?;
+        let remote = self.remote(&clock, &home).await?;
+        let servers = self.servers(&home, &remote).await?;
+        let valkey = match self.store {
+            Store::Embedded => None,
+            Store::Valkey => Some(Valkey::start().await?),
+        };
+        let config = self.control_config(&home, &remote, valkey.as_ref());
+        let aggregator_credential =
+            secrecy::ExposeSecret::expose_secret(&config.aggregator_credential).to_owned();
+        let control = Control::start(config).await?;
+        let envoy = Envoy::start(&self.envoy_config(&home, &remote, &control, &servers)?).await?;
+        // A connection of its own for each request, so that Envoy spreads them over its workers.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .build()?;
+        Ok(World {
+            home,
+            remote,
+            control,
+            valkey,
+            envoy,
+            servers,
+            aggregator_credential,
+            http,
+        })
+    }
+
+    async fn home(&self, clock: &IssuerClock) -> anyhow::Result<FakeDex> {
+        let mut config = DexConfig::default()
+            .clock(clock)
+            .id_token_lifetime(self.id_token_lifetime);
+        config.refresh_tokens = self.refresh_tokens;
+        config.users = self.users.clone();
+        FakeDex::start(config).await
+    }
+
+    async fn remote(&self, clock: &IssuerClock, home: &FakeDex) -> anyhow::Result<FakeDex> {
+        let connector = DexConnector::oidc(CONNECTOR, home.issuer());
+        let config = DexConfig::default()
+            .clock(clock)
+            .id_token_lifetime(self.remote_token_lifetime);
+        FakeDex::start(config.connector(connector)).await
+    }
+
+    async fn servers(&self, home: &FakeDex, remote: &FakeDex) -> anyhow::Result<BTreeMap<String, McpServer>> {
+        let local = McpServer::start(McpTrust::of(home, CLIENT.0)).await?;
+        let mut servers = BTreeMap::from([(LOCAL.to_owned(), local)]);
+        for number in 1..=self.remotes {
+            let server = McpServer::start(McpTrust::of(remote, EXCHANGE_CLIENT.0)).await?;
+            servers.insert(format!("remote-{number}"), server);
+        }
+        Ok(servers)
+    }
+
+    fn control_config(&self, home: &FakeDex, remote: &FakeDex, valkey: Option<&Valkey>) -> ControlConfig {
+        let mut config = ControlConfig::default()
+            .issuer(home, CLIENT.0, CLIENT.1)
+            .forwarding_server(LOCAL, &[CLIENT.0]);
+        for number in 1..=self.remotes {
+            config =
+                config.exchanging_server(&format!("remote-{number}"), remote, CONNECTOR, EXCHANGE_CLIENT);
+        }
+        if let Some(valkey) = valkey {
+            config.store = ControlStore::Valkey {
+                url: valkey.url(),
+                password: None,
+            };
+        }
+        config.settings.extend(self.control_settings.iter().cloned());
+        config
+    }
+
+    fn envoy_config(
+        &self,
+        home: &FakeDex,
+        remote: &FakeDex,
+        control: &Control,
+        servers: &BTreeMap<String, McpServer>,
+    ) -> anyhow::Result<EnvoyConfig> {
+        let routes = servers.iter().map(|(name, server)| {
+            let route = EnvoyRoute::new(&format!("/{name}"), server.address());
+            if self.annotated {
+                route.annotation("tokenward-server", name)
+            } else {
+                route
+            }
+        });
+        let credential = &control.config().filter_credential;
+        let filter = EnvoyFilter {
+            module: tools::filter_module()?,
+            configuration: self.filter_configuration(home, remote),
+            credential: Some(secrecy::ExposeSecret::expose_secret(credential).to_owned()),
+        };
+        Ok(EnvoyConfig {
+            workers: self.workers,
+            listener_port: self.listener_port,
+            filter: self.filter_on.then_some(filter),
+            control: Some(control.address()),
+            routes: routes.collect(),
+        })
+    }
+
+    fn filter_configuration(&self, home: &FakeDex, remote: &FakeDex) -> Value {
+        let place = |server: &mut Value, name: &str| {
+            if !self.annotated {
+                server["path_prefix"] = json!(format!("/{name}"));
+            }
+        };
+        let mut local = json!({
+            "name": LOCAL,
+            "auth": {"kind": "forward", "issuer": home.issuer(), "required_audiences": [CLIENT.0]},
+        });
+        place(&mut local, LOCAL);
+        let mut servers = vec![local];
+        for number in 1..=self.remotes {
+            let name = format!("remote-{number}");
+            let mut server = json!({
+                "name": name,
+                "auth": {
+                    "kind": "exchange", "issuer": remote.issuer(), "required_audiences": [EXCHANGE_CLIENT.0],
+                    "subject_issuer": home.issuer(), "subject_audiences": [CLIENT.0],
+                },
+            });
+            place(&mut server, &name);
+            servers.push(server);
+        }
+        let mut configuration = json!({
+            "control": {"cluster": "tokenward_control", "credential": {"env": "TOKENWARD_FILTER_CREDENTIAL"}},
+            "session_headers": ["x-tokenward-session"],
+            "resource_metadata": "https://gateway.example.com/.well-known/oauth-protected-resource",
+            "servers": servers,
+        });
+        for (name, value) in &self.filter_settings {
+            configuration[name] = value.clone();
+        }
+        configuration
+    }
+}

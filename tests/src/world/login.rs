@@ -1,0 +1,120 @@
+//! Logins: at the home issuer, and registered with control as the aggregator does.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+use super::{CLIENT, World};
+use crate::issuer::LoginTokens;
+
+/// One login of a user at the aggregator.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Who.
+    pub email: String,
+    /// The aggregator's session handle.
+    pub session: String,
+    /// What the home issuer gave.
+    pub tokens: LoginTokens,
+}
+
+impl World {
+    /// The user logs in now, and the aggregator registers the session.
+    ///
+    /// # Errors
+    /// When the issuer or control refuses.
+    pub async fn log_in(&self, email: &str) -> anyhow::Result<Login> {
+        let login = self.log_in_unregistered(email).await?;
+        self.register(&login).await?;
+        Ok(login)
+    }
+
+    /// The user logged in an hour ago: the ID token is stale, the refresh token is good.
+    ///
+    /// # Errors
+    /// When the issuer or control refuses.
+    pub async fn log_in_an_hour_ago(&self, email: &str) -> anyhow::Result<Login> {
+        let hour = Duration::from_secs(3600);
+        self.home.clock().rewind(hour);
+        let login = self.log_in_unregistered(email).await;
+        self.home.clock().advance(hour);
+        let login = login?;
+        self.register(&login).await?;
+        Ok(login)
+    }
+
+    /// The user logs in, and nobody tells control.
+    ///
+    /// # Errors
+    /// When the issuer refuses.
+    pub async fn log_in_unregistered(&self, email: &str) -> anyhow::Result<Login> {
+        let tokens = self.home.log_in(email, CLIENT.0).await?;
+        let session = format!("session-{}", crate::issuer::fingerprint(&tokens.id_token));
+        Ok(Login {
+            email: email.to_owned(),
+            session,
+            tokens,
+        })
+    }
+
+    /// The aggregator registers a session.
+    ///
+    /// # Errors
+    /// When control refuses.
+    pub async fn register(&self, login: &Login) -> anyhow::Result<()> {
+        let body = json!({
+            "issuer": self.home.issuer(),
+            "client_id": CLIENT.0,
+            "id_token": login.tokens.id_token,
+            "refresh_token": login.tokens.refresh_token,
+        });
+        let answer = self
+            .sessions_api(reqwest::Method::PUT, &login.session, Some(&body))
+            .await?;
+        ensure!(
+            answer.status().is_success(),
+            "control refused the session: {}",
+            answer.text().await?
+        );
+        Ok(())
+    }
+
+    /// What control says of a session.
+    ///
+    /// # Errors
+    /// When control cannot be reached or answers no JSON.
+    pub async fn session(&self, login: &Login) -> anyhow::Result<Value> {
+        let answer = self
+            .sessions_api(reqwest::Method::GET, &login.session, None)
+            .await?;
+        Ok(answer.json().await?)
+    }
+
+    /// The user signs out of one session.
+    ///
+    /// # Errors
+    /// When control refuses.
+    pub async fn sign_out(&self, login: &Login) -> anyhow::Result<()> {
+        self.sessions_api(reqwest::Method::DELETE, &login.session, None)
+            .await?
+            .error_for_status()?;
+        Ok(())
+    }
+
+    async fn sessions_api(
+        &self,
+        method: reqwest::Method,
+        session: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<reqwest::Response> {
+        let mut request = self
+            .http
+            .request(method, format!("{}/v1/sessions/{session}", self.control.url()))
+            .bearer_auth(&self.aggregator_credential);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        request.send().await.context("control's sessions API")
+    }
+}
