@@ -9,7 +9,7 @@ use crate::refusal::Refusal;
 ///
 /// # Errors
 /// [`Refusal::AmbiguousBearer`] for more than one header, [`Refusal::MissingBearer`] for none, an empty one or
-/// another scheme, [`Refusal::MalformedBearer`] when what follows `Bearer` cannot be one token.
+/// another scheme. What follows `Bearer` is not looked at: reading it as a token does that.
 pub fn bearer_token<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<&'a [u8], Refusal> {
     let Some(value) = values.next() else {
         return Err(Refusal::MissingBearer);
@@ -30,10 +30,16 @@ pub fn bearer_token<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<&'
         Some(b' ' | b'\t') => {}
         Some(_) => return Err(Refusal::MissingBearer),
     }
-    let token = token.trim_ascii();
-    // A comma or an inner blank is how proxies join repeated headers: never guess which part is meant.
+    Ok(token.trim_ascii())
+}
+
+/// Why a bearer that is no readable token is refused. Two tokens in one header, joined by a comma as proxies join
+/// repeated headers or by a blank, are told from one that is malformed: the caller's fault is another.
+#[must_use]
+pub fn why_malformed(token: &[u8]) -> Refusal {
     if token.iter().any(|byte| matches!(byte, b' ' | b'\t' | b',')) {
-        return Err(Refusal::AmbiguousBearer);
+        Refusal::AmbiguousBearer
+    } else {
+        Refusal::MalformedBearer
     }
-    Ok(token)
 }

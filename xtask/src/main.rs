@@ -1,2 +1,60 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! `cargo xtask VERB`: every command that a person or CI needs.
+
+mod demo;
+mod lint;
+mod modules;
+mod process;
+mod runner_output;
+mod setup;
+mod terminal;
+mod test;
+mod version;
+mod wasm_sections;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::terminal::Terminal;
+use crate::workspace::Workspace;
+
+/// The commands of the Tokenward repository.
+///
+/// A fresh clone needs Rust, Python 3 and a C compiler; every verb fetches what else it needs into target/tools.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+struct CommandLine {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Get the wasm target, Envoy and Valkey; says what was there and what it fetched
+    Setup(setup::SetupFlags),
+    /// Build the filter module, the control service and the demo, and check the module
+    Build,
+    /// Set up, build and run the tests
+    Test(test::TestFlags),
+    /// Check format, clippy, licences, file lengths, links and hygiene of the repository
+    Lint(lint::LintFlags),
+    /// Set up, build and run the demo in this terminal
+    Demo(demo::DemoFlags),
+}
+
+fn main() -> ExitCode {
+    let command_line = CommandLine::parse();
+    let terminal = Terminal::detect();
+    let outcome = Workspace::find().and_then(|workspace| match command_line.verb {
+        Verb::Setup(flags) => setup::run(&workspace, &terminal, &flags).map(|()| ExitCode::SUCCESS),
+        Verb::Build => modules::build_all(&workspace, &terminal).map(|()| ExitCode::SUCCESS),
+        Verb::Test(flags) => test::run(&workspace, &terminal, &flags),
+        Verb::Lint(flags) => lint::run(&workspace, &terminal, &flags),
+        Verb::Demo(flags) => demo::run(&workspace, &terminal, &flags),
+    });
+    outcome.unwrap_or_else(|error| {
+        terminal.failure(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}

@@ -9,7 +9,7 @@ mod refuse;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use tokenward_protocol::bearer::bearer_token;
+use tokenward_protocol::bearer::{bearer_token, why_malformed};
 use tokenward_protocol::refusal::Refusal;
 
 use crate::config::{BadConfig, FilterConfig, Server};
@@ -138,12 +138,13 @@ impl<H: Host> Worker<H> {
         };
         let server_name = server.name.clone();
         let token = bearer_token(head.authorizations.iter().copied());
-        let known = token.and_then(|token| self.memo.claims(token).map_err(|_| Refusal::MalformedBearer));
+        let known = token.and_then(|token| {
+            self.memo
+                .look_up(token, (server_index, &server_name), head.session)
+                .map_err(|_| why_malformed(token))
+        });
         match known {
-            Ok(known) => {
-                let token_use = self
-                    .memo
-                    .token_use(&known, (server_index, &server_name), head.session);
+            Ok((known, token_use)) => {
                 let now_ms = self.host.now_ms();
                 self.on_presented(
                     stream,

@@ -1,8 +1,13 @@
-use tokenward_protocol::bearer::bearer_token;
+use tokenward_protocol::bearer::{bearer_token, why_malformed};
+use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 
 fn read(values: &[&'static str]) -> Result<&'static str, Refusal> {
-    bearer_token(values.iter().map(|value| value.as_bytes())).map(|token| std::str::from_utf8(token).unwrap())
+    let token = bearer_token(values.iter().map(|value| value.as_bytes()))?;
+    match Claims::read(token) {
+        Err(_) if token != b"a.b.c" => Err(why_malformed(token)),
+        _ => Ok(std::str::from_utf8(token).unwrap()),
+    }
 }
 
 #[test]
@@ -44,6 +49,11 @@ fn two_tokens_are_ambiguous_however_they_are_written() {
     ] {
         assert_eq!(read(values), Err(Refusal::AmbiguousBearer), "{values:?}");
     }
+}
+
+#[test]
+fn what_is_no_token_is_malformed() {
+    assert_eq!(read(&["Bearer garbage"]), Err(Refusal::MalformedBearer));
 }
 
 #[test]

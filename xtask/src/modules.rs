@@ -1,0 +1,188 @@
+//! `cargo xtask build`: the filter module, the control service, the demo.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::process;
+use crate::terminal::{Outcome, Step, Terminal};
+use crate::wasm_sections::{Import, read_exported_functions, read_imports};
+use crate::workspace::Workspace;
+
+/// The filter module may not be larger: 200 KB.
+const LARGEST_MODULE_BYTES: usize = 204_800;
+/// What Envoy must find (proxy-wasm ABI 0.2.1), and the phases in which the filter acts.
+const EXPORTS: [&str; 10] = [
+    "_initialize",
+    "malloc",
+    "proxy_abi_version_0_2_1",
+    "proxy_on_configure",
+    "proxy_on_context_create",
+    "proxy_on_delete",
+    "proxy_on_done",
+    "proxy_on_http_call_response",
+    "proxy_on_request_headers",
+    "proxy_on_tick",
+];
+const LONGEST_BUILD: Duration = Duration::from_secs(3600);
+
+/// Every crate: one selection for all native builds, so that features and thus dependencies are built once.
+pub(crate) const PACKAGES: [&str; 5] = [
+    "tokenward-protocol",
+    "tokenward-filter",
+    "tokenward-control",
+    "tokenward-tests",
+    "tokenward-xtask",
+];
+
+/// Builds and checks everything that a person runs.
+pub(crate) fn build_all(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
+    terminal.heading("build");
+    filter_module(workspace, terminal)?;
+    native(
+        workspace,
+        terminal,
+        "control and demo",
+        &["--bin", "tokenward", "--bin", "tokenward-demo"],
+    )
+}
+
+/// Builds the wasm module and checks its size, imports and exports.
+///
+/// Linked here and not by cargo: rustc exports every callback of the SDK, and Envoy enters the VM for every phase
+/// (each body chunk included) that a module exports a callback of. What is not exported the linker drops.
+pub(crate) fn filter_module(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
+    terminal.step("filter module", |step| {
+        let mut cargo = workspace.cargo();
+        cargo.args([
+            "rustc",
+            "--package",
+            "tokenward-filter",
+            "--lib",
+            "--crate-type",
+            "staticlib",
+        ]);
+        cargo.args(["--target", "wasm32-unknown-unknown", "--profile", "module"]);
+        let word = built_or_there(&run_cargo(cargo, step, "the build of the filter module")?);
+        let path = module_path(workspace);
+        link_module(workspace, &path.with_file_name("libtokenward_filter.a"), &path)?;
+        let module = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let imports = check_module(&module)?;
+        let size = format!(
+            "{:.1} of at most {} KB",
+            module.len() as f64 / 1024.0,
+            LARGEST_MODULE_BYTES / 1024
+        );
+        Ok(Outcome::new(
+            word,
+            format!("{size}, {imports} imports, all known to Envoy"),
+        ))
+    })
+}
+
+/// Links the filter's archive into a module that exports [`EXPORTS`] and nothing else.
+fn link_module(workspace: &Workspace, archive: &Path, module: &Path) -> Result<()> {
+    // Beside the module first, then renamed: a test that runs meanwhile sees the old or the new one, never half.
+    let unfinished = module.with_extension("wasm.new");
+    let mut linker = Command::new(wasm_linker(workspace)?);
+    linker.args([
+        "-flavor",
+        "wasm",
+        "--no-entry",
+        "--allow-undefined",
+        "--gc-sections",
+        "--strip-all",
+        "-O2",
+    ]);
+    // The stack grows towards address 0 and traps there instead of running into the data.
+    linker.args(["--stack-first", "-z", "stack-size=65536"]);
+    linker.args(EXPORTS.map(|name| format!("--export={name}")));
+    linker.arg(archive).arg("-o").arg(&unfinished);
+    process::ask(&mut linker)?.succeeded("the link of the filter module")?;
+    std::fs::rename(&unfinished, module).with_context(|| format!("cannot write {}", module.display()))
+}
+
+/// rustc's own copy of LLVM's linker, else one on PATH.
+fn wasm_linker(workspace: &Workspace) -> Result<PathBuf> {
+    let said =
+        process::ask(workspace.rustc().args(["--print", "sysroot"]))?.succeeded("rustc --print sysroot")?;
+    let rustlib = Path::new(said.stdout.trim()).join("lib/rustlib");
+    let hosts = std::fs::read_dir(&rustlib).with_context(|| format!("cannot read {}", rustlib.display()))?;
+    let own = hosts
+        .filter_map(|host| Some(host.ok()?.path().join("bin/rust-lld")))
+        .find(|path| path.is_file());
+    Ok(own.unwrap_or_else(|| PathBuf::from("rust-lld")))
+}
+
+/// Builds native targets of the whole workspace, chosen by cargo's `targets` flags.
+pub(crate) fn native(workspace: &Workspace, terminal: &Terminal, name: &str, targets: &[&str]) -> Result<()> {
+    terminal.step(name, |step| {
+        let mut cargo = workspace.cargo();
+        cargo.arg("build").args(package_flags()).args(targets);
+        let word = built_or_there(&run_cargo(cargo, step, "the build")?);
+        Ok(Outcome::new(
+            word,
+            workspace.shown(&workspace.target().join("debug")),
+        ))
+    })
+}
+
+/// `there` when cargo had nothing to compile.
+fn built_or_there(run: &process::Finished) -> &'static str {
+    if run.stderr.contains("Compiling ") {
+        "built"
+    } else {
+        "there"
+    }
+}
+
+/// `--package NAME` for every crate.
+pub(crate) fn package_flags() -> impl Iterator<Item = &'static str> {
+    PACKAGES.into_iter().flat_map(|package| ["--package", package])
+}
+
+/// Where the build leaves the module, and where the tests look for it.
+pub(crate) fn module_path(workspace: &Workspace) -> PathBuf {
+    workspace
+        .target()
+        .join("wasm32-unknown-unknown/module/tokenward_filter.wasm")
+}
+
+fn check_module(module: &[u8]) -> Result<usize> {
+    let bytes = module.len();
+    ensure!(
+        bytes <= LARGEST_MODULE_BYTES,
+        "the module has {bytes} bytes, {LARGEST_MODULE_BYTES} are accepted"
+    );
+    let imports = read_imports(module)?;
+    let unknown: BTreeSet<String> = imports
+        .iter()
+        .filter(|import| !import.is_allowed())
+        .map(|Import { module, name, .. }| format!("{module}.{name}"))
+        .collect();
+    ensure!(
+        unknown.is_empty(),
+        "the module imports what Envoy does not offer: {unknown:?}"
+    );
+    let mut exports = read_exported_functions(module)?;
+    exports.sort();
+    ensure!(
+        exports == EXPORTS,
+        "the module exports {exports:?}; each one more makes Envoy enter the VM more often"
+    );
+    Ok(imports.len())
+}
+
+/// Runs cargo in a step, with its progress in numbers where a person watches.
+pub(crate) fn run_cargo(mut cargo: Command, step: &Step, what: &str) -> Result<process::Finished> {
+    if step.is_live() {
+        cargo
+            .env("CARGO_TERM_PROGRESS_WHEN", "always")
+            .env("CARGO_TERM_PROGRESS_WIDTH", "100");
+        cargo.env("CARGO_TERM_COLOR", "never");
+    }
+    process::capture(&mut cargo, step, LONGEST_BUILD)?.succeeded(what)
+}

@@ -1,0 +1,197 @@
+//! `cargo xtask setup`: the parts that are no crates, found or fetched into target/tools.
+
+mod apt;
+mod envoy;
+mod pip;
+mod valkey;
+mod wasm_target;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+
+pub(crate) use wasm_target::WasmStd;
+
+use crate::process;
+use crate::terminal::{Outcome, Step, Terminal};
+use crate::version::Version;
+use crate::workspace::Workspace;
+
+/// Flags of `cargo xtask setup`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct SetupFlags {
+    /// Use no network: only say what is there, and fail if something is missing
+    #[arg(long)]
+    offline: bool,
+    /// How to get the wasm standard library if it is missing
+    #[arg(long, value_enum, default_value_t)]
+    wasm_std: WasmStd,
+}
+
+/// Gets every part; a part that is there is left alone.
+pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags) -> Result<()> {
+    terminal.heading("setup");
+    let tools = workspace.tools();
+    std::fs::create_dir_all(&tools).with_context(|| format!("cannot create {}", tools.display()))?;
+    let network = if flags.offline {
+        Network::Forbidden
+    } else {
+        Network::Allowed
+    };
+    terminal.step("wasm target", |step| {
+        wasm_target::provide(workspace, step, network, flags.wasm_std)
+    })?;
+    terminal.step("Envoy", |step| provide(workspace, step, network, &envoy::ENVOY))?;
+    terminal.step("Valkey", |step| {
+        provide(workspace, step, network, &valkey::VALKEY)
+    })
+}
+
+/// Whether a part may be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Network {
+    Allowed,
+    Forbidden,
+}
+
+/// A program that the tests start: how it is found, recognised and fetched.
+struct Program {
+    /// Its file name in target/tools and on PATH.
+    file: &'static str,
+    /// The environment variable that wins over everything.
+    variable: &'static str,
+    /// The oldest version that will do.
+    oldest: Version,
+    /// Reads the version from what `--version` prints.
+    version: fn(&str) -> Option<Version>,
+    /// The ways to get it, tried in order; each leaves the binary at the given path.
+    ways: &'static [Way],
+}
+
+/// A way to fetch a program: where from (for the person), and how.
+type Way = (&'static str, fn(&Workspace, &Step, &Path) -> Result<()>);
+
+fn provide(workspace: &Workspace, step: &Step, network: Network, program: &Program) -> Result<Outcome> {
+    if let Some(given) = std::env::var_os(program.variable) {
+        let version = checked_version(program, Path::new(&given)).with_context(|| {
+            format!(
+                "{} is set to {}, which will not do",
+                program.variable,
+                Path::new(&given).display()
+            )
+        })?;
+        return Ok(Outcome::new(
+            "there",
+            format!("{version}, from {}", program.variable),
+        ));
+    }
+    let own = workspace.tools().join(program.file);
+    if let Ok(version) = checked_version(program, &own) {
+        return Ok(Outcome::new(
+            "there",
+            format!("{version}, {}", workspace.shown(&own)),
+        ));
+    }
+    if let Some((found, version)) = on_path(program) {
+        return Ok(Outcome::new("there", format!("{version}, {}", found.display())));
+    }
+    let cure = format!(
+        "set {} to a binary of version {} or newer",
+        program.variable, program.oldest
+    );
+    ensure!(
+        network == Network::Allowed,
+        "{} is not there, and --offline forbids to fetch it; {cure}",
+        program.file
+    );
+    let mut failures = Vec::new();
+    for (origin, fetch) in program.ways {
+        step.now(format!("trying {origin}"));
+        match fetch(workspace, step, &own).and_then(|()| checked_version(program, &own)) {
+            Ok(version) => {
+                return Ok(Outcome::new(
+                    "fetched",
+                    format!("{version}, {} from {origin}", workspace.shown(&own)),
+                ));
+            }
+            Err(error) => {
+                // What does not run must not stay where the tests look.
+                drop(std::fs::remove_file(&own));
+                failures.push(format!("  {origin}: {error:#}"));
+            }
+        }
+    }
+    bail!(
+        "cannot get {}; {cure}. Tried:\n{}",
+        program.file,
+        failures.join("\n")
+    )
+}
+
+/// The version that the binary says it has.
+///
+/// # Errors
+/// When it does not run here, is another program, or too old.
+fn checked_version(program: &Program, binary: &Path) -> Result<Version> {
+    ensure!(binary.is_file(), "{} is not a file", binary.display());
+    let run = process::ask(Command::new(binary).arg("--version"))?.succeeded("--version")?;
+    let version = (program.version)(&format!("{}\n{}", run.stdout, run.stderr))
+        .with_context(|| format!("its --version does not look like {}", program.file))?;
+    ensure!(
+        version >= program.oldest,
+        "its version is {version}, {} or newer is needed",
+        program.oldest
+    );
+    Ok(version)
+}
+
+fn on_path(program: &Program) -> Option<(PathBuf, Version)> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program.file))
+        .find_map(|binary| {
+            checked_version(program, &binary)
+                .ok()
+                .map(|version| (binary, version))
+        })
+}
+
+/// An empty scratch folder below target/tools.
+fn fresh_folder(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let folder = workspace.tools().join(".fetch").join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Moves a fetched binary to its place in one step, so that an interrupted setup leaves no half of one there.
+fn install_binary(fetched: &Path, place: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(fetched, executable)
+            .with_context(|| format!("nothing was unpacked at {}", fetched.display()))?;
+    }
+    std::fs::rename(fetched, place).with_context(|| format!("cannot move {} into place", fetched.display()))
+}
+
+/// The only file in `folder` whose name ends with `.extension`.
+fn only_file(folder: &Path, extension: &str) -> Result<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension() == Some(OsStr::new(extension)))
+        .collect();
+    ensure!(
+        found.len() == 1,
+        "{} .{extension} files in {} where one was expected",
+        found.len(),
+        folder.display()
+    );
+    found.pop().context("no file")
+}
