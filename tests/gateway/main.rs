@@ -1,7 +1,13 @@
 //! The whole path on real Envoy: filter, control, store, issuers and MCP servers.
 
+mod config;
 mod control_part;
 mod envoy_part;
+mod exchange;
 mod fresh;
+mod malformed;
+mod near_expiry;
 mod process_part;
+mod refusal;
 mod stale;
+mod storm;

@@ -30,6 +30,20 @@ impl World {
         Ok(login)
     }
 
+    /// The user logs in again within the same session of the aggregator.
+    ///
+    /// # Errors
+    /// When the issuer or control refuses.
+    pub async fn log_in_again(&self, before: &Login) -> anyhow::Result<Login> {
+        let tokens = self.home.log_in(&before.email, CLIENT.0).await?;
+        let login = Login {
+            tokens,
+            ..before.clone()
+        };
+        self.register(&login).await?;
+        Ok(login)
+    }
+
     /// The user logged in an hour ago: the ID token is stale, the refresh token is good.
     ///
     /// # Errors
