@@ -3,7 +3,11 @@
 mod deployment;
 mod exchange;
 mod fake_dex;
+mod logout;
 mod refresh;
+mod seal;
+mod secrecy;
 mod sessions;
+mod store_conformance;
 mod store_outage;
 mod token_endpoint;

@@ -402,3 +402,57 @@ async fn a_login_during_a_refresh_wins_and_the_late_answer_is_dropped() -> anyho
     assert_eq!(deployment.ask(&second.id_token).send().await?.status, 200);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_lost_answer_is_tried_again_at_dex_and_never_at_a_strict_issuer() -> anyhow::Result<()> {
+    for (policy, refusal, presented) in [
+        ("tolerant", (503, "issuer_unavailable"), 2),
+        ("strict", (400, "needs_login"), 1),
+    ] {
+        let dex = DexConfig::default()
+            .id_token_lifetime(Duration::from_secs(300))
+            .reuse_interval(Duration::from_secs(120));
+        let deployment = Deployment::start(Plan {
+            dex,
+            policy,
+            ..Plan::default()
+        })
+        .await?;
+        let tokens = deployment.log_in("s-1").await?;
+        deployment.advance(301);
+        deployment
+            .dex
+            .fail_next(Endpoint::Refresh, 1, &Failure::CloseAfterCommit);
+        assert_eq!(
+            deployment.ask(&tokens.id_token).send().await?.refusal(),
+            refusal,
+            "{policy}"
+        );
+        deployment.advance(30);
+        let again = deployment.ask(&tokens.id_token).send().await?;
+        assert_eq!(
+            again.status,
+            if policy == "strict" { 400 } else { 200 },
+            "{policy}"
+        );
+        assert_eq!(deployment.dex.counts().refreshes_presented, presented, "{policy}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_filter_with_a_larger_margin_gets_its_fresh_token_too() -> anyhow::Result<()> {
+    let settings = json!({"margin": "2s"});
+    let deployment = Deployment::start(Plan {
+        settings,
+        ..Plan::default()
+    })
+    .await?;
+    let tokens = deployment.log_in("s-1").await?;
+    deployment.advance(245);
+    let answer = deployment.ask(&tokens.id_token).send().await?;
+    assert_eq!(answer.status, 200);
+    assert_ne!(answer.token(), tokens.id_token);
+    assert_eq!(deployment.dex.counts().refreshes_presented, 1);
+    Ok(())
+}

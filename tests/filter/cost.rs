@@ -9,7 +9,16 @@ fn a_fresh_token_seen_before_costs_four_host_calls_and_few_instructions() {
         .session_header(SESSION_HEADER)
         .start();
     let bearer = world.mint(&token(exp_in(1800)).groups(40));
-    let send = || assert!(world.request("kubernetes").bearer(&bearer).session("s1").send().is_forwarded());
+    let send = || {
+        assert!(
+            world
+                .request("kubernetes")
+                .bearer(&bearer)
+                .session("s1")
+                .send()
+                .is_forwarded()
+        )
+    };
     send();
     world.gateway().forget_host_calls();
     send();
@@ -17,5 +26,9 @@ fn a_fresh_token_seen_before_costs_four_host_calls_and_few_instructions() {
     assert_eq!(calls.total(), 4, "{:?}", calls.by_function());
     // Three of a hundred thousand before tokens were compared eight bytes at a time.
     let instructions = world.gateway().instructions();
-    assert!(instructions <= 30_000, "{:?}", world.gateway().instructions_by_callback());
+    assert!(
+        instructions <= 30_000,
+        "{:?}",
+        world.gateway().instructions_by_callback()
+    );
 }

@@ -1,3 +1,7 @@
-//! Behaviour tests.
+//! Behaviour tests of the filter on the wasmtime host.
 
+mod fixtures;
+mod fresh;
 mod host_faithfulness;
+mod near_expiry;
+mod stale;

@@ -9,5 +9,6 @@ mod malformed;
 mod near_expiry;
 mod process_part;
 mod refusal;
+mod seeds;
 mod stale;
 mod storm;

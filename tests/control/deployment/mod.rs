@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     /// Secrets that `servers` name as `{file: NAME}`.
     pub(crate) secrets: Vec<(String, String)>,
     pub(crate) client: (String, String),
+    /// The issuer's policy.
+    pub(crate) policy: &'static str,
 }
 
 impl Default for Plan {
@@ -46,6 +48,7 @@ impl Default for Plan {
             servers: Vec::new(),
             secrets: Vec::new(),
             client: ("muster".to_owned(), "s3cret".to_owned()),
+            policy: "tolerant",
         }
     }
 }
@@ -94,7 +97,7 @@ impl Deployment {
             "credentials": {"filter": file("filter", FILTER)?, "aggregator": file("aggregator", AGGREGATOR)?},
             "store": {"embedded": {"path": folder.join("tokenward.redb")}},
             "sealing": {"current": {"id": "k1", "key": file("key", SEALING_KEY)?}},
-            "issuers": [{"issuer": dex.issuer(), "client_id": plan.client.0,
+            "issuers": [{"issuer": dex.issuer(), "client_id": plan.client.0, "policy": plan.policy,
                 "client_secret": file("client", &plan.client.1)?}],
             "servers": servers,
         });

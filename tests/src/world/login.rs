@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
+use tokenward_protocol::jwt::Claims;
 
 use super::{CLIENT, World};
 use crate::issuer::LoginTokens;
@@ -113,6 +114,25 @@ impl World {
         self.sessions_api(reqwest::Method::DELETE, &login.session, None)
             .await?
             .error_for_status()?;
+        Ok(())
+    }
+
+    /// Waits, in real time, until the login's ID token and every token issued so far have expired.
+    ///
+    /// # Errors
+    /// When the presented token says no expiry.
+    pub async fn wait_until_tokens_expired(&self, login: &Login) -> anyhow::Result<()> {
+        let presented = Claims::read(login.tokens.id_token.as_bytes())?.exp_seconds;
+        let seen = self.servers.values().flat_map(|server| server.seen());
+        let last = seen
+            .filter_map(|token| token.exp_seconds)
+            .max()
+            .unwrap_or(0)
+            .max(presented.try_into()?);
+        while self.home.clock().now_ms() < last * 1000 {
+            let left_ms = last * 1000 - self.home.clock().now_ms();
+            tokio::time::sleep(Duration::from_millis(left_ms.clamp(1, 500).unsigned_abs())).await;
+        }
         Ok(())
     }
 

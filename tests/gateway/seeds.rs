@@ -1,0 +1,150 @@
+//! The incidents that started this project, named after what went wrong.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Login, Store, World};
+
+/// Tokens were stored without an expiry, and "no expiry" was read as "never expires".
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_stored_without_expiry_is_never_served() -> anyhow::Result<()> {
+    let world = World::builder().start().await?;
+    let mut alice = world.log_in_unregistered(ALICE).await?;
+    for (exp, why) in [
+        (json!(null), "none"),
+        (json!(0), "zero"),
+        (json!("never"), "a text"),
+        (json!(1.5e9), "a float"),
+    ] {
+        let draft = world.home.mint(ALICE, CLIENT.0);
+        alice.tokens.id_token = match why {
+            "none" => draft.without("exp"),
+            _ => draft.claim("exp", exp),
+        }
+        .token();
+        let refused = world.register(&alice).await.expect_err(why).to_string();
+        assert!(refused.contains("invalid_"), "{why}: {refused}");
+        let answer = world.call(LOCAL).login(&alice).send().await?;
+        assert_eq!(answer.status, 401, "{why}: {}", answer.body);
+    }
+    assert_eq!(world.upstream_requests(), 0);
+    Ok(())
+}
+
+/// After 30 idle minutes the expired JWT was forwarded: 401, although the user was logged in.
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_past_expiry_then_one_request_succeeds_with_a_refreshed_token() -> anyhow::Result<()> {
+    let world = World::builder()
+        .tokens_live(Duration::from_secs(4), Duration::from_secs(4))
+        .filter_setting("margin", "1s")
+        .filter_setting("refresh_ahead", "1s")
+        .control_setting("margin", "1s")
+        .start()
+        .await?;
+    let alice = world.log_in(ALICE).await?;
+    for server in [LOCAL, "remote-1"] {
+        assert_eq!(world.call(server).login(&alice).send().await?.status, 200);
+    }
+    for refreshes in 1..=2 {
+        world.wait_until_tokens_expired(&alice).await?;
+        for server in [LOCAL, "remote-1"] {
+            let answer = world.call(server).login(&alice).send().await?;
+            assert_eq!(answer.status, 200, "{server}: {}", answer.body);
+        }
+        assert_eq!(world.home.counts().refreshes_presented, refreshes);
+    }
+    assert_eq!(world.rejected_expired(), 0);
+    Ok(())
+}
+
+/// After a restart, sessions that survived in the store reconnected without a usable ID token.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_survive_a_restart_work_on_the_next_request() -> anyhow::Result<()> {
+    let mut world = World::builder().store(Store::Valkey).remotes(3).start().await?;
+    let alice = world.log_in_an_hour_ago(ALICE).await?;
+    let bob = world.log_in_an_hour_ago("bob@example.com").await?;
+    world.control.kill()?;
+    world.control.restart().await?;
+    for login in [&alice, &bob] {
+        for server in world.server_names() {
+            let answer = world.call(&server).login(login).send().await?;
+            assert_eq!(answer.status, 200, "{server}: {}", answer.body);
+        }
+    }
+    assert_eq!(world.home.counts().refreshes_presented, 2, "one per user");
+    assert_eq!(world.remote.counts().exchanges_presented, 2, "one per user");
+    assert_eq!(world.rejected_expired(), 0);
+    Ok(())
+}
+
+/// 456 straight 403s on one local server: a session without a valid ID token must not connect to anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_grant_is_dead_gets_no_connection_to_any_server() -> anyhow::Result<()> {
+    let world = World::builder().workers(4).remotes(16).start().await?;
+    let alice = world.log_in_an_hour_ago(ALICE).await?;
+    assert!(world.home.revoke(ALICE, CLIENT.0));
+    for _ in 0..5 {
+        for server in world.server_names() {
+            let listener = world.call(&server).login(&alice).listen().send().await?;
+            assert_eq!(
+                (listener.status, listener.refusal().as_deref()),
+                (401, Some("needs_login"))
+            );
+        }
+    }
+    assert_eq!(world.upstream_requests(), 0);
+    assert_eq!(world.home.counts().refreshes_presented, 1);
+    assert_eq!(world.remote.counts().exchanges_presented, 0);
+    assert_eq!(world.tally().warnings, 17, "one per pair");
+    Ok(())
+}
+
+/// Several sessions of one user share one refresh token at Dex: three of four sessions used to die.
+#[tokio::test(flavor = "multi_thread")]
+async fn four_sessions_of_one_user_live_on_one_grant() -> anyhow::Result<()> {
+    let world = World::builder().workers(4).start().await?;
+    let mut sessions = Vec::new();
+    for number in 0..4 {
+        let login = world.log_in_an_hour_ago(ALICE).await?;
+        sessions.push(Login {
+            session: format!("session-{number}"),
+            ..login
+        });
+        world.register(&sessions[number]).await?;
+    }
+    for _ in 0..2 {
+        for login in &sessions {
+            let answer = world.call(LOCAL).login(login).send().await?;
+            assert_eq!(answer.status, 200, "{}: {}", login.session, answer.body);
+        }
+    }
+    assert_eq!(world.home.counts().refreshes_presented, 1);
+    Ok(())
+}
+
+/// An unmodified aggregator sends no session header: the token's subject is the session.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unmodified_aggregator_works_by_the_tokens_subject() -> anyhow::Result<()> {
+    let world = World::builder().start().await?;
+    let alice = world.log_in_an_hour_ago(ALICE).await?;
+    let stranger = world
+        .home
+        .mint("bob@example.com", CLIENT.0)
+        .expires_in_seconds(-60)
+        .token();
+    assert_eq!(
+        world
+            .call(LOCAL)
+            .bearer(&alice.tokens.id_token)
+            .send()
+            .await?
+            .status,
+        200
+    );
+    let answer = world.call(LOCAL).bearer(&stranger).send().await?;
+    assert_eq!(
+        (answer.status, answer.refusal().as_deref()),
+        (401, Some("unknown_session"))
+    );
+    Ok(())
+}
