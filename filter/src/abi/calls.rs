@@ -18,8 +18,6 @@ type Answer<T> = Result<T, HostStatus>;
 
 /// `StreamType::HttpRequest`.
 const HTTP_REQUEST: u32 = 0;
-/// Most header pairs that are looked at: Envoy's own default limit is 100 per request.
-const MOST_PAIRS: u32 = 1024;
 
 mod import {
     #[link(wasm_import_module = "env")]
@@ -169,7 +167,7 @@ pub(super) fn header_block(kind: MapType) -> Answer<Vec<u8>> {
 /// the first thing that does not fit, so that a truncated block reads as fewer headers.
 pub(super) fn pairs(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let (count, rest) = split_u32(block).unwrap_or((0, &[]));
-    let count = usize::try_from(count.min(MOST_PAIRS)).unwrap_or(0);
+    let count = usize::try_from(count).unwrap_or(0);
     let (mut lengths, mut text) = rest
         .split_at_checked(count.saturating_mul(8))
         .unwrap_or((&[], &[]));

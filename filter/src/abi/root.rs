@@ -24,6 +24,8 @@ const LONGEST_CONFIG_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Root {
     context_id: u32,
     worker: SharedWorker,
+    /// Workers of earlier configurations of this context with requests that still wait: they need the ticks.
+    retired: Vec<SharedWorker>,
 }
 
 impl Root {
@@ -73,10 +75,14 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        if let Ok(mut worker) = self.worker.try_borrow_mut() {
-            worker.host().enter(self.context_id);
-            worker.on_tick();
+        for worker in self.retired.iter().chain([&self.worker]) {
+            if let Ok(mut worker) = worker.try_borrow_mut() {
+                worker.host().enter(self.context_id);
+                worker.on_tick();
+            }
         }
+        self.retired
+            .retain(|worker| worker.try_borrow().is_ok_and(|worker| !worker.is_idle()));
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {

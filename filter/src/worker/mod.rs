@@ -237,6 +237,12 @@ impl<H: Host> Worker<H> {
         self.flights.stream_gone(stream);
     }
 
+    /// Whether nobody waits and nothing is under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.flights.is_empty()
+    }
+
     fn server(&self, index: usize) -> Option<&Server> {
         self.config
             .as_ref()
