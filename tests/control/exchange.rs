@@ -139,13 +139,13 @@ async fn what_the_remote_issuer_refuses_is_the_operators_business() -> anyhow::R
     type Change = fn(&mut Value);
     let cases: [(&str, Change); 3] = [
         ("connectorId", |exchange| {
-            exchange["connectorId"] = json!("elsewhere")
+            exchange["connectorId"] = json!("elsewhere");
         }),
         ("clientCredentials", |exchange| {
-            exchange["clientCredentials"]["clientId"] = json!("nobody")
+            exchange["clientCredentials"]["clientId"] = json!("nobody");
         }),
         ("expectedIssuer", |exchange| {
-            exchange["expectedIssuer"] = json!("https://other.example.com/dex")
+            exchange["expectedIssuer"] = json!("https://other.example.com/dex");
         }),
     ];
     for (field, change) in cases {

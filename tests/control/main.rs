@@ -1,6 +1,8 @@
 //! Behaviour tests.
 
+mod crash;
 mod deployment;
+mod documentation;
 mod exchange;
 mod fake_dex;
 mod logout;

@@ -35,9 +35,19 @@ async fn a_stale_token_is_replaced_by_a_fresh_one_with_one_refresh() -> anyhow::
 }
 
 #[tokio::test]
-async fn a_hundred_callers_of_three_replicas_cause_one_refresh() -> anyhow::Result<()> {
+async fn a_hundred_callers_of_three_replicas_on_the_embedded_store_cause_one_refresh() -> anyhow::Result<()> {
+    a_hundred_callers_cause_one_refresh(false).await
+}
+
+#[tokio::test]
+async fn a_hundred_callers_of_three_replicas_on_valkey_cause_one_refresh() -> anyhow::Result<()> {
+    a_hundred_callers_cause_one_refresh(true).await
+}
+
+async fn a_hundred_callers_cause_one_refresh(valkey: bool) -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan {
         replicas: 3,
+        valkey,
         ..Plan::default()
     })
     .await?;

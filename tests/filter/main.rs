@@ -1,7 +1,18 @@
 //! Behaviour tests of the filter on the wasmtime host.
 
+mod config;
+mod cost;
+mod exchange;
 mod fixtures;
 mod fresh;
+mod gate;
 mod host_faithfulness;
+mod log_throttle;
+mod malformed;
 mod near_expiry;
+mod races;
+mod recovery;
+mod refusal;
+mod seeds;
+mod soak;
 mod stale;

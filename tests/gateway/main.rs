@@ -2,6 +2,7 @@
 
 mod config;
 mod control_part;
+mod demo;
 mod envoy_part;
 mod exchange;
 mod fresh;

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub mod counted;
 pub mod embedded;
+mod lifetime;
 pub mod valkey;
 
 /// A key: a kind and a name, `grant:ab12…`. Names are digests or configured names, never a secret.
@@ -40,7 +42,8 @@ impl fmt::Display for Key {
     }
 }
 
-/// Counts the writes of one key; larger is newer. A deleted and rewritten key may start again at 1.
+/// Grows with every write of one key, not always by one. Neither engine gives a key the same revision twice, even
+/// after it was deleted or has expired: who holds an old revision can never overwrite what came after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
@@ -67,7 +70,7 @@ pub enum Expected {
 /// How a write or deletion ended. Both are answers, not errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It happened; for a write, the key's new revision.
+    /// It happened; for a write, the key's new revision, for a deletion, the one that was deleted.
     Done(Revision),
     /// The expectation did not hold and nothing changed; what is there instead.
     Conflict(Option<Entry>),
@@ -136,7 +139,8 @@ pub trait Store: Send + Sync + fmt::Debug {
         lifetime: Option<Duration>,
     ) -> Result<Outcome, StoreError>;
 
-    /// Deletes `key` if `expected` holds. Deleting what is absent with [`Expected::Any`] is `Done(Revision(0))`.
+    /// Deletes `key` if `expected` holds. Deleting what is absent, with [`Expected::Any`] or [`Expected::Absent`], is
+    /// `Done(Revision(0))`.
     async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError>;
 
     /// Adds `member` to the set `set` and lets the whole set live at least `lifetime` from now.

@@ -33,6 +33,7 @@ impl Root {
         Self {
             context_id,
             worker: Rc::new(RefCell::new(unconfigured(context_id))),
+            retired: Vec::new(),
         }
     }
 }

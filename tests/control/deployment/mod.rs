@@ -11,10 +11,12 @@ use tokenward_control::clock::Clock;
 use tokenward_control::config::Config;
 use tokenward_control::http::router;
 use tokenward_control::service::Service;
+use tokenward_control::store::Store;
 use tokenward_control::store::embedded::EmbeddedStore;
+use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 use tokenward_protocol::token_endpoint::Reason;
 use tokenward_tests::issuer::{DexConfig, FakeDex, IssuerClock, LoginTokens};
-use tokenward_tests::parts::TempFolder;
+use tokenward_tests::parts::{TempFolder, Valkey};
 
 pub(crate) use http::{Answer, Ask, basic};
 pub(crate) use store::SwitchedStore;
@@ -35,6 +37,8 @@ pub(crate) struct Plan {
     /// Secrets that `servers` name as `{file: NAME}`.
     pub(crate) secrets: Vec<(String, String)>,
     pub(crate) client: (String, String),
+    /// On a real Valkey instead of the embedded store.
+    pub(crate) valkey: bool,
     /// The issuer's policy.
     pub(crate) policy: &'static str,
 }
@@ -48,8 +52,22 @@ impl Default for Plan {
             servers: Vec::new(),
             secrets: Vec::new(),
             client: ("muster".to_owned(), "s3cret".to_owned()),
+            valkey: false,
             policy: "tolerant",
         }
+    }
+}
+
+const STORE_DEADLINE: Duration = Duration::from_secs(2);
+
+fn valkey_config(valkey: &Valkey) -> ValkeyConfig {
+    ValkeyConfig {
+        url: valkey.url(),
+        username: None,
+        password: None,
+        key_prefix: "tokenward:".to_owned(),
+        deadline: STORE_DEADLINE,
+        topology: Topology::Standalone,
     }
 }
 
@@ -70,6 +88,7 @@ pub(crate) struct Deployment {
     pub(crate) urls: Vec<String>,
     pub(crate) http: reqwest::Client,
     config: Config,
+    _valkey: Option<Valkey>,
     _folder: TempFolder,
 }
 
@@ -108,20 +127,28 @@ impl Deployment {
             .to_string()
             .replace("\"@", &format!("\"{}/", folder.path().display()));
         let config = Config::parse(&text)?;
-        let engine = EmbeddedStore::open(
-            folder.join("tokenward.redb"),
-            Duration::from_secs(2),
-            Arc::new(SharedClock(clock.clone())),
-        )
-        .await?;
+        let valkey = if plan.valkey {
+            Some(Valkey::start().await?)
+        } else {
+            None
+        };
+        let engine: Arc<dyn Store> = match &valkey {
+            Some(valkey) => Arc::new(ValkeyStore::connect(valkey_config(valkey)).await?),
+            None => {
+                let shared = Arc::new(SharedClock(clock.clone()));
+                let file = folder.join("tokenward.redb");
+                Arc::new(EmbeddedStore::open(file, STORE_DEADLINE, shared).await?)
+            }
+        };
         let mut deployment = Self {
             clock,
             dex,
-            store: Arc::new(SwitchedStore::new(Arc::new(engine))),
+            store: Arc::new(SwitchedStore::new(engine)),
             services: Vec::new(),
             urls: Vec::new(),
             http: reqwest::Client::builder().no_proxy().build()?,
             config,
+            _valkey: valkey,
             _folder: folder,
         };
         for _ in 0..plan.replicas {
@@ -132,12 +159,21 @@ impl Deployment {
 
     /// One more replica on the same store; what a restart leaves is the same.
     pub(crate) async fn add_replica(&mut self) -> anyhow::Result<usize> {
+        self.add_replica_on(&tokio::runtime::Handle::current()).await
+    }
+
+    /// The same on another runtime, whose end is the replica's crash.
+    pub(crate) async fn add_replica_on(&mut self, runtime: &tokio::runtime::Handle) -> anyhow::Result<usize> {
         let clock = Arc::new(SharedClock(self.clock.clone()));
         let service = Service::new(self.config.clone(), self.store.clone(), clock)?;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        self.urls.push(format!("http://{}", listener.local_addr()?));
         let router = router(Arc::clone(&service));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let started = runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+            let address = listener.local_addr()?;
+            tokio::spawn(async move { axum::serve(listener, router).await });
+            std::io::Result::Ok(address)
+        });
+        self.urls.push(format!("http://{}", started.await??));
         self.services.push(service);
         Ok(self.urls.len() - 1)
     }

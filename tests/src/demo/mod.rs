@@ -10,12 +10,13 @@ mod setting;
 mod stay;
 mod storm;
 mod story;
+mod telling;
 mod watcher;
 
 pub use ledger::{Bound, Promise, Step};
 pub use report::Report;
 pub use screen::{Look, Screen};
-pub use setting::start;
+pub use setting::{stage, start};
 pub use stay::stay_up;
 pub use storm::Storm;
 
@@ -25,7 +26,7 @@ use anyhow::anyhow;
 
 use crate::world::World;
 use ledger::Ledger;
-use story::Story;
+use telling::Story;
 use watcher::Watcher;
 
 /// Plays the story and counts. What goes wrong is in the report: a promise that broke, or an error that ended it early.

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::Promise;
+use super::{Bound, Promise};
 use crate::parts::EnvoyLine;
 
 const ACTOR_WIDTH: usize = 27;
@@ -121,7 +121,10 @@ impl Screen {
 
     /// A name and what is to be said of it.
     pub fn fact(&self, name: &str, text: &str) {
-        self.line(&format!("    {} {text}", self.paint(CYAN, &format!("{name:<16}"))));
+        self.line(&format!(
+            "    {} {text}",
+            self.paint(CYAN, &format!("{name:<16}"))
+        ));
     }
 
     /// A command to be copied.
@@ -144,6 +147,7 @@ impl Screen {
         let (level, style) = match line.level.as_str() {
             "warning" => ("WARN", YELLOW),
             "info" => ("INFO", GREEN),
+            "debug" => ("DEBUG", DIM),
             other => (other, RED),
         };
         let (fields, sentence) = match line.message.split_once(": ") {
@@ -171,8 +175,15 @@ impl Screen {
             kept,
         } = promise;
         let (mark, style) = if *kept { ("✓", GREEN) } else { ("✗", RED) };
-        let rest = self.paint(if *kept { DIM } else { RED }, &format!("({must_be})"));
-        self.line(&format!("       {} {found:>5}  {counted} {rest}", self.paint(style, mark)));
+        let rest = match (kept, must_be) {
+            (true, Bound::Exactly(_)) => String::new(),
+            (true, _) => self.paint(DIM, &format!("({must_be})")),
+            (false, _) => self.paint(RED, &format!("(must be {must_be})")),
+        };
+        self.line(&format!(
+            "       {} {found:>5}  {counted} {rest}",
+            self.paint(style, mark)
+        ));
     }
 
     /// One row of the table of counts.

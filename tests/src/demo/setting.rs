@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Screen;
-use crate::world::{Store, World};
+use crate::world::{Store, World, WorldBuilder};
 
 /// The user whom nothing but the issuer's outage happens to.
 pub(super) const CAROL: &str = "carol@example.com";
@@ -24,6 +24,23 @@ const REFRESH_AHEAD: &str = "5s";
 /// How often a live line is redrawn and a condition outside of this process is looked at.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long the gateway's log may lag behind its answers.
+pub(super) const LOG_LAG: Duration = Duration::from_secs(5);
+
+/// What the demo needs of a world.
+pub fn stage() -> WorldBuilder {
+    World::builder()
+        .workers(WORKERS)
+        .remotes(1)
+        .store(Store::Embedded)
+        .user(CAROL)
+        .tokens_live(TOKENS_LIVE, TOKENS_LIVE)
+        .filter_setting("margin", MARGIN)
+        .filter_setting("refresh_ahead", REFRESH_AHEAD)
+        .filter_setting("gate", json!({"login_first": "2s"}))
+        .control_setting("margin", MARGIN)
+}
+
 /// Starts both issuers, both servers, control and Envoy, and says where they are.
 ///
 /// # Errors
@@ -33,22 +50,20 @@ pub async fn start(screen: &Screen) -> anyhow::Result<World> {
         "Tokenward: a stale ID token never leaves the gateway",
         "Real Envoy, real control service, real time. ID tokens live 15 s here.",
     );
-    let world = World::builder()
-        .workers(WORKERS)
-        .remotes(1)
-        .store(Store::Embedded)
-        .user(CAROL)
-        .tokens_live(TOKENS_LIVE, TOKENS_LIVE)
-        .filter_setting("margin", MARGIN)
-        .filter_setting("refresh_ahead", REFRESH_AHEAD)
-        .filter_setting("gate", json!({"login_first": "2s"}))
-        .control_setting("margin", MARGIN);
-    let starting = Box::pin(world.start());
-    let world = awaited(screen, "starting two issuers, two MCP servers, control and Envoy", starting).await?;
+    let starting = Box::pin(stage().start());
+    let world = awaited(
+        screen,
+        "starting two issuers, two MCP servers, control and Envoy",
+        starting,
+    )
+    .await?;
     screen.fact("home issuer", world.home.issuer());
     screen.fact("remote issuer", world.remote.issuer());
     screen.fact("control", &format!("{}  (embedded store)", world.control.url()));
-    screen.fact("gateway", &format!("{}  (Envoy, {WORKERS} workers)", world.envoy.url()));
+    screen.fact(
+        "gateway",
+        &format!("{}  (Envoy, {WORKERS} workers)", world.envoy.url()),
+    );
     screen.fact("server local", "gets the user's own ID token, forwarded");
     screen.fact("server remote-1", "gets a token exchanged at the remote issuer");
     Ok(world)

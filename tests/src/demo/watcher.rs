@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use super::Screen;
-use super::setting::{BOB, CAROL};
+use super::setting::{BOB, CAROL, LOOK_AGAIN};
 use crate::issuer::{FakeDex, IssuerCounts};
+use crate::mcp_server::{McpCounts, McpServer};
 use crate::parts::{EnvoyLine, LogBook};
 use crate::world::{ALICE, World};
 
@@ -16,6 +17,7 @@ const FOR_EVER: Duration = Duration::from_secs(30 * 24 * 3600);
 #[derive(Debug)]
 pub(super) struct Watcher<'a> {
     log: LogFollower<'a>,
+    servers: Vec<ServerFollower<'a>>,
     home: IssuerFollower<'a>,
     remote: IssuerFollower<'a>,
 }
@@ -25,6 +27,16 @@ struct LogFollower<'a> {
     screen: &'a Screen,
     log: &'a LogBook,
     seen: usize,
+    debug: bool,
+}
+
+/// Only for a person's own calls: the story tells of its calls itself.
+#[derive(Debug)]
+struct ServerFollower<'a> {
+    screen: &'a Screen,
+    server: &'a McpServer,
+    actor: String,
+    seen: McpCounts,
 }
 
 #[derive(Debug)]
@@ -50,15 +62,36 @@ impl<'a> Watcher<'a> {
                 screen,
                 log,
                 seen: log.mark(),
+                debug: false,
             },
+            servers: Vec::new(),
             home: follower(&world.home, "control → home issuer"),
             remote: follower(&world.remote, "control → remote issuer"),
         }
     }
 
+    /// A watcher that also shows each request's end: DEBUG lines of the filter, and what reached a server.
+    pub(super) fn of_everything(world: &'a World, screen: &'a Screen) -> Self {
+        let mut watcher = Self::new(world, screen);
+        watcher.log.debug = true;
+        let follower = |name: String| ServerFollower {
+            screen,
+            server: world.server(&name),
+            actor: format!("you → gateway → {name}"),
+            seen: world.server(&name).counts(),
+        };
+        watcher.servers = world.server_names().into_iter().map(follower).collect();
+        watcher
+    }
+
     /// Shows events until it is dropped.
     pub(super) async fn watch(&mut self) -> Infallible {
-        let (never, _, _) = tokio::join!(self.log.follow(), self.home.follow(), self.remote.follow());
+        let (never, ..) = tokio::join!(
+            self.log.follow(),
+            self.home.follow(),
+            self.remote.follow(),
+            follow_servers(&mut self.servers),
+        );
         never
     }
 
@@ -83,9 +116,38 @@ impl LogFollower<'_> {
         let lines = self.log.lines_after(self.seen);
         self.seen += lines.len();
         for line in lines.iter().filter_map(|line| EnvoyLine::read_wasm(line)) {
-            if line.level != "debug" && line.level != "trace" {
+            if self.debug || line.level != "debug" {
                 self.screen.filter_line(&line);
             }
+        }
+    }
+}
+
+async fn follow_servers(servers: &mut [ServerFollower<'_>]) -> Infallible {
+    let mut looks = tokio::time::interval(LOOK_AGAIN);
+    loop {
+        looks.tick().await;
+        servers.iter_mut().for_each(ServerFollower::show_new);
+    }
+}
+
+impl ServerFollower<'_> {
+    fn show_new(&mut self) {
+        let (before, now) = (self.seen, self.server.counts());
+        self.seen = now;
+        let accepted = now.accepted - before.accepted;
+        if accepted > 0 {
+            let text = format!("accepted: {accepted}, all with a good token");
+            self.screen.event(&self.actor, Some(200), &text);
+        }
+        let rejected =
+            (now.rejected_expired + now.rejected_other) - (before.rejected_expired + before.rejected_other);
+        if rejected > 0 {
+            self.screen.event(
+                &self.actor,
+                Some(401),
+                &format!("rejected by the server: {rejected}"),
+            );
         }
     }
 }
@@ -105,16 +167,23 @@ impl IssuerFollower<'_> {
         self.seen = now;
         let presentations = self.issuer.presentations();
         for number in before.refreshes_presented..now.refreshes_presented {
-            let owner = presentations.get(number).and_then(|presented| presented.user.as_deref());
-            let text = format!("refresh {} at this issuer: {}'s login", number + 1, name_of(owner));
+            let owner = presentations
+                .get(number)
+                .and_then(|presented| presented.user.as_deref());
+            let text = format!(
+                "{}'s refresh token is presented (no. {})",
+                name_of(owner),
+                number + 1
+            );
             self.screen.event(self.name, None, &text);
         }
         for number in before.exchanges_presented..now.exchanges_presented {
-            let text = format!("exchange {} at this issuer", number + 1);
+            let text = format!("a token exchange is asked for (no. {})", number + 1);
             self.screen.event(self.name, None, &text);
         }
         if now.while_down > before.while_down {
-            self.screen.event(self.name, None, "no answer: the issuer is down");
+            self.screen
+                .event(self.name, None, "no answer: the issuer is down");
         }
     }
 }

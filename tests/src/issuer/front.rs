@@ -162,12 +162,13 @@ fn count_arrival(dex: &Dex, call: &Call) {
         Endpoint::Refresh => {
             let token = call.form.get("refresh_token");
             let user = dex.grants().owner(token).map(str::to_owned);
-            dex.count(user.as_deref(), |counts| counts.refreshes_presented += 1);
             let presentation = Presentation {
-                user,
+                user: user.clone(),
                 fingerprint: fingerprint(token),
             };
+            // Before the count: whoever awaits the count may look for the presentation at once.
             dex.counter().presentations.push(presentation);
+            dex.count(user.as_deref(), |counts| counts.refreshes_presented += 1);
         }
         Endpoint::Exchange => {
             let user = subject_email(dex, call.form.get("subject_token"));
