@@ -1,0 +1,280 @@
+//! From the YAML as written to a [`Config`], collecting every problem on the way.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_saphyr::{Location, Spanned};
+use tokenward_protocol::duration::parse_duration;
+use url::Url;
+
+use super::endpoint::{is_loopback, parse_endpoint};
+use super::raw::{RawConfig, RawIssuer, RawSecret, Text};
+use super::secret_source::SecretSource;
+use super::{Config, Credentials, IssuerConfig, IssuerPolicy, Problem, keeping, servers};
+
+/// What was found so far.
+#[derive(Default)]
+pub(super) struct Findings(Vec<Problem>);
+
+impl Findings {
+    pub(super) fn add(&mut self, place: Location, what: impl Into<String>, cure: impl Into<String>) {
+        self.0.push(Problem {
+            line: place.line(),
+            column: place.column(),
+            what: what.into(),
+            cure: cure.into(),
+        });
+    }
+
+    /// The endpoint in `text`, or a finding.
+    pub(super) fn endpoint(&mut self, name: &str, text: &Text) -> Option<Url> {
+        match parse_endpoint(&text.value) {
+            Ok(url) => Some(url),
+            Err(bad) => {
+                self.add(
+                    text.referenced,
+                    format!("{name} {:?} {bad}", shown(&text.value)),
+                    "write it as in https://dex.example.com/token",
+                );
+                None
+            }
+        }
+    }
+
+    /// The secret that `raw` names, or a finding.
+    pub(super) fn secret(&mut self, name: &str, raw: &Spanned<RawSecret>) -> Option<SecretString> {
+        let source = match (&raw.value.file, &raw.value.env) {
+            (Some(file), None) if !file.is_empty() => SecretSource::File(PathBuf::from(file)),
+            (None, Some(variable)) if !variable.is_empty() => SecretSource::Environment(variable.clone()),
+            _ => {
+                self.add(
+                    raw.referenced,
+                    format!("{name} needs exactly one source"),
+                    "write {file: /path/to/it} or {env: NAME_OF_VARIABLE}",
+                );
+                return None;
+            }
+        };
+        match source.read() {
+            Ok(secret) => Some(secret),
+            Err(unreadable) => {
+                self.add(
+                    raw.referenced,
+                    format!("{name}: {unreadable}"),
+                    "put the secret alone, on one line, where the configuration names it, readable for this process",
+                );
+                None
+            }
+        }
+    }
+
+    fn duration(&mut self, name: &str, text: Option<&Text>, default: Duration) -> Duration {
+        let Some(text) = text else { return default };
+        match parse_duration(&text.value) {
+            Ok(span) => span,
+            Err(bad) => {
+                self.add(text.referenced, format!("{name}: {bad}"), "");
+                default
+            }
+        }
+    }
+
+    pub(super) fn positive(&mut self, name: &str, text: Option<&Text>, default: Duration) -> Duration {
+        let span = self.duration(name, text, default);
+        if let (true, Some(text)) = (span.is_zero(), text) {
+            self.add(
+                text.referenced,
+                format!("{name} must not be zero"),
+                format!("leave it out for the default of {}s", default.as_secs()),
+            );
+        }
+        span
+    }
+}
+
+/// A value as it may be shown in a problem: short, so that a pasted secret never fills a log.
+pub(super) fn shown(value: &str) -> String {
+    value.chars().take(80).collect()
+}
+
+pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
+    let mut findings = Findings::default();
+    let listen = listen(&mut findings, raw.listen.as_ref());
+    let filter = findings.secret("credentials.filter", &raw.credentials.value.filter);
+    let aggregator = findings.secret("credentials.aggregator", &raw.credentials.value.aggregator);
+    if let (Some(filter), Some(aggregator)) = (&filter, &aggregator)
+        && filter.expose_secret() == aggregator.expose_secret()
+    {
+        findings.add(
+            raw.credentials.value.aggregator.referenced,
+            "credentials.filter and credentials.aggregator are the same secret",
+            "give each caller its own, so that the filter cannot register sessions",
+        );
+    }
+    let store = keeping::store(&mut findings, &raw.store);
+    let sealing = keeping::sealing(&mut findings, &raw.sealing.value);
+    let margin = findings.duration("margin", raw.margin.as_ref(), Duration::from_secs(60));
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let stale_subject_grace = findings.duration(
+        "stale_subject_grace",
+        raw.stale_subject_grace.as_ref(),
+        hours(168),
+    );
+    let session_lifetime = findings.positive("session_lifetime", raw.session_lifetime.as_ref(), hours(720));
+    let issuer_timeout = findings.positive(
+        "issuer_timeout",
+        raw.issuer_timeout.as_ref(),
+        Duration::from_secs(35),
+    );
+    let caller_deadline = findings.positive(
+        "caller_deadline",
+        raw.caller_deadline.as_ref(),
+        Duration::from_secs(4),
+    );
+    let transient_limit = findings.positive(
+        "transient_limit",
+        raw.transient_limit.as_ref(),
+        Duration::from_secs(30 * 60),
+    );
+    let rejected_interval = findings.positive(
+        "rejected_interval",
+        raw.rejected_interval.as_ref(),
+        Duration::from_secs(30),
+    );
+    let issuers = issuers(&mut findings, &raw.issuers);
+    let servers = servers::servers(&mut findings, &raw.servers);
+    match (listen, filter, aggregator, store, sealing) {
+        (Some(listen), Some(filter), Some(aggregator), Some(store), Some(sealing))
+            if findings.0.is_empty() =>
+        {
+            Ok(Config {
+                listen,
+                credentials: Credentials { filter, aggregator },
+                store,
+                sealing,
+                margin,
+                stale_subject_grace,
+                session_lifetime,
+                issuer_timeout,
+                caller_deadline,
+                transient_limit,
+                rejected_interval,
+                issuers,
+                servers,
+            })
+        }
+        _ => {
+            findings.0.sort_by_key(|problem| (problem.line, problem.column));
+            Err(findings.0)
+        }
+    }
+}
+
+fn listen(findings: &mut Findings, text: Option<&Text>) -> Option<SocketAddr> {
+    let Some(text) = text else {
+        return Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
+    };
+    let address = text.value.parse().ok();
+    if address.is_none() {
+        findings.add(
+            text.referenced,
+            format!("listen {:?} is not an address and a port", shown(&text.value)),
+            "write it as in \"127.0.0.1:8080\"; port 0 takes a free one",
+        );
+    }
+    address
+}
+
+fn issuers(findings: &mut Findings, raw: &Spanned<Vec<Spanned<RawIssuer>>>) -> Vec<IssuerConfig> {
+    if raw.value.is_empty() {
+        findings.add(
+            raw.referenced,
+            "issuers is empty",
+            "name at least one issuer and client",
+        );
+    }
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    let mut issuers = Vec::new();
+    for issuer in &raw.value {
+        let pair = (
+            issuer.value.issuer.value.as_str(),
+            issuer.value.client_id.value.as_str(),
+        );
+        if seen.contains(&pair) {
+            findings.add(
+                issuer.value.issuer.referenced,
+                format!(
+                    "issuer {:?} with client_id {:?} is named twice",
+                    shown(pair.0),
+                    shown(pair.1)
+                ),
+                "remove one of them",
+            );
+        }
+        seen.push(pair);
+        issuers.extend(checked_issuer(findings, &issuer.value));
+    }
+    issuers
+}
+
+fn checked_issuer(findings: &mut Findings, raw: &RawIssuer) -> Option<IssuerConfig> {
+    let url = findings.endpoint("issuer", &raw.issuer);
+    if raw.client_id.value.is_empty() {
+        findings.add(
+            raw.client_id.referenced,
+            "client_id is empty",
+            "name the client that logs users in",
+        );
+    }
+    let client_secret = findings.secret("client_secret", &raw.client_secret);
+    let token_endpoint = raw
+        .token_endpoint
+        .as_ref()
+        .map(|text| findings.endpoint("token_endpoint", text));
+    let jwks_uri = raw
+        .jwks_uri
+        .as_ref()
+        .map(|text| findings.endpoint("jwks_uri", text));
+    if let (Some(issuer), Some(text)) = (&url, &raw.token_endpoint)
+        && !is_loopback(issuer)
+        && token_endpoint.iter().flatten().any(is_loopback)
+    {
+        findings.add(
+            text.referenced,
+            "token_endpoint is on the loopback although the issuer is not",
+            "name the issuer's own endpoint",
+        );
+    }
+    let policy = match raw.policy.as_ref().map(|text| text.value.as_str()) {
+        None | Some("tolerant") => Some(IssuerPolicy::Tolerant),
+        Some("strict") => Some(IssuerPolicy::Strict),
+        Some(other) => {
+            let place = raw
+                .policy
+                .as_ref()
+                .map_or(Location::UNKNOWN, |text| text.referenced);
+            findings.add(
+                place,
+                format!("policy {:?} is not known", shown(other)),
+                "write tolerant (Dex) or strict (an issuer that punishes reuse)",
+            );
+            None
+        }
+    };
+    Some(IssuerConfig {
+        issuer: url.map(|_| raw.issuer.value.clone())?,
+        client_id: raw.client_id.value.clone(),
+        client_secret: client_secret?,
+        token_endpoint: match token_endpoint {
+            Some(url) => Some(url?),
+            None => None,
+        },
+        jwks_uri: match jwks_uri {
+            Some(url) => Some(url?),
+            None => None,
+        },
+        policy: policy?,
+    })
+}

@@ -1,0 +1,286 @@
+//! The configuration: YAML in, a checked [`Config`] out, or every problem with its place and its cure.
+
+mod check;
+pub(crate) mod endpoint;
+mod keeping;
+mod raw;
+pub mod secret_source;
+mod servers;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+/// Everything that the service needs to know, checked, with secrets read.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What callers must show.
+    pub credentials: Credentials,
+    /// Where everything is kept.
+    pub store: StoreConfig,
+    /// How tokens are sealed there.
+    pub sealing: SealingConfig,
+    /// How long before its `exp` a token is no longer handed out.
+    pub margin: Duration,
+    /// How long after its `exp` a token still proves its subject.
+    pub stale_subject_grace: Duration,
+    /// How long a session is known after its last `PUT`, and a grant after its last change.
+    pub session_lifetime: Duration,
+    /// How long one call to an issuer may take.
+    pub issuer_timeout: Duration,
+    /// How long a caller waits for somebody's refresh.
+    pub caller_deadline: Duration,
+    /// How long an issuer may answer a refresh with failures of its own until the grant counts as dead.
+    pub transient_limit: Duration,
+    /// At most one new token per grant or exchange in this span because a server rejected one.
+    pub rejected_interval: Duration,
+    /// The issuers whose tokens are kept.
+    pub issuers: Vec<IssuerConfig>,
+    /// The protected servers.
+    pub servers: Vec<ServerConfig>,
+}
+
+/// The callers' credentials.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Of the filter, for the token endpoint.
+    pub filter: SecretString,
+    /// Of the aggregator, for the sessions API.
+    pub aggregator: SecretString,
+}
+
+/// The store engine and its deadline.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// Which engine.
+    pub engine: StoreEngine,
+    /// How long one operation may take.
+    pub deadline: Duration,
+}
+
+/// A store engine.
+#[derive(Debug, Clone)]
+pub enum StoreEngine {
+    /// A redb file, for one process.
+    Embedded {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A Valkey (or Redis) server, shared by any number of processes.
+    Valkey {
+        /// `redis://…`, `rediss://…`: the server, one of the sentinels, or one of the cluster's nodes.
+        url: String,
+        /// The user, where it is not the default one.
+        username: Option<String>,
+        /// The password, where there is one.
+        password: Option<SecretString>,
+        /// In front of every key.
+        key_prefix: String,
+        /// What the URL leads to.
+        servers: ValkeyServers,
+    },
+}
+
+/// What stands behind a Valkey URL.
+#[derive(Debug, Clone)]
+pub enum ValkeyServers {
+    /// One server, or a name that always leads to the primary.
+    One,
+    /// Sentinels.
+    Sentinel {
+        /// The name of the primary among them.
+        service: String,
+        /// URLs of the others.
+        more_sentinels: Vec<String>,
+        /// The sentinels' own password.
+        password: Option<SecretString>,
+    },
+    /// A Valkey Cluster.
+    Cluster {
+        /// URLs of more nodes to start from.
+        more_nodes: Vec<String>,
+    },
+}
+
+/// The sealing keys.
+#[derive(Debug, Clone)]
+pub struct SealingConfig {
+    /// Seals and opens.
+    pub current: SealingKeyConfig,
+    /// Open only: keys that were current before.
+    pub previous: Vec<SealingKeyConfig>,
+}
+
+/// One sealing key.
+#[derive(Debug, Clone)]
+pub struct SealingKeyConfig {
+    /// Its name, kept beside what it sealed.
+    pub id: String,
+    /// Base64 of 32 bytes.
+    pub key: SecretString,
+}
+
+/// What an issuer does to a refresh token that is presented twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IssuerPolicy {
+    /// Nothing (Dex): re-presenting is safe.
+    Tolerant,
+    /// It may revoke the login (RFC 9700 §4.14.2): never present twice.
+    Strict,
+}
+
+/// One client at one issuer.
+#[derive(Debug, Clone)]
+pub struct IssuerConfig {
+    /// `iss`, byte for byte.
+    pub issuer: String,
+    /// The client that logs in and refreshes.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+    /// Instead of discovery.
+    pub token_endpoint: Option<Url>,
+    /// Instead of discovery.
+    pub jwks_uri: Option<Url>,
+    /// What it does to a token presented twice.
+    pub policy: IssuerPolicy,
+}
+
+/// One protected server.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Its name, the `audience` of a token request.
+    pub name: String,
+    /// What its tokens' `aud` must hold.
+    pub required_audiences: Vec<String>,
+    /// How its token is made.
+    pub token: TokenSource,
+}
+
+/// How a server's token is made.
+#[derive(Debug, Clone)]
+pub enum TokenSource {
+    /// The login's own ID token.
+    Forward,
+    /// An exchange at a remote issuer.
+    Exchange(Box<ExchangeConfig>),
+}
+
+/// An RFC 8693 exchange at a remote Dex.
+#[derive(Debug, Clone)]
+pub struct ExchangeConfig {
+    /// The remote token endpoint.
+    pub token_endpoint: Url,
+    /// `iss` of what comes back.
+    pub expected_issuer: String,
+    /// The remote's keys.
+    pub jwks_uri: Url,
+    /// Dex's `connector_id`.
+    pub connector_id: String,
+    /// Scopes, with one `audience:server:client_id:X` for every required audience that is not the client itself.
+    pub scopes: String,
+    /// The client that exchanges.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Line in the YAML, from 1; 0 where it is not known.
+    pub line: u64,
+    /// Column, from 1; 0 where it is not known.
+    pub column: u64,
+    /// What is wrong. Never quotes a secret.
+    pub what: String,
+    /// How to mend it.
+    pub cure: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(formatter, "line {}, column {}: ", self.line, self.column)?;
+        }
+        write!(formatter, "{}", self.what)?;
+        if self.cure.is_empty() {
+            return Ok(());
+        }
+        write!(formatter, "; {}", self.cure)
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration {path} cannot be read: {source}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The content is wrong: everything that was found, in the order of the file.
+    #[error("{}", one_per_line(.0))]
+    Wrong(Vec<Problem>),
+}
+
+fn one_per_line(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+impl Config {
+    /// Reads, checks and completes the configuration in `path`, secrets included.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: everything that is wrong, not only the first.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text)
+    }
+
+    /// The same, from the YAML's text.
+    ///
+    /// # Errors
+    /// [`ConfigError::Wrong`].
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let options = serde_saphyr::options! { with_snippet: false };
+        let raw: raw::RawConfig = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+            let place = error.location();
+            ConfigError::Wrong(vec![Problem {
+                line: place.map_or(0, |place| place.line()),
+                column: place.map_or(0, |place| place.column()),
+                what: first_line(&error.without_snippet().to_string()),
+                cure: "see the configuration reference for the fields and their shapes".to_owned(),
+            }])
+        })?;
+        check::check(&raw).map_err(ConfigError::Wrong)
+    }
+
+    /// The server of that name.
+    #[must_use]
+    pub fn server(&self, name: &str) -> Option<&ServerConfig> {
+        self.servers.iter().find(|server| server.name == name)
+    }
+}
+
+/// The parser appends the place, which [`Problem`] has already, and explanations on further lines.
+fn first_line(message: &str) -> String {
+    let line = message.lines().next().unwrap_or(message);
+    line.split(" at line ").next().unwrap_or(line).to_owned()
+}

@@ -1,0 +1,209 @@
+//! The YAML as it is written: names, shapes and places, nothing judged yet. Unknown fields are errors.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde_saphyr::Spanned;
+
+/// A text and where it stands.
+pub(super) type Text = Spanned<String>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub(super) listen: Option<Text>,
+    pub(super) credentials: Spanned<RawCredentials>,
+    pub(super) store: Spanned<RawStore>,
+    pub(super) sealing: Spanned<RawSealing>,
+    pub(super) margin: Option<Text>,
+    pub(super) stale_subject_grace: Option<Text>,
+    pub(super) session_lifetime: Option<Text>,
+    pub(super) issuer_timeout: Option<Text>,
+    pub(super) caller_deadline: Option<Text>,
+    pub(super) transient_limit: Option<Text>,
+    pub(super) rejected_interval: Option<Text>,
+    pub(super) issuers: Spanned<Vec<Spanned<RawIssuer>>>,
+    pub(super) servers: Spanned<Vec<Spanned<RawServer>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCredentials {
+    pub(super) filter: Spanned<RawSecret>,
+    pub(super) aggregator: Spanned<RawSecret>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStore {
+    pub(super) embedded: Option<RawEmbedded>,
+    pub(super) valkey: Option<RawValkey>,
+    pub(super) deadline: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEmbedded {
+    pub(super) path: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawValkey {
+    pub(super) url: Text,
+    pub(super) username: Option<Text>,
+    pub(super) password: Option<Spanned<RawSecret>>,
+    pub(super) key_prefix: Option<Text>,
+    pub(super) sentinel: Option<Spanned<RawSentinel>>,
+    pub(super) cluster: Option<Spanned<RawCluster>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSentinel {
+    pub(super) service: Text,
+    #[serde(default)]
+    pub(super) more: Vec<Text>,
+    pub(super) password: Option<Spanned<RawSecret>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCluster {
+    #[serde(default)]
+    pub(super) more: Vec<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSealing {
+    pub(super) current: RawSealingKey,
+    #[serde(default)]
+    pub(super) previous: Vec<RawSealingKey>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSealingKey {
+    pub(super) id: Text,
+    pub(super) key: Spanned<RawSecret>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIssuer {
+    pub(super) issuer: Text,
+    pub(super) client_id: Text,
+    pub(super) client_secret: Spanned<RawSecret>,
+    pub(super) token_endpoint: Option<Text>,
+    pub(super) jwks_uri: Option<Text>,
+    pub(super) policy: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawServer {
+    pub(super) name: Option<Text>,
+    pub(super) auth: Option<Spanned<RawAuth>>,
+}
+
+/// The MCPServer CRD's `auth` block, as far as Tokenward has a part in it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawAuth {
+    #[serde(rename = "type")]
+    pub(super) kind: Option<Text>,
+    #[serde(default)]
+    pub(super) forward_token: bool,
+    #[serde(default)]
+    pub(super) required_audiences: Vec<Text>,
+    pub(super) token_exchange: Option<Spanned<RawExchange>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawExchange {
+    #[serde(default)]
+    pub(super) enabled: bool,
+    pub(super) dex_token_endpoint: Option<Text>,
+    pub(super) expected_issuer: Option<Text>,
+    /// Not in the CRD: the remote keys, where they are not at `keys` beside the token endpoint.
+    pub(super) jwks_uri: Option<Text>,
+    pub(super) connector_id: Option<Text>,
+    pub(super) scopes: Option<Text>,
+    pub(super) client_credentials: Option<RawClientCredentials>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawClientCredentials {
+    pub(super) client_id: Text,
+    pub(super) client_secret: Spanned<RawSecret>,
+}
+
+/// Where a secret comes from. A secret that is written into the YAML itself is refused **without repeating it**:
+/// serde's own message would quote the value.
+pub(super) struct RawSecret {
+    pub(super) file: Option<String>,
+    pub(super) env: Option<String>,
+}
+
+const SECRET_EXPECTED: &str = "a secret's source; the secret itself does not belong into the configuration: write \
+    {file: /path/to/it} or {env: NAME_OF_VARIABLE}";
+
+impl<'de> Deserialize<'de> for RawSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Source {
+            file: Option<String>,
+            env: Option<String>,
+        }
+
+        struct SourceVisitor;
+
+        impl<'de> Visitor<'de> for SourceVisitor {
+            type Value = RawSecret;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("{file: …} or {env: …}")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawSecret, A::Error> {
+                let source = Source::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RawSecret {
+                    file: source.file,
+                    env: source.env,
+                })
+            }
+
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<RawSecret, E> {
+                Err(E::custom(SECRET_EXPECTED))
+            }
+
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<RawSecret, E> {
+                Err(E::custom(SECRET_EXPECTED))
+            }
+
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<RawSecret, E> {
+                Err(E::custom(SECRET_EXPECTED))
+            }
+
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<RawSecret, E> {
+                Err(E::custom(SECRET_EXPECTED))
+            }
+
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<RawSecret, E> {
+                Err(E::custom(SECRET_EXPECTED))
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<RawSecret, E> {
+                Err(E::custom(SECRET_EXPECTED))
+            }
+        }
+
+        deserializer.deserialize_any(SourceVisitor)
+    }
+}

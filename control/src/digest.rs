@@ -1,0 +1,39 @@
+//! Digests: how secrets and personal names become store keys, fingerprints and log fields.
+
+use sha2::{Digest, Sha256};
+
+/// SHA-256 over `parts`, each with its length in front, so that no two lists of parts give the same bytes.
+#[must_use]
+pub fn of_parts(parts: &[&str]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().into()
+}
+
+/// [`of_parts`] as 64 lower-case hex digits.
+#[must_use]
+pub fn hex_of_parts(parts: &[&str]) -> String {
+    hex(&of_parts(parts))
+}
+
+/// Lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 0x0f])
+        .map(|nibble| DIGITS[usize::from(nibble)])
+        .collect()
+}
+
+/// The first 8 digits of a hex digest: enough to join log lines, useless for anything else.
+#[must_use]
+pub fn short(digest: &str) -> &str {
+    digest.get(..8).unwrap_or(digest)
+}

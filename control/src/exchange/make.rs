@@ -1,0 +1,291 @@
+//! One exchange: lease, second look, a fresh subject, one call, and a result that is verified before it is kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::Reason;
+use tokio::time::Instant;
+
+use super::record::{
+    Decision, ExchangeKey, ExchangeRecord, ExchangedToken, FORMAT, decide, lifetime, of_streak,
+};
+use super::{Inner, Kept, Order, SET_LIFETIME, TOKEN_FIELD};
+use crate::digest;
+use crate::flight::Reporter;
+use crate::grant::Served;
+use crate::grant::decide::is_fresh;
+use crate::issuer::answer::ExchangeAnswer;
+use crate::issuer::keys::{KeyAge, Unverified};
+use crate::lease;
+use crate::refused::Refused;
+use crate::sealed;
+use crate::store::{Expected, StoreError};
+use crate::streak::{StreakKind, failed, jitter};
+
+type Report = Arc<Reporter<Result<Served, Refused>>>;
+
+pub(super) async fn make(
+    inner: Arc<Inner>,
+    key: ExchangeKey,
+    order: Order,
+    _report: Report,
+) -> Result<Served, Refused> {
+    let flight = Making { inner, key, order };
+    flight.run().await
+}
+
+/// One exchange under way.
+struct Making {
+    inner: Arc<Inner>,
+    key: ExchangeKey,
+    order: Order,
+}
+
+/// A failure to be noted.
+struct Failure {
+    kind: StreakKind,
+    asked: Option<Duration>,
+    cause: String,
+}
+
+impl Failure {
+    fn misconfigured(cause: impl Into<String>) -> Self {
+        Self {
+            kind: StreakKind::Misconfigured,
+            asked: None,
+            cause: cause.into(),
+        }
+    }
+}
+
+impl Making {
+    async fn run(&self) -> Result<Served, Refused> {
+        let lifetime = self.inner.times.lease_lifetime;
+        let until = Instant::now() + lifetime;
+        let mut wait = lease::FIRST_WAIT;
+        loop {
+            let taken = lease::try_take(&self.inner.context.store, &self.key.lease(), lifetime).await?;
+            if let Some(held) = taken {
+                let result = self.holding().await;
+                held.release().await;
+                return result;
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(lease::LONGEST_WAIT);
+            if let (_, Some(result)) = self.look().await? {
+                return result;
+            }
+            if Instant::now() > until {
+                return Err(Refusal::Busy.into());
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(Option<Kept>, Option<Result<Served, Refused>>), Refused> {
+        let kept = self.inner.read(&self.key).await?;
+        let record = kept.as_ref().map(|kept| &kept.record);
+        let now_ms = self.inner.context.clock.now_ms();
+        let settled = match decide(record, self.order.reason, &self.inner.times.policy, now_ms) {
+            Decision::Serve => Some(self.inner.serve(&self.key, record)),
+            Decision::Refuse(refused) => Some(Err(refused)),
+            Decision::Exchange => None,
+        };
+        Ok((kept, settled))
+    }
+
+    async fn holding(&self) -> Result<Served, Refused> {
+        let (kept, settled) = self.look().await?;
+        if let Some(result) = settled {
+            return result;
+        }
+        let subject = self.fresh_subject().await?;
+        let outcome = match self.order.remote.exchange(&self.inner.context, &subject).await {
+            ExchangeAnswer::Exchanged(token) => self.fitting(&token).await.map(|claims| (token, claims)),
+            ExchangeAnswer::Misconfigured(cause) => Err(Failure::misconfigured(cause)),
+            ExchangeAnswer::Transient(transient) => Err(Failure {
+                kind: transient.kind,
+                asked: transient.retry_after,
+                cause: transient.cause,
+            }),
+        };
+        match outcome {
+            Ok((token, claims)) => self.keep(kept, token, &claims).await,
+            Err(failure) => self.note(kept, failure).await,
+        }
+    }
+
+    /// A home token that the remote will accept: the kept one, the presented one, or a refreshed one.
+    async fn fresh_subject(&self) -> Result<SecretString, Refused> {
+        let now_ms = self.inner.context.clock.now_ms();
+        let margin = self.inner.times.policy.margin;
+        let order = &self.order;
+        // The server rejected the exchanged token; that says nothing against the home token.
+        let kept = self
+            .inner
+            .grants
+            .id_token(&order.grant, &order.home, Reason::Stale, &order.presented)
+            .await;
+        match kept {
+            Ok(served) => Ok(served.token),
+            Err(refused) if refused.refusal == Refusal::UnknownSession => Err(refused),
+            Err(refused) => match Claims::read(order.presented.expose_secret().as_bytes()) {
+                Ok(claims) if is_fresh(claims.exp_seconds, margin, now_ms) => Ok(order.presented.clone()),
+                _ => Err(refused),
+            },
+        }
+    }
+
+    async fn fitting(&self, token: &SecretString) -> Result<Claims, Failure> {
+        let config = &self.order.remote.config;
+        let text = token.expose_secret();
+        let claims = Claims::read(text.as_bytes()).map_err(|_| {
+            Failure::misconfigured("the remote issuer's token is not a JWT with iss, sub, aud and exp")
+        })?;
+        if claims.issuer != config.expected_issuer {
+            return Err(Failure::misconfigured(format!(
+                "the remote issuer calls itself {:?}, expected is {:?}: set expectedIssuer",
+                claims.issuer.chars().take(200).collect::<String>(),
+                config.expected_issuer
+            )));
+        }
+        if let Some(missing) = self
+            .order
+            .required_audiences
+            .iter()
+            .find(|audience| !claims.audiences.contains(audience))
+        {
+            return Err(Failure::misconfigured(format!(
+                "the exchanged token lacks the required audience {missing:?}: let that client trust {:?} at the \
+                 remote issuer (trustedPeers)",
+                config.client_id
+            )));
+        }
+        match self.order.remote.keys.verify(text, KeyAge::Present).await {
+            Ok(claims) => self.long_enough(claims),
+            Err(Unverified::KeysUnavailable { cause, retry_after }) => Err(Failure {
+                kind: StreakKind::Unreachable,
+                asked: Some(retry_after),
+                cause: format!("the remote issuer's keys cannot be had: {cause}"),
+            }),
+            Err(Unverified::StoreUnavailable) => Err(Failure {
+                kind: StreakKind::Unreachable,
+                asked: None,
+                cause: "the store does not answer".to_owned(),
+            }),
+            Err(Unverified::Forged | Unverified::Malformed) => Err(Failure {
+                kind: StreakKind::Substituted,
+                asked: None,
+                cause:
+                    "the exchanged token is not signed by the remote issuer's keys: check expectedIssuer and \
+                        jwksUri"
+                        .to_owned(),
+            }),
+        }
+    }
+
+    fn long_enough(&self, claims: Claims) -> Result<Claims, Failure> {
+        let now_ms = self.inner.context.clock.now_ms();
+        if is_fresh(claims.exp_seconds, self.inner.times.policy.margin, now_ms) {
+            Ok(claims)
+        } else {
+            Err(Failure::misconfigured(
+                "the exchanged token lives no longer than margin: lengthen the remote's tokens' life or shorten \
+                 margin",
+            ))
+        }
+    }
+
+    async fn keep(
+        &self,
+        kept: Option<Kept>,
+        token: SecretString,
+        claims: &Claims,
+    ) -> Result<Served, Refused> {
+        let now_ms = self.inner.context.clock.now_ms();
+        let sealed = sealed::seal(&self.inner.context.ring, &self.key.record(), TOKEN_FIELD, &token)?;
+        let record = ExchangeRecord {
+            format: FORMAT,
+            token: Some(ExchangedToken {
+                sealed,
+                exp_seconds: claims.exp_seconds,
+                issued_at_seconds: claims.issued_at_seconds,
+                made_at_ms: now_ms,
+            }),
+            failures: None,
+        };
+        let grant = &self.order.grant;
+        let store = &self.inner.context.store;
+        store
+            .add_member(&grant.exchanges(), self.key.digest(), SET_LIFETIME)
+            .await?;
+        self.write(kept.as_ref(), &record).await?;
+        // A sign-out that came while the remote was asked has already emptied the set.
+        if !self.inner.grants.is_known(grant).await? {
+            store.delete(&self.key.record(), Expected::Any).await?;
+            return Err(Refusal::UnknownSession.into());
+        }
+        self.count("exchanged");
+        Ok(Served {
+            token,
+            exp_seconds: claims.exp_seconds,
+        })
+    }
+
+    async fn note(&self, kept: Option<Kept>, failure: Failure) -> Result<Served, Refused> {
+        let now_ms = self.inner.context.clock.now_ms();
+        let before = kept.as_ref().map(|kept| &kept.record);
+        let streak = failed(
+            before.and_then(|record| record.failures),
+            failure.kind,
+            failure.asked,
+            now_ms,
+            jitter(),
+        );
+        // A rejected token is dropped even when no new one can be had: nobody shall be handed it again.
+        let keeps_token = self.order.reason != Reason::Rejected;
+        let record = ExchangeRecord {
+            format: FORMAT,
+            token: before
+                .and_then(|record| record.token.clone())
+                .filter(|_| keeps_token),
+            failures: Some(streak),
+        };
+        self.write(kept.as_ref(), &record).await?;
+        let mut refused = of_streak(&streak).retry_after(streak.wait(now_ms).unwrap_or_default());
+        if refused.cause.is_empty() {
+            refused = refused.because(failure.cause);
+        }
+        self.count(refused.refusal.name());
+        Err(refused)
+    }
+
+    /// Under the lease nobody else writes; a lost race means the lease was lost, and the other's result counts.
+    async fn write(&self, kept: Option<&Kept>, record: &ExchangeRecord) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(record).map_err(|error| StoreError::Failed {
+            operation: "serialize exchange",
+            source: Box::new(error),
+        })?;
+        let expected = kept.map_or(Expected::Absent, |kept| Expected::At(kept.revision));
+        let lifetime = lifetime(record, self.inner.context.clock.now_ms());
+        let outcome = self
+            .inner
+            .context
+            .store
+            .write(&self.key.record(), expected, &bytes, Some(lifetime))
+            .await?;
+        if let crate::store::Outcome::Conflict(_) = outcome {
+            tracing::debug!(
+                exchange = digest::short(self.key.digest()),
+                "another replica has written this exchange meanwhile"
+            );
+        }
+        Ok(())
+    }
+
+    fn count(&self, outcome: &'static str) {
+        self.inner.context.metrics.exchange(&self.order.server, outcome);
+    }
+}

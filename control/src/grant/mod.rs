@@ -1,0 +1,382 @@
+//! Grants: what an issuer gave for (issuer, client, user), shared by all that user's sessions.
+//!
+//! [`record`] is what is kept, [`decide`] and [`login`] are the pure rules, `commit` is the only way a record
+//! changes, `refresh` is the one refresh at a time,
+//! and `settle` what is kept of its answer.
+
+mod commit;
+pub mod decide;
+pub mod login;
+pub mod record;
+mod refresh;
+mod settle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::Reason;
+
+use self::commit::Change;
+use self::decide::{Decision, Policy, Want, decide, is_fresh};
+use self::login::{Admission, Presented, judge};
+use self::record::{
+    FORMAT, GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, KeptIdToken, KeptRefreshToken,
+    REFRESH_TOKEN_FIELD, fingerprint,
+};
+use crate::digest;
+use crate::flight::{Flights, Landed, Stage};
+use crate::issuer::{Context, HomeIssuer};
+use crate::refused::Refused;
+use crate::sealed;
+use crate::store::{Entry, Expected, Outcome, Revision, StoreError};
+
+/// How long a signed-out grant's mark stays: longer than anything that was in flight can take.
+const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// A token that may be handed out.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// The token.
+    pub token: SecretString,
+    /// Its `exp`, Unix seconds.
+    pub exp_seconds: u64,
+}
+
+/// A login that is put here; its ID token is verified already.
+#[derive(Debug)]
+pub struct Login<'a> {
+    /// The ID token.
+    pub id_token: &'a SecretString,
+    /// Its claims.
+    pub claims: &'a Claims,
+    /// The client that it was made for.
+    pub client_id: &'a str,
+    /// The refresh token that came with it.
+    pub refresh_token: Option<&'a SecretString>,
+}
+
+/// Spans of time of [`Grants`].
+#[derive(Debug, Clone, Copy)]
+pub struct GrantTimes {
+    /// Rules of [`decide`].
+    pub policy: Policy,
+    /// How long a caller waits for a refresh.
+    pub caller_deadline: Duration,
+    /// How long a refresh may hold its lease: longer than the issuer's timeout.
+    pub lease_lifetime: Duration,
+    /// How long an unchanged record is kept.
+    pub record_lifetime: Duration,
+}
+
+/// All grants.
+#[derive(Clone)]
+pub struct Grants {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    context: Context,
+    times: GrantTimes,
+    flights: Flights<Result<Served, Refused>>,
+}
+
+/// A record as read.
+struct Kept {
+    revision: Revision,
+    record: GrantRecord,
+}
+
+impl Grants {
+    /// Grants in the context's store.
+    #[must_use]
+    pub fn new(context: Context, times: GrantTimes) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                context,
+                times,
+                flights: Flights::default(),
+            }),
+        }
+    }
+
+    /// The record of `key`, a signed-out one included.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn record(&self, key: &GrantKey) -> Result<Option<GrantRecord>, StoreError> {
+        Ok(self.inner.read(key).await?.map(|kept| kept.record))
+    }
+
+    /// Whether `key` is known and not signed out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn is_known(&self, key: &GrantKey) -> Result<bool, StoreError> {
+        let record = self.record(key).await?;
+        Ok(record.is_some_and(|record| !matches!(record.state, GrantState::SignedOut { .. })))
+    }
+
+    /// The ID token of `key`, refreshed where `reason` asks for it and the record allows it.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn id_token(
+        &self,
+        key: &GrantKey,
+        issuer: &Arc<HomeIssuer>,
+        reason: Reason,
+        presented: &SecretString,
+    ) -> Result<Served, Refused> {
+        let inner = &self.inner;
+        let want = Want {
+            reason,
+            presented_fingerprint: fingerprint(presented),
+        };
+        let kept = inner.known(key).await?;
+        match decide(
+            &kept.record,
+            &want,
+            &inner.times.policy,
+            inner.context.clock.now_ms(),
+        ) {
+            Decision::Serve => inner.serve(key, &kept.record),
+            Decision::Refuse(refused) => Err(refused),
+            Decision::Refresh => {
+                let refreshed = self.refreshed(key, issuer, want).await;
+                refreshed.or_else(|refused| inner.fallback(key, &kept.record, reason, refused))
+            }
+        }
+    }
+
+    async fn refreshed(
+        &self,
+        key: &GrantKey,
+        issuer: &Arc<HomeIssuer>,
+        want: Want,
+    ) -> Result<Served, Refused> {
+        let inner = &self.inner;
+        let landed = inner
+            .flights
+            .join(key.digest(), inner.times.caller_deadline, |reporter| {
+                refresh::refresh(Arc::clone(inner), key.clone(), Arc::clone(issuer), want, reporter)
+            })
+            .await;
+        match landed {
+            Landed::Done(result) => result,
+            Landed::Deadline(Stage::Asking) | Landed::Lost => Err(Refusal::Busy.into()),
+            Landed::Deadline(Stage::Keeping) => Err(Refusal::StoreUnavailable.into()),
+        }
+    }
+
+    /// Takes a login in. Answers the generation after it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn admit(&self, key: &GrantKey, login: &Login<'_>) -> Result<u64, StoreError> {
+        let inner = &self.inner;
+        loop {
+            let kept = inner.read(key).await?;
+            let refresh_fingerprint = login.refresh_token.map(fingerprint);
+            let presented = Presented {
+                claims: login.claims,
+                refresh_fingerprint: refresh_fingerprint.as_deref(),
+            };
+            let admission = judge(kept.as_ref().map(|kept| &kept.record), presented);
+            let record = match (admission, &kept) {
+                (Admission::Known, Some(kept)) => return Ok(kept.record.generation),
+                (Admission::NewerIdToken, Some(kept)) => GrantRecord {
+                    id_token: Some(inner.sealed_id_token(key, login.id_token, login.claims)?),
+                    ..kept.record.clone()
+                },
+                _ => inner.new_generation(key, login, kept.as_ref().map(|kept| &kept.record))?,
+            };
+            let expected = kept.map_or(Expected::Absent, |kept| Expected::At(kept.revision));
+            if let Outcome::Done(_) = inner.write(key, expected, &record).await? {
+                if admission == Admission::NewLogin {
+                    tracing::info!(
+                        grant = digest::short(key.digest()),
+                        generation = record.generation,
+                        "a new login is kept"
+                    );
+                }
+                return Ok(record.generation);
+            }
+        }
+    }
+
+    /// Forgets the tokens of `key`; whatever is in flight for it is dropped when it lands.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sign_out(&self, key: &GrantKey) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        while let Some(kept) = inner.read(key).await? {
+            if matches!(kept.record.state, GrantState::SignedOut { .. }) {
+                return Ok(());
+            }
+            let now_ms = inner.context.clock.now_ms();
+            let record = GrantRecord {
+                state: GrantState::SignedOut { since_ms: now_ms },
+                id_token: None,
+                refresh_token: None,
+                login_fingerprint: None,
+                intent: None,
+                failures: None,
+                ..kept.record
+            };
+            let written = inner
+                .context
+                .store
+                .write(
+                    &key.record(),
+                    Expected::At(kept.revision),
+                    &record.to_bytes()?,
+                    Some(SIGNED_OUT_LIFETIME),
+                )
+                .await?;
+            if let Outcome::Done(_) = written {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until no refresh is under way.
+    pub async fn landed(&self) {
+        self.inner.flights.landed().await;
+    }
+}
+
+impl Inner {
+    async fn read(&self, key: &GrantKey) -> Result<Option<Kept>, StoreError> {
+        let name = key.record();
+        self.context
+            .store
+            .read(&name)
+            .await?
+            .map(|Entry { revision, value }| {
+                Ok(Kept {
+                    revision,
+                    record: GrantRecord::read(&name, &value)?,
+                })
+            })
+            .transpose()
+    }
+
+    /// A record that is there and not signed out.
+    async fn known(&self, key: &GrantKey) -> Result<Kept, Refused> {
+        self.read(key)
+            .await?
+            .filter(|kept| !matches!(kept.record.state, GrantState::SignedOut { .. }))
+            .ok_or_else(|| Refusal::UnknownSession.into())
+    }
+
+    async fn write(
+        &self,
+        key: &GrantKey,
+        expected: Expected,
+        record: &GrantRecord,
+    ) -> Result<Outcome, StoreError> {
+        self.context
+            .store
+            .write(
+                &key.record(),
+                expected,
+                &record.to_bytes()?,
+                Some(self.times.record_lifetime),
+            )
+            .await
+    }
+
+    fn serve(&self, key: &GrantKey, record: &GrantRecord) -> Result<Served, Refused> {
+        let kept = record.id_token.as_ref().ok_or(Refusal::Busy)?;
+        Ok(Served {
+            token: sealed::open(&self.context.ring, &key.record(), ID_TOKEN_FIELD, &kept.sealed)?,
+            exp_seconds: kept.exp_seconds,
+        })
+    }
+
+    /// A refresh ahead of time that failed loses nothing: the kept token is good until its last moment.
+    fn fallback(
+        &self,
+        key: &GrantKey,
+        record: &GrantRecord,
+        reason: Reason,
+        refused: Refused,
+    ) -> Result<Served, Refused> {
+        let now_ms = self.context.clock.now_ms();
+        let margin = self.times.policy.margin;
+        let good = record
+            .id_token
+            .as_ref()
+            .is_some_and(|kept| is_fresh(kept.exp_seconds, margin, now_ms));
+        if reason != Reason::Rejected && good && refused.refusal != Refusal::UnknownSession {
+            self.serve(key, record)
+        } else {
+            Err(refused)
+        }
+    }
+
+    fn sealed_id_token(
+        &self,
+        key: &GrantKey,
+        token: &SecretString,
+        claims: &Claims,
+    ) -> Result<KeptIdToken, StoreError> {
+        Ok(KeptIdToken {
+            sealed: sealed::seal(&self.context.ring, &key.record(), ID_TOKEN_FIELD, token)?,
+            fingerprint: fingerprint(token),
+            exp_seconds: claims.exp_seconds,
+            issued_at_seconds: claims.issued_at_seconds,
+            audiences: claims.audiences.clone(),
+        })
+    }
+
+    fn sealed_refresh_token(
+        &self,
+        key: &GrantKey,
+        token: &SecretString,
+    ) -> Result<KeptRefreshToken, StoreError> {
+        debug_assert!(!token.expose_secret().is_empty());
+        Ok(KeptRefreshToken {
+            sealed: sealed::seal(&self.context.ring, &key.record(), REFRESH_TOKEN_FIELD, token)?,
+            fingerprint: fingerprint(token),
+        })
+    }
+
+    fn new_generation(
+        &self,
+        key: &GrantKey,
+        login: &Login<'_>,
+        kept: Option<&GrantRecord>,
+    ) -> Result<GrantRecord, StoreError> {
+        let now_ms = self.context.clock.now_ms();
+        let refresh_token = login
+            .refresh_token
+            .map(|token| self.sealed_refresh_token(key, token))
+            .transpose()?;
+        Ok(GrantRecord {
+            format: FORMAT,
+            issuer: login.claims.issuer.clone(),
+            client_id: login.client_id.to_owned(),
+            generation: kept.map_or(0, |record| record.generation) + 1,
+            state: GrantState::Active,
+            id_token: Some(self.sealed_id_token(key, login.id_token, login.claims)?),
+            login_fingerprint: refresh_token.as_ref().map(|token| token.fingerprint.clone()),
+            refresh_token,
+            intent: None,
+            failures: None,
+            logged_in_at_ms: now_ms,
+            refreshed_at_ms: None,
+            last_used_at_ms: now_ms,
+        })
+    }
+
+    /// What a changed record holds instead of the old, for [`commit`].
+    fn change<'a>(&'a self, key: &'a GrantKey) -> Change<'a> {
+        Change { inner: self, key }
+    }
+}

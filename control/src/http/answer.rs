@@ -1,0 +1,55 @@
+//! Answers: JSON in OAuth's shape, never cached.
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::TokenError;
+
+use crate::refused::Refused;
+
+/// `body` as JSON.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    // Plain data always serializes; an empty object would still be JSON.
+    let bytes = serde_json::to_vec(body).unwrap_or_else(|_| b"{}".to_vec());
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (status, headers, bytes).into_response()
+}
+
+/// An error with a status and code of its own.
+pub(super) fn failure(status: StatusCode, error: &str, refusal: Refusal, description: &str) -> Response {
+    json(
+        status,
+        &TokenError {
+            error: error.to_owned(),
+            error_description: description.to_owned(),
+            refusal: refusal.name().to_owned(),
+        },
+    )
+}
+
+/// A refusal, as the refusal table has it.
+pub(super) fn refused(refused: &Refused) -> Response {
+    let status =
+        StatusCode::from_u16(refused.refusal.control_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = failure(
+        status,
+        refused.refusal.control_error(),
+        refused.refusal,
+        &refused.description(),
+    );
+    if let Some(seconds) = refused.retry_after_header() {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Basic realm=\"tokenward\""),
+        );
+    }
+    response
+}

@@ -1,0 +1,69 @@
+//! `/livez`, `/readyz`, `/metrics`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::answer;
+use crate::service::Service;
+use crate::store::StoreError;
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    version: &'static str,
+    store: &'static str,
+}
+
+/// The process runs.
+pub(super) async fn livez(State(service): State<Arc<Service>>) -> Response {
+    answer::json(StatusCode::OK, &health(&service, "ok", None))
+}
+
+/// The store answers; issuers have no say, because everything that is fresh can be served without them.
+pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
+    let Err(error) = service.context.store.ping().await else {
+        return answer::json(StatusCode::OK, &health(&service, "ok", None));
+    };
+    // The engine's own words can name hosts; they are in the log.
+    let cause = match error {
+        StoreError::Late { deadline, .. } => {
+            format!("the store did not answer within {} ms", deadline.as_millis())
+        }
+        StoreError::Failed { .. } => "the store is unreachable or refuses us".to_owned(),
+        StoreError::Unexpected { .. } => "the store answers something unexpected".to_owned(),
+    };
+    tracing::warn!(%error, "not ready");
+    let mut response = answer::json(
+        StatusCode::SERVICE_UNAVAILABLE,
+        &health(&service, "unavailable", Some(cause)),
+    );
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("2"));
+    response
+}
+
+fn health(service: &Service, status: &'static str, cause: Option<String>) -> Health {
+    Health {
+        status,
+        cause,
+        version: super::VERSION,
+        store: service.context.store.engine(),
+    }
+}
+
+pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
+    const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    (
+        [(CONTENT_TYPE, HeaderValue::from_static(OPENMETRICS))],
+        service.metrics().exposition(),
+    )
+        .into_response()
+}

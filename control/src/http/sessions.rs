@@ -1,0 +1,149 @@
+//! `/v1/sessions/{id}` and `/v1/sign-out`: the aggregator's side.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
+
+use super::{answer, caller, intake};
+use crate::refused::Refused;
+use crate::service::Service;
+use crate::service::register::Registration;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PutBody {
+    issuer: String,
+    client_id: String,
+    id_token: String,
+    refresh_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignOutBody {
+    issuer: String,
+    subject: String,
+}
+
+#[derive(Serialize)]
+struct SignedOut {
+    sessions: u64,
+}
+
+/// The caller is the aggregator.
+fn aggregator(service: &Service, headers: &HeaderMap) -> Result<(), Refused> {
+    caller::check(headers, "aggregator", &service.config.credentials.aggregator)
+        .inspect_err(|refused| service.note_caller("aggregator", refused))
+}
+
+fn session_id(id: String) -> Result<SecretString, Refused> {
+    if id.is_empty() || id.len() > LONGEST_SESSION_BYTES {
+        return Err(Refused::new(Refusal::BadRequest)
+            .because(format!("a session id has 1 to {LONGEST_SESSION_BYTES} bytes")));
+    }
+    Ok(id.into())
+}
+
+pub(super) async fn put(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    if let Err(refused) = aggregator(&service, &headers) {
+        return answer::refused(&refused);
+    }
+    let body: PutBody = match intake::json(&headers, body).await {
+        Ok(body) => body,
+        Err(rejection) => return *rejection,
+    };
+    let registration = Registration {
+        issuer: body.issuer,
+        client_id: body.client_id,
+        id_token: body.id_token.into(),
+        // Some clients write "" for none.
+        refresh_token: body
+            .refresh_token
+            .filter(|token| !token.is_empty())
+            .map(Into::into),
+    };
+    match kept(&service, id, &registration).await {
+        Ok(response) => response,
+        Err(refused) => {
+            service.note_caller("aggregator", &refused);
+            answer::refused(&refused)
+        }
+    }
+}
+
+async fn kept(service: &Service, id: String, registration: &Registration) -> Result<Response, Refused> {
+    let id = session_id(id)?;
+    let put = service.put_session(&id, registration).await?;
+    let status = if put.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok(answer::json(status, &service.session_status(&id).await?))
+}
+
+pub(super) async fn get(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let looked = async {
+        aggregator(&service, &headers)?;
+        service.session_status(&session_id(id)?).await
+    };
+    match looked.await {
+        Ok(status) => answer::json(StatusCode::OK, &status),
+        Err(refused) if refused.refusal == Refusal::UnknownSession => answer::failure(
+            StatusCode::NOT_FOUND,
+            "invalid_request",
+            Refusal::UnknownSession,
+            "no such session is known; put it again",
+        ),
+        Err(refused) => answer::refused(&refused),
+    }
+}
+
+pub(super) async fn delete(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let ended = async {
+        aggregator(&service, &headers)?;
+        service.end_session(&session_id(id)?).await
+    };
+    match ended.await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(refused) => answer::refused(&refused),
+    }
+}
+
+pub(super) async fn sign_out(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    if let Err(refused) = aggregator(&service, &headers) {
+        return answer::refused(&refused);
+    }
+    let body: SignOutBody = match intake::json(&headers, body).await {
+        Ok(body) => body,
+        Err(rejection) => return *rejection,
+    };
+    match service.sign_out(&body.issuer, &body.subject).await {
+        Ok(sessions) => answer::json(StatusCode::OK, &SignedOut { sessions }),
+        Err(refused) => answer::refused(&refused),
+    }
+}

@@ -1,0 +1,184 @@
+//! Metrics for Prometheus. Labels come from the configuration and from enums only, so their number is bounded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Labels of [`Metrics::token_requests`] and [`Metrics::exchanges`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ServerOutcome {
+    /// A configured server, or `unknown`.
+    pub server: String,
+    /// `token`, or a refusal's name; for exchanges `exchanged` or a refusal's name.
+    pub outcome: &'static str,
+}
+
+/// Labels of [`Metrics::refreshes`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct IssuerOutcome {
+    /// A configured issuer.
+    pub issuer: String,
+    /// `refreshed`, `dead`, `suspect`, `superseded`, or a refusal's name.
+    pub outcome: &'static str,
+}
+
+/// Labels of [`Metrics::issuer_request_seconds`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct IssuerCall {
+    /// A configured issuer.
+    pub issuer: String,
+    /// `refresh`, `exchange` or `keys`.
+    pub call: &'static str,
+}
+
+/// Labels of [`Metrics::store_errors`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StoreOperation {
+    /// `read`, `write`, `lease` …
+    pub operation: &'static str,
+}
+
+/// Labels of [`Metrics::session_changes`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SessionChange {
+    /// `created`, `renewed`, `ended` or `signed_out`.
+    pub change: &'static str,
+}
+
+/// All metrics of one service. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    /// `tokenward_token_requests_total{server,outcome}`.
+    pub token_requests: Family<ServerOutcome, Counter>,
+    /// `tokenward_refreshes_total{issuer,outcome}`: presentations of a refresh token.
+    pub refreshes: Family<IssuerOutcome, Counter>,
+    /// `tokenward_exchanges_total{server,outcome}`: calls of a remote token endpoint.
+    pub exchanges: Family<ServerOutcome, Counter>,
+    /// `tokenward_issuer_request_seconds{issuer,call}`.
+    pub issuer_request_seconds: Family<IssuerCall, Histogram, fn() -> Histogram>,
+    /// `tokenward_store_errors_total{operation}`.
+    pub store_errors: Family<StoreOperation, Counter>,
+    /// `tokenward_session_changes_total{change}`.
+    pub session_changes: Family<SessionChange, Counter>,
+}
+
+fn seconds_histogram() -> Histogram {
+    Histogram::new([
+        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 35.0,
+    ])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let token_requests = Family::default();
+        let refreshes = Family::default();
+        let exchanges = Family::default();
+        let issuer_request_seconds = Family::new_with_constructor(seconds_histogram as fn() -> Histogram);
+        let store_errors = Family::default();
+        let session_changes = Family::default();
+        let mut registry = Registry::with_prefix("tokenward");
+        registry.register(
+            "token_requests",
+            "Token requests by server and outcome",
+            token_requests.clone(),
+        );
+        registry.register(
+            "refreshes",
+            "Refresh tokens presented, by issuer and outcome",
+            refreshes.clone(),
+        );
+        registry.register(
+            "exchanges",
+            "Token exchanges by server and outcome",
+            exchanges.clone(),
+        );
+        registry.register(
+            "issuer_request_seconds",
+            "Time that issuers took to answer",
+            issuer_request_seconds.clone(),
+        );
+        registry.register(
+            "store_errors",
+            "Store operations without an answer",
+            store_errors.clone(),
+        );
+        registry.register(
+            "session_changes",
+            "Sessions created, renewed and ended",
+            session_changes.clone(),
+        );
+        Self {
+            registry: Arc::new(registry),
+            token_requests,
+            refreshes,
+            exchanges,
+            issuer_request_seconds,
+            store_errors,
+            session_changes,
+        }
+    }
+}
+
+impl Metrics {
+    /// One answer of the token endpoint.
+    pub fn token_request(&self, server: &str, outcome: &'static str) {
+        let server = server.to_owned();
+        self.token_requests
+            .get_or_create(&ServerOutcome { server, outcome })
+            .inc();
+    }
+
+    /// One refresh.
+    pub fn refresh(&self, issuer: &str, outcome: &'static str) {
+        let issuer = issuer.to_owned();
+        self.refreshes
+            .get_or_create(&IssuerOutcome { issuer, outcome })
+            .inc();
+    }
+
+    /// One exchange.
+    pub fn exchange(&self, server: &str, outcome: &'static str) {
+        let server = server.to_owned();
+        self.exchanges
+            .get_or_create(&ServerOutcome { server, outcome })
+            .inc();
+    }
+
+    /// One call to an issuer.
+    pub fn issuer_request(&self, issuer: &str, call: &'static str, took: Duration) {
+        let issuer = issuer.to_owned();
+        self.issuer_request_seconds
+            .get_or_create(&IssuerCall { issuer, call })
+            .observe(took.as_secs_f64());
+    }
+
+    /// One store operation without an answer.
+    pub fn store_error(&self, operation: &'static str) {
+        self.store_errors
+            .get_or_create(&StoreOperation { operation })
+            .inc();
+    }
+
+    /// `count` sessions changed.
+    pub fn session_change(&self, change: &'static str, count: u64) {
+        self.session_changes
+            .get_or_create(&SessionChange { change })
+            .inc_by(count);
+    }
+
+    /// The exposition (OpenMetrics text).
+    #[must_use]
+    pub fn exposition(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

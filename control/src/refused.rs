@@ -1,0 +1,86 @@
+//! "No token": the refusal, when to come back, and the cause for people.
+
+use std::time::Duration;
+
+use tokenward_protocol::refusal::{Refusal, RefusalClass};
+
+use crate::store::StoreError;
+
+/// Why a request gets no token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The typed reason; decides status, error code, log level and metric.
+    pub refusal: Refusal,
+    /// When asking again can help, in whole seconds.
+    pub retry_after_seconds: Option<u64>,
+    /// What exactly happened and how to mend it; no token, session id or secret. Empty: the refusal says it all.
+    pub cause: String,
+}
+
+/// `Retry-After` of a transient refusal that names no moment.
+const TRANSIENT_RETRY_SECONDS: u64 = 2;
+/// `Retry-After` of a configuration fault: an operator has to act first.
+const MISCONFIGURED_RETRY_SECONDS: u64 = 60;
+
+impl Refused {
+    /// A refusal without more to say.
+    #[must_use]
+    pub fn new(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            retry_after_seconds: None,
+            cause: String::new(),
+        }
+    }
+
+    /// The same, with the cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<String>) -> Self {
+        self.cause = cause.into();
+        self
+    }
+
+    /// The same, with the time until asking again can help (rounded up to a second).
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after_seconds = Some(seconds.max(1));
+        self
+    }
+
+    /// `Retry-After` in seconds: always for a transient refusal or a configuration fault, never for a login.
+    #[must_use]
+    pub fn retry_after_header(&self) -> Option<u64> {
+        match self.refusal.class() {
+            RefusalClass::LoginNeeded => None,
+            RefusalClass::Transient => Some(self.retry_after_seconds.unwrap_or(TRANSIENT_RETRY_SECONDS)),
+            RefusalClass::Misconfigured => {
+                Some(self.retry_after_seconds.unwrap_or(MISCONFIGURED_RETRY_SECONDS))
+            }
+        }
+    }
+
+    /// The sentence for `error_description`.
+    #[must_use]
+    pub fn description(&self) -> String {
+        if self.cause.is_empty() {
+            self.refusal.description().to_owned()
+        } else {
+            format!("{}: {}", self.refusal.description(), self.cause)
+        }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal)
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        // The engine's own words stay in the log: they can name hosts.
+        tracing::debug!(%error, "store error");
+        Self::new(Refusal::StoreUnavailable)
+    }
+}

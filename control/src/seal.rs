@@ -1,0 +1,261 @@
+//! Sealing: what is written to the store is readable and changeable only with a key that the store does not have.
+//!
+//! XChaCha20-Poly1305 with a random 24-byte nonce per value. The associated data is the store key's name, so a
+//! sealed value that is copied under another name does not open. Two-key rotation: the current key seals, the
+//! previous keys still open ([`KeyRing::is_current`] says what is worth sealing again).
+//!
+//! A sealed value is: format (1 byte, 1) · length of the key id (1 byte) · key id · nonce (24) · ciphertext and tag.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+
+const FORMAT: u8 = 1;
+const KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 24;
+const LONGEST_KEY_ID: usize = 64;
+
+/// Why a configured key, or the ring of all of them, is not usable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadKey {
+    /// The id is empty, too long, or not printable.
+    #[error(
+        "sealing key id {id:?} is not usable: write 1 to {LONGEST_KEY_ID} of A-Z a-z 0-9 . _ -, as in \"k1\""
+    )]
+    Id {
+        /// The id as configured.
+        id: String,
+    },
+    /// Not base64.
+    #[error("sealing key {id:?} is not base64: make a new one with `openssl rand -base64 32`")]
+    NotBase64 {
+        /// Which key.
+        id: String,
+    },
+    /// Not 32 bytes.
+    #[error("sealing key {id:?} has {bytes} bytes and not 32: make a new one with `openssl rand -base64 32`")]
+    Length {
+        /// Which key.
+        id: String,
+        /// How many bytes it has.
+        bytes: usize,
+    },
+    /// A placeholder: all bytes are the same.
+    #[error(
+        "sealing key {id:?} is one byte repeated, not a random key: make one with `openssl rand -base64 32`"
+    )]
+    NotRandom {
+        /// Which key.
+        id: String,
+    },
+    /// Two keys with one id: which of them sealed a value could not be told.
+    #[error("sealing key id {id:?} is there twice: give every key its own id, and a new key a new one")]
+    Twice {
+        /// The id.
+        id: String,
+    },
+}
+
+/// The random source of the operating system failed: nothing may be sealed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot seal: the operating system gave no random bytes")]
+pub struct SealError;
+
+/// Why a sealed value does not open.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Sealed by a key that is not in the ring.
+    #[error(
+        "sealed with key {id:?}, which is not configured: put that key back into sealing.previous, or let its users \
+         log in again"
+    )]
+    UnknownKey {
+        /// The key's id, as the value names it.
+        id: String,
+    },
+    /// The value, the name it is kept under, or the key bytes of this id are not those of the sealing.
+    #[error(
+        "sealed with key {id:?}, but it does not open: the value was changed or moved, or that id now has another key"
+    )]
+    Tampered {
+        /// The key's id.
+        id: String,
+    },
+    /// Not a sealed value of this format.
+    #[error("no sealed value: {what}")]
+    Format {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+/// One key with its id. Debug shows the id only.
+pub struct SealingKey {
+    id: String,
+    cipher: XChaCha20Poly1305,
+}
+
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SealingKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SealingKey {
+    /// A key from base64 (standard alphabet, padded) of exactly 32 bytes; white space around it is not part of it.
+    ///
+    /// # Errors
+    /// [`BadKey`], with the cure; it never quotes the key.
+    pub fn from_base64(id: &str, key: &SecretString) -> Result<Self, BadKey> {
+        let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if id.is_empty() || id.len() > LONGEST_KEY_ID || !id.bytes().all(usable) {
+            return Err(BadKey::Id {
+                id: id.chars().take(LONGEST_KEY_ID).collect(),
+            });
+        }
+        let id = id.to_owned();
+        let Ok(bytes) = STANDARD.decode(key.expose_secret().trim()) else {
+            return Err(BadKey::NotBase64 { id });
+        };
+        let bytes = Zeroizing::new(bytes);
+        if bytes.len() != KEY_BYTES {
+            return Err(BadKey::Length {
+                id,
+                bytes: bytes.len(),
+            });
+        }
+        if bytes.iter().all(|byte| Some(byte) == bytes.first()) {
+            return Err(BadKey::NotRandom { id });
+        }
+        let Ok(cipher) = XChaCha20Poly1305::new_from_slice(&bytes) else {
+            return Err(BadKey::Length {
+                id,
+                bytes: bytes.len(),
+            });
+        };
+        Ok(Self { id, cipher })
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// The current key, which seals, and the previous ones, which still open.
+#[derive(Debug)]
+pub struct KeyRing {
+    current: SealingKey,
+    previous: Vec<SealingKey>,
+}
+
+impl KeyRing {
+    /// A ring of keys with distinct ids.
+    ///
+    /// # Errors
+    /// [`BadKey::Twice`].
+    pub fn new(current: SealingKey, previous: Vec<SealingKey>) -> Result<Self, BadKey> {
+        let ring = Self { current, previous };
+        let mut ids: Vec<&str> = ring.keys().map(SealingKey::id).collect();
+        ids.sort_unstable();
+        match ids.array_windows().find(|[left, right]| left == right) {
+            Some([id, _]) => Err(BadKey::Twice { id: (*id).to_owned() }),
+            None => Ok(ring),
+        }
+    }
+
+    /// Seals `plaintext` with the current key for the store key `key_name`.
+    ///
+    /// # Errors
+    /// [`SealError`] when the operating system has no random bytes.
+    pub fn seal(&self, key_name: &str, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
+        let mut nonce = [0_u8; NONCE_BYTES];
+        getrandom::fill(&mut nonce).map_err(|_| SealError)?;
+        let payload = Payload {
+            msg: plaintext,
+            aad: key_name.as_bytes(),
+        };
+        let ciphertext = self
+            .current
+            .cipher
+            .encrypt(&XNonce::from(nonce), payload)
+            .map_err(|_| SealError)?;
+        let id = self.current.id.as_bytes();
+        let id_length = u8::try_from(id.len()).map_err(|_| SealError)?;
+        let mut sealed = Vec::with_capacity(2 + id.len() + NONCE_BYTES + ciphertext.len());
+        sealed.extend_from_slice(&[FORMAT, id_length]);
+        sealed.extend_from_slice(id);
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(&ciphertext);
+        Ok(sealed)
+    }
+
+    /// Opens what any key of the ring sealed for `key_name`. The plaintext is wiped when it is dropped.
+    ///
+    /// # Errors
+    /// [`OpenError`] by cause; it quotes nothing but the key's id.
+    pub fn open(&self, key_name: &str, sealed: &[u8]) -> Result<SecretSlice<u8>, OpenError> {
+        let parts = Parts::of(sealed)?;
+        let Some(key) = self.keys().find(|key| key.id == parts.key_id) else {
+            return Err(OpenError::UnknownKey {
+                id: parts.key_id.to_owned(),
+            });
+        };
+        let payload = Payload {
+            msg: parts.ciphertext,
+            aad: key_name.as_bytes(),
+        };
+        match key.cipher.decrypt(&XNonce::from(*parts.nonce), payload) {
+            Ok(plaintext) => Ok(plaintext.into()),
+            Err(_) => Err(OpenError::Tampered { id: key.id.clone() }),
+        }
+    }
+
+    /// Whether the current key sealed it: if not, seal it again at the next write, so that the previous key can go.
+    #[must_use]
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        Parts::of(sealed).is_ok_and(|parts| parts.key_id == self.current.id)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &SealingKey> {
+        std::iter::once(&self.current).chain(&self.previous)
+    }
+}
+
+struct Parts<'a> {
+    key_id: &'a str,
+    nonce: &'a [u8; NONCE_BYTES],
+    ciphertext: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(sealed: &'a [u8]) -> Result<Self, OpenError> {
+        let format = |what| OpenError::Format { what };
+        let (header, rest) = sealed.split_first_chunk().ok_or(format("it is too short"))?;
+        let [version, id_length] = *header;
+        if version != FORMAT {
+            return Err(format("its format is unknown to this version"));
+        }
+        let (key_id, rest) = rest
+            .split_at_checked(usize::from(id_length))
+            .ok_or(format("it ends within the key id"))?;
+        let key_id = std::str::from_utf8(key_id).map_err(|_| format("its key id is no text"))?;
+        let (nonce, ciphertext) = rest
+            .split_first_chunk()
+            .ok_or(format("it ends within the nonce"))?;
+        Ok(Self {
+            key_id,
+            nonce,
+            ciphertext,
+        })
+    }
+}

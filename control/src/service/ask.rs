@@ -1,0 +1,139 @@
+//! The question for a token: prove the subject, then forward or exchange.
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret;
+use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::refusal::{Refusal, RefusalClass};
+use tokenward_protocol::token_endpoint::TokenRequest;
+
+use super::{Server, Service};
+use crate::digest;
+use crate::exchange::Order;
+use crate::grant::Served;
+use crate::log::Line;
+use crate::refused::Refused;
+
+impl Service {
+    /// A fresh token for `request`'s server and user.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn token(&self, request: TokenRequest) -> Result<Served, Refused> {
+        let trouble = trouble(&request);
+        let server = self.servers.get(&request.server).cloned();
+        let label = server
+            .as_ref()
+            .map_or_else(|| "unknown".to_owned(), |server| server.config.name.clone());
+        let answer = match server {
+            Some(server) => self.token_for(&server, request).await,
+            None => Err(Refusal::UnknownServer.into()),
+        };
+        let outcome = match &answer {
+            Ok(_) => "token",
+            Err(refused) => refused.refusal.name(),
+        };
+        self.context.metrics.token_request(&label, outcome);
+        self.note(&label, &trouble, &answer);
+        answer
+    }
+
+    async fn token_for(&self, server: &Arc<Server>, request: TokenRequest) -> Result<Served, Refused> {
+        let proven = self
+            .prove(&request.subject_token, request.session.as_ref())
+            .await?;
+        let required = &server.config.required_audiences;
+        let Some(remote) = &server.remote else {
+            let served = self
+                .grants
+                .id_token(
+                    &proven.grant,
+                    &proven.home,
+                    request.reason,
+                    &request.subject_token,
+                )
+                .await?;
+            return with_audiences(served, required);
+        };
+        self.exchanges
+            .token(Order {
+                server: server.config.name.clone(),
+                required_audiences: required.clone(),
+                remote: Arc::clone(remote),
+                grant: proven.grant,
+                home: proven.home,
+                reason: request.reason,
+                presented: request.subject_token,
+            })
+            .await
+    }
+
+    /// A caller that is not let in, or puts what cannot be kept: at most one line a minute per caller and reason.
+    pub(crate) fn note_caller(&self, caller: &str, refused: &Refused) {
+        let trouble = digest::hex_of_parts(&["caller", caller, refused.refusal.name()]);
+        self.note(caller, &trouble, &Err(refused.clone()));
+    }
+
+    /// One line at the boundary: a warning a minute per trouble, INFO when it is over.
+    fn note(&self, server: &str, trouble: &str, answer: &Result<Served, Refused>) {
+        let pair = digest::short(trouble);
+        match answer {
+            Ok(_) => {
+                if let Some(suppressed) = self.throttle.recovered(trouble) {
+                    tracing::info!(server, pair, suppressed, "tokens can be had again");
+                }
+            }
+            Err(refused) => {
+                let now_ms = self.context.clock.now_ms();
+                let (refusal, cause) = (refused.refusal.name(), refused.cause.as_str());
+                match self.throttle.failed(trouble, now_ms) {
+                    Line::Warn { suppressed } if refused.refusal.class() == RefusalClass::Misconfigured => {
+                        tracing::error!(
+                            server,
+                            pair,
+                            refusal,
+                            cause,
+                            suppressed,
+                            "no token: an operator must act"
+                        );
+                    }
+                    Line::Warn { suppressed } => {
+                        tracing::warn!(server, pair, refusal, cause, suppressed, "no token");
+                    }
+                    Line::Debug => tracing::debug!(server, pair, refusal, cause, "no token"),
+                }
+            }
+        }
+    }
+}
+
+/// The pair of a request, before anything about it is proven: it only names a log line.
+fn trouble(request: &TokenRequest) -> String {
+    let token = request.subject_token.expose_secret();
+    match Claims::read(token.as_bytes()) {
+        Ok(claims) => {
+            let session = request
+                .session
+                .as_ref()
+                .map_or("", |session| session.expose_secret());
+            digest::hex_of_parts(&["pair", &request.server, &claims.issuer, &claims.subject, session])
+        }
+        Err(_) => digest::hex_of_parts(&["pair", &request.server, "malformed"]),
+    }
+}
+
+/// A server's audiences may have been added after the login; only a new login brings them.
+fn with_audiences(served: Served, required: &[String]) -> Result<Served, Refused> {
+    if required.is_empty() {
+        return Ok(served);
+    }
+    let covers = Claims::read(served.token.expose_secret().as_bytes())
+        .is_ok_and(|claims| claims.covers_audiences(required));
+    if covers {
+        Ok(served)
+    } else {
+        Err(Refused::new(Refusal::WrongAudience).because(format!(
+            "the login's token lacks one of {required:?}: the aggregator must ask for them at login"
+        )))
+    }
+}

@@ -1,0 +1,223 @@
+//! Everything wired together: one [`Service`] per process, or per replica in a test.
+
+pub mod ask;
+pub mod logout;
+mod open;
+pub mod register;
+mod subject;
+
+pub use open::open_store;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::config::{Config, IssuerConfig, SealingConfig, SealingKeyConfig, ServerConfig, TokenSource};
+use crate::exchange::{ExchangeTimes, Exchanges};
+use crate::grant::decide::Policy;
+use crate::grant::{GrantTimes, Grants};
+use crate::issuer::client::{ClientUnusable, IssuerClient};
+use crate::issuer::discovery::Discovery;
+use crate::issuer::keys::IssuerKeys;
+use crate::issuer::{Context, HomeIssuer, RemoteIssuer};
+use crate::log::Throttle;
+use crate::metrics::Metrics;
+use crate::seal::{BadKey, KeyRing, SealingKey};
+use crate::session::Sessions;
+use crate::store::Store;
+use crate::store::counted::CountedStore;
+
+/// One warning per trouble in this span.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+/// A lease outlives the longest call by this: the commit after it needs time too.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A sealing key.
+    #[error(transparent)]
+    Sealing(#[from] BadKey),
+    /// The client for issuers.
+    #[error(transparent)]
+    Client(#[from] ClientUnusable),
+    /// The embedded store.
+    #[error(transparent)]
+    Embedded(#[from] crate::store::embedded::OpenError),
+    /// Valkey.
+    #[error(transparent)]
+    Valkey(#[from] crate::store::valkey::ConnectError),
+}
+
+/// The whole control service, without its sockets.
+pub struct Service {
+    pub(crate) config: Config,
+    pub(crate) context: Context,
+    pub(crate) homes: Vec<Arc<HomeIssuer>>,
+    pub(crate) servers: HashMap<String, Arc<Server>>,
+    pub(crate) grants: Grants,
+    pub(crate) exchanges: Exchanges,
+    pub(crate) sessions: Sessions,
+    pub(crate) throttle: Throttle,
+}
+
+/// One protected server, ready to be asked for.
+pub(crate) struct Server {
+    pub(crate) config: ServerConfig,
+    pub(crate) remote: Option<Arc<RemoteIssuer>>,
+}
+
+/// The key ring of a configuration.
+///
+/// # Errors
+/// [`BadKey`].
+pub fn key_ring(config: &SealingConfig) -> Result<KeyRing, BadKey> {
+    let key = |key: &SealingKeyConfig| SealingKey::from_base64(&key.id, &key.key);
+    let previous = config.previous.iter().map(key).collect::<Result<_, _>>()?;
+    KeyRing::new(key(&config.current)?, previous)
+}
+
+impl Service {
+    /// A service on `store`. Several may share one store; each is then a replica.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn new(
+        config: Config,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, StartError> {
+        let metrics = Metrics::default();
+        let context = Context {
+            client: IssuerClient::new(config.issuer_timeout)?,
+            store: Arc::new(CountedStore::new(store, metrics.clone())),
+            ring: Arc::new(key_ring(&config.sealing)?),
+            clock,
+            metrics,
+            past_key_grace: config.stale_subject_grace,
+        };
+        let policy = Policy {
+            margin: config.margin,
+            suspect_wait: config.issuer_timeout,
+            transient_limit: config.transient_limit,
+            rejected_interval: config.rejected_interval,
+        };
+        // Discovery, the keys and the call each may take the timeout.
+        let lease_lifetime = config.issuer_timeout * 3 + LEASE_MARGIN;
+        let grants = Grants::new(
+            context.clone(),
+            GrantTimes {
+                policy,
+                caller_deadline: config.caller_deadline,
+                lease_lifetime,
+                record_lifetime: config.session_lifetime,
+            },
+        );
+        let exchanges = Exchanges::new(
+            context.clone(),
+            grants.clone(),
+            ExchangeTimes {
+                policy,
+                caller_deadline: config.caller_deadline,
+                lease_lifetime,
+            },
+        );
+        let sessions = Sessions::new(
+            context.clone(),
+            grants.clone(),
+            exchanges.clone(),
+            config.session_lifetime,
+        );
+        Ok(Arc::new(Self {
+            homes: homes(&config.issuers, &context),
+            servers: servers(&config.servers, &context),
+            config,
+            context,
+            grants,
+            exchanges,
+            sessions,
+            throttle: Throttle::new(WARN_EVERY),
+        }))
+    }
+
+    /// The service's metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.context.metrics
+    }
+
+    /// Waits until nothing is under way at an issuer; at most `longest`. `false`: something still is.
+    pub async fn drain(&self, longest: Duration) -> bool {
+        let landed = async {
+            self.exchanges.landed().await;
+            self.grants.landed().await;
+        };
+        tokio::time::timeout(longest, landed).await.is_ok()
+    }
+
+    /// The home of `issuer` and `client_id`.
+    pub(crate) fn home(&self, issuer: &str, client_id: &str) -> Option<&Arc<HomeIssuer>> {
+        self.homes
+            .iter()
+            .find(|home| home.config.issuer == issuer && home.config.client_id == client_id)
+    }
+}
+
+/// Clients of one issuer share its keys and endpoints, as far as they are configured alike.
+fn homes(configs: &[IssuerConfig], context: &Context) -> Vec<Arc<HomeIssuer>> {
+    let mut homes: Vec<Arc<HomeIssuer>> = Vec::new();
+    for config in configs {
+        let alike = homes
+            .iter()
+            .find(|home| home.config.issuer == config.issuer && home.config.jwks_uri == config.jwks_uri)
+            .map(|home| Arc::clone(&home.keys));
+        let discovery = Arc::new(Discovery::new(
+            config.issuer.clone(),
+            config.token_endpoint.clone(),
+            config.jwks_uri.clone(),
+        ));
+        let keys = alike.unwrap_or_else(|| {
+            Arc::new(IssuerKeys::new(
+                config.issuer.clone(),
+                Arc::clone(&discovery),
+                context.clone(),
+            ))
+        });
+        homes.push(Arc::new(HomeIssuer::new(config.clone(), discovery, keys)));
+    }
+    homes
+}
+
+fn servers(configs: &[ServerConfig], context: &Context) -> HashMap<String, Arc<Server>> {
+    let mut keys: HashMap<(String, String), Arc<IssuerKeys>> = HashMap::new();
+    let mut servers = HashMap::new();
+    for config in configs {
+        let remote = match &config.token {
+            TokenSource::Forward => None,
+            TokenSource::Exchange(exchange) => {
+                let issuer = exchange.expected_issuer.clone();
+                let shared = keys
+                    .entry((issuer.clone(), exchange.jwks_uri.to_string()))
+                    .or_insert_with(|| {
+                        let discovery = Arc::new(Discovery::new(
+                            issuer.clone(),
+                            Some(exchange.token_endpoint.clone()),
+                            Some(exchange.jwks_uri.clone()),
+                        ));
+                        Arc::new(IssuerKeys::new(issuer, discovery, context.clone()))
+                    });
+                let keys = Arc::clone(shared);
+                Some(Arc::new(RemoteIssuer::new(exchange.as_ref().clone(), keys)))
+            }
+        };
+        servers.insert(
+            config.name.clone(),
+            Arc::new(Server {
+                config: config.clone(),
+                remote,
+            }),
+        );
+    }
+    servers
+}

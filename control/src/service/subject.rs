@@ -1,0 +1,123 @@
+//! The presented token must prove whose grant is asked for: signed by its issuer, for one of our clients, expired
+//! not longer than the grace, and of the very user whose session is named.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokenward_protocol::duration::whole_ms;
+use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::refusal::Refusal;
+
+use super::Service;
+use crate::grant::record::GrantKey;
+use crate::issuer::HomeIssuer;
+use crate::issuer::keys::{KeyAge, Unverified};
+use crate::refused::Refused;
+use crate::session::SessionKey;
+
+/// A subject that is proven.
+pub(super) struct Proven {
+    pub(super) grant: GrantKey,
+    pub(super) home: Arc<HomeIssuer>,
+}
+
+impl From<Unverified> for Refused {
+    fn from(unverified: Unverified) -> Self {
+        match unverified {
+            Unverified::Malformed => Self::new(Refusal::MalformedBearer),
+            Unverified::Forged => {
+                Self::new(Refusal::SubjectRejected).because("it is not signed by a key of its issuer")
+            }
+            Unverified::KeysUnavailable { retry_after, cause } => Self::new(Refusal::IssuerUnavailable)
+                .because(format!("the issuer's keys cannot be had: {cause}"))
+                .retry_after(retry_after),
+            Unverified::StoreUnavailable => Self::new(Refusal::StoreUnavailable),
+        }
+    }
+}
+
+impl Service {
+    /// Proves `token` and finds the grant it belongs to, through `session` where one is named.
+    pub(super) async fn prove(
+        &self,
+        token: &SecretString,
+        session: Option<&SecretString>,
+    ) -> Result<Proven, Refused> {
+        let claims = Claims::read(token.expose_secret().as_bytes())
+            .map_err(|_| Refused::new(Refusal::MalformedBearer))?;
+        let candidates = self.candidates(&claims)?;
+        let now_ms = self.context.clock.now_ms();
+        let grace_ms = whole_ms(self.config.stale_subject_grace);
+        if claims.exp_seconds.saturating_mul(1000).saturating_add(grace_ms) < now_ms {
+            return Err(Refused::new(Refusal::SubjectRejected).because("it expired too long ago"));
+        }
+        let Some((_, home)) = candidates.first() else {
+            return Err(Refusal::WrongAudience.into());
+        };
+        home.keys
+            .verify(token.expose_secret(), KeyAge::PresentOrPast)
+            .await?;
+        match session {
+            Some(session) => self.of_session(session, candidates).await,
+            None => self.of_token(candidates).await,
+        }
+    }
+
+    /// Every grant that a token with `claims` can belong to: one per configured client in its audience.
+    fn candidates(&self, claims: &Claims) -> Result<Vec<(GrantKey, Arc<HomeIssuer>)>, Refused> {
+        let mut of_issuer = self
+            .homes
+            .iter()
+            .filter(|home| home.config.issuer == claims.issuer)
+            .peekable();
+        if of_issuer.peek().is_none() {
+            return Err(Refused::new(Refusal::WrongIssuer).because("no such issuer is configured"));
+        }
+        let candidates: Vec<_> = of_issuer
+            .filter(|home| claims.audiences.contains(&home.config.client_id))
+            .map(|home| {
+                let grant = GrantKey::new(&claims.issuer, &home.config.client_id, &claims.subject);
+                (grant, Arc::clone(home))
+            })
+            .collect();
+        if candidates.is_empty() {
+            return Err(Refused::new(Refusal::WrongAudience).because("no configured client is in its aud"));
+        }
+        Ok(candidates)
+    }
+
+    async fn of_session(
+        &self,
+        session: &SecretString,
+        candidates: Vec<(GrantKey, Arc<HomeIssuer>)>,
+    ) -> Result<Proven, Refused> {
+        let grant = self
+            .sessions
+            .grant(&SessionKey::of_id(session))
+            .await?
+            .ok_or(Refusal::UnknownSession)?;
+        candidates
+            .into_iter()
+            .find(|(candidate, _)| *candidate == grant)
+            .map(|(grant, home)| Proven { grant, home })
+            .ok_or_else(|| {
+                Refused::new(Refusal::SubjectRejected).because("it is of another user than the session")
+            })
+    }
+
+    async fn of_token(&self, candidates: Vec<(GrantKey, Arc<HomeIssuer>)>) -> Result<Proven, Refused> {
+        // With one candidate the grant itself is read next anyway.
+        let mut candidates = candidates;
+        if candidates.len() == 1
+            && let Some((grant, home)) = candidates.pop()
+        {
+            return Ok(Proven { grant, home });
+        }
+        for (grant, home) in candidates {
+            if self.grants.is_known(&grant).await? {
+                return Ok(Proven { grant, home });
+            }
+        }
+        Err(Refusal::UnknownSession.into())
+    }
+}

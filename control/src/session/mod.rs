@@ -1,0 +1,269 @@
+//! Sessions: one login of a user at the aggregator each, a reference to the user's grant.
+//!
+//! A session's id is as good as a password, so only its SHA-256 is kept or logged. Two sets lead back: from a grant
+//! to its sessions (the last one ends the grant) and from a user to all sessions (sign-out everywhere).
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::digest;
+use crate::exchange::Exchanges;
+use crate::grant::record::{GrantKey, GrantRecord};
+use crate::grant::{Grants, Login};
+use crate::issuer::Context;
+use crate::store::{Expected, Key, Outcome, StoreError};
+
+const FORMAT: u8 = 1;
+/// A set entry outlives its session by this, so that a session never outlives its entry.
+const SET_MARGIN: Duration = Duration::from_secs(24 * 3600);
+/// A sign-out that races with a login is looked at this often before the login is asked to come again.
+const MOST_ROUNDS: usize = 3;
+
+/// A session's name in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionKey {
+    digest: String,
+}
+
+impl SessionKey {
+    /// The session with that id.
+    #[must_use]
+    pub fn of_id(id: &SecretString) -> Self {
+        Self {
+            digest: digest::hex_of_parts(&["session", id.expose_secret()]),
+        }
+    }
+
+    fn record(&self) -> Key {
+        Key::new("session", &self.digest)
+    }
+
+    /// For logs.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        digest::short(&self.digest)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SessionRecord {
+    format: u8,
+    grant: String,
+    user: String,
+}
+
+/// What [`Sessions::put`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Put {
+    /// Whether the session was not known before.
+    pub created: bool,
+    /// The grant's generation.
+    pub generation: u64,
+}
+
+/// All sessions.
+#[derive(Clone)]
+pub struct Sessions {
+    context: Context,
+    grants: Grants,
+    exchanges: Exchanges,
+    lifetime: Duration,
+}
+
+fn user_set(user: &str) -> Key {
+    Key::new("user_sessions", user)
+}
+
+fn user_digest(issuer: &str, subject: &str) -> String {
+    digest::hex_of_parts(&["user", issuer, subject])
+}
+
+impl Sessions {
+    /// Sessions that are known for `lifetime` after their last `PUT`.
+    #[must_use]
+    pub fn new(context: Context, grants: Grants, exchanges: Exchanges, lifetime: Duration) -> Self {
+        Self {
+            context,
+            grants,
+            exchanges,
+            lifetime,
+        }
+    }
+
+    /// Takes a login in under a session. Putting the same again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put(&self, session: &SessionKey, login: &Login<'_>) -> Result<Put, StoreError> {
+        let claims = login.claims;
+        let grant = GrantKey::new(&claims.issuer, login.client_id, &claims.subject);
+        let record = SessionRecord {
+            format: FORMAT,
+            grant: grant.digest().to_owned(),
+            user: user_digest(&claims.issuer, &claims.subject),
+        };
+        let before = self.read(session).await?;
+        if let Some(before) = before.as_ref().filter(|before| before.grant != record.grant) {
+            self.forget(session, before).await?;
+        }
+        let mut generation = 0;
+        for _ in 0..MOST_ROUNDS {
+            generation = self.grants.admit(&grant, login).await?;
+            let set_lifetime = self.lifetime + SET_MARGIN;
+            let store = &self.context.store;
+            store
+                .add_member(&grant.sessions(), &session.digest, set_lifetime)
+                .await?;
+            store
+                .add_member(&user_set(&record.user), &session.digest, set_lifetime)
+                .await?;
+            store
+                .write(
+                    &session.record(),
+                    Expected::Any,
+                    &to_bytes(&record)?,
+                    Some(self.lifetime),
+                )
+                .await?;
+            // The grant's last other session may have ended between its admission and our entry in its set.
+            if self.grants.is_known(&grant).await? {
+                break;
+            }
+        }
+        let created = before.is_none();
+        self.context
+            .metrics
+            .session_change(if created { "created" } else { "renewed" }, 1);
+        Ok(Put { created, generation })
+    }
+
+    /// The grant of a session, if the session is known.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn grant(&self, session: &SessionKey) -> Result<Option<GrantKey>, StoreError> {
+        Ok(self
+            .read(session)
+            .await?
+            .map(|record| GrantKey::from_digest(record.grant)))
+    }
+
+    /// The grant's record of a session, if both are known.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn grant_record(&self, session: &SessionKey) -> Result<Option<GrantRecord>, StoreError> {
+        match self.grant(session).await? {
+            Some(grant) => self.grants.record(&grant).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Ends a session, and with the last one the grant and its exchanged tokens.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn end(&self, session: &SessionKey) -> Result<(), StoreError> {
+        if let Some(record) = self.read(session).await? {
+            self.forget(session, &record).await?;
+            self.context.metrics.session_change("ended", 1);
+        }
+        Ok(())
+    }
+
+    /// Ends all sessions of a user. Answers how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sign_out(&self, issuer: &str, subject: &str) -> Result<u64, StoreError> {
+        let user = user_digest(issuer, subject);
+        let set = user_set(&user);
+        let mut ended = 0;
+        for digest in self.context.store.members(&set).await? {
+            let session = SessionKey { digest };
+            match self.read(&session).await? {
+                Some(record) if record.user == user => {
+                    self.forget(&session, &record).await?;
+                    ended += 1;
+                }
+                // Expired meanwhile, or another user's by now.
+                _ => self.context.store.remove_member(&set, &session.digest).await?,
+            }
+        }
+        self.context.metrics.session_change("signed_out", ended);
+        Ok(ended)
+    }
+
+    /// Removes a session and whatever hangs on it alone. The grant goes first where it is the last, so that an
+    /// outage half-way leaves a session that can be ended again, never a grant that cannot.
+    async fn forget(&self, session: &SessionKey, record: &SessionRecord) -> Result<(), StoreError> {
+        let grant = GrantKey::from_digest(record.grant.clone());
+        let store = &self.context.store;
+        if !self.has_others(&grant, session).await? {
+            self.grants.sign_out(&grant).await?;
+            self.exchanges.forget(&grant).await?;
+        }
+        store.remove_member(&grant.sessions(), &session.digest).await?;
+        store
+            .remove_member(&user_set(&record.user), &session.digest)
+            .await?;
+        store.delete(&session.record(), Expected::Any).await?;
+        Ok(())
+    }
+
+    async fn has_others(&self, grant: &GrantKey, session: &SessionKey) -> Result<bool, StoreError> {
+        for digest in self.context.store.members(&grant.sessions()).await? {
+            if digest == session.digest {
+                continue;
+            }
+            let other = SessionKey { digest };
+            match self.read(&other).await? {
+                Some(record) if record.grant == grant.digest() => return Ok(true),
+                _ => {
+                    self.context
+                        .store
+                        .remove_member(&grant.sessions(), &other.digest)
+                        .await?;
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    async fn read(&self, session: &SessionKey) -> Result<Option<SessionRecord>, StoreError> {
+        let key = session.record();
+        let Some(entry) = self.context.store.read(&key).await? else {
+            return Ok(None);
+        };
+        match serde_json::from_slice::<SessionRecord>(&entry.value) {
+            Ok(record) if record.format == FORMAT => Ok(Some(record)),
+            _ => Err(StoreError::Unexpected {
+                key,
+                what: "not a session record of this version".to_owned(),
+            }),
+        }
+    }
+
+    /// Notes that `id` was seen; `false` when it was seen before within `lifetime`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn first_sight(&self, issuer: &str, id: &str, lifetime: Duration) -> Result<bool, StoreError> {
+        let key = Key::new("logout", &digest::hex_of_parts(&[issuer, id]));
+        let outcome = self
+            .context
+            .store
+            .write(&key, Expected::Absent, b"1", Some(lifetime))
+            .await?;
+        Ok(matches!(outcome, Outcome::Done(_)))
+    }
+}
+
+fn to_bytes(record: &SessionRecord) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(record).map_err(|error| StoreError::Failed {
+        operation: "serialize session",
+        source: Box::new(error),
+    })
+}

@@ -1,0 +1,306 @@
+//! The tables of the embedded file, and every change to them as one step inside a write transaction.
+//!
+//! Whatever has a lifetime also stands in [`EXPIRIES`], ordered by the moment it ends, so that a sweep costs as
+//! much as it removes and never a scan of the whole file.
+
+use redb::{
+    MultimapTable, MultimapTableDefinition, ReadTransaction, ReadableTable, Table, TableDefinition,
+    WriteTransaction,
+};
+
+use crate::store::{Entry, Expected, Outcome, Revision};
+
+/// Bumped when a table changes its shape; another number in a file is refused at [`prepare`].
+const FORMAT: u64 = 1;
+/// The moment that never comes.
+const NEVER_MS: u64 = u64::MAX;
+
+/// key → (revision, expiry in Unix ms or [`NEVER_MS`], value).
+const ENTRIES: TableDefinition<'_, &str, (u64, u64, &[u8])> = TableDefinition::new("entries");
+/// (expiry in Unix ms, what expires, key): see [`Kind`].
+const EXPIRIES: TableDefinition<'_, (u64, u8, &str), ()> = TableDefinition::new("expiries");
+/// set → its members.
+const MEMBERS: MultimapTableDefinition<'_, &str, &str> = MultimapTableDefinition::new("members");
+/// set → expiry in Unix ms. A set is there while it has a row here.
+const SETS: TableDefinition<'_, &str, u64> = TableDefinition::new("sets");
+/// `format`, and `revision`: the last revision given to any key, so that none is ever given twice.
+const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
+
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Kind {
+    Entry = 0,
+    Set = 1,
+}
+
+/// One change, as it waits for its transaction. Lifetimes are in milliseconds.
+pub(super) enum Change {
+    Write {
+        key: String,
+        expected: Expected,
+        value: Vec<u8>,
+        lifetime_ms: Option<u64>,
+    },
+    Delete {
+        key: String,
+        expected: Expected,
+    },
+    AddMember {
+        set: String,
+        member: String,
+        lifetime_ms: u64,
+    },
+    RemoveMember {
+        set: String,
+        member: String,
+    },
+    Sweep {
+        at_most: usize,
+    },
+}
+
+/// What a change came to.
+pub(super) enum Changed {
+    Outcome(Outcome),
+    Set,
+    Swept(usize),
+}
+
+/// Makes sure that all tables exist; the file's format number when it is not ours.
+pub(super) fn prepare(transaction: &WriteTransaction) -> Result<Option<u64>, redb::Error> {
+    let mut tables = Tables::open(transaction)?;
+    let format = tables.counters.get("format")?.map(|guard| guard.value());
+    match format {
+        Some(FORMAT) => Ok(None),
+        Some(other) => Ok(Some(other)),
+        None => {
+            tables.counters.insert("format", FORMAT)?;
+            Ok(None)
+        }
+    }
+}
+
+/// The entry at `key`, unless it is absent or expired at `now_ms`.
+pub(super) fn read_entry(
+    transaction: &ReadTransaction,
+    key: &str,
+    now_ms: u64,
+) -> Result<Option<Entry>, redb::Error> {
+    let entries = transaction.open_table(ENTRIES)?;
+    Ok(live_entry(&entries, key, now_ms)?)
+}
+
+/// The members of `set` at `now_ms`.
+pub(super) fn read_members(
+    transaction: &ReadTransaction,
+    set: &str,
+    now_ms: u64,
+) -> Result<Vec<String>, redb::Error> {
+    let expires_ms = transaction.open_table(SETS)?.get(set)?.map(|guard| guard.value());
+    if expires_ms.is_none_or(|expires_ms| expires_ms <= now_ms) {
+        return Ok(Vec::new());
+    }
+    let members = transaction.open_multimap_table(MEMBERS)?;
+    let members = redb::ReadableMultimapTable::get(&members, set)?;
+    members.map(|member| Ok(member?.value().to_owned())).collect()
+}
+
+fn live_entry(
+    entries: &impl ReadableTable<&'static str, (u64, u64, &'static [u8])>,
+    key: &str,
+    now_ms: u64,
+) -> Result<Option<Entry>, redb::StorageError> {
+    let Some(row) = entries.get(key)? else {
+        return Ok(None);
+    };
+    let (revision, expires_ms, value) = row.value();
+    Ok((expires_ms > now_ms).then(|| Entry {
+        revision: Revision(revision),
+        value: value.to_vec(),
+    }))
+}
+
+fn holds(expected: Expected, current: Option<&Entry>) -> bool {
+    match expected {
+        Expected::Any => true,
+        Expected::Absent => current.is_none(),
+        Expected::At(revision) => current.is_some_and(|entry| entry.revision == revision),
+    }
+}
+
+/// All tables, open for writing in one transaction.
+pub(super) struct Tables<'txn> {
+    entries: Table<'txn, &'static str, (u64, u64, &'static [u8])>,
+    expiries: Table<'txn, (u64, u8, &'static str), ()>,
+    members: MultimapTable<'txn, &'static str, &'static str>,
+    sets: Table<'txn, &'static str, u64>,
+    counters: Table<'txn, &'static str, u64>,
+    changed: bool,
+}
+
+impl<'txn> Tables<'txn> {
+    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            entries: transaction.open_table(ENTRIES)?,
+            expiries: transaction.open_table(EXPIRIES)?,
+            members: transaction.open_multimap_table(MEMBERS)?,
+            sets: transaction.open_table(SETS)?,
+            counters: transaction.open_table(COUNTERS)?,
+            changed: false,
+        })
+    }
+
+    /// Whether anything was changed since the tables were opened: if not, there is nothing to commit.
+    pub(super) fn changed(&self) -> bool {
+        self.changed
+    }
+
+    pub(super) fn apply(&mut self, change: &Change, now_ms: u64) -> Result<Changed, redb::Error> {
+        match change {
+            Change::Write {
+                key,
+                expected,
+                value,
+                lifetime_ms,
+            } => self
+                .write(key, *expected, value, *lifetime_ms, now_ms)
+                .map(Changed::Outcome),
+            Change::Delete { key, expected } => self.delete(key, *expected, now_ms).map(Changed::Outcome),
+            Change::AddMember {
+                set,
+                member,
+                lifetime_ms,
+            } => self
+                .add_member(set, member, now_ms + lifetime_ms, now_ms)
+                .map(|()| Changed::Set),
+            Change::RemoveMember { set, member } => self.remove_member(set, member).map(|()| Changed::Set),
+            Change::Sweep { at_most } => self.sweep(*at_most, now_ms).map(Changed::Swept),
+        }
+    }
+
+    fn write(
+        &mut self,
+        key: &str,
+        expected: Expected,
+        value: &[u8],
+        lifetime_ms: Option<u64>,
+        now_ms: u64,
+    ) -> Result<Outcome, redb::Error> {
+        let current = live_entry(&self.entries, key, now_ms)?;
+        if !holds(expected, current.as_ref()) {
+            return Ok(Outcome::Conflict(current));
+        }
+        self.remove_entry(key)?;
+        self.changed = true;
+        let revision = self.next_revision()?;
+        let expires_ms = lifetime_ms.map_or(NEVER_MS, |lifetime_ms| now_ms + lifetime_ms);
+        self.entries.insert(key, (revision, expires_ms, value))?;
+        if expires_ms != NEVER_MS {
+            self.expiries.insert((expires_ms, Kind::Entry as u8, key), ())?;
+        }
+        Ok(Outcome::Done(Revision(revision)))
+    }
+
+    fn delete(&mut self, key: &str, expected: Expected, now_ms: u64) -> Result<Outcome, redb::Error> {
+        let current = live_entry(&self.entries, key, now_ms)?;
+        if !holds(expected, current.as_ref()) {
+            return Ok(Outcome::Conflict(current));
+        }
+        self.remove_entry(key)?;
+        Ok(Outcome::Done(current.map_or(Revision(0), |entry| entry.revision)))
+    }
+
+    fn add_member(
+        &mut self,
+        set: &str,
+        member: &str,
+        expires_ms: u64,
+        now_ms: u64,
+    ) -> Result<(), redb::Error> {
+        let mut before_ms = self.sets.get(set)?.map(|guard| guard.value());
+        if before_ms.is_some_and(|before_ms| before_ms <= now_ms) {
+            self.remove_set(set)?;
+            before_ms = None;
+        }
+        self.changed = true;
+        self.members.insert(set, member)?;
+        if before_ms.is_some_and(|before_ms| before_ms >= expires_ms) {
+            return Ok(());
+        }
+        if let Some(before_ms) = before_ms {
+            self.expiries.remove((before_ms, Kind::Set as u8, set))?;
+        }
+        self.sets.insert(set, expires_ms)?;
+        self.expiries.insert((expires_ms, Kind::Set as u8, set), ())?;
+        Ok(())
+    }
+
+    fn remove_member(&mut self, set: &str, member: &str) -> Result<(), redb::Error> {
+        if !self.members.remove(set, member)? {
+            return Ok(());
+        }
+        self.changed = true;
+        if redb::ReadableMultimapTable::get(&self.members, set)?
+            .next()
+            .is_none()
+        {
+            self.remove_set(set)?;
+        }
+        Ok(())
+    }
+
+    /// Removes at most `at_most` entries and sets that have expired, the longest expired first.
+    pub(super) fn sweep(&mut self, at_most: usize, now_ms: u64) -> Result<usize, redb::Error> {
+        let mut swept = 0;
+        while swept < at_most {
+            let Some((expires_ms, kind, key)) = self.first_expired(now_ms)? else {
+                break;
+            };
+            // The row goes first and for itself: whatever it leads to, the next round sees another one.
+            self.expiries.remove((expires_ms, kind, key.as_str()))?;
+            self.changed = true;
+            if kind == Kind::Set as u8 {
+                self.remove_set(&key)?;
+            } else if live_entry(&self.entries, &key, now_ms)?.is_none() {
+                self.remove_entry(&key)?;
+            }
+            swept += 1;
+        }
+        Ok(swept)
+    }
+
+    fn first_expired(&self, now_ms: u64) -> Result<Option<(u64, u8, String)>, redb::Error> {
+        let Some((row, _)) = self.expiries.first()? else {
+            return Ok(None);
+        };
+        let (expires_ms, kind, key) = row.value();
+        Ok((expires_ms <= now_ms).then(|| (expires_ms, kind, key.to_owned())))
+    }
+
+    fn remove_entry(&mut self, key: &str) -> Result<(), redb::Error> {
+        let Some(expires_ms) = self.entries.remove(key)?.map(|guard| guard.value().1) else {
+            return Ok(());
+        };
+        self.changed = true;
+        if expires_ms != NEVER_MS {
+            self.expiries.remove((expires_ms, Kind::Entry as u8, key))?;
+        }
+        Ok(())
+    }
+
+    fn remove_set(&mut self, set: &str) -> Result<(), redb::Error> {
+        self.changed = true;
+        self.members.remove_all(set)?;
+        let expires_ms = self.sets.remove(set)?.map(|guard| guard.value());
+        if let Some(expires_ms) = expires_ms {
+            self.expiries.remove((expires_ms, Kind::Set as u8, set))?;
+        }
+        Ok(())
+    }
+
+    fn next_revision(&mut self) -> Result<u64, redb::Error> {
+        let last = self.counters.get("revision")?.map_or(0, |guard| guard.value());
+        self.counters.insert("revision", last + 1)?;
+        Ok(last + 1)
+    }
+}

@@ -1,0 +1,252 @@
+//! The Valkey engine: for several replicas, and for a store that outlives the pod.
+//!
+//! Keys are `<prefix>{<kind>:<name>}`, with `:set` or `:lease` behind for those two: the braces are a hash tag, so
+//! that all that belongs to one key is on one node of a Cluster. Every compare-and-set is one script ([`scripts`]),
+//! every lifetime is counted by the server's clock.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{ErrorKind, RedisError, ScriptInvocation, Value, cmd};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::lifetime::lifetime_ms;
+use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Outcome, Store, StoreError};
+
+mod config;
+mod link;
+mod reply;
+mod scripts;
+
+pub use config::{ConnectError, Topology, ValkeyConfig};
+
+use link::{Link, NoReply, Request};
+
+/// Tokenward's records in a Valkey, shared by all replicas that use the same prefix.
+pub struct ValkeyStore {
+    address: String,
+    key_prefix: String,
+    deadline: Duration,
+    /// Never to be seen in an error, whatever a server chooses to quote.
+    secrets: Vec<SecretString>,
+    link: Link,
+}
+
+impl fmt::Debug for ValkeyStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ValkeyStore")
+            .field("address", &self.address)
+            .field("key_prefix", &self.key_prefix)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The client's or the server's own words.
+#[derive(Debug, thiserror::Error)]
+#[error("Valkey at {address}: {words}")]
+struct ValkeyFailure {
+    address: String,
+    words: String,
+}
+
+impl ValkeyStore {
+    /// Connects, and keeps the connection from then on: once this has succeeded, a Valkey that goes away is an
+    /// error of each operation until it is back.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`] for a configuration that cannot be right, [`ConnectError::Unreachable`] when one
+    /// attempt (bounded by the deadline) did not succeed: the caller may try again.
+    pub async fn connect(config: ValkeyConfig) -> Result<Self, ConnectError> {
+        let target = config::target(&config)?;
+        let sentinel_password = match config.topology {
+            Topology::Sentinel {
+                sentinel_password, ..
+            } => sentinel_password,
+            Topology::Standalone | Topology::Cluster { .. } => None,
+        };
+        let store = Self {
+            address: target.address,
+            key_prefix: config.key_prefix,
+            deadline: config.deadline,
+            secrets: config.password.into_iter().chain(sentinel_password).collect(),
+            link: Link::start(target.route, config.deadline),
+        };
+        match store.link.reached().await {
+            Ok(()) => Ok(store),
+            Err(error) => Err(ConnectError::Unreachable {
+                address: store.address.clone(),
+                source: store.words(&error).into(),
+            }),
+        }
+    }
+
+    fn value_key(&self, key: &Key) -> String {
+        format!("{}{{{}}}", self.key_prefix, key.as_str())
+    }
+
+    fn set_key(&self, set: &Key) -> String {
+        format!("{}{{{}}}:set", self.key_prefix, set.as_str())
+    }
+
+    fn lease_key(&self, name: &Key) -> String {
+        format!("{}{{{}}}:lease", self.key_prefix, name.as_str())
+    }
+
+    async fn ask(
+        &self,
+        operation: &'static str,
+        key: &Key,
+        request: Request<'_>,
+    ) -> Result<Value, StoreError> {
+        match self.link.request(request).await {
+            Ok(reply) => Ok(reply),
+            Err(NoReply::Late) => Err(StoreError::Late {
+                operation,
+                deadline: self.deadline,
+            }),
+            Err(NoReply::Failed(error)) if met_a_strange_record(&error) => Err(StoreError::Unexpected {
+                key: key.clone(),
+                what: self.words(&error),
+            }),
+            Err(NoReply::Failed(error)) => Err(StoreError::Failed {
+                operation,
+                source: Box::new(ValkeyFailure {
+                    address: self.address.clone(),
+                    words: self.words(&error),
+                }),
+            }),
+        }
+    }
+
+    async fn run(
+        &self,
+        operation: &'static str,
+        key: &Key,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<Value, StoreError> {
+        self.ask(operation, key, Request::Script(script)).await
+    }
+
+    fn words(&self, error: &RedisError) -> String {
+        self.secrets
+            .iter()
+            .map(ExposeSecret::expose_secret)
+            .filter(|secret| !secret.is_empty())
+            .fold(error.to_string(), |words, secret| {
+                words.replace(secret, "[password]")
+            })
+    }
+}
+
+/// Whether the server is well and the record is not: another type under our key, a script's complaint about its
+/// shape, a reply that is no valid protocol.
+fn met_a_strange_record(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Parse | ErrorKind::UnexpectedReturnType)
+        || matches!(error.code(), Some("WRONGTYPE" | scripts::UNEXPECTED_CODE))
+}
+
+fn expectation(expected: Expected) -> String {
+    match expected {
+        Expected::Absent => scripts::EXPECT_ABSENT.to_owned(),
+        Expected::Any => scripts::EXPECT_ANY.to_owned(),
+        Expected::At(revision) => revision.0.to_string(),
+    }
+}
+
+fn unexpected(key: &Key) -> impl FnOnce(reply::Misshapen) -> StoreError + '_ {
+    |what| StoreError::Unexpected {
+        key: key.clone(),
+        what: what.to_owned(),
+    }
+}
+
+#[async_trait]
+impl Store for ValkeyStore {
+    fn engine(&self) -> &'static str {
+        "valkey"
+    }
+
+    async fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        let mut command = cmd("HMGET");
+        command.arg(self.value_key(key)).arg("r").arg("v");
+        let reply = self.ask("read", key, Request::Command(&command)).await?;
+        reply::entry(reply).map_err(unexpected(key))
+    }
+
+    async fn write(
+        &self,
+        key: &Key,
+        expected: Expected,
+        value: &[u8],
+        lifetime: Option<Duration>,
+    ) -> Result<Outcome, StoreError> {
+        let mut script = scripts::WRITE.key(self.value_key(key));
+        script.arg(expectation(expected)).arg(value);
+        script.arg(lifetime.map_or_else(String::new, |lifetime| lifetime_ms(lifetime).to_string()));
+        let reply = self.run("write", key, &script).await?;
+        reply::outcome(reply).map_err(unexpected(key))
+    }
+
+    async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {
+        let mut script = scripts::DELETE.key(self.value_key(key));
+        script.arg(expectation(expected));
+        let reply = self.run("delete", key, &script).await?;
+        reply::outcome(reply).map_err(unexpected(key))
+    }
+
+    async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {
+        let mut script = scripts::ADD_MEMBER.key(self.set_key(set));
+        script.arg(member).arg(lifetime_ms(lifetime));
+        let reply = self.run("add_member", set, &script).await?;
+        reply::flag(&reply).map(drop).map_err(unexpected(set))
+    }
+
+    async fn remove_member(&self, set: &Key, member: &str) -> Result<(), StoreError> {
+        let mut command = cmd("SREM");
+        command.arg(self.set_key(set)).arg(member);
+        let reply = self.ask("remove_member", set, Request::Command(&command)).await?;
+        reply::flag(&reply).map(drop).map_err(unexpected(set))
+    }
+
+    async fn members(&self, set: &Key) -> Result<Vec<String>, StoreError> {
+        let mut command = cmd("SMEMBERS");
+        command.arg(self.set_key(set));
+        let reply = self.ask("members", set, Request::Command(&command)).await?;
+        reply::members(reply).map_err(unexpected(set))
+    }
+
+    async fn acquire_lease(
+        &self,
+        name: &Key,
+        owner: &LeaseOwner,
+        lifetime: Duration,
+    ) -> Result<LeaseAnswer, StoreError> {
+        let mut script = scripts::ACQUIRE_LEASE.key(self.lease_key(name));
+        script.arg(&owner.0).arg(lifetime_ms(lifetime));
+        let reply = self.run("acquire_lease", name, &script).await?;
+        let left_ms = reply::lease(&reply).map_err(unexpected(name))?;
+        Ok(
+            left_ms.map_or(LeaseAnswer::Acquired, |left_ms| LeaseAnswer::Held {
+                remaining: Duration::from_millis(left_ms),
+            }),
+        )
+    }
+
+    async fn release_lease(&self, name: &Key, owner: &LeaseOwner) -> Result<bool, StoreError> {
+        let mut script = scripts::RELEASE_LEASE.key(self.lease_key(name));
+        script.arg(&owner.0);
+        let reply = self.run("release_lease", name, &script).await?;
+        reply::flag(&reply).map_err(unexpected(name))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let nowhere = Key::new("ping", "");
+        match self.ask("ping", &nowhere, Request::Command(&cmd("PING"))).await? {
+            Value::SimpleString(pong) if pong == "PONG" => Ok(()),
+            _ => Err(unexpected(&nowhere)("PING was not answered with PONG")),
+        }
+    }
+}

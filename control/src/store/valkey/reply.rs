@@ -1,0 +1,94 @@
+//! Reading what Valkey answered. A reply of another shape is an error that names the shape and never the bytes:
+//! they may be a sealed token.
+
+use redis::Value;
+
+use crate::store::{Entry, Outcome, Revision};
+
+/// What is wrong with a reply, for `StoreError::Unexpected`.
+pub(super) type Misshapen = &'static str;
+
+/// The answer of `HMGET r v`: an entry, or nothing.
+pub(super) fn entry(reply: Value) -> Result<Option<Entry>, Misshapen> {
+    let Value::Array(fields) = reply else {
+        return Err("HMGET did not answer with a list");
+    };
+    let [revision, value] = <[Value; 2]>::try_from(fields).map_err(|_| "HMGET did not answer two fields")?;
+    optional_entry(revision, value)
+}
+
+/// The answer of the write and delete scripts.
+pub(super) fn outcome(reply: Value) -> Result<Outcome, Misshapen> {
+    let Value::Array(fields) = reply else {
+        return Err("the script did not answer with a list");
+    };
+    let mut fields = fields.into_iter();
+    match (fields.next(), fields.next(), fields.next()) {
+        (Some(Value::Int(1)), Some(revision), None) => Ok(Outcome::Done(read_revision(&revision)?)),
+        (Some(Value::Int(0)), Some(revision), Some(value)) => {
+            optional_entry(revision, value).map(Outcome::Conflict)
+        }
+        _ => Err("the script's answer is neither an outcome nor a conflict"),
+    }
+}
+
+/// The members of a set, RESP2 or RESP3.
+pub(super) fn members(reply: Value) -> Result<Vec<String>, Misshapen> {
+    let (Value::Array(members) | Value::Set(members)) = reply else {
+        return Err("SMEMBERS did not answer with a set");
+    };
+    members
+        .into_iter()
+        .map(|member| match member {
+            Value::BulkString(bytes) => {
+                String::from_utf8(bytes).map_err(|_| "a member of the set is no text")
+            }
+            _ => Err("a member of the set is no text"),
+        })
+        .collect()
+}
+
+/// The answer of the lease script: `None` when it was acquired, else the milliseconds that it is still held.
+pub(super) fn lease(reply: &Value) -> Result<Option<u64>, Misshapen> {
+    let Value::Array(fields) = reply else {
+        return Err("the lease script did not answer with a list");
+    };
+    match fields.as_slice() {
+        [Value::Int(1), _] => Ok(None),
+        [Value::Int(0), Value::Int(left_ms)] => u64::try_from(*left_ms)
+            .map(Some)
+            .map_err(|_| "the lease has no expiry"),
+        _ => Err("the lease script's answer is neither acquired nor held"),
+    }
+}
+
+/// 1 or 0.
+pub(super) fn flag(reply: &Value) -> Result<bool, Misshapen> {
+    match reply {
+        Value::Int(1) => Ok(true),
+        Value::Int(0) => Ok(false),
+        _ => Err("the script did not answer 0 or 1"),
+    }
+}
+
+fn optional_entry(revision: Value, value: Value) -> Result<Option<Entry>, Misshapen> {
+    match (revision, value) {
+        (Value::Nil, Value::Nil) => Ok(None),
+        (revision, Value::BulkString(value)) => Ok(Some(Entry {
+            revision: read_revision(&revision)?,
+            value,
+        })),
+        _ => Err("the record has no value beside its revision"),
+    }
+}
+
+fn read_revision(revision: &Value) -> Result<Revision, Misshapen> {
+    let Value::BulkString(digits) = revision else {
+        return Err("the record has no revision");
+    };
+    std::str::from_utf8(digits)
+        .ok()
+        .and_then(|digits| digits.parse().ok())
+        .map(Revision)
+        .ok_or("the record's revision is no number")
+}

@@ -1,0 +1,99 @@
+//! A run of failures of one grant or one exchange, and when the next attempt may be made.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokenward_protocol::duration::whole_ms;
+
+/// Failures without a success in between. Kept in the record, so that every replica backs off together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streak {
+    /// When the run of failures of the last kind began, Unix ms.
+    pub since_ms: u64,
+    /// How many so far.
+    pub count: u32,
+    /// No attempt before this moment, Unix ms.
+    pub next_attempt_at_ms: u64,
+    /// What the last of them was.
+    pub kind: StreakKind,
+    /// How many in a row were of `kind`.
+    pub same_kind: u32,
+}
+
+/// What a failure says about the future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreakKind {
+    /// The issuer could not be reached or did not answer in OAuth's words: nothing is known about the grant.
+    Unreachable,
+    /// The issuer itself answered that it failed (5xx with an OAuth error): waiting may help, or never.
+    Failing,
+    /// The issuer denied a subject that is fresh by our clock (its way to the home issuer may be down).
+    Denied,
+    /// An operator must mend something.
+    Misconfigured,
+    /// The issuer answered with somebody else's token.
+    Substituted,
+}
+
+/// First wait after a transient failure; doubles each time, with full jitter.
+const FIRST_WAIT_MS: u64 = 1_000;
+/// Longest wait after a transient failure: recovery must be noticed soon.
+const LONGEST_WAIT_MS: u64 = 60_000;
+/// Longest wait that an issuer's `Retry-After` may ask for.
+const LONGEST_ASKED_MS: u64 = 300_000;
+/// Wait after a configuration fault.
+const MISCONFIGURED_WAIT_MS: u64 = 30_000;
+
+/// The streak after one more failure at `now_ms`. `jitter` is uniform in `0..=u32::MAX`; `asked` is the issuer's
+/// `Retry-After`.
+#[must_use]
+pub fn failed(
+    before: Option<Streak>,
+    kind: StreakKind,
+    asked: Option<Duration>,
+    now_ms: u64,
+    jitter: u32,
+) -> Streak {
+    let count = before.map_or(0, |streak| streak.count).saturating_add(1);
+    let same_kind = before
+        .filter(|streak| streak.kind == kind)
+        .map_or(0, |streak| streak.same_kind)
+        .saturating_add(1);
+    let wait_ms = match (kind, asked) {
+        (StreakKind::Misconfigured | StreakKind::Substituted, _) => MISCONFIGURED_WAIT_MS,
+        (_, Some(asked)) => whole_ms(asked).clamp(FIRST_WAIT_MS, LONGEST_ASKED_MS),
+        (_, None) => {
+            let ceiling_ms = FIRST_WAIT_MS
+                .saturating_mul(1 << count.saturating_sub(1).min(10))
+                .min(LONGEST_WAIT_MS);
+            // Full jitter above a floor: a wait of nothing would let 1,000 grants come back at once.
+            let floor_ms = FIRST_WAIT_MS / 2;
+            floor_ms + (ceiling_ms - floor_ms) * u64::from(jitter) / u64::from(u32::MAX)
+        }
+    };
+    Streak {
+        since_ms: before
+            .filter(|streak| streak.kind == kind)
+            .map_or(now_ms, |streak| streak.since_ms),
+        count,
+        next_attempt_at_ms: now_ms.saturating_add(wait_ms),
+        kind,
+        same_kind,
+    }
+}
+
+impl Streak {
+    /// Time until the next attempt may be made; `None` when it may be made now.
+    #[must_use]
+    pub fn wait(&self, now_ms: u64) -> Option<Duration> {
+        let left_ms = self.next_attempt_at_ms.saturating_sub(now_ms);
+        (left_ms > 0).then(|| Duration::from_millis(left_ms))
+    }
+}
+
+/// A uniform jitter; without randomness none, which only makes waits alike.
+#[must_use]
+pub fn jitter() -> u32 {
+    getrandom::u32().unwrap_or(u32::MAX)
+}

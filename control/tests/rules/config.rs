@@ -1,0 +1,321 @@
+//! The configuration: what is wrong is said with line, column and cure, and secrets are never repeated.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tokenward_control::config::{Config, ConfigError, Problem, TokenSource};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A folder with the secrets that the YAML names.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("tokenward-config-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder");
+        let folder = Self(path);
+        folder.write("filter", "f\n");
+        folder.write("aggregator", "a\n");
+        folder.write("client", "c");
+        folder.write("key", "q83vEjRWeJASNFZ4kKvN7xI0VniQEjRWeJCrze8SNFY=\n");
+        folder
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.0.join(name), content).expect("a file");
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const GOOD: &str = r#"
+credentials: {filter: {file: DIR/filter}, aggregator: {file: DIR/aggregator}}
+store: {embedded: {path: DIR/db}}
+sealing: {current: {id: k1, key: {file: DIR/key}}}
+margin: 30s
+issuers:
+- issuer: https://dex.example.com
+  client_id: muster
+  client_secret: {file: DIR/client}
+servers:
+- name: kubernetes
+  auth: {type: oauth, forwardToken: true, requiredAudiences: [kube]}
+- name: remote-1
+  auth:
+    type: oauth
+    forwardToken: true
+    requiredAudiences: [api]
+    tokenExchange:
+      enabled: true
+      dexTokenEndpoint: https://dex.remote.example.com/dex/token
+      connectorId: home
+      clientCredentials: {clientId: muster, clientSecret: {file: DIR/client}}
+"#;
+
+fn parse(folder: &Folder, yaml: &str) -> Result<Config, Vec<Problem>> {
+    match Config::parse(&yaml.replace("DIR", &folder.path().display().to_string())) {
+        Ok(config) => Ok(config),
+        Err(ConfigError::Wrong(problems)) => Err(problems),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_good_configuration_is_complete() {
+    let folder = Folder::new();
+    let config = parse(&folder, GOOD).expect("good");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.credentials.filter.expose_secret(), "f");
+    assert_eq!(config.margin, Duration::from_secs(30));
+    assert_eq!(config.stale_subject_grace, Duration::from_secs(168 * 3600));
+    assert_eq!(config.session_lifetime, Duration::from_secs(720 * 3600));
+    assert_eq!(config.issuer_timeout, Duration::from_secs(35));
+    assert_eq!(config.caller_deadline, Duration::from_secs(4));
+    assert_eq!(config.transient_limit, Duration::from_secs(1800));
+    assert_eq!(config.store.deadline, Duration::from_secs(2));
+    assert!(matches!(
+        config.server("kubernetes").map(|server| &server.token),
+        Some(TokenSource::Forward)
+    ));
+    // As in the CRD: an enabled exchange wins over forwardToken.
+    let Some(TokenSource::Exchange(exchange)) = config.server("remote-1").map(|server| &server.token) else {
+        panic!("remote-1 exchanges");
+    };
+    assert_eq!(exchange.expected_issuer, "https://dex.remote.example.com/dex");
+    assert_eq!(
+        exchange.jwks_uri.as_str(),
+        "https://dex.remote.example.com/dex/keys"
+    );
+    assert_eq!(
+        exchange.scopes,
+        "openid profile email groups audience:server:client_id:api"
+    );
+    assert!(!format!("{config:?}").contains("q83v"));
+}
+
+/// Replaces one line's text, expects one problem there.
+fn one_problem(change: (&str, &str), line: u64, what: &str) {
+    let folder = Folder::new();
+    let yaml = GOOD.replacen(change.0, change.1, 1);
+    assert_ne!(yaml, GOOD, "{change:?} changes nothing");
+    let problems = parse(&folder, &yaml).expect_err(change.1);
+    let [problem] = problems.as_slice() else {
+        panic!("{change:?}: {problems:?}");
+    };
+    assert_eq!(problem.line, line, "{change:?}: {problem}");
+    assert!(problem.column > 0, "{change:?}: {problem}");
+    assert!(problem.to_string().contains(what), "{change:?}: {problem}");
+}
+
+#[test]
+fn every_mistake_has_its_line_and_its_words() {
+    let rows = [
+        (("margin: 30s", "margin: 30"), 5, "bad duration"),
+        (("margin: 30s", "margn: 30s"), 5, "margn"),
+        (("margin: 30s", "issuer_timeout: 0s"), 5, "must not be zero"),
+        (("margin: 30s", "listen: nowhere"), 5, "port 0"),
+        (
+            (
+                "issuer: https://dex.example.com",
+                "issuer: http://dex.example.com",
+            ),
+            7,
+            "loopback",
+        ),
+        (
+            (
+                "issuer: https://dex.example.com",
+                "issuer: https://u:p@dex.example.com",
+            ),
+            7,
+            "password",
+        ),
+        (("client_id: muster", "client_id: \"\""), 8, "client_id is empty"),
+        (
+            ("client_id: muster", "client_id: muster\n  policy: lax"),
+            9,
+            "tolerant",
+        ),
+        (("name: kubernetes", "title: kubernetes"), 11, "title"),
+        (("- name: kubernetes\n  auth", "- auth"), 11, "no name"),
+        (("name: remote-1", "name: kubernetes"), 13, "twice"),
+        (
+            (
+                "type: oauth, forwardToken: true",
+                "type: none, forwardToken: true",
+            ),
+            12,
+            "oauth",
+        ),
+        (("oauth, forwardToken: true, requ", "oauth, requ"), 12, "neither"),
+        (("[kube]", "[\"kube openid\"]"), 12, "required audience"),
+        (
+            ("enabled: true", "enabled: true\n      audience: x"),
+            20,
+            "audience",
+        ),
+        (
+            ("connectorId: home", "connectorId: 9home"),
+            21,
+            "start with a letter",
+        ),
+        (("      connectorId: home\n", ""), 19, "connectorId"),
+        (
+            (
+                "https://dex.remote.example.com/dex/token",
+                "http://dex.remote.example.com/dex/token",
+            ),
+            20,
+            "https",
+        ),
+        (
+            (
+                "https://dex.remote.example.com/dex/token",
+                "https://dex.remote.example.com/sts",
+            ),
+            20,
+            "jwksUri",
+        ),
+        (
+            ("connectorId: home", "connectorId: home\n      scopes: profile"),
+            22,
+            "openid",
+        ),
+        (("{embedded: {path: DIR/db}}", "{}"), 3, "exactly one engine"),
+        (
+            (
+                "{embedded: {path: DIR/db}}",
+                "{valkey: {url: \"redis://:pw@127.0.0.1\"}}",
+            ),
+            3,
+            "without a password",
+        ),
+        (("{file: DIR/key}", "{file: DIR/client}"), 4, "is not base64"),
+        (("{file: DIR/key}", "{file: DIR/absent}"), 4, "cannot be read"),
+        (
+            ("{file: DIR/key}", "{env: TOKENWARD_TEST_ABSENT}"),
+            4,
+            "TOKENWARD_TEST_ABSENT",
+        ),
+        (("{file: DIR/key}", "{}"), 4, "exactly one source"),
+        (
+            (
+                "aggregator: {file: DIR/aggregator}",
+                "aggregator: {file: DIR/filter}",
+            ),
+            2,
+            "same secret",
+        ),
+    ];
+    for (change, line, what) in rows {
+        one_problem(change, line, what);
+    }
+}
+
+#[test]
+fn a_secret_in_the_yaml_is_refused_without_repeating_it() {
+    for secret in [
+        "hunter2-very-secret",
+        "123456789",
+        "\"hunter2-very-secret\"",
+        "true",
+    ] {
+        for place in ["{file: DIR/client}", "{file: DIR/filter}"] {
+            let folder = Folder::new();
+            let problems = parse(&folder, &GOOD.replacen(place, secret, 1)).expect_err("refused");
+            let text = problems.iter().map(ToString::to_string).collect::<String>();
+            assert!(text.contains("{env: NAME_OF_VARIABLE}"), "{text}");
+            assert!(!text.contains("hunter2") && !text.contains("123456789"), "{text}");
+            assert!(problems[0].line > 0, "{text}");
+        }
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once_in_the_order_of_the_file() {
+    let folder = Folder::new();
+    let yaml = GOOD
+        .replace("margin: 30s", "margin: x")
+        .replace("connectorId: home", "connectorId: \"a b\"")
+        .replace("[kube]", "[\"\"]");
+    let problems = parse(&folder, &yaml).expect_err("three problems");
+    let lines: Vec<u64> = problems.iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [5, 12, 21]);
+}
+
+#[test]
+fn plain_http_is_for_the_loopback() {
+    let folder = Folder::new();
+    for host in ["127.0.0.1:5556", "[::1]:5556", "localhost:5556"] {
+        let yaml = GOOD.replace("https://dex.example.com", &format!("http://{host}/dex"));
+        assert!(parse(&folder, &yaml).is_ok(), "{host}");
+    }
+}
+
+#[test]
+fn secrets_of_more_than_one_line_are_refused() {
+    let folder = Folder::new();
+    folder.write("client", "one\ntwo\n");
+    let problems = parse(&folder, GOOD).expect_err("two lines");
+    assert!(
+        problems
+            .iter()
+            .all(|problem| problem.what.contains("more than one line")),
+        "{problems:?}"
+    );
+    folder.write("client", "\n");
+    assert!(parse(&folder, GOOD).is_err());
+}
+
+#[test]
+fn a_valkey_may_be_one_server_sentinels_or_a_cluster() {
+    let folder = Folder::new();
+    let with = |valkey: &str| parse(&folder, &GOOD.replace("{embedded: {path: DIR/db}}", valkey));
+    let good = [
+        "{valkey: {url: \"redis://127.0.0.1:6379/0\"}}",
+        "{valkey: {url: \"rediss://v.example.com\", username: t, password: {file: DIR/client}, key_prefix: \"t:\"}, deadline: 1s}",
+        "{valkey: {url: \"redis://s1.example.com:26379\", sentinel: {service: main, more: [\"redis://s2.example.com:26379\"]}}}",
+        "{valkey: {url: \"redis://n1.example.com\", cluster: {more: [\"redis://n2.example.com\"]}}}",
+    ];
+    for valkey in good {
+        assert!(with(valkey).is_ok(), "{valkey}: {:?}", with(valkey).err());
+    }
+    let bad = [
+        (
+            "{valkey: {url: \"redis://a\", sentinel: {service: m}, cluster: {}}}",
+            "both sentinel and cluster",
+        ),
+        ("{valkey: {url: \"http://a\"}}", "redis://"),
+        (
+            "{valkey: {url: \"redis://a\", sentinel: {service: m, more: [\"redis://:pw@b\"]}}}",
+            "without a password",
+        ),
+        (
+            "{valkey: {url: \"redis://a\"}, embedded: {path: x}}",
+            "exactly one engine",
+        ),
+        (
+            "{valkey: {url: \"redis://a\", password: hunter2}}",
+            "{env: NAME_OF_VARIABLE}",
+        ),
+    ];
+    for (valkey, what) in bad {
+        let problems = with(valkey).expect_err(valkey);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].to_string().contains(what), "{}", problems[0]);
+        assert_eq!(problems[0].line, 3);
+        assert!(!problems[0].to_string().contains("hunter2"));
+    }
+}

@@ -1,0 +1,189 @@
+//! Serve, refresh or refuse: the decision about a grant at a moment.
+
+use std::time::Duration;
+
+use tokenward_control::grant::decide::{
+    Decision, Policy, Want, decide, is_fresh, is_hopeless, is_near_expiry,
+};
+use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState};
+use tokenward_control::streak::{Streak, StreakKind};
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::Reason;
+
+const SECOND: u64 = 1000;
+const POLICY: Policy = Policy {
+    margin: Duration::from_secs(60),
+    suspect_wait: Duration::from_secs(35),
+    transient_limit: Duration::from_secs(1800),
+    rejected_interval: Duration::from_secs(30),
+};
+
+/// A grant whose ID token was issued at 0 and expires at 300 s.
+fn grant(state: GrantState, failures: Option<Streak>) -> GrantRecord {
+    let text = serde_json::json!({
+        "format": 1, "issuer": "i", "client_id": "c", "generation": 1, "state": state,
+        "id_token": {"sealed": "s", "fingerprint": "kept", "exp_seconds": 300, "issued_at_seconds": 0, "audiences": ["c"]},
+        "refresh_token": {"sealed": "s", "fingerprint": "r"}, "login_fingerprint": "r", "intent": null,
+        "failures": failures, "logged_in_at_ms": 0, "refreshed_at_ms": null, "last_used_at_ms": 0,
+    });
+    serde_json::from_value(text).expect("a grant record")
+}
+
+fn want(reason: Reason) -> Want {
+    Want {
+        reason,
+        presented_fingerprint: "kept".to_owned(),
+    }
+}
+
+fn at(record: &GrantRecord, reason: Reason, second: u64) -> String {
+    match decide(record, &want(reason), &POLICY, second * SECOND) {
+        Decision::Serve => "serve".to_owned(),
+        Decision::Refresh => "refresh".to_owned(),
+        Decision::Refuse(refused) => refused.refusal.name().to_owned(),
+    }
+}
+
+#[test]
+fn an_active_grant_over_its_tokens_life() {
+    let grant = grant(GrantState::Active, None);
+    let rows = [
+        (Reason::Stale, 0, "serve"),
+        (Reason::Stale, 179, "serve"),
+        // The caller presents the kept token itself and calls it stale: its margin is larger.
+        (Reason::Stale, 180, "refresh"),
+        (Reason::Stale, 240, "refresh"),
+        (Reason::Stale, 1000, "refresh"),
+        (Reason::NearExpiry, 0, "serve"),
+        (Reason::NearExpiry, 179, "serve"),
+        (Reason::NearExpiry, 180, "refresh"),
+        (Reason::NearExpiry, 300, "refresh"),
+        (Reason::Rejected, 0, "busy"),
+        (Reason::Rejected, 29, "busy"),
+        (Reason::Rejected, 30, "refresh"),
+        (Reason::Rejected, 250, "refresh"),
+    ];
+    for (reason, second, decision) in rows {
+        assert_eq!(at(&grant, reason, second), decision, "{reason:?} at {second}");
+    }
+}
+
+#[test]
+fn a_dead_grant_serves_what_is_fresh_and_never_refreshes() {
+    let grant = grant(
+        GrantState::Dead {
+            reason: DeathReason::Claimed,
+            since_ms: 0,
+        },
+        None,
+    );
+    assert_eq!(at(&grant, Reason::Stale, 100), "serve");
+    assert_eq!(at(&grant, Reason::NearExpiry, 200), "serve");
+    assert_eq!(at(&grant, Reason::Rejected, 100), "needs_login");
+    for reason in [Reason::Stale, Reason::NearExpiry, Reason::Rejected] {
+        assert_eq!(at(&grant, reason, 240), "needs_login");
+        assert_eq!(at(&grant, reason, 1_000_000), "needs_login");
+    }
+}
+
+#[test]
+fn a_suspect_grant_waits_and_is_then_asked_again() {
+    let grant = grant(
+        GrantState::Suspect {
+            since_ms: 300 * SECOND,
+        },
+        None,
+    );
+    assert_eq!(at(&grant, Reason::Stale, 300), "issuer_unavailable");
+    assert_eq!(at(&grant, Reason::Stale, 334), "issuer_unavailable");
+    assert_eq!(at(&grant, Reason::Stale, 335), "refresh");
+}
+
+#[test]
+fn a_signed_out_grant_knows_nobody() {
+    let grant = grant(GrantState::SignedOut { since_ms: 0 }, None);
+    for reason in [Reason::Stale, Reason::NearExpiry, Reason::Rejected] {
+        assert_eq!(at(&grant, reason, 0), "unknown_session");
+    }
+}
+
+#[test]
+fn a_streak_refuses_until_its_next_attempt_and_says_when() {
+    for (kind, refusal) in [
+        (StreakKind::Unreachable, Refusal::IssuerUnavailable),
+        (StreakKind::Failing, Refusal::IssuerUnavailable),
+        (StreakKind::Misconfigured, Refusal::IssuerMisconfigured),
+        (StreakKind::Substituted, Refusal::Substitution),
+    ] {
+        let streak = Streak {
+            since_ms: 0,
+            count: 1,
+            same_kind: 1,
+            kind,
+            next_attempt_at_ms: 303_500,
+        };
+        let grant = grant(GrantState::Active, Some(streak));
+        let Decision::Refuse(refused) = decide(&grant, &want(Reason::Stale), &POLICY, 300_000) else {
+            panic!("{kind:?} must wait");
+        };
+        assert_eq!((refused.refusal, refused.retry_after_seconds), (refusal, Some(4)));
+        assert_eq!(at(&grant, Reason::Stale, 304), "refresh");
+        // Ahead of time the kept token still serves.
+        assert_eq!(at(&grant, Reason::NearExpiry, 200), "serve");
+    }
+}
+
+#[test]
+fn tokens_of_any_life_are_renewed_ahead_but_not_at_once() {
+    // (life, margin, the second from which it is near expiry)
+    for (life, margin, from) in [
+        (10, 2, 3),
+        (15, 3, 5),
+        (300, 60, 180),
+        (1800, 60, 1380),
+        (86_400, 60, 86_400 - 60 - 17_280),
+    ] {
+        let near = |second: u64| is_near_expiry(life, Some(0), Duration::from_secs(margin), second * SECOND);
+        assert!(!near(from - 1), "life {life}");
+        assert!(near(from), "life {life}");
+        assert!(near(life + 100), "life {life}");
+    }
+}
+
+#[test]
+fn the_serve_rule_is_strict_at_the_margin() {
+    let margin = Duration::from_secs(60);
+    assert!(is_fresh(300, margin, 239_999));
+    assert!(!is_fresh(300, margin, 240_000));
+    assert!(!is_fresh(0, margin, 0));
+    assert!(!is_fresh(u64::MAX, margin, u64::MAX));
+}
+
+#[test]
+fn only_an_issuer_that_answers_can_end_a_login_by_failing() {
+    let streak = |kind, same_kind| Streak {
+        since_ms: 0,
+        count: same_kind,
+        same_kind,
+        kind,
+        next_attempt_at_ms: 0,
+    };
+    let late = 1801 * SECOND;
+    assert!(is_hopeless(&streak(StreakKind::Failing, 3), &POLICY, late));
+    assert!(!is_hopeless(
+        &streak(StreakKind::Failing, 3),
+        &POLICY,
+        1800 * SECOND
+    ));
+    assert!(!is_hopeless(&streak(StreakKind::Failing, 2), &POLICY, late));
+    assert!(!is_hopeless(
+        &streak(StreakKind::Unreachable, 1000),
+        &POLICY,
+        late * 100
+    ));
+    assert!(!is_hopeless(
+        &streak(StreakKind::Misconfigured, 1000),
+        &POLICY,
+        late * 100
+    ));
+}

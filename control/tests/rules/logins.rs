@@ -1,0 +1,76 @@
+//! What a login that is put means for the grant that is kept.
+
+use tokenward_control::grant::login::{Admission, Presented, judge};
+use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState};
+use tokenward_protocol::jwt::Claims;
+
+/// A grant whose login gave the refresh token `first`, rotated to `second`, with an ID token of iat 100.
+fn grant(state: GrantState) -> GrantRecord {
+    let text = serde_json::json!({
+        "format": 1, "issuer": "i", "client_id": "c", "generation": 1, "state": state,
+        "id_token": {"sealed": "s", "fingerprint": "f", "exp_seconds": 400, "issued_at_seconds": 100, "audiences": ["c"]},
+        "refresh_token": {"sealed": "s", "fingerprint": "second"}, "login_fingerprint": "first", "intent": null,
+        "failures": null, "logged_in_at_ms": 0, "refreshed_at_ms": 100, "last_used_at_ms": 0,
+    });
+    serde_json::from_value(text).expect("a grant record")
+}
+
+fn claims(issued_at_seconds: u64) -> Claims {
+    Claims {
+        exp_seconds: issued_at_seconds + 300,
+        issued_at_seconds: Some(issued_at_seconds),
+        issuer: "i".to_owned(),
+        subject: "u".to_owned(),
+        audiences: vec!["c".to_owned()],
+    }
+}
+
+fn judged(record: Option<&GrantRecord>, issued: u64, refresh: Option<&str>) -> Admission {
+    let claims = claims(issued);
+    judge(
+        record,
+        Presented {
+            claims: &claims,
+            refresh_fingerprint: refresh,
+        },
+    )
+}
+
+#[test]
+fn a_login_is_judged_by_its_refresh_token_and_its_age() {
+    let dead = GrantState::Dead {
+        reason: DeathReason::Claimed,
+        since_ms: 0,
+    };
+    for state in [GrantState::Active, dead, GrantState::Suspect { since_ms: 0 }] {
+        let record = grant(state);
+        let rows = [
+            (50, Some("first"), Admission::Known),
+            (100, Some("first"), Admission::Known),
+            (100, Some("second"), Admission::Known),
+            (150, Some("first"), Admission::NewerIdToken),
+            (50, Some("other"), Admission::Known),
+            (100, Some("other"), Admission::NewLogin),
+            (150, Some("other"), Admission::NewLogin),
+            (50, None, Admission::Known),
+            (100, None, Admission::Known),
+            (150, None, Admission::NewerIdToken),
+        ];
+        for (issued, refresh, admission) in rows {
+            assert_eq!(
+                judged(Some(&record), issued, refresh),
+                admission,
+                "{state:?} {issued} {refresh:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn after_a_sign_out_every_login_is_new() {
+    let record = grant(GrantState::SignedOut { since_ms: 0 });
+    for refresh in [Some("first"), Some("other"), None] {
+        assert_eq!(judged(Some(&record), 50, refresh), Admission::NewLogin);
+        assert_eq!(judged(None, 50, refresh), Admission::NewLogin);
+    }
+}

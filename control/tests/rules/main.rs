@@ -1,0 +1,9 @@
+//! The pure rules of the control service: tables and decisions, without a socket or a store.
+
+mod answers;
+mod config;
+mod decisions;
+mod discovery;
+mod logins;
+mod streaks;
+mod throttle;

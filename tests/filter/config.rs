@@ -1,0 +1,240 @@
+//! A configuration that cannot be used is said once, refuses everything, kills nothing, and can be mended.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tokenward_protocol::refusal::Refusal;
+use tokenward_tests::host::story::{FilterWorld, exp_in, forward, secs, token};
+
+use crate::fixtures::{
+    assert_not_logged, assert_refused_once, assert_sound, kubernetes, lines, retry_after, send_on,
+};
+
+const CREDENTIAL: &str = "top-secret-credential";
+
+fn good() -> Value {
+    json!({
+        "control": {"cluster": "tokenward_control", "credential": {"value": CREDENTIAL}},
+        "session_headers": ["x-tokenward-session"],
+        "servers": [{
+            "name": "kubernetes", "path_prefix": "/kubernetes",
+            "auth": {"kind": "forward", "issuer": "https://dex.example.com", "required_audiences": ["kube"]},
+        }],
+    })
+}
+
+/// A world of four workers under `text`, which a later [`FilterWorld::reconfigure`] replaces by a good one.
+fn under(text: &str) -> FilterWorld {
+    kubernetes().workers(4).raw_configuration(text).start()
+}
+
+fn assert_said_once_and_heals(world: &FilterWorld, field: &str) {
+    let warns = world.warns();
+    assert_eq!(warns.len(), 1, "{field}: {warns:?}");
+    assert!(
+        warns[0].starts_with("filter misconfigured") && warns[0].contains(&format!("field {field}:")),
+        "{field}: {warns:?}"
+    );
+    for n in 0..8 {
+        let fresh = world.mint(&token(exp_in(1800)));
+        let sent = send_on(world, n % 4, &fresh);
+        assert_refused_once(&sent, 503, "filter_misconfigured");
+        let body = sent.json().expect("JSON");
+        assert!(
+            body["error_description"]
+                .as_str()
+                .is_some_and(|text| text.contains("filter misconfigured")),
+            "{body}"
+        );
+        assert_eq!((retry_after(&sent), &body["server"]), (60, &Value::Null));
+    }
+    let elsewhere = world.request("somewhere-else").send();
+    assert_refused_once(&elsewhere, 503, "filter_misconfigured");
+    assert_eq!(world.counted(&["outcome=filter_misconfigured", "requests_total"]), 9);
+    assert_eq!(
+        (world.control().calls().len(), world.upstream_requests().len()),
+        (0, 0)
+    );
+    assert_eq!((world.warns().len(), world.infos().len()), (1, 0), "{field}");
+    assert_not_logged(world, &[CREDENTIAL]);
+    world.reconfigure(|_| {}).expect("never refused");
+    for worker in 0..4 {
+        let fresh = world.mint(&token(exp_in(1800)));
+        assert!(send_on(world, worker, &fresh).is_forwarded(), "{field}: not healed");
+    }
+    assert_eq!(world.warns().len(), 1);
+    assert_sound(world);
+}
+
+#[test]
+fn each_fault_is_one_warning_that_names_its_field_and_every_request_is_refused_until_it_is_mended() {
+    type Fault = (&'static str, fn(&mut Value));
+    let faults: &[Fault] = &[
+        ("margn", |c| c["margn"] = "60s".into()),
+        ("margin", |c| c["margin"] = "60".into()),
+        ("margin", |c| c["margin"] = "1 minute".into()),
+        ("margin", |c| c["margin"] = json!(60)),
+        ("margin", |c| c["margin"] = "0s".into()),
+        ("margin", |c| c["margin"] = "-5s".into()),
+        ("refresh_ahead", |c| c["refresh_ahead"] = "30s".into()),
+        ("warn_every", |c| c["warn_every"] = "99999999h".into()),
+        ("gate", |c| c["gate"] = "5s".into()),
+        ("gate.login_frist", |c| c["gate"] = json!({"login_frist": "5s"})),
+        ("gate.login_first", |c| c["gate"] = json!({"login_first": "soon"})),
+        ("replacements", |c| c["replacements"] = json!(0)),
+        ("replacements", |c| c["replacements"] = json!(1.5)),
+        ("session_headers", |c| c["session_headers"] = "x".into()),
+        ("session_headers", |c| c["session_headers"] = json!(["Authorization"])),
+        ("session_headers", |c| c["session_headers"] = json!(["a b"])),
+        ("server_annotation", |c| c["server_annotation"] = json!(1)),
+        ("resource_metadata", |c| c["resource_metadata"] = "a\"b".into()),
+        ("control", |c| c["control"] = Value::Null),
+        ("control", |c| c["control"] = "tokenward".into()),
+        ("control.cluster", |c| c["control"]["cluster"] = "".into()),
+        ("control.timeout", |c| c["control"]["timeout"] = "5".into()),
+        ("control.tiemout", |c| c["control"]["tiemout"] = "5s".into()),
+        ("control.credential", |c| c["control"]["credential"] = Value::Null),
+        ("control.credential", |c| c["control"]["credential"] = CREDENTIAL.into()),
+        ("control.credential", |c| c["control"]["credential"]["env"] = "X".into()),
+        ("control.credential", |c| c["control"]["credential"] = json!({"value": ""})),
+        ("control.credential.env", |c| c["control"]["credential"] = json!({"env": "NOT_SET"})),
+        ("control.credential.file", |c| c["control"]["credential"]["file"] = "/run".into()),
+        ("servers", |c| c["servers"] = Value::Null),
+        ("servers", |c| c["servers"] = json!([])),
+        ("servers", |c| c["servers"] = json!({})),
+        ("servers[0]", |c| c["servers"][0] = "kubernetes".into()),
+        ("servers[0].name", |c| c["servers"][0]["name"] = Value::Null),
+        ("servers[0].name", |c| c["servers"][0]["name"] = "a b".into()),
+        ("servers[1].name", |c| c["servers"] = json!([c["servers"][0], c["servers"][0]])),
+        ("servers[0].path_prefix", |c| c["servers"][0]["path_prefix"] = "mcp".into()),
+        ("servers[0].host", |c| c["servers"][0]["host"] = "a:80".into()),
+        ("servers[0].host", |c| c["servers"][0]["host"] = "*example.com".into()),
+        ("servers[0].auth", |c| c["servers"][0]["auth"] = Value::Null),
+        ("servers[0].auth.kind", |c| c["servers"][0]["auth"]["kind"] = "passthrough".into()),
+        ("servers[0].auth.kind", |c| c["servers"][0]["auth"]["kind"] = Value::Null),
+        ("servers[0].auth.issuer", |c| c["servers"][0]["auth"]["issuer"] = "".into()),
+        ("servers[0].auth.subject_issuer", |c| c["servers"][0]["auth"]["kind"] = "exchange".into()),
+        ("servers[0].auth.subject_issuer", |c| c["servers"][0]["auth"]["subject_issuer"] = "x".into()),
+        ("servers[0].auth.required_audiences", |c| {
+            c["servers"][0]["auth"]["required_audiences"] = "kube".into();
+        }),
+    ];
+    for (field, fault) in faults {
+        let mut configuration = good();
+        fault(&mut configuration);
+        assert_said_once_and_heals(&under(&configuration.to_string()), field);
+    }
+}
+
+#[test]
+fn a_text_that_is_no_configuration_at_all_is_refused_the_same_way() {
+    let twice = good().to_string().replacen('{', "{\"margin\":\"60s\",\"margin\":\"90s\",", 1);
+    let deep = "[".repeat(100_000);
+    for text in ["", "null", "[]", "not JSON", "{\"control\":", deep.as_str()] {
+        assert_said_once_and_heals(&under(text), "(the whole configuration)");
+    }
+    assert_said_once_and_heals(&under(&twice), "margin");
+}
+
+#[test]
+fn a_fault_that_stays_is_said_again_once_a_minute_and_no_more() {
+    let world = under("{}");
+    for n in 0..179 {
+        let sent = world.request("kubernetes").on_worker(n % 4).send();
+        assert_eq!(sent.status(), Some(503));
+        world.advance(secs(1));
+    }
+    assert_eq!(world.warns().len(), 3);
+    assert_eq!((world.infos().len(), world.upstream_requests().len()), (0, 0));
+    // A person who looks at any one of them must see what to mend.
+    for warn in world.warns() {
+        assert!(warn.contains("field control:"), "{warn}");
+    }
+}
+
+#[test]
+fn a_bad_configuration_in_place_of_a_good_one_refuses_instead_of_guessing() {
+    let world = kubernetes().workers(4).start();
+    let fresh = world.mint(&token(exp_in(1800)));
+    for worker in 0..4 {
+        assert!(send_on(&world, worker, &fresh).is_forwarded());
+    }
+    world
+        .reconfigure(|configuration| configuration["margin"] = "soon".into())
+        .expect("never refused");
+    world.gateway().drain_old_configuration();
+    for worker in 0..4 {
+        assert_refused_once(&send_on(&world, worker, &fresh), 503, "filter_misconfigured");
+    }
+    assert_eq!((world.warns().len(), world.upstream_requests().len()), (1, 4));
+    world
+        .reconfigure(|configuration| configuration["margin"] = "60s".into())
+        .expect("never refused");
+    for worker in 0..4 {
+        assert!(send_on(&world, worker, &fresh).is_forwarded());
+    }
+    assert_sound(&world);
+}
+
+#[test]
+fn requests_that_wait_under_an_old_configuration_are_still_answered() {
+    let world = kubernetes().start();
+    world.control().answers(token(exp_in(1800))).takes_ms(1_000);
+    let waits = send_on(&world, 0, &world.mint(&token(exp_in(-5))));
+    world
+        .reconfigure(|configuration| configuration["margin"] = "61s".into())
+        .expect("a good configuration");
+    assert!(waits.is_paused());
+    world.advance(secs(2));
+    assert!(waits.is_forwarded());
+    assert_eq!((waits.stream().resumes(), world.control().calls().len()), (1, 1));
+    assert_sound(&world);
+}
+
+#[test]
+fn the_credential_comes_from_the_environment_is_form_encoded_and_never_written() {
+    let credential = "s3cr3t: %&+é";
+    let world = kubernetes()
+        .credential_in_environment("TOKENWARD_FILTER_CREDENTIAL", credential)
+        .start();
+    world.control().refuses(Refusal::CallerRejected);
+    assert_refused_once(&send_on(&world, 0, &world.mint(&token(exp_in(-5)))), 503, "caller_rejected");
+    let calls = world.control().calls();
+    assert_eq!(calls.len(), 1);
+    let sent = calls[0].callout.headers.text("authorization").expect("Basic");
+    let pair = STANDARD.decode(sent.strip_prefix("Basic ").expect("Basic")).expect("base64");
+    assert_eq!(
+        String::from_utf8(pair).expect("ASCII"),
+        "filter:s3cr3t%3A+%25%26%2B%C3%A9"
+    );
+    assert_not_logged(&world, &["s3cr3t", sent.trim_start_matches("Basic ")]);
+    assert_sound(&world);
+}
+
+#[test]
+fn the_call_to_control_is_what_was_configured() {
+    let world = FilterWorld::builder()
+        .server(forward("kubernetes"))
+        .control_setting("authority", "control.internal")
+        .control_setting("timeout", "1500ms")
+        .start();
+    world.control().is_silent();
+    let sent = send_on(&world, 0, &world.mint(&token(exp_in(-5))));
+    let calls = world.control().calls();
+    assert_eq!(calls.len(), 1);
+    let callout = &calls[0].callout;
+    assert_eq!((callout.cluster.as_str(), callout.timeout_ms), ("tokenward_control", 1_500));
+    let text = |name| callout.headers.text(name).unwrap_or_default();
+    assert_eq!(
+        [":method", ":path", ":authority", "content-type"].map(text),
+        [
+            "POST",
+            "/oauth2/token",
+            "control.internal",
+            "application/x-www-form-urlencoded"
+        ]
+    );
+    world.advance(secs(2));
+    assert_refused_once(&sent, 503, "control_late");
+    assert_eq!(lines(&world), (1, 0, 0));
+}
