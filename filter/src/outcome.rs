@@ -2,6 +2,7 @@
 
 use tokenward_protocol::json::quote;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
+use tokenward_protocol::token_endpoint::Reason;
 
 use crate::config::Server;
 use crate::identity::PairKey;
@@ -39,30 +40,39 @@ impl Outcome {
     }
 }
 
-/// Something to count.
+/// The server of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerLabel<'a> {
+    /// Its number in the configuration, if it has one: with the event it is the counter's identity.
+    pub number: Option<usize>,
+    /// Its name; `-` where no server is known.
+    pub name: &'a str,
+}
+
+/// The label of requests to no known server.
+pub const NO_SERVER: ServerLabel<'static> = ServerLabel {
+    number: None,
+    name: "-",
+};
+
+/// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Metric<'a> {
-    /// `tokenward_requests_total{mcp_server,outcome}`.
-    Request {
-        /// The server's name; `-` when none matched.
-        server: &'a str,
-        /// How the request ended.
-        outcome: Outcome,
-    },
-    /// `tokenward_control_calls_total{mcp_server,outcome}`; the outcome is the call's reason.
-    ControlCall {
-        /// The server's name.
-        server: &'a str,
-        /// `stale`, `near_expiry` or `rejected`.
-        reason: &'static str,
-    },
-    /// `tokenward_control_answers_total{mcp_server,outcome}`: `token` or the refusal.
-    ControlAnswer {
-        /// The server's name.
-        server: &'a str,
-        /// What control said; `None` for a usable token.
-        refusal: Option<Refusal>,
-    },
+pub enum Event {
+    /// `tokenward_requests_total{mcp_server,outcome}`: how a request ended.
+    Request(Outcome),
+    /// `tokenward_control_calls_total{mcp_server,outcome}`: a call, by its reason.
+    ControlCall(Reason),
+    /// `tokenward_control_answers_total{mcp_server,outcome}`: `token`, or the refusal.
+    ControlAnswer(Option<Refusal>),
+}
+
+/// Something to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric<'a> {
+    /// Where it happened.
+    pub server: ServerLabel<'a>,
+    /// What happened.
+    pub event: Event,
 }
 
 impl Metric<'_> {
@@ -70,19 +80,16 @@ impl Metric<'_> {
     /// out by regular expression, for which a server's name may hold neither `.` nor `;`.
     #[must_use]
     pub fn stat_name(&self) -> String {
-        let (server, outcome, what) = match self {
-            Self::Request { server, outcome } => (server, outcome.label(), "requests_total"),
-            Self::ControlCall { server, reason } => (server, (*reason).to_owned(), "control_calls_total"),
-            Self::ControlAnswer { server, refusal } => (
-                server,
+        let (outcome, what) = match self.event {
+            Event::Request(outcome) => (outcome.label(), "requests_total"),
+            Event::ControlCall(reason) => (reason.name().to_owned(), "control_calls_total"),
+            Event::ControlAnswer(refusal) => (
                 refusal.map_or("token", Refusal::name).to_owned(),
                 "control_answers_total",
             ),
         };
-        let server: String = server
-            .chars()
-            .map(|c| if matches!(c, '.' | ';' | '=') { '_' } else { c })
-            .collect();
+        let clean = |c| if matches!(c, '.' | ';' | '=') { '_' } else { c };
+        let server: String = self.server.name.chars().map(clean).collect();
         format!("tokenward.server={server};outcome={outcome}.{what}")
     }
 }

@@ -50,7 +50,10 @@ fn assert_said_once_and_heals(world: &FilterWorld, field: &str) {
     }
     let elsewhere = world.request("somewhere-else").send();
     assert_refused_once(&elsewhere, 503, "filter_misconfigured");
-    assert_eq!(world.counted(&["outcome=filter_misconfigured", "requests_total"]), 9);
+    assert_eq!(
+        world.counted(&["outcome=filter_misconfigured", "requests_total"]),
+        9
+    );
     assert_eq!(
         (world.control().calls().len(), world.upstream_requests().len()),
         (0, 0)
@@ -60,7 +63,10 @@ fn assert_said_once_and_heals(world: &FilterWorld, field: &str) {
     world.reconfigure(|_| {}).expect("never refused");
     for worker in 0..4 {
         let fresh = world.mint(&token(exp_in(1800)));
-        assert!(send_on(world, worker, &fresh).is_forwarded(), "{field}: not healed");
+        assert!(
+            send_on(world, worker, &fresh).is_forwarded(),
+            "{field}: not healed"
+        );
     }
     assert_eq!(world.warns().len(), 1);
     assert_sound(world);
@@ -84,7 +90,9 @@ fn each_fault_is_one_warning_that_names_its_field_and_every_request_is_refused_u
         ("replacements", |c| c["replacements"] = json!(0)),
         ("replacements", |c| c["replacements"] = json!(1.5)),
         ("session_headers", |c| c["session_headers"] = "x".into()),
-        ("session_headers", |c| c["session_headers"] = json!(["Authorization"])),
+        ("session_headers", |c| {
+            c["session_headers"] = json!(["Authorization"])
+        }),
         ("session_headers", |c| c["session_headers"] = json!(["a b"])),
         ("server_annotation", |c| c["server_annotation"] = json!(1)),
         ("resource_metadata", |c| c["resource_metadata"] = "a\"b".into()),
@@ -94,27 +102,53 @@ fn each_fault_is_one_warning_that_names_its_field_and_every_request_is_refused_u
         ("control.timeout", |c| c["control"]["timeout"] = "5".into()),
         ("control.tiemout", |c| c["control"]["tiemout"] = "5s".into()),
         ("control.credential", |c| c["control"]["credential"] = Value::Null),
-        ("control.credential", |c| c["control"]["credential"] = CREDENTIAL.into()),
-        ("control.credential", |c| c["control"]["credential"]["env"] = "X".into()),
-        ("control.credential", |c| c["control"]["credential"] = json!({"value": ""})),
-        ("control.credential.env", |c| c["control"]["credential"] = json!({"env": "NOT_SET"})),
-        ("control.credential.file", |c| c["control"]["credential"]["file"] = "/run".into()),
+        ("control.credential", |c| {
+            c["control"]["credential"] = CREDENTIAL.into()
+        }),
+        ("control.credential", |c| {
+            c["control"]["credential"]["env"] = "X".into()
+        }),
+        ("control.credential", |c| {
+            c["control"]["credential"] = json!({"value": ""})
+        }),
+        ("control.credential.env", |c| {
+            c["control"]["credential"] = json!({"env": "NOT_SET"})
+        }),
+        ("control.credential.file", |c| {
+            c["control"]["credential"]["file"] = "/run".into()
+        }),
         ("servers", |c| c["servers"] = Value::Null),
         ("servers", |c| c["servers"] = json!([])),
         ("servers", |c| c["servers"] = json!({})),
         ("servers[0]", |c| c["servers"][0] = "kubernetes".into()),
         ("servers[0].name", |c| c["servers"][0]["name"] = Value::Null),
         ("servers[0].name", |c| c["servers"][0]["name"] = "a b".into()),
-        ("servers[1].name", |c| c["servers"] = json!([c["servers"][0], c["servers"][0]])),
-        ("servers[0].path_prefix", |c| c["servers"][0]["path_prefix"] = "mcp".into()),
+        ("servers[1].name", |c| {
+            c["servers"] = json!([c["servers"][0], c["servers"][0]])
+        }),
+        ("servers[0].path_prefix", |c| {
+            c["servers"][0]["path_prefix"] = "mcp".into()
+        }),
         ("servers[0].host", |c| c["servers"][0]["host"] = "a:80".into()),
-        ("servers[0].host", |c| c["servers"][0]["host"] = "*example.com".into()),
+        ("servers[0].host", |c| {
+            c["servers"][0]["host"] = "*example.com".into()
+        }),
         ("servers[0].auth", |c| c["servers"][0]["auth"] = Value::Null),
-        ("servers[0].auth.kind", |c| c["servers"][0]["auth"]["kind"] = "passthrough".into()),
-        ("servers[0].auth.kind", |c| c["servers"][0]["auth"]["kind"] = Value::Null),
-        ("servers[0].auth.issuer", |c| c["servers"][0]["auth"]["issuer"] = "".into()),
-        ("servers[0].auth.subject_issuer", |c| c["servers"][0]["auth"]["kind"] = "exchange".into()),
-        ("servers[0].auth.subject_issuer", |c| c["servers"][0]["auth"]["subject_issuer"] = "x".into()),
+        ("servers[0].auth.kind", |c| {
+            c["servers"][0]["auth"]["kind"] = "passthrough".into()
+        }),
+        ("servers[0].auth.kind", |c| {
+            c["servers"][0]["auth"]["kind"] = Value::Null
+        }),
+        ("servers[0].auth.issuer", |c| {
+            c["servers"][0]["auth"]["issuer"] = "".into()
+        }),
+        ("servers[0].auth.subject_issuer", |c| {
+            c["servers"][0]["auth"]["kind"] = "exchange".into()
+        }),
+        ("servers[0].auth.subject_issuer", |c| {
+            c["servers"][0]["auth"]["subject_issuer"] = "x".into()
+        }),
         ("servers[0].auth.required_audiences", |c| {
             c["servers"][0]["auth"]["required_audiences"] = "kube".into();
         }),
@@ -128,7 +162,9 @@ fn each_fault_is_one_warning_that_names_its_field_and_every_request_is_refused_u
 
 #[test]
 fn a_text_that_is_no_configuration_at_all_is_refused_the_same_way() {
-    let twice = good().to_string().replacen('{', "{\"margin\":\"60s\",\"margin\":\"90s\",", 1);
+    let twice = good()
+        .to_string()
+        .replacen('{', "{\"margin\":\"60s\",\"margin\":\"90s\",", 1);
     let deep = "[".repeat(100_000);
     for text in ["", "null", "[]", "not JSON", "{\"control\":", deep.as_str()] {
         assert_said_once_and_heals(&under(text), "(the whole configuration)");
@@ -198,11 +234,17 @@ fn the_credential_comes_from_the_environment_is_form_encoded_and_never_written()
         .credential_in_environment("TOKENWARD_FILTER_CREDENTIAL", credential)
         .start();
     world.control().refuses(Refusal::CallerRejected);
-    assert_refused_once(&send_on(&world, 0, &world.mint(&token(exp_in(-5)))), 503, "caller_rejected");
+    assert_refused_once(
+        &send_on(&world, 0, &world.mint(&token(exp_in(-5)))),
+        503,
+        "caller_rejected",
+    );
     let calls = world.control().calls();
     assert_eq!(calls.len(), 1);
     let sent = calls[0].callout.headers.text("authorization").expect("Basic");
-    let pair = STANDARD.decode(sent.strip_prefix("Basic ").expect("Basic")).expect("base64");
+    let pair = STANDARD
+        .decode(sent.strip_prefix("Basic ").expect("Basic"))
+        .expect("base64");
     assert_eq!(
         String::from_utf8(pair).expect("ASCII"),
         "filter:s3cr3t%3A+%25%26%2B%C3%A9"
@@ -223,7 +265,10 @@ fn the_call_to_control_is_what_was_configured() {
     let calls = world.control().calls();
     assert_eq!(calls.len(), 1);
     let callout = &calls[0].callout;
-    assert_eq!((callout.cluster.as_str(), callout.timeout_ms), ("tokenward_control", 1_500));
+    assert_eq!(
+        (callout.cluster.as_str(), callout.timeout_ms),
+        ("tokenward_control", 1_500)
+    );
     let text = |name| callout.headers.text(name).unwrap_or_default();
     assert_eq!(
         [":method", ":path", ":authority", "content-type"].map(text),

@@ -64,11 +64,20 @@ fn every_token_that_is_no_jwt_with_a_whole_expiry_is_refused() {
         ("a payload that is not JSON", jwt(ALG, "exp=1900000000")),
         ("a payload that is a list", jwt(ALG, "[1900000000]")),
         ("a payload that is a number", jwt(ALG, future)),
-        ("a payload cut short", jwt(ALG, &format!("{{{CLAIMS},\"exp\":190000"))),
-        ("more after the payload", jwt(ALG, &format!("{{{CLAIMS},\"exp\":{future}}}{{}}"))),
+        (
+            "a payload cut short",
+            jwt(ALG, &format!("{{{CLAIMS},\"exp\":190000")),
+        ),
+        (
+            "more after the payload",
+            jwt(ALG, &format!("{{{CLAIMS},\"exp\":{future}}}{{}}")),
+        ),
         ("an endless nesting", jwt(ALG, &"[".repeat(20_000))),
         ("exp missing", jwt(ALG, &format!("{{{CLAIMS}}}"))),
-        ("exp nested", jwt(ALG, &format!("{{{CLAIMS},\"x\":{{\"exp\":{future}}}}}"))),
+        (
+            "exp nested",
+            jwt(ALG, &format!("{{{CLAIMS},\"x\":{{\"exp\":{future}}}}}")),
+        ),
         ("exp null", exp_written("null")),
         ("exp negative", exp_written("-1900000000")),
         ("exp a float", exp_written("1900000000.0")),
@@ -78,18 +87,51 @@ fn every_token_that_is_no_jwt_with_a_whole_expiry_is_refused() {
         ("exp beyond 2^53", exp_written("9007199254740993")),
         ("exp beyond 2^64", exp_written("18446744073709551616")),
         ("exp of a thousand digits", exp_written(&"9".repeat(1_000))),
-        ("exp twice", jwt(ALG, &format!("{{{CLAIMS},\"exp\":1,\"exp\":{future}}}"))),
-        ("exp twice, escaped", jwt(ALG, &format!("{{{CLAIMS},\"e\\u0078p\":1,\"exp\":{future}}}"))),
-        ("iss twice", jwt(ALG, &format!("{{{CLAIMS},\"iss\":\"x\",\"exp\":{future}}}"))),
-        ("no iss", jwt(ALG, "{\"sub\":\"u\",\"aud\":\"kube\",\"exp\":1900000000}")),
-        ("no sub", jwt(ALG, "{\"iss\":\"https://dex.example.com\",\"aud\":\"kube\",\"exp\":1900000000}")),
-        ("alg none", jwt(r#"{"alg":"none"}"#, &format!("{{{CLAIMS},\"exp\":{future}}}"))),
-        ("alg NoNe", jwt(r#"{"alg":"NoNe"}"#, &format!("{{{CLAIMS},\"exp\":{future}}}"))),
+        (
+            "exp twice",
+            jwt(ALG, &format!("{{{CLAIMS},\"exp\":1,\"exp\":{future}}}")),
+        ),
+        (
+            "exp twice, escaped",
+            jwt(ALG, &format!("{{{CLAIMS},\"e\\u0078p\":1,\"exp\":{future}}}")),
+        ),
+        (
+            "iss twice",
+            jwt(ALG, &format!("{{{CLAIMS},\"iss\":\"x\",\"exp\":{future}}}")),
+        ),
+        (
+            "no iss",
+            jwt(ALG, "{\"sub\":\"u\",\"aud\":\"kube\",\"exp\":1900000000}"),
+        ),
+        (
+            "no sub",
+            jwt(
+                ALG,
+                "{\"iss\":\"https://dex.example.com\",\"aud\":\"kube\",\"exp\":1900000000}",
+            ),
+        ),
+        (
+            "alg none",
+            jwt(r#"{"alg":"none"}"#, &format!("{{{CLAIMS},\"exp\":{future}}}")),
+        ),
+        (
+            "alg NoNe",
+            jwt(r#"{"alg":"NoNe"}"#, &format!("{{{CLAIMS},\"exp\":{future}}}")),
+        ),
         ("no alg", jwt("{}", &format!("{{{CLAIMS},\"exp\":{future}}}"))),
-        ("alg twice", jwt(r#"{"alg":"none","alg":"RS256"}"#, &format!("{{{CLAIMS},\"exp\":{future}}}"))),
+        (
+            "alg twice",
+            jwt(
+                r#"{"alg":"none","alg":"RS256"}"#,
+                &format!("{{{CLAIMS},\"exp\":{future}}}"),
+            ),
+        ),
         ("64 KiB of token", {
             let padding = "x".repeat(48 * 1024);
-            jwt(ALG, &format!("{{{CLAIMS},\"exp\":{future},\"pad\":\"{padding}\"}}"))
+            jwt(
+                ALG,
+                &format!("{{{CLAIMS},\"exp\":{future},\"pad\":\"{padding}\"}}"),
+            )
         }),
         ("64 KiB of nothing", "x".repeat(64 * 1024)),
     ];
@@ -110,7 +152,11 @@ fn every_token_that_is_no_jwt_with_a_whole_expiry_is_refused() {
 #[test]
 fn a_token_of_the_issuer_without_an_expiry_is_refused_and_asked_for_by_nobody() {
     let world = kubernetes().start();
-    assert_refused_once(&send_on(&world, 0, &world.mint(&token(no_exp()))), 401, "malformed_bearer");
+    assert_refused_once(
+        &send_on(&world, 0, &world.mint(&token(no_exp()))),
+        401,
+        "malformed_bearer",
+    );
     assert_harmless(&world, "no exp");
 }
 
@@ -131,9 +177,21 @@ fn authorizations_that_carry_no_single_bearer_are_refused() {
         ("Basic", vec![basic], "missing_bearer"),
         ("no blank in between", vec![glued.as_bytes()], "missing_bearer"),
         ("the token alone", vec![fresh.as_bytes()], "missing_bearer"),
-        ("two headers", vec![bearer.as_bytes(), bearer.as_bytes()], "ambiguous_bearer"),
-        ("Basic and Bearer", vec![basic, bearer.as_bytes()], "ambiguous_bearer"),
-        ("an empty one first", vec![b"", bearer.as_bytes()], "ambiguous_bearer"),
+        (
+            "two headers",
+            vec![bearer.as_bytes(), bearer.as_bytes()],
+            "ambiguous_bearer",
+        ),
+        (
+            "Basic and Bearer",
+            vec![basic, bearer.as_bytes()],
+            "ambiguous_bearer",
+        ),
+        (
+            "an empty one first",
+            vec![b"", bearer.as_bytes()],
+            "ambiguous_bearer",
+        ),
         ("joined by a comma", vec![joined.as_bytes()], "ambiguous_bearer"),
         ("two tokens", vec![two_tokens.as_bytes()], "ambiguous_bearer"),
         ("a hundred headers", hundred, "ambiguous_bearer"),
@@ -164,7 +222,15 @@ fn a_second_bearer_behind_fifteen_hundred_headers_is_not_overlooked() {
 fn bearer_may_be_written_in_any_letter_case_and_with_more_blanks() {
     let world = kubernetes().start();
     let fresh = world.mint(&token(exp_in(1800)));
-    let schemes = ["Bearer ", "bearer ", "BEARER ", "bEaReR ", "Bearer   ", "Bearer\t", "  Bearer "];
+    let schemes = [
+        "Bearer ",
+        "bearer ",
+        "BEARER ",
+        "bEaReR ",
+        "Bearer   ",
+        "Bearer\t",
+        "  Bearer ",
+    ];
     for (sent, scheme) in schemes.into_iter().enumerate() {
         let value = format!("{scheme}{fresh}");
         assert!(
@@ -173,7 +239,10 @@ fn bearer_may_be_written_in_any_letter_case_and_with_more_blanks() {
         );
         let arrived = world.upstream_requests();
         assert_eq!(arrived.len(), sent + 1);
-        assert_eq!(arrived[sent].request.headers.all("authorization"), [value.as_bytes()]);
+        assert_eq!(
+            arrived[sent].request.headers.all("authorization"),
+            [value.as_bytes()]
+        );
     }
     assert_eq!(world.control().calls().len(), 0);
     assert_sound(&world);
@@ -208,7 +277,14 @@ fn bytes_that_are_not_ascii_in_any_other_header_change_nothing() {
     let fresh = world.mint(&token(exp_in(1800)));
     let bearer = format!("Bearer {fresh}");
     let every_byte: Vec<u8> = (0x80..=0xff).collect();
-    let names = ["x-any", "traceparent", SESSION_HEADER, "cookie", "user-agent", "host"];
+    let names = [
+        "x-any",
+        "traceparent",
+        SESSION_HEADER,
+        "cookie",
+        "user-agent",
+        "host",
+    ];
     for (sent, name) in names.into_iter().enumerate() {
         let request = Headers::request("POST", HOST, "/kubernetes/mcp")
             .with("authorization", &bearer)
@@ -221,11 +297,22 @@ fn bytes_that_are_not_ascii_in_any_other_header_change_nothing() {
     }
     let mut strange_path = Headers::request("POST", HOST, "/");
     strange_path.replace(":path", [b"/kubernetes/".as_slice(), &every_byte].concat());
-    assert!(raw(&world, strange_path).client_response().is_some_and(|response| response.status == 401));
+    assert!(
+        raw(&world, strange_path)
+            .client_response()
+            .is_some_and(|response| response.status == 401)
+    );
     let mut strange_host = Headers::request("POST", HOST, "/kubernetes/mcp");
     strange_host.replace(":authority", &every_byte);
-    assert!(raw(&world, strange_host).client_response().is_some_and(|response| response.status == 401));
-    assert_eq!((world.control().calls().len(), world.upstream_requests().len()), (0, 6));
+    assert!(
+        raw(&world, strange_host)
+            .client_response()
+            .is_some_and(|response| response.status == 401)
+    );
+    assert_eq!(
+        (world.control().calls().len(), world.upstream_requests().len()),
+        (0, 6)
+    );
     assert_sound(&world);
 }
 
@@ -234,7 +321,13 @@ fn a_session_handle_that_cannot_be_one_is_not_used() {
     let world = kubernetes().start();
     world.control().answers(token(exp_in(1800)));
     let too_long = "s".repeat(513);
-    let handles: [&[&[u8]]; 5] = [&[b""], &[&[0xff, b's']], &[b"a b"], &[too_long.as_bytes()], &[b"s1", b"s2"]];
+    let handles: [&[&[u8]]; 5] = [
+        &[b""],
+        &[&[0xff, b's']],
+        &[b"a b"],
+        &[too_long.as_bytes()],
+        &[b"s1", b"s2"],
+    ];
     for (n, handles) in handles.into_iter().enumerate() {
         let presented = world.mint(&token(exp_in(-5)).id(&format!("token-{n}")));
         let request = world.request("kubernetes").bearer(&presented);
@@ -243,7 +336,11 @@ fn a_session_handle_that_cannot_be_one_is_not_used() {
             .fold(request, |request, handle| request.header(SESSION_HEADER, handle))
             .send();
         assert!(sent.is_forwarded());
-        assert_eq!(world.control().calls()[n].session, None, "the token's subject instead");
+        assert_eq!(
+            world.control().calls()[n].session,
+            None,
+            "the token's subject instead"
+        );
     }
     assert_eq!(world.control().calls().len(), 5);
     assert_sound(&world);

@@ -10,7 +10,11 @@ const WRITE: &str = "proxy_set_shared_data";
 /// Refusals that log lines account for: one for each WARN, and all suppressed ones.
 fn told(world: &FilterWorld) -> u32 {
     let warns = world.warns();
-    let lines = warns.iter().chain(&world.infos()).map(|line| number_in(line, "suppressed")).sum::<u32>();
+    let lines = warns
+        .iter()
+        .chain(&world.infos())
+        .map(|line| number_in(line, "suppressed"))
+        .sum::<u32>();
     u32::try_from(warns.len()).unwrap() + lines
 }
 
@@ -55,7 +59,10 @@ fn whichever_write_another_worker_cuts_into_one_warning_one_probe_one_recovery_a
         worker_1_cuts_in(&world, nth, &stale);
         refused_probed_and_recovered(&world, &stale);
         assert_eq!(world.gateway().races_waiting(), 0, "write {nth}");
-        assert!(world.gateway().shared_data().mismatches() >= 1, "write {nth} lost no race");
+        assert!(
+            world.gateway().shared_data().mismatches() >= 1,
+            "write {nth} lost no race"
+        );
         assert_eq!((world.warns().len(), world.infos().len()), (1, 1), "write {nth}");
         assert_eq!(told(&world), 5, "write {nth}");
         // Only before the first write is nothing known yet: then both workers ask, as two at once always may.
@@ -110,13 +117,23 @@ fn two_probes_at_the_same_moment_are_one_call() {
         world.control().takes_ms(300);
         let presented = stale.clone();
         world.race(0, function, nth, move |world| {
-            assert!(send_on(world, 1, &presented).is_paused(), "worker 1 has the probe");
+            assert!(
+                send_on(world, 1, &presented).is_paused(),
+                "worker 1 has the probe"
+            );
         });
         let sent = send_on(&world, 0, &stale);
-        assert_eq!((sent.status(), sent.refusal().as_deref()), (Some(401), Some("needs_login")));
+        assert_eq!(
+            (sent.status(), sent.refusal().as_deref()),
+            (Some(401), Some("needs_login"))
+        );
         world.advance(secs(1));
         assert_eq!(world.gateway().races_waiting(), 0);
-        assert_eq!((calls_of_worker(&world, 0), calls_of_worker(&world, 1)), (1, 1), "{function}");
+        assert_eq!(
+            (calls_of_worker(&world, 0), calls_of_worker(&world, 1)),
+            (1, 1),
+            "{function}"
+        );
         assert_sound(&world);
     }
 }
@@ -157,10 +174,16 @@ fn two_pairs_that_share_a_slot_never_lose_each_others_gate() {
         assert_eq!(send(&world, n).status(), Some(401));
     }
     world.advance(millis(100));
-    assert!(world.gateway().shared_data().key_count() < 1_000, "some do share a slot");
+    assert!(
+        world.gateway().shared_data().key_count() < 1_000,
+        "some do share a slot"
+    );
     for n in 0..1_500 {
         assert_eq!(send(&world, n).status(), Some(401));
     }
-    assert_eq!((world.control().calls().len(), world.warns().len()), (1_500, 1_500));
+    assert_eq!(
+        (world.control().calls().len(), world.warns().len()),
+        (1_500, 1_500)
+    );
     assert_eq!(world.debugs().len(), 1_500);
 }

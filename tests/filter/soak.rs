@@ -40,7 +40,9 @@ fn change_controls_mind(world: &FilterWorld, dice: &mut Dice) {
         7 => control.is_down(),
         8 => control.is_silent(),
         9 => control.replies(CalloutReply::Never),
-        10 => control.replies(CalloutReply::ResetMidBody { after_ms: dice.below(3_000) }),
+        10 => control.replies(CalloutReply::ResetMidBody {
+            after_ms: dice.below(3_000),
+        }),
         _ => control.replies(CalloutReply::answer(200).header(MARKER_HEADER, "0").body("{")),
     };
 }
@@ -106,11 +108,16 @@ fn soak(seed: u64, clock_steps: bool) -> FilterWorld {
         }
     }
     world.advance(secs(20));
-    let wrong = sent.iter().filter(|(sent, left)| !ended_exactly_once(sent, *left));
+    let wrong = sent
+        .iter()
+        .filter(|(sent, left)| !ended_exactly_once(sent, *left));
     assert_eq!(wrong.count(), 0);
     let forwarded = sent.iter().filter(|(sent, _)| sent.is_forwarded()).count();
     assert_eq!(forwarded, world.upstream_requests().len());
-    assert!(forwarded > 300 && sent.len() - forwarded > 300, "a mix: {forwarded} forwarded");
+    assert!(
+        forwarded > 300 && sent.len() - forwarded > 300,
+        "a mix: {forwarded} forwarded"
+    );
     world
 }
 
@@ -132,9 +139,16 @@ fn two_thousand_random_requests_end_once_each_and_none_arrives_stale() {
         let world = soak(seed, false);
         assert_only_fresh_arrived(&world);
         // 4 servers × (3 sessions, the subject, none): at most 20 pairs, each at most a WARN a minute.
-        let span_ms = moments_ms(&world, LogLevel::Debug).last().copied().unwrap_or_default();
+        let span_ms = moments_ms(&world, LogLevel::Debug)
+            .last()
+            .copied()
+            .unwrap_or_default();
         let minutes = usize::try_from(span_ms / 60_000).unwrap() + 1;
-        assert!(world.warns().len() <= 20 * minutes, "{} WARNs", world.warns().len());
+        assert!(
+            world.warns().len() <= 20 * minutes,
+            "{} WARNs",
+            world.warns().len()
+        );
         assert!(world.infos().len() <= world.warns().len());
         assert_not_logged(&world, &["eyJ", "filter-credential"]);
         let memory = world.gateway().shared_data();

@@ -9,6 +9,7 @@ mod fresh;
 mod malformed;
 mod near_expiry;
 mod process_part;
+mod real_dex;
 mod refusal;
 mod seeds;
 mod stale;

@@ -41,6 +41,12 @@ impl Version {
         Self::parse(line.trim().split('/').nth(1)?)
     }
 
+    /// `go version go1.26.8 linux/amd64` → 1.26.8.
+    pub(crate) fn of_go(output: &str) -> Option<Self> {
+        let version = output.trim().strip_prefix("go version go")?;
+        Self::parse(version.split_whitespace().next()?)
+    }
+
     /// `Server v=8.1.0 sha=…` and `Valkey server v=8.0.1 sha=…` → the version after `v=`.
     pub(crate) fn of_valkey(output: &str) -> Option<Self> {
         Self::parse(

@@ -10,7 +10,7 @@ use super::calls;
 use crate::host::{
     CallFailure, CallId, Claim, ControlCall, Host, HostFailure, Level, SetFailure, SharedValue, StreamId,
 };
-use crate::outcome::{Metric, Reply};
+use crate::outcome::{Event, Metric, Reply};
 
 /// Writing with this number inserts when the key is missing and mismatches when it exists: the ABI has no other
 /// "create if absent", and 0 would overwrite (cpp-host `shared_data.cc`).
@@ -22,7 +22,7 @@ pub(super) struct Envoy {
     /// The context whose callback is running: the effective context is put back to it after an excursion.
     home: Cell<u32>,
     /// Ids of counters already defined: defining costs ten times what counting does.
-    counters: RefCell<HashMap<String, u32>>,
+    counters: RefCell<HashMap<(Option<usize>, Event), u32>>,
 }
 
 impl Envoy {
@@ -130,17 +130,17 @@ impl Host for Envoy {
     }
 
     fn count(&self, metric: &Metric<'_>) {
-        let name = metric.stat_name();
+        let key = (metric.server.number, metric.event);
         let Ok(mut counters) = self.counters.try_borrow_mut() else {
             return;
         };
-        let id = match counters.get(&name) {
+        let id = match counters.get(&key) {
             Some(id) => *id,
             None => {
-                let Ok(id) = calls::define_counter(&name) else {
+                let Ok(id) = calls::define_counter(&metric.stat_name()) else {
                     return;
                 };
-                counters.insert(name, id);
+                counters.insert(key, id);
                 id
             }
         };

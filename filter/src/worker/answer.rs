@@ -14,7 +14,7 @@ use crate::decision::fits;
 use crate::flight::{Flight, Starter};
 use crate::host::{CallId, Host, Level};
 use crate::identity::TicketKey;
-use crate::outcome::{Metric, Outcome};
+use crate::outcome::{Event, Outcome};
 use crate::replacement::Replacement;
 
 /// Longest answer of control that is read into the sandbox.
@@ -60,10 +60,7 @@ impl<H: Host> Worker<H> {
             _ => Err((Refusal::FilterMisconfigured, None)),
         };
         let refusal = judged.as_ref().err().map(|(refusal, _)| *refusal);
-        self.host.count(&Metric::ControlAnswer {
-            server: self.server_name(flight.server),
-            refusal,
-        });
+        self.count(flight.server, Event::ControlAnswer(refusal));
         match judged {
             Ok(replacement) => self.deliver(ticket, &flight, replacement),
             Err((refusal, retry_after_seconds)) => {

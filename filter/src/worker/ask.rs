@@ -8,7 +8,7 @@ use super::{Presented, TICK_MS, Verdict, Worker};
 use crate::flight::{Flight, Starter};
 use crate::host::{CallFailure, CallId, ControlCall, Host, StreamId};
 use crate::identity::TicketKey;
-use crate::outcome::Metric;
+use crate::outcome::{Event, Metric, ServerLabel};
 use crate::pair::gate::{self, Admission};
 use crate::pair::memory;
 use crate::pair::slot::Entry;
@@ -172,9 +172,13 @@ impl<H: Host> Worker<H> {
             body: form.as_bytes(),
             timeout: config.control.timeout,
         };
-        self.host.count(&Metric::ControlCall {
-            server,
-            reason: flight.reason.name(),
+        let label = ServerLabel {
+            number: Some(flight.server),
+            name: server,
+        };
+        self.host.count(&Metric {
+            server: label,
+            event: Event::ControlCall(flight.reason),
         });
         let call: CallId = self.host.call_control(&call).map_err(|failure| match failure {
             CallFailure::UnknownCluster => Refusal::FilterMisconfigured,

@@ -17,7 +17,7 @@ use crate::decision::{Decision, decide};
 use crate::flight::Flights;
 use crate::host::{Host, Level, StreamId};
 use crate::identity::{PairKey, SessionSource, TicketKey};
-use crate::outcome::{Metric, Outcome, Reply, recovery_line, refusal_reply};
+use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, ServerLabel, recovery_line, refusal_reply};
 use crate::pair::{gate, memory, throttle};
 use crate::replacement::Replacements;
 use crate::request::RequestHead;
@@ -118,9 +118,9 @@ impl<H: Host> Worker<H> {
             ServerMatch::Server(index) => self.on_server_request(stream, head, index),
             ServerMatch::UnknownAnnotation => self.refuse_unknown_server(),
             ServerMatch::None => {
-                self.host.count(&Metric::Request {
-                    server: "-",
-                    outcome: Outcome::Passed,
+                self.host.count(&Metric {
+                    server: NO_SERVER,
+                    event: Event::Request(Outcome::Passed),
                 });
                 Verdict::Continue
             }
@@ -255,10 +255,15 @@ impl<H: Host> Worker<H> {
     }
 
     fn count_request(&self, server_index: usize, outcome: Outcome) {
-        self.host.count(&Metric::Request {
-            server: self.server_name(server_index),
-            outcome,
-        });
+        self.count(server_index, Event::Request(outcome));
+    }
+
+    fn count(&self, server_index: usize, event: Event) {
+        let server = ServerLabel {
+            number: Some(server_index),
+            name: self.server_name(server_index),
+        };
+        self.host.count(&Metric { server, event });
     }
 
     /// Tells the pair's memory of a success: the gate of this token opens, and a pair that was failing has recovered,

@@ -7,7 +7,7 @@ use crate::config::BadConfig;
 use crate::flight::Flight;
 use crate::host::{Host, Level};
 use crate::identity::{PairKey, SessionSource, TicketKey};
-use crate::outcome::{Metric, Outcome, Reply, refusal_line, refusal_reply};
+use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, refusal_line, refusal_reply};
 use crate::pair::slot::Entry;
 use crate::pair::throttle::{RefusalLine, note_refusals};
 use crate::pair::{gate, memory};
@@ -39,9 +39,9 @@ pub(super) fn say_misconfigured(host: &impl Host, pair: &PairKey, error: &BadCon
 /// The answer of a filter whose configuration cannot be used.
 pub(super) fn misconfigured(host: &impl Host, pair: &PairKey) -> Reply {
     let refusal = Refusal::FilterMisconfigured;
-    host.count(&Metric::Request {
-        server: "-",
-        outcome: Outcome::Refused(refusal),
+    host.count(&Metric {
+        server: NO_SERVER,
+        event: Event::Request(Outcome::Refused(refusal)),
     });
     let line = note(host, pair, refusal, 1, true, MISCONFIGURED_MS);
     if line.level == Level::Warn || host.would_log(line.level) {
@@ -121,9 +121,9 @@ impl<H: Host> Worker<H> {
     /// The route is annotated with a server that the configuration does not have.
     pub(super) fn refuse_unknown_server(&mut self) -> Verdict {
         let refusal = Refusal::UnknownServer;
-        self.host.count(&Metric::Request {
-            server: "-",
-            outcome: Outcome::Refused(refusal),
+        self.host.count(&Metric {
+            server: NO_SERVER,
+            event: Event::Request(Outcome::Refused(refusal)),
         });
         let pair = PairKey::new("-", SessionSource::Anonymous);
         let line = note(&self.host, &pair, refusal, 1, true, self.warn_every_ms());

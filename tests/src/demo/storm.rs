@@ -59,7 +59,7 @@ impl Story<'_> {
         self.ledger.storm = self.storm(alice).await?;
         self.screen.event(
             &format!("{} listeners → gateway", 2 * LISTENERS),
-            None,
+            Some(401).filter(|_| self.ledger.storm.refused == REQUESTS),
             &format!(
                 "{REQUESTS} requests in {:.1} s, at both servers",
                 self.ledger.storm.seconds

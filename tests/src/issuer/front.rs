@@ -140,7 +140,7 @@ async fn dispatch(dex: &Dex, call: &Call, failure: Option<&Failure>) -> Response
     }
 }
 
-fn endpoint_of(path: &str, form: &Form) -> Endpoint {
+pub(super) fn endpoint_of(path: &str, form: &Form) -> Endpoint {
     match (path, form.get("grant_type")) {
         ("/.well-known/openid-configuration", _) => Endpoint::Discovery,
         ("/keys", _) => Endpoint::Keys,

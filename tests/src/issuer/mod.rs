@@ -14,6 +14,7 @@
 mod answers;
 mod clock;
 mod config;
+mod counting_proxy;
 mod counts;
 mod dex;
 mod exchange;
@@ -25,6 +26,7 @@ mod inspection;
 pub(crate) mod jose;
 mod keys;
 mod mint;
+mod role;
 mod server;
 mod token_endpoint;
 mod tokens;
@@ -35,5 +37,9 @@ pub use config::{DexClient, DexConfig, DexConnector, DexUser, RefreshTokenPolicy
 pub use counts::{IssuerCounts, Presentation, fingerprint};
 pub use faults::{Endpoint, Failure};
 pub use mint::TokenDraft;
+pub use role::Issuer;
 pub use server::{FakeDex, LoginTokens};
 pub use wire::subject;
+
+pub(crate) use counting_proxy::CountingProxy;
+pub(crate) use jose::http_client;

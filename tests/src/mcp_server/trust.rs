@@ -1,7 +1,7 @@
 //! Whose tokens an MCP server takes.
 
 use crate::issuer::jose::{Jws, RemoteKeys};
-use crate::issuer::{FakeDex, IssuerClock, fingerprint};
+use crate::issuer::{Issuer, IssuerClock, fingerprint};
 
 use super::SeenToken;
 
@@ -19,13 +19,13 @@ pub struct McpTrust {
 }
 
 impl McpTrust {
-    /// Trust in a fake Dex, in whose time the server lives.
-    pub fn of(dex: &FakeDex, audience: &str) -> Self {
+    /// Trust in an issuer, in whose time the server lives.
+    pub fn of(issuer: &impl Issuer, audience: &str) -> Self {
         Self {
-            jwks_uri: dex.jwks_uri(),
-            issuer: dex.issuer().to_owned(),
+            jwks_uri: issuer.jwks_uri(),
+            issuer: issuer.issuer().to_owned(),
             audience: audience.to_owned(),
-            clock: dex.clock().clone(),
+            clock: issuer.clock().clone(),
         }
     }
 }

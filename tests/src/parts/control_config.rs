@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::TempFolder;
-use crate::issuer::FakeDex;
+use crate::issuer::Issuer;
 
 /// 32 bytes in base64: the sealing key of every control service of a test, so that replicas can read one store.
 const SEALING_KEY: &str = "dGVzdHMtc2VhbC13aXRoLXRoaXMta2V5LTMyLWJ5dGU=";
@@ -110,10 +110,10 @@ impl Default for ControlConfig {
 }
 
 impl ControlConfig {
-    /// With a fake Dex as issuer, through one of its clients.
-    pub fn issuer(mut self, dex: &FakeDex, client_id: &str, client_secret: &str) -> Self {
+    /// With this issuer, through one of its clients.
+    pub fn issuer(mut self, issuer: &impl Issuer, client_id: &str, client_secret: &str) -> Self {
         self.issuers.push(ControlIssuer {
-            issuer: dex.issuer().to_owned(),
+            issuer: issuer.issuer().to_owned(),
             client_id: client_id.to_owned(),
             client_secret: client_secret.into(),
             policy: None,
@@ -138,7 +138,7 @@ impl ControlConfig {
     pub fn exchanging_server(
         mut self,
         name: &str,
-        remote: &FakeDex,
+        remote: &impl Issuer,
         connector_id: &str,
         (client_id, client_secret): (&str, &str),
     ) -> Self {

@@ -3,6 +3,8 @@
 
 mod control;
 mod control_config;
+mod dex;
+mod dex_config;
 mod envoy;
 mod envoy_template;
 mod log_book;
@@ -16,6 +18,7 @@ mod valkey;
 
 pub use control::Control;
 pub use control_config::{ControlConfig, ControlExchange, ControlIssuer, ControlServer, ControlStore};
+pub use dex::RealDex;
 pub use envoy::{Envoy, EnvoyConfig, EnvoyFilter, EnvoyLine, EnvoyRoute};
 pub use log_book::LogBook;
 pub use loopback::{Cut, LoopbackServer, LoopbackSocket};

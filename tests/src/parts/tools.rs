@@ -27,6 +27,24 @@ pub fn valkey_server() -> anyhow::Result<PathBuf> {
     .find()
 }
 
+/// Why the stories on a real Dex are left out where [`dex`] finds none, and the cure.
+pub const DEX_IS_MISSING: &str =
+    "target/tools/dex is missing: run `cargo xtask setup` with Go ≥ 1.25 on PATH, or set DEX_BIN";
+
+/// The real Dex: `DEX_BIN`, then `target/tools/dex`; `None` where neither is there, for it needs Go to be built.
+///
+/// # Errors
+/// When `DEX_BIN` names nothing.
+pub fn dex() -> anyhow::Result<Option<PathBuf>> {
+    Tool {
+        variable: "DEX_BIN",
+        built: "tools/dex",
+        on_path: None,
+        cure: "cargo xtask setup",
+    }
+    .find_if_there()
+}
+
 /// The control service: `TOKENWARD_BIN`, then `target/debug/tokenward`.
 pub fn tokenward() -> anyhow::Result<PathBuf> {
     Tool {
@@ -64,30 +82,34 @@ struct Tool {
 
 impl Tool {
     fn find(&self) -> anyhow::Result<PathBuf> {
+        self.find_if_there()?.with_context(|| {
+            format!(
+                "{} is missing: run `{}` or set {}",
+                target_folder().join(self.built).display(),
+                self.cure,
+                self.variable
+            )
+        })
+    }
+
+    /// An error only when the variable names what is not there.
+    fn find_if_there(&self) -> anyhow::Result<Option<PathBuf>> {
         if let Some(path) = env::var_os(self.variable).filter(|path| !path.is_empty()) {
             let path = PathBuf::from(path);
             return path
                 .canonicalize()
+                .map(Some)
                 .with_context(|| format!("{} names {}, which is not there", self.variable, path.display()));
         }
-        let built = target_folder().join(self.built);
         let on_path = self.on_path.into_iter().flat_map(|name| {
             let folders = env::var_os("PATH").unwrap_or_default();
             env::split_paths(&folders)
                 .map(|folder| folder.join(name))
                 .collect::<Vec<_>>()
         });
-        std::iter::once(built.clone())
+        Ok(std::iter::once(target_folder().join(self.built))
             .chain(on_path)
-            .find(|path| path.is_file())
-            .with_context(|| {
-                format!(
-                    "{} is missing: run `{}` or set {}",
-                    built.display(),
-                    self.cure,
-                    self.variable
-                )
-            })
+            .find(|path| path.is_file()))
     }
 }
 

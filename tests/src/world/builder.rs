@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{ALICE, CLIENT, LOCAL, World};
-use crate::issuer::{DexConfig, DexConnector, DexUser, FakeDex, IssuerClock, RefreshTokenPolicy};
+use crate::issuer::{DexConfig, DexConnector, DexUser, Issuer, IssuerClock, RefreshTokenPolicy};
 use crate::mcp_server::{McpServer, McpTrust};
 use crate::parts::{
     Control, ControlConfig, ControlStore, Envoy, EnvoyConfig, EnvoyFilter, EnvoyRoute, Valkey, tools,
@@ -133,14 +133,22 @@ impl WorldBuilder {
         self
     }
 
-    /// Starts everything and waits until it is ready.
+    /// Starts everything, on fake issuers, and waits until it is ready.
     ///
     /// # Errors
     /// When a part is missing on this machine or does not start.
     pub async fn start(self) -> anyhow::Result<World> {
+        self.start_on().await
+    }
+
+    /// [`WorldBuilder::start`] on other issuers: `start_on::<RealDex>()`.
+    ///
+    /// # Errors
+    /// When a part is missing on this machine or does not start.
+    pub async fn start_on<I: Issuer>(self) -> anyhow::Result<World<I>> {
         let clock = IssuerClock::default();
-        let home = self.home(&clock).await?;
-        let remote = self.remote(&clock, &home).await?;
+        let home: I = self.home(&clock).await?;
+        let remote: I = self.remote(&clock, &home).await?;
         let servers = self.servers(&home, &remote).await?;
         let valkey = match self.store {
             Store::Embedded => None,
@@ -168,24 +176,24 @@ impl WorldBuilder {
         })
     }
 
-    async fn home(&self, clock: &IssuerClock) -> anyhow::Result<FakeDex> {
+    async fn home<I: Issuer>(&self, clock: &IssuerClock) -> anyhow::Result<I> {
         let mut config = DexConfig::default()
             .clock(clock)
             .id_token_lifetime(self.id_token_lifetime);
         config.refresh_tokens = self.refresh_tokens;
         config.users = self.users.clone();
-        FakeDex::start(config).await
+        I::start(config).await
     }
 
-    async fn remote(&self, clock: &IssuerClock, home: &FakeDex) -> anyhow::Result<FakeDex> {
+    async fn remote<I: Issuer>(&self, clock: &IssuerClock, home: &I) -> anyhow::Result<I> {
         let connector = DexConnector::oidc(CONNECTOR, home.issuer());
         let config = DexConfig::default()
             .clock(clock)
             .id_token_lifetime(self.remote_token_lifetime);
-        FakeDex::start(config.connector(connector)).await
+        I::start(config.connector(connector)).await
     }
 
-    async fn servers(&self, home: &FakeDex, remote: &FakeDex) -> anyhow::Result<BTreeMap<String, McpServer>> {
+    async fn servers<I: Issuer>(&self, home: &I, remote: &I) -> anyhow::Result<BTreeMap<String, McpServer>> {
         let local = McpServer::start(McpTrust::of(home, CLIENT.0)).await?;
         let mut servers = BTreeMap::from([(LOCAL.to_owned(), local)]);
         for number in 1..=self.remotes {
@@ -195,7 +203,7 @@ impl WorldBuilder {
         Ok(servers)
     }
 
-    fn control_config(&self, home: &FakeDex, remote: &FakeDex, valkey: Option<&Valkey>) -> ControlConfig {
+    fn control_config<I: Issuer>(&self, home: &I, remote: &I, valkey: Option<&Valkey>) -> ControlConfig {
         let mut config = ControlConfig::default()
             .issuer(home, CLIENT.0, CLIENT.1)
             .forwarding_server(LOCAL, &[CLIENT.0]);
@@ -213,10 +221,10 @@ impl WorldBuilder {
         config
     }
 
-    fn envoy_config(
+    fn envoy_config<I: Issuer>(
         &self,
-        home: &FakeDex,
-        remote: &FakeDex,
+        home: &I,
+        remote: &I,
         control: &Control,
         servers: &BTreeMap<String, McpServer>,
     ) -> anyhow::Result<EnvoyConfig> {
@@ -243,7 +251,7 @@ impl WorldBuilder {
         })
     }
 
-    fn filter_configuration(&self, home: &FakeDex, remote: &FakeDex) -> Value {
+    fn filter_configuration<I: Issuer>(&self, home: &I, remote: &I) -> Value {
         let place = |server: &mut Value, name: &str| {
             if !self.annotated {
                 server["path_prefix"] = json!(format!("/{name}"));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokenward_protocol::jwt::Claims;
 
 use super::{CLIENT, World};
-use crate::issuer::LoginTokens;
+use crate::issuer::{Issuer, LoginTokens};
 
 /// One login of a user at the aggregator.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct Login {
     pub tokens: LoginTokens,
 }
 
-impl World {
+impl<I: Issuer> World<I> {
     /// The user logs in now, and the aggregator registers the session.
     ///
     /// # Errors
@@ -41,20 +41,6 @@ impl World {
             tokens,
             ..before.clone()
         };
-        self.register(&login).await?;
-        Ok(login)
-    }
-
-    /// The user logged in an hour ago: the ID token is stale, the refresh token is good.
-    ///
-    /// # Errors
-    /// When the issuer or control refuses.
-    pub async fn log_in_an_hour_ago(&self, email: &str) -> anyhow::Result<Login> {
-        let hour = Duration::from_secs(3600);
-        self.home.clock().rewind(hour);
-        let login = self.log_in_unregistered(email).await;
-        self.home.clock().advance(hour);
-        let login = login?;
         self.register(&login).await?;
         Ok(login)
     }
@@ -150,5 +136,21 @@ impl World {
             request = request.json(body);
         }
         request.send().await.context("control's sessions API")
+    }
+}
+
+impl World {
+    /// The user logged in an hour ago: the ID token is stale, the refresh token is good.
+    ///
+    /// # Errors
+    /// When the issuer or control refuses.
+    pub async fn log_in_an_hour_ago(&self, email: &str) -> anyhow::Result<Login> {
+        let hour = Duration::from_secs(3600);
+        self.home.clock().rewind(hour);
+        let login = self.log_in_unregistered(email).await;
+        self.home.clock().advance(hour);
+        let login = login?;
+        self.register(&login).await?;
+        Ok(login)
     }
 }

@@ -24,7 +24,7 @@ pub use tally::Tally;
 
 use std::collections::BTreeMap;
 
-use crate::issuer::FakeDex;
+use crate::issuer::{FakeDex, Issuer};
 use crate::mcp_server::McpServer;
 use crate::parts::{Control, Envoy, Valkey};
 
@@ -35,13 +35,13 @@ pub const CLIENT: (&str, &str) = ("muster", "s3cret");
 /// The user of most stories.
 pub const ALICE: &str = "admin@example.com";
 
-/// Everything that runs. It ends when it is dropped.
+/// Everything that runs, on fake issuers unless it says otherwise. It ends when it is dropped.
 #[derive(Debug)]
-pub struct World {
+pub struct World<I = FakeDex> {
     /// The issuer at which users log in.
-    pub home: FakeDex,
+    pub home: I,
     /// The issuer at which tokens are exchanged.
-    pub remote: FakeDex,
+    pub remote: I,
     /// The control service.
     pub control: Control,
     /// The store, where it is not embedded.
@@ -58,7 +58,9 @@ impl World {
     pub fn builder() -> WorldBuilder {
         WorldBuilder::default()
     }
+}
 
+impl<I: Issuer> World<I> {
     /// The MCP server with this name.
     ///
     /// # Panics

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::World;
+use crate::issuer::Issuer;
 
 /// Counts of a world, to be shown and kept as JSON.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct Tally {
     pub recoveries: usize,
 }
 
-impl World {
+impl<I: Issuer> World<I> {
     /// Counts so far.
     pub fn tally(&self) -> Tally {
         let servers = || self.servers.values().map(|server| server.counts());

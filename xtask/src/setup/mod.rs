@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: the parts that are no crates, found or fetched into target/tools.
 
 mod apt;
+mod dex;
 mod envoy;
 mod pip;
 mod valkey;
@@ -29,6 +30,9 @@ pub(crate) struct SetupFlags {
     /// How to get the wasm standard library if it is missing
     #[arg(long, value_enum, default_value_t)]
     wasm_std: WasmStd,
+    /// Leave out Dex, which is built where there is Go and which only `demo --dex` and the real-Dex tests need
+    #[arg(long)]
+    pub(crate) without_dex: bool,
 }
 
 /// Gets every part; a part that is there is left alone.
@@ -47,7 +51,11 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
     terminal.step("Envoy", |step| provide(workspace, step, network, &envoy::ENVOY))?;
     terminal.step("Valkey", |step| {
         provide(workspace, step, network, &valkey::VALKEY)
-    })
+    })?;
+    if flags.without_dex {
+        return Ok(());
+    }
+    terminal.step("Dex", |step| dex::provide(workspace, step, network))
 }
 
 /// Whether a part may be fetched.

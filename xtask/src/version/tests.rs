@@ -32,6 +32,14 @@ fn each_tool_is_understood() {
     );
     let envoy = "\n/somewhere/envoy  version: 0123abc/1.40.0/Clean/RELEASE/BoringSSL\n\n";
     assert_eq!(Version::of_envoy(envoy), Some(Version::new(1, 40, 0)));
+    assert_eq!(
+        Version::of_go("go version go1.26.8 linux/amd64\n"),
+        Some(Version::new(1, 26, 8))
+    );
+    assert_eq!(
+        Version::of_go("go version go1.25rc1 linux/arm64"),
+        Some(Version::new(1, 25, 0))
+    );
     let old = "Server v=8.1.4 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=12ab\n";
     assert_eq!(Version::of_valkey(old), Some(Version::new(8, 1, 4)));
     assert_eq!(
@@ -43,6 +51,7 @@ fn each_tool_is_understood() {
 #[test]
 fn the_output_of_another_tool_is_none() {
     assert_eq!(Version::of_rustc("cargo 1.95.0"), None);
+    assert_eq!(Version::of_go("gccgo (GCC) 12.2.0"), None);
     assert_eq!(Version::of_envoy("nginx version: nginx-1.2.3"), None);
     assert_eq!(Version::of_valkey("command not found"), None);
 }

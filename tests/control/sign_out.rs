@@ -1,0 +1,147 @@
+//! Signing out: what goes with the last session, and what comes too late brings nothing back.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokenward_tests::issuer::{DexConfig, DexUser, Endpoint};
+
+use crate::deployment::{ADMIN, Deployment, Plan};
+
+#[tokio::test]
+async fn the_last_session_takes_the_grant_with_it() -> anyhow::Result<()> {
+    let deployment = Deployment::start(Plan::default()).await?;
+    let tokens = deployment.log_in("s-1").await?;
+    deployment
+        .put("s-2", &tokens.id_token, Some(&tokens.refresh_token))
+        .await?;
+    deployment.end("s-1").await?;
+    assert_eq!(
+        deployment
+            .ask(&tokens.id_token)
+            .session("s-1")
+            .send()
+            .await?
+            .refusal(),
+        (400, "unknown_session")
+    );
+    assert_eq!(
+        deployment
+            .ask(&tokens.id_token)
+            .session("s-2")
+            .send()
+            .await?
+            .status,
+        200
+    );
+    assert_eq!(deployment.ask(&tokens.id_token).send().await?.status, 200);
+    deployment.end("s-2").await?;
+    // The token alone, still fresh, finds nothing any more.
+    assert_eq!(
+        deployment.ask(&tokens.id_token).send().await?.refusal(),
+        (400, "unknown_session")
+    );
+    // The user comes back.
+    let back = deployment.log_in("s-3").await?;
+    assert_eq!(
+        deployment.ask(&back.id_token).session("s-3").send().await?.status,
+        200
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn signing_out_ends_all_sessions_of_the_user_and_of_nobody_else() -> anyhow::Result<()> {
+    let other = "other@example.com";
+    let dex = DexConfig::default()
+        .id_token_lifetime(Duration::from_secs(300))
+        .user(DexUser::new(other));
+    let deployment = Deployment::start(Plan {
+        dex,
+        ..Plan::default()
+    })
+    .await?;
+    let mine = deployment.log_in("s-1").await?;
+    deployment
+        .put("s-2", &mine.id_token, Some(&mine.refresh_token))
+        .await?;
+    let theirs = deployment.log_in_as("s-3", other).await?;
+    let subject = deployment.dex.subject(ADMIN);
+    assert_eq!(deployment.sign_out(&subject).await?.body, json!({"sessions": 2}));
+    assert_eq!(deployment.sign_out(&subject).await?.body, json!({"sessions": 0}));
+    for session in ["s-1", "s-2"] {
+        let answer = deployment.ask(&mine.id_token).session(session).send().await?;
+        assert_eq!(answer.refusal(), (400, "unknown_session"));
+        assert_eq!(deployment.status(session).await?.status, 404);
+    }
+    assert_eq!(
+        deployment
+            .ask(&theirs.id_token)
+            .session("s-3")
+            .send()
+            .await?
+            .status,
+        200
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refresh_that_lands_after_a_sign_out_brings_nothing_back() -> anyhow::Result<()> {
+    let deployment = Deployment::start(Plan::default()).await?;
+    let tokens = deployment.log_in("s-1").await?;
+    deployment.advance(301);
+    deployment.dex.hold(Endpoint::Refresh);
+    let ask = deployment.ask(&tokens.id_token);
+    let (answer, ended) = tokio::join!(ask.send(), async {
+        deployment.dex.wait_until_held(Endpoint::Refresh, 1).await;
+        let ended = deployment.end("s-1").await;
+        deployment.dex.release(Endpoint::Refresh);
+        ended
+    });
+    assert_eq!(ended?.status, 204);
+    assert_eq!(answer?.refusal(), (400, "unknown_session"));
+    assert_eq!(
+        deployment.ask(&tokens.id_token).send().await?.refusal(),
+        (400, "unknown_session")
+    );
+    assert_eq!(deployment.dex.counts().refreshes_succeeded, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_id_that_moves_to_another_user_leaves_the_first_one_nothing() -> anyhow::Result<()> {
+    let other = "other@example.com";
+    let dex = DexConfig::default()
+        .id_token_lifetime(Duration::from_secs(300))
+        .user(DexUser::new(other));
+    let deployment = Deployment::start(Plan {
+        dex,
+        ..Plan::default()
+    })
+    .await?;
+    let mine = deployment.log_in("s-1").await?;
+    let theirs = deployment.log_in_as("s-1", other).await?;
+    assert_eq!(
+        deployment
+            .ask(&mine.id_token)
+            .session("s-1")
+            .send()
+            .await?
+            .refusal(),
+        (400, "subject_rejected")
+    );
+    assert_eq!(
+        deployment.ask(&mine.id_token).send().await?.refusal(),
+        (400, "unknown_session")
+    );
+    assert_eq!(
+        deployment
+            .ask(&theirs.id_token)
+            .session("s-1")
+            .send()
+            .await?
+            .status,
+        200
+    );
+    Ok(())
+}

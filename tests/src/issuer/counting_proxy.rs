@@ -1,0 +1,224 @@
+//! A reverse proxy before a real Dex that counts what arrives, as the fake Dex does of itself, and can be taken down.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::response::{IntoResponse as _, Response};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::counts::{Counter, fingerprint};
+use super::form::Form;
+use super::front::endpoint_of;
+use super::jose::{Jws, http_client};
+use super::{Endpoint, IssuerCounts, Presentation};
+use crate::parts::{Cut, LoopbackServer, LoopbackSocket};
+
+const LONGEST_BODY_BYTES: usize = 1024 * 1024;
+
+/// A running proxy. It ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct CountingProxy {
+    book: Arc<Book>,
+    server: LoopbackServer,
+}
+
+impl CountingProxy {
+    /// Passes everything that arrives at `socket` on to the Dex at `dex`.
+    pub(crate) fn serve(socket: LoopbackSocket, dex: SocketAddr) -> Self {
+        let (book, down) = (Arc::<Book>::default(), Arc::<AtomicBool>::default());
+        let front = Front {
+            book: Arc::clone(&book),
+            down: Arc::clone(&down),
+            dex,
+            http: http_client(),
+        };
+        let router = Router::new().fallback(answer).with_state(front);
+        Self {
+            book,
+            server: socket.serve(router, down),
+        }
+    }
+
+    /// While down, every connection is closed without an answer.
+    pub(crate) fn set_down(&self, down: bool) {
+        self.server.set_down(down);
+    }
+
+    /// Requests so far.
+    pub(crate) fn counts(&self) -> IssuerCounts {
+        self.book.pages().counter.all
+    }
+
+    /// Requests so far of one user.
+    pub(crate) fn counts_of(&self, email: &str) -> IssuerCounts {
+        let pages = self.book.pages();
+        pages.counter.users.get(email).copied().unwrap_or_default()
+    }
+
+    /// Every arrival of a refresh token so far, in order.
+    pub(crate) fn presentations(&self) -> Vec<Presentation> {
+        self.book.pages().counter.presentations.clone()
+    }
+
+    /// Returns when everybody's numbers satisfy `predicate`.
+    ///
+    /// # Errors
+    /// When they do not within `deadline`.
+    pub(crate) async fn wait_for_counts(
+        &self,
+        predicate: impl Fn(&IssuerCounts) -> bool,
+        deadline: Duration,
+    ) -> anyhow::Result<IssuerCounts> {
+        let mut counts = self.book.counted.subscribe();
+        let reached = tokio::time::timeout(deadline, counts.wait_for(|counts| predicate(counts))).await;
+        match reached {
+            Ok(counts) => Ok(*counts.context("the issuer has gone")?),
+            Err(_) => anyhow::bail!("not within {deadline:?}: {:?}", self.counts()),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Front {
+    book: Arc<Book>,
+    down: Arc<AtomicBool>,
+    dex: SocketAddr,
+    http: reqwest::Client,
+}
+
+/// Everything counted, and whose refresh token is whose: Dex's own tokens do not say it.
+#[derive(Debug, Default)]
+struct Book {
+    pages: Mutex<Pages>,
+    counted: watch::Sender<IssuerCounts>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    counter: Counter,
+    /// Email by [`fingerprint`] of a refresh token.
+    owners: HashMap<String, String>,
+}
+
+impl Book {
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, user: Option<&str>, count: impl Fn(&mut IssuerCounts)) {
+        let mut pages = self.pages();
+        pages.counter.count(user, count);
+        self.counted.send_replace(pages.counter.all);
+    }
+
+    /// Counts a request that arrived; the user whom it is about, where that can be known.
+    fn count_arrival(&self, endpoint: Endpoint, form: &Form) -> Option<String> {
+        match endpoint {
+            Endpoint::Discovery => self.count(None, |counts| counts.discovery_fetches += 1),
+            Endpoint::Keys => self.count(None, |counts| counts.key_fetches += 1),
+            Endpoint::UserInfo => self.count(None, |counts| counts.user_info_requests += 1),
+            Endpoint::Introspect => self.count(None, |counts| counts.introspections += 1),
+            Endpoint::Login => return Some(form.get("username").to_owned()),
+            Endpoint::Refresh => {
+                let fingerprint = fingerprint(form.get("refresh_token"));
+                let user = self.pages().owners.get(&fingerprint).cloned();
+                let presentation = Presentation {
+                    user: user.clone(),
+                    fingerprint,
+                };
+                self.pages().counter.presentations.push(presentation);
+                self.count(user.as_deref(), |counts| counts.refreshes_presented += 1);
+                return user;
+            }
+            Endpoint::Exchange => {
+                let subject = Jws::read(form.get("subject_token"));
+                let user = subject.and_then(|jws| jws.text("email").map(str::to_owned));
+                self.count(user.as_deref(), |counts| counts.exchanges_presented += 1);
+                return user;
+            }
+            Endpoint::Other => {}
+        }
+        None
+    }
+
+    /// Counts a request that Dex answered well, and remembers whose the new refresh token is.
+    fn count_success(&self, endpoint: Endpoint, user: Option<&str>, answer: &[u8]) {
+        match endpoint {
+            Endpoint::Login => self.count(user, |counts| counts.logins += 1),
+            Endpoint::Refresh => self.count(user, |counts| counts.refreshes_succeeded += 1),
+            Endpoint::Exchange => self.count(user, |counts| counts.exchanges_succeeded += 1),
+            _ => return,
+        }
+        let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+        if let (Some(user), Some(token)) = (user, answer["refresh_token"].as_str()) {
+            self.pages().owners.insert(fingerprint(token), user.to_owned());
+        }
+    }
+}
+
+async fn answer(
+    State(front): State<Front>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, LONGEST_BODY_BYTES)
+        .await
+        .unwrap_or_else(|_| Bytes::new());
+    if front.down.load(Ordering::SeqCst) {
+        front.book.count(None, |counts| counts.while_down += 1);
+        cut.cut();
+        return Response::default();
+    }
+    let form = Form::read(&parts.headers, &body);
+    let path = parts.uri.path().strip_prefix("/dex").unwrap_or_default();
+    let endpoint = endpoint_of(path, &form);
+    let user = front.book.count_arrival(endpoint, &form);
+    // Not spawned: when the client goes, Dex shall see it go, as it would without a proxy.
+    match pass_on(&front, &parts, body).await {
+        Ok((status, headers, body)) => {
+            if status.is_success() {
+                front.book.count_success(endpoint, user.as_deref(), &body);
+            }
+            (status, headers, Body::from(body)).into_response()
+        }
+        Err(error) => (StatusCode::BAD_GATEWAY, format!("the real Dex: {error:#}")).into_response(),
+    }
+}
+
+async fn pass_on(
+    front: &Front,
+    parts: &Parts,
+    body: Bytes,
+) -> anyhow::Result<(StatusCode, HeaderMap, Bytes)> {
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let answer = front
+        .http
+        .request(parts.method.clone(), format!("http://{}{path}", front.dex))
+        .headers(end_to_end(&parts.headers))
+        .body(body)
+        .send()
+        .await?;
+    let (status, headers) = (answer.status(), end_to_end(answer.headers()));
+    Ok((status, headers, answer.bytes().await?))
+}
+
+/// Headers without those of one connection (RFC 9110 §7.6.1) and without what follows from the whole body.
+fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    for name in [CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    headers
+}

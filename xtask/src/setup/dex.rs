@@ -1,0 +1,174 @@
+//! Dex: the real issuer of `--dex` and of the real-Dex tests, built from the Go module in tests/dex where there is Go.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Network, fresh_folder, install_binary};
+use crate::process;
+use crate::terminal::{Outcome, Step};
+use crate::version::Version;
+use crate::workspace::Workspace;
+
+const VARIABLE: &str = "DEX_BIN";
+const MODULE: &str = "github.com/dexidp/dex";
+const OLDEST_GO: Version = Version::new(1, 25, 0);
+/// Two slow cores and a slow network; an idle machine needs a minute and a half.
+const LONGEST_BUILD: Duration = Duration::from_secs(1800);
+const LEFT_OUT: &str = "--dex and the real-Dex tests are left out";
+
+/// Leaves Dex in target/tools, built from what tests/dex/go.sum says now; without Go it is left out.
+///
+/// # Errors
+/// When `DEX_BIN` names no Dex, or the build fails.
+pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> Result<Outcome> {
+    if let Some(given) = std::env::var_os(VARIABLE).filter(|given| !given.is_empty()) {
+        let given = Path::new(&given);
+        ensure_is_dex(given)
+            .with_context(|| format!("{VARIABLE} is set to {}, which will not do", given.display()))?;
+        return Ok(Outcome::new(
+            "there",
+            format!("{}, from {VARIABLE}", given.display()),
+        ));
+    }
+    let own = workspace.tools().join("dex");
+    let (pin, stamp) = (Pin::read(workspace)?, Stamp::beside(&own));
+    if stamp.says(&pin) && ensure_is_dex(&own).is_ok() {
+        return Ok(Outcome::new(
+            "there",
+            format!("{}, {}", pin.version, workspace.shown(&own)),
+        ));
+    }
+    let Some(go) = Go::find() else {
+        return Ok(Outcome::skipped(if own.is_file() {
+            format!(
+                "no Go ≥ 1.25 on PATH; {} stays as an earlier tests/dex made it",
+                workspace.shown(&own)
+            )
+        } else {
+            format!("no Go ≥ 1.25 on PATH; {LEFT_OUT}")
+        }));
+    };
+    step.now(format!("building {} with Go {}", pin.version, go.version));
+    let built = go.build(workspace, step, network);
+    if network == Network::Forbidden && built.is_err() {
+        return Ok(Outcome::skipped(format!(
+            "its modules are not all here, and --offline forbids to fetch them; {LEFT_OUT}"
+        )));
+    }
+    let built = built.context("to go on without it: --without-dex; to use another: set DEX_BIN")?;
+    install_binary(&built, &own)?;
+    drop(std::fs::remove_dir_all(built.with_file_name("")));
+    ensure_is_dex(&own)?;
+    stamp.write(&pin)?;
+    Ok(Outcome::new(
+        "built",
+        format!("{}, {} by Go {}", pin.version, workspace.shown(&own), go.version),
+    ))
+}
+
+/// # Errors
+/// When it does not run here, or is another program.
+fn ensure_is_dex(binary: &Path) -> Result<()> {
+    ensure!(binary.is_file(), "{} is not a file", binary.display());
+    let run = process::ask(Command::new(binary).arg("version"))?.succeeded("dex version")?;
+    ensure!(
+        run.stdout.starts_with("Dex Version:"),
+        "`{} version` does not look like Dex",
+        binary.display()
+    );
+    Ok(())
+}
+
+/// Which Dex tests/dex asks for.
+struct Pin {
+    /// The module's version.
+    version: String,
+    /// go.mod and go.sum: whatever changes in the build changes one of them.
+    text: String,
+}
+
+impl Pin {
+    fn read(workspace: &Workspace) -> Result<Self> {
+        let read = |name: &str| {
+            let path = module_folder(workspace).join(name);
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", workspace.shown(&path)))
+        };
+        let (module, sums) = (read("go.mod")?, read("go.sum")?);
+        let version = module
+            .lines()
+            .find_map(|line| {
+                line.trim_start_matches("require")
+                    .trim()
+                    .strip_prefix(MODULE)?
+                    .strip_prefix(' ')
+            })
+            .with_context(|| format!("tests/dex/go.mod does not require {MODULE}"))?;
+        Ok(Self {
+            version: version.to_owned(),
+            text: format!("{module}{sums}"),
+        })
+    }
+}
+
+fn module_folder(workspace: &Workspace) -> PathBuf {
+    workspace.root().join("tests/dex")
+}
+
+/// What the binary beside it was built from.
+struct Stamp(PathBuf);
+
+impl Stamp {
+    fn beside(binary: &Path) -> Self {
+        Self(binary.with_extension("built-from"))
+    }
+
+    fn says(&self, pin: &Pin) -> bool {
+        std::fs::read_to_string(&self.0).is_ok_and(|text| text == pin.text)
+    }
+
+    fn write(&self, pin: &Pin) -> Result<()> {
+        std::fs::write(&self.0, &pin.text).with_context(|| format!("cannot write {}", self.0.display()))
+    }
+}
+
+/// A Go that is new enough.
+struct Go {
+    version: Version,
+}
+
+impl Go {
+    fn find() -> Option<Self> {
+        let run = process::ask(command().arg("version")).ok()?;
+        let version = Version::of_go(&run.stdout)?;
+        (version >= OLDEST_GO).then_some(Self { version })
+    }
+
+    /// The path of the new binary, in a scratch folder.
+    fn build(&self, workspace: &Workspace, step: &Step, network: Network) -> Result<PathBuf> {
+        let place = fresh_folder(workspace, "dex")?.join("dex");
+        let mut build = command();
+        build
+            .current_dir(module_folder(workspace))
+            .env("CGO_ENABLED", "0")
+            .env("GOFLAGS", "-mod=readonly")
+            // `-v` names packages as they are built: the step's progress.
+            .args(["build", "-v", "-trimpath", "-o"])
+            .arg(&place)
+            .arg(format!("{MODULE}/cmd/dex"));
+        if network == Network::Forbidden {
+            build.env("GOPROXY", "off");
+        }
+        process::capture(&mut build, step, LONGEST_BUILD)?.succeeded("go build")?;
+        Ok(place)
+    }
+}
+
+/// The Go on PATH itself: it must not fetch another one for tests/dex.
+fn command() -> Command {
+    let mut go = Command::new("go");
+    go.env("GOTOOLCHAIN", "local");
+    go
+}
