@@ -72,90 +72,96 @@ fn assert_said_once_and_heals(world: &FilterWorld, field: &str) {
     assert_sound(world);
 }
 
+/// Sets what stands at a path such as `servers/0/name`.
+fn set(configuration: &mut Value, path: &str, value: Value) {
+    let place = path
+        .split('/')
+        .fold(configuration, |place, step| match step.parse::<usize>() {
+            Ok(index) => &mut place[index],
+            Err(_) => &mut place[step],
+        });
+    *place = value;
+}
+
 #[test]
 fn each_fault_is_one_warning_that_names_its_field_and_every_request_is_refused_until_it_is_mended() {
-    type Fault = (&'static str, fn(&mut Value));
-    let faults: &[Fault] = &[
-        ("margn", |c| c["margn"] = "60s".into()),
-        ("margin", |c| c["margin"] = "60".into()),
-        ("margin", |c| c["margin"] = "1 minute".into()),
-        ("margin", |c| c["margin"] = json!(60)),
-        ("margin", |c| c["margin"] = "0s".into()),
-        ("margin", |c| c["margin"] = "-5s".into()),
-        ("refresh_ahead", |c| c["refresh_ahead"] = "30s".into()),
-        ("warn_every", |c| c["warn_every"] = "99999999h".into()),
-        ("gate", |c| c["gate"] = "5s".into()),
-        ("gate.login_frist", |c| c["gate"] = json!({"login_frist": "5s"})),
-        ("gate.login_first", |c| c["gate"] = json!({"login_first": "soon"})),
-        ("replacements", |c| c["replacements"] = json!(0)),
-        ("replacements", |c| c["replacements"] = json!(1.5)),
-        ("session_headers", |c| c["session_headers"] = "x".into()),
-        ("session_headers", |c| {
-            c["session_headers"] = json!(["Authorization"])
-        }),
-        ("session_headers", |c| c["session_headers"] = json!(["a b"])),
-        ("server_annotation", |c| c["server_annotation"] = json!(1)),
-        ("resource_metadata", |c| c["resource_metadata"] = "a\"b".into()),
-        ("control", |c| c["control"] = Value::Null),
-        ("control", |c| c["control"] = "tokenward".into()),
-        ("control.cluster", |c| c["control"]["cluster"] = "".into()),
-        ("control.timeout", |c| c["control"]["timeout"] = "5".into()),
-        ("control.tiemout", |c| c["control"]["tiemout"] = "5s".into()),
-        ("control.credential", |c| c["control"]["credential"] = Value::Null),
-        ("control.credential", |c| {
-            c["control"]["credential"] = CREDENTIAL.into()
-        }),
-        ("control.credential", |c| {
-            c["control"]["credential"]["env"] = "X".into()
-        }),
-        ("control.credential", |c| {
-            c["control"]["credential"] = json!({"value": ""})
-        }),
-        ("control.credential.env", |c| {
-            c["control"]["credential"] = json!({"env": "NOT_SET"})
-        }),
-        ("control.credential.file", |c| {
-            c["control"]["credential"]["file"] = "/run".into()
-        }),
-        ("servers", |c| c["servers"] = Value::Null),
-        ("servers", |c| c["servers"] = json!([])),
-        ("servers", |c| c["servers"] = json!({})),
-        ("servers[0]", |c| c["servers"][0] = "kubernetes".into()),
-        ("servers[0].name", |c| c["servers"][0]["name"] = Value::Null),
-        ("servers[0].name", |c| c["servers"][0]["name"] = "a b".into()),
-        ("servers[1].name", |c| {
-            c["servers"] = json!([c["servers"][0], c["servers"][0]])
-        }),
-        ("servers[0].path_prefix", |c| {
-            c["servers"][0]["path_prefix"] = "mcp".into()
-        }),
-        ("servers[0].host", |c| c["servers"][0]["host"] = "a:80".into()),
-        ("servers[0].host", |c| {
-            c["servers"][0]["host"] = "*example.com".into()
-        }),
-        ("servers[0].auth", |c| c["servers"][0]["auth"] = Value::Null),
-        ("servers[0].auth.kind", |c| {
-            c["servers"][0]["auth"]["kind"] = "passthrough".into()
-        }),
-        ("servers[0].auth.kind", |c| {
-            c["servers"][0]["auth"]["kind"] = Value::Null
-        }),
-        ("servers[0].auth.issuer", |c| {
-            c["servers"][0]["auth"]["issuer"] = "".into()
-        }),
-        ("servers[0].auth.subject_issuer", |c| {
-            c["servers"][0]["auth"]["kind"] = "exchange".into()
-        }),
-        ("servers[0].auth.subject_issuer", |c| {
-            c["servers"][0]["auth"]["subject_issuer"] = "x".into()
-        }),
-        ("servers[0].auth.required_audiences", |c| {
-            c["servers"][0]["auth"]["required_audiences"] = "kube".into();
-        }),
+    let server = good()["servers"][0].clone();
+    // The field that the WARN must name, what is changed, and to what.
+    let faults = [
+        ("margn", "margn", json!("60s")),
+        ("margin", "margin", json!("60")),
+        ("margin", "margin", json!("1 minute")),
+        ("margin", "margin", json!(60)),
+        ("margin", "margin", json!("0s")),
+        ("margin", "margin", json!("-5s")),
+        ("refresh_ahead", "refresh_ahead", json!("30s")),
+        ("warn_every", "warn_every", json!("99999999h")),
+        ("gate", "gate", json!("5s")),
+        ("gate.login_frist", "gate/login_frist", json!("5s")),
+        ("gate.login_first", "gate/login_first", json!("soon")),
+        ("replacements", "replacements", json!(0)),
+        ("replacements", "replacements", json!(1.5)),
+        ("session_headers", "session_headers", json!("x")),
+        ("session_headers", "session_headers", json!(["Authorization"])),
+        ("session_headers", "session_headers", json!(["a b"])),
+        ("server_annotation", "server_annotation", json!(1)),
+        ("resource_metadata", "resource_metadata", json!("a\"b")),
+        ("control", "control", json!(null)),
+        ("control", "control", json!("tokenward")),
+        ("control.cluster", "control/cluster", json!("")),
+        ("control.timeout", "control/timeout", json!("5")),
+        ("control.tiemout", "control/tiemout", json!("5s")),
+        ("control.credential", "control/credential", json!(null)),
+        ("control.credential", "control/credential", json!(CREDENTIAL)),
+        ("control.credential", "control/credential/env", json!("X")),
+        ("control.credential", "control/credential/value", json!("")),
+        (
+            "control.credential.env",
+            "control/credential",
+            json!({"env": "NOT_SET"}),
+        ),
+        (
+            "control.credential.file",
+            "control/credential/file",
+            json!("/run"),
+        ),
+        ("servers", "servers", json!(null)),
+        ("servers", "servers", json!([])),
+        ("servers", "servers", json!({})),
+        ("servers[0]", "servers/0", json!("kubernetes")),
+        ("servers[0].name", "servers/0/name", json!(null)),
+        ("servers[0].name", "servers/0/name", json!("a b")),
+        ("servers[1].name", "servers", json!([server, server])),
+        ("servers[0].path_prefix", "servers/0/path_prefix", json!("mcp")),
+        ("servers[0].host", "servers/0/host", json!("a:80")),
+        ("servers[0].host", "servers/0/host", json!("*example.com")),
+        ("servers[0].auth", "servers/0/auth", json!(null)),
+        (
+            "servers[0].auth.kind",
+            "servers/0/auth/kind",
+            json!("passthrough"),
+        ),
+        ("servers[0].auth.kind", "servers/0/auth/kind", json!(null)),
+        ("servers[0].auth.issuer", "servers/0/auth/issuer", json!("")),
+        (
+            "servers[0].auth.subject_issuer",
+            "servers/0/auth/kind",
+            json!("exchange"),
+        ),
+        (
+            "servers[0].auth.subject_issuer",
+            "servers/0/auth/subject_issuer",
+            json!("x"),
+        ),
+        (
+            "servers[0].auth.required_audiences",
+            "servers/0/auth/required_audiences",
+            json!("kube"),
+        ),
     ];
-    for (field, fault) in faults {
+    for (field, path, value) in faults {
         let mut configuration = good();
-        fault(&mut configuration);
+        set(&mut configuration, path, value);
         assert_said_once_and_heals(&under(&configuration.to_string()), field);
     }
 }

@@ -94,8 +94,8 @@ fn a_probe_whose_client_leaves_does_not_keep_the_gate_closed_for_ever() {
     assert_sound(&world);
 }
 
-/// Refuses with `refusal` again and again, and returns how long the gate stayed closed each time.
-fn closings_ms(world: &FilterWorld, refusal: Refusal, times: usize) -> Vec<u64> {
+/// Refuses a request every `step_ms` with `refusal`, and returns how long the gate stayed closed each time.
+fn closings_ms(world: &FilterWorld, refusal: Refusal, times: usize, step_ms: u64) -> Vec<u64> {
     world.control().refuses_for(refusal, 0);
     let stale = world.mint(&token(exp_in(-5)));
     let mut moments = Vec::new();
@@ -108,7 +108,7 @@ fn closings_ms(world: &FilterWorld, refusal: Refusal, times: usize) -> Vec<u64> 
         if world.control().calls().len() > before {
             moments.push(world.gateway().now_ms());
         }
-        world.advance(millis(50));
+        world.advance(millis(step_ms));
     }
     moments.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
@@ -122,11 +122,12 @@ fn the_gate_doubles_its_time_up_to_the_longest_of_each_class() {
     ];
     for (refusal, expected_seconds) in classes {
         let world = kubernetes().start();
-        let closings = closings_ms(&world, refusal, expected_seconds.len());
+        let step_ms = expected_seconds[0] * 50;
+        let closings = closings_ms(&world, refusal, expected_seconds.len(), step_ms);
         for (closed_ms, expected_seconds) in closings.into_iter().zip(expected_seconds) {
-            // Up to a quarter off; requests come every 50 ms.
+            // Up to a quarter off, and until the next request.
             let longest_ms = expected_seconds * 1_000;
-            let fits = (longest_ms - longest_ms / 4..=longest_ms + 50).contains(&closed_ms);
+            let fits = (longest_ms - longest_ms / 4..=longest_ms + step_ms).contains(&closed_ms);
             assert!(fits, "{refusal:?}: {closed_ms} ms, not {expected_seconds} s");
         }
         assert_eq!(world.upstream_requests().len(), 0);
@@ -139,7 +140,10 @@ fn configured_times_take_the_place_of_the_usual_ones() {
         .gate("login_first", "100ms")
         .gate("login_longest", "400ms")
         .start();
-    for closed_ms in closings_ms(&world, Refusal::NeedsLogin, 8).into_iter().skip(2) {
+    for closed_ms in closings_ms(&world, Refusal::NeedsLogin, 8, 50)
+        .into_iter()
+        .skip(2)
+    {
         assert!((300..=450).contains(&closed_ms), "{closed_ms} ms");
     }
 }

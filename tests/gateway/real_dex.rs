@@ -126,7 +126,10 @@ async fn sessions_live_on_the_second_login_that_killed_the_first_grant_at_a_real
     // The dead token of the first login was not even presented.
     let presented = world.home.presentations();
     assert_eq!(presented.len(), 1);
-    assert_eq!(presented[0].fingerprint, fingerprint(&second.tokens.refresh_token));
+    assert_eq!(
+        presented[0].fingerprint,
+        fingerprint(&second.tokens.refresh_token)
+    );
     assert_eq!(world.home.counts().refreshes_succeeded, 1);
     assert_eq!(world.rejected_expired(), 0);
     Ok(())
