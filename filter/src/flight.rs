@@ -25,6 +25,15 @@ pub enum Starter {
     Root,
 }
 
+/// A stream that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiter {
+    /// The stream.
+    pub stream: StreamId,
+    /// A `GET` for the server's event stream.
+    pub is_listener: bool,
+}
+
 /// One question to control, shared by all who need its answer.
 #[derive(Debug)]
 pub struct Flight {
@@ -45,7 +54,7 @@ pub struct Flight {
     /// The call, once started.
     pub call: Option<(CallId, Starter)>,
     /// Streams that wait.
-    pub waiters: Vec<StreamId>,
+    pub waiters: Vec<Waiter>,
     /// Nobody needs to wait for it: a token is fetched ahead of time.
     pub background: bool,
     /// Number of the worker's tick at which the wait ends, answered or not. Ticks, not the wall clock: a clock that
@@ -68,23 +77,23 @@ impl Flights {
         self.flights.contains_key(ticket)
     }
 
-    /// Lets `stream` wait for the flight with this ticket. False when there is none or too many wait already.
-    pub fn join(&mut self, ticket: &TicketKey, stream: StreamId) -> bool {
+    /// Lets `waiter` wait for the flight with this ticket. False when there is none or too many wait already.
+    pub fn join(&mut self, ticket: &TicketKey, waiter: Waiter) -> bool {
         if self.waiting.len() >= MOST_WAITERS {
             return false;
         }
         let Some(flight) = self.flights.get_mut(ticket) else {
             return false;
         };
-        flight.waiters.push(stream);
-        self.waiting.insert(stream, *ticket);
+        flight.waiters.push(waiter);
+        self.waiting.insert(waiter.stream, *ticket);
         true
     }
 
     /// Adds a flight that has not been started yet.
     pub fn add(&mut self, ticket: TicketKey, flight: Flight) {
-        for stream in &flight.waiters {
-            self.waiting.insert(*stream, ticket);
+        for waiter in &flight.waiters {
+            self.waiting.insert(waiter.stream, ticket);
         }
         self.flights.insert(ticket, flight);
     }
@@ -111,8 +120,8 @@ impl Flights {
         if let Some((call, _)) = flight.call {
             self.tickets.remove(&call);
         }
-        for stream in &flight.waiters {
-            self.waiting.remove(stream);
+        for waiter in &flight.waiters {
+            self.waiting.remove(&waiter.stream);
         }
         Some(flight)
     }
@@ -126,7 +135,7 @@ impl Flights {
         let Some(flight) = self.flights.get_mut(&ticket) else {
             return;
         };
-        flight.waiters.retain(|waiter| *waiter != stream);
+        flight.waiters.retain(|waiter| waiter.stream != stream);
         if let Some((call, Starter::Stream(starter))) = flight.call
             && starter == stream
         {

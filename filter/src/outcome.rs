@@ -62,6 +62,8 @@ pub enum Event {
     Request(Outcome),
     /// `tokenward_control_calls_total{mcp_server,outcome}`: a call, by its reason.
     ControlCall(Reason),
+    /// `tokenward_server_rejections_total{mcp_server,outcome}`: the server's status to a token that looked fresh.
+    ServerRejection(u16),
     /// `tokenward_control_answers_total{mcp_server,outcome}`: `token`, or the refusal.
     ControlAnswer(Option<Refusal>),
 }
@@ -83,6 +85,7 @@ impl Metric<'_> {
         let (outcome, what) = match self.event {
             Event::Request(outcome) => (outcome.label(), "requests_total"),
             Event::ControlCall(reason) => (reason.name().to_owned(), "control_calls_total"),
+            Event::ServerRejection(status) => (status.to_string(), "server_rejections_total"),
             Event::ControlAnswer(refusal) => (
                 refusal.map_or("token", Refusal::name).to_owned(),
                 "control_answers_total",
@@ -110,19 +113,32 @@ pub struct Reply {
 /// The answer to a refused request. `server` is `None` when no server is known (filter misconfigured).
 #[must_use]
 pub fn refusal_reply(refusal: Refusal, server: Option<&Server>, retry_after_ms: u64) -> Reply {
-    let mut headers = vec![
-        ("content-type", "application/json".to_owned()),
-        ("cache-control", "no-store".to_owned()),
-    ];
-    match refusal.class() {
+    let header = match refusal.class() {
         RefusalClass::LoginNeeded => {
             let metadata = server.and_then(|server| server.resource_metadata.as_deref());
-            headers.push(("www-authenticate", challenge(refusal, metadata)));
+            ("www-authenticate", challenge(refusal, metadata))
         }
         RefusalClass::Transient | RefusalClass::Misconfigured => {
-            headers.push(("retry-after", retry_after_ms.div_ceil(1000).max(1).to_string()));
+            ("retry-after", retry_after_seconds(retry_after_ms))
         }
-    }
+    };
+    reply(refusal.client_status(), refusal, server, header)
+}
+
+/// The answer to a listener that was refused too often: the only status at which listeners of the Go MCP library stop
+/// retrying every second. It turns the server's push messages off until the client connects anew, so it is opt-in.
+#[must_use]
+pub fn listener_reply(refusal: Refusal, server: &Server) -> Reply {
+    reply(405, refusal, Some(server), ("allow", "POST, DELETE".to_owned()))
+}
+
+/// `Retry-After` in whole seconds, at least 1 (RFC 9110 §10.2.3).
+#[must_use]
+pub fn retry_after_seconds(retry_after_ms: u64) -> String {
+    retry_after_ms.div_ceil(1000).max(1).to_string()
+}
+
+fn reply(status: u16, refusal: Refusal, server: Option<&Server>, header: (&'static str, String)) -> Reply {
     let server_name = server.map_or_else(|| "null".to_owned(), |server| quote(&server.name));
     let body = format!(
         "{{\"error\":{},\"error_description\":{},\"refusal\":{},\"server\":{server_name}}}",
@@ -130,9 +146,14 @@ pub fn refusal_reply(refusal: Refusal, server: Option<&Server>, retry_after_ms: 
         quote(refusal.description()),
         quote(refusal.name()),
     );
+    let own = [
+        ("content-type", "application/json".to_owned()),
+        ("cache-control", "no-store".to_owned()),
+        header,
+    ];
     Reply {
-        status: refusal.client_status(),
-        headers,
+        status,
+        headers: own.to_vec(),
         body,
         details: format!("tokenward_{}", refusal.name()),
     }

@@ -7,6 +7,8 @@ use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
 pub struct RequestHead<'a> {
     /// `:authority`.
     pub authority: &'a [u8],
+    /// `:method`.
+    pub method: &'a [u8],
     /// `:path`, with its query.
     pub path: &'a [u8],
     /// Every `authorization` value, in order.
@@ -29,6 +31,7 @@ impl<'a> RequestHead<'a> {
         for (name, value) in headers {
             match name {
                 b":authority" => head.authority = value,
+                b":method" => head.method = value,
                 b":path" => head.path = value,
                 b"authorization" => head.authorizations.push(value),
                 b"traceparent" => head.traceparent = visible(value, 128),

@@ -33,8 +33,9 @@ pub struct TokenUse {
     pub pair: PairKey,
     /// The token within the pair.
     pub ticket: TicketKey,
-    /// Whether this worker has already told the pair's memory that this token is fresh (recovery is said once).
-    pub settled: bool,
+    /// Until this moment (Unix ms) the pair's memory need not be told that this token is fresh: refusals of other
+    /// requests of the pair may come in between, so it is told again once in a while.
+    pub settled_until_ms: u64,
 }
 
 #[derive(Debug)]
@@ -80,11 +81,34 @@ impl TokenMemo {
         Ok((known, token_use))
     }
 
-    /// Notes that the pair's memory knows of this use's freshness.
-    pub fn settle(&mut self, known: &KnownToken, ticket: &TicketKey) {
+    fn remembered(&self, token: &[u8]) -> Option<&Remembered> {
+        let tail = tail_of(token);
+        let buckets = [self.young.get(&tail), self.old.get(&tail)];
+        buckets
+            .into_iter()
+            .flatten()
+            .flatten()
+            .find(|other| same_bytes(&other.known.token, token))
+    }
+
+    /// The session handle with which this token was last seen under this ticket; `None` when the token's own subject
+    /// is the session, or when it is forgotten.
+    #[must_use]
+    pub fn session_of(&self, known: &KnownToken, ticket: &TicketKey) -> Option<String> {
+        let remembered = self.remembered(&known.token)?;
+        let (_, handle, _) = remembered
+            .uses
+            .iter()
+            .find(|(_, _, token_use)| token_use.ticket == *ticket)?;
+        (!handle.is_empty()).then(|| String::from_utf8_lossy(handle).into_owned())
+    }
+
+    /// Notes that the pair's memory knows of this use's freshness and need not be told again before `until_ms`.
+    pub fn settle(&mut self, known: &KnownToken, ticket: &TicketKey, until_ms: u64) {
         if let Some(remembered) = self.find(tail_of(&known.token), &known.token) {
-            for (_, _, token_use) in &mut remembered.uses {
-                token_use.settled |= token_use.ticket == *ticket;
+            let uses = remembered.uses.iter_mut().map(|(_, _, token_use)| token_use);
+            for token_use in uses.filter(|token_use| token_use.ticket == *ticket) {
+                token_use.settled_until_ms = until_ms;
             }
         }
     }
@@ -130,7 +154,7 @@ impl Remembered {
         let token_use = TokenUse {
             ticket: TicketKey::new(&pair, &self.known.token),
             pair,
-            settled: false,
+            settled_until_ms: 0,
         };
         if self.uses.len() >= USES {
             self.uses.clear();

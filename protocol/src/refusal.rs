@@ -125,6 +125,9 @@ refusals! {
     /// The filter's own configuration could not be used.
     FilterMisconfigured = "filter_misconfigured", Misconfigured, 500 "server_error",
         "filter misconfigured: an operator must mend the filter's configuration";
+    /// The server rejects a token that has not expired, and rejected a newly made one as well.
+    TokenRejected = "token_rejected", Transient, 503 "temporarily_unavailable",
+        "the server rejects a token that has not expired; it may not know the issuer's new key yet; retry later";
 }
 
 impl Refusal {

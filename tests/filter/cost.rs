@@ -17,7 +17,7 @@ fn a_fresh_token_seen_before_costs_four_host_calls_and_few_instructions() {
                 .session("s1")
                 .send()
                 .is_forwarded()
-        )
+        );
     };
     send();
     world.gateway().forget_host_calls();

@@ -5,7 +5,7 @@ use tokenward_protocol::token_endpoint::Reason;
 use tokenward_tests::host::CalloutReply;
 use tokenward_tests::host::story::{exp_in, millis, secs, token};
 
-use crate::fixtures::{assert_sound, kubernetes, lines, send_on};
+use crate::fixtures::{assert_refused_once, assert_sound, kubernetes, lines, send_on};
 
 #[test]
 fn a_hundred_requests_near_expiry_pass_at_once_and_share_one_background_call() {
@@ -147,5 +147,23 @@ fn tokens_that_are_always_near_expiry_cause_no_storm_of_fetches() {
     let calls = world.control().calls().len();
     assert!((2..=6).contains(&calls), "{calls} calls");
     assert_eq!((world.upstream_requests().len(), world.warns().len()), (1_000, 0));
+    assert_sound(&world);
+}
+
+#[test]
+fn a_request_that_waits_for_a_fetch_that_fails_is_refused_and_warned_of_like_any_other() {
+    let world = kubernetes().start();
+    world.control().refuses(Refusal::NeedsLogin).takes_ms(3_000);
+    let presented = world.mint(&token(exp_in(61)));
+    assert!(send_on(&world, 0, &presented).is_forwarded());
+    world.advance(millis(1_500));
+    let waiters = [send_on(&world, 0, &presented), send_on(&world, 0, &presented)];
+    assert!(waiters.iter().all(|sent| sent.is_paused()));
+    world.advance(secs(3));
+    for sent in &waiters {
+        assert_refused_once(sent, 401, "needs_login");
+    }
+    assert_eq!((world.control().calls().len(), world.warns().len()), (1, 1));
+    assert_eq!(world.upstream_requests().len(), 1);
     assert_sound(&world);
 }

@@ -272,3 +272,26 @@ fn nobody_gets_two_answers_when_refusal_deadline_and_departure_fall_together() {
         assert_sound(&world);
     }
 }
+
+#[test]
+fn ten_thousand_may_wait_on_a_worker_and_the_next_is_told_to_come_back_soon() {
+    let world = kubernetes().start();
+    world.control().answers(token(exp_in(1800))).takes_ms(4_000);
+    let stale = world.mint(&token(exp_in(-5)));
+    let waiting: Vec<_> = (0..10_000).map(|_| send_on(&world, 0, &stale)).collect();
+    let one_too_many = send_on(&world, 0, &stale);
+    assert_refused_once(&one_too_many, 503, "busy");
+    assert_eq!(one_too_many.header("retry-after").as_deref(), Some("1"));
+    world.advance(secs(5));
+    assert!(
+        waiting
+            .iter()
+            .all(|sent| sent.is_forwarded() && sent.stream().resumes() == 1)
+    );
+    assert_eq!(
+        (world.control().calls().len(), world.upstream_requests().len()),
+        (1, 10_000)
+    );
+    assert_eq!(world.warns().len(), 0);
+    assert_sound(&world);
+}

@@ -14,7 +14,8 @@ use crate::{modules, setup};
 #[derive(Debug, Args)]
 pub(crate) struct DemoFlags {
     /// Passed to the demo: `--check` runs the story without a person and fails if a promise broke, `--json FILE`
-    /// writes the counts, `-- --help` (after the build) lists everything
+    /// writes the counts, `--dex` takes two real Dex as issuers (their build needs Go), `-- --help` (after the build)
+    /// lists everything
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -25,7 +26,9 @@ pub(crate) struct DemoFlags {
 
 /// Sets up, builds, then becomes the demo.
 pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &DemoFlags) -> Result<ExitCode> {
-    setup::run(workspace, terminal, &setup::SetupFlags::default())?;
+    let on_dex = flags.demo_flags.iter().any(|flag| flag == "--dex");
+    let parts = setup::SetupFlags::default().with_dex(on_dex);
+    setup::run(workspace, terminal, &parts)?;
     modules::build_all(workspace, terminal)?;
     let binary = workspace.target().join("debug/tokenward-demo");
     println!();
@@ -35,13 +38,13 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &DemoFlags)
 
 /// Replaces this process, so that Ctrl-C and the exit code are the demo's own.
 #[cfg(unix)]
-fn hand_over(command: &mut Command) -> Result<ExitCode> {
+pub(crate) fn hand_over(command: &mut Command) -> Result<ExitCode> {
     use std::os::unix::process::CommandExt;
     Err(command.exec().into())
 }
 
 #[cfg(not(unix))]
-fn hand_over(command: &mut Command) -> Result<ExitCode> {
+pub(crate) fn hand_over(command: &mut Command) -> Result<ExitCode> {
     Ok(if command.status()?.success() {
         ExitCode::SUCCESS
     } else {

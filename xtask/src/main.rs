@@ -1,5 +1,6 @@
 //! `cargo xtask VERB`: every command that a person or CI needs.
 
+mod bench;
 mod demo;
 mod lint;
 mod modules;
@@ -41,6 +42,8 @@ enum Verb {
     Lint(lint::LintFlags),
     /// Set up, build and run the demo in this terminal
     Demo(demo::DemoFlags),
+    /// Set up, build in release and measure: `data-path` (CPU, latency, streams) or `memory` (10⁶ sessions)
+    Bench(bench::BenchFlags),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Test(flags) => test::run(&workspace, &terminal, &flags),
         Verb::Lint(flags) => lint::run(&workspace, &terminal, &flags),
         Verb::Demo(flags) => demo::run(&workspace, &terminal, &flags),
+        Verb::Bench(flags) => bench::run(&workspace, &terminal, &flags),
     });
     outcome.unwrap_or_else(|error| {
         terminal.failure(&format!("{error:#}"));

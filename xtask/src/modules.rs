@@ -15,7 +15,7 @@ use crate::workspace::Workspace;
 /// The filter module may not be larger: 200 KB.
 const LARGEST_MODULE_BYTES: usize = 204_800;
 /// What Envoy must find (proxy-wasm ABI 0.2.1), and the phases in which the filter acts.
-const EXPORTS: [&str; 10] = [
+const EXPORTS: [&str; 11] = [
     "_initialize",
     "malloc",
     "proxy_abi_version_0_2_1",
@@ -25,6 +25,7 @@ const EXPORTS: [&str; 10] = [
     "proxy_on_done",
     "proxy_on_http_call_response",
     "proxy_on_request_headers",
+    "proxy_on_response_headers",
     "proxy_on_tick",
 ];
 const LONGEST_BUILD: Duration = Duration::from_secs(3600);
@@ -117,15 +118,48 @@ fn wasm_linker(workspace: &Workspace) -> Result<PathBuf> {
     Ok(own.unwrap_or_else(|| PathBuf::from("rust-lld")))
 }
 
+/// Builds the floor of the benchmark the way cargo builds any filter: nothing is linked by hand.
+pub(crate) fn floor_module(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
+    terminal.step("floor module", |step| {
+        let mut cargo = workspace.cargo();
+        cargo.args(["build", "--package", "tokenward-floor", "--lib"]);
+        cargo.args(["--target", "wasm32-unknown-unknown", "--profile", "module"]);
+        let word = built_or_there(&run_cargo(cargo, step, "the build of the floor module")?);
+        let path = module_path(workspace).with_file_name("tokenward_floor.wasm");
+        Ok(Outcome::new(word, workspace.shown(&path)))
+    })
+}
+
 /// Builds native targets of the whole workspace, chosen by cargo's `targets` flags.
 pub(crate) fn native(workspace: &Workspace, terminal: &Terminal, name: &str, targets: &[&str]) -> Result<()> {
+    native_in(workspace, terminal, name, "debug", targets)
+}
+
+/// [`native`] with optimisation.
+pub(crate) fn release(
+    workspace: &Workspace,
+    terminal: &Terminal,
+    name: &str,
+    targets: &[&str],
+) -> Result<()> {
+    let targets = [&["--release"], targets].concat();
+    native_in(workspace, terminal, name, "release", &targets)
+}
+
+fn native_in(
+    workspace: &Workspace,
+    terminal: &Terminal,
+    name: &str,
+    folder: &str,
+    targets: &[&str],
+) -> Result<()> {
     terminal.step(name, |step| {
         let mut cargo = workspace.cargo();
         cargo.arg("build").args(package_flags()).args(targets);
         let word = built_or_there(&run_cargo(cargo, step, "the build")?);
         Ok(Outcome::new(
             word,
-            workspace.shown(&workspace.target().join("debug")),
+            workspace.shown(&workspace.target().join(folder)),
         ))
     })
 }

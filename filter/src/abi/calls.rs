@@ -40,6 +40,14 @@ mod import {
             size: *mut usize,
         ) -> u32;
         pub(super) fn proxy_get_header_map_pairs(kind: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_get_header_map_value(
+            kind: u32,
+            key: *const u8,
+            key_length: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_remove_header_map_value(kind: u32, key: *const u8, key_length: usize) -> u32;
         pub(super) fn proxy_replace_header_map_value(
             kind: u32,
             key: *const u8,
@@ -192,13 +200,38 @@ fn split_text(bytes: &[u8], length: u32) -> Option<(&[u8], &[u8])> {
     Some((text, rest.get(1..)?))
 }
 
-/// Replaces a header of the request in the effective context.
-pub(super) fn replace_request_header(name: &str, value: &str) -> Answer<()> {
-    let kind = MapType::HttpRequestHeaders as u32;
+/// The first value of a header; empty when there is none.
+pub(super) fn header(kind: MapType, name: &str) -> Answer<Vec<u8>> {
+    let (mut data, mut size) = (std::ptr::null_mut(), 0);
+    // SAFETY: pointer and length of one live string; the host writes a pointer and a size.
+    let status = unsafe {
+        import::proxy_get_header_map_value(kind as u32, name.as_ptr(), name.len(), &mut data, &mut size)
+    };
+    match checked(status) {
+        Ok(()) => Ok(owned(data, size)),
+        Err(NOT_FOUND) => Ok(Vec::new()),
+        Err(status) => Err(status),
+    }
+}
+
+/// Replaces a header of the effective context's request or response.
+pub(super) fn replace_header(kind: MapType, name: &str, value: &str) -> Answer<()> {
     // SAFETY: pointers and lengths of two live strings.
     checked(unsafe {
-        import::proxy_replace_header_map_value(kind, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+        import::proxy_replace_header_map_value(
+            kind as u32,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        )
     })
+}
+
+/// Removes all values of a header.
+pub(super) fn remove_header(kind: MapType, name: &str) -> Answer<()> {
+    // SAFETY: pointer and length of one live string.
+    checked(unsafe { import::proxy_remove_header_map_value(kind as u32, name.as_ptr(), name.len()) })
 }
 
 /// Shared data and its compare-and-set number; `None` when the key was never written.

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{LogLevel, Status};
+use proxy_wasm::types::{LogLevel, MapType, Status};
 
 use super::calls;
 use crate::host::{
@@ -21,6 +21,8 @@ const CLAIM_ABSENT: u32 = u32::MAX;
 pub(super) struct Envoy {
     /// The context whose callback is running: the effective context is put back to it after an excursion.
     home: Cell<u32>,
+    /// Streams that were answered while they waited and whose answer has not passed by yet.
+    answered: RefCell<Vec<u32>>,
     /// Ids of counters already defined: defining costs ten times what counting does.
     counters: RefCell<HashMap<(Option<usize>, Event), u32>>,
 }
@@ -29,6 +31,7 @@ impl Envoy {
     pub(super) fn new(root: u32) -> Self {
         Self {
             home: Cell::new(root),
+            answered: RefCell::default(),
             counters: RefCell::default(),
         }
     }
@@ -36,6 +39,15 @@ impl Envoy {
     /// Notes which context's callback is running.
     pub(super) fn enter(&self, context: u32) {
         self.home.set(context);
+    }
+
+    /// Whether the answer that passes by on this stream was made by the filter; asked once per stream.
+    pub(super) fn was_answered(&self, stream: StreamId) -> bool {
+        let Ok(mut streams) = self.answered.try_borrow_mut() else {
+            return false;
+        };
+        let at = streams.iter().position(|other| *other == stream.0);
+        at.map(|at| streams.swap_remove(at)).is_some()
     }
 
     fn within<T>(
@@ -120,13 +132,17 @@ impl Host for Envoy {
 
     fn resume_with(&self, stream: StreamId, authorization: &str) -> Result<(), HostFailure> {
         self.within(stream, || {
-            calls::replace_request_header("authorization", authorization)?;
+            calls::replace_header(MapType::HttpRequestHeaders, "authorization", authorization)?;
             calls::resume_request()
         })
     }
 
     fn reply(&self, stream: StreamId, reply: &Reply) -> Result<(), HostFailure> {
-        self.within(stream, || send(reply))
+        let answered = self.within(stream, || send(reply));
+        if let (Ok(()), Ok(mut streams)) = (answered, self.answered.try_borrow_mut()) {
+            streams.push(stream.0);
+        }
+        answered
     }
 
     fn count(&self, metric: &Metric<'_>) {

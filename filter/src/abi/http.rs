@@ -10,19 +10,24 @@ use super::root::{SharedWorker, on_answer};
 use crate::host::StreamId;
 use crate::outcome::{Reply, refusal_reply};
 use crate::request::RequestHead;
-use crate::worker::Verdict;
+use crate::worker::{ResponseVerdict, Verdict, Watch};
 
 pub(super) struct Http {
     context_id: u32,
     worker: SharedWorker,
+    watch: Option<Watch>,
 }
 
 impl Http {
     pub(super) fn new(context_id: u32, worker: SharedWorker) -> Self {
-        Self { context_id, worker }
+        Self {
+            context_id,
+            worker,
+            watch: None,
+        }
     }
 
-    fn verdict(&self) -> Verdict {
+    fn verdict(&mut self) -> Verdict {
         let refuse = || Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, 1_000));
         // Headers that cannot be read might hold a stale token.
         let Ok(block) = calls::header_block(MapType::HttpRequestHeaders) else {
@@ -33,7 +38,9 @@ impl Http {
         };
         worker.host().enter(self.context_id);
         let head = RequestHead::read(calls::pairs(&block), worker.session_headers());
-        worker.on_request(StreamId(self.context_id), &head)
+        let verdict = worker.on_request(StreamId(self.context_id), &head);
+        self.watch = worker.take_watch();
+        verdict
     }
 }
 
@@ -51,6 +58,9 @@ impl Context for Http {
     fn on_done(&mut self) -> bool {
         if let Ok(mut worker) = self.worker.try_borrow_mut() {
             worker.on_stream_gone(StreamId(self.context_id));
+            if self.watch.is_some() {
+                worker.host().was_answered(StreamId(self.context_id));
+            }
         }
         true
     }
@@ -62,7 +72,7 @@ impl HttpContext for Http {
             Verdict::Continue => Action::Continue,
             Verdict::Pause => Action::Pause,
             Verdict::ContinueWith(authorization) => {
-                match calls::replace_request_header("authorization", &authorization) {
+                match calls::replace_header(MapType::HttpRequestHeaders, "authorization", &authorization) {
                     Ok(()) => Action::Continue,
                     Err(_) => answer(&refusal_reply(Refusal::FilterMisconfigured, None, 1_000)),
                 }
@@ -70,6 +80,48 @@ impl HttpContext for Http {
             Verdict::Reply(reply) => answer(&reply),
         }
     }
+
+    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+        let Some(watch) = self.watch.take() else {
+            return Action::Continue;
+        };
+        let Ok(mut worker) = self.worker.try_borrow_mut() else {
+            return Action::Continue;
+        };
+        worker.host().enter(self.context_id);
+        if worker.host().was_answered(StreamId(self.context_id)) {
+            return Action::Continue;
+        }
+        let status = calls::header(MapType::HttpResponseHeaders, ":status").unwrap_or_default();
+        let status = std::str::from_utf8(&status)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
+        if let ResponseVerdict::Soften { retry_after } =
+            worker.on_response(&watch, status, says_invalid_token)
+        {
+            soften(&retry_after);
+        }
+        Action::Continue
+    }
+}
+
+/// Whether the server's challenge names the token as the fault (RFC 6750 §3.1).
+fn says_invalid_token() -> bool {
+    let challenge = calls::header(MapType::HttpResponseHeaders, "www-authenticate").unwrap_or_default();
+    challenge
+        .windows(b"invalid_token".len())
+        .any(|part| part == b"invalid_token")
+}
+
+/// Makes the server's 401 a 503. What the host refuses stays as the server said it.
+fn soften(retry_after: &str) {
+    let kind = MapType::HttpResponseHeaders;
+    let softened = calls::replace_header(kind, ":status", "503")
+        .and_then(|()| calls::replace_header(kind, "retry-after", retry_after))
+        .and_then(|()| calls::replace_header(kind, "cache-control", "no-store"))
+        .and_then(|()| calls::remove_header(kind, "www-authenticate"));
+    let _ = softened;
 }
 
 /// Answers the running stream. If even that fails the request stays paused and Envoy's stream timeout ends it:

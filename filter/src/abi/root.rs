@@ -51,7 +51,10 @@ impl Context for Root {
         body_size: usize,
         _trailers: usize,
     ) {
-        on_answer(&self.worker, self.context_id, token_id, num_headers, body_size);
+        // Call ids are unique within a VM, so only the worker that made the call takes the answer.
+        for worker in self.retired.iter().chain([&self.worker]) {
+            on_answer(worker, self.context_id, token_id, num_headers, body_size);
+        }
     }
 }
 
@@ -65,11 +68,12 @@ impl RootContext for Root {
             // Without ticks no pause would have a deadline.
             Err(_) => Err(BadConfig::new("", "the host gives no ticks")),
         };
-        self.worker = Rc::new(RefCell::new(Worker::new(
+        let worker = Rc::new(RefCell::new(Worker::new(
             Envoy::new(self.context_id),
             config,
             &text,
         )));
+        self.retired.push(std::mem::replace(&mut self.worker, worker));
         // Never false: how Envoy takes that depends on how the filter was delivered (it exits, keeps the old
         // configuration unnoticed, or answers 503 without a reason). The worker refuses and says why.
         true

@@ -120,6 +120,17 @@ impl<'a> Fields<'a> {
         count.ok_or_else(|| self.fault(name, "must be a whole number of at least 1"))
     }
 
+    /// Takes a whole number from 1 to 2^32 − 1 that may be missing.
+    pub(super) fn optional_count(&mut self, name: &'static str) -> Result<Option<u32>, BadConfig> {
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        match value.as_whole().and_then(|count| u32::try_from(count).ok()) {
+            Some(count) if count > 0 => Ok(Some(count)),
+            _ => Err(self.fault(name, "must be a whole number of at least 1")),
+        }
+    }
+
     /// Ends the object: whatever was not taken is unknown.
     pub(super) fn end(self) -> Result<(), BadConfig> {
         match self.left.first() {

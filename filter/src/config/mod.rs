@@ -81,6 +81,8 @@ pub struct Server {
     pub route: Option<Route>,
     /// `resource_metadata` of its 401 challenges.
     pub resource_metadata: Option<String>,
+    /// After this many refusals in a row a listener (`GET`) is answered 405, if at all.
+    pub listener_405_after: Option<u32>,
     /// How its token is made.
     pub kind: AuthKind,
     /// What the presented token must be.

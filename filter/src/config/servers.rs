@@ -50,12 +50,14 @@ fn server(json: Json<'_>, path: &str) -> Result<Server, BadConfig> {
     }
     let route = route(&mut fields)?;
     let resource_metadata = metadata_url(&mut fields)?;
+    let listener_405_after = fields.optional_count("listener_405_after")?;
     let (kind, presented, delivered) = auth(fields.required("auth")?, &fields.at("auth"))?;
     fields.end()?;
     Ok(Server {
         name,
         route,
         resource_metadata,
+        listener_405_after,
         kind,
         presented,
         delivered,

@@ -49,6 +49,8 @@ pub struct Throttle {
     pub refusal: u8,
     /// Refusals since the last WARN that were not logged above DEBUG.
     pub suppressed: u32,
+    /// Refusals in a row since the last success.
+    pub in_a_row: u32,
     /// When the last WARN was written; 0 for never.
     pub last_warn_ms: u64,
     /// Last written.
@@ -180,7 +182,8 @@ fn encode_entry(entry: &Entry, bytes: &mut Vec<u8>) {
             bytes.extend_from_slice(&[u8::from(throttle.warned), 0]);
             bytes.extend_from_slice(&throttle.suppressed.to_le_bytes());
             bytes.extend_from_slice(&throttle.last_warn_ms.to_le_bytes());
-            bytes.extend_from_slice(&[0; 8]);
+            bytes.extend_from_slice(&throttle.in_a_row.to_le_bytes());
+            bytes.extend_from_slice(&[0; 4]);
             bytes.extend_from_slice(&throttle.touched_ms.to_le_bytes());
         }
     }
@@ -209,6 +212,7 @@ fn decode_entry(bytes: &[u8]) -> Option<Entry> {
             warned: low != 0,
             suppressed: u32::from_le_bytes(count),
             last_warn_ms: u64::from_le_bytes(first),
+            in_a_row: u32::from_le_bytes(second.first_chunk::<4>().copied().unwrap_or_default()),
             touched_ms,
         })),
         _ => None,

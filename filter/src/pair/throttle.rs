@@ -12,6 +12,17 @@ pub struct RefusalLine {
     pub level: Level,
     /// Refusals since the last WARN that were not logged above DEBUG; said with a WARN.
     pub suppressed: u32,
+    /// Refusals in a row since the last success, these included.
+    pub in_a_row: u32,
+}
+
+impl RefusalLine {
+    /// When the pair's memory could not be reached: nothing is said above DEBUG.
+    pub const QUIET: Self = Self {
+        level: Level::Debug,
+        suppressed: 0,
+        in_a_row: 0,
+    };
 }
 
 /// What to write about a recovery.
@@ -39,6 +50,7 @@ pub fn note_refusals(
         warned: false,
         refusal: refusal.code(),
         suppressed: 0,
+        in_a_row: 0,
         last_warn_ms: 0,
         touched_ms: now_ms,
     });
@@ -55,6 +67,7 @@ pub fn note_refusals(
             before.suppressed.saturating_add(count)
         },
         last_warn_ms: if warn { now_ms } else { before.last_warn_ms },
+        in_a_row: before.in_a_row.saturating_add(count),
         touched_ms: now_ms,
         ..before
     };
@@ -64,28 +77,31 @@ pub fn note_refusals(
         RefusalLine {
             level,
             suppressed: before.suppressed,
+            in_a_row: after.in_a_row,
         },
     )
 }
 
 /// Notes a success. A recovery is worth a line only if a WARN said that the pair was failing, so a pair that flaps
 /// writes no more INFO than WARN. The moment of the last WARN is kept for the same reason.
+///
+/// `None` when there is nothing to note.
 #[must_use]
-pub fn note_success(before: &Throttle, now_ms: u64) -> Option<(Throttle, RecoveryLine)> {
-    if !before.warned {
+pub fn note_success(before: &Throttle, now_ms: u64) -> Option<(Throttle, Option<RecoveryLine>)> {
+    if !before.warned && before.in_a_row == 0 {
         return None;
     }
+    let suppressed = if before.warned { 0 } else { before.suppressed };
     let after = Throttle {
         warned: false,
-        suppressed: 0,
+        suppressed,
+        in_a_row: 0,
         touched_ms: now_ms,
         ..*before
     };
-    Some((
-        after,
-        RecoveryLine {
-            refusal: Refusal::from_code(before.refusal),
-            suppressed: before.suppressed,
-        },
-    ))
+    let line = RecoveryLine {
+        refusal: Refusal::from_code(before.refusal),
+        suppressed: before.suppressed,
+    };
+    Some((after, before.warned.then_some(line)))
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::{ControlSaid, TokenAnswer, read_answer};
+use tokenward_protocol::token_endpoint::{ControlSaid, Reason, TokenAnswer, read_answer};
 
 use super::Worker;
 use super::refuse::prefetch_pause_ms;
@@ -94,9 +94,9 @@ impl<H: Host> Worker<H> {
         self.pause_prefetch_while_near_expiry(ticket, replacement.exp_seconds);
         self.replacements.insert(ticket, replacement);
         self.recover(flight.server, &flight.pair, &ticket);
-        for stream in &flight.waiters {
+        for waiter in &flight.waiters {
             // A stream that is gone needs nothing any more.
-            if self.host.resume_with(*stream, &authorization).is_ok() {
+            if self.host.resume_with(waiter.stream, &authorization).is_ok() {
                 self.count_request(flight.server, Outcome::Replaced);
             }
         }
@@ -123,7 +123,7 @@ impl<H: Host> Worker<H> {
                 .saturating_sub(now_ms);
             self.pause_prefetch(ticket, left_ms.div_euclid(3).clamp(500, 10_000));
         } else {
-            self.prefetch_after_ms.remove(&ticket);
+            self.note(ticket).prefetch_after_ms = 0;
         }
     }
 
@@ -148,14 +148,16 @@ impl<H: Host> Worker<H> {
                 );
             }
         }
-        if flight.waiters.is_empty() && flight.background {
+        if flight.waiters.is_empty() && flight.background && flight.reason != Reason::Rejected {
             // The token in use is still good: nobody was refused, nothing is failing yet.
             return;
         }
-        let reply = self.refuse_flight(ticket, flight, refusal, retry_after_seconds);
-        for stream in &flight.waiters {
+        let replies = self.refuse_flight(ticket, flight, refusal, retry_after_seconds);
+        for waiter in &flight.waiters {
             // A stream that is gone needs no answer.
-            let _ = self.host.reply(*stream, &reply);
+            let _ = self
+                .host
+                .reply(waiter.stream, &replies.for_waiter(waiter.is_listener));
         }
     }
 }

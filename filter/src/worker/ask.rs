@@ -4,33 +4,31 @@ use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, TOKEN_PATH, TokenRequest};
 
-use super::{Presented, TICK_MS, Verdict, Worker};
-use crate::flight::{Flight, Starter};
+use super::{Presented, TICK_MS, Verdict, Watch, Worker};
+use crate::flight::{Flight, Starter, Waiter};
 use crate::host::{CallFailure, CallId, ControlCall, Host, StreamId};
-use crate::identity::TicketKey;
+use crate::identity::{PairKey, TicketKey};
 use crate::outcome::{Event, Metric, ServerLabel};
 use crate::pair::gate::{self, Admission};
 use crate::pair::memory;
 use crate::pair::slot::Entry;
-
-/// Background questions remembered as failed; past that all are forgotten, which costs one early question each.
-const MOST_PREFETCH_PAUSES: usize = 4096;
+use crate::token_memo::KnownToken;
 
 impl<H: Host> Worker<H> {
     /// Pauses `stream` until control has answered.
     pub(super) fn ask(&mut self, stream: StreamId, presented: &Presented<'_>, probe: bool) -> Verdict {
         let ticket = presented.token_use.ticket;
+        let waiter = Waiter {
+            stream,
+            is_listener: presented.is_listener(),
+        };
         if self.flights.is_under_way(&ticket) {
-            if self.flights.join(&ticket, stream) {
+            if self.flights.join(&ticket, waiter) {
+                self.watch = Some(Watch::new(presented));
                 return Verdict::Pause;
             }
             let pair = presented.token_use.pair;
-            return Verdict::Reply(self.refuse_from_gate(
-                presented.server_index,
-                &pair,
-                Refusal::Busy,
-                1_000,
-            ));
+            return Verdict::Reply(self.refuse_from_gate(presented, &pair, Refusal::Busy, 1_000));
         }
         if probe
             && let Admission::Closed {
@@ -39,19 +37,20 @@ impl<H: Host> Worker<H> {
             } = self.claim_probe(presented)
         {
             let pair = presented.token_use.pair;
-            return Verdict::Reply(self.refuse_from_gate(
-                presented.server_index,
-                &pair,
-                refusal,
-                retry_after_ms,
-            ));
+            return Verdict::Reply(self.refuse_from_gate(presented, &pair, refusal, retry_after_ms));
         }
-        let flight = self.flight(presented, Reason::Stale, vec![stream]);
+        let rejected = self.is_rejected(&ticket, presented.now_ms);
+        let mut flight = self.flight(presented, if rejected { Reason::Rejected } else { Reason::Stale });
+        flight.waiters.push(waiter);
+        self.watch = Some(Watch::new(presented));
         self.flights.add(ticket, flight);
         match self.start(&ticket, Starter::Stream(stream)) {
             Ok(()) => Verdict::Pause,
             Err(refusal) => match self.flights.take(&ticket) {
-                Some(flight) => Verdict::Reply(self.refuse_flight(&ticket, &flight, refusal, None)),
+                Some(flight) => Verdict::Reply(
+                    self.refuse_flight(&ticket, &flight, refusal, None)
+                        .for_waiter(waiter.is_listener),
+                ),
                 None => Verdict::Pause,
             },
         }
@@ -93,43 +92,60 @@ impl<H: Host> Worker<H> {
         if self.flights.is_under_way(&ticket) {
             return;
         }
-        if let Some(after_ms) = self.prefetch_after_ms.get(&ticket) {
+        if let Some(note) = self.notes.get(&ticket) {
             // A moment further away than any pause can be means that the clock stepped back.
-            let left_ms = after_ms.saturating_sub(presented.now_ms);
+            let left_ms = note.prefetch_after_ms.saturating_sub(presented.now_ms);
             if left_ms > 0 && left_ms <= 600_000 {
                 return;
             }
         }
-        let mut flight = self.flight(presented, Reason::NearExpiry, Vec::new());
+        let mut flight = self.flight(presented, Reason::NearExpiry);
         flight.background = true;
         self.flights.add(ticket, flight);
     }
 
     /// Remembers that a background question failed.
     pub(super) fn pause_prefetch(&mut self, ticket: TicketKey, pause_ms: u64) {
-        if self.prefetch_after_ms.len() >= MOST_PREFETCH_PAUSES {
-            self.prefetch_after_ms.clear();
-        }
-        self.prefetch_after_ms
-            .insert(ticket, self.host.now_ms().saturating_add(pause_ms));
+        let after_ms = self.host.now_ms().saturating_add(pause_ms);
+        self.note(ticket).prefetch_after_ms = after_ms;
     }
 
-    fn flight(&self, presented: &Presented<'_>, reason: Reason, waiters: Vec<StreamId>) -> Flight {
+    fn flight(&self, presented: &Presented<'_>, reason: Reason) -> Flight {
+        let mut flight = self.new_flight(
+            presented.server_index,
+            presented.token_use.pair,
+            presented.known,
+            presented.head.session,
+            reason,
+        );
+        flight.traceparent = presented.head.traceparent.map(str::to_owned);
+        flight
+    }
+
+    /// A question that nobody has started and nobody waits for yet.
+    pub(super) fn new_flight(
+        &self,
+        server: usize,
+        pair: PairKey,
+        known: &KnownToken,
+        session: Option<&str>,
+        reason: Reason,
+    ) -> Flight {
         let pause_ms = self
             .config
             .as_ref()
             .map_or(TICK_MS, |config| config.control.pause_ms);
         let pause_ticks = pause_ms.div_ceil(TICK_MS).saturating_add(1);
         Flight {
-            server: presented.server_index,
-            pair: presented.token_use.pair,
-            subject_token: SecretString::from(String::from_utf8_lossy(presented.known.bytes()).into_owned()),
-            subject: presented.known.claims.subject.clone(),
-            session: presented.head.session.map(SecretString::from),
-            traceparent: presented.head.traceparent.map(str::to_owned),
+            server,
+            pair,
+            subject_token: SecretString::from(String::from_utf8_lossy(known.bytes()).into_owned()),
+            subject: known.claims.subject.clone(),
+            session: session.map(SecretString::from),
+            traceparent: None,
             reason,
             call: None,
-            waiters,
+            waiters: Vec::new(),
             background: false,
             deadline_tick: self.ticks.saturating_add(pause_ticks),
         }

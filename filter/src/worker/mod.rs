@@ -5,6 +5,7 @@
 pub mod answer;
 mod ask;
 mod refuse;
+mod watch;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -22,7 +23,11 @@ use crate::pair::{gate, memory, throttle};
 use crate::replacement::Replacements;
 use crate::request::RequestHead;
 use crate::server_match::{ServerMatch, find_server};
+use refuse::Misconfigured;
+
 use crate::token_memo::{KnownToken, TokenMemo, TokenUse};
+
+pub use watch::{ResponseVerdict, Watch};
 
 /// Period of the worker's tick, in milliseconds: how late a pause may end after its deadline.
 pub const TICK_MS: u64 = 100;
@@ -44,14 +49,29 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Worker<H> {
     host: H,
-    config: Result<FilterConfig, PairKey>,
+    config: Result<FilterConfig, Misconfigured>,
     memo: TokenMemo,
     replacements: Replacements,
     flights: Flights,
-    /// When a background question that failed may be asked again, Unix ms.
-    prefetch_after_ms: HashMap<TicketKey, u64>,
+    notes: HashMap<TicketKey, TicketNote>,
+    /// What the last request may send to a server, until the host takes it.
+    watch: Option<Watch>,
     ticks: u64,
 }
+
+/// What is remembered of one presented token within a pair.
+#[derive(Debug, Clone, Copy, Default)]
+struct TicketNote {
+    /// When a background question that brought nothing may be asked again, Unix ms.
+    prefetch_after_ms: u64,
+    /// Rejections by the server in a row; the second is one of a newly made token.
+    rejections: u32,
+    /// Until when the presented token is not forwarded again because the server rejected it, Unix ms.
+    rejected_until_ms: u64,
+}
+
+/// Notes kept; past that all are forgotten, which costs one early question or one more rejection each.
+const MOST_NOTES: usize = 4096;
 
 /// A request that reached a server with a readable token.
 struct Presented<'a> {
@@ -62,6 +82,13 @@ struct Presented<'a> {
     now_ms: u64,
 }
 
+impl Presented<'_> {
+    /// Whether this is a listener: a `GET` for the server's event stream.
+    fn is_listener(&self) -> bool {
+        self.head.method == b"GET"
+    }
+}
+
 impl<H: Host> Worker<H> {
     /// A worker under `config`. With an unusable one it refuses every request, and says once what is wrong:
     /// every VM of Envoy reads the same configuration, so the pair memory sees to it that one of them logs.
@@ -70,8 +97,9 @@ impl<H: Host> Worker<H> {
         let config = config.map_err(|error| {
             let text = String::from_utf8_lossy(config_text);
             let pair = PairKey::new("-", SessionSource::Handle(&text));
-            refuse::say_misconfigured(&host, &pair, &error);
-            pair
+            let misconfigured = Misconfigured::new(pair, &error);
+            refuse::say_misconfigured(&host, &misconfigured);
+            misconfigured
         });
         Self {
             config,
@@ -84,11 +112,12 @@ impl<H: Host> Worker<H> {
     pub fn unconfigured(host: H) -> Self {
         Self {
             host,
-            config: Err(PairKey::new("-", SessionSource::Anonymous)),
+            config: Err(Misconfigured::unconfigured()),
             memo: TokenMemo::default(),
             replacements: Replacements::new(1),
             flights: Flights::default(),
-            prefetch_after_ms: HashMap::new(),
+            notes: HashMap::new(),
+            watch: None,
             ticks: 0,
         }
     }
@@ -108,7 +137,7 @@ impl<H: Host> Worker<H> {
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead<'_>) -> Verdict {
         let config = match &self.config {
             Ok(config) => config,
-            Err(pair) => return Verdict::Reply(refuse::misconfigured(&self.host, pair)),
+            Err(fault) => return Verdict::Reply(refuse::misconfigured(&self.host, fault)),
         };
         let annotation = config
             .server_annotation
@@ -162,7 +191,8 @@ impl<H: Host> Worker<H> {
                     .session
                     .map_or(SessionSource::Anonymous, SessionSource::Handle);
                 let pair = PairKey::new(&server_name, session);
-                Verdict::Reply(self.refuse_presented(server_index, &pair, refusal))
+                let is_listener = head.method == b"GET";
+                Verdict::Reply(self.refuse_presented(server_index, &pair, refusal, is_listener))
             }
         }
     }
@@ -171,20 +201,23 @@ impl<H: Host> Worker<H> {
         let TokenUse {
             pair,
             ticket,
-            settled,
+            settled_until_ms,
         } = presented.token_use;
         let cached = self.replacements.get(&ticket);
+        let rejected = self.is_rejected(&ticket, presented.now_ms);
         let Ok(config) = &self.config else {
             return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
         };
         let Some(server) = config.servers.get(presented.server_index) else {
             return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
         };
+        let warn_every_ms = config.warn_every_ms;
         let decision = decide(
             presented.now_ms,
             &config.freshness,
             server,
             Ok(&presented.known.claims),
+            rejected,
             cached.as_ref().map(|replacement| replacement.exp_seconds),
             || {
                 let slot = memory::read(&self.host, &pair);
@@ -198,9 +231,13 @@ impl<H: Host> Worker<H> {
         match (decision, cached) {
             (Decision::Forward | Decision::ForwardAndPrefetch, _) => {
                 self.count_request(presented.server_index, Outcome::Forwarded);
-                if !settled {
+                self.watch = Some(Watch::new(presented));
+                // A moment further away than one span means that the clock stepped back.
+                let settled_ms = settled_until_ms.saturating_sub(presented.now_ms);
+                if settled_ms == 0 || settled_ms > warn_every_ms {
                     self.recover(presented.server_index, &pair, &ticket);
-                    self.memo.settle(presented.known, &ticket);
+                    let until_ms = presented.now_ms.saturating_add(warn_every_ms);
+                    self.memo.settle(presented.known, &ticket, until_ms);
                 }
                 if decision == Decision::ForwardAndPrefetch {
                     self.prefetch(presented);
@@ -209,6 +246,7 @@ impl<H: Host> Worker<H> {
             }
             (Decision::Replace | Decision::ReplaceAndPrefetch, Some(replacement)) => {
                 self.count_request(presented.server_index, Outcome::ReplacedFromCache);
+                self.watch = Some(Watch::new(presented));
                 if decision == Decision::ReplaceAndPrefetch {
                     self.prefetch(presented);
                 }
@@ -217,18 +255,19 @@ impl<H: Host> Worker<H> {
             // `decide` replaces only what is cached; were it otherwise, asking is the safe way.
             (Decision::Replace | Decision::ReplaceAndPrefetch, None) => self.ask(stream, presented, false),
             (Decision::Ask { probe }, _) => self.ask(stream, presented, probe),
-            (Decision::Refuse(refusal), _) => {
-                Verdict::Reply(self.refuse_presented(presented.server_index, &pair, refusal))
-            }
+            (Decision::Refuse(refusal), _) => Verdict::Reply(self.refuse_presented(
+                presented.server_index,
+                &pair,
+                refusal,
+                presented.is_listener(),
+            )),
             (
                 Decision::RefuseFromGate {
                     refusal,
                     retry_after_ms,
                 },
                 _,
-            ) => {
-                Verdict::Reply(self.refuse_from_gate(presented.server_index, &pair, refusal, retry_after_ms))
-            }
+            ) => Verdict::Reply(self.refuse_from_gate(presented, &pair, refusal, retry_after_ms)),
         }
     }
 
@@ -241,6 +280,13 @@ impl<H: Host> Worker<H> {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.flights.is_empty()
+    }
+
+    fn note(&mut self, ticket: TicketKey) -> &mut TicketNote {
+        if self.notes.len() >= MOST_NOTES {
+            self.notes.clear();
+        }
+        self.notes.entry(ticket).or_default()
     }
 
     fn server(&self, index: usize) -> Option<&Server> {
@@ -281,7 +327,10 @@ impl<H: Host> Worker<H> {
             if let Some((throttle, _)) = after {
                 slot.put(crate::pair::slot::Entry::Throttle(throttle));
             }
-            (gate.is_some() || after.is_some(), after.map(|(_, line)| line))
+            (
+                gate.is_some() || after.is_some(),
+                after.and_then(|(_, line)| line),
+            )
         });
         if let Ok(Some(line)) = recovered {
             self.host.log(

@@ -2,12 +2,12 @@
 
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
-use super::Worker;
-use crate::config::BadConfig;
+use super::{Presented, Worker};
+use crate::config::{BadConfig, Server};
 use crate::flight::Flight;
 use crate::host::{Host, Level};
 use crate::identity::{PairKey, SessionSource, TicketKey};
-use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, refusal_line, refusal_reply};
+use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, listener_reply, refusal_line, refusal_reply};
 use crate::pair::slot::Entry;
 use crate::pair::throttle::{RefusalLine, note_refusals};
 use crate::pair::{gate, memory};
@@ -17,27 +17,52 @@ use super::Verdict;
 /// Seconds between two WARN lines about an unusable configuration, and their `Retry-After`.
 const MISCONFIGURED_MS: u64 = 60_000;
 
+/// Why a worker has no configuration, and the pair under which that is remembered.
+#[derive(Debug)]
+pub(super) struct Misconfigured {
+    pair: PairKey,
+    /// For log lines.
+    fault: String,
+}
+
+impl Misconfigured {
+    pub(super) fn new(pair: PairKey, error: &BadConfig) -> Self {
+        Self {
+            pair,
+            fault: escaped(&error.to_string()),
+        }
+    }
+
+    pub(super) fn unconfigured() -> Self {
+        Self {
+            pair: PairKey::new("-", SessionSource::Anonymous),
+            fault: "there is no configuration yet".to_owned(),
+        }
+    }
+}
+
 /// Says what is wrong with a configuration: one WARN for all of Envoy's VMs that read it.
-pub(super) fn say_misconfigured(host: &impl Host, pair: &PairKey, error: &BadConfig) {
+pub(super) fn say_misconfigured(host: &impl Host, misconfigured: &Misconfigured) {
     let line = note(
         host,
-        pair,
+        &misconfigured.pair,
         Refusal::FilterMisconfigured,
         1,
         true,
         MISCONFIGURED_MS,
     );
     if line.level == Level::Warn || host.would_log(line.level) {
-        let text = escaped(&error.to_string());
+        let fault = &misconfigured.fault;
         host.log(
             line.level,
-            &format!("filter misconfigured, every request is refused with 503: {text}"),
+            &format!("filter misconfigured, every request is refused with 503: {fault}"),
         );
     }
 }
 
 /// The answer of a filter whose configuration cannot be used.
-pub(super) fn misconfigured(host: &impl Host, pair: &PairKey) -> Reply {
+pub(super) fn misconfigured(host: &impl Host, misconfigured: &Misconfigured) -> Reply {
+    let Misconfigured { pair, fault } = misconfigured;
     let refusal = Refusal::FilterMisconfigured;
     host.count(&Metric {
         server: NO_SERVER,
@@ -45,7 +70,8 @@ pub(super) fn misconfigured(host: &impl Host, pair: &PairKey) -> Reply {
     });
     let line = note(host, pair, refusal, 1, true, MISCONFIGURED_MS);
     if line.level == Level::Warn || host.would_log(line.level) {
-        host.log(line.level, &refusal_line(refusal, "-", pair, 1, line));
+        let text = refusal_line(refusal, "-", pair, 1, line);
+        host.log(line.level, &format!("{text}: {fault}"));
     }
     refusal_reply(refusal, None, MISCONFIGURED_MS)
 }
@@ -73,10 +99,7 @@ fn note(
         slot.put(Entry::Throttle(after));
         (true, line)
     });
-    noted.unwrap_or(RefusalLine {
-        level: Level::Debug,
-        suppressed: 0,
-    })
+    noted.unwrap_or(RefusalLine::QUIET)
 }
 
 /// A configuration's own text may hold line breaks, which the host would print raw.
@@ -92,6 +115,22 @@ fn escaped(text: &str) -> String {
         .collect()
 }
 
+/// The answers to requests that were refused together.
+pub(super) struct Replies {
+    to_listeners: Option<Reply>,
+    to_others: Reply,
+}
+
+impl Replies {
+    /// The answer to one of them.
+    pub(super) fn for_waiter(&self, is_listener: bool) -> Reply {
+        match &self.to_listeners {
+            Some(reply) if is_listener => reply.clone(),
+            _ => self.to_others.clone(),
+        }
+    }
+}
+
 impl<H: Host> Worker<H> {
     /// Refuses because of the presented token itself; nobody is asked, so there is no gate to close.
     pub(super) fn refuse_presented(
@@ -99,23 +138,43 @@ impl<H: Host> Worker<H> {
         server_index: usize,
         pair: &PairKey,
         refusal: Refusal,
+        is_listener: bool,
     ) -> Reply {
         self.count_request(server_index, Outcome::Refused(refusal));
-        self.note_and_log(server_index, pair, refusal, 1, true);
-        refusal_reply(refusal, self.server(server_index), self.misconfigured_ms())
+        let line = self.note_and_log(server_index, pair, refusal, 1, true);
+        self.replies(server_index, refusal, self.misconfigured_ms(), line)
+            .for_waiter(is_listener)
     }
 
     /// Refuses from the gate's memory.
     pub(super) fn refuse_from_gate(
         &mut self,
-        server_index: usize,
+        presented: &Presented<'_>,
         pair: &PairKey,
         refusal: Refusal,
         retry_after_ms: u64,
     ) -> Reply {
-        self.count_request(server_index, Outcome::Gated(refusal));
-        self.note_and_log(server_index, pair, refusal, 1, false);
-        refusal_reply(refusal, self.server(server_index), retry_after_ms)
+        self.count_request(presented.server_index, Outcome::Gated(refusal));
+        let line = self.note_and_log(presented.server_index, pair, refusal, 1, false);
+        self.replies(presented.server_index, refusal, retry_after_ms, line)
+            .for_waiter(presented.is_listener())
+    }
+
+    fn replies(
+        &self,
+        server_index: usize,
+        refusal: Refusal,
+        retry_after_ms: u64,
+        line: RefusalLine,
+    ) -> Replies {
+        let server = self.server(server_index);
+        let too_often = |server: &&Server| server.listener_405_after.is_some_and(|most| line.in_a_row > most);
+        Replies {
+            to_listeners: server
+                .filter(too_often)
+                .map(|server| listener_reply(refusal, server)),
+            to_others: refusal_reply(refusal, server, retry_after_ms),
+        }
     }
 
     /// The route is annotated with a server that the configuration does not have.
@@ -141,7 +200,7 @@ impl<H: Host> Worker<H> {
         flight: &Flight,
         refusal: Refusal,
         retry_after_seconds: Option<u32>,
-    ) -> Reply {
+    ) -> Replies {
         let (now_ms, every_ms) = (self.host.now_ms(), self.warn_every_ms());
         let requests = u32::try_from(flight.waiters.len()).unwrap_or(u32::MAX).max(1);
         let asked_ms = u64::from(retry_after_seconds.unwrap_or(0)).saturating_mul(1000);
@@ -177,19 +236,13 @@ impl<H: Host> Worker<H> {
             slot.put(Entry::Throttle(after));
             (true, (line, closed_ms))
         });
-        let quiet = (
-            RefusalLine {
-                level: Level::Debug,
-                suppressed: 0,
-            },
-            asked_ms,
-        );
+        let quiet = (RefusalLine::QUIET, asked_ms);
         let (line, closed_ms) = noted.unwrap_or(quiet);
         for _ in &flight.waiters {
             self.count_request(flight.server, Outcome::Refused(refusal));
         }
         self.log_refusal(flight.server, &pair, refusal, requests, line);
-        refusal_reply(refusal, self.server(flight.server), closed_ms)
+        self.replies(flight.server, refusal, closed_ms, line)
     }
 
     fn note_and_log(
@@ -199,9 +252,10 @@ impl<H: Host> Worker<H> {
         refusal: Refusal,
         count: u32,
         may_warn: bool,
-    ) {
+    ) -> RefusalLine {
         let line = note(&self.host, pair, refusal, count, may_warn, self.warn_every_ms());
         self.log_refusal(server_index, pair, refusal, count, line);
+        line
     }
 
     fn log_refusal(

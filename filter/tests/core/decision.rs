@@ -27,6 +27,7 @@ fn server(kind: AuthKind) -> Server {
         name: "s".into(),
         route: None,
         resource_metadata: None,
+        listener_405_after: None,
         kind,
         presented,
         delivered,
@@ -54,6 +55,7 @@ fn decision(kind: AuthKind, exp_in: i64, cached_in: Option<i64>, gate: Admission
         &policy(),
         &server(kind),
         Ok(&claims(exp_in)),
+        false,
         cached,
         || gate,
     )
@@ -140,6 +142,7 @@ fn a_token_that_does_not_fit_the_server_is_refused_without_asking_anybody() {
                 &policy(),
                 &server(kind),
                 Ok(&other),
+                false,
                 Some(u64::MAX),
                 gate,
             );
@@ -151,6 +154,7 @@ fn a_token_that_does_not_fit_the_server_is_refused_without_asking_anybody() {
                 &policy(),
                 &server(kind),
                 Ok(&other),
+                false,
                 Some(u64::MAX),
                 gate,
             );
@@ -161,6 +165,7 @@ fn a_token_that_does_not_fit_the_server_is_refused_without_asking_anybody() {
             &policy(),
             &server(kind),
             Err(Refusal::MalformedBearer),
+            false,
             Some(u64::MAX),
             gate,
         );
@@ -176,14 +181,14 @@ proptest! {
     /// Against a plain reference: what leaves the gateway lives longer than the margin, always.
     #[test]
     fn no_stale_token_is_forwarded_or_used_as_replacement(
-        exchange: bool, now_ms in 0u64..4_000_000_000_000, exp: u64, cached: Option<u64>, gate in gates(),
+        exchange: bool, rejected: bool, now_ms in 0u64..4_000_000_000_000, exp: u64, cached: Option<u64>, gate in gates(),
     ) {
         let kind = if exchange { AuthKind::Exchange } else { AuthKind::Forward };
         let mut presented = claims(0);
         presented.exp_seconds = exp;
         let lives = |exp: u64| u128::from(exp) * 1000 > u128::from(now_ms) + u128::from(MARGIN_S) * 1000;
-        match decide(now_ms, &policy(), &server(kind), Ok(&presented), cached, || gate) {
-            Decision::Forward | Decision::ForwardAndPrefetch => prop_assert!(!exchange && lives(exp)),
+        match decide(now_ms, &policy(), &server(kind), Ok(&presented), rejected, cached, || gate) {
+            Decision::Forward | Decision::ForwardAndPrefetch => prop_assert!(!exchange && !rejected && lives(exp)),
             Decision::Replace | Decision::ReplaceAndPrefetch => prop_assert!(cached.is_some_and(lives)),
             Decision::Ask { .. } => prop_assert!(gate != CLOSED),
             Decision::RefuseFromGate { .. } => prop_assert!(gate == CLOSED),

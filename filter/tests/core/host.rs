@@ -13,7 +13,7 @@ use tokenward_filter::host::{
 use tokenward_filter::outcome::{Metric, Reply};
 use tokenward_filter::request::RequestHead;
 use tokenward_filter::worker::answer::ControlAnswer;
-use tokenward_filter::worker::{Verdict, Worker};
+use tokenward_filter::worker::{ResponseVerdict, Verdict, Watch, Worker};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenError};
 
@@ -162,6 +162,7 @@ pub(crate) struct Envoy {
     pub(crate) host: Rc<FakeHost>,
     pub(crate) workers: Vec<Worker<HostOf>>,
     streams: u32,
+    watches: BTreeMap<StreamId, Watch>,
 }
 
 impl Envoy {
@@ -178,7 +179,13 @@ impl Envoy {
             host,
             workers,
             streams: 0,
+            watches: BTreeMap::new(),
         }
+    }
+
+    /// Sends a listener's request to a worker.
+    pub(crate) fn listen(&mut self, worker: usize, path: &str, token: Option<&str>) -> (StreamId, Verdict) {
+        self.send_as(b"GET", worker, path, token, None)
     }
 
     /// Sends a request to a worker; the stream's number and the verdict.
@@ -189,11 +196,25 @@ impl Envoy {
         token: Option<&str>,
         session: Option<&str>,
     ) -> (StreamId, Verdict) {
+        self.send_as(b"POST", worker, path, token, session)
+    }
+
+    fn send_as(
+        &mut self,
+        method: &[u8],
+        worker: usize,
+        path: &str,
+        token: Option<&str>,
+        session: Option<&str>,
+    ) -> (StreamId, Verdict) {
         self.streams += 1;
         let stream = StreamId(self.streams);
         let authorization = token.map(|token| format!("Bearer {token}"));
-        let mut headers: Vec<(&[u8], &[u8])> =
-            vec![(b":authority", b"gw.example.com"), (b":path", path.as_bytes())];
+        let mut headers: Vec<(&[u8], &[u8])> = vec![
+            (b":method", method),
+            (b":authority", b"gw.example.com"),
+            (b":path", path.as_bytes()),
+        ];
         headers.extend(
             authorization
                 .as_ref()
@@ -202,7 +223,10 @@ impl Envoy {
         headers.extend(session.map(|value| (&b"x-session"[..], value.as_bytes())));
         let worker = &mut self.workers[worker];
         let head = RequestHead::read(headers.into_iter(), worker.session_headers());
-        (stream, worker.on_request(stream, &head))
+        let verdict = worker.on_request(stream, &head);
+        self.watches
+            .extend(worker.take_watch().map(|watch| (stream, watch)));
+        (stream, verdict)
     }
 
     /// Control's call number `call` (from 1) is answered with a token.
@@ -238,6 +262,17 @@ impl Envoy {
             body,
         };
         self.workers[worker].on_control_answer(CallId(call), &answer);
+    }
+
+    /// The server answers a stream of worker 0; `None` when nobody watches that answer.
+    pub(crate) fn respond(
+        &mut self,
+        stream: StreamId,
+        status: u16,
+        names_token: bool,
+    ) -> Option<ResponseVerdict> {
+        let watch = self.watches.remove(&stream)?;
+        Some(self.workers[0].on_response(&watch, status, || names_token))
     }
 
     pub(crate) fn calls(&self) -> usize {

@@ -30,19 +30,23 @@ fn throttles() -> impl Strategy<Value = Entry> {
         any::<bool>(),
         any::<u8>(),
         any::<u32>(),
+        any::<u32>(),
         any::<u64>(),
         any::<u64>(),
     )
-        .prop_map(|(key, warned, refusal, suppressed, last_warn_ms, touched_ms)| {
-            Entry::Throttle(Throttle {
-                key,
-                warned,
-                refusal,
-                suppressed,
-                last_warn_ms,
-                touched_ms,
-            })
-        })
+        .prop_map(
+            |(key, warned, refusal, suppressed, in_a_row, last_warn_ms, touched_ms)| {
+                Entry::Throttle(Throttle {
+                    key,
+                    warned,
+                    refusal,
+                    suppressed,
+                    in_a_row,
+                    last_warn_ms,
+                    touched_ms,
+                })
+            },
+        )
 }
 
 fn filled(entries: impl IntoIterator<Item = Entry>) -> Slot {
@@ -96,6 +100,7 @@ fn a_full_slot_forgets_its_oldest_gate_first_and_a_throttle_last() {
         warned: true,
         refusal: 5,
         suppressed: 3,
+        in_a_row: 4,
         last_warn_ms: 1,
         touched_ms: 0,
     };
@@ -114,6 +119,7 @@ fn a_slot_of_throttles_only_still_takes_a_new_one() {
         warned: true,
         refusal: 5,
         suppressed: 3,
+        in_a_row: 4,
         last_warn_ms: 1,
         touched_ms: u64::from(key),
     };

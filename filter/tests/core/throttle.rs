@@ -46,6 +46,7 @@ fn recovery_is_said_once_and_only_after_a_warning() {
     let (failing, ..) = noted(None, NOW_MS);
     let (failing, ..) = noted(Some(&failing), NOW_MS + 1000);
     let (recovered, line) = note_success(&failing, NOW_MS + 2000).expect("a recovery");
+    let line = line.expect("worth a line");
     assert_eq!((line.refusal, line.suppressed), (Some(Refusal::NeedsLogin), 1));
     assert_eq!(note_success(&recovered, NOW_MS + 3000), None);
 }
@@ -58,7 +59,7 @@ fn a_pair_that_flaps_writes_no_more_infos_than_warnings() {
         let (failed, level, _) = noted(before.as_ref(), NOW_MS + second * 1000);
         warnings += usize::from(level == Level::Warn);
         let recovered = note_success(&failed, NOW_MS + second * 1000 + 500);
-        infos += usize::from(recovered.is_some());
+        infos += usize::from(recovered.is_some_and(|(_, line)| line.is_some()));
         before = Some(recovered.map_or(failed, |(after, _)| after));
     }
     assert_eq!((warnings, infos), (2, 2));
@@ -69,4 +70,23 @@ fn a_clock_that_steps_back_an_hour_does_not_silence_the_pair_for_an_hour() {
     let (before, ..) = noted(None, NOW_MS);
     let (_, level, _) = noted(Some(&before), NOW_MS - 3_600_000);
     assert_eq!(level, Level::Warn);
+}
+
+#[test]
+fn refusals_in_a_row_are_counted_until_a_success_even_without_a_warning() {
+    let (first, line) = note_refusals(None, KEY, Refusal::NeedsLogin, 3, false, MINUTE_MS, NOW_MS);
+    assert_eq!(line.in_a_row, 3);
+    let (second, line) = note_refusals(
+        Some(&first),
+        KEY,
+        Refusal::NeedsLogin,
+        1,
+        false,
+        MINUTE_MS,
+        NOW_MS,
+    );
+    assert_eq!(line.in_a_row, 4);
+    let (after, line) = note_success(&second, NOW_MS).expect("something to forget");
+    assert_eq!((after.in_a_row, after.suppressed, line), (0, 4, None));
+    assert_eq!(note_success(&after, NOW_MS), None);
 }

@@ -67,9 +67,9 @@ fn settled_is_remembered_per_use() {
     let known = claims(&mut memo, home(5).as_bytes()).unwrap();
     let first = use_of(&mut memo, &known, (0, "a"), Some("s"));
     use_of(&mut memo, &known, (0, "a"), Some("t"));
-    memo.settle(&known, &first.ticket);
-    assert!(use_of(&mut memo, &known, (0, "a"), Some("s")).settled);
-    assert!(!use_of(&mut memo, &known, (0, "a"), Some("t")).settled);
+    memo.settle(&known, &first.ticket, 7);
+    assert_eq!(use_of(&mut memo, &known, (0, "a"), Some("s")).settled_until_ms, 7);
+    assert_eq!(use_of(&mut memo, &known, (0, "a"), Some("t")).settled_until_ms, 0);
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Parser;
 use tokenward_tests::demo::{self, Look, Report, Screen};
+use tokenward_tests::issuer::{FakeDex, Issuer};
+use tokenward_tests::parts::RealDex;
 use tokenward_tests::world::World;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,6 +30,9 @@ struct CommandLine {
     /// Run the story without a person, within 60 s, and exit with 1 if any promise broke
     #[arg(long)]
     check: bool,
+    /// Use two real Dex as issuers, built by `cargo xtask setup` where there is Go; without it, two in-process doubles
+    #[arg(long)]
+    dex: bool,
     /// Write the counts and promises to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -37,7 +42,11 @@ struct CommandLine {
 async fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     let screen = Screen::new(stdout(), Look::of_stdout());
-    let ended = Box::pin(run(&command_line, &screen)).await;
+    let ended = if command_line.dex {
+        Box::pin(run::<RealDex>(&command_line, &screen)).await
+    } else {
+        Box::pin(run::<FakeDex>(&command_line, &screen)).await
+    };
     ended.unwrap_or_else(|error| {
         screen.clear_live();
         eprintln!("error: {error:#}");
@@ -45,10 +54,10 @@ async fn main() -> ExitCode {
     })
 }
 
-async fn run(command_line: &CommandLine, screen: &Screen) -> anyhow::Result<ExitCode> {
+async fn run<I: Issuer>(command_line: &CommandLine, screen: &Screen) -> anyhow::Result<ExitCode> {
     // What is interrupted is dropped, and with it every child process and folder.
     let (world, report) = tokio::select! {
-        told = Box::pin(story(command_line, screen)) => told?,
+        told = Box::pin(story::<I>(command_line, screen)) => told?,
         interruption = interruption() => {
             screen.clear_live();
             return interruption.map(|()| ExitCode::from(INTERRUPTED));
@@ -71,7 +80,7 @@ async fn run(command_line: &CommandLine, screen: &Screen) -> anyhow::Result<Exit
     })
 }
 
-async fn story(command_line: &CommandLine, screen: &Screen) -> anyhow::Result<(World, Report)> {
+async fn story<I: Issuer>(command_line: &CommandLine, screen: &Screen) -> anyhow::Result<(World<I>, Report)> {
     let begun = Instant::now();
     let world = Box::pin(demo::start(screen)).await?;
     let longest = if command_line.check {

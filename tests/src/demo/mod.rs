@@ -24,13 +24,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
+use crate::issuer::Issuer;
 use crate::world::World;
 use ledger::Ledger;
 use telling::Story;
 use watcher::Watcher;
 
 /// Plays the story and counts. What goes wrong is in the report: a promise that broke, or an error that ended it early.
-pub async fn tell(world: &World, screen: &Screen, longest: Duration) -> Report {
+pub async fn tell<I: Issuer>(world: &World<I>, screen: &Screen, longest: Duration) -> Report {
     let start = Instant::now();
     let mut ledger = Ledger::default();
     let mut watcher = Watcher::new(world, screen);

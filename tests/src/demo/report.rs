@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::ledger::{Ledger, Step};
 use super::{Promise, Screen, Storm};
+use crate::issuer::Issuer;
 use crate::parts::EnvoyLine;
 use crate::world::{Tally, World};
 
@@ -35,7 +36,12 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) async fn new(world: &World, ledger: Ledger, told: anyhow::Result<()>, took: Duration) -> Self {
+    pub(super) async fn new<I: Issuer>(
+        world: &World<I>,
+        ledger: Ledger,
+        told: anyhow::Result<()>,
+        took: Duration,
+    ) -> Self {
         let mut broken: Vec<String> = ledger.steps.iter().flat_map(broken_in).collect();
         broken.extend(
             told.err()
@@ -115,7 +121,7 @@ fn broken_in(step: &Step) -> impl Iterator<Item = String> + '_ {
 }
 
 /// WARN lines by pair; a line without a pair goes by its whole text.
-pub(super) fn warnings_per_pair(world: &World) -> BTreeMap<String, usize> {
+pub(super) fn warnings_per_pair<I: Issuer>(world: &World<I>) -> BTreeMap<String, usize> {
     let mut warnings = BTreeMap::new();
     for line in filter_lines(world, 0).filter(|line| line.level == "warning") {
         let pair = field(&line, "pair").unwrap_or(&line.message).to_owned();
@@ -125,7 +131,7 @@ pub(super) fn warnings_per_pair(world: &World) -> BTreeMap<String, usize> {
 }
 
 /// Calls from the gateway to control so far, by Envoy's own counters.
-pub(super) async fn control_calls(world: &World) -> anyhow::Result<usize> {
+pub(super) async fn control_calls<I: Issuer>(world: &World<I>) -> anyhow::Result<usize> {
     let calls = world
         .envoy
         .stats()
@@ -135,7 +141,10 @@ pub(super) async fn control_calls(world: &World) -> anyhow::Result<usize> {
 }
 
 /// What the filter logged after a mark.
-pub(super) fn filter_lines(world: &World, mark: usize) -> impl Iterator<Item = EnvoyLine> {
+pub(super) fn filter_lines<I: Issuer>(
+    world: &World<I>,
+    mark: usize,
+) -> impl Iterator<Item = EnvoyLine> + use<I> {
     let lines = world.envoy.log().lines_after(mark).into_iter();
     lines.filter_map(|line| EnvoyLine::read_wasm(&line))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Screen;
+use crate::issuer::Issuer;
 use crate::world::{Store, World, WorldBuilder};
 
 /// The user whom nothing but the issuer's outage happens to.
@@ -45,20 +46,23 @@ pub fn stage() -> WorldBuilder {
 ///
 /// # Errors
 /// When a part is missing on this machine or does not start.
-pub async fn start(screen: &Screen) -> anyhow::Result<World> {
+pub async fn start<I: Issuer>(screen: &Screen) -> anyhow::Result<World<I>> {
     screen.title(
         "Tokenward: a stale ID token never leaves the gateway",
         "Real Envoy, real control service, real time. ID tokens live 15 s here.",
     );
-    let starting = Box::pin(stage().start());
+    let starting = Box::pin(stage().start_on::<I>());
     let world = awaited(
         screen,
         "starting two issuers, two MCP servers, control and Envoy",
         starting,
     )
     .await?;
-    screen.fact("home issuer", world.home.issuer());
-    screen.fact("remote issuer", world.remote.issuer());
+    screen.fact("home issuer", &format!("{}  ({})", world.home.issuer(), I::KIND));
+    screen.fact(
+        "remote issuer",
+        &format!("{}  ({})", world.remote.issuer(), I::KIND),
+    );
     screen.fact("control", &format!("{}  (embedded store)", world.control.url()));
     screen.fact(
         "gateway",

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Screen;
 use super::watcher::Watcher;
+use crate::issuer::Issuer;
 use crate::parts::TempFolder;
 use crate::world::{ALICE, LOCAL, Login, World};
 
@@ -14,7 +15,7 @@ use crate::world::{ALICE, LOCAL, Login, World};
 ///
 /// # Errors
 /// When alice cannot log in, or her headers cannot be written.
-pub async fn stay_up(world: &World, screen: &Screen) -> anyhow::Result<Infallible> {
+pub async fn stay_up<I: Issuer>(world: &World<I>, screen: &Screen) -> anyhow::Result<Infallible> {
     let mut watcher = Watcher::of_everything(world, screen);
     let alice = world.log_in(ALICE).await?;
     let folder = TempFolder::new("demo")?;
@@ -36,7 +37,7 @@ fn write_headers(folder: &TempFolder, login: &Login) -> anyhow::Result<PathBuf> 
     Ok(path)
 }
 
-fn print(world: &World, screen: &Screen, headers: &Path) {
+fn print<I: Issuer>(world: &World<I>, screen: &Screen, headers: &Path) {
     let (gateway, admin, control) = (world.envoy.url(), world.envoy.admin_url(), world.control.url());
     screen.note("Everything stays up until Ctrl-C");
     screen.fact("gateway", &format!("{gateway}/local/mcp  {gateway}/remote-1/mcp"));

@@ -10,6 +10,7 @@ use super::report::{control_calls, filter_lines, number_in, warnings_per_pair};
 use super::screen::bar;
 use super::setting::{LOG_LAG, LOOK_AGAIN, REMOTE, WORKERS};
 use super::telling::Story;
+use crate::issuer::Issuer;
 use crate::world::{ALICE, Answer, CLIENT, LOCAL, Login};
 
 /// Every 100 ms this many listeners at each of the two servers come back.
@@ -40,19 +41,23 @@ pub struct Storm {
     pub seconds: f64,
 }
 
-impl Story<'_> {
+impl<I: Issuer> Story<'_, I> {
     pub(super) async fn storm_is_refused(&mut self, alice: &Login) -> anyhow::Result<()> {
         self.open(
             "The grant is revoked, and the listeners storm",
             "456 straight 403s at one server, 1,378 of 1,813 log lines in half an hour: that was this.",
         );
-        let revoked = self.world.home.revoke(ALICE, CLIENT.0);
+        let revoked = self.world.home.end_login(ALICE, CLIENT.0).await;
         self.screen.event(
             "home issuer",
             None,
             "alice's refresh token is revoked; nobody is told",
         );
-        self.promise("refresh tokens revoked", Bound::Exactly(1), usize::from(revoked));
+        self.promise(
+            "refresh tokens revoked",
+            Bound::Exactly(1),
+            usize::from(revoked.is_ok()),
+        );
         let last = self.kept_until(alice).await?.max(self.exchanged_until()?);
         self.await_expiry("until the last token of that login has expired", last)
             .await;

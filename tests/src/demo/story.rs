@@ -6,7 +6,7 @@ use super::Bound;
 use super::report::{filter_lines, number_in};
 use super::setting::{BOB, CAROL, LOG_LAG, LOOK_AGAIN, REMOTE, WORKERS};
 use super::telling::{A_FEW, Story, count_ok, exp_of};
-use crate::issuer::fingerprint;
+use crate::issuer::{Issuer, fingerprint};
 use crate::world::{ALICE, LOCAL, Login};
 
 const PARALLEL: usize = 200;
@@ -19,7 +19,7 @@ struct Logins {
     carol: Login,
 }
 
-impl Story<'_> {
+impl<I: Issuer> Story<'_, I> {
     pub(super) async fn tell(mut self) -> anyhow::Result<()> {
         let logins = self.fresh_passes().await?;
         self.idle_past_expiry(&logins).await?;

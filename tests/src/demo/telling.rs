@@ -9,6 +9,7 @@ use super::ledger::Ledger;
 use super::screen::bar;
 use super::setting::{LOOK_AGAIN, REMOTE};
 use super::{Bound, Screen};
+use crate::issuer::Issuer;
 use crate::world::{Answer, CLIENT, Login, World};
 
 /// Calls to each server where one would do: they spread over the workers.
@@ -16,14 +17,14 @@ pub(super) const A_FEW: usize = 4;
 
 /// The story while it is told.
 #[derive(Debug)]
-pub(super) struct Story<'a> {
-    pub(super) world: &'a World,
+pub(super) struct Story<'a, I> {
+    pub(super) world: &'a World<I>,
     pub(super) screen: &'a Screen,
     pub(super) ledger: &'a mut Ledger,
 }
 
-impl<'a> Story<'a> {
-    pub(super) fn new(world: &'a World, screen: &'a Screen, ledger: &'a mut Ledger) -> Self {
+impl<'a, I: Issuer> Story<'a, I> {
+    pub(super) fn new(world: &'a World<I>, screen: &'a Screen, ledger: &'a mut Ledger) -> Self {
         Self {
             world,
             screen,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Screen;
 use super::setting::{BOB, CAROL, LOOK_AGAIN};
-use crate::issuer::{FakeDex, IssuerCounts};
+use crate::issuer::{Issuer, IssuerCounts};
 use crate::mcp_server::{McpCounts, McpServer};
 use crate::parts::{EnvoyLine, LogBook};
 use crate::world::{ALICE, World};
@@ -15,11 +15,11 @@ const FOR_EVER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Follows one world.
 #[derive(Debug)]
-pub(super) struct Watcher<'a> {
+pub(super) struct Watcher<'a, I> {
     log: LogFollower<'a>,
     servers: Vec<ServerFollower<'a>>,
-    home: IssuerFollower<'a>,
-    remote: IssuerFollower<'a>,
+    home: IssuerFollower<'a, I>,
+    remote: IssuerFollower<'a, I>,
 }
 
 #[derive(Debug)]
@@ -40,18 +40,18 @@ struct ServerFollower<'a> {
 }
 
 #[derive(Debug)]
-struct IssuerFollower<'a> {
+struct IssuerFollower<'a, I> {
     screen: &'a Screen,
-    issuer: &'a FakeDex,
+    issuer: &'a I,
     name: &'static str,
     seen: IssuerCounts,
 }
 
-impl<'a> Watcher<'a> {
+impl<'a, I: Issuer> Watcher<'a, I> {
     /// A watcher of all that happens from now on.
-    pub(super) fn new(world: &'a World, screen: &'a Screen) -> Self {
+    pub(super) fn new(world: &'a World<I>, screen: &'a Screen) -> Self {
         let log = world.envoy.log();
-        let follower = |issuer: &'a FakeDex, name| IssuerFollower {
+        let follower = |issuer: &'a I, name| IssuerFollower {
             screen,
             issuer,
             name,
@@ -71,7 +71,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// A watcher that also shows each request's end: DEBUG lines of the filter, and what reached a server.
-    pub(super) fn of_everything(world: &'a World, screen: &'a Screen) -> Self {
+    pub(super) fn of_everything(world: &'a World<I>, screen: &'a Screen) -> Self {
         let mut watcher = Self::new(world, screen);
         watcher.log.debug = true;
         let follower = |name: String| ServerFollower {
@@ -152,7 +152,7 @@ impl ServerFollower<'_> {
     }
 }
 
-impl IssuerFollower<'_> {
+impl<I: Issuer> IssuerFollower<'_, I> {
     async fn follow(&mut self) -> Infallible {
         loop {
             let seen = self.seen;

@@ -7,6 +7,9 @@ use super::{DexConfig, FakeDex, IssuerClock, IssuerCounts, LoginTokens, Presenta
 
 /// A running Dex, fake or real. What only the fake can do (move its clock, fail on demand, mint tokens) is not here.
 pub trait Issuer: Debug + Send + Sync + Sized {
+    /// What it is, for people.
+    const KIND: &'static str;
+
     /// Starts it.
     ///
     /// # Errors
@@ -69,6 +72,8 @@ pub trait Issuer: Debug + Send + Sync + Sized {
 }
 
 impl Issuer for FakeDex {
+    const KIND: &'static str = "fake Dex";
+
     async fn start(config: DexConfig) -> anyhow::Result<Self> {
         Self::start(config).await
     }

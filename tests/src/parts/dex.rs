@@ -1,6 +1,7 @@
 //! A real Dex behind a proxy that counts. It needs Go to be built, so it may be missing: see [`tools::dex`].
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -38,6 +39,8 @@ impl RealDex {
 }
 
 impl Issuer for RealDex {
+    const KIND: &'static str = "real Dex";
+
     /// Starts it. An issuer that a connector of `config` names must be up: Dex asks it at once.
     async fn start(config: DexConfig) -> anyhow::Result<Self> {
         let folder = TempFolder::new("dex")?;
@@ -139,7 +142,7 @@ impl Issuer for RealDex {
 }
 
 /// Starts Dex and returns it when it answers as `issuer`, not another that took the port.
-async fn launch(config: &std::path::Path, issuer: &str, listen: SocketAddr) -> anyhow::Result<Process> {
+async fn launch(config: &Path, issuer: &str, listen: SocketAddr) -> anyhow::Result<Process> {
     let program = tools::dex()?.context(tools::DEX_IS_MISSING)?;
     let arguments = ["serve".into(), config.as_os_str().to_owned()];
     let mut process = Process::start(&ProcessSpec::new("dex", program, arguments))?;

@@ -12,6 +12,14 @@ use crate::issuer::{DexClient, DexConfig, DexConnector, DexUser};
 const PASSWORD: &str = "password";
 const HASH_OF_PASSWORD: &str = "$2a$10$OaEdbQ6azoDjC9vSkygRo.u/ruFiVFryperaKQMny.vrrp7c335oW";
 
+/// The grants of a Dex that logs users in without a browser, refreshes and exchanges.
+const GRANT_TYPES: [&str; 4] = [
+    "authorization_code",
+    "password",
+    "refresh_token",
+    "urn:ietf:params:oauth:grant-type:token-exchange",
+];
+
 /// The configuration of a Dex that listens on `listen` and calls itself `issuer`. JSON is YAML.
 ///
 /// # Errors
@@ -34,7 +42,7 @@ pub(super) fn document(config: &DexConfig, issuer: &str, listen: SocketAddr) -> 
             },
         },
         // With this connector a user logs in without a browser, by the password grant.
-        "oauth2": {"passwordConnector": "local", "skipApprovalScreen": true},
+        "oauth2": {"passwordConnector": "local", "skipApprovalScreen": true, "grantTypes": GRANT_TYPES},
         "enablePasswordDB": true,
         "staticPasswords": users,
         "staticClients": config.clients.iter().map(client).collect::<Vec<_>>(),

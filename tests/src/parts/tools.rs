@@ -67,6 +67,18 @@ pub fn filter_module() -> anyhow::Result<PathBuf> {
     .find()
 }
 
+/// The floor of the benchmark: `TOKENWARD_FLOOR_WASM`, then
+/// `target/wasm32-unknown-unknown/module/tokenward_floor.wasm`.
+pub fn floor_module() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "TOKENWARD_FLOOR_WASM",
+        built: "wasm32-unknown-unknown/module/tokenward_floor.wasm",
+        on_path: None,
+        cure: "cargo xtask bench data-path",
+    }
+    .find()
+}
+
 /// The root of the workspace.
 pub fn workspace() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));

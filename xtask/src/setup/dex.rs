@@ -41,21 +41,19 @@ pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> R
             format!("{}, {}", pin.version, workspace.shown(&own)),
         ));
     }
+    let without = if own.is_file() {
+        format!("{} stays as an earlier tests/dex made it", workspace.shown(&own))
+    } else {
+        LEFT_OUT.to_owned()
+    };
     let Some(go) = Go::find() else {
-        return Ok(Outcome::skipped(if own.is_file() {
-            format!(
-                "no Go ≥ 1.25 on PATH; {} stays as an earlier tests/dex made it",
-                workspace.shown(&own)
-            )
-        } else {
-            format!("no Go ≥ 1.25 on PATH; {LEFT_OUT}")
-        }));
+        return Ok(Outcome::skipped(format!("no Go ≥ 1.25 on PATH; {without}")));
     };
     step.now(format!("building {} with Go {}", pin.version, go.version));
     let built = go.build(workspace, step, network);
     if network == Network::Forbidden && built.is_err() {
         return Ok(Outcome::skipped(format!(
-            "its modules are not all here, and --offline forbids to fetch them; {LEFT_OUT}"
+            "its modules are not all here, and --offline forbids to fetch them; {without}"
         )));
     }
     let built = built.context("to go on without it: --without-dex; to use another: set DEX_BIN")?;

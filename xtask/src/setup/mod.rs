@@ -32,7 +32,17 @@ pub(crate) struct SetupFlags {
     wasm_std: WasmStd,
     /// Leave out Dex, which is built where there is Go and which only `demo --dex` and the real-Dex tests need
     #[arg(long)]
-    pub(crate) without_dex: bool,
+    without_dex: bool,
+}
+
+impl SetupFlags {
+    /// The same flags, with Dex only if it is wanted.
+    pub(crate) fn with_dex(self, wanted: bool) -> Self {
+        Self {
+            without_dex: !wanted,
+            ..self
+        }
+    }
 }
 
 /// Gets every part; a part that is there is left alone.

@@ -1,0 +1,128 @@
+//! Watching the servers' answers: a 401 to a token that looked fresh.
+//!
+//! The usual cause is an issuer's key rotation that the server has not noticed yet (Dex signs with a new key at once),
+//! so the login is not at fault: the client gets 503 instead of a 401 at which it would throw its tokens away, and
+//! control is asked for a newly made token, once. If the server rejects that as well, the gate closes with backoff.
+//! A plain 403 is an answer about what the user may do, and passes.
+
+use std::rc::Rc;
+
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::Reason;
+
+use super::{Presented, Worker};
+use crate::flight::Flight;
+use crate::host::Host;
+use crate::identity::{PairKey, TicketKey};
+use crate::outcome::{Event, retry_after_seconds};
+use crate::token_memo::KnownToken;
+
+/// How long a token that a server rejected is not forwarded there again, in milliseconds.
+const REJECTED_MS: u64 = 300_000;
+
+/// What was sent to a server and is worth watching: the host keeps it with the stream.
+#[derive(Debug)]
+pub struct Watch {
+    server: usize,
+    pair: PairKey,
+    ticket: TicketKey,
+    known: Rc<KnownToken>,
+}
+
+impl Watch {
+    pub(super) fn new(presented: &Presented<'_>) -> Self {
+        Self {
+            server: presented.server_index,
+            pair: presented.token_use.pair,
+            ticket: presented.token_use.ticket,
+            known: Rc::clone(presented.known),
+        }
+    }
+}
+
+/// What the host must do with a server's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResponseVerdict {
+    /// Let it go on, untouched.
+    PassOn,
+    /// Make it a 503 with this `Retry-After`, without its `www-authenticate`.
+    Soften {
+        /// Whole seconds.
+        retry_after: String,
+    },
+}
+
+impl<H: Host> Worker<H> {
+    /// What the request that was just shown to the worker may send to a server; `None` when it was refused or is not
+    /// ours. An answer that the filter itself makes to a paused request is not the server's and must not be shown to
+    /// [`Self::on_response`].
+    pub fn take_watch(&mut self) -> Option<Watch> {
+        self.watch.take()
+    }
+
+    /// Whether the server has rejected this token although it looked fresh, a while ago at the most.
+    pub(super) fn is_rejected(&self, ticket: &TicketKey, now_ms: u64) -> bool {
+        // A moment further away than the span means that the clock stepped back.
+        let until_ms = self.notes.get(ticket).map_or(0, |note| note.rejected_until_ms);
+        (1..=REJECTED_MS).contains(&until_ms.saturating_sub(now_ms))
+    }
+
+    /// The server has answered a request that was let through. `says_invalid_token` is asked for a 403 only: whether
+    /// its challenge names the token as the fault (RFC 6750 §3.1).
+    pub fn on_response(
+        &mut self,
+        watch: &Watch,
+        status: u16,
+        says_invalid_token: impl FnOnce() -> bool,
+    ) -> ResponseVerdict {
+        if status == 401 || (status == 403 && says_invalid_token()) {
+            return self.rejected(watch, status);
+        }
+        if status < 500
+            && let Some(note) = self.notes.get_mut(&watch.ticket)
+            && note.rejections > 1
+        {
+            // The newly made token works; the presented one stays known as bad.
+            note.rejections = 1;
+            self.recover(watch.server, &watch.pair, &watch.ticket);
+        }
+        ResponseVerdict::PassOn
+    }
+
+    fn rejected(&mut self, watch: &Watch, status: u16) -> ResponseVerdict {
+        self.count(watch.server, Event::ServerRejection(status));
+        self.replacements.remove(&watch.ticket);
+        let until_ms = self.host.now_ms().saturating_add(REJECTED_MS);
+        let note = self.note(watch.ticket);
+        note.rejected_until_ms = until_ms;
+        note.rejections = note.rejections.saturating_add(1);
+        let first = note.rejections == 1;
+        let mut flight = self.flight_after_rejection(watch);
+        if first {
+            if !self.flights.is_under_way(&watch.ticket) {
+                flight.background = true;
+                self.flights.add(watch.ticket, flight);
+            }
+            return ResponseVerdict::Soften {
+                retry_after: retry_after_seconds(0),
+            };
+        }
+        let refused = self.refuse_flight(&watch.ticket, &flight, Refusal::TokenRejected, None);
+        let headers = refused.for_waiter(false).headers;
+        let retry_after = headers.into_iter().find(|(name, _)| *name == "retry-after");
+        ResponseVerdict::Soften {
+            retry_after: retry_after.map_or_else(|| retry_after_seconds(0), |(_, value)| value),
+        }
+    }
+
+    fn flight_after_rejection(&self, watch: &Watch) -> Flight {
+        let session = self.memo.session_of(&watch.known, &watch.ticket);
+        self.new_flight(
+            watch.server,
+            watch.pair,
+            &watch.known,
+            session.as_deref(),
+            Reason::Rejected,
+        )
+    }
+}

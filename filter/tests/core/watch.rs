@@ -1,0 +1,119 @@
+use tokenward_filter::host::{Level, StreamId};
+use tokenward_filter::worker::{ResponseVerdict, Verdict};
+use tokenward_protocol::refusal::Refusal;
+
+use crate::host::{Envoy, home, status};
+
+const KUBE: &str = "/kubernetes/mcp";
+
+/// The server answers the stream.
+fn respond(envoy: &mut Envoy, stream: StreamId, status: u16) -> ResponseVerdict {
+    envoy.respond(stream, status, false).expect("a watched answer")
+}
+
+fn is_softened(verdict: &ResponseVerdict) -> bool {
+    matches!(verdict, ResponseVerdict::Soften { .. })
+}
+
+#[test]
+fn a_401_to_a_fresh_token_is_softened_and_control_is_asked_once_for_a_newly_made_one() {
+    let mut envoy = Envoy::new(1);
+    let streams: Vec<_> = (0..5)
+        .map(|_| envoy.send(0, KUBE, Some(&home(1800)), Some("s1")).0)
+        .collect();
+    assert!(is_softened(&respond(&mut envoy, streams[0], 401)));
+    envoy.workers[0].on_tick();
+    assert_eq!(envoy.calls(), 1);
+    let form = envoy.host.calls.borrow()[0].1.clone();
+    assert!(
+        form.contains("reason=rejected") && form.contains("session=s1"),
+        "{form}"
+    );
+    envoy.answer(0, 1, &home(1900));
+    let (_, verdict) = envoy.send(0, KUBE, Some(&home(1800)), Some("s1"));
+    assert_eq!(
+        verdict,
+        Verdict::ContinueWith(format!("Bearer {}", home(1900)).into()),
+        "the new one, not the presented"
+    );
+    assert_eq!(
+        envoy
+            .host
+            .count_of("tokenward.server=kubernetes;outcome=401.server_rejections_total"),
+        1
+    );
+    assert_eq!(envoy.host.lines_at(Level::Warn).len(), 0, "nothing is wrong yet");
+}
+
+#[test]
+fn a_newly_made_token_that_is_rejected_too_closes_the_gate_with_backoff() {
+    let mut envoy = Envoy::new(2);
+    let (first, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
+    respond(&mut envoy, first, 401);
+    envoy.workers[0].on_tick();
+    envoy.answer(0, 1, &home(1900));
+    let (second, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
+    assert!(is_softened(&respond(&mut envoy, second, 401)));
+    for _ in 0..50 {
+        let (_, verdict) = envoy.send(0, KUBE, Some(&home(1800)), None);
+        assert_eq!(status(&verdict), Some(503), "{verdict:?}");
+    }
+    assert_eq!(envoy.calls(), 1);
+    let warns = envoy.host.lines_at(Level::Warn);
+    assert_eq!(warns.len(), 1);
+    assert!(warns[0].contains("token_rejected"), "{}", warns[0]);
+    // The gate's time is over: one probe asks for another new token.
+    envoy.host.advance_ms(1_000);
+    assert_eq!(envoy.send(0, KUBE, Some(&home(1800)), None).1, Verdict::Pause);
+    assert!(envoy.host.calls.borrow()[1].1.contains("reason=rejected"));
+    envoy.answer(0, 2, &home(2000));
+    let resumed = envoy.host.resumed.borrow()[0].0;
+    assert_eq!(respond(&mut envoy, resumed, 200), ResponseVerdict::PassOn);
+    assert_eq!(envoy.host.lines_at(Level::Info).len(), 1);
+}
+
+#[test]
+fn control_that_has_no_newer_token_yet_closes_the_gate_and_the_login_is_kept() {
+    let mut envoy = Envoy::new(1);
+    let (stream, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
+    respond(&mut envoy, stream, 401);
+    envoy.workers[0].on_tick();
+    envoy.refuse(0, 1, Refusal::Busy);
+    let (_, verdict) = envoy.send(0, KUBE, Some(&home(1800)), None);
+    assert_eq!(status(&verdict), Some(503), "never 401: {verdict:?}");
+    assert_eq!(envoy.calls(), 1);
+}
+
+#[test]
+fn a_plain_403_is_an_answer_about_permissions_and_passes() {
+    let mut envoy = Envoy::new(1);
+    let (stream, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
+    assert_eq!(envoy.respond(stream, 403, false), Some(ResponseVerdict::PassOn));
+    envoy.workers[0].on_tick();
+    assert_eq!(envoy.calls(), 0);
+    let (stream, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
+    assert!(
+        is_softened(&envoy.respond(stream, 403, true).expect("watched")),
+        "its challenge names the token"
+    );
+}
+
+#[test]
+fn answers_to_requests_that_are_not_ours_are_not_looked_at() {
+    let mut envoy = Envoy::new(1);
+    for path in ["/elsewhere", KUBE] {
+        let (stream, _) = envoy.send(0, path, None, None);
+        assert_eq!(envoy.respond(stream, 401, false), None, "{path}");
+    }
+}
+
+#[test]
+fn a_rejected_token_is_tried_again_after_a_while_and_a_new_login_at_once() {
+    let mut envoy = Envoy::new(1);
+    let (stream, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
+    respond(&mut envoy, stream, 401);
+    assert_eq!(envoy.send(0, KUBE, Some(&home(2000)), None).1, Verdict::Continue);
+    assert_eq!(envoy.send(0, KUBE, Some(&home(1800)), None).1, Verdict::Pause);
+    envoy.host.advance_ms(300_001);
+    assert_eq!(envoy.send(0, KUBE, Some(&home(1800)), None).1, Verdict::Continue);
+}
