@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-use super::machine::Pinning;
+use super::load::{Done, Load, Until};
+use super::machine::{Pinning, cpu_ns, resident_kib};
 use crate::issuer::http_client;
 use crate::parts::{Metrics, Process, ProcessSpec, TempFolder, tools};
 
 /// Generous: V8 compiles each module for main thread and worker.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long Envoy may still be busy after the last answer.
+const SETTLE: Duration = Duration::from_millis(20);
 
 /// A listener with its HTTP filters before the router.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub(super) struct Chain {
     pub(super) filters: Vec<Value>,
     /// The server that the route's annotation names, as Envoy Gateway writes it; none without annotation.
     pub(super) annotated: Option<&'static str>,
+    /// The route answers by itself, with this status and body.
+    pub(super) answers: Option<(u16, &'static str)>,
 }
 
 impl Chain {
@@ -36,6 +41,7 @@ impl Chain {
             name,
             filters,
             annotated: None,
+            answers: None,
         }
     }
 
@@ -53,6 +59,13 @@ impl Chain {
                 "route": {"cluster": cluster, "timeout": "0s"},
             })
         };
+        let routes = match self.answers {
+            Some((status, body)) => json!([{
+                "match": {"prefix": "/"}, "metadata": metadata,
+                "direct_response": {"status": status, "body": {"inline_string": body}},
+            }]),
+            None => json!([route("/forward/events", "events"), route("/", "upstream")]),
+        };
         let mut filters = self.filters.clone();
         filters.push(filter(
             "router",
@@ -65,8 +78,7 @@ impl Chain {
                 "stat_prefix": self.name,
                 "stream_idle_timeout": "0s",
                 "route_config": {"name": self.name, "virtual_hosts": [{
-                    "name": "mcp", "domains": ["*"],
-                    "routes": [route("/forward/events", "events"), route("/", "upstream")],
+                    "name": "mcp", "domains": ["*"], "routes": routes,
                 }]},
                 "http_filters": filters,
             }),
@@ -169,11 +181,6 @@ impl Gateway {
         })
     }
 
-    /// Its process id.
-    pub(super) fn pid(&self) -> u32 {
-        self.process.pid()
-    }
-
     /// Where a chain listens.
     pub(super) fn address(&self, chain: &str) -> anyhow::Result<SocketAddr> {
         let address = self.listeners.get(chain).copied();
@@ -185,6 +192,32 @@ impl Gateway {
         let url = format!("http://{}/stats/prometheus", self.admin);
         let text = http_client().get(url).send().await?.error_for_status()?;
         Ok(Metrics::read(&text.text().await?))
+    }
+
+    /// CPU that it has used, nanoseconds, once it has nothing left to do: only then its clocks are exact.
+    pub(super) async fn settled_cpu_ns(&self) -> anyhow::Result<u64> {
+        tokio::time::sleep(SETTLE).await;
+        cpu_ns(self.process.pid())
+    }
+
+    /// CPU per request of a closed loop, microseconds, and what the loop did.
+    pub(super) async fn cost_us(&self, load: &mut Load, until: Until) -> anyhow::Result<(f64, Done)> {
+        let before_ns = self.settled_cpu_ns().await?;
+        let done = load.closed_loop(until).await?;
+        let cpu_ns = self.settled_cpu_ns().await? - before_ns;
+        Ok((cpu_ns as f64 / 1000.0 / done.requests as f64, done))
+    }
+
+    /// What it uses while nothing happens (ticks, timers): part of every measurement.
+    pub(super) async fn idle_us_per_second(&self) -> anyhow::Result<f64> {
+        let before_ns = self.settled_cpu_ns().await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok((self.settled_cpu_ns().await? - before_ns) as f64 / 1000.0)
+    }
+
+    /// `VmRSS`, KiB.
+    pub(super) fn resident_kib(&self) -> anyhow::Result<u64> {
+        resident_kib(self.process.pid())
     }
 
     /// The end of its log, for error messages.

@@ -1,0 +1,21 @@
+//! The benchmarks of the data path, run by `cargo xtask bench`: what the filter costs in a real Envoy, and how it
+//! holds its memory. See docs/benchmarks/README.md.
+
+mod data_path;
+mod gateway;
+mod lanes;
+mod load;
+mod machine;
+mod made_up;
+mod memory;
+mod report;
+mod setting;
+mod statistics;
+mod stream;
+mod summary;
+mod tokens;
+mod wire;
+
+pub use data_path::{DataPath, data_path};
+pub use memory::{Memory, memory};
+pub use report::{Budget, Report};

@@ -1,0 +1,216 @@
+//! What a benchmark found: JSON for machines, a table for people.
+
+use serde::Serialize;
+
+use super::machine::Machine;
+use super::memory::Growth;
+use super::statistics::rounded;
+
+/// The whole result.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub(super) benchmark: &'static str,
+    pub(super) machine: Machine,
+    pub(super) rounds: usize,
+    pub(super) seconds_per_round: f64,
+    pub(super) connections: usize,
+    pub(super) token_bytes: usize,
+    /// What Envoy uses while nothing happens: part of every cost.
+    pub(super) idle_cpu_us_per_second: f64,
+    pub(super) rows: Vec<Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory: Option<Growth>,
+    pub(super) budgets: Vec<Budget>,
+}
+
+/// One configuration. Costs are CPU of the whole Envoy process, microseconds per request.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    /// The configuration that its cost is added to.
+    pub(super) base: &'static str,
+    pub(super) requests: u64,
+    pub(super) cpu_us_min: f64,
+    pub(super) cpu_us_median: f64,
+    /// Minimum over the rounds less the minimum of `base`.
+    pub(super) added_us_min: Option<f64>,
+    /// Median of the differences to `base` in the same round.
+    pub(super) added_us_median: Option<f64>,
+    /// Median of the ratios in the same round.
+    pub(super) added_ratio_to_floor: Option<f64>,
+    pub(super) requests_per_second: f64,
+    /// Share of its core that Envoy had, 1 at most.
+    pub(super) busy: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latency: Option<Latency>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) event_stream_chunk: Option<Stream>,
+}
+
+/// Latency at a fixed rate, from the moment at which a request was due.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Latency {
+    pub(super) requests_per_second: f64,
+    pub(super) p50_us: f64,
+    pub(super) p99_us: f64,
+    pub(super) p999_us: f64,
+    /// p50, p99 and p99.9 less those of `no_filter` in the same round: medians.
+    pub(super) added_us: [f64; 3],
+}
+
+/// CPU per chunk of an event stream.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Stream {
+    pub(super) cpu_us_min: f64,
+    pub(super) cpu_us_median: f64,
+    pub(super) added_us_median: f64,
+}
+
+/// A promise about a measurement.
+#[derive(Debug, Clone, Serialize)]
+pub struct Budget {
+    /// What is measured.
+    pub what: &'static str,
+    /// The most that is accepted.
+    pub limit: f64,
+    /// What it was.
+    pub measured: f64,
+    /// Whether it is within the limit.
+    pub met: bool,
+}
+
+impl Budget {
+    pub(super) fn at_most(what: &'static str, limit: f64, measured: f64) -> Self {
+        Self {
+            what,
+            limit: rounded(limit),
+            measured: rounded(measured),
+            met: measured <= limit,
+        }
+    }
+}
+
+impl Report {
+    /// Whether every budget is met.
+    #[must_use]
+    pub fn is_within_budgets(&self) -> bool {
+        self.budgets.iter().all(|budget| budget.met)
+    }
+
+    /// The tables.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = format!(
+            "{} rounds of {} s, {} connections, tokens of {} bytes; idle Envoy {} µs CPU/s\n\n",
+            self.rounds,
+            self.seconds_per_round,
+            self.connections,
+            self.token_bytes,
+            self.idle_cpu_us_per_second
+        );
+        text += &self.costs();
+        text += &self.latencies();
+        text += &self.streams();
+        if let Some(memory) = &self.memory {
+            text += &memory.table();
+        }
+        text += "\n";
+        for budget in &self.budgets {
+            let word = if budget.met { "met   " } else { "MISSED" };
+            line(
+                &mut text,
+                &format!(
+                    "{word}  {} : {} (at most {})",
+                    budget.what, budget.measured, budget.limit
+                ),
+            );
+        }
+        text
+    }
+
+    fn costs(&self) -> String {
+        let mut text = format!(
+            "{:<28}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>7}\n",
+            "CPU µs/request", "requests", "min", "median", "+min", "+median", "× floor", "req/s", "busy"
+        );
+        for row in &self.rows {
+            line(
+                &mut text,
+                &format!(
+                    "{:<28}{:>10}{:>9.2}{:>9.2}{:>9}{:>9}{:>9}{:>9.0}{:>7.2}",
+                    row.name,
+                    row.requests,
+                    row.cpu_us_min,
+                    row.cpu_us_median,
+                    optional(row.added_us_min),
+                    optional(row.added_us_median),
+                    optional(row.added_ratio_to_floor),
+                    row.requests_per_second,
+                    row.busy
+                ),
+            );
+        }
+        text
+    }
+
+    fn latencies(&self) -> String {
+        let mut text = String::new();
+        for row in &self.rows {
+            let Some(latency) = &row.latency else { continue };
+            if text.is_empty() {
+                let title = format!("latency µs at {:.0} req/s", latency.requests_per_second);
+                line(
+                    &mut text,
+                    &format!(
+                        "\n{title:<28}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}",
+                        "p50", "p99", "p99.9", "+p50", "+p99", "+p99.9"
+                    ),
+                );
+            }
+            let [p50, p99, p999] = latency.added_us;
+            line(
+                &mut text,
+                &format!(
+                    "{:<28}{:>10.0}{:>9.0}{:>9.0}{p50:>9.0}{p99:>9.0}{p999:>9.0}",
+                    row.name, latency.p50_us, latency.p99_us, latency.p999_us
+                ),
+            );
+        }
+        text
+    }
+
+    fn streams(&self) -> String {
+        let mut text = String::new();
+        for row in &self.rows {
+            let Some(chunk) = &row.event_stream_chunk else {
+                continue;
+            };
+            if text.is_empty() {
+                line(
+                    &mut text,
+                    &format!(
+                        "\n{:<28}{:>10}{:>9}{:>9}",
+                        "event streams, CPU µs/chunk", "min", "median", "+median"
+                    ),
+                );
+            }
+            line(
+                &mut text,
+                &format!(
+                    "{:<28}{:>10.2}{:>9.2}{:>9.2}",
+                    row.name, chunk.cpu_us_min, chunk.cpu_us_median, chunk.added_us_median
+                ),
+            );
+        }
+        text
+    }
+}
+
+fn optional(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| format!("{value:.2}"))
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}

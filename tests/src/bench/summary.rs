@@ -1,0 +1,100 @@
+//! From measurements to rows and budgets.
+
+use super::data_path::{All, Measured};
+use super::lanes::Lane;
+use super::report::{Budget, Latency, Row, Stream};
+use super::statistics::{median, minimum, paired, rounded};
+
+impl Measured {
+    fn latency(&self, base: &Self) -> Option<Latency> {
+        let at = |measured: &Self, which: usize| -> Vec<f64> {
+            let rounds = measured.latency_us.iter();
+            rounds.map(|percentiles| percentiles[which]).collect()
+        };
+        let [p50, p99, p999] = [0, 1, 2].map(|which| rounded(median(&at(self, which))));
+        (!self.latency_us.is_empty()).then(|| Latency {
+            requests_per_second: self.latency_rate,
+            p50_us: p50,
+            p99_us: p99,
+            p999_us: p999,
+            added_us: [0, 1, 2].map(|which| rounded(difference(&at(self, which), &at(base, which)))),
+        })
+    }
+
+    fn stream(&self, base: &Self) -> Option<Stream> {
+        (!self.chunk_us.is_empty()).then(|| Stream {
+            cpu_us_min: rounded(minimum(&self.chunk_us)),
+            cpu_us_median: rounded(median(&self.chunk_us)),
+            added_us_median: rounded(difference(&self.chunk_us, &base.chunk_us)),
+        })
+    }
+
+    fn added_to(&self, base: &Self) -> Vec<f64> {
+        paired(&self.cpu_us, &base.cpu_us, |with, without| with - without)
+    }
+
+    /// How busy Envoy's core was with Envoy: below 0.9 something else ran there, or the load was too slow.
+    fn busy(&self) -> f64 {
+        let busy = paired(&self.cpu_us, &self.per_second, |cpu_us, rate| cpu_us * rate / 1e6);
+        median(&busy)
+    }
+}
+
+/// Median of the differences in the same round.
+fn difference(with: &[f64], without: &[f64]) -> f64 {
+    median(&paired(with, without, |with, without| with - without))
+}
+
+fn ratio(added: &[f64], other: &[f64]) -> f64 {
+    median(&paired(added, other, |added, other| added / other))
+}
+
+/// One row for each lane.
+pub(super) fn rows(lanes: &[Lane], all: &All) -> Vec<Row> {
+    let floor = all["floor"].added_to(&all["no_filter"]);
+    let rows = lanes.iter().map(|lane| {
+        let (measured, base) = (&all[lane.name], &all[lane.base]);
+        let added = measured.added_to(base);
+        let compared = lane.base != lane.name;
+        let added_us_min = minimum(&measured.cpu_us) - minimum(&base.cpu_us);
+        Row {
+            name: lane.name,
+            base: lane.base,
+            requests: measured.requests,
+            cpu_us_min: rounded(minimum(&measured.cpu_us)),
+            cpu_us_median: rounded(median(&measured.cpu_us)),
+            added_us_min: compared.then(|| rounded(added_us_min)),
+            added_us_median: compared.then(|| rounded(median(&added))),
+            added_ratio_to_floor: compared.then(|| rounded(ratio(&added, &floor))),
+            requests_per_second: median(&measured.per_second).round(),
+            busy: rounded(measured.busy()),
+            latency: measured.latency(base),
+            event_stream_chunk: measured.stream(base),
+        }
+    });
+    rows.collect()
+}
+
+/// The budgets of which both sides were measured.
+pub(super) fn budgets(lanes: &[Lane], all: &All) -> Vec<Budget> {
+    let added = |name: &str| {
+        let lane = lanes.iter().find(|lane| lane.name == name)?;
+        Some(all[lane.name].added_to(&all[lane.base]))
+    };
+    let at_most = |what: &'static str, lane: &str, to: &str, limit: f64| {
+        Some(Budget::at_most(what, limit, ratio(&added(lane)?, &added(to)?)))
+    };
+    let budgets = [
+        at_most("added by fresh / added by floor", "fresh", "floor", 1.25),
+        at_most("added by replaced / added by floor", "replaced", "floor", 1.6),
+        at_most("added by exchange / added by floor", "exchange", "floor", 1.6),
+        at_most("added by gated / added by floor", "gated", "floor", 1.6),
+        at_most(
+            "added by fresh / added by jwt_authn",
+            "fresh",
+            "jwt_authn",
+            1.0 / 3.0,
+        ),
+    ];
+    budgets.into_iter().flatten().collect()
+}

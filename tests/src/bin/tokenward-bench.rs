@@ -1,0 +1,118 @@
+//! The benchmarks of Tokenward, run by `cargo xtask bench`: see [`tokenward_tests::bench`].
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use tokenward_tests::bench::{DataPath, Memory, data_path, memory};
+
+/// Measures what the filter costs in a real Envoy on this machine.
+///
+/// Everything runs on 127.0.0.1. Numbers are worth something only on a machine that does nothing else meanwhile.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Debug, Subcommand)]
+enum Benchmark {
+    /// CPU per request, latency and event streams: no filter, the floor, Tokenward's paths, jwt_authn, ext_authz
+    DataPath {
+        /// Only these (and no_filter and floor, which the others are compared with)
+        #[arg(long, value_delimiter = ',', value_name = "NAME")]
+        only: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Envoy's memory over many sessions, and what a fresh request costs then
+    Memory {
+        /// Servers in the filter's configuration
+        #[arg(long, default_value_t = 1000, value_name = "N")]
+        servers: u64,
+        /// Distinct sessions, one in ten of them refused
+        #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+        sessions: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Rounds; each measures every configuration once
+    #[arg(long, default_value_t = 12, value_name = "N")]
+    rounds: usize,
+    /// How long each configuration is measured in each round
+    #[arg(long, default_value_t = 2.0, value_name = "S")]
+    seconds_per_round: f64,
+    /// Connections of the load generator
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    connections: usize,
+    /// Write the result to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Exit with 1 if a budget is missed
+    #[arg(long)]
+    enforce: bool,
+}
+
+// One thread: load and servers have one core, the other is Envoy's.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let ended = Box::pin(run(CommandLine::parse())).await;
+    ended.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
+    let say = |line: &str| eprintln!("{line}");
+    let (report, common) = match command_line.benchmark {
+        Benchmark::DataPath { only, common } => {
+            let options = DataPath {
+                rounds: common.rounds,
+                round: common.round()?,
+                connections: common.connections,
+                only,
+            };
+            (Box::pin(data_path(&options, &say)).await?, common)
+        }
+        Benchmark::Memory {
+            servers,
+            sessions,
+            common,
+        } => {
+            let options = Memory {
+                servers,
+                sessions,
+                rounds: common.rounds,
+                round: common.round()?,
+                connections: common.connections,
+            };
+            (Box::pin(memory(&options, &say)).await?, common)
+        }
+    };
+    print!("\n{}", report.table());
+    if let Some(file) = &common.json {
+        let text = serde_json::to_string_pretty(&report)? + "\n";
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(if common.enforce && !report.is_within_budgets() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+impl Common {
+    fn round(&self) -> anyhow::Result<Duration> {
+        let round = Duration::try_from_secs_f64(self.seconds_per_round).context("--seconds-per-round")?;
+        anyhow::ensure!(!round.is_zero(), "--seconds-per-round must be more than 0");
+        Ok(round)
+    }
+}
