@@ -38,8 +38,8 @@ pub enum Decision {
 ///
 /// `presented` are the claims of the presented token, or why there are none; `rejected` says that the server has
 /// rejected it although it looked fresh. `cached_exp_seconds` is the `exp` of the
-/// replacement kept for exactly this (session, server, presented token). `gate` is asked last and only if a call to
-/// control would follow, because reading it costs a host call.
+/// replacement kept for exactly this (session, server, presented token); it is asked for only when it matters. `gate` is
+/// asked last and only if a call to control would follow, because reading it costs a host call.
 ///
 /// No branch forwards or replaces with a token that is stale by `policy` at `now_ms`.
 pub fn decide(
@@ -48,7 +48,7 @@ pub fn decide(
     server: &Server,
     presented: Result<&Claims, Refusal>,
     rejected: bool,
-    cached_exp_seconds: Option<u64>,
+    mut cached_exp_seconds: impl FnMut() -> Option<u64>,
     gate: impl FnOnce() -> Admission,
 ) -> Decision {
     let claims = match presented {
@@ -58,17 +58,17 @@ pub fn decide(
     if let Err(refusal) = fits(claims, &server.presented) {
         return Decision::Refuse(refusal);
     }
-    let cached = cached_exp_seconds.map(|exp_seconds| policy.judge(exp_seconds, now_ms));
+    let mut cached = || cached_exp_seconds().map(|exp_seconds| policy.judge(exp_seconds, now_ms));
     if server.kind == AuthKind::Forward && !rejected {
         match policy.judge(claims.exp_seconds, now_ms) {
             Freshness::Fresh => return Decision::Forward,
             // A replacement that is fresher than the presented token: the prefetch is done.
-            Freshness::NearExpiry if cached == Some(Freshness::Fresh) => return Decision::Forward,
+            Freshness::NearExpiry if cached() == Some(Freshness::Fresh) => return Decision::Forward,
             Freshness::NearExpiry => return Decision::ForwardAndPrefetch,
             Freshness::Stale => {}
         }
     }
-    match cached {
+    match cached() {
         Some(Freshness::Fresh) => return Decision::Replace,
         Some(Freshness::NearExpiry) => return Decision::ReplaceAndPrefetch,
         Some(Freshness::Stale) | None => {}

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::config::AnnotationPath;
 use crate::outcome::{Metric, Reply};
 
 /// A paused or running HTTP stream; the ABI's context id.
@@ -88,8 +89,8 @@ pub trait Host {
     /// Writes one log line.
     fn log(&self, level: Level, line: &str);
 
-    /// The value of the route's annotation `key`, as Envoy Gateway puts it into the route's metadata.
-    fn route_annotation(&self, key: &str) -> Option<Vec<u8>>;
+    /// The value of an annotation of the request's route.
+    fn route_annotation(&self, path: &AnnotationPath) -> Option<Vec<u8>>;
 
     /// Reads shared data; `None` when the key was never written.
     ///

@@ -20,6 +20,7 @@ pub mod pair;
 pub mod replacement;
 pub mod request;
 pub mod server_match;
+pub mod server_memo;
 pub mod token_memo;
 pub mod worker;
 

@@ -39,7 +39,7 @@ pub fn find_server(
         .unwrap_or_default();
     let mut best: Option<(Rank, usize)> = None;
     for (index, server) in config.servers.iter().enumerate() {
-        if let Some(rank) = rank(server, &host, path)
+        if let Some(rank) = rank(server, host, path)
             && best.is_none_or(|(other, _)| rank > other)
         {
             best = Some((rank, index));
@@ -55,20 +55,24 @@ fn rank(server: &Server, host: &[u8], path: &[u8]) -> Option<Rank> {
     let route = server.route.as_ref()?;
     let (kind, length) = match &route.host {
         None => (0, 0),
-        Some(HostPattern::Exact(exact)) if exact.as_bytes() == host => (2, exact.len()),
-        Some(HostPattern::Suffix(suffix))
-            if host.len() > suffix.len() && host.ends_with(suffix.as_bytes()) =>
-        {
-            (1, suffix.len())
-        }
+        Some(HostPattern::Exact(exact)) if exact.as_bytes().eq_ignore_ascii_case(host) => (2, exact.len()),
+        Some(HostPattern::Suffix(suffix)) if ends_in(host, suffix.as_bytes()) => (1, suffix.len()),
         Some(_) => return None,
     };
     let rest = path.strip_prefix(route.path_prefix.as_bytes())?;
     (rest.is_empty() || rest.starts_with(b"/")).then_some((kind, length, route.path_prefix.len()))
 }
 
-/// The host of an authority, lower case, without port; an IPv6 literal keeps its brackets.
-fn host_of(authority: &[u8]) -> Vec<u8> {
+/// Whether at least one more label stands before `suffix`.
+fn ends_in(host: &[u8], suffix: &[u8]) -> bool {
+    let before = host.len().checked_sub(suffix.len()).filter(|length| *length > 0);
+    before
+        .and_then(|length| host.get(length..))
+        .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+}
+
+/// The host of an authority, without port; an IPv6 literal keeps its brackets.
+fn host_of(authority: &[u8]) -> &[u8] {
     let bracket = authority.iter().rposition(|byte| *byte == b']').unwrap_or(0);
     let end = authority
         .iter()
@@ -77,5 +81,4 @@ fn host_of(authority: &[u8]) -> Vec<u8> {
     authority
         .get(..end.unwrap_or(authority.len()))
         .unwrap_or(authority)
-        .to_ascii_lowercase()
 }

@@ -16,3 +16,4 @@ mod rejected;
 mod seeds;
 mod stale;
 mod storm;
+mod unkillable;

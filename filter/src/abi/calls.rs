@@ -137,9 +137,8 @@ pub(super) fn set_tick_period_ms(period: u32) -> Answer<()> {
     checked(unsafe { import::proxy_set_tick_period_milliseconds(period) })
 }
 
-/// A property by its path; `None` when it is absent.
-pub(super) fn property(path: &[&str]) -> Answer<Option<Vec<u8>>> {
-    let path = path.join("\0");
+/// A property by its path, whose parts are joined by NUL; `None` when it is absent.
+pub(super) fn property(path: &str) -> Answer<Option<Vec<u8>>> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: pointer and length of one live string; the host writes a pointer and a size.
     let status = unsafe { import::proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };

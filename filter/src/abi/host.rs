@@ -7,6 +7,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{LogLevel, MapType, Status};
 
 use super::calls;
+use crate::config::AnnotationPath;
 use crate::host::{
     CallFailure, CallId, Claim, ControlCall, Host, HostFailure, Level, SetFailure, SharedValue, StreamId,
 };
@@ -77,19 +78,8 @@ impl Host for Envoy {
         calls::log(log_level(level), line);
     }
 
-    fn route_annotation(&self, key: &str) -> Option<Vec<u8>> {
-        // Envoy Gateway, internal/xds/translator/metadata.go: the HTTPRoute is the route's first resource.
-        let path = [
-            "xds",
-            "route_metadata",
-            "filter_metadata",
-            "envoy-gateway",
-            "resources",
-            "0",
-            "annotations",
-            key,
-        ];
-        calls::property(&path)
+    fn route_annotation(&self, path: &AnnotationPath) -> Option<Vec<u8>> {
+        calls::property(path.as_str())
             .ok()
             .flatten()
             .filter(|value| !value.is_empty())

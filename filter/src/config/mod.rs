@@ -30,8 +30,8 @@ pub struct FilterConfig {
     pub freshness: FreshnessPolicy,
     /// Headers (lower case) that may carry the session handle, in order.
     pub session_headers: Vec<String>,
-    /// Key of the HTTPRoute annotation that names the server; `None` when the look-up is turned off.
-    pub server_annotation: Option<String>,
+    /// Where the host keeps the HTTPRoute annotation that names the server; `None` when the look-up is turned off.
+    pub server_annotation: Option<AnnotationPath>,
     /// At most one WARN per pair in this many milliseconds.
     pub warn_every_ms: u64,
     /// How long the gate stays closed.
@@ -40,6 +40,28 @@ pub struct FilterConfig {
     pub replacements: usize,
     /// The protected servers; their position is their number everywhere else.
     pub servers: Vec<Server>,
+}
+
+/// Path of the property in which Envoy Gateway keeps an annotation of the request's HTTPRoute, as the host takes it:
+/// parts joined by NUL. The route is the first resource of its metadata (Envoy Gateway,
+/// `internal/xds/translator/metadata.go`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnnotationPath(String);
+
+impl AnnotationPath {
+    /// The path of the annotation `key` (without the prefix `gateway.envoyproxy.io/`, which Envoy Gateway strips).
+    #[must_use]
+    pub fn new(key: &str) -> Self {
+        Self(format!(
+            "xds\0route_metadata\0filter_metadata\0envoy-gateway\0resources\x000\0annotations\0{key}"
+        ))
+    }
+
+    /// The joined parts.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// How to reach control.
@@ -171,7 +193,9 @@ impl FilterConfig {
             control: control(fields.required("control")?, environment)?,
             freshness,
             session_headers: session_headers(&mut fields)?,
-            server_annotation: Some(annotation).filter(|key| !key.is_empty()),
+            server_annotation: Some(annotation)
+                .filter(|key| !key.is_empty())
+                .map(|key| AnnotationPath::new(&key)),
             warn_every_ms: whole_ms(fields.span("warn_every", "60s")?),
             gate: gate_times(fields.take("gate").unwrap_or(Json::Object(Vec::new())))?,
             replacements: fields.count("replacements", 4096)?,

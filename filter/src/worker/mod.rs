@@ -22,7 +22,8 @@ use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, ServerLabel, reco
 use crate::pair::{gate, memory, throttle};
 use crate::replacement::Replacements;
 use crate::request::RequestHead;
-use crate::server_match::{ServerMatch, find_server};
+use crate::server_match::ServerMatch;
+use crate::server_memo::ServerMemo;
 use refuse::Misconfigured;
 
 use crate::token_memo::{KnownToken, TokenMemo, TokenUse};
@@ -50,6 +51,7 @@ pub enum Verdict {
 pub struct Worker<H> {
     host: H,
     config: Result<FilterConfig, Misconfigured>,
+    routes: ServerMemo,
     memo: TokenMemo,
     replacements: Replacements,
     flights: Flights,
@@ -113,6 +115,7 @@ impl<H: Host> Worker<H> {
         Self {
             host,
             config: Err(Misconfigured::unconfigured()),
+            routes: ServerMemo::default(),
             memo: TokenMemo::default(),
             replacements: Replacements::new(1),
             flights: Flights::default(),
@@ -142,8 +145,11 @@ impl<H: Host> Worker<H> {
         let annotation = config
             .server_annotation
             .as_ref()
-            .and_then(|key| self.host.route_annotation(key));
-        match find_server(config, annotation.as_deref(), head.authority, head.path) {
+            .and_then(|path| self.host.route_annotation(path));
+        match self
+            .routes
+            .find(config, annotation.as_deref(), head.authority, head.path)
+        {
             ServerMatch::Server(index) => self.on_server_request(stream, head, index),
             ServerMatch::UnknownAnnotation => self.refuse_unknown_server(),
             ServerMatch::None => {
@@ -162,15 +168,20 @@ impl<H: Host> Worker<H> {
         head: &RequestHead<'_>,
         server_index: usize,
     ) -> Verdict {
-        let Some(server) = self.server(server_index) else {
+        let server = self
+            .config
+            .as_ref()
+            .ok()
+            .and_then(|config| config.servers.get(server_index));
+        let Some(server) = server else {
             return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
         };
-        let server_name = server.name.clone();
         let token = bearer_token(head.authorizations.iter().copied());
         let known = token.and_then(|token| {
-            self.memo
-                .look_up(token, (server_index, &server_name), head.session)
-                .map_err(|_| why_malformed(token))
+            let memo = self
+                .memo
+                .look_up(token, (server_index, &server.name), head.session);
+            memo.map_err(|_| why_malformed(token))
         });
         match known {
             Ok((known, token_use)) => {
@@ -190,7 +201,7 @@ impl<H: Host> Worker<H> {
                 let session = head
                     .session
                     .map_or(SessionSource::Anonymous, SessionSource::Handle);
-                let pair = PairKey::new(&server_name, session);
+                let pair = PairKey::new(&server.name, session);
                 let is_listener = head.method == b"GET";
                 Verdict::Reply(self.refuse_presented(server_index, &pair, refusal, is_listener))
             }
@@ -203,7 +214,6 @@ impl<H: Host> Worker<H> {
             ticket,
             settled_until_ms,
         } = presented.token_use;
-        let cached = self.replacements.get(&ticket);
         let rejected = self.is_rejected(&ticket, presented.now_ms);
         let Ok(config) = &self.config else {
             return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
@@ -212,13 +222,17 @@ impl<H: Host> Worker<H> {
             return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
         };
         let warn_every_ms = config.warn_every_ms;
+        let mut cached = None;
         let decision = decide(
             presented.now_ms,
             &config.freshness,
             server,
             Ok(&presented.known.claims),
             rejected,
-            cached.as_ref().map(|replacement| replacement.exp_seconds),
+            || {
+                cached = self.replacements.get(&ticket);
+                cached.as_ref().map(|replacement| replacement.exp_seconds)
+            },
             || {
                 let slot = memory::read(&self.host, &pair);
                 gate::admit(

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use tokenward_filter::config::FilterConfig;
+use tokenward_filter::config::{AnnotationPath, FilterConfig};
 
 use crate::host::CONFIG;
 
@@ -39,7 +39,10 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(config.replacements, 4096);
     assert_eq!(config.control.pause_ms, 5_500);
     assert_eq!(config.control.authority, "control");
-    assert_eq!(config.server_annotation.as_deref(), Some("tokenward-server"));
+    assert_eq!(
+        config.server_annotation,
+        Some(AnnotationPath::new("tokenward-server"))
+    );
     assert_eq!(config.gate.login_longest_ms, 30_000);
     assert_eq!(
         config.control.authorization.expose_secret(),

@@ -56,7 +56,7 @@ fn decision(kind: AuthKind, exp_in: i64, cached_in: Option<i64>, gate: Admission
         &server(kind),
         Ok(&claims(exp_in)),
         false,
-        cached,
+        || cached,
         || gate,
     )
 }
@@ -143,7 +143,7 @@ fn a_token_that_does_not_fit_the_server_is_refused_without_asking_anybody() {
                 &server(kind),
                 Ok(&other),
                 false,
-                Some(u64::MAX),
+                || Some(u64::MAX),
                 gate,
             );
             assert_eq!(decided, Decision::Refuse(Refusal::WrongIssuer));
@@ -155,7 +155,7 @@ fn a_token_that_does_not_fit_the_server_is_refused_without_asking_anybody() {
                 &server(kind),
                 Ok(&other),
                 false,
-                Some(u64::MAX),
+                || Some(u64::MAX),
                 gate,
             );
             assert_eq!(decided, Decision::Refuse(Refusal::WrongAudience));
@@ -166,7 +166,7 @@ fn a_token_that_does_not_fit_the_server_is_refused_without_asking_anybody() {
             &server(kind),
             Err(Refusal::MalformedBearer),
             false,
-            Some(u64::MAX),
+            || Some(u64::MAX),
             gate,
         );
         assert_eq!(decided, Decision::Refuse(Refusal::MalformedBearer));
@@ -187,7 +187,7 @@ proptest! {
         let mut presented = claims(0);
         presented.exp_seconds = exp;
         let lives = |exp: u64| u128::from(exp) * 1000 > u128::from(now_ms) + u128::from(MARGIN_S) * 1000;
-        match decide(now_ms, &policy(), &server(kind), Ok(&presented), rejected, cached, || gate) {
+        match decide(now_ms, &policy(), &server(kind), Ok(&presented), rejected, || cached, || gate) {
             Decision::Forward | Decision::ForwardAndPrefetch => prop_assert!(!exchange && !rejected && lives(exp)),
             Decision::Replace | Decision::ReplaceAndPrefetch => prop_assert!(cached.is_some_and(lives)),
             Decision::Ask { .. } => prop_assert!(gate != CLOSED),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokenward_filter::config::FilterConfig;
+use tokenward_filter::config::{AnnotationPath, FilterConfig};
 use tokenward_filter::host::{
     CallFailure, CallId, Claim, ControlCall, Host, HostFailure, Level, SetFailure, SharedValue, StreamId,
 };
@@ -79,7 +79,7 @@ impl Host for HostOf {
         self.0.lines.borrow_mut().push((level, line.to_owned()));
     }
 
-    fn route_annotation(&self, _key: &str) -> Option<Vec<u8>> {
+    fn route_annotation(&self, _path: &AnnotationPath) -> Option<Vec<u8>> {
         self.0.annotation.borrow().clone()
     }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use super::lanes::{COMPARED_WITH, LANES, Lane};
 use super::load::{Done, Until, percentile_us};
 use super::machine::{Machine, Pinning};
-use super::report::Report;
+use super::report::{Report, is_undisturbed};
 use super::setting::{Setting, request};
 use super::statistics::{median, rounded};
 use super::summary::{budgets, rows};
@@ -55,6 +55,7 @@ pub async fn data_path(options: &DataPath, say: &dyn Fn(&str)) -> anyhow::Result
     let measured = Box::pin(measure(&setting, options, &lanes, say)).await;
     let all = measured.with_context(|| format!("Envoy said:\n{}", setting.gateway.log_tail()))?;
     let idle_us = setting.gateway.idle_us_per_second().await?;
+    let rows = rows(&lanes, &all);
     Ok(Report {
         benchmark: "data-path",
         machine,
@@ -63,7 +64,8 @@ pub async fn data_path(options: &DataPath, say: &dyn Fn(&str)) -> anyhow::Result
         connections: options.connections,
         token_bytes: setting.tokens.fresh.len(),
         idle_cpu_us_per_second: rounded(idle_us),
-        rows: rows(&lanes, &all),
+        undisturbed: is_undisturbed(&rows),
+        rows,
         memory: None,
         budgets: budgets(&lanes, &all),
     })

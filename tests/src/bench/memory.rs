@@ -11,7 +11,7 @@ use super::gateway::{Chain, Gateway, wasm_filter};
 use super::load::{Load, Requests, Until};
 use super::machine::{Machine, Pinning};
 use super::made_up::Sessions;
-use super::report::{Budget, Report, Row};
+use super::report::{Budget, Report, Row, is_undisturbed};
 use super::setting::upstream;
 use super::statistics::{median, minimum, paired, rounded};
 use super::tokens::{CLIENT, Tokens};
@@ -101,7 +101,7 @@ pub async fn memory(options: &Memory, say: &dyn Fn(&str)) -> anyhow::Result<Repo
     let gateway = Gateway::start(&chains, &clusters, pinning).await?;
     let growth = grow(options, &gateway, &upstream, say).await?;
     let costs = costs(options, &gateway, say).await?;
-    let budgets = budgets(&growth, &costs);
+    let (rows, budgets) = (rows(&costs), budgets(&growth, &costs));
     Ok(Report {
         benchmark: "memory",
         machine,
@@ -110,7 +110,8 @@ pub async fn memory(options: &Memory, say: &dyn Fn(&str)) -> anyhow::Result<Repo
         connections: options.connections,
         token_bytes: sessions(1, false)?.token(0).len(),
         idle_cpu_us_per_second: rounded(gateway.idle_us_per_second().await?),
-        rows: rows(&costs),
+        undisturbed: is_undisturbed(&rows),
+        rows,
         memory: Some(growth),
         budgets,
     })
@@ -314,9 +315,11 @@ fn rows(costs: &[Costs]) -> Vec<Row> {
             requests: of_lane.requests,
             cpu_us_min: rounded(minimum(&of_lane.cpu_us)),
             cpu_us_median: rounded(median(&of_lane.cpu_us)),
+            cpu_us_rounds: of_lane.cpu_us.iter().copied().map(rounded).collect(),
             added_us_min: compared.then(|| rounded(added_us_min)),
             added_us_median: compared.then(|| rounded(median(&of_lane.added_to(base)))),
             added_ratio_to_floor: None,
+            added_min_ratio_to_floor: None,
             requests_per_second: median(&of_lane.per_second).round(),
             busy: rounded(median(&busy)),
             latency: None,

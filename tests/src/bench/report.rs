@@ -6,6 +6,9 @@ use super::machine::Machine;
 use super::memory::Growth;
 use super::statistics::rounded;
 
+/// Share of its core that Envoy has under a closed loop where nothing else runs.
+const UNDISTURBED: f64 = 0.9;
+
 /// The whole result.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -17,6 +20,8 @@ pub struct Report {
     pub(super) token_bytes: usize,
     /// What Envoy uses while nothing happens: part of every cost.
     pub(super) idle_cpu_us_per_second: f64,
+    /// Whether Envoy had its core to itself: otherwise the numbers say little.
+    pub(super) undisturbed: bool,
     pub(super) rows: Vec<Row>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory: Option<Growth>,
@@ -32,12 +37,16 @@ pub(super) struct Row {
     pub(super) requests: u64,
     pub(super) cpu_us_min: f64,
     pub(super) cpu_us_median: f64,
+    /// One value for each round, in the order of the rounds.
+    pub(super) cpu_us_rounds: Vec<f64>,
     /// Minimum over the rounds less the minimum of `base`.
     pub(super) added_us_min: Option<f64>,
     /// Median of the differences to `base` in the same round.
     pub(super) added_us_median: Option<f64>,
     /// Median of the ratios in the same round.
     pub(super) added_ratio_to_floor: Option<f64>,
+    /// Ratio of the two `added_us_min`: steadier where rounds were disturbed.
+    pub(super) added_min_ratio_to_floor: Option<f64>,
     pub(super) requests_per_second: f64,
     /// Share of its core that Envoy had, 1 at most.
     pub(super) busy: f64,
@@ -91,6 +100,12 @@ impl Budget {
 }
 
 impl Report {
+    /// Whether Envoy had its core to itself all the time.
+    #[must_use]
+    pub fn was_undisturbed(&self) -> bool {
+        self.undisturbed
+    }
+
     /// Whether every budget is met.
     #[must_use]
     pub fn is_within_budgets(&self) -> bool {
@@ -115,6 +130,12 @@ impl Report {
             text += &memory.table();
         }
         text += "\n";
+        if !self.was_undisturbed() {
+            line(
+                &mut text,
+                "NOISY: Envoy had less than 0.9 of its core (see `busy`). Something else ran; the numbers say little.",
+            );
+        }
         for budget in &self.budgets {
             let word = if budget.met { "met   " } else { "MISSED" };
             line(
@@ -130,14 +151,23 @@ impl Report {
 
     fn costs(&self) -> String {
         let mut text = format!(
-            "{:<28}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>7}\n",
-            "CPU µs/request", "requests", "min", "median", "+min", "+median", "× floor", "req/s", "busy"
+            "{:<28}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>7}\n",
+            "CPU µs/request",
+            "requests",
+            "min",
+            "median",
+            "+min",
+            "+median",
+            "× floor",
+            "(min)",
+            "req/s",
+            "busy"
         );
         for row in &self.rows {
             line(
                 &mut text,
                 &format!(
-                    "{:<28}{:>10}{:>9.2}{:>9.2}{:>9}{:>9}{:>9}{:>9.0}{:>7.2}",
+                    "{:<28}{:>10}{:>9.2}{:>9.2}{:>9}{:>9}{:>9}{:>9}{:>9.0}{:>7.2}",
                     row.name,
                     row.requests,
                     row.cpu_us_min,
@@ -145,6 +175,7 @@ impl Report {
                     optional(row.added_us_min),
                     optional(row.added_us_median),
                     optional(row.added_ratio_to_floor),
+                    optional(row.added_min_ratio_to_floor),
                     row.requests_per_second,
                     row.busy
                 ),
@@ -213,4 +244,9 @@ fn optional(value: Option<f64>) -> String {
 fn line(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');
+}
+
+/// Whether Envoy had its core to itself in each of these.
+pub(super) fn is_undisturbed(rows: &[Row]) -> bool {
+    rows.iter().all(|row| row.busy >= UNDISTURBED)
 }

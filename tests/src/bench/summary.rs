@@ -51,7 +51,9 @@ fn ratio(added: &[f64], other: &[f64]) -> f64 {
 
 /// One row for each lane.
 pub(super) fn rows(lanes: &[Lane], all: &All) -> Vec<Row> {
-    let floor = all["floor"].added_to(&all["no_filter"]);
+    let (plain, floor) = (&all["no_filter"], &all["floor"]);
+    let floor_added_min = minimum(&floor.cpu_us) - minimum(&plain.cpu_us);
+    let floor_added = floor.added_to(plain);
     let rows = lanes.iter().map(|lane| {
         let (measured, base) = (&all[lane.name], &all[lane.base]);
         let added = measured.added_to(base);
@@ -63,9 +65,11 @@ pub(super) fn rows(lanes: &[Lane], all: &All) -> Vec<Row> {
             requests: measured.requests,
             cpu_us_min: rounded(minimum(&measured.cpu_us)),
             cpu_us_median: rounded(median(&measured.cpu_us)),
+            cpu_us_rounds: measured.cpu_us.iter().copied().map(rounded).collect(),
             added_us_min: compared.then(|| rounded(added_us_min)),
             added_us_median: compared.then(|| rounded(median(&added))),
-            added_ratio_to_floor: compared.then(|| rounded(ratio(&added, &floor))),
+            added_ratio_to_floor: compared.then(|| rounded(ratio(&added, &floor_added))),
+            added_min_ratio_to_floor: compared.then(|| rounded(added_us_min / floor_added_min)),
             requests_per_second: median(&measured.per_second).round(),
             busy: rounded(measured.busy()),
             latency: measured.latency(base),

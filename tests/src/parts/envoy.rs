@@ -6,16 +6,18 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
-use super::envoy_template::render;
+use super::envoy_template::{render, render_listener, render_with_listener_file};
 use super::process::LOOK_AGAIN;
 use super::{LogBook, Metrics, Process, ProcessSpec, TempFolder, tools};
 use crate::issuer::jose::http_client;
 
 /// Generous: V8 compiles the filter for every worker, and the machine may be busy.
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
+
+const LISTENER_FILE: &str = "listener.yaml";
 
 /// What Envoy shall do.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub struct EnvoyConfig {
     pub workers: usize,
     /// Port of the listener, 0 for a free one.
     pub listener_port: u16,
+    /// The listener is read from a file, so that [`Envoy::replace_listener`] can replace it while Envoy runs.
+    pub listener_from_file: bool,
     /// The filter; without it requests go straight to the servers.
     pub filter: Option<EnvoyFilter>,
     /// Where the cluster `tokenward_control` leads; `None` makes a cluster without hosts.
@@ -37,6 +41,7 @@ impl Default for EnvoyConfig {
         Self {
             workers: 1,
             listener_port: 0,
+            listener_from_file: false,
             filter: None,
             control: None,
             routes: Vec::new(),
@@ -126,7 +131,8 @@ pub struct Envoy {
     process: Process,
     admin: SocketAddr,
     listener: SocketAddr,
-    _folder: TempFolder,
+    config: EnvoyConfig,
+    folder: TempFolder,
 }
 
 impl Envoy {
@@ -136,7 +142,14 @@ impl Envoy {
     /// When there is no Envoy on this machine, or it rejects the configuration or the filter.
     pub async fn start(config: &EnvoyConfig) -> anyhow::Result<Self> {
         let folder = TempFolder::new("envoy-config")?;
-        let bootstrap = folder.write("envoy.yaml", render(config)?)?;
+        let bootstrap = match config.listener_from_file {
+            true => {
+                let file = folder.write(LISTENER_FILE, render_listener(config)?)?;
+                render_with_listener_file(config, &file)?
+            }
+            false => render(config)?,
+        };
+        let bootstrap = folder.write("envoy.yaml", bootstrap)?;
         let address_file = folder.join("admin-address");
         let arguments = [
             "-c".into(),
@@ -181,8 +194,29 @@ impl Envoy {
             process,
             admin,
             listener,
-            _folder: folder,
+            config: config.clone(),
+            folder,
         })
+    }
+
+    /// What it was started with.
+    pub fn config(&self) -> &EnvoyConfig {
+        &self.config
+    }
+
+    /// Puts another listener (routes and filter) in place of the running one, at once and whole, as a control plane
+    /// does; Envoy takes it a moment later. Clusters and the rest of the bootstrap stay.
+    ///
+    /// # Errors
+    /// When it was not started with [`EnvoyConfig::listener_from_file`].
+    pub fn replace_listener(&self, config: &EnvoyConfig) -> anyhow::Result<()> {
+        ensure!(
+            self.config.listener_from_file,
+            "this listener is part of the bootstrap"
+        );
+        let unfinished = self.folder.write("listener.new", render_listener(config)?)?;
+        // Envoy looks for a rename into the folder, never for a write.
+        Ok(std::fs::rename(unfinished, self.folder.join(LISTENER_FILE))?)
     }
 
     /// `http://127.0.0.1:PORT` of the listener.

@@ -1,6 +1,7 @@
 //! Fills in `envoy/local/envoy.yaml`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
@@ -51,6 +52,50 @@ pub(super) fn render(config: &EnvoyConfig) -> anyhow::Result<String> {
         bootstrap = bootstrap.replace(&placeholder, &value.to_string());
     }
     Ok(bootstrap)
+}
+
+/// The bootstrap for a configuration whose listener is in `listener_file`.
+///
+/// # Errors
+/// As [`render`].
+pub(super) fn render_with_listener_file(
+    config: &EnvoyConfig,
+    listener_file: &Path,
+) -> anyhow::Result<String> {
+    let bootstrap = render(config)?;
+    let (before, _, after) = around_listener(&bootstrap)?;
+    let source =
+        json!({"lds_config": {"resource_api_version": "V3", "path_config_source": {"path": listener_file}}});
+    Ok(format!("dynamic_resources: {source}\n{before}{after}"))
+}
+
+/// The listener of a configuration, as a file that Envoy watches.
+///
+/// # Errors
+/// As [`render`].
+pub(super) fn render_listener(config: &EnvoyConfig) -> anyhow::Result<String> {
+    let bootstrap = render(config)?;
+    let (_, listener, _) = around_listener(&bootstrap)?;
+    let typed = listener.replacen(
+        "  - name: mcp\n",
+        "  - \"@type\": type.googleapis.com/envoy.config.listener.v3.Listener\n    name: mcp\n",
+        1,
+    );
+    ensure!(typed != listener, "the template's listener has another name");
+    Ok(format!("resources:\n{typed}"))
+}
+
+/// The bootstrap before the listener, the listener, and what comes after it.
+fn around_listener(bootstrap: &str) -> anyhow::Result<(&str, &str, &str)> {
+    let (before, rest) = bootstrap
+        .split_once("  listeners:\n")
+        .context("no listeners in the template")?;
+    let at = rest
+        .find("\n  clusters:")
+        .context("no clusters after the listeners")?
+        + 1;
+    let (listener, after) = rest.split_at(at);
+    Ok((before, listener, after))
 }
 
 fn without_filter(bootstrap: &str) -> anyhow::Result<String> {

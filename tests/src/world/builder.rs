@@ -1,6 +1,7 @@
 //! Building a [`World`].
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -35,6 +36,8 @@ pub struct WorldBuilder {
     filter_on: bool,
     annotated: bool,
     listener_port: u16,
+    listener_from_file: bool,
+    filter_calls: Option<SocketAddr>,
     id_token_lifetime: Duration,
     remote_token_lifetime: Duration,
     refresh_tokens: RefreshTokenPolicy,
@@ -52,6 +55,8 @@ impl Default for WorldBuilder {
             filter_on: true,
             annotated: false,
             listener_port: 0,
+            listener_from_file: false,
+            filter_calls: None,
             id_token_lifetime: Duration::from_secs(1800),
             remote_token_lifetime: Duration::from_secs(1800),
             refresh_tokens: RefreshTokenPolicy::default(),
@@ -99,6 +104,18 @@ impl WorldBuilder {
     /// With Envoy's listener on this port.
     pub fn listener_port(mut self, port: u16) -> Self {
         self.listener_port = port;
+        self
+    }
+
+    /// With a listener that [`crate::parts::Envoy::replace_listener`] can replace.
+    pub fn listener_from_file(mut self) -> Self {
+        self.listener_from_file = true;
+        self
+    }
+
+    /// The filter's calls go to this address instead of to the control service.
+    pub fn filter_calls(mut self, control: SocketAddr) -> Self {
+        self.filter_calls = Some(control);
         self
     }
 
@@ -245,8 +262,9 @@ impl WorldBuilder {
         Ok(EnvoyConfig {
             workers: self.workers,
             listener_port: self.listener_port,
+            listener_from_file: self.listener_from_file,
             filter: self.filter_on.then_some(filter),
-            control: Some(control.address()),
+            control: Some(self.filter_calls.unwrap_or(control.address())),
             routes: routes.collect(),
         })
     }

@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use super::Login;
 
 /// How long a caller waits: longer than any pause of the filter.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One call that has not been sent yet.
 #[derive(Debug, Clone)]
 pub struct Call {
     http: reqwest::Client,
-    url: String,
-    method: reqwest::Method,
-    headers: Vec<(String, Vec<u8>)>,
+    pub(super) url: String,
+    pub(super) method: reqwest::Method,
+    pub(super) headers: Vec<(String, Vec<u8>)>,
 }
 
 /// An answer, from a server or from the gateway.
@@ -62,6 +62,22 @@ impl Call {
         self
     }
 
+    pub(super) fn accept(&self) -> &'static str {
+        match self.method {
+            reqwest::Method::GET => "text/event-stream",
+            _ => "application/json, text/event-stream",
+        }
+    }
+
+    pub(super) fn body(&self) -> Option<Value> {
+        (self.method != reqwest::Method::GET).then(|| {
+            json!({
+                "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                "params": {"name": "echo", "arguments": {"text": "hello"}},
+            })
+        })
+    }
+
     /// Sends it and reads the whole answer.
     ///
     /// # Errors
@@ -71,15 +87,10 @@ impl Call {
             .http
             .request(self.method.clone(), &self.url)
             .timeout(PATIENCE);
-        request = match self.method {
-            reqwest::Method::GET => request.header("accept", "text/event-stream"),
-            _ => request
-                .header("accept", "application/json, text/event-stream")
-                .json(&json!({
-                    "jsonrpc": "2.0", "id": 1, "method": "tools/call",
-                    "params": {"name": "echo", "arguments": {"text": "hello"}},
-                })),
-        };
+        request = request.header("accept", self.accept());
+        if let Some(body) = self.body() {
+            request = request.json(&body);
+        }
         for (name, value) in &self.headers {
             request = request.header(name.as_str(), value.as_slice());
         }

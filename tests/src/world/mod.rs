@@ -12,11 +12,13 @@
 //! # Ok(()) }
 //! ```
 
+mod alone;
 mod builder;
 mod call;
 mod login;
 mod tally;
 
+pub use alone::{UnderWay, WholeAnswer};
 pub use builder::{Store, WorldBuilder};
 pub use call::{Answer, Call};
 pub use login::Login;

@@ -70,6 +70,8 @@ fn clippy_on_wasm(workspace: &Workspace, step: &Step) -> Result<Outcome> {
         &[
             "--package",
             "tokenward-filter",
+            "--package",
+            "tokenward-floor",
             "--target",
             "wasm32-unknown-unknown",
         ],

@@ -1,0 +1,158 @@
+//! The filter's configuration: what is accepted can be used as it is, and no fault shows the credential.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use tokenward_filter::config::{AuthKind, FilterConfig, HostPattern, Server};
+use tokenward_filter::server_match::{ServerMatch, find_server};
+use tokenward_protocol::duration::{parse_duration, whole_ms};
+use tokenward_protocol::freshness::Freshness;
+
+/// The credential of the seeds. Where it stands only as the credential, no fault may show it.
+const SECRET: &str = "s3cret";
+const SECRET_FROM_ENVIRONMENT: &str = "Secret-0f-the-environment";
+const MOST_SERVERS: usize = 4096;
+
+/// Parses a configuration; the environment has `CREDENTIAL` only.
+pub fn filter_config(data: &[u8]) {
+    let environment = |name: &str| (name == "CREDENTIAL").then(|| SECRET_FROM_ENVIRONMENT.to_owned());
+    // Where the readers differ (huge numbers, deep nesting) there is no second opinion.
+    let json = serde_json::from_slice::<Value>(data).ok();
+    match FilterConfig::parse(data, environment) {
+        Ok(config) => {
+            usable(&config);
+            hides_the_credential(&config);
+            if let Some(json) = &json {
+                as_written(&config, json);
+            }
+        }
+        Err(error) => {
+            let (shown, detail) = (error.to_string(), format!("{error:?}"));
+            assert!(shown.starts_with("field "), "{shown}");
+            for text in [shown, detail] {
+                assert!(!text.contains(SECRET_FROM_ENVIRONMENT) || holds(data, SECRET_FROM_ENVIRONMENT));
+                assert!(!text.contains(SECRET) || !is_the_credential_only(json.as_ref()), "{text}");
+            }
+        }
+    }
+}
+
+fn usable(config: &FilterConfig) {
+    let servers = &config.servers;
+    assert!((1..=MOST_SERVERS).contains(&servers.len()));
+    let mut names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), servers.len());
+    let margin_ms = config.freshness.margin_ms();
+    assert_eq!(config.freshness.judge(0, 1), Freshness::Stale);
+    assert_eq!(
+        config.freshness.judge(u64::MAX, u64::MAX - margin_ms),
+        Freshness::Stale
+    );
+    assert_ne!(
+        config.freshness.judge(u64::MAX, u64::MAX - margin_ms - 1),
+        Freshness::Stale
+    );
+    assert!(!config.control.cluster.is_empty());
+    assert!(u128::from(config.control.pause_ms) > config.control.timeout.as_millis());
+    let gate = config.gate;
+    for ms in [
+        config.warn_every_ms,
+        gate.transient_first_ms,
+        gate.transient_longest_ms,
+        gate.login_first_ms,
+        gate.login_longest_ms,
+        gate.misconfigured_ms,
+    ] {
+        assert!(ms > 0);
+    }
+    assert!(config.replacements > 0);
+    for name in &config.session_headers {
+        assert!(!name.is_empty() && name != "authorization" && *name == name.to_ascii_lowercase());
+    }
+    servers.iter().for_each(|server| server_is_usable(config, server));
+}
+
+fn server_is_usable(config: &FilterConfig, server: &Server) {
+    assert!(!server.name.is_empty() && !server.presented.issuer.is_empty());
+    assert!(!server.delivered.issuer.is_empty());
+    if server.kind == AuthKind::Forward {
+        assert_eq!(server.presented, server.delivered);
+    }
+    assert_ne!(server.listener_405_after, Some(0));
+    if let Some(url) = &server.resource_metadata {
+        assert!(!url.is_empty() && !url.contains(['"', '\\', ' ', '\r', '\n']));
+    }
+    let annotated = find_server(config, Some(server.name.as_bytes()), b"", b"");
+    assert!(matches!(annotated, ServerMatch::Server(index) if config.servers[index].name == server.name));
+    let Some(route) = &server.route else {
+        return;
+    };
+    assert!(route.path_prefix.is_empty() || route.path_prefix.starts_with('/'));
+    assert!(!route.path_prefix.ends_with('/'));
+    let host = match &route.host {
+        None => "any.example".to_owned(),
+        Some(HostPattern::Exact(host)) => host.clone(),
+        Some(HostPattern::Suffix(suffix)) => format!("a{suffix}"),
+    };
+    let path = format!("{}/x?y", route.path_prefix);
+    // A route that no request can be on would leave its server unprotected, silently.
+    let found = find_server(config, None, host.as_bytes(), path.as_bytes());
+    assert!(matches!(found, ServerMatch::Server(_)), "{host} {path}");
+}
+
+fn hides_the_credential(config: &FilterConfig) {
+    let authorization = config.control.authorization.expose_secret();
+    assert!(!format!("{config:?}").contains(authorization));
+    assert!(authorization.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));
+}
+
+fn as_written(config: &FilterConfig, json: &Value) {
+    let span_ms = |name: &str, default: &str| {
+        let text = json.get(name).and_then(Value::as_str).unwrap_or(default);
+        parse_duration(text).map(whole_ms).ok()
+    };
+    let (margin_ms, ahead_ms) = (span_ms("margin", "60s"), span_ms("refresh_ahead", "120s"));
+    assert_eq!(Some(config.freshness.margin_ms()), margin_ms);
+    assert!(margin_ms <= ahead_ms);
+    let credential = json
+        .pointer("/control/credential/value")
+        .and_then(Value::as_str)
+        .unwrap_or(SECRET_FROM_ENVIRONMENT);
+    let basic = config.control.authorization.expose_secret().strip_prefix("Basic ");
+    let pair = STANDARD.decode(basic.unwrap_or_default()).unwrap_or_default();
+    let secret = pair.strip_prefix(b"filter:").unwrap_or_default();
+    // A form of one name without a value reads the encoded text back.
+    let decoded = form_urlencoded::parse(secret).next().map(|(name, _)| name.into_owned());
+    assert_eq!(decoded.as_deref(), Some(credential));
+    let servers = json.get("servers").and_then(Value::as_array).map(Vec::len);
+    assert_eq!(Some(config.servers.len()), servers);
+}
+
+/// Whether the text has the secret as its credential, and nowhere else.
+fn is_the_credential_only(json: Option<&Value>) -> bool {
+    let Some(json) = json else {
+        // Not JSON at all: what is said about that quotes nothing.
+        return true;
+    };
+    let credential = json.pointer("/control/credential/value").and_then(Value::as_str);
+    credential.is_some_and(|value| value.contains(SECRET)) && mentions(json) == 1
+}
+
+fn mentions(json: &Value) -> usize {
+    match json {
+        Value::String(text) => usize::from(text.contains(SECRET)),
+        Value::Array(items) => items.iter().map(mentions).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| usize::from(name.contains(SECRET)) + mentions(value))
+            .sum(),
+        _ => 0,
+    }
+}
+
+fn holds(data: &[u8], text: &str) -> bool {
+    data.windows(text.len()).any(|window| window == text.as_bytes())
+}

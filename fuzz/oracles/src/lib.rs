@@ -1,0 +1,57 @@
+//! What must hold for any bytes that reach the filter's parsers and its shared memory.
+//!
+//! Each oracle takes one input, runs the code on it and panics when a promise is broken. Promises are stated a second
+//! time, plainly and slowly, with `serde_json` as the other reader. libFuzzer calls the oracles through the programs
+//! in `fuzz/targets`; the tests of this crate call them on the seeds and on mutations of them.
+
+mod control_answer;
+mod deal;
+mod filter_config;
+mod json;
+mod jwt;
+mod pair_slot;
+mod request_head;
+
+pub use control_answer::control_answer;
+pub use filter_config::filter_config;
+pub use json::json;
+pub use jwt::jwt;
+pub use pair_slot::pair_slot;
+pub use request_head::request_head;
+
+/// One thing that is fuzzed.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Name of the program, of the folder of its seeds and of its dictionary.
+    pub name: &'static str,
+    /// Panics when `data` breaks a promise.
+    pub check: fn(&[u8]),
+}
+
+/// Every oracle.
+pub const TARGETS: [Target; 6] = [
+    Target {
+        name: "jwt",
+        check: jwt,
+    },
+    Target {
+        name: "json",
+        check: json,
+    },
+    Target {
+        name: "filter_config",
+        check: filter_config,
+    },
+    Target {
+        name: "control_answer",
+        check: control_answer,
+    },
+    Target {
+        name: "pair_slot",
+        check: pair_slot,
+    },
+    Target {
+        name: "request_head",
+        check: request_head,
+    },
+];
