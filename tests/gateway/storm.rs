@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use tokenward_tests::issuer::Endpoint;
 use tokenward_tests::world::{ALICE, CLIENT, LOCAL, World};
 
 /// Four workers, 32 connections at a time, for eight seconds: what hundreds of listeners do after a restart.
@@ -55,5 +56,54 @@ async fn a_storm_on_four_workers_is_one_warning_a_pair_and_reaches_nobody() -> a
             .iter()
             .all(|line| line.message.contains("recovered") && line.message.contains("suppressed="))
     );
+    Ok(())
+}
+
+/// Two hundred callers, all at once, on four workers: the issuer sees one refresh, control one call per worker at most.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_callers_of_one_stale_pair_on_four_workers_are_one_refresh() -> anyhow::Result<()> {
+    let world = World::builder()
+        .workers(4)
+        .filter_setting(
+            "control",
+            serde_json::json!({
+                "cluster": "tokenward_control", "credential": {"env": "TOKENWARD_FILTER_CREDENTIAL"}, "timeout": "20s",
+            }),
+        )
+        .control_setting("caller_deadline", "15s")
+        .start()
+        .await?;
+    let alice = world.log_in_an_hour_ago(ALICE).await?;
+    world.home.hold(Endpoint::Refresh);
+    let call = world.call(LOCAL).login(&alice);
+    let mut paused = Vec::new();
+    for _ in 0..200 {
+        paused.push(call.send_alone().await?);
+    }
+    // All of them wait at the same moment: none was answered before another one came.
+    world.wait_for_requests_under_way(200).await?;
+    world.home.wait_until_held(Endpoint::Refresh, 1).await;
+    world.home.release(Endpoint::Refresh);
+    for waiting in paused {
+        let answer = waiting.whole_answer().await?;
+        assert_eq!(answer.status(), 200, "{}", answer.text);
+    }
+    let calls = world
+        .envoy
+        .stats()
+        .await?
+        .count("tokenward_control_calls_total", &[]);
+    println!("200 callers on 4 workers: {calls} calls to control, 1 refresh");
+    assert!((1..=4).contains(&calls), "{calls} calls to control");
+    assert_eq!(world.home.counts().refreshes_presented, 1);
+    assert_eq!(world.server(LOCAL).counts().accepted, 200);
+    let tokens: std::collections::BTreeSet<_> = world
+        .server(LOCAL)
+        .seen()
+        .into_iter()
+        .map(|token| token.fingerprint)
+        .collect();
+    assert_eq!(tokens.len(), 1, "everybody got the same new token");
+    assert_eq!((world.rejected_expired(), world.tally().warnings), (0, 0));
     Ok(())
 }

@@ -129,3 +129,9 @@ pub fn longest_ms(times: &GateTimes) -> u64 {
         .max(times.login_longest_ms)
         .max(times.misconfigured_ms)
 }
+
+/// The longest time that a gate can refuse with these times: closed, or with a probe under way for a whole pause.
+#[must_use]
+pub fn longest_held_ms(times: &GateTimes, _pause_ms: u64) -> u64 {
+    longest_ms(times)
+}

@@ -28,6 +28,8 @@ pub struct EnvoyConfig {
     pub listener_port: u16,
     /// The listener is read from a file, so that [`Envoy::replace_listener`] can replace it while Envoy runs.
     pub listener_from_file: bool,
+    /// Requests may have 96 KB of headers and 200 of them, instead of Envoy's usual 60 KB and 100.
+    pub large_headers: bool,
     /// The filter; without it requests go straight to the servers.
     pub filter: Option<EnvoyFilter>,
     /// Where the cluster `tokenward_control` leads; `None` makes a cluster without hosts.
@@ -42,6 +44,7 @@ impl Default for EnvoyConfig {
             workers: 1,
             listener_port: 0,
             listener_from_file: false,
+            large_headers: false,
             filter: None,
             control: None,
             routes: Vec::new(),
@@ -280,6 +283,14 @@ impl Envoy {
         let chosen = |line: &str| EnvoyLine::read_wasm(line).is_some_and(|line| predicate(&line));
         let line = self.log().wait_for_line(chosen, deadline).await?;
         EnvoyLine::read_wasm(&line).context("the line was just read")
+    }
+
+    /// Memory that it holds, KiB.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn resident_kib(&self) -> anyhow::Result<u64> {
+        self.process.resident_kib()
     }
 
     /// The process, to pause, resume or kill it.

@@ -51,6 +51,17 @@ pub(super) fn render(config: &EnvoyConfig) -> anyhow::Result<String> {
         );
         bootstrap = bootstrap.replace(&placeholder, &value.to_string());
     }
+    if config.large_headers {
+        let stat_prefix = "          stat_prefix: mcp\n";
+        ensure!(
+            bootstrap.contains(stat_prefix),
+            "{} has no {stat_prefix}",
+            path.display()
+        );
+        let limits = "          max_request_headers_kb: 96\n          \
+                      common_http_protocol_options: {max_headers_count: 200}\n";
+        bootstrap = bootstrap.replacen(stat_prefix, &format!("{stat_prefix}{limits}"), 1);
+    }
     Ok(bootstrap)
 }
 

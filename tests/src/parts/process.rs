@@ -89,6 +89,19 @@ impl Process {
         self.child.id()
     }
 
+    /// Memory that it holds (`VmRSS`), KiB.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn resident_kib(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        Ok(number
+            .with_context(|| format!("{} has no VmRSS", self.name))?
+            .parse()?)
+    }
+
     /// What it has printed.
     pub fn log(&self) -> &LogBook {
         &self.log

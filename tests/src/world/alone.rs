@@ -1,7 +1,7 @@
 //! Calls on a TCP connection of their own, with every byte of the answer kept: to see that there is one answer and
 //! not two, and to leave before it comes.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -71,20 +71,87 @@ impl UnderWay {
     }
 }
 
+/// A connection that is kept alive, for one call after another.
+#[derive(Debug)]
+pub struct Lane {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Lane {
+    /// Sends the call and reads its answer, which must have a `content-length`; returns the status.
+    ///
+    /// # Errors
+    /// When the connection ends, or the answer has another form.
+    pub async fn exchange(&mut self, call: &Call) -> anyhow::Result<u16> {
+        self.stream.write_all(&call.message("keep-alive")?).await?;
+        self.buffer.clear();
+        let mut chunk = [0; 4096];
+        loop {
+            let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut chunk)).await??;
+            ensure!(read > 0, "Envoy closed the connection");
+            self.buffer.extend_from_slice(&chunk[..read]);
+            if let Some(status) = whole_status(&self.buffer)? {
+                return Ok(status);
+            }
+        }
+    }
+}
+
+/// The status once the answer is whole.
+fn whole_status(bytes: &[u8]) -> anyhow::Result<Option<u16>> {
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let head = std::str::from_utf8(&bytes[..end])?;
+    let status = head.get("HTTP/1.1 ".len()..).and_then(|rest| rest.get(..3));
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .with_context(|| format!("no content-length: {head}"))?;
+    let whole = end + 4 + length.parse::<usize>()?;
+    ensure!(bytes.len() <= whole, "more than one answer");
+    match bytes.len() == whole {
+        true => Ok(Some(status.context("no status")?.parse()?)),
+        false => Ok(None),
+    }
+}
+
 impl Call {
+    /// A connection to where this call goes.
+    ///
+    /// # Errors
+    /// When Envoy does not take it.
+    pub async fn lane(&self) -> anyhow::Result<Lane> {
+        Ok(Lane {
+            stream: self.connect().await?,
+            buffer: Vec::new(),
+        })
+    }
+
     /// Sends it on a connection of its own that is to be closed after the answer.
     ///
     /// # Errors
     /// When Envoy does not take it.
     pub async fn send_alone(&self) -> anyhow::Result<UnderWay> {
-        let url = url::Url::parse(&self.url)?;
-        let address = url.socket_addrs(|| None)?;
-        let mut stream = TcpStream::connect(address.as_slice()).await?;
+        let mut stream = self.connect().await?;
+        stream.write_all(&self.message("close")?).await?;
+        Ok(UnderWay(stream))
+    }
+
+    async fn connect(&self) -> anyhow::Result<TcpStream> {
+        let address = url::Url::parse(&self.url)?.socket_addrs(|| None)?;
+        let stream = TcpStream::connect(address.as_slice()).await?;
         stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn message(&self, connection: &str) -> anyhow::Result<Vec<u8>> {
+        let url = url::Url::parse(&self.url)?;
         let body = self.body().map(|body| body.to_string()).unwrap_or_default();
         let mut bytes = format!(
-            "{} {} HTTP/1.1\r\nhost: {}\r\naccept: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-             connection: close\r\n",
+            "{} {} HTTP/1.1\r\nhost: {}\r\naccept: {}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\nconnection: {connection}\r\n",
             self.method,
             url.path(),
             url.authority(),
@@ -97,8 +164,7 @@ impl Call {
         }
         bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(body.as_bytes());
-        stream.write_all(&bytes).await?;
-        Ok(UnderWay(stream))
+        Ok(bytes)
     }
 
     /// Sends it `count` times at once, each on a connection of its own.

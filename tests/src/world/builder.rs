@@ -37,6 +37,7 @@ pub struct WorldBuilder {
     annotated: bool,
     listener_port: u16,
     listener_from_file: bool,
+    large_headers: bool,
     filter_calls: Option<SocketAddr>,
     id_token_lifetime: Duration,
     remote_token_lifetime: Duration,
@@ -56,6 +57,7 @@ impl Default for WorldBuilder {
             annotated: false,
             listener_port: 0,
             listener_from_file: false,
+            large_headers: false,
             filter_calls: None,
             id_token_lifetime: Duration::from_secs(1800),
             remote_token_lifetime: Duration::from_secs(1800),
@@ -110,6 +112,12 @@ impl WorldBuilder {
     /// With a listener that [`crate::parts::Envoy::replace_listener`] can replace.
     pub fn listener_from_file(mut self) -> Self {
         self.listener_from_file = true;
+        self
+    }
+
+    /// With an Envoy that takes more and longer headers than usual.
+    pub fn large_headers(mut self) -> Self {
+        self.large_headers = true;
         self
     }
 
@@ -263,6 +271,7 @@ impl WorldBuilder {
             workers: self.workers,
             listener_port: self.listener_port,
             listener_from_file: self.listener_from_file,
+            large_headers: self.large_headers,
             filter: self.filter_on.then_some(filter),
             control: Some(self.filter_calls.unwrap_or(control.address())),
             routes: routes.collect(),

@@ -16,12 +16,14 @@ mod alone;
 mod builder;
 mod call;
 mod login;
+mod survival;
 mod tally;
 
-pub use alone::{UnderWay, WholeAnswer};
+pub use alone::{Lane, UnderWay, WholeAnswer};
 pub use builder::{Store, WorldBuilder};
 pub use call::{Answer, Call};
 pub use login::Login;
+pub use survival::Vms;
 pub use tally::Tally;
 
 use std::collections::BTreeMap;

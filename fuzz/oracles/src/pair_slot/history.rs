@@ -1,0 +1,220 @@
+//! Histories of one slot under a clock that only goes forward, against a model that remembers everything.
+
+use std::collections::HashMap;
+
+use tokenward_filter::config::GateTimes;
+use tokenward_filter::host::Level;
+use tokenward_filter::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms, open};
+use tokenward_filter::pair::slot::{Entry, Slot};
+use tokenward_filter::pair::throttle::{note_refusals, note_success};
+
+use super::{any_gate, any_refusal, any_throttle, longest_of_class, may_wait, reads_back};
+use crate::deal::Deal;
+
+/// Ten years: the longest span that a configuration can name.
+const LONGEST_SPAN_MS: u64 = 10 * 365 * 24 * 3_600_000;
+const START_MS: u64 = 1_800_000_000_000;
+/// More pairs than a slot has entries, so that some are forgotten.
+const PAIRS: u8 = 24;
+/// Steps of one history; more only make it slow.
+const MOST_STEPS: usize = 400;
+
+struct History {
+    slot: Slot,
+    times: GateTimes,
+    pause_ms: u64,
+    warn_every_ms: u64,
+    now_ms: u64,
+    told: HashMap<u8, Told>,
+}
+
+/// What the log was told of a pair since its throttle was last forgotten.
+#[derive(Default)]
+struct Told {
+    refusals: u64,
+    warnings: u64,
+    infos: u64,
+    /// Refusals that a WARN or an INFO gave as a number.
+    suppressed: u64,
+    last_warning_ms: Option<u64>,
+    in_a_row: u64,
+}
+
+pub(super) fn any_history(deal: &mut Deal<'_>) {
+    let mut span = || deal.number_below(LONGEST_SPAN_MS) + 1;
+    let times = GateTimes {
+        transient_first_ms: span(),
+        transient_longest_ms: span(),
+        login_first_ms: span(),
+        login_longest_ms: span(),
+        misconfigured_ms: span(),
+    };
+    let (warn_every_ms, pause_ms) = (span(), span());
+    let mut history = History {
+        slot: Slot::default(),
+        times,
+        pause_ms,
+        warn_every_ms,
+        now_ms: START_MS,
+        told: HashMap::new(),
+    };
+    for _ in 0..MOST_STEPS {
+        if deal.is_empty() {
+            break;
+        }
+        history.step(deal);
+    }
+    reads_back(&history.slot);
+}
+
+impl History {
+    fn step(&mut self, deal: &mut Deal<'_>) {
+        let what = deal.byte() % 8;
+        let pair = deal.byte() % PAIRS;
+        match what {
+            0 => self.now_ms += deal.number() & u64::from(u32::MAX),
+            1 => self.is_refused(pair, deal),
+            2 => self.asks_to_pass(pair),
+            3 => self.opens(pair),
+            4 => self.tells_a_refusal(pair, deal),
+            5 => self.tells_a_success(pair),
+            6 => {
+                reads_back(&self.slot);
+                self.slot = Slot::decode(&self.slot.encode());
+            }
+            // Entries of other pairs take places away.
+            _ => {
+                let key = [PAIRS + pair; 16];
+                let entry = if deal.yes() {
+                    Entry::Gate(any_gate(deal, key))
+                } else {
+                    Entry::Throttle(any_throttle(deal, key))
+                };
+                self.slot.put(entry);
+            }
+        }
+    }
+
+    fn held_ms(&self) -> u64 {
+        longest_held_ms(&self.times, self.pause_ms)
+    }
+
+    fn admitted(&self, pair: u8) -> Admission {
+        admit(self.slot.gate(&[pair; 16]).as_ref(), self.now_ms, self.held_ms())
+    }
+
+    fn is_refused(&mut self, pair: u8, deal: &mut Deal<'_>) {
+        let before = self.slot.gate(&[pair; 16]);
+        let (refusal, asked_ms, jitter) = (any_refusal(deal), deal.number(), deal.number());
+        let gate = close(
+            before.as_ref(),
+            [pair; 16],
+            refusal,
+            asked_ms,
+            &self.times,
+            self.now_ms,
+            jitter,
+        );
+        let kept = before.is_some_and(|before| before.closed_until_ms == gate.closed_until_ms);
+        if !kept {
+            let closed_ms = gate.closed_until_ms - self.now_ms;
+            let longest_ms = longest_of_class(&self.times, refusal);
+            assert!(
+                (1..=longest_ms).contains(&closed_ms),
+                "{closed_ms} of {longest_ms} ms after {refusal:?}"
+            );
+        }
+        self.slot.put(Entry::Gate(gate));
+        assert!(matches!(self.admitted(pair), Admission::Closed { .. }));
+    }
+
+    fn asks_to_pass(&mut self, pair: u8) {
+        let admission = self.admitted(pair);
+        may_wait(admission, self.held_ms());
+        let Some(gate) = self.slot.gate(&[pair; 16]) else {
+            assert_eq!(admission, Admission::Open);
+            return;
+        };
+        // No gate outlives its longest time, whoever claimed a probe and went away.
+        let end_ms = self.now_ms + self.held_ms() + 1;
+        assert!(!matches!(
+            admit(Some(&gate), end_ms, self.held_ms()),
+            Admission::Closed { .. }
+        ));
+        if admission == Admission::Probe {
+            self.slot
+                .put(Entry::Gate(claim_probe(gate, self.now_ms, self.pause_ms)));
+            // One probe at a time.
+            assert!(matches!(self.admitted(pair), Admission::Closed { .. }));
+        }
+    }
+
+    fn opens(&mut self, pair: u8) {
+        if let Some(gate) = self.slot.gate(&[pair; 16]) {
+            self.slot.put(Entry::Gate(open(&gate, self.now_ms)));
+            assert_eq!(self.admitted(pair), Admission::Open);
+        }
+    }
+
+    fn tells_a_refusal(&mut self, pair: u8, deal: &mut Deal<'_>) {
+        let before = self.slot.throttle(&[pair; 16]);
+        let (refusal, count, may_warn) = (any_refusal(deal), u32::from(deal.byte()) + 1, deal.yes());
+        let (after, line) = note_refusals(
+            before.as_ref(),
+            [pair; 16],
+            refusal,
+            count,
+            may_warn,
+            self.warn_every_ms,
+            self.now_ms,
+        );
+        self.slot.put(Entry::Throttle(after));
+        let told = self.told.entry(pair).or_default();
+        if before.is_none() {
+            *told = Told::default();
+        }
+        let due = told
+            .last_warning_ms
+            .is_none_or(|last| self.now_ms - last >= self.warn_every_ms);
+        let warned = line.level == Level::Warn;
+        assert_eq!(warned, may_warn && due);
+        told.refusals += u64::from(count);
+        told.in_a_row += u64::from(count);
+        assert_eq!(u64::from(line.in_a_row), told.in_a_row);
+        if warned {
+            told.warnings += 1;
+            told.suppressed += u64::from(line.suppressed);
+            told.last_warning_ms = Some(self.now_ms);
+        }
+        told.adds_up(after.suppressed);
+    }
+
+    fn tells_a_success(&mut self, pair: u8) {
+        let Some(before) = self.slot.throttle(&[pair; 16]) else {
+            return;
+        };
+        let Some((after, line)) = note_success(&before, self.now_ms) else {
+            return;
+        };
+        assert_eq!(note_success(&after, self.now_ms), None);
+        self.slot.put(Entry::Throttle(after));
+        let told = self.told.entry(pair).or_default();
+        told.in_a_row = 0;
+        if let Some(line) = line {
+            told.infos += 1;
+            told.suppressed += u64::from(line.suppressed);
+        }
+        assert!(told.infos <= told.warnings);
+        told.adds_up(after.suppressed);
+    }
+}
+
+impl Told {
+    /// Every refusal is a WARN, was given as a number, or still waits to be.
+    fn adds_up(&self, waiting: u32) {
+        assert_eq!(
+            self.refusals,
+            self.warnings + self.suppressed + u64::from(waiting)
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! A request's headers: the session, the bearer and the server that are read from them.
+
+use std::sync::LazyLock;
+
+use tokenward_filter::config::{FilterConfig, HostPattern, Route};
+use tokenward_filter::request::RequestHead;
+use tokenward_filter::server_match::{ServerMatch, find_server};
+use tokenward_protocol::bearer::{bearer_token, why_malformed};
+use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
+
+type Header<'a> = (&'a [u8], &'a [u8]);
+
+static CONFIG: LazyLock<FilterConfig> = LazyLock::new(|| {
+    let route = |name: &str, route: &str| {
+        format!(r#"{{"name":"{name}",{route}"auth":{{"kind":"forward","issuer":"i"}}}}"#)
+    };
+    let servers = [
+        route("annotated", ""),
+        route("kube", r#""path_prefix":"/kube","#),
+        route("kube-admin", r#""path_prefix":"/kube/admin","#),
+        route("host", r#""host":"mcp.example.com","#),
+        route("host-kube", r#""host":"mcp.example.com","path_prefix":"/kube","#),
+        route("wild", r#""host":"*.example.com","#),
+        route("wilder", r#""host":"*.b.example.com","#),
+        route("six", r#""host":"[fe80]","path_prefix":"/six","#),
+    ];
+    let text = format!(
+        r#"{{"control":{{"cluster":"c","credential":{{"value":"x"}}}},
+            "session_headers":["x-session","mcp-session-id"],"servers":[{}]}}"#,
+        servers.join(",")
+    );
+    FilterConfig::parse(text.as_bytes(), |_| None).expect("the configuration of the oracle")
+});
+
+/// Reads lines `NAME: VALUE` as headers; a line `@NAME` is the route's annotation.
+pub fn request_head(data: &[u8]) {
+    let lines = || data.split(|byte| *byte == b'\n');
+    let annotation = lines().find_map(|line| line.strip_prefix(b"@"));
+    let headers: Vec<Header<'_>> = lines()
+        .filter(|line| !line.starts_with(b"@"))
+        .map(header)
+        .collect();
+    let head = RequestHead::read(headers.iter().copied(), &CONFIG.session_headers);
+    let values = |name: &str| -> Vec<&[u8]> {
+        let named = headers.iter().filter(|(other, _)| *other == name.as_bytes());
+        named.map(|(_, value)| *value).collect()
+    };
+    for (name, read) in [
+        (":authority", head.authority),
+        (":method", head.method),
+        (":path", head.path),
+    ] {
+        assert_eq!(read, values(name).last().copied().unwrap_or_default());
+    }
+    assert_eq!(head.authorizations, values("authorization"));
+    assert_eq!(head.session, session(&CONFIG.session_headers, &values));
+    bearer(&head.authorizations);
+    server(annotation, head.authority, head.path);
+}
+
+/// The name ends at the first colon that does not begin it (`:path`), and one blank before the value is not its.
+fn header(line: &[u8]) -> Header<'_> {
+    let colon = line.iter().skip(1).position(|byte| *byte == b':');
+    let Some((name, rest)) = colon.and_then(|at| line.split_at_checked(at + 1)) else {
+        return (line, b"");
+    };
+    let value = rest.strip_prefix(b":").unwrap_or(rest);
+    (name, value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// The first of the configured headers that has exactly one usable value.
+fn session<'a>(names: &[String], values: &impl Fn(&str) -> Vec<&'a [u8]>) -> Option<&'a str> {
+    names.iter().find_map(|name| {
+        let usable: Vec<&str> = values(name)
+            .into_iter()
+            .filter(|value| (1..=LONGEST_SESSION_BYTES).contains(&value.len()))
+            .filter(|value| value.iter().all(u8::is_ascii_graphic))
+            .filter_map(|value| std::str::from_utf8(value).ok())
+            .collect();
+        match usable[..] {
+            [one] => Some(one),
+            _ => None,
+        }
+    })
+}
+
+fn bearer(authorizations: &[&[u8]]) {
+    let read = bearer_token(authorizations.iter().copied());
+    let value = match authorizations {
+        [] => return assert_eq!(read, Err(Refusal::MissingBearer)),
+        [value] => value.trim_ascii(),
+        _ => return assert_eq!(read, Err(Refusal::AmbiguousBearer)),
+    };
+    let lower = value.to_ascii_lowercase();
+    let named = lower.starts_with(b"bearer ") || lower.starts_with(b"bearer\t");
+    assert_eq!(read.is_ok(), named);
+    let Ok(token) = read else {
+        return assert_eq!(read, Err(Refusal::MissingBearer));
+    };
+    assert!(value.ends_with(token) && token.trim_ascii() == token);
+    assert!(value[6..value.len() - token.len()].iter().all(u8::is_ascii_whitespace));
+    // A token that can be read is one word: nothing after a blank or a comma is forwarded unread.
+    if Claims::read(token).is_ok() {
+        assert_eq!(why_malformed(token), Refusal::MalformedBearer);
+    }
+}
+
+/// The server of the most exact route that fits, as Gateway API orders them.
+fn server(annotation: Option<&[u8]>, authority: &[u8], path: &[u8]) {
+    let found = find_server(&CONFIG, annotation, authority, path);
+    if let Some(annotation) = annotation {
+        let index = CONFIG
+            .servers
+            .iter()
+            .position(|server| server.name.as_bytes() == annotation);
+        let expected = index.map_or(ServerMatch::UnknownAnnotation, ServerMatch::Server);
+        return assert_eq!(found, expected);
+    }
+    let fitting = CONFIG.servers.iter().enumerate().filter_map(|(index, server)| {
+        let route = server.route.as_ref()?;
+        let fit = (
+            fit_of_host(route, &authority.to_ascii_lowercase())?,
+            fit_of_path(route, path)?,
+        );
+        Some((fit, index))
+    });
+    let expected = fitting.max().map_or(ServerMatch::None, |(_, index)| ServerMatch::Server(index));
+    assert_eq!(found, expected);
+}
+
+/// Higher is more exact. The authority may have a port.
+fn fit_of_host(route: &Route, authority: &[u8]) -> Option<usize> {
+    let name = authority.rsplitn(2, |byte| *byte == b':').last().unwrap_or_default();
+    // The last colon of `[::1]` is inside the address.
+    let host = if authority.ends_with(b"]") || !authority.contains(&b':') || colon_is_inside(authority) {
+        authority
+    } else {
+        name
+    };
+    match &route.host {
+        None => Some(0),
+        Some(HostPattern::Suffix(suffix)) => {
+            (host.len() > suffix.len() && host.ends_with(suffix.as_bytes())).then_some(suffix.len())
+        }
+        Some(HostPattern::Exact(exact)) => (host == exact.as_bytes()).then_some(usize::MAX),
+    }
+}
+
+fn colon_is_inside(authority: &[u8]) -> bool {
+    let last = |wanted: u8| authority.iter().rposition(|byte| *byte == wanted);
+    last(b':') < last(b']')
+}
+
+/// The number of whole segments that fit.
+fn fit_of_path(route: &Route, path: &[u8]) -> Option<usize> {
+    let path = path
+        .split(|byte| matches!(byte, b'?' | b'#'))
+        .next()
+        .unwrap_or_default();
+    let mut segments = path.split(|byte| *byte == b'/');
+    let wanted: Vec<&str> = match route.path_prefix.as_str() {
+        // Any path at all, also one that does not begin with a slash.
+        "" if path.is_empty() || path.starts_with(b"/") => return Some(0),
+        "" => return None,
+        prefix => prefix.split('/').collect(),
+    };
+    wanted
+        .iter()
+        .all(|segment| segments.next() == Some(segment.as_bytes()))
+        .then_some(wanted.len())
+}
