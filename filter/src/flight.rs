@@ -67,7 +67,7 @@ pub struct Flight {
 pub struct Flights {
     flights: HashMap<TicketKey, Flight>,
     tickets: HashMap<CallId, TicketKey>,
-    waiting: HashMap<StreamId, TicketKey>,
+    waiting: usize,
 }
 
 impl Flights {
@@ -79,22 +79,20 @@ impl Flights {
 
     /// Lets `waiter` wait for the flight with this ticket. False when there is none or too many wait already.
     pub fn join(&mut self, ticket: &TicketKey, waiter: Waiter) -> bool {
-        if self.waiting.len() >= MOST_WAITERS {
+        if self.waiting >= MOST_WAITERS {
             return false;
         }
         let Some(flight) = self.flights.get_mut(ticket) else {
             return false;
         };
         flight.waiters.push(waiter);
-        self.waiting.insert(waiter.stream, *ticket);
+        self.waiting = self.waiting.saturating_add(1);
         true
     }
 
     /// Adds a flight that has not been started yet.
     pub fn add(&mut self, ticket: TicketKey, flight: Flight) {
-        for waiter in &flight.waiters {
-            self.waiting.insert(waiter.stream, ticket);
-        }
+        self.waiting = self.waiting.saturating_add(flight.waiters.len());
         self.flights.insert(ticket, flight);
     }
 
@@ -120,22 +118,21 @@ impl Flights {
         if let Some((call, _)) = flight.call {
             self.tickets.remove(&call);
         }
-        for waiter in &flight.waiters {
-            self.waiting.remove(&waiter.stream);
-        }
+        self.waiting = self.waiting.saturating_sub(flight.waiters.len());
         Some(flight)
     }
 
-    /// A stream has ended: it no longer waits, and a call that it started will never be answered.
-    pub fn stream_gone(&mut self, stream: StreamId) {
-        let waited = self.waiting.remove(&stream);
-        let Some(ticket) = waited else {
+    /// A stream has ended that may have waited for the flight with this ticket: it waits no longer, and a call that it
+    /// started will never be answered.
+    pub fn stream_gone(&mut self, ticket: &TicketKey, stream: StreamId) {
+        let Some(flight) = self.flights.get_mut(ticket) else {
             return;
         };
-        let Some(flight) = self.flights.get_mut(&ticket) else {
+        let Some(at) = flight.waiters.iter().position(|waiter| waiter.stream == stream) else {
             return;
         };
-        flight.waiters.retain(|waiter| waiter.stream != stream);
+        flight.waiters.remove(at);
+        self.waiting = self.waiting.saturating_sub(1);
         if let Some((call, Starter::Stream(starter))) = flight.call
             && starter == stream
         {
@@ -143,7 +140,7 @@ impl Flights {
             self.tickets.remove(&call);
         }
         if flight.call.is_none() && flight.waiters.is_empty() && !flight.background {
-            self.flights.remove(&ticket);
+            self.flights.remove(ticket);
         }
     }
 

@@ -27,7 +27,8 @@ impl<'a> RequestHead<'a> {
     #[must_use]
     pub fn read(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>, session_headers: &[String]) -> Self {
         let mut head = Self::default();
-        let mut best: Option<(usize, &'a [u8], bool)> = None;
+        // Rank, value and whether there was a second one, of each session header that came.
+        let mut sessions: Vec<(usize, &'a str, bool)> = Vec::new();
         for (name, value) in headers {
             match name {
                 b":authority" => head.authority = value,
@@ -39,20 +40,19 @@ impl<'a> RequestHead<'a> {
                     let rank = session_headers
                         .iter()
                         .position(|header| header.as_bytes() == name);
-                    if let Some(rank) = rank.filter(|_| visible(value, LONGEST_SESSION_BYTES).is_some()) {
-                        match &mut best {
-                            Some((current, _, twice)) if *current == rank => *twice = true,
-                            Some((current, _, _)) if *current < rank => {}
-                            _ => best = Some((rank, value, false)),
+                    if let Some(rank) = rank
+                        && let Some(value) = visible(value, LONGEST_SESSION_BYTES)
+                    {
+                        match sessions.iter_mut().find(|(other, ..)| *other == rank) {
+                            Some((.., twice)) => *twice = true,
+                            None => sessions.push((rank, value, false)),
                         }
                     }
                 }
             }
         }
-        head.session = match best {
-            Some((_, value, false)) => visible(value, LONGEST_SESSION_BYTES),
-            _ => None,
-        };
+        let usable = sessions.into_iter().filter(|(.., twice)| !twice);
+        head.session = usable.min_by_key(|(rank, ..)| *rank).map(|(_, value, _)| value);
         head
     }
 }

@@ -73,11 +73,11 @@ fn ends_in(host: &[u8], suffix: &[u8]) -> bool {
 
 /// The host of an authority, without port; an IPv6 literal keeps its brackets.
 fn host_of(authority: &[u8]) -> &[u8] {
-    let bracket = authority.iter().rposition(|byte| *byte == b']').unwrap_or(0);
+    let bracket = authority.iter().rposition(|byte| *byte == b']');
     let end = authority
         .iter()
         .rposition(|byte| *byte == b':')
-        .filter(|colon| *colon > bracket);
+        .filter(|colon| bracket.is_none_or(|bracket| *colon > bracket));
     authority
         .get(..end.unwrap_or(authority.len()))
         .unwrap_or(authority)

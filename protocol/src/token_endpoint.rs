@@ -284,6 +284,9 @@ pub fn read_answer(status: u16, marked: bool, retry_after: Option<&[u8]>, body: 
     }
 }
 
+/// Delay seconds of RFC 9110 §10.2.3: digits, without a sign.
 fn seconds(retry_after: Option<&[u8]>) -> Option<u32> {
-    std::str::from_utf8(retry_after?).ok()?.trim().parse().ok()
+    let digits = std::str::from_utf8(retry_after?.trim_ascii()).ok()?;
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
 }

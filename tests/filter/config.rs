@@ -1,7 +1,5 @@
 //! A configuration that cannot be used is said once, refuses everything, kills nothing, and can be mended.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_tests::host::story::{FilterWorld, exp_in, forward, secs, token};
@@ -234,8 +232,8 @@ fn requests_that_wait_under_an_old_configuration_are_still_answered() {
 }
 
 #[test]
-fn the_credential_comes_from_the_environment_is_form_encoded_and_never_written() {
-    let credential = "s3cr3t: %&+é";
+fn the_credential_comes_from_the_environment_and_is_never_written() {
+    let credential = "s3cr3t:%&+/=";
     let world = kubernetes()
         .credential_in_environment("TOKENWARD_FILTER_CREDENTIAL", credential)
         .start();
@@ -247,15 +245,9 @@ fn the_credential_comes_from_the_environment_is_form_encoded_and_never_written()
     );
     let calls = world.control().calls();
     assert_eq!(calls.len(), 1);
-    let sent = calls[0].callout.headers.text("authorization").expect("Basic");
-    let pair = STANDARD
-        .decode(sent.strip_prefix("Basic ").expect("Basic"))
-        .expect("base64");
-    assert_eq!(
-        String::from_utf8(pair).expect("ASCII"),
-        "filter:s3cr3t%3A+%25%26%2B%C3%A9"
-    );
-    assert_not_logged(&world, &["s3cr3t", sent.trim_start_matches("Basic ")]);
+    let sent = calls[0].callout.headers.text("authorization");
+    assert_eq!(sent.as_deref(), Some("Bearer s3cr3t:%&+/="));
+    assert_not_logged(&world, &["s3cr3t"]);
     assert_sound(&world);
 }
 

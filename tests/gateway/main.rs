@@ -3,6 +3,7 @@
 mod config;
 mod control_part;
 mod demo;
+mod documentation;
 mod envoy_part;
 mod exchange;
 mod fresh;
@@ -17,3 +18,4 @@ mod seeds;
 mod stale;
 mod storm;
 mod unkillable;
+mod zz_probe;

@@ -7,6 +7,8 @@ use crate::hammer::{Calls, Hammer};
 use crate::table::Table;
 
 const SPAN: Duration = Duration::from_secs(180);
+/// For the whole test.
+const DEADLINE: Duration = Duration::from_secs(300);
 const CONNECTIONS: usize = 64;
 const WORKERS: u64 = 4;
 /// `gate.login_first`, `gate.login_longest` and `warn_every` of the README.
@@ -44,6 +46,10 @@ fn warnings_at(world: &World) -> Vec<f64> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "three minutes: cargo xtask soak"]
 async fn three_minutes_of_hammering_one_ended_login_are_quiet_cheap_and_reach_nobody() -> anyhow::Result<()> {
+    tokio::time::timeout(DEADLINE, soak()).await?
+}
+
+async fn soak() -> anyhow::Result<()> {
     let world = World::builder()
         .workers(usize::try_from(WORKERS)?)
         .start()
@@ -52,7 +58,9 @@ async fn three_minutes_of_hammering_one_ended_login_are_quiet_cheap_and_reach_no
     let alice = world.log_in_an_hour_ago(ALICE).await?;
     assert!(world.home.revoke(ALICE, CLIENT.0));
     let vms = world.vms().await?;
-    let call = world.call(LOCAL).login(&alice);
+    // Listeners, as in the storms of production. They have no body: Envoy closes a connection on which it answers
+    // before it has read the whole request.
+    let call = world.call(LOCAL).login(&alice).listen();
     let (begun, example) = (Instant::now(), call.clone());
     let calls: Calls = Arc::new(move |_| (begun.elapsed() < SPAN).then(|| call.clone()));
     let mut hammer = Hammer::start(CONNECTIONS, &example, 401, &calls).await?;
@@ -62,7 +70,6 @@ async fn three_minutes_of_hammering_one_ended_login_are_quiet_cheap_and_reach_no
             "{:>4} s: {sent} requests, {warnings} WARN",
             begun.elapsed().as_secs()
         );
-        assert!(begun.elapsed() < SPAN * 2, "a request hangs");
     }
     let seconds = begun.elapsed().as_secs_f64();
     let asked = world

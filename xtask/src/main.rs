@@ -2,11 +2,13 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod lint;
 mod modules;
 mod process;
 mod runner_output;
 mod setup;
+mod soak;
 mod terminal;
 mod test;
 mod version;
@@ -38,6 +40,10 @@ enum Verb {
     Build,
     /// Set up, build and run the tests
     Test(test::TestFlags),
+    /// Set up, build and run the long tests: minutes of load on real Envoy
+    Soak(soak::SoakFlags),
+    /// Fuzz the parsers and the shared memory with libFuzzer: one minute each, or as long as you say
+    Fuzz(fuzz::FuzzFlags),
     /// Check format, clippy, licences, file lengths, links and hygiene of the repository
     Lint(lint::LintFlags),
     /// Set up, build and run the demo in this terminal
@@ -53,6 +59,8 @@ fn main() -> ExitCode {
         Verb::Setup(flags) => setup::run(&workspace, &terminal, &flags).map(|()| ExitCode::SUCCESS),
         Verb::Build => modules::build_all(&workspace, &terminal).map(|()| ExitCode::SUCCESS),
         Verb::Test(flags) => test::run(&workspace, &terminal, &flags),
+        Verb::Soak(flags) => soak::run(&workspace, &terminal, &flags),
+        Verb::Fuzz(flags) => fuzz::run(&workspace, &terminal, &flags),
         Verb::Lint(flags) => lint::run(&workspace, &terminal, &flags),
         Verb::Demo(flags) => demo::run(&workspace, &terminal, &flags),
         Verb::Bench(flags) => bench::run(&workspace, &terminal, &flags),

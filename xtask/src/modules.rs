@@ -31,11 +31,12 @@ const EXPORTS: [&str; 11] = [
 const LONGEST_BUILD: Duration = Duration::from_secs(3600);
 
 /// Every crate: one selection for all native builds, so that features and thus dependencies are built once.
-pub(crate) const PACKAGES: [&str; 5] = [
+pub(crate) const PACKAGES: [&str; 6] = [
     "tokenward-protocol",
     "tokenward-filter",
     "tokenward-control",
     "tokenward-tests",
+    "tokenward-fuzz-oracles",
     "tokenward-xtask",
 ];
 

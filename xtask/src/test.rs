@@ -118,7 +118,16 @@ fn selection(suites: &[Suite]) -> Vec<&'static str> {
     for suite in suites {
         match suite.test_binary() {
             Some(binary) => words.extend(["--test", binary]),
-            None => words.extend(["--lib", "--bins", "--test", "contracts", "--test", "core"]),
+            None => words.extend([
+                "--lib",
+                "--bins",
+                "--test",
+                "contracts",
+                "--test",
+                "core",
+                "--test",
+                "short_runs",
+            ]),
         }
     }
     words

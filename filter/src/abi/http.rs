@@ -56,11 +56,13 @@ impl Context for Http {
     }
 
     fn on_done(&mut self) -> bool {
-        if let Ok(mut worker) = self.worker.try_borrow_mut() {
-            worker.on_stream_gone(StreamId(self.context_id));
-            if self.watch.is_some() {
-                worker.host().was_answered(StreamId(self.context_id));
-            }
+        // Without a watch the stream was refused, passed by, or answered by its server: nothing waits for it.
+        if let Some(watch) = self.watch.take()
+            && let Ok(mut worker) = self.worker.try_borrow_mut()
+        {
+            let stream = StreamId(self.context_id);
+            worker.on_stream_gone(stream, &watch);
+            worker.host().was_answered(stream);
         }
         true
     }

@@ -8,8 +8,6 @@ mod servers;
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::FreshnessPolicy;
@@ -71,7 +69,7 @@ pub struct Control {
     pub cluster: String,
     /// `:authority`.
     pub authority: String,
-    /// Value of `authorization`: HTTP Basic, both parts form-encoded first (RFC 6749 §2.3.1).
+    /// Value of `authorization`: the credential as a bearer (RFC 6750 §2.1).
     pub authorization: SecretString,
     /// Deadline of one call.
     pub timeout: Duration,
@@ -215,12 +213,10 @@ fn control(json: Json<'_>, environment: impl Fn(&str) -> Option<String>) -> Resu
     let timeout = fields.span("timeout", "5s")?;
     let credential = credential(fields.required("credential")?, environment)?;
     fields.end()?;
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = format!("{}:{}", encoded("filter"), encoded(credential.expose_secret()));
     Ok(Control {
         cluster,
         authority,
-        authorization: format!("Basic {}", STANDARD.encode(pair)).into(),
+        authorization: format!("Bearer {}", credential.expose_secret()).into(),
         timeout,
         pause_ms: whole_ms(timeout).saturating_add(PAUSE_GRACE_MS),
     })
@@ -250,8 +246,13 @@ fn credential(
         }
     };
     fields.end()?;
-    if credential.is_empty() {
-        return Err(BadConfig::new("control.credential", "is empty"));
+    // A secret that was written with an editor ends in a line break.
+    let credential = credential.trim();
+    if credential.is_empty() || !credential.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(BadConfig::new(
+            "control.credential",
+            "must be visible ASCII without blanks, and not empty",
+        ));
     }
     Ok(credential.into())
 }

@@ -121,6 +121,13 @@ fn route(fields: &mut Fields<'_>) -> Result<Option<Route>, BadConfig> {
     if !path_prefix.is_empty() && !path_prefix.starts_with('/') {
         return Err(fields.fault("path_prefix", format!("{path_prefix:?} must start with \"/\"")));
     }
+    // No path holds these once its query is off: the server would be protected on no request, and nobody would know.
+    if path_prefix.contains(['?', '#']) {
+        return Err(fields.fault(
+            "path_prefix",
+            format!("{path_prefix:?} must be a path without query and fragment"),
+        ));
+    }
     Ok(Some(Route {
         host,
         path_prefix: path_prefix.trim_end_matches('/').to_owned(),

@@ -25,8 +25,8 @@ pub enum Admission {
 /// How long a probe may be under way before another request may try. Longer than any pause.
 const PROBE_SLACK_MS: u64 = 1_000;
 
-/// Judges a gate at `now_ms`. A time in the future by more than any gate can be closed means that the clock stepped
-/// back; such a gate counts as open, or a pair would be refused for as long as the step.
+/// Judges a gate at `now_ms`. `longest_ms` is [`longest_held_ms`]: a time further in the future than twice that means
+/// that the clock stepped back; such a gate counts as open, or a pair would be refused for as long as the step.
 #[must_use]
 pub fn admit(gate: Option<&Gate>, now_ms: u64, longest_ms: u64) -> Admission {
     let Some(gate) = gate else {
@@ -96,7 +96,7 @@ pub fn close(
     let backoff_ms = first_ms
         .saturating_mul(1u64 << doublings)
         .max(asked_ms)
-        .min(longest_ms.max(first_ms));
+        .min(longest_ms);
     let quarter_ms = backoff_ms.div_euclid(4);
     let off_ms = jitter.checked_rem(quarter_ms.saturating_add(1)).unwrap_or(0);
     Gate {
@@ -130,8 +130,8 @@ pub fn longest_ms(times: &GateTimes) -> u64 {
         .max(times.misconfigured_ms)
 }
 
-/// The longest time that a gate can refuse with these times: closed, or with a probe under way for a whole pause.
+/// The longest time that a gate refuses: closed, or with a probe under way for a whole pause, whichever is longer.
 #[must_use]
-pub fn longest_held_ms(times: &GateTimes, _pause_ms: u64) -> u64 {
-    longest_ms(times)
+pub fn longest_held_ms(times: &GateTimes, pause_ms: u64) -> u64 {
+    longest_ms(times).max(pause_ms.saturating_add(PROBE_SLACK_MS))
 }

@@ -30,6 +30,22 @@ pub fn update<T>(
     pair: &PairKey,
     mut change: impl FnMut(&mut Slot) -> (bool, T),
 ) -> Result<T, Contended> {
+    let mut answer = None;
+    write_slot(host, pair, &mut |slot| {
+        let (write, latest) = change(slot);
+        answer = Some(latest);
+        write
+    })?;
+    answer.ok_or(Contended)
+}
+
+/// The loop of [`update`], compiled once for all its callers: the module's size is limited.
+#[inline(never)]
+fn write_slot(
+    host: &impl Host,
+    pair: &PairKey,
+    change: &mut dyn FnMut(&mut Slot) -> bool,
+) -> Result<(), Contended> {
     let key = slot_key(pair);
     for _ in 0..TRIES {
         let (mut slot, claim) = match host.shared(&key) {
@@ -37,12 +53,11 @@ pub fn update<T>(
             Ok(None) => (Slot::default(), Claim::Absent),
             Err(_) => return Err(Contended),
         };
-        let (write, answer) = change(&mut slot);
-        if !write {
-            return Ok(answer);
+        if !change(&mut slot) {
+            return Ok(());
         }
         match host.set_shared(&key, &slot.encode(), claim) {
-            Ok(()) => return Ok(answer),
+            Ok(()) => return Ok(()),
             Err(SetFailure::Mismatch) => {}
             Err(SetFailure::Host) => return Err(Contended),
         }

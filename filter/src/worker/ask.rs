@@ -27,8 +27,7 @@ impl<H: Host> Worker<H> {
                 self.watch = Some(Watch::new(presented));
                 return Verdict::Pause;
             }
-            let pair = presented.token_use.pair;
-            return Verdict::Reply(self.refuse_from_gate(presented, &pair, Refusal::Busy, 1_000));
+            return Verdict::Reply(self.refuse_from_gate(presented, (Refusal::Busy, 1_000), None));
         }
         if probe
             && let Admission::Closed {
@@ -36,8 +35,7 @@ impl<H: Host> Worker<H> {
                 retry_after_ms,
             } = self.claim_probe(presented)
         {
-            let pair = presented.token_use.pair;
-            return Verdict::Reply(self.refuse_from_gate(presented, &pair, refusal, retry_after_ms));
+            return Verdict::Reply(self.refuse_from_gate(presented, (refusal, retry_after_ms), None));
         }
         let rejected = self.is_rejected(&ticket, presented.now_ms);
         let mut flight = self.flight(presented, if rejected { Reason::Rejected } else { Reason::Stale });
@@ -62,7 +60,7 @@ impl<H: Host> Worker<H> {
         let Ok(config) = &self.config else {
             return Admission::Open;
         };
-        let longest_ms = gate::longest_ms(&config.gate);
+        let longest_ms = gate::longest_held_ms(&config.gate, config.control.pause_ms);
         let claimed = memory::update(&self.host, &presented.token_use.pair, |slot| {
             let before = slot.gate(&key);
             let admission = gate::admit(before.as_ref(), now_ms, longest_ms);

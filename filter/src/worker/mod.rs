@@ -24,7 +24,7 @@ use crate::replacement::Replacements;
 use crate::request::RequestHead;
 use crate::server_match::ServerMatch;
 use crate::server_memo::ServerMemo;
-use refuse::Misconfigured;
+use refuse::{Gated, Misconfigured};
 
 use crate::token_memo::{KnownToken, TokenMemo, TokenUse};
 
@@ -222,7 +222,7 @@ impl<H: Host> Worker<H> {
             return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
         };
         let warn_every_ms = config.warn_every_ms;
-        let mut cached = None;
+        let (mut cached, mut noted) = (None, None);
         let decision = decide(
             presented.now_ms,
             &config.freshness,
@@ -234,12 +234,14 @@ impl<H: Host> Worker<H> {
                 cached.as_ref().map(|replacement| replacement.exp_seconds)
             },
             || {
-                let slot = memory::read(&self.host, &pair);
-                gate::admit(
-                    slot.gate(&ticket.gate_bytes()).as_ref(),
-                    presented.now_ms,
-                    gate::longest_ms(&config.gate),
-                )
+                let gate = Gated {
+                    ticket: &ticket,
+                    now_ms: presented.now_ms,
+                    config,
+                };
+                let (admission, line) = gate.admit_and_note(&self.host, &pair);
+                noted = line;
+                admission
             },
         );
         match (decision, cached) {
@@ -281,13 +283,13 @@ impl<H: Host> Worker<H> {
                     retry_after_ms,
                 },
                 _,
-            ) => Verdict::Reply(self.refuse_from_gate(presented, &pair, refusal, retry_after_ms)),
+            ) => Verdict::Reply(self.refuse_from_gate(presented, (refusal, retry_after_ms), noted)),
         }
     }
 
-    /// A stream has ended, answered or not.
-    pub fn on_stream_gone(&mut self, stream: StreamId) {
-        self.flights.stream_gone(stream);
+    /// A stream has ended before a server answered it; `watch` is what [`Self::take_watch`] gave for it.
+    pub fn on_stream_gone(&mut self, stream: StreamId, watch: &Watch) {
+        self.flights.stream_gone(watch.ticket(), stream);
     }
 
     /// Whether nobody waits and nothing is under way.

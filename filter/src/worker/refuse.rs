@@ -3,11 +3,12 @@
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 use super::{Presented, Worker};
-use crate::config::{BadConfig, Server};
+use crate::config::{BadConfig, FilterConfig, Server};
 use crate::flight::Flight;
 use crate::host::{Host, Level};
 use crate::identity::{PairKey, SessionSource, TicketKey};
 use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, listener_reply, refusal_line, refusal_reply};
+use crate::pair::gate::Admission;
 use crate::pair::slot::Entry;
 use crate::pair::throttle::{RefusalLine, note_refusals};
 use crate::pair::{gate, memory};
@@ -115,6 +116,52 @@ fn escaped(text: &str) -> String {
         .collect()
 }
 
+/// The gate of a request that would ask control.
+pub(super) struct Gated<'a> {
+    pub(super) ticket: &'a TicketKey,
+    pub(super) now_ms: u64,
+    pub(super) config: &'a FilterConfig,
+}
+
+impl Gated<'_> {
+    /// Judges the gate, and in the same breath counts the refusal when it is closed: one look into shared data and one
+    /// write for a refused request, which under a storm is every request.
+    pub(super) fn admit_and_note(
+        &self,
+        host: &impl Host,
+        pair: &PairKey,
+    ) -> (Admission, Option<RefusalLine>) {
+        let longest_ms = gate::longest_held_ms(&self.config.gate, self.config.control.pause_ms);
+        let key = self.ticket.gate_bytes();
+        let noted = memory::update(host, pair, |slot| {
+            let admission = gate::admit(slot.gate(&key).as_ref(), self.now_ms, longest_ms);
+            let Admission::Closed { refusal, .. } = admission else {
+                return (false, (admission, None));
+            };
+            let (before, every_ms) = (slot.throttle(pair.bytes()), self.config.warn_every_ms);
+            let (after, line) = note_refusals(
+                before.as_ref(),
+                *pair.bytes(),
+                refusal,
+                1,
+                false,
+                every_ms,
+                self.now_ms,
+            );
+            slot.put(Entry::Throttle(after));
+            (true, (admission, Some(line)))
+        });
+        // What cannot be counted is still refused.
+        noted.unwrap_or_else(|_| {
+            let slot = memory::read(host, pair);
+            (
+                gate::admit(slot.gate(&key).as_ref(), self.now_ms, longest_ms),
+                Some(RefusalLine::QUIET),
+            )
+        })
+    }
+}
+
 /// The answers to requests that were refused together.
 pub(super) struct Replies {
     to_listeners: Option<Reply>,
@@ -146,17 +193,23 @@ impl<H: Host> Worker<H> {
             .for_waiter(is_listener)
     }
 
-    /// Refuses from the gate's memory.
+    /// Refuses from the gate's memory. `noted` is the line when the refusal has been counted already.
     pub(super) fn refuse_from_gate(
         &mut self,
         presented: &Presented<'_>,
-        pair: &PairKey,
-        refusal: Refusal,
-        retry_after_ms: u64,
+        (refusal, retry_after_ms): (Refusal, u64),
+        noted: Option<RefusalLine>,
     ) -> Reply {
-        self.count_request(presented.server_index, Outcome::Gated(refusal));
-        let line = self.note_and_log(presented.server_index, pair, refusal, 1, false);
-        self.replies(presented.server_index, refusal, retry_after_ms, line)
+        let (server_index, pair) = (presented.server_index, presented.token_use.pair);
+        self.count_request(server_index, Outcome::Gated(refusal));
+        let line = match noted {
+            Some(line) => {
+                self.log_refusal(server_index, &pair, refusal, 1, line);
+                line
+            }
+            None => self.note_and_log(server_index, &pair, refusal, 1, false),
+        };
+        self.replies(server_index, refusal, retry_after_ms, line)
             .for_waiter(presented.is_listener())
     }
 

@@ -11,7 +11,7 @@ fn base() -> Value {
 
 fn parse(config: &Value) -> Result<FilterConfig, String> {
     FilterConfig::parse(config.to_string().as_bytes(), |name| {
-        (name == "CREDENTIAL").then(|| "from env".to_owned())
+        (name == "CREDENTIAL").then(|| "from-env".to_owned())
     })
     .map_err(|error| error.to_string())
 }
@@ -44,25 +44,17 @@ fn defaults_are_those_of_the_documentation() {
         Some(AnnotationPath::new("tokenward-server"))
     );
     assert_eq!(config.gate.login_longest_ms, 30_000);
-    assert_eq!(
-        config.control.authorization.expose_secret(),
-        "Basic ZmlsdGVyOnMzY3JldA=="
-    );
+    assert_eq!(config.control.authorization.expose_secret(), "Bearer s3cret");
 }
 
 #[test]
-fn a_credential_with_any_character_is_form_encoded_before_base64() {
-    let config = parse(&with("/control/credential", json!({"value": "a+b/c%d=:"}))).unwrap();
-    let encoded = config
-        .control
-        .authorization
-        .expose_secret()
-        .strip_prefix("Basic ")
-        .unwrap()
-        .to_owned();
-    use base64::Engine as _;
-    let plain = base64::engine::general_purpose::STANDARD.decode(encoded).unwrap();
-    assert_eq!(plain, b"filter:a%2Bb%2Fc%25d%3D%3A");
+fn a_credential_is_sent_as_it_is_without_the_line_break_of_its_file() {
+    let config = parse(&with("/control/credential", json!({"value": "a+b/c%d=:\n"}))).unwrap();
+    assert_eq!(config.control.authorization.expose_secret(), "Bearer a+b/c%d=:");
+    for bad in ["a b", "é", "a\r\nx-header: y", " ", "\u{7f}"] {
+        let error = parse(&with("/control/credential", json!({"value": bad}))).unwrap_err();
+        assert!(error.starts_with("field control.credential: "), "{error}");
+    }
 }
 
 #[test]
@@ -108,6 +100,16 @@ fn every_fault_names_its_field() {
         ("/servers/1/name", json!("kubernetes"), "servers[1].name"),
         ("/servers/0/pathPrefix", json!("/x"), "servers[0].pathPrefix"),
         ("/servers/0/path_prefix", json!("x"), "servers[0].path_prefix"),
+        (
+            "/servers/0/path_prefix",
+            json!("/kube?x"),
+            "servers[0].path_prefix",
+        ),
+        (
+            "/servers/0/path_prefix",
+            json!("/kube#x"),
+            "servers[0].path_prefix",
+        ),
         ("/servers/0/host", json!("a:80"), "servers[0].host"),
         ("/servers/0/host", json!("*example.com"), "servers[0].host"),
         ("/servers/0/auth/kind", json!("magic"), "servers[0].auth.kind"),

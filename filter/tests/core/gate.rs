@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use tokenward_filter::config::GateTimes;
-use tokenward_filter::pair::gate::{Admission, admit, claim_probe, close, longest_ms, open};
+use tokenward_filter::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms, longest_ms, open};
 use tokenward_filter::pair::slot::Gate;
 use tokenward_protocol::refusal::Refusal;
 
@@ -101,6 +101,44 @@ fn a_success_opens_the_gate_and_forgets_the_backoff() {
 fn a_clock_that_steps_back_an_hour_does_not_close_the_gate_for_an_hour() {
     let gate = closed(None, Refusal::NeedsLogin, NOW_MS);
     assert_eq!(admitted(&gate, NOW_MS - 3_600_000), Admission::Open);
+}
+
+#[test]
+fn a_first_closing_that_is_longer_than_the_longest_is_cut_to_it() {
+    let times = GateTimes {
+        transient_first_ms: 36_000_000,
+        ..TIMES
+    };
+    let gate = close(None, KEY, Refusal::Busy, 0, &times, NOW_MS, 0);
+    assert_eq!(gate.closed_until_ms - NOW_MS, 60_000);
+    assert!(matches!(
+        admit(Some(&gate), NOW_MS, longest_ms(&times)),
+        Admission::Closed { .. }
+    ));
+}
+
+#[test]
+fn a_pause_that_is_longer_than_any_closing_still_lets_one_probe_through_only() {
+    let times = GateTimes {
+        transient_first_ms: 100,
+        transient_longest_ms: 100,
+        login_first_ms: 100,
+        login_longest_ms: 100,
+        misconfigured_ms: 100,
+    };
+    let held_ms = longest_held_ms(&times, 5_500);
+    let gate = close(None, KEY, Refusal::Busy, 0, &times, NOW_MS, 0);
+    let (now_ms, pause_ms) = (NOW_MS + 100, 5_500);
+    assert_eq!(admit(Some(&gate), now_ms, held_ms), Admission::Probe);
+    let probing = claim_probe(gate, now_ms, pause_ms);
+    let others = (0..6_500).filter(|ms| {
+        !matches!(
+            admit(Some(&probing), now_ms + ms, held_ms),
+            Admission::Closed { .. }
+        )
+    });
+    assert_eq!(others.count(), 0);
+    assert_eq!(admit(Some(&probing), now_ms + 6_500, held_ms), Admission::Probe);
 }
 
 proptest! {

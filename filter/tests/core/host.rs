@@ -264,6 +264,15 @@ impl Envoy {
         self.workers[worker].on_control_answer(CallId(call), &answer);
     }
 
+    /// The client of a stream of worker 0 goes away.
+    pub(crate) fn leave(&mut self, stream: StreamId) {
+        let watch = self
+            .watches
+            .remove(&stream)
+            .expect("a stream that waits or was forwarded");
+        self.workers[0].on_stream_gone(stream, &watch);
+    }
+
     /// The server answers a stream of worker 0; `None` when nobody watches that answer.
     pub(crate) fn respond(
         &mut self,

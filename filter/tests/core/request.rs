@@ -32,6 +32,16 @@ fn a_session_header_that_cannot_be_trusted_is_not_used() {
 }
 
 #[test]
+fn a_session_header_that_comes_twice_leaves_the_word_to_the_next_one() {
+    let headers: &[Header] = &[
+        (b"x-session", b"one"),
+        (b"mcp-session-id", b"transport"),
+        (b"x-session", b"two"),
+    ];
+    assert_eq!(read(headers).session, Some("transport"));
+}
+
+#[test]
 fn every_authorization_is_kept_as_bytes() {
     let head = read(&[
         (b"authorization", b"Bearer \xff"),

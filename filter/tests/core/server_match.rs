@@ -63,6 +63,9 @@ fn host_and_path_are_matched_as_gateway_api_orders_routes() {
         ("example.com", "/x", "None"),
         ("evilexample.com", "/x", "None"),
         ("[::1]:80", "/kube", "kube"),
+        // Nothing but a port, whatever is in it.
+        (":.b.example.com", "/x", "None"),
+        (":443", "/kube", "kube"),
         ("", "", "None"),
     ] {
         assert_eq!(found(None, authority, path), expected, "{authority} {path}");

@@ -35,7 +35,7 @@ fn the_starter_may_leave_and_those_who_wait_are_still_answered() {
     let mut envoy = Envoy::new(1);
     let (starter, _) = envoy.send(0, KUBE, Some(&home(-5)), None);
     envoy.send(0, KUBE, Some(&home(-5)), None);
-    envoy.workers[0].on_stream_gone(starter);
+    envoy.leave(starter);
     // The host drops the answer to a stream that is gone: the call is started anew by the root context.
     envoy.workers[0].on_tick();
     assert_eq!(envoy.calls(), 2);
@@ -49,7 +49,7 @@ fn the_starter_may_leave_and_those_who_wait_are_still_answered() {
 fn a_starter_who_leaves_alone_leaves_nothing_behind() {
     let mut envoy = Envoy::new(1);
     let (starter, _) = envoy.send(0, KUBE, Some(&home(-5)), None);
-    envoy.workers[0].on_stream_gone(starter);
+    envoy.leave(starter);
     for _ in 0..100 {
         envoy.workers[0].on_tick();
     }

@@ -88,11 +88,9 @@ fn delay_seconds(value: &[u8]) -> Option<u32> {
     let digits = value.trim_ascii();
     let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     plain.then_some(())?;
-    digits
-        .iter()
-        .try_fold(0u32, |seconds, digit| {
-            seconds.checked_mul(10)?.checked_add(u32::from(digit - b'0'))
-        })
+    digits.iter().try_fold(0u32, |seconds, digit| {
+        seconds.checked_mul(10)?.checked_add(u32::from(digit - b'0'))
+    })
 }
 
 fn expected_token(status: u16, body: &Value) -> Result<(String, u64), Refusal> {

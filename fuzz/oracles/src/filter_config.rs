@@ -32,7 +32,10 @@ pub fn filter_config(data: &[u8]) {
             assert!(shown.starts_with("field "), "{shown}");
             for text in [shown, detail] {
                 assert!(!text.contains(SECRET_FROM_ENVIRONMENT) || holds(data, SECRET_FROM_ENVIRONMENT));
-                assert!(!text.contains(SECRET) || !must_not_show_it(data, json.as_ref()), "{text}");
+                assert!(
+                    !text.contains(SECRET) || !must_not_show_it(data, json.as_ref()),
+                    "{text}"
+                );
             }
         }
     }
@@ -106,7 +109,11 @@ fn server_is_usable(config: &FilterConfig, server: &Server) {
 fn hides_the_credential(config: &FilterConfig) {
     let authorization = config.control.authorization.expose_secret();
     assert!(!format!("{config:?}").contains(authorization));
-    assert!(authorization.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));
+    assert!(
+        authorization
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    );
 }
 
 fn as_written(config: &FilterConfig, json: &Value) {
@@ -121,11 +128,17 @@ fn as_written(config: &FilterConfig, json: &Value) {
         .pointer("/control/credential/value")
         .and_then(Value::as_str)
         .unwrap_or(SECRET_FROM_ENVIRONMENT);
-    let basic = config.control.authorization.expose_secret().strip_prefix("Basic ");
+    let basic = config
+        .control
+        .authorization
+        .expose_secret()
+        .strip_prefix("Basic ");
     let pair = STANDARD.decode(basic.unwrap_or_default()).unwrap_or_default();
     let secret = pair.strip_prefix(b"filter:").unwrap_or_default();
     // A form of one name without a value reads the encoded text back.
-    let decoded = form_urlencoded::parse(secret).next().map(|(name, _)| name.into_owned());
+    let decoded = form_urlencoded::parse(secret)
+        .next()
+        .map(|(name, _)| name.into_owned());
     assert_eq!(decoded.as_deref(), Some(credential));
     let servers = json.get("servers").and_then(Value::as_array).map(Vec::len);
     assert_eq!(Some(config.servers.len()), servers);

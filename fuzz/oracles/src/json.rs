@@ -15,9 +15,15 @@ pub fn json(data: &[u8]) {
     agrees(data);
     if let Ok(text) = std::str::from_utf8(data) {
         let quoted = ours::quote(text);
-        assert_eq!(serde_json::from_str::<String>(&quoted).ok().as_deref(), Some(text));
         assert_eq!(
-            ours::parse(quoted.as_bytes()).ok().as_ref().and_then(Json::as_text),
+            serde_json::from_str::<String>(&quoted).ok().as_deref(),
+            Some(text)
+        );
+        assert_eq!(
+            ours::parse(quoted.as_bytes())
+                .ok()
+                .as_ref()
+                .and_then(Json::as_text),
             Some(text)
         );
     }
@@ -60,8 +66,10 @@ fn same(ours: &Json<'_>, theirs: &Value) -> bool {
         }
         (Json::Object(members), Value::Object(theirs)) => {
             // The last of several members of one name is the one that serde_json keeps.
-            let ours: BTreeMap<&str, &Json<'_>> =
-                members.iter().map(|(name, value)| (name.as_ref(), value)).collect();
+            let ours: BTreeMap<&str, &Json<'_>> = members
+                .iter()
+                .map(|(name, value)| (name.as_ref(), value))
+                .collect();
             ours.len() == theirs.len()
                 && ours
                     .into_iter()

@@ -63,7 +63,7 @@ fn claims(header: &[u8], payload: &[u8]) -> Option<Claims> {
     let header: Members = serde_json::from_slice(header).ok()?;
     let payload: Members = serde_json::from_slice(payload).ok()?;
     let alg = header.one("alg")?.as_str()?;
-    if alg.is_empty() || alg.to_ascii_lowercase() == "none" {
+    if alg.is_empty() || alg.eq_ignore_ascii_case("none") {
         return None;
     }
     let audiences = match payload.one("aud")? {
@@ -80,10 +80,7 @@ fn claims(header: &[u8], payload: &[u8]) -> Option<Claims> {
         _ => return None,
     };
     Some(Claims {
-        exp_seconds: payload
-            .one("exp")?
-            .as_u64()
-            .filter(|exp| *exp <= LARGEST_EXACT)?,
+        exp_seconds: payload.one("exp")?.as_u64().filter(|exp| *exp <= LARGEST_EXACT)?,
         issued_at_seconds,
         issuer: payload.one("iss")?.as_str()?.to_owned(),
         subject: payload.one("sub")?.as_str()?.to_owned(),
@@ -101,9 +98,7 @@ impl Members {
 
     fn one(&self, name: &str) -> Option<&Value> {
         let value = self.0.iter().find(|(other, _)| other == name);
-        value
-            .filter(|_| self.count(name) == 1)
-            .map(|(_, value)| value)
+        value.filter(|_| self.count(name) == 1).map(|(_, value)| value)
     }
 }
 

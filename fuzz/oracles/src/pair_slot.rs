@@ -52,9 +52,20 @@ fn any_numbers(deal: &mut Deal<'_>) {
     let (asked_ms, jitter) = (deal.number(), deal.number());
     let before = deal.yes().then_some(before);
     let refusal = any_refusal(deal);
-    let closed = close(before.as_ref(), [1; 16], refusal, asked_ms, &times, now_ms, jitter);
+    let closed = close(
+        before.as_ref(),
+        [1; 16],
+        refusal,
+        asked_ms,
+        &times,
+        now_ms,
+        jitter,
+    );
     closed_no_longer_than_allowed(&closed, &times, now_ms);
-    assert_eq!(admit(Some(&open(&closed, now_ms)), now_ms, held_ms), Admission::Open);
+    assert_eq!(
+        admit(Some(&open(&closed, now_ms)), now_ms, held_ms),
+        Admission::Open
+    );
     let throttle = any_throttle(deal, [1; 16]);
     let throttle = deal.yes().then_some(throttle);
     let count = u32::try_from(deal.number() >> 32).unwrap_or(0);

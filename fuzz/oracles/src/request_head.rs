@@ -100,7 +100,11 @@ fn bearer(authorizations: &[&[u8]]) {
         return assert_eq!(read, Err(Refusal::MissingBearer));
     };
     assert!(value.ends_with(token) && token.trim_ascii() == token);
-    assert!(value[6..value.len() - token.len()].iter().all(u8::is_ascii_whitespace));
+    assert!(
+        value[6..value.len() - token.len()]
+            .iter()
+            .all(u8::is_ascii_whitespace)
+    );
     // A token that can be read is one word: nothing after a blank or a comma is forwarded unread.
     if Claims::read(token).is_ok() {
         assert_eq!(why_malformed(token), Refusal::MalformedBearer);
@@ -126,13 +130,18 @@ fn server(annotation: Option<&[u8]>, authority: &[u8], path: &[u8]) {
         );
         Some((fit, index))
     });
-    let expected = fitting.max().map_or(ServerMatch::None, |(_, index)| ServerMatch::Server(index));
+    let expected = fitting
+        .max()
+        .map_or(ServerMatch::None, |(_, index)| ServerMatch::Server(index));
     assert_eq!(found, expected);
 }
 
 /// Higher is more exact. The authority may have a port.
 fn fit_of_host(route: &Route, authority: &[u8]) -> Option<usize> {
-    let name = authority.rsplitn(2, |byte| *byte == b':').last().unwrap_or_default();
+    let name = authority
+        .rsplitn(2, |byte| *byte == b':')
+        .last()
+        .unwrap_or_default();
     // The last colon of `[::1]` is inside the address.
     let host = if authority.ends_with(b"]") || !authority.contains(&b':') || colon_is_inside(authority) {
         authority

@@ -148,6 +148,29 @@ fn every_refusal_of_control_is_understood_with_its_retry_after() {
 }
 
 #[test]
+fn a_retry_after_that_is_no_number_of_seconds_counts_as_none() {
+    let body = br#"{"refusal":"busy"}"#;
+    for (value, seconds) in [
+        (&b"4"[..], Some(4)),
+        (b" 4\t", Some(4)),
+        (b"+4", None),
+        (b"-4", None),
+        (b"", None),
+        (b"4294967296", None),
+        ("4\u{2028}".as_bytes(), None),
+        (b"Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ] {
+        let said = read_answer(503, true, Some(value), body);
+        assert_eq!(
+            refusal(&said),
+            (Refusal::Busy, seconds),
+            "{}",
+            value.escape_ascii()
+        );
+    }
+}
+
+#[test]
 fn envoys_own_replies_are_told_from_controls() {
     let plain = b"upstream connect error or disconnect/reset before headers";
     for (status, expected) in [

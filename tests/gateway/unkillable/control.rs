@@ -7,8 +7,7 @@ use tokenward_tests::world::{ALICE, CLIENT, LOCAL, World};
 
 use super::Before;
 
-const MARK: (&str, &str) = ("x-tokenward-control", "0.0.0-scripted");
-const JSON: (&str, &str) = ("content-type", "application/json");
+const FROM_CONTROL: [(&str, &str); 2] = Script::FROM_CONTROL;
 const HTML: (&str, &str) = ("content-type", "text/html");
 
 /// Control's settings in the filter, with this deadline.
@@ -18,62 +17,53 @@ fn control_within(timeout: &str) -> Value {
     })
 }
 
-fn token_answer(token: &str) -> Vec<u8> {
-    json!({
-        "access_token": token, "issued_token_type": "urn:ietf:params:oauth:token-type:id_token",
-        "token_type": "Bearer", "expires_in": 1800, "expires_at": 4_000_000_000_u64,
-    })
-    .to_string()
-    .into_bytes()
-}
-
 /// What a broken control may say, and the refusal that must come of it.
 fn attacks(world: &World) -> Vec<(&'static str, Script, &'static str)> {
     let good = || world.home.mint(ALICE, CLIENT.0);
-    let whole = |token: &str| Script::answer(200, &[MARK, JSON], &token_answer(token));
-    let good_body = token_answer(&good().token());
+    let whole = Script::token;
+    let good_body = Script::token_body(&good().token());
     let half = &good_body[..good_body.len() / 2];
     let page = b"<html><body>It works!</body></html>";
     vec![
         (
             "20 MB",
-            Script::answer(200, &[MARK, JSON], &vec![b'['; 20_000_000]),
+            Script::answer(200, &FROM_CONTROL, &vec![b'['; 20_000_000]),
             "control_garbled",
         ),
         (
             "a page, marked",
-            Script::answer(200, &[MARK, HTML], page),
+            Script::answer(200, &[FROM_CONTROL[0], HTML], page),
             "control_garbled",
         ),
         ("a page", Script::answer(200, &[HTML], page), "control_garbled"),
         (
             "a good answer without the mark",
-            Script::answer(200, &[JSON], &good_body),
+            Script::answer(200, &[FROM_CONTROL[1]], &good_body),
             "control_garbled",
         ),
         (
             "half of the JSON",
-            Script::answer(200, &[MARK, JSON], half),
+            Script::answer(200, &FROM_CONTROL, half),
             "control_garbled",
         ),
         (
             "nothing",
-            Script::answer(200, &[MARK, JSON], b""),
+            Script::answer(200, &FROM_CONTROL, b""),
             "control_garbled",
         ),
         (
             "deep JSON",
-            Script::answer(200, &[MARK, JSON], &[b'['; 60_000]),
+            Script::answer(200, &FROM_CONTROL, &[b'['; 60_000]),
             "control_garbled",
         ),
         (
             "bytes",
-            Script::answer(200, &[MARK, JSON], &[0xFF; 60_000]),
+            Script::answer(200, &FROM_CONTROL, &[0xFF; 60_000]),
             "control_garbled",
         ),
         (
             "a refusal nobody knows",
-            Script::answer(418, &[MARK, JSON], br#"{"refusal":"teapot"}"#),
+            Script::answer(418, &FROM_CONTROL, br#"{"refusal":"teapot"}"#),
             "control_garbled",
         ),
         (
@@ -89,7 +79,7 @@ fn attacks(world: &World) -> Vec<(&'static str, Script, &'static str)> {
         ),
         (
             "closed in the body",
-            Script::answer_of_length(200, &[MARK, JSON], half, good_body.len()),
+            Script::answer_of_length(200, &FROM_CONTROL, half, good_body.len()),
             "control_unreachable",
         ),
         (
@@ -173,11 +163,7 @@ async fn whatever_control_answers_each_request_is_refused_once_and_every_worker_
         assert_eq!(world.upstream_requests(), arrived, "{what}");
         before.is_survived(&world, &fresh).await?;
     }
-    control.play(Script::answer(
-        200,
-        &[MARK, JSON],
-        &token_answer(&world.home.mint(ALICE, CLIENT.0).token()),
-    ));
+    control.play(Script::token(&world.home.mint(ALICE, CLIENT.0).token()));
     stale.session = "no-attack".to_owned();
     for answer in world.call(LOCAL).login(&stale).send_many_alone(16).await? {
         assert_eq!(answer.status(), 200, "the script is a good one: {}", answer.text);

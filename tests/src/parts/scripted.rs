@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::json;
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::{MARKER_HEADER, TOKEN_TYPE_ID_TOKEN};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -33,6 +36,37 @@ impl Script {
         head.push_str("\r\n");
         Self::bytes([head.as_bytes(), body].concat())
     }
+
+    /// What control answers when it has a token.
+    pub fn token(token: &str) -> Self {
+        Self::answer(200, &Self::FROM_CONTROL, &Self::token_body(token))
+    }
+
+    /// The body of [`Script::token`]. Its `expires_at` is far away, whatever the token says.
+    pub fn token_body(token: &str) -> Vec<u8> {
+        json!({
+            "access_token": token, "issued_token_type": TOKEN_TYPE_ID_TOKEN, "token_type": "Bearer",
+            "expires_in": 1800, "expires_at": 4_000_000_000_u64,
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    /// What control answers when it has none.
+    pub fn refusal(refusal: Refusal) -> Self {
+        let body = json!({
+            "error": refusal.control_error(), "error_description": refusal.description(),
+            "refusal": refusal.name(),
+        });
+        let body = body.to_string();
+        Self::answer(refusal.control_status(), &Self::FROM_CONTROL, body.as_bytes())
+    }
+
+    /// Headers of everything that control says.
+    pub const FROM_CONTROL: [(&'static str, &'static str); 2] = [
+        (MARKER_HEADER, "0.0.0-scripted"),
+        ("content-type", "application/json"),
+    ];
 
     /// These bytes, then the connection closes.
     pub fn bytes(bytes: Vec<u8>) -> Self {
@@ -139,7 +173,7 @@ impl Shared {
 
 /// Reads one request with a `content-length`, or without a body.
 async fn read_request(stream: &mut TcpStream) -> anyhow::Result<()> {
-    let (mut request, mut chunk) = (Vec::new(), [0; 16 * 1024]);
+    let (mut request, mut chunk) = (Vec::new(), vec![0; 16 * 1024]);
     loop {
         if let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&request[..end]).to_ascii_lowercase();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Login;
+use crate::parts::Envoy;
 
 /// How long a caller waits: longer than any pause of the filter.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -53,6 +54,13 @@ impl Call {
     /// With one more header.
     pub fn header(mut self, name: &str, value: &[u8]) -> Self {
         self.headers.push((name.to_owned(), value.to_vec()));
+        self
+    }
+
+    /// Through another Envoy than the world's.
+    pub fn through(mut self, envoy: &Envoy) -> Self {
+        let path = self.url.splitn(4, '/').nth(3).unwrap_or_default();
+        self.url = format!("{}/{path}", envoy.url());
         self
     }
 

@@ -29,7 +29,9 @@ fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
 }
 
 fn words(target: &Target) -> Vec<Vec<u8>> {
-    let path = fuzz_folder().join("dictionaries").join(format!("{}.dict", target.name));
+    let path = fuzz_folder()
+        .join("dictionaries")
+        .join(format!("{}.dict", target.name));
     mutation::dictionary(&std::fs::read_to_string(path).expect("a dictionary"))
 }
 
@@ -96,7 +98,13 @@ fn every_target_has_a_program_seeds_and_a_dictionary() {
     for (folder, ending) in [("targets", ".rs"), ("dictionaries", ".dict"), ("seeds", "")] {
         let mut found: Vec<_> = std::fs::read_dir(fuzz_folder().join(folder))
             .expect("a folder")
-            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
             .collect();
         found.sort();
         let mut expected: Vec<_> = names.iter().map(|name| format!("{name}{ending}")).collect();

@@ -1,0 +1,104 @@
+//! docs/METRICS.md and docs/LOGGING.md, held to what the filter in a real Envoy exposes and writes.
+
+mod pages;
+mod witness;
+
+use std::collections::BTreeSet;
+
+use tokenward_protocol::refusal::Refusal;
+
+use pages::{LogForm, MetricFamily};
+use witness::Witness;
+
+/// Refusals that are told at once and never remembered, for they depend on the presented token alone.
+const UNGATED: [Refusal; 6] = [
+    Refusal::MissingBearer,
+    Refusal::MalformedBearer,
+    Refusal::AmbiguousBearer,
+    Refusal::WrongIssuer,
+    Refusal::WrongAudience,
+    Refusal::FilterMisconfigured,
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_list_every_metric_and_every_line_and_nothing_tells_a_secret() -> anyhow::Result<()> {
+    let witness = Witness::of_everything().await?;
+    metrics_are_as_documented(&witness)?;
+    lines_are_as_documented(&witness)?;
+    for secret in &witness.secrets {
+        assert!(secret.len() >= 12, "too short to be looked for: {secret}");
+        for line in &witness.lines {
+            assert!(!line.message.contains(secret), "{}", line.message);
+        }
+        for sample in &witness.samples {
+            let text = format!("{sample:?}");
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+    Ok(())
+}
+
+fn metrics_are_as_documented(witness: &Witness) -> anyhow::Result<()> {
+    let families = MetricFamily::of_the_filter()?;
+    let mut seen = BTreeSet::new();
+    for sample in witness
+        .samples
+        .iter()
+        .filter(|sample| sample.name.starts_with("tokenward_"))
+    {
+        let family = families
+            .iter()
+            .find(|family| family.name == sample.name)
+            .unwrap_or_else(|| panic!("{} is not on the page", sample.name));
+        let labels: Vec<_> = sample.labels.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(labels, ["mcp_server", "outcome"], "{sample:?}");
+        let outcome = sample.label("outcome").unwrap_or_default();
+        assert!(
+            family.outcomes.contains(outcome),
+            "{sample:?} has an outcome that is not on the page"
+        );
+        seen.insert((sample.name.as_str(), outcome.to_owned()));
+    }
+    for family in &families {
+        for outcome in &family.outcomes {
+            let there = seen.contains(&(family.name.as_str(), outcome.clone()));
+            assert_eq!(
+                there,
+                can_occur(&family.name, outcome),
+                "{} {outcome}",
+                family.name
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether an outcome of the page can be provoked: which refusals can be remembered or said by control is not on it.
+fn can_occur(family: &str, outcome: &str) -> bool {
+    let is_ungated = |name: &str| UNGATED.iter().any(|refusal| refusal.name() == name);
+    match (family, outcome.strip_prefix("gated_")) {
+        ("tokenward_requests_total", Some(refusal)) => !is_ungated(refusal),
+        // The request was forwarded or replaced, and counted as that; the next ones are gated.
+        ("tokenward_requests_total", None) => outcome != Refusal::TokenRejected.name(),
+        ("tokenward_control_answers_total", _) => {
+            !is_ungated(outcome) && outcome != Refusal::TokenRejected.name()
+        }
+        _ => true,
+    }
+}
+
+fn lines_are_as_documented(witness: &Witness) -> anyhow::Result<()> {
+    let forms = LogForm::of_the_filter()?;
+    let mut seen = BTreeSet::new();
+    for line in &witness.lines {
+        let form = forms
+            .iter()
+            .position(|form| form.matches(&line.level, &line.message))
+            .unwrap_or_else(|| panic!("not on the page: {} {}", line.level, line.message));
+        seen.insert(form);
+    }
+    for (number, form) in forms.iter().enumerate() {
+        assert!(seen.contains(&number), "on the page but never written: {form:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! Provokes every outcome of the filter in real Envoys and keeps what they exposed and wrote.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokenward_protocol::refusal::Refusal;
+use tokenward_tests::parts::{Envoy, EnvoyConfig, EnvoyLine, Sample, Script, ScriptedServer};
+use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Login, World};
+
+/// What control can say, as against what the filter finds out by itself.
+const SAID_BY_CONTROL: [Refusal; 13] = [
+    Refusal::NeedsLogin,
+    Refusal::UnknownSession,
+    Refusal::SubjectRejected,
+    Refusal::IssuerUnavailable,
+    Refusal::ExchangeUnavailable,
+    Refusal::StoreUnavailable,
+    Refusal::Busy,
+    Refusal::UnknownServer,
+    Refusal::IssuerMisconfigured,
+    Refusal::ExchangeMisconfigured,
+    Refusal::Substitution,
+    Refusal::CallerRejected,
+    Refusal::BadRequest,
+];
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// All that was seen.
+pub(super) struct Witness {
+    pub(super) samples: Vec<Sample>,
+    pub(super) lines: Vec<EnvoyLine>,
+    /// Tokens, parts of tokens, session handles and the credential.
+    pub(super) secrets: Vec<String>,
+}
+
+/// One Envoy whose control says what it is told to.
+struct Stage {
+    control: ScriptedServer,
+    world: World,
+    secrets: Vec<String>,
+}
+
+impl Witness {
+    pub(super) async fn of_everything() -> anyhow::Result<Self> {
+        let mut stage = Stage::set().await?;
+        stage.tokens_at_fault().await?;
+        stage.refusals().await?;
+        stage.replacements().await?;
+        stage.background_questions().await?;
+        stage.rejections().await?;
+        let mut witness = Self {
+            samples: Vec::new(),
+            lines: Vec::new(),
+            secrets: Vec::new(),
+        };
+        witness.hear(&stage.world.envoy).await?;
+        let expired_403 = stage.rejection_by_403().await?;
+        witness.hear(&expired_403).await?;
+        let misconfigured = stage.misconfigured().await?;
+        witness.hear(&misconfigured).await?;
+        let credential = stage
+            .world
+            .envoy
+            .config()
+            .filter
+            .clone()
+            .and_then(|filter| filter.credential);
+        witness.secrets.extend(stage.secrets);
+        witness.secrets.extend(credential);
+        Ok(witness)
+    }
+
+    async fn hear(&mut self, envoy: &Envoy) -> anyhow::Result<()> {
+        self.samples
+            .extend(envoy.stats().await?.samples().iter().cloned());
+        self.lines.extend(envoy.wasm_lines());
+        Ok(())
+    }
+}
+
+impl Stage {
+    async fn set() -> anyhow::Result<Self> {
+        let control = ScriptedServer::start(Script::silence()).await?;
+        let world = World::builder()
+            .workers(1)
+            .filter_calls(control.address())
+            .filter_setting(
+                "control",
+                json!({
+                    "cluster": "tokenward_control", "credential": {"env": "TOKENWARD_FILTER_CREDENTIAL"},
+                    "timeout": "1s",
+                }),
+            )
+            .start()
+            .await?;
+        Ok(Self {
+            control,
+            world,
+            secrets: Vec::new(),
+        })
+    }
+
+    /// A login of a session of its own; its token and session must never be seen again.
+    async fn login(&mut self, session: &str, expires_in_seconds: i64) -> anyhow::Result<Login> {
+        let mut login = self.world.log_in_unregistered(ALICE).await?;
+        login.session = format!("documented-session-{session}");
+        let draft = self.world.home.mint(ALICE, CLIENT.0).claim("session", session);
+        login.tokens.id_token = draft.expires_in_seconds(expires_in_seconds).token();
+        self.keep_secret(&login.tokens.id_token);
+        self.secrets.push(login.session.clone());
+        Ok(login)
+    }
+
+    fn keep_secret(&mut self, token: &str) {
+        self.secrets.extend(token.split('.').skip(1).map(str::to_owned));
+    }
+
+    /// A token that control shall give.
+    fn better(&mut self, mark: &str) -> String {
+        let token = self
+            .world
+            .home
+            .mint(ALICE, CLIENT.0)
+            .claim("better", mark)
+            .token();
+        self.keep_secret(&token);
+        token
+    }
+
+    async fn expect(&self, login: &Login, status: u16, refusal: Option<Refusal>) -> anyhow::Result<()> {
+        let answer = self.world.call(LOCAL).login(login).send().await?;
+        assert_eq!(
+            (answer.status, answer.refusal().as_deref()),
+            (status, refusal.map(Refusal::name)),
+            "{}",
+            answer.body
+        );
+        Ok(())
+    }
+
+    async fn tokens_at_fault(&mut self) -> anyhow::Result<()> {
+        let fresh = self.login("at-fault", 1800).await?;
+        let good = &fresh.tokens.id_token;
+        let other = self.world.home.mint(ALICE, "another-client").token();
+        let stranger = self.world.home.mint(ALICE, CLIENT.0);
+        let stranger = stranger.claim("iss", "https://stranger.example.com").token();
+        let local = || self.world.call(LOCAL);
+        for (call, refusal) in [
+            (local(), Refusal::MissingBearer),
+            (local().bearer("malformed-secret"), Refusal::MalformedBearer),
+            (local().bearer(good).bearer(good), Refusal::AmbiguousBearer),
+            (local().bearer(&other), Refusal::WrongAudience),
+            (local().bearer(&stranger), Refusal::WrongIssuer),
+        ] {
+            // Twice: the second line is at another level.
+            for _ in 0..2 {
+                let answer = call.send().await?;
+                assert_eq!(
+                    (answer.status, answer.refusal().as_deref()),
+                    (401, Some(refusal.name()))
+                );
+            }
+        }
+        assert_eq!(self.world.call("nobodys").send().await?.status, 404);
+        self.expect(&fresh, 200, None).await?;
+        self.keep_secret(&other);
+        self.keep_secret(&stranger);
+        self.secrets.push("malformed-secret".to_owned());
+        Ok(())
+    }
+
+    async fn refusals(&mut self) -> anyhow::Result<()> {
+        let unfit = self.world.home.mint("bob@example.com", CLIENT.0).token();
+        let expired = self
+            .world
+            .home
+            .mint(ALICE, CLIENT.0)
+            .expires_in_seconds(-5)
+            .token();
+        self.keep_secret(&unfit);
+        self.keep_secret(&expired);
+        let mut scripts: Vec<_> = SAID_BY_CONTROL
+            .map(|refusal| (refusal, Script::refusal(refusal)))
+            .into();
+        scripts.extend([
+            (Refusal::AnswerUnfit, Script::token(&unfit)),
+            (Refusal::AnswerStale, Script::token(&expired)),
+            (
+                Refusal::ControlGarbled,
+                Script::answer(200, &Script::FROM_CONTROL, b"{}"),
+            ),
+            (Refusal::ControlUnreachable, Script::bytes(Vec::new())),
+            (Refusal::ControlLate, Script::silence()),
+        ]);
+        for (refusal, script) in scripts {
+            let login = self.login(refusal.name(), -5).await?;
+            self.control.play(script);
+            for _ in 0..2 {
+                self.expect(&login, refusal.client_status(), Some(refusal))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn replacements(&mut self) -> anyhow::Result<()> {
+        let mut login = self.login("recovering", -5).await?;
+        self.control.play(Script::refusal(Refusal::NeedsLogin));
+        self.expect(&login, 401, Some(Refusal::NeedsLogin)).await?;
+        let script = Script::token(&self.better("after-a-new-login"));
+        self.control.play(script);
+        login.tokens.id_token = self.login("recovered", -4).await?.tokens.id_token;
+        for _ in 0..2 {
+            self.expect(&login, 200, None).await?;
+        }
+        self.line("recovered ").await
+    }
+
+    async fn background_questions(&mut self) -> anyhow::Result<()> {
+        let script = Script::token(&self.better("ahead"));
+        self.control.play(script);
+        let login = self.login("near-expiry", 90).await?;
+        self.expect(&login, 200, None).await?;
+        self.line("fetched ahead ").await?;
+        self.control.play(Script::refusal(Refusal::IssuerUnavailable));
+        let login = self.login("near-expiry-in-vain", 90).await?;
+        self.expect(&login, 200, None).await?;
+        self.line("not fetched ahead ").await
+    }
+
+    async fn rejections(&mut self) -> anyhow::Result<()> {
+        let script = Script::token(&self.better("as-bad-as-the-first"));
+        self.control.play(script);
+        self.world.server(LOCAL).set_trust_revoked(true);
+        let login = self.login("rejected", 1800).await?;
+        let begun = Instant::now();
+        loop {
+            let answer = self.world.call(LOCAL).login(&login).send().await?;
+            assert_eq!(answer.status, 503, "{}", answer.body);
+            if answer.refusal().as_deref() == Some("token_rejected") {
+                break;
+            }
+            anyhow::ensure!(begun.elapsed() < PATIENCE, "the gate stays open: {}", answer.body);
+        }
+        self.world.server(LOCAL).set_trust_revoked(false);
+        Ok(())
+    }
+
+    /// An Envoy in front of a server that calls the token expired with 403.
+    async fn rejection_by_403(&mut self) -> anyhow::Result<Envoy> {
+        let challenge = ("www-authenticate", "Bearer error=\"invalid_token\"");
+        let server = ScriptedServer::start(Script::answer(403, &[challenge], b"expired")).await?;
+        let mut config = self.world.envoy.config().clone();
+        for route in &mut config.routes {
+            route.server = server.address();
+        }
+        let envoy = Envoy::start(&config).await?;
+        let login = self.login("rejected-by-403", 1800).await?;
+        let call = self.world.call(LOCAL).login(&login).through(&envoy);
+        assert_eq!(call.send().await?.status, 503);
+        Ok(envoy)
+    }
+
+    /// An Envoy whose filter has a configuration that cannot be used.
+    async fn misconfigured(&self) -> anyhow::Result<Envoy> {
+        let mut config: EnvoyConfig = self.world.envoy.config().clone();
+        if let Some(filter) = &mut config.filter {
+            filter.configuration["margin"] = json!("a minute");
+        }
+        let envoy = Envoy::start(&config).await?;
+        for _ in 0..2 {
+            let answer = self.world.call(LOCAL).through(&envoy).send().await?;
+            assert_eq!(answer.refusal().as_deref(), Some("filter_misconfigured"));
+        }
+        Ok(envoy)
+    }
+
+    async fn line(&self, start: &str) -> anyhow::Result<()> {
+        let envoy = &self.world.envoy;
+        envoy
+            .wait_for_wasm_line(|line| line.message.starts_with(start), PATIENCE)
+            .await?;
+        Ok(())
+    }
+}
