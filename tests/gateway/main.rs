@@ -18,4 +18,3 @@ mod seeds;
 mod stale;
 mod storm;
 mod unkillable;
-mod zz_probe;

@@ -1,7 +1,5 @@
 //! The filter's configuration: what is accepted can be used as it is, and no fault shows the credential.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokenward_filter::config::{AuthKind, FilterConfig, HostPattern, Server};
@@ -128,18 +126,14 @@ fn as_written(config: &FilterConfig, json: &Value) {
         .pointer("/control/credential/value")
         .and_then(Value::as_str)
         .unwrap_or(SECRET_FROM_ENVIRONMENT);
-    let basic = config
+    let bearer = config
         .control
         .authorization
         .expose_secret()
-        .strip_prefix("Basic ");
-    let pair = STANDARD.decode(basic.unwrap_or_default()).unwrap_or_default();
-    let secret = pair.strip_prefix(b"filter:").unwrap_or_default();
-    // A form of one name without a value reads the encoded text back.
-    let decoded = form_urlencoded::parse(secret)
-        .next()
-        .map(|(name, _)| name.into_owned());
-    assert_eq!(decoded.as_deref(), Some(credential));
+        .strip_prefix("Bearer ");
+    // A file of a secret mostly ends in a line break.
+    assert_eq!(bearer, Some(credential.trim()));
+    assert!(bearer.is_some_and(|bearer| bearer.bytes().all(|byte| byte.is_ascii_graphic())));
     let servers = json.get("servers").and_then(Value::as_array).map(Vec::len);
     assert_eq!(Some(config.servers.len()), servers);
 }
