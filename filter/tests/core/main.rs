@@ -15,6 +15,7 @@ mod gate;
 mod host;
 mod listener;
 mod replacement;
+mod reply;
 mod request;
 mod server_match;
 mod shared_memory;

@@ -27,7 +27,7 @@ fn a_path_of_one_machine_is_found_where_it_begins() {
 #[test]
 fn the_middle_of_a_path_or_of_an_address_is_no_path_of_a_machine() {
     for line in [
-        "tests/work/file",
+        "tests/folder/file",
         "https://host.example/home/x",
         "../root/x",
         "$HOME/x",
