@@ -60,8 +60,11 @@ pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> R
         Ok(built) => built,
         // Everything but the real Dex works without it, and a machine with Go need not reach Go's modules.
         Err(error) => {
-            let why = format!("{error:#}");
-            let why = why.lines().next().unwrap_or_default();
+            let why = format!("{error:#}")
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ");
+            let why: String = why.chars().take(160).collect();
             return Ok(Outcome::skipped(format!(
                 "Go could not build it ({why}); {without}; or set DEX_BIN"
             )));
