@@ -11,7 +11,7 @@ use super::Worker;
 use super::refuse::prefetch_pause_ms;
 use crate::config::{AuthKind, Server};
 use crate::decision::fits;
-use crate::flight::{Flight, Starter};
+use crate::flight::Flight;
 use crate::host::{CallId, Host, Level};
 use crate::identity::TicketKey;
 use crate::outcome::{Event, Outcome};
@@ -76,7 +76,7 @@ impl<H: Host> Worker<H> {
             return;
         }
         for ticket in self.flights.not_started() {
-            if let Err(refusal) = self.start(&ticket, Starter::Root)
+            if let Err(refusal) = self.start(&ticket)
                 && let Some(flight) = self.flights.take(&ticket)
             {
                 self.end_without_token(&ticket, &flight, refusal, None);

@@ -7,7 +7,6 @@ mod ask;
 mod refuse;
 mod watch;
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use tokenward_protocol::bearer::{bearer_token, why_malformed};
@@ -15,6 +14,7 @@ use tokenward_protocol::refusal::Refusal;
 
 use crate::config::{BadConfig, FilterConfig, Server};
 use crate::decision::{Decision, decide};
+use crate::digest_map::DigestMap;
 use crate::flight::Flights;
 use crate::host::{Host, Level, StreamId};
 use crate::identity::{PairKey, SessionSource, TicketKey};
@@ -22,8 +22,8 @@ use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, ServerLabel, reco
 use crate::pair::{gate, memory, throttle};
 use crate::replacement::Replacements;
 use crate::request::RequestHead;
+use crate::route_memo::RouteMemo;
 use crate::server_match::ServerMatch;
-use crate::server_memo::ServerMemo;
 use refuse::{Gated, Misconfigured};
 
 use crate::token_memo::{KnownToken, TokenMemo, TokenUse};
@@ -51,14 +51,16 @@ pub enum Verdict {
 pub struct Worker<H> {
     host: H,
     config: Result<FilterConfig, Misconfigured>,
-    routes: ServerMemo,
+    routes: RouteMemo,
     memo: TokenMemo,
     replacements: Replacements,
     flights: Flights,
-    notes: HashMap<TicketKey, TicketNote>,
+    notes: DigestMap<TicketKey, TicketNote>,
     /// What the last request may send to a server, until the host takes it.
     watch: Option<Watch>,
     ticks: u64,
+    /// The tick at which those who have left were last looked for.
+    made_room_at: u64,
 }
 
 /// What is remembered of one presented token within a pair.
@@ -115,13 +117,14 @@ impl<H: Host> Worker<H> {
         Self {
             host,
             config: Err(Misconfigured::unconfigured()),
-            routes: ServerMemo::default(),
+            routes: RouteMemo::default(),
             memo: TokenMemo::default(),
             replacements: Replacements::new(1),
             flights: Flights::default(),
-            notes: HashMap::new(),
+            notes: DigestMap::default(),
             watch: None,
             ticks: 0,
+            made_room_at: u64::MAX,
         }
     }
 
@@ -142,15 +145,12 @@ impl<H: Host> Worker<H> {
             Ok(config) => config,
             Err(fault) => return Verdict::Reply(refuse::misconfigured(&self.host, fault)),
         };
-        let annotation = config
-            .server_annotation
-            .as_ref()
-            .and_then(|path| self.host.route_annotation(path));
+        let now_ms = self.host.now_ms();
         match self
             .routes
-            .find(config, annotation.as_deref(), head.authority, head.path)
+            .find(config, &self.host, head.authority, head.path, now_ms)
         {
-            ServerMatch::Server(index) => self.on_server_request(stream, head, index),
+            ServerMatch::Server(index) => self.on_server_request(stream, head, index, now_ms),
             ServerMatch::UnknownAnnotation => self.refuse_unknown_server(),
             ServerMatch::None => {
                 self.host.count(&Metric {
@@ -167,6 +167,7 @@ impl<H: Host> Worker<H> {
         stream: StreamId,
         head: &RequestHead<'_>,
         server_index: usize,
+        now_ms: u64,
     ) -> Verdict {
         let server = self
             .config
@@ -184,19 +185,16 @@ impl<H: Host> Worker<H> {
             memo.map_err(|_| why_malformed(token))
         });
         match known {
-            Ok((known, token_use)) => {
-                let now_ms = self.host.now_ms();
-                self.on_presented(
-                    stream,
-                    &Presented {
-                        server_index,
-                        known: &known,
-                        token_use,
-                        head,
-                        now_ms,
-                    },
-                )
-            }
+            Ok((known, token_use)) => self.on_presented(
+                stream,
+                &Presented {
+                    server_index,
+                    known: &known,
+                    token_use,
+                    head,
+                    now_ms,
+                },
+            ),
             Err(refusal) => {
                 let session = head
                     .session
@@ -285,11 +283,6 @@ impl<H: Host> Worker<H> {
                 _,
             ) => Verdict::Reply(self.refuse_from_gate(presented, (refusal, retry_after_ms), noted)),
         }
-    }
-
-    /// A stream has ended before a server answered it; `watch` is what [`Self::take_watch`] gave for it.
-    pub fn on_stream_gone(&mut self, stream: StreamId, watch: &Watch) {
-        self.flights.stream_gone(watch.ticket(), stream);
     }
 
     /// Whether nobody waits and nothing is under way.

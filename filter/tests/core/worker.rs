@@ -36,13 +36,9 @@ fn the_starter_may_leave_and_those_who_wait_are_still_answered() {
     let (starter, _) = envoy.send(0, KUBE, Some(&home(-5)), None);
     envoy.send(0, KUBE, Some(&home(-5)), None);
     envoy.leave(starter);
-    // The host drops the answer to a stream that is gone: the call is started anew by the root context.
     envoy.workers[0].on_tick();
-    assert_eq!(envoy.calls(), 2);
     envoy.answer(0, 1, &home(1800));
-    assert_eq!(envoy.host.resumed.borrow().len(), 0);
-    envoy.answer(0, 2, &home(1800));
-    assert_eq!(envoy.host.resumed.borrow().len(), 1);
+    assert_eq!((envoy.calls(), envoy.host.resumed.borrow().len()), (1, 1));
 }
 
 #[test]
