@@ -26,8 +26,14 @@ fn a_fresh_token_seen_before_costs_five_host_calls_and_few_instructions() {
     // Headers, annotation, clock and counter of the request; the status of the answer.
     assert_eq!(calls.total(), 5, "{:?}", calls.by_function());
     // Three of a hundred thousand before tokens were compared eight bytes at a time.
-    let instructions = world.gateway().instructions(); eprintln!("{:?}", world.gateway().instructions_by_callback()); eprintln!("{:?}", world.gateway().instructions_by_callback());
-    eprintln!("{:?} {:?}", world.gateway().instructions_by_callback(), calls.by_function());
+    let instructions = world.gateway().instructions();
+    eprintln!("{:?}", world.gateway().instructions_by_callback());
+    eprintln!("{:?}", world.gateway().instructions_by_callback());
+    eprintln!(
+        "{:?} {:?}",
+        world.gateway().instructions_by_callback(),
+        calls.by_function()
+    );
     assert!(
         instructions <= 30_000,
         "{:?}",

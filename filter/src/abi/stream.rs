@@ -37,7 +37,7 @@ impl Stream {
     }
 
     fn verdict(&mut self, context: u32) -> Verdict {
-        let refuse = || Verdict::Reply(unreadable());
+        let refuse = || Verdict::Reply(unreadable().into());
         // Headers that cannot be read might hold a stale token.
         let Ok(block) = calls::header_block(MapType::HttpRequestHeaders) else {
             return refuse();

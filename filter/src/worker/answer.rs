@@ -72,6 +72,9 @@ impl<H: Host> Worker<H> {
     /// Time passes: waits that are too long end, and calls that nobody has started yet are started.
     pub fn on_tick(&mut self) {
         self.ticks = self.ticks.saturating_add(1);
+        if !self.held.is_empty() {
+            self.release_all();
+        }
         if self.flights.is_empty() {
             return;
         }

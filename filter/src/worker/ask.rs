@@ -28,7 +28,10 @@ impl<H: Host> Worker<H> {
                 self.watch = Some(Watch::new(presented));
                 return Verdict::Pause;
             }
-            return Verdict::Reply(self.refuse_from_gate(presented, (Refusal::Busy, 1_000), None));
+            return Verdict::Reply(
+                self.refuse_from_gate(presented, (Refusal::Busy, 1_000), None)
+                    .into(),
+            );
         }
         if probe
             && let Admission::Closed {
@@ -36,7 +39,10 @@ impl<H: Host> Worker<H> {
                 retry_after_ms,
             } = self.claim_probe(presented)
         {
-            return Verdict::Reply(self.refuse_from_gate(presented, (refusal, retry_after_ms), None));
+            return Verdict::Reply(
+                self.refuse_from_gate(presented, (refusal, retry_after_ms), None)
+                    .into(),
+            );
         }
         let rejected = self.is_rejected(&ticket, presented.now_ms);
         let mut flight = self.flight(presented, if rejected { Reason::Rejected } else { Reason::Stale });
@@ -48,7 +54,8 @@ impl<H: Host> Worker<H> {
             Err(refusal) => match self.flights.take(&ticket) {
                 Some(flight) => Verdict::Reply(
                     self.refuse_flight(&ticket, &flight, refusal, None)
-                        .for_waiter(waiter.is_listener),
+                        .for_waiter(waiter.is_listener)
+                        .into(),
                 ),
                 None => Verdict::Pause,
             },

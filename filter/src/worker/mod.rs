@@ -4,6 +4,7 @@
 
 pub mod answer;
 mod ask;
+mod held;
 mod refuse;
 mod watch;
 
@@ -24,6 +25,7 @@ use crate::replacement::Replacements;
 use crate::request::RequestHead;
 use crate::route_memo::RouteMemo;
 use crate::server_match::ServerMatch;
+use held::HeldGates;
 use refuse::{Gated, Misconfigured};
 
 use crate::token_memo::{KnownToken, TokenMemo, TokenUse};
@@ -43,7 +45,7 @@ pub enum Verdict {
     /// Hold it; the worker will resume or answer it.
     Pause,
     /// Answer it.
-    Reply(Reply),
+    Reply(Rc<Reply>),
 }
 
 /// One worker's filter under one configuration.
@@ -56,6 +58,7 @@ pub struct Worker<H> {
     replacements: Replacements,
     flights: Flights,
     notes: DigestMap<TicketKey, TicketNote>,
+    held: HeldGates,
     /// What the last request may send to a server, until the host takes it.
     watch: Option<Watch>,
     ticks: u64,
@@ -122,6 +125,7 @@ impl<H: Host> Worker<H> {
             replacements: Replacements::new(1),
             flights: Flights::default(),
             notes: DigestMap::default(),
+            held: HeldGates::default(),
             watch: None,
             ticks: 0,
             made_room_at: u64::MAX,
@@ -143,7 +147,7 @@ impl<H: Host> Worker<H> {
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead<'_>) -> Verdict {
         let config = match &self.config {
             Ok(config) => config,
-            Err(fault) => return Verdict::Reply(refuse::misconfigured(&self.host, fault)),
+            Err(fault) => return Verdict::Reply(refuse::misconfigured(&self.host, fault).into()),
         };
         let now_ms = self.host.now_ms();
         match self
@@ -175,7 +179,7 @@ impl<H: Host> Worker<H> {
             .ok()
             .and_then(|config| config.servers.get(server_index));
         let Some(server) = server else {
-            return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
+            return unconfigured();
         };
         let token = bearer_token(head.authorizations.iter().copied());
         let known = token.and_then(|token| {
@@ -201,7 +205,10 @@ impl<H: Host> Worker<H> {
                     .map_or(SessionSource::Anonymous, SessionSource::Handle);
                 let pair = PairKey::new(&server.name, session);
                 let is_listener = head.method == b"GET";
-                Verdict::Reply(self.refuse_presented(server_index, &pair, refusal, is_listener))
+                Verdict::Reply(
+                    self.refuse_presented(server_index, &pair, refusal, is_listener)
+                        .into(),
+                )
             }
         }
     }
@@ -214,13 +221,13 @@ impl<H: Host> Worker<H> {
         } = presented.token_use;
         let rejected = self.is_rejected(&ticket, presented.now_ms);
         let Ok(config) = &self.config else {
-            return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
+            return unconfigured();
         };
         let Some(server) = config.servers.get(presented.server_index) else {
-            return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
+            return unconfigured();
         };
         let warn_every_ms = config.warn_every_ms;
-        let (mut cached, mut noted) = (None, None);
+        let (mut cached, mut noted, mut is_held) = (None, None, false);
         let decision = decide(
             presented.now_ms,
             &config.freshness,
@@ -232,6 +239,11 @@ impl<H: Host> Worker<H> {
                 cached.as_ref().map(|replacement| replacement.exp_seconds)
             },
             || {
+                let held = self.held.get(&ticket);
+                if let Some(closed) = held.and_then(|held| held.admission(presented.now_ms)) {
+                    is_held = true;
+                    return closed;
+                }
                 let gate = Gated {
                     ticket: &ticket,
                     now_ms: presented.now_ms,
@@ -269,26 +281,29 @@ impl<H: Host> Worker<H> {
             // `decide` replaces only what is cached; were it otherwise, asking is the safe way.
             (Decision::Replace | Decision::ReplaceAndPrefetch, None) => self.ask(stream, presented, false),
             (Decision::Ask { probe }, _) => self.ask(stream, presented, probe),
-            (Decision::Refuse(refusal), _) => Verdict::Reply(self.refuse_presented(
-                presented.server_index,
-                &pair,
-                refusal,
-                presented.is_listener(),
-            )),
+            (Decision::Refuse(refusal), _) => {
+                let is_listener = presented.is_listener();
+                let reply = self.refuse_presented(presented.server_index, &pair, refusal, is_listener);
+                Verdict::Reply(reply.into())
+            }
             (
                 Decision::RefuseFromGate {
                     refusal,
                     retry_after_ms,
                 },
                 _,
-            ) => Verdict::Reply(self.refuse_from_gate(presented, (refusal, retry_after_ms), noted)),
+            ) => {
+                let why = (refusal, retry_after_ms);
+                let held = is_held.then(|| self.refuse_from_held(presented, why)).flatten();
+                Verdict::Reply(held.unwrap_or_else(|| self.refuse_and_hold(presented, why, noted)))
+            }
         }
     }
 
-    /// Whether nobody waits and nothing is under way.
+    /// Whether nobody waits, nothing is under way and nothing is left to tell.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.flights.is_empty()
+        self.flights.is_empty() && self.held.is_empty()
     }
 
     fn note(&mut self, ticket: TicketKey) -> &mut TicketNote {
@@ -323,12 +338,13 @@ impl<H: Host> Worker<H> {
 
     /// Tells the pair's memory of a success: the gate of this token opens, and a pair that was failing has recovered,
     /// which is said once for the whole Envoy.
-    fn recover(&self, server_index: usize, pair: &PairKey, ticket: &TicketKey) {
-        let now_ms = self.host.now_ms();
+    fn recover(&mut self, server_index: usize, pair: &PairKey, ticket: &TicketKey) {
+        let (now_ms, untold) = (self.host.now_ms(), self.release_pair(pair));
         let recovered = memory::update(&self.host, pair, |slot| {
             let gate = slot.gate(&ticket.gate_bytes()).filter(|gate| gate.failures > 0);
             let after = slot
                 .throttle(pair.bytes())
+                .map(|before| before.and_refused(untold))
                 .and_then(|before| throttle::note_success(&before, now_ms));
             if let Some(gate) = gate {
                 slot.put(crate::pair::slot::Entry::Gate(gate::open(&gate, now_ms)));
@@ -348,4 +364,9 @@ impl<H: Host> Worker<H> {
             );
         }
     }
+}
+
+/// No configuration, or a server that is not in it: nothing may pass.
+fn unconfigured() -> Verdict {
+    Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS).into())
 }

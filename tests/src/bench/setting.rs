@@ -132,7 +132,11 @@ fn chains(tokens: &Tokens) -> anyhow::Result<Vec<Chain>> {
         Chain::new("floor", vec![floor]),
         Chain::new("tokenward", vec![tokenward.clone()]),
         Chain::new("tokenward_by_path", vec![by_path]),
-        // The same VM: only the route's annotation differs.
+        // The same VM: only the route differs.
+        Chain {
+            named: false,
+            ..Chain::new("tokenward_unnamed", vec![tokenward.clone()])
+        },
         Chain {
             annotated: Some("forward"),
             ..Chain::new("tokenward_annotated", vec![tokenward])
