@@ -65,7 +65,8 @@ impl Default for RouteMemo {
 }
 
 impl RouteMemo {
-    /// The server of the running request with this authority and path.
+    /// The server of the running request with this authority and path: by the route's annotation, else by host and
+    /// path, or the other way round ([`FilterConfig::annotation_first`]).
     pub fn find(
         &mut self,
         config: &FilterConfig,
@@ -82,6 +83,13 @@ impl RouteMemo {
         let Some(annotation) = &config.server_annotation else {
             return self.find_annotated(config, key(By::Annotation(None)), now_ms);
         };
+        if !config.annotation_first {
+            let found = self.find_annotated(config, key(By::Annotation(None)), now_ms);
+            // Somebody may have annotated a route that leads to no server: such a request must not just pass.
+            if found != ServerMatch::None {
+                return found;
+            }
+        }
         let name = self.telling_name(host, now_ms);
         if let Some(name) = &name
             && let Some(found) = self.remembered(&key(By::Name(name)), now_ms)
@@ -173,14 +181,22 @@ impl<'a> Key<'a> {
             .saturating_add(self.path.len())
     }
 
-    /// FNV-1a: a collision costs a look-up, so nothing stronger is needed.
+    /// A collision costs a look-up, so no strong hash is needed.
     fn place(&self) -> usize {
         let name = self.text().unwrap_or(self.authority);
-        let hash = name.iter().chain(self.path).fold(0x811C_9DC5_u32, |hash, byte| {
-            (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-        });
+        let hash = mixed(mixed(0, name), self.path) >> 32;
         usize::try_from(hash).unwrap_or(0) & (PLACES - 1)
     }
+}
+
+/// Multiplies and adds eight bytes at a time.
+fn mixed(hash: u64, bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let rest = rest.iter().fold(1, |all, byte| (all << 8) | u64::from(*byte));
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    words.chain([rest]).fold(hash, |hash, word| {
+        (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29)
+    })
 }
 
 /// Whether a moment that was at most [`ANNOTATION_MS`] ahead when it was set still is. One that is further away than

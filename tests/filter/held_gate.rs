@@ -43,7 +43,7 @@ fn a_thousand_refusals_between_two_ticks_look_into_shared_data_once() {
 }
 
 #[test]
-fn a_gated_request_costs_five_host_calls() {
+fn a_gated_request_costs_three_host_calls() {
     let world = at_info(kubernetes()).start();
     world.control().refuses(Refusal::NeedsLogin);
     let stale = world.mint(&token(exp_in(-5)));
@@ -53,8 +53,8 @@ fn a_gated_request_costs_five_host_calls() {
     world.gateway().forget_host_calls();
     assert_eq!(send_on(&world, 0, &stale).status(), Some(401));
     let calls = world.gateway().host_calls();
-    // Headers, annotation, clock, counter, and the answer.
-    assert_eq!(calls.total(), 5, "{:?}", calls.by_function());
+    // Headers, clock, and the answer.
+    assert_eq!(calls.total(), 3, "{:?}", calls.by_function());
     let instructions = world.gateway().instructions();
     assert!(
         instructions <= 20_000,

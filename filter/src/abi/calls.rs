@@ -379,9 +379,9 @@ pub(super) fn define_counter(name: &str) -> Answer<u32> {
     checked(status).map(|()| id)
 }
 
-pub(super) fn increment(counter: u32) {
+pub(super) fn increment(counter: u32, by: i64) {
     // SAFETY: no pointers. A count that the host refuses is lost, by design.
-    let _ = unsafe { import::proxy_increment_metric(counter, 1) };
+    let _ = unsafe { import::proxy_increment_metric(counter, by) };
 }
 
 /// A variable of Envoy's environment, if Envoy was told to pass it (`host_env_keys`).

@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 
 use super::calls::{self, LogLevel, MapType};
+use super::counters::Counters;
 use crate::config::AnnotationPath;
 use crate::host::{
     CallFailure, CallId, Claim, ControlCall, Host, HostFailure, Level, SetFailure, SharedValue, StreamId,
 };
-use crate::outcome::{Event, Metric, Reply};
+use crate::outcome::{Metric, Reply};
 
 /// Writing with this number inserts when the key is missing and mismatches when it exists: the ABI has no other
 /// "create if absent", and 0 would overwrite (cpp-host `shared_data.cc`).
@@ -22,10 +23,6 @@ pub(super) struct Envoy {
     answered: RefCell<Vec<StreamId>>,
     counters: RefCell<Counters>,
 }
-
-/// Ids of counters already defined: defining costs ten times what counting does. By server (the first is none), each
-/// with the few events that it has seen.
-type Counters = Vec<Vec<(Event, u32)>>;
 
 impl Envoy {
     pub(super) fn new(root: u32) -> Self {
@@ -47,6 +44,13 @@ impl Envoy {
             .try_borrow_mut()
             .map(|mut streams| std::mem::take(&mut *streams))
             .unwrap_or_default()
+    }
+
+    /// A tick is over: the host is told what was counted since the last one.
+    pub(super) fn tell_counters(&self) {
+        if let Ok(mut counters) = self.counters.try_borrow_mut() {
+            counters.tell();
+        }
     }
 
     fn within<T>(
@@ -141,24 +145,8 @@ impl Host for Envoy {
         let Ok(mut counters) = self.counters.try_borrow_mut() else {
             return;
         };
-        if let Some(id) = counter(&mut counters, metric) {
-            calls::increment(id);
-        }
+        counters.count(metric);
     }
-}
-
-fn counter(counters: &mut Counters, metric: &Metric<'_>) -> Option<u32> {
-    let place = metric.server.number.map_or(0, |number| number.saturating_add(1));
-    if counters.len() <= place {
-        counters.resize_with(place.saturating_add(1), Vec::new);
-    }
-    let of_server = counters.get_mut(place)?;
-    if let Some((_, id)) = of_server.iter().find(|(event, _)| *event == metric.event) {
-        return Some(*id);
-    }
-    let id = calls::define_counter(&metric.stat_name()).ok()?;
-    of_server.push((metric.event, id));
-    Some(id)
 }
 
 /// Answers the request of the effective context.

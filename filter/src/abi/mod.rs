@@ -12,6 +12,7 @@
 )]
 
 mod calls;
+mod counters;
 mod exports;
 mod host;
 mod root;

@@ -7,6 +7,7 @@ use tokenward_protocol::token_endpoint::MARKER_HEADER;
 
 use super::calls::{self, BufferType, MapType};
 use super::host::Envoy;
+use super::stream::three_digits;
 use crate::config::{BadConfig, FilterConfig};
 use crate::host::{CallId, StreamId};
 use crate::worker::answer::{ControlAnswer, LONGEST_ANSWER_BYTES};
@@ -60,6 +61,7 @@ impl Root {
             if let Ok(mut worker) = worker.try_borrow_mut() {
                 worker.host().enter(self.context_id);
                 worker.on_tick();
+                worker.host().tell_counters();
             }
         }
         self.retired
@@ -100,7 +102,7 @@ fn read_answer(headers: usize, body_bytes: usize) -> ControlAnswer {
     let block = calls::header_block(MapType::HttpCallResponseHeaders).unwrap_or_default();
     for (name, value) in calls::pairs(&block) {
         match name {
-            b":status" => answer.status = status(value),
+            b":status" => answer.status = three_digits(value),
             b"retry-after" => answer.retry_after = Some(value.to_vec()),
             name if name == MARKER_HEADER.as_bytes() => answer.marked = true,
             _ => {}
@@ -110,11 +112,4 @@ fn read_answer(headers: usize, body_bytes: usize) -> ControlAnswer {
         answer.body = calls::buffer(BufferType::HttpCallResponseBody, body_bytes).unwrap_or_default();
     }
     answer
-}
-
-fn status(value: &[u8]) -> u16 {
-    std::str::from_utf8(value)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0)
 }

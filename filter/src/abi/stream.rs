@@ -66,11 +66,8 @@ impl Stream {
             return;
         };
         worker.host().enter(context);
-        let status = calls::header(MapType::HttpResponseHeaders, ":status").unwrap_or_default();
-        let status = std::str::from_utf8(&status)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0);
+        let status = calls::header(MapType::HttpResponseHeaders, ":status");
+        let status = status.map_or(0, |text| three_digits(&text));
         if let ResponseVerdict::Soften { retry_after } =
             worker.on_response(&watch, status, says_invalid_token)
         {
@@ -106,4 +103,18 @@ fn soften(retry_after: &str) {
 fn answer(reply: &Reply) -> Action {
     let _ = send(reply);
     Action::Pause
+}
+
+/// A status as HTTP writes it; 0 for anything else.
+pub(super) fn three_digits(text: &[u8]) -> u16 {
+    match text {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+            let digit = |byte: &u8| u16::from(byte.wrapping_sub(b'0'));
+            digit(a)
+                .saturating_mul(100)
+                .saturating_add(digit(b).saturating_mul(10))
+                .saturating_add(digit(c))
+        }
+        _ => 0,
+    }
 }

@@ -181,7 +181,7 @@ impl<H: Host> Worker<H> {
         let Some(server) = server else {
             return unconfigured();
         };
-        let token = bearer_token(head.authorizations.iter().copied());
+        let token = bearer_token(head.authorization.values());
         let known = token.and_then(|token| {
             let memo = self
                 .memo

@@ -104,8 +104,8 @@ pub(super) const LANES: [Lane; 13] = [
         ..PLAIN
     },
     Lane {
-        name: "fresh_by_path",
-        chain: "tokenward_by_path",
+        name: "fresh_named",
+        chain: "tokenward_annotation",
         evidence: outcome(&[("mcp_server", "forward"), ("outcome", "forwarded")]),
         ..PLAIN
     },
