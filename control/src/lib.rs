@@ -7,6 +7,7 @@
 //! - [`exchange`]: RFC 8693 exchanges at remote issuers, sealed and shared;
 //! - [`store`] and [`seal`]: where all that is kept, and how it is sealed;
 //! - [`http`]: the token endpoint, the sessions API, health and metrics;
+//! - [`serve`]: the listener, its bounds, and the signals of a running process;
 //! - [`service`]: all of it wired together, for `main` and for tests in one process.
 //!
 //! Decisions are pure functions of a record, a moment and a policy; input and output stay at the edge.
@@ -25,6 +26,7 @@ pub mod metrics;
 pub mod refused;
 pub mod seal;
 pub mod sealed;
+pub mod serve;
 pub mod service;
 pub mod session;
 pub mod store;

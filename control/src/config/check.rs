@@ -12,7 +12,7 @@ use url::Url;
 use super::endpoint::{is_loopback, parse_endpoint};
 use super::raw::{RawConfig, RawIssuer, RawSecret, Text};
 use super::secret_source::SecretSource;
-use super::{Config, Credentials, IssuerConfig, IssuerPolicy, Problem, keeping, servers};
+use super::{Config, Credentials, IssuerConfig, IssuerPolicy, Problem, intake, keeping, servers};
 
 /// What was found so far.
 #[derive(Default)]
@@ -102,6 +102,7 @@ pub(super) fn shown(value: &str) -> String {
 pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
     let mut findings = Findings::default();
     let listen = listen(&mut findings, raw.listen.as_ref());
+    let intake = intake::intake(&mut findings, raw.intake.as_ref());
     let filter = findings.secret("credentials.filter", &raw.credentials.value.filter);
     let aggregator = findings.secret("credentials.aggregator", &raw.credentials.value.aggregator);
     if let (Some(filter), Some(aggregator)) = (&filter, &aggregator)
@@ -151,6 +152,7 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
         {
             Ok(Config {
                 listen,
+                intake,
                 credentials: Credentials { filter, aggregator },
                 store,
                 sealing,

@@ -2,6 +2,7 @@
 
 mod check;
 pub(crate) mod endpoint;
+mod intake;
 mod keeping;
 mod raw;
 pub mod secret_source;
@@ -15,11 +16,15 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+pub use intake::IntakeConfig;
+
 /// Everything that the service needs to know, checked, with secrets read.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// How long and how many callers may keep it busy.
+    pub intake: IntakeConfig,
     /// What callers must show.
     pub credentials: Credentials,
     /// Where everything is kept.

@@ -11,6 +11,7 @@ mod token;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::Response;
@@ -19,13 +20,24 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{MARKER_HEADER, TOKEN_PATH};
 
 use self::answer::failure;
-use crate::service::Service;
+use crate::service::{Current, Service};
+
+impl FromRef<Current> for Arc<Service> {
+    fn from_ref(current: &Current) -> Self {
+        current.service()
+    }
+}
 
 /// The version in the marker header.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// All routes of `service`.
 pub fn router(service: Arc<Service>) -> Router {
+    router_of(Current::new(service))
+}
+
+/// All routes of the service that is current when a request comes.
+pub fn router_of(current: Current) -> Router {
     Router::new()
         .route(TOKEN_PATH, post(token::token))
         .route(
@@ -39,7 +51,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/metrics", get(health::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(service)
+        .with_state(current)
         .layer(map_response(mark))
 }
 

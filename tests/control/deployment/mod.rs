@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokenward_control::clock::Clock;
 use tokenward_control::config::Config;
-use tokenward_control::http::router;
-use tokenward_control::service::Service;
+use tokenward_control::serve::Listener;
+use tokenward_control::service::{Current, Service};
 use tokenward_control::store::Store;
 use tokenward_control::store::embedded::EmbeddedStore;
 use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
@@ -84,12 +84,13 @@ pub(crate) struct Deployment {
     pub(crate) clock: IssuerClock,
     pub(crate) dex: FakeDex,
     pub(crate) store: Arc<SwitchedStore>,
-    pub(crate) services: Vec<Arc<Service>>,
+    pub(crate) services: Vec<Current>,
     pub(crate) urls: Vec<String>,
     pub(crate) http: reqwest::Client,
     config: Config,
+    document: Value,
     _valkey: Option<Valkey>,
-    _folder: TempFolder,
+    folder: TempFolder,
 }
 
 impl Deployment {
@@ -123,10 +124,7 @@ impl Deployment {
         if let (Some(document), Some(settings)) = (document.as_object_mut(), plan.settings.as_object()) {
             document.extend(settings.clone());
         }
-        let text = document
-            .to_string()
-            .replace("\"@", &format!("\"{}/", folder.path().display()));
-        let config = Config::parse(&text)?;
+        let config = Config::parse(&text_of(&document, &folder))?;
         let valkey = if plan.valkey {
             Some(Valkey::start().await?)
         } else {
@@ -148,8 +146,9 @@ impl Deployment {
             urls: Vec::new(),
             http: reqwest::Client::builder().no_proxy().build()?,
             config,
+            document,
             _valkey: valkey,
-            _folder: folder,
+            folder,
         };
         for _ in 0..plan.replicas {
             deployment.add_replica().await?;
@@ -165,17 +164,30 @@ impl Deployment {
     /// The same on another runtime, whose end is the replica's crash.
     pub(crate) async fn add_replica_on(&mut self, runtime: &tokio::runtime::Handle) -> anyhow::Result<usize> {
         let clock = Arc::new(SharedClock(self.clock.clone()));
-        let service = Service::new(self.config.clone(), self.store.clone(), clock)?;
-        let router = router(Arc::clone(&service));
+        let current = Current::new(Service::new(self.config.clone(), self.store.clone(), clock)?);
+        let serving = current.clone();
         let started = runtime.spawn(async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
-            tokio::spawn(async move { axum::serve(listener, router).await });
+            tokio::spawn(Listener::new(listener, serving).run(std::future::pending()));
             std::io::Result::Ok(address)
         });
         self.urls.push(format!("http://{}", started.await??));
-        self.services.push(service);
+        self.services.push(current);
         Ok(self.urls.len() - 1)
+    }
+
+    /// The configuration that it started with, changed.
+    pub(crate) fn changed(&self, change: impl FnOnce(&mut Value)) -> anyhow::Result<Config> {
+        let mut document = self.document.clone();
+        change(&mut document);
+        Ok(Config::parse(&text_of(&document, &self.folder))?)
+    }
+
+    /// Writes another secret into the file of that name.
+    pub(crate) fn write_secret(&self, name: &str, secret: &str) -> anyhow::Result<()> {
+        self.folder.write(name, secret)?;
+        Ok(())
     }
 
     pub(crate) fn advance(&self, seconds: u64) {
@@ -207,6 +219,13 @@ impl Deployment {
             reason: Reason::Stale,
         }
     }
+}
+
+/// JSON is YAML; `@NAME` is a file in the folder.
+fn text_of(document: &Value, folder: &TempFolder) -> String {
+    document
+        .to_string()
+        .replace("\"@", &format!("\"{}/", folder.path().display()))
 }
 
 /// All of them at once.
