@@ -4,6 +4,7 @@ mod crash;
 mod deployment;
 mod documentation;
 mod exchange;
+mod explain;
 mod fake_dex;
 mod intake;
 mod issuer_failures;

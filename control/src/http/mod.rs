@@ -2,6 +2,7 @@
 
 mod answer;
 mod caller;
+mod explain;
 mod health;
 mod intake;
 mod logout;
@@ -15,7 +16,7 @@ use axum::extract::FromRef;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::routing::{MethodRouter, get, post, put};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{MARKER_HEADER, TOKEN_PATH};
 
@@ -28,6 +29,8 @@ impl FromRef<Current> for Arc<Service> {
     }
 }
 
+pub use explain::SESSION_HEADER;
+
 /// The version in the marker header.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -38,21 +41,37 @@ pub fn router(service: Arc<Service>) -> Router {
 
 /// All routes of the service that is current when a request comes.
 pub fn router_of(current: Current) -> Router {
-    Router::new()
-        .route(TOKEN_PATH, post(token::token))
-        .route(
-            "/v1/sessions/{id}",
-            put(sessions::put).get(sessions::get).delete(sessions::delete),
-        )
-        .route("/v1/sign-out", post(sessions::sign_out))
-        .route("/v1/backchannel-logout", post(logout::backchannel_logout))
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        })
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(current)
         .layer(map_response(mark))
+}
+
+/// Every path that is answered, in axum's notation.
+pub fn paths() -> Vec<&'static str> {
+    routes().into_iter().map(|(path, _)| path).collect()
+}
+
+/// The one list of all routes.
+fn routes() -> Vec<(&'static str, MethodRouter<Current>)> {
+    vec![
+        (TOKEN_PATH, post(token::token)),
+        (
+            "/v1/sessions/{id}",
+            put(sessions::put).get(sessions::get).delete(sessions::delete),
+        ),
+        ("/v1/sign-out", post(sessions::sign_out)),
+        ("/v1/backchannel-logout", post(logout::backchannel_logout)),
+        ("/v1/explain", get(explain::explain)),
+        ("/livez", get(health::livez)),
+        ("/readyz", get(health::readyz)),
+        ("/metrics", get(health::metrics)),
+    ]
 }
 
 async fn not_found() -> Response {

@@ -2,6 +2,7 @@
 
 pub mod ask;
 mod current;
+pub mod explain;
 pub mod logout;
 mod open;
 pub mod register;
@@ -61,6 +62,7 @@ pub struct Service {
     pub(crate) grants: Grants,
     pub(crate) exchanges: Exchanges,
     pub(crate) sessions: Sessions,
+    pub(crate) policy: Policy,
     pub(crate) throttle: Arc<Throttle>,
 }
 
@@ -171,6 +173,7 @@ impl Service {
             grants,
             exchanges,
             sessions,
+            policy,
             throttle: lasting.throttle,
         }))
     }
