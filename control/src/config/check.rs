@@ -12,7 +12,10 @@ use url::Url;
 use super::endpoint::{is_loopback, parse_endpoint};
 use super::raw::{RawConfig, RawIssuer, RawSecret, Text};
 use super::secret_source::SecretSource;
-use super::{Config, Credentials, IssuerConfig, IssuerPolicy, Problem, intake, keeping, servers};
+use super::{
+    Config, Credentials, IssuerConfig, IssuerPolicy, Problem, filter_module, intake, keeping, resources,
+    servers,
+};
 
 /// What was found so far.
 #[derive(Default)]
@@ -146,6 +149,11 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
     );
     let issuers = issuers(&mut findings, &raw.issuers);
     let servers = servers::servers(&mut findings, &raw.servers);
+    let filter_module = raw
+        .filter_module
+        .as_ref()
+        .and_then(|raw| filter_module::filter_module(&mut findings, raw));
+    let resource_metadata = resources::metadata(&mut findings, raw.resource_metadata.as_ref());
     match (listen, filter, aggregator, store, sealing) {
         (Some(listen), Some(filter), Some(aggregator), Some(store), Some(sealing))
             if findings.0.is_empty() =>
@@ -165,6 +173,8 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
                 rejected_interval,
                 issuers,
                 servers,
+                filter_module,
+                resource_metadata,
             })
         }
         _ => {

@@ -27,6 +27,23 @@ pub(super) struct RawConfig {
     pub(super) rejected_interval: Option<Text>,
     pub(super) issuers: Spanned<Vec<Spanned<RawIssuer>>>,
     pub(super) servers: Spanned<Vec<Spanned<RawServer>>>,
+    pub(super) filter_module: Option<RawFilterModule>,
+    pub(super) resource_metadata: Option<Spanned<RawResourceMetadata>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawResourceMetadata {
+    #[serde(default)]
+    pub(super) authorization_servers: Vec<Text>,
+    #[serde(default)]
+    pub(super) scopes: Vec<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFilterModule {
+    pub(super) path: Text,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +132,7 @@ pub(super) struct RawIssuer {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawServer {
     pub(super) name: Option<Text>,
+    pub(super) resource: Option<Text>,
     pub(super) auth: Option<Spanned<RawAuth>>,
 }
 

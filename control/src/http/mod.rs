@@ -3,9 +3,11 @@
 mod answer;
 mod caller;
 mod explain;
+mod filter_module;
 mod health;
 mod intake;
 mod logout;
+mod protected_resource;
 mod sessions;
 mod token;
 
@@ -68,6 +70,13 @@ fn routes() -> Vec<(&'static str, MethodRouter<Current>)> {
         ("/v1/sign-out", post(sessions::sign_out)),
         ("/v1/backchannel-logout", post(logout::backchannel_logout)),
         ("/v1/explain", get(explain::explain)),
+        (protected_resource::WELL_KNOWN, get(protected_resource::metadata)),
+        (
+            "/.well-known/oauth-protected-resource/{*path}",
+            get(protected_resource::metadata),
+        ),
+        ("/filter/tokenward.wasm", get(filter_module::module)),
+        ("/filter/tokenward.wasm.sha256", get(filter_module::sha256)),
         ("/livez", get(health::livez)),
         ("/readyz", get(health::readyz)),
         ("/metrics", get(health::metrics)),

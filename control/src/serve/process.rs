@@ -67,6 +67,7 @@ pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), NotSe
         servers = config.servers.len(),
         "starting"
     );
+    tell_filter_module(&config);
     let current = Current::new(Service::new(config, store, clock)?);
     let not_listening = |source| NotServed::Listen {
         address: listen,
@@ -108,6 +109,22 @@ async fn until_stopped(socket: TcpListener, current: &Current) {
 /// What an issuer may take, and the writing down of its answer.
 fn longest_drain(current: &Current) -> Duration {
     current.service().config.issuer_timeout + Duration::from_secs(5)
+}
+
+/// Whoever writes Envoy's configuration needs the digest.
+pub(super) fn tell_filter_module(config: &Config) {
+    let Some(module) = &config.filter_module else {
+        return;
+    };
+    let (path, sha256) = (module.path.display(), module.sha256.as_str());
+    match &module.version {
+        Some(version) => tracing::info!(%path, sha256, version, "serving the filter module"),
+        None => tracing::warn!(
+            %path,
+            sha256,
+            "serving a filter module that does not say its version: make sure that it is of this release"
+        ),
+    }
 }
 
 /// Complete or not at all: whoever waits for the file never reads half an address.

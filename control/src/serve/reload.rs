@@ -4,6 +4,7 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::process::tell_filter_module;
 use crate::config::{Config, ConfigError, StoreConfig, StoreEngine, ValkeyServers};
 use crate::service::{Current, StartError};
 
@@ -69,6 +70,10 @@ pub fn apply(current: &Current, config: Config) -> Result<(), NotReloaded> {
     }
     if !same_passwords(&old.store.engine, &config.store.engine) {
         tracing::warn!("the store's new password is used after a restart; everything else applies now");
+    }
+    let sha256 = |config: &Config| config.filter_module.as_ref().map(|module| module.sha256.clone());
+    if sha256(old) != sha256(&config) {
+        tell_filter_module(&config);
     }
     current.replace(service.succeeded_by(config)?);
     Ok(())

@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) servers: Vec<Value>,
     /// Secrets that `servers` name as `{file: NAME}`.
     pub(crate) secrets: Vec<(String, String)>,
+    /// Files that are no secrets.
+    pub(crate) files: Vec<(String, Vec<u8>)>,
     pub(crate) client: (String, String),
     /// On a real Valkey instead of the embedded store.
     pub(crate) valkey: bool,
@@ -51,6 +53,7 @@ impl Default for Plan {
             settings: json!({}),
             servers: Vec::new(),
             secrets: Vec::new(),
+            files: Vec::new(),
             client: ("muster".to_owned(), "s3cret".to_owned()),
             valkey: false,
             policy: "tolerant",
@@ -105,6 +108,9 @@ impl Deployment {
         let folder = TempFolder::new("control")?;
         for (name, secret) in &plan.secrets {
             folder.write(name, secret)?;
+        }
+        for (name, content) in &plan.files {
+            folder.write(name, content)?;
         }
         let file = |name: &str, content: &str| -> anyhow::Result<Value> {
             Ok(json!({"file": folder.write(name, content)?}))
@@ -186,7 +192,12 @@ impl Deployment {
 
     /// Writes another secret into the file of that name.
     pub(crate) fn write_secret(&self, name: &str, secret: &str) -> anyhow::Result<()> {
-        self.folder.write(name, secret)?;
+        self.write_bytes(name, secret.as_bytes())
+    }
+
+    /// Writes other content into the file of that name.
+    pub(crate) fn write_bytes(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
+        self.folder.write(name, content)?;
         Ok(())
     }
 
