@@ -10,6 +10,7 @@ mod filter_delivery;
 mod intake;
 mod issuer_failures;
 mod logout;
+mod openapi;
 mod protected_resource;
 mod refresh;
 mod reload;

@@ -7,6 +7,7 @@ mod filter_module;
 mod health;
 mod intake;
 mod logout;
+mod openapi;
 mod protected_resource;
 mod sessions;
 mod token;
@@ -80,6 +81,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Current>)> {
         ("/livez", get(health::livez)),
         ("/readyz", get(health::readyz)),
         ("/metrics", get(health::metrics)),
+        ("/openapi.json", get(openapi::openapi)),
     ]
 }
 
