@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use tokenward_control::config::Config;
+use tokenward_control::doctor::{self, Outcome};
+use tokenward_control::import::Import;
 use tokenward_control::log::{self, LogFormat};
 use tokenward_control::serve;
 
@@ -36,6 +39,23 @@ enum Verb {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Look at everything that the service will rest on, and say the cure of each thing. Changes nothing.
+    Doctor {
+        /// The configuration (YAML).
+        #[arg(long)]
+        config: PathBuf,
+        /// JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Turn the aggregator's MCPServer resources into the `servers` of a configuration.
+    Import {
+        /// What `kubectl get mcpservers -o yaml` printed.
+        file: PathBuf,
+        /// Also print, as a second document, the annotation that each server's HTTPRoute needs.
+        #[arg(long)]
+        annotations: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -47,6 +67,8 @@ enum Format {
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Check { config } => return check(&config),
+        Verb::Import { file, annotations } => return said(import(&file, annotations)),
+        Verb::Doctor { config, json } => return said(doctor(&config, json)),
         Verb::Serve {
             config,
             address_file,
@@ -68,6 +90,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// For a person at a terminal: no log line.
+fn said(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn check(path: &Path) -> ExitCode {
     match Config::load(path) {
         Ok(config) => {
@@ -84,6 +117,36 @@ fn check(path: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Standard output is the result alone, so that it can go into a file.
+fn import(file: &Path, annotations: bool) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
+    let import = Import::read(&text).with_context(|| format!("{}", file.display()))?;
+    for note in &import.notes {
+        eprintln!("{}: {note}", file.display());
+    }
+    ensure!(
+        !import.servers.is_empty(),
+        "there is no server to protect in the file"
+    );
+    print!("{}", import.servers_block());
+    if annotations {
+        print!("---\n{}", import.annotations());
+    }
+    Ok(())
+}
+
+#[tokio::main]
+async fn doctor(config: &Path, json: bool) -> anyhow::Result<()> {
+    let report = doctor::examine_file(config).await;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{report}");
+    }
+    ensure!(report.outcome != Outcome::Fail, "something must be mended first");
+    Ok(())
 }
 
 #[tokio::main]

@@ -3,6 +3,7 @@
 mod abuse;
 mod crash;
 mod deployment;
+mod doctor;
 mod documentation;
 mod exchange;
 mod explain;

@@ -176,6 +176,13 @@ fn checked_exchange(
             "start with a letter, then letters, digits, '_' or '-'",
         );
     }
+    if credentials.client_id.value.is_empty() {
+        findings.add(
+            credentials.client_id.referenced,
+            format!("clientId of server {server:?} is empty"),
+            "name the client that exchanges at the remote issuer",
+        );
+    }
     let scopes = scopes(findings, raw.value.scopes.as_ref());
     let client_secret = findings.secret("clientSecret", &credentials.client_secret);
     let expected_issuer = raw.value.expected_issuer.as_ref().map(|text| {

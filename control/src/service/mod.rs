@@ -9,7 +9,7 @@ pub mod register;
 mod subject;
 
 pub use current::Current;
-pub use open::open_store;
+pub use open::{open_store, try_store};
 
 use std::collections::HashMap;
 use std::sync::Arc;
