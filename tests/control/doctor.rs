@@ -10,6 +10,8 @@ use tokenward_control::doctor::{Check, Outcome, Report, examine};
 use tokenward_control::issuer::keys::record_of;
 use tokenward_control::store::embedded::EmbeddedStore;
 use tokenward_control::store::{Expected, Store as _};
+use tokenward_tests::issuer::{DexConfig, Issuer as _};
+use tokenward_tests::parts::{RealDex, tools};
 
 use crate::deployment::{ADMIN, AGGREGATOR, FILTER};
 use crate::exchange::{Pair, pair};
@@ -144,5 +146,40 @@ async fn a_store_in_use_is_a_warning_and_one_that_is_away_or_sealed_otherwise_a_
         "{report}"
     );
     assert_eq!(check(&report, "store (embedded)").outcome, Outcome::Ok);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_real_dex_tells_the_doctor_whether_its_clients_are_accepted() -> anyhow::Result<()> {
+    if tools::dex()?.is_none() {
+        println!("left out: the doctor at a real Dex: {}", tools::DEX_IS_MISSING);
+        return Ok(());
+    }
+    let Pair { home, .. } = pair(1, |_| {}).await?;
+    let dex = RealDex::start(DexConfig::default()).await?;
+    home.write_secret("exchanger", "k")?;
+    let config = || {
+        home.changed(|document| {
+            elsewhere(document);
+            document["issuers"][0]["issuer"] = json!(dex.issuer());
+            let exchange = &mut document["servers"][1]["auth"]["tokenExchange"];
+            exchange["dexTokenEndpoint"] = json!(dex.token_endpoint());
+            exchange["clientCredentials"]["clientId"] = json!("kube");
+        })
+    };
+    let report = examine(&config()?).await;
+    assert_eq!(failed(&report), Vec::<&str>::new(), "{report}");
+    for name in ["token endpoint", "exchange at"] {
+        assert!(
+            check(&report, name).says.contains("accepts the client"),
+            "{report}"
+        );
+    }
+    home.write_secret("client", "wrong-secret")?;
+    home.write_secret("exchanger", "also-wrong")?;
+    let report = examine(&config()?).await;
+    assert_eq!(failed(&report).len(), 2, "{report}");
+    assert_eq!(check(&report, "token endpoint").outcome, Outcome::Fail);
+    assert_eq!(check(&report, "exchange at").outcome, Outcome::Fail);
     Ok(())
 }

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
+use tokenward_control::serve::Listener;
+use tokenward_tests::issuer::Endpoint;
 use tokenward_tests::parts::Metrics;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::deployment::{Deployment, FILTER, Plan, at_once, basic};
 
@@ -195,6 +197,45 @@ async fn a_connection_between_two_requests_is_kept_past_the_deadline_until_keep_
         ),
         (1, 0)
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stop_answers_what_was_asked_and_closes_the_rest() -> anyhow::Result<()> {
+    let deployment = deployment(json!({})).await?;
+    let tokens = deployment.log_in("s-1").await?;
+    deployment.advance(301);
+    deployment.dex.hold(Endpoint::Refresh);
+    let socket = TcpListener::bind("127.0.0.1:0").await?;
+    let address = socket.local_addr()?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let listener = Listener::new(socket, deployment.services[0].clone());
+    let running = tokio::spawn(listener.run(async {
+        let _ = stopped.await;
+    }));
+    let mut resting = TcpStream::connect(address).await?;
+    resting
+        .write_all(b"GET /livez HTTP/1.1\r\nhost: control\r\n\r\n")
+        .await?;
+    assert!(resting.read(&mut [0_u8; 4096]).await? > 0);
+    let form = deployment.ask(&tokens.id_token).form();
+    let asked = deployment
+        .http
+        .post(format!("http://{address}/oauth2/token"))
+        .header("authorization", basic("filter", FILTER))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form);
+    let asked = tokio::spawn(asked.send());
+    tokio::time::timeout(PATIENCE, deployment.dex.wait_until_held(Endpoint::Refresh, 1)).await?;
+    let _ = stop.send(());
+    // The connection at rest is closed at once, the other when it has its answer.
+    assert_eq!(until_closed(&mut resting).await?.0, "");
+    assert!(TcpStream::connect(address).await.is_err(), "it still listens");
+    assert!(!running.is_finished());
+    deployment.dex.release(Endpoint::Refresh);
+    assert_eq!(asked.await??.status(), 200);
+    tokio::time::timeout(PATIENCE, running).await??;
+    assert_eq!(deployment.dex.counts().refreshes_presented, 1);
     Ok(())
 }
 
