@@ -2,6 +2,7 @@
 
 mod config;
 mod control_part;
+mod delivery;
 mod demo;
 mod documentation;
 mod envoy_part;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::process;
 use crate::terminal::{Outcome, Step, Terminal};
-use crate::wasm_sections::{Import, read_exported_functions, read_imports};
+use crate::wasm_sections::{Import, append_custom_section, read_exported_functions, read_imports};
 use crate::workspace::Workspace;
 
 /// The filter module may not be larger: 200 KB.
@@ -101,6 +101,10 @@ fn link_module(workspace: &Workspace, archive: &Path, module: &Path) -> Result<(
     linker.args(EXPORTS.map(|name| format!("--export={name}")));
     linker.arg(archive).arg("-o").arg(&unfinished);
     process::ask(&mut linker)?.succeeded("the link of the filter module")?;
+    let mut linked = std::fs::read(&unfinished)?;
+    // Control refuses to serve a module of another version than its own.
+    append_custom_section(&mut linked, "tokenward_version", env!("CARGO_PKG_VERSION"));
+    std::fs::write(&unfinished, linked)?;
     std::fs::rename(&unfinished, module).with_context(|| format!("cannot write {}", module.display()))
 }
 

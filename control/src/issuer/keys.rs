@@ -77,6 +77,12 @@ enum Judgement {
     UnknownKey,
 }
 
+/// Where the keys of `issuer` are remembered.
+#[must_use]
+pub fn record_of(issuer: &str) -> Key {
+    Key::new("keys", &digest::hex_of_parts(&[issuer]))
+}
+
 impl Known {
     fn judge(&self, token: &str, header: &SignatureHeader, age: KeyAge, retired_since_ms: u64) -> Judgement {
         let usable = |key: &&KnownKey| match key.retired_at_ms {
@@ -300,7 +306,7 @@ impl IssuerKeys {
     }
 
     fn store_key(&self) -> Key {
-        Key::new("keys", &digest::hex_of_parts(&[&self.issuer]))
+        record_of(&self.issuer)
     }
 
     async fn remembered(&self) -> Result<Vec<KnownKey>, StoreError> {

@@ -1,12 +1,15 @@
 //! Everything wired together: one [`Service`] per process, or per replica in a test.
 
 pub mod ask;
+mod current;
+pub mod explain;
 pub mod logout;
 mod open;
 pub mod register;
 mod subject;
 
-pub use open::open_store;
+pub use current::Current;
+pub use open::{open_store, try_store};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -59,7 +62,16 @@ pub struct Service {
     pub(crate) grants: Grants,
     pub(crate) exchanges: Exchanges,
     pub(crate) sessions: Sessions,
-    pub(crate) throttle: Throttle,
+    pub(crate) policy: Policy,
+    pub(crate) throttle: Arc<Throttle>,
+}
+
+/// What outlives a configuration.
+struct Lasting {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    throttle: Arc<Throttle>,
 }
 
 /// One protected server, ready to be asked for.
@@ -89,12 +101,36 @@ impl Service {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StartError> {
         let metrics = Metrics::default();
-        let context = Context {
-            client: IssuerClient::new(config.issuer_timeout)?,
+        let lasting = Lasting {
             store: Arc::new(CountedStore::new(store, metrics.clone())),
-            ring: Arc::new(key_ring(&config.sealing)?),
             clock,
             metrics,
+            throttle: Arc::new(Throttle::new(WARN_EVERY)),
+        };
+        Self::assembled(config, lasting)
+    }
+
+    /// The service of another configuration on the same store, with the same counts and log throttle.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn succeeded_by(&self, config: Config) -> Result<Arc<Self>, StartError> {
+        let lasting = Lasting {
+            store: Arc::clone(&self.context.store),
+            clock: Arc::clone(&self.context.clock),
+            metrics: self.context.metrics.clone(),
+            throttle: Arc::clone(&self.throttle),
+        };
+        Self::assembled(config, lasting)
+    }
+
+    fn assembled(config: Config, lasting: Lasting) -> Result<Arc<Self>, StartError> {
+        let context = Context {
+            client: IssuerClient::new(config.issuer_timeout)?,
+            store: lasting.store,
+            ring: Arc::new(key_ring(&config.sealing)?),
+            clock: lasting.clock,
+            metrics: lasting.metrics,
             past_key_grace: config.stale_subject_grace,
         };
         let policy = Policy {
@@ -137,7 +173,8 @@ impl Service {
             grants,
             exchanges,
             sessions,
-            throttle: Throttle::new(WARN_EVERY),
+            policy,
+            throttle: lasting.throttle,
         }))
     }
 
@@ -149,11 +186,13 @@ impl Service {
 
     /// Waits until nothing is under way at an issuer; at most `longest`. `false`: something still is.
     pub async fn drain(&self, longest: Duration) -> bool {
-        let landed = async {
-            self.exchanges.landed().await;
-            self.grants.landed().await;
-        };
-        tokio::time::timeout(longest, landed).await.is_ok()
+        tokio::time::timeout(longest, self.landed()).await.is_ok()
+    }
+
+    /// Waits until nothing is under way at an issuer.
+    async fn landed(&self) {
+        self.exchanges.landed().await;
+        self.grants.landed().await;
     }
 
     /// The home of `issuer` and `client_id`.

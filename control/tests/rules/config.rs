@@ -123,6 +123,39 @@ fn one_problem(change: (&str, &str), line: u64, what: &str) {
 fn every_mistake_has_its_line_and_its_words() {
     let rows = [
         (("margin: 30s", "margin: 30"), 5, "bad duration"),
+        (
+            ("margin: 30s", "intake: {deadline: 0s}"),
+            5,
+            "intake.deadline must not be zero",
+        ),
+        (
+            ("margin: 30s", "intake: {connections: 0}"),
+            5,
+            "intake.connections must not be zero",
+        ),
+        (
+            ("margin: 30s", "filter_module: {path: DIR/none.wasm}"),
+            5,
+            "cannot be read",
+        ),
+        (
+            ("margin: 30s", "filter_module: {path: DIR/key}"),
+            5,
+            "is not a WebAssembly module",
+        ),
+        (
+            (
+                "margin: 30s",
+                "resource_metadata: {authorization_servers: [\"http://x.example.com\"]}",
+            ),
+            5,
+            "must be https",
+        ),
+        (
+            ("margin: 30s", "resource_metadata: {scopes: [\"a b\"]}"),
+            5,
+            "is not usable",
+        ),
         (("margin: 30s", "margn: 30s"), 5, "margn"),
         (("margin: 30s", "issuer_timeout: 0s"), 5, "must not be zero"),
         (("margin: 30s", "listen: nowhere"), 5, "port 0"),

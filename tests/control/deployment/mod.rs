@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokenward_control::clock::Clock;
 use tokenward_control::config::Config;
-use tokenward_control::http::router;
-use tokenward_control::service::Service;
+use tokenward_control::serve::Listener;
+use tokenward_control::service::{Current, Service};
 use tokenward_control::store::Store;
 use tokenward_control::store::embedded::EmbeddedStore;
 use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) servers: Vec<Value>,
     /// Secrets that `servers` name as `{file: NAME}`.
     pub(crate) secrets: Vec<(String, String)>,
+    /// Files that are no secrets.
+    pub(crate) files: Vec<(String, Vec<u8>)>,
     pub(crate) client: (String, String),
     /// On a real Valkey instead of the embedded store.
     pub(crate) valkey: bool,
@@ -51,6 +53,7 @@ impl Default for Plan {
             settings: json!({}),
             servers: Vec::new(),
             secrets: Vec::new(),
+            files: Vec::new(),
             client: ("muster".to_owned(), "s3cret".to_owned()),
             valkey: false,
             policy: "tolerant",
@@ -84,12 +87,13 @@ pub(crate) struct Deployment {
     pub(crate) clock: IssuerClock,
     pub(crate) dex: FakeDex,
     pub(crate) store: Arc<SwitchedStore>,
-    pub(crate) services: Vec<Arc<Service>>,
+    pub(crate) services: Vec<Current>,
     pub(crate) urls: Vec<String>,
     pub(crate) http: reqwest::Client,
     config: Config,
+    document: Value,
     _valkey: Option<Valkey>,
-    _folder: TempFolder,
+    folder: TempFolder,
 }
 
 impl Deployment {
@@ -104,6 +108,9 @@ impl Deployment {
         let folder = TempFolder::new("control")?;
         for (name, secret) in &plan.secrets {
             folder.write(name, secret)?;
+        }
+        for (name, content) in &plan.files {
+            folder.write(name, content)?;
         }
         let file = |name: &str, content: &str| -> anyhow::Result<Value> {
             Ok(json!({"file": folder.write(name, content)?}))
@@ -123,10 +130,7 @@ impl Deployment {
         if let (Some(document), Some(settings)) = (document.as_object_mut(), plan.settings.as_object()) {
             document.extend(settings.clone());
         }
-        let text = document
-            .to_string()
-            .replace("\"@", &format!("\"{}/", folder.path().display()));
-        let config = Config::parse(&text)?;
+        let config = Config::parse(&text_of(&document, &folder))?;
         let valkey = if plan.valkey {
             Some(Valkey::start().await?)
         } else {
@@ -148,8 +152,9 @@ impl Deployment {
             urls: Vec::new(),
             http: reqwest::Client::builder().no_proxy().build()?,
             config,
+            document,
             _valkey: valkey,
-            _folder: folder,
+            folder,
         };
         for _ in 0..plan.replicas {
             deployment.add_replica().await?;
@@ -165,17 +170,35 @@ impl Deployment {
     /// The same on another runtime, whose end is the replica's crash.
     pub(crate) async fn add_replica_on(&mut self, runtime: &tokio::runtime::Handle) -> anyhow::Result<usize> {
         let clock = Arc::new(SharedClock(self.clock.clone()));
-        let service = Service::new(self.config.clone(), self.store.clone(), clock)?;
-        let router = router(Arc::clone(&service));
+        let current = Current::new(Service::new(self.config.clone(), self.store.clone(), clock)?);
+        let serving = current.clone();
         let started = runtime.spawn(async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
-            tokio::spawn(async move { axum::serve(listener, router).await });
+            tokio::spawn(Listener::new(listener, serving).run(std::future::pending()));
             std::io::Result::Ok(address)
         });
         self.urls.push(format!("http://{}", started.await??));
-        self.services.push(service);
+        self.services.push(current);
         Ok(self.urls.len() - 1)
+    }
+
+    /// The configuration that it started with, changed.
+    pub(crate) fn changed(&self, change: impl FnOnce(&mut Value)) -> anyhow::Result<Config> {
+        let mut document = self.document.clone();
+        change(&mut document);
+        Ok(Config::parse(&text_of(&document, &self.folder))?)
+    }
+
+    /// Writes another secret into the file of that name.
+    pub(crate) fn write_secret(&self, name: &str, secret: &str) -> anyhow::Result<()> {
+        self.write_bytes(name, secret.as_bytes())
+    }
+
+    /// Writes other content into the file of that name.
+    pub(crate) fn write_bytes(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
+        self.folder.write(name, content)?;
+        Ok(())
     }
 
     pub(crate) fn advance(&self, seconds: u64) {
@@ -207,6 +230,13 @@ impl Deployment {
             reason: Reason::Stale,
         }
     }
+}
+
+/// JSON is YAML; `@NAME` is a file in the folder.
+fn text_of(document: &Value, folder: &TempFolder) -> String {
+    document
+        .to_string()
+        .replace("\"@", &format!("\"{}/", folder.path().display()))
 }
 
 /// All of them at once.

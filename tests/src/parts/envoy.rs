@@ -32,6 +32,8 @@ pub struct EnvoyConfig {
     pub large_headers: bool,
     /// The filter; without it requests go straight to the servers.
     pub filter: Option<EnvoyFilter>,
+    /// The filter's module is fetched from control and must have this SHA-256, instead of read from a file.
+    pub module_from_control: Option<String>,
     /// Where the cluster `tokenward_control` leads; `None` makes a cluster without hosts.
     pub control: Option<SocketAddr>,
     /// The routes, first match first.
@@ -46,6 +48,7 @@ impl Default for EnvoyConfig {
             listener_from_file: false,
             large_headers: false,
             filter: None,
+            module_from_control: None,
             control: None,
             routes: Vec::new(),
         }

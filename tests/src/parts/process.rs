@@ -156,6 +156,11 @@ impl Process {
         self.signal("CONT")
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&mut self) -> anyhow::Result<()> {
+        self.signal("HUP")
+    }
+
     /// An error with the end of the log when the process has ended.
     pub fn ensure_running(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.exit()? {

@@ -273,6 +273,7 @@ impl WorldBuilder {
             listener_from_file: self.listener_from_file,
             large_headers: self.large_headers,
             filter: self.filter_on.then_some(filter),
+            module_from_control: None,
             control: Some(self.filter_calls.unwrap_or(control.address())),
             routes: routes.collect(),
         })
