@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
@@ -68,6 +69,7 @@ struct Record {
     counts: McpCounts,
     seen: VecDeque<SeenToken>,
     planned: VecDeque<StatusCode>,
+    streams_last: Duration,
 }
 
 impl Shared {
@@ -130,6 +132,11 @@ impl McpServer {
         self.shared.trust_revoked.store(revoked, Ordering::SeqCst);
     }
 
+    /// From now on a listener's stream stays open this long after its events; at first not at all.
+    pub fn set_streams_last(&self, lasts: Duration) {
+        self.shared.record().streams_last = lasts;
+    }
+
     /// While down, connections close at once and nothing is answered.
     pub fn set_down(&self, down: bool) {
         self.server.set_down(down);
@@ -162,7 +169,10 @@ async fn answer(
         return status.into_response();
     }
     match verdict {
-        Verdict::Good => protocol::answer(request).await,
+        Verdict::Good => {
+            let streams_last = shared.record().streams_last;
+            protocol::answer(request, streams_last).await
+        }
         Verdict::Expired => challenge("the access token expired"),
         Verdict::Bad => challenge("the access token is missing or invalid"),
     }

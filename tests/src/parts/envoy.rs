@@ -322,6 +322,14 @@ impl EnvoyLine {
         })
     }
 
+    /// The value of a field `name=…` of a line of the filter.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let (fields, _sentence) = self.message.split_once(": ").unwrap_or((&self.message, ""));
+        fields
+            .split_whitespace()
+            .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+    }
+
     /// [`EnvoyLine::read`] for lines of a wasm module, without `wasm log <names>: `.
     pub fn read_wasm(line: &str) -> Option<Self> {
         let line = Self::read(line)?;

@@ -20,6 +20,7 @@ mod survival;
 mod tally;
 
 pub use alone::{Lane, UnderWay, WholeAnswer};
+pub(crate) use builder::CONNECTOR;
 pub use builder::{Store, WorldBuilder};
 pub use call::{Answer, Call};
 pub use login::Login;
@@ -28,7 +29,7 @@ pub use tally::Tally;
 
 use std::collections::BTreeMap;
 
-use crate::issuer::{FakeDex, Issuer};
+use crate::issuer::{DexClient, FakeDex, Issuer};
 use crate::mcp_server::McpServer;
 use crate::parts::{Control, Envoy, Valkey};
 
@@ -53,6 +54,7 @@ pub struct World<I = FakeDex> {
     /// Envoy with the filter.
     pub envoy: Envoy,
     servers: BTreeMap<String, McpServer>,
+    exchange_clients: BTreeMap<String, DexClient>,
     aggregator_credential: String,
     http: reqwest::Client,
 }
@@ -73,6 +75,11 @@ impl<I: Issuer> World<I> {
         self.servers
             .get(name)
             .unwrap_or_else(|| panic!("no server {name:?} in this world"))
+    }
+
+    /// The remote issuer's client of an exchange server; `None` for the server that gets the user's own token.
+    pub fn exchange_client(&self, server: &str) -> Option<&DexClient> {
+        self.exchange_clients.get(server)
     }
 
     /// Names of all servers, the local one first.
