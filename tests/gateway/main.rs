@@ -13,6 +13,7 @@ mod near_expiry;
 mod process_part;
 mod real_dex;
 mod real_dex_answers;
+mod real_mcp;
 mod refusal;
 mod rejected;
 mod replay;

@@ -1,18 +1,15 @@
 //! As much of MCP's Streamable HTTP (2025-11-25) as a client needs to call one tool.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use http_body::Frame;
 use serde_json::{Value, json};
-use tokio::time::Sleep;
+
+use super::lasting::LastingBody;
 
 const LONGEST_BODY_BYTES: usize = 4 * 1024 * 1024;
 const PROTOCOL_VERSION: &str = "2025-11-25";
@@ -107,35 +104,11 @@ fn lasting_event_stream(messages: impl IntoIterator<Item = Value>, lasts: Durati
     if lasts.is_zero() {
         return event_stream(messages);
     }
-    let body = Body::new(LastingBody {
-        events: Some(Bytes::from(events(messages))),
-        end: Box::pin(tokio::time::sleep(lasts)),
-    });
-    ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
+    let body = LastingBody::silent_after(events(messages).into(), lasts);
+    ([(CONTENT_TYPE, "text/event-stream")], Body::new(body)).into_response()
 }
 
 fn events(messages: impl IntoIterator<Item = Value>) -> String {
     let event = |message| format!("event: message\ndata: {message}\n\n");
     messages.into_iter().map(event).collect()
-}
-
-/// Some events at once, then silence until the end.
-struct LastingBody {
-    events: Option<Bytes>,
-    end: Pin<Box<Sleep>>,
-}
-
-impl http_body::Body for LastingBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if let Some(events) = self.events.take() {
-            return Poll::Ready(Some(Ok(Frame::data(events))));
-        }
-        self.end.as_mut().poll(context).map(|()| None)
-    }
 }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::behind::Behind;
 use super::trust::{Verdict, Verifier};
 use super::{McpTrust, protocol};
 use crate::parts::{Cut, LoopbackServer, LoopbackSocket};
@@ -59,6 +60,8 @@ pub struct McpServer {
 #[derive(Debug)]
 struct Shared {
     verifier: Verifier,
+    /// Who answers requests with good tokens; `None` is this server itself.
+    behind: Option<Behind>,
     trust_revoked: AtomicBool,
     down: Arc<AtomicBool>,
     record: Mutex<Record>,
@@ -84,10 +87,23 @@ impl McpServer {
     /// # Errors
     /// When no port can be bound.
     pub async fn start(trust: McpTrust) -> anyhow::Result<Self> {
+        Self::start_with(trust, None).await
+    }
+
+    /// Starts one that verifies and counts as ever, and leaves the answers to another server.
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub async fn start_in_front_of(trust: McpTrust, server: SocketAddr) -> anyhow::Result<Self> {
+        Self::start_with(trust, Some(Behind::new(server)?)).await
+    }
+
+    async fn start_with(trust: McpTrust, behind: Option<Behind>) -> anyhow::Result<Self> {
         let socket = LoopbackSocket::bind().await?;
         let down = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared {
             verifier: Verifier::new(trust),
+            behind,
             trust_revoked: AtomicBool::new(false),
             down: down.clone(),
             record: Mutex::default(),
@@ -171,7 +187,10 @@ async fn answer(
     match verdict {
         Verdict::Good => {
             let streams_last = shared.record().streams_last;
-            protocol::answer(request, streams_last).await
+            match &shared.behind {
+                Some(behind) => behind.answer(request, streams_last).await,
+                None => protocol::answer(request, streams_last).await,
+            }
         }
         Verdict::Expired => challenge("the access token expired"),
         Verdict::Bad => challenge("the access token is missing or invalid"),

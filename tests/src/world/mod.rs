@@ -28,6 +28,9 @@ pub use survival::Vms;
 pub use tally::Tally;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
 
 use crate::issuer::{DexClient, FakeDex, Issuer};
 use crate::mcp_server::McpServer;
@@ -98,6 +101,23 @@ impl<I: Issuer> World<I> {
     /// Requests that reached any MCP server.
     pub fn upstream_requests(&self) -> usize {
         self.servers.values().map(|server| server.counts().requests).sum()
+    }
+
+    /// Puts other servers in the places of the world's own, by name, behind a new Envoy. They see paths without the name.
+    ///
+    /// # Errors
+    /// When Envoy does not start.
+    pub async fn put_behind(&mut self, servers: &[(&str, SocketAddr)]) -> anyhow::Result<()> {
+        let mut config = self.envoy.config().clone();
+        for (name, address) in servers {
+            let mut routes = config.routes.iter_mut();
+            let route = routes
+                .find(|route| route.name == *name)
+                .with_context(|| format!("no route {name:?}"))?;
+            *route = route.clone().stripped_to(*address);
+        }
+        self.envoy = Envoy::start(&config).await?;
+        Ok(())
     }
 
     /// A call to the server with this name, through Envoy.
