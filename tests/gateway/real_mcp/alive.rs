@@ -5,8 +5,8 @@ use tokenward_tests::parts::{McpClient, McpSdk};
 use tokenward_tests::world::{ALICE, LOCAL, Login, World};
 
 use super::{
-    PATIENCE, REMOTE, Servers, assert_noticed_nothing, call, echo, first, idle, is_installed,
-    short_lived, start, tools_step,
+    PATIENCE, REMOTE, Servers, assert_noticed_nothing, call, echo, first, idle, is_installed, short_lived,
+    start, tools_step,
 };
 
 /// Longer than a token lives.
@@ -43,6 +43,8 @@ async fn clients_of_every_kind_live_through_four_token_lives_and_notice_nothing(
         assert!(first(&said, "long")["progress"].as_u64() >= Some(6), "{said:?}");
     }
     servers.assert_saw_good_tokens_only();
+    let stateless = servers.modern.counts().with_mcp_method;
+    assert!(stateless >= 10, "{stateless} requests in the style of 2026-07-28");
     let refreshes = world.home.counts().refreshes_presented;
     assert!((3..=12).contains(&refreshes), "{refreshes} refreshes");
     assert_eq!(refreshes, world.home.counts().refreshes_succeeded);

@@ -33,6 +33,8 @@ pub struct McpCounts {
     pub rejected_other: usize,
     /// With a good token, but answered with a planned status.
     pub planned: usize,
+    /// With the header `Mcp-Method`, as in MCP 2026-07-28.
+    pub with_mcp_method: usize,
     /// Cut because the server was down.
     pub while_down: usize,
 }
@@ -181,6 +183,9 @@ async fn answer(
         }
         None => Verdict::Bad,
     };
+    if request.headers().contains_key("mcp-method") {
+        shared.record().counts.with_mcp_method += 1;
+    }
     if let Some(status) = count(&shared, verdict) {
         return status.into_response();
     }
