@@ -11,22 +11,14 @@ use super::log_lines::{self, Warning};
 /// A filter's line is written some milliseconds after the moment at which the filter judged it to be due.
 const THROTTLE_WINDOW_MINUTES: f64 = 0.95;
 
-/// What had come about when a minute ended.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct MinuteEnd {
-    /// 401 and 403 by servers.
-    pub(super) server_errors: usize,
-    /// Lines of Envoy's log.
-    pub(super) envoy_lines: usize,
-}
-
 /// What a half is made of.
 #[derive(Debug)]
 pub(super) struct Evidence {
     pub(super) pace: Pace,
     pub(super) filter_on: bool,
     pub(super) attempts: Vec<Attempt>,
-    pub(super) minutes: Vec<MinuteEnd>,
+    /// Lines of Envoy's log up to each minute's end.
+    pub(super) minutes: Vec<usize>,
     pub(super) envoy_log: Vec<String>,
     /// When the pods were back.
     pub(super) restarted: Duration,
@@ -73,16 +65,14 @@ impl Evidence {
     }
 
     pub(super) fn server_errors_per_minute(&self) -> Vec<usize> {
-        let ends = self.minutes.iter().map(|end| end.server_errors);
-        let before = std::iter::once(0).chain(ends.clone());
-        before.zip(ends).map(|(before, end)| end - before).collect()
+        self.per_minute(|attempt| matches!(attempt.status, 401 | 403) && !attempt.by_gateway)
     }
 
     pub(super) fn warn_lines_per_minute(&self) -> Vec<usize> {
         if !self.filter_on {
             return self.per_minute(|attempt| !attempt.succeeded());
         }
-        let ends = self.minutes.iter().map(|end| end.envoy_lines);
+        let ends = self.minutes.iter().copied();
         let before = std::iter::once(0).chain(ends.clone());
         let lines = before
             .zip(ends)

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Replay;
+use super::story::MARKS;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 420.0;
@@ -37,6 +38,7 @@ pub fn svg(replay: &Replay) -> String {
             &replay.on.warn_lines_per_minute,
         ),
     ];
+    marks(&mut out, replay.off.server_errors_per_minute.len());
     for ((title, off, on), top) in panels.into_iter().zip(TOPS) {
         panel(&mut out, title, top, off, on);
     }
@@ -85,6 +87,21 @@ fn panel(out: &mut String, title: &str, top: f64, off: &[usize], on: &[usize]) {
         let _ = writeln!(
             out,
             "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"/>"
+        );
+    }
+}
+
+/// Dotted lines through both panels: what happened when.
+fn marks(out: &mut String, minutes: usize) {
+    let (top, bottom) = (TOPS[0], TOPS[1] + PANEL_HEIGHT);
+    for (minute, text) in MARKS {
+        let x = LEFT + (RIGHT - LEFT) * minute / as_f64(minutes.max(1));
+        let _ = writeln!(
+            out,
+            "<path d=\"M{x:.1} {top}V{bottom}\" stroke=\"{GRID}\" stroke-dasharray=\"2 3\"/><text x=\"{:.1}\" \
+             y=\"{:.0}\" font-size=\"11\">{text}</text>",
+            x + 3.0,
+            top + 12.0
         );
     }
 }

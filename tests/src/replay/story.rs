@@ -1,18 +1,20 @@
 //! The course of the incident, minute by minute.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::aggregator::{Aggregator, User};
 use super::book::{Book, Kind};
-use super::evidence::{Evidence, MinuteEnd};
+use super::evidence::Evidence;
 use super::half::{Half, IssuerCalls, Lines};
 use super::{Pace, log_lines};
 use crate::demo::Screen;
 use crate::issuer::Issuer;
+use crate::parts::LogBook;
 use crate::world::{ALICE, CLIENT, LOCAL, Login, World};
 
 const BOB: &str = "bob@example.com";
@@ -38,6 +40,14 @@ const BOB_LOGS_IN: f64 = 70.0;
 const LAST_CALL: f64 = 76.0;
 const END: f64 = 78.0;
 
+/// What a reader of the plot wants to know.
+pub(super) const MARKS: [(f64, &str); 4] = [
+    (30.0, "tokens expire"),
+    (PODS_END, "pods gone"),
+    (PODS_ARE_BACK, "pods back"),
+    (BOB_LOGS_IN, "new login"),
+];
+
 struct Story<'a, I> {
     world: &'a mut World<I>,
     pace: Pace,
@@ -47,7 +57,7 @@ struct Story<'a, I> {
     aggregator: Aggregator,
     alice: User,
     bob: User,
-    minutes: Vec<MinuteEnd>,
+    minutes: Minutes,
     control_lines: Lines,
     restarted: Duration,
     logins: BTreeMap<&'static str, Duration>,
@@ -65,6 +75,7 @@ pub(super) async fn tell<I: Issuer>(
     }
     let book = Arc::new(Book::open());
     let aggregator = Aggregator::new(world, pace, !filter_on, book.clone())?;
+    let minutes = Minutes::follow(world.envoy.log().clone(), pace, &book);
     let mut story = Story {
         world,
         pace,
@@ -74,7 +85,7 @@ pub(super) async fn tell<I: Issuer>(
         aggregator,
         alice: User::new(ALICE),
         bob: User::new(BOB),
-        minutes: Vec::new(),
+        minutes,
         control_lines: Lines::default(),
         restarted: Duration::ZERO,
         logins: BTreeMap::new(),
@@ -165,27 +176,20 @@ impl<I: Issuer> Story<'_, I> {
         }
     }
 
-    /// Waits for a minute of the incident, and notes every minute's end on the way.
+    /// Waits for a minute of the incident.
     async fn until(&mut self, minute: f64) {
         let begun = Instant::from_std(self.book.begun());
         let end = begun + self.pace.minutes(minute);
-        loop {
-            let next = self.pace.minute * u32::try_from(self.minutes.len() + 1).unwrap_or(u32::MAX);
-            if begun + next > end {
-                break;
-            }
-            tokio::time::sleep_until(begun + next).await;
-            self.minutes.push(MinuteEnd {
-                server_errors: self.rejected(),
-                envoy_lines: self.world.envoy.log().mark(),
-            });
+        while Instant::now() + self.pace.minute < end {
             self.show();
+            tokio::time::sleep(self.pace.minute).await;
         }
         tokio::time::sleep_until(end).await;
     }
 
     fn show(&self) {
-        let (half, minute) = (if self.filter_on { "on" } else { "off" }, self.minutes.len());
+        let half = if self.filter_on { "on" } else { "off" };
+        let minute = self.pace.minute_of(self.book.now());
         let rejected = self.rejected();
         self.screen.live(&format!(
             "filter {half}: minute {minute} of {END:.0}, {rejected} rejected by servers so far"
@@ -217,7 +221,7 @@ impl<I: Issuer> Story<'_, I> {
             pace: self.pace,
             filter_on: self.filter_on,
             attempts: self.book.attempts(),
-            minutes: self.minutes,
+            minutes: self.minutes.ends(),
             envoy_log: self.world.envoy.log().lines(),
             restarted: self.restarted,
             logins: self.logins,
@@ -245,5 +249,33 @@ impl<I: Issuer> Story<'_, I> {
             storm: evidence.storm(BOB),
             recovery_seconds: evidence.recovery_seconds(),
         })
+    }
+}
+
+/// How many lines Envoy had logged when each minute ended.
+struct Minutes {
+    ends: Arc<Mutex<Vec<usize>>>,
+    _clock: JoinSet<()>,
+}
+
+impl Minutes {
+    fn follow(log: LogBook, pace: Pace, book: &Book) -> Self {
+        let ends: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let (noted, begun) = (ends.clone(), Instant::from_std(book.begun()));
+        let mut clock = JoinSet::new();
+        clock.spawn(async move {
+            for minute in 1..=u32::MAX {
+                tokio::time::sleep_until(begun + pace.minute * minute).await;
+                noted
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(log.mark());
+            }
+        });
+        Self { ends, _clock: clock }
+    }
+
+    fn ends(&self) -> Vec<usize> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
