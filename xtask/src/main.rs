@@ -6,6 +6,7 @@ mod fuzz;
 mod lint;
 mod modules;
 mod process;
+mod replay;
 mod runner_output;
 mod setup;
 mod soak;
@@ -48,6 +49,8 @@ enum Verb {
     Lint(lint::LintFlags),
     /// Set up, build and run the demo in this terminal
     Demo(demo::DemoFlags),
+    /// Set up, build and replay the incident, first without the filter and then with it: three minutes
+    Replay(replay::ReplayFlags),
     /// Set up, build in release and measure: `data-path` (CPU, latency, streams) or `memory` (10⁶ sessions)
     Bench(bench::BenchFlags),
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Verb::Fuzz(flags) => fuzz::run(&workspace, &terminal, &flags),
         Verb::Lint(flags) => lint::run(&workspace, &terminal, &flags),
         Verb::Demo(flags) => demo::run(&workspace, &terminal, &flags),
+        Verb::Replay(flags) => replay::run(&workspace, &terminal, &flags),
         Verb::Bench(flags) => bench::run(&workspace, &terminal, &flags),
     });
     outcome.unwrap_or_else(|error| {

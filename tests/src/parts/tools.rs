@@ -45,6 +45,26 @@ pub fn dex() -> anyhow::Result<Option<PathBuf>> {
     .find_if_there()
 }
 
+/// Why the stories with real MCP servers and clients are left out where something of them is missing, and the cure.
+pub const MCP_IS_MISSING: &str = "target/tools/mcp-node or mcp-python, or Node ≥ 20 or Python ≥ 3.11 on PATH, is \
+                                  missing: run `cargo xtask setup`";
+
+/// The folder with the official TypeScript MCP SDKs, and Node.
+pub fn mcp_node() -> Option<(PathBuf, PathBuf)> {
+    installed("tools/mcp-node").zip(on_path("node"))
+}
+
+/// The folder with the official Python MCP SDK, and Python.
+pub fn mcp_python() -> Option<(PathBuf, PathBuf)> {
+    installed("tools/mcp-python").zip(on_path("python3"))
+}
+
+/// A folder that `cargo xtask setup` has finished.
+fn installed(folder: &str) -> Option<PathBuf> {
+    let folder = target_folder().join(folder);
+    folder.join("installed-from").is_file().then_some(folder)
+}
+
 /// The control service: `TOKENWARD_BIN`, then `target/debug/tokenward`.
 pub fn tokenward() -> anyhow::Result<PathBuf> {
     Tool {
@@ -113,16 +133,16 @@ impl Tool {
                 .map(Some)
                 .with_context(|| format!("{} names {}, which is not there", self.variable, path.display()));
         }
-        let on_path = self.on_path.into_iter().flat_map(|name| {
-            let folders = env::var_os("PATH").unwrap_or_default();
-            env::split_paths(&folders)
-                .map(|folder| folder.join(name))
-                .collect::<Vec<_>>()
-        });
-        Ok(std::iter::once(target_folder().join(self.built))
-            .chain(on_path)
-            .find(|path| path.is_file()))
+        let built = Some(target_folder().join(self.built)).filter(|path| path.is_file());
+        Ok(built.or_else(|| on_path(self.on_path?)))
     }
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let folders = env::var_os("PATH")?;
+    env::split_paths(&folders)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
 }
 
 fn target_folder() -> PathBuf {

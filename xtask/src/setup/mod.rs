@@ -3,6 +3,7 @@
 mod apt;
 mod dex;
 mod envoy;
+mod mcp_clients;
 mod pip;
 mod valkey;
 mod wasm_target;
@@ -33,13 +34,17 @@ pub(crate) struct SetupFlags {
     /// Leave out Dex, which is built where there is Go and which only `demo --dex` and the real-Dex tests need
     #[arg(long)]
     without_dex: bool,
+    /// Leave out the official MCP SDKs and the real MCP servers, which only some of the tests need
+    #[arg(long)]
+    without_mcp_clients: bool,
 }
 
 impl SetupFlags {
-    /// The same flags, with Dex only if it is wanted.
+    /// What everything but the tests needs: Dex only if it is wanted, and no MCP clients.
     pub(crate) fn with_dex(self, wanted: bool) -> Self {
         Self {
             without_dex: !wanted,
+            without_mcp_clients: true,
             ..self
         }
     }
@@ -62,10 +67,18 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
     terminal.step("Valkey", |step| {
         provide(workspace, step, network, &valkey::VALKEY)
     })?;
-    if flags.without_dex {
+    if !flags.without_dex {
+        terminal.step("Dex", |step| dex::provide(workspace, step, network))?;
+    }
+    if flags.without_mcp_clients {
         return Ok(());
     }
-    terminal.step("Dex", |step| dex::provide(workspace, step, network))
+    terminal.step("MCP for Node", |step| {
+        mcp_clients::of_node(workspace, step, network)
+    })?;
+    terminal.step("MCP for Python", |step| {
+        mcp_clients::of_python(workspace, step, network)
+    })
 }
 
 /// Whether a part may be fetched.
