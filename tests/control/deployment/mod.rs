@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) client: (String, String),
     /// On a real Valkey instead of the embedded store.
     pub(crate) valkey: bool,
+    /// On this store instead.
+    pub(crate) engine: Option<Arc<dyn Store>>,
     /// The issuer's policy.
     pub(crate) policy: &'static str,
 }
@@ -53,16 +55,18 @@ impl Default for Plan {
             secrets: Vec::new(),
             client: ("muster".to_owned(), "s3cret".to_owned()),
             valkey: false,
+            engine: None,
             policy: "tolerant",
         }
     }
 }
 
-const STORE_DEADLINE: Duration = Duration::from_secs(2);
+/// The default of `store.deadline`.
+pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(2);
 
-fn valkey_config(valkey: &Valkey) -> ValkeyConfig {
+pub(crate) fn valkey_config(url: String) -> ValkeyConfig {
     ValkeyConfig {
-        url: valkey.url(),
+        url,
         username: None,
         password: None,
         key_prefix: "tokenward:".to_owned(),
@@ -132,9 +136,10 @@ impl Deployment {
         } else {
             None
         };
-        let engine: Arc<dyn Store> = match &valkey {
-            Some(valkey) => Arc::new(ValkeyStore::connect(valkey_config(valkey)).await?),
-            None => {
+        let engine: Arc<dyn Store> = match (plan.engine, &valkey) {
+            (Some(engine), _) => engine,
+            (None, Some(valkey)) => Arc::new(ValkeyStore::connect(valkey_config(valkey.url())).await?),
+            (None, None) => {
                 let shared = Arc::new(SharedClock(clock.clone()));
                 let file = folder.join("tokenward.redb");
                 Arc::new(EmbeddedStore::open(file, STORE_DEADLINE, shared).await?)

@@ -3,6 +3,7 @@
 
 mod control;
 mod control_config;
+mod detour;
 mod dex;
 mod dex_config;
 mod envoy;
@@ -19,6 +20,7 @@ mod valkey;
 
 pub use control::Control;
 pub use control_config::{ControlConfig, ControlExchange, ControlIssuer, ControlServer, ControlStore};
+pub use detour::Detour;
 pub use dex::RealDex;
 pub use envoy::{Envoy, EnvoyConfig, EnvoyFilter, EnvoyLine, EnvoyRoute};
 pub use log_book::LogBook;
