@@ -16,3 +16,4 @@ mod store_conformance;
 mod store_outage;
 mod token_endpoint;
 mod valkey_faults;
+mod wycheproof;
