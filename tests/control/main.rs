@@ -6,6 +6,7 @@ mod documentation;
 mod exchange;
 mod fake_dex;
 mod issuer_failures;
+mod issuer_matrix;
 mod logout;
 mod refresh;
 mod seal;
