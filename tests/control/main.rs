@@ -15,6 +15,7 @@ mod sessions;
 mod sign_out;
 mod store_conformance;
 mod store_outage;
+mod strict_issuer;
 mod token_endpoint;
 mod valkey_faults;
 mod wycheproof;

@@ -44,11 +44,11 @@ impl Rotation {
     pub(super) fn put_back(&self, record: &mut GrantRecord) {
         record.refresh_token = Some(self.refresh_token.clone());
         if let Some(token) = &self.id_token {
-            let newer = record
+            let replaced = record
                 .id_token
                 .as_ref()
-                .is_none_or(|held| held.exp_seconds < token.exp_seconds);
-            if newer {
+                .is_none_or(|held| held.exp_seconds <= token.exp_seconds);
+            if replaced {
                 record.id_token = Some(token.clone());
             }
         }

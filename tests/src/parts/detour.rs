@@ -43,6 +43,11 @@ impl Detour {
         Ok(Self { address, way, task })
     }
 
+    /// Where it begins.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// `redis://…` of this way.
     pub fn valkey_url(&self) -> String {
         format!("redis://{}/0", self.address)

@@ -3,6 +3,7 @@
 mod apt;
 mod dex;
 mod envoy;
+mod oidc_provider;
 mod pip;
 mod valkey;
 mod wasm_target;
@@ -30,13 +31,14 @@ pub(crate) struct SetupFlags {
     /// How to get the wasm standard library if it is missing
     #[arg(long, value_enum, default_value_t)]
     wasm_std: WasmStd,
-    /// Leave out Dex, which is built where there is Go and which only `demo --dex` and the real-Dex tests need
+    /// Leave out Dex, which is built where there is Go, and the strict issuer, which is installed where there is Node:
+    /// only `demo --dex` and the tests on them need them
     #[arg(long)]
     without_dex: bool,
 }
 
 impl SetupFlags {
-    /// The same flags, with Dex only if it is wanted.
+    /// The same flags, with Dex and the strict issuer only if Dex is wanted.
     pub(crate) fn with_dex(self, wanted: bool) -> Self {
         Self {
             without_dex: !wanted,
@@ -65,7 +67,10 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
     if flags.without_dex {
         return Ok(());
     }
-    terminal.step("Dex", |step| dex::provide(workspace, step, network))
+    terminal.step("Dex", |step| dex::provide(workspace, step, network))?;
+    terminal.step("strict issuer", |step| {
+        oidc_provider::provide(workspace, step, network)
+    })
 }
 
 /// Whether a part may be fetched.
