@@ -1,6 +1,7 @@
 //! A control service in this process: any number of replicas on one store, beside a fake Dex, all in one time.
 
 mod http;
+mod log;
 mod store;
 
 use std::sync::Arc;
@@ -17,9 +18,12 @@ use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 use tokenward_protocol::token_endpoint::Reason;
 use tokenward_tests::issuer::{DexConfig, FakeDex, IssuerClock, LoginTokens};
 use tokenward_tests::parts::{TempFolder, Valkey};
+use tokenward_tests::secrets;
 
 pub(crate) use http::{Answer, Ask, basic};
 pub(crate) use store::SwitchedStore;
+
+use log::Watch;
 
 pub(crate) const FILTER: &str = "filter+secret/with=%:odd";
 pub(crate) const AGGREGATOR: &str = "aggregator-secret";
@@ -93,6 +97,7 @@ pub(crate) struct Deployment {
     pub(crate) http: reqwest::Client,
     config: Config,
     _valkey: Option<Valkey>,
+    _watch: Watch,
     _folder: TempFolder,
 }
 
@@ -104,12 +109,15 @@ impl Deployment {
 
     /// The same, with a Dex that runs already; `plan.dex` is not looked at.
     pub(crate) async fn start_beside(plan: Plan, dex: FakeDex) -> anyhow::Result<Self> {
+        let watch = Watch::start();
         let clock = dex.clock().clone();
         let folder = TempFolder::new("control")?;
         for (name, secret) in &plan.secrets {
+            secrets::note(secret);
             folder.write(name, secret)?;
         }
         let file = |name: &str, content: &str| -> anyhow::Result<Value> {
+            secrets::note(content);
             Ok(json!({"file": folder.write(name, content)?}))
         };
         let mut servers =
@@ -154,6 +162,7 @@ impl Deployment {
             http: reqwest::Client::builder().no_proxy().build()?,
             config,
             _valkey: valkey,
+            _watch: watch,
             _folder: folder,
         };
         for _ in 0..plan.replicas {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::process::LOOK_AGAIN;
 use super::{Detour, Process, ProcessSpec, ports, tools};
 use crate::issuer::jose::http_client;
+use crate::secrets;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 const ATTEMPTS: usize = 5;
@@ -103,7 +104,10 @@ impl OidcProvider {
     pub async fn log_in(&self, account: &str) -> anyhow::Result<OidcTokens> {
         let url = format!("{}/test/login?account={account}", self.direct);
         let answer = http_client().post(url).send().await?.error_for_status()?;
-        Ok(answer.json().await?)
+        let tokens: OidcTokens = answer.json().await?;
+        secrets::note(&tokens.id_token);
+        secrets::note(&tokens.refresh_token);
+        Ok(tokens)
     }
 
     /// What it was asked so far.
