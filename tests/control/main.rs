@@ -1,5 +1,6 @@
 //! Behaviour tests.
 
+mod abuse;
 mod crash;
 mod deployment;
 mod documentation;
