@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::digest;
 use crate::store::{Key, LeaseAnswer, LeaseOwner, Store, StoreError};
 
@@ -42,15 +44,20 @@ pub async fn try_take(
     name: &Key,
     lifetime: Duration,
 ) -> Result<Option<Held>, StoreError> {
-    let owner = new_owner()?;
-    match store.acquire_lease(name, &owner, lifetime).await? {
-        LeaseAnswer::Acquired => Ok(Some(Held {
-            store: Arc::clone(store),
-            name: name.clone(),
-            owner,
-            lifetime,
-        })),
-        LeaseAnswer::Held { .. } => Ok(None),
+    let held = Held {
+        store: Arc::clone(store),
+        name: name.clone(),
+        owner: new_owner()?,
+        lifetime,
+    };
+    match store.acquire_lease(name, &held.owner, lifetime).await {
+        Ok(LeaseAnswer::Acquired) => Ok(Some(held)),
+        Ok(LeaseAnswer::Held { .. }) => Ok(None),
+        Err(error) => {
+            // It may have been taken all the same.
+            held.release_later();
+            Err(error)
+        }
     }
 }
 
@@ -71,10 +78,26 @@ impl Held {
         )
     }
 
-    /// Gives it back. When the store does not answer, the lease expires by itself.
+    /// Gives it back; when the store does not answer, as soon as it does.
     pub async fn release(self) {
         if let Err(error) = self.store.release_lease(&self.name, &self.owner).await {
-            tracing::debug!(%error, "a lease could not be given back and will expire");
+            tracing::debug!(%error, "a lease could not be given back yet");
+            self.release_later();
         }
+    }
+
+    /// Tries until it expires by itself: a lease outlives most outages, and nobody else may work meanwhile.
+    fn release_later(self) {
+        let until = Instant::now() + self.lifetime;
+        tokio::spawn(async move {
+            let mut wait = FIRST_WAIT;
+            while Instant::now() < until {
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+                if self.store.release_lease(&self.name, &self.owner).await.is_ok() {
+                    return;
+                }
+            }
+        });
     }
 }

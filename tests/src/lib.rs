@@ -7,4 +7,5 @@ pub mod issuer;
 pub mod mcp_server;
 pub mod parts;
 pub mod replay;
+pub mod secrets;
 pub mod world;

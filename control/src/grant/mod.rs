@@ -1,14 +1,15 @@
 //! Grants: what an issuer gave for (issuer, client, user), shared by all that user's sessions.
 //!
 //! [`record`] is what is kept, [`decide`] and [`login`] are the pure rules, `commit` is the only way a record
-//! changes, `refresh` is the one refresh at a time,
-//! and `settle` what is kept of its answer.
+//! changes, `refresh` is the one refresh at a time, `settle` what is kept of its answer, and `rotations` what mends a
+//! store that forgot it.
 
 mod commit;
 pub mod decide;
 pub mod login;
 pub mod record;
 mod refresh;
+mod rotations;
 mod settle;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use self::record::{
     FORMAT, GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, KeptIdToken, KeptRefreshToken,
     REFRESH_TOKEN_FIELD, fingerprint,
 };
+use self::rotations::Rotations;
 use crate::digest;
 use crate::flight::{Flights, Landed, Stage};
 use crate::issuer::{Context, HomeIssuer};
@@ -81,6 +83,7 @@ struct Inner {
     context: Context,
     times: GrantTimes,
     flights: Flights<Result<Served, Refused>>,
+    rotations: Rotations,
 }
 
 /// A record as read.
@@ -98,6 +101,7 @@ impl Grants {
                 context,
                 times,
                 flights: Flights::default(),
+                rotations: Rotations::new(SIGNED_OUT_LIFETIME),
             }),
         }
     }
@@ -143,8 +147,8 @@ impl Grants {
             inner.context.clock.now_ms(),
         ) {
             Decision::Serve => inner.serve(key, &kept.record),
-            Decision::Refuse(refused) => Err(refused),
-            Decision::Refresh => {
+            Decision::Refuse(refused) if !inner.has_forgotten(key, &kept.record) => Err(refused),
+            Decision::Refuse(_) | Decision::Refresh => {
                 let refreshed = self.refreshed(key, issuer, want).await;
                 refreshed.or_else(|refused| inner.fallback(key, &kept.record, reason, refused))
             }
@@ -213,6 +217,7 @@ impl Grants {
     /// [`StoreError`].
     pub async fn sign_out(&self, key: &GrantKey) -> Result<(), StoreError> {
         let inner = &self.inner;
+        inner.rotations.forget(key);
         while let Some(kept) = inner.read(key).await? {
             if matches!(kept.record.state, GrantState::SignedOut { .. }) {
                 return Ok(());
@@ -289,6 +294,12 @@ impl Inner {
                 Some(self.times.record_lifetime),
             )
             .await
+    }
+
+    /// Whether the store has lost what this replica wrote after `record`.
+    fn has_forgotten(&self, key: &GrantKey, record: &GrantRecord) -> bool {
+        let now_ms = self.context.clock.now_ms();
+        self.rotations.after(key, record, now_ms).is_some()
     }
 
     fn serve(&self, key: &GrantKey, record: &GrantRecord) -> Result<Served, Refused> {

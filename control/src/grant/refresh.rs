@@ -16,6 +16,7 @@ use super::decide::{Decision, Want, decide};
 use super::record::{DeathReason, GrantKey, GrantRecord, Intent, REFRESH_TOKEN_FIELD};
 use super::{Inner, Served};
 use crate::config::IssuerPolicy;
+use crate::digest;
 use crate::flight::Reporter;
 use crate::issuer::HomeIssuer;
 use crate::issuer::answer::{RefreshAnswer, Transient};
@@ -105,6 +106,7 @@ impl Flight {
     }
 
     async fn holding(&self, held: &Held) -> Result<Served, Refused> {
+        self.mend().await?;
         let record = match self.look().await? {
             Look::Settled(result) => return result,
             Look::Refresh(record) => record,
@@ -123,11 +125,16 @@ impl Flight {
             generation: record.generation,
             refresh_fingerprints: vec![refresh_token.fingerprint.clone()],
         };
-        let unresolved = unresolved_intent(&record);
+        let unresolved =
+            unresolved_intent(&record).filter(|intent| !self.inner.rotations.is_nothing(&intent.holder));
         if unresolved.is_some() && self.issuer.config.policy == IssuerPolicy::Strict {
             return self.dead(&basis, DeathReason::AnswerLost, true).await;
         }
-        if let Committed::Superseded = self.announce(held, &basis).await? {
+        let announced = self.announce(held, &basis).await.inspect_err(|_| {
+            // The announcement may have landed all the same; the presentation it speaks of will not be made.
+            self.inner.rotations.came_to_nothing(&held.owner().0);
+        });
+        if let Committed::Superseded = announced? {
             return self.settled_elsewhere().await;
         }
         match self.issuer.refresh(&self.inner.context, &presented).await {
@@ -144,6 +151,7 @@ impl Flight {
                 self.dead(&basis, death.into(), certain).await
             }
             RefreshAnswer::Misconfigured(cure) => {
+                self.inner.rotations.came_to_nothing(&held.owner().0);
                 self.noted(&record, &basis, StreakKind::Misconfigured, None, cure)
                     .await
             }
@@ -156,9 +164,44 @@ impl Flight {
                 kind,
                 retry_after,
                 cause,
-                ..
-            }) => self.noted(&record, &basis, kind, retry_after, cause).await,
+                perhaps_done,
+            }) => {
+                if !perhaps_done {
+                    self.inner.rotations.came_to_nothing(&held.owner().0);
+                }
+                self.noted(&record, &basis, kind, retry_after, cause).await
+            }
         }
+    }
+
+    /// Puts back what this replica wrote and the store has lost; to present what is used up would cost the login.
+    async fn mend(&self) -> Result<(), Refused> {
+        let record = self.inner.known(&self.key).await?.record;
+        let now_ms = self.inner.context.clock.now_ms();
+        let Some(rotation) = self.inner.rotations.after(&self.key, &record, now_ms) else {
+            return Ok(());
+        };
+        let basis = Basis {
+            generation: record.generation,
+            refresh_fingerprints: record
+                .refresh_token
+                .map(|held| held.fingerprint)
+                .into_iter()
+                .collect(),
+        };
+        let put_back = |record: &mut GrantRecord| rotation.put_back(record);
+        let change = self.inner.change(&self.key);
+        if let Committed::Done = change
+            .apply(&basis, Duration::ZERO, &self.report, put_back)
+            .await?
+        {
+            self.count("put_back");
+            tracing::warn!(
+                grant = digest::short(self.key.digest()),
+                "the store had lost the outcome of a refresh; it is put back"
+            );
+        }
+        Ok(())
     }
 
     /// Write-ahead: who presents what, before it is presented. What a crash leaves behind tells the next holder that

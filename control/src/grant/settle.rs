@@ -32,6 +32,8 @@ impl Flight {
         if let Some(rotated) = rotated {
             let sealed = self.inner.sealed_refresh_token(&self.key, &rotated)?;
             basis.refresh_fingerprints.push(sealed.fingerprint.clone());
+            let now_ms = self.inner.context.clock.now_ms();
+            self.inner.rotations.rotated(&self.key, record, &sealed, now_ms);
             if let Committed::Superseded = self.keep_rotated(&basis, &sealed).await? {
                 tracing::info!(
                     grant = digest::short(self.key.digest()),
@@ -92,6 +94,9 @@ impl Flight {
         id_token: SecretString,
     ) -> Result<Served, Refused> {
         let exp_seconds = kept.exp_seconds;
+        if let Some(current) = basis.refresh_fingerprints.last() {
+            self.inner.rotations.renewed(&self.key, current, &kept);
+        }
         let now_ms = self.inner.context.clock.now_ms();
         let committed = self
             .inner

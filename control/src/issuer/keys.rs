@@ -176,7 +176,7 @@ impl IssuerKeys {
             Judgement::Forged => return Err(Unverified::Forged),
             Judgement::UnknownKey => {}
         }
-        let known = self.fetch(&claims).await?;
+        let known = self.fetched_for(&claims).await?;
         match known.judge(token, &header, age, retired_since_ms) {
             Judgement::Signed => Ok(claims),
             Judgement::Forged => Err(Unverified::Forged),
@@ -185,6 +185,18 @@ impl IssuerKeys {
             }
             Judgement::UnknownKey => Err(Unverified::Forged),
         }
+    }
+
+    /// [`Self::fetch`] in a task of its own: a slow issuer's keys arrive although no caller waits so long.
+    async fn fetched_for(self: &Arc<Self>, claims: &Claims) -> Result<Arc<Known>, Unverified> {
+        let (keys, claims) = (Arc::clone(self), claims.clone());
+        let fetch = tokio::spawn(async move { keys.fetch(&claims).await });
+        fetch.await.unwrap_or_else(|_| {
+            Err(Unverified::KeysUnavailable {
+                retry_after: FETCH_APART,
+                cause: "the service is shutting down".to_owned(),
+            })
+        })
     }
 
     fn snapshot(&self) -> Arc<Known> {

@@ -312,6 +312,19 @@ fn secrets_of_more_than_one_line_are_refused() {
     assert!(parse(&folder, GOOD).is_err());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_without_end_is_no_secret_and_does_not_fill_the_memory() {
+    let folder = Folder::new();
+    let problems = parse(&folder, &GOOD.replace("DIR/filter", "/dev/zero")).expect_err("too long");
+    assert_eq!(problems.len(), 1);
+    assert!(
+        problems[0].what.contains("is longer than 65536 bytes"),
+        "{}",
+        problems[0]
+    );
+}
+
 #[test]
 fn a_valkey_may_be_one_server_sentinels_or_a_cluster() {
     let folder = Folder::new();

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
+use tokenward_tests::secrets;
 
 use crate::openapi::assert_documented;
 
@@ -149,6 +150,7 @@ impl Deployment {
     }
 
     pub(crate) async fn put_body(&self, session: &str, body: &Value) -> anyhow::Result<Answer> {
+        secrets::note(session);
         Answer::of(
             self.http
                 .put(format!("{}/v1/sessions/{session}", self.urls[0]))

@@ -1,6 +1,7 @@
 //! A control service in this process: any number of replicas on one store, beside a fake Dex, all in one time.
 
 mod http;
+mod log;
 mod store;
 
 use std::sync::Arc;
@@ -17,9 +18,12 @@ use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 use tokenward_protocol::token_endpoint::Reason;
 use tokenward_tests::issuer::{DexConfig, FakeDex, IssuerClock, LoginTokens};
 use tokenward_tests::parts::{TempFolder, Valkey};
+use tokenward_tests::secrets;
 
 pub(crate) use http::{Answer, Ask, basic};
 pub(crate) use store::SwitchedStore;
+
+use log::Watch;
 
 pub(crate) const FILTER: &str = "filter+secret/with=%:odd";
 pub(crate) const AGGREGATOR: &str = "aggregator-secret";
@@ -41,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) client: (String, String),
     /// On a real Valkey instead of the embedded store.
     pub(crate) valkey: bool,
+    /// On this store instead.
+    pub(crate) engine: Option<Arc<dyn Store>>,
     /// The issuer's policy.
     pub(crate) policy: &'static str,
 }
@@ -56,16 +62,18 @@ impl Default for Plan {
             files: Vec::new(),
             client: ("muster".to_owned(), "s3cret".to_owned()),
             valkey: false,
+            engine: None,
             policy: "tolerant",
         }
     }
 }
 
-const STORE_DEADLINE: Duration = Duration::from_secs(2);
+/// The default of `store.deadline`.
+pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(2);
 
-fn valkey_config(valkey: &Valkey) -> ValkeyConfig {
+pub(crate) fn valkey_config(url: String) -> ValkeyConfig {
     ValkeyConfig {
-        url: valkey.url(),
+        url,
         username: None,
         password: None,
         key_prefix: "tokenward:".to_owned(),
@@ -93,6 +101,7 @@ pub(crate) struct Deployment {
     config: Config,
     document: Value,
     _valkey: Option<Valkey>,
+    _watch: Watch,
     folder: TempFolder,
 }
 
@@ -104,15 +113,18 @@ impl Deployment {
 
     /// The same, with a Dex that runs already; `plan.dex` is not looked at.
     pub(crate) async fn start_beside(plan: Plan, dex: FakeDex) -> anyhow::Result<Self> {
+        let watch = Watch::start();
         let clock = dex.clock().clone();
         let folder = TempFolder::new("control")?;
         for (name, secret) in &plan.secrets {
+            secrets::note(secret);
             folder.write(name, secret)?;
         }
         for (name, content) in &plan.files {
             folder.write(name, content)?;
         }
         let file = |name: &str, content: &str| -> anyhow::Result<Value> {
+            secrets::note(content);
             Ok(json!({"file": folder.write(name, content)?}))
         };
         let mut servers =
@@ -136,9 +148,10 @@ impl Deployment {
         } else {
             None
         };
-        let engine: Arc<dyn Store> = match &valkey {
-            Some(valkey) => Arc::new(ValkeyStore::connect(valkey_config(valkey)).await?),
-            None => {
+        let engine: Arc<dyn Store> = match (plan.engine, &valkey) {
+            (Some(engine), _) => engine,
+            (None, Some(valkey)) => Arc::new(ValkeyStore::connect(valkey_config(valkey.url())).await?),
+            (None, None) => {
                 let shared = Arc::new(SharedClock(clock.clone()));
                 let file = folder.join("tokenward.redb");
                 Arc::new(EmbeddedStore::open(file, STORE_DEADLINE, shared).await?)
@@ -154,6 +167,7 @@ impl Deployment {
             config,
             document,
             _valkey: valkey,
+            _watch: watch,
             folder,
         };
         for _ in 0..plan.replicas {

@@ -1,7 +1,7 @@
 //! A store that can be switched off, and whose writes can be watched.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 pub(crate) struct SwitchedStore {
     store: Arc<dyn Store>,
     off: AtomicBool,
+    answers_to_lose: AtomicUsize,
     failures: watch::Sender<usize>,
 }
 
@@ -21,12 +22,25 @@ impl SwitchedStore {
         Self {
             store,
             off: AtomicBool::new(false),
+            answers_to_lose: AtomicUsize::new(0),
             failures: watch::Sender::new(0),
         }
     }
 
     pub(crate) fn set_off(&self, off: bool) {
         self.off.store(off, Ordering::SeqCst);
+    }
+
+    /// The next `count` writes are done, and their answers lost.
+    pub(crate) fn lose_answers(&self, count: usize) {
+        self.answers_to_lose.store(count, Ordering::SeqCst);
+    }
+
+    fn loses_this_answer(&self) -> bool {
+        let fewer = |count: usize| count.checked_sub(1);
+        self.answers_to_lose
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer)
+            .is_ok()
     }
 
     /// Returns when `count` operations have failed since the start.
@@ -73,7 +87,15 @@ impl Store for SwitchedStore {
         lifetime: Option<Duration>,
     ) -> Result<Outcome, StoreError> {
         self.pass("write")?;
-        self.store.write(key, expected, value, lifetime).await
+        let answer = self.store.write(key, expected, value, lifetime).await;
+        if self.loses_this_answer() {
+            let deadline = Duration::ZERO;
+            return Err(StoreError::Late {
+                operation: "write",
+                deadline,
+            });
+        }
+        answer
     }
 
     async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {

@@ -65,6 +65,32 @@ fn installed(folder: &str) -> Option<PathBuf> {
     folder.join("installed-from").is_file().then_some(folder)
 }
 
+/// Why the stories on a strict issuer are left out where [`oidc_provider`] finds none, and the cure.
+pub const OIDC_PROVIDER_IS_MISSING: &str =
+    "target/tools/oidc-provider is missing: run `cargo xtask setup` with Node ≥ 20 and npm on PATH";
+
+/// The strict issuer, oidc-provider: Node (`NODE_BIN`, then `PATH`) and the package's entry (`OIDC_PROVIDER_ENTRY`, then
+/// below `target/tools/oidc-provider`); `None` where one of them is not there.
+///
+/// # Errors
+/// When a variable names nothing.
+pub fn oidc_provider() -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
+    let cure = "cargo xtask setup";
+    let node = Tool {
+        variable: "NODE_BIN",
+        built: "tools/node",
+        on_path: Some("node"),
+        cure,
+    };
+    let entry = Tool {
+        variable: "OIDC_PROVIDER_ENTRY",
+        built: "tools/oidc-provider/node_modules/oidc-provider/lib/index.js",
+        on_path: None,
+        cure,
+    };
+    Ok(node.find_if_there()?.zip(entry.find_if_there()?))
+}
+
 /// The control service: `TOKENWARD_BIN`, then `target/debug/tokenward`.
 pub fn tokenward() -> anyhow::Result<PathBuf> {
     Tool {
