@@ -35,7 +35,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Get the wasm target, Envoy, Valkey and, where there is Go, Dex; says what was there and what it fetched
+    /// Get the wasm target, Envoy, Valkey, Dex where there is Go, and MCP SDKs; says what was there and what it fetched
     Setup(setup::SetupFlags),
     /// Build the filter module, the control service and the demo, and check the module
     Build,
