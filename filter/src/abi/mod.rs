@@ -15,6 +15,7 @@ mod calls;
 mod counters;
 mod exports;
 mod host;
+mod pairs;
 mod root;
 mod stream;
 mod vm;
