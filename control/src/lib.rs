@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod digest;
 pub mod exchange;
+pub mod failpoint;
 pub mod flight;
 pub mod grant;
 pub mod http;

@@ -51,7 +51,7 @@ enum Format {
     Text,
 }
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Check { config } => return check(&config),
         Verb::Serve {

@@ -15,3 +15,4 @@ mod sign_out;
 mod store_conformance;
 mod store_outage;
 mod token_endpoint;
+mod traffic;

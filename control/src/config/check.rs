@@ -133,6 +133,7 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
         raw.caller_deadline.as_ref(),
         Duration::from_secs(4),
     );
+    let lease = findings.positive("lease", raw.lease.as_ref(), Duration::from_secs(15));
     let transient_limit = findings.positive(
         "transient_limit",
         raw.transient_limit.as_ref(),
@@ -159,6 +160,7 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
                 session_lifetime,
                 issuer_timeout,
                 caller_deadline,
+                lease,
                 transient_limit,
                 rejected_interval,
                 issuers,

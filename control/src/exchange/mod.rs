@@ -32,8 +32,10 @@ pub struct ExchangeTimes {
     pub policy: Policy,
     /// How long a caller waits for an exchange.
     pub caller_deadline: Duration,
-    /// How long an exchange may hold its lease.
+    /// How long an exchange whose process died keeps the others waiting; renewed while it lives.
     pub lease_lifetime: Duration,
+    /// How long an exchange waits for a lease that somebody else holds.
+    pub lease_patience: Duration,
 }
 
 /// Everything that an exchange is made from.

@@ -17,6 +17,8 @@ pub struct Policy {
     pub margin: Duration,
     /// A refusing issuer is asked again after this, when somebody else may have rotated the token meanwhile.
     pub suspect_wait: Duration,
+    /// How long after its announcement a presenter may still come and keep the issuer's answer.
+    pub presentation_limit: Duration,
     /// How long an issuer may fail a refresh until the grant counts as dead.
     pub transient_limit: Duration,
     /// At most one refresh in this span because a server rejected a fresh token.

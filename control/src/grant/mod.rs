@@ -1,15 +1,15 @@
 //! Grants: what an issuer gave for (issuer, client, user), shared by all that user's sessions.
 //!
-//! [`record`] is what is kept, [`decide`] and [`login`] are the pure rules, `commit` is the only way a record
-//! changes, `refresh` is the one refresh at a time,
-//! and `settle` what is kept of its answer.
+//! [`record`] is what is kept; [`decide`], [`login`] and [`takeover`] are the rules and [`attempt`] the one refresh
+//! at a time, all pure; `refresh` carries its steps out, and `examine` looks at the ID token that comes.
 
-mod commit;
+pub mod attempt;
 pub mod decide;
+mod examine;
 pub mod login;
 pub mod record;
 mod refresh;
-mod settle;
+pub mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,11 @@ use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-use self::commit::Change;
 use self::decide::{Decision, Policy, Want, decide, is_fresh};
-use self::login::{Admission, Presented, judge};
+use self::login::{Admission, NewLogin, Presented, judge};
 use self::record::{
-    FORMAT, GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, KeptIdToken, KeptRefreshToken,
-    REFRESH_TOKEN_FIELD, fingerprint,
+    GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, KeptIdToken, KeptRefreshToken, REFRESH_TOKEN_FIELD,
+    fingerprint,
 };
 use crate::digest;
 use crate::flight::{Flights, Landed, Stage};
@@ -65,8 +64,10 @@ pub struct GrantTimes {
     pub policy: Policy,
     /// How long a caller waits for a refresh.
     pub caller_deadline: Duration,
-    /// How long a refresh may hold its lease: longer than the issuer's timeout.
+    /// How long a refresh whose process died keeps the others waiting; renewed while it lives.
     pub lease_lifetime: Duration,
+    /// How long an attempt waits for a lease that somebody else holds.
+    pub lease_patience: Duration,
     /// How long an unchanged record is kept.
     pub record_lifetime: Duration,
 }
@@ -353,30 +354,15 @@ impl Inner {
         login: &Login<'_>,
         kept: Option<&GrantRecord>,
     ) -> Result<GrantRecord, StoreError> {
-        let now_ms = self.context.clock.now_ms();
-        let refresh_token = login
-            .refresh_token
-            .map(|token| self.sealed_refresh_token(key, token))
-            .transpose()?;
-        Ok(GrantRecord {
-            format: FORMAT,
+        let login = NewLogin {
             issuer: login.claims.issuer.clone(),
             client_id: login.client_id.to_owned(),
-            generation: kept.map_or(0, |record| record.generation) + 1,
-            state: GrantState::Active,
-            id_token: Some(self.sealed_id_token(key, login.id_token, login.claims)?),
-            login_fingerprint: refresh_token.as_ref().map(|token| token.fingerprint.clone()),
-            refresh_token,
-            intent: None,
-            failures: None,
-            logged_in_at_ms: now_ms,
-            refreshed_at_ms: None,
-            last_used_at_ms: now_ms,
-        })
-    }
-
-    /// What a changed record holds instead of the old, for [`commit`].
-    fn change<'a>(&'a self, key: &'a GrantKey) -> Change<'a> {
-        Change { inner: self, key }
+            id_token: self.sealed_id_token(key, login.id_token, login.claims)?,
+            refresh_token: login
+                .refresh_token
+                .map(|token| self.sealed_refresh_token(key, token))
+                .transpose()?,
+        };
+        Ok(login.supersedes(kept, self.context.clock.now_ms()))
     }
 }

@@ -133,7 +133,7 @@ pub enum DeathReason {
     InvalidGrant,
     /// The issuer failed this grant's refresh for longer than the configured limit.
     IssuerFailing,
-    /// The token was presented and the answer was lost, at an issuer that punishes presenting it again.
+    /// The token was presented, the answer was lost, and it cannot be presented again.
     AnswerLost,
 }
 
@@ -156,7 +156,8 @@ impl DeathReason {
             Self::Expired => "the refresh token is past the issuer's lifetimes",
             Self::InvalidGrant => "the issuer answered invalid_grant",
             Self::AnswerLost => {
-                "the issuer's answer to a refresh was lost, and its policy forbids presenting the token again"
+                "the issuer's answer to a refresh was lost and the token cannot be used again; a Dex whose \
+                 reuseInterval is 60 s or more forgives that"
             }
             Self::IssuerFailing => "the issuer has failed to refresh this login for too long",
         }
@@ -198,6 +199,9 @@ pub struct Intent {
     pub holder: String,
     /// Unix ms.
     pub started_at_ms: u64,
+    /// The presenter itself said that the answer was lost: it will not come back with one.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// Field names for sealing.

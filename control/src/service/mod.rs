@@ -20,6 +20,7 @@ use crate::grant::{GrantTimes, Grants};
 use crate::issuer::client::{ClientUnusable, IssuerClient};
 use crate::issuer::discovery::Discovery;
 use crate::issuer::keys::IssuerKeys;
+use crate::issuer::traffic::Traffic;
 use crate::issuer::{Context, HomeIssuer, RemoteIssuer};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
@@ -30,8 +31,6 @@ use crate::store::counted::CountedStore;
 
 /// One warning per trouble in this span.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-/// A lease outlives the longest call by this: the commit after it needs time too.
-const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -100,17 +99,20 @@ impl Service {
         let policy = Policy {
             margin: config.margin,
             suspect_wait: config.issuer_timeout,
+            // The call, and a write before and after it.
+            presentation_limit: config.issuer_timeout + config.store.deadline * 2,
             transient_limit: config.transient_limit,
             rejected_interval: config.rejected_interval,
         };
-        // Discovery, the keys and the call each may take the timeout.
-        let lease_lifetime = config.issuer_timeout * 3 + LEASE_MARGIN;
+        // Discovery, the call and the keys each may take the timeout, and a dead holder's lease its lifetime.
+        let lease_patience = config.issuer_timeout * 3 + config.lease;
         let grants = Grants::new(
             context.clone(),
             GrantTimes {
                 policy,
                 caller_deadline: config.caller_deadline,
-                lease_lifetime,
+                lease_lifetime: config.lease,
+                lease_patience,
                 record_lifetime: config.session_lifetime,
             },
         );
@@ -120,7 +122,8 @@ impl Service {
             ExchangeTimes {
                 policy,
                 caller_deadline: config.caller_deadline,
-                lease_lifetime,
+                lease_lifetime: config.lease,
+                lease_patience,
             },
         );
         let sessions = Sessions::new(
@@ -129,9 +132,10 @@ impl Service {
             exchanges.clone(),
             config.session_lifetime,
         );
+        let mut traffic = Traffics::default();
         Ok(Arc::new(Self {
-            homes: homes(&config.issuers, &context),
-            servers: servers(&config.servers, &context),
+            homes: homes(&config.issuers, &context, &mut traffic),
+            servers: servers(&config.servers, &context, &mut traffic),
             config,
             context,
             grants,
@@ -164,8 +168,25 @@ impl Service {
     }
 }
 
+/// The traffic of each issuer, shared by all its clients and all servers that it makes tokens for.
+#[derive(Default)]
+struct Traffics(HashMap<String, Arc<Traffic>>);
+
+impl Traffics {
+    fn of(&mut self, issuer: &str, context: &Context) -> Arc<Traffic> {
+        let made = || {
+            Arc::new(Traffic::new(
+                issuer.to_owned(),
+                Arc::clone(&context.clock),
+                context.metrics.clone(),
+            ))
+        };
+        Arc::clone(self.0.entry(issuer.to_owned()).or_insert_with(made))
+    }
+}
+
 /// Clients of one issuer share its keys and endpoints, as far as they are configured alike.
-fn homes(configs: &[IssuerConfig], context: &Context) -> Vec<Arc<HomeIssuer>> {
+fn homes(configs: &[IssuerConfig], context: &Context, traffics: &mut Traffics) -> Vec<Arc<HomeIssuer>> {
     let mut homes: Vec<Arc<HomeIssuer>> = Vec::new();
     for config in configs {
         let alike = homes
@@ -184,12 +205,22 @@ fn homes(configs: &[IssuerConfig], context: &Context) -> Vec<Arc<HomeIssuer>> {
                 context.clone(),
             ))
         });
-        homes.push(Arc::new(HomeIssuer::new(config.clone(), discovery, keys)));
+        let traffic = traffics.of(&config.issuer, context);
+        homes.push(Arc::new(HomeIssuer::new(
+            config.clone(),
+            discovery,
+            keys,
+            traffic,
+        )));
     }
     homes
 }
 
-fn servers(configs: &[ServerConfig], context: &Context) -> HashMap<String, Arc<Server>> {
+fn servers(
+    configs: &[ServerConfig],
+    context: &Context,
+    traffics: &mut Traffics,
+) -> HashMap<String, Arc<Server>> {
     let mut keys: HashMap<(String, String), Arc<IssuerKeys>> = HashMap::new();
     let mut servers = HashMap::new();
     for config in configs {
@@ -208,7 +239,12 @@ fn servers(configs: &[ServerConfig], context: &Context) -> HashMap<String, Arc<S
                         Arc::new(IssuerKeys::new(issuer, discovery, context.clone()))
                     });
                 let keys = Arc::clone(shared);
-                Some(Arc::new(RemoteIssuer::new(exchange.as_ref().clone(), keys)))
+                let traffic = traffics.of(&exchange.expected_issuer, context);
+                Some(Arc::new(RemoteIssuer::new(
+                    exchange.as_ref().clone(),
+                    keys,
+                    traffic,
+                )))
             }
         };
         servers.insert(

@@ -14,6 +14,7 @@ const SECOND: u64 = 1000;
 const POLICY: Policy = Policy {
     margin: Duration::from_secs(60),
     suspect_wait: Duration::from_secs(35),
+    presentation_limit: Duration::from_secs(39),
     transient_limit: Duration::from_secs(1800),
     rejected_interval: Duration::from_secs(30),
 };

@@ -7,3 +7,4 @@ mod discovery;
 mod logins;
 mod streaks;
 mod throttle;
+mod traffic;
