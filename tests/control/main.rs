@@ -8,6 +8,7 @@ mod fake_dex;
 mod issuer_failures;
 mod logout;
 mod refresh;
+mod replicas;
 mod seal;
 mod secrecy;
 mod sessions;

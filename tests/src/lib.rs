@@ -6,4 +6,5 @@ pub mod host;
 pub mod issuer;
 pub mod mcp_server;
 pub mod parts;
+pub mod replicas;
 pub mod world;

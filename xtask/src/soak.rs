@@ -25,6 +25,7 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SoakFlags)
     terminal.heading("build");
     modules::filter_module(workspace, terminal)?;
     modules::native(workspace, terminal, "services and tests", &["--bins", "--tests"])?;
+    modules::control_with_failpoints(workspace, terminal)?;
     terminal.heading("soak");
     let start = Instant::now();
     let mut cargo = workspace.cargo();

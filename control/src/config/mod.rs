@@ -129,7 +129,7 @@ pub struct SealingKeyConfig {
 }
 
 /// What an issuer does to a refresh token that is presented twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IssuerPolicy {
     /// Nothing (Dex): re-presenting is safe.
     Tolerant,

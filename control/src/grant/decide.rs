@@ -8,10 +8,10 @@ use tokenward_protocol::token_endpoint::Reason;
 
 use super::record::{GrantRecord, GrantState, KeptIdToken};
 use crate::refused::Refused;
-use crate::streak::{Streak, StreakKind};
+use crate::streak::{LONGEST_ASKED_MS, Streak, StreakKind};
 
 /// The configured spans of time that decisions rest on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// No token is served later than this before its `exp`.
     pub margin: Duration,
@@ -26,7 +26,7 @@ pub struct Policy {
 }
 
 /// What a caller wants.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Want {
     /// Why it asks.
     pub reason: Reason,
@@ -35,7 +35,7 @@ pub struct Want {
 }
 
 /// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Decision {
     /// Hand out the kept token.
     Serve,
@@ -126,7 +126,8 @@ fn may_refresh(
         }
         GrantState::Suspect { since_ms } => {
             let left_ms = (since_ms + whole_ms(policy.suspect_wait)).saturating_sub(now_ms);
-            if left_ms > 0 {
+            // A clock that is further ahead than that was wrong when it wrote this down.
+            if left_ms > 0 && left_ms <= whole_ms(policy.suspect_wait) + LONGEST_ASKED_MS {
                 return Err(Refused::new(Refusal::IssuerUnavailable)
                     .because("another refresh of this login may still be under way")
                     .retry_after(Duration::from_millis(left_ms)));

@@ -66,7 +66,7 @@ impl GrantKey {
 }
 
 /// What an issuer gave for (issuer, client, user). The user's name is only in the record's key, as a digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GrantRecord {
     /// [`FORMAT`].
     pub format: u8,
@@ -97,7 +97,7 @@ pub struct GrantRecord {
 }
 
 /// Whether a grant can be refreshed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum GrantState {
     /// As far as anyone knows.
@@ -122,7 +122,7 @@ pub enum GrantState {
 }
 
 /// Why a grant is dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeathReason {
     /// The refresh token was used elsewhere, revoked, or replaced by a login that was not put here.
@@ -165,7 +165,7 @@ impl DeathReason {
 }
 
 /// A kept ID token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeptIdToken {
     /// The token.
     pub sealed: Sealed,
@@ -180,7 +180,7 @@ pub struct KeptIdToken {
 }
 
 /// A kept refresh token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeptRefreshToken {
     /// The token.
     pub sealed: Sealed,
@@ -189,7 +189,7 @@ pub struct KeptRefreshToken {
 }
 
 /// Written ahead of a presentation: who presents what, since when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Intent {
     /// The generation that is refreshed.
     pub generation: u64,

@@ -2,6 +2,7 @@
 //! that ended, and decides. [`super::refresh`] carries the steps out; the model in `control/tests/interleavings` plays
 //! them in every order. docs/adr/0006 has the machine with the reason for every arrow.
 
+mod answered;
 mod change;
 mod outcome;
 mod step;
@@ -13,20 +14,19 @@ use tokenward_protocol::refusal::Refusal;
 pub use self::outcome::{Finished, Verdict};
 pub use self::step::{Answer, Event, Failure, Moment, Seen, Step, Terms};
 
-use self::change::{Basis, Change, Edit, Turn};
-use super::decide::{Decision, Want, decide, is_fresh, is_hopeless, of_streak};
-use super::record::{DeathReason, GrantRecord, GrantState, Intent, KeptIdToken};
-use super::takeover::{Takeover, contested_for, takeover};
-use crate::config::IssuerPolicy;
+use self::answered::contested;
+use self::change::{Basis, Change, Edit, Mark, Turn};
+use super::decide::{Decision, Want, decide};
+use super::record::{DeathReason, GrantRecord, GrantState, Intent};
+use super::takeover::{Takeover, takeover};
 use crate::issuer::answer::Death;
 use crate::refused::Refused;
-use crate::streak::{StreakKind, failed};
 
 /// Waits of who finds the lease taken.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Stage {
     Start,
     Leasing,
@@ -43,7 +43,7 @@ enum Stage {
 }
 
 /// One attempt under way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Attempt {
     want: Want,
     terms: Terms,
@@ -51,8 +51,8 @@ pub struct Attempt {
     holder: String,
     waited: Duration,
     wait: Duration,
-    /// The record whose refresh token is presented.
-    record: Option<Box<GrantRecord>>,
+    /// The record whose refresh token is presented, as it was when that was decided.
+    seen: Option<Box<Seen>>,
     /// An earlier presentation of the same token.
     unresolved: Option<Intent>,
     /// Our own.
@@ -75,7 +75,7 @@ impl Attempt {
             holder: String::new(),
             waited: Duration::ZERO,
             wait: FIRST_WAIT,
-            record: None,
+            seen: None,
             unresolved: None,
             intent: None,
             basis: Basis::default(),
@@ -88,7 +88,7 @@ impl Attempt {
     /// The record whose refresh token is presented.
     #[must_use]
     pub fn record(&self) -> Option<&GrantRecord> {
-        self.record.as_deref()
+        self.seen.as_ref().map(|seen| &seen.record)
     }
 
     /// Whether an answer of the issuer waits for the store.
@@ -154,6 +154,13 @@ impl Attempt {
         self.at(Stage::Changing(Change::of(edit)), Step::Read)
     }
 
+    fn mark(&self, becomes: Option<Intent>) -> Mark {
+        Mark {
+            holder: self.holder.clone(),
+            becomes,
+        }
+    }
+
     fn queue(&mut self) -> Step {
         let wait = self.wait;
         self.waited += wait;
@@ -172,10 +179,11 @@ impl Attempt {
 
     /// The second look, under the lease: what was true before it may not be true any more.
     fn looked(&mut self, seen: Option<Box<Seen>>, now_ms: u64) -> Step {
-        let record = match self.settled(seen, now_ms) {
+        let seen = match self.settled(seen, now_ms) {
             Err(finish) => return finish,
-            Ok(record) => record,
+            Ok(seen) => seen,
         };
+        let record = &seen.record;
         let Some(token) = record.refresh_token.clone() else {
             return self.refuse(Refusal::NeedsLogin.into(), None);
         };
@@ -183,30 +191,33 @@ impl Attempt {
             generation: record.generation,
             refresh_fingerprints: vec![token.fingerprint.clone()],
         };
-        let allowed = takeover(&record, self.terms.issuer, &self.terms.policy, now_ms);
-        self.record = Some(Box::new(record));
+        let allowed = takeover(record, self.terms.issuer, &self.terms.policy, now_ms);
+        self.seen = Some(seen);
         match allowed {
             Takeover::Present { unresolved } => {
                 self.unresolved = unresolved;
                 self.at(Stage::Preparing, Step::Prepare(token))
             }
             Takeover::WaitOut(left) => self.refuse(contested().retry_after(left), None),
-            Takeover::End => self.end(DeathReason::AnswerLost),
+            Takeover::End => {
+                let reason = DeathReason::AnswerLost;
+                self.verdict = Some(Refused::new(Refusal::NeedsLogin).because(reason.says()));
+                let mark = self.mark(None);
+                self.change_seen(Edit::End { reason, mark }, now_ms)
+            }
         }
     }
 
     /// The record that must be refreshed, or the end of the attempt.
-    fn settled(&mut self, seen: Option<Box<Seen>>, now_ms: u64) -> Result<GrantRecord, Step> {
-        let known = seen
-            .map(|seen| seen.record)
-            .filter(|record| !matches!(record.state, GrantState::SignedOut { .. }));
-        let Some(record) = known else {
+    fn settled(&mut self, seen: Option<Box<Seen>>, now_ms: u64) -> Result<Box<Seen>, Step> {
+        let known = seen.filter(|seen| !matches!(seen.record.state, GrantState::SignedOut { .. }));
+        let Some(seen) = known else {
             return Err(self.refuse(Refusal::UnknownSession.into(), None));
         };
-        match decide(&record, &self.want, &self.terms.policy, now_ms) {
-            Decision::Serve => Err(self.serve(Box::new(record), None)),
+        match decide(&seen.record, &self.want, &self.terms.policy, now_ms) {
+            Decision::Serve => Err(self.serve(Box::new(seen.record), None)),
             Decision::Refuse(refused) => Err(self.refuse(refused, None)),
-            Decision::Refresh => Ok(record),
+            Decision::Refresh => Ok(seen),
         }
     }
 
@@ -224,117 +235,23 @@ impl Attempt {
             lost: false,
         };
         self.intent = Some(intent.clone());
-        self.change(Edit::Announce(intent))
+        self.change_seen(Edit::Announce(intent), now_ms)
     }
 
-    fn answered(&mut self, answer: Answer, at: Moment) -> Step {
-        match answer {
-            Answer::Refreshed { rotated, id_token } => {
-                self.has_id_token = id_token;
-                match rotated {
-                    // Before anything else about the answer is looked at: it exists nowhere else.
-                    Some(rotated) => {
-                        self.basis.refresh_fingerprints.push(rotated.fingerprint.clone());
-                        self.change(Edit::KeepRefreshToken(rotated))
-                    }
-                    None => self.examine(at),
-                }
-            }
-            Answer::Dead(death) => self.at(Stage::Confirming(death), Step::ConfirmLease),
-            Answer::Misconfigured(cause) => self.note(Failure::misconfigured(cause), false, at),
-            Answer::Transient(passing)
-                if passing.perhaps_done && self.terms.issuer == IssuerPolicy::Strict =>
-            {
-                self.end(DeathReason::AnswerLost)
-            }
-            Answer::Transient(passing) => {
-                let failure = Failure {
-                    kind: passing.kind,
-                    asked: passing.retry_after,
-                    cause: passing.cause,
-                };
-                self.note(failure, passing.perhaps_done, at)
-            }
-        }
-    }
-
-    fn examine(&mut self, at: Moment) -> Step {
-        if self.has_id_token {
-            return self.at(Stage::Examining, Step::Examine);
-        }
-        let cure = "the issuer refreshed without an ID token: the login must ask for the scope openid";
-        self.note(Failure::misconfigured(cure), false, at)
-    }
-
-    fn examined(&mut self, examined: Result<KeptIdToken, String>, at: Moment) -> Step {
-        let token = match examined {
-            Ok(token) => token,
-            Err(cause) => {
-                let failure = Failure {
-                    kind: StreakKind::Substituted,
-                    asked: None,
-                    cause,
-                };
-                return self.note(failure, false, at);
-            }
+    /// Changes the record only as it was when that was decided.
+    fn change_seen(&mut self, edit: Edit, now_ms: u64) -> Step {
+        let Some(seen) = &self.seen else {
+            return self.refuse(Refusal::Busy.into(), None);
         };
-        let before = self.record.as_ref().and_then(|record| record.failures);
-        // Of no use to anybody: without a pause every caller would rotate the refresh token again.
-        let failures = (!is_fresh(token.exp_seconds, self.terms.policy.margin, at.now_ms))
-            .then(|| failed(before, StreakKind::Misconfigured, None, at.now_ms, at.jitter));
-        self.change(Edit::KeepIdToken { token, failures })
-    }
-
-    /// Whether the refusal is the last word: not without the lease, and not while an earlier presenter, of whom nobody
-    /// knows how it ended, may still come and keep the good token.
-    fn confirmed(&mut self, death: Death, ours: bool, now_ms: u64) -> Step {
-        let unresolved = self.unresolved.take();
-        let contested = unresolved
-            .as_ref()
-            .is_some_and(|intent| contested_for(intent, &self.terms.policy, now_ms).is_some());
-        if !ours || contested {
-            let wait = self.terms.policy.suspect_wait;
-            self.verdict = Some(self::contested().retry_after(wait));
-            return self.change(Edit::Suspect { intent: unresolved });
-        }
-        self.end(match (death, unresolved) {
-            (Death::Expired, _) => DeathReason::Expired,
-            (Death::Claimed | Death::InvalidGrant, Some(_)) => DeathReason::AnswerLost,
-            (Death::Claimed, None) => DeathReason::Claimed,
-            (Death::InvalidGrant, None) => DeathReason::InvalidGrant,
-        })
-    }
-
-    fn end(&mut self, reason: DeathReason) -> Step {
-        self.verdict = Some(Refused::new(Refusal::NeedsLogin).because(reason.says()));
-        self.change(Edit::End { reason })
-    }
-
-    /// Notes a failure that leaves the login as it is, or ends it when it has lasted too long.
-    fn note(&mut self, failure: Failure, perhaps_done: bool, at: Moment) -> Step {
-        let Moment { now_ms, jitter } = at;
-        let before = self.record.as_ref().and_then(|record| record.failures);
-        let streak = failed(before, failure.kind, failure.asked, now_ms, jitter);
-        let dead = is_hopeless(&streak, &self.terms.policy, now_ms);
-        self.verdict = Some(if dead {
-            Refused::new(Refusal::NeedsLogin).because(DeathReason::IssuerFailing.says())
-        } else {
-            let wait = streak.wait(now_ms).unwrap_or_default();
-            of_streak(&streak).because(failure.cause).retry_after(wait)
-        });
-        // A lost answer stays written down: should the token turn out to be used up, this is why.
-        let intent = match self.intent.take() {
-            Some(intent) if perhaps_done => Some(Intent { lost: true, ..intent }),
-            _ => self.unresolved.take(),
-        };
-        self.change(Edit::Note { streak, intent, dead })
+        let (change, step) = Change::of_seen(edit, seen, now_ms);
+        self.at(Stage::Changing(change), step)
     }
 
     fn changed(&mut self, edit: Edit, record: Box<GrantRecord>, at: Moment) -> Step {
         let verdict = self.verdict.take();
         match edit {
             Edit::Announce(_) => self.at(Stage::Presenting, Step::Present),
-            Edit::Withdraw { .. } => self.refuse(Refusal::StoreUnavailable.into(), None),
+            Edit::Withdraw(_) => self.refuse(Refusal::StoreUnavailable.into(), None),
             Edit::KeepRefreshToken(token) => {
                 self.basis.refresh_fingerprints = vec![token.fingerprint];
                 (self.intent, self.unresolved) = (None, None);
@@ -351,12 +268,12 @@ impl Attempt {
             }
             Edit::Note { dead: true, .. } | Edit::End { .. } => self.told(verdict, Some("dead")),
             Edit::Note { .. } => self.told(verdict, None),
-            Edit::Suspect { .. } => self.told(verdict, Some("suspect")),
+            Edit::Suspect(_) => self.told(verdict, Some("suspect")),
         }
     }
 
     fn overtaken(&mut self, edit: &Edit) -> Step {
-        if let Edit::Withdraw { .. } = edit {
+        if let Edit::Withdraw(_) = edit {
             return self.refuse(Refusal::StoreUnavailable.into(), None);
         }
         self.superseded = true;
@@ -379,11 +296,9 @@ impl Attempt {
         match edit {
             // The mark may have been written all the same, and nothing will be presented under it.
             Edit::Announce(_) => {
-                let edit = Edit::Withdraw {
-                    holder: self.holder.clone(),
-                    before: self.unresolved.take(),
-                };
-                self.change(edit)
+                let before = self.unresolved.take();
+                let mark = self.mark(before);
+                self.change(Edit::Withdraw(mark))
             }
             // The failure stands, written down or not.
             Edit::Note { .. } => self.told(verdict, None),
@@ -391,8 +306,4 @@ impl Attempt {
             _ => self.refuse(Refusal::StoreUnavailable.into(), None),
         }
     }
-}
-
-fn contested() -> Refused {
-    Refused::new(Refusal::IssuerUnavailable).because("another refresh of this login may still be under way")
 }

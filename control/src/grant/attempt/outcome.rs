@@ -5,7 +5,7 @@ use super::{Attempt, Stage, Step};
 use crate::refused::Refused;
 
 /// What the waiting callers are told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The record's ID token.
     Serve(Box<GrantRecord>),
@@ -14,7 +14,7 @@ pub enum Verdict {
 }
 
 /// The end of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Finished {
     /// For the callers.
     pub verdict: Verdict,

@@ -12,7 +12,7 @@ use crate::store::Revision;
 use crate::streak::StreakKind;
 
 /// What to do next. Each step is answered with the events that are named with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Take the grant's lease: [`Event::Leased`], [`Event::LeaseTaken`] or [`Event::StoreSilent`].
     TakeLease,
@@ -42,7 +42,7 @@ pub enum Step {
 }
 
 /// How a step ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The attempt begins.
     Begun,
@@ -75,7 +75,7 @@ pub enum Event {
 }
 
 /// A record as read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Seen {
     /// For the write after it.
     pub revision: Revision,
@@ -84,7 +84,7 @@ pub struct Seen {
 }
 
 /// A failure that leaves the login as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Failure {
     /// What it says about the future.
     pub kind: StreakKind,
@@ -95,7 +95,7 @@ pub struct Failure {
 }
 
 /// The issuer's answer, with the new refresh token sealed already.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// New tokens.
     Refreshed {
@@ -113,7 +113,7 @@ pub enum Answer {
 }
 
 /// The time of a transition, and its chance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Moment {
     /// Unix ms, by the clock of the process that makes the attempt.
     pub now_ms: u64,
@@ -122,7 +122,7 @@ pub struct Moment {
 }
 
 /// What an attempt's decisions rest on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Terms {
     /// The configured spans of time.
     pub policy: Policy,
