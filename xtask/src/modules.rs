@@ -138,7 +138,12 @@ pub(crate) fn native(workspace: &Workspace, terminal: &Terminal, name: &str, tar
 
 /// Builds the control service that a test can make die at a chosen place; it is never shipped.
 pub(crate) fn control_with_failpoints(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
-    let targets = ["--features", "tokenward-control/failpoints", "--bin", "tokenward-failpoints"];
+    let targets = [
+        "--features",
+        "tokenward-control/failpoints",
+        "--bin",
+        "tokenward-failpoints",
+    ];
     native(workspace, terminal, "control with failpoints", &targets)
 }
 

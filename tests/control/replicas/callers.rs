@@ -13,7 +13,12 @@ async fn a_thousand_callers_of_one_stale_session_on_three_processes_cause_one_re
     for reuse_seconds in [0, 60] {
         let mut replicas = Replicas::start(Plan {
             reuse_interval: Duration::from_secs(reuse_seconds),
-            settings: vec![("caller_deadline".to_owned(), "30s".into())],
+            // Patience with a loaded machine: nothing here waits for a deadline.
+            store_deadline: "20s",
+            settings: vec![
+                ("caller_deadline".to_owned(), "40s".into()),
+                ("issuer_timeout".to_owned(), "30s".into()),
+            ],
             ..Plan::default()
         })
         .await?;
@@ -45,6 +50,8 @@ async fn five_hundred_sessions_of_a_hundred_users_that_expire_together_cause_a_h
 -> anyhow::Result<()> {
     let mut replicas = Replicas::start(Plan {
         users: 100,
+        store_deadline: "20s",
+        settings: vec![("issuer_timeout".to_owned(), "30s".into())],
         ..Plan::default()
     })
     .await?;

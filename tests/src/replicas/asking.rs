@@ -7,8 +7,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
 
-use super::Session;
-use crate::issuer::http_client;
+use super::{SERVER, Session};
 use crate::parts::Control;
 
 /// An answer of the token endpoint.
@@ -53,16 +52,16 @@ pub enum Ending {
 pub struct Asker {
     url: String,
     credential: String,
-    server: String,
+    http: reqwest::Client,
 }
 
 impl Asker {
-    /// A caller of `control` about one server.
-    pub fn of(control: &Control, server: &str) -> Self {
+    /// A caller of `control`.
+    pub(super) fn of(control: &Control, http: &reqwest::Client) -> Self {
         Self {
+            http: http.clone(),
             url: format!("{}/oauth2/token", control.url()),
             credential: control.config().filter_credential.expose_secret().to_owned(),
-            server: server.to_owned(),
         }
     }
 
@@ -73,12 +72,13 @@ impl Asker {
     pub async fn ask(&self, session: &Session) -> anyhow::Result<Answer> {
         let form = TokenRequest {
             subject_token: session.id_token.as_str().into(),
-            server: self.server.clone(),
+            server: SERVER.to_owned(),
             session: Some(session.id.as_str().into()),
             reason: Reason::Stale,
         }
         .to_form();
-        let response = http_client()
+        let response = self
+            .http
             .post(&self.url)
             .bearer_auth(&self.credential)
             .header("content-type", "application/x-www-form-urlencoded")

@@ -19,14 +19,15 @@ use serde_json::json;
 
 pub use asking::{Answer, Asker, Ending};
 
-use crate::issuer::{DexConfig, DexUser, FakeDex, http_client};
+use crate::issuer::{DexConfig, DexUser, FakeDex};
 use crate::parts::{Control, ControlConfig, ControlStore, Valkey};
 
 const CLIENT: (&str, &str) = ("muster", "s3cret");
 const SERVER: &str = "kubernetes";
 /// Longer than a refresh of the fake Dex ever takes.
 const ISSUER_TIMEOUT: &str = "1s";
-const STORE_DEADLINE: &str = "400ms";
+/// For a thousand callers at once on a loaded machine.
+const LONGEST_ANSWER: Duration = Duration::from_secs(60);
 /// So that an heir comes soon.
 const LEASE: &str = "1s";
 
@@ -41,6 +42,8 @@ pub struct Plan {
     pub reuse_interval: Duration,
     /// `issuers[].policy`.
     pub policy: &'static str,
+    /// `store.deadline`: short, so that it is soon certain that a dead process comes with no answer any more.
+    pub store_deadline: &'static str,
     /// Other settings than the short ones that are set here.
     pub settings: Vec<(String, serde_json::Value)>,
 }
@@ -52,6 +55,7 @@ impl Default for Plan {
             users: 1,
             reuse_interval: Duration::ZERO,
             policy: "tolerant",
+            store_deadline: "400ms",
             settings: Vec::new(),
         }
     }
@@ -83,6 +87,7 @@ pub struct Replicas {
     pub controls: Vec<Control>,
     config: ControlConfig,
     sessions: usize,
+    http: reqwest::Client,
     _valkey: Valkey,
 }
 
@@ -104,7 +109,7 @@ impl Replicas {
                 url: valkey.url(),
                 password: None,
             },
-            store_deadline: Some(STORE_DEADLINE.to_owned()),
+            store_deadline: Some(plan.store_deadline.to_owned()),
             ..ControlConfig::default()
         }
         .issuer(&dex, CLIENT.0, CLIENT.1)
@@ -120,6 +125,10 @@ impl Replicas {
             controls: Vec::new(),
             config,
             sessions: 0,
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .timeout(LONGEST_ANSWER)
+                .build()?,
             _valkey: valkey,
         };
         for _ in 0..plan.replicas {
@@ -170,7 +179,7 @@ impl Replicas {
             "issuer": self.dex.issuer(), "client_id": CLIENT.0,
             "id_token": login.id_token, "refresh_token": login.refresh_token,
         });
-        http_client()
+        self.http
             .put(format!("{}/v1/sessions/{id}", self.controls[0].url()))
             .bearer_auth(self.aggregator_credential())
             .json(&body)
@@ -182,7 +191,12 @@ impl Replicas {
 
     /// Who asks the control process at this place.
     pub fn asker(&self, replica: usize) -> Asker {
-        Asker::of(&self.controls[replica], SERVER)
+        self.asker_of(&self.controls[replica])
+    }
+
+    /// Who asks this control process.
+    pub fn asker_of(&self, control: &Control) -> Asker {
+        Asker::of(control, &self.http)
     }
 
     /// One question of a caller of this session.
