@@ -125,9 +125,13 @@ pub fn decide(record: Option<&ExchangeRecord>, reason: Reason, policy: &Policy, 
     if let Some(token) = fresh {
         let serves = match reason {
             Reason::Stale => true,
-            Reason::NearExpiry => {
-                !is_near_expiry(token.exp_seconds, token.issued_at_seconds, policy.margin, now_ms)
-            }
+            Reason::NearExpiry => !is_near_expiry(
+                token.exp_seconds,
+                token.issued_at_seconds,
+                policy.margin,
+                now_ms,
+                digest::spread(&digest::hex_of_parts(&[&token.made_at_ms.to_string()])),
+            ),
             // Which of the tokens was rejected is not said; a new one this young is the answer to an earlier asker.
             Reason::Rejected => now_ms < token.made_at_ms + whole_ms(policy.rejected_interval),
         };

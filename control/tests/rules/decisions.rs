@@ -144,7 +144,8 @@ fn tokens_of_any_life_are_renewed_ahead_but_not_at_once() {
         (1800, 60, 1380),
         (86_400, 60, 86_400 - 60 - 17_280),
     ] {
-        let near = |second: u64| is_near_expiry(life, Some(0), Duration::from_secs(margin), second * SECOND);
+        let margin = Duration::from_secs(margin);
+        let near = |second: u64| is_near_expiry(life, Some(0), margin, second * SECOND, 0);
         assert!(!near(from - 1), "life {life}");
         assert!(near(from), "life {life}");
         assert!(near(life + 100), "life {life}");
@@ -187,4 +188,24 @@ fn only_an_issuer_that_answers_can_end_a_login_by_failing() {
         &POLICY,
         late * 100
     ));
+}
+
+#[test]
+fn what_was_made_together_is_renewed_over_a_tenth_of_its_life() {
+    let margin = Duration::from_secs(60);
+    // (life, the first second at which one is renewed, the last at which all are)
+    for (life, first, last) in [(120, 0, 0), (1800, 1200, 1380), (86_400, 60_420, 69_060)] {
+        let renewed = |second: u64| {
+            let spreads = (0..=u32::MAX).step_by(1 << 24);
+            spreads
+                .filter(|spread| is_near_expiry(life, Some(0), margin, second * SECOND, *spread))
+                .count()
+        };
+        assert_eq!(renewed(last), 256, "life {life}");
+        if first < last {
+            assert_eq!(renewed(first - 1), 0, "life {life}");
+            let half = renewed((first + last) / 2);
+            assert!((120..=136).contains(&half), "life {life}: {half} of 256");
+        }
+    }
 }
