@@ -132,7 +132,13 @@ impl Making {
         let kept = self
             .inner
             .grants
-            .id_token(&order.grant, &order.home, Reason::Stale, &order.presented)
+            .id_token(
+                &order.grant,
+                &order.home,
+                Reason::Stale,
+                &order.presented,
+                order.since,
+            )
             .await;
         match kept {
             Ok(served) => Ok(served.token),
@@ -229,7 +235,7 @@ impl Making {
             .await?;
         self.write(kept.as_ref(), &record).await?;
         // A sign-out that came while the remote was asked has already emptied the set.
-        if !self.inner.grants.is_known(grant).await? {
+        if !self.inner.grants.is_known(grant, self.order.since).await? {
             store.delete(&self.key.record(), Expected::Any).await?;
             return Err(Refusal::UnknownSession.into());
         }

@@ -12,7 +12,7 @@ use tokenward_protocol::token_endpoint::Reason;
 
 use self::record::{Decision, ExchangeKey, ExchangeRecord, FORMAT, decide, fresh};
 use crate::flight::{Flights, Landed, Stage};
-use crate::grant::decide::Policy;
+use crate::grant::decide::{Policy, Since};
 use crate::grant::record::GrantKey;
 use crate::grant::{Grants, Served};
 use crate::issuer::{Context, HomeIssuer, RemoteIssuer};
@@ -51,6 +51,8 @@ pub struct Order {
     pub grant: GrantKey,
     /// Who refreshes that token.
     pub home: Arc<HomeIssuer>,
+    /// Since when the caller is let in.
+    pub since: Since,
     /// Why the caller asks.
     pub reason: Reason,
     /// The presented token, whose subject is proven.
@@ -98,7 +100,7 @@ impl Exchanges {
         let inner = &self.inner;
         let key = ExchangeKey::new(&order.grant, &order.remote.config, &order.required_audiences);
         // The grant is looked at even when the token is there: a sign-out that was cut short must hold all the same.
-        let (kept, grant) = tokio::join!(inner.read(&key), inner.grants.is_known(&order.grant));
+        let (kept, grant) = tokio::join!(inner.read(&key), inner.grants.is_known(&order.grant, order.since));
         let kept = kept?;
         if !grant? {
             return Err(Refusal::UnknownSession.into());

@@ -33,6 +33,30 @@ pub struct Want {
     pub reason: Reason,
     /// [`super::record::fingerprint`] of the token that it presented.
     pub presented_fingerprint: String,
+    /// Since when it is let in.
+    pub since: Since,
+}
+
+/// What a caller's right to a grant rests on; after a sign-out everywhere it is over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Since {
+    /// The user's sign-outs when the session was put; `None` for a token without a session.
+    pub sign_outs: Option<u64>,
+    /// `iat` of the presented token, 0 where it has none; `None` where none is presented.
+    pub issued_at_seconds: Option<u64>,
+}
+
+impl Since {
+    /// Whether the user has signed out everywhere meanwhile, or the grant is not there for anybody.
+    #[must_use]
+    pub fn is_over(&self, record: &GrantRecord) -> bool {
+        let session_over = self.sign_outs.is_some_and(|then| then != record.sign_outs);
+        let token_over = match (record.valid_from_seconds, self.issued_at_seconds) {
+            (Some(from), Some(issued)) => issued < from,
+            _ => false,
+        };
+        session_over || token_over || matches!(record.state, GrantState::SignedOut { .. })
+    }
 }
 
 /// What to do.
@@ -87,7 +111,7 @@ pub fn is_near_expiry(
 /// What to do with `record` for `want` at `now_ms`.
 #[must_use]
 pub fn decide(record: &GrantRecord, want: &Want, policy: &Policy, now_ms: u64) -> Decision {
-    if matches!(record.state, GrantState::SignedOut { .. }) {
+    if want.since.is_over(record) {
         return Decision::Refuse(Refusal::UnknownSession.into());
     }
     let fresh = record

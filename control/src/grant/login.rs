@@ -75,6 +75,12 @@ impl NewLogin {
     /// The record of this login in place of `kept`: a new generation, so that nothing of the older one lands on it.
     #[must_use]
     pub fn supersedes(self, kept: Option<&GrantRecord>, now_ms: u64) -> GrantRecord {
+        let signed_out = kept
+            .filter(|record| record.sign_outs > 0 && matches!(record.state, GrantState::SignedOut { .. }));
+        let valid_from_seconds = match signed_out {
+            Some(_) => self.id_token.issued_at_seconds,
+            None => kept.and_then(|record| record.valid_from_seconds),
+        };
         GrantRecord {
             format: FORMAT,
             issuer: self.issuer,
@@ -86,6 +92,8 @@ impl NewLogin {
             refresh_token: self.refresh_token,
             intent: None,
             failures: None,
+            sign_outs: kept.map_or(0, |record| record.sign_outs),
+            valid_from_seconds,
             logged_in_at_ms: now_ms,
             refreshed_at_ms: None,
             last_used_at_ms: now_ms,

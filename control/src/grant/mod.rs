@@ -19,7 +19,7 @@ use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-use self::decide::{Decision, Policy, Want, decide, is_fresh};
+use self::decide::{Decision, Policy, Since, Want, decide, is_fresh};
 use self::login::{Admission, NewLogin, Presented, judge};
 use self::record::{
     GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, KeptIdToken, KeptRefreshToken, REFRESH_TOKEN_FIELD,
@@ -111,13 +111,13 @@ impl Grants {
         Ok(self.inner.read(key).await?.map(|kept| kept.record))
     }
 
-    /// Whether `key` is known and not signed out.
+    /// Whether `key` is known, for a caller that is let in since then.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn is_known(&self, key: &GrantKey) -> Result<bool, StoreError> {
+    pub async fn is_known(&self, key: &GrantKey, since: Since) -> Result<bool, StoreError> {
         let record = self.record(key).await?;
-        Ok(record.is_some_and(|record| !matches!(record.state, GrantState::SignedOut { .. })))
+        Ok(record.is_some_and(|record| !since.is_over(&record)))
     }
 
     /// The ID token of `key`, refreshed where `reason` asks for it and the record allows it.
@@ -130,11 +130,13 @@ impl Grants {
         issuer: &Arc<HomeIssuer>,
         reason: Reason,
         presented: &SecretString,
+        since: Since,
     ) -> Result<Served, Refused> {
         let inner = &self.inner;
         let want = Want {
             reason,
             presented_fingerprint: fingerprint(presented),
+            since,
         };
         let kept = inner.known(key).await?;
         match decide(
@@ -172,11 +174,11 @@ impl Grants {
         }
     }
 
-    /// Takes a login in. Answers the generation after it.
+    /// Takes a login in. Answers the record after it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn admit(&self, key: &GrantKey, login: &Login<'_>) -> Result<u64, StoreError> {
+    pub async fn admit(&self, key: &GrantKey, login: &Login<'_>) -> Result<GrantRecord, StoreError> {
         let inner = &self.inner;
         loop {
             let kept = inner.read(key).await?;
@@ -187,7 +189,7 @@ impl Grants {
             };
             let admission = judge(kept.as_ref().map(|kept| &kept.record), presented);
             let record = match (admission, &kept) {
-                (Admission::Known, Some(kept)) => return Ok(kept.record.generation),
+                (Admission::Known, Some(kept)) => return Ok(kept.record.clone()),
                 (Admission::NewerIdToken, Some(kept)) => GrantRecord {
                     id_token: Some(inner.sealed_id_token(key, login.id_token, login.claims)?),
                     ..kept.record.clone()
@@ -203,7 +205,7 @@ impl Grants {
                         "a new login is kept"
                     );
                 }
-                return Ok(record.generation);
+                return Ok(record);
             }
         }
     }
@@ -213,11 +215,30 @@ impl Grants {
     /// # Errors
     /// [`StoreError`].
     pub async fn sign_out(&self, key: &GrantKey) -> Result<(), StoreError> {
+        self.signed_out(key, false).await
+    }
+
+    /// The same, and ends every session of `key` by that one write: [`Since::is_over`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sign_out_everywhere(&self, key: &GrantKey) -> Result<(), StoreError> {
+        self.signed_out(key, true).await
+    }
+
+    async fn signed_out(&self, key: &GrantKey, everywhere: bool) -> Result<(), StoreError> {
         let inner = &self.inner;
         while let Some(kept) = inner.read(key).await? {
-            if matches!(kept.record.state, GrantState::SignedOut { .. }) {
+            if !everywhere && matches!(kept.record.state, GrantState::SignedOut { .. }) {
                 return Ok(());
             }
+            let sign_outs = kept.record.sign_outs + u64::from(everywhere);
+            // The count must outlive the sessions that it ends.
+            let lifetime = if sign_outs > 0 {
+                SIGNED_OUT_LIFETIME.max(inner.times.record_lifetime)
+            } else {
+                SIGNED_OUT_LIFETIME
+            };
             let now_ms = inner.context.clock.now_ms();
             let record = GrantRecord {
                 state: GrantState::SignedOut { since_ms: now_ms },
@@ -226,6 +247,7 @@ impl Grants {
                 login_fingerprint: None,
                 intent: None,
                 failures: None,
+                sign_outs,
                 ..kept.record
             };
             let written = inner
@@ -235,7 +257,7 @@ impl Grants {
                     &key.record(),
                     Expected::At(kept.revision),
                     &record.to_bytes()?,
-                    Some(SIGNED_OUT_LIFETIME),
+                    Some(lifetime),
                 )
                 .await?;
             if let Outcome::Done(_) = written {

@@ -88,6 +88,13 @@ pub struct GrantRecord {
     pub intent: Option<Intent>,
     /// Failures since the last success.
     pub failures: Option<Streak>,
+    /// How often the user was signed out everywhere: what was made before the last time is over, also where it could
+    /// not be removed.
+    #[serde(default)]
+    pub sign_outs: u64,
+    /// `iat` of the first login after the last of them: older tokens open nothing any more.
+    #[serde(default)]
+    pub valid_from_seconds: Option<u64>,
     /// When this generation began, Unix ms.
     pub logged_in_at_ms: u64,
     /// The last refresh, Unix ms.

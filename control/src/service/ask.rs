@@ -51,6 +51,7 @@ impl Service {
                     &proven.home,
                     request.reason,
                     &request.subject_token,
+                    proven.since,
                 )
                 .await?;
             return with_audiences(served, required);
@@ -62,6 +63,7 @@ impl Service {
                 remote: Arc::clone(remote),
                 grant: proven.grant,
                 home: proven.home,
+                since: proven.since,
                 reason: request.reason,
                 presented: request.subject_token,
             })

@@ -6,7 +6,7 @@ use tokenward_control::config::IssuerPolicy;
 use tokenward_control::grant::attempt::{
     Answer, Attempt, Event, Finished, Moment, Seen, Step, Terms, Verdict,
 };
-use tokenward_control::grant::decide::{Policy, Want};
+use tokenward_control::grant::decide::{Policy, Since, Want};
 use tokenward_control::grant::record::GrantRecord;
 use tokenward_control::issuer::answer::Transient;
 use tokenward_control::store::Revision;
@@ -266,6 +266,7 @@ impl World {
         let want = Want {
             reason: Reason::Stale,
             presented_fingerprint: "stale".to_owned(),
+            since: Since::default(),
         };
         let terms = Terms {
             policy: POLICY,

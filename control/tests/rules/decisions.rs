@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokenward_control::grant::decide::{
-    Decision, Policy, Want, decide, is_fresh, is_hopeless, is_near_expiry,
+    Decision, Policy, Since, Want, decide, is_fresh, is_hopeless, is_near_expiry,
 };
 use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState};
 use tokenward_control::streak::{Streak, StreakKind};
@@ -34,6 +34,7 @@ fn want(reason: Reason) -> Want {
     Want {
         reason,
         presented_fingerprint: "kept".to_owned(),
+        since: Since::default(),
     }
 }
 
