@@ -134,7 +134,11 @@ async fn soak(reuse_seconds: u64) -> anyhow::Result<Counted> {
     table.row("kills of each process", format!("{:?}", killed.values()), "");
     table.row("logins", KILLS * USERS_PER_KILL, "");
     table.row("served in the end", counted.served, "");
-    table.row("of these after a lost answer", counted.rotated_for_the_dead, "");
+    table.row(
+        "of these after a second rotation",
+        counted.rotated_for_the_dead,
+        "",
+    );
     table.row("sent to log in", counted.lost, "0 with a reuse interval");
     table.row(
         "most presentations of one login",

@@ -19,7 +19,7 @@ pub(crate) struct SoakFlags {
 }
 
 /// Runs the long tests one after the other, with their progress shown. Each has a deadline of its own; together they
-/// end within 15 minutes.
+/// end within 25 minutes.
 pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SoakFlags) -> Result<ExitCode> {
     setup::run(workspace, terminal, &setup::SetupFlags::default().with_dex(false))?;
     terminal.heading("build");

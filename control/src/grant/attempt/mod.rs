@@ -34,7 +34,7 @@ enum Stage {
     Peeking,
     Looking,
     Preparing,
-    Changing(Change),
+    Changing(Box<Change>),
     Presenting,
     Confirming(Death),
     Examining,
@@ -151,7 +151,7 @@ impl Attempt {
     }
 
     fn change(&mut self, edit: Edit) -> Step {
-        self.at(Stage::Changing(Change::of(edit)), Step::Read)
+        self.at(Stage::Changing(Box::new(Change::of(edit))), Step::Read)
     }
 
     fn mark(&self, becomes: Option<Intent>) -> Mark {
@@ -244,7 +244,7 @@ impl Attempt {
             return self.refuse(Refusal::Busy.into(), None);
         };
         let (change, step) = Change::of_seen(edit, seen, now_ms);
-        self.at(Stage::Changing(change), step)
+        self.at(Stage::Changing(Box::new(change)), step)
     }
 
     fn changed(&mut self, edit: Edit, record: Box<GrantRecord>, at: Moment) -> Step {
