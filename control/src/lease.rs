@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::digest;
 use crate::store::{Key, LeaseAnswer, LeaseOwner, Store, StoreError};
@@ -64,8 +65,8 @@ pub async fn try_take(
     lifetime: Duration,
 ) -> Result<Option<Held>, StoreError> {
     let owner = new_owner()?;
-    match store.acquire_lease(name, &owner, lifetime).await? {
-        LeaseAnswer::Acquired => {
+    match store.acquire_lease(name, &owner, lifetime).await {
+        Ok(LeaseAnswer::Acquired) => {
             let (stop, stopped) = oneshot::channel();
             let renewal = renew(Arc::clone(store), name.clone(), owner.clone(), lifetime, stopped);
             Ok(Some(Held {
@@ -79,7 +80,12 @@ pub async fn try_take(
                 },
             }))
         }
-        LeaseAnswer::Held { .. } => Ok(None),
+        Ok(LeaseAnswer::Held { .. }) => Ok(None),
+        Err(error) => {
+            // It may have been taken all the same.
+            tokio::spawn(released_later(Arc::clone(store), name.clone(), owner, lifetime));
+            Err(error)
+        }
     }
 }
 
@@ -123,7 +129,7 @@ impl Held {
         )
     }
 
-    /// Gives it back. When the store does not answer, the lease expires by itself.
+    /// Gives it back; when the store does not answer, as soon as it does.
     pub async fn release(mut self) {
         // A renewal that is under way would take the lease again after it was given back.
         if let Some(stop) = self.renewing.stop.take() {
@@ -131,7 +137,28 @@ impl Held {
         }
         let _ = (&mut self.renewing.task).await;
         if let Err(error) = self.store.release_lease(&self.name, &self.owner).await {
-            tracing::debug!(%error, "a lease could not be given back and will expire");
+            tracing::debug!(%error, "a lease could not be given back yet");
+            let Self {
+                store,
+                name,
+                owner,
+                lifetime,
+                ..
+            } = self;
+            tokio::spawn(released_later(store, name, owner, lifetime));
+        }
+    }
+}
+
+/// Tries until the lease expires by itself: nobody else may work meanwhile.
+async fn released_later(store: Arc<dyn Store>, name: Key, owner: LeaseOwner, lifetime: Duration) {
+    let until = Instant::now() + lifetime;
+    let mut wait = FIRST_WAIT;
+    while Instant::now() < until {
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+        if store.release_lease(&name, &owner).await.is_ok() {
+            return;
         }
     }
 }

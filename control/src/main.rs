@@ -1,19 +1,15 @@
 //! The control service's command line.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
+use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
-use tokenward_control::clock::SystemClock;
 use tokenward_control::config::Config;
-use tokenward_control::http;
+use tokenward_control::doctor::{self, Outcome};
+use tokenward_control::import::Import;
 use tokenward_control::log::{self, LogFormat};
-use tokenward_control::service::{self, Service};
+use tokenward_control::serve;
 
 /// Keeps stale ID tokens from leaving the gateway: the control service.
 #[derive(Debug, Parser)]
@@ -25,7 +21,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Serve the token endpoint and the sessions API.
+    /// Serve the token endpoint and the sessions API. SIGHUP reads the configuration anew.
     Serve {
         /// The configuration (YAML).
         #[arg(long)]
@@ -43,6 +39,23 @@ enum Verb {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Look at everything that the service will rest on, and say the cure of each thing. Changes nothing.
+    Doctor {
+        /// The configuration (YAML).
+        #[arg(long)]
+        config: PathBuf,
+        /// JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Turn the aggregator's MCPServer resources into the `servers` of a configuration.
+    Import {
+        /// What `kubectl get mcpservers -o yaml` printed.
+        file: PathBuf,
+        /// Also print, as a second document, the annotation that each server's HTTPRoute needs.
+        #[arg(long)]
+        annotations: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -54,6 +67,8 @@ enum Format {
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Check { config } => return check(&config),
+        Verb::Import { file, annotations } => return said(import(&file, annotations)),
+        Verb::Doctor { config, json } => return said(doctor(&config, json)),
         Verb::Serve {
             config,
             address_file,
@@ -70,6 +85,17 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// For a person at a terminal: no log line.
+fn said(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
             ExitCode::FAILURE
         }
     }
@@ -93,82 +119,37 @@ fn check(path: &Path) -> ExitCode {
     }
 }
 
-#[tokio::main]
-async fn serve(path: &Path, address_file: Option<&Path>) -> anyhow::Result<()> {
-    let config = Config::load(path).with_context(|| format!("{}", path.display()))?;
-    let listen = config.listen;
-    let drain = config.issuer_timeout + Duration::from_secs(5);
-    let clock = Arc::new(SystemClock);
-    let store = service::open_store(&config.store, clock.clone()).await?;
-    tracing::info!(
-        version = http::VERSION,
-        store = store.engine(),
-        issuers = config.issuers.len(),
-        servers = config.servers.len(),
-        "starting"
+/// Standard output is the result alone, so that it can go into a file.
+fn import(file: &Path, annotations: bool) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
+    let import = Import::read(&text).with_context(|| format!("{}", file.display()))?;
+    for note in &import.notes {
+        eprintln!("{}: {note}", file.display());
+    }
+    ensure!(
+        !import.servers.is_empty(),
+        "there is no server to protect in the file"
     );
-    let service = Service::new(config, store, clock)?;
-    let listener = tokio::net::TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen}"))?;
-    let address = listener.local_addr()?;
-    if let Some(file) = address_file {
-        write_address(file, address)?;
+    print!("{}", import.servers_block());
+    if annotations {
+        print!("---\n{}", import.annotations());
     }
-    tracing::info!(%address, "listening");
-    let listener = listener.tap_io(|connection| {
-        // Answers are small; waiting to fill a packet only delays them.
-        let _ = connection.set_nodelay(true);
-    });
-    let (stopping, mut stopped) = tokio::sync::watch::channel(false);
-    let signal = async move {
-        stop_signal().await;
-        tracing::info!("stopping");
-        let _ = stopping.send(true);
-    };
-    let server = axum::serve(listener, http::router(Arc::clone(&service))).with_graceful_shutdown(signal);
-    let deadline = async {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-        tokio::time::sleep(drain).await;
-    };
-    tokio::select! {
-        served = std::future::IntoFuture::into_future(server) => served?,
-        () = deadline => tracing::warn!("some connections did not end in time"),
-    }
-    if !service.drain(drain).await {
-        tracing::warn!("a refresh was still under way");
-    }
-    tracing::info!("stopped");
     Ok(())
 }
 
-/// Complete or not at all: whoever waits for the file never reads half an address.
-fn write_address(file: &Path, address: SocketAddr) -> anyhow::Result<()> {
-    let unfinished = file.with_extension("unfinished");
-    std::fs::write(&unfinished, address.to_string())
-        .and_then(|()| std::fs::rename(&unfinished, file))
-        .with_context(|| format!("cannot write {}", file.display()))
+#[tokio::main]
+async fn doctor(config: &Path, json: bool) -> anyhow::Result<()> {
+    let report = doctor::examine_file(config).await;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{report}");
+    }
+    ensure!(report.outcome != Outcome::Fail, "something must be mended first");
+    Ok(())
 }
 
-async fn stop_signal() {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
-    }
+#[tokio::main]
+async fn serve(path: &Path, address_file: Option<&Path>) -> anyhow::Result<()> {
+    Ok(serve::serve(path, address_file).await?)
 }

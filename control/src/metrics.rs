@@ -68,6 +68,20 @@ pub struct SessionChange {
     pub change: &'static str,
 }
 
+/// Labels of [`Metrics::connections_closed`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ConnectionEnd {
+    /// `late`, `idle` or `full`.
+    pub cause: &'static str,
+}
+
+/// Labels of [`Metrics::config_reloads`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reload {
+    /// `applied`, `rejected` or `restart_needed`.
+    pub outcome: &'static str,
+}
+
 /// All metrics of one service. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -88,6 +102,12 @@ pub struct Metrics {
     pub store_errors: Family<StoreOperation, Counter>,
     /// `tokenward_session_changes_total{change}`.
     pub session_changes: Family<SessionChange, Counter>,
+    /// `tokenward_connections`: how many are open.
+    pub connections: Gauge,
+    /// `tokenward_connections_closed_total{cause}`: those that control itself ended.
+    pub connections_closed: Family<ConnectionEnd, Counter>,
+    /// `tokenward_config_reload_total{outcome}`.
+    pub config_reloads: Family<Reload, Counter>,
 }
 
 fn seconds_histogram() -> Histogram {
@@ -106,6 +126,9 @@ impl Default for Metrics {
         let issuer_calls_held_back = Family::default();
         let store_errors = Family::default();
         let session_changes = Family::default();
+        let connections = Gauge::default();
+        let connections_closed = Family::default();
+        let config_reloads = Family::default();
         let mut registry = Registry::with_prefix("tokenward");
         registry.register(
             "token_requests",
@@ -147,6 +170,17 @@ impl Default for Metrics {
             "Sessions created, renewed and ended",
             session_changes.clone(),
         );
+        registry.register("connections", "Connections that are open", connections.clone());
+        registry.register(
+            "connections_closed",
+            "Connections that control ended itself, by cause",
+            connections_closed.clone(),
+        );
+        registry.register(
+            "config_reload",
+            "Reloads of the configuration, by outcome",
+            config_reloads.clone(),
+        );
         Self {
             registry: Arc::new(registry),
             token_requests,
@@ -157,6 +191,9 @@ impl Default for Metrics {
             issuer_calls_held_back,
             store_errors,
             session_changes,
+            connections,
+            connections_closed,
+            config_reloads,
         }
     }
 }
@@ -222,6 +259,18 @@ impl Metrics {
         self.session_changes
             .get_or_create(&SessionChange { change })
             .inc_by(count);
+    }
+
+    /// Control ended a connection.
+    pub fn connection_closed(&self, cause: &'static str) {
+        self.connections_closed
+            .get_or_create(&ConnectionEnd { cause })
+            .inc();
+    }
+
+    /// The configuration was, or was not, reloaded.
+    pub fn config_reload(&self, outcome: &'static str) {
+        self.config_reloads.get_or_create(&Reload { outcome }).inc();
     }
 
     /// The exposition (OpenMetrics text).

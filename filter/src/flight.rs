@@ -1,29 +1,19 @@
 //! Calls to control under way, and the requests that wait for them.
 //!
 //! All requests of one worker with the same ticket (session, server, presented token) share one call. Every wait has
-//! a deadline of the filter's own, because a call may never be answered: the host may drop it with the stream that
-//! started it, or a cluster without hosts may never time out.
-
-use std::collections::HashMap;
+//! a deadline of the filter's own, because a call may never be answered: the host may drop it, and what limits a call
+//! is the host's timer, not ours.
 
 use secrecy::SecretString;
 use tokenward_protocol::token_endpoint::Reason;
 
+use crate::digest_map::DigestMap;
 use crate::host::{CallId, StreamId};
 use crate::identity::{PairKey, TicketKey};
 
 /// Requests that may wait at once in one worker. Past that a request is refused as busy: each holds a downstream
 /// connection and its buffers.
 pub const MOST_WAITERS: usize = 10_000;
-
-/// Who started a call: the SDK gives the answer to that context only, and to nobody once it is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Starter {
-    /// A stream. If it ends first, the call must be started anew for those who still wait.
-    Stream(StreamId),
-    /// The root context, which outlives every stream.
-    Root,
-}
 
 /// A stream that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +42,7 @@ pub struct Flight {
     /// Why control is asked.
     pub reason: Reason,
     /// The call, once started.
-    pub call: Option<(CallId, Starter)>,
+    pub call: Option<CallId>,
     /// Streams that wait.
     pub waiters: Vec<Waiter>,
     /// Nobody needs to wait for it: a token is fetched ahead of time.
@@ -65,8 +55,8 @@ pub struct Flight {
 /// The flights of one worker.
 #[derive(Debug, Default)]
 pub struct Flights {
-    flights: HashMap<TicketKey, Flight>,
-    tickets: HashMap<CallId, TicketKey>,
+    flights: DigestMap<TicketKey, Flight>,
+    tickets: DigestMap<CallId, TicketKey>,
     waiting: usize,
 }
 
@@ -79,7 +69,7 @@ impl Flights {
 
     /// Lets `waiter` wait for the flight with this ticket. False when there is none or too many wait already.
     pub fn join(&mut self, ticket: &TicketKey, waiter: Waiter) -> bool {
-        if self.waiting >= MOST_WAITERS {
+        if self.is_full() {
             return false;
         }
         let Some(flight) = self.flights.get_mut(ticket) else {
@@ -97,9 +87,9 @@ impl Flights {
     }
 
     /// Notes that the call of a flight was started.
-    pub fn started(&mut self, ticket: &TicketKey, call: CallId, starter: Starter) {
+    pub fn started(&mut self, ticket: &TicketKey, call: CallId) {
         if let Some(flight) = self.flights.get_mut(ticket) {
-            if let Some((before, _)) = flight.call.replace((call, starter)) {
+            if let Some(before) = flight.call.replace(call) {
                 self.tickets.remove(&before);
             }
             self.tickets.insert(call, *ticket);
@@ -115,33 +105,26 @@ impl Flights {
     /// Takes a flight: it is over.
     pub fn take(&mut self, ticket: &TicketKey) -> Option<Flight> {
         let flight = self.flights.remove(ticket)?;
-        if let Some((call, _)) = flight.call {
+        if let Some(call) = flight.call {
             self.tickets.remove(&call);
         }
         self.waiting = self.waiting.saturating_sub(flight.waiters.len());
         Some(flight)
     }
 
-    /// A stream has ended that may have waited for the flight with this ticket: it waits no longer, and a call that it
-    /// started will never be answered.
-    pub fn stream_gone(&mut self, ticket: &TicketKey, stream: StreamId) {
-        let Some(flight) = self.flights.get_mut(ticket) else {
-            return;
-        };
-        let Some(at) = flight.waiters.iter().position(|waiter| waiter.stream == stream) else {
-            return;
-        };
-        flight.waiters.remove(at);
-        self.waiting = self.waiting.saturating_sub(1);
-        if let Some((call, Starter::Stream(starter))) = flight.call
-            && starter == stream
-        {
-            flight.call = None;
-            self.tickets.remove(&call);
+    /// Whether so many wait that no other may.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.waiting >= MOST_WAITERS
+    }
+
+    /// Forgets those who wait no longer because their client has left. The calls go on, and their answers are kept for
+    /// whoever comes next.
+    pub fn forget_gone(&mut self, is_there: impl Fn(StreamId) -> bool) {
+        for flight in self.flights.values_mut() {
+            flight.waiters.retain(|waiter| is_there(waiter.stream));
         }
-        if flight.call.is_none() && flight.waiters.is_empty() && !flight.background {
-            self.flights.remove(ticket);
-        }
+        self.waiting = self.flights.values().map(|flight| flight.waiters.len()).sum();
     }
 
     /// Tickets of flights whose deadline is over.
@@ -154,7 +137,7 @@ impl Flights {
             .collect()
     }
 
-    /// Tickets of flights without a call: new background ones, and orphans of streams that ended.
+    /// Tickets of flights without a call: new background ones.
     #[must_use]
     pub fn not_started(&self) -> Vec<TicketKey> {
         self.flights

@@ -92,6 +92,9 @@ pub trait Host {
     /// The value of an annotation of the request's route.
     fn route_annotation(&self, path: &AnnotationPath) -> Option<Vec<u8>>;
 
+    /// The name of the request's route; `None` when it has none.
+    fn route_name(&self) -> Option<Vec<u8>>;
+
     /// Reads shared data; `None` when the key was never written.
     ///
     /// # Errors
@@ -104,7 +107,7 @@ pub trait Host {
     /// [`SetFailure`]; nothing was written then.
     fn set_shared(&self, key: &str, bytes: &[u8], claim: Claim) -> Result<(), SetFailure>;
 
-    /// Starts a call to control on behalf of the running context.
+    /// Starts a call to control. The answer comes whatever becomes of the stream that asked.
     ///
     /// # Errors
     /// [`CallFailure`] when it could not even be started; no answer will come then.
@@ -121,6 +124,9 @@ pub trait Host {
     /// # Errors
     /// [`HostFailure`] when the stream is gone.
     fn reply(&self, stream: StreamId, reply: &Reply) -> Result<(), HostFailure>;
+
+    /// Whether the stream still exists.
+    fn is_there(&self, stream: StreamId) -> bool;
 
     /// Counts one event.
     fn count(&self, metric: &Metric<'_>);

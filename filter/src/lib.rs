@@ -12,6 +12,7 @@
 
 pub mod config;
 pub mod decision;
+pub mod digest_map;
 pub mod flight;
 pub mod host;
 pub mod identity;
@@ -19,8 +20,8 @@ pub mod outcome;
 pub mod pair;
 pub mod replacement;
 pub mod request;
+pub mod route_memo;
 pub mod server_match;
-pub mod server_memo;
 pub mod token_memo;
 pub mod worker;
 

@@ -1,9 +1,9 @@
 //! Fresh tokens that control gave, per (session, server, presented token): never used past `exp − margin`.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
+use crate::digest_map::DigestMap;
 use crate::identity::TicketKey;
 
 /// Bytes of tokens that the cache may hold, whatever the number.
@@ -30,8 +30,8 @@ impl fmt::Debug for Replacement {
 /// The replacements of one worker. Two generations, like the token memo: bounded without a scan.
 #[derive(Debug)]
 pub struct Replacements {
-    young: HashMap<TicketKey, Replacement>,
-    old: HashMap<TicketKey, Replacement>,
+    young: DigestMap<TicketKey, Replacement>,
+    old: DigestMap<TicketKey, Replacement>,
     young_bytes: usize,
     most: usize,
 }
@@ -41,8 +41,8 @@ impl Replacements {
     #[must_use]
     pub fn new(most: usize) -> Self {
         Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
+            young: DigestMap::default(),
+            old: DigestMap::default(),
             young_bytes: 0,
             most: most.max(2),
         }

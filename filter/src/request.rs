@@ -2,6 +2,9 @@
 
 use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
 
+/// Session headers that a configuration may name.
+pub const MOST_SESSION_HEADERS: usize = 8;
+
 /// The parts of a request's headers that decide.
 #[derive(Debug, Default)]
 pub struct RequestHead<'a> {
@@ -11,49 +14,90 @@ pub struct RequestHead<'a> {
     pub method: &'a [u8],
     /// `:path`, with its query.
     pub path: &'a [u8],
-    /// Every `authorization` value, in order.
-    pub authorizations: Vec<&'a [u8]>,
+    /// The `authorization` values.
+    pub authorization: Authorization<'a>,
     /// The session handle of the first configured header that carries exactly one usable value.
     pub session: Option<&'a str>,
     /// `traceparent`, copied to the call so that traces join.
     pub traceparent: Option<&'a str>,
 }
 
+/// The `authorization` values of a request. One is usable, so the others are only known to be there.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Authorization<'a> {
+    first: Option<&'a [u8]>,
+    others: usize,
+}
+
+impl<'a> Authorization<'a> {
+    fn add(&mut self, value: &'a [u8]) {
+        match self.first {
+            None => self.first = Some(value),
+            Some(_) => self.others = self.others.saturating_add(1),
+        }
+    }
+
+    /// The values, in order; those after the first as empty ones.
+    pub fn values(&self) -> impl Iterator<Item = &'a [u8]> {
+        let others = std::iter::repeat_n(&[][..], self.others);
+        self.first.into_iter().chain(others)
+    }
+}
+
+/// What came under one session header.
+#[derive(Debug, Default, Clone, Copy)]
+enum Came<'a> {
+    #[default]
+    Nothing,
+    Once(&'a str),
+    Twice,
+}
+
 impl<'a> RequestHead<'a> {
-    /// Reads the headers. `session_headers` are lower case, in order of preference.
+    /// Reads the headers. `session_headers` are lower case, in order of preference, [`MOST_SESSION_HEADERS`] at the
+    /// most.
     ///
     /// A session header that comes twice, is empty, too long or not visible ASCII is not used: the next source is.
     /// Falling back is safe, because the presented token proves itself at control.
     #[must_use]
     pub fn read(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>, session_headers: &[String]) -> Self {
         let mut head = Self::default();
-        // Rank, value and whether there was a second one, of each session header that came.
-        let mut sessions: Vec<(usize, &'a str, bool)> = Vec::new();
+        let mut sessions = [Came::default(); MOST_SESSION_HEADERS];
         for (name, value) in headers {
-            match name {
-                b":authority" => head.authority = value,
-                b":method" => head.method = value,
-                b":path" => head.path = value,
-                b"authorization" => head.authorizations.push(value),
-                b"traceparent" => head.traceparent = visible(value, 128),
-                _ => {
-                    let rank = session_headers
-                        .iter()
-                        .position(|header| header.as_bytes() == name);
-                    if let Some(rank) = rank
-                        && let Some(value) = visible(value, LONGEST_SESSION_BYTES)
-                    {
-                        match sessions.iter_mut().find(|(other, ..)| *other == rank) {
-                            Some((.., twice)) => *twice = true,
-                            None => sessions.push((rank, value, false)),
-                        }
-                    }
-                }
+            // By length first: comparing is what this loop does most.
+            match (name.len(), name) {
+                (5, b":path") => head.path = value,
+                (7, b":method") => head.method = value,
+                (10, b":authority") => head.authority = value,
+                (11, b"traceparent") => head.traceparent = visible(value, 128),
+                (13, b"authorization") => head.authorization.add(value),
+                _ => note_session(&mut sessions, session_headers, name, value),
             }
         }
-        let usable = sessions.into_iter().filter(|(.., twice)| !twice);
-        head.session = usable.min_by_key(|(rank, ..)| *rank).map(|(_, value, _)| value);
+        head.session = sessions.into_iter().find_map(|came| match came {
+            Came::Once(value) => Some(value),
+            Came::Nothing | Came::Twice => None,
+        });
         head
+    }
+}
+
+fn note_session<'a>(
+    sessions: &mut [Came<'a>; MOST_SESSION_HEADERS],
+    names: &[String],
+    name: &[u8],
+    value: &'a [u8],
+) {
+    for (came, other) in sessions.iter_mut().zip(names) {
+        if other.len() == name.len() && other.as_bytes() == name {
+            if let Some(value) = visible(value, LONGEST_SESSION_BYTES) {
+                *came = match came {
+                    Came::Nothing => Came::Once(value),
+                    Came::Once(_) | Came::Twice => Came::Twice,
+                };
+            }
+            return;
+        }
     }
 }
 

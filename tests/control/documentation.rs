@@ -1,6 +1,9 @@
 //! What the documents say is true.
 
+use std::collections::BTreeSet;
+
 use tokenward_control::config::Config;
+use tokenward_control::metrics::Metrics;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 use tokenward_tests::parts::{TempFolder, tools};
 
@@ -71,4 +74,38 @@ fn the_readmes_refused_answer_is_the_real_one() {
         "{answer}"
     );
     assert!(answer.starts_with("HTTP/1.1 401 "));
+}
+
+#[test]
+fn the_metrics_page_lists_every_metric_of_control_and_no_other() {
+    let metrics = Metrics::default();
+    metrics.token_request("kubernetes", "token");
+    metrics.refresh("https://dex.example.com", "refreshed");
+    metrics.exchange("kubernetes", "exchanged");
+    metrics.issuer_request("https://dex.example.com", "keys", std::time::Duration::ZERO);
+    metrics.store_error("read");
+    metrics.session_change("created", 1);
+    metrics.connection_closed("late");
+    metrics.config_reload("applied");
+    metrics.issuer_circuit("https://dex.example.com", false);
+    metrics.issuer_held_back("https://dex.example.com", "circuit");
+    // A family's name is in its HELP line without the ending that its samples have.
+    let exposed: BTreeSet<String> = metrics
+        .exposition()
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .map(|family| match family.split_once(' ') {
+            Some((name, "counter")) => format!("{name}_total"),
+            Some((name, _)) => name.to_owned(),
+            None => panic!("{family}"),
+        })
+        .collect();
+    let page = document("docs/METRICS.md");
+    let (_, control) = page.split_once("## Control").expect("a chapter on control");
+    let documented: BTreeSet<String> = control
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(exposed, documented);
 }

@@ -10,13 +10,13 @@ use crate::deployment::{ADMIN, Deployment, Plan, at_once};
 
 const SECRET: &str = "ex+change/secret%=";
 
-struct Pair {
-    remote: FakeDex,
-    home: Deployment,
+pub(crate) struct Pair {
+    pub(crate) remote: FakeDex,
+    pub(crate) home: Deployment,
 }
 
 /// A home Dex with its control service, and a remote Dex that accepts the home's tokens.
-async fn pair(replicas: usize, change: impl FnOnce(&mut Value)) -> anyhow::Result<Pair> {
+pub(crate) async fn pair(replicas: usize, change: impl FnOnce(&mut Value)) -> anyhow::Result<Pair> {
     let clock = IssuerClock::default();
     let life = Duration::from_secs(300);
     // The connector needs the home's address, and the home's configuration the remote's: the home comes first.

@@ -1,13 +1,23 @@
 //! Behaviour tests.
 
+mod abuse;
 mod crash;
 mod deployment;
+mod doctor;
 mod documentation;
 mod exchange;
+mod explain;
 mod fake_dex;
+mod filter_delivery;
+mod floods;
+mod intake;
 mod issuer_failures;
+mod issuer_matrix;
 mod logout;
+mod openapi;
+mod protected_resource;
 mod refresh;
+mod reload;
 mod replicas;
 mod seal;
 mod secrecy;
@@ -15,5 +25,8 @@ mod sessions;
 mod sign_out;
 mod store_conformance;
 mod store_outage;
+mod strict_issuer;
 mod token_endpoint;
 mod traffic;
+mod valkey_faults;
+mod wycheproof;

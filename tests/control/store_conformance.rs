@@ -12,7 +12,7 @@ mod leases;
 mod outage;
 mod records;
 mod sets;
-mod topologies;
+pub(crate) mod topologies;
 mod values;
 
 use engine::Engine;

@@ -1,7 +1,9 @@
 //! A store that does not answer: 503, never a sign-out, and no rotated token lost.
 
+use std::time::Duration;
+
 use serde_json::json;
-use tokenward_tests::issuer::Endpoint;
+use tokenward_tests::issuer::{Endpoint, Failure};
 
 use crate::deployment::{Deployment, Plan};
 
@@ -89,16 +91,95 @@ async fn a_rotated_token_that_cannot_be_kept_is_kept_when_the_store_is_back() ->
     assert_eq!(answer?.refusal(), (503, "store_unavailable"));
     assert!(deployment.store.failures() >= 2);
     deployment.store.set_off(false);
-    assert!(
-        deployment.services[0]
-            .drain(std::time::Duration::from_secs(10))
-            .await
-    );
+    assert!(deployment.services[0].drain(Duration::from_secs(10)).await);
     assert_eq!(ask.send().await?.status, 200);
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
     // And the token that was kept is the rotated one.
     deployment.advance(301);
     assert_eq!(ask.send().await?.status, 200);
     assert_eq!(deployment.dex.counts().refreshes_succeeded, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_announcement_whose_answer_was_lost_is_no_presentation() -> anyhow::Result<()> {
+    for policy in ["strict", "tolerant"] {
+        let deployment = Deployment::start(Plan {
+            policy,
+            ..Plan::default()
+        })
+        .await?;
+        let tokens = deployment.log_in("s-1").await?;
+        deployment.advance(301);
+        let ask = deployment.ask(&tokens.id_token);
+        for _ in 0..3 {
+            deployment.store.lose_answers(1);
+            assert_eq!(
+                ask.send().await?.refusal(),
+                (503, "store_unavailable"),
+                "{policy}"
+            );
+            assert_eq!(deployment.dex.counts().refreshes_presented, 0);
+        }
+        assert_eq!(ask.send().await?.status, 200, "{policy}");
+        assert_eq!(deployment.dex.counts().refreshes_presented, 1);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refusal_that_was_answered_but_not_written_down_costs_no_login_at_a_strict_issuer()
+-> anyhow::Result<()> {
+    let deployment = Deployment::start(Plan {
+        policy: "strict",
+        ..Plan::default()
+    })
+    .await?;
+    let tokens = deployment.log_in("s-1").await?;
+    deployment.advance(301);
+    deployment
+        .dex
+        .fail_next(Endpoint::Refresh, 1, &Failure::too_many_requests(1));
+    deployment.dex.hold(Endpoint::Refresh);
+    let ask = deployment.ask(&tokens.id_token);
+    let (answer, ()) = tokio::join!(ask.send(), async {
+        deployment.dex.wait_until_held(Endpoint::Refresh, 1).await;
+        deployment.store.set_off(true);
+        deployment.dex.release(Endpoint::Refresh);
+    });
+    assert_eq!(answer?.status, 503);
+    assert!(deployment.services[0].drain(Duration::from_secs(10)).await);
+    deployment.store.set_off(false);
+    // Neither could the lease be given back; it is once the store answers, and the issuer asked for a second.
+    deployment.advance(2);
+    assert_eq!(ask.send().await?.status, 200);
+    assert_eq!(deployment.dex.counts().refreshes_presented, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn lost_answers_to_the_commit_keep_the_rotated_token_once() -> anyhow::Result<()> {
+    let deployment = Deployment::start(Plan {
+        policy: "strict",
+        ..Plan::default()
+    })
+    .await?;
+    let tokens = deployment.log_in("s-1").await?;
+    for round in 1..=3 {
+        deployment.advance(301);
+        deployment.dex.hold(Endpoint::Refresh);
+        let ask = deployment.ask(&tokens.id_token);
+        let (answer, ()) = tokio::join!(ask.send(), async {
+            deployment.dex.wait_until_held(Endpoint::Refresh, 1).await;
+            deployment.store.lose_answers(3);
+            deployment.dex.release(Endpoint::Refresh);
+        });
+        assert_eq!(answer?.status, 200);
+        let counts = deployment.dex.counts();
+        assert_eq!(
+            (counts.refreshes_presented, counts.refreshes_succeeded),
+            (round, round)
+        );
+    }
     Ok(())
 }

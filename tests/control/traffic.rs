@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokenward_control::serve::reload::apply;
 use tokenward_tests::issuer::{DexConfig, DexUser, Endpoint, Failure};
 use tokenward_tests::parts::Metrics;
 
-use crate::deployment::{Deployment, Plan};
+use crate::deployment::{AGGREGATOR, Deployment, Plan};
 
 fn email(number: usize) -> String {
     format!("user-{number}@example.com")
@@ -158,4 +159,48 @@ async fn queue_was_full(deployment: &Deployment) -> anyhow::Result<u64> {
     Ok(metrics(deployment)
         .await?
         .count("tokenward_issuer_calls_held_back_total", &full))
+}
+
+async fn explained(deployment: &Deployment, session: &str) -> anyhow::Result<serde_json::Value> {
+    let url = format!("{}/v1/explain?server=kubernetes", deployment.urls[0]);
+    let request = deployment
+        .http
+        .get(url)
+        .bearer_auth(AGGREGATOR)
+        .header("x-tokenward-session", session);
+    let answer = deployment.request(request).await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    Ok(answer.body)
+}
+
+#[tokio::test]
+async fn a_reload_leaves_an_issuer_that_fails_everybody_alone_and_explain_says_until_when()
+-> anyhow::Result<()> {
+    let Crowd { deployment, tokens } = crowd(6).await?;
+    // The sixth was never refused: only the breaker stands between it and the issuer.
+    assert_eq!(explained(&deployment, "s-5").await?["next"], "refresh");
+    deployment
+        .dex
+        .fail_always(Endpoint::Refresh, Failure::answer(502, "<html>"));
+    for token in &tokens[..5] {
+        assert_eq!(deployment.ask(token).send().await?.status, 503);
+    }
+    let config = deployment.changed(|document| document["margin"] = json!("61s"))?;
+    apply(&deployment.services[0], config)?;
+    let answer = deployment.ask(&tokens[5]).send().await?;
+    assert_eq!(answer.refusal(), (503, "issuer_unavailable"));
+    assert_eq!(deployment.dex.counts().refreshes_presented, 5);
+    let held = explained(&deployment, "s-5").await?;
+    assert_eq!(
+        (&held["next"], &held["refusal"]),
+        (&json!("refuse"), &json!("issuer_unavailable"))
+    );
+    assert!(held["grant"]["breaker_open_until"].is_u64(), "{held}");
+    deployment.dex.heal(Endpoint::Refresh);
+    deployment.advance(6);
+    let open_no_more = explained(&deployment, "s-5").await?;
+    assert_eq!(open_no_more["next"], "refresh");
+    assert!(open_no_more["grant"]["breaker_open_until"].is_null());
+    assert_eq!(deployment.ask(&tokens[5]).send().await?.status, 200);
+    Ok(())
 }

@@ -29,7 +29,7 @@ fn a_fresh_request_arrives_byte_for_byte_as_it_was_sent() {
 }
 
 #[test]
-fn a_known_fresh_token_costs_five_host_calls_a_request_and_no_shared_data() {
+fn a_known_fresh_token_costs_three_host_calls_a_request_and_no_shared_data() {
     let world = kubernetes().start();
     let presented = world.mint(&token(exp_in(1800)));
     assert!(send_on(&world, 0, &presented).is_forwarded());
@@ -37,7 +37,7 @@ fn a_known_fresh_token_costs_five_host_calls_a_request_and_no_shared_data() {
         world.gateway().forget_host_calls();
         assert!(send_on(&world, 0, &presented).is_forwarded());
         let calls = world.gateway().host_calls();
-        assert!(calls.total() <= 5, "{:?}", calls.by_function());
+        assert!(calls.total() <= 3, "{:?}", calls.by_function());
         assert_eq!(calls.count("proxy_get_shared_data"), 0);
     }
     assert_eq!(world.gateway().shared_data().key_count(), 0);
@@ -116,7 +116,10 @@ fn the_routes_annotation_names_the_server_and_goes_before_host_and_path() {
 
 #[test]
 fn a_route_annotated_with_a_server_that_is_not_configured_never_passes() {
-    let world = kubernetes().workers(2).start();
+    let world = kubernetes()
+        .setting("server_annotation", "tokenward-server")
+        .workers(2)
+        .start();
     for worker in 0..2 {
         let sent = world
             .request("kubernetes")
@@ -159,4 +162,30 @@ fn hosts_and_paths_find_the_server_as_routes_do() {
         assert_eq!(world.upstream_requests().len(), sent + 1);
     }
     assert_eq!((world.control().calls().len(), lines(&world)), (0, (0, 0, 0)));
+}
+
+#[test]
+fn without_a_setting_host_and_path_decide_and_an_annotation_only_where_these_lead_nowhere() {
+    let world = kubernetes().start();
+    let fresh = world.mint(&token(exp_in(1800)));
+    let by_path = world
+        .request("kubernetes")
+        .annotated("nobody")
+        .bearer(fresh.as_str());
+    assert!(by_path.send().is_forwarded());
+    let elsewhere = world.request("kubernetes").path("/elsewhere");
+    let annotated = elsewhere.annotated("kubernetes").bearer(token(exp_in(-5))).send();
+    world.advance(secs(1));
+    assert_eq!(
+        annotated.stream().local_replies(),
+        1,
+        "an annotation alone protects as well"
+    );
+    let unknown = world
+        .request("kubernetes")
+        .path("/elsewhere")
+        .annotated("nobody")
+        .send();
+    assert_eq!(unknown.refusal().as_deref(), Some("unknown_server"));
+    assert_eq!(world.upstream_requests().len(), 1);
 }

@@ -2,18 +2,22 @@
 
 mod config;
 mod control_part;
+mod delivery;
 mod demo;
 mod documentation;
 mod envoy_part;
 mod exchange;
 mod fresh;
 mod malformed;
+mod muster;
 mod near_expiry;
 mod process_part;
 mod real_dex;
 mod real_dex_answers;
+mod real_mcp;
 mod refusal;
 mod rejected;
+mod replay;
 mod seeds;
 mod stale;
 mod storm;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokenward_tests::parts::{EnvoyLine, Metrics, Process, ProcessSpec};
+use tokenward_tests::secrets;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -37,6 +38,31 @@ async fn lines_of_both_outputs_can_be_counted_and_awaited() {
         .wait_for_line_after(mark, |line| line == "one", Duration::from_millis(50))
         .await;
     assert!(late.unwrap_err().to_string().contains("three"));
+}
+
+#[tokio::test]
+async fn a_process_that_prints_a_secret_fails_its_test_whatever_that_is_about() {
+    let secret = "a-secret-that-only-this-test-knows-47110815";
+    let begins_like_a_token = ["eyJ", "hbGciOiJSUzI1NiJ9.e30.c2ln"].concat();
+    secrets::note(secret);
+    for (printed, leaks) in [
+        ("nothing of it", false),
+        ("eyJ is no token", false),
+        (secret, true),
+        (&secret[5..35], true),
+        (&begins_like_a_token, true),
+    ] {
+        let process = shell(&format!("echo 'before {printed} after'; sleep 60"));
+        process
+            .log()
+            .wait_for_line(|line| line.contains(printed), SOON)
+            .await
+            .unwrap();
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(process)));
+        let said = dropped.err().map(|panic| *panic.downcast::<String>().unwrap());
+        assert_eq!(said.is_some(), leaks, "{printed}: {said:?}");
+        assert!(said.is_none_or(|said| said.contains("[0]") && !secrets::are_in(&said)));
+    }
 }
 
 #[tokio::test]

@@ -77,6 +77,67 @@ async fn sessions_that_survive_a_restart_work_on_the_next_request() -> anyhow::R
     Ok(())
 }
 
+/// The pods restart with stale sessions and expired exchanged tokens, and the refresh that would help comes later only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_with_stale_sessions_and_expired_exchanges_is_over_with_the_refresh_that_comes_later()
+-> anyhow::Result<()> {
+    let mut world = World::builder()
+        .store(Store::Valkey)
+        .remotes(3)
+        .clients_of_their_own()
+        .tokens_live(Duration::from_secs(4), Duration::from_secs(4))
+        .filter_setting("margin", "1s")
+        .filter_setting("refresh_ahead", "1s")
+        .filter_setting(
+            "gate",
+            json!({"transient_first": "200ms", "transient_longest": "500ms"}),
+        )
+        .control_setting("margin", "1s")
+        .start()
+        .await?;
+    let alice = world.log_in(ALICE).await?;
+    let servers = world.server_names();
+    for server in &servers {
+        assert_eq!(
+            world.call(server).login(&alice).send().await?.status,
+            200,
+            "{server}"
+        );
+    }
+    world.wait_until_tokens_expired(&alice).await?;
+    world.home.set_down(true);
+    world.control.kill()?;
+    world.control.restart().await?;
+    let reached = world.upstream_requests();
+    for _ in 0..10 {
+        for server in &servers {
+            let listener = world.call(server).login(&alice).listen().send().await?;
+            assert_eq!(listener.status, 503, "waiting helps: {}", listener.body);
+        }
+    }
+    assert_eq!(world.upstream_requests(), reached, "the storm reached nobody");
+    assert_eq!(world.tally().warnings, servers.len(), "one per pair");
+
+    let (half_an_hour, begun) = (Duration::from_secs(1800), std::time::Instant::now());
+    world.home.set_id_token_lifetime(half_an_hour);
+    world.remote.set_id_token_lifetime(half_an_hour);
+    world.home.set_down(false);
+    for server in &servers {
+        while world.call(server).login(&alice).listen().send().await?.status != 200 {
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "{server} never came back"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    assert_eq!(world.home.counts().refreshes_succeeded, 1);
+    assert_eq!(world.remote.counts().exchanges_succeeded, 2 * 3);
+    let tally = world.tally();
+    assert_eq!((tally.rejected_expired, tally.recoveries), (0, servers.len()));
+    Ok(())
+}
+
 /// 456 straight 403s on one local server: a session without a valid ID token must not connect to anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_whose_grant_is_dead_gets_no_connection_to_any_server() -> anyhow::Result<()> {

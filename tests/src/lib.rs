@@ -6,5 +6,7 @@ pub mod host;
 pub mod issuer;
 pub mod mcp_server;
 pub mod parts;
+pub mod replay;
 pub mod replicas;
+pub mod secrets;
 pub mod world;

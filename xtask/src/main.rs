@@ -6,6 +6,7 @@ mod fuzz;
 mod lint;
 mod modules;
 mod process;
+mod replay;
 mod runner_output;
 mod setup;
 mod soak;
@@ -34,7 +35,8 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Get the wasm target, Envoy, Valkey and, where there is Go, Dex; says what was there and what it fetched
+    /// Get the wasm target, Envoy, Valkey, and where there are Go and Node, Dex and a strict issuer; says what was there and
+    /// what it fetched
     Setup(setup::SetupFlags),
     /// Build the filter module, the control service and the demo, and check the module
     Build,
@@ -48,6 +50,8 @@ enum Verb {
     Lint(lint::LintFlags),
     /// Set up, build and run the demo in this terminal
     Demo(demo::DemoFlags),
+    /// Set up, build and replay the incident, first without the filter and then with it: three minutes
+    Replay(replay::ReplayFlags),
     /// Set up, build in release and measure: `data-path` (CPU, latency, streams) or `memory` (10⁶ sessions)
     Bench(bench::BenchFlags),
 }
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Fuzz(flags) => fuzz::run(&workspace, &terminal, &flags),
         Verb::Lint(flags) => lint::run(&workspace, &terminal, &flags),
         Verb::Demo(flags) => demo::run(&workspace, &terminal, &flags),
+        Verb::Replay(flags) => replay::run(&workspace, &terminal, &flags),
         Verb::Bench(flags) => bench::run(&workspace, &terminal, &flags),
     });
     outcome.unwrap_or_else(|error| {

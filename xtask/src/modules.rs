@@ -9,20 +9,17 @@ use anyhow::{Context, Result, ensure};
 
 use crate::process;
 use crate::terminal::{Outcome, Step, Terminal};
-use crate::wasm_sections::{Import, read_exported_functions, read_imports};
+use crate::wasm_sections::{Import, append_custom_section, read_exported_functions, read_imports};
 use crate::workspace::Workspace;
 
 /// The filter module may not be larger: 200 KB.
 const LARGEST_MODULE_BYTES: usize = 204_800;
 /// What Envoy must find (proxy-wasm ABI 0.2.1), and the phases in which the filter acts.
-const EXPORTS: [&str; 11] = [
-    "_initialize",
+const EXPORTS: [&str; 8] = [
     "malloc",
     "proxy_abi_version_0_2_1",
     "proxy_on_configure",
     "proxy_on_context_create",
-    "proxy_on_delete",
-    "proxy_on_done",
     "proxy_on_http_call_response",
     "proxy_on_request_headers",
     "proxy_on_response_headers",
@@ -54,7 +51,7 @@ pub(crate) fn build_all(workspace: &Workspace, terminal: &Terminal) -> Result<()
 
 /// Builds the wasm module and checks its size, imports and exports.
 ///
-/// Linked here and not by cargo: rustc exports every callback of the SDK, and Envoy enters the VM for every phase
+/// Linked here and not by cargo: what is a C function need not be an export, and Envoy enters the VM for every phase
 /// (each body chunk included) that a module exports a callback of. What is not exported the linker drops.
 pub(crate) fn filter_module(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
     terminal.step("filter module", |step| {
@@ -104,6 +101,10 @@ fn link_module(workspace: &Workspace, archive: &Path, module: &Path) -> Result<(
     linker.args(EXPORTS.map(|name| format!("--export={name}")));
     linker.arg(archive).arg("-o").arg(&unfinished);
     process::ask(&mut linker)?.succeeded("the link of the filter module")?;
+    let mut linked = std::fs::read(&unfinished)?;
+    // Control refuses to serve a module of another version than its own.
+    append_custom_section(&mut linked, "tokenward_version", env!("CARGO_PKG_VERSION"));
+    std::fs::write(&unfinished, linked)?;
     std::fs::rename(&unfinished, module).with_context(|| format!("cannot write {}", module.display()))
 }
 

@@ -47,6 +47,16 @@ impl Version {
         Self::parse(version.split_whitespace().next()?)
     }
 
+    /// `v20.20.2` → 20.20.2.
+    pub(crate) fn of_node(output: &str) -> Option<Self> {
+        Self::parse(output.trim().strip_prefix('v')?)
+    }
+
+    /// `Python 3.11.7` → 3.11.7.
+    pub(crate) fn of_python(output: &str) -> Option<Self> {
+        Self::parse(output.trim().strip_prefix("Python ")?)
+    }
+
     /// `Server v=8.1.0 sha=…` and `Valkey server v=8.0.1 sha=…` → the version after `v=`.
     pub(crate) fn of_valkey(output: &str) -> Option<Self> {
         Self::parse(

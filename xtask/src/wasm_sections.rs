@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 #[cfg(test)]
 mod tests;
 
+const CUSTOM_SECTION: u8 = 0;
 const IMPORT_SECTION: u8 = 2;
 const EXPORT_SECTION: u8 = 7;
 
@@ -61,6 +62,30 @@ pub(crate) fn read_exported_functions(module: &[u8]) -> Result<Vec<String>> {
         .into_iter()
         .map(|section| read_export_section(section).context("in the export section"));
     Ok(names.collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// Appends a custom section (§5.5.3) with a text as its content. Hosts ignore what they do not know there.
+pub(crate) fn append_custom_section(module: &mut Vec<u8>, name: &str, content: &str) {
+    let mut body = leb128(name.len());
+    body.extend_from_slice(name.as_bytes());
+    body.extend_from_slice(content.as_bytes());
+    module.push(CUSTOM_SECTION);
+    module.extend(leb128(body.len()));
+    module.extend(body);
+}
+
+/// Unsigned LEB128.
+fn leb128(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (value & 0x7f) as u8;
+        value >>= 7;
+        if value == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
 }
 
 /// The bodies of all sections with this id.

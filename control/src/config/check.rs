@@ -12,7 +12,10 @@ use url::Url;
 use super::endpoint::{is_loopback, parse_endpoint};
 use super::raw::{RawConfig, RawIssuer, RawSecret, Text};
 use super::secret_source::SecretSource;
-use super::{Config, Credentials, IssuerConfig, IssuerPolicy, Problem, keeping, servers};
+use super::{
+    Config, Credentials, IssuerConfig, IssuerPolicy, Problem, filter_module, intake, keeping, resources,
+    servers,
+};
 
 /// What was found so far.
 #[derive(Default)]
@@ -102,6 +105,7 @@ pub(super) fn shown(value: &str) -> String {
 pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
     let mut findings = Findings::default();
     let listen = listen(&mut findings, raw.listen.as_ref());
+    let intake = intake::intake(&mut findings, raw.intake.as_ref());
     let filter = findings.secret("credentials.filter", &raw.credentials.value.filter);
     let aggregator = findings.secret("credentials.aggregator", &raw.credentials.value.aggregator);
     if let (Some(filter), Some(aggregator)) = (&filter, &aggregator)
@@ -146,12 +150,18 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
     );
     let issuers = issuers(&mut findings, &raw.issuers);
     let servers = servers::servers(&mut findings, &raw.servers);
+    let filter_module = raw
+        .filter_module
+        .as_ref()
+        .and_then(|raw| filter_module::filter_module(&mut findings, raw));
+    let resource_metadata = resources::metadata(&mut findings, raw.resource_metadata.as_ref());
     match (listen, filter, aggregator, store, sealing) {
         (Some(listen), Some(filter), Some(aggregator), Some(store), Some(sealing))
             if findings.0.is_empty() =>
         {
             Ok(Config {
                 listen,
+                intake,
                 credentials: Credentials { filter, aggregator },
                 store,
                 sealing,
@@ -165,6 +175,8 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
                 rejected_interval,
                 issuers,
                 servers,
+                filter_module,
+                resource_metadata,
             })
         }
         _ => {

@@ -2,8 +2,11 @@
 
 mod check;
 pub(crate) mod endpoint;
+mod filter_module;
+mod intake;
 mod keeping;
 mod raw;
+mod resources;
 pub mod secret_source;
 mod servers;
 
@@ -15,11 +18,17 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+pub use filter_module::FilterModule;
+pub use intake::IntakeConfig;
+pub use resources::{Resource, ResourceMetadata};
+
 /// Everything that the service needs to know, checked, with secrets read.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// How long and how many callers may keep it busy.
+    pub intake: IntakeConfig,
     /// What callers must show.
     pub credentials: Credentials,
     /// Where everything is kept.
@@ -46,6 +55,10 @@ pub struct Config {
     pub issuers: Vec<IssuerConfig>,
     /// The protected servers.
     pub servers: Vec<ServerConfig>,
+    /// The filter, where control serves it.
+    pub filter_module: Option<FilterModule>,
+    /// What the servers' protected resource metadata share.
+    pub resource_metadata: ResourceMetadata,
 }
 
 /// The callers' credentials.
@@ -159,6 +172,8 @@ pub struct IssuerConfig {
 pub struct ServerConfig {
     /// Its name, the `audience` of a token request.
     pub name: String,
+    /// The URL that its clients use.
+    pub resource: Option<Resource>,
     /// What its tokens' `aud` must hold.
     pub required_audiences: Vec<String>,
     /// How its token is made.

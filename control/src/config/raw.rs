@@ -14,6 +14,7 @@ pub(super) type Text = Spanned<String>;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
     pub(super) listen: Option<Text>,
+    pub(super) intake: Option<Spanned<RawIntake>>,
     pub(super) credentials: Spanned<RawCredentials>,
     pub(super) store: Spanned<RawStore>,
     pub(super) sealing: Spanned<RawSealing>,
@@ -27,6 +28,31 @@ pub(super) struct RawConfig {
     pub(super) rejected_interval: Option<Text>,
     pub(super) issuers: Spanned<Vec<Spanned<RawIssuer>>>,
     pub(super) servers: Spanned<Vec<Spanned<RawServer>>>,
+    pub(super) filter_module: Option<RawFilterModule>,
+    pub(super) resource_metadata: Option<Spanned<RawResourceMetadata>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawResourceMetadata {
+    #[serde(default)]
+    pub(super) authorization_servers: Vec<Text>,
+    #[serde(default)]
+    pub(super) scopes: Vec<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFilterModule {
+    pub(super) path: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIntake {
+    pub(super) deadline: Option<Text>,
+    pub(super) keep_alive: Option<Text>,
+    pub(super) connections: Option<Spanned<u32>>,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +133,7 @@ pub(super) struct RawIssuer {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawServer {
     pub(super) name: Option<Text>,
+    pub(super) resource: Option<Text>,
     pub(super) auth: Option<Spanned<RawAuth>>,
 }
 

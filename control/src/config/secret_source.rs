@@ -1,9 +1,13 @@
 //! Secrets from files and the environment.
 
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
+
+/// No secret is longer.
+const LONGEST_BYTES: usize = 64 * 1024;
 
 /// Where one secret comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +32,9 @@ pub enum SecretUnreadable {
     /// The variable is not set, or is not UTF-8.
     #[error("the environment variable {0} is not set (or is not UTF-8)")]
     Environment(String),
+    /// It is no secret but a file that was meant for something else.
+    #[error("{0} is longer than {LONGEST_BYTES} bytes")]
+    TooLong(SecretSource),
     /// There is nothing in it.
     #[error("{0} is empty")]
     Empty(SecretSource),
@@ -58,6 +65,9 @@ impl SecretSource {
                 .into(),
         };
         let content = text.expose_secret();
+        if content.len() > LONGEST_BYTES {
+            return Err(SecretUnreadable::TooLong(self.clone()));
+        }
         // Editors and `echo` end a file with a line break that nobody meant.
         let content = content.strip_suffix('\n').unwrap_or(content);
         let content = content.strip_suffix('\r').unwrap_or(content);
@@ -72,8 +82,14 @@ impl SecretSource {
 }
 
 fn read_file(path: &Path) -> Result<String, SecretUnreadable> {
-    std::fs::read_to_string(path).map_err(|source| SecretUnreadable::File {
+    let unreadable = |source| SecretUnreadable::File {
         path: path.to_owned(),
         source,
-    })
+    };
+    // One byte more than is accepted: a device or a log file named by mistake must not fill the memory.
+    let most = u64::try_from(LONGEST_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(most).read_to_string(&mut text).map_err(unreadable)?;
+    Ok(text)
 }

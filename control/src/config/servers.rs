@@ -5,7 +5,7 @@ use url::Url;
 
 use super::check::{Findings, shown};
 use super::raw::{RawAuth, RawExchange, RawServer, Text};
-use super::{ExchangeConfig, ServerConfig, TokenSource};
+use super::{ExchangeConfig, ServerConfig, TokenSource, resources};
 
 /// The CRD's default.
 const DEFAULT_SCOPES: &str = "openid profile email groups";
@@ -19,6 +19,7 @@ pub(super) fn servers(findings: &mut Findings, raw: &Spanned<Vec<Spanned<RawServ
         );
     }
     let mut seen: Vec<&str> = Vec::new();
+    let mut resources = Vec::new();
     let mut servers = Vec::new();
     for server in &raw.value {
         let Some(name) = &server.value.name else {
@@ -52,7 +53,13 @@ pub(super) fn servers(findings: &mut Findings, raw: &Spanned<Vec<Spanned<RawServ
             );
             continue;
         };
-        servers.extend(checked_server(findings, name, auth));
+        let resource = server
+            .value
+            .resource
+            .as_ref()
+            .and_then(|text| resources::resource(findings, text, &mut resources));
+        servers
+            .extend(checked_server(findings, name, auth).map(|checked| ServerConfig { resource, ..checked }));
     }
     servers
 }
@@ -130,6 +137,7 @@ fn checked_server(findings: &mut Findings, name: &Text, auth: &Spanned<RawAuth>)
     };
     Some(ServerConfig {
         name: name.value.clone(),
+        resource: None,
         required_audiences,
         token,
     })
@@ -166,6 +174,13 @@ fn checked_exchange(
             connector_id.referenced,
             format!("connectorId {:?} is not usable", shown(&connector_id.value)),
             "start with a letter, then letters, digits, '_' or '-'",
+        );
+    }
+    if credentials.client_id.value.is_empty() {
+        findings.add(
+            credentials.client_id.referenced,
+            format!("clientId of server {server:?} is empty"),
+            "name the client that exchanges at the remote issuer",
         );
     }
     let scopes = scopes(findings, raw.value.scopes.as_ref());

@@ -133,6 +133,14 @@ impl Exchanges {
         }
     }
 
+    /// What is kept of the exchange `key`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn record(&self, key: &ExchangeKey) -> Result<Option<ExchangeRecord>, StoreError> {
+        Ok(self.inner.read(key).await?.map(|kept| kept.record))
+    }
+
     /// Forgets all tokens made from `grant`: the remotes know nothing of a sign-out, so nothing else ends them here.
     ///
     /// # Errors

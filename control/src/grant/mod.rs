@@ -1,7 +1,8 @@
 //! Grants: what an issuer gave for (issuer, client, user), shared by all that user's sessions.
 //!
 //! [`record`] is what is kept; [`decide`], [`login`] and [`takeover`] are the rules and [`attempt`] the one refresh
-//! at a time, all pure; `refresh` carries its steps out, and `examine` looks at the ID token that comes.
+//! at a time, all pure; `refresh` carries its steps out, `examine` looks at the ID token that comes, and [`rotations`]
+//! remembers what a store that goes back in time forgets.
 
 pub mod attempt;
 pub mod decide;
@@ -9,6 +10,8 @@ mod examine;
 pub mod login;
 pub mod record;
 mod refresh;
+pub mod rotations;
+mod sign_out;
 pub mod takeover;
 
 use std::sync::Arc;
@@ -25,6 +28,7 @@ use self::record::{
     GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, KeptIdToken, KeptRefreshToken, REFRESH_TOKEN_FIELD,
     fingerprint,
 };
+use self::rotations::Rotations;
 use crate::digest;
 use crate::flight::{Flights, Landed, Stage};
 use crate::issuer::{Context, HomeIssuer};
@@ -33,7 +37,7 @@ use crate::sealed;
 use crate::store::{Entry, Expected, Outcome, Revision, StoreError};
 
 /// How long a signed-out grant's mark stays: longer than anything that was in flight can take.
-const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
+pub const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// A token that may be handed out.
 #[derive(Debug, Clone)]
@@ -82,6 +86,7 @@ struct Inner {
     context: Context,
     times: GrantTimes,
     flights: Flights<Result<Served, Refused>>,
+    rotations: Arc<Rotations>,
 }
 
 /// A record as read.
@@ -91,14 +96,15 @@ struct Kept {
 }
 
 impl Grants {
-    /// Grants in the context's store.
+    /// Grants in the context's store; `rotations` are remembered from the configuration before.
     #[must_use]
-    pub fn new(context: Context, times: GrantTimes) -> Self {
+    pub fn new(context: Context, times: GrantTimes, rotations: Arc<Rotations>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 context,
                 times,
                 flights: Flights::default(),
+                rotations,
             }),
         }
     }
@@ -146,8 +152,8 @@ impl Grants {
             inner.context.clock.now_ms(),
         ) {
             Decision::Serve => inner.serve(key, &kept.record),
-            Decision::Refuse(refused) => Err(refused),
-            Decision::Refresh => {
+            Decision::Refuse(refused) if !inner.has_forgotten(key, &kept.record) => Err(refused),
+            Decision::Refuse(_) | Decision::Refresh => {
                 let refreshed = self.refreshed(key, issuer, want).await;
                 refreshed.or_else(|refused| inner.fallback(key, &kept.record, reason, refused))
             }
@@ -210,63 +216,6 @@ impl Grants {
         }
     }
 
-    /// Forgets the tokens of `key`; whatever is in flight for it is dropped when it lands.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn sign_out(&self, key: &GrantKey) -> Result<(), StoreError> {
-        self.signed_out(key, false).await
-    }
-
-    /// The same, and ends every session of `key` by that one write: [`Since::is_over`].
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn sign_out_everywhere(&self, key: &GrantKey) -> Result<(), StoreError> {
-        self.signed_out(key, true).await
-    }
-
-    async fn signed_out(&self, key: &GrantKey, everywhere: bool) -> Result<(), StoreError> {
-        let inner = &self.inner;
-        while let Some(kept) = inner.read(key).await? {
-            if !everywhere && matches!(kept.record.state, GrantState::SignedOut { .. }) {
-                return Ok(());
-            }
-            let sign_outs = kept.record.sign_outs + u64::from(everywhere);
-            // The count must outlive the sessions that it ends.
-            let lifetime = if sign_outs > 0 {
-                SIGNED_OUT_LIFETIME.max(inner.times.record_lifetime)
-            } else {
-                SIGNED_OUT_LIFETIME
-            };
-            let now_ms = inner.context.clock.now_ms();
-            let record = GrantRecord {
-                state: GrantState::SignedOut { since_ms: now_ms },
-                id_token: None,
-                refresh_token: None,
-                login_fingerprint: None,
-                intent: None,
-                failures: None,
-                sign_outs,
-                ..kept.record
-            };
-            let written = inner
-                .context
-                .store
-                .write(
-                    &key.record(),
-                    Expected::At(kept.revision),
-                    &record.to_bytes()?,
-                    Some(lifetime),
-                )
-                .await?;
-            if let Outcome::Done(_) = written {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
     /// Waits until no refresh is under way.
     pub async fn landed(&self) {
         self.inner.flights.landed().await;
@@ -312,6 +261,12 @@ impl Inner {
                 Some(self.times.record_lifetime),
             )
             .await
+    }
+
+    /// Whether the store has lost what this replica wrote after `record`.
+    fn has_forgotten(&self, key: &GrantKey, record: &GrantRecord) -> bool {
+        let now_ms = self.context.clock.now_ms();
+        self.rotations.after(key, record, now_ms).is_some()
     }
 
     fn serve(&self, key: &GrantKey, record: &GrantRecord) -> Result<Served, Refused> {

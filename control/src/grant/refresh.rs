@@ -46,6 +46,7 @@ pub(super) async fn refresh(
         issuer,
         held: None,
         ready: None,
+        rotated: None,
         id_token: None,
     };
     let mut event = Event::Begun;
@@ -61,7 +62,10 @@ pub(super) async fn refresh(
             Stage::Asking
         });
         event = match step {
-            Step::Finish(finished) => return hands.finish(*finished).await,
+            Step::Finish(finished) => {
+                hands.remember(&attempt);
+                return hands.finish(*finished).await;
+            }
             step => hands.carry_out(step, &attempt).await,
         };
     }
@@ -74,6 +78,8 @@ struct Hands {
     issuer: Arc<HomeIssuer>,
     held: Option<Held>,
     ready: Option<(Leave, SecretString)>,
+    /// Fingerprint of the refresh token that the issuer gave.
+    rotated: Option<String>,
     id_token: Option<SecretString>,
 }
 
@@ -99,12 +105,15 @@ impl Hands {
                 failpoint::reached("before", place);
                 let event = self.write(at, &record).await;
                 failpoint::reached("after", place);
+                if place == "put_back" && event == Event::Written {
+                    self.tell_of_put_back();
+                }
                 event
             }
             Step::Prepare(token) => self.prepare(&token).await,
             Step::Present => {
                 failpoint::reached("before", place);
-                let event = self.present().await;
+                let event = self.present(attempt.record()).await;
                 failpoint::reached("after", place);
                 event
             }
@@ -129,11 +138,41 @@ impl Hands {
 
     async fn read(&self) -> Event {
         match self.inner.read(&self.key).await {
-            Ok(kept) => {
-                Event::Read(kept.map(|Kept { revision, record }| Box::new(Seen { revision, record })))
-            }
+            Ok(kept) => Event::Read(kept.map(|kept| Box::new(self.known_of(kept)))),
             Err(error) => silent(&error),
         }
+    }
+
+    /// The record as read, with what this process knows better than the store.
+    fn known_of(&self, kept: Kept) -> Seen {
+        let Kept { revision, mut record } = kept;
+        let (rotations, now_ms) = (&self.inner.rotations, self.inner.context.clock.now_ms());
+        record.intent = record.intent.filter(|intent| !rotations.is_nothing(intent));
+        let forgotten = rotations.after(&self.key, &record, now_ms).map(Box::new);
+        Seen {
+            revision,
+            record,
+            forgotten,
+        }
+    }
+
+    fn remember(&self, attempt: &Attempt) {
+        if let Some(held) = &self.held
+            && attempt.came_to_nothing()
+        {
+            self.inner.rotations.came_to_nothing(&held.owner().0);
+        }
+    }
+
+    fn tell_of_put_back(&self) {
+        self.inner
+            .context
+            .metrics
+            .refresh(&self.issuer.config.issuer, "put_back");
+        tracing::warn!(
+            grant = digest::short(self.key.digest()),
+            "the store had lost the outcome of a refresh; it is put back"
+        );
     }
 
     async fn write(&self, at: Revision, record: &GrantRecord) -> Event {
@@ -173,7 +212,7 @@ impl Hands {
         }
     }
 
-    async fn present(&mut self) -> Event {
+    async fn present(&mut self, record: Option<&GrantRecord>) -> Event {
         let Some((leave, presented)) = self.ready.take() else {
             return Event::Answered(Answer::Transient(not_presented()));
         };
@@ -186,7 +225,7 @@ impl Hands {
                 let rotated =
                     refresh_token.filter(|token| token.expose_secret() != presented.expose_secret());
                 self.id_token = id_token;
-                self.refreshed(rotated.as_ref())
+                self.refreshed(rotated.as_ref(), record)
             }
             RefreshAnswer::Dead(death) => Answer::Dead(death),
             RefreshAnswer::Misconfigured(cause) => Answer::Misconfigured(cause),
@@ -194,15 +233,22 @@ impl Hands {
         })
     }
 
-    fn refreshed(&self, rotated: Option<&SecretString>) -> Answer {
+    fn refreshed(&mut self, rotated: Option<&SecretString>, record: Option<&GrantRecord>) -> Answer {
         let sealed = rotated
             .map(|token| self.inner.sealed_refresh_token(&self.key, token))
             .transpose();
         match sealed {
-            Ok(rotated) => Answer::Refreshed {
-                rotated,
-                id_token: self.id_token.is_some(),
-            },
+            Ok(rotated) => {
+                if let (Some(token), Some(record)) = (&rotated, record) {
+                    let now_ms = self.inner.context.clock.now_ms();
+                    self.inner.rotations.rotated(&self.key, record, token, now_ms);
+                    self.rotated = Some(token.fingerprint.clone());
+                }
+                Answer::Refreshed {
+                    rotated,
+                    id_token: self.id_token.is_some(),
+                }
+            }
             Err(_) => Answer::Transient(Transient {
                 perhaps_done: true,
                 cause: "the new refresh token could not be sealed".to_owned(),
@@ -224,7 +270,19 @@ impl Hands {
                 "ALARM: the issuer answered a refresh with another's token; the old ID token is kept"
             );
         }
+        if let (Ok(token), Some(fingerprint)) = (&examined, self.refresh_token(record)) {
+            self.inner.rotations.renewed(&self.key, fingerprint, token);
+        }
         Event::Examined(examined.map_err(str::to_owned))
+    }
+
+    /// Fingerprint of the newest refresh token of this attempt.
+    fn refresh_token<'a>(&'a self, record: &'a GrantRecord) -> Option<&'a str> {
+        let kept = record
+            .refresh_token
+            .as_ref()
+            .map(|token| token.fingerprint.as_str());
+        self.rotated.as_deref().or(kept)
     }
 
     async fn finish(mut self, finished: Finished) -> Result<Served, Refused> {

@@ -9,6 +9,7 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::LONGEST_FORM_BYTES;
 
 use super::answer::failure;
+use crate::serve::IntakeLate;
 
 /// Forms.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
@@ -45,7 +46,27 @@ pub(super) async fn body(headers: &HeaderMap, body: Body, content_type: &str) ->
     }
     axum::body::to_bytes(body, LONGEST_FORM_BYTES)
         .await
-        .map_err(|_| too_large())
+        .map_err(|error| if is_late(&error) { late() } else { too_large() })
+}
+
+fn is_late(error: &axum::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<IntakeLate>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn late() -> Rejection {
+    Box::new(failure(
+        StatusCode::REQUEST_TIMEOUT,
+        "invalid_request",
+        Refusal::BadRequest,
+        "the request did not arrive whole within intake.deadline; send it at once",
+    ))
 }
 
 fn too_large() -> Rejection {

@@ -2,45 +2,87 @@
 
 mod answer;
 mod caller;
+mod explain;
+mod filter_module;
 mod health;
 mod intake;
 mod logout;
+mod openapi;
+mod protected_resource;
 mod sessions;
 mod token;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::routing::{MethodRouter, get, post, put};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{MARKER_HEADER, TOKEN_PATH};
 
 use self::answer::failure;
-use crate::service::Service;
+use crate::service::{Current, Service};
+
+impl FromRef<Current> for Arc<Service> {
+    fn from_ref(current: &Current) -> Self {
+        current.service()
+    }
+}
+
+pub use explain::SESSION_HEADER;
 
 /// The version in the marker header.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// All routes of `service`.
 pub fn router(service: Arc<Service>) -> Router {
-    Router::new()
-        .route(TOKEN_PATH, post(token::token))
-        .route(
-            "/v1/sessions/{id}",
-            put(sessions::put).get(sessions::get).delete(sessions::delete),
-        )
-        .route("/v1/sign-out", post(sessions::sign_out))
-        .route("/v1/backchannel-logout", post(logout::backchannel_logout))
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
+    router_of(Current::new(service))
+}
+
+/// All routes of the service that is current when a request comes.
+pub fn router_of(current: Current) -> Router {
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        })
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(service)
+        .with_state(current)
         .layer(map_response(mark))
+}
+
+/// Every path that is answered, in axum's notation.
+pub fn paths() -> Vec<&'static str> {
+    routes().into_iter().map(|(path, _)| path).collect()
+}
+
+/// The one list of all routes.
+fn routes() -> Vec<(&'static str, MethodRouter<Current>)> {
+    vec![
+        (TOKEN_PATH, post(token::token)),
+        (
+            "/v1/sessions/{id}",
+            put(sessions::put).get(sessions::get).delete(sessions::delete),
+        ),
+        ("/v1/sign-out", post(sessions::sign_out)),
+        ("/v1/backchannel-logout", post(logout::backchannel_logout)),
+        ("/v1/explain", get(explain::explain)),
+        (protected_resource::WELL_KNOWN, get(protected_resource::metadata)),
+        (
+            "/.well-known/oauth-protected-resource/{*path}",
+            get(protected_resource::metadata),
+        ),
+        ("/filter/tokenward.wasm", get(filter_module::module)),
+        ("/filter/tokenward.wasm.sha256", get(filter_module::sha256)),
+        ("/livez", get(health::livez)),
+        ("/readyz", get(health::readyz)),
+        ("/metrics", get(health::metrics)),
+        ("/openapi.json", get(openapi::openapi)),
+    ]
 }
 
 async fn not_found() -> Response {

@@ -38,12 +38,12 @@ struct SignedOut {
 }
 
 /// The caller is the aggregator.
-fn aggregator(service: &Service, headers: &HeaderMap) -> Result<(), Refused> {
+pub(super) fn aggregator(service: &Service, headers: &HeaderMap) -> Result<(), Refused> {
     caller::check(headers, "aggregator", &service.config.credentials.aggregator)
         .inspect_err(|refused| service.note_caller("aggregator", refused))
 }
 
-fn session_id(id: String) -> Result<SecretString, Refused> {
+pub(super) fn session_id(id: String) -> Result<SecretString, Refused> {
     if id.is_empty() || id.len() > LONGEST_SESSION_BYTES {
         return Err(Refused::new(Refusal::BadRequest)
             .because(format!("a session id has 1 to {LONGEST_SESSION_BYTES} bytes")));

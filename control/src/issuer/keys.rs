@@ -77,6 +77,12 @@ enum Judgement {
     UnknownKey,
 }
 
+/// Where the keys of `issuer` are remembered.
+#[must_use]
+pub fn record_of(issuer: &str) -> Key {
+    Key::new("keys", &digest::hex_of_parts(&[issuer]))
+}
+
 impl Known {
     fn judge(&self, token: &str, header: &SignatureHeader, age: KeyAge, retired_since_ms: u64) -> Judgement {
         let usable = |key: &&KnownKey| match key.retired_at_ms {
@@ -170,7 +176,7 @@ impl IssuerKeys {
             Judgement::Forged => return Err(Unverified::Forged),
             Judgement::UnknownKey => {}
         }
-        let known = self.fetch(&claims).await?;
+        let known = self.fetched_for(&claims).await?;
         match known.judge(token, &header, age, retired_since_ms) {
             Judgement::Signed => Ok(claims),
             Judgement::Forged => Err(Unverified::Forged),
@@ -179,6 +185,18 @@ impl IssuerKeys {
             }
             Judgement::UnknownKey => Err(Unverified::Forged),
         }
+    }
+
+    /// [`Self::fetch`] in a task of its own: a slow issuer's keys arrive although no caller waits so long.
+    async fn fetched_for(self: &Arc<Self>, claims: &Claims) -> Result<Arc<Known>, Unverified> {
+        let (keys, claims) = (Arc::clone(self), claims.clone());
+        let fetch = tokio::spawn(async move { keys.fetch(&claims).await });
+        fetch.await.unwrap_or_else(|_| {
+            Err(Unverified::KeysUnavailable {
+                retry_after: FETCH_APART,
+                cause: "the service is shutting down".to_owned(),
+            })
+        })
     }
 
     fn snapshot(&self) -> Arc<Known> {
@@ -300,7 +318,7 @@ impl IssuerKeys {
     }
 
     fn store_key(&self) -> Key {
-        Key::new("keys", &digest::hex_of_parts(&[&self.issuer]))
+        record_of(&self.issuer)
     }
 
     async fn remembered(&self) -> Result<Vec<KnownKey>, StoreError> {

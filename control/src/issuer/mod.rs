@@ -95,6 +95,12 @@ impl HomeIssuer {
         }
     }
 
+    /// [`Traffic::left_alone`].
+    #[must_use]
+    pub fn left_alone(&self) -> Option<HeldBack> {
+        self.traffic.left_alone()
+    }
+
     /// Finds the token endpoint and waits for leave to call it for the grant with this digest.
     ///
     /// # Errors
@@ -170,6 +176,12 @@ impl RemoteIssuer {
             keys,
             traffic,
         }
+    }
+
+    /// [`Traffic::left_alone`].
+    #[must_use]
+    pub fn left_alone(&self) -> Option<HeldBack> {
+        self.traffic.left_alone()
     }
 
     /// Exchanges `subject_token` of the grant with this digest (RFC 8693 §2.1, with Dex's `connector_id`).

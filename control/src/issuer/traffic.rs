@@ -130,6 +130,16 @@ impl Traffic {
         })
     }
 
+    /// How much longer the issuer is left alone because it fails everybody; `None`: it is asked.
+    #[must_use]
+    pub fn left_alone(&self) -> Option<HeldBack> {
+        let retry_after = lock(&self.breaker).held(self.clock.now_ms())?;
+        Some(HeldBack {
+            reason: "circuit",
+            retry_after,
+        })
+    }
+
     fn turned(&self, turned: Option<Turned>) {
         match turned {
             Some(Turned::Open) => {

@@ -1,6 +1,7 @@
 //! The question for a token: prove the subject, then forward or exchange.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokenward_protocol::jwt::Claims;
@@ -26,7 +27,7 @@ impl Service {
             .as_ref()
             .map_or_else(|| "unknown".to_owned(), |server| server.config.name.clone());
         let answer = match server {
-            Some(server) => self.token_for(&server, request).await,
+            Some(server) => self.in_time(self.token_for(&server, request)).await,
             None => Err(Refusal::UnknownServer.into()),
         };
         let outcome = match &answer {
@@ -36,6 +37,20 @@ impl Service {
         self.context.metrics.token_request(&label, outcome);
         self.note(&label, &trouble, &answer);
         answer
+    }
+
+    /// Every operation has a deadline of its own; together they may not exceed the caller's. What is under way at an
+    /// issuer goes on without the caller.
+    async fn in_time(
+        &self,
+        answer: impl Future<Output = Result<Served, Refused>>,
+    ) -> Result<Served, Refused> {
+        /// A refresh that is late knows on what it waits: its own answer comes first.
+        const LAST_WORD: Duration = Duration::from_millis(200);
+        let deadline = self.config.caller_deadline + LAST_WORD;
+        tokio::time::timeout(deadline, answer).await.unwrap_or_else(|_| {
+            Err(Refused::new(Refusal::Busy).because("the store or the issuer answers too slowly"))
+        })
     }
 
     async fn token_for(&self, server: &Arc<Server>, request: TokenRequest) -> Result<Served, Refused> {

@@ -1,12 +1,16 @@
 //! Everything wired together: one [`Service`] per process, or per replica in a test.
 
 pub mod ask;
+mod current;
+pub mod explain;
 pub mod logout;
 mod open;
 pub mod register;
 mod subject;
+mod traffics;
 
-pub use open::open_store;
+pub use current::Current;
+pub use open::{open_store, try_store};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,11 +20,11 @@ use crate::clock::Clock;
 use crate::config::{Config, IssuerConfig, SealingConfig, SealingKeyConfig, ServerConfig, TokenSource};
 use crate::exchange::{ExchangeTimes, Exchanges};
 use crate::grant::decide::Policy;
-use crate::grant::{GrantTimes, Grants};
+use crate::grant::rotations::Rotations;
+use crate::grant::{GrantTimes, Grants, SIGNED_OUT_LIFETIME};
 use crate::issuer::client::{ClientUnusable, IssuerClient};
 use crate::issuer::discovery::Discovery;
 use crate::issuer::keys::IssuerKeys;
-use crate::issuer::traffic::Traffic;
 use crate::issuer::{Context, HomeIssuer, RemoteIssuer};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
@@ -28,6 +32,8 @@ use crate::seal::{BadKey, KeyRing, SealingKey};
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::counted::CountedStore;
+
+use self::traffics::Traffics;
 
 /// One warning per trouble in this span.
 const WARN_EVERY: Duration = Duration::from_secs(60);
@@ -58,7 +64,20 @@ pub struct Service {
     pub(crate) grants: Grants,
     pub(crate) exchanges: Exchanges,
     pub(crate) sessions: Sessions,
-    pub(crate) throttle: Throttle,
+    pub(crate) policy: Policy,
+    pub(crate) throttle: Arc<Throttle>,
+    rotations: Arc<Rotations>,
+    traffics: Traffics,
+}
+
+/// What outlives a configuration.
+struct Lasting {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    throttle: Arc<Throttle>,
+    rotations: Arc<Rotations>,
+    traffics: Traffics,
 }
 
 /// One protected server, ready to be asked for.
@@ -88,12 +107,41 @@ impl Service {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StartError> {
         let metrics = Metrics::default();
-        let context = Context {
-            client: IssuerClient::new(config.issuer_timeout)?,
+        let lasting = Lasting {
             store: Arc::new(CountedStore::new(store, metrics.clone())),
-            ring: Arc::new(key_ring(&config.sealing)?),
             clock,
             metrics,
+            throttle: Arc::new(Throttle::new(WARN_EVERY)),
+            rotations: Arc::new(Rotations::new(SIGNED_OUT_LIFETIME)),
+            traffics: Traffics::default(),
+        };
+        Self::assembled(config, lasting)
+    }
+
+    /// The service of another configuration on the same store, with the same counts and log throttle, and with what is
+    /// known of the issuers: a reload does not make an issuer healthy that fails everybody.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn succeeded_by(&self, config: Config) -> Result<Arc<Self>, StartError> {
+        let lasting = Lasting {
+            store: Arc::clone(&self.context.store),
+            clock: Arc::clone(&self.context.clock),
+            metrics: self.context.metrics.clone(),
+            throttle: Arc::clone(&self.throttle),
+            rotations: Arc::clone(&self.rotations),
+            traffics: self.traffics.kept_for(&self.config, &config),
+        };
+        Self::assembled(config, lasting)
+    }
+
+    fn assembled(config: Config, lasting: Lasting) -> Result<Arc<Self>, StartError> {
+        let context = Context {
+            client: IssuerClient::new(config.issuer_timeout)?,
+            store: lasting.store,
+            ring: Arc::new(key_ring(&config.sealing)?),
+            clock: lasting.clock,
+            metrics: lasting.metrics,
             past_key_grace: config.stale_subject_grace,
         };
         let policy = Policy {
@@ -115,6 +163,7 @@ impl Service {
                 lease_patience,
                 record_lifetime: config.session_lifetime,
             },
+            Arc::clone(&lasting.rotations),
         );
         let exchanges = Exchanges::new(
             context.clone(),
@@ -132,16 +181,19 @@ impl Service {
             exchanges.clone(),
             config.session_lifetime,
         );
-        let mut traffic = Traffics::default();
+        let mut traffics = lasting.traffics;
         Ok(Arc::new(Self {
-            homes: homes(&config.issuers, &context, &mut traffic),
-            servers: servers(&config.servers, &context, &mut traffic),
+            homes: homes(&config.issuers, &context, &mut traffics),
+            servers: servers(&config.servers, &context, &mut traffics),
             config,
             context,
             grants,
             exchanges,
             sessions,
-            throttle: Throttle::new(WARN_EVERY),
+            policy,
+            throttle: lasting.throttle,
+            rotations: lasting.rotations,
+            traffics,
         }))
     }
 
@@ -153,11 +205,13 @@ impl Service {
 
     /// Waits until nothing is under way at an issuer; at most `longest`. `false`: something still is.
     pub async fn drain(&self, longest: Duration) -> bool {
-        let landed = async {
-            self.exchanges.landed().await;
-            self.grants.landed().await;
-        };
-        tokio::time::timeout(longest, landed).await.is_ok()
+        tokio::time::timeout(longest, self.landed()).await.is_ok()
+    }
+
+    /// Waits until nothing is under way at an issuer.
+    async fn landed(&self) {
+        self.exchanges.landed().await;
+        self.grants.landed().await;
     }
 
     /// The home of `issuer` and `client_id`.
@@ -165,23 +219,6 @@ impl Service {
         self.homes
             .iter()
             .find(|home| home.config.issuer == issuer && home.config.client_id == client_id)
-    }
-}
-
-/// The traffic of each issuer, shared by all its clients and all servers that it makes tokens for.
-#[derive(Default)]
-struct Traffics(HashMap<String, Arc<Traffic>>);
-
-impl Traffics {
-    fn of(&mut self, issuer: &str, context: &Context) -> Arc<Traffic> {
-        let made = || {
-            Arc::new(Traffic::new(
-                issuer.to_owned(),
-                Arc::clone(&context.clock),
-                context.metrics.clone(),
-            ))
-        };
-        Arc::clone(self.0.entry(issuer.to_owned()).or_insert_with(made))
     }
 }
 

@@ -21,6 +21,22 @@ const VALKEY_PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// [`StartError`].
 pub async fn open_store(config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StartError> {
+    open_within(config, clock, VALKEY_PATIENCE).await
+}
+
+/// The same, tried once.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn try_store(config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StartError> {
+    open_within(config, clock, Duration::ZERO).await
+}
+
+async fn open_within(
+    config: &StoreConfig,
+    clock: Arc<dyn Clock>,
+    patience: Duration,
+) -> Result<Arc<dyn Store>, StartError> {
     match &config.engine {
         StoreEngine::Embedded { path } => {
             let store = Arc::new(EmbeddedStore::open(path, config.deadline, clock).await?);
@@ -42,7 +58,7 @@ pub async fn open_store(config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<A
                 deadline: config.deadline,
                 topology: topology(servers),
             };
-            Ok(Arc::new(connected(valkey).await?))
+            Ok(Arc::new(connected(valkey, patience).await?))
         }
     }
 }
@@ -63,8 +79,8 @@ fn topology(servers: &ValkeyServers) -> Topology {
     }
 }
 
-async fn connected(config: ValkeyConfig) -> Result<ValkeyStore, ConnectError> {
-    let until = Instant::now() + VALKEY_PATIENCE;
+async fn connected(config: ValkeyConfig, patience: Duration) -> Result<ValkeyStore, ConnectError> {
+    let until = Instant::now() + patience;
     loop {
         match ValkeyStore::connect(config.clone()).await {
             Err(error) if error.is_retryable() && Instant::now() < until => {

@@ -1,4 +1,7 @@
-//! The command line: `check`, `--version`, `serve` with its address file and its orderly end.
+//! The command line: `check`, `doctor`, `import`, `--version`, `serve` with its address file and its orderly end.
+
+mod doctor;
+mod import;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -3,7 +3,7 @@
 use tokenward_control::config::IssuerPolicy::{self, Strict, Tolerant};
 
 use crate::search::{Seen, everything};
-use crate::world::{Budget, Setup};
+use crate::setup::{Budget, Setup};
 
 const MINUTE_MS: u64 = 60_000;
 /// Longer than a lease.
@@ -18,6 +18,8 @@ const TWO: Budget = Budget {
     failures: 0,
     pauses: 0,
     logins: 0,
+    saves: 0,
+    rewinds: 0,
 };
 
 fn setup(issuer: IssuerPolicy, reuse_ms: u64, budget: Budget) -> Setup {

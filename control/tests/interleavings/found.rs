@@ -4,8 +4,8 @@ use tokenward_control::config::IssuerPolicy::Strict;
 
 use crate::promises::Ending;
 use crate::search::scripted;
-use crate::world::Action::{Arrive, Crash, Fail, Go, Lose, Pause, Start, Unanswered};
-use crate::world::{Action, Budget, Setup};
+use crate::setup::Action::{Arrive, Crash, Fail, Go, Lose, Pause, Start, Unanswered};
+use crate::setup::{Action, Budget, Setup};
 
 /// Two replicas and a strict issuer, which ends a login when it sees a token twice.
 fn at_a_strict_issuer(actions: &[Action]) -> Ending {

@@ -10,8 +10,11 @@
 mod exhaustive;
 mod found;
 mod issuer;
+mod memory;
 mod promises;
 mod random;
 mod records;
+mod rewound;
 mod search;
+mod setup;
 mod world;

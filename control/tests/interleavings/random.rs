@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tokenward_control::config::IssuerPolicy::{self, Strict, Tolerant};
 
 use crate::search::one_way;
-use crate::world::{Budget, Setup};
+use crate::setup::{Budget, Setup};
 
 const STEPS: usize = 160;
 const MINUTE_MS: u64 = 60_000;
@@ -21,6 +21,7 @@ fn setup(issuer: IssuerPolicy, reuse_ms: u64) -> impl Strategy<Value = Setup> {
             failures,
             pauses,
             logins,
+            ..Budget::default()
         },
     );
     (vec(skew, 3), budget, 16_000_u64..150_000).prop_map(move |(skews_ms, budget, pause_ms)| Setup {

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::promises::{Ending, of_a_change, of_a_moment, of_an_heir};
-use crate::world::{Action, Setup, World};
+use crate::setup::{Action, Setup};
+use crate::world::World;
 
 /// What a search has seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

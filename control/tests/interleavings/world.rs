@@ -14,7 +14,9 @@ use tokenward_control::streak::StreakKind;
 use tokenward_protocol::token_endpoint::Reason;
 
 use crate::issuer::{ModelIssuer, Token};
+use crate::memory::Memory;
 use crate::records::{id_token, logged_in, number_of};
+use crate::setup::{Action, Budget, Setup};
 
 pub(crate) const LEASE_MS: u64 = 15_000;
 pub(crate) const POLICY: Policy = Policy {
@@ -27,66 +29,6 @@ pub(crate) const POLICY: Policy = Policy {
 /// When the model begins.
 const BEGIN_MS: u64 = 1_000_000_000;
 
-/// What a search may still make happen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Budget {
-    /// Attempts that may begin.
-    pub(crate) starts: u8,
-    /// Processes that may die.
-    pub(crate) crashes: u8,
-    /// Store operations that may go unanswered, with or without effect.
-    pub(crate) outages: u8,
-    /// Answers of the issuer that may be lost on the way.
-    pub(crate) lost: u8,
-    /// Presentations that the issuer may fail or that may not reach it.
-    pub(crate) failures: u8,
-    /// Times that [`Setup::pause_ms`] may pass while nobody does anything: everybody is paused.
-    pub(crate) pauses: u8,
-    /// Logins that may come in between.
-    pub(crate) logins: u8,
-}
-
-/// What the model begins with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Setup {
-    pub(crate) issuer: IssuerPolicy,
-    pub(crate) reuse_ms: u64,
-    /// One replica each, with its clock's difference from the true time.
-    pub(crate) skews_ms: Vec<i64>,
-    /// Life of an ID token.
-    pub(crate) life_seconds: u64,
-    /// How long a pause is: longer than a lease lives.
-    pub(crate) pause_ms: u64,
-    pub(crate) budget: Budget,
-}
-
-/// One thing that may happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Action {
-    /// A caller makes a replica begin an attempt.
-    Start(usize),
-    /// The step that a replica waits for is carried out and answered.
-    Go(usize),
-    /// The store does not answer, and did nothing.
-    Unheard(usize),
-    /// The store does not answer, and did it all the same.
-    Unanswered(usize),
-    /// The issuer carries the presentation out; its answer is on the way.
-    Arrive(usize),
-    /// The answer on the way is lost.
-    Lose(usize),
-    /// The issuer says that it fails.
-    Fail(usize),
-    /// The issuer cannot be reached.
-    Miss(usize),
-    /// The process dies.
-    Crash(usize),
-    /// Nobody does anything for longer than a lease lives.
-    Pause,
-    /// The user logs in anew.
-    LogIn,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Running {
     pub(crate) attempt: Attempt,
@@ -94,6 +36,8 @@ pub(crate) struct Running {
     /// The issuer's answer that is on its way to this replica.
     pub(crate) answer: Option<Answer>,
     holder: String,
+    /// Fingerprint of the refresh token that the issuer gave to this attempt.
+    rotated: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -116,6 +60,11 @@ pub(crate) struct World {
     pub(crate) lost_answers: u32,
     /// Attempts that announced a presentation and died before they made it.
     pub(crate) empty_marks: u32,
+    /// What each process knows better than the store.
+    memories: Vec<Memory>,
+    saved: Option<GrantRecord>,
+    /// Whether the store may go back in time.
+    pub(crate) rewinds: bool,
 }
 
 impl World {
@@ -137,6 +86,9 @@ impl World {
             told: None,
             lost_answers: 0,
             empty_marks: 0,
+            memories: setup.skews_ms.iter().map(|_| Memory::default()).collect(),
+            saved: None,
+            rewinds: setup.budget.rewinds > 0,
         }
     }
 
@@ -198,6 +150,12 @@ impl World {
         if budget.logins > 0 {
             actions.push(Action::LogIn);
         }
+        if budget.saves > 0 {
+            actions.push(Action::Save);
+        }
+        if budget.rewinds > 0 && self.saved.is_some() {
+            actions.push(Action::Rewind);
+        }
         actions
     }
 
@@ -257,6 +215,17 @@ impl World {
                 self.record = logged_in(Some(&self.record), token, self.now_ms);
                 self.revision += 1;
             }
+            Action::Save => {
+                self.budget.saves -= 1;
+                self.saved = Some(self.record.clone());
+            }
+            Action::Rewind => {
+                self.budget.rewinds -= 1;
+                // Revisions are moments of the store's clock: none comes twice.
+                self.revision += 1;
+                self.record = self.saved.clone().expect("possible only then");
+                self.lease = None;
+            }
         }
     }
 
@@ -278,11 +247,13 @@ impl World {
             step: Step::TakeLease,
             answer: None,
             holder: format!("h{}", self.holders),
+            rotated: None,
         });
         self.hear(at, Event::Begun);
     }
 
     pub(crate) fn crash(&mut self, at: usize) {
+        self.memories[at] = Memory::default();
         let Some(running) = self.replicas[at].take() else {
             return;
         };
@@ -303,13 +274,15 @@ impl World {
     fn carried_out(&mut self, at: usize) -> Option<Event> {
         let running = self.replicas[at].as_mut()?;
         let (holder, answer) = (running.holder.clone(), running.answer.take());
+        let came_to_nothing = running.attempt.came_to_nothing();
         Some(match running.step.clone() {
             Step::TakeLease if self.takes_lease(&holder) => Event::Leased(holder),
             Step::TakeLease => Event::LeaseTaken,
             Step::ConfirmLease => Event::Ours(self.takes_lease(&holder)),
             Step::Read => Event::Read(Some(Box::new(Seen {
                 revision: Revision(self.revision),
-                record: self.record.clone(),
+                record: self.memories[at].corrected(self.record.clone()),
+                forgotten: self.memories[at].forgotten(&self.record),
             }))),
             Step::Write {
                 at: Revision(at),
@@ -320,9 +293,10 @@ impl World {
                 Event::Written
             }
             Step::Write { .. } => Event::Overtaken,
-            Step::Present => Event::Answered(answer?),
+            Step::Present => Event::Answered(self.remembered(at, answer?)),
             Step::Wait(_) | Step::Prepare(_) | Step::Examine => return None,
             Step::Finish(finished) => {
+                self.memories[at].ended(came_to_nothing, &holder);
                 if self.lease.as_ref().is_some_and(|(owner, _)| *owner == holder) {
                     self.lease = None;
                 }
@@ -332,6 +306,19 @@ impl World {
                 return None;
             }
         })
+    }
+
+    fn remembered(&mut self, at: usize, answer: Answer) -> Answer {
+        if let Answer::Refreshed {
+            rotated: Some(token), ..
+        } = &answer
+            && let Some(running) = &mut self.replicas[at]
+            && let Some(record) = running.attempt.record()
+        {
+            self.memories[at].rotated(record, token, self.now_ms);
+            running.rotated = Some(token.fingerprint.clone());
+        }
+        answer
     }
 
     fn takes_lease(&mut self, holder: &str) -> bool {
@@ -349,7 +336,11 @@ impl World {
         match self.replicas[at].as_ref().map(|running| &running.step) {
             Some(Step::ConfirmLease) => self.hear(at, Event::Ours(false)),
             // The lease was not given back and expires by itself.
-            Some(Step::Finish(_)) => self.replicas[at] = None,
+            Some(Step::Finish(_)) => {
+                if let Some(running) = self.replicas[at].take() {
+                    self.memories[at].ended(running.attempt.came_to_nothing(), &running.holder);
+                }
+            }
             Some(_) => self.hear(at, Event::StoreSilent),
             None => {}
         }
@@ -382,11 +373,18 @@ impl World {
             Step::Prepare(_) => self.hear(at, Event::Ready),
             Step::Examine => {
                 let token = id_token(self.now_ms, self.life_seconds);
+                let newest = running.rotated.clone().or_else(|| kept_by(&running.attempt));
+                self.memories[at].renewed(&newest.unwrap_or_default(), &token);
                 self.hear(at, Event::Examined(Ok(token)));
             }
             _ => {}
         }
     }
+}
+
+fn kept_by(attempt: &Attempt) -> Option<String> {
+    let token = attempt.record()?.refresh_token.as_ref()?;
+    Some(token.fingerprint.clone())
 }
 
 fn transient(kind: StreakKind, perhaps_done: bool) -> Event {

@@ -123,6 +123,39 @@ fn one_problem(change: (&str, &str), line: u64, what: &str) {
 fn every_mistake_has_its_line_and_its_words() {
     let rows = [
         (("margin: 30s", "margin: 30"), 5, "bad duration"),
+        (
+            ("margin: 30s", "intake: {deadline: 0s}"),
+            5,
+            "intake.deadline must not be zero",
+        ),
+        (
+            ("margin: 30s", "intake: {connections: 0}"),
+            5,
+            "intake.connections must not be zero",
+        ),
+        (
+            ("margin: 30s", "filter_module: {path: DIR/none.wasm}"),
+            5,
+            "cannot be read",
+        ),
+        (
+            ("margin: 30s", "filter_module: {path: DIR/key}"),
+            5,
+            "is not a WebAssembly module",
+        ),
+        (
+            (
+                "margin: 30s",
+                "resource_metadata: {authorization_servers: [\"http://x.example.com\"]}",
+            ),
+            5,
+            "must be https",
+        ),
+        (
+            ("margin: 30s", "resource_metadata: {scopes: [\"a b\"]}"),
+            5,
+            "is not usable",
+        ),
         (("margin: 30s", "margn: 30s"), 5, "margn"),
         (("margin: 30s", "issuer_timeout: 0s"), 5, "must not be zero"),
         (("margin: 30s", "listen: nowhere"), 5, "port 0"),
@@ -277,6 +310,19 @@ fn secrets_of_more_than_one_line_are_refused() {
     );
     folder.write("client", "\n");
     assert!(parse(&folder, GOOD).is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_without_end_is_no_secret_and_does_not_fill_the_memory() {
+    let folder = Folder::new();
+    let problems = parse(&folder, &GOOD.replace("DIR/filter", "/dev/zero")).expect_err("too long");
+    assert_eq!(problems.len(), 1);
+    assert!(
+        problems[0].what.contains("is longer than 65536 bytes"),
+        "{}",
+        problems[0]
+    );
 }
 
 #[test]

@@ -4,6 +4,8 @@ mod answers;
 mod config;
 mod decisions;
 mod discovery;
+mod http_date;
+mod import;
 mod logins;
 mod streaks;
 mod throttle;

@@ -3,14 +3,43 @@
 //! Numbers follow the ABI: proxy-wasm/spec, abi-versions/v0.2.1. Statuses are read as plain integers: a host may
 //! answer with one that an enum would not have.
 
-use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
+/// `LogLevel`, as far as the filter writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum LogLevel {
+    Debug = 1,
+    Info = 2,
+    Warn = 3,
+}
+
+/// `MapType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum MapType {
+    HttpRequestHeaders = 0,
+    HttpResponseHeaders = 2,
+    HttpCallResponseHeaders = 6,
+}
+
+/// `BufferType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum BufferType {
+    HttpCallResponseBody = 4,
+    PluginConfiguration = 7,
+}
+
+/// `MetricType::Counter`.
+const COUNTER: u32 = 0;
 
 /// The host's answer to a call that did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HostStatus(pub(super) u32);
 
 /// `NotFound`.
-pub(super) const NOT_FOUND: HostStatus = HostStatus(1);
+const NOT_FOUND: HostStatus = HostStatus(1);
+/// `BadArgument`.
+pub(super) const BAD_ARGUMENT: HostStatus = HostStatus(2);
 /// `CasMismatch`.
 pub(super) const CAS_MISMATCH: HostStatus = HostStatus(8);
 
@@ -80,6 +109,18 @@ mod import {
             headers_length: usize,
             grpc_status: i32,
         ) -> u32;
+        pub(super) fn proxy_http_call(
+            cluster: *const u8,
+            cluster_length: usize,
+            headers: *const u8,
+            headers_length: usize,
+            body: *const u8,
+            body_length: usize,
+            trailers: *const u8,
+            trailers_length: usize,
+            timeout_ms: u32,
+            call: *mut u32,
+        ) -> u32;
         pub(super) fn proxy_set_effective_context(context: u32) -> u32;
         pub(super) fn proxy_define_metric(kind: u32, name: *const u8, length: usize, id: *mut u32) -> u32;
         pub(super) fn proxy_increment_metric(id: u32, offset: i64) -> u32;
@@ -106,8 +147,8 @@ fn owned(data: *mut u8, size: usize) -> Vec<u8> {
     if data.is_null() || size == 0 {
         return Vec::new();
     }
-    // SAFETY: the ABI hands over a block of exactly `size` bytes that `proxy_on_memory_allocate` made with
-    // `Vec::with_capacity(size)`, fully written, and never touches it again.
+    // SAFETY: the ABI hands over a block of exactly `size` bytes that `malloc` (exports.rs) allocated with the layout
+    // of `[u8; size]`, fully written, and never touches it again.
     unsafe { Vec::from_raw_parts(data, size, size) }
 }
 
@@ -293,23 +334,54 @@ fn header_block_of(headers: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
+/// Starts an HTTP call; the answer comes to `proxy_on_http_call_response` of the running context's root context,
+/// whatever becomes of the stream that asked (cpp-host `exports.cc`, `http_call`).
+pub(super) fn http_call(
+    cluster: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    timeout_ms: u32,
+) -> Answer<u32> {
+    let (headers, trailers) = (header_block_of(headers), header_block_of(&[]));
+    let mut call = 0;
+    // SAFETY: pointers and lengths of four live blocks; the host writes one u32.
+    let status = unsafe {
+        import::proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            body.as_ptr(),
+            body.len(),
+            trailers.as_ptr(),
+            trailers.len(),
+            timeout_ms,
+            &mut call,
+        )
+    };
+    checked(status).map(|()| call)
+}
+
 pub(super) fn set_effective_context(context: u32) -> Answer<()> {
     // SAFETY: no pointers.
     checked(unsafe { import::proxy_set_effective_context(context) })
 }
 
+/// Whether a context still exists. Makes it the effective one if so.
+pub(super) fn is_there(context: u32) -> bool {
+    set_effective_context(context).is_ok()
+}
+
 pub(super) fn define_counter(name: &str) -> Answer<u32> {
     let mut id = 0;
     // SAFETY: pointer and length of one live string; the host writes one u32.
-    let status = unsafe {
-        import::proxy_define_metric(MetricType::Counter as u32, name.as_ptr(), name.len(), &mut id)
-    };
+    let status = unsafe { import::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) };
     checked(status).map(|()| id)
 }
 
-pub(super) fn increment(counter: u32) {
+pub(super) fn increment(counter: u32, by: i64) {
     // SAFETY: no pointers. A count that the host refuses is lost, by design.
-    let _ = unsafe { import::proxy_increment_metric(counter, 1) };
+    let _ = unsafe { import::proxy_increment_metric(counter, by) };
 }
 
 /// A variable of Envoy's environment, if Envoy was told to pass it (`host_env_keys`).

@@ -1,17 +1,14 @@
 //! [`Host`] over the proxy-wasm ABI.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::{LogLevel, MapType, Status};
-
-use super::calls;
+use super::calls::{self, LogLevel, MapType};
+use super::counters::Counters;
 use crate::config::AnnotationPath;
 use crate::host::{
     CallFailure, CallId, Claim, ControlCall, Host, HostFailure, Level, SetFailure, SharedValue, StreamId,
 };
-use crate::outcome::{Event, Metric, Reply};
+use crate::outcome::{Metric, Reply};
 
 /// Writing with this number inserts when the key is missing and mismatches when it exists: the ABI has no other
 /// "create if absent", and 0 would overwrite (cpp-host `shared_data.cc`).
@@ -22,10 +19,9 @@ const CLAIM_ABSENT: u32 = u32::MAX;
 pub(super) struct Envoy {
     /// The context whose callback is running: the effective context is put back to it after an excursion.
     home: Cell<u32>,
-    /// Streams that were answered while they waited and whose answer has not passed by yet.
-    answered: RefCell<Vec<u32>>,
-    /// Ids of counters already defined: defining costs ten times what counting does.
-    counters: RefCell<HashMap<(Option<usize>, Event), u32>>,
+    /// Streams that were answered while they waited, until they are taken.
+    answered: RefCell<Vec<StreamId>>,
+    counters: RefCell<Counters>,
 }
 
 impl Envoy {
@@ -42,13 +38,19 @@ impl Envoy {
         self.home.set(context);
     }
 
-    /// Whether the answer that passes by on this stream was made by the filter; asked once per stream.
-    pub(super) fn was_answered(&self, stream: StreamId) -> bool {
-        let Ok(mut streams) = self.answered.try_borrow_mut() else {
-            return false;
-        };
-        let at = streams.iter().position(|other| *other == stream.0);
-        at.map(|at| streams.swap_remove(at)).is_some()
+    /// Streams that were answered while they waited: what passes by on them next is the filter's own answer.
+    pub(super) fn take_answered(&self) -> Vec<StreamId> {
+        self.answered
+            .try_borrow_mut()
+            .map(|mut streams| std::mem::take(&mut *streams))
+            .unwrap_or_default()
+    }
+
+    /// A tick is over: the host is told what was counted since the last one.
+    pub(super) fn tell_counters(&self) {
+        if let Ok(mut counters) = self.counters.try_borrow_mut() {
+            counters.tell();
+        }
     }
 
     fn within<T>(
@@ -105,19 +107,13 @@ impl Host for Envoy {
     }
 
     fn call_control(&self, call: &ControlCall<'_>) -> Result<CallId, CallFailure> {
-        // Through the SDK, because it routes the answer to the context that asked.
-        hostcalls::dispatch_http_call(
-            call.cluster,
-            call.headers.clone(),
-            Some(call.body),
-            vec![],
-            call.timeout,
-        )
-        .map(CallId)
-        .map_err(|status| match status {
-            Status::BadArgument => CallFailure::UnknownCluster,
-            _ => CallFailure::Unavailable,
-        })
+        let timeout_ms = u32::try_from(call.timeout.as_millis()).unwrap_or(u32::MAX);
+        calls::http_call(call.cluster, &call.headers, call.body, timeout_ms)
+            .map(CallId)
+            .map_err(|status| match status {
+                calls::BAD_ARGUMENT => CallFailure::UnknownCluster,
+                _ => CallFailure::Unavailable,
+            })
     }
 
     fn resume_with(&self, stream: StreamId, authorization: &str) -> Result<(), HostFailure> {
@@ -130,27 +126,26 @@ impl Host for Envoy {
     fn reply(&self, stream: StreamId, reply: &Reply) -> Result<(), HostFailure> {
         let answered = self.within(stream, || send(reply));
         if let (Ok(()), Ok(mut streams)) = (answered, self.answered.try_borrow_mut()) {
-            streams.push(stream.0);
+            streams.push(stream);
         }
         answered
     }
 
+    fn is_there(&self, stream: StreamId) -> bool {
+        let there = calls::is_there(stream.0);
+        let _ = calls::set_effective_context(self.home.get());
+        there
+    }
+
+    fn route_name(&self) -> Option<Vec<u8>> {
+        calls::property("xds\0route_name").ok().flatten()
+    }
+
     fn count(&self, metric: &Metric<'_>) {
-        let key = (metric.server.number, metric.event);
         let Ok(mut counters) = self.counters.try_borrow_mut() else {
             return;
         };
-        let id = match counters.get(&key) {
-            Some(id) => *id,
-            None => {
-                let Ok(id) = calls::define_counter(&metric.stat_name()) else {
-                    return;
-                };
-                counters.insert(key, id);
-                id
-            }
-        };
-        calls::increment(id);
+        counters.count(metric);
     }
 }
 

@@ -1,7 +1,10 @@
 //! The adapter to the proxy-wasm ABI 0.2.1, compiled for `wasm32` only.
 //!
-//! Contexts and callbacks come from the `proxy-wasm` crate. Host calls are made here directly, because the crate's
-//! wrappers panic on a status that they do not expect, and a panic kills the worker's VM and hangs its requests.
+//! All of it is made here, without an SDK: a wrapper that panics on a status or a context that it does not expect
+//! kills the worker's VM and hangs its requests, and Envoy enters the VM for every callback that is exported (ADR 6).
+//!
+//! [`exports`] is what Envoy calls, [`calls`] what Envoy offers, both as plain C functions; [`vm`] finds the root or
+//! the stream that a callback is for, [`root`] and [`stream`] are those, [`host`] is what the worker sees of Envoy.
 
 #![allow(
     unsafe_code,
@@ -9,16 +12,9 @@
 )]
 
 mod calls;
+mod counters;
+mod exports;
 mod host;
-mod http;
 mod root;
-
-use proxy_wasm::traits::RootContext;
-use proxy_wasm::types::LogLevel;
-
-// Only logging is allowed in `_initialize` (Envoy traps other host calls there), so everything else waits for
-// `on_configure`.
-proxy_wasm::main! {{
-    proxy_wasm::set_log_level(LogLevel::Trace);
-    proxy_wasm::set_root_context(|context_id| -> Box<dyn RootContext> { Box::new(root::Root::new(context_id)) });
-}}
+mod stream;
+mod vm;

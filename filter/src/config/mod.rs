@@ -16,6 +16,8 @@ use tokenward_protocol::json::{self, Json};
 use fields::Fields;
 use servers::servers;
 
+use crate::request::MOST_SESSION_HEADERS;
+
 /// Half a second: time for an answer that made the call's own deadline to be read and acted on.
 const PAUSE_GRACE_MS: u64 = 500;
 
@@ -30,6 +32,8 @@ pub struct FilterConfig {
     pub session_headers: Vec<String>,
     /// Where the host keeps the HTTPRoute annotation that names the server; `None` when the look-up is turned off.
     pub server_annotation: Option<AnnotationPath>,
+    /// Whether the annotation is looked at before host and path; otherwise only where these lead to no server.
+    pub annotation_first: bool,
     /// At most one WARN per pair in this many milliseconds.
     pub warn_every_ms: u64,
     /// How long the gate stays closed.
@@ -184,24 +188,32 @@ impl FilterConfig {
         )
         .map_err(|error| fields.fault("refresh_ahead", error.to_string()))?;
         let resource_metadata = metadata_url(&mut fields)?;
-        let annotation = fields
-            .optional_text("server_annotation")?
-            .unwrap_or_else(|| "tokenward-server".to_owned());
+        let annotation = fields.optional_text("server_annotation")?;
+        let control = control(fields.required("control")?, environment)?;
+        let servers = servers(fields.required("servers")?, resource_metadata.as_ref())?;
         let config = Self {
-            control: control(fields.required("control")?, environment)?,
+            control,
             freshness,
             session_headers: session_headers(&mut fields)?,
-            server_annotation: Some(annotation)
+            annotation_first: annotation.is_some() || needs_annotation(&servers),
+            server_annotation: Some(annotation.unwrap_or_else(|| "tokenward-server".to_owned()))
                 .filter(|key| !key.is_empty())
                 .map(|key| AnnotationPath::new(&key)),
             warn_every_ms: whole_ms(fields.span("warn_every", "60s")?),
             gate: gate_times(fields.take("gate").unwrap_or(Json::Object(Vec::new())))?,
             replacements: fields.count("replacements", 4096)?,
-            servers: servers(fields.required("servers")?, resource_metadata.as_ref())?,
+            servers,
         };
         fields.end()?;
         Ok(config)
     }
+}
+
+/// Whether a route's annotation is the only way to one of the servers. Where each has a host or a path of its own,
+/// reading the annotation first could only contradict them, and it is the dearest thing that a fresh request does
+/// (ADR 7).
+fn needs_annotation(servers: &[Server]) -> bool {
+    servers.iter().any(|server| server.route.is_none())
 }
 
 fn control(json: Json<'_>, environment: impl Fn(&str) -> Option<String>) -> Result<Control, BadConfig> {
@@ -259,6 +271,12 @@ fn credential(
 
 fn session_headers(fields: &mut Fields<'_>) -> Result<Vec<String>, BadConfig> {
     let names = fields.texts("session_headers")?;
+    if names.len() > MOST_SESSION_HEADERS {
+        return Err(fields.fault(
+            "session_headers",
+            format!("name {MOST_SESSION_HEADERS} headers at the most"),
+        ));
+    }
     for name in &names {
         let token = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if name.is_empty() || !name.bytes().all(token) || name.eq_ignore_ascii_case("authorization") {

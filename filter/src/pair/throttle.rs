@@ -25,6 +25,18 @@ impl RefusalLine {
     };
 }
 
+impl Throttle {
+    /// With `count` refusals more, none of which was worth a line.
+    #[must_use]
+    pub fn and_refused(self, count: u32) -> Self {
+        Self {
+            suppressed: self.suppressed.saturating_add(count),
+            in_a_row: self.in_a_row.saturating_add(count),
+            ..self
+        }
+    }
+}
+
 /// What to write about a recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecoveryLine {

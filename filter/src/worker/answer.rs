@@ -11,7 +11,7 @@ use super::Worker;
 use super::refuse::prefetch_pause_ms;
 use crate::config::{AuthKind, Server};
 use crate::decision::fits;
-use crate::flight::{Flight, Starter};
+use crate::flight::Flight;
 use crate::host::{CallId, Host, Level};
 use crate::identity::TicketKey;
 use crate::outcome::{Event, Outcome};
@@ -72,11 +72,14 @@ impl<H: Host> Worker<H> {
     /// Time passes: waits that are too long end, and calls that nobody has started yet are started.
     pub fn on_tick(&mut self) {
         self.ticks = self.ticks.saturating_add(1);
+        if !self.held.is_empty() {
+            self.release_all();
+        }
         if self.flights.is_empty() {
             return;
         }
         for ticket in self.flights.not_started() {
-            if let Err(refusal) = self.start(&ticket, Starter::Root)
+            if let Err(refusal) = self.start(&ticket)
                 && let Some(flight) = self.flights.take(&ticket)
             {
                 self.end_without_token(&ticket, &flight, refusal, None);

@@ -5,7 +5,7 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, TOKEN_PATH, TokenRequest};
 
 use super::{Presented, TICK_MS, Verdict, Watch, Worker};
-use crate::flight::{Flight, Starter, Waiter};
+use crate::flight::{Flight, Waiter};
 use crate::host::{CallFailure, CallId, ControlCall, Host, StreamId};
 use crate::identity::{PairKey, TicketKey};
 use crate::outcome::{Event, Metric, ServerLabel};
@@ -23,11 +23,15 @@ impl<H: Host> Worker<H> {
             is_listener: presented.is_listener(),
         };
         if self.flights.is_under_way(&ticket) {
+            self.make_room();
             if self.flights.join(&ticket, waiter) {
                 self.watch = Some(Watch::new(presented));
                 return Verdict::Pause;
             }
-            return Verdict::Reply(self.refuse_from_gate(presented, (Refusal::Busy, 1_000), None));
+            return Verdict::Reply(
+                self.refuse_from_gate(presented, (Refusal::Busy, 1_000), None)
+                    .into(),
+            );
         }
         if probe
             && let Admission::Closed {
@@ -35,22 +39,36 @@ impl<H: Host> Worker<H> {
                 retry_after_ms,
             } = self.claim_probe(presented)
         {
-            return Verdict::Reply(self.refuse_from_gate(presented, (refusal, retry_after_ms), None));
+            return Verdict::Reply(
+                self.refuse_from_gate(presented, (refusal, retry_after_ms), None)
+                    .into(),
+            );
         }
         let rejected = self.is_rejected(&ticket, presented.now_ms);
         let mut flight = self.flight(presented, if rejected { Reason::Rejected } else { Reason::Stale });
         flight.waiters.push(waiter);
         self.watch = Some(Watch::new(presented));
         self.flights.add(ticket, flight);
-        match self.start(&ticket, Starter::Stream(stream)) {
+        match self.start(&ticket) {
             Ok(()) => Verdict::Pause,
             Err(refusal) => match self.flights.take(&ticket) {
                 Some(flight) => Verdict::Reply(
                     self.refuse_flight(&ticket, &flight, refusal, None)
-                        .for_waiter(waiter.is_listener),
+                        .for_waiter(waiter.is_listener)
+                        .into(),
                 ),
                 None => Verdict::Pause,
             },
+        }
+    }
+
+    /// Who has left waits no longer. Asked for only when the places are used up, and once between two ticks: it takes
+    /// a host call for each of them.
+    fn make_room(&mut self) {
+        if self.flights.is_full() && self.made_room_at != self.ticks {
+            self.made_room_at = self.ticks;
+            let host = &self.host;
+            self.flights.forget_gone(|stream| host.is_there(stream));
         }
     }
 
@@ -83,8 +101,8 @@ impl<H: Host> Worker<H> {
         })
     }
 
-    /// Fetches the next token in the background, once, unless that failed a moment ago. The root context starts the
-    /// call at its next tick: an answer to a stream's call is lost when the stream ends first, as it mostly would.
+    /// Fetches the next token in the background, once, unless that failed a moment ago. The call starts at the next
+    /// tick: this request need not pay for it.
     pub(super) fn prefetch(&mut self, presented: &Presented<'_>) {
         let ticket = presented.token_use.ticket;
         if self.flights.is_under_way(&ticket) {
@@ -149,8 +167,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Starts the call of a flight on behalf of the running context.
-    pub(super) fn start(&mut self, ticket: &TicketKey, starter: Starter) -> Result<(), Refusal> {
+    /// Starts the call of a flight.
+    pub(super) fn start(&mut self, ticket: &TicketKey) -> Result<(), Refusal> {
         let (Ok(config), Some(flight)) = (&self.config, self.flights.get(ticket)) else {
             return Err(Refusal::FilterMisconfigured);
         };
@@ -198,7 +216,7 @@ impl<H: Host> Worker<H> {
             CallFailure::UnknownCluster => Refusal::FilterMisconfigured,
             CallFailure::Unavailable => Refusal::ControlUnreachable,
         })?;
-        self.flights.started(ticket, call, starter);
+        self.flights.started(ticket, call);
         Ok(())
     }
 }

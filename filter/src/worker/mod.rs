@@ -4,10 +4,10 @@
 
 pub mod answer;
 mod ask;
+mod held;
 mod refuse;
 mod watch;
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use tokenward_protocol::bearer::{bearer_token, why_malformed};
@@ -15,6 +15,7 @@ use tokenward_protocol::refusal::Refusal;
 
 use crate::config::{BadConfig, FilterConfig, Server};
 use crate::decision::{Decision, decide};
+use crate::digest_map::DigestMap;
 use crate::flight::Flights;
 use crate::host::{Host, Level, StreamId};
 use crate::identity::{PairKey, SessionSource, TicketKey};
@@ -22,8 +23,9 @@ use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, ServerLabel, reco
 use crate::pair::{gate, memory, throttle};
 use crate::replacement::Replacements;
 use crate::request::RequestHead;
+use crate::route_memo::RouteMemo;
 use crate::server_match::ServerMatch;
-use crate::server_memo::ServerMemo;
+use held::HeldGates;
 use refuse::{Gated, Misconfigured};
 
 use crate::token_memo::{KnownToken, TokenMemo, TokenUse};
@@ -43,7 +45,7 @@ pub enum Verdict {
     /// Hold it; the worker will resume or answer it.
     Pause,
     /// Answer it.
-    Reply(Reply),
+    Reply(Rc<Reply>),
 }
 
 /// One worker's filter under one configuration.
@@ -51,14 +53,17 @@ pub enum Verdict {
 pub struct Worker<H> {
     host: H,
     config: Result<FilterConfig, Misconfigured>,
-    routes: ServerMemo,
+    routes: RouteMemo,
     memo: TokenMemo,
     replacements: Replacements,
     flights: Flights,
-    notes: HashMap<TicketKey, TicketNote>,
+    notes: DigestMap<TicketKey, TicketNote>,
+    held: HeldGates,
     /// What the last request may send to a server, until the host takes it.
     watch: Option<Watch>,
     ticks: u64,
+    /// The tick at which those who have left were last looked for.
+    made_room_at: u64,
 }
 
 /// What is remembered of one presented token within a pair.
@@ -115,13 +120,15 @@ impl<H: Host> Worker<H> {
         Self {
             host,
             config: Err(Misconfigured::unconfigured()),
-            routes: ServerMemo::default(),
+            routes: RouteMemo::default(),
             memo: TokenMemo::default(),
             replacements: Replacements::new(1),
             flights: Flights::default(),
-            notes: HashMap::new(),
+            notes: DigestMap::default(),
+            held: HeldGates::default(),
             watch: None,
             ticks: 0,
+            made_room_at: u64::MAX,
         }
     }
 
@@ -140,17 +147,14 @@ impl<H: Host> Worker<H> {
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead<'_>) -> Verdict {
         let config = match &self.config {
             Ok(config) => config,
-            Err(fault) => return Verdict::Reply(refuse::misconfigured(&self.host, fault)),
+            Err(fault) => return Verdict::Reply(refuse::misconfigured(&self.host, fault).into()),
         };
-        let annotation = config
-            .server_annotation
-            .as_ref()
-            .and_then(|path| self.host.route_annotation(path));
+        let now_ms = self.host.now_ms();
         match self
             .routes
-            .find(config, annotation.as_deref(), head.authority, head.path)
+            .find(config, &self.host, head.authority, head.path, now_ms)
         {
-            ServerMatch::Server(index) => self.on_server_request(stream, head, index),
+            ServerMatch::Server(index) => self.on_server_request(stream, head, index, now_ms),
             ServerMatch::UnknownAnnotation => self.refuse_unknown_server(),
             ServerMatch::None => {
                 self.host.count(&Metric {
@@ -167,6 +171,7 @@ impl<H: Host> Worker<H> {
         stream: StreamId,
         head: &RequestHead<'_>,
         server_index: usize,
+        now_ms: u64,
     ) -> Verdict {
         let server = self
             .config
@@ -174,9 +179,9 @@ impl<H: Host> Worker<H> {
             .ok()
             .and_then(|config| config.servers.get(server_index));
         let Some(server) = server else {
-            return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
+            return unconfigured();
         };
-        let token = bearer_token(head.authorizations.iter().copied());
+        let token = bearer_token(head.authorization.values());
         let known = token.and_then(|token| {
             let memo = self
                 .memo
@@ -184,26 +189,26 @@ impl<H: Host> Worker<H> {
             memo.map_err(|_| why_malformed(token))
         });
         match known {
-            Ok((known, token_use)) => {
-                let now_ms = self.host.now_ms();
-                self.on_presented(
-                    stream,
-                    &Presented {
-                        server_index,
-                        known: &known,
-                        token_use,
-                        head,
-                        now_ms,
-                    },
-                )
-            }
+            Ok((known, token_use)) => self.on_presented(
+                stream,
+                &Presented {
+                    server_index,
+                    known: &known,
+                    token_use,
+                    head,
+                    now_ms,
+                },
+            ),
             Err(refusal) => {
                 let session = head
                     .session
                     .map_or(SessionSource::Anonymous, SessionSource::Handle);
                 let pair = PairKey::new(&server.name, session);
                 let is_listener = head.method == b"GET";
-                Verdict::Reply(self.refuse_presented(server_index, &pair, refusal, is_listener))
+                Verdict::Reply(
+                    self.refuse_presented(server_index, &pair, refusal, is_listener)
+                        .into(),
+                )
             }
         }
     }
@@ -216,13 +221,13 @@ impl<H: Host> Worker<H> {
         } = presented.token_use;
         let rejected = self.is_rejected(&ticket, presented.now_ms);
         let Ok(config) = &self.config else {
-            return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
+            return unconfigured();
         };
         let Some(server) = config.servers.get(presented.server_index) else {
-            return Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS));
+            return unconfigured();
         };
         let warn_every_ms = config.warn_every_ms;
-        let (mut cached, mut noted) = (None, None);
+        let (mut cached, mut noted, mut is_held) = (None, None, false);
         let decision = decide(
             presented.now_ms,
             &config.freshness,
@@ -234,6 +239,11 @@ impl<H: Host> Worker<H> {
                 cached.as_ref().map(|replacement| replacement.exp_seconds)
             },
             || {
+                let held = self.held.get(&ticket);
+                if let Some(closed) = held.and_then(|held| held.admission(presented.now_ms)) {
+                    is_held = true;
+                    return closed;
+                }
                 let gate = Gated {
                     ticket: &ticket,
                     now_ms: presented.now_ms,
@@ -271,31 +281,29 @@ impl<H: Host> Worker<H> {
             // `decide` replaces only what is cached; were it otherwise, asking is the safe way.
             (Decision::Replace | Decision::ReplaceAndPrefetch, None) => self.ask(stream, presented, false),
             (Decision::Ask { probe }, _) => self.ask(stream, presented, probe),
-            (Decision::Refuse(refusal), _) => Verdict::Reply(self.refuse_presented(
-                presented.server_index,
-                &pair,
-                refusal,
-                presented.is_listener(),
-            )),
+            (Decision::Refuse(refusal), _) => {
+                let is_listener = presented.is_listener();
+                let reply = self.refuse_presented(presented.server_index, &pair, refusal, is_listener);
+                Verdict::Reply(reply.into())
+            }
             (
                 Decision::RefuseFromGate {
                     refusal,
                     retry_after_ms,
                 },
                 _,
-            ) => Verdict::Reply(self.refuse_from_gate(presented, (refusal, retry_after_ms), noted)),
+            ) => {
+                let why = (refusal, retry_after_ms);
+                let held = is_held.then(|| self.refuse_from_held(presented, why)).flatten();
+                Verdict::Reply(held.unwrap_or_else(|| self.refuse_and_hold(presented, why, noted)))
+            }
         }
     }
 
-    /// A stream has ended before a server answered it; `watch` is what [`Self::take_watch`] gave for it.
-    pub fn on_stream_gone(&mut self, stream: StreamId, watch: &Watch) {
-        self.flights.stream_gone(watch.ticket(), stream);
-    }
-
-    /// Whether nobody waits and nothing is under way.
+    /// Whether nobody waits, nothing is under way and nothing is left to tell.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.flights.is_empty()
+        self.flights.is_empty() && self.held.is_empty()
     }
 
     fn note(&mut self, ticket: TicketKey) -> &mut TicketNote {
@@ -330,12 +338,13 @@ impl<H: Host> Worker<H> {
 
     /// Tells the pair's memory of a success: the gate of this token opens, and a pair that was failing has recovered,
     /// which is said once for the whole Envoy.
-    fn recover(&self, server_index: usize, pair: &PairKey, ticket: &TicketKey) {
-        let now_ms = self.host.now_ms();
+    fn recover(&mut self, server_index: usize, pair: &PairKey, ticket: &TicketKey) {
+        let (now_ms, untold) = (self.host.now_ms(), self.release_pair(pair));
         let recovered = memory::update(&self.host, pair, |slot| {
             let gate = slot.gate(&ticket.gate_bytes()).filter(|gate| gate.failures > 0);
             let after = slot
                 .throttle(pair.bytes())
+                .map(|before| before.and_refused(untold))
                 .and_then(|before| throttle::note_success(&before, now_ms));
             if let Some(gate) = gate {
                 slot.put(crate::pair::slot::Entry::Gate(gate::open(&gate, now_ms)));
@@ -355,4 +364,9 @@ impl<H: Host> Worker<H> {
             );
         }
     }
+}
+
+/// No configuration, or a server that is not in it: nothing may pass.
+fn unconfigured() -> Verdict {
+    Verdict::Reply(refusal_reply(Refusal::FilterMisconfigured, None, TICK_MS).into())
 }

@@ -243,7 +243,7 @@ impl<H: Host> Worker<H> {
             self.host
                 .log(line.level, &refusal_line(refusal, "-", &pair, 1, line));
         }
-        Verdict::Reply(refusal_reply(refusal, None, self.misconfigured_ms()))
+        Verdict::Reply(refusal_reply(refusal, None, self.misconfigured_ms()).into())
     }
 
     /// Control gave no token: closes the gate, logs once for all who waited, and makes their answer.
@@ -327,7 +327,7 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    fn warn_every_ms(&self) -> u64 {
+    pub(super) fn warn_every_ms(&self) -> u64 {
         self.config
             .as_ref()
             .map_or(MISCONFIGURED_MS, |config| config.warn_every_ms)

@@ -30,10 +30,6 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) fn ticket(&self) -> &TicketKey {
-        &self.ticket
-    }
-
     pub(super) fn new(presented: &Presented<'_>) -> Self {
         Self {
             server: presented.server_index,

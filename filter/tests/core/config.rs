@@ -43,6 +43,7 @@ fn defaults_are_those_of_the_documentation() {
         config.server_annotation,
         Some(AnnotationPath::new("tokenward-server"))
     );
+    assert!(!config.annotation_first);
     assert_eq!(config.gate.login_longest_ms, 30_000);
     assert_eq!(config.control.authorization.expose_secret(), "Bearer s3cret");
 }
@@ -80,6 +81,7 @@ fn every_fault_names_its_field() {
         ("/replacements", json!(1.5), "replacements"),
         ("/session_headers", json!(["authorization"]), "session_headers"),
         ("/session_headers", json!("x"), "session_headers"),
+        ("/session_headers", json!(vec!["x"; 9]), "session_headers"),
         ("/resource_metadata", json!("https://x y"), "resource_metadata"),
         ("/gate", json!({"first": "1s"}), "gate.first"),
         ("/gate", json!({"login_first": "1 s"}), "gate.login_first"),
@@ -174,4 +176,17 @@ proptest! {
         let _ = FilterConfig::parse(&text, |_| None);
         let _ = FilterConfig::parse(&text[..cut % length], |_| None);
     }
+}
+
+#[test]
+fn the_annotation_comes_first_where_it_is_configured_or_the_only_way_to_a_server() {
+    let first = |config: &serde_json::Value| parse(config).unwrap().annotation_first;
+    assert!(!first(&base()));
+    assert!(first(&with("/server_annotation", json!("tokenward-server"))));
+    let mut without_path = base();
+    without_path["servers"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("path_prefix");
+    assert!(first(&without_path));
 }

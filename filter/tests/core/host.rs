@@ -1,7 +1,7 @@
 //! A host of plain data for the worker, and tokens to present to it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use base64::Engine as _;
@@ -37,6 +37,11 @@ pub(crate) struct FakeHost {
     pub(crate) replies: RefCell<Vec<(StreamId, Reply)>>,
     pub(crate) counts: RefCell<BTreeMap<String, u64>>,
     pub(crate) annotation: RefCell<Option<Vec<u8>>>,
+    pub(crate) annotations_read: Cell<usize>,
+    pub(crate) route_name: RefCell<Option<Vec<u8>>>,
+    pub(crate) names_read: Cell<usize>,
+    pub(crate) gone: RefCell<BTreeSet<StreamId>>,
+    pub(crate) asked_whether_there: Cell<usize>,
     pub(crate) call_failure: Cell<Option<CallFailure>>,
     pub(crate) shared_fails: Cell<bool>,
     pub(crate) before_write: RefCell<Option<BeforeWrite>>,
@@ -80,7 +85,20 @@ impl Host for HostOf {
     }
 
     fn route_annotation(&self, _path: &AnnotationPath) -> Option<Vec<u8>> {
+        self.0.annotations_read.set(self.0.annotations_read.get() + 1);
         self.0.annotation.borrow().clone()
+    }
+
+    fn route_name(&self) -> Option<Vec<u8>> {
+        self.0.names_read.set(self.0.names_read.get() + 1);
+        self.0.route_name.borrow().clone()
+    }
+
+    fn is_there(&self, stream: StreamId) -> bool {
+        self.0
+            .asked_whether_there
+            .set(self.0.asked_whether_there.get() + 1);
+        !self.0.gone.borrow().contains(&stream)
     }
 
     fn shared(&self, key: &str) -> Result<Option<SharedValue>, HostFailure> {
@@ -127,6 +145,9 @@ impl Host for HostOf {
     }
 
     fn resume_with(&self, stream: StreamId, authorization: &str) -> Result<(), HostFailure> {
+        if self.0.gone.borrow().contains(&stream) {
+            return Err(HostFailure);
+        }
         self.0
             .resumed
             .borrow_mut()
@@ -135,6 +156,9 @@ impl Host for HostOf {
     }
 
     fn reply(&self, stream: StreamId, reply: &Reply) -> Result<(), HostFailure> {
+        if self.0.gone.borrow().contains(&stream) {
+            return Err(HostFailure);
+        }
         self.0.replies.borrow_mut().push((stream, reply.clone()));
         Ok(())
     }
@@ -264,13 +288,9 @@ impl Envoy {
         self.workers[worker].on_control_answer(CallId(call), &answer);
     }
 
-    /// The client of a stream of worker 0 goes away.
-    pub(crate) fn leave(&mut self, stream: StreamId) {
-        let watch = self
-            .watches
-            .remove(&stream)
-            .expect("a stream that waits or was forwarded");
-        self.workers[0].on_stream_gone(stream, &watch);
+    /// The client of a stream goes away; the filter is not told.
+    pub(crate) fn leave(&self, stream: StreamId) {
+        self.host.gone.borrow_mut().insert(stream);
     }
 
     /// The server answers a stream of worker 0; `None` when nobody watches that answer.

@@ -17,6 +17,7 @@ mod listener;
 mod replacement;
 mod reply;
 mod request;
+mod route_memo;
 mod server_match;
 mod shared_memory;
 mod slot;

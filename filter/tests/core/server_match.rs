@@ -1,8 +1,7 @@
 use tokenward_filter::config::FilterConfig;
 use tokenward_filter::server_match::{ServerMatch, find_server};
-use tokenward_filter::server_memo::ServerMemo;
 
-fn config() -> FilterConfig {
+pub(crate) fn config() -> FilterConfig {
     let server = |name: &str, route: &str| {
         format!(r#"{{"name":"{name}",{route}"auth":{{"kind":"forward","issuer":"i"}}}}"#)
     };
@@ -69,39 +68,5 @@ fn host_and_path_are_matched_as_gateway_api_orders_routes() {
         ("", "", "None"),
     ] {
         assert_eq!(found(None, authority, path), expected, "{authority} {path}");
-    }
-}
-
-#[test]
-fn what_is_remembered_of_routes_is_what_a_look_up_finds() {
-    let config = config();
-    let mut memo = ServerMemo::default();
-    let long = format!("/kube/{}", "x".repeat(600));
-    let paths = [
-        "/kube",
-        "/kube?x=1",
-        "/kube?x=2",
-        "/kube/admin",
-        "/elsewhere",
-        "/",
-        long.as_str(),
-    ];
-    for _ in 0..3 {
-        for annotation in [None, Some("kube"), Some("nobody")] {
-            for authority in ["any", "mcp.example.com", "MCP.example.com:80"] {
-                for path in paths {
-                    let annotation = annotation.map(str::as_bytes);
-                    let (authority, path) = (authority.as_bytes(), path.as_bytes());
-                    let found = find_server(&config, annotation, authority, path);
-                    assert_eq!(memo.find(&config, annotation, authority, path), found);
-                }
-            }
-        }
-    }
-    // Far more routes than places.
-    for number in 0..5_000 {
-        let path = format!("/{}/{number}", if number % 2 == 0 { "kube" } else { "other" });
-        let found = find_server(&config, None, b"any", path.as_bytes());
-        assert_eq!(memo.find(&config, None, b"any", path.as_bytes()), found);
     }
 }

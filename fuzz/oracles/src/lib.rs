@@ -1,23 +1,27 @@
-//! What must hold for any bytes that reach the filter's parsers and its shared memory.
+//! What must hold for any bytes that reach the parsers of the filter and of control, and the filter's shared memory.
 //!
 //! Each oracle takes one input, runs the code on it and panics when a promise is broken. Promises are stated a second
 //! time, plainly and slowly, with `serde_json` as the other reader. libFuzzer calls the oracles through the programs
 //! in `fuzz/targets`; the tests of this crate call them on the seeds and on mutations of them.
 
 mod control_answer;
+mod control_config;
 mod deal;
 mod filter_config;
 mod json;
 mod jwt;
 mod pair_slot;
 mod request_head;
+mod token_form;
 
 pub use control_answer::control_answer;
+pub use control_config::control_config;
 pub use filter_config::filter_config;
 pub use json::json;
 pub use jwt::jwt;
 pub use pair_slot::pair_slot;
 pub use request_head::request_head;
+pub use token_form::token_form;
 
 /// One thing that is fuzzed.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +33,7 @@ pub struct Target {
 }
 
 /// Every oracle.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     Target {
         name: "jwt",
         check: jwt,
@@ -53,5 +57,13 @@ pub const TARGETS: [Target; 6] = [
     Target {
         name: "request_head",
         check: request_head,
+    },
+    Target {
+        name: "token_form",
+        check: token_form,
+    },
+    Target {
+        name: "control_config",
+        check: control_config,
     },
 ];

@@ -5,6 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
+use tokenward_tests::secrets;
+
+use crate::openapi::assert_documented;
 
 use super::{AGGREGATOR, Deployment, FILTER};
 
@@ -34,11 +37,17 @@ impl Answer {
         self.text("access_token")
     }
 
+    /// The answer, which must be as `openapi.json` has it.
     async fn of(request: reqwest::RequestBuilder) -> anyhow::Result<Self> {
-        let response = request.send().await?;
+        let (client, request) = request.build_split();
+        let request = request?;
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = client.execute(request).await?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let bytes = response.bytes().await?;
+        let content_type = headers.get("content-type").and_then(|value| value.to_str().ok());
+        assert_documented(&method, &path, status, content_type, &bytes);
         let body = if bytes.is_empty() {
             Value::Null
         } else {
@@ -141,6 +150,7 @@ impl Deployment {
     }
 
     pub(crate) async fn put_body(&self, session: &str, body: &Value) -> anyhow::Result<Answer> {
+        secrets::note(session);
         Answer::of(
             self.http
                 .put(format!("{}/v1/sessions/{session}", self.urls[0]))

@@ -1,6 +1,7 @@
 //! A control service in this process: any number of replicas on one store, beside a fake Dex, all in one time.
 
 mod http;
+mod log;
 mod store;
 
 use std::sync::Arc;
@@ -9,17 +10,20 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokenward_control::clock::Clock;
 use tokenward_control::config::Config;
-use tokenward_control::http::router;
-use tokenward_control::service::Service;
+use tokenward_control::serve::Listener;
+use tokenward_control::service::{Current, Service};
 use tokenward_control::store::Store;
 use tokenward_control::store::embedded::EmbeddedStore;
 use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 use tokenward_protocol::token_endpoint::Reason;
 use tokenward_tests::issuer::{DexConfig, FakeDex, IssuerClock, LoginTokens};
 use tokenward_tests::parts::{TempFolder, Valkey};
+use tokenward_tests::secrets;
 
 pub(crate) use http::{Answer, Ask, basic};
 pub(crate) use store::SwitchedStore;
+
+use log::Watch;
 
 pub(crate) const FILTER: &str = "filter+secret/with=%:odd";
 pub(crate) const AGGREGATOR: &str = "aggregator-secret";
@@ -36,9 +40,13 @@ pub(crate) struct Plan {
     pub(crate) servers: Vec<Value>,
     /// Secrets that `servers` name as `{file: NAME}`.
     pub(crate) secrets: Vec<(String, String)>,
+    /// Files that are no secrets.
+    pub(crate) files: Vec<(String, Vec<u8>)>,
     pub(crate) client: (String, String),
     /// On a real Valkey instead of the embedded store.
     pub(crate) valkey: bool,
+    /// On this store instead.
+    pub(crate) engine: Option<Arc<dyn Store>>,
     /// The issuer's policy.
     pub(crate) policy: &'static str,
 }
@@ -51,18 +59,21 @@ impl Default for Plan {
             settings: json!({}),
             servers: Vec::new(),
             secrets: Vec::new(),
+            files: Vec::new(),
             client: ("muster".to_owned(), "s3cret".to_owned()),
             valkey: false,
+            engine: None,
             policy: "tolerant",
         }
     }
 }
 
-const STORE_DEADLINE: Duration = Duration::from_secs(2);
+/// The default of `store.deadline`.
+pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(2);
 
-fn valkey_config(valkey: &Valkey) -> ValkeyConfig {
+pub(crate) fn valkey_config(url: String) -> ValkeyConfig {
     ValkeyConfig {
-        url: valkey.url(),
+        url,
         username: None,
         password: None,
         key_prefix: "tokenward:".to_owned(),
@@ -84,12 +95,14 @@ pub(crate) struct Deployment {
     pub(crate) clock: IssuerClock,
     pub(crate) dex: FakeDex,
     pub(crate) store: Arc<SwitchedStore>,
-    pub(crate) services: Vec<Arc<Service>>,
+    pub(crate) services: Vec<Current>,
     pub(crate) urls: Vec<String>,
     pub(crate) http: reqwest::Client,
     config: Config,
+    document: Value,
     _valkey: Option<Valkey>,
-    _folder: TempFolder,
+    _watch: Watch,
+    folder: TempFolder,
 }
 
 impl Deployment {
@@ -100,12 +113,18 @@ impl Deployment {
 
     /// The same, with a Dex that runs already; `plan.dex` is not looked at.
     pub(crate) async fn start_beside(plan: Plan, dex: FakeDex) -> anyhow::Result<Self> {
+        let watch = Watch::start();
         let clock = dex.clock().clone();
         let folder = TempFolder::new("control")?;
         for (name, secret) in &plan.secrets {
+            secrets::note(secret);
             folder.write(name, secret)?;
         }
+        for (name, content) in &plan.files {
+            folder.write(name, content)?;
+        }
         let file = |name: &str, content: &str| -> anyhow::Result<Value> {
+            secrets::note(content);
             Ok(json!({"file": folder.write(name, content)?}))
         };
         let mut servers =
@@ -123,18 +142,16 @@ impl Deployment {
         if let (Some(document), Some(settings)) = (document.as_object_mut(), plan.settings.as_object()) {
             document.extend(settings.clone());
         }
-        let text = document
-            .to_string()
-            .replace("\"@", &format!("\"{}/", folder.path().display()));
-        let config = Config::parse(&text)?;
+        let config = Config::parse(&text_of(&document, &folder))?;
         let valkey = if plan.valkey {
             Some(Valkey::start().await?)
         } else {
             None
         };
-        let engine: Arc<dyn Store> = match &valkey {
-            Some(valkey) => Arc::new(ValkeyStore::connect(valkey_config(valkey)).await?),
-            None => {
+        let engine: Arc<dyn Store> = match (plan.engine, &valkey) {
+            (Some(engine), _) => engine,
+            (None, Some(valkey)) => Arc::new(ValkeyStore::connect(valkey_config(valkey.url())).await?),
+            (None, None) => {
                 let shared = Arc::new(SharedClock(clock.clone()));
                 let file = folder.join("tokenward.redb");
                 Arc::new(EmbeddedStore::open(file, STORE_DEADLINE, shared).await?)
@@ -148,8 +165,10 @@ impl Deployment {
             urls: Vec::new(),
             http: reqwest::Client::builder().no_proxy().build()?,
             config,
+            document,
             _valkey: valkey,
-            _folder: folder,
+            _watch: watch,
+            folder,
         };
         for _ in 0..plan.replicas {
             deployment.add_replica().await?;
@@ -165,17 +184,35 @@ impl Deployment {
     /// The same on another runtime, whose end is the replica's crash.
     pub(crate) async fn add_replica_on(&mut self, runtime: &tokio::runtime::Handle) -> anyhow::Result<usize> {
         let clock = Arc::new(SharedClock(self.clock.clone()));
-        let service = Service::new(self.config.clone(), self.store.clone(), clock)?;
-        let router = router(Arc::clone(&service));
+        let current = Current::new(Service::new(self.config.clone(), self.store.clone(), clock)?);
+        let serving = current.clone();
         let started = runtime.spawn(async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
-            tokio::spawn(async move { axum::serve(listener, router).await });
+            tokio::spawn(Listener::new(listener, serving).run(std::future::pending()));
             std::io::Result::Ok(address)
         });
         self.urls.push(format!("http://{}", started.await??));
-        self.services.push(service);
+        self.services.push(current);
         Ok(self.urls.len() - 1)
+    }
+
+    /// The configuration that it started with, changed.
+    pub(crate) fn changed(&self, change: impl FnOnce(&mut Value)) -> anyhow::Result<Config> {
+        let mut document = self.document.clone();
+        change(&mut document);
+        Ok(Config::parse(&text_of(&document, &self.folder))?)
+    }
+
+    /// Writes another secret into the file of that name.
+    pub(crate) fn write_secret(&self, name: &str, secret: &str) -> anyhow::Result<()> {
+        self.write_bytes(name, secret.as_bytes())
+    }
+
+    /// Writes other content into the file of that name.
+    pub(crate) fn write_bytes(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
+        self.folder.write(name, content)?;
+        Ok(())
     }
 
     pub(crate) fn advance(&self, seconds: u64) {
@@ -207,6 +244,13 @@ impl Deployment {
             reason: Reason::Stale,
         }
     }
+}
+
+/// JSON is YAML; `@NAME` is a file in the folder.
+fn text_of(document: &Value, folder: &TempFolder) -> String {
+    document
+        .to_string()
+        .replace("\"@", &format!("\"{}/", folder.path().display()))
 }
 
 /// All of them at once.

@@ -1,6 +1,6 @@
 //! A store that can be switched off, and whose writes can be watched.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ pub(crate) struct SwitchedStore {
     store: Arc<dyn Store>,
     off: AtomicBool,
     broken: Mutex<Option<&'static str>>,
+    answers_to_lose: AtomicUsize,
     failures: watch::Sender<usize>,
 }
 
@@ -23,6 +24,7 @@ impl SwitchedStore {
             store,
             off: AtomicBool::new(false),
             broken: Mutex::new(None),
+            answers_to_lose: AtomicUsize::new(0),
             failures: watch::Sender::new(0),
         }
     }
@@ -34,6 +36,18 @@ impl SwitchedStore {
     /// Only this operation fails, or none.
     pub(crate) fn set_broken(&self, operation: Option<&'static str>) {
         *self.broken.lock().expect("no panic while it is held") = operation;
+    }
+
+    /// The next `count` writes are done, and their answers lost.
+    pub(crate) fn lose_answers(&self, count: usize) {
+        self.answers_to_lose.store(count, Ordering::SeqCst);
+    }
+
+    fn loses_this_answer(&self) -> bool {
+        let fewer = |count: usize| count.checked_sub(1);
+        self.answers_to_lose
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer)
+            .is_ok()
     }
 
     /// Returns when `count` operations have failed since the start.
@@ -81,7 +95,15 @@ impl Store for SwitchedStore {
         lifetime: Option<Duration>,
     ) -> Result<Outcome, StoreError> {
         self.pass("write")?;
-        self.store.write(key, expected, value, lifetime).await
+        let answer = self.store.write(key, expected, value, lifetime).await;
+        if self.loses_this_answer() {
+            let deadline = Duration::ZERO;
+            return Err(StoreError::Late {
+                operation: "write",
+                deadline,
+            });
+        }
+        answer
     }
 
     async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {

@@ -1,7 +1,7 @@
 //! `data-path`: every lane, interleaved round by round in one run.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
@@ -9,9 +9,13 @@ use super::lanes::{COMPARED_WITH, LANES, Lane};
 use super::load::{Done, Until, percentile_us};
 use super::machine::{Machine, Pinning};
 use super::report::{Report, is_undisturbed};
-use super::setting::{Setting, request};
+use super::setting::{Counts, Setting, request};
 use super::statistics::{median, rounded};
 use super::summary::{budgets, rows};
+
+/// How long after the last answer every request must have been counted.
+const COUNTED_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Settings of the benchmark.
 #[derive(Debug, Clone)]
@@ -175,8 +179,20 @@ async fn cost(
         .gateway
         .cost_us(&mut load, Until::Elapsed(duration))
         .await?;
-    lane.check(done.requests, before, setting.counts(lane).await?)?;
+    accounted_for(setting, lane, done.requests, before).await?;
     Ok((cpu_us, done))
+}
+
+/// Waits until the counters say what was done: the filter tells some of what it counted at its next tick.
+async fn accounted_for(setting: &Setting, lane: &Lane, requests: u64, before: Counts) -> anyhow::Result<()> {
+    let limit = Instant::now() + COUNTED_WITHIN;
+    loop {
+        let checked = lane.check(requests, before, setting.counts(lane).await?);
+        if checked.is_ok() || Instant::now() > limit {
+            return checked;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Envoy's CPU per chunk of an event stream, microseconds.

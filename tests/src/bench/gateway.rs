@@ -30,6 +30,8 @@ pub(super) struct Chain {
     pub(super) filters: Vec<Value>,
     /// The server that the route's annotation names, as Envoy Gateway writes it; none without annotation.
     pub(super) annotated: Option<&'static str>,
+    /// Whether its routes have names as Envoy Gateway gives them.
+    pub(super) named: bool,
     /// The route answers by itself, with this status and body.
     pub(super) answers: Option<(u16, &'static str)>,
 }
@@ -41,6 +43,7 @@ impl Chain {
             name,
             filters,
             annotated: None,
+            named: true,
             answers: None,
         }
     }
@@ -53,8 +56,13 @@ impl Chain {
             "kind": "HTTPRoute", "name": "mcp", "namespace": "default", "annotations": annotations,
         });
         let metadata = json!({"filter_metadata": {"envoy-gateway": {"resources": [resource]}}});
-        let route = |prefix: &str, cluster: &str| {
+        let route = |number: usize, prefix: &str, cluster: &str| {
+            let name = format!(
+                "httproute/default/{}/rule/{number}/match/0/mcp_example_com",
+                self.name
+            );
             json!({
+                "name": if self.named { name } else { String::new() },
                 "match": {"prefix": prefix}, "metadata": metadata,
                 "route": {"cluster": cluster, "timeout": "0s"},
             })
@@ -64,7 +72,7 @@ impl Chain {
                 "match": {"prefix": "/"}, "metadata": metadata,
                 "direct_response": {"status": status, "body": {"inline_string": body}},
             }]),
-            None => json!([route("/forward/events", "events"), route("/", "upstream")]),
+            None => json!([route(0, "/forward/events", "events"), route(1, "/", "upstream")]),
         };
         let mut filters = self.filters.clone();
         filters.push(filter(

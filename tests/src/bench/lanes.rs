@@ -74,7 +74,7 @@ const PLAIN: Lane = Lane {
 pub(super) const COMPARED_WITH: usize = 3;
 
 /// All of them.
-pub(super) const LANES: [Lane; 12] = [
+pub(super) const LANES: [Lane; 13] = [
     Lane {
         with_latency: true,
         with_stream: true,
@@ -104,8 +104,14 @@ pub(super) const LANES: [Lane; 12] = [
         ..PLAIN
     },
     Lane {
-        name: "fresh_by_path",
-        chain: "tokenward_by_path",
+        name: "fresh_named",
+        chain: "tokenward_annotation",
+        evidence: outcome(&[("mcp_server", "forward"), ("outcome", "forwarded")]),
+        ..PLAIN
+    },
+    Lane {
+        name: "fresh_unnamed",
+        chain: "tokenward_unnamed",
         evidence: outcome(&[("mcp_server", "forward"), ("outcome", "forwarded")]),
         ..PLAIN
     },

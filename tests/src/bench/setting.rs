@@ -113,8 +113,8 @@ pub(super) fn request(path: &str, token: &str) -> String {
 fn chains(tokens: &Tokens) -> anyhow::Result<Vec<Chain>> {
     let (module, mut configuration) = (tools::filter_module()?, filter_configuration(tokens));
     let tokenward = wasm_filter("tokenward", &module, &configuration);
-    configuration["server_annotation"] = json!("");
-    let by_path = wasm_filter("tokenward_by_path", &module, &configuration);
+    configuration["server_annotation"] = json!("tokenward-server");
+    let annotation_first = wasm_filter("tokenward_annotation", &module, &configuration);
     let floor = wasm_filter("floor", &tools::floor_module()?, &json!({}));
     let authz = filter(
         "ext_authz",
@@ -130,12 +130,16 @@ fn chains(tokens: &Tokens) -> anyhow::Result<Vec<Chain>> {
             ..Chain::new("direct_response", Vec::new())
         },
         Chain::new("floor", vec![floor]),
-        Chain::new("tokenward", vec![tokenward.clone()]),
-        Chain::new("tokenward_by_path", vec![by_path]),
-        // The same VM: only the route's annotation differs.
+        Chain::new("tokenward", vec![tokenward]),
+        Chain::new("tokenward_annotation", vec![annotation_first.clone()]),
+        // The same VM: only the route differs.
+        Chain {
+            named: false,
+            ..Chain::new("tokenward_unnamed", vec![annotation_first.clone()])
+        },
         Chain {
             annotated: Some("forward"),
-            ..Chain::new("tokenward_annotated", vec![tokenward])
+            ..Chain::new("tokenward_annotated", vec![annotation_first])
         },
         Chain::new("jwt_authn", vec![jwt_authn(tokens, false)]),
         Chain::new("jwt_authn_cached", vec![jwt_authn(tokens, true)]),

@@ -124,7 +124,7 @@ fn broken_in(step: &Step) -> impl Iterator<Item = String> + '_ {
 pub(super) fn warnings_per_pair<I: Issuer>(world: &World<I>) -> BTreeMap<String, usize> {
     let mut warnings = BTreeMap::new();
     for line in filter_lines(world, 0).filter(|line| line.level == "warning") {
-        let pair = field(&line, "pair").unwrap_or(&line.message).to_owned();
+        let pair = line.field("pair").unwrap_or(&line.message).to_owned();
         *warnings.entry(pair).or_default() += 1;
     }
     warnings
@@ -151,12 +151,5 @@ pub(super) fn filter_lines<I: Issuer>(
 
 /// The number of a field `name=…` of a line.
 pub(super) fn number_in(line: &EnvoyLine, name: &str) -> Option<usize> {
-    field(line, name)?.parse().ok()
-}
-
-fn field<'a>(line: &'a EnvoyLine, name: &str) -> Option<&'a str> {
-    let (fields, _sentence) = line.message.split_once(": ").unwrap_or((&line.message, ""));
-    fields
-        .split_whitespace()
-        .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+    line.field(name)?.parse().ok()
 }

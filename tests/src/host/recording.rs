@@ -125,6 +125,20 @@ pub struct Crash {
     pub message: String,
 }
 
+impl LogLine {
+    /// Adds itself to what was written down.
+    ///
+    /// # Panics
+    /// When it holds a token or secret ([`crate::secrets`]).
+    pub(crate) fn write_down(self, record: &mut Record) {
+        assert!(
+            !crate::secrets::are_in(&self.message),
+            "the filter has logged a token or a secret"
+        );
+        record.logs.push(self);
+    }
+}
+
 /// Everything written down so far.
 #[derive(Debug, Default)]
 pub(crate) struct Record {

@@ -169,6 +169,13 @@ impl Vm {
         self.ledger.borrow_mut().roots.remove(&root);
     }
 
+    /// Bytes of its linear memory, which never shrinks.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let machine = self.machine.borrow();
+        let memory = machine.store.data().memory;
+        memory.map_or(0, |memory| memory.data_size(&machine.store))
+    }
+
     pub(crate) fn is_dead(&self) -> bool {
         self.ledger.borrow().dead
     }

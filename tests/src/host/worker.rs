@@ -91,6 +91,12 @@ impl Worker {
         self.gateway.serving_on(self.thread).ledger.borrow().streams.len()
     }
 
+    /// Bytes of the VM's linear memory, which never shrinks.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.gateway.serving_on(self.thread).memory_bytes()
+    }
+
     /// Whether the VM trapped: every further request gets 503, and what is paused in it hangs.
     #[must_use]
     pub fn is_dead(&self) -> bool {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::clock::milliseconds;
 use super::{RefreshTokenPolicy, wire};
+use crate::secrets;
 
 /// Who a token is for, as a connector said it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,9 @@ pub(crate) struct Grant {
 
 impl Grant {
     pub(crate) fn refresh_token(&self) -> String {
-        wire::pair(&self.id, &self.secret)
+        let token = wire::pair(&self.id, &self.secret);
+        secrets::note(&token);
+        token
     }
 
     /// With what the connector says now. The user id of a grant never changes, whatever the connector says.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::keys::SigningKey;
 use super::{jose, wire};
+use crate::secrets;
 
 /// A token in the making. It starts as a good ID token of the issuer and is signed by it, unless told otherwise.
 #[derive(Debug, Clone)]
@@ -101,6 +102,8 @@ impl TokenDraft {
                 aws_lc_rs::hmac::sign(&key, input.as_bytes()).as_ref().to_vec()
             }
         };
-        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+        let token = format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature));
+        secrets::note(&token);
+        token
     }
 }

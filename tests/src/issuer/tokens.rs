@@ -10,6 +10,7 @@ use super::dex::Dex;
 use super::grants::Identity;
 use super::keys::SigningKey;
 use super::{Failure, jose, wire};
+use crate::secrets;
 
 const PEER_SCOPE: &str = "audience:server:client_id:";
 
@@ -130,7 +131,9 @@ pub(crate) fn sign(key: &SigningKey, claims: &impl Serialize) -> String {
     };
     let input = jose::signing_input(&header, claims).expect("claims are JSON");
     let signature = URL_SAFE_NO_PAD.encode(key.sign(input.as_bytes()));
-    format!("{input}.{signature}")
+    let token = format!("{input}.{signature}");
+    secrets::note(&token);
+    token
 }
 
 /// OIDC Core §3.1.3.6: base64url of the left half of SHA-256.

@@ -10,6 +10,8 @@
 //! # Ok(()) }
 //! ```
 
+mod behind;
+mod lasting;
 mod protocol;
 mod server;
 mod trust;

@@ -1,21 +1,25 @@
 //! As much of MCP's Streamable HTTP (2025-11-25) as a client needs to call one tool.
 
-use axum::body::to_bytes;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::lasting::LastingBody;
+
 const LONGEST_BODY_BYTES: usize = 4 * 1024 * 1024;
 const PROTOCOL_VERSION: &str = "2025-11-25";
 const EVENTS_PER_STREAM: usize = 3;
 
-/// Answers a request whose token is good.
-pub(crate) async fn answer(request: Request) -> Response {
+/// Answers a request whose token is good. A listener's stream stays open for `streams_last` after its events.
+pub(crate) async fn answer(request: Request, streams_last: Duration) -> Response {
     match *request.method() {
         Method::POST => call(request).await,
-        Method::GET => event_stream((1..=EVENTS_PER_STREAM).map(notification)),
+        Method::GET => lasting_event_stream((1..=EVENTS_PER_STREAM).map(notification), streams_last),
         Method::DELETE => StatusCode::NO_CONTENT.into_response(),
         _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
     }
@@ -92,9 +96,19 @@ fn json_answer(status: StatusCode, body: &Value) -> Response {
 
 /// A stream of server-sent events that ends after the last message.
 fn event_stream(messages: impl IntoIterator<Item = Value>) -> Response {
-    let events: String = messages
-        .into_iter()
-        .map(|message| format!("event: message\ndata: {message}\n\n"))
-        .collect();
-    ([(CONTENT_TYPE, "text/event-stream")], events).into_response()
+    ([(CONTENT_TYPE, "text/event-stream")], events(messages)).into_response()
+}
+
+/// A stream of server-sent events that ends so long after the last message.
+fn lasting_event_stream(messages: impl IntoIterator<Item = Value>, lasts: Duration) -> Response {
+    if lasts.is_zero() {
+        return event_stream(messages);
+    }
+    let body = LastingBody::silent_after(events(messages).into(), lasts);
+    ([(CONTENT_TYPE, "text/event-stream")], Body::new(body)).into_response()
+}
+
+fn events(messages: impl IntoIterator<Item = Value>) -> String {
+    let event = |message| format!("event: message\ndata: {message}\n\n");
+    messages.into_iter().map(event).collect()
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
@@ -11,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::behind::Behind;
 use super::trust::{Verdict, Verifier};
 use super::{McpTrust, protocol};
 use crate::parts::{Cut, LoopbackServer, LoopbackSocket};
@@ -31,6 +33,8 @@ pub struct McpCounts {
     pub rejected_other: usize,
     /// With a good token, but answered with a planned status.
     pub planned: usize,
+    /// With the header `Mcp-Method`, as in MCP 2026-07-28.
+    pub with_mcp_method: usize,
     /// Cut because the server was down.
     pub while_down: usize,
 }
@@ -58,6 +62,8 @@ pub struct McpServer {
 #[derive(Debug)]
 struct Shared {
     verifier: Verifier,
+    /// Who answers requests with good tokens; `None` is this server itself.
+    behind: Option<Behind>,
     trust_revoked: AtomicBool,
     down: Arc<AtomicBool>,
     record: Mutex<Record>,
@@ -68,6 +74,7 @@ struct Record {
     counts: McpCounts,
     seen: VecDeque<SeenToken>,
     planned: VecDeque<StatusCode>,
+    streams_last: Duration,
 }
 
 impl Shared {
@@ -82,10 +89,23 @@ impl McpServer {
     /// # Errors
     /// When no port can be bound.
     pub async fn start(trust: McpTrust) -> anyhow::Result<Self> {
+        Self::start_with(trust, None).await
+    }
+
+    /// Starts one that verifies and counts as ever, and leaves the answers to another server.
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub async fn start_in_front_of(trust: McpTrust, server: SocketAddr) -> anyhow::Result<Self> {
+        Self::start_with(trust, Some(Behind::new(server)?)).await
+    }
+
+    async fn start_with(trust: McpTrust, behind: Option<Behind>) -> anyhow::Result<Self> {
         let socket = LoopbackSocket::bind().await?;
         let down = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared {
             verifier: Verifier::new(trust),
+            behind,
             trust_revoked: AtomicBool::new(false),
             down: down.clone(),
             record: Mutex::default(),
@@ -130,6 +150,11 @@ impl McpServer {
         self.shared.trust_revoked.store(revoked, Ordering::SeqCst);
     }
 
+    /// From now on a listener's stream stays open this long after its events; at first not at all.
+    pub fn set_streams_last(&self, lasts: Duration) {
+        self.shared.record().streams_last = lasts;
+    }
+
     /// While down, connections close at once and nothing is answered.
     pub fn set_down(&self, down: bool) {
         self.server.set_down(down);
@@ -158,11 +183,20 @@ async fn answer(
         }
         None => Verdict::Bad,
     };
+    if request.headers().contains_key("mcp-method") {
+        shared.record().counts.with_mcp_method += 1;
+    }
     if let Some(status) = count(&shared, verdict) {
         return status.into_response();
     }
     match verdict {
-        Verdict::Good => protocol::answer(request).await,
+        Verdict::Good => {
+            let streams_last = shared.record().streams_last;
+            match &shared.behind {
+                Some(behind) => behind.answer(request, streams_last).await,
+                None => protocol::answer(request, streams_last).await,
+            }
+        }
         Verdict::Expired => challenge("the access token expired"),
         Verdict::Bad => challenge("the access token is missing or invalid"),
     }

@@ -118,6 +118,20 @@ impl Control {
         Ok((status, log))
     }
 
+    /// Writes another configuration and its secrets into the files of the running process. It knows nothing of them
+    /// until [`Control::hang_up`].
+    pub fn rewrite(&mut self, config: ControlConfig) -> anyhow::Result<()> {
+        self.config = config;
+        self.config
+            .write(&self.folder, SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        Ok(())
+    }
+
+    /// Asks it to read its configuration anew (SIGHUP).
+    pub fn hang_up(&mut self) -> anyhow::Result<()> {
+        self.process()?.hang_up()
+    }
+
     /// Waits until `/readyz` answers 200.
     pub async fn wait_until_ready(&mut self, deadline: Duration) -> anyhow::Result<()> {
         let url = format!("{}/readyz", self.url());

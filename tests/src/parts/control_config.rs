@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::TempFolder;
 use crate::issuer::Issuer;
+use crate::secrets;
 
 /// 32 bytes in base64: the sealing key of every control service of a test, so that replicas can read one store.
 const SEALING_KEY: &str = "dGVzdHMtc2VhbC13aXRoLXRoaXMta2V5LTMyLWJ5dGU=";
@@ -99,8 +100,8 @@ impl Default for ControlConfig {
         Self {
             store: ControlStore::Embedded,
             store_deadline: None,
-            filter_credential: "filter-credential".into(),
-            aggregator_credential: "aggregator-credential".into(),
+            filter_credential: "filter-made-up-credential".into(),
+            aggregator_credential: "aggregator-made-up-credential".into(),
             sealing_key: ("k1".to_owned(), SEALING_KEY.into()),
             previous_sealing_keys: Vec::new(),
             issuers: Vec::new(),
@@ -223,6 +224,7 @@ struct SecretFiles<'a> {
 impl SecretFiles<'_> {
     /// `{"file": …}` of a file with the secret.
     fn write(&self, name: &str, secret: &SecretString) -> std::io::Result<Value> {
+        secrets::note(secret.expose_secret());
         Ok(json!({"file": self.folder.write(name, secret.expose_secret())?}))
     }
 }

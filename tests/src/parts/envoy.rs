@@ -32,6 +32,8 @@ pub struct EnvoyConfig {
     pub large_headers: bool,
     /// The filter; without it requests go straight to the servers.
     pub filter: Option<EnvoyFilter>,
+    /// The filter's module is fetched from control and must have this SHA-256, instead of read from a file.
+    pub module_from_control: Option<String>,
     /// Where the cluster `tokenward_control` leads; `None` makes a cluster without hosts.
     pub control: Option<SocketAddr>,
     /// The routes, first match first.
@@ -46,6 +48,7 @@ impl Default for EnvoyConfig {
             listener_from_file: false,
             large_headers: false,
             filter: None,
+            module_from_control: None,
             control: None,
             routes: Vec::new(),
         }
@@ -72,6 +75,8 @@ pub struct EnvoyRoute {
     pub path_prefix: String,
     /// The MCP server.
     pub server: SocketAddr,
+    /// The server sees paths without the prefix.
+    pub strips_prefix: bool,
     /// Annotations as Envoy Gateway puts them into the route's metadata: names without `gateway.envoyproxy.io/`.
     pub annotations: BTreeMap<String, String>,
 }
@@ -85,7 +90,17 @@ impl EnvoyRoute {
             name,
             path_prefix: path_prefix.to_owned(),
             server,
+            strips_prefix: false,
             annotations: BTreeMap::new(),
+        }
+    }
+
+    /// Leads to another server, which sees paths without the prefix.
+    pub fn stripped_to(self, server: SocketAddr) -> Self {
+        Self {
+            server,
+            strips_prefix: true,
+            ..self
         }
     }
 
@@ -108,10 +123,15 @@ impl EnvoyRoute {
         let resource = json!({
             "kind": "HTTPRoute", "name": self.name, "namespace": "default", "annotations": self.annotations,
         });
+        let mut route = json!({"cluster": self.cluster(), "timeout": "0s"});
+        if self.strips_prefix {
+            let prefix = format!("^{}", self.path_prefix.trim_end_matches('/'));
+            route["regex_rewrite"] = json!({"pattern": {"regex": prefix}, "substitution": ""});
+        }
         json!({
             "name": self.name,
             "match": matching,
-            "route": {"cluster": self.cluster(), "timeout": "0s"},
+            "route": route,
             "metadata": {"filter_metadata": {"envoy-gateway": {"resources": [resource]}}},
         })
     }
@@ -320,6 +340,14 @@ impl EnvoyLine {
             logger: logger.to_owned(),
             message: message.to_owned(),
         })
+    }
+
+    /// The value of a field `name=…` of a line of the filter.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let (fields, _sentence) = self.message.split_once(": ").unwrap_or((&self.message, ""));
+        fields
+            .split_whitespace()
+            .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
     }
 
     /// [`EnvoyLine::read`] for lines of a wasm module, without `wasm log <names>: `.

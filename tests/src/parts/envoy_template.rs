@@ -37,8 +37,13 @@ pub(super) fn render(config: &EnvoyConfig) -> anyhow::Result<String> {
     ];
     match &config.filter {
         Some(filter) => {
+            if let Some(sha256) = &config.module_from_control {
+                bootstrap = with_remote_module(&bootstrap, sha256)?;
+            }
             values.push(("FILTER_CONFIGURATION", json!(filter.configuration.to_string())));
-            values.push(("FILTER_MODULE", json!(filter.module)));
+            if config.module_from_control.is_none() {
+                values.push(("FILTER_MODULE", json!(filter.module)));
+            }
         }
         None => bootstrap = without_filter(&bootstrap)?,
     }
@@ -107,6 +112,17 @@ fn around_listener(bootstrap: &str) -> anyhow::Result<(&str, &str, &str)> {
         + 1;
     let (listener, after) = rest.split_at(at);
     Ok((before, listener, after))
+}
+
+/// Envoy fetches the module from control, and takes it only if it has that digest.
+fn with_remote_module(bootstrap: &str, sha256: &str) -> anyhow::Result<String> {
+    let local = "code: {local: {filename: ${FILTER_MODULE}}}";
+    ensure!(bootstrap.contains(local), "the template has no {local}");
+    let address = json!({
+        "uri": "http://tokenward-control/filter/tokenward.wasm", "cluster": CONTROL_CLUSTER, "timeout": "10s",
+    });
+    let remote = json!({"remote": {"http_uri": address, "sha256": sha256}});
+    Ok(bootstrap.replacen(local, &format!("code: {remote}"), 1))
 }
 
 fn without_filter(bootstrap: &str) -> anyhow::Result<String> {

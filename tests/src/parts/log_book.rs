@@ -8,11 +8,14 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::sync::watch;
 
+use crate::secrets;
+
 /// The lines of one process, stdout and stderr together in order of arrival. Clones share the lines.
 #[derive(Debug, Clone)]
 pub struct LogBook {
     lines: Arc<Mutex<Vec<String>>>,
     written: Arc<watch::Sender<usize>>,
+    leaks: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Default for LogBook {
@@ -20,13 +23,14 @@ impl Default for LogBook {
         Self {
             lines: Arc::default(),
             written: Arc::new(watch::Sender::new(0)),
+            leaks: Arc::default(),
         }
     }
 }
 
 impl LogBook {
     /// Reads `source` to its end on a thread of its own and keeps every line. Bytes that are not UTF-8 are replaced.
-    pub fn follow(&self, source: impl Read + Send + 'static) {
+    pub fn follow(&self, source: impl Read + Send + 'static) -> thread::JoinHandle<()> {
         let book = self.clone();
         thread::spawn(move || {
             let mut source = BufReader::new(source);
@@ -39,11 +43,16 @@ impl LogBook {
                 );
                 line.clear();
             }
-        });
+        })
     }
 
     fn push(&self, line: String) {
+        let leaks = secrets::are_in(&line);
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if leaks {
+            let mut leaks = self.leaks.lock().unwrap_or_else(PoisonError::into_inner);
+            leaks.push(lines.len());
+        }
         lines.push(line);
         self.written.send_replace(lines.len());
     }
@@ -62,6 +71,11 @@ impl LogBook {
     pub fn lines_after(&self, mark: usize) -> Vec<String> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.get(mark..).unwrap_or_default().to_vec()
+    }
+
+    /// Numbers, from 0, of the lines that hold a secret which was noted before they came ([`crate::secrets`]).
+    pub fn leaks(&self) -> Vec<usize> {
+        self.leaks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many lines so far satisfy `predicate`.

@@ -3,12 +3,16 @@
 
 mod control;
 mod control_config;
+mod detour;
 mod dex;
 mod dex_config;
 mod envoy;
 mod envoy_template;
 mod log_book;
 mod loopback;
+mod mcp_client;
+mod mcp_program;
+mod oidc_provider;
 pub mod ports;
 mod process;
 mod prometheus;
@@ -19,10 +23,14 @@ mod valkey;
 
 pub use control::Control;
 pub use control_config::{ControlConfig, ControlExchange, ControlIssuer, ControlServer, ControlStore};
+pub use detour::Detour;
 pub use dex::RealDex;
 pub use envoy::{Envoy, EnvoyConfig, EnvoyFilter, EnvoyLine, EnvoyRoute};
 pub use log_book::LogBook;
 pub use loopback::{Cut, LoopbackServer, LoopbackSocket};
+pub use mcp_client::{McpClient, McpSdk};
+pub use mcp_program::McpProgram;
+pub use oidc_provider::{OidcProvider, OidcState, OidcTokens};
 pub use process::{Process, ProcessSpec};
 pub use prometheus::{Metrics, Sample};
 pub use scripted::{Script, ScriptedServer};

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -11,6 +12,8 @@ use super::{LogBook, TempFolder};
 
 /// How often a condition outside this process (an exit, a file, a port) is looked at while it is awaited.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// What to start. The environment is empty but for `PATH` and what is listed here.
 #[derive(Debug, Clone)]
@@ -42,11 +45,15 @@ impl ProcessSpec {
 }
 
 /// A running child in its own temporary folder. Dropping it kills it (SIGKILL, this child only) and reaps it.
+///
+/// # Panics
+/// When dropped, if it has printed a token or secret ([`crate::secrets`]): no test, whatever it is about, passes then.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     child: Child,
     log: LogBook,
+    readers: Vec<JoinHandle<()>>,
     // Declared last: the folder goes after the process that works in it.
     _folder: TempFolder,
 }
@@ -70,16 +77,13 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot start {} ({})", spec.name, spec.program.display()))?;
         let log = LogBook::default();
-        if let Some(stdout) = child.stdout.take() {
-            log.follow(stdout);
-        }
-        if let Some(stderr) = child.stderr.take() {
-            log.follow(stderr);
-        }
+        let stdout = child.stdout.take().map(|stdout| log.follow(stdout));
+        let stderr = child.stderr.take().map(|stderr| log.follow(stderr));
         Ok(Self {
             name: spec.name.clone(),
             child,
             log,
+            readers: stdout.into_iter().chain(stderr).collect(),
             _folder: folder,
         })
     }
@@ -156,12 +160,25 @@ impl Process {
         self.signal("CONT")
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&mut self) -> anyhow::Result<()> {
+        self.signal("HUP")
+    }
+
     /// An error with the end of the log when the process has ended.
     pub fn ensure_running(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.exit()? {
             bail!("{} has ended ({status}):\n{}", self.name, self.log.tail(30));
         }
         Ok(())
+    }
+
+    /// Waits for what was printed last. Not for long: a grandchild may hold the pipe.
+    fn read_to_the_end(&self) {
+        let limit = Instant::now() + LAST_WORDS_WITHIN;
+        while !self.readers.iter().all(JoinHandle::is_finished) && Instant::now() < limit {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn signal(&mut self, signal: &str) -> anyhow::Result<()> {
@@ -185,5 +202,14 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Fails only when it has ended already.
         let _ = self.kill();
+        self.read_to_the_end();
+        let leaks = self.log.leaks();
+        // A second panic would end the whole test run.
+        if !leaks.is_empty() && !std::thread::panicking() {
+            panic!(
+                "{} printed tokens or secrets in these of its lines: {leaks:?}",
+                self.name
+            );
+        }
     }
 }

@@ -45,6 +45,52 @@ pub fn dex() -> anyhow::Result<Option<PathBuf>> {
     .find_if_there()
 }
 
+/// Why the stories with real MCP servers and clients are left out where something of them is missing, and the cure.
+pub const MCP_IS_MISSING: &str = "target/tools/mcp-node or mcp-python, or Node ≥ 20 or Python ≥ 3.11 on PATH, is \
+                                  missing: run `cargo xtask setup`";
+
+/// The folder with the official TypeScript MCP SDKs, and Node.
+pub fn mcp_node() -> Option<(PathBuf, PathBuf)> {
+    installed("tools/mcp-node").zip(on_path("node"))
+}
+
+/// The folder with the official Python MCP SDK, and Python.
+pub fn mcp_python() -> Option<(PathBuf, PathBuf)> {
+    installed("tools/mcp-python").zip(on_path("python3"))
+}
+
+/// A folder that `cargo xtask setup` has finished.
+fn installed(folder: &str) -> Option<PathBuf> {
+    let folder = target_folder().join(folder);
+    folder.join("installed-from").is_file().then_some(folder)
+}
+
+/// Why the stories on a strict issuer are left out where [`oidc_provider`] finds none, and the cure.
+pub const OIDC_PROVIDER_IS_MISSING: &str =
+    "target/tools/oidc-provider is missing: run `cargo xtask setup` with Node ≥ 20 and npm on PATH";
+
+/// The strict issuer, oidc-provider: Node (`NODE_BIN`, then `PATH`) and the package's entry (`OIDC_PROVIDER_ENTRY`, then
+/// below `target/tools/oidc-provider`); `None` where one of them is not there.
+///
+/// # Errors
+/// When a variable names nothing.
+pub fn oidc_provider() -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
+    let cure = "cargo xtask setup";
+    let node = Tool {
+        variable: "NODE_BIN",
+        built: "tools/node",
+        on_path: Some("node"),
+        cure,
+    };
+    let entry = Tool {
+        variable: "OIDC_PROVIDER_ENTRY",
+        built: "tools/oidc-provider/node_modules/oidc-provider/lib/index.js",
+        on_path: None,
+        cure,
+    };
+    Ok(node.find_if_there()?.zip(entry.find_if_there()?))
+}
+
 /// The control service: `TOKENWARD_BIN`, then `target/debug/tokenward`.
 pub fn tokenward() -> anyhow::Result<PathBuf> {
     Tool {
@@ -125,16 +171,16 @@ impl Tool {
                 .map(Some)
                 .with_context(|| format!("{} names {}, which is not there", self.variable, path.display()));
         }
-        let on_path = self.on_path.into_iter().flat_map(|name| {
-            let folders = env::var_os("PATH").unwrap_or_default();
-            env::split_paths(&folders)
-                .map(|folder| folder.join(name))
-                .collect::<Vec<_>>()
-        });
-        Ok(std::iter::once(target_folder().join(self.built))
-            .chain(on_path)
-            .find(|path| path.is_file()))
+        let built = Some(target_folder().join(self.built)).filter(|path| path.is_file());
+        Ok(built.or_else(|| on_path(self.on_path?)))
     }
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let folders = env::var_os("PATH")?;
+    env::split_paths(&folders)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
 }
 
 fn target_folder() -> PathBuf {

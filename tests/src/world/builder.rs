@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{ALICE, CLIENT, LOCAL, World};
-use crate::issuer::{DexConfig, DexConnector, DexUser, Issuer, IssuerClock, RefreshTokenPolicy};
+use crate::issuer::{DexClient, DexConfig, DexConnector, DexUser, Issuer, IssuerClock, RefreshTokenPolicy};
 use crate::mcp_server::{McpServer, McpTrust};
 use crate::parts::{
     Control, ControlConfig, ControlStore, Envoy, EnvoyConfig, EnvoyFilter, EnvoyRoute, Valkey, tools,
@@ -16,7 +16,7 @@ use crate::parts::{
 /// The remote issuer's client that exchanges, and its secret.
 const EXCHANGE_CLIENT: (&str, &str) = ("kube", "k");
 /// The remote issuer's connector to the home issuer.
-const CONNECTOR: &str = "home";
+pub(crate) const CONNECTOR: &str = "home";
 
 /// Where control keeps its sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,7 @@ pub enum Store {
 pub struct WorldBuilder {
     workers: usize,
     remotes: usize,
+    clients_of_their_own: bool,
     store: Store,
     filter_on: bool,
     annotated: bool,
@@ -52,6 +53,7 @@ impl Default for WorldBuilder {
         Self {
             workers: 2,
             remotes: 1,
+            clients_of_their_own: false,
             store: Store::Embedded,
             filter_on: true,
             annotated: false,
@@ -82,6 +84,12 @@ impl WorldBuilder {
     /// With this many exchange servers, `remote-1` and on.
     pub fn remotes(mut self, remotes: usize) -> Self {
         self.remotes = remotes;
+        self
+    }
+
+    /// Each exchange server has a client of its own at the remote issuer, and so needs an exchange of its own.
+    pub fn clients_of_their_own(mut self) -> Self {
+        self.clients_of_their_own = true;
         self
     }
 
@@ -196,9 +204,24 @@ impl WorldBuilder {
             valkey,
             envoy,
             servers,
+            exchange_clients: self.exchange_clients(),
             aggregator_credential,
             http,
         })
+    }
+
+    /// The remote issuer's client by the name of its server.
+    fn exchange_clients(&self) -> BTreeMap<String, DexClient> {
+        let client = |number| match self.clients_of_their_own {
+            true => DexClient::new(
+                &format!("{}-{number}", EXCHANGE_CLIENT.0),
+                &format!("{}-{number}", EXCHANGE_CLIENT.1),
+            ),
+            false => DexClient::new(EXCHANGE_CLIENT.0, EXCHANGE_CLIENT.1),
+        };
+        (1..=self.remotes)
+            .map(|number| (format!("remote-{number}"), client(number)))
+            .collect()
     }
 
     async fn home<I: Issuer>(&self, clock: &IssuerClock) -> anyhow::Result<I> {
@@ -212,18 +235,21 @@ impl WorldBuilder {
 
     async fn remote<I: Issuer>(&self, clock: &IssuerClock, home: &I) -> anyhow::Result<I> {
         let connector = DexConnector::oidc(CONNECTOR, home.issuer());
-        let config = DexConfig::default()
+        let mut config = DexConfig::default()
             .clock(clock)
             .id_token_lifetime(self.remote_token_lifetime);
+        if self.clients_of_their_own {
+            config.clients.extend(self.exchange_clients().into_values());
+        }
         I::start(config.connector(connector)).await
     }
 
     async fn servers<I: Issuer>(&self, home: &I, remote: &I) -> anyhow::Result<BTreeMap<String, McpServer>> {
         let local = McpServer::start(McpTrust::of(home, CLIENT.0)).await?;
         let mut servers = BTreeMap::from([(LOCAL.to_owned(), local)]);
-        for number in 1..=self.remotes {
-            let server = McpServer::start(McpTrust::of(remote, EXCHANGE_CLIENT.0)).await?;
-            servers.insert(format!("remote-{number}"), server);
+        for (name, client) in self.exchange_clients() {
+            let server = McpServer::start(McpTrust::of(remote, &client.id)).await?;
+            servers.insert(name, server);
         }
         Ok(servers)
     }
@@ -232,9 +258,8 @@ impl WorldBuilder {
         let mut config = ControlConfig::default()
             .issuer(home, CLIENT.0, CLIENT.1)
             .forwarding_server(LOCAL, &[CLIENT.0]);
-        for number in 1..=self.remotes {
-            config =
-                config.exchanging_server(&format!("remote-{number}"), remote, CONNECTOR, EXCHANGE_CLIENT);
+        for (name, client) in self.exchange_clients() {
+            config = config.exchanging_server(&name, remote, CONNECTOR, (&client.id, &client.secret));
         }
         if let Some(valkey) = valkey {
             config.store = ControlStore::Valkey {
@@ -273,6 +298,7 @@ impl WorldBuilder {
             listener_from_file: self.listener_from_file,
             large_headers: self.large_headers,
             filter: self.filter_on.then_some(filter),
+            module_from_control: None,
             control: Some(self.filter_calls.unwrap_or(control.address())),
             routes: routes.collect(),
         })
@@ -290,12 +316,11 @@ impl WorldBuilder {
         });
         place(&mut local, LOCAL);
         let mut servers = vec![local];
-        for number in 1..=self.remotes {
-            let name = format!("remote-{number}");
+        for (name, client) in self.exchange_clients() {
             let mut server = json!({
                 "name": name,
                 "auth": {
-                    "kind": "exchange", "issuer": remote.issuer(), "required_audiences": [EXCHANGE_CLIENT.0],
+                    "kind": "exchange", "issuer": remote.issuer(), "required_audiences": [client.id],
                     "subject_issuer": home.issuer(), "subject_audiences": [CLIENT.0],
                 },
             });

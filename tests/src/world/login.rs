@@ -52,6 +52,15 @@ impl<I: Issuer> World<I> {
     pub async fn log_in_unregistered(&self, email: &str) -> anyhow::Result<Login> {
         let tokens = self.home.log_in(email, CLIENT.0).await?;
         let session = format!("session-{}", crate::issuer::fingerprint(&tokens.id_token));
+        // Noted here too for issuers that are not of this process.
+        for secret in [
+            &session,
+            &tokens.id_token,
+            &tokens.access_token,
+            &tokens.refresh_token,
+        ] {
+            crate::secrets::note(secret);
+        }
         Ok(Login {
             email: email.to_owned(),
             session,

@@ -20,6 +20,7 @@ mod survival;
 mod tally;
 
 pub use alone::{Lane, UnderWay, WholeAnswer};
+pub(crate) use builder::CONNECTOR;
 pub use builder::{Store, WorldBuilder};
 pub use call::{Answer, Call};
 pub use login::Login;
@@ -27,8 +28,11 @@ pub use survival::Vms;
 pub use tally::Tally;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-use crate::issuer::{FakeDex, Issuer};
+use anyhow::Context as _;
+
+use crate::issuer::{DexClient, FakeDex, Issuer};
 use crate::mcp_server::McpServer;
 use crate::parts::{Control, Envoy, Valkey};
 
@@ -53,6 +57,7 @@ pub struct World<I = FakeDex> {
     /// Envoy with the filter.
     pub envoy: Envoy,
     servers: BTreeMap<String, McpServer>,
+    exchange_clients: BTreeMap<String, DexClient>,
     aggregator_credential: String,
     http: reqwest::Client,
 }
@@ -75,6 +80,11 @@ impl<I: Issuer> World<I> {
             .unwrap_or_else(|| panic!("no server {name:?} in this world"))
     }
 
+    /// The remote issuer's client of an exchange server; `None` for the server that gets the user's own token.
+    pub fn exchange_client(&self, server: &str) -> Option<&DexClient> {
+        self.exchange_clients.get(server)
+    }
+
     /// Names of all servers, the local one first.
     pub fn server_names(&self) -> Vec<String> {
         self.servers.keys().cloned().collect()
@@ -91,6 +101,23 @@ impl<I: Issuer> World<I> {
     /// Requests that reached any MCP server.
     pub fn upstream_requests(&self) -> usize {
         self.servers.values().map(|server| server.counts().requests).sum()
+    }
+
+    /// Puts other servers in the places of the world's own, by name, behind a new Envoy. They see paths without the name.
+    ///
+    /// # Errors
+    /// When Envoy does not start.
+    pub async fn put_behind(&mut self, servers: &[(&str, SocketAddr)]) -> anyhow::Result<()> {
+        let mut config = self.envoy.config().clone();
+        for (name, address) in servers {
+            let mut routes = config.routes.iter_mut();
+            let route = routes
+                .find(|route| route.name == *name)
+                .with_context(|| format!("no route {name:?}"))?;
+            *route = route.clone().stripped_to(*address);
+        }
+        self.envoy = Envoy::start(&config).await?;
+        Ok(())
     }
 
     /// A call to the server with this name, through Envoy.

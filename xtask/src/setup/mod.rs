@@ -3,6 +3,8 @@
 mod apt;
 mod dex;
 mod envoy;
+mod mcp_clients;
+mod oidc_provider;
 mod pip;
 mod valkey;
 mod wasm_target;
@@ -30,16 +32,20 @@ pub(crate) struct SetupFlags {
     /// How to get the wasm standard library if it is missing
     #[arg(long, value_enum, default_value_t)]
     wasm_std: WasmStd,
-    /// Leave out Dex, which is built where there is Go and which only `demo --dex` and the real-Dex tests need
+    /// Leave out Dex, which is built where there is Go: only `demo --dex`, `replay --dex` and the tests on it need it
     #[arg(long)]
     without_dex: bool,
+    /// Leave out the strict issuer, the official MCP SDKs and the real MCP servers, which only some of the tests need
+    #[arg(long)]
+    without_test_parts: bool,
 }
 
 impl SetupFlags {
-    /// The same flags, with Dex only if it is wanted.
+    /// What everything but the tests needs: Dex only if it is wanted, and nothing that only the tests need.
     pub(crate) fn with_dex(self, wanted: bool) -> Self {
         Self {
             without_dex: !wanted,
+            without_test_parts: true,
             ..self
         }
     }
@@ -62,10 +68,21 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
     terminal.step("Valkey", |step| {
         provide(workspace, step, network, &valkey::VALKEY)
     })?;
-    if flags.without_dex {
+    if !flags.without_dex {
+        terminal.step("Dex", |step| dex::provide(workspace, step, network))?;
+    }
+    if flags.without_test_parts {
         return Ok(());
     }
-    terminal.step("Dex", |step| dex::provide(workspace, step, network))
+    terminal.step("strict issuer", |step| {
+        oidc_provider::provide(workspace, step, network)
+    })?;
+    terminal.step("MCP for Node", |step| {
+        mcp_clients::of_node(workspace, step, network)
+    })?;
+    terminal.step("MCP for Python", |step| {
+        mcp_clients::of_python(workspace, step, network)
+    })
 }
 
 /// Whether a part may be fetched.

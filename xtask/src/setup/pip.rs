@@ -41,6 +41,17 @@ pub(super) fn fetch_wheel(
     Ok(std::fs::remove_file(wheel)?)
 }
 
+/// Installs exactly what a lock file lists, with its hashes, into a folder of its own.
+pub(super) fn install_locked(workspace: &Workspace, step: &Step, lock: &Path, folder: &Path) -> Result<()> {
+    let pip = Pip::find(workspace, step)?;
+    let mut install = pip.command();
+    install.args(["install", "--no-deps", "--require-hashes", "--only-binary=:all:"]);
+    install.args(["--disable-pip-version-check", "--progress-bar", "off", "--target"]);
+    install.arg(folder).arg("--requirement").arg(lock);
+    process::capture(&mut install, step, LONGEST_DOWNLOAD)?.succeeded("pip install")?;
+    Ok(())
+}
+
 /// A pip that runs here.
 #[derive(Debug)]
 enum Pip {
@@ -121,6 +132,6 @@ impl Pip {
     }
 }
 
-fn python() -> Command {
+pub(super) fn python() -> Command {
     Command::new("python3")
 }

@@ -40,6 +40,11 @@ fn each_tool_is_understood() {
         Version::of_go("go version go1.25rc1 linux/arm64"),
         Some(Version::new(1, 25, 0))
     );
+    assert_eq!(Version::of_node("v20.20.2\n"), Some(Version::new(20, 20, 2)));
+    assert_eq!(
+        Version::of_python("Python 3.13.0rc1\n"),
+        Some(Version::new(3, 13, 0))
+    );
     let old = "Server v=8.1.4 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=12ab\n";
     assert_eq!(Version::of_valkey(old), Some(Version::new(8, 1, 4)));
     assert_eq!(
@@ -53,5 +58,7 @@ fn the_output_of_another_tool_is_none() {
     assert_eq!(Version::of_rustc("cargo 1.95.0"), None);
     assert_eq!(Version::of_go("gccgo (GCC) 12.2.0"), None);
     assert_eq!(Version::of_envoy("nginx version: nginx-1.2.3"), None);
+    assert_eq!(Version::of_node("node: not found"), None);
+    assert_eq!(Version::of_python("PyPy 7.3"), None);
     assert_eq!(Version::of_valkey("command not found"), None);
 }

@@ -1,4 +1,4 @@
-use super::{Import, read_exported_functions, read_imports};
+use super::{Import, append_custom_section, read_exported_functions, read_imports};
 
 const HEADER: &[u8] = b"\0asm\x01\0\0\0";
 
@@ -122,4 +122,14 @@ fn only_exported_functions_are_listed() {
         ["malloc", "proxy_on_tick"]
     );
     assert!(read_exported_functions(&bytes[..bytes.len() - 1]).is_err());
+}
+
+#[test]
+fn an_appended_custom_section_leaves_the_others_readable() {
+    let mut bytes = module(&[import("env", "proxy_log", &[0, 5])]);
+    let long = "v".repeat(300);
+    append_custom_section(&mut bytes, "tokenward_version", &long);
+    assert_eq!(read_imports(&bytes).unwrap(), [function("env", "proxy_log")]);
+    let header = [&[0, 0xbe, 0x02, 17][..], b"tokenward_version"].concat();
+    assert!(bytes.ends_with(&[&header[..], long.as_bytes()].concat()));
 }

@@ -27,13 +27,17 @@ impl Attempt {
                 }
             }
             Answer::Dead(death) => self.at(Stage::Confirming(death), Step::ConfirmLease),
-            Answer::Misconfigured(cause) => self.note(Failure::misconfigured(cause), false, at),
+            Answer::Misconfigured(cause) => {
+                self.came_to_nothing = true;
+                self.note(Failure::misconfigured(cause), false, at)
+            }
             Answer::Transient(passing)
                 if passing.perhaps_done && self.terms.issuer == IssuerPolicy::Strict =>
             {
                 self.end(DeathReason::AnswerLost)
             }
             Answer::Transient(passing) => {
+                self.came_to_nothing = !passing.perhaps_done;
                 let failure = Failure {
                     kind: passing.kind,
                     asked: passing.retry_after,

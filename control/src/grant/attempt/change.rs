@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::super::record::{DeathReason, GrantRecord, GrantState, Intent, KeptIdToken, KeptRefreshToken};
+use super::super::rotations::Rotation;
 use super::{Event, Seen, Step};
 use crate::store::Revision;
 use crate::streak::Streak;
@@ -68,6 +69,8 @@ impl Mark {
 pub(super) enum Edit {
     /// Write-ahead: who presents what, before it is presented.
     Announce(Intent),
+    /// The outcome of an earlier refresh, which the store has lost.
+    PutBack(Box<Rotation>),
     /// The announced presentation was not made; what was there before it is there again.
     Withdraw(Mark),
     /// The rotated refresh token.
@@ -90,6 +93,7 @@ impl Edit {
     /// Its name among the places of an attempt.
     pub(super) fn place(&self) -> &'static str {
         match self {
+            Self::PutBack(_) => "put_back",
             Self::Announce(_) => "announce",
             Self::Withdraw(_) => "withdraw",
             Self::KeepRefreshToken(_) => "keep_refresh_token",
@@ -102,7 +106,7 @@ impl Edit {
 
     fn patience(&self) -> Duration {
         match self {
-            Self::Announce(_) => Duration::ZERO,
+            Self::PutBack(_) | Self::Announce(_) => Duration::ZERO,
             // A mark that nothing was presented under costs a strict issuer's login as a real one does.
             Self::Withdraw(_) | Self::KeepRefreshToken(_) | Self::KeepIdToken { .. } => KEEP_PATIENCE,
             Self::Note { .. } | Self::End { .. } | Self::Suspect(_) => NOTE_PATIENCE,
@@ -111,6 +115,7 @@ impl Edit {
 
     fn apply(&self, record: &mut GrantRecord, now_ms: u64) {
         match self.clone() {
+            Self::PutBack(rotation) => rotation.put_back(record),
             Self::Announce(intent) => record.intent = Some(intent),
             Self::Withdraw(mark) => mark.settle(record),
             Self::KeepRefreshToken(token) => {
@@ -228,7 +233,9 @@ impl Change {
     pub(super) fn next(&mut self, event: Event, basis: &Basis, now_ms: u64) -> Turn {
         match event {
             Event::Read(Some(seen)) if basis.carries(&seen.record) && self.may_change(seen.revision) => {
-                let Seen { revision, mut record } = *seen;
+                let Seen {
+                    revision, mut record, ..
+                } = *seen;
                 self.edit.apply(&mut record, now_ms);
                 let record = Box::new(record);
                 self.tried = Some(record.clone());

@@ -62,6 +62,7 @@ pub struct Attempt {
     /// What is told once the change under way is made.
     verdict: Option<Refused>,
     superseded: bool,
+    came_to_nothing: bool,
 }
 
 impl Attempt {
@@ -82,7 +83,15 @@ impl Attempt {
             has_id_token: false,
             verdict: None,
             superseded: false,
+            came_to_nothing: false,
         }
+    }
+
+    /// Whether this attempt has announced a presentation that surely used no refresh token up. The store may not have
+    /// learnt of that.
+    #[must_use]
+    pub fn came_to_nothing(&self) -> bool {
+        self.came_to_nothing
     }
 
     /// The record whose refresh token is presented.
@@ -178,7 +187,10 @@ impl Attempt {
     }
 
     /// The second look, under the lease: what was true before it may not be true any more.
-    fn looked(&mut self, seen: Option<Box<Seen>>, now_ms: u64) -> Step {
+    fn looked(&mut self, mut seen: Option<Box<Seen>>, now_ms: u64) -> Step {
+        if let Some(step) = self.put_back(&mut seen, now_ms) {
+            return step;
+        }
         let seen = match self.settled(seen, now_ms) {
             Err(finish) => return finish,
             Ok(seen) => seen,
@@ -208,6 +220,16 @@ impl Attempt {
         }
     }
 
+    /// A store that went back in time holds a refresh token that is used up: what came after it is put back first.
+    fn put_back(&mut self, seen: &mut Option<Box<Seen>>, now_ms: u64) -> Option<Step> {
+        let seen = seen
+            .as_mut()
+            .filter(|seen| !self.want.since.is_over(&seen.record))?;
+        let rotation = seen.forgotten.take()?;
+        let (change, step) = Change::of_seen(Edit::PutBack(rotation), seen, now_ms);
+        Some(self.at(Stage::Changing(Box::new(change)), step))
+    }
+
     /// The record that must be refreshed, or the end of the attempt.
     fn settled(&mut self, seen: Option<Box<Seen>>, now_ms: u64) -> Result<Box<Seen>, Step> {
         let known = seen.filter(|seen| !matches!(seen.record.state, GrantState::SignedOut { .. }));
@@ -235,6 +257,7 @@ impl Attempt {
             lost: false,
         };
         self.intent = Some(intent.clone());
+        self.came_to_nothing = true;
         self.change_seen(Edit::Announce(intent), now_ms)
     }
 
@@ -250,7 +273,11 @@ impl Attempt {
     fn changed(&mut self, edit: Edit, record: Box<GrantRecord>, at: Moment) -> Step {
         let verdict = self.verdict.take();
         match edit {
-            Edit::Announce(_) => self.at(Stage::Presenting, Step::Present),
+            Edit::PutBack(_) => self.at(Stage::Looking, Step::Read),
+            Edit::Announce(_) => {
+                self.came_to_nothing = false;
+                self.at(Stage::Presenting, Step::Present)
+            }
             Edit::Withdraw(_) => self.refuse(Refusal::StoreUnavailable.into(), None),
             Edit::KeepRefreshToken(token) => {
                 self.basis.refresh_fingerprints = vec![token.fingerprint];
@@ -273,11 +300,14 @@ impl Attempt {
     }
 
     fn overtaken(&mut self, edit: &Edit) -> Step {
-        if let Edit::Withdraw(_) = edit {
-            return self.refuse(Refusal::StoreUnavailable.into(), None);
+        match edit {
+            Edit::Withdraw(_) => self.refuse(Refusal::StoreUnavailable.into(), None),
+            Edit::PutBack(_) => self.at(Stage::Looking, Step::Read),
+            _ => {
+                self.superseded = true;
+                self.at(Stage::Resettling, Step::Read)
+            }
         }
-        self.superseded = true;
-        self.at(Stage::Resettling, Step::Read)
     }
 
     /// After somebody else changed the record under us.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::decide::Policy;
 use super::super::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
+use super::super::rotations::Rotation;
 use super::Finished;
 use crate::config::IssuerPolicy;
 use crate::issuer::answer::{Death, Transient};
@@ -81,6 +82,8 @@ pub struct Seen {
     pub revision: Revision,
     /// The record.
     pub record: GrantRecord,
+    /// What this process wrote after that, and the store has lost: it went back in time.
+    pub forgotten: Option<Box<Rotation>>,
 }
 
 /// A failure that leaves the login as it is.

@@ -93,6 +93,16 @@ fn no_headers_name_another_session_bearer_or_server() {
 }
 
 #[test]
+fn no_form_is_read_otherwise_than_the_model_reads_it() {
+    run("token_form");
+}
+
+#[test]
+fn no_accepted_configuration_of_control_is_unusable_and_no_fault_shows_a_secret() {
+    run("control_config");
+}
+
+#[test]
 fn every_target_has_a_program_seeds_and_a_dictionary() {
     let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
     for (folder, ending) in [("targets", ".rs"), ("dictionaries", ".dict"), ("seeds", "")] {

@@ -168,7 +168,7 @@ fn log(guest: &mut Guest<'_, '_>, level: i32, text: i32, length: i32) -> Result<
             elapsed_ms: guest.process.elapsed_ms(),
             message,
         };
-        guest.process.record.borrow_mut().logs.push(line);
+        line.write_down(&mut guest.process.record.borrow_mut());
     }
     Ok(Status::Ok)
 }

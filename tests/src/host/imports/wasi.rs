@@ -112,6 +112,6 @@ fn print(guest: &mut Guest<'_, '_>, fd: i32, parts: i32, count: i32, written_out
         elapsed_ms: guest.process.elapsed_ms(),
         message: String::from_utf8_lossy(&text).into_owned(),
     };
-    guest.process.record.borrow_mut().logs.push(line);
+    line.write_down(&mut guest.process.record.borrow_mut());
     Ok(SUCCESS)
 }

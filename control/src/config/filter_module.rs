@@ -1,0 +1,128 @@
+//! `filter_module`: the wasm module that control serves to Envoy, read and looked at once.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::check::Findings;
+use super::raw::RawFilterModule;
+use crate::digest;
+
+/// How a module of WebAssembly 1.0 begins (core specification §5.5.16).
+const WASM_BEGINS: &[u8] = b"\0asm\x01\0\0\0";
+/// The custom section in which the build writes the filter's version.
+const VERSION_SECTION: &[u8] = b"tokenward_version";
+/// Envoy reads modules of any size; one this large is not ours.
+const LONGEST_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A module, ready to be served.
+#[derive(Clone)]
+pub struct FilterModule {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// The module.
+    pub bytes: Arc<[u8]>,
+    /// SHA-256 of the bytes, 64 lower-case hex digits: what Envoy's configuration must name.
+    pub sha256: String,
+    /// What its section `tokenward_version` says.
+    pub version: Option<String>,
+}
+
+impl fmt::Debug for FilterModule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("FilterModule")
+            .field("path", &self.path)
+            .field("sha256", &self.sha256)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn filter_module(findings: &mut Findings, raw: &RawFilterModule) -> Option<FilterModule> {
+    let place = raw.path.referenced;
+    let path = PathBuf::from(&raw.path.value);
+    let bytes = match read(&path) {
+        Ok(bytes) => bytes,
+        Err(cause) => {
+            findings.add(
+                place,
+                format!("filter_module.path {}: {cause}", path.display()),
+                "name the tokenward_filter.wasm of this release, readable for this process",
+            );
+            return None;
+        }
+    };
+    let version = version(&bytes);
+    if let Some(other) = version
+        .as_deref()
+        .filter(|version| *version != env!("CARGO_PKG_VERSION"))
+    {
+        findings.add(
+            place,
+            format!(
+                "the filter module {} is of version {other:?}, and this is tokenward {}",
+                path.display(),
+                env!("CARGO_PKG_VERSION")
+            ),
+            "deliver both from one release",
+        );
+        return None;
+    }
+    Some(FilterModule {
+        path,
+        sha256: digest::hex(&Sha256::digest(&bytes)),
+        bytes: bytes.into(),
+        version,
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let length = std::fs::metadata(path)
+        .map_err(|error| format!("cannot be read: {error}"))?
+        .len();
+    if length > LONGEST_BYTES {
+        return Err(format!("is larger than {LONGEST_BYTES} bytes"));
+    }
+    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.starts_with(WASM_BEGINS) {
+        Ok(bytes)
+    } else {
+        Err("is not a WebAssembly module".to_owned())
+    }
+}
+
+/// What the module says of its version; `None` when it says nothing that can be read.
+fn version(module: &[u8]) -> Option<String> {
+    let mut rest = module.get(WASM_BEGINS.len()..)?;
+    while let Some((id, after)) = rest.split_first() {
+        let (length, after) = unsigned(after)?;
+        let (body, after) = after.split_at_checked(length)?;
+        rest = after;
+        if *id != 0 {
+            continue;
+        }
+        let (name_length, body) = unsigned(body)?;
+        let (name, content) = body.split_at_checked(name_length)?;
+        if name == VERSION_SECTION {
+            let text = std::str::from_utf8(content).ok()?;
+            return (text.len() <= 64 && text.chars().all(|letter| letter.is_ascii_graphic()))
+                .then(|| text.to_owned());
+        }
+    }
+    None
+}
+
+/// Unsigned LEB128 of at most 32 bits (§5.2.2).
+fn unsigned(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value = 0_u64;
+    for (at, byte) in bytes.iter().take(5).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some((usize::try_from(value).ok()?, bytes.get(at + 1..)?));
+        }
+    }
+    None
+}

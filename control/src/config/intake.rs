@@ -1,0 +1,58 @@
+//! `intake`: how long, and how many at once, callers may keep the listener busy.
+
+use std::time::Duration;
+
+use serde_saphyr::Spanned;
+
+use super::check::Findings;
+use super::raw::RawIntake;
+
+/// Bounds on what callers may take: a slow or greedy one costs a place for a while, nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IntakeConfig {
+    /// From a connection's acceptance, or the first byte of a later request, to the request's last byte.
+    pub deadline: Duration,
+    /// How long a connection without a request is kept.
+    pub keep_alive: Duration,
+    /// Connections at the same time; who comes when there are as many is answered 503 at once.
+    pub connections: u32,
+}
+
+impl Default for IntakeConfig {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(600),
+            connections: 1024,
+        }
+    }
+}
+
+pub(super) fn intake(findings: &mut Findings, raw: Option<&Spanned<RawIntake>>) -> IntakeConfig {
+    let default = IntakeConfig::default();
+    let Some(raw) = raw else { return default };
+    let deadline = findings.positive("intake.deadline", raw.value.deadline.as_ref(), default.deadline);
+    let keep_alive = findings.positive(
+        "intake.keep_alive",
+        raw.value.keep_alive.as_ref(),
+        default.keep_alive,
+    );
+    let connections = match &raw.value.connections {
+        None => default.connections,
+        Some(connections) => {
+            if connections.value == 0 {
+                findings.add(
+                    connections.referenced,
+                    "intake.connections must not be zero",
+                    format!("leave it out for the default of {}", default.connections),
+                );
+            }
+            connections.value
+        }
+    };
+    IntakeConfig {
+        deadline,
+        keep_alive,
+        connections,
+    }
+}

@@ -1,0 +1,189 @@
+//! Issuers, and the remote issuers of exchanging servers: documents, keys, clocks, and whether the client is accepted.
+
+use std::time::Duration;
+
+use tokenward_protocol::token_endpoint::GRANT_TYPE_TOKEN_EXCHANGE;
+use url::Url;
+
+use super::probe::{Heard, Prober};
+use super::report::Check;
+use crate::config::{ExchangeConfig, IssuerConfig, ServerConfig, TokenSource};
+use crate::issuer::client::ClientCredentials;
+use crate::issuer::discovery::read_document;
+use crate::issuer::verify::read_key_set;
+
+/// A clock off by less than this is as good as any.
+const CLOCK_OFF_SECONDS: u64 = 5;
+
+/// Asks issuers.
+pub(super) struct Issuers<'a> {
+    pub(super) prober: &'a Prober,
+    pub(super) margin: Duration,
+}
+
+impl Issuers<'_> {
+    /// One home issuer: discovery, keys, clock, token endpoint.
+    pub(super) async fn home(&self, config: &IssuerConfig) -> Vec<Check> {
+        let name = format!("issuer {} ({})", config.issuer, config.client_id);
+        let mut checks = Vec::new();
+        let (mut token_endpoint, mut jwks_uri) = (config.token_endpoint.clone(), config.jwks_uri.clone());
+        if token_endpoint.is_none() || jwks_uri.is_none() {
+            match self.discovered(&config.issuer).await {
+                Ok((found_token_endpoint, found_jwks_uri)) => {
+                    checks.push(Check::ok(format!("{name}: discovery"), "the document is the issuer's own"));
+                    token_endpoint = token_endpoint.or(Some(found_token_endpoint));
+                    jwks_uri = jwks_uri.or(Some(found_jwks_uri));
+                }
+                Err(says) => checks.push(Check::fail(
+                    format!("{name}: discovery"),
+                    says,
+                    "compare issuer with what the issuer calls itself, byte for byte; or set token_endpoint and jwks_uri",
+                )),
+            }
+        }
+        if let Some(jwks_uri) = jwks_uri {
+            checks.extend(self.keys(&name, &jwks_uri).await);
+        }
+        if let Some(endpoint) = token_endpoint {
+            let credentials = ClientCredentials {
+                id: &config.client_id,
+                secret: &config.client_secret,
+            };
+            let heard = self
+                .prober
+                .empty_token_request(&endpoint, credentials, "refresh_token")
+                .await;
+            checks.push(token_endpoint_check(
+                format!("{name}: token endpoint"),
+                heard,
+                "check client_id and client_secret",
+            ));
+        }
+        checks
+    }
+
+    /// One server: what its configuration says, and for an exchange the remote issuer.
+    pub(super) async fn server(&self, config: &ServerConfig) -> Vec<Check> {
+        let name = format!("server {}", config.name);
+        match &config.token {
+            TokenSource::Forward if config.required_audiences.is_empty() => vec![Check::warn(
+                name,
+                "forwards the login's token, whatever its audiences",
+                "name requiredAudiences, so that a token that the server will not take is refused before it is sent",
+            )],
+            TokenSource::Forward => vec![Check::ok(
+                name,
+                format!(
+                    "forwards the login's token, which must have {}",
+                    config.required_audiences.join(", ")
+                ),
+            )],
+            TokenSource::Exchange(exchange) => self.remote(&name, exchange).await,
+        }
+    }
+
+    async fn remote(&self, name: &str, config: &ExchangeConfig) -> Vec<Check> {
+        let mut checks = self.keys(name, &config.jwks_uri).await;
+        let credentials = ClientCredentials {
+            id: &config.client_id,
+            secret: &config.client_secret,
+        };
+        let heard = self
+            .prober
+            .empty_token_request(&config.token_endpoint, credentials, GRANT_TYPE_TOKEN_EXCHANGE)
+            .await;
+        checks.push(token_endpoint_check(
+            format!("{name}: exchange at {}", config.token_endpoint),
+            heard,
+            "check clientCredentials, and that the client may use the grant type token-exchange",
+        ));
+        checks
+    }
+
+    async fn discovered(&self, issuer: &str) -> Result<(Url, Url), String> {
+        let address = format!(
+            "{}/.well-known/openid-configuration",
+            issuer.trim_end_matches('/')
+        );
+        let url = Url::parse(&address).map_err(|_| "the issuer is not a URL".to_owned())?;
+        let heard = self.prober.get(&url).await?;
+        if heard.status != 200 {
+            return Err(format!("status {}", heard.status));
+        }
+        let endpoints = read_document(issuer, &heard.body).map_err(|failed| failed.to_string())?;
+        Ok((endpoints.token_endpoint, endpoints.jwks_uri))
+    }
+
+    async fn keys(&self, name: &str, jwks_uri: &Url) -> Vec<Check> {
+        const CURE: &str = "check jwks_uri, and that it can be reached from here";
+        let keys = format!("{name}: keys");
+        let heard = match self.prober.get(jwks_uri).await {
+            Ok(heard) if heard.status == 200 => heard,
+            Ok(heard) => return vec![Check::fail(keys, format!("status {}", heard.status), CURE)],
+            Err(says) => return vec![Check::fail(keys, says, CURE)],
+        };
+        let check = match read_key_set(&heard.body).map(|keys| keys.len()) {
+            None => Check::fail(keys, "not a JWK set", CURE),
+            Some(0) => Check::fail(
+                keys,
+                "no key in the set is of an accepted algorithm",
+                "let the issuer sign with RS256, ES256 or another asymmetric algorithm",
+            ),
+            Some(count) => Check::ok(
+                keys,
+                format!("{count} usable, answered in {} ms", heard.took.as_millis()),
+            ),
+        };
+        let clock = self.clock(name, &heard);
+        [check].into_iter().chain(clock).collect()
+    }
+
+    fn clock(&self, name: &str, heard: &Heard) -> Option<Check> {
+        const CURE: &str = "synchronise both clocks: freshness is judged by this one";
+        let ahead = heard.clock_ahead_seconds?;
+        let name = format!("{name}: clock");
+        let off = ahead.unsigned_abs();
+        let says = format!("the issuer's clock is {ahead} s ahead of this one");
+        Some(if off <= CLOCK_OFF_SECONDS {
+            Check::ok(name, says)
+        } else if off <= self.margin.as_secs() {
+            Check::warn(name, says, CURE)
+        } else {
+            Check::fail(name, format!("{says}, more than margin"), CURE)
+        })
+    }
+}
+
+/// A request without a token is refused; how, tells whether the client is accepted.
+fn token_endpoint_check(name: String, heard: Result<Heard, String>, cure: &str) -> Check {
+    const UNREACHABLE: &str = "check the address, and that it can be reached from here";
+    let heard = match heard {
+        Ok(heard) => heard,
+        Err(says) => return Check::fail(name, says, UNREACHABLE),
+    };
+    match (heard.status, heard.oauth_error().as_deref()) {
+        (401 | 403, _) | (_, Some("invalid_client" | "unauthorized_client")) => Check::fail(
+            name,
+            format!("the client is refused (status {})", heard.status),
+            cure,
+        ),
+        (_, Some("unsupported_grant_type")) => Check::fail(name, "the grant type is not supported", cure),
+        (400, Some(_)) => Check::ok(
+            name,
+            format!(
+                "answers in {} ms and accepts the client; no token was presented",
+                heard.took.as_millis()
+            ),
+        ),
+        (500.., _) => Check::fail(
+            name,
+            format!("status {}", heard.status),
+            "look at the issuer; logins are kept meanwhile",
+        ),
+        (status, _) => Check::fail(
+            name,
+            format!("status {status} without an OAuth error: this is no token endpoint"),
+            UNREACHABLE,
+        ),
+    }
+}

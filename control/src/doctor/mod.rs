@@ -1,0 +1,150 @@
+//! `tokenward doctor`: looks at everything that the service will rest on, in the order in which it fails, and says
+//! the cure of each thing. Nothing is changed, no secret is shown, and nobody's grant is touched.
+
+mod issuers;
+mod probe;
+mod report;
+mod store;
+
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+pub use self::probe::http_date_seconds;
+pub use self::report::{Check, Outcome, Report};
+
+use self::issuers::Issuers;
+use self::probe::Prober;
+use crate::config::{Config, ConfigError, Problem};
+
+/// Longest wait for one answer of an issuer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A caller's credential shorter than this can be guessed.
+const SHORT_CREDENTIAL_BYTES: usize = 16;
+/// A random key of 32 bytes practically never has fewer different ones.
+const FEWEST_DIFFERENT_BYTES: usize = 16;
+
+/// Reads the configuration in `path` and looks at all that it names.
+pub async fn examine_file(path: &Path) -> Report {
+    match Config::load(path) {
+        Ok(config) => examine(&config).await,
+        Err(ConfigError::Wrong(problems)) => {
+            Report::of(problems.iter().map(|problem| wrong(path, problem)).collect())
+        }
+        Err(unreadable @ ConfigError::Unreadable { .. }) => Report::of(vec![Check::fail(
+            "config",
+            unreadable.to_string(),
+            "name the file with --config, readable for this user",
+        )]),
+    }
+}
+
+fn wrong(path: &Path, problem: &Problem) -> Check {
+    Check::fail(
+        "config",
+        format!(
+            "{}, line {}, column {}: {}",
+            path.display(),
+            problem.line,
+            problem.column,
+            problem.what
+        ),
+        problem.cure.clone(),
+    )
+}
+
+/// Looks at all that `config` names.
+pub async fn examine(config: &Config) -> Report {
+    let mut checks = vec![Check::ok(
+        "config",
+        format!(
+            "{} issuers, {} servers; every secret could be read",
+            config.issuers.len(),
+            config.servers.len()
+        ),
+    )];
+    checks.extend(credentials(config));
+    checks.extend(store::store(config).await);
+    match Prober::new(PATIENCE.min(config.issuer_timeout)) {
+        Ok(prober) => {
+            let issuers = Issuers {
+                prober: &prober,
+                margin: config.margin,
+            };
+            for issuer in &config.issuers {
+                checks.extend(issuers.home(issuer).await);
+            }
+            for server in &config.servers {
+                checks.extend(issuers.server(server).await);
+            }
+        }
+        Err(error) => checks.push(Check::fail(
+            "issuers",
+            format!("TLS cannot be set up: {error}"),
+            "install the system's root certificates",
+        )),
+    }
+    if let Some(module) = &config.filter_module {
+        checks.push(match &module.version {
+            Some(version) => Check::ok(
+                "filter module",
+                format!("version {version}, sha256 {}", module.sha256),
+            ),
+            None => Check::warn(
+                "filter module",
+                format!("does not say its version; sha256 {}", module.sha256),
+                "take the module of this release",
+            ),
+        });
+    }
+    Report::of(checks)
+}
+
+/// Lengths only; what they are is nobody's business.
+fn credentials(config: &Config) -> Vec<Check> {
+    let of_caller = |name: &str, credential: &SecretString| {
+        let length = credential.expose_secret().len();
+        if length < SHORT_CREDENTIAL_BYTES {
+            Check::warn(
+                name,
+                format!("{length} bytes"),
+                format!("use at least {SHORT_CREDENTIAL_BYTES} random bytes: openssl rand -base64 32"),
+            )
+        } else {
+            Check::ok(name, format!("{length} bytes"))
+        }
+    };
+    let key = &config.sealing.current;
+    let mut different: Vec<u8> = decoded(&key.key);
+    different.sort_unstable();
+    different.dedup();
+    let sealing = if different.len() < FEWEST_DIFFERENT_BYTES {
+        Check::warn(
+            "sealing key",
+            format!(
+                "key {} is not random: {} different bytes",
+                key.id,
+                different.len()
+            ),
+            "make a new current key (openssl rand -base64 32) and keep this one under sealing.previous",
+        )
+    } else {
+        Check::ok(
+            "sealing key",
+            format!("key {}, and {} previous", key.id, config.sealing.previous.len()),
+        )
+    };
+    vec![
+        of_caller("credential of the filter", &config.credentials.filter),
+        of_caller("credential of the aggregator", &config.credentials.aggregator),
+        sealing,
+    ]
+}
+
+fn decoded(key: &SecretString) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD
+        .decode(key.expose_secret())
+        .unwrap_or_default()
+}

@@ -1,0 +1,140 @@
+//! Questions to issuers that change nothing there: documents, and token requests that lack the token.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
+use serde::Deserialize;
+use url::Url;
+
+use crate::issuer::client::{ClientCredentials, basic};
+
+/// Longest body that is read.
+const LONGEST_BODY_BYTES: usize = 256 * 1024;
+
+/// An answer, as far as the doctor looks at it.
+pub(super) struct Heard {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+    /// How far the issuer's clock (`Date`) is ahead of this one; whole seconds.
+    pub(super) clock_ahead_seconds: Option<i64>,
+    pub(super) took: Duration,
+}
+
+/// `error` of RFC 6749 §5.2.
+#[derive(Deserialize)]
+struct OauthError {
+    error: String,
+}
+
+impl Heard {
+    /// The OAuth error code, where the body holds one.
+    pub(super) fn oauth_error(&self) -> Option<String> {
+        let error: OauthError = serde_json::from_slice(&self.body).ok()?;
+        let plain = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '_';
+        Some(error.error.chars().filter(plain).take(40).collect())
+    }
+}
+
+/// The doctor's own client: as strict as the service's (no redirect, no proxy), and with no patience.
+#[derive(Debug, Clone)]
+pub(super) struct Prober(reqwest::Client);
+
+impl Prober {
+    pub(super) fn new(timeout: Duration) -> reqwest::Result<Self> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .timeout(timeout)
+            .user_agent(concat!("tokenward/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self(client))
+    }
+
+    pub(super) async fn get(&self, url: &Url) -> Result<Heard, String> {
+        self.heard(self.0.get(url.clone()).header(ACCEPT, "application/json"))
+            .await
+    }
+
+    /// A token request of `grant_type` with the client's credentials and no token: nobody's grant is touched, and the
+    /// client is authenticated before the parameters are looked at.
+    pub(super) async fn empty_token_request(
+        &self,
+        endpoint: &Url,
+        credentials: ClientCredentials<'_>,
+        grant_type: &str,
+    ) -> Result<Heard, String> {
+        let body = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", grant_type)
+            .finish();
+        let mut authorization = HeaderValue::from_str(&basic(credentials))
+            .map_err(|_| "the credentials fit no header".to_owned())?;
+        authorization.set_sensitive(true);
+        let request = self
+            .0
+            .post(endpoint.clone())
+            .header(AUTHORIZATION, authorization)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body);
+        self.heard(request).await
+    }
+
+    async fn heard(&self, request: reqwest::RequestBuilder) -> Result<Heard, String> {
+        let asked = tokio::time::Instant::now();
+        let mut response = request.send().await.map_err(|error| cause(&error).to_owned())?;
+        let status = response.status().as_u16();
+        let clock_ahead_seconds = clock_ahead_seconds(response.headers());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error).to_owned())? {
+            if body.len() + chunk.len() > LONGEST_BODY_BYTES {
+                return Err(format!("the answer is larger than {LONGEST_BODY_BYTES} bytes"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Heard {
+            status,
+            body,
+            clock_ahead_seconds,
+            took: asked.elapsed(),
+        })
+    }
+}
+
+/// reqwest's own words hold the whole address; these do not repeat it.
+fn cause(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "no connection (name, port, network policy or certificate)"
+    } else {
+        "the connection broke"
+    }
+}
+
+fn clock_ahead_seconds(headers: &HeaderMap) -> Option<i64> {
+    let theirs = http_date_seconds(headers.get(DATE)?.to_str().ok()?)?;
+    let ours = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    Some(theirs - ours.cast_signed())
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7, the form that must be sent) as Unix seconds.
+#[must_use]
+pub fn http_date_seconds(text: &str) -> Option<i64> {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let mut words = text.split_once(", ")?.1.split(' ');
+    let day: i64 = words.next()?.parse().ok()?;
+    let name = words.next()?;
+    let month = i64::try_from(MONTHS.iter().position(|month| *month == name)?).ok()? + 1;
+    let year: i64 = words.next()?.parse().ok()?;
+    let mut time = words.next()?.split(':').map(|part| part.parse::<i64>().ok());
+    let (hours, minutes, seconds) = (time.next()??, time.next()??, time.next()??);
+    (words.next()? == "GMT").then_some(())?;
+    // Days since the epoch, with years that begin in March so that the leap day is the last.
+    let shifted_year = if month <= 2 { year - 1 } else { year };
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let leap_days = shifted_year.div_euclid(4) - shifted_year.div_euclid(100) + shifted_year.div_euclid(400);
+    let days = 365 * shifted_year + leap_days + day_of_year - 719_468;
+    Some(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+}

@@ -1,0 +1,119 @@
+//! The store: whether it answers, how fast, and whether the sealing key fits what is in it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::report::Check;
+use crate::clock::SystemClock;
+use crate::config::{Config, StoreEngine};
+use crate::issuer::keys;
+use crate::service::{self, StartError};
+use crate::store::Store;
+use crate::store::embedded::OpenError;
+
+/// How often it is asked for its latency.
+const PINGS: usize = 5;
+
+pub(super) async fn store(config: &Config) -> Vec<Check> {
+    if let StoreEngine::Embedded { path } = &config.store.engine
+        && !path.exists()
+    {
+        return vec![new_file(path)];
+    }
+    match service::try_store(&config.store, Arc::new(SystemClock)).await {
+        Ok(store) => vec![latency(&store, config).await, sealing(&store, config).await],
+        Err(StartError::Embedded(error @ OpenError::AlreadyOpen { .. })) => vec![Check::warn(
+            "store",
+            error.to_string(),
+            "nothing, if that is the tokenward that serves this configuration: ask its /readyz",
+        )],
+        Err(error) => vec![Check::fail(
+            "store",
+            error.to_string(),
+            "callers will hear 503 store_unavailable until it answers",
+        )],
+    }
+}
+
+/// The doctor makes no file.
+fn new_file(path: &Path) -> Check {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    match std::fs::metadata(folder) {
+        Ok(folder) if folder.is_dir() && !folder.permissions().readonly() => Check::ok(
+            "store",
+            format!("{} will be made at the first start", path.display()),
+        ),
+        _ => Check::fail(
+            "store",
+            format!("{} is no folder that can be written", folder.display()),
+            "make the folder, writable for the service's user",
+        ),
+    }
+}
+
+async fn latency(store: &Arc<dyn Store>, config: &Config) -> Check {
+    let name = format!("store ({})", store.engine());
+    let mut took = Vec::new();
+    for _ in 0..PINGS {
+        let asked = Instant::now();
+        if let Err(error) = store.ping().await {
+            return Check::fail(
+                name,
+                error.to_string(),
+                "check the address, the password and the network policy",
+            );
+        }
+        took.push(asked.elapsed());
+    }
+    took.sort_unstable();
+    let median: Duration = took.get(PINGS / 2).copied().unwrap_or_default();
+    let says = format!(
+        "answers in {:.1} ms (median of {PINGS})",
+        median.as_secs_f64() * 1e3
+    );
+    if median * 4 > config.store.deadline {
+        Check::warn(
+            name,
+            says,
+            "every request reads the store: bring it nearer, or lengthen store.deadline",
+        )
+    } else {
+        Check::ok(name, says)
+    }
+}
+
+/// The issuers' keys are the records whose names are known without a login.
+async fn sealing(store: &Arc<dyn Store>, config: &Config) -> Check {
+    const NAME: &str = "store: sealed records";
+    let ring = match service::key_ring(&config.sealing) {
+        Ok(ring) => ring,
+        Err(error) => return Check::fail(NAME, error.to_string(), "openssl rand -base64 32"),
+    };
+    let mut opened = 0;
+    for issuer in &config.issuers {
+        let key = keys::record_of(&issuer.issuer);
+        match store.read(&key).await {
+            Ok(Some(entry)) if ring.open(key.as_str(), &entry.value).is_ok() => opened += 1,
+            Ok(Some(_)) => {
+                return Check::fail(
+                    NAME,
+                    "what is in the store was sealed with another key",
+                    "put the key that was current before under sealing.previous",
+                );
+            }
+            Ok(None) => {}
+            Err(error) => return Check::fail(NAME, error.to_string(), "check the store"),
+        }
+    }
+    if opened == 0 {
+        Check::ok(NAME, "nothing is kept yet that could be tried")
+    } else {
+        Check::ok(NAME, format!("{opened} tried, the sealing keys open them"))
+    }
+}

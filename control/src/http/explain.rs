@@ -1,0 +1,69 @@
+//! `GET /v1/explain?server=NAME`, with the session's handle in a header: addresses end up in access logs.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use secrecy::SecretString;
+use tokenward_protocol::refusal::Refusal;
+
+use super::{answer, sessions};
+use crate::refused::Refused;
+use crate::service::Service;
+
+/// The header with the session's handle.
+pub const SESSION_HEADER: &str = "x-tokenward-session";
+
+pub(super) async fn explain(
+    State(service): State<Arc<Service>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let explained = async {
+        sessions::aggregator(&service, &headers)?;
+        let server = server(query.as_deref().unwrap_or_default())?;
+        let session = session(&headers)?;
+        service.explain(&session, &server).await
+    };
+    match explained.await {
+        Ok(explanation) => answer::json(StatusCode::OK, &explanation),
+        Err(refused) if refused.refusal == Refusal::UnknownServer => answer::failure(
+            StatusCode::NOT_FOUND,
+            "invalid_target",
+            Refusal::UnknownServer,
+            &refused.description(),
+        ),
+        Err(refused) => answer::refused(&refused),
+    }
+}
+
+fn bad(cause: &str) -> Refused {
+    Refused::new(Refusal::BadRequest).because(cause)
+}
+
+fn server(query: &str) -> Result<String, Refused> {
+    let mut server = None;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match name.as_ref() {
+            "server" if server.is_none() && !value.is_empty() => server = Some(value.into_owned()),
+            "server" => return Err(bad("server comes once and is not empty")),
+            "session" => {
+                return Err(bad(
+                    "a session handle does not belong into an address, which proxies log: send it in the header \
+                     x-tokenward-session",
+                ));
+            }
+            _ => {}
+        }
+    }
+    server.ok_or_else(|| bad("name the server: /v1/explain?server=NAME"))
+}
+
+fn session(headers: &HeaderMap) -> Result<SecretString, Refused> {
+    let mut values = headers.get_all(SESSION_HEADER).iter();
+    match (values.next().map(|value| value.to_str()), values.next()) {
+        (Some(Ok(id)), None) => sessions::session_id(id.to_owned()),
+        _ => Err(bad("send the session's handle in one header x-tokenward-session")),
+    }
+}

@@ -1,0 +1,69 @@
+//! The imported servers as YAML, by hand: every text is quoted as JSON does, which is YAML too.
+
+use std::fmt::Write as _;
+
+use super::{ImportedExchange, ImportedServer};
+
+/// Where the secrets are expected to be mounted.
+const SECRETS: &str = "/run/secrets/tokenward";
+/// What Envoy Gateway hands on of an HTTPRoute's annotations begins with this.
+const ANNOTATION: &str = "gateway.envoyproxy.io/tokenward-server";
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+pub(super) fn servers(servers: &[ImportedServer]) -> String {
+    let mut yaml = "servers:\n".to_owned();
+    for server in servers {
+        let audiences: Vec<String> = server
+            .required_audiences
+            .iter()
+            .map(|audience| quoted(audience))
+            .collect();
+        // Writing into a String cannot fail.
+        let _ = write!(
+            yaml,
+            "- name: {}\n  auth:\n    type: oauth\n    forwardToken: {}\n    requiredAudiences: [{}]\n",
+            quoted(&server.name),
+            server.forward_token,
+            audiences.join(", ")
+        );
+        if let Some(exchange) = &server.exchange {
+            yaml.push_str(&token_exchange(server, exchange));
+        }
+    }
+    yaml
+}
+
+fn token_exchange(server: &ImportedServer, exchange: &ImportedExchange) -> String {
+    let optional = |name: &str, value: &Option<String>| {
+        value
+            .as_ref()
+            .map_or_else(String::new, |value| format!("      {name}: {}\n", quoted(value)))
+    };
+    format!(
+        "    tokenExchange:\n      enabled: true\n      dexTokenEndpoint: {}\n{}      connectorId: {}\n{}      \
+         clientCredentials:\n        clientId: \"\"  # to be filled in\n        clientSecret: {{file: {}}}\n",
+        quoted(&exchange.token_endpoint),
+        optional("expectedIssuer", &exchange.expected_issuer),
+        quoted(&exchange.connector_id),
+        optional("scopes", &exchange.scopes),
+        quoted(&format!("{SECRETS}/{}-client-secret", server.name)),
+    )
+}
+
+pub(super) fn annotations(servers: &[ImportedServer]) -> String {
+    let mut yaml = "# What the HTTPRoute that leads to each server needs, unless the filter finds it by host and path.\n\
+                    routes:\n"
+        .to_owned();
+    for server in servers {
+        let _ = write!(
+            yaml,
+            "- url: {}\n  annotations: {{{ANNOTATION}: {}}}\n",
+            quoted(server.url.as_deref().unwrap_or_default()),
+            quoted(&server.name)
+        );
+    }
+    yaml
+}

@@ -1,0 +1,14 @@
+//! A running process: the listener with its bounds, reloads, and the orderly end.
+
+mod connection;
+mod farewell;
+mod listener;
+mod pace;
+mod paced_stream;
+mod process;
+pub mod reload;
+mod timed_body;
+
+pub use listener::Listener;
+pub use process::{NotServed, serve};
+pub use timed_body::IntakeLate;

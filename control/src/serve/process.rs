@@ -1,0 +1,180 @@
+//! `tokenward serve`: from a configuration file to an orderly end.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::Listener;
+use super::reload::reload;
+use crate::clock::SystemClock;
+use crate::config::{Config, ConfigError};
+use crate::http;
+use crate::service::{self, Current, Service, StartError};
+
+/// Why the process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NotServed {
+    /// The configuration is wrong.
+    #[error("{path}: {source}")]
+    Config {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ConfigError,
+    },
+    /// The store, the keys or the client for issuers.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The configured address.
+        address: SocketAddr,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The address file.
+    #[error("cannot write {path}: {source}")]
+    AddressFile {
+        /// Which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+/// Serves the configuration in `path` until SIGTERM or SIGINT; SIGHUP reads it anew. The address that is listened on
+/// is written to `address_file`.
+///
+/// # Errors
+/// [`NotServed`].
+pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), NotServed> {
+    let config = Config::load(path).map_err(|source| NotServed::Config {
+        path: path.to_owned(),
+        source,
+    })?;
+    let listen = config.listen;
+    let clock = Arc::new(SystemClock);
+    let store = service::open_store(&config.store, clock.clone()).await?;
+    tracing::info!(
+        version = http::VERSION,
+        store = store.engine(),
+        issuers = config.issuers.len(),
+        servers = config.servers.len(),
+        "starting"
+    );
+    tell_filter_module(&config);
+    let current = Current::new(Service::new(config, store, clock)?);
+    let not_listening = |source| NotServed::Listen {
+        address: listen,
+        source,
+    };
+    let socket = TcpListener::bind(listen).await.map_err(not_listening)?;
+    let address = socket.local_addr().map_err(not_listening)?;
+    if let Some(file) = address_file {
+        write_address(file, address)?;
+    }
+    tracing::info!(%address, "listening");
+    let reloading = tokio::spawn(reload_on_hangup(current.clone(), path.to_owned()));
+    until_stopped(socket, &current).await;
+    reloading.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn until_stopped(socket: TcpListener, current: &Current) {
+    let (stopping, mut stopped) = watch::channel(false);
+    let signal = async move {
+        stop_signal().await;
+        tracing::info!("stopping");
+        let _ = stopping.send(true);
+    };
+    let deadline = async {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+        tokio::time::sleep(longest_drain(current)).await;
+    };
+    tokio::select! {
+        () = Listener::new(socket, current.clone()).run(signal) => {}
+        () = deadline => tracing::warn!("some connections did not end in time"),
+    }
+    if !current.drain(longest_drain(current)).await {
+        tracing::warn!("a refresh was still under way");
+    }
+}
+
+/// What an issuer may take, and the writing down of its answer.
+fn longest_drain(current: &Current) -> Duration {
+    current.service().config.issuer_timeout + Duration::from_secs(5)
+}
+
+/// Whoever writes Envoy's configuration needs the digest.
+pub(super) fn tell_filter_module(config: &Config) {
+    let Some(module) = &config.filter_module else {
+        return;
+    };
+    let (path, sha256) = (module.path.display(), module.sha256.as_str());
+    match &module.version {
+        Some(version) => tracing::info!(%path, sha256, version, "serving the filter module"),
+        None => tracing::warn!(
+            %path,
+            sha256,
+            "serving a filter module that does not say its version: make sure that it is of this release"
+        ),
+    }
+}
+
+/// Complete or not at all: whoever waits for the file never reads half an address.
+fn write_address(file: &Path, address: SocketAddr) -> Result<(), NotServed> {
+    let unfinished = file.with_extension("unfinished");
+    std::fs::write(&unfinished, address.to_string())
+        .and_then(|()| std::fs::rename(&unfinished, file))
+        .map_err(|source| NotServed::AddressFile {
+            path: file.to_owned(),
+            source,
+        })
+}
+
+#[cfg(unix)]
+async fn reload_on_hangup(current: Current, path: PathBuf) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(error) => {
+            tracing::warn!(%error, "SIGHUP cannot be received: a new configuration needs a restart");
+            return;
+        }
+    };
+    while hangups.recv().await.is_some() {
+        reload(&current, &path).await;
+    }
+}
+
+#[cfg(not(unix))]
+async fn reload_on_hangup(_: Current, _: PathBuf) {}
+
+async fn stop_signal() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}

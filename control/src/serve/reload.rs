@@ -1,0 +1,179 @@
+//! SIGHUP: the configuration is read and checked whole, and either all of it applies to new requests, or none.
+
+use std::path::Path;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::process::tell_filter_module;
+use crate::config::{Config, ConfigError, StoreConfig, StoreEngine, ValkeyServers};
+use crate::service::{Current, StartError};
+
+/// Why the old configuration stays.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReloaded {
+    /// The new one is wrong.
+    #[error(transparent)]
+    Wrong(#[from] ConfigError),
+    /// It changes what a running process cannot change.
+    #[error("restart needed: {0} cannot change while running")]
+    RestartNeeded(String),
+    /// It is right, and the service cannot be made from it.
+    #[error(transparent)]
+    Unusable(#[from] StartError),
+}
+
+impl NotReloaded {
+    /// For metrics.
+    #[must_use]
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Wrong(_) | Self::Unusable(_) => "rejected",
+            Self::RestartNeeded(_) => "restart_needed",
+        }
+    }
+}
+
+/// Reads `path` anew and applies it, secrets included; says in one line what came of it.
+pub async fn reload(current: &Current, path: &Path) {
+    let file = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || Config::load(&file)).await;
+    let result = match read {
+        Ok(read) => read.map_err(NotReloaded::from),
+        // Reading panicked; that is a defect, and the old configuration is as good as before.
+        Err(error) => {
+            tracing::error!(%error, "the configuration could not be read; the old one stays in force");
+            return;
+        }
+    };
+    let result = result.and_then(|config| apply(current, config));
+    report(&result, path);
+    let outcome = result.as_ref().map_or_else(NotReloaded::outcome, |()| "applied");
+    current.service().metrics().config_reload(outcome);
+}
+
+/// Lets `config` apply to new requests; those under way finish under the old one.
+///
+/// # Errors
+/// [`NotReloaded`]; nothing has changed then.
+pub fn apply(current: &Current, config: Config) -> Result<(), NotReloaded> {
+    let service = current.service();
+    let old = &service.config;
+    let mut fixed = Vec::new();
+    if old.listen != config.listen {
+        fixed.push("listen");
+    }
+    if !same_store(&old.store, &config.store) {
+        fixed.push("store");
+    }
+    if !fixed.is_empty() {
+        return Err(NotReloaded::RestartNeeded(fixed.join(" and ")));
+    }
+    if !same_passwords(&old.store.engine, &config.store.engine) {
+        tracing::warn!("the store's new password is used after a restart; everything else applies now");
+    }
+    let sha256 = |config: &Config| config.filter_module.as_ref().map(|module| module.sha256.clone());
+    if sha256(old) != sha256(&config) {
+        tell_filter_module(&config);
+    }
+    current.replace(service.succeeded_by(config)?);
+    Ok(())
+}
+
+fn report(result: &Result<(), NotReloaded>, path: &Path) {
+    const STAYS: &str = "the configuration was not reloaded; the old one stays in force";
+    let path = path.display();
+    match result {
+        Ok(()) => tracing::info!(%path, "the configuration was reloaded"),
+        Err(NotReloaded::Wrong(ConfigError::Wrong(problems))) => {
+            let first = problems.first();
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            tracing::error!(
+                %path,
+                line = first.map_or(0, |problem| problem.line),
+                column = first.map_or(0, |problem| problem.column),
+                problems = problems.join(" | "),
+                "{STAYS}"
+            );
+        }
+        Err(other) => {
+            let cure = match other {
+                NotReloaded::RestartNeeded(_) => "restart the process, or put the old value back",
+                _ => "mend it and send SIGHUP again",
+            };
+            tracing::error!(%path, problems = %other, cure, "{STAYS}");
+        }
+    }
+}
+
+/// The same but for passwords.
+fn same_store(old: &StoreConfig, new: &StoreConfig) -> bool {
+    let same_engine = match (&old.engine, &new.engine) {
+        (StoreEngine::Embedded { path: old }, StoreEngine::Embedded { path: new }) => old == new,
+        (
+            StoreEngine::Valkey {
+                url,
+                username,
+                password: _,
+                key_prefix,
+                servers,
+            },
+            StoreEngine::Valkey {
+                url: new_url,
+                username: new_username,
+                password: _,
+                key_prefix: new_key_prefix,
+                servers: new_servers,
+            },
+        ) => {
+            (url, username, key_prefix) == (new_url, new_username, new_key_prefix)
+                && same_servers(servers, new_servers)
+        }
+        _ => false,
+    };
+    same_engine && old.deadline == new.deadline
+}
+
+fn same_servers(old: &ValkeyServers, new: &ValkeyServers) -> bool {
+    match (old, new) {
+        (ValkeyServers::One, ValkeyServers::One) => true,
+        (
+            ValkeyServers::Sentinel {
+                service,
+                more_sentinels,
+                password: _,
+            },
+            ValkeyServers::Sentinel {
+                service: new_service,
+                more_sentinels: new_more,
+                password: _,
+            },
+        ) => service == new_service && more_sentinels == new_more,
+        (ValkeyServers::Cluster { more_nodes }, ValkeyServers::Cluster { more_nodes: new_more }) => {
+            more_nodes == new_more
+        }
+        _ => false,
+    }
+}
+
+fn same_passwords(old: &StoreEngine, new: &StoreEngine) -> bool {
+    let (old, new) = (passwords(old), passwords(new));
+    old.len() == new.len()
+        && old
+            .iter()
+            .zip(&new)
+            .all(|(old, new)| old.map(|old| old.expose_secret()) == new.map(|new| new.expose_secret()))
+}
+
+fn passwords(engine: &StoreEngine) -> Vec<Option<&SecretString>> {
+    match engine {
+        StoreEngine::Embedded { .. } => Vec::new(),
+        StoreEngine::Valkey {
+            password, servers, ..
+        } => match servers {
+            ValkeyServers::Sentinel {
+                password: sentinel, ..
+            } => vec![password.as_ref(), sentinel.as_ref()],
+            _ => vec![password.as_ref()],
+        },
+    }
+}

@@ -1,0 +1,55 @@
+//! A request's body that must be complete at a moment.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Bytes, HttpBody};
+use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+/// The request was not complete in time.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the request did not arrive within intake.deadline")]
+pub struct IntakeLate;
+
+/// `Incoming` until a moment; then an error.
+pub(super) struct TimedBody {
+    body: Incoming,
+    until: Pin<Box<Sleep>>,
+}
+
+impl TimedBody {
+    /// `body`, which must have come whole at `until`.
+    pub(super) fn new(body: Incoming, until: Instant) -> Self {
+        Self {
+            body,
+            until: Box::pin(tokio::time::sleep_until(until)),
+        }
+    }
+}
+
+impl HttpBody for TimedBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+            Poll::Pending => match self.until.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(Some(Err(Box::new(IntakeLate)))),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

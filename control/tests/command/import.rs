@@ -1,0 +1,62 @@
+//! `tokenward import`.
+
+use super::{Folder, text, tokenward};
+
+const RESOURCE: &str = "
+kind: MCPServer
+metadata: {name: remote}
+spec:
+  auth:
+    type: oauth
+    requiredAudiences: [kube]
+    tokenExchange:
+      enabled: true
+      dexTokenEndpoint: https://dex.remote.example.com/token
+      connectorId: home
+      clientCredentialsSecretRef: {name: creds}
+";
+
+#[test]
+fn what_import_prints_is_a_configurations_servers_once_the_client_is_filled_in() {
+    let folder = Folder::new();
+    let file = folder.write("mcpservers.yaml", RESOURCE).display().to_string();
+    let output = tokenward(&["import", &file]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output.stderr).contains("line 12: server \"remote\": fill in clientId"));
+    let printed = text(&output.stdout);
+    let config = folder.config("");
+    let before = std::fs::read_to_string(&config).expect("the configuration");
+    let without: String = before
+        .lines()
+        .filter(|line| !line.starts_with("servers:"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    let secret = format!("{}/client", folder.0.display());
+    let servers = printed.replace("/run/secrets/tokenward/remote-client-secret", &secret);
+    folder.write("config.yaml", &format!("{without}{servers}"));
+    let check = tokenward(&["check", "--config", &config.display().to_string()]);
+    assert!(text(&check.stderr).contains("clientId of server \"remote\" is empty"));
+    let filled = servers.replace("clientId: \"\"", "clientId: kube");
+    folder.write("config.yaml", &format!("{without}{filled}"));
+    let check = tokenward(&["check", "--config", &config.display().to_string()]);
+    assert_eq!(check.status.code(), Some(0), "{check:?}");
+    assert!(text(&check.stdout).contains("good (1 issuers, 1 servers)"));
+}
+
+#[test]
+fn annotations_are_a_second_document_and_nothing_usable_is_a_failure() {
+    let folder = Folder::new();
+    let file = folder.write("mcpservers.yaml", RESOURCE).display().to_string();
+    let printed = text(&tokenward(&["import", &file, "--annotations"]).stdout);
+    let (servers, annotations) = printed.split_once("---\n").expect("two documents");
+    assert!(servers.starts_with("servers:\n") && annotations.contains("tokenward-server: \"remote\""));
+
+    let empty = folder
+        .write("none.yaml", "kind: List\nitems: []\n")
+        .display()
+        .to_string();
+    let output = tokenward(&["import", &empty]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty(), "{output:?}");
+    assert!(text(&output.stderr).contains("no server to protect"));
+    assert_eq!(tokenward(&["import", "/nowhere.yaml"]).status.code(), Some(1));
+}

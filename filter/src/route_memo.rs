@@ -1,0 +1,206 @@
+//! Which server a request is for, remembered: the same few routes come with every request, and a configuration may
+//! name thousands of servers.
+//!
+//! Reading a route's annotation is the dearest thing that a fresh request could do (Envoy walks protobuf messages by
+//! name for it). A route's name is cheap, and Envoy Gateway gives each route one of its own, so an annotation is read
+//! again only once a second for each (route, host, path). Names that other people chose may be used twice: they are
+//! not trusted to tell routes apart.
+
+use crate::config::FilterConfig;
+use crate::host::Host;
+use crate::server_match::{ServerMatch, find_server};
+
+/// Places; each holds the last route that fell on it. A power of two.
+const PLACES: usize = 256;
+/// Longer routes are looked up each time: an attacker shall not choose how much is kept.
+const LONGEST_ROUTE_BYTES: usize = 512;
+/// For so long a route's annotation is believed to be what it was: how late a changed one is noticed, milliseconds.
+const ANNOTATION_MS: u64 = 1_000;
+/// How Envoy Gateway names routes: `httproute/<namespace>/<name>/rule/<n>/match/<n>/<host>`
+/// (`internal/gatewayapi/route.go`).
+const TELLING: [&[u8]; 2] = [b"httproute/", b"grpcroute/"];
+
+/// The memo of one worker: directly mapped, so it is bounded without any bookkeeping.
+#[derive(Debug)]
+pub struct RouteMemo {
+    places: Vec<Option<Remembered>>,
+    /// Until this moment (Unix ms) names are not asked for: the last one told nothing.
+    nameless_until_ms: u64,
+}
+
+/// What decides which server a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key<'a> {
+    by: By<'a>,
+    authority: &'a [u8],
+    path: &'a [u8],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By<'a> {
+    /// The route's annotation; `None` when it has none.
+    Annotation(Option<&'a [u8]>),
+    /// The route's name, which stands for whatever its annotation was.
+    Name(&'a [u8]),
+}
+
+#[derive(Debug)]
+struct Remembered {
+    is_name: bool,
+    by: Option<Box<[u8]>>,
+    authority: Box<[u8]>,
+    path: Box<[u8]>,
+    found: ServerMatch,
+    /// Only for names: until when the annotation is believed, Unix ms.
+    until_ms: u64,
+}
+
+impl Default for RouteMemo {
+    fn default() -> Self {
+        Self {
+            places: std::iter::repeat_with(|| None).take(PLACES).collect(),
+            nameless_until_ms: 0,
+        }
+    }
+}
+
+impl RouteMemo {
+    /// The server of the running request with this authority and path: by the route's annotation, else by host and
+    /// path, or the other way round ([`FilterConfig::annotation_first`]).
+    pub fn find(
+        &mut self,
+        config: &FilterConfig,
+        host: &impl Host,
+        authority: &[u8],
+        path: &[u8],
+        now_ms: u64,
+    ) -> ServerMatch {
+        let path = path
+            .split(|byte| matches!(byte, b'?' | b'#'))
+            .next()
+            .unwrap_or_default();
+        let key = |by| Key { by, authority, path };
+        let Some(annotation) = &config.server_annotation else {
+            return self.find_annotated(config, key(By::Annotation(None)), now_ms);
+        };
+        if !config.annotation_first {
+            let found = self.find_annotated(config, key(By::Annotation(None)), now_ms);
+            // Somebody may have annotated a route that leads to no server: such a request must not just pass.
+            if found != ServerMatch::None {
+                return found;
+            }
+        }
+        let name = self.telling_name(host, now_ms);
+        if let Some(name) = &name
+            && let Some(found) = self.remembered(&key(By::Name(name)), now_ms)
+        {
+            return found;
+        }
+        let annotation = host.route_annotation(annotation);
+        let found = self.find_annotated(config, key(By::Annotation(annotation.as_deref())), now_ms);
+        if let Some(name) = &name {
+            self.remember(&key(By::Name(name)), found, now_ms.saturating_add(ANNOTATION_MS));
+        }
+        found
+    }
+
+    /// The route's name, if it tells the route from every other.
+    fn telling_name(&mut self, host: &impl Host, now_ms: u64) -> Option<Vec<u8>> {
+        if is_ahead(self.nameless_until_ms, now_ms) {
+            return None;
+        }
+        let name = host.route_name();
+        let telling = name.filter(|name| TELLING.iter().any(|prefix| name.starts_with(prefix)));
+        if telling.is_none() {
+            self.nameless_until_ms = now_ms.saturating_add(ANNOTATION_MS);
+        }
+        telling
+    }
+
+    fn find_annotated(&mut self, config: &FilterConfig, key: Key<'_>, now_ms: u64) -> ServerMatch {
+        if let Some(found) = self.remembered(&key, now_ms) {
+            return found;
+        }
+        let By::Annotation(annotation) = key.by else {
+            return ServerMatch::None;
+        };
+        let found = find_server(config, annotation, key.authority, key.path);
+        self.remember(&key, found, 0);
+        found
+    }
+
+    fn remembered(&self, key: &Key<'_>, now_ms: u64) -> Option<ServerMatch> {
+        let remembered = self.places.get(key.place())?.as_ref()?;
+        let by_name = matches!(key.by, By::Name(_));
+        (remembered.key() == *key && (!by_name || is_ahead(remembered.until_ms, now_ms)))
+            .then_some(remembered.found)
+    }
+
+    fn remember(&mut self, key: &Key<'_>, found: ServerMatch, until_ms: u64) {
+        if key.bytes() > LONGEST_ROUTE_BYTES {
+            return;
+        }
+        if let Some(place) = self.places.get_mut(key.place()) {
+            *place = Some(Remembered {
+                is_name: matches!(key.by, By::Name(_)),
+                by: key.text().map(Into::into),
+                authority: key.authority.into(),
+                path: key.path.into(),
+                found,
+                until_ms,
+            });
+        }
+    }
+}
+
+impl Remembered {
+    fn key(&self) -> Key<'_> {
+        let by = match (self.is_name, self.by.as_deref()) {
+            (true, Some(name)) => By::Name(name),
+            (_, annotation) => By::Annotation(annotation),
+        };
+        Key {
+            by,
+            authority: &self.authority,
+            path: &self.path,
+        }
+    }
+}
+
+impl<'a> Key<'a> {
+    fn text(&self) -> Option<&'a [u8]> {
+        match self.by {
+            By::Annotation(annotation) => annotation,
+            By::Name(name) => Some(name),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let by = self.text().map_or(0, <[u8]>::len);
+        by.saturating_add(self.authority.len())
+            .saturating_add(self.path.len())
+    }
+
+    /// A collision costs a look-up, so no strong hash is needed.
+    fn place(&self) -> usize {
+        let name = self.text().unwrap_or(self.authority);
+        let hash = mixed(mixed(0, name), self.path) >> 32;
+        usize::try_from(hash).unwrap_or(0) & (PLACES - 1)
+    }
+}
+
+/// Multiplies and adds eight bytes at a time.
+fn mixed(hash: u64, bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let rest = rest.iter().fold(1, |all, byte| (all << 8) | u64::from(*byte));
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    words.chain([rest]).fold(hash, |hash, word| {
+        (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29)
+    })
+}
+
+/// Whether a moment that was at most [`ANNOTATION_MS`] ahead when it was set still is. One that is further away than
+/// that means that the clock stepped back.
+fn is_ahead(until_ms: u64, now_ms: u64) -> bool {
+    (1..=ANNOTATION_MS).contains(&until_ms.saturating_sub(now_ms))
+}

@@ -1,0 +1,84 @@
+//! Everything that is logged in this process, by control and by what it is built on, searched for secrets as it comes.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, Once, PoisonError};
+
+use tokenward_tests::secrets;
+
+/// As far as an operator can turn it up without asking for the libraries' own trace.
+const LEVELS: &str = "debug,tokenward_control=trace";
+/// Of a line that leaks: when, how loud, who.
+const SHOWN_CHARACTERS: usize = 60;
+
+static LEAKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Searched;
+
+impl Write for Searched {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        if secrets::are_in(&text) {
+            let beginning = text.chars().take(SHOWN_CHARACTERS).collect();
+            LEAKS
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(beginning);
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Fails the test that holds it, at its end, when a token or secret has been logged.
+pub(super) struct Watch;
+
+impl Watch {
+    pub(super) fn start() -> Self {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let logging = tracing_subscriber::fmt()
+                .with_env_filter(LEVELS)
+                .with_ansi(false)
+                .with_writer(|| Searched)
+                .try_init();
+            assert!(
+                logging.is_ok(),
+                "somebody else listens to the log: nothing would be searched"
+            );
+        });
+        Self
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let leaks = LEAKS.lock().unwrap_or_else(PoisonError::into_inner);
+        // A second panic would end the whole test run.
+        if !leaks.is_empty() && !std::thread::panicking() {
+            panic!("lines with tokens or secrets in them: {leaks:#?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_logged_is_really_searched() {
+    let _watch = std::mem::ManuallyDrop::new(Watch::start());
+    let secret = "a-secret-of-this-test-alone-0123456789";
+    secrets::note(secret);
+    let count = || {
+        let leaks = LEAKS.lock().unwrap_or_else(PoisonError::into_inner);
+        leaks.iter().filter(|line| line.contains("searched_for")).count()
+    };
+    tracing::debug!(target: "searched_for", "nothing of it");
+    assert_eq!(count(), 0);
+    tracing::debug!(target: "searched_for", part = &secret[3..], "a part of it");
+    assert_eq!(count(), 1);
+    // Other tests of this process must not be held to this one.
+    LEAKS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .retain(|line| !line.contains("searched_for"));
+}

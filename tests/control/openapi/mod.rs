@@ -1,0 +1,153 @@
+//! `/openapi.json` tells the truth: every route is in it and no other, and every answer of every test fits it.
+
+mod schema;
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use reqwest::Method;
+use serde_json::Value;
+use tokenward_protocol::refusal::Refusal;
+
+use crate::deployment::{Deployment, Plan};
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let text = include_str!("../../../control/src/http/openapi.json");
+    serde_json::from_str(text).expect("openapi.json is JSON")
+});
+
+const METHODS: [Method; 5] = [
+    Method::GET,
+    Method::PUT,
+    Method::POST,
+    Method::DELETE,
+    Method::PATCH,
+];
+
+/// The documented path that `path` is one of, and what is documented there.
+fn documented(path: &str) -> Option<&'static Value> {
+    let paths = DOCUMENT["paths"].as_object()?;
+    let fits = |template: &str| match template.split_once('{') {
+        None => template == path,
+        Some((before, _)) => path
+            .strip_prefix(before)
+            .is_some_and(|rest| !rest.is_empty() && (template.ends_with("{path}") || !rest.contains('/'))),
+    };
+    paths
+        .iter()
+        .find(|(template, _)| fits(template))
+        .map(|(_, item)| item)
+}
+
+/// Panics unless an answer to `method` on `path` is as documented.
+pub(crate) fn assert_documented(
+    method: &Method,
+    path: &str,
+    status: u16,
+    content_type: Option<&str>,
+    body: &[u8],
+) {
+    let what = format!("{method} {path} answered {status}");
+    let Some(item) = documented(path) else {
+        assert_eq!(status, 404, "{what}, and the path is not documented");
+        return;
+    };
+    let Some(operation) = item.get(method.as_str().to_lowercase()) else {
+        assert_eq!(status, 405, "{what}, and the method is not documented");
+        return;
+    };
+    let mut response = &operation["responses"][status.to_string()];
+    assert!(response.is_object(), "{what}, which is not documented");
+    if let Some(reference) = response["$ref"].as_str() {
+        response = schema::resolved(&DOCUMENT, reference);
+    }
+    let content_type = content_type.map(|value| value.split(';').next().unwrap_or_default());
+    let Some(content) = response["content"].as_object() else {
+        assert!(body.is_empty(), "{what} with a body");
+        return;
+    };
+    let content_type = content_type.unwrap_or_else(|| panic!("{what} without a content type"));
+    let media = content
+        .get(content_type)
+        .unwrap_or_else(|| panic!("{what} as {content_type}"));
+    if content_type == "application/json" {
+        let body: Value = serde_json::from_slice(body).unwrap_or_else(|error| panic!("{what}: {error}"));
+        if let Err(misfit) = schema::check(&DOCUMENT, &media["schema"], &body) {
+            panic!("{what}: {misfit}\n{body:#}");
+        }
+    }
+}
+
+#[test]
+fn every_route_is_documented_and_no_other() {
+    // axum marks what may hold slashes; OpenAPI has no such mark.
+    let routes: BTreeSet<String> = tokenward_control::http::paths()
+        .into_iter()
+        .map(|path| path.replace("{*", "{"))
+        .collect();
+    let documented: BTreeSet<String> = DOCUMENT["paths"]
+        .as_object()
+        .expect("paths")
+        .keys()
+        .cloned()
+        .collect();
+    assert_eq!(routes, documented);
+}
+
+#[tokio::test]
+async fn every_method_of_every_path_is_answered_as_documented() -> anyhow::Result<()> {
+    let deployment = Deployment::start(Plan::default()).await?;
+    let mut not_allowed = 0;
+    for template in DOCUMENT["paths"].as_object().expect("paths").keys() {
+        let path = template.replace("{id}", "none").replace("{path}", "some/path");
+        for method in METHODS {
+            let url = format!("{}{path}", deployment.urls[0]);
+            // The answer is held against the document on its way here.
+            let answer = deployment
+                .request(deployment.http.request(method.clone(), url))
+                .await?;
+            let listed = DOCUMENT["paths"][template]
+                .get(method.as_str().to_lowercase())
+                .is_some();
+            assert_eq!(answer.status == 405, !listed, "{method} {path}: {answer:?}");
+            not_allowed += usize::from(!listed);
+        }
+    }
+    assert!(not_allowed > 30, "only {not_allowed} methods were not allowed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_is_served_with_the_version_and_all_its_references_lead_somewhere() -> anyhow::Result<()> {
+    let deployment = Deployment::start(Plan::default()).await?;
+    let answer = deployment.get("/openapi.json").await?;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body["openapi"], "3.1.0");
+    assert_eq!(answer.body["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let (mut open, mut references) = (vec![&answer.body], 0);
+    while let Some(value) = open.pop() {
+        if let Some(reference) = value["$ref"].as_str() {
+            schema::resolved(&DOCUMENT, reference);
+            references += 1;
+        }
+        match value {
+            Value::Object(members) => open.extend(members.values()),
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+    assert!(references > 50, "{references}");
+    Ok(())
+}
+
+#[test]
+fn the_errors_list_every_refusal() {
+    let listed: Vec<&str> = DOCUMENT["components"]["schemas"]["Error"]["properties"]["refusal"]["enum"]
+        .as_array()
+        .expect("an enum")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let all: Vec<&str> = Refusal::ALL.iter().map(|refusal| refusal.name()).collect();
+    assert_eq!(listed, all);
+}

@@ -1,0 +1,160 @@
+//! oidc-provider with reuse detection on: whatever happens to control or its store, no grant of it is ever burnt. An
+//! answer that is truly lost costs a login, and never a second presentation.
+
+mod stage;
+
+use std::time::Duration;
+
+use stage::{PATIENCE, Stage};
+
+/// Longer than any story waits for it.
+const LATE: Duration = Duration::from_secs(120);
+
+#[tokio::test]
+async fn fifty_callers_of_two_replicas_and_many_rotations_burn_nothing() -> anyhow::Result<()> {
+    let Some(stage) = Stage::set("fifty callers at a strict issuer", 2, true).await? else {
+        return Ok(());
+    };
+    let mut presented = stage.log_in("alice").await?.id_token;
+    stage.issuer.set_delay(Duration::from_millis(200));
+    for round in 1..=4 {
+        let asking = (0..50).map(|caller| stage.ask(caller % 2, &presented));
+        let mut tokens = Vec::new();
+        for told in crate::deployment::at_once(asking).await {
+            let told = told?;
+            assert_eq!(told.status, 200, "round {round}: {told:?}");
+            tokens.push(told.token);
+        }
+        tokens.dedup();
+        assert_eq!(tokens.len(), 1, "round {round}");
+        assert_ne!(tokens[0], presented);
+        presented.clone_from(&tokens[0]);
+        stage.assert_nothing_is_burnt(round).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_service_killed_between_asking_and_keeping_needs_a_login_and_asks_nothing_twice()
+-> anyhow::Result<()> {
+    let Some(mut stage) = Stage::set("a kill at a strict issuer", 1, false).await? else {
+        return Ok(());
+    };
+    let tokens = stage.log_in("alice").await?;
+    stage.issuer.set_delay(LATE);
+    // The keys are known from the login; the refresh is done, and its answer is on the way for two minutes.
+    let asked = tokio::time::timeout(Duration::from_secs(1), stage.ask(0, &tokens.id_token));
+    let (told, refreshed) = tokio::join!(asked, stage.issuer.wait_until_refreshed(2, PATIENCE));
+    refreshed?;
+    assert!(told.is_err(), "{told:?}");
+    stage.replicas[0].kill()?;
+    stage.issuer.set_delay(Duration::ZERO);
+    stage.replicas[0].restart().await?;
+    stage.ask_until_a_login_is_needed(0, &tokens.id_token).await?;
+    stage.assert_nothing_is_burnt(1).await?;
+    let tokens = stage.log_in("alice").await?;
+    assert_eq!(stage.ask_until_told(0, &tokens.id_token).await?.status, 200);
+    stage.assert_nothing_is_burnt(2).await
+}
+
+#[tokio::test]
+async fn a_service_that_ends_in_order_keeps_what_it_has_asked_for() -> anyhow::Result<()> {
+    let Some(mut stage) = Stage::set("an orderly end at a strict issuer", 1, false).await? else {
+        return Ok(());
+    };
+    let tokens = stage.log_in("alice").await?;
+    stage.issuer.set_delay(Duration::from_secs(2));
+    let asked = tokio::time::timeout(Duration::from_millis(500), stage.ask(0, &tokens.id_token));
+    let (told, refreshed) = tokio::join!(asked, stage.issuer.wait_until_refreshed(2, PATIENCE));
+    refreshed?;
+    assert!(told.is_err(), "{told:?}");
+    let (status, log) = stage.replicas[0].terminate(PATIENCE).await?;
+    assert!(status.success(), "{status}: {}", log.tail(10));
+    stage.issuer.set_delay(Duration::ZERO);
+    stage.replicas[0].restart().await?;
+    assert_eq!(stage.ask_until_told(0, &tokens.id_token).await?.status, 200);
+    let state = stage.issuer.state().await?;
+    assert_eq!(
+        (state.presented_again, state.revoked, state.grants_alive),
+        (0, 0, 1),
+        "{state:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_store_that_forgot_a_refresh_gets_it_back_from_who_made_it() -> anyhow::Result<()> {
+    let Some(mut stage) = Stage::set("a lost write at a strict issuer", 1, true).await? else {
+        return Ok(());
+    };
+    let tokens = stage.log_in("alice").await?;
+    stage.save_valkey().await?;
+    let served = stage.ask(0, &tokens.id_token).await?;
+    assert_eq!(served.status, 200, "{served:?}");
+    stage.restore_valkey().await?;
+    let told = stage.ask_until_told(0, &tokens.id_token).await?;
+    assert_eq!((told.status, &told.token), (200, &served.token));
+    stage.assert_nothing_is_burnt(1).await?;
+    // And so it goes on.
+    let told = stage.ask_until_told(0, &served.token).await?;
+    assert_eq!(told.status, 200, "{told:?}");
+    stage.assert_nothing_is_burnt(2).await
+}
+
+#[tokio::test]
+async fn who_only_knows_that_it_was_asked_asks_nothing_again() -> anyhow::Result<()> {
+    let Some(mut stage) = Stage::set("a lost commit at a strict issuer", 1, true).await? else {
+        return Ok(());
+    };
+    let tokens = stage.log_in("alice").await?;
+    stage.issuer.set_delay(Duration::from_secs(2));
+    let (told, saved) = tokio::join!(stage.ask(0, &tokens.id_token), async {
+        stage.issuer.wait_until_refreshed(2, PATIENCE).await?;
+        stage.save_valkey().await
+    });
+    saved?;
+    assert_eq!(told?.status, 200);
+    stage.issuer.set_delay(Duration::ZERO);
+    // Nobody is left who knows the outcome.
+    stage.replicas[0].kill()?;
+    if let Some(valkey) = &mut stage.valkey {
+        valkey.kill()?;
+        valkey.restart().await?;
+    }
+    stage.replicas[0].restart().await?;
+    stage.ask_until_a_login_is_needed(0, &tokens.id_token).await?;
+    stage.assert_nothing_is_burnt(1).await
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_when_the_answer_comes_keeps_it_later() -> anyhow::Result<()> {
+    let Some(mut stage) = Stage::set("a hanging store at a strict issuer", 1, true).await? else {
+        return Ok(());
+    };
+    let tokens = stage.log_in("alice").await?;
+    stage.issuer.set_delay(Duration::from_secs(1));
+    let asked = tokio::time::timeout(Duration::from_millis(500), stage.ask(0, &tokens.id_token));
+    let (told, refreshed) = tokio::join!(asked, stage.issuer.wait_until_refreshed(2, PATIENCE));
+    refreshed?;
+    assert!(told.is_err(), "{told:?}");
+    if let Some(valkey) = &mut stage.valkey {
+        valkey.pause()?;
+    }
+    // Longer than the answer takes and two deadlines of the store.
+    let told = stage.ask(0, &tokens.id_token).await?;
+    assert_eq!(told.refusal, "store_unavailable");
+    let told = stage.ask(0, &tokens.id_token).await?;
+    assert_eq!(told.refusal, "store_unavailable");
+    stage.issuer.set_delay(Duration::ZERO);
+    if let Some(valkey) = &mut stage.valkey {
+        valkey.resume()?;
+    }
+    assert_eq!(stage.ask_until_told(0, &tokens.id_token).await?.status, 200);
+    let state = stage.issuer.state().await?;
+    assert_eq!(
+        (state.presented_again, state.revoked, state.grants_alive),
+        (0, 0, 1),
+        "{state:?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! A real strict issuer: oidc-provider, which revokes a grant whose refresh token is presented a second time.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+
+use super::process::LOOK_AGAIN;
+use super::{Detour, Process, ProcessSpec, ports, tools};
+use crate::issuer::jose::http_client;
+use crate::secrets;
+
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
+const ATTEMPTS: usize = 5;
+
+/// A running oidc-provider behind a [`Detour`], so that its answers can be late. It ends with this guard.
+#[derive(Debug)]
+pub struct OidcProvider {
+    issuer: String,
+    direct: String,
+    way: Detour,
+    process: Process,
+}
+
+/// What it was asked and what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct OidcState {
+    /// Logins so far.
+    pub grants: usize,
+    /// How many of them still are.
+    pub grants_alive: usize,
+    /// Arrivals of refresh tokens, one for each login included: that is how it gets its ID token.
+    pub presented: usize,
+    /// Refresh tokens that arrived more than once.
+    pub presented_again: usize,
+    /// Refreshes that were done.
+    pub refreshed: usize,
+    /// Grants that reuse detection has revoked.
+    pub revoked: usize,
+}
+
+/// What a login gives.
+#[derive(Debug, Clone, Deserialize)]
+pub struct OidcTokens {
+    /// The ID token.
+    pub id_token: String,
+    /// The refresh token.
+    pub refresh_token: String,
+}
+
+impl OidcProvider {
+    /// The client of the logins, and its secret with every letter that a careless client encodes wrongly.
+    pub const CLIENT: (&'static str, &'static str) = ("muster", "s+e/c%r=e:t;&?");
+
+    /// Starts one; `None` where it is not on this machine.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start(id_tokens_live: Duration) -> anyhow::Result<Option<Self>> {
+        let Some((node, entry)) = tools::oidc_provider()? else {
+            return Ok(None);
+        };
+        for attempt in 1..=ATTEMPTS {
+            let port = ports::free_port()?;
+            let way = Detour::to(port).await?;
+            let issuer = format!("http://{}", way.address());
+            let mut process = launch(&node, &entry, &issuer, port, id_tokens_live)?;
+            match wait_until_it_listens(&mut process).await {
+                Ok(()) => {
+                    return Ok(Some(Self {
+                        issuer,
+                        direct: format!("http://127.0.0.1:{port}"),
+                        way,
+                        process,
+                    }));
+                }
+                Err(error) if attempt == ATTEMPTS => return Err(error),
+                Err(_) => {}
+            }
+        }
+        bail!("no attempt")
+    }
+
+    /// The issuer.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// What it has printed.
+    pub fn log(&self) -> &super::LogBook {
+        self.process.log()
+    }
+
+    /// Its answers come so much later from now on; its work is done at once.
+    pub fn set_delay(&self, delay: Duration) {
+        self.way.set_delay(delay);
+    }
+
+    /// A user logs in.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn log_in(&self, account: &str) -> anyhow::Result<OidcTokens> {
+        let url = format!("{}/test/login?account={account}", self.direct);
+        let answer = http_client().post(url).send().await?.error_for_status()?;
+        let tokens: OidcTokens = answer.json().await?;
+        secrets::note(&tokens.id_token);
+        secrets::note(&tokens.refresh_token);
+        Ok(tokens)
+    }
+
+    /// What it was asked so far.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn state(&self) -> anyhow::Result<OidcState> {
+        let url = format!("{}/test/state", self.direct);
+        let answer = http_client().get(url).send().await?.error_for_status()?;
+        Ok(answer.json().await?)
+    }
+
+    /// Waits until it has done `count` refreshes, whether or not anybody has its answers.
+    ///
+    /// # Errors
+    /// When it has not within `deadline`.
+    pub async fn wait_until_refreshed(&self, count: usize, deadline: Duration) -> anyhow::Result<()> {
+        let limit = Instant::now() + deadline;
+        loop {
+            let state = self.state().await?;
+            if state.refreshed >= count {
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < limit, "not within {deadline:?}: {state:?}");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+fn launch(
+    node: &Path,
+    entry: &Path,
+    issuer: &str,
+    port: u16,
+    id_tokens_live: Duration,
+) -> anyhow::Result<Process> {
+    let script = tools::workspace().join("tests/oidc-provider/server.mjs");
+    let (client, secret) = OidcProvider::CLIENT;
+    let words = [port.to_string(), id_tokens_live.as_secs().to_string()];
+    let arguments = [
+        script.as_os_str(),
+        entry.as_os_str(),
+        issuer.as_ref(),
+        words[0].as_ref(),
+        words[1].as_ref(),
+        client.as_ref(),
+        secret.as_ref(),
+    ];
+    Process::start(&ProcessSpec::new("oidc-provider", node, arguments))
+}
+
+async fn wait_until_it_listens(process: &mut Process) -> anyhow::Result<()> {
+    let log = process.log().clone();
+    let listening = log.wait_for_line(|line| line == "listening", STARTS_WITHIN);
+    tokio::pin!(listening);
+    loop {
+        tokio::select! {
+            line = &mut listening => return line.map(drop).context("oidc-provider does not listen"),
+            () = tokio::time::sleep(LOOK_AGAIN) => process.ensure_running()?,
+        }
+    }
+}

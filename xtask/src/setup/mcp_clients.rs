@@ -1,0 +1,150 @@
+//! The official MCP SDKs and real MCP servers that the tests drive: pinned by the lock files of tests/clients,
+//! installed into target/tools and nowhere else. Where they cannot be had, the tests that need them are left out.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Network, fresh_folder, pip};
+use crate::process;
+use crate::terminal::{Outcome, Step};
+use crate::version::Version;
+use crate::workspace::Workspace;
+
+const OLDEST_NODE: Version = Version::new(20, 0, 0);
+/// The lock file is resolved for this one.
+const OLDEST_PYTHON: Version = Version::new(3, 11, 0);
+const LONGEST_INSTALL: Duration = Duration::from_secs(900);
+
+/// The TypeScript SDKs, server-everything and kubernetes-mcp-server, in target/tools/mcp-node.
+///
+/// # Errors
+/// When a file of the repository cannot be read. An installation that fails is said, and left out.
+pub(super) fn of_node(workspace: &Workspace, step: &Step, network: Network) -> Result<Outcome> {
+    let place = Place::new(workspace, "mcp-node", "package-lock.json")?;
+    if place.is_there() {
+        return Ok(place.there());
+    }
+    let Some(version) = asked("node", Version::of_node).filter(|version| *version >= OLDEST_NODE) else {
+        return Ok(place.left_out("no Node ≥ 20 on PATH"));
+    };
+    if network == Network::Forbidden {
+        return Ok(place.left_out("they are not here, and --offline forbids to fetch them"));
+    }
+    step.now("npm ci");
+    let installed = npm_ci(workspace, step, &place);
+    Ok(place.ended(installed, &format!("by npm for Node {version}")))
+}
+
+/// The Python SDK, in target/tools/mcp-python.
+///
+/// # Errors
+/// As [`of_node`].
+pub(super) fn of_python(workspace: &Workspace, step: &Step, network: Network) -> Result<Outcome> {
+    let place = Place::new(workspace, "mcp-python", "requirements.txt")?;
+    if place.is_there() {
+        return Ok(place.there());
+    }
+    let Some(version) = asked("python3", Version::of_python).filter(|version| *version >= OLDEST_PYTHON)
+    else {
+        return Ok(place.left_out("no Python ≥ 3.11 on PATH"));
+    };
+    if network == Network::Forbidden {
+        return Ok(place.left_out("it is not here, and --offline forbids to fetch it"));
+    }
+    step.now("pip install");
+    let installed = fresh_folder(workspace, place.name).and_then(|folder| {
+        pip::install_locked(workspace, step, &place.lock, &folder)?;
+        place.take(&folder)
+    });
+    Ok(place.ended(installed, &format!("by pip for Python {version}")))
+}
+
+fn npm_ci(workspace: &Workspace, step: &Step, place: &Place) -> Result<()> {
+    let folder = fresh_folder(workspace, place.name)?;
+    for name in ["package.json", "package-lock.json"] {
+        std::fs::copy(place.lock.with_file_name(name), folder.join(name))?;
+    }
+    let mut npm = Command::new("npm");
+    npm.current_dir(&folder);
+    npm.args([
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel=error",
+    ]);
+    process::capture(&mut npm, step, LONGEST_INSTALL)?.succeeded("npm ci")?;
+    place.take(&folder)
+}
+
+/// What `PROGRAM --version` says.
+fn asked(program: &str, read: fn(&str) -> Option<Version>) -> Option<Version> {
+    let run = process::ask(Command::new(program).arg("--version")).ok()?;
+    read(&run.stdout)
+}
+
+/// Where something is installed, and from which lock file.
+struct Place {
+    name: &'static str,
+    folder: PathBuf,
+    shown: String,
+    lock: PathBuf,
+    lock_text: String,
+}
+
+impl Place {
+    fn new(workspace: &Workspace, name: &'static str, lock: &str) -> Result<Self> {
+        let lock = workspace.root().join("tests/clients").join(lock);
+        let lock_text = std::fs::read_to_string(&lock)
+            .with_context(|| format!("cannot read {}", workspace.shown(&lock)))?;
+        let folder = workspace.tools().join(name);
+        Ok(Self {
+            name,
+            shown: workspace.shown(&folder),
+            folder,
+            lock,
+            lock_text,
+        })
+    }
+
+    fn stamp(folder: &Path) -> PathBuf {
+        folder.join("installed-from")
+    }
+
+    fn is_there(&self) -> bool {
+        std::fs::read_to_string(Self::stamp(&self.folder)).is_ok_and(|text| text == self.lock_text)
+    }
+
+    /// Puts an installed folder into its place, with the stamp in it: half an installation has none.
+    fn take(&self, installed: &Path) -> Result<()> {
+        std::fs::write(Self::stamp(installed), &self.lock_text)?;
+        if self.folder.exists() {
+            std::fs::remove_dir_all(&self.folder)?;
+        }
+        std::fs::rename(installed, &self.folder)
+            .with_context(|| format!("cannot move {} into place", installed.display()))
+    }
+
+    fn there(&self) -> Outcome {
+        Outcome::new("there", self.shown.clone())
+    }
+
+    fn left_out(&self, why: &str) -> Outcome {
+        Outcome::skipped(format!("{why}; the tests with them are left out"))
+    }
+
+    fn ended(&self, installed: Result<()>, how: &str) -> Outcome {
+        match installed {
+            Ok(()) => Outcome::new("fetched", format!("{} {how}", self.shown)),
+            Err(error) => {
+                let why = format!("{error:#}");
+                let why: Vec<_> = why.split_whitespace().collect();
+                let why: String = why.join(" ").chars().take(160).collect();
+                self.left_out(&format!("cannot be had ({why})"))
+            }
+        }
+    }
+}
