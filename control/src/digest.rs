@@ -37,3 +37,12 @@ pub fn hex(bytes: &[u8]) -> String {
 pub fn short(digest: &str) -> &str {
     digest.get(..8).unwrap_or(digest)
 }
+
+/// A number that looks uniform in `0..=u32::MAX` and is always the same for the same digest; 0 for what is none.
+#[must_use]
+pub fn spread(digest: &str) -> u32 {
+    digest
+        .get(..8)
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        .unwrap_or(0)
+}

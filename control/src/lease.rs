@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::digest;
@@ -12,6 +14,8 @@ use crate::store::{Key, LeaseAnswer, LeaseOwner, Store, StoreError};
 pub const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// Longest wait of a loser between two looks.
 pub const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// A lease is renewed this many times in its lifetime: one lost renewal loses nothing.
+const RENEWALS: u32 = 3;
 
 /// A new owner: 128 random bits.
 ///
@@ -26,13 +30,29 @@ pub fn new_owner() -> Result<LeaseOwner, StoreError> {
     Ok(LeaseOwner(digest::hex(&bytes)))
 }
 
-/// A lease that is held. Give it back with [`Held::release`]; otherwise it expires by itself.
+/// A lease that is held, and renewed as long as this lives. Give it back with [`Held::release`]; otherwise it expires
+/// by itself. Its lifetime is short, so that a replica that died holds nobody up for long, and says nothing about how
+/// long the work may take.
 #[derive(Debug)]
 pub struct Held {
     store: Arc<dyn Store>,
     name: Key,
     owner: LeaseOwner,
     lifetime: Duration,
+    renewing: Renewing,
+}
+
+/// The task that renews; it ends with this.
+#[derive(Debug)]
+struct Renewing {
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Renewing {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// Tries to take the lease `name` once.
@@ -44,19 +64,50 @@ pub async fn try_take(
     name: &Key,
     lifetime: Duration,
 ) -> Result<Option<Held>, StoreError> {
-    let held = Held {
-        store: Arc::clone(store),
-        name: name.clone(),
-        owner: new_owner()?,
-        lifetime,
-    };
-    match store.acquire_lease(name, &held.owner, lifetime).await {
-        Ok(LeaseAnswer::Acquired) => Ok(Some(held)),
+    let owner = new_owner()?;
+    match store.acquire_lease(name, &owner, lifetime).await {
+        Ok(LeaseAnswer::Acquired) => {
+            let (stop, stopped) = oneshot::channel();
+            let renewal = renew(Arc::clone(store), name.clone(), owner.clone(), lifetime, stopped);
+            Ok(Some(Held {
+                store: Arc::clone(store),
+                name: name.clone(),
+                owner,
+                lifetime,
+                renewing: Renewing {
+                    stop: Some(stop),
+                    task: tokio::spawn(renewal),
+                },
+            }))
+        }
         Ok(LeaseAnswer::Held { .. }) => Ok(None),
         Err(error) => {
             // It may have been taken all the same.
-            held.release_later();
+            tokio::spawn(released_later(Arc::clone(store), name.clone(), owner, lifetime));
             Err(error)
+        }
+    }
+}
+
+/// Renews until told to stop, or until somebody else holds the lease.
+async fn renew(
+    store: Arc<dyn Store>,
+    name: Key,
+    owner: LeaseOwner,
+    lifetime: Duration,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    loop {
+        if tokio::time::timeout(lifetime / RENEWALS, &mut stopped)
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        match store.acquire_lease(&name, &owner, lifetime).await {
+            Ok(LeaseAnswer::Held { .. }) => return,
+            Ok(LeaseAnswer::Acquired) => {}
+            Err(error) => tracing::debug!(%error, "a lease could not be renewed"),
         }
     }
 }
@@ -79,25 +130,35 @@ impl Held {
     }
 
     /// Gives it back; when the store does not answer, as soon as it does.
-    pub async fn release(self) {
+    pub async fn release(mut self) {
+        // A renewal that is under way would take the lease again after it was given back.
+        if let Some(stop) = self.renewing.stop.take() {
+            let _ = stop.send(());
+        }
+        let _ = (&mut self.renewing.task).await;
         if let Err(error) = self.store.release_lease(&self.name, &self.owner).await {
             tracing::debug!(%error, "a lease could not be given back yet");
-            self.release_later();
+            let Self {
+                store,
+                name,
+                owner,
+                lifetime,
+                ..
+            } = self;
+            tokio::spawn(released_later(store, name, owner, lifetime));
         }
     }
+}
 
-    /// Tries until it expires by itself: a lease outlives most outages, and nobody else may work meanwhile.
-    fn release_later(self) {
-        let until = Instant::now() + self.lifetime;
-        tokio::spawn(async move {
-            let mut wait = FIRST_WAIT;
-            while Instant::now() < until {
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
-                if self.store.release_lease(&self.name, &self.owner).await.is_ok() {
-                    return;
-                }
-            }
-        });
+/// Tries until the lease expires by itself: nobody else may work meanwhile.
+async fn released_later(store: Arc<dyn Store>, name: Key, owner: LeaseOwner, lifetime: Duration) {
+    let until = Instant::now() + lifetime;
+    let mut wait = FIRST_WAIT;
+    while Instant::now() < until {
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+        if store.release_lease(&name, &owner).await.is_ok() {
+            return;
+        }
     }
 }

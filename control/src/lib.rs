@@ -19,6 +19,7 @@ pub mod config;
 pub mod digest;
 pub mod doctor;
 pub mod exchange;
+pub mod failpoint;
 pub mod flight;
 pub mod grant;
 pub mod http;

@@ -64,7 +64,7 @@ enum Format {
     Text,
 }
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Check { config } => return check(&config),
         Verb::Import { file, annotations } => return said(import(&file, annotations)),

@@ -38,6 +38,22 @@ pub struct IssuerCall {
     pub call: &'static str,
 }
 
+/// Labels of [`Metrics::issuer_circuit_open`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OneIssuer {
+    /// A configured issuer.
+    pub issuer: String,
+}
+
+/// Labels of [`Metrics::issuer_calls_held_back`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct IssuerReason {
+    /// A configured issuer.
+    pub issuer: String,
+    /// `circuit`, `rate` or `queue`.
+    pub reason: &'static str,
+}
+
 /// Labels of [`Metrics::store_errors`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StoreOperation {
@@ -78,6 +94,10 @@ pub struct Metrics {
     pub exchanges: Family<ServerOutcome, Counter>,
     /// `tokenward_issuer_request_seconds{issuer,call}`.
     pub issuer_request_seconds: Family<IssuerCall, Histogram, fn() -> Histogram>,
+    /// `tokenward_issuer_circuit_open{issuer}`: 1 while the issuer is left alone.
+    pub issuer_circuit_open: Family<OneIssuer, Gauge>,
+    /// `tokenward_issuer_calls_held_back_total{issuer,reason}`.
+    pub issuer_calls_held_back: Family<IssuerReason, Counter>,
     /// `tokenward_store_errors_total{operation}`.
     pub store_errors: Family<StoreOperation, Counter>,
     /// `tokenward_session_changes_total{change}`.
@@ -102,6 +122,8 @@ impl Default for Metrics {
         let refreshes = Family::default();
         let exchanges = Family::default();
         let issuer_request_seconds = Family::new_with_constructor(seconds_histogram as fn() -> Histogram);
+        let issuer_circuit_open = Family::default();
+        let issuer_calls_held_back = Family::default();
         let store_errors = Family::default();
         let session_changes = Family::default();
         let connections = Gauge::default();
@@ -127,6 +149,16 @@ impl Default for Metrics {
             "issuer_request_seconds",
             "Time that issuers took to answer",
             issuer_request_seconds.clone(),
+        );
+        registry.register(
+            "issuer_circuit_open",
+            "Whether the issuer is left alone because it fails everybody",
+            issuer_circuit_open.clone(),
+        );
+        registry.register(
+            "issuer_calls_held_back",
+            "Calls to an issuer that were not made, by reason",
+            issuer_calls_held_back.clone(),
         );
         registry.register(
             "store_errors",
@@ -155,6 +187,8 @@ impl Default for Metrics {
             refreshes,
             exchanges,
             issuer_request_seconds,
+            issuer_circuit_open,
+            issuer_calls_held_back,
             store_errors,
             session_changes,
             connections,
@@ -195,6 +229,22 @@ impl Metrics {
         self.issuer_request_seconds
             .get_or_create(&IssuerCall { issuer, call })
             .observe(took.as_secs_f64());
+    }
+
+    /// The issuer is left alone, or not any more.
+    pub fn issuer_circuit(&self, issuer: &str, open: bool) {
+        let issuer = issuer.to_owned();
+        self.issuer_circuit_open
+            .get_or_create(&OneIssuer { issuer })
+            .set(i64::from(open));
+    }
+
+    /// One call to an issuer that was not made.
+    pub fn issuer_held_back(&self, issuer: &str, reason: &'static str) {
+        let issuer = issuer.to_owned();
+        self.issuer_calls_held_back
+            .get_or_create(&IssuerReason { issuer, reason })
+            .inc();
     }
 
     /// One store operation without an answer.

@@ -7,7 +7,7 @@ use tokenward_protocol::refusal::{Refusal, RefusalClass};
 use crate::store::StoreError;
 
 /// Why a request gets no token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Refused {
     /// The typed reason; decides status, error code, log level and metric.
     pub refusal: Refusal,

@@ -9,7 +9,7 @@ use crate::seal::KeyRing;
 use crate::store::{Key, StoreError};
 
 /// A sealed token inside a JSON record.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sealed(String);
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokenward_protocol::duration::whole_ms;
 
 /// Failures without a success in between. Kept in the record, so that every replica backs off together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Streak {
     /// When the run of failures of the last kind began, Unix ms.
     pub since_ms: u64,
@@ -21,7 +21,7 @@ pub struct Streak {
 }
 
 /// What a failure says about the future.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreakKind {
     /// The issuer could not be reached or did not answer in OAuth's words: nothing is known about the grant.
@@ -41,7 +41,7 @@ const FIRST_WAIT_MS: u64 = 1_000;
 /// Longest wait after a transient failure: recovery must be noticed soon.
 const LONGEST_WAIT_MS: u64 = 60_000;
 /// Longest wait that an issuer's `Retry-After` may ask for.
-const LONGEST_ASKED_MS: u64 = 300_000;
+pub const LONGEST_ASKED_MS: u64 = 300_000;
 /// Wait after a configuration fault.
 const MISCONFIGURED_WAIT_MS: u64 = 30_000;
 
@@ -84,11 +84,12 @@ pub fn failed(
 }
 
 impl Streak {
-    /// Time until the next attempt may be made; `None` when it may be made now.
+    /// Time until the next attempt may be made; `None` when it may be made now. Nobody notes a longer wait than
+    /// [`LONGEST_ASKED_MS`]: one that is longer was noted by a clock that is wrong, and holds nobody up.
     #[must_use]
     pub fn wait(&self, now_ms: u64) -> Option<Duration> {
         let left_ms = self.next_attempt_at_ms.saturating_sub(now_ms);
-        (left_ms > 0).then(|| Duration::from_millis(left_ms))
+        (left_ms > 0 && left_ms <= LONGEST_ASKED_MS).then(|| Duration::from_millis(left_ms))
     }
 }
 

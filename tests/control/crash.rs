@@ -108,3 +108,42 @@ async fn at_a_tolerant_issuer_the_login_goes_on_inside_the_reuse_interval() -> a
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn the_heir_of_a_dead_replica_comes_inside_a_reuse_interval_of_a_minute() -> anyhow::Result<()> {
+    let after = crash("tolerant", Duration::from_secs(60)).await?;
+    // The default lease of 15 s, and no more than it.
+    after.deployment.advance(16);
+    let answer = after
+        .deployment
+        .ask(&after.token)
+        .replica(after.heir)
+        .send()
+        .await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(after.deployment.dex.counts().refreshes_presented, 2);
+    assert_eq!(after.deployment.dex.counts().refreshes_succeeded, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_reuse_interval_the_login_ends_with_the_reason_and_is_not_asked_about_again()
+-> anyhow::Result<()> {
+    let after = crash("tolerant", Duration::ZERO).await?;
+    after.deployment.advance(120);
+    for _ in 0..3 {
+        let answer = after
+            .deployment
+            .ask(&after.token)
+            .replica(after.heir)
+            .send()
+            .await?;
+        assert_eq!(answer.refusal(), (400, "needs_login"));
+        assert!(
+            answer.text("error_description").contains("reuseInterval"),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(after.deployment.dex.counts().refreshes_presented, 2);
+    Ok(())
+}

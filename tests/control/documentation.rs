@@ -87,6 +87,8 @@ fn the_metrics_page_lists_every_metric_of_control_and_no_other() {
     metrics.session_change("created", 1);
     metrics.connection_closed("late");
     metrics.config_reload("applied");
+    metrics.issuer_circuit("https://dex.example.com", false);
+    metrics.issuer_held_back("https://dex.example.com", "circuit");
     // A family's name is in its HELP line without the ending that its samples have.
     let exposed: BTreeSet<String> = metrics
         .exposition()

@@ -207,3 +207,50 @@ async fn a_lost_answer_is_tried_again_at_dex_and_never_at_a_strict_issuer() -> a
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_token_that_lives_no_longer_than_the_margin_is_not_refreshed_for_every_caller() -> anyhow::Result<()>
+{
+    let deployment = Deployment::start(Plan::default()).await?;
+    let tokens = deployment.log_in("s-1").await?;
+    deployment.dex.set_id_token_lifetime(Duration::from_secs(50));
+    deployment.advance(301);
+    for _ in 0..10 {
+        let answer = deployment.ask(&tokens.id_token).session("s-1").send().await?;
+        assert_eq!(answer.refusal(), (500, "issuer_misconfigured"));
+    }
+    assert_eq!(deployment.dex.counts().refreshes_presented, 1);
+    // An operator mends it.
+    deployment.dex.set_id_token_lifetime(Duration::from_secs(300));
+    deployment.advance(31);
+    assert_eq!(deployment.ask(&tokens.id_token).send().await?.status, 200);
+    assert_eq!(deployment.dex.counts().refreshes_presented, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_is_remembered_as_the_reason_when_the_token_turns_out_to_be_used_up()
+-> anyhow::Result<()> {
+    let deployment = Deployment::start(Plan::default()).await?;
+    let tokens = deployment.log_in("s-1").await?;
+    deployment.advance(301);
+    deployment
+        .dex
+        .fail_next(Endpoint::Refresh, 1, &Failure::CloseAfterCommit);
+    deployment
+        .dex
+        .fail_next(Endpoint::Refresh, 1, &Failure::internal_error());
+    for _ in 0..2 {
+        let answer = deployment.ask(&tokens.id_token).session("s-1").send().await?;
+        assert_eq!(answer.refusal(), (503, "issuer_unavailable"));
+        deployment.advance(61);
+    }
+    let ended = deployment.ask(&tokens.id_token).session("s-1").send().await?;
+    assert_eq!(ended.refusal(), (400, "needs_login"));
+    assert!(
+        ended.text("error_description").contains("reuseInterval"),
+        "{ended:?}"
+    );
+    assert_eq!(deployment.dex.counts().refreshes_presented, 3);
+    Ok(())
+}

@@ -145,3 +145,40 @@ async fn a_session_id_that_moves_to_another_user_leaves_the_first_one_nothing() 
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_sign_out_that_is_cut_short_has_ended_every_session_all_the_same() -> anyhow::Result<()> {
+    let deployment = Deployment::start(Plan::default()).await?;
+    let before = deployment.log_in("s-1").await?;
+    deployment
+        .put("s-2", &before.id_token, Some(&before.refresh_token))
+        .await?;
+    // The grant can be written, the sessions cannot be listed.
+    deployment.store.set_broken(Some("members"));
+    let subject = deployment.dex.subject(ADMIN);
+    assert_eq!(
+        deployment.sign_out(&subject).await?.refusal(),
+        (503, "store_unavailable")
+    );
+    deployment.store.set_broken(None);
+    let refused = (400, "unknown_session");
+    for session in ["s-1", "s-2"] {
+        let ask = deployment.ask(&before.id_token).session(session);
+        assert_eq!(ask.send().await?.refusal(), refused);
+        assert_eq!(deployment.status(session).await?.status, 404);
+    }
+    assert_eq!(deployment.ask(&before.id_token).send().await?.refusal(), refused);
+    // A new login brings neither the old sessions nor the old token back.
+    deployment.advance(5);
+    let after = deployment.log_in("s-3").await?;
+    let ask = deployment.ask(&after.id_token);
+    assert_eq!(ask.clone().session("s-3").send().await?.status, 200);
+    assert_eq!(ask.send().await?.status, 200);
+    for session in ["s-1", "s-2"] {
+        let ask = deployment.ask(&after.id_token).session(session);
+        assert_eq!(ask.send().await?.refusal(), refused);
+        assert_eq!(deployment.status(session).await?.status, 404);
+    }
+    assert_eq!(deployment.ask(&before.id_token).send().await?.refusal(), refused);
+    Ok(())
+}

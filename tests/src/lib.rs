@@ -7,5 +7,6 @@ pub mod issuer;
 pub mod mcp_server;
 pub mod parts;
 pub mod replay;
+pub mod replicas;
 pub mod secrets;
 pub mod world;

@@ -42,7 +42,7 @@ enum Verb {
     Build,
     /// Set up, build and run the tests
     Test(test::TestFlags),
-    /// Set up, build and run the long tests: minutes of load on real Envoy
+    /// Set up, build and run the long tests: minutes of load on real Envoy, 400 kills of real control processes
     Soak(soak::SoakFlags),
     /// Fuzz the parsers and the shared memory with libFuzzer: one minute each, or as long as you say
     Fuzz(fuzz::FuzzFlags),

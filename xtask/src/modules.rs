@@ -137,6 +137,17 @@ pub(crate) fn native(workspace: &Workspace, terminal: &Terminal, name: &str, tar
     native_in(workspace, terminal, name, "debug", targets)
 }
 
+/// Builds the control service that a test can make die at a chosen place; it is never shipped.
+pub(crate) fn control_with_failpoints(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
+    let targets = [
+        "--features",
+        "tokenward-control/failpoints",
+        "--bin",
+        "tokenward-failpoints",
+    ];
+    native(workspace, terminal, "control with failpoints", &targets)
+}
+
 /// [`native`] with optimisation.
 pub(crate) fn release(
     workspace: &Workspace,

@@ -19,12 +19,13 @@ pub(crate) struct SoakFlags {
 }
 
 /// Runs the long tests one after the other, with their progress shown. Each has a deadline of its own; together they
-/// end within 15 minutes.
+/// end within 25 minutes.
 pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SoakFlags) -> Result<ExitCode> {
     setup::run(workspace, terminal, &setup::SetupFlags::default().with_dex(false))?;
     terminal.heading("build");
     modules::filter_module(workspace, terminal)?;
     modules::native(workspace, terminal, "services and tests", &["--bins", "--tests"])?;
+    modules::control_with_failpoints(workspace, terminal)?;
     terminal.heading("soak");
     let start = Instant::now();
     let mut cargo = workspace.cargo();

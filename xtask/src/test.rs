@@ -52,6 +52,7 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &TestFlags)
     modules::filter_module(workspace, terminal)?;
     // With the tests' own dependencies in the selection, nothing is built again when the runner starts.
     modules::native(workspace, terminal, "services and tests", &["--bins", "--tests"])?;
+    modules::control_with_failpoints(workspace, terminal)?;
     let mut finished = Vec::new();
     terminal.heading("test");
     let start = Instant::now();
@@ -125,6 +126,10 @@ fn selection(suites: &[Suite]) -> Vec<&'static str> {
                 "contracts",
                 "--test",
                 "core",
+                "--test",
+                "rules",
+                "--test",
+                "interleavings",
                 "--test",
                 "short_runs",
             ]),

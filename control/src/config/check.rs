@@ -137,6 +137,7 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
         raw.caller_deadline.as_ref(),
         Duration::from_secs(4),
     );
+    let lease = findings.positive("lease", raw.lease.as_ref(), Duration::from_secs(15));
     let transient_limit = findings.positive(
         "transient_limit",
         raw.transient_limit.as_ref(),
@@ -169,6 +170,7 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
                 session_lifetime,
                 issuer_timeout,
                 caller_deadline,
+                lease,
                 transient_limit,
                 rejected_interval,
                 issuers,

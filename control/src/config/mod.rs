@@ -45,6 +45,8 @@ pub struct Config {
     pub issuer_timeout: Duration,
     /// How long a caller waits for somebody's refresh.
     pub caller_deadline: Duration,
+    /// How long after its last sign of life a replica's refresh keeps the others from taking over.
+    pub lease: Duration,
     /// How long an issuer may answer a refresh with failures of its own until the grant counts as dead.
     pub transient_limit: Duration,
     /// At most one new token per grant or exchange in this span because a server rejected one.
@@ -140,7 +142,7 @@ pub struct SealingKeyConfig {
 }
 
 /// What an issuer does to a refresh token that is presented twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IssuerPolicy {
     /// Nothing (Dex): re-presenting is safe.
     Tolerant,

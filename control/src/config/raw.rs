@@ -23,6 +23,7 @@ pub(super) struct RawConfig {
     pub(super) session_lifetime: Option<Text>,
     pub(super) issuer_timeout: Option<Text>,
     pub(super) caller_deadline: Option<Text>,
+    pub(super) lease: Option<Text>,
     pub(super) transient_limit: Option<Text>,
     pub(super) rejected_interval: Option<Text>,
     pub(super) issuers: Spanned<Vec<Spanned<RawIssuer>>>,

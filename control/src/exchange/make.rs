@@ -64,7 +64,7 @@ impl Failure {
 impl Making {
     async fn run(&self) -> Result<Served, Refused> {
         let lifetime = self.inner.times.lease_lifetime;
-        let until = Instant::now() + lifetime;
+        let until = Instant::now() + self.inner.times.lease_patience;
         let mut wait = lease::FIRST_WAIT;
         loop {
             let taken = lease::try_take(&self.inner.context.store, &self.key.lease(), lifetime).await?;
@@ -102,7 +102,13 @@ impl Making {
             return result;
         }
         let subject = self.fresh_subject().await?;
-        let outcome = match self.order.remote.exchange(&self.inner.context, &subject).await {
+        let order = &self.order;
+        let answer = order
+            .remote
+            .exchange(&self.inner.context, order.grant.digest(), &subject)
+            .await
+            .map_err(|held_back| held_back.refused(Refusal::ExchangeUnavailable))?;
+        let outcome = match answer {
             ExchangeAnswer::Exchanged(token) => self.fitting(&token).await.map(|claims| (token, claims)),
             ExchangeAnswer::Misconfigured(cause) => Err(Failure::misconfigured(cause)),
             ExchangeAnswer::Transient(transient) => Err(Failure {
@@ -126,7 +132,13 @@ impl Making {
         let kept = self
             .inner
             .grants
-            .id_token(&order.grant, &order.home, Reason::Stale, &order.presented)
+            .id_token(
+                &order.grant,
+                &order.home,
+                Reason::Stale,
+                &order.presented,
+                order.since,
+            )
             .await;
         match kept {
             Ok(served) => Ok(served.token),
@@ -223,7 +235,7 @@ impl Making {
             .await?;
         self.write(kept.as_ref(), &record).await?;
         // A sign-out that came while the remote was asked has already emptied the set.
-        if !self.inner.grants.is_known(grant).await? {
+        if !self.inner.grants.is_known(grant, self.order.since).await? {
             store.delete(&self.key.record(), Expected::Any).await?;
             return Err(Refusal::UnknownSession.into());
         }

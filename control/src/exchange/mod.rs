@@ -12,7 +12,7 @@ use tokenward_protocol::token_endpoint::Reason;
 
 use self::record::{Decision, ExchangeKey, ExchangeRecord, FORMAT, decide, fresh};
 use crate::flight::{Flights, Landed, Stage};
-use crate::grant::decide::Policy;
+use crate::grant::decide::{Policy, Since};
 use crate::grant::record::GrantKey;
 use crate::grant::{Grants, Served};
 use crate::issuer::{Context, HomeIssuer, RemoteIssuer};
@@ -32,8 +32,10 @@ pub struct ExchangeTimes {
     pub policy: Policy,
     /// How long a caller waits for an exchange.
     pub caller_deadline: Duration,
-    /// How long an exchange may hold its lease.
+    /// How long an exchange whose process died keeps the others waiting; renewed while it lives.
     pub lease_lifetime: Duration,
+    /// How long an exchange waits for a lease that somebody else holds.
+    pub lease_patience: Duration,
 }
 
 /// Everything that an exchange is made from.
@@ -49,6 +51,8 @@ pub struct Order {
     pub grant: GrantKey,
     /// Who refreshes that token.
     pub home: Arc<HomeIssuer>,
+    /// Since when the caller is let in.
+    pub since: Since,
     /// Why the caller asks.
     pub reason: Reason,
     /// The presented token, whose subject is proven.
@@ -96,7 +100,7 @@ impl Exchanges {
         let inner = &self.inner;
         let key = ExchangeKey::new(&order.grant, &order.remote.config, &order.required_audiences);
         // The grant is looked at even when the token is there: a sign-out that was cut short must hold all the same.
-        let (kept, grant) = tokio::join!(inner.read(&key), inner.grants.is_known(&order.grant));
+        let (kept, grant) = tokio::join!(inner.read(&key), inner.grants.is_known(&order.grant, order.since));
         let kept = kept?;
         if !grant? {
             return Err(Refusal::UnknownSession.into());

@@ -94,6 +94,14 @@ pub struct ExchangedToken {
     pub made_at_ms: u64,
 }
 
+impl ExchangedToken {
+    /// Its share of the time by which renewals are spread.
+    #[must_use]
+    pub fn spread(&self) -> u32 {
+        digest::spread(&digest::hex_of_parts(&[&self.made_at_ms.to_string()]))
+    }
+}
+
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
@@ -125,9 +133,13 @@ pub fn decide(record: Option<&ExchangeRecord>, reason: Reason, policy: &Policy, 
     if let Some(token) = fresh {
         let serves = match reason {
             Reason::Stale => true,
-            Reason::NearExpiry => {
-                !is_near_expiry(token.exp_seconds, token.issued_at_seconds, policy.margin, now_ms)
-            }
+            Reason::NearExpiry => !is_near_expiry(
+                token.exp_seconds,
+                token.issued_at_seconds,
+                policy.margin,
+                now_ms,
+                token.spread(),
+            ),
             // Which of the tokens was rejected is not said; a new one this young is the answer to an earlier asker.
             Reason::Rejected => now_ms < token.made_at_ms + whole_ms(policy.rejected_interval),
         };

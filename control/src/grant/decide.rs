@@ -7,16 +7,19 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
 use super::record::{GrantRecord, GrantState, KeptIdToken};
+use crate::digest;
 use crate::refused::Refused;
-use crate::streak::{Streak, StreakKind};
+use crate::streak::{LONGEST_ASKED_MS, Streak, StreakKind};
 
 /// The configured spans of time that decisions rest on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// No token is served later than this before its `exp`.
     pub margin: Duration,
     /// A refusing issuer is asked again after this, when somebody else may have rotated the token meanwhile.
     pub suspect_wait: Duration,
+    /// How long after its announcement a presenter may still come and keep the issuer's answer.
+    pub presentation_limit: Duration,
     /// How long an issuer may fail a refresh until the grant counts as dead.
     pub transient_limit: Duration,
     /// At most one refresh in this span because a server rejected a fresh token.
@@ -24,16 +27,40 @@ pub struct Policy {
 }
 
 /// What a caller wants.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Want {
     /// Why it asks.
     pub reason: Reason,
     /// [`super::record::fingerprint`] of the token that it presented.
     pub presented_fingerprint: String,
+    /// Since when it is let in.
+    pub since: Since,
+}
+
+/// What a caller's right to a grant rests on; after a sign-out everywhere it is over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Since {
+    /// The user's sign-outs when the session was put; `None` for a token without a session.
+    pub sign_outs: Option<u64>,
+    /// `iat` of the presented token, 0 where it has none; `None` where none is presented.
+    pub issued_at_seconds: Option<u64>,
+}
+
+impl Since {
+    /// Whether the user has signed out everywhere meanwhile, or the grant is not there for anybody.
+    #[must_use]
+    pub fn is_over(&self, record: &GrantRecord) -> bool {
+        let session_over = self.sign_outs.is_some_and(|then| then != record.sign_outs);
+        let token_over = match (record.valid_from_seconds, self.issued_at_seconds) {
+            (Some(from), Some(issued)) => issued < from,
+            _ => false,
+        };
+        session_over || token_over || matches!(record.state, GrantState::SignedOut { .. })
+    }
 }
 
 /// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Decision {
     /// Hand out the kept token.
     Serve,
@@ -52,13 +79,15 @@ pub fn is_fresh(exp_seconds: u64, margin: Duration, now_ms: u64) -> bool {
 /// Whether the token is so near to the end of its use that the next one may be fetched ahead of time.
 ///
 /// `ahead = max(min(60 s, life / 2), 20 % of life)` before `exp − margin`: 60 s for tokens of minutes, a fifth for
-/// tokens of hours, and never more than half of a very short life.
+/// tokens of hours; up to a tenth of the life earlier still by `spread` (uniform in `0..=u32::MAX`, the same for the
+/// same token), so that what was made together is not renewed together; and never more than half of a very short life.
 #[must_use]
 pub fn is_near_expiry(
     exp_seconds: u64,
     issued_at_seconds: Option<u64>,
     margin: Duration,
     now_ms: u64,
+    spread: u32,
 ) -> bool {
     const LIFE_WITHOUT_IAT_SECONDS: u64 = 300;
     let life_ms = issued_at_seconds
@@ -66,7 +95,12 @@ pub fn is_near_expiry(
             exp_seconds.saturating_sub(issued)
         })
         .saturating_mul(1000);
-    let ahead_ms = (life_ms / 2).min(60_000).max(life_ms / 5);
+    let spread_ms = (life_ms / 10).saturating_mul(u64::from(spread)) / u64::from(u32::MAX);
+    let ahead_ms = (life_ms / 2)
+        .min(60_000)
+        .max(life_ms / 5)
+        .saturating_add(spread_ms)
+        .min(life_ms / 2);
     let left_ms = exp_seconds
         .saturating_mul(1000)
         .saturating_sub(whole_ms(margin))
@@ -77,7 +111,7 @@ pub fn is_near_expiry(
 /// What to do with `record` for `want` at `now_ms`.
 #[must_use]
 pub fn decide(record: &GrantRecord, want: &Want, policy: &Policy, now_ms: u64) -> Decision {
-    if matches!(record.state, GrantState::SignedOut { .. }) {
+    if want.since.is_over(record) {
         return Decision::Refuse(Refusal::UnknownSession.into());
     }
     let fresh = record
@@ -102,7 +136,14 @@ fn serves(kept: &KeptIdToken, want: &Want, policy: &Policy, now_ms: u64) -> bool
         // Who calls the kept token itself stale has a larger margin than we; near its end that is reason enough.
         Reason::Stale if kept.fingerprint != want.presented_fingerprint => true,
         Reason::Stale | Reason::NearExpiry => {
-            !is_near_expiry(kept.exp_seconds, kept.issued_at_seconds, policy.margin, now_ms)
+            let spread = digest::spread(&kept.fingerprint);
+            !is_near_expiry(
+                kept.exp_seconds,
+                kept.issued_at_seconds,
+                policy.margin,
+                now_ms,
+                spread,
+            )
         }
         // What the server rejected was an older one.
         Reason::Rejected => kept.fingerprint != want.presented_fingerprint,
@@ -124,7 +165,8 @@ fn may_refresh(
         }
         GrantState::Suspect { since_ms } => {
             let left_ms = (since_ms + whole_ms(policy.suspect_wait)).saturating_sub(now_ms);
-            if left_ms > 0 {
+            // A clock that is further ahead than that was wrong when it wrote this down.
+            if left_ms > 0 && left_ms <= whole_ms(policy.suspect_wait) + LONGEST_ASKED_MS {
                 return Err(Refused::new(Refusal::IssuerUnavailable)
                     .because("another refresh of this login may still be under way")
                     .retry_after(Duration::from_millis(left_ms)));

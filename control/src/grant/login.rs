@@ -2,7 +2,7 @@
 
 use tokenward_protocol::jwt::Claims;
 
-use super::record::{GrantRecord, GrantState, is_newer, is_older};
+use super::record::{FORMAT, GrantRecord, GrantState, KeptIdToken, KeptRefreshToken, is_newer, is_older};
 
 /// What is known of a login that was put.
 #[derive(Debug, Clone, Copy)]
@@ -55,5 +55,48 @@ pub fn judge(kept: Option<&GrantRecord>, presented: Presented<'_>) -> Admission 
         Some(_) => Admission::NewLogin,
         None if newer => Admission::NewerIdToken,
         None => Admission::Known,
+    }
+}
+
+/// What is kept of a new login.
+#[derive(Debug, Clone)]
+pub struct NewLogin {
+    /// `iss`.
+    pub issuer: String,
+    /// The client that logged the user in.
+    pub client_id: String,
+    /// Its ID token.
+    pub id_token: KeptIdToken,
+    /// Its refresh token.
+    pub refresh_token: Option<KeptRefreshToken>,
+}
+
+impl NewLogin {
+    /// The record of this login in place of `kept`: a new generation, so that nothing of the older one lands on it.
+    #[must_use]
+    pub fn supersedes(self, kept: Option<&GrantRecord>, now_ms: u64) -> GrantRecord {
+        let signed_out = kept
+            .filter(|record| record.sign_outs > 0 && matches!(record.state, GrantState::SignedOut { .. }));
+        let valid_from_seconds = match signed_out {
+            Some(_) => self.id_token.issued_at_seconds,
+            None => kept.and_then(|record| record.valid_from_seconds),
+        };
+        GrantRecord {
+            format: FORMAT,
+            issuer: self.issuer,
+            client_id: self.client_id,
+            generation: kept.map_or(0, |record| record.generation) + 1,
+            state: GrantState::Active,
+            id_token: Some(self.id_token),
+            login_fingerprint: self.refresh_token.as_ref().map(|token| token.fingerprint.clone()),
+            refresh_token: self.refresh_token,
+            intent: None,
+            failures: None,
+            sign_outs: kept.map_or(0, |record| record.sign_outs),
+            valid_from_seconds,
+            logged_in_at_ms: now_ms,
+            refreshed_at_ms: None,
+            last_used_at_ms: now_ms,
+        }
     }
 }

@@ -1,16 +1,18 @@
 //! Grants: what an issuer gave for (issuer, client, user), shared by all that user's sessions.
 //!
-//! [`record`] is what is kept, [`decide`] and [`login`] are the pure rules, `commit` is the only way a record
-//! changes, `refresh` is the one refresh at a time, `settle` what is kept of its answer, and `rotations` what mends a
-//! store that forgot it.
+//! [`record`] is what is kept; [`decide`], [`login`] and [`takeover`] are the rules and [`attempt`] the one refresh
+//! at a time, all pure; `refresh` carries its steps out, `examine` looks at the ID token that comes, and [`rotations`]
+//! remembers what a store that goes back in time forgets.
 
-mod commit;
+pub mod attempt;
 pub mod decide;
+mod examine;
 pub mod login;
 pub mod record;
 mod refresh;
-mod rotations;
-mod settle;
+pub mod rotations;
+mod sign_out;
+pub mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +22,11 @@ use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-use self::commit::Change;
-use self::decide::{Decision, Policy, Want, decide, is_fresh};
-use self::login::{Admission, Presented, judge};
+use self::decide::{Decision, Policy, Since, Want, decide, is_fresh};
+use self::login::{Admission, NewLogin, Presented, judge};
 use self::record::{
-    FORMAT, GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, KeptIdToken, KeptRefreshToken,
-    REFRESH_TOKEN_FIELD, fingerprint,
+    GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, KeptIdToken, KeptRefreshToken, REFRESH_TOKEN_FIELD,
+    fingerprint,
 };
 use self::rotations::Rotations;
 use crate::digest;
@@ -36,7 +37,7 @@ use crate::sealed;
 use crate::store::{Entry, Expected, Outcome, Revision, StoreError};
 
 /// How long a signed-out grant's mark stays: longer than anything that was in flight can take.
-const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
+pub const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// A token that may be handed out.
 #[derive(Debug, Clone)]
@@ -67,8 +68,10 @@ pub struct GrantTimes {
     pub policy: Policy,
     /// How long a caller waits for a refresh.
     pub caller_deadline: Duration,
-    /// How long a refresh may hold its lease: longer than the issuer's timeout.
+    /// How long a refresh whose process died keeps the others waiting; renewed while it lives.
     pub lease_lifetime: Duration,
+    /// How long an attempt waits for a lease that somebody else holds.
+    pub lease_patience: Duration,
     /// How long an unchanged record is kept.
     pub record_lifetime: Duration,
 }
@@ -83,7 +86,7 @@ struct Inner {
     context: Context,
     times: GrantTimes,
     flights: Flights<Result<Served, Refused>>,
-    rotations: Rotations,
+    rotations: Arc<Rotations>,
 }
 
 /// A record as read.
@@ -93,15 +96,15 @@ struct Kept {
 }
 
 impl Grants {
-    /// Grants in the context's store.
+    /// Grants in the context's store; `rotations` are remembered from the configuration before.
     #[must_use]
-    pub fn new(context: Context, times: GrantTimes) -> Self {
+    pub fn new(context: Context, times: GrantTimes, rotations: Arc<Rotations>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 context,
                 times,
                 flights: Flights::default(),
-                rotations: Rotations::new(SIGNED_OUT_LIFETIME),
+                rotations,
             }),
         }
     }
@@ -114,13 +117,13 @@ impl Grants {
         Ok(self.inner.read(key).await?.map(|kept| kept.record))
     }
 
-    /// Whether `key` is known and not signed out.
+    /// Whether `key` is known, for a caller that is let in since then.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn is_known(&self, key: &GrantKey) -> Result<bool, StoreError> {
+    pub async fn is_known(&self, key: &GrantKey, since: Since) -> Result<bool, StoreError> {
         let record = self.record(key).await?;
-        Ok(record.is_some_and(|record| !matches!(record.state, GrantState::SignedOut { .. })))
+        Ok(record.is_some_and(|record| !since.is_over(&record)))
     }
 
     /// The ID token of `key`, refreshed where `reason` asks for it and the record allows it.
@@ -133,11 +136,13 @@ impl Grants {
         issuer: &Arc<HomeIssuer>,
         reason: Reason,
         presented: &SecretString,
+        since: Since,
     ) -> Result<Served, Refused> {
         let inner = &self.inner;
         let want = Want {
             reason,
             presented_fingerprint: fingerprint(presented),
+            since,
         };
         let kept = inner.known(key).await?;
         match decide(
@@ -175,11 +180,11 @@ impl Grants {
         }
     }
 
-    /// Takes a login in. Answers the generation after it.
+    /// Takes a login in. Answers the record after it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn admit(&self, key: &GrantKey, login: &Login<'_>) -> Result<u64, StoreError> {
+    pub async fn admit(&self, key: &GrantKey, login: &Login<'_>) -> Result<GrantRecord, StoreError> {
         let inner = &self.inner;
         loop {
             let kept = inner.read(key).await?;
@@ -190,7 +195,7 @@ impl Grants {
             };
             let admission = judge(kept.as_ref().map(|kept| &kept.record), presented);
             let record = match (admission, &kept) {
-                (Admission::Known, Some(kept)) => return Ok(kept.record.generation),
+                (Admission::Known, Some(kept)) => return Ok(kept.record.clone()),
                 (Admission::NewerIdToken, Some(kept)) => GrantRecord {
                     id_token: Some(inner.sealed_id_token(key, login.id_token, login.claims)?),
                     ..kept.record.clone()
@@ -206,47 +211,9 @@ impl Grants {
                         "a new login is kept"
                     );
                 }
-                return Ok(record.generation);
+                return Ok(record);
             }
         }
-    }
-
-    /// Forgets the tokens of `key`; whatever is in flight for it is dropped when it lands.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn sign_out(&self, key: &GrantKey) -> Result<(), StoreError> {
-        let inner = &self.inner;
-        inner.rotations.forget(key);
-        while let Some(kept) = inner.read(key).await? {
-            if matches!(kept.record.state, GrantState::SignedOut { .. }) {
-                return Ok(());
-            }
-            let now_ms = inner.context.clock.now_ms();
-            let record = GrantRecord {
-                state: GrantState::SignedOut { since_ms: now_ms },
-                id_token: None,
-                refresh_token: None,
-                login_fingerprint: None,
-                intent: None,
-                failures: None,
-                ..kept.record
-            };
-            let written = inner
-                .context
-                .store
-                .write(
-                    &key.record(),
-                    Expected::At(kept.revision),
-                    &record.to_bytes()?,
-                    Some(SIGNED_OUT_LIFETIME),
-                )
-                .await?;
-            if let Outcome::Done(_) = written {
-                return Ok(());
-            }
-        }
-        Ok(())
     }
 
     /// Waits until no refresh is under way.
@@ -364,30 +331,15 @@ impl Inner {
         login: &Login<'_>,
         kept: Option<&GrantRecord>,
     ) -> Result<GrantRecord, StoreError> {
-        let now_ms = self.context.clock.now_ms();
-        let refresh_token = login
-            .refresh_token
-            .map(|token| self.sealed_refresh_token(key, token))
-            .transpose()?;
-        Ok(GrantRecord {
-            format: FORMAT,
+        let login = NewLogin {
             issuer: login.claims.issuer.clone(),
             client_id: login.client_id.to_owned(),
-            generation: kept.map_or(0, |record| record.generation) + 1,
-            state: GrantState::Active,
-            id_token: Some(self.sealed_id_token(key, login.id_token, login.claims)?),
-            login_fingerprint: refresh_token.as_ref().map(|token| token.fingerprint.clone()),
-            refresh_token,
-            intent: None,
-            failures: None,
-            logged_in_at_ms: now_ms,
-            refreshed_at_ms: None,
-            last_used_at_ms: now_ms,
-        })
-    }
-
-    /// What a changed record holds instead of the old, for [`commit`].
-    fn change<'a>(&'a self, key: &'a GrantKey) -> Change<'a> {
-        Change { inner: self, key }
+            id_token: self.sealed_id_token(key, login.id_token, login.claims)?,
+            refresh_token: login
+                .refresh_token
+                .map(|token| self.sealed_refresh_token(key, token))
+                .transpose()?,
+        };
+        Ok(login.supersedes(kept, self.context.clock.now_ms()))
     }
 }

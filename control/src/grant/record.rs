@@ -66,7 +66,7 @@ impl GrantKey {
 }
 
 /// What an issuer gave for (issuer, client, user). The user's name is only in the record's key, as a digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GrantRecord {
     /// [`FORMAT`].
     pub format: u8,
@@ -88,6 +88,13 @@ pub struct GrantRecord {
     pub intent: Option<Intent>,
     /// Failures since the last success.
     pub failures: Option<Streak>,
+    /// How often the user was signed out everywhere: what was made before the last time is over, also where it could
+    /// not be removed.
+    #[serde(default)]
+    pub sign_outs: u64,
+    /// `iat` of the first login after the last of them: older tokens open nothing any more.
+    #[serde(default)]
+    pub valid_from_seconds: Option<u64>,
     /// When this generation began, Unix ms.
     pub logged_in_at_ms: u64,
     /// The last refresh, Unix ms.
@@ -97,7 +104,7 @@ pub struct GrantRecord {
 }
 
 /// Whether a grant can be refreshed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum GrantState {
     /// As far as anyone knows.
@@ -122,7 +129,7 @@ pub enum GrantState {
 }
 
 /// Why a grant is dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeathReason {
     /// The refresh token was used elsewhere, revoked, or replaced by a login that was not put here.
@@ -133,7 +140,7 @@ pub enum DeathReason {
     InvalidGrant,
     /// The issuer failed this grant's refresh for longer than the configured limit.
     IssuerFailing,
-    /// The token was presented and the answer was lost, at an issuer that punishes presenting it again.
+    /// The token was presented, the answer was lost, and it cannot be presented again.
     AnswerLost,
 }
 
@@ -156,7 +163,8 @@ impl DeathReason {
             Self::Expired => "the refresh token is past the issuer's lifetimes",
             Self::InvalidGrant => "the issuer answered invalid_grant",
             Self::AnswerLost => {
-                "the issuer's answer to a refresh was lost, and its policy forbids presenting the token again"
+                "the issuer's answer to a refresh was lost and the token cannot be used again; a Dex whose \
+                 reuseInterval is 60 s or more forgives that"
             }
             Self::IssuerFailing => "the issuer has failed to refresh this login for too long",
         }
@@ -164,7 +172,7 @@ impl DeathReason {
 }
 
 /// A kept ID token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeptIdToken {
     /// The token.
     pub sealed: Sealed,
@@ -179,7 +187,7 @@ pub struct KeptIdToken {
 }
 
 /// A kept refresh token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeptRefreshToken {
     /// The token.
     pub sealed: Sealed,
@@ -188,7 +196,7 @@ pub struct KeptRefreshToken {
 }
 
 /// Written ahead of a presentation: who presents what, since when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Intent {
     /// The generation that is refreshed.
     pub generation: u64,
@@ -198,6 +206,9 @@ pub struct Intent {
     pub holder: String,
     /// Unix ms.
     pub started_at_ms: u64,
+    /// The presenter itself said that the answer was lost: it will not come back with one.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// Field names for sealing.

@@ -1,41 +1,29 @@
-//! One refresh of one grant: lease, second look, one presentation, and the rotated token kept before anything else.
+//! Carries out the steps of one [`Attempt`]: the only place where a refresh touches store and issuer.
 //!
 //! Runs in a task of its own ([`crate::flight`]), so that no caller's departure cancels a presentation: an issuer
 //! that has rotated the token does not take that back because nobody waits any more.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use secrecy::ExposeSecret;
-use tokenward_protocol::duration::whole_ms;
+use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::refusal::Refusal;
-use tokio::time::Instant;
 
-use super::commit::{Basis, Committed};
-use super::decide::{Decision, Want, decide};
-use super::record::{DeathReason, GrantKey, GrantRecord, Intent, REFRESH_TOKEN_FIELD};
-use super::{Inner, Served};
-use crate::config::IssuerPolicy;
+use super::attempt::{Answer, Attempt, Event, Failure, Finished, Moment, Seen, Step, Terms, Verdict};
+use super::decide::Want;
+use super::record::{GrantKey, GrantRecord, KeptRefreshToken, REFRESH_TOKEN_FIELD};
+use super::{Inner, Kept, Served};
 use crate::digest;
-use crate::flight::Reporter;
-use crate::issuer::HomeIssuer;
+use crate::failpoint;
+use crate::flight::{Reporter, Stage};
 use crate::issuer::answer::{RefreshAnswer, Transient};
+use crate::issuer::{HomeIssuer, Leave, NoLeave};
 use crate::lease::{self, Held};
 use crate::refused::Refused;
 use crate::sealed;
-use crate::store::StoreError;
-use crate::streak::StreakKind;
+use crate::store::{Expected, Outcome, Revision};
+use crate::streak::{StreakKind, jitter};
 
 type Report = Arc<Reporter<Result<Served, Refused>>>;
-
-/// One refresh under way.
-pub(super) struct Flight {
-    pub(super) inner: Arc<Inner>,
-    pub(super) key: GrantKey,
-    pub(super) issuer: Arc<HomeIssuer>,
-    pub(super) want: Want,
-    pub(super) report: Report,
-}
 
 pub(super) async fn refresh(
     inner: Arc<Inner>,
@@ -44,199 +32,304 @@ pub(super) async fn refresh(
     want: Want,
     report: Report,
 ) -> Result<Served, Refused> {
-    let flight = Flight {
+    let mut attempt = Attempt::new(
+        want,
+        Terms {
+            policy: inner.times.policy,
+            issuer: issuer.config.policy,
+            patience: inner.times.lease_patience,
+        },
+    );
+    let mut hands = Hands {
         inner,
         key,
         issuer,
-        want,
-        report,
+        held: None,
+        ready: None,
+        rotated: None,
+        id_token: None,
     };
-    flight.run().await
+    let mut event = Event::Begun;
+    loop {
+        let at = Moment {
+            now_ms: hands.inner.context.clock.now_ms(),
+            jitter: jitter(),
+        };
+        let step = attempt.next(event, at);
+        report.stage(if attempt.is_held_up() {
+            Stage::Keeping
+        } else {
+            Stage::Asking
+        });
+        event = match step {
+            Step::Finish(finished) => {
+                hands.remember(&attempt);
+                return hands.finish(*finished).await;
+            }
+            step => hands.carry_out(step, &attempt).await,
+        };
+    }
 }
 
-/// What a look at the record says.
-enum Look {
-    Settled(Result<Served, Refused>),
-    Refresh(Box<GrantRecord>),
+/// Everything that an attempt holds on to between its steps.
+struct Hands {
+    inner: Arc<Inner>,
+    key: GrantKey,
+    issuer: Arc<HomeIssuer>,
+    held: Option<Held>,
+    ready: Option<(Leave, SecretString)>,
+    /// Fingerprint of the refresh token that the issuer gave.
+    rotated: Option<String>,
+    id_token: Option<SecretString>,
 }
 
-impl Flight {
-    async fn run(&self) -> Result<Served, Refused> {
+impl Hands {
+    async fn carry_out(&mut self, step: Step, attempt: &Attempt) -> Event {
+        let place = attempt.place();
+        match step {
+            Step::TakeLease => {
+                let event = self.take_lease().await;
+                failpoint::reached("after", place);
+                event
+            }
+            Step::ConfirmLease => Event::Ours(match &self.held {
+                Some(held) => held.still_ours().await,
+                None => false,
+            }),
+            Step::Wait(span) => {
+                tokio::time::sleep(span).await;
+                Event::Waited
+            }
+            Step::Read => self.read().await,
+            Step::Write { at, record } => {
+                failpoint::reached("before", place);
+                let event = self.write(at, &record).await;
+                failpoint::reached("after", place);
+                if place == "put_back" && event == Event::Written {
+                    self.tell_of_put_back();
+                }
+                event
+            }
+            Step::Prepare(token) => self.prepare(&token).await,
+            Step::Present => {
+                failpoint::reached("before", place);
+                let event = self.present(attempt.record()).await;
+                failpoint::reached("after", place);
+                event
+            }
+            Step::Examine => self.examine(attempt.record()).await,
+            // Handled by the caller; asking again is harmless.
+            Step::Finish(_) => Event::Waited,
+        }
+    }
+
+    async fn take_lease(&mut self) -> Event {
         let lifetime = self.inner.times.lease_lifetime;
-        let until = Instant::now() + lifetime;
-        let mut wait = lease::FIRST_WAIT;
-        loop {
-            let taken = lease::try_take(&self.inner.context.store, &self.key.lease(), lifetime).await?;
-            if let Some(held) = taken {
-                let result = self.holding(&held).await;
-                held.release().await;
-                return result;
+        match lease::try_take(&self.inner.context.store, &self.key.lease(), lifetime).await {
+            Ok(Some(held)) => {
+                let holder = held.owner().0.clone();
+                self.held = Some(held);
+                Event::Leased(holder)
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(lease::LONGEST_WAIT);
-            // Another replica is at work; its result shows in the record.
-            if let Look::Settled(result) = self.look().await? {
-                return result;
-            }
-            if Instant::now() > until {
-                return Err(Refusal::Busy.into());
-            }
+            Ok(None) => Event::LeaseTaken,
+            Err(error) => silent(&error),
         }
     }
 
-    async fn look(&self) -> Result<Look, Refused> {
-        let kept = self.inner.known(&self.key).await?;
-        let now_ms = self.inner.context.clock.now_ms();
-        Ok(
-            match decide(&kept.record, &self.want, &self.inner.times.policy, now_ms) {
-                Decision::Serve => Look::Settled(self.inner.serve(&self.key, &kept.record)),
-                Decision::Refuse(refused) => Look::Settled(Err(refused)),
-                Decision::Refresh => Look::Refresh(Box::new(kept.record)),
-            },
-        )
-    }
-
-    /// After somebody else changed the record under us.
-    pub(super) async fn settled_elsewhere(&self) -> Result<Served, Refused> {
-        self.count("superseded");
-        match self.look().await? {
-            Look::Settled(result) => result,
-            Look::Refresh(_) => Err(Refused::new(Refusal::Busy).retry_after(Duration::from_secs(1))),
+    async fn read(&self) -> Event {
+        match self.inner.read(&self.key).await {
+            Ok(kept) => Event::Read(kept.map(|kept| Box::new(self.known_of(kept)))),
+            Err(error) => silent(&error),
         }
     }
 
-    async fn holding(&self, held: &Held) -> Result<Served, Refused> {
-        self.mend().await?;
-        let record = match self.look().await? {
-            Look::Settled(result) => return result,
-            Look::Refresh(record) => record,
-        };
-        let Some(refresh_token) = &record.refresh_token else {
-            return Err(Refusal::NeedsLogin.into());
-        };
-        let ring = &self.inner.context.ring;
-        let presented = sealed::open(
-            ring,
+    /// The record as read, with what this process knows better than the store.
+    fn known_of(&self, kept: Kept) -> Seen {
+        let Kept { revision, mut record } = kept;
+        let (rotations, now_ms) = (&self.inner.rotations, self.inner.context.clock.now_ms());
+        record.intent = record.intent.filter(|intent| !rotations.is_nothing(intent));
+        let forgotten = rotations.after(&self.key, &record, now_ms).map(Box::new);
+        Seen {
+            revision,
+            record,
+            forgotten,
+        }
+    }
+
+    fn remember(&self, attempt: &Attempt) {
+        if let Some(held) = &self.held
+            && attempt.came_to_nothing()
+        {
+            self.inner.rotations.came_to_nothing(&held.owner().0);
+        }
+    }
+
+    fn tell_of_put_back(&self) {
+        self.inner
+            .context
+            .metrics
+            .refresh(&self.issuer.config.issuer, "put_back");
+        tracing::warn!(
+            grant = digest::short(self.key.digest()),
+            "the store had lost the outcome of a refresh; it is put back"
+        );
+    }
+
+    async fn write(&self, at: Revision, record: &GrantRecord) -> Event {
+        match self.inner.write(&self.key, Expected::At(at), record).await {
+            Ok(Outcome::Done(_)) => Event::Written,
+            Ok(Outcome::Conflict(_)) => Event::Overtaken,
+            Err(error) => silent(&error),
+        }
+    }
+
+    async fn prepare(&mut self, token: &KeptRefreshToken) -> Event {
+        let context = &self.inner.context;
+        let opened = sealed::open(
+            &context.ring,
             &self.key.record(),
             REFRESH_TOKEN_FIELD,
-            &refresh_token.sealed,
-        )?;
-        let basis = Basis {
-            generation: record.generation,
-            refresh_fingerprints: vec![refresh_token.fingerprint.clone()],
+            &token.sealed,
+        );
+        let token = match opened {
+            Ok(token) => token,
+            Err(error) => return Event::NotReady(error.into()),
         };
-        let unresolved =
-            unresolved_intent(&record).filter(|intent| !self.inner.rotations.is_nothing(&intent.holder));
-        if unresolved.is_some() && self.issuer.config.policy == IssuerPolicy::Strict {
-            return self.dead(&basis, DeathReason::AnswerLost, true).await;
+        match self.issuer.leave(context, self.key.digest()).await {
+            Ok(leave) => {
+                self.ready = Some((leave, token));
+                Event::Ready
+            }
+            Err(NoLeave::HeldBack(held_back)) => {
+                Event::NotReady(held_back.refused(Refusal::IssuerUnavailable))
+            }
+            Err(NoLeave::Misconfigured(cause)) => Event::Unready(Failure::misconfigured(cause)),
+            Err(NoLeave::Transient(passing)) => Event::Unready(Failure {
+                kind: passing.kind,
+                asked: passing.retry_after,
+                cause: passing.cause,
+            }),
         }
-        let announced = self.announce(held, &basis).await.inspect_err(|_| {
-            // The announcement may have landed all the same; the presentation it speaks of will not be made.
-            self.inner.rotations.came_to_nothing(&held.owner().0);
-        });
-        if let Committed::Superseded = announced? {
-            return self.settled_elsewhere().await;
-        }
-        match self.issuer.refresh(&self.inner.context, &presented).await {
+    }
+
+    async fn present(&mut self, record: Option<&GrantRecord>) -> Event {
+        let Some((leave, presented)) = self.ready.take() else {
+            return Event::Answered(Answer::Transient(not_presented()));
+        };
+        let answer = self.issuer.refresh(&self.inner.context, leave, &presented).await;
+        Event::Answered(match answer {
             RefreshAnswer::Refreshed {
                 id_token,
                 refresh_token,
             } => {
                 let rotated =
                     refresh_token.filter(|token| token.expose_secret() != presented.expose_secret());
-                self.refreshed(&record, basis, id_token, rotated).await
+                self.id_token = id_token;
+                self.refreshed(rotated.as_ref(), record)
             }
-            RefreshAnswer::Dead(death) => {
-                let certain = self.is_certain(held, unresolved).await;
-                self.dead(&basis, death.into(), certain).await
-            }
-            RefreshAnswer::Misconfigured(cure) => {
-                self.inner.rotations.came_to_nothing(&held.owner().0);
-                self.noted(&record, &basis, StreakKind::Misconfigured, None, cure)
-                    .await
-            }
-            RefreshAnswer::Transient(passing)
-                if passing.perhaps_done && self.issuer.config.policy == IssuerPolicy::Strict =>
-            {
-                self.dead(&basis, DeathReason::AnswerLost, true).await
-            }
-            RefreshAnswer::Transient(Transient {
-                kind,
-                retry_after,
-                cause,
-                perhaps_done,
-            }) => {
-                if !perhaps_done {
-                    self.inner.rotations.came_to_nothing(&held.owner().0);
+            RefreshAnswer::Dead(death) => Answer::Dead(death),
+            RefreshAnswer::Misconfigured(cause) => Answer::Misconfigured(cause),
+            RefreshAnswer::Transient(passing) => Answer::Transient(passing),
+        })
+    }
+
+    fn refreshed(&mut self, rotated: Option<&SecretString>, record: Option<&GrantRecord>) -> Answer {
+        let sealed = rotated
+            .map(|token| self.inner.sealed_refresh_token(&self.key, token))
+            .transpose();
+        match sealed {
+            Ok(rotated) => {
+                if let (Some(token), Some(record)) = (&rotated, record) {
+                    let now_ms = self.inner.context.clock.now_ms();
+                    self.inner.rotations.rotated(&self.key, record, token, now_ms);
+                    self.rotated = Some(token.fingerprint.clone());
                 }
-                self.noted(&record, &basis, kind, retry_after, cause).await
+                Answer::Refreshed {
+                    rotated,
+                    id_token: self.id_token.is_some(),
+                }
             }
+            Err(_) => Answer::Transient(Transient {
+                perhaps_done: true,
+                cause: "the new refresh token could not be sealed".to_owned(),
+                ..not_presented()
+            }),
         }
     }
 
-    /// Puts back what this replica wrote and the store has lost; to present what is used up would cost the login.
-    async fn mend(&self) -> Result<(), Refused> {
-        let record = self.inner.known(&self.key).await?.record;
-        let now_ms = self.inner.context.clock.now_ms();
-        let Some(rotation) = self.inner.rotations.after(&self.key, &record, now_ms) else {
-            return Ok(());
+    async fn examine(&self, record: Option<&GrantRecord>) -> Event {
+        let (Some(token), Some(record)) = (&self.id_token, record) else {
+            return Event::Examined(Err("there is none".to_owned()));
         };
-        let basis = Basis {
-            generation: record.generation,
-            refresh_fingerprints: record
-                .refresh_token
-                .map(|held| held.fingerprint)
-                .into_iter()
-                .collect(),
-        };
-        let put_back = |record: &mut GrantRecord| rotation.put_back(record);
-        let change = self.inner.change(&self.key);
-        if let Committed::Done = change
-            .apply(&basis, Duration::ZERO, &self.report, put_back)
-            .await?
-        {
-            self.count("put_back");
-            tracing::warn!(
+        let examined = self.inner.examined(&self.key, &self.issuer, record, token).await;
+        if let Err(cause) = examined {
+            tracing::error!(
                 grant = digest::short(self.key.digest()),
-                "the store had lost the outcome of a refresh; it is put back"
+                issuer = self.issuer.config.issuer,
+                cause,
+                "ALARM: the issuer answered a refresh with another's token; the old ID token is kept"
             );
         }
-        Ok(())
+        if let (Ok(token), Some(fingerprint)) = (&examined, self.refresh_token(record)) {
+            self.inner.rotations.renewed(&self.key, fingerprint, token);
+        }
+        Event::Examined(examined.map_err(str::to_owned))
     }
 
-    /// Write-ahead: who presents what, before it is presented. What a crash leaves behind tells the next holder that
-    /// the token may be used up.
-    async fn announce(&self, held: &Held, basis: &Basis) -> Result<Committed, StoreError> {
-        let now_ms = self.inner.context.clock.now_ms();
-        let intent = Intent {
-            generation: basis.generation,
-            fingerprint: basis.refresh_fingerprints.first().cloned().unwrap_or_default(),
-            holder: held.owner().0.clone(),
-            started_at_ms: now_ms,
-        };
-        self.inner
-            .change(&self.key)
-            .apply(basis, Duration::ZERO, &self.report, |record| {
-                record.intent = Some(intent.clone());
-            })
-            .await
+    /// Fingerprint of the newest refresh token of this attempt.
+    fn refresh_token<'a>(&'a self, record: &'a GrantRecord) -> Option<&'a str> {
+        let kept = record
+            .refresh_token
+            .as_ref()
+            .map(|token| token.fingerprint.as_str());
+        self.rotated.as_deref().or(kept)
     }
 
-    /// Whether the issuer's refusal is the last word: not without the lease, and not while an earlier presenter, of
-    /// whom nobody knows how it ended, may still come and keep the good token.
-    async fn is_certain(&self, held: &Held, unresolved: Option<&Intent>) -> bool {
-        let now_ms = self.inner.context.clock.now_ms();
-        let lease_ms = whole_ms(self.inner.times.lease_lifetime);
-        let contested = unresolved.is_some_and(|intent| now_ms < intent.started_at_ms + lease_ms);
-        !contested && held.still_ours().await
+    async fn finish(mut self, finished: Finished) -> Result<Served, Refused> {
+        if let Some(held) = self.held.take() {
+            failpoint::reached("before", "release");
+            held.release().await;
+        }
+        if let Some(outcome) = finished.outcome {
+            self.inner
+                .context
+                .metrics
+                .refresh(&self.issuer.config.issuer, outcome);
+            self.tell(outcome);
+        }
+        match finished.verdict {
+            Verdict::Serve(record) => self.inner.serve(&self.key, &record),
+            Verdict::Refuse(refused) => Err(refused),
+        }
+    }
+
+    fn tell(&self, outcome: &'static str) {
+        let grant = digest::short(self.key.digest());
+        match outcome {
+            "superseded" => tracing::info!(
+                grant,
+                "a refresh came back after a newer login, a sign-out or another refresh, and is dropped"
+            ),
+            "lost" => tracing::error!(
+                grant,
+                "a rotated refresh token could not be kept: the store did not answer for too long"
+            ),
+            _ => tracing::debug!(grant, outcome, "a refresh has ended"),
+        }
     }
 }
 
-/// A presentation of the kept refresh token whose outcome was never written down.
-fn unresolved_intent(record: &GrantRecord) -> Option<&Intent> {
-    let kept = &record.refresh_token.as_ref()?.fingerprint;
-    record
-        .intent
-        .as_ref()
-        .filter(|intent| intent.generation == record.generation && intent.fingerprint == *kept)
+fn silent(error: &crate::store::StoreError) -> Event {
+    // The engine's own words stay in the log: they can name hosts.
+    tracing::debug!(%error, "store error");
+    Event::StoreSilent
+}
+
+fn not_presented() -> Transient {
+    Transient {
+        kind: StreakKind::Unreachable,
+        retry_after: None,
+        cause: "nothing was presented".to_owned(),
+        perhaps_done: false,
+    }
 }

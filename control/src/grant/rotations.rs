@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokenward_protocol::duration::whole_ms;
 
-use super::record::{GrantKey, GrantRecord, GrantState, KeptIdToken, KeptRefreshToken};
+use super::record::{GrantKey, GrantRecord, GrantState, Intent, KeptIdToken, KeptRefreshToken};
 
 /// Remembered grants; the longest unchanged goes first. With large tokens some 5 KB each.
 const MOST_GRANTS: usize = 2048;
@@ -21,8 +21,8 @@ const MOST_UNUSED: usize = 8192;
 const MOST_USED_UP: usize = 16;
 
 /// What a grant's record holds after a rotation. Tokens are sealed, as in the store.
-#[derive(Debug, Clone)]
-pub(super) struct Rotation {
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Rotation {
     generation: u64,
     /// Fingerprints of the refresh tokens that came before, the newest last.
     used_up: VecDeque<String>,
@@ -32,7 +32,47 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
-    fn follows(&self, record: &GrantRecord) -> bool {
+    /// The issuer took the refresh token of `record` and gave `refresh_token`; `before` is what is known of the rotation
+    /// before it.
+    #[must_use]
+    pub fn after(
+        before: Option<Self>,
+        record: &GrantRecord,
+        refresh_token: &KeptRefreshToken,
+        now_ms: u64,
+    ) -> Self {
+        let mut used_up = before
+            .filter(|rotation| rotation.generation == record.generation)
+            .map(|rotation| rotation.used_up)
+            .unwrap_or_default();
+        used_up.extend(
+            record
+                .refresh_token
+                .as_ref()
+                .map(|token| token.fingerprint.clone()),
+        );
+        while used_up.len() > MOST_USED_UP {
+            used_up.pop_front();
+        }
+        Self {
+            generation: record.generation,
+            used_up,
+            refresh_token: refresh_token.clone(),
+            id_token: None,
+            rotated_at_ms: now_ms,
+        }
+    }
+
+    /// With the refresh token `fingerprint` came `id_token`.
+    pub fn renewed(&mut self, fingerprint: &str, id_token: &KeptIdToken) {
+        if self.refresh_token.fingerprint == fingerprint {
+            self.id_token = Some(id_token.clone());
+        }
+    }
+
+    /// Whether `record` holds a refresh token that was used up before this rotation.
+    #[must_use]
+    pub fn follows(&self, record: &GrantRecord) -> bool {
         self.generation == record.generation
             && record
                 .refresh_token
@@ -41,7 +81,7 @@ impl Rotation {
     }
 
     /// Makes of a record that it follows what the record was before the store forgot.
-    pub(super) fn put_back(&self, record: &mut GrantRecord) {
+    pub fn put_back(&self, record: &mut GrantRecord) {
         record.refresh_token = Some(self.refresh_token.clone());
         if let Some(token) = &self.id_token {
             let replaced = record
@@ -70,7 +110,7 @@ struct Remembered {
 }
 
 /// The rotations of this process.
-pub(super) struct Rotations {
+pub struct Rotations {
     remembered: Mutex<Remembered>,
     lifetime: Duration,
 }
@@ -78,7 +118,8 @@ pub(super) struct Rotations {
 impl Rotations {
     /// Each is forgotten after `lifetime`, which must not be longer than the mark that a sign-out leaves: while the mark
     /// is there, nothing is put back; when it has gone, nothing that was known before the sign-out may be left.
-    pub(super) fn new(lifetime: Duration) -> Self {
+    #[must_use]
+    pub fn new(lifetime: Duration) -> Self {
         Self {
             remembered: Mutex::default(),
             lifetime,
@@ -99,28 +140,8 @@ impl Rotations {
         now_ms: u64,
     ) {
         let mut remembered = self.lock();
-        let mut used_up = remembered
-            .by_grant
-            .remove(key.digest())
-            .filter(|rotation| rotation.generation == before.generation)
-            .map(|rotation| rotation.used_up)
-            .unwrap_or_default();
-        used_up.extend(
-            before
-                .refresh_token
-                .as_ref()
-                .map(|token| token.fingerprint.clone()),
-        );
-        while used_up.len() > MOST_USED_UP {
-            used_up.pop_front();
-        }
-        let rotation = Rotation {
-            generation: before.generation,
-            used_up,
-            refresh_token: refresh_token.clone(),
-            id_token: None,
-            rotated_at_ms: now_ms,
-        };
+        let known = remembered.by_grant.remove(key.digest());
+        let rotation = Rotation::after(known, before, refresh_token, now_ms);
         remembered.by_grant.insert(key.digest().to_owned(), rotation);
         remembered.changed.push_back((key.digest().to_owned(), now_ms));
         remembered.make_room();
@@ -128,10 +149,8 @@ impl Rotations {
 
     /// The rotation that gave the refresh token `fingerprint` also gave `id_token`.
     pub(super) fn renewed(&self, key: &GrantKey, fingerprint: &str, id_token: &KeptIdToken) {
-        if let Some(rotation) = self.lock().by_grant.get_mut(key.digest())
-            && rotation.refresh_token.fingerprint == fingerprint
-        {
-            rotation.id_token = Some(id_token.clone());
+        if let Some(rotation) = self.lock().by_grant.get_mut(key.digest()) {
+            rotation.renewed(fingerprint, id_token);
         }
     }
 
@@ -145,9 +164,9 @@ impl Rotations {
         unused.push_back(holder.to_owned());
     }
 
-    /// Whether what `holder` announced is known to have come to nothing.
-    pub(super) fn is_nothing(&self, holder: &str) -> bool {
-        self.lock().unused.iter().any(|unused| unused == holder)
+    /// Whether `intent` is known to have come to nothing.
+    pub(super) fn is_nothing(&self, intent: &Intent) -> bool {
+        self.lock().unused.contains(&intent.holder)
     }
 
     /// Nothing of `key` is ever put back.

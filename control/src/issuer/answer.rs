@@ -51,7 +51,7 @@ pub enum RefreshAnswer {
 }
 
 /// How a refresh token ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Death {
     /// Used, rotated away, revoked, unknown, or replaced by a newer login.
     Claimed,
@@ -62,7 +62,7 @@ pub enum Death {
 }
 
 /// A failure that may pass.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Transient {
     /// Whether the issuer itself spoke, or only the way to it failed.
     pub kind: StreakKind,

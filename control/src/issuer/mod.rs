@@ -1,12 +1,15 @@
 //! What is said to and heard from an OpenID Connect issuer.
 //!
 //! [`answer`] is the table of what an answer means, [`client`] makes the calls, [`discovery`] finds the endpoints,
-//! [`keys`] and [`verify`] check signatures.
+//! [`keys`] and [`verify`] check signatures, [`traffic`] says how much an issuer is asked.
 
 pub mod answer;
+pub mod breaker;
+pub mod bucket;
 pub mod client;
 pub mod discovery;
 pub mod keys;
+pub mod traffic;
 pub mod verify;
 
 use std::sync::Arc;
@@ -14,13 +17,14 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::token_endpoint::{GRANT_TYPE_TOKEN_EXCHANGE, TOKEN_TYPE_ID_TOKEN};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use url::Url;
 
 use self::answer::{ExchangeAnswer, RefreshAnswer, Transient, read_exchange, read_refresh};
 use self::client::{ClientCredentials, IssuerClient};
 use self::discovery::{Discovery, DiscoveryFailed};
 use self::keys::IssuerKeys;
+use self::traffic::{Heard, HeldBack, Pass, Traffic};
 use crate::clock::Clock;
 use crate::config::{ExchangeConfig, IssuerConfig};
 use crate::metrics::Metrics;
@@ -45,8 +49,23 @@ pub struct Context {
     pub past_key_grace: Duration,
 }
 
-/// Calls that may be under way at one issuer at the same time.
-const MOST_CALLS: usize = 32;
+/// Leave to present one refresh token.
+#[derive(Debug)]
+pub struct Leave {
+    endpoint: Url,
+    pass: Pass,
+}
+
+/// Why there is no leave. Nothing was presented.
+#[derive(Debug)]
+pub enum NoLeave {
+    /// Too much traffic, or an issuer that fails everybody.
+    HeldBack(HeldBack),
+    /// The issuer's endpoints cannot be had.
+    Transient(Transient),
+    /// An operator must act.
+    Misconfigured(String),
+}
 
 /// One issuer and client whose logins are kept.
 #[derive(Debug)]
@@ -56,33 +75,58 @@ pub struct HomeIssuer {
     /// Its keys; shared by all its clients.
     pub keys: Arc<IssuerKeys>,
     discovery: Arc<Discovery>,
-    calls: Semaphore,
+    traffic: Arc<Traffic>,
 }
 
 impl HomeIssuer {
-    /// The issuer of `config`, with `keys` found through the same `discovery`.
+    /// The issuer of `config`, with `keys` found through the same `discovery`, and the `traffic` of all its clients.
     #[must_use]
-    pub fn new(config: IssuerConfig, discovery: Arc<Discovery>, keys: Arc<IssuerKeys>) -> Self {
+    pub fn new(
+        config: IssuerConfig,
+        discovery: Arc<Discovery>,
+        keys: Arc<IssuerKeys>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
         Self {
             config,
             keys,
             discovery,
-            calls: Semaphore::new(MOST_CALLS),
+            traffic,
+        }
+    }
+
+    /// [`Traffic::left_alone`].
+    #[must_use]
+    pub fn left_alone(&self) -> Option<HeldBack> {
+        self.traffic.left_alone()
+    }
+
+    /// Finds the token endpoint and waits for leave to call it for the grant with this digest.
+    ///
+    /// # Errors
+    /// [`NoLeave`].
+    pub async fn leave(&self, context: &Context, grant: &str) -> Result<Leave, NoLeave> {
+        let pass = self.traffic.pass(grant).await.map_err(NoLeave::HeldBack)?;
+        match self.discovery.token_endpoint(&context.client).await {
+            Ok(endpoint) => Ok(Leave { endpoint, pass }),
+            Err(DiscoveryFailed::Unusable(cause)) => {
+                pass.heard(Heard::Answer);
+                Err(NoLeave::Misconfigured(cause))
+            }
+            Err(failed @ DiscoveryFailed::Unavailable(_)) => {
+                pass.heard(Heard::Failure { asked: None });
+                Err(NoLeave::Transient(unreachable(failed.to_string())))
+            }
         }
     }
 
     /// Presents `refresh_token` once.
-    pub async fn refresh(&self, context: &Context, refresh_token: &SecretString) -> RefreshAnswer {
-        let endpoint = match self.discovery.token_endpoint(&context.client).await {
-            Ok(endpoint) => endpoint,
-            Err(DiscoveryFailed::Unusable(cause)) => return RefreshAnswer::Misconfigured(cause),
-            Err(failed @ DiscoveryFailed::Unavailable(_)) => {
-                return RefreshAnswer::Transient(unreachable(failed.to_string()));
-            }
-        };
-        let Ok(_call) = self.calls.acquire().await else {
-            return RefreshAnswer::Transient(unreachable("shutting down".to_owned()));
-        };
+    pub async fn refresh(
+        &self,
+        context: &Context,
+        leave: Leave,
+        refresh_token: &SecretString,
+    ) -> RefreshAnswer {
         let credentials = ClientCredentials {
             id: &self.config.client_id,
             secret: &self.config.client_secret,
@@ -92,14 +136,24 @@ impl HomeIssuer {
             ("refresh_token", refresh_token.expose_secret()),
         ];
         let started = Instant::now();
-        let answer = context.client.post_form(&endpoint, credentials, &form).await;
+        let answer = context
+            .client
+            .post_form(&leave.endpoint, credentials, &form)
+            .await;
         context
             .metrics
             .issuer_request(&self.config.issuer, "refresh", started.elapsed());
-        match answer {
+        let answer = match answer {
             Ok(answer) => read_refresh(&answer),
             Err(failed) => RefreshAnswer::Transient(failed.into()),
-        }
+        };
+        leave.pass.heard(match &answer {
+            RefreshAnswer::Transient(passing) => Heard::Failure {
+                asked: passing.retry_after,
+            },
+            _ => Heard::Answer,
+        });
+        answer
     }
 }
 
@@ -110,25 +164,37 @@ pub struct RemoteIssuer {
     pub config: ExchangeConfig,
     /// Its keys.
     pub keys: Arc<IssuerKeys>,
-    calls: Semaphore,
+    traffic: Arc<Traffic>,
 }
 
 impl RemoteIssuer {
-    /// The remote of `config`, verified with `keys`.
+    /// The remote of `config`, verified with `keys`, with the `traffic` of all servers that it makes tokens for.
     #[must_use]
-    pub fn new(config: ExchangeConfig, keys: Arc<IssuerKeys>) -> Self {
+    pub fn new(config: ExchangeConfig, keys: Arc<IssuerKeys>, traffic: Arc<Traffic>) -> Self {
         Self {
             config,
             keys,
-            calls: Semaphore::new(MOST_CALLS),
+            traffic,
         }
     }
 
-    /// Exchanges `subject_token` (RFC 8693 §2.1, with Dex's `connector_id`).
-    pub async fn exchange(&self, context: &Context, subject_token: &SecretString) -> ExchangeAnswer {
-        let Ok(_call) = self.calls.acquire().await else {
-            return ExchangeAnswer::Transient(unreachable("shutting down".to_owned()));
-        };
+    /// [`Traffic::left_alone`].
+    #[must_use]
+    pub fn left_alone(&self) -> Option<HeldBack> {
+        self.traffic.left_alone()
+    }
+
+    /// Exchanges `subject_token` of the grant with this digest (RFC 8693 §2.1, with Dex's `connector_id`).
+    ///
+    /// # Errors
+    /// [`HeldBack`]; nothing was asked.
+    pub async fn exchange(
+        &self,
+        context: &Context,
+        grant: &str,
+        subject_token: &SecretString,
+    ) -> Result<ExchangeAnswer, HeldBack> {
+        let pass = self.traffic.pass(grant).await?;
         let credentials = ClientCredentials {
             id: &self.config.client_id,
             secret: &self.config.client_secret,
@@ -149,10 +215,18 @@ impl RemoteIssuer {
         context
             .metrics
             .issuer_request(&self.config.expected_issuer, "exchange", started.elapsed());
-        match answer {
+        let answer = match answer {
             Ok(answer) => read_exchange(&answer),
             Err(failed) => ExchangeAnswer::Transient(failed.into()),
-        }
+        };
+        pass.heard(match &answer {
+            // Dex answers 500 for a scope that it will never grant: that is one server's fault, not the issuer's.
+            ExchangeAnswer::Transient(passing) if passing.kind == StreakKind::Unreachable => Heard::Failure {
+                asked: passing.retry_after,
+            },
+            _ => Heard::Answer,
+        });
+        Ok(answer)
     }
 }
 

@@ -66,6 +66,7 @@ impl Service {
                     &proven.home,
                     request.reason,
                     &request.subject_token,
+                    proven.since,
                 )
                 .await?;
             return with_audiences(served, required);
@@ -77,6 +78,7 @@ impl Service {
                 remote: Arc::clone(remote),
                 grant: proven.grant,
                 home: proven.home,
+                since: proven.since,
                 reason: request.reason,
                 presented: request.subject_token,
             })

@@ -7,6 +7,7 @@ pub mod logout;
 mod open;
 pub mod register;
 mod subject;
+mod traffics;
 
 pub use current::Current;
 pub use open::{open_store, try_store};
@@ -19,7 +20,8 @@ use crate::clock::Clock;
 use crate::config::{Config, IssuerConfig, SealingConfig, SealingKeyConfig, ServerConfig, TokenSource};
 use crate::exchange::{ExchangeTimes, Exchanges};
 use crate::grant::decide::Policy;
-use crate::grant::{GrantTimes, Grants};
+use crate::grant::rotations::Rotations;
+use crate::grant::{GrantTimes, Grants, SIGNED_OUT_LIFETIME};
 use crate::issuer::client::{ClientUnusable, IssuerClient};
 use crate::issuer::discovery::Discovery;
 use crate::issuer::keys::IssuerKeys;
@@ -31,10 +33,10 @@ use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::counted::CountedStore;
 
+use self::traffics::Traffics;
+
 /// One warning per trouble in this span.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-/// A lease outlives the longest call by this: the commit after it needs time too.
-const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +66,8 @@ pub struct Service {
     pub(crate) sessions: Sessions,
     pub(crate) policy: Policy,
     pub(crate) throttle: Arc<Throttle>,
+    rotations: Arc<Rotations>,
+    traffics: Traffics,
 }
 
 /// What outlives a configuration.
@@ -72,6 +76,8 @@ struct Lasting {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     throttle: Arc<Throttle>,
+    rotations: Arc<Rotations>,
+    traffics: Traffics,
 }
 
 /// One protected server, ready to be asked for.
@@ -106,11 +112,14 @@ impl Service {
             clock,
             metrics,
             throttle: Arc::new(Throttle::new(WARN_EVERY)),
+            rotations: Arc::new(Rotations::new(SIGNED_OUT_LIFETIME)),
+            traffics: Traffics::default(),
         };
         Self::assembled(config, lasting)
     }
 
-    /// The service of another configuration on the same store, with the same counts and log throttle.
+    /// The service of another configuration on the same store, with the same counts and log throttle, and with what is
+    /// known of the issuers: a reload does not make an issuer healthy that fails everybody.
     ///
     /// # Errors
     /// [`StartError`].
@@ -120,6 +129,8 @@ impl Service {
             clock: Arc::clone(&self.context.clock),
             metrics: self.context.metrics.clone(),
             throttle: Arc::clone(&self.throttle),
+            rotations: Arc::clone(&self.rotations),
+            traffics: self.traffics.kept_for(&self.config, &config),
         };
         Self::assembled(config, lasting)
     }
@@ -136,19 +147,23 @@ impl Service {
         let policy = Policy {
             margin: config.margin,
             suspect_wait: config.issuer_timeout,
+            // The call, and a write before and after it.
+            presentation_limit: config.issuer_timeout + config.store.deadline * 2,
             transient_limit: config.transient_limit,
             rejected_interval: config.rejected_interval,
         };
-        // Discovery, the keys and the call each may take the timeout.
-        let lease_lifetime = config.issuer_timeout * 3 + LEASE_MARGIN;
+        // Discovery, the call and the keys each may take the timeout, and a dead holder's lease its lifetime.
+        let lease_patience = config.issuer_timeout * 3 + config.lease;
         let grants = Grants::new(
             context.clone(),
             GrantTimes {
                 policy,
                 caller_deadline: config.caller_deadline,
-                lease_lifetime,
+                lease_lifetime: config.lease,
+                lease_patience,
                 record_lifetime: config.session_lifetime,
             },
+            Arc::clone(&lasting.rotations),
         );
         let exchanges = Exchanges::new(
             context.clone(),
@@ -156,7 +171,8 @@ impl Service {
             ExchangeTimes {
                 policy,
                 caller_deadline: config.caller_deadline,
-                lease_lifetime,
+                lease_lifetime: config.lease,
+                lease_patience,
             },
         );
         let sessions = Sessions::new(
@@ -165,9 +181,10 @@ impl Service {
             exchanges.clone(),
             config.session_lifetime,
         );
+        let mut traffics = lasting.traffics;
         Ok(Arc::new(Self {
-            homes: homes(&config.issuers, &context),
-            servers: servers(&config.servers, &context),
+            homes: homes(&config.issuers, &context, &mut traffics),
+            servers: servers(&config.servers, &context, &mut traffics),
             config,
             context,
             grants,
@@ -175,6 +192,8 @@ impl Service {
             sessions,
             policy,
             throttle: lasting.throttle,
+            rotations: lasting.rotations,
+            traffics,
         }))
     }
 
@@ -204,7 +223,7 @@ impl Service {
 }
 
 /// Clients of one issuer share its keys and endpoints, as far as they are configured alike.
-fn homes(configs: &[IssuerConfig], context: &Context) -> Vec<Arc<HomeIssuer>> {
+fn homes(configs: &[IssuerConfig], context: &Context, traffics: &mut Traffics) -> Vec<Arc<HomeIssuer>> {
     let mut homes: Vec<Arc<HomeIssuer>> = Vec::new();
     for config in configs {
         let alike = homes
@@ -223,12 +242,22 @@ fn homes(configs: &[IssuerConfig], context: &Context) -> Vec<Arc<HomeIssuer>> {
                 context.clone(),
             ))
         });
-        homes.push(Arc::new(HomeIssuer::new(config.clone(), discovery, keys)));
+        let traffic = traffics.of(&config.issuer, context);
+        homes.push(Arc::new(HomeIssuer::new(
+            config.clone(),
+            discovery,
+            keys,
+            traffic,
+        )));
     }
     homes
 }
 
-fn servers(configs: &[ServerConfig], context: &Context) -> HashMap<String, Arc<Server>> {
+fn servers(
+    configs: &[ServerConfig],
+    context: &Context,
+    traffics: &mut Traffics,
+) -> HashMap<String, Arc<Server>> {
     let mut keys: HashMap<(String, String), Arc<IssuerKeys>> = HashMap::new();
     let mut servers = HashMap::new();
     for config in configs {
@@ -247,7 +276,12 @@ fn servers(configs: &[ServerConfig], context: &Context) -> HashMap<String, Arc<S
                         Arc::new(IssuerKeys::new(issuer, discovery, context.clone()))
                     });
                 let keys = Arc::clone(shared);
-                Some(Arc::new(RemoteIssuer::new(exchange.as_ref().clone(), keys)))
+                let traffic = traffics.of(&exchange.expected_issuer, context);
+                Some(Arc::new(RemoteIssuer::new(
+                    exchange.as_ref().clone(),
+                    keys,
+                    traffic,
+                )))
             }
         };
         servers.insert(

@@ -125,7 +125,9 @@ impl Service {
     /// # Errors
     /// [`Refused`]: the store.
     pub async fn sign_out(&self, issuer: &str, subject: &str) -> Result<u64, Refused> {
-        Ok(self.sessions.sign_out(issuer, subject).await?)
+        let homes = self.homes.iter().filter(|home| home.config.issuer == issuer);
+        let clients: Vec<&str> = homes.map(|home| home.config.client_id.as_str()).collect();
+        Ok(self.sessions.sign_out(issuer, subject, &clients).await?)
     }
 }
 

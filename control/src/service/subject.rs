@@ -9,6 +9,7 @@ use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 
 use super::Service;
+use crate::grant::decide::Since;
 use crate::grant::record::GrantKey;
 use crate::issuer::HomeIssuer;
 use crate::issuer::keys::{KeyAge, Unverified};
@@ -19,6 +20,7 @@ use crate::session::SessionKey;
 pub(super) struct Proven {
     pub(super) grant: GrantKey,
     pub(super) home: Arc<HomeIssuer>,
+    pub(super) since: Since,
 }
 
 impl From<Unverified> for Refused {
@@ -57,9 +59,13 @@ impl Service {
         home.keys
             .verify(token.expose_secret(), KeyAge::PresentOrPast)
             .await?;
+        let since = Since {
+            sign_outs: None,
+            issued_at_seconds: Some(claims.issued_at_seconds.unwrap_or(0)),
+        };
         match session {
-            Some(session) => self.of_session(session, candidates).await,
-            None => self.of_token(candidates).await,
+            Some(session) => self.of_session(session, candidates, since).await,
+            None => self.of_token(candidates, since).await,
         }
     }
 
@@ -90,8 +96,9 @@ impl Service {
         &self,
         session: &SecretString,
         candidates: Vec<(GrantKey, Arc<HomeIssuer>)>,
+        token: Since,
     ) -> Result<Proven, Refused> {
-        let grant = self
+        let (grant, since) = self
             .sessions
             .grant(&SessionKey::of_id(session))
             .await?
@@ -99,23 +106,34 @@ impl Service {
         candidates
             .into_iter()
             .find(|(candidate, _)| *candidate == grant)
-            .map(|(grant, home)| Proven { grant, home })
+            .map(|(grant, home)| Proven {
+                grant,
+                home,
+                since: Since {
+                    sign_outs: since.sign_outs,
+                    ..token
+                },
+            })
             .ok_or_else(|| {
                 Refused::new(Refusal::SubjectRejected).because("it is of another user than the session")
             })
     }
 
-    async fn of_token(&self, candidates: Vec<(GrantKey, Arc<HomeIssuer>)>) -> Result<Proven, Refused> {
+    async fn of_token(
+        &self,
+        candidates: Vec<(GrantKey, Arc<HomeIssuer>)>,
+        since: Since,
+    ) -> Result<Proven, Refused> {
         // With one candidate the grant itself is read next anyway.
         let mut candidates = candidates;
         if candidates.len() == 1
             && let Some((grant, home)) = candidates.pop()
         {
-            return Ok(Proven { grant, home });
+            return Ok(Proven { grant, home, since });
         }
         for (grant, home) in candidates {
-            if self.grants.is_known(&grant).await? {
-                return Ok(Proven { grant, home });
+            if self.grants.is_known(&grant, since).await? {
+                return Ok(Proven { grant, home, since });
             }
         }
         Err(Refusal::UnknownSession.into())

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest;
 use crate::exchange::Exchanges;
+use crate::grant::decide::Since;
 use crate::grant::record::{GrantKey, GrantRecord};
 use crate::grant::{Grants, Login};
 use crate::issuer::Context;
@@ -47,11 +48,23 @@ impl SessionKey {
     }
 }
 
+impl SessionRecord {
+    fn since(&self) -> Since {
+        Since {
+            sign_outs: Some(self.sign_outs),
+            issued_at_seconds: None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct SessionRecord {
     format: u8,
     grant: String,
     user: String,
+    /// The user's sign-outs everywhere when it was put.
+    #[serde(default)]
+    sign_outs: u64,
 }
 
 /// What [`Sessions::put`] did.
@@ -99,10 +112,11 @@ impl Sessions {
     pub async fn put(&self, session: &SessionKey, login: &Login<'_>) -> Result<Put, StoreError> {
         let claims = login.claims;
         let grant = GrantKey::new(&claims.issuer, login.client_id, &claims.subject);
-        let record = SessionRecord {
+        let mut record = SessionRecord {
             format: FORMAT,
             grant: grant.digest().to_owned(),
             user: user_digest(&claims.issuer, &claims.subject),
+            sign_outs: 0,
         };
         let before = self.read(session).await?;
         if let Some(before) = before.as_ref().filter(|before| before.grant != record.grant) {
@@ -110,7 +124,8 @@ impl Sessions {
         }
         let mut generation = 0;
         for _ in 0..MOST_ROUNDS {
-            generation = self.grants.admit(&grant, login).await?;
+            let admitted = self.grants.admit(&grant, login).await?;
+            (generation, record.sign_outs) = (admitted.generation, admitted.sign_outs);
             let set_lifetime = self.lifetime + SET_MARGIN;
             let store = &self.context.store;
             store
@@ -128,7 +143,7 @@ impl Sessions {
                 )
                 .await?;
             // The grant's last other session may have ended between its admission and our entry in its set.
-            if self.grants.is_known(&grant).await? {
+            if self.grants.is_known(&grant, record.since()).await? {
                 break;
             }
         }
@@ -139,15 +154,15 @@ impl Sessions {
         Ok(Put { created, generation })
     }
 
-    /// The grant of a session, if the session is known.
+    /// The grant of a session, if the session is known, and what its right to it rests on.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn grant(&self, session: &SessionKey) -> Result<Option<GrantKey>, StoreError> {
-        Ok(self
-            .read(session)
-            .await?
-            .map(|record| GrantKey::from_digest(record.grant)))
+    pub async fn grant(&self, session: &SessionKey) -> Result<Option<(GrantKey, Since)>, StoreError> {
+        Ok(self.read(session).await?.map(|record| {
+            let since = record.since();
+            (GrantKey::from_digest(record.grant), since)
+        }))
     }
 
     /// The grant's record of a session, if both are known.
@@ -156,7 +171,10 @@ impl Sessions {
     /// [`StoreError`].
     pub async fn grant_record(&self, session: &SessionKey) -> Result<Option<GrantRecord>, StoreError> {
         match self.grant(session).await? {
-            Some(grant) => self.grants.record(&grant).await,
+            Some((grant, since)) => {
+                let record = self.grants.record(&grant).await?;
+                Ok(record.filter(|record| !since.is_over(record)))
+            }
             None => Ok(None),
         }
     }
@@ -173,11 +191,17 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends all sessions of a user. Answers how many there were.
+    /// Ends all sessions of a user, whose grants are among those of `clients`. Answers how many there were. The grants
+    /// go first: from then on no session of before opens anything, whatever becomes of the rest.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn sign_out(&self, issuer: &str, subject: &str) -> Result<u64, StoreError> {
+    pub async fn sign_out(&self, issuer: &str, subject: &str, clients: &[&str]) -> Result<u64, StoreError> {
+        for client_id in clients {
+            let grant = GrantKey::new(issuer, client_id, subject);
+            self.grants.sign_out_everywhere(&grant).await?;
+            self.exchanges.forget(&grant).await?;
+        }
         let user = user_digest(issuer, subject);
         let set = user_set(&user);
         let mut ended = 0;

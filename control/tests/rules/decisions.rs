@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokenward_control::grant::decide::{
-    Decision, Policy, Want, decide, is_fresh, is_hopeless, is_near_expiry,
+    Decision, Policy, Since, Want, decide, is_fresh, is_hopeless, is_near_expiry,
 };
 use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState};
 use tokenward_control::streak::{Streak, StreakKind};
@@ -14,6 +14,7 @@ const SECOND: u64 = 1000;
 const POLICY: Policy = Policy {
     margin: Duration::from_secs(60),
     suspect_wait: Duration::from_secs(35),
+    presentation_limit: Duration::from_secs(39),
     transient_limit: Duration::from_secs(1800),
     rejected_interval: Duration::from_secs(30),
 };
@@ -33,6 +34,7 @@ fn want(reason: Reason) -> Want {
     Want {
         reason,
         presented_fingerprint: "kept".to_owned(),
+        since: Since::default(),
     }
 }
 
@@ -143,7 +145,8 @@ fn tokens_of_any_life_are_renewed_ahead_but_not_at_once() {
         (1800, 60, 1380),
         (86_400, 60, 86_400 - 60 - 17_280),
     ] {
-        let near = |second: u64| is_near_expiry(life, Some(0), Duration::from_secs(margin), second * SECOND);
+        let margin = Duration::from_secs(margin);
+        let near = |second: u64| is_near_expiry(life, Some(0), margin, second * SECOND, 0);
         assert!(!near(from - 1), "life {life}");
         assert!(near(from), "life {life}");
         assert!(near(life + 100), "life {life}");
@@ -186,4 +189,24 @@ fn only_an_issuer_that_answers_can_end_a_login_by_failing() {
         &POLICY,
         late * 100
     ));
+}
+
+#[test]
+fn what_was_made_together_is_renewed_over_a_tenth_of_its_life() {
+    let margin = Duration::from_secs(60);
+    // (life, the first second at which one is renewed, the last at which all are)
+    for (life, first, last) in [(120, 0, 0), (1800, 1200, 1380), (86_400, 60_420, 69_060)] {
+        let renewed = |second: u64| {
+            let spreads = (0..=u32::MAX).step_by(1 << 24);
+            spreads
+                .filter(|spread| is_near_expiry(life, Some(0), margin, second * SECOND, *spread))
+                .count()
+        };
+        assert_eq!(renewed(last), 256, "life {life}");
+        if first < last {
+            assert_eq!(renewed(first - 1), 0, "life {life}");
+            let half = renewed((first + last) / 2);
+            assert!((120..=136).contains(&half), "life {life}: {half} of 256");
+        }
+    }
 }

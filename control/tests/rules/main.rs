@@ -9,3 +9,4 @@ mod import;
 mod logins;
 mod streaks;
 mod throttle;
+mod traffic;

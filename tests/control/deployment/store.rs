@@ -1,7 +1,7 @@
 //! A store that can be switched off, and whose writes can be watched.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 pub(crate) struct SwitchedStore {
     store: Arc<dyn Store>,
     off: AtomicBool,
+    broken: Mutex<Option<&'static str>>,
     answers_to_lose: AtomicUsize,
     failures: watch::Sender<usize>,
 }
@@ -22,6 +23,7 @@ impl SwitchedStore {
         Self {
             store,
             off: AtomicBool::new(false),
+            broken: Mutex::new(None),
             answers_to_lose: AtomicUsize::new(0),
             failures: watch::Sender::new(0),
         }
@@ -29,6 +31,11 @@ impl SwitchedStore {
 
     pub(crate) fn set_off(&self, off: bool) {
         self.off.store(off, Ordering::SeqCst);
+    }
+
+    /// Only this operation fails, or none.
+    pub(crate) fn set_broken(&self, operation: Option<&'static str>) {
+        *self.broken.lock().expect("no panic while it is held") = operation;
     }
 
     /// The next `count` writes are done, and their answers lost.
@@ -57,7 +64,8 @@ impl SwitchedStore {
     }
 
     fn pass(&self, operation: &'static str) -> Result<(), StoreError> {
-        if !self.off.load(Ordering::SeqCst) {
+        let broken = *self.broken.lock().expect("no panic while it is held");
+        if !self.off.load(Ordering::SeqCst) && broken != Some(operation) {
             return Ok(());
         }
         self.failures.send_modify(|failures| *failures += 1);

@@ -144,11 +144,15 @@ impl Faults {
         });
     }
 
-    pub(crate) async fn wait_until_held(&self, endpoint: Endpoint, count: usize) {
+    /// Whether `count` requests are held within `deadline`.
+    pub(crate) async fn are_held(&self, endpoint: Endpoint, count: usize, deadline: Duration) -> bool {
         let reached =
             |held: &HashMap<Endpoint, usize>| held.get(&endpoint).is_some_and(|waiting| *waiting >= count);
-        // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = self.held.subscribe().wait_for(reached).await;
+        let mut held = self.held.subscribe();
+        // The sender lives as long as `self`, so only the deadline can come in between.
+        tokio::time::timeout(deadline, held.wait_for(reached))
+            .await
+            .is_ok()
     }
 
     /// Returns at once unless the endpoint is held.

@@ -165,8 +165,16 @@ impl FakeDex {
     }
 
     /// Returns when `count` requests to a held endpoint have arrived.
+    ///
+    /// # Panics
+    /// When they have not within 30 s: the endpoint is not held, or nobody asks.
     pub async fn wait_until_held(&self, endpoint: Endpoint, count: usize) {
-        self.dex.faults.wait_until_held(endpoint, count).await;
+        const DEADLINE: Duration = Duration::from_secs(30);
+        let held = self.dex.faults.are_held(endpoint, count, DEADLINE).await;
+        assert!(
+            held,
+            "{count} requests to {endpoint:?} were not held within {DEADLINE:?}"
+        );
     }
 
     /// Lets held requests go on.

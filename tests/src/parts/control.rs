@@ -159,9 +159,13 @@ impl Control {
         let address_file = self.folder.join("address");
         // The file of an earlier start would be taken for the new one's.
         let _ = std::fs::remove_file(&address_file);
+        let program = match self.config.failpoint {
+            Some(_) => tools::tokenward_with_failpoints()?,
+            None => tools::tokenward()?,
+        };
         let mut spec = ProcessSpec::new::<std::ffi::OsString>(
             "tokenward",
-            tools::tokenward()?,
+            program,
             [
                 "serve".into(),
                 "--config".into(),
@@ -171,6 +175,9 @@ impl Control {
             ],
         );
         spec.environment = self.config.environment.clone();
+        let failpoint = self.config.failpoint.clone();
+        spec.environment
+            .extend(failpoint.map(|place| ("TOKENWARD_FAILPOINT".to_owned(), place)));
         let process = self.process.insert(Process::start(&spec)?);
         let limit = Instant::now() + STARTS_WITHIN;
         self.address = loop {

@@ -36,6 +36,8 @@ pub struct ControlConfig {
     pub settings: Vec<(String, Value)>,
     /// The process's environment, `RUST_LOG` for one.
     pub environment: Vec<(String, String)>,
+    /// A place at which the process dies, `before:present`: it is the build with failpoints then.
+    pub failpoint: Option<String>,
 }
 
 /// `store`.
@@ -106,6 +108,7 @@ impl Default for ControlConfig {
             servers: Vec::new(),
             settings: Vec::new(),
             environment: Vec::new(),
+            failpoint: None,
         }
     }
 }

@@ -102,6 +102,18 @@ pub fn tokenward() -> anyhow::Result<PathBuf> {
     .find()
 }
 
+/// The control service that can be made to die at a chosen place: `TOKENWARD_FAILPOINTS_BIN`, then
+/// `target/debug/tokenward-failpoints`.
+pub fn tokenward_with_failpoints() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "TOKENWARD_FAILPOINTS_BIN",
+        built: "debug/tokenward-failpoints",
+        on_path: None,
+        cure: "cargo xtask test",
+    }
+    .find()
+}
+
 /// The filter: `TOKENWARD_WASM`, then `target/wasm32-unknown-unknown/module/tokenward_filter.wasm`.
 pub fn filter_module() -> anyhow::Result<PathBuf> {
     Tool {

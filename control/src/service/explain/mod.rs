@@ -14,8 +14,9 @@ pub use view::{
 
 use super::{Server, Service};
 use crate::exchange::record::{self as exchanges, ExchangeKey, ExchangeRecord};
-use crate::grant::decide::{Decision, Want, decide};
-use crate::grant::record::{GrantRecord, GrantState};
+use crate::grant::decide::{Decision, Since, Want, decide, is_fresh};
+use crate::grant::record::GrantRecord;
+use crate::issuer::traffic::HeldBack;
 use crate::refused::Refused;
 use crate::session::SessionKey;
 
@@ -50,11 +51,12 @@ impl Service {
             );
         };
         let session = SessionKey::of_id(id);
-        let key = self.sessions.grant(&session).await?;
-        let (grant, exchange) = match (&key, &server.remote) {
+        let found = self.sessions.grant(&session).await?;
+        let since = found.as_ref().map_or_else(Since::default, |(_, since)| *since);
+        let (grant, exchange) = match (&found, &server.remote) {
             (None, _) => (None, None),
-            (Some(key), None) => (self.grants.record(key).await?, None),
-            (Some(key), Some(remote)) => {
+            (Some((key, _)), None) => (self.grants.record(key).await?, None),
+            (Some((key, _)), Some(remote)) => {
                 let name = ExchangeKey::new(key, &remote.config, &server.config.required_audiences);
                 (
                     self.grants.record(key).await?,
@@ -63,7 +65,7 @@ impl Service {
             }
         };
         let now_ms = self.context.clock.now_ms();
-        let grant = grant.filter(|grant| !matches!(grant.state, GrantState::SignedOut { .. }));
+        let grant = grant.filter(|grant| !since.is_over(grant));
         let next = self.next(server, grant.as_ref(), exchange.as_ref(), now_ms);
         let view = view::Facts {
             server,
@@ -72,8 +74,28 @@ impl Service {
             grant: grant.as_ref(),
             exchange: exchange.as_ref(),
             next: &next,
+            home_left_alone: grant.as_ref().and_then(|grant| self.home_left_alone(grant)),
         };
         Ok(view.explanation(session.short(), self.config.caller_deadline))
+    }
+
+    fn home_left_alone(&self, grant: &GrantRecord) -> Option<HeldBack> {
+        self.home(&grant.issuer, &grant.client_id)?.left_alone()
+    }
+
+    /// An issuer that is left alone is not asked; what is kept is good until its last moment.
+    fn unless_left_alone(&self, grant: &GrantRecord, decision: Decision, now_ms: u64) -> Decision {
+        let Some(held_back) = self.home_left_alone(grant) else {
+            return decision;
+        };
+        let mut kept = grant.id_token.iter();
+        match decision {
+            Decision::Refresh if kept.any(|kept| is_fresh(kept.exp_seconds, self.policy.margin, now_ms)) => {
+                Decision::Serve
+            }
+            Decision::Refresh => Decision::Refuse(held_back.refused(Refusal::IssuerUnavailable)),
+            decision => decision,
+        }
     }
 
     fn next(
@@ -90,8 +112,9 @@ impl Service {
         let want = Want {
             reason: Reason::Stale,
             presented_fingerprint: String::new(),
+            since: Since::default(),
         };
-        let home = decide(grant, &want, &self.policy, now_ms);
+        let home = self.unless_left_alone(grant, decide(grant, &want, &self.policy, now_ms), now_ms);
         if server.remote.is_none() {
             return match home {
                 Decision::Serve if lacks(grant, &server.config.required_audiences).is_empty() => Next::Serve,
@@ -103,13 +126,18 @@ impl Service {
         match exchanges::decide(exchange, Reason::Stale, &self.policy, now_ms) {
             exchanges::Decision::Serve => Next::Serve,
             exchanges::Decision::Refuse(refused) => Next::Refuse(refused),
-            exchanges::Decision::Exchange => match home {
-                Decision::Serve => Next::Exchange { refresh_first: false },
-                Decision::Refresh => Next::Exchange { refresh_first: true },
-                Decision::Refuse(refused) => Next::Refuse(refused),
+            exchanges::Decision::Exchange => match (home, remote_left_alone(server)) {
+                (Decision::Refuse(refused), _) => Next::Refuse(refused),
+                (_, Some(held_back)) => Next::Refuse(held_back.refused(Refusal::ExchangeUnavailable)),
+                (Decision::Serve, None) => Next::Exchange { refresh_first: false },
+                (Decision::Refresh, None) => Next::Exchange { refresh_first: true },
             },
         }
     }
+}
+
+fn remote_left_alone(server: &Server) -> Option<HeldBack> {
+    server.remote.as_ref()?.left_alone()
 }
 
 /// Those of `required` that the kept ID token does not have.

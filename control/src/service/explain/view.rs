@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use tokenward_protocol::duration::whole_ms;
 
-use super::{Next, lacks, words};
+use super::{Next, lacks, remote_left_alone, words};
 use crate::config::TokenSource;
+use crate::digest;
 use crate::exchange::record::ExchangeRecord;
 use crate::grant::decide::{Policy, is_fresh, is_near_expiry};
 use crate::grant::record::{GrantRecord, GrantState};
+use crate::issuer::traffic::HeldBack;
 use crate::service::Server;
 use crate::streak::{Streak, StreakKind};
 
@@ -86,6 +89,8 @@ pub struct GrantView {
     pub last_issuer_answer: Option<&'static str>,
     /// Failures since the last success.
     pub failures: Option<FailuresView>,
+    /// The issuer fails everybody and is asked by nobody until then.
+    pub breaker_open_until: Option<u64>,
 }
 
 /// A kept token, without the token.
@@ -134,6 +139,8 @@ pub struct ExchangeView {
     pub made_at: Option<u64>,
     /// Failures since the last success.
     pub failures: Option<FailuresView>,
+    /// The remote issuer fails everybody and is asked by nobody until then.
+    pub breaker_open_until: Option<u64>,
 }
 
 /// Everything that an explanation is made from.
@@ -144,6 +151,7 @@ pub(super) struct Facts<'a> {
     pub(super) grant: Option<&'a GrantRecord>,
     pub(super) exchange: Option<&'a ExchangeRecord>,
     pub(super) next: &'a Next,
+    pub(super) home_left_alone: Option<HeldBack>,
 }
 
 impl Facts<'_> {
@@ -219,7 +227,11 @@ impl Facts<'_> {
         };
         let id_token = grant.id_token.as_ref().map(|kept| TokenView {
             missing_audiences,
-            ..self.token_view(kept.exp_seconds, kept.issued_at_seconds)
+            ..self.token_view(
+                kept.exp_seconds,
+                kept.issued_at_seconds,
+                digest::spread(&kept.fingerprint),
+            )
         });
         GrantView {
             issuer: grant.issuer.clone(),
@@ -239,6 +251,7 @@ impl Facts<'_> {
             }),
             last_issuer_answer,
             failures,
+            breaker_open_until: self.open_until(self.home_left_alone),
         }
     }
 
@@ -246,20 +259,27 @@ impl Facts<'_> {
         self.server.remote.as_ref()?;
         let token = self.exchange.and_then(|record| record.token.as_ref());
         Some(ExchangeView {
-            token: token.map(|token| self.token_view(token.exp_seconds, token.issued_at_seconds)),
+            token: token
+                .map(|token| self.token_view(token.exp_seconds, token.issued_at_seconds, token.spread())),
             made_at: token.map(|token| token.made_at_ms / 1000),
             failures: self
                 .exchange
                 .and_then(|record| record.failures.as_ref())
                 .map(|streak| self.failures_view(streak)),
+            breaker_open_until: self.open_until(remote_left_alone(self.server)),
         })
     }
 
-    fn token_view(&self, exp_seconds: u64, issued_at_seconds: Option<u64>) -> TokenView {
+    fn open_until(&self, held_back: Option<HeldBack>) -> Option<u64> {
+        let left_ms = whole_ms(held_back?.retry_after);
+        Some((self.now_ms + left_ms).div_ceil(1000))
+    }
+
+    fn token_view(&self, exp_seconds: u64, issued_at_seconds: Option<u64>, spread: u32) -> TokenView {
         let margin = self.policy.margin;
         let freshness = if !is_fresh(exp_seconds, margin, self.now_ms) {
             "stale"
-        } else if is_near_expiry(exp_seconds, issued_at_seconds, margin, self.now_ms) {
+        } else if is_near_expiry(exp_seconds, issued_at_seconds, margin, self.now_ms, spread) {
             "near_expiry"
         } else {
             "fresh"

@@ -1,0 +1,65 @@
+//! The end that the user wants.
+
+use super::record::{GrantKey, GrantRecord, GrantState};
+use super::{Grants, SIGNED_OUT_LIFETIME};
+use crate::store::{Expected, Outcome, StoreError};
+
+impl Grants {
+    /// Forgets the tokens of `key`; whatever is in flight for it is dropped when it lands.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sign_out(&self, key: &GrantKey) -> Result<(), StoreError> {
+        self.signed_out(key, false).await
+    }
+
+    /// The same, and ends every session of `key` by that one write: [`Since::is_over`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sign_out_everywhere(&self, key: &GrantKey) -> Result<(), StoreError> {
+        self.signed_out(key, true).await
+    }
+
+    async fn signed_out(&self, key: &GrantKey, everywhere: bool) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        inner.rotations.forget(key);
+        while let Some(kept) = inner.read(key).await? {
+            if !everywhere && matches!(kept.record.state, GrantState::SignedOut { .. }) {
+                return Ok(());
+            }
+            let sign_outs = kept.record.sign_outs + u64::from(everywhere);
+            // The count must outlive the sessions that it ends.
+            let lifetime = if sign_outs > 0 {
+                SIGNED_OUT_LIFETIME.max(inner.times.record_lifetime)
+            } else {
+                SIGNED_OUT_LIFETIME
+            };
+            let now_ms = inner.context.clock.now_ms();
+            let record = GrantRecord {
+                state: GrantState::SignedOut { since_ms: now_ms },
+                id_token: None,
+                refresh_token: None,
+                login_fingerprint: None,
+                intent: None,
+                failures: None,
+                sign_outs,
+                ..kept.record
+            };
+            let written = inner
+                .context
+                .store
+                .write(
+                    &key.record(),
+                    Expected::At(kept.revision),
+                    &record.to_bytes()?,
+                    Some(lifetime),
+                )
+                .await?;
+            if let Outcome::Done(_) = written {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! What an earlier presentation of the kept refresh token means for the next one. Pure.
+
+use std::time::Duration;
+
+use tokenward_protocol::duration::whole_ms;
+
+use super::decide::Policy;
+use super::record::{GrantRecord, Intent};
+use crate::config::IssuerPolicy;
+
+/// A clock that is further ahead than this is wrong, and what it wrote down is not waited for.
+const LARGEST_SKEW_MS: u64 = 300_000;
+
+/// What may be done with a refresh token that is about to be presented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Takeover {
+    /// Present it. `unresolved`: it was presented before, and nobody knows how that ended.
+    Present {
+        /// The earlier presentation.
+        unresolved: Option<Intent>,
+    },
+    /// The earlier presenter may still come and keep the issuer's answer: look again after this.
+    WaitOut(Duration),
+    /// It may have been presented, nobody will keep the answer, and this issuer punishes presenting it again.
+    End,
+}
+
+/// Judges `record`'s kept refresh token at `now_ms`.
+#[must_use]
+pub fn takeover(record: &GrantRecord, issuer: IssuerPolicy, policy: &Policy, now_ms: u64) -> Takeover {
+    let unresolved = unresolved(record);
+    match (issuer, unresolved) {
+        (IssuerPolicy::Strict, Some(intent)) => match contested_for(intent, policy, now_ms) {
+            Some(left) => Takeover::WaitOut(left),
+            None => Takeover::End,
+        },
+        _ => Takeover::Present {
+            unresolved: unresolved.cloned(),
+        },
+    }
+}
+
+/// A presentation of the kept refresh token whose outcome was never written down.
+#[must_use]
+pub fn unresolved(record: &GrantRecord) -> Option<&Intent> {
+    let kept = &record.refresh_token.as_ref()?.fingerprint;
+    record
+        .intent
+        .as_ref()
+        .filter(|intent| intent.generation == record.generation && intent.fingerprint == *kept)
+}
+
+/// How much longer the presenter of `intent` may still come and keep the good token; `None`: it will not.
+#[must_use]
+pub fn contested_for(intent: &Intent, policy: &Policy, now_ms: u64) -> Option<Duration> {
+    if intent.lost || intent.started_at_ms > now_ms.saturating_add(LARGEST_SKEW_MS) {
+        return None;
+    }
+    let until_ms = intent
+        .started_at_ms
+        .saturating_add(whole_ms(policy.presentation_limit));
+    let left_ms = until_ms.saturating_sub(now_ms);
+    (left_ms > 0).then(|| Duration::from_millis(left_ms))
+}

@@ -1,0 +1,44 @@
+//! A token bucket: how many calls an issuer gets per second, with bursts. Pure.
+
+use std::time::Duration;
+
+/// Calls per second, and how many may come at once after a pause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    interval_us: u64,
+    burst: u64,
+    /// When the bucket is full again, Unix µs.
+    full_at_us: u64,
+}
+
+impl Bucket {
+    /// A full bucket. Both numbers count as at least 1.
+    #[must_use]
+    pub fn new(per_second: u32, burst: u32) -> Self {
+        Self {
+            interval_us: 1_000_000 / u64::from(per_second.max(1)),
+            burst: u64::from(burst.max(1)),
+            full_at_us: 0,
+        }
+    }
+
+    /// Takes one call out.
+    ///
+    /// # Errors
+    /// The time until there is one.
+    pub fn take(&mut self, now_ms: u64) -> Result<(), Duration> {
+        let now_us = now_ms.saturating_mul(1000);
+        let depth_us = self.interval_us.saturating_mul(self.burst);
+        // A clock that was set back must not hold calls back for as long.
+        if self.full_at_us > now_us.saturating_add(depth_us) {
+            self.full_at_us = now_us;
+        }
+        let filled_at_us = self.full_at_us.max(now_us).saturating_add(self.interval_us);
+        let early_us = filled_at_us.saturating_sub(now_us.saturating_add(depth_us));
+        if early_us > 0 {
+            return Err(Duration::from_micros(early_us));
+        }
+        self.full_at_us = filled_at_us;
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! What a process of the model knows better than a store that went back in time, or that heard only half.
+
+use std::collections::BTreeSet;
+
+use tokenward_control::grant::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
+use tokenward_control::grant::rotations::Rotation;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Memory {
+    rotation: Option<Rotation>,
+    /// Holders of announcements that came to nothing.
+    unused: BTreeSet<String>,
+}
+
+impl Memory {
+    pub(crate) fn forgotten(&self, record: &GrantRecord) -> Option<Box<Rotation>> {
+        let rotation = self.rotation.as_ref()?;
+        rotation.follows(record).then(|| Box::new(rotation.clone()))
+    }
+
+    pub(crate) fn corrected(&self, record: GrantRecord) -> GrantRecord {
+        let intent = record
+            .intent
+            .filter(|intent| !self.unused.contains(&intent.holder));
+        GrantRecord { intent, ..record }
+    }
+
+    pub(crate) fn rotated(&mut self, record: &GrantRecord, token: &KeptRefreshToken, now_ms: u64) {
+        self.rotation = Some(Rotation::after(self.rotation.take(), record, token, now_ms));
+    }
+
+    /// An ID token came with `fingerprint`, the newest refresh token of an attempt.
+    pub(crate) fn renewed(&mut self, fingerprint: &str, token: &KeptIdToken) {
+        if let Some(rotation) = &mut self.rotation {
+            rotation.renewed(fingerprint, token);
+        }
+    }
+
+    pub(crate) fn ended(&mut self, came_to_nothing: bool, holder: &str) {
+        if came_to_nothing {
+            self.unused.insert(holder.to_owned());
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What must hold, whatever happens.
+
+use tokenward_control::config::IssuerPolicy;
+use tokenward_control::grant::attempt::{Step, Verdict};
+use tokenward_control::grant::decide::is_hopeless;
+use tokenward_control::grant::record::{DeathReason, GrantState};
+use tokenward_protocol::refusal::Refusal;
+
+use crate::setup::Action;
+use crate::world::{LEASE_MS, POLICY, World};
+
+/// A replica that finds everybody else dead has at most this long to wait for the lease.
+const HEIR_COMES_AFTER_MS: u64 = LEASE_MS + 1_000;
+/// What else may pass until the heir presents: the backoff after one or two failures.
+const SLACK_MS: u64 = 5_000;
+/// So often a caller comes again, each time when it was told to.
+const MOST_TRIES: usize = 12;
+
+/// What may be said of one moment.
+pub(crate) fn of_a_moment(world: &World) -> Result<(), String> {
+    if world.policy == IssuerPolicy::Strict {
+        if let Some((token, times)) = world.issuer.presented.iter().find(|(_, times)| **times > 1) {
+            return Err(format!("r{token} was presented {times} times to a strict issuer"));
+        }
+        if world.issuer.revoked {
+            return Err("the strict issuer has ended the login because of a reuse".to_owned());
+        }
+    }
+    let GrantState::Dead { reason, .. } = world.record.state else {
+        return Ok(());
+    };
+    let refused = matches!(
+        reason,
+        DeathReason::Claimed | DeathReason::Expired | DeathReason::InvalidGrant
+    );
+    if refused && world.issuer.refusals == 0 {
+        return Err(format!("{reason:?}, and the issuer has refused nothing"));
+    }
+    let works = world
+        .kept()
+        .is_some_and(|kept| world.issuer.accepts(kept, world.now_ms));
+    // A strict issuer's token that may have been presented, for all that anybody but the presenter can know.
+    let marked = world.policy == IssuerPolicy::Strict && (world.empty_marks > 0 || world.has_living_mark());
+    if works && !marked && reason != DeathReason::IssuerFailing {
+        return Err(format!("{reason:?}, and the kept token works"));
+    }
+    Ok(())
+}
+
+/// What may be said of a change.
+pub(crate) fn of_a_change(before: &World, after: &World, action: Action) -> Result<(), String> {
+    if action == Action::Rewind {
+        return Ok(());
+    }
+    if after.record.generation < before.record.generation {
+        return Err("the generation went back".to_owned());
+    }
+    if after.record.generation > before.record.generation && action != Action::LogIn {
+        return Err("a new generation without a login".to_owned());
+    }
+    // Tokens are numbered in the order of their issue.
+    if after.kept() < before.kept() {
+        return Err(format!(
+            "r{:?} took the place of r{:?}",
+            after.kept(),
+            before.kept()
+        ));
+    }
+    if let GrantState::Dead {
+        reason: DeathReason::IssuerFailing,
+        since_ms,
+    } = after.record.state
+        && !matches!(before.record.state, GrantState::Dead { .. })
+    {
+        let hopeless = after
+            .record
+            .failures
+            .is_some_and(|streak| is_hopeless(&streak, &POLICY, since_ms));
+        if !hopeless {
+            return Err("an issuer that failed now and then ended the login".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// How a login goes on once everything is quiet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Served,
+    NeedsLogin,
+}
+
+/// Everybody dies here; a caller comes to a replica that has just started, and comes again whenever it was told to.
+pub(crate) fn of_an_heir(world: &World) -> Result<Ending, String> {
+    let mut world = world.clone();
+    if world.rewinds {
+        return of_who_remembers(world);
+    }
+    for at in 0..world.replicas.len() {
+        world.crash(at);
+    }
+    let kept = world.kept();
+    world.now_ms += HEIR_COMES_AFTER_MS;
+    let issuer = &world.issuer;
+    let in_time = |rotated_ms| issuer.accepts(kept.unwrap_or(0), rotated_ms);
+    let must_serve = kept == Some(issuer.current) || in_time(world.now_ms + SLACK_MS);
+    let ending = asked_until_settled(&mut world)?;
+    let excused = match world.policy {
+        IssuerPolicy::Tolerant => world.lost_answers > 0 && !must_serve,
+        IssuerPolicy::Strict => world.lost_answers + world.empty_marks > 0,
+    };
+    let failing = matches!(
+        world.record.state,
+        GrantState::Dead {
+            reason: DeathReason::IssuerFailing,
+            ..
+        }
+    );
+    if ending == Ending::NeedsLogin && !excused && !failing {
+        return Err(format!(
+            "the login was lost without need: {:?}",
+            world.record.state
+        ));
+    }
+    of_a_moment(&world)?;
+    Ok(ending)
+}
+
+/// A store that went back in time costs no login where who made the refreshes lives: it ends what it is at, and is
+/// asked again.
+fn of_who_remembers(mut world: World) -> Result<Ending, String> {
+    finish(&mut world);
+    world.now_ms += HEIR_COMES_AFTER_MS;
+    let ending = asked_until_settled(&mut world)?;
+    of_a_moment(&world)?;
+    match ending {
+        Ending::Served => Ok(ending),
+        Ending::NeedsLogin => Err(format!(
+            "the login was lost with the store's memory: {:?}",
+            world.record.state
+        )),
+    }
+}
+
+/// Replica 0 goes on undisturbed until it is done.
+fn finish(world: &mut World) {
+    while let Some(running) = &world.replicas[0] {
+        let arrives = running.step == Step::Present && running.answer.is_none();
+        world.happen(if arrives { Action::Arrive(0) } else { Action::Go(0) });
+    }
+}
+
+fn asked_until_settled(world: &mut World) -> Result<Ending, String> {
+    for _ in 0..MOST_TRIES {
+        world.start(0);
+        finish(world);
+        match &world.told {
+            Some(Verdict::Serve(_)) => return Ok(Ending::Served),
+            Some(Verdict::Refuse(refused)) if refused.refusal == Refusal::NeedsLogin => {
+                return Ok(Ending::NeedsLogin);
+            }
+            Some(Verdict::Refuse(refused)) => {
+                world.now_ms += 1_000 * refused.retry_after_seconds.unwrap_or(2);
+            }
+            None => {}
+        }
+    }
+    Err(format!(
+        "asked {MOST_TRIES} times and neither served nor ended: {:?}",
+        world.told
+    ))
+}

@@ -1,0 +1,45 @@
+//! The records of the model: real grant records whose tokens are numbers.
+
+use serde_json::json;
+use tokenward_control::grant::login::NewLogin;
+use tokenward_control::grant::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
+
+use crate::issuer::Token;
+
+pub(crate) fn refresh_token(number: Token) -> KeptRefreshToken {
+    KeptRefreshToken {
+        sealed: sealed(),
+        fingerprint: format!("r{number}"),
+    }
+}
+
+/// The number of a kept refresh token.
+pub(crate) fn number_of(token: &KeptRefreshToken) -> Token {
+    token.fingerprint[1..].parse().expect("a token of the model")
+}
+
+/// An ID token that is made at `now_ms`.
+pub(crate) fn id_token(now_ms: u64, life_seconds: u64) -> KeptIdToken {
+    KeptIdToken {
+        sealed: sealed(),
+        fingerprint: format!("i{now_ms}"),
+        exp_seconds: now_ms / 1000 + life_seconds,
+        issued_at_seconds: Some(now_ms / 1000),
+        audiences: vec!["muster".to_owned()],
+    }
+}
+
+/// What a login with this refresh token makes of the record; its ID token is stale at `now_ms` already.
+pub(crate) fn logged_in(before: Option<&GrantRecord>, token: Token, now_ms: u64) -> GrantRecord {
+    let login = NewLogin {
+        issuer: "https://issuer.example.com".to_owned(),
+        client_id: "muster".to_owned(),
+        id_token: id_token(now_ms - 1_000, 1),
+        refresh_token: Some(refresh_token(token)),
+    };
+    login.supersedes(before, now_ms)
+}
+
+fn sealed() -> tokenward_control::sealed::Sealed {
+    serde_json::from_value(json!("s")).expect("a text")
+}

@@ -1,0 +1,397 @@
+//! The world of the model: a store, an issuer, replicas with real [`Attempt`]s, and everything that may happen next.
+
+use std::time::Duration;
+
+use tokenward_control::config::IssuerPolicy;
+use tokenward_control::grant::attempt::{
+    Answer, Attempt, Event, Finished, Moment, Seen, Step, Terms, Verdict,
+};
+use tokenward_control::grant::decide::{Policy, Since, Want};
+use tokenward_control::grant::record::GrantRecord;
+use tokenward_control::issuer::answer::Transient;
+use tokenward_control::store::Revision;
+use tokenward_control::streak::StreakKind;
+use tokenward_protocol::token_endpoint::Reason;
+
+use crate::issuer::{ModelIssuer, Token};
+use crate::memory::Memory;
+use crate::records::{id_token, logged_in, number_of};
+use crate::setup::{Action, Budget, Setup};
+
+pub(crate) const LEASE_MS: u64 = 15_000;
+pub(crate) const POLICY: Policy = Policy {
+    margin: Duration::from_secs(60),
+    suspect_wait: Duration::from_secs(35),
+    presentation_limit: Duration::from_secs(39),
+    transient_limit: Duration::from_secs(1800),
+    rejected_interval: Duration::from_secs(30),
+};
+/// When the model begins.
+const BEGIN_MS: u64 = 1_000_000_000;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Running {
+    pub(crate) attempt: Attempt,
+    pub(crate) step: Step,
+    /// The issuer's answer that is on its way to this replica.
+    pub(crate) answer: Option<Answer>,
+    holder: String,
+    /// Fingerprint of the refresh token that the issuer gave to this attempt.
+    rotated: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct World {
+    pub(crate) now_ms: u64,
+    pub(crate) policy: IssuerPolicy,
+    skews_ms: Vec<i64>,
+    life_seconds: u64,
+    pause_ms: u64,
+    pub(crate) budget: Budget,
+    pub(crate) record: GrantRecord,
+    revision: u64,
+    lease: Option<(String, u64)>,
+    pub(crate) issuer: ModelIssuer,
+    pub(crate) replicas: Vec<Option<Running>>,
+    holders: u32,
+    /// The last verdict that callers were told.
+    pub(crate) told: Option<Verdict>,
+    /// Answers with a rotated token that nobody will ever keep: lost on the way, or with their process.
+    pub(crate) lost_answers: u32,
+    /// Attempts that announced a presentation and died before they made it.
+    pub(crate) empty_marks: u32,
+    /// What each process knows better than the store.
+    memories: Vec<Memory>,
+    saved: Option<GrantRecord>,
+    /// Whether the store may go back in time.
+    pub(crate) rewinds: bool,
+}
+
+impl World {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let record = logged_in(None, 1, BEGIN_MS);
+        Self {
+            now_ms: BEGIN_MS,
+            policy: setup.issuer,
+            skews_ms: setup.skews_ms.clone(),
+            life_seconds: setup.life_seconds,
+            pause_ms: setup.pause_ms,
+            budget: setup.budget,
+            record,
+            revision: 1,
+            lease: None,
+            issuer: ModelIssuer::new(setup.issuer, setup.reuse_ms),
+            replicas: setup.skews_ms.iter().map(|_| None).collect(),
+            holders: 0,
+            told: None,
+            lost_answers: 0,
+            empty_marks: 0,
+            memories: setup.skews_ms.iter().map(|_| Memory::default()).collect(),
+            saved: None,
+            rewinds: setup.budget.rewinds > 0,
+        }
+    }
+
+    /// The token that the record holds.
+    pub(crate) fn kept(&self) -> Option<Token> {
+        self.record.refresh_token.as_ref().map(number_of)
+    }
+
+    /// Whether the record holds the announcement of somebody who lives.
+    pub(crate) fn has_living_mark(&self) -> bool {
+        let mark = self.record.intent.as_ref().map(|intent| &intent.holder);
+        let mut living = self.replicas.iter().flatten();
+        living.any(|running| mark == Some(&running.holder))
+    }
+
+    fn clock(&self, replica: usize) -> u64 {
+        self.now_ms.saturating_add_signed(self.skews_ms[replica])
+    }
+
+    /// Everything that may happen now.
+    pub(crate) fn actions(&self) -> Vec<Action> {
+        let (budget, mut actions) = (&self.budget, Vec::new());
+        for (at, replica) in self.replicas.iter().enumerate() {
+            let Some(running) = replica else {
+                if budget.starts > 0 {
+                    actions.push(Action::Start(at));
+                }
+                continue;
+            };
+            let waits_for_issuer = running.step == Step::Present;
+            match (&running.step, &running.answer) {
+                (Step::Present, None) => {
+                    actions.push(Action::Arrive(at));
+                    if budget.failures > 0 {
+                        actions.extend([Action::Fail(at), Action::Miss(at)]);
+                    }
+                }
+                (Step::Present, Some(_)) => {
+                    actions.push(Action::Go(at));
+                    if budget.lost > 0 {
+                        actions.push(Action::Lose(at));
+                    }
+                }
+                _ => actions.push(Action::Go(at)),
+            }
+            if budget.outages > 0 && !waits_for_issuer {
+                actions.push(Action::Unheard(at));
+                if matches!(running.step, Step::Write { .. } | Step::TakeLease) {
+                    actions.push(Action::Unanswered(at));
+                }
+            }
+            if budget.crashes > 0 {
+                actions.push(Action::Crash(at));
+            }
+        }
+        if budget.pauses > 0 {
+            actions.push(Action::Pause);
+        }
+        if budget.logins > 0 {
+            actions.push(Action::LogIn);
+        }
+        if budget.saves > 0 {
+            actions.push(Action::Save);
+        }
+        if budget.rewinds > 0 && self.saved.is_some() {
+            actions.push(Action::Rewind);
+        }
+        actions
+    }
+
+    /// Lets `action` happen.
+    pub(crate) fn happen(&mut self, action: Action) {
+        match action {
+            Action::Start(at) => {
+                self.budget.starts -= 1;
+                self.start(at);
+            }
+            Action::Go(at) => {
+                if let Some(event) = self.carried_out(at) {
+                    self.hear(at, event);
+                }
+            }
+            Action::Unheard(at) => {
+                self.budget.outages -= 1;
+                self.unanswered(at);
+            }
+            Action::Unanswered(at) => {
+                self.budget.outages -= 1;
+                let _ = self.carried_out(at);
+                self.unanswered(at);
+            }
+            Action::Arrive(at) => self.arrive(at),
+            Action::Lose(at) => {
+                self.budget.lost -= 1;
+                if let Some(running) = &mut self.replicas[at]
+                    && matches!(
+                        running.answer.take(),
+                        Some(Answer::Refreshed { rotated: Some(_), .. })
+                    )
+                {
+                    self.lost_answers += 1;
+                }
+                self.hear(at, transient(StreakKind::Unreachable, true));
+            }
+            Action::Fail(at) => {
+                self.budget.failures -= 1;
+                self.hear(at, transient(StreakKind::Failing, false));
+            }
+            Action::Miss(at) => {
+                self.budget.failures -= 1;
+                self.hear(at, transient(StreakKind::Unreachable, false));
+            }
+            Action::Crash(at) => {
+                self.budget.crashes -= 1;
+                self.crash(at);
+            }
+            Action::Pause => {
+                self.budget.pauses -= 1;
+                self.now_ms += self.pause_ms;
+            }
+            Action::LogIn => {
+                self.budget.logins -= 1;
+                let token = self.issuer.log_in();
+                self.record = logged_in(Some(&self.record), token, self.now_ms);
+                self.revision += 1;
+            }
+            Action::Save => {
+                self.budget.saves -= 1;
+                self.saved = Some(self.record.clone());
+            }
+            Action::Rewind => {
+                self.budget.rewinds -= 1;
+                // Revisions are moments of the store's clock: none comes twice.
+                self.revision += 1;
+                self.record = self.saved.clone().expect("possible only then");
+                self.lease = None;
+            }
+        }
+    }
+
+    /// An attempt on behalf of a caller whose token is stale.
+    pub(crate) fn start(&mut self, at: usize) {
+        self.holders += 1;
+        let want = Want {
+            reason: Reason::Stale,
+            presented_fingerprint: "stale".to_owned(),
+            since: Since::default(),
+        };
+        let terms = Terms {
+            policy: POLICY,
+            issuer: self.policy,
+            patience: Duration::ZERO,
+        };
+        self.replicas[at] = Some(Running {
+            attempt: Attempt::new(want, terms),
+            step: Step::TakeLease,
+            answer: None,
+            holder: format!("h{}", self.holders),
+            rotated: None,
+        });
+        self.hear(at, Event::Begun);
+    }
+
+    pub(crate) fn crash(&mut self, at: usize) {
+        self.memories[at] = Memory::default();
+        let Some(running) = self.replicas[at].take() else {
+            return;
+        };
+        let rotated = matches!(running.answer, Some(Answer::Refreshed { rotated: Some(_), .. }));
+        let marked = self
+            .record
+            .intent
+            .as_ref()
+            .is_some_and(|intent| intent.holder == running.holder);
+        if rotated || running.attempt.place() == "keep_refresh_token" {
+            self.lost_answers += 1;
+        } else if marked && running.answer.is_none() {
+            self.empty_marks += 1;
+        }
+    }
+
+    /// The step of a replica, done; `None`: the attempt is over.
+    fn carried_out(&mut self, at: usize) -> Option<Event> {
+        let running = self.replicas[at].as_mut()?;
+        let (holder, answer) = (running.holder.clone(), running.answer.take());
+        let came_to_nothing = running.attempt.came_to_nothing();
+        Some(match running.step.clone() {
+            Step::TakeLease if self.takes_lease(&holder) => Event::Leased(holder),
+            Step::TakeLease => Event::LeaseTaken,
+            Step::ConfirmLease => Event::Ours(self.takes_lease(&holder)),
+            Step::Read => Event::Read(Some(Box::new(Seen {
+                revision: Revision(self.revision),
+                record: self.memories[at].corrected(self.record.clone()),
+                forgotten: self.memories[at].forgotten(&self.record),
+            }))),
+            Step::Write {
+                at: Revision(at),
+                record,
+            } if at == self.revision => {
+                self.revision += 1;
+                self.record = *record;
+                Event::Written
+            }
+            Step::Write { .. } => Event::Overtaken,
+            Step::Present => Event::Answered(self.remembered(at, answer?)),
+            Step::Wait(_) | Step::Prepare(_) | Step::Examine => return None,
+            Step::Finish(finished) => {
+                self.memories[at].ended(came_to_nothing, &holder);
+                if self.lease.as_ref().is_some_and(|(owner, _)| *owner == holder) {
+                    self.lease = None;
+                }
+                let Finished { verdict, .. } = *finished;
+                self.told = Some(verdict);
+                self.replicas[at] = None;
+                return None;
+            }
+        })
+    }
+
+    fn remembered(&mut self, at: usize, answer: Answer) -> Answer {
+        if let Answer::Refreshed {
+            rotated: Some(token), ..
+        } = &answer
+            && let Some(running) = &mut self.replicas[at]
+            && let Some(record) = running.attempt.record()
+        {
+            self.memories[at].rotated(record, token, self.now_ms);
+            running.rotated = Some(token.fingerprint.clone());
+        }
+        answer
+    }
+
+    fn takes_lease(&mut self, holder: &str) -> bool {
+        let free = self
+            .lease
+            .as_ref()
+            .is_none_or(|(owner, until_ms)| owner == holder || *until_ms <= self.now_ms);
+        if free {
+            self.lease = Some((holder.to_owned(), self.now_ms + LEASE_MS));
+        }
+        free
+    }
+
+    fn unanswered(&mut self, at: usize) {
+        match self.replicas[at].as_ref().map(|running| &running.step) {
+            Some(Step::ConfirmLease) => self.hear(at, Event::Ours(false)),
+            // The lease was not given back and expires by itself.
+            Some(Step::Finish(_)) => {
+                if let Some(running) = self.replicas[at].take() {
+                    self.memories[at].ended(running.attempt.came_to_nothing(), &running.holder);
+                }
+            }
+            Some(_) => self.hear(at, Event::StoreSilent),
+            None => {}
+        }
+    }
+
+    fn arrive(&mut self, at: usize) {
+        let now_ms = self.now_ms;
+        if let Some(running) = &mut self.replicas[at]
+            && let Some(token) = running
+                .attempt
+                .record()
+                .and_then(|record| record.refresh_token.as_ref())
+        {
+            running.answer = Some(self.issuer.refresh(number_of(token), now_ms));
+        }
+    }
+
+    /// Tells a replica how its step ended, and does the next ones that touch nothing shared.
+    fn hear(&mut self, at: usize, event: Event) {
+        let moment = Moment {
+            now_ms: self.clock(at),
+            jitter: u32::MAX,
+        };
+        let Some(running) = &mut self.replicas[at] else {
+            return;
+        };
+        running.step = running.attempt.next(event, moment);
+        match running.step {
+            Step::Wait(_) => self.hear(at, Event::Waited),
+            Step::Prepare(_) => self.hear(at, Event::Ready),
+            Step::Examine => {
+                let token = id_token(self.now_ms, self.life_seconds);
+                let newest = running.rotated.clone().or_else(|| kept_by(&running.attempt));
+                self.memories[at].renewed(&newest.unwrap_or_default(), &token);
+                self.hear(at, Event::Examined(Ok(token)));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn kept_by(attempt: &Attempt) -> Option<String> {
+    let token = attempt.record()?.refresh_token.as_ref()?;
+    Some(token.fingerprint.clone())
+}
+
+fn transient(kind: StreakKind, perhaps_done: bool) -> Event {
+    Event::Answered(Answer::Transient(Transient {
+        kind,
+        retry_after: None,
+        cause: String::new(),
+        perhaps_done,
+    }))
+}
