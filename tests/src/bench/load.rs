@@ -144,7 +144,7 @@ impl Until {
 
 /// Moments at which requests are due and not yet taken by a connection.
 #[derive(Default)]
-struct Due {
+pub(super) struct Due {
     moments: Mutex<VecDeque<Instant>>,
     more: Notify,
     ended: AtomicBool,
@@ -152,7 +152,7 @@ struct Due {
 
 impl Due {
     /// Spins, because timers are a thousand times coarser than what is measured; sockets are served at each turn.
-    async fn pace(&self, per_second: f64, duration: Duration) {
+    pub(super) async fn pace(&self, per_second: f64, duration: Duration) {
         let begun = Instant::now();
         let mut sent = 0_u32;
         loop {
@@ -173,7 +173,7 @@ impl Due {
     }
 
     /// The oldest moment, or `None` when there will be no more.
-    async fn take(&self) -> Option<Instant> {
+    pub(super) async fn take(&self) -> Option<Instant> {
         loop {
             // Registered before looking, so that no notice falls between.
             let more = self.more.notified();

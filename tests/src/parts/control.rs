@@ -159,9 +159,10 @@ impl Control {
         let address_file = self.folder.join("address");
         // The file of an earlier start would be taken for the new one's.
         let _ = std::fs::remove_file(&address_file);
+        let program = self.config.program.clone().map_or_else(tools::tokenward, Ok)?;
         let mut spec = ProcessSpec::new::<std::ffi::OsString>(
             "tokenward",
-            tools::tokenward()?,
+            program,
             [
                 "serve".into(),
                 "--config".into(),
