@@ -7,6 +7,7 @@ pub mod answer;
 pub mod client;
 pub mod discovery;
 pub mod keys;
+mod proven;
 pub mod verify;
 
 use std::sync::Arc;

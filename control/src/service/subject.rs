@@ -55,7 +55,7 @@ impl Service {
             return Err(Refusal::WrongAudience.into());
         };
         home.keys
-            .verify(token.expose_secret(), KeyAge::PresentOrPast)
+            .prove(token.expose_secret(), &claims, KeyAge::PresentOrPast)
             .await?;
         match session {
             Some(session) => self.of_session(session, candidates).await,

@@ -94,6 +94,8 @@ pub(super) const LANES: [Lane; 9] = [
 
 /// The benchmark's other parts, for `--only`.
 pub(super) const STORM: &str = "refresh_storm";
+/// Tokens that control has never seen.
+pub(super) const FIRST: &str = "valkey_first";
 /// Sizes of the store.
 pub(super) const SIZES: &str = "sizes";
 
@@ -157,7 +159,11 @@ impl Counts {
 /// # Errors
 /// When it names something else.
 pub(super) fn chosen(only: &[String]) -> anyhow::Result<Vec<Lane>> {
-    let names: Vec<_> = LANES.iter().map(|lane| lane.name).chain([STORM, SIZES]).collect();
+    let names: Vec<_> = LANES
+        .iter()
+        .map(|lane| lane.name)
+        .chain([FIRST, STORM, SIZES])
+        .collect();
     for name in only {
         ensure!(names.contains(&name.as_str()), "no {name}; there are {names:?}");
     }

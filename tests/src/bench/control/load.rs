@@ -159,7 +159,7 @@ pub(super) async fn open_loop(
             anyhow::Ok(latencies_ns)
         });
     }
-    due.pace(per_second, duration).await;
+    due.pace_asleep(per_second, duration).await?;
     let latencies_ns = gathered(tasks).await?;
     Ok(Done {
         requests: latencies_ns.len() as u64,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use self::lanes::{Asked, Lane, SIZES, STORM, chosen, wants};
+use self::lanes::{Asked, FIRST, Lane, SIZES, STORM, chosen, wants};
 use self::load::{Until, closed_loop, open_loop};
 use self::sizes::{Filled, Size};
 use self::stage::{Measurement, Presented, Stage};
@@ -132,7 +132,6 @@ async fn rounds(
     all: &mut All,
     say: &dyn Fn(&str),
 ) -> anyhow::Result<()> {
-    let strangers = people::People::new("c", stage::PEOPLE);
     for lane in lanes {
         // Keys are fetched, connections are warm, allocators have what they need.
         measure(stage, options, lane, presented, false).await?;
@@ -143,8 +142,12 @@ async fn rounds(
             let measurement = measure(stage, options, lane, presented, true).await?;
             all.entry(lane.name).or_default().add(&measurement);
         }
+        if wants(&options.only, FIRST) {
+            let measurement = stage.first_sights(options.connections).await?;
+            all.entry(FIRST).or_default().add(&measurement);
+        }
         if wants(&options.only, STORM) {
-            let without = stage.refreshes_without_control(&strangers).await?;
+            let without = stage.refreshes_without_control().await?;
             let (_, storm) = stage.storm().await?;
             let at_replicas = stage.storm_at_replicas().await?;
             for (name, measurement) in STORMS.into_iter().zip([without, storm, at_replicas]) {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::lanes::Lane;
+use super::lanes::{FIRST, Lane};
 use super::sizes::Size;
 use super::{All, Control, Measured, STORMS};
 use crate::bench::report::{Budget, line, optional};
@@ -119,7 +119,7 @@ pub(super) fn report(
 ) -> ControlReport {
     let lanes = lanes.iter().map(|lane| (lane.name, lane.base));
     let rows: Vec<Row> = lanes
-        .chain(STORMS.map(|name| (name, "raw_get")))
+        .chain([FIRST].into_iter().chain(STORMS).map(|name| (name, "raw_get")))
         .filter_map(|(name, base)| row(name, base, all))
         .collect();
     ControlReport {

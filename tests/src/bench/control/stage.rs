@@ -25,6 +25,8 @@ pub(super) struct Stage {
     pub(super) embedded: Service,
     pub(super) of_valkey: People,
     pub(super) of_embedded: People,
+    /// Known to the fake Dex alone.
+    pub(super) strangers: People,
     _controls: Vec<Control>,
 }
 
@@ -61,7 +63,10 @@ impl Stage {
     /// When Valkey or the release build of control is missing.
     pub(super) async fn start() -> anyhow::Result<Self> {
         let (of_valkey, of_embedded) = (People::new("a", PEOPLE), People::new("b", PEOPLE));
-        let config = of_embedded.known_to(of_valkey.known_to(DexConfig::default()));
+        let strangers = People::new("c", PEOPLE);
+        let config = [&of_valkey, &of_embedded, &strangers]
+            .into_iter()
+            .fold(DexConfig::default(), |config, people| people.known_to(config));
         let dex = FakeDex::start(config.id_token_lifetime(LIFETIME)).await?;
         let raw = Raw::start().await?;
         let on_valkey = ControlConfig {
@@ -83,6 +88,7 @@ impl Stage {
             embedded,
             of_valkey,
             of_embedded,
+            strangers,
             _controls: controls,
         })
     }

@@ -9,9 +9,11 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::lanes::{Asked, Counts, LANES, Lane};
 use super::load::{Asker, Done, Requests, Until, closed_loop};
-use super::people::{CLIENT, Login, People};
+use super::people::{CLIENT, Login};
 use super::stage::{Measurement, PEOPLE, Stage};
 
+/// Tokens that are presented for the first time, in each round.
+const FIRST_SIGHTS: usize = 1_000;
 /// Callers of a storm, at each replica.
 const CALLERS: usize = 32;
 
@@ -58,10 +60,10 @@ impl Stage {
     ///
     /// # Errors
     /// When Dex refuses one.
-    pub(super) async fn refreshes_without_control(&self, people: &People) -> anyhow::Result<Measurement> {
+    pub(super) async fn refreshes_without_control(&self) -> anyhow::Result<Measurement> {
         let mut requests = Vec::with_capacity(PEOPLE);
         let basic = STANDARD.encode(format!("{}:{}", CLIENT.0, CLIENT.1));
-        for email in people.emails() {
+        for email in self.strangers.emails() {
             let login = self.dex.log_in(email, CLIENT.0).await?;
             let form = format!("grant_type=refresh_token&refresh_token={}", login.refresh_token);
             let head = format!(
@@ -79,6 +81,29 @@ impl Stage {
         let used = before.1.until(self.moment()?);
         let refreshes = self.dex.counts().refreshes_succeeded - before.0;
         ensure!(refreshes == PEOPLE, "{refreshes} refreshes instead of {PEOPLE}");
+        Ok(Measurement { done, used })
+    }
+
+    /// Tokens that control has never seen: every signature is verified.
+    ///
+    /// # Errors
+    /// When one of them is not answered from the store.
+    pub(super) async fn first_sights(&self, callers: usize) -> anyhow::Result<Measurement> {
+        let mut requests = Vec::with_capacity(FIRST_SIGHTS);
+        for (number, email) in (0..FIRST_SIGHTS).zip(self.of_valkey.emails().iter().cycle()) {
+            let draft = self.dex.mint(email, CLIENT.0);
+            let nonce = format!("{}-{number}", self.dex.clock().now_ms());
+            requests.push(self.embedded.request(&draft.claim("nonce", nonce).token(), None));
+        }
+        let lane = Lane {
+            asked: Asked::Valkey,
+            ..LANES[0]
+        };
+        let askers = Asker::at(&self.addresses(lane.asked), callers, &Arc::new(requests)).await?;
+        let (before, begun) = (self.counts(&lane).await?, self.moment()?);
+        let done = closed_loop(askers, Until::Asked(FIRST_SIGHTS as u64)).await?;
+        let used = begun.until(self.moment()?);
+        lane.check(done.requests, self.counts(&lane).await?.since(before))?;
         Ok(Measurement { done, used })
     }
 
