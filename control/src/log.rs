@@ -100,6 +100,15 @@ impl Throttle {
         Line::Warn { suppressed: 0 }
     }
 
+    /// Whether there is no trouble at all: nothing can have recovered.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.troubles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+    }
+
     /// The trouble is over: how many warnings were kept back, if there was any trouble.
     #[must_use]
     pub fn recovered(&self, trouble: &str) -> Option<u64> {

@@ -14,7 +14,7 @@ use crate::{modules, setup};
 /// Flags of `cargo xtask bench`; all of them are the benchmark's own.
 #[derive(Debug, Args)]
 pub(crate) struct BenchFlags {
-    /// Passed to the benchmark: `data-path` or `memory` and their flags, see `cargo xtask bench data-path --help`
+    /// Passed to the benchmark: `data-path`, `memory` or `control` and their flags, see `cargo xtask bench data-path --help`
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -31,7 +31,12 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &BenchFlags
     terminal.heading("build");
     modules::filter_module(workspace, terminal)?;
     modules::floor_module(workspace, terminal)?;
-    modules::release(workspace, terminal, "benchmark", &["--bin", "tokenward-bench"])?;
+    modules::release(
+        workspace,
+        terminal,
+        "benchmark",
+        &["--bin", "tokenward-bench", "--bin", "tokenward"],
+    )?;
     let binary = workspace.target().join("release/tokenward-bench");
     println!();
     hand_over(Command::new(&binary).args(&flags.benchmark))

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::Context;
 use super::discovery::Discovery;
+use super::proven::{Proven, is_usable};
 use super::verify::{SignatureHeader, read_header, read_key_set, signed_by};
 use crate::digest;
 use crate::store::{Expected, Key, Outcome, StoreError};
@@ -68,6 +69,7 @@ struct Known {
     remembered: bool,
     fetched_at_ms: Option<u64>,
     attempted_at_ms: Option<u64>,
+    proven: Proven,
 }
 
 /// What the known keys say about a token.
@@ -84,15 +86,19 @@ pub fn record_of(issuer: &str) -> Key {
 }
 
 impl Known {
+    /// Whether these keys have proven the very same token before, by a key that still may.
+    fn has_proven(&self, token: &str, age: KeyAge, retired_since_ms: u64) -> bool {
+        let retirement = self.proven.retirement(token);
+        retirement.is_some_and(|retired_at_ms| is_usable(retired_at_ms, age, retired_since_ms))
+    }
+
     fn judge(&self, token: &str, header: &SignatureHeader, age: KeyAge, retired_since_ms: u64) -> Judgement {
-        let usable = |key: &&KnownKey| match key.retired_at_ms {
-            None => true,
-            Some(retired) => age == KeyAge::PresentOrPast && retired >= retired_since_ms,
-        };
+        let usable = |key: &&KnownKey| is_usable(key.retired_at_ms, age, retired_since_ms);
         let named = |key: &&KnownKey| header.key_id.is_none() || key.jwk.common.key_id == header.key_id;
         let mut found = false;
         for key in self.keys.iter().filter(usable).filter(named) {
             if signed_by(token, header.algorithm, &key.jwk) {
+                self.proven.remember(token, key.retired_at_ms);
                 return Judgement::Signed;
             }
             found = true;
@@ -164,21 +170,39 @@ impl IssuerKeys {
     /// [`Unverified`].
     pub async fn verify(self: &Arc<Self>, token: &str, age: KeyAge) -> Result<Claims, Unverified> {
         let claims = Claims::read(token.as_bytes()).map_err(|_| Unverified::Malformed)?;
-        let header = read_header(token).ok_or(Unverified::Forged)?;
+        self.prove(token, &claims, age).await?;
+        Ok(claims)
+    }
+
+    /// Whether one of this issuer's keys signed `token`, whose claims were read already. They are not judged.
+    ///
+    /// # Errors
+    /// [`Unverified`].
+    pub async fn prove(
+        self: &Arc<Self>,
+        token: &str,
+        claims: &Claims,
+        age: KeyAge,
+    ) -> Result<(), Unverified> {
         let now_ms = self.context.clock.now_ms();
         let retired_since_ms = now_ms.saturating_sub(whole_ms(self.context.past_key_grace));
         let known = self.snapshot();
+        if known.has_proven(token, age, retired_since_ms) {
+            self.refetch_when_old(&known, now_ms);
+            return Ok(());
+        }
+        let header = read_header(token).ok_or(Unverified::Forged)?;
         match known.judge(token, &header, age, retired_since_ms) {
             Judgement::Signed => {
                 self.refetch_when_old(&known, now_ms);
-                return Ok(claims);
+                return Ok(());
             }
             Judgement::Forged => return Err(Unverified::Forged),
             Judgement::UnknownKey => {}
         }
-        let known = self.fetched_for(&claims).await?;
+        let known = self.fetched_for(claims).await?;
         match known.judge(token, &header, age, retired_since_ms) {
-            Judgement::Signed => Ok(claims),
+            Judgement::Signed => Ok(()),
             Judgement::Forged => Err(Unverified::Forged),
             Judgement::UnknownKey if age == KeyAge::PresentOrPast && !known.remembered => {
                 Err(Unverified::StoreUnavailable)

@@ -9,6 +9,7 @@ pub mod bucket;
 pub mod client;
 pub mod discovery;
 pub mod keys;
+mod proven;
 pub mod traffic;
 pub mod verify;
 

@@ -21,13 +21,12 @@ impl Service {
     /// # Errors
     /// [`Refused`].
     pub async fn token(&self, request: TokenRequest) -> Result<Served, Refused> {
-        let trouble = trouble(&request);
         let server = self.servers.get(&request.server).cloned();
         let label = server
             .as_ref()
             .map_or_else(|| "unknown".to_owned(), |server| server.config.name.clone());
         let answer = match server {
-            Some(server) => self.in_time(self.token_for(&server, request)).await,
+            Some(server) => self.in_time(self.token_for(&server, &request)).await,
             None => Err(Refusal::UnknownServer.into()),
         };
         let outcome = match &answer {
@@ -35,7 +34,10 @@ impl Service {
             Err(refused) => refused.refusal.name(),
         };
         self.context.metrics.token_request(&label, outcome);
-        self.note(&label, &trouble, &answer);
+        // To name the pair the token is read once more: not for every good answer.
+        if answer.is_err() || !self.throttle.is_calm() {
+            self.note(&label, &trouble(&request), &answer);
+        }
         answer
     }
 
@@ -53,7 +55,7 @@ impl Service {
         })
     }
 
-    async fn token_for(&self, server: &Arc<Server>, request: TokenRequest) -> Result<Served, Refused> {
+    async fn token_for(&self, server: &Arc<Server>, request: &TokenRequest) -> Result<Served, Refused> {
         let proven = self
             .prove(&request.subject_token, request.session.as_ref())
             .await?;
@@ -80,7 +82,7 @@ impl Service {
                 home: proven.home,
                 since: proven.since,
                 reason: request.reason,
-                presented: request.subject_token,
+                presented: request.subject_token.clone(),
             })
             .await
     }

@@ -67,7 +67,11 @@ impl Service {
         }
         self.not_too_old(&claims, registration.refresh_token.is_some())?;
         home.keys
-            .verify(registration.id_token.expose_secret(), KeyAge::PresentOrPast)
+            .prove(
+                registration.id_token.expose_secret(),
+                &claims,
+                KeyAge::PresentOrPast,
+            )
             .await?;
         let login = Login {
             id_token: &registration.id_token,

@@ -57,7 +57,7 @@ impl Service {
             return Err(Refusal::WrongAudience.into());
         };
         home.keys
-            .verify(token.expose_secret(), KeyAge::PresentOrPast)
+            .prove(token.expose_secret(), &claims, KeyAge::PresentOrPast)
             .await?;
         let since = Since {
             sign_outs: None,

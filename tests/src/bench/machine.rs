@@ -79,6 +79,20 @@ pub(super) fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
     Ok(total)
 }
 
+/// Nanoseconds that all cores of the machine together were busy, with whatever.
+pub(super) fn machine_busy_ns() -> anyhow::Result<u64> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let line = text.lines().next().context("an empty /proc/stat")?;
+    let ticks = line.split_whitespace().skip(1).map(str::parse);
+    let ticks: Vec<u64> = ticks.collect::<Result<_, _>>()?;
+    // user nice system idle iowait irq softirq steal; guests are part of user.
+    let busy = ticks.iter().take(8).enumerate();
+    Ok(busy
+        .filter(|(field, _)| ![3, 4].contains(field))
+        .map(|(_, ticks)| ticks * CLOCK_TICK_NS)
+        .sum())
+}
+
 /// utime + stime, fields 14 and 15; the name before them may hold blanks, so they are counted from its bracket.
 fn ticks(stat: &Path) -> anyhow::Result<u64> {
     let text = fs::read_to_string(stat)?;
@@ -94,6 +108,26 @@ pub(super) fn resident_kib(pid: u32) -> anyhow::Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.split_whitespace().next());
     Ok(number.context("no VmRSS")?.parse()?)
+}
+
+/// Model and number of the cores.
+pub(super) fn cpus() -> (String, usize) {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let value = |name: &str| {
+        let line = cpus.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_once(": "))
+            .map_or("unknown", |(_, value)| value)
+    };
+    // Cloud providers cut the name short; family, model and stepping tell the generation.
+    let model = format!(
+        "{} (family {}, model {}, stepping {})",
+        value("model name"),
+        value("cpu family"),
+        value("model\t"),
+        value("stepping")
+    );
+    let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
+    (model, cores)
 }
 
 /// What a result was measured on.
@@ -123,22 +157,10 @@ impl Machine {
         let envoy_version = said
             .split_once("version: ")
             .map_or(said.trim(), |(_, version)| version.trim());
-        let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let value = |name: &str| {
-            let line = cpus.lines().find(|line| line.starts_with(name));
-            line.and_then(|line| line.split_once(": "))
-                .map_or("unknown", |(_, value)| value)
-        };
+        let (cpu_model, cores) = cpus();
         Ok(Self {
-            // Cloud providers cut the name short; family, model and stepping tell the generation.
-            cpu_model: format!(
-                "{} (family {}, model {}, stepping {})",
-                value("model name"),
-                value("cpu family"),
-                value("model\t"),
-                value("stepping")
-            ),
-            cores: cpus.lines().filter(|line| line.starts_with("processor")).count(),
+            cpu_model,
+            cores,
             envoy_version: envoy_version.to_owned(),
             pinning,
             module: Module::read(&tools::filter_module()?)?,

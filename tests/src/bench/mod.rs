@@ -1,6 +1,7 @@
-//! The benchmarks of the data path, run by `cargo xtask bench`: what the filter costs in a real Envoy, and how it
-//! holds its memory. See docs/benchmarks/README.md.
+//! The benchmarks, run by `cargo xtask bench`: what the filter costs in a real Envoy, how it holds its memory, and what a
+//! token costs at control. See docs/benchmarks/README.md.
 
+mod control;
 mod data_path;
 mod gateway;
 mod lanes;
@@ -16,6 +17,7 @@ mod summary;
 mod tokens;
 mod wire;
 
+pub use control::{Control, ControlReport, control};
 pub use data_path::{DataPath, data_path};
 pub use memory::{Memory, memory};
 pub use report::{Budget, Report};

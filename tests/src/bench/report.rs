@@ -80,7 +80,9 @@ pub(super) struct Stream {
 pub struct Budget {
     /// What is measured.
     pub what: &'static str,
-    /// The most that is accepted.
+    /// Whether `limit` is the most or the least that is accepted.
+    pub bound: &'static str,
+    /// What is accepted.
     pub limit: f64,
     /// What it was.
     pub measured: f64,
@@ -92,10 +94,28 @@ impl Budget {
     pub(super) fn at_most(what: &'static str, limit: f64, measured: f64) -> Self {
         Self {
             what,
+            bound: "at most",
             limit: rounded(limit),
             measured: rounded(measured),
             met: measured <= limit,
         }
+    }
+
+    pub(super) fn at_least(what: &'static str, limit: f64, measured: f64) -> Self {
+        Self {
+            bound: "at least",
+            met: measured >= limit,
+            ..Self::at_most(what, limit, measured)
+        }
+    }
+
+    /// One line for the terminal.
+    pub(super) fn line(&self) -> String {
+        let word = if self.met { "met   " } else { "MISSED" };
+        format!(
+            "{word}  {} : {} ({} {})",
+            self.what, self.measured, self.bound, self.limit
+        )
     }
 }
 
@@ -137,14 +157,7 @@ impl Report {
             );
         }
         for budget in &self.budgets {
-            let word = if budget.met { "met   " } else { "MISSED" };
-            line(
-                &mut text,
-                &format!(
-                    "{word}  {} : {} (at most {})",
-                    budget.what, budget.measured, budget.limit
-                ),
-            );
+            line(&mut text, &budget.line());
         }
         text
     }
@@ -237,11 +250,11 @@ impl Report {
     }
 }
 
-fn optional(value: Option<f64>) -> String {
+pub(super) fn optional(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| format!("{value:.2}"))
 }
 
-fn line(text: &mut String, line: &str) {
+pub(super) fn line(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');
 }

@@ -123,7 +123,7 @@ impl Connection {
         let mut filled = 0;
         loop {
             let read = self.stream.read(&mut self.buffer[filled..]).await?;
-            ensure!(read > 0, "Envoy closed the connection");
+            ensure!(read > 0, "the server closed the connection");
             filled += read;
             if let Some(length) = message_length(&self.buffer[..filled], false)? {
                 ensure!(length == filled, "more than one answer to one request");
@@ -144,7 +144,7 @@ impl Connection {
         loop {
             // The last bytes of the piece before, for an end that is cut in two.
             let read = self.stream.read(&mut self.buffer[carried..]).await?;
-            ensure!(read > 0, "Envoy closed the connection");
+            ensure!(read > 0, "the server closed the connection");
             if first == 0 {
                 first = status(&self.buffer)?;
             }

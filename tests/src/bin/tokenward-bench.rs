@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use tokenward_tests::bench::{DataPath, Memory, data_path, memory};
+use serde::Serialize;
+use tokenward_tests::bench::{Control, DataPath, Memory, control, data_path, memory};
 
-/// Measures what the filter costs in a real Envoy on this machine.
+/// Measures what the filter costs in a real Envoy on this machine, and what a token costs at control.
 ///
 /// Everything runs on 127.0.0.1. Numbers are worth something only on a machine that does nothing else meanwhile.
 #[derive(Debug, Parser)]
@@ -34,6 +35,17 @@ enum Benchmark {
         #[arg(long, default_value_t = 1000, value_name = "N")]
         servers: u64,
         /// Distinct sessions, one in ten of them refused
+        #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+        sessions: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The token endpoint against raw GETs on the same Valkey, a refresh storm, and the store at several sizes
+    Control {
+        /// Only these (and raw_get, raw_get_one): lanes, refresh_storm, sizes
+        #[arg(long, value_delimiter = ',', value_name = "NAME")]
+        only: Vec<String>,
+        /// Sessions in the largest store, at least 1000
         #[arg(long, default_value_t = 1_000_000, value_name = "N")]
         sessions: u64,
         #[command(flatten)]
@@ -72,7 +84,7 @@ async fn main() -> ExitCode {
 
 async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
     let say = |line: &str| eprintln!("{line}");
-    let (report, common) = match command_line.benchmark {
+    match command_line.benchmark {
         Benchmark::DataPath { only, common } => {
             let options = DataPath {
                 rounds: common.rounds,
@@ -80,7 +92,9 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
                 connections: common.connections,
                 only,
             };
-            (Box::pin(data_path(&options, &say)).await?, common)
+            let report = Box::pin(data_path(&options, &say)).await?;
+            let good = report.is_within_budgets() && report.was_undisturbed();
+            common.tell(&report, &report.table(), good)
         }
         Benchmark::Memory {
             servers,
@@ -94,21 +108,27 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
                 round: common.round()?,
                 connections: common.connections,
             };
-            (Box::pin(memory(&options, &say)).await?, common)
+            let report = Box::pin(memory(&options, &say)).await?;
+            let good = report.is_within_budgets() && report.was_undisturbed();
+            common.tell(&report, &report.table(), good)
         }
-    };
-    print!("\n{}", report.table());
-    if let Some(file) = &common.json {
-        let text = serde_json::to_string_pretty(&report)? + "\n";
-        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        Benchmark::Control {
+            only,
+            sessions,
+            common,
+        } => {
+            let options = Control {
+                rounds: common.rounds,
+                round: common.round()?,
+                connections: common.connections,
+                only,
+                sessions,
+            };
+            let report = Box::pin(control(&options, &say)).await?;
+            let good = report.is_within_budgets() && report.was_undisturbed();
+            common.tell(&report, &report.table(), good)
+        }
     }
-    Ok(
-        if common.enforce && !(report.is_within_budgets() && report.was_undisturbed()) {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        },
-    )
 }
 
 impl Common {
@@ -116,5 +136,18 @@ impl Common {
         let round = Duration::try_from_secs_f64(self.seconds_per_round).context("--seconds-per-round")?;
         anyhow::ensure!(!round.is_zero(), "--seconds-per-round must be more than 0");
         Ok(round)
+    }
+
+    fn tell(&self, report: &impl Serialize, table: &str, good: bool) -> anyhow::Result<ExitCode> {
+        print!("\n{table}");
+        if let Some(file) = &self.json {
+            let text = serde_json::to_string_pretty(report)? + "\n";
+            std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        Ok(if self.enforce && !good {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
     }
 }

@@ -159,9 +159,10 @@ impl Control {
         let address_file = self.folder.join("address");
         // The file of an earlier start would be taken for the new one's.
         let _ = std::fs::remove_file(&address_file);
-        let program = match self.config.failpoint {
-            Some(_) => tools::tokenward_with_failpoints()?,
-            None => tools::tokenward()?,
+        let program = match (&self.config.failpoint, &self.config.program) {
+            (Some(_), _) => tools::tokenward_with_failpoints()?,
+            (None, Some(program)) => program.clone(),
+            (None, None) => tools::tokenward()?,
         };
         let mut spec = ProcessSpec::new::<std::ffi::OsString>(
             "tokenward",

@@ -34,6 +34,8 @@ pub struct ControlConfig {
     pub servers: Vec<ControlServer>,
     /// Any other top-level setting, `("issuer_timeout", json!("2s"))`; it replaces what is set here.
     pub settings: Vec<(String, Value)>,
+    /// The program, where it is not the one that [`super::tools::tokenward`] finds.
+    pub program: Option<PathBuf>,
     /// The process's environment, `RUST_LOG` for one.
     pub environment: Vec<(String, String)>,
     /// A place at which the process dies, `before:present`: it is the build with failpoints then.
@@ -107,6 +109,7 @@ impl Default for ControlConfig {
             issuers: Vec::new(),
             servers: Vec::new(),
             settings: Vec::new(),
+            program: None,
             environment: Vec::new(),
             failpoint: None,
         }

@@ -114,6 +114,17 @@ pub fn tokenward_with_failpoints() -> anyhow::Result<PathBuf> {
     .find()
 }
 
+/// The control service with optimisation, for what is measured: `TOKENWARD_BIN`, then `target/release/tokenward`.
+pub fn tokenward_release() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "TOKENWARD_BIN",
+        built: "release/tokenward",
+        on_path: None,
+        cure: "cargo build --release -p tokenward-control",
+    }
+    .find()
+}
+
 /// The filter: `TOKENWARD_WASM`, then `target/wasm32-unknown-unknown/module/tokenward_filter.wasm`.
 pub fn filter_module() -> anyhow::Result<PathBuf> {
     Tool {

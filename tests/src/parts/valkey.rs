@@ -87,6 +87,11 @@ impl Valkey {
         }
     }
 
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
     /// Stops it where it is (SIGSTOP): connections stay open and nothing is answered.
     pub fn pause(&mut self) -> anyhow::Result<()> {
         self.running()?.pause()

@@ -1,0 +1,180 @@
+//! What is measured: who is asked, by how many callers at once, and how a subject names its session.
+
+use anyhow::ensure;
+
+/// One lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lane {
+    /// Its name in table, JSON and `--only`.
+    pub(super) name: &'static str,
+    /// The raw GETs of as many callers.
+    pub(super) base: &'static str,
+    /// Who is asked.
+    pub(super) asked: Asked,
+    /// One caller, or as many as `--connections` says.
+    pub(super) one_caller: bool,
+    /// Whether the request names the aggregator's session; otherwise the subject token leads to the grant.
+    pub(super) with_session: bool,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Valkey itself.
+    Raw,
+    /// One control service on Valkey.
+    Valkey,
+    /// One control service on its file.
+    Embedded,
+    /// Three control services on the Valkey.
+    Replicas,
+}
+
+const RAW: Lane = Lane {
+    name: "raw_get",
+    base: "raw_get",
+    asked: Asked::Raw,
+    one_caller: false,
+    with_session: false,
+};
+
+const ONE: Lane = Lane {
+    name: "raw_get_one",
+    base: "raw_get_one",
+    one_caller: true,
+    ..RAW
+};
+
+/// So many of [`LANES`], the first ones, are what others are compared with.
+const COMPARED_WITH: usize = 2;
+
+/// All of them.
+pub(super) const LANES: [Lane; 9] = [
+    ONE,
+    RAW,
+    Lane {
+        name: "valkey_one",
+        asked: Asked::Valkey,
+        ..ONE
+    },
+    Lane {
+        name: "valkey_session_one",
+        asked: Asked::Valkey,
+        with_session: true,
+        ..ONE
+    },
+    Lane {
+        name: "valkey",
+        asked: Asked::Valkey,
+        ..RAW
+    },
+    Lane {
+        name: "valkey_session",
+        asked: Asked::Valkey,
+        with_session: true,
+        ..RAW
+    },
+    Lane {
+        name: "embedded",
+        asked: Asked::Embedded,
+        ..RAW
+    },
+    Lane {
+        name: "embedded_session",
+        asked: Asked::Embedded,
+        with_session: true,
+        ..RAW
+    },
+    Lane {
+        name: "replicas",
+        asked: Asked::Replicas,
+        ..RAW
+    },
+];
+
+/// The benchmark's other parts, for `--only`.
+pub(super) const STORM: &str = "refresh_storm";
+/// Tokens that control has never seen.
+pub(super) const FIRST: &str = "valkey_first";
+/// Sizes of the store.
+pub(super) const SIZES: &str = "sizes";
+
+impl Lane {
+    /// Commands that Valkey runs for each request.
+    fn commands_per_request(&self) -> u64 {
+        match self.asked {
+            Asked::Raw => 1,
+            Asked::Embedded => 0,
+            Asked::Valkey | Asked::Replicas => 1 + u64::from(self.with_session),
+        }
+    }
+
+    /// Whether so many requests did what this lane's name says, each of them.
+    ///
+    /// # Errors
+    /// When a count differs: what was measured was something else.
+    pub(super) fn check(&self, requests: u64, counted: Counts) -> anyhow::Result<()> {
+        let expected = Counts {
+            tokens: if self.asked == Asked::Raw { 0 } else { requests },
+            refused: 0,
+            refreshes: 0,
+            commands: requests * self.commands_per_request(),
+        };
+        ensure!(
+            counted == expected,
+            "{}: {requests} requests, {counted:?} instead of {expected:?}",
+            self.name
+        );
+        Ok(())
+    }
+}
+
+/// What is counted around every measurement.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Tokens that control handed out.
+    pub(super) tokens: u64,
+    /// Questions that control refused.
+    pub(super) refused: u64,
+    /// Refresh tokens presented at the issuer.
+    pub(super) refreshes: u64,
+    /// Commands that Valkey ran.
+    pub(super) commands: u64,
+}
+
+impl Counts {
+    /// What came since `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            tokens: self.tokens - before.tokens,
+            refused: self.refused - before.refused,
+            refreshes: self.refreshes - before.refreshes,
+            commands: self.commands - before.commands,
+        }
+    }
+}
+
+/// The lanes that `only` names, and what they are compared with; all when it is empty.
+///
+/// # Errors
+/// When it names something else.
+pub(super) fn chosen(only: &[String]) -> anyhow::Result<Vec<Lane>> {
+    let names: Vec<_> = LANES
+        .iter()
+        .map(|lane| lane.name)
+        .chain([FIRST, STORM, SIZES])
+        .collect();
+    for name in only {
+        ensure!(names.contains(&name.as_str()), "no {name}; there are {names:?}");
+    }
+    let chosen = LANES.iter().enumerate();
+    Ok(chosen
+        .filter(|(number, lane)| *number < COMPARED_WITH || wants(only, lane.name))
+        .map(|(_, lane)| *lane)
+        .collect())
+}
+
+/// Whether `only` asks for `name`.
+pub(super) fn wants(only: &[String], name: &str) -> bool {
+    only.is_empty() || only.iter().any(|wanted| wanted == name)
+}
