@@ -42,6 +42,8 @@ function open() {
 
 const [client, transport] = open();
 let events = 0;
+// How many had come when the last call began: its own may come before its answer.
+let eventsBeforeCall = 0;
 client.onerror = (error) => say({ event: "error", message: String(error?.message ?? error) });
 client.fallbackNotificationHandler = async () => {
   events += 1;
@@ -67,6 +69,7 @@ const does = {
     return { count: (await client.listTools()).tools.length };
   },
   async call(step) {
+    eventsBeforeCall = events;
     return text(await call(step.name, step.arguments));
   },
   async long(step) {
@@ -86,9 +89,9 @@ const does = {
     await pause(step.seconds);
     return {};
   },
-  // Until so many notifications more have come.
+  // Until so many notifications more have come, since now or since the last call began.
   async events(step) {
-    const enough = events + step.count;
+    const enough = (step.since_call ? eventsBeforeCall : events) + step.count;
     for (let tries = 0; events < enough; tries += 1) {
       if (tries > 300) throw new Error(`${step.count - (enough - events)} of ${step.count} notifications came`);
       await pause(0.1);

@@ -52,7 +52,8 @@ class Login:
 
 class Session:
     def __init__(self, order, client):
-        self.order, self.client, self.events = order, client, 0
+        self.order, self.client = order, client
+        self.events = self.events_before_call = 0
         self.stack = contextlib.AsyncExitStack()
         self.tasks = []
         self.doing = "connect"
@@ -71,6 +72,8 @@ class Session:
         return {"count": len((await self.client.list_tools()).tools)}
 
     async def call(self, step):
+        # A call's own notification may come before its answer.
+        self.events_before_call = self.events
         return text(await self.client.call_tool(step["name"], step.get("arguments", {})))
 
     async def long(self, step):
@@ -99,8 +102,8 @@ class Session:
         return {}
 
     async def wait_for_events(self, step):
-        """Until so many notifications more have come."""
-        enough = self.events + step["count"]
+        """Until so many notifications more have come, since now or since the last call began."""
+        enough = (self.events_before_call if step.get("since_call") else self.events) + step["count"]
         for _ in range(300):
             if self.events >= enough:
                 return {"count": step["count"]}

@@ -184,9 +184,9 @@ async fn sighup_applies_a_good_file_and_keeps_the_old_one_on_a_bad_or_fixed_one(
             .bearer_auth(credential);
         async move { anyhow::Ok(request.send().await?.status().as_u16()) }
     };
-    let (old, new) = (status("aggregator-credential"), status(AGGREGATOR));
+    let (old, new) = (status("aggregator-made-up-credential"), status(AGGREGATOR));
     assert_eq!((old.await?, new.await?), (404, 401));
-    let (old, new) = (status("aggregator-credential"), status(AGGREGATOR));
+    let (old, new) = (status("aggregator-made-up-credential"), status(AGGREGATOR));
 
     let rotated = ControlConfig {
         aggregator_credential: AGGREGATOR.into(),

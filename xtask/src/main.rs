@@ -35,8 +35,8 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Get the wasm target, Envoy, Valkey, and where there are Go and Node, Dex and a strict issuer; says what was there and
-    /// what it fetched
+    /// Get the wasm target, Envoy, Valkey, and what only tests need (Dex, a strict issuer, MCP SDKs and servers); says what
+    /// was there and what it fetched
     Setup(setup::SetupFlags),
     /// Build the filter module, the control service and the demo, and check the module
     Build,

@@ -3,6 +3,8 @@
 //! Numbers follow the ABI: proxy-wasm/spec, abi-versions/v0.2.1. Statuses are read as plain integers: a host may
 //! answer with one that an enum would not have.
 
+use super::pairs;
+
 /// `LogLevel`, as far as the filter writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -12,20 +14,20 @@ pub(super) enum LogLevel {
     Warn = 3,
 }
 
-/// `MapType`.
+/// `MapType`, as far as the filter reads: the headers of …
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum MapType {
-    HttpRequestHeaders = 0,
-    HttpResponseHeaders = 2,
-    HttpCallResponseHeaders = 6,
+    Request = 0,
+    Response = 2,
+    CallResponse = 6,
 }
 
 /// `BufferType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum BufferType {
-    HttpCallResponseBody = 4,
+    CallResponseBody = 4,
     PluginConfiguration = 7,
 }
 
@@ -203,41 +205,12 @@ pub(super) fn buffer(kind: BufferType, most: usize) -> Answer<Vec<u8>> {
     }
 }
 
-/// All headers of a map, as one block; [`pairs`] reads it.
+/// All headers of a map, as one block; [`super::pairs::read`] reads it.
 pub(super) fn header_block(kind: MapType) -> Answer<Vec<u8>> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: the host writes a pointer and a size.
     checked(unsafe { import::proxy_get_header_map_pairs(kind as u32, &mut data, &mut size) })?;
     Ok(owned(data, size))
-}
-
-/// The pairs of a header block: count, then the lengths of all names and values, then `name\0value\0` each. Stops at
-/// the first thing that does not fit, so that a truncated block reads as fewer headers.
-pub(super) fn pairs(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let (count, rest) = split_u32(block).unwrap_or((0, &[]));
-    let count = usize::try_from(count).unwrap_or(0);
-    let (mut lengths, mut text) = rest
-        .split_at_checked(count.saturating_mul(8))
-        .unwrap_or((&[], &[]));
-    std::iter::from_fn(move || {
-        let (name_length, after) = split_u32(lengths)?;
-        let (value_length, after) = split_u32(after)?;
-        lengths = after;
-        let (name, after) = split_text(text, name_length)?;
-        let (value, after) = split_text(after, value_length)?;
-        text = after;
-        Some((name, value))
-    })
-}
-
-fn split_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let (number, rest) = bytes.split_first_chunk::<4>()?;
-    Some((u32::from_le_bytes(*number), rest))
-}
-
-fn split_text(bytes: &[u8], length: u32) -> Option<(&[u8], &[u8])> {
-    let (text, rest) = bytes.split_at_checked(usize::try_from(length).ok()?)?;
-    Some((text, rest.get(1..)?))
 }
 
 /// The first value of a header; empty when there is none.
@@ -302,7 +275,7 @@ pub(super) fn resume_request() -> Answer<()> {
 
 /// Answers the request of the effective context.
 pub(super) fn send_reply(status: u16, details: &str, headers: &[(&str, &str)], body: &str) -> Answer<()> {
-    let block = header_block_of(headers);
+    let block = pairs::block(headers);
     // SAFETY: pointers and lengths of three live blocks. -1: no gRPC status.
     checked(unsafe {
         import::proxy_send_local_response(
@@ -318,22 +291,6 @@ pub(super) fn send_reply(status: u16, details: &str, headers: &[(&str, &str)], b
     })
 }
 
-fn header_block_of(headers: &[(&str, &str)]) -> Vec<u8> {
-    let length = |text: &str| u32::try_from(text.len()).unwrap_or(0).to_le_bytes();
-    let mut block = u32::try_from(headers.len()).unwrap_or(0).to_le_bytes().to_vec();
-    for (name, value) in headers {
-        block.extend_from_slice(&length(name));
-        block.extend_from_slice(&length(value));
-    }
-    for (name, value) in headers {
-        for text in [name, value] {
-            block.extend_from_slice(text.as_bytes());
-            block.push(0);
-        }
-    }
-    block
-}
-
 /// Starts an HTTP call; the answer comes to `proxy_on_http_call_response` of the running context's root context,
 /// whatever becomes of the stream that asked (cpp-host `exports.cc`, `http_call`).
 pub(super) fn http_call(
@@ -342,7 +299,7 @@ pub(super) fn http_call(
     body: &[u8],
     timeout_ms: u32,
 ) -> Answer<u32> {
-    let (headers, trailers) = (header_block_of(headers), header_block_of(&[]));
+    let (headers, trailers) = (pairs::block(headers), pairs::block(&[]));
     let mut call = 0;
     // SAFETY: pointers and lengths of four live blocks; the host writes one u32.
     let status = unsafe {

@@ -118,7 +118,7 @@ impl Host for Envoy {
 
     fn resume_with(&self, stream: StreamId, authorization: &str) -> Result<(), HostFailure> {
         self.within(stream, || {
-            calls::replace_header(MapType::HttpRequestHeaders, "authorization", authorization)?;
+            calls::replace_header(MapType::Request, "authorization", authorization)?;
             calls::resume_request()
         })
     }

@@ -1,7 +1,7 @@
 //! The adapter to the proxy-wasm ABI 0.2.1, compiled for `wasm32` only.
 //!
 //! All of it is made here, without an SDK: a wrapper that panics on a status or a context that it does not expect
-//! kills the worker's VM and hangs its requests, and Envoy enters the VM for every callback that is exported (ADR 6).
+//! kills the worker's VM and hangs its requests, and Envoy enters the VM for every callback that is exported (ADR 7).
 //!
 //! [`exports`] is what Envoy calls, [`calls`] what Envoy offers, both as plain C functions; [`vm`] finds the root or
 //! the stream that a callback is for, [`root`] and [`stream`] are those, [`host`] is what the worker sees of Envoy.
@@ -15,6 +15,7 @@ mod calls;
 mod counters;
 mod exports;
 mod host;
+mod pairs;
 mod root;
 mod stream;
 mod vm;

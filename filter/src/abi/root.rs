@@ -7,6 +7,7 @@ use tokenward_protocol::token_endpoint::MARKER_HEADER;
 
 use super::calls::{self, BufferType, MapType};
 use super::host::Envoy;
+use super::pairs;
 use super::stream::three_digits;
 use crate::config::{BadConfig, FilterConfig};
 use crate::host::{CallId, StreamId};
@@ -99,8 +100,8 @@ fn read_answer(headers: usize, body_bytes: usize) -> ControlAnswer {
     if headers == 0 {
         return answer;
     }
-    let block = calls::header_block(MapType::HttpCallResponseHeaders).unwrap_or_default();
-    for (name, value) in calls::pairs(&block) {
+    let block = calls::header_block(MapType::CallResponse).unwrap_or_default();
+    for (name, value) in pairs::read(&block) {
         match name {
             b":status" => answer.status = three_digits(value),
             b"retry-after" => answer.retry_after = Some(value.to_vec()),
@@ -109,7 +110,7 @@ fn read_answer(headers: usize, body_bytes: usize) -> ControlAnswer {
         }
     }
     if body_bytes <= LONGEST_ANSWER_BYTES {
-        answer.body = calls::buffer(BufferType::HttpCallResponseBody, body_bytes).unwrap_or_default();
+        answer.body = calls::buffer(BufferType::CallResponseBody, body_bytes).unwrap_or_default();
     }
     answer
 }

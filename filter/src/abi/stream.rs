@@ -4,6 +4,7 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::calls::{self, MapType};
 use super::host::send;
+use super::pairs;
 use super::root::SharedWorker;
 use super::vm::Action;
 use crate::host::StreamId;
@@ -27,7 +28,7 @@ impl Stream {
             Verdict::Continue => Action::Continue,
             Verdict::Pause => Action::Pause,
             Verdict::ContinueWith(authorization) => {
-                match calls::replace_header(MapType::HttpRequestHeaders, "authorization", &authorization) {
+                match calls::replace_header(MapType::Request, "authorization", &authorization) {
                     Ok(()) => Action::Continue,
                     Err(_) => Self::refuse(),
                 }
@@ -39,14 +40,14 @@ impl Stream {
     fn verdict(&mut self, context: u32) -> Verdict {
         let refuse = || Verdict::Reply(unreadable().into());
         // Headers that cannot be read might hold a stale token.
-        let Ok(block) = calls::header_block(MapType::HttpRequestHeaders) else {
+        let Ok(block) = calls::header_block(MapType::Request) else {
             return refuse();
         };
         let Ok(mut worker) = self.worker.try_borrow_mut() else {
             return refuse();
         };
         worker.host().enter(context);
-        let head = RequestHead::read(calls::pairs(&block), worker.session_headers());
+        let head = RequestHead::read(pairs::read(&block), worker.session_headers());
         let verdict = worker.on_request(StreamId(context), &head);
         self.watch = worker.take_watch();
         verdict
@@ -66,7 +67,7 @@ impl Stream {
             return;
         };
         worker.host().enter(context);
-        let status = calls::header(MapType::HttpResponseHeaders, ":status");
+        let status = calls::header(MapType::Response, ":status");
         let status = status.map_or(0, |text| three_digits(&text));
         if let ResponseVerdict::Soften { retry_after } =
             worker.on_response(&watch, status, says_invalid_token)
@@ -82,7 +83,7 @@ fn unreadable() -> Reply {
 
 /// Whether the server's challenge names the token as the fault (RFC 6750 §3.1).
 fn says_invalid_token() -> bool {
-    let challenge = calls::header(MapType::HttpResponseHeaders, "www-authenticate").unwrap_or_default();
+    let challenge = calls::header(MapType::Response, "www-authenticate").unwrap_or_default();
     challenge
         .windows(b"invalid_token".len())
         .any(|part| part == b"invalid_token")
@@ -90,7 +91,7 @@ fn says_invalid_token() -> bool {
 
 /// Makes the server's 401 a 503. What the host refuses stays as the server said it.
 fn soften(retry_after: &str) {
-    let kind = MapType::HttpResponseHeaders;
+    let kind = MapType::Response;
     let softened = calls::replace_header(kind, ":status", "503")
         .and_then(|()| calls::replace_header(kind, "retry-after", retry_after))
         .and_then(|()| calls::replace_header(kind, "cache-control", "no-store"))

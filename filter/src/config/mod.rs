@@ -211,7 +211,7 @@ impl FilterConfig {
 
 /// Whether a route's annotation is the only way to one of the servers. Where each has a host or a path of its own,
 /// reading the annotation first could only contradict them, and it is the dearest thing that a fresh request does
-/// (ADR 7).
+/// (ADR 8).
 fn needs_annotation(servers: &[Server]) -> bool {
     servers.iter().any(|server| server.route.is_none())
 }

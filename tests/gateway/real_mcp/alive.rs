@@ -92,7 +92,8 @@ fn stateless(sdk: McpSdk) -> Vec<Value> {
     steps.extend(listens.then(|| json!({"do": "listen"})));
     steps.extend([echo(), long, idle(), echo(), idle(), echo()]);
     if listens {
-        steps.extend([call("touch", &json!({})), json!({"do": "events", "count": 1})]);
+        let notified = json!({"do": "events", "count": 1, "since_call": true});
+        steps.extend([call("touch", &json!({})), notified]);
     }
     steps
 }

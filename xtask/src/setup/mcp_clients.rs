@@ -43,14 +43,16 @@ pub(super) fn of_node(workspace: &Workspace, step: &Step, network: Network) -> R
 /// # Errors
 /// As [`of_node`].
 pub(super) fn of_python(workspace: &Workspace, step: &Step, network: Network) -> Result<Outcome> {
-    let place = Place::new(workspace, "mcp-python", "requirements.txt")?;
-    if place.is_there() {
-        return Ok(place.there());
-    }
+    let mut place = Place::new(workspace, "mcp-python", "requirements.txt")?;
     let Some(version) = asked("python3", Version::of_python).filter(|version| *version >= OLDEST_PYTHON)
     else {
         return Ok(place.left_out("no Python ≥ 3.11 on PATH"));
     };
+    // Some packages are compiled for one Python.
+    place.lock_text += &format!("# for Python {}.{}\n", version.major, version.minor);
+    if place.is_there() {
+        return Ok(place.there());
+    }
     if network == Network::Forbidden {
         return Ok(place.left_out("it is not here, and --offline forbids to fetch it"));
     }
