@@ -15,6 +15,7 @@
 mod alone;
 mod builder;
 mod call;
+mod installed;
 mod login;
 mod survival;
 mod tally;
@@ -22,6 +23,7 @@ mod tally;
 pub use alone::{Lane, UnderWay, WholeAnswer};
 pub use builder::{Store, WorldBuilder};
 pub use call::{Answer, Call};
+pub use installed::Installation;
 pub use login::Login;
 pub use survival::Vms;
 pub use tally::Tally;

@@ -3,6 +3,8 @@
 mod apt;
 mod dex;
 mod envoy;
+mod envoy_gateway;
+mod go;
 mod pip;
 mod valkey;
 mod wasm_target;
@@ -33,6 +35,9 @@ pub(crate) struct SetupFlags {
     /// Leave out Dex, which is built where there is Go and which only `demo --dex` and the real-Dex tests need
     #[arg(long)]
     without_dex: bool,
+    /// Get Envoy Gateway and Helm too, which are built where there is Go and which only `gateway` needs
+    #[arg(long)]
+    with_envoy_gateway: bool,
 }
 
 impl SetupFlags {
@@ -40,6 +45,14 @@ impl SetupFlags {
     pub(crate) fn with_dex(self, wanted: bool) -> Self {
         Self {
             without_dex: !wanted,
+            ..self
+        }
+    }
+
+    /// The same flags, with Envoy Gateway and Helm.
+    pub(crate) fn with_envoy_gateway(self) -> Self {
+        Self {
+            with_envoy_gateway: true,
             ..self
         }
     }
@@ -62,6 +75,14 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
     terminal.step("Valkey", |step| {
         provide(workspace, step, network, &valkey::VALKEY)
     })?;
+    if flags.with_envoy_gateway {
+        terminal.step("Envoy Gateway", |step| {
+            envoy_gateway::provide(workspace, step, network)
+        })?;
+        terminal.step("its Envoy", |step| {
+            envoy_gateway::provide_envoy(workspace, step, network)
+        })?;
+    }
     if flags.without_dex {
         return Ok(());
     }
