@@ -4,6 +4,7 @@ go 1.26.6
 
 require (
 	github.com/envoyproxy/gateway v1.9.0
+	github.com/google/go-containerregistry v0.21.7
 	github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring v0.86.1
 	github.com/prometheus/prometheus v0.307.3
 	helm.sh/helm/v3 v3.21.3
@@ -97,7 +98,6 @@ require (
 	github.com/google/cel-go v0.30.0 // indirect
 	github.com/google/gnostic-models v0.7.1 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
-	github.com/google/go-containerregistry v0.21.7 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674 // indirect
 	github.com/gosuri/uitable v0.0.4 // indirect

@@ -1,7 +1,7 @@
 //! The main stories through a real Envoy Gateway with four workers, which loads the filter from control over HTTP.
 
-use serde_json::Value;
-use tokenward_tests::parts::EnvoyGateway;
+use serde_json::{Value, json};
+use tokenward_tests::parts::{EnvoyGateway, OciRegistry, tools};
 use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Login, World};
 
 const REMOTE: &str = "remote-1";
@@ -35,21 +35,37 @@ async fn stale_tokens_are_replaced_fresh_ones_pass_and_dead_logins_are_refused()
     let stale = world.log_in_an_hour_ago(ALICE).await?;
     let call = world.call(LOCAL).at(&gateway.url()).login(&stale);
     let answers = call.send_many(16).await?;
-    assert!(answers.iter().all(|answer| answer.status == 200), "{:?}", answers[0]);
+    assert!(
+        answers.iter().all(|answer| answer.status == 200),
+        "{:?}",
+        answers[0]
+    );
     assert_eq!(status(&world, &gateway, REMOTE, &stale).await?, 200);
     let tally = world.tally();
     assert_eq!((tally.refreshes, tally.exchanges, tally.accepted), (1, 1, 18));
     assert_eq!((tally.rejected_expired, tally.rejected_other), (0, 0));
 
-    let dead = world.log_in_an_hour_ago("bob@example.com").await?;
-    assert!(world.home.revoke("bob@example.com", CLIENT.0));
+    let dead = world.log_in_an_hour_ago("carol@example.com").await?;
+    assert!(world.home.revoke("carol@example.com", CLIENT.0));
     let before = world.upstream_requests();
     for _ in 0..4 {
-        let answers = world.call(LOCAL).at(&gateway.url()).login(&dead).send_many(16).await?;
-        assert!(answers.iter().all(|answer| answer.status == 401), "{:?}", answers[0]);
+        let answers = world
+            .call(LOCAL)
+            .at(&gateway.url())
+            .login(&dead)
+            .send_many(16)
+            .await?;
+        assert!(
+            answers.iter().all(|answer| answer.status == 401),
+            "{:?}",
+            answers[0]
+        );
     }
     assert_eq!(world.upstream_requests(), before);
-    let warnings = gateway.wasm_lines().into_iter().filter(|line| line.level == "warning");
+    let warnings = gateway
+        .wasm_lines()
+        .into_iter()
+        .filter(|line| line.level == "warning");
     assert_eq!(warnings.count(), 1, "{:#?}", gateway.wasm_lines());
     let again = world.log_in_again(&dead).await?;
     assert_eq!(status(&world, &gateway, LOCAL, &again).await?, 200);
@@ -81,7 +97,10 @@ async fn envoy_is_told_what_the_resources_say() -> anyhow::Result<()> {
         world.module_digest().await?.as_str()
     );
     let routes = gateway.told("dynamic_route_configs").await?.to_string();
-    assert!(routes.contains(r#""timeout":"0s""#), "event streams have no deadline: {routes}");
+    assert!(
+        routes.contains(r#""timeout":"0s""#),
+        "event streams have no deadline: {routes}"
+    );
 
     let stats = gateway.stats().await?;
     let labels = [("mcp_server", LOCAL), ("outcome", "forwarded")];
@@ -99,11 +118,32 @@ async fn the_cluster_of_a_route_leads_to_control_as_well() -> anyhow::Result<()>
     let installation = installation
         .value("/gateway/controlCluster", "route")?
         .value("/gateway/failReload", false)?
-        .value("/gateway/envoyProxy/routingType", "Service")?
         .by_path()?;
     let gateway = world.install(&installation).await?;
     let stale = world.log_in_an_hour_ago(ALICE).await?;
-    assert_eq!(status(&world, &gateway, LOCAL, &stale).await?, 200);
+    let answer = world.call(LOCAL).at(&gateway.url()).login(&stale).send().await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!((world.tally().refreshes, world.rejected_expired()), (1, 0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_module_may_come_out_of_an_image() -> anyhow::Result<()> {
+    let Some((world, installation)) = World::start_installable("the module in an image").await? else {
+        return Ok(());
+    };
+    let registry = OciRegistry::start(&tools::filter_module()?).await?;
+    let installation = installation.value(
+        "/gateway/filter",
+        json!({
+            "source": "image",
+            "image": {"url": registry.reference(), "sha256": registry.digest()},
+        }),
+    )?;
+    let gateway = world.install(&installation).await?;
+    let stale = world.log_in_an_hour_ago(ALICE).await?;
+    let answer = world.call(LOCAL).at(&gateway.url()).login(&stale).send().await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!((world.tally().refreshes, world.rejected_expired()), (1, 0));
     Ok(())
 }

@@ -79,17 +79,26 @@ fn every_way_to_install_it_renders_valid_resources() -> anyhow::Result<()> {
     let image = json!({"url": "registry.example.com/tokenward-filter:0.1.0", "sha256": "1".repeat(64)});
     let ways: [&[(&str, Value)]; 5] = [
         &[],
-        &[("/gateway/controlCluster", json!("route")), ("/gateway/failReload", json!(false))],
+        &[
+            ("/gateway/controlCluster", json!("route")),
+            ("/gateway/failReload", json!(false)),
+        ],
         &[
             ("/gateway/filter/source", json!("image")),
             ("/gateway/filter/image", image),
         ],
         &[
-            ("/store", json!({"valkey": {"enabled": false}, "embedded": {"enabled": true}})),
+            (
+                "/store",
+                json!({"valkey": {"enabled": false}, "embedded": {"enabled": true}}),
+            ),
             ("/replicaCount", json!(1)),
             ("/autoscaling/enabled", json!(false)),
         ],
-        &[("/gateway/enabled", json!(false)), ("/serviceAccount", json!({"create": false}))],
+        &[
+            ("/gateway/enabled", json!(false)),
+            ("/serviceAccount", json!({"create": false})),
+        ],
     ];
     for way in ways {
         let yaml = whole(&chart, &with(way))?;
@@ -107,16 +116,27 @@ fn the_validator_refuses_unknown_fields_broken_rules_and_broken_expressions() ->
     let good = whole(&chart, &values())?;
     let broken = [
         ("rootID: tokenward", "rootId: tokenward", "rootId"),
-        ("readOnlyRootFilesystem: true", "readOnlyRootFileSystem: true", "readOnlyRootFileSystem"),
+        (
+            "readOnlyRootFilesystem: true",
+            "readOnlyRootFileSystem: true",
+            "readOnlyRootFileSystem",
+        ),
         ("type: JSONPatch", "type: Merge", "JSONPatch"),
         // A rule in CEL: an HTTP source needs its http.
-        ("      type: HTTP\n      http:", "      type: Image\n      http:", "Image"),
+        (
+            "      type: HTTP\n      http:",
+            "      type: Image\n      http:",
+            "Image",
+        ),
         ("> 0.05", "> > 0.05", "TokenwardExchangesFail"),
         ("interval: 30s", "intervall: 30s", "intervall"),
     ];
     for (from, to, named) in broken {
         assert!(good.contains(from), "{from} is not in the resources");
-        let finding = chart.validate(&good.replacen(from, to, 1)).unwrap_err().to_string();
+        let finding = chart
+            .validate(&good.replacen(from, to, 1))
+            .unwrap_err()
+            .to_string();
         assert!(finding.contains(named), "{to}: {finding}");
     }
     Ok(())
@@ -131,7 +151,11 @@ fn values_that_cannot_be_meant_are_refused_by_name() -> anyhow::Result<()> {
         ("/gateway/filtre", json!({}), "filtre"),
         ("/servers/0/auth/fowardToken", json!(true), "fowardToken"),
         ("/servers/0/auth/forwardToken", json!(false), "forwardToken"),
-        ("/servers/1/auth/tokenExchange/connectorId", json!("9"), "connectorId"),
+        (
+            "/servers/1/auth/tokenExchange/connectorId",
+            json!("9"),
+            "connectorId",
+        ),
         ("/servers", json!([]), "servers is empty"),
         ("/issuers", json!([]), "issuers is empty"),
         ("/store", json!({"embedded": {"enabled": true}}), "exactly one of"),

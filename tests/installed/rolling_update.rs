@@ -65,7 +65,10 @@ async fn wait_for_module(gateway: &EnvoyGateway, digest: &str) -> anyhow::Result
         if in_service.into_iter().any(|listener| listener.contains(digest)) {
             return Ok(());
         }
-        anyhow::ensure!(Instant::now() < limit, "the new module is not in service: {told:#}");
+        anyhow::ensure!(
+            Instant::now() < limit,
+            "the new module is not in service: {told:#}"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -77,7 +80,10 @@ async fn no_request_fails_and_no_warning_comes_twice_while_both_are_updated() ->
     };
     let gateway = world.install(&installation).await?;
     let old = world.module_digest().await?;
-    let (fresh, stale) = (world.log_in(ALICE).await?, world.log_in_an_hour_ago("carol@example.com").await?);
+    let (fresh, stale) = (
+        world.log_in(ALICE).await?,
+        world.log_in_an_hour_ago("carol@example.com").await?,
+    );
     let dead = world.log_in_an_hour_ago(BOB).await?;
     assert!(world.home.revoke(BOB, CLIENT.0));
     let refused = world.call(LOCAL).at(&gateway.url()).login(&dead);
@@ -118,7 +124,13 @@ async fn no_request_fails_and_no_warning_comes_twice_while_both_are_updated() ->
     let answers = flow.end().await?;
 
     let failed: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
-    assert!(failed.is_empty(), "{} of {} failed, the first: {:?}", failed.len(), answers.len(), failed[0]);
+    assert!(
+        failed.is_empty(),
+        "{} of {} failed, the first: {:?}",
+        failed.len(),
+        answers.len(),
+        failed[0]
+    );
     assert!(answers.len() > 1000, "only {} requests", answers.len());
     assert_eq!(world.rejected_expired(), 0);
     let lines = gateway.wasm_lines();

@@ -36,9 +36,7 @@ pub(crate) struct GatewayFlags {
 
 /// Sets up, then writes or checks.
 pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &GatewayFlags) -> Result<ExitCode> {
-    let parts = setup::SetupFlags::default()
-        .with_dex(false)
-        .with_envoy_gateway();
+    let parts = setup::SetupFlags::default().with_dex(false).with_envoy_gateway();
     setup::run(workspace, terminal, &parts)?;
     terminal.heading("gateway");
     let kit = Kit::find(workspace);
@@ -51,22 +49,40 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &GatewayFla
     terminal.step("envoy/local", |step| validate_local(workspace, step))?;
     let Some(kit) = kit else {
         for what in ["the chart", "the resources", "the stories on Envoy Gateway"] {
-            terminal.note(&format!("left out: {what}: no Go ≥ 1.26 to build Helm and Envoy Gateway"));
+            terminal.note(&format!(
+                "left out: {what}: no Go ≥ 1.26 to build Helm and Envoy Gateway"
+            ));
         }
         return Ok(ExitCode::SUCCESS);
     };
     terminal.step("chart", |_| kit.lint(workspace))?;
     terminal.step("examples", |_| kit.check_examples(workspace))?;
     modules::filter_module(workspace, terminal)?;
-    modules::native(workspace, terminal, "control and tests", &["--bins", "--test", "installed"])?;
+    modules::native(
+        workspace,
+        terminal,
+        "control and tests",
+        &["--bins", "--test", "installed"],
+    )?;
     terminal.heading("stories on Envoy Gateway");
     let mut stories = workspace.cargo();
     stories
         .args(["test"])
         .args(modules::package_flags())
         // One Envoy Gateway at a time has its ports; what waits for them only takes memory.
-        .args(["--test", "installed", "--", "--test-threads", "2", "--show-output"]);
+        .args([
+            "--test",
+            "installed",
+            "--",
+            "--test-threads",
+            "2",
+            "--show-output",
+        ]);
     let run = process::echo(&mut stories)?;
+    ensure!(
+        !run.stdout.contains("left out: "),
+        "stories were left out although their programs are there"
+    );
     Ok(if run.status.success() {
         ExitCode::SUCCESS
     } else {
@@ -202,7 +218,15 @@ fn validate_local(workspace: &Workspace, step: &Step) -> Result<Outcome> {
     std::fs::write(&file, config)?;
     let envoy = std::env::var_os("ENVOY_BIN").map_or_else(|| workspace.tools().join("envoy"), PathBuf::from);
     let mut validate = Command::new(envoy);
-    validate.args(["--mode", "validate", "--disable-hot-restart", "-l", "warning", "-c"]);
-    process::capture(validate.arg(&file), step, Duration::from_secs(120))?.succeeded("envoy --mode validate")?;
+    validate.args([
+        "--mode",
+        "validate",
+        "--disable-hot-restart",
+        "-l",
+        "warning",
+        "-c",
+    ]);
+    process::capture(validate.arg(&file), step, Duration::from_secs(120))?
+        .succeeded("envoy --mode validate")?;
     Ok(Outcome::new("valid", "envoy/local/envoy.yaml"))
 }

@@ -91,8 +91,5 @@ pub fn documents(stream: &str) -> Vec<Rendered> {
             yaml: document.to_owned(),
         })
     };
-    format!("\n{stream}")
-        .split("\n---")
-        .filter_map(named)
-        .collect()
+    format!("\n{stream}").split("\n---").filter_map(named).collect()
 }

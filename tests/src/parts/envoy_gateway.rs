@@ -44,15 +44,19 @@ pub struct EnvoyGateway {
 
 impl EnvoyGateway {
     /// Why stories on it are left out where it is not built.
-    pub const IS_MISSING: &str =
-        "target/tools lacks Envoy Gateway, its Envoy, Helm or the validator: run `cargo xtask setup` with Go ≥ 1.26 on PATH";
+    pub const IS_MISSING: &str = "target/tools lacks Envoy Gateway, its Envoy, Helm or the validator: run `cargo xtask setup` with Go ≥ 1.26 on PATH";
 
     /// Whether its programs are on this machine.
     ///
     /// # Errors
     /// When one of their variables names what is not there.
     pub fn is_there() -> anyhow::Result<bool> {
-        Ok(tools::envoy_gateway()?.is_some() && tools::envoy_of_gateway()?.is_some())
+        let programs = [
+            tools::envoy_gateway()?,
+            tools::envoy_of_gateway()?,
+            tools::oci_registry()?,
+        ];
+        Ok(programs.iter().all(Option::is_some))
     }
 
     /// Starts it and waits until Envoy takes requests.
@@ -71,7 +75,10 @@ impl EnvoyGateway {
         let mut spec = ProcessSpec::new::<std::ffi::OsString>("envoy-gateway", program, arguments);
         spec.environment = vec![
             ("HOME".to_owned(), folder.path().display().to_string()),
-            ("TOKENWARD_FILTER_CREDENTIAL".to_owned(), config.credential.clone()),
+            (
+                "TOKENWARD_FILTER_CREDENTIAL".to_owned(),
+                config.credential.clone(),
+            ),
         ];
         let mut process = Process::start(&spec)?;
         let limit = Instant::now() + STARTS_WITHIN;
@@ -245,9 +252,7 @@ async fn listens(admin: SocketAddr, port: u16) -> bool {
         return false;
     };
     let listeners = answer.text().await.unwrap_or_default();
-    listeners
-        .lines()
-        .any(|line| line.ends_with(&format!(":{port}")))
+    listeners.lines().any(|line| line.ends_with(&format!(":{port}")))
         && tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
 }
 

@@ -77,6 +77,14 @@ pub fn kubernetes_validate() -> anyhow::Result<Option<PathBuf>> {
     built_with_go("KUBERNETES_VALIDATE_BIN", "tools/kubernetes-validate")
 }
 
+/// The registry of tests/envoy-gateway: `OCI_REGISTRY_BIN`, then `target/tools/oci-registry`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn oci_registry() -> anyhow::Result<Option<PathBuf>> {
+    built_with_go("OCI_REGISTRY_BIN", "tools/oci-registry")
+}
+
 fn built_with_go(variable: &'static str, built: &'static str) -> anyhow::Result<Option<PathBuf>> {
     Tool {
         variable,

