@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod fuzz;
+mod gateway;
 mod lint;
 mod modules;
 mod process;
@@ -39,7 +40,11 @@ enum Verb {
     /// was there and what it fetched
     Setup(setup::SetupFlags),
     /// Build the filter module, the control service and the demo, and check the module
-    Build,
+    Build {
+        /// Only the filter module
+        #[arg(long)]
+        module_only: bool,
+    },
     /// Set up, build and run the tests
     Test(test::TestFlags),
     /// Set up, build and run the long tests: minutes of load on real Envoy, 400 kills of real control processes
@@ -52,6 +57,8 @@ enum Verb {
     Demo(demo::DemoFlags),
     /// Set up, build and replay the incident, first without the filter and then with it: three minutes
     Replay(replay::ReplayFlags),
+    /// Check the chart and the Envoy Gateway resources, and run the stories on a real Envoy Gateway; needs Go
+    Gateway(gateway::GatewayFlags),
     /// Set up, build in release and measure: `data-path` (CPU, latency, streams) or `memory` (10⁶ sessions)
     Bench(bench::BenchFlags),
 }
@@ -61,13 +68,19 @@ fn main() -> ExitCode {
     let terminal = Terminal::detect();
     let outcome = Workspace::find().and_then(|workspace| match command_line.verb {
         Verb::Setup(flags) => setup::run(&workspace, &terminal, &flags).map(|()| ExitCode::SUCCESS),
-        Verb::Build => modules::build_all(&workspace, &terminal).map(|()| ExitCode::SUCCESS),
+        Verb::Build { module_only: true } => {
+            modules::filter_module(&workspace, &terminal).map(|()| ExitCode::SUCCESS)
+        }
+        Verb::Build { module_only: false } => {
+            modules::build_all(&workspace, &terminal).map(|()| ExitCode::SUCCESS)
+        }
         Verb::Test(flags) => test::run(&workspace, &terminal, &flags),
         Verb::Soak(flags) => soak::run(&workspace, &terminal, &flags),
         Verb::Fuzz(flags) => fuzz::run(&workspace, &terminal, &flags),
         Verb::Lint(flags) => lint::run(&workspace, &terminal, &flags),
         Verb::Demo(flags) => demo::run(&workspace, &terminal, &flags),
         Verb::Replay(flags) => replay::run(&workspace, &terminal, &flags),
+        Verb::Gateway(flags) => gateway::run(&workspace, &terminal, &flags),
         Verb::Bench(flags) => bench::run(&workspace, &terminal, &flags),
     });
     outcome.unwrap_or_else(|error| {

@@ -91,6 +91,56 @@ pub fn oidc_provider() -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
     Ok(node.find_if_there()?.zip(entry.find_if_there()?))
 }
 
+/// Envoy Gateway: `ENVOY_GATEWAY_BIN`, then `target/tools/envoy-gateway`; `None` where neither is there, for it needs Go.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn envoy_gateway() -> anyhow::Result<Option<PathBuf>> {
+    built_with_go("ENVOY_GATEWAY_BIN", "tools/envoy-gateway")
+}
+
+/// The Envoy that Envoy Gateway runs: `ENVOY_OF_GATEWAY_BIN`, then `target/tools/envoy-of-gateway`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn envoy_of_gateway() -> anyhow::Result<Option<PathBuf>> {
+    built_with_go("ENVOY_OF_GATEWAY_BIN", "tools/envoy-of-gateway")
+}
+
+/// Helm: `HELM_BIN`, then `target/tools/helm`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn helm() -> anyhow::Result<Option<PathBuf>> {
+    built_with_go("HELM_BIN", "tools/helm")
+}
+
+/// The validator of tests/envoy-gateway: `KUBERNETES_VALIDATE_BIN`, then `target/tools/kubernetes-validate`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn kubernetes_validate() -> anyhow::Result<Option<PathBuf>> {
+    built_with_go("KUBERNETES_VALIDATE_BIN", "tools/kubernetes-validate")
+}
+
+/// The registry of tests/envoy-gateway: `OCI_REGISTRY_BIN`, then `target/tools/oci-registry`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn oci_registry() -> anyhow::Result<Option<PathBuf>> {
+    built_with_go("OCI_REGISTRY_BIN", "tools/oci-registry")
+}
+
+fn built_with_go(variable: &'static str, built: &'static str) -> anyhow::Result<Option<PathBuf>> {
+    Tool {
+        variable,
+        built,
+        on_path: None,
+        cure: "cargo xtask setup",
+    }
+    .find_if_there()
+}
+
 /// The control service: `TOKENWARD_BIN`, then `target/debug/tokenward`.
 pub fn tokenward() -> anyhow::Result<PathBuf> {
     Tool {

@@ -58,9 +58,14 @@ impl Call {
     }
 
     /// Through another Envoy than the world's.
-    pub fn through(mut self, envoy: &Envoy) -> Self {
+    pub fn through(self, envoy: &Envoy) -> Self {
+        self.at(&envoy.url())
+    }
+
+    /// At another gateway than the world's, `http://HOST:PORT`.
+    pub fn at(mut self, gateway: &str) -> Self {
         let path = self.url.splitn(4, '/').nth(3).unwrap_or_default();
-        self.url = format!("{}/{path}", envoy.url());
+        self.url = format!("{gateway}/{path}");
         self
     }
 

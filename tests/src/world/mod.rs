@@ -15,6 +15,7 @@
 mod alone;
 mod builder;
 mod call;
+mod installed;
 mod login;
 mod survival;
 mod tally;
@@ -23,6 +24,7 @@ pub use alone::{Lane, UnderWay, WholeAnswer};
 pub(crate) use builder::CONNECTOR;
 pub use builder::{Store, WorldBuilder};
 pub use call::{Answer, Call};
+pub use installed::Installation;
 pub use login::Login;
 pub use survival::Vms;
 pub use tally::Tally;

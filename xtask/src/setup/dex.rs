@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Network, fresh_folder, install_binary};
+use super::go::{Go, Stamp, shortly};
+use super::{Network, install_binary};
 use crate::process;
 use crate::terminal::{Outcome, Step};
 use crate::version::Version;
@@ -15,8 +15,6 @@ use crate::workspace::Workspace;
 const VARIABLE: &str = "DEX_BIN";
 const MODULE: &str = "github.com/dexidp/dex";
 const OLDEST_GO: Version = Version::new(1, 25, 0);
-/// Two slow cores and a slow network; an idle machine needs a minute and a half.
-const LONGEST_BUILD: Duration = Duration::from_secs(1800);
 const LEFT_OUT: &str = "--dex and the real-Dex tests are left out";
 
 /// Leaves Dex in target/tools, built from what tests/dex/go.sum says now; without Go it is left out.
@@ -35,7 +33,7 @@ pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> R
     }
     let own = workspace.tools().join("dex");
     let (pin, stamp) = (Pin::read(workspace)?, Stamp::beside(&own));
-    if stamp.says(&pin) && ensure_is_dex(&own).is_ok() {
+    if stamp.says(&pin.text) && ensure_is_dex(&own).is_ok() {
         return Ok(Outcome::new(
             "there",
             format!("{}, {}", pin.version, workspace.shown(&own)),
@@ -46,11 +44,17 @@ pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> R
     } else {
         LEFT_OUT.to_owned()
     };
-    let Some(go) = Go::find() else {
+    let Some(go) = Go::find(OLDEST_GO) else {
         return Ok(Outcome::skipped(format!("no Go ≥ 1.25 on PATH; {without}")));
     };
     step.now(format!("building {} with Go {}", pin.version, go.version));
-    let built = go.build(workspace, step, network);
+    let package = format!("{MODULE}/cmd/dex");
+    let built = go.build(
+        workspace,
+        step,
+        network,
+        (&module_folder(workspace), &package, "dex"),
+    );
     if network == Network::Forbidden && built.is_err() {
         return Ok(Outcome::skipped(format!(
             "its modules are not all here, and --offline forbids to fetch them; {without}"
@@ -60,11 +64,7 @@ pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> R
         Ok(built) => built,
         // Everything but the real Dex works without it, and a machine with Go need not reach Go's modules.
         Err(error) => {
-            let why = format!("{error:#}")
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ");
-            let why: String = why.chars().take(160).collect();
+            let why = shortly(&error);
             return Ok(Outcome::skipped(format!(
                 "Go could not build it ({why}); {without}; or set DEX_BIN"
             )));
@@ -73,7 +73,7 @@ pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> R
     install_binary(&built, &own)?;
     drop(std::fs::remove_dir_all(built.with_file_name("")));
     ensure_is_dex(&own)?;
-    stamp.write(&pin)?;
+    stamp.write(&pin.text)?;
     Ok(Outcome::new(
         "built",
         format!("{}, {} by Go {}", pin.version, workspace.shown(&own), go.version),
@@ -126,60 +126,4 @@ impl Pin {
 
 fn module_folder(workspace: &Workspace) -> PathBuf {
     workspace.root().join("tests/dex")
-}
-
-/// What the binary beside it was built from.
-struct Stamp(PathBuf);
-
-impl Stamp {
-    fn beside(binary: &Path) -> Self {
-        Self(binary.with_extension("built-from"))
-    }
-
-    fn says(&self, pin: &Pin) -> bool {
-        std::fs::read_to_string(&self.0).is_ok_and(|text| text == pin.text)
-    }
-
-    fn write(&self, pin: &Pin) -> Result<()> {
-        std::fs::write(&self.0, &pin.text).with_context(|| format!("cannot write {}", self.0.display()))
-    }
-}
-
-/// A Go that is new enough.
-struct Go {
-    version: Version,
-}
-
-impl Go {
-    fn find() -> Option<Self> {
-        let run = process::ask(command().arg("version")).ok()?;
-        let version = Version::of_go(&run.stdout)?;
-        (version >= OLDEST_GO).then_some(Self { version })
-    }
-
-    /// The path of the new binary, in a scratch folder.
-    fn build(&self, workspace: &Workspace, step: &Step, network: Network) -> Result<PathBuf> {
-        let place = fresh_folder(workspace, "dex")?.join("dex");
-        let mut build = command();
-        build
-            .current_dir(module_folder(workspace))
-            .env("CGO_ENABLED", "0")
-            .env("GOFLAGS", "-mod=readonly")
-            // `-v` names packages as they are built: the step's progress.
-            .args(["build", "-v", "-trimpath", "-o"])
-            .arg(&place)
-            .arg(format!("{MODULE}/cmd/dex"));
-        if network == Network::Forbidden {
-            build.env("GOPROXY", "off");
-        }
-        process::capture(&mut build, step, LONGEST_BUILD)?.succeeded("go build")?;
-        Ok(place)
-    }
-}
-
-/// The Go on PATH itself: it must not fetch another one for tests/dex.
-fn command() -> Command {
-    let mut go = Command::new("go");
-    go.env("GOTOOLCHAIN", "local");
-    go
 }

@@ -3,6 +3,8 @@
 mod apt;
 mod dex;
 mod envoy;
+mod envoy_gateway;
+mod go;
 mod mcp_clients;
 mod oidc_provider;
 mod pip;
@@ -38,6 +40,9 @@ pub(crate) struct SetupFlags {
     /// Leave out the strict issuer, the official MCP SDKs and the real MCP servers, which only some of the tests need
     #[arg(long)]
     without_test_parts: bool,
+    /// Get Envoy Gateway and Helm too, which are built where there is Go and which only `gateway` needs
+    #[arg(long)]
+    with_envoy_gateway: bool,
 }
 
 impl SetupFlags {
@@ -46,6 +51,14 @@ impl SetupFlags {
         Self {
             without_dex: !wanted,
             without_test_parts: true,
+            ..self
+        }
+    }
+
+    /// The same flags, with Envoy Gateway and Helm.
+    pub(crate) fn with_envoy_gateway(self) -> Self {
+        Self {
+            with_envoy_gateway: true,
             ..self
         }
     }
@@ -68,6 +81,14 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
     terminal.step("Valkey", |step| {
         provide(workspace, step, network, &valkey::VALKEY)
     })?;
+    if flags.with_envoy_gateway {
+        terminal.step("Envoy Gateway", |step| {
+            envoy_gateway::provide(workspace, step, network)
+        })?;
+        terminal.step("its Envoy", |step| {
+            envoy_gateway::provide_envoy(workspace, step, network)
+        })?;
+    }
     if !flags.without_dex {
         terminal.step("Dex", |step| dex::provide(workspace, step, network))?;
     }

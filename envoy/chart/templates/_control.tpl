@@ -1,0 +1,81 @@
+{{/* Where a secret reference is mounted. */}}
+{{- define "tokenward.secretFile" -}}
+/run/secrets/tokenward/{{ .name }}/{{ .key }}
+{{- end -}}
+
+{{/* All Secrets that control reads, as JSON list {"names": […]}. */}}
+{{- define "tokenward.secretNames" -}}
+{{- $names := list .Values.credentials.filterSecretRef.name .Values.credentials.aggregatorSecretRef.name .Values.sealing.current.secretRef.name -}}
+{{- range .Values.sealing.previous -}}{{- $names = append $names .secretRef.name -}}{{- end -}}
+{{- range .Values.issuers -}}{{- $names = append $names .clientSecretRef.name -}}{{- end -}}
+{{- if and .Values.store.valkey.enabled .Values.store.valkey.passwordSecretRef.name -}}
+{{- $names = append $names .Values.store.valkey.passwordSecretRef.name -}}
+{{- end -}}
+{{- range .Values.servers -}}
+{{- if and .auth.tokenExchange .auth.tokenExchange.enabled -}}{{- $names = append $names .auth.tokenExchange.clientCredentialsSecretRef.name -}}{{- end -}}
+{{- end -}}
+{{- dict "names" ($names | uniq | sortAlpha) | toJson -}}
+{{- end -}}
+
+{{/* Control's configuration. */}}
+{{- define "tokenward.controlConfig" -}}
+{{- $config := dict "listen" (printf "0.0.0.0:%v" .Values.service.port) -}}
+{{- $_ := set $config "filter_module" (dict "path" "/usr/share/tokenward/tokenward_filter.wasm") -}}
+{{- $_ := set $config "credentials" (dict
+  "filter" (dict "file" (include "tokenward.secretFile" .Values.credentials.filterSecretRef))
+  "aggregator" (dict "file" (include "tokenward.secretFile" .Values.credentials.aggregatorSecretRef))) -}}
+{{- $sealing := dict "current" (dict "id" .Values.sealing.current.id "key" (dict "file" (include "tokenward.secretFile" .Values.sealing.current.secretRef))) -}}
+{{- $previous := list -}}
+{{- range .Values.sealing.previous -}}
+{{- $previous = append $previous (dict "id" .id "key" (dict "file" (include "tokenward.secretFile" .secretRef))) -}}
+{{- end -}}
+{{- if $previous -}}{{- $_ := set $sealing "previous" $previous -}}{{- end -}}
+{{- $_ := set $config "sealing" $sealing -}}
+{{- if .Values.store.embedded.enabled -}}
+{{- $_ := set $config "store" (dict "embedded" (dict "path" "/var/lib/tokenward/store.redb")) -}}
+{{- else -}}
+{{- $given := .Values.store.valkey -}}
+{{- $valkey := dict "url" $given.url "key_prefix" $given.keyPrefix -}}
+{{- if $given.username -}}{{- $_ := set $valkey "username" $given.username -}}{{- end -}}
+{{- if $given.passwordSecretRef.name -}}{{- $_ := set $valkey "password" (dict "file" (include "tokenward.secretFile" $given.passwordSecretRef)) -}}{{- end -}}
+{{- if $given.sentinel.service -}}{{- $_ := set $valkey "sentinel" (dict "service" $given.sentinel.service "more" ($given.sentinel.more | default list)) -}}{{- end -}}
+{{- if $given.cluster.more -}}{{- $_ := set $valkey "cluster" (dict "more" $given.cluster.more) -}}{{- end -}}
+{{- $_ := set $config "store" (dict "valkey" $valkey) -}}
+{{- end -}}
+{{- $issuers := list -}}
+{{- range .Values.issuers -}}
+{{- $issuer := dict "issuer" .issuer "client_id" .clientId "client_secret" (dict "file" (include "tokenward.secretFile" .clientSecretRef)) -}}
+{{- if .policy -}}{{- $_ := set $issuer "policy" .policy -}}{{- end -}}
+{{- if .tokenEndpoint -}}{{- $_ := set $issuer "token_endpoint" .tokenEndpoint -}}{{- end -}}
+{{- if .jwksUri -}}{{- $_ := set $issuer "jwks_uri" .jwksUri -}}{{- end -}}
+{{- $issuers = append $issuers $issuer -}}
+{{- end -}}
+{{- $_ := set $config "issuers" $issuers -}}
+{{- $servers := list -}}
+{{- range .Values.servers -}}
+{{- $server := dict "name" .name "auth" (include "tokenward.controlAuth" .auth | fromJson) -}}
+{{- if .resource -}}{{- $_ := set $server "resource" .resource -}}{{- end -}}
+{{- $servers = append $servers $server -}}
+{{- end -}}
+{{- $_ := set $config "servers" $servers -}}
+{{- $metadata := dict -}}
+{{- with .Values.resourceMetadata.authorizationServers -}}{{- $_ := set $metadata "authorization_servers" . -}}{{- end -}}
+{{- with .Values.resourceMetadata.scopes -}}{{- $_ := set $metadata "scopes" . -}}{{- end -}}
+{{- if $metadata -}}{{- $_ := set $config "resource_metadata" $metadata -}}{{- end -}}
+{{- mergeOverwrite $config (deepCopy .Values.controlSettings) | toYaml -}}
+{{- end -}}
+
+{{/* A server's auth block as control has it: the secret as a file. */}}
+{{- define "tokenward.controlAuth" -}}
+{{- $auth := omit (deepCopy .) "tokenExchange" -}}
+{{- with .tokenExchange -}}
+{{- $exchange := omit (deepCopy .) "clientCredentialsSecretRef" "clientId" -}}
+{{- if .enabled -}}
+{{- $reference := .clientCredentialsSecretRef -}}
+{{- $secret := dict "name" $reference.name "key" ($reference.clientSecretKey | default "client-secret") -}}
+{{- $_ := set $exchange "clientCredentials" (dict "clientId" .clientId "clientSecret" (dict "file" (include "tokenward.secretFile" $secret))) -}}
+{{- end -}}
+{{- $_ := set $auth "tokenExchange" $exchange -}}
+{{- end -}}
+{{- toJson $auth -}}
+{{- end -}}

@@ -1,0 +1,33 @@
+{{/* The filter's configuration. */}}
+{{- define "tokenward.filterConfig" -}}
+{{- $first := first .Values.issuers -}}
+{{- $servers := list -}}
+{{- range .Values.servers -}}
+{{- $home := .issuer | default $first.issuer -}}
+{{- $client := $first.clientId -}}
+{{- range $.Values.issuers -}}{{- if eq .issuer $home -}}{{- $client = .clientId -}}{{- end -}}{{- end -}}
+{{- $auth := dict "kind" "forward" "issuer" $home -}}
+{{- $exchange := .auth.tokenExchange -}}
+{{- if and $exchange $exchange.enabled -}}
+{{- $remote := $exchange.expectedIssuer | default (trimSuffix "/token" $exchange.dexTokenEndpoint) -}}
+{{- $auth = dict "kind" "exchange" "issuer" $remote "subject_issuer" $home "subject_audiences" (list $client) -}}
+{{- end -}}
+{{- with .auth.requiredAudiences -}}{{- $_ := set $auth "required_audiences" . -}}{{- end -}}
+{{- $server := dict "name" .name "auth" $auth -}}
+{{- with .match -}}
+{{- with .host -}}{{- $_ := set $server "host" . -}}{{- end -}}
+{{- with .pathPrefix -}}{{- $_ := set $server "path_prefix" . -}}{{- end -}}
+{{- end -}}
+{{- if .resource -}}
+{{- $url := urlParse .resource -}}
+{{- $path := trimSuffix "/" $url.path -}}
+{{- $_ := set $server "resource_metadata" (printf "%s://%s/.well-known/oauth-protected-resource%s" $url.scheme $url.host $path) -}}
+{{- end -}}
+{{- with .listener405After -}}{{- $_ := set $server "listener_405_after" (int .) -}}{{- end -}}
+{{- $servers = append $servers $server -}}
+{{- end -}}
+{{- $control := dict "cluster" (include "tokenward.controlCluster" .) "authority" (include "tokenward.controlHost" .) "credential" (dict "env" "TOKENWARD_FILTER_CREDENTIAL") -}}
+{{- $config := dict "control" $control "servers" $servers -}}
+{{- with .Values.gateway.filter.sessionHeaders -}}{{- $_ := set $config "session_headers" . -}}{{- end -}}
+{{- mergeOverwrite $config (deepCopy .Values.gateway.filter.settings) | toYaml -}}
+{{- end -}}

@@ -1,0 +1,96 @@
+{{- define "tokenward.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "tokenward.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "tokenward.name" . -}}
+{{- if contains $name .Release.Name -}}{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "tokenward.selector" -}}
+app.kubernetes.io/name: {{ include "tokenward.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "tokenward.labels" -}}
+{{ include "tokenward.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
+{{- end -}}
+
+{{- define "tokenward.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}{{- default (include "tokenward.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}{{- default "default" .Values.serviceAccount.name -}}{{- end -}}
+{{- end -}}
+
+{{- define "tokenward.image" -}}
+{{- if .Values.image.digest -}}{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{- end -}}
+{{- end -}}
+
+{{- define "tokenward.gatewayNamespace" -}}
+{{- .Values.gateway.namespace | default .Release.Namespace -}}
+{{- end -}}
+
+{{- define "tokenward.controlHost" -}}
+{{- .Values.gateway.control.host | default (printf "%s.%s.svc.cluster.local" (include "tokenward.fullname" .) .Release.Namespace) -}}
+{{- end -}}
+
+{{- define "tokenward.controlPort" -}}
+{{- .Values.gateway.control.port | default .Values.service.port -}}
+{{- end -}}
+
+{{/* The name under which the filter calls control's cluster. */}}
+{{- define "tokenward.controlCluster" -}}
+{{- if eq .Values.gateway.controlCluster "route" -}}
+httproute/{{ include "tokenward.gatewayNamespace" . }}/{{ include "tokenward.fullname" . }}-control/rule/0
+{{- else -}}
+{{ include "tokenward.fullname" . }}-control
+{{- end -}}
+{{- end -}}
+
+{{/* A host that no client's request can carry by accident: `.invalid` is reserved (RFC 2606). */}}
+{{- define "tokenward.controlRouteHost" -}}
+{{ include "tokenward.fullname" . }}-control.invalid
+{{- end -}}
+
+{{/* The name that Envoy Gateway 1.9 gives the filter of this policy. */}}
+{{- define "tokenward.filterName" -}}
+envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamespace" . }}/{{ include "tokenward.fullname" . }}/wasm/0
+{{- end -}}
+
+{{- define "tokenward.checks" -}}
+{{- $stores := list -}}
+{{- if .Values.store.embedded.enabled -}}{{- $stores = append $stores "embedded" -}}{{- end -}}
+{{- if .Values.store.valkey.enabled -}}{{- $stores = append $stores "valkey" -}}{{- end -}}
+{{- if ne (len $stores) 1 -}}{{- fail "enable exactly one of store.embedded and store.valkey" -}}{{- end -}}
+{{- if and .Values.store.embedded.enabled (or (gt (int .Values.replicaCount) 1) .Values.autoscaling.enabled) -}}
+{{- fail "store.embedded serves one process: set replicaCount 1 and autoscaling.enabled false, or use store.valkey" -}}
+{{- end -}}
+{{- if not .Values.issuers -}}{{- fail "issuers is empty: name the issuer at which users log in" -}}{{- end -}}
+{{- if not .Values.servers -}}{{- fail "servers is empty: name at least one protected server (`tokenward import` reads them from MCPServer resources)" -}}{{- end -}}
+{{- if .Values.gateway.enabled -}}
+{{- if eq .Values.gateway.filter.source "control" -}}
+{{- if not .Values.gateway.filter.sha256 -}}{{- fail "gateway.filter.sha256 is empty: control says it in its log line `serving the filter module`" -}}{{- end -}}
+{{- else if not (and .Values.gateway.filter.image.url .Values.gateway.filter.image.sha256) -}}{{- fail "gateway.filter.source is image: name gateway.filter.image.url and .sha256 (the image's digest)" -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.servers -}}
+{{- $exchange := and .auth.tokenExchange .auth.tokenExchange.enabled -}}
+{{- if and (not $exchange) (not .auth.forwardToken) -}}
+{{- fail (printf "server %s: set auth.forwardToken: true, or auth.tokenExchange with enabled: true" .name) -}}
+{{- end -}}
+{{- if $exchange -}}
+{{- $reference := .auth.tokenExchange.clientCredentialsSecretRef -}}
+{{- if and $reference.namespace (ne $reference.namespace $.Release.Namespace) -}}
+{{- fail (printf "server %s: a pod cannot read the Secret %s of namespace %s; copy it to %s" .name $reference.name $reference.namespace $.Release.Namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,6 @@
+//! What a platform engineer installs: the chart rendered and validated, and run by a real Envoy Gateway. Built with Go; left
+//! out, with a line each, where it is not.
+
+mod main_path;
+mod rendering;
+mod rolling_update;

@@ -1,0 +1,174 @@
+//! Every YAML of the chart, rendered and held against the schemas, and the values that the chart refuses.
+
+use serde_json::{Value, json};
+use tokenward_tests::parts::{Chart, EnvoyGateway};
+
+/// Values that turn on everything; the test that needs another story changes them.
+fn values() -> Value {
+    json!({
+        "issuers": [{
+            "issuer": "https://dex.example.com", "clientId": "muster",
+            "clientSecretRef": {"name": "tokenward-dex", "key": "client-secret"},
+        }],
+        "servers": [
+            {
+                "name": "kubernetes", "auth": {"type": "oauth", "forwardToken": true, "requiredAudiences": ["muster"]},
+                "resource": "https://mcp.example.com/kubernetes/mcp", "listener405After": 20,
+                "match": {"host": "mcp.example.com", "pathPrefix": "/kubernetes"},
+                "route": {
+                    "namespace": "servers", "hostnames": ["mcp.example.com"], "pathPrefix": "/kubernetes",
+                    "rewritePathPrefix": "/", "backendRefs": [{"name": "mcp-kubernetes", "port": 8080}],
+                },
+            },
+            {
+                "name": "remote",
+                "auth": {"type": "oauth", "requiredAudiences": ["kube"], "tokenExchange": {
+                    "enabled": true, "dexTokenEndpoint": "https://dex.remote.example.com/token", "connectorId": "home",
+                    "clientId": "kube", "clientCredentialsSecretRef": {"name": "remote-exchange"},
+                }},
+            },
+        ],
+        "resourceMetadata": {"hostnames": ["mcp.example.com"]},
+        "gateway": {"namespace": "gateways", "filter": {"sha256": "0".repeat(64)}},
+        "autoscaling": {"enabled": true},
+        "serviceMonitor": {"enabled": true}, "prometheusRule": {"enabled": true}, "grafanaDashboard": {"enabled": true},
+        "extraCaRef": {"name": "ca", "key": "ca.crt"},
+        "sealing": {"previous": [{"id": "k0", "secretRef": {"name": "tokenward-sealing", "key": "k0"}}]},
+    })
+}
+
+fn with(changes: &[(&str, Value)]) -> Value {
+    let mut values = values();
+    for (pointer, value) in changes {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let mut place = &mut values;
+        for part in parent.split('/').skip(1) {
+            place = match part.parse::<usize>() {
+                Ok(at) => &mut place[at],
+                Err(_) => &mut place[part],
+            };
+        }
+        place[key] = value.clone();
+    }
+    values
+}
+
+/// The chart, or a line that the story is left out.
+fn chart(story: &str) -> anyhow::Result<Option<Chart>> {
+    let found = Chart::find()?;
+    if found.is_none() {
+        println!("left out: {story}: {}", EnvoyGateway::IS_MISSING);
+    }
+    Ok(found)
+}
+
+fn whole(chart: &Chart, values: &Value) -> anyhow::Result<String> {
+    let rendered = chart.render(values)?;
+    Ok(rendered
+        .into_iter()
+        .map(|resource| resource.yaml)
+        .collect::<Vec<_>>()
+        .join("\n---\n"))
+}
+
+#[test]
+fn every_way_to_install_it_renders_valid_resources() -> anyhow::Result<()> {
+    let Some(chart) = chart("rendering")? else {
+        return Ok(());
+    };
+    let image = json!({"url": "registry.example.com/tokenward-filter:0.1.0", "sha256": "1".repeat(64)});
+    let ways: [&[(&str, Value)]; 5] = [
+        &[],
+        &[
+            ("/gateway/controlCluster", json!("route")),
+            ("/gateway/failReload", json!(false)),
+        ],
+        &[
+            ("/gateway/filter/source", json!("image")),
+            ("/gateway/filter/image", image),
+        ],
+        &[
+            (
+                "/store",
+                json!({"valkey": {"enabled": false}, "embedded": {"enabled": true}}),
+            ),
+            ("/replicaCount", json!(1)),
+            ("/autoscaling/enabled", json!(false)),
+        ],
+        &[
+            ("/gateway/enabled", json!(false)),
+            ("/serviceAccount", json!({"create": false})),
+        ],
+    ];
+    for way in ways {
+        let yaml = whole(&chart, &with(way))?;
+        let counted = chart.validate(&yaml)?;
+        assert!(counted.contains("Deployment 1"), "{counted}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_validator_refuses_unknown_fields_broken_rules_and_broken_expressions() -> anyhow::Result<()> {
+    let Some(chart) = chart("the validator")? else {
+        return Ok(());
+    };
+    let good = whole(&chart, &values())?;
+    let broken = [
+        ("rootID: tokenward", "rootId: tokenward", "rootId"),
+        (
+            "readOnlyRootFilesystem: true",
+            "readOnlyRootFileSystem: true",
+            "readOnlyRootFileSystem",
+        ),
+        ("type: JSONPatch", "type: Merge", "JSONPatch"),
+        // A rule in CEL: an HTTP source needs its http.
+        (
+            "      type: HTTP\n      http:",
+            "      type: Image\n      http:",
+            "Image",
+        ),
+        ("> 0.05", "> > 0.05", "TokenwardExchangesFail"),
+        ("interval: 30s", "intervall: 30s", "intervall"),
+    ];
+    for (from, to, named) in broken {
+        assert!(good.contains(from), "{from} is not in the resources");
+        let finding = chart
+            .validate(&good.replacen(from, to, 1))
+            .unwrap_err()
+            .to_string();
+        assert!(finding.contains(named), "{to}: {finding}");
+    }
+    Ok(())
+}
+
+#[test]
+fn values_that_cannot_be_meant_are_refused_by_name() -> anyhow::Result<()> {
+    let Some(chart) = chart("values")? else {
+        return Ok(());
+    };
+    let refused: [(&str, Value, &str); 9] = [
+        ("/gateway/filtre", json!({}), "filtre"),
+        ("/servers/0/auth/fowardToken", json!(true), "fowardToken"),
+        ("/servers/0/auth/forwardToken", json!(false), "forwardToken"),
+        (
+            "/servers/1/auth/tokenExchange/connectorId",
+            json!("9"),
+            "connectorId",
+        ),
+        ("/servers", json!([]), "servers is empty"),
+        ("/issuers", json!([]), "issuers is empty"),
+        ("/store", json!({"embedded": {"enabled": true}}), "exactly one of"),
+        ("/gateway/filter/sha256", json!(""), "gateway.filter.sha256"),
+        (
+            "/servers/1/auth/tokenExchange/clientCredentialsSecretRef",
+            json!({"name": "remote-exchange", "namespace": "elsewhere"}),
+            "elsewhere",
+        ),
+    ];
+    for (pointer, value, named) in refused {
+        let finding = chart.render(&with(&[(pointer, value)])).unwrap_err().to_string();
+        assert!(finding.contains(named), "{pointer}: {finding}");
+    }
+    Ok(())
+}
