@@ -265,6 +265,21 @@ async fn a_key_that_was_rotated_away_still_proves_a_subject_also_after_a_restart
 }
 
 #[tokio::test]
+async fn a_token_that_was_proven_proves_nothing_about_one_with_another_signature() -> anyhow::Result<()> {
+    let deployment = deployment().await?;
+    let tokens = deployment.log_in("s-1").await?;
+    for _ in 0..2 {
+        assert_eq!(deployment.ask(&tokens.id_token).send().await?.status, 200);
+    }
+    let stranger = deployment.dex.mint(ADMIN, "muster").signed_by_a_stranger().token();
+    let signed = tokens.id_token.rsplit_once('.').map_or("", |(signed, _)| signed);
+    let signature = stranger.rsplit_once('.').map_or("", |(_, signature)| signature);
+    let answer = deployment.ask(&format!("{signed}.{signature}")).send().await?;
+    assert_eq!(answer.refusal(), (400, "subject_rejected"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn keys_are_fetched_once_for_many_and_not_again_for_every_unknown_key() -> anyhow::Result<()> {
     let deployment = deployment().await?;
     deployment.log_in("s-1").await?;

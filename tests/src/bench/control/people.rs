@@ -76,6 +76,8 @@ impl People {
                 tokens: tokens?,
                 session: format!("2c1a4a0e-7b2f-4c52-9a77-{}{number:011x}", self.prefix),
             };
+            // A login that is older than what was refreshed since would change nothing.
+            control.end(&login).await?;
             control.put(dex, &login).await?;
             logins.push(login);
         }
@@ -103,6 +105,16 @@ impl Service {
                 "issuer": dex.issuer(), "client_id": CLIENT.0,
                 "id_token": login.tokens.id_token, "refresh_token": login.tokens.refresh_token,
             }))
+            .send()
+            .await?;
+        ensure!(answer.status().is_success(), "control: {}", answer.text().await?);
+        Ok(())
+    }
+
+    async fn end(&self, login: &Login) -> anyhow::Result<()> {
+        let answer = http_client()
+            .delete(format!("http://{}/v1/sessions/{}", self.address, login.session))
+            .bearer_auth(&self.credentials.1)
             .send()
             .await?;
         ensure!(answer.status().is_success(), "control: {}", answer.text().await?);
