@@ -1,7 +1,10 @@
 //! Every YAML of the chart, rendered and held against the schemas, and the values that the chart refuses.
 
+use std::process::Command;
+
+use anyhow::Context as _;
 use serde_json::{Value, json};
-use tokenward_tests::parts::{Chart, EnvoyGateway};
+use tokenward_tests::parts::{Chart, EnvoyGateway, TempFolder, tools};
 
 /// Values that turn on everything; the test that needs another story changes them.
 fn values() -> Value {
@@ -170,5 +173,53 @@ fn values_that_cannot_be_meant_are_refused_by_name() -> anyhow::Result<()> {
         let finding = chart.render(&with(&[(pointer, value)])).unwrap_err().to_string();
         assert!(finding.contains(named), "{pointer}: {finding}");
     }
+    Ok(())
+}
+
+/// Control's own opinion of the configuration that the chart writes: with its Secrets in place, it is good.
+#[test]
+fn control_takes_the_configuration_that_the_chart_writes() -> anyhow::Result<()> {
+    let Some(chart) = chart("control's configuration")? else {
+        return Ok(());
+    };
+    let rendered = chart.render(&values())?;
+    let written = rendered
+        .iter()
+        .find_map(|resource| resource.yaml.split_once("tokenward.yaml: |\n"))
+        .context("no configuration")?
+        .1;
+    let folder = TempFolder::new("secrets")?;
+    let module = tools::filter_module()?;
+    let configuration = written
+        .lines()
+        .map(|line| line.strip_prefix("    ").unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace(
+            "/usr/share/tokenward/tokenward_filter.wasm",
+            &module.display().to_string(),
+        );
+    let mut secrets = 0;
+    for place in configuration
+        .lines()
+        .filter_map(|line| line.split_once("/run/secrets/tokenward/"))
+    {
+        let (secret, key) = place.1.split_once('/').context("no Secret and key")?;
+        std::fs::create_dir_all(folder.join(secret))?;
+        // 32 bytes in base64, each another one.
+        let text = format!("{secrets:0>10}{}=", "A".repeat(33));
+        folder.write(&format!("{secret}/{key}"), text)?;
+        secrets += 1;
+    }
+    let configuration = configuration.replace("/run/secrets/tokenward", &folder.path().display().to_string());
+    let file = folder.write("tokenward.yaml", configuration)?;
+    let run = Command::new(tools::tokenward()?)
+        .args(["check", "--config"])
+        .arg(file)
+        .output()?;
+    let said = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert!(said.contains("good (1 issuers, 2 servers)"), "{said}");
+    assert_eq!(secrets, 6);
     Ok(())
 }

@@ -46,6 +46,7 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &GatewayFla
             .step("examples", |_| kit.write_examples(workspace))
             .map(|()| ExitCode::SUCCESS);
     }
+    modules::filter_module(workspace, terminal)?;
     terminal.step("envoy/local", |step| validate_local(workspace, step))?;
     let Some(kit) = kit else {
         for what in ["the chart", "the resources", "the stories on Envoy Gateway"] {
@@ -57,7 +58,6 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &GatewayFla
     };
     terminal.step("chart", |_| kit.lint(workspace))?;
     terminal.step("examples", |_| kit.check_examples(workspace))?;
-    modules::filter_module(workspace, terminal)?;
     modules::native(
         workspace,
         terminal,
@@ -193,17 +193,14 @@ fn values(workspace: &Workspace) -> PathBuf {
 /// `envoy --mode validate` on envoy/local with values in place of its names.
 fn validate_local(workspace: &Workspace, step: &Step) -> Result<Outcome> {
     let template = std::fs::read_to_string(workspace.root().join("envoy/local/envoy.yaml"))?;
-    // Envoy reads the module when it makes a VM, which validation does: an empty one of WebAssembly 1.0 will do.
     let scratch = workspace.target().join("envoy-local");
     std::fs::create_dir_all(&scratch)?;
-    let module = scratch.join("empty.wasm");
-    std::fs::write(&module, b"\0asm\x01\0\0\0")?;
     let shown = |path: &Path| format!("{:?}", path.display().to_string());
     let config = [
         ("${LISTENER_PORT}", "0".to_owned()),
         ("${ROUTES}", "[]".to_owned()),
         ("${FILTER_CONFIGURATION}", "\"{}\"".to_owned()),
-        ("${FILTER_MODULE}", shown(&module)),
+        ("${FILTER_MODULE}", shown(&modules::module_path(workspace))),
         ("${CLUSTERS}", "[]".to_owned()),
     ]
     .into_iter()
