@@ -271,7 +271,11 @@ async fn a_token_that_was_proven_proves_nothing_about_one_with_another_signature
     for _ in 0..2 {
         assert_eq!(deployment.ask(&tokens.id_token).send().await?.status, 200);
     }
-    let stranger = deployment.dex.mint(ADMIN, "muster").signed_by_a_stranger().token();
+    let stranger = deployment
+        .dex
+        .mint(ADMIN, "muster")
+        .signed_by_a_stranger()
+        .token();
     let signed = tokens.id_token.rsplit_once('.').map_or("", |(signed, _)| signed);
     let signature = stranger.rsplit_once('.').map_or("", |(_, signature)| signature);
     let answer = deployment.ask(&format!("{signed}.{signature}")).send().await?;
