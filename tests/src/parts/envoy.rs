@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::envoy_template::{render, render_listener, render_with_listener_file};
 use super::process::LOOK_AGAIN;
+use super::prometheus::settled;
 use super::{LogBook, Metrics, Process, ProcessSpec, TempFolder, tools};
 use crate::issuer::jose::http_client;
 
@@ -257,11 +258,14 @@ impl Envoy {
         format!("http://{}", self.admin)
     }
 
-    /// Its metrics, with the labels of the bootstrap's `stats_tags`.
+    /// Its metrics, with the labels of the bootstrap's `stats_tags`, once the filter has told all that it counted.
     pub async fn stats(&self) -> anyhow::Result<Metrics> {
-        let url = format!("{}/stats/prometheus", self.admin_url());
-        let answer = http_client().get(url).send().await?.error_for_status()?;
-        Ok(Metrics::read(&answer.text().await?))
+        settled(|| async {
+            let url = format!("{}/stats/prometheus", self.admin_url());
+            let answer = http_client().get(url).send().await?.error_for_status()?;
+            Ok(Metrics::read(&answer.text().await?))
+        })
+        .await
     }
 
     /// Sets the level of the logger `wasm`, as `POST /logging?wasm=debug`.

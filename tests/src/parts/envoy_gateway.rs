@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
 use super::process::LOOK_AGAIN;
+use super::prometheus::settled;
 use super::{EnvoyLine, LogBook, Metrics, Process, ProcessSpec, TempFolder, tools};
 use crate::issuer::jose::http_client;
 
@@ -137,12 +138,12 @@ impl EnvoyGateway {
             .collect()
     }
 
-    /// Envoy's metrics, with the labels of the EnvoyProxy's `stats_tags`.
+    /// Envoy's metrics, with the labels of the EnvoyProxy's `stats_tags`, once the filter has told all that it counted.
     ///
     /// # Errors
     /// When Envoy does not answer.
     pub async fn stats(&self) -> anyhow::Result<Metrics> {
-        Ok(Metrics::read(&self.admin("/stats/prometheus").await?))
+        settled(|| async { Ok(Metrics::read(&self.admin("/stats/prometheus").await?)) }).await
     }
 
     /// A part of what Envoy was told, `dynamic_listeners`, `dynamic_route_configs`, `dynamic_active_clusters`.

@@ -1,5 +1,7 @@
 //! Metrics in the Prometheus text format, as Envoy and the control service expose them.
 
+use std::time::Duration;
+
 /// One exposition.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
@@ -28,6 +30,13 @@ impl Sample {
 }
 
 impl Metrics {
+    fn of_the_filter(&self) -> Vec<&Sample> {
+        let samples = self.samples.iter();
+        samples
+            .filter(|sample| sample.name.starts_with("tokenward_"))
+            .collect()
+    }
+
     /// Reads an exposition; lines that are no samples are left out.
     pub fn read(text: &str) -> Self {
         Self {
@@ -110,4 +119,29 @@ fn read_labels(mut text: &str) -> Option<(Vec<(String, String)>, &str)> {
         };
         labels.push((name.to_owned(), value));
     }
+}
+
+/// How often the filter tells sums of what it counted, and a little.
+const TOLD_EVERY: Duration = Duration::from_millis(130);
+/// Readings at the most; with requests under way no two may ever agree.
+const READINGS: usize = 20;
+
+/// Reads metrics until two readings, a tick of the filter apart, agree about what the filter has counted.
+///
+/// # Errors
+/// As `read`.
+pub(super) async fn settled<F>(read: impl Fn() -> F) -> anyhow::Result<Metrics>
+where
+    F: Future<Output = anyhow::Result<Metrics>>,
+{
+    let mut before = read().await?;
+    for _ in 1..READINGS {
+        tokio::time::sleep(TOLD_EVERY).await;
+        let now = read().await?;
+        if now.of_the_filter() == before.of_the_filter() {
+            return Ok(now);
+        }
+        before = now;
+    }
+    Ok(before)
 }
