@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod demo;
 pub mod host;
+pub mod interruption;
 pub mod issuer;
 pub mod mcp_server;
 pub mod parts;

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Parser;
 use tokenward_tests::demo::{self, Look, Report, Screen};
+use tokenward_tests::interruption::interruption;
 use tokenward_tests::issuer::{FakeDex, Issuer};
 use tokenward_tests::parts::RealDex;
 use tokenward_tests::world::World;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// What shells make of SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -101,16 +101,4 @@ async fn story<I: Issuer>(command_line: &CommandLine, screen: &Screen) -> anyhow
 fn write(report: &Report, file: &Path) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(report)? + "\n";
     std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
-}
-
-/// Returns on Ctrl-C, when the terminal is closed, or on a polite request to end.
-async fn interruption() -> anyhow::Result<()> {
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed?,
-        _ = hang_up.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
 }

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use tokenward_tests::demo::{Look, Screen};
+use tokenward_tests::interruption::interruption;
 use tokenward_tests::issuer::{FakeDex, Issuer};
 use tokenward_tests::parts::RealDex;
 use tokenward_tests::replay::{self, Pace, Replay};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// What shells make of SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -91,16 +91,4 @@ async fn told<I: Issuer>(screen: &Screen) -> anyhow::Result<Replay> {
 
 fn write(text: &str, file: &Path) -> anyhow::Result<()> {
     std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
-}
-
-/// Returns on Ctrl-C, when the terminal is closed, or on a polite request to end.
-async fn interruption() -> anyhow::Result<()> {
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed?,
-        _ = hang_up.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
 }
