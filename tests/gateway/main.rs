@@ -1,6 +1,7 @@
 //! The whole path on real Envoy: filter, control, store, issuers and MCP servers.
 
 mod config;
+mod control_before_valkey;
 mod control_part;
 mod delivery;
 mod demo;

@@ -2,5 +2,6 @@
 //! out, with a line each, where it is not.
 
 mod main_path;
+mod pod;
 mod rendering;
 mod rolling_update;

@@ -9,8 +9,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::answer;
+use crate::log::Line;
 use crate::service::Service;
 use crate::store::StoreError;
+
+/// The trouble's name: probes come every few seconds, and an outage may last hours.
+const STORE: &str = "store";
 
 #[derive(Serialize)]
 struct Health {
@@ -29,6 +33,9 @@ pub(super) async fn livez(State(service): State<Arc<Service>>) -> Response {
 /// The store answers; issuers have no say, because everything that is fresh can be served without them.
 pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
     let Err(error) = service.context.store.ping().await else {
+        if let Some(suppressed) = service.throttle.recovered(STORE) {
+            tracing::info!(suppressed, "ready again: the store answers");
+        }
         return answer::json(StatusCode::OK, &health(&service, "ok", None));
     };
     // The engine's own words can name hosts; they are in the log.
@@ -39,7 +46,10 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
         StoreError::Failed { .. } => "the store is unreachable or refuses us".to_owned(),
         StoreError::Unexpected { .. } => "the store answers something unexpected".to_owned(),
     };
-    tracing::warn!(%error, "not ready");
+    match service.throttle.failed(STORE, service.context.clock.now_ms()) {
+        Line::Warn { suppressed } => tracing::warn!(%error, suppressed, "not ready"),
+        Line::Debug => tracing::debug!(%error, "not ready"),
+    }
     let mut response = answer::json(
         StatusCode::SERVICE_UNAVAILABLE,
         &health(&service, "unavailable", Some(cause)),

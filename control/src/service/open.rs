@@ -3,45 +3,56 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::StartError;
 use crate::clock::Clock;
 use crate::config::{StoreConfig, StoreEngine, ValkeyServers};
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
-use crate::store::valkey::{ConnectError, Topology, ValkeyConfig, ValkeyStore};
+use crate::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 
-/// How long a Valkey that is not there yet is waited for at the start.
-const VALKEY_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Opens the configured store. A Valkey that cannot be reached is tried again for a minute: at a start of
-/// everything at once it often comes last.
+/// Opens the configured store. A Valkey that cannot be reached does not hold up the start: requests get 503 and `/readyz`
+/// says so until it can be. An orchestrator that restarted the process instead would wait longer each time, and keep it
+/// away for minutes after Valkey is back.
 ///
 /// # Errors
 /// [`StartError`].
 pub async fn open_store(config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StartError> {
-    open_within(config, clock, VALKEY_PATIENCE).await
+    match engine(config, clock).await? {
+        Engine::Embedded(store) => Ok(store),
+        Engine::Valkey(store) => {
+            if let Err(error) = store.reached().await {
+                tracing::warn!(%error, "starting without the store: requests get 503 until it answers");
+            }
+            Ok(store)
+        }
+    }
 }
 
-/// The same, tried once.
+/// The same, but Valkey has to answer now.
 ///
 /// # Errors
 /// [`StartError`].
 pub async fn try_store(config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StartError> {
-    open_within(config, clock, Duration::ZERO).await
+    match engine(config, clock).await? {
+        Engine::Embedded(store) => Ok(store),
+        Engine::Valkey(store) => {
+            store.reached().await?;
+            Ok(store)
+        }
+    }
 }
 
-async fn open_within(
-    config: &StoreConfig,
-    clock: Arc<dyn Clock>,
-    patience: Duration,
-) -> Result<Arc<dyn Store>, StartError> {
+enum Engine {
+    Embedded(Arc<EmbeddedStore>),
+    Valkey(Arc<ValkeyStore>),
+}
+
+async fn engine(config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<Engine, StartError> {
     match &config.engine {
         StoreEngine::Embedded { path } => {
             let store = Arc::new(EmbeddedStore::open(path, config.deadline, clock).await?);
             sweep_now_and_then(&store);
-            Ok(store)
+            Ok(Engine::Embedded(store))
         }
         StoreEngine::Valkey {
             url,
@@ -50,15 +61,15 @@ async fn open_within(
             key_prefix,
             servers,
         } => {
-            let valkey = ValkeyConfig {
+            let store = ValkeyStore::open(ValkeyConfig {
                 url: url.clone(),
                 username: username.clone(),
                 password: password.clone(),
                 key_prefix: key_prefix.clone(),
                 deadline: config.deadline,
                 topology: topology(servers),
-            };
-            Ok(Arc::new(connected(valkey, patience).await?))
+            })?;
+            Ok(Engine::Valkey(Arc::new(store)))
         }
     }
 }
@@ -76,19 +87,6 @@ fn topology(servers: &ValkeyServers) -> Topology {
             sentinel_password: password,
         },
         ValkeyServers::Cluster { more_nodes } => Topology::Cluster { more_nodes },
-    }
-}
-
-async fn connected(config: ValkeyConfig, patience: Duration) -> Result<ValkeyStore, ConnectError> {
-    let until = Instant::now() + patience;
-    loop {
-        match ValkeyStore::connect(config.clone()).await {
-            Err(error) if error.is_retryable() && Instant::now() < until => {
-                tracing::warn!(%error, "Valkey is not there yet");
-                tokio::time::sleep(Duration::from_secs(2)).await;
-            }
-            answer => return answer,
-        }
     }
 }
 

@@ -164,7 +164,7 @@ impl World {
                 .to_string(),
             );
         }
-        let rendered = installation.chart.render(&installation.values)?;
+        let rendered = installation.render()?;
         let control = self.control.address();
         documents.extend(
             rendered
@@ -179,6 +179,14 @@ impl World {
 }
 
 impl Installation {
+    /// All resources of the chart.
+    ///
+    /// # Errors
+    /// When Helm refuses the values.
+    pub fn render(&self) -> anyhow::Result<Vec<Rendered>> {
+        self.chart.render(&self.values)
+    }
+
     /// With another value of the chart, by JSON pointer.
     ///
     /// # Errors

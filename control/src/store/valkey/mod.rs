@@ -60,6 +60,17 @@ impl ValkeyStore {
     /// [`ConnectError::Config`] for a configuration that cannot be right, [`ConnectError::Unreachable`] when one
     /// attempt (bounded by the deadline) did not succeed: the caller may try again.
     pub async fn connect(config: ValkeyConfig) -> Result<Self, ConnectError> {
+        let store = Self::open(config)?;
+        store.reached().await?;
+        Ok(store)
+    }
+
+    /// [`ValkeyStore::connect`] that waits for nothing: until Valkey is reached, each operation is an error. Needs a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`].
+    pub fn open(config: ValkeyConfig) -> Result<Self, ConnectError> {
         let target = config::target(&config)?;
         let sentinel_password = match config.topology {
             Topology::Sentinel {
@@ -67,20 +78,27 @@ impl ValkeyStore {
             } => sentinel_password,
             Topology::Standalone | Topology::Cluster { .. } => None,
         };
-        let store = Self {
+        Ok(Self {
             address: target.address,
             key_prefix: config.key_prefix,
             deadline: config.deadline,
             secrets: config.password.into_iter().chain(sentinel_password).collect(),
             link: Link::start(target.route, config.deadline),
-        };
-        match store.link.reached().await {
-            Ok(()) => Ok(store),
-            Err(error) => Err(ConnectError::Unreachable {
-                address: store.address.clone(),
-                source: store.words(&error).into(),
-            }),
-        }
+        })
+    }
+
+    /// Waits until the attempt to connect that is under way has ended.
+    ///
+    /// # Errors
+    /// [`ConnectError::Unreachable`], with why; it is tried again all the time.
+    pub async fn reached(&self) -> Result<(), ConnectError> {
+        self.link
+            .reached()
+            .await
+            .map_err(|error| ConnectError::Unreachable {
+                address: self.address.clone(),
+                source: self.words(&error).into(),
+            })
     }
 
     fn value_key(&self, key: &Key) -> String {
