@@ -4,6 +4,7 @@
 //
 // SDK_FOLDER names the folder whose node_modules holds the SDKs. A step that fails says so, and the next one follows.
 import { createRequire } from "node:module";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 const require = createRequire(join(process.env.SDK_FOLDER, "package.json"));
@@ -87,6 +88,12 @@ const does = {
   async idle(step) {
     say({ event: "idle" });
     await pause(step.seconds);
+    return {};
+  },
+  // Until there is a file of this name.
+  async until(step) {
+    say({ event: "idle" });
+    while (!existsSync(step.file)) await pause(0.1);
     return {};
   },
   // Until so many notifications more have come, since now or since the last call began.

@@ -8,6 +8,7 @@ The SDK is on PYTHONPATH. A step that fails says so, and the next one follows.
 import asyncio
 import contextlib
 import json
+import pathlib
 import sys
 import warnings
 
@@ -99,6 +100,13 @@ class Session:
     async def idle(self, step):
         say(event="idle")
         await asyncio.sleep(step["seconds"])
+        return {}
+
+    async def until(self, step):
+        """Until there is a file of this name."""
+        say(event="idle")
+        while not pathlib.Path(step["file"]).exists():
+            await asyncio.sleep(0.1)
         return {}
 
     async def wait_for_events(self, step):

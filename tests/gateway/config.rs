@@ -37,6 +37,7 @@ async fn an_unusable_configuration_refuses_with_503_and_says_once_which_field() 
             assert!(answer.header("retry-after").is_some());
         }
         assert_eq!(world.upstream_requests(), 0);
+        world.tally_when(|tally| tally.warnings >= 1).await?;
         let lines = world.envoy.wasm_lines();
         let warnings: Vec<_> = lines.iter().filter(|line| line.level == "warning").collect();
         assert_eq!(warnings.len(), 1, "{warnings:#?}");

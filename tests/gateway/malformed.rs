@@ -62,12 +62,5 @@ async fn whatever_bytes_come_no_server_sees_them_and_every_worker_lives() -> any
         "{:?}",
         answers[0]
     );
-    let warnings = world.tally().warnings;
-    assert_eq!(
-        warnings,
-        1,
-        "one pair, one minute: {:#?}",
-        world.envoy.wasm_lines()
-    );
-    Ok(())
+    world.ensure_one_warning_per_pair_and_minute(1).await
 }

@@ -6,7 +6,7 @@ use tokenward_tests::world::{ALICE, LOCAL, World};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_near_its_expiry_is_forwarded_and_the_next_one_fetched_once() -> anyhow::Result<()> {
     let world = World::builder()
-        .tokens_live(Duration::from_secs(90), Duration::from_secs(1800))
+        .tokens_live(Duration::from_secs(115), Duration::from_secs(1800))
         .start()
         .await?;
     let alice = world.log_in(ALICE).await?;
@@ -16,7 +16,7 @@ async fn a_token_near_its_expiry_is_forwarded_and_the_next_one_fetched_once() ->
     }
     world
         .home
-        .wait_for_counts(|counts| counts.refreshes_succeeded == 1, Duration::from_secs(10))
+        .wait_for_counts(|counts| counts.refreshes_succeeded == 1, Duration::from_secs(40))
         .await?;
     for _ in 0..20 {
         assert_eq!(world.call(LOCAL).login(&alice).send().await?.status, 200);

@@ -53,7 +53,7 @@ async fn an_issuer_that_is_down_signs_nobody_out() -> anyhow::Result<()> {
     assert_eq!(world.upstream_requests(), 0);
     world.home.heal(Endpoint::Refresh);
     let healed = poll_until_ok(&world, &alice).await?;
-    assert!(healed <= Duration::from_secs(15), "{healed:?}");
+    assert!(healed <= Duration::from_secs(60), "{healed:?}");
     Ok(())
 }
 
@@ -71,7 +71,7 @@ async fn a_control_service_that_is_gone_is_503_and_back_without_anybodys_help() 
     assert_eq!(world.upstream_requests(), 0);
     world.control.restart().await?;
     let healed = poll_until_ok(&world, &alice).await?;
-    assert!(healed <= Duration::from_secs(15), "{healed:?}");
+    assert!(healed <= Duration::from_secs(60), "{healed:?}");
     Ok(())
 }
 
@@ -95,7 +95,7 @@ async fn a_control_service_that_hangs_is_503_within_the_filters_own_deadline() -
             (503, Some("control_late"))
         );
     }
-    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    assert!(waited < Duration::from_secs(30), "{waited:?}");
     assert_eq!(world.upstream_requests(), 0);
     Ok(())
 }
@@ -113,7 +113,7 @@ async fn a_store_that_is_gone_is_503_and_signs_nobody_out() -> anyhow::Result<()
     );
     world.valkey.as_mut().expect("a Valkey").resume()?;
     let healed = poll_until_ok(&world, &alice).await?;
-    assert!(healed <= Duration::from_secs(15), "{healed:?}");
+    assert!(healed <= Duration::from_secs(60), "{healed:?}");
     assert_eq!(world.home.counts().refreshes_presented, 1);
     Ok(())
 }
@@ -127,7 +127,7 @@ async fn poll_until_ok(world: &World, login: &tokenward_tests::world::Login) -> 
             return Ok(begun.elapsed());
         }
         anyhow::ensure!(answer.status == 503, "{} {}", answer.status, answer.body);
-        anyhow::ensure!(begun.elapsed() < Duration::from_secs(30), "still {}", answer.body);
+        anyhow::ensure!(begun.elapsed() < Duration::from_secs(90), "still {}", answer.body);
         let retry_after: u64 = answer.header("retry-after").unwrap_or("1").parse()?;
         tokio::time::sleep(Duration::from_secs(retry_after.min(2))).await;
     }

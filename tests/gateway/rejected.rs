@@ -21,12 +21,12 @@ async fn a_fresh_token_that_a_server_rejects_burns_no_session_and_is_made_anew_o
     assert_eq!(answer.header("www-authenticate"), None);
     world
         .home
-        .wait_for_counts(|counts| counts.refreshes_succeeded == 1, Duration::from_secs(5))
+        .wait_for_counts(|counts| counts.refreshes_succeeded == 1, Duration::from_secs(60))
         .await?;
     world.server(LOCAL).set_trust_revoked(false);
     let begun = Instant::now();
     while world.call(LOCAL).login(&alice).send().await?.status != 200 {
-        anyhow::ensure!(begun.elapsed() < Duration::from_secs(20), "still refused");
+        anyhow::ensure!(begun.elapsed() < Duration::from_secs(90), "still refused");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let last = world.server(LOCAL).seen().pop().expect("a token");
@@ -44,6 +44,7 @@ async fn a_server_that_rejects_every_token_is_spared_the_storm() -> anyhow::Resu
     let world = World::builder().workers(4).start().await?;
     let alice = world.log_in(ALICE).await?;
     world.server(LOCAL).set_trust_revoked(true);
+    let begun = Instant::now();
     for _ in 0..10 {
         for answer in world.call(LOCAL).login(&alice).send_many(20).await? {
             assert_eq!(answer.status, 503, "{}", answer.body);
@@ -52,12 +53,16 @@ async fn a_server_that_rejects_every_token_is_spared_the_storm() -> anyhow::Resu
     // At first each worker forwards what is under way at once; after the first rejections all is refused from memory.
     let requests = world.server(LOCAL).counts().requests;
     assert!(requests <= 60, "{requests} of 200 reached the server");
+    // At most one in each `rejected_interval`, and one WARN a minute.
+    let half_minutes = usize::try_from(begun.elapsed().as_secs() / 30)?;
+    let refreshes = world.home.counts().refreshes_presented;
+    assert!(refreshes <= 2 + half_minutes, "{:?}", world.home.counts());
+    let warnings = world.tally().warnings;
     assert!(
-        world.home.counts().refreshes_presented <= 2,
-        "{:?}",
-        world.home.counts()
+        warnings <= 1 + half_minutes / 2,
+        "{:#?}",
+        world.envoy.wasm_lines()
     );
-    assert!(world.tally().warnings <= 1, "{:#?}", world.envoy.wasm_lines());
     Ok(())
 }
 

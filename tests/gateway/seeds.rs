@@ -1,9 +1,14 @@
 //! The incidents that started this project, named after what went wrong.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Login, Store, World};
+
+/// Tokens of the stories in which they expire, and how long before their end they are stale.
+const LIFE: Duration = Duration::from_secs(14);
+const MARGIN: Duration = Duration::from_secs(4);
+const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
 
 /// Tokens were stored without an expiry, and "no expiry" was read as "never expires".
 #[tokio::test(flavor = "multi_thread")]
@@ -34,24 +39,28 @@ async fn a_token_stored_without_expiry_is_never_served() -> anyhow::Result<()> {
 /// After 30 idle minutes the expired JWT was forwarded: 401, although the user was logged in.
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_past_expiry_then_one_request_succeeds_with_a_refreshed_token() -> anyhow::Result<()> {
-    let world = World::builder()
-        .tokens_live(Duration::from_secs(4), Duration::from_secs(4))
-        .filter_setting("margin", "1s")
-        .filter_setting("refresh_ahead", "1s")
-        .control_setting("margin", "1s")
-        .start()
-        .await?;
+    let world = World::builder().short_lived(LIFE, MARGIN).start().await?;
     let alice = world.log_in(ALICE).await?;
-    for server in [LOCAL, "remote-1"] {
+    let servers = [LOCAL, "remote-1"];
+    for server in servers {
         assert_eq!(world.call(server).login(&alice).send().await?.status, 200);
     }
-    for refreshes in 1..=2 {
-        world.wait_until_tokens_expired(&alice).await?;
-        for server in [LOCAL, "remote-1"] {
+    for life in [LIFE, HALF_AN_HOUR] {
+        world.wait_until_tokens_expired().await;
+        world.home.set_id_token_lifetime(life);
+        world.remote.set_id_token_lifetime(life);
+        let (home, remote) = (world.home.counts(), world.remote.counts());
+        for server in servers {
             let answer = world.call(server).login(&alice).send().await?;
             assert_eq!(answer.status, 200, "{server}: {}", answer.body);
         }
-        assert_eq!(world.home.counts().refreshes_presented, refreshes);
+        let refreshes = world.home.counts().refreshes_presented - home.refreshes_presented;
+        let exchanges = world.remote.counts().exchanges_presented - remote.exchanges_presented;
+        match life {
+            HALF_AN_HOUR => assert_eq!((refreshes, exchanges), (1, 1)),
+            // On a slow machine these are over before the second call.
+            _ => assert!(refreshes >= 1 && exchanges >= 1),
+        }
     }
     assert_eq!(world.rejected_expired(), 0);
     Ok(())
@@ -85,30 +94,29 @@ async fn a_restart_with_stale_sessions_and_expired_exchanges_is_over_with_the_re
         .store(Store::Valkey)
         .remotes(3)
         .clients_of_their_own()
-        .tokens_live(Duration::from_secs(4), Duration::from_secs(4))
-        .filter_setting("margin", "1s")
-        .filter_setting("refresh_ahead", "1s")
+        .short_lived(LIFE, MARGIN)
         .filter_setting(
             "gate",
             json!({"transient_first": "200ms", "transient_longest": "500ms"}),
         )
-        .control_setting("margin", "1s")
         .start()
         .await?;
     let alice = world.log_in(ALICE).await?;
     let servers = world.server_names();
     for server in &servers {
-        assert_eq!(
-            world.call(server).login(&alice).send().await?.status,
-            200,
-            "{server}"
-        );
+        let answer = world.call(server).login(&alice).send().await?;
+        assert_eq!(answer.status, 200, "{server}: {}", answer.body);
     }
-    world.wait_until_tokens_expired(&alice).await?;
     world.home.set_down(true);
     world.control.kill()?;
+    // Nothing can be issued any more: what expires here is all that anybody or the store holds.
+    world.wait_until_tokens_expired().await;
     world.control.restart().await?;
-    let reached = world.upstream_requests();
+    let (home, remote, reached) = (
+        world.home.counts(),
+        world.remote.counts(),
+        world.upstream_requests(),
+    );
     for _ in 0..10 {
         for server in &servers {
             let listener = world.call(server).login(&alice).listen().send().await?;
@@ -116,24 +124,26 @@ async fn a_restart_with_stale_sessions_and_expired_exchanges_is_over_with_the_re
         }
     }
     assert_eq!(world.upstream_requests(), reached, "the storm reached nobody");
-    assert_eq!(world.tally().warnings, servers.len(), "one per pair");
+    world
+        .ensure_one_warning_per_pair_and_minute(servers.len())
+        .await?;
 
-    let (half_an_hour, begun) = (Duration::from_secs(1800), std::time::Instant::now());
-    world.home.set_id_token_lifetime(half_an_hour);
-    world.remote.set_id_token_lifetime(half_an_hour);
+    world.home.set_id_token_lifetime(HALF_AN_HOUR);
+    world.remote.set_id_token_lifetime(HALF_AN_HOUR);
     world.home.set_down(false);
+    let limit = Instant::now() + Duration::from_secs(120);
     for server in &servers {
         while world.call(server).login(&alice).listen().send().await?.status != 200 {
-            assert!(
-                begun.elapsed() < Duration::from_secs(30),
-                "{server} never came back"
-            );
+            assert!(Instant::now() < limit, "{server} never came back");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-    assert_eq!(world.home.counts().refreshes_succeeded, 1);
-    assert_eq!(world.remote.counts().exchanges_succeeded, 2 * 3);
-    let tally = world.tally();
+    let (home_now, remote_now) = (world.home.counts(), world.remote.counts());
+    assert_eq!(home_now.refreshes_succeeded - home.refreshes_succeeded, 1);
+    assert_eq!(remote_now.exchanges_succeeded - remote.exchanges_succeeded, 3);
+    let tally = world
+        .tally_when(|tally| tally.recoveries >= servers.len())
+        .await?;
     assert_eq!((tally.rejected_expired, tally.recoveries), (0, servers.len()));
     Ok(())
 }
@@ -156,8 +166,7 @@ async fn a_session_whose_grant_is_dead_gets_no_connection_to_any_server() -> any
     assert_eq!(world.upstream_requests(), 0);
     assert_eq!(world.home.counts().refreshes_presented, 1);
     assert_eq!(world.remote.counts().exchanges_presented, 0);
-    assert_eq!(world.tally().warnings, 17, "one per pair");
-    Ok(())
+    world.ensure_one_warning_per_pair_and_minute(17).await
 }
 
 /// Several sessions of one user share one refresh token at Dex: three of four sessions used to die.

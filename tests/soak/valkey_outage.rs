@@ -36,7 +36,12 @@ async fn endure(
     away: impl AsyncFnOnce(&mut World) -> anyhow::Result<()>,
     back: impl AsyncFnOnce(&mut World) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut world = World::builder().workers(1).store(Store::Valkey).start().await?;
+    let mut world = World::builder()
+        .workers(1)
+        .store(Store::Valkey)
+        .usual_deadlines()
+        .start()
+        .await?;
     let (alice, bob) = (
         world.log_in_an_hour_ago(ALICE).await?,
         world.log_in_an_hour_ago(BOB).await?,

@@ -12,7 +12,7 @@ use tokenward_tests::world::{Login, World};
 
 /// Calls as a client that waits a little on 503 does, until it is served.
 async fn until_served(world: &World, server: &str, login: &Login) -> anyhow::Result<()> {
-    let limit = Instant::now() + Duration::from_secs(30);
+    let limit = Instant::now() + Duration::from_secs(90);
     loop {
         let answer = world.call(server).login(login).send().await?;
         if answer.status == 200 {

@@ -1,6 +1,6 @@
 //! What is down, what is lost, and what must not follow from it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokenward_tests::issuer::{Endpoint, Failure};
 use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Store, World};
@@ -38,12 +38,15 @@ async fn an_issuer_whose_own_upstream_is_broken_is_asked_seldom_and_nobody_is_si
     for (user, failure) in [(ALICE, Failure::internal_error()), ("bob@example.com", too_many)] {
         let login = world.log_in_an_hour_ago(user).await?;
         world.home.fail_always(Endpoint::Refresh, failure);
+        let begun = Instant::now();
         for answer in world.call(LOCAL).login(&login).send_many(100).await? {
             assert_eq!(answer.status, 503, "{}", answer.body);
             assert!(answer.header("retry-after").is_some());
         }
         let presented = world.home.counts_of(user).refreshes_presented;
-        assert!(presented <= 2, "{presented} for a hundred requests of {user}");
+        // The gate opens for a probe after a second, and then after longer.
+        let most = 2 + usize::try_from(begun.elapsed().as_secs())?;
+        assert!(presented <= most, "{presented} for a hundred requests of {user}");
         world.home.heal(Endpoint::Refresh);
         until_served(&world, LOCAL, &login).await?;
     }
@@ -71,8 +74,9 @@ async fn a_store_that_forgot_everything_costs_one_quiet_login() -> anyhow::Resul
     let valkey = world.valkey.as_mut().expect("a Valkey");
     valkey.kill()?;
     valkey.restart().await?;
-    let mut unknown = 0;
-    for _ in 0..50 {
+    let (mut unknown, limit) = (0, Instant::now() + Duration::from_secs(90));
+    while unknown < 30 {
+        assert!(Instant::now() < limit, "{unknown} of 30");
         let answer = world.call(LOCAL).login(&alice).send().await?;
         match (answer.status, answer.refusal().as_deref()) {
             (401, Some("unknown_session")) => unknown += 1,
@@ -81,8 +85,8 @@ async fn a_store_that_forgot_everything_costs_one_quiet_login() -> anyhow::Resul
             other => panic!("{other:?}: {}", answer.body),
         }
     }
-    assert!(unknown > 25, "{unknown} of 50");
-    assert_eq!((world.upstream_requests(), world.tally().warnings), (0, 1));
+    assert_eq!(world.upstream_requests(), 0);
+    world.ensure_one_warning_per_pair_and_minute(1).await?;
     assert_eq!(world.home.counts().refreshes_presented, 0);
     let alice = world.log_in_again(&alice).await?;
     assert_eq!(world.call(LOCAL).login(&alice).send().await?.status, 200);

@@ -19,11 +19,11 @@ async fn world() -> anyhow::Result<World> {
         .filter_setting(
             "control",
             json!({
-                "cluster": "tokenward_control", "credential": {"env": "TOKENWARD_FILTER_CREDENTIAL"}, "timeout": "20s",
+                "cluster": "tokenward_control", "credential": {"env": "TOKENWARD_FILTER_CREDENTIAL"}, "timeout": "34s",
             }),
         )
         .filter_setting("gate", json!({"login_first": "60s", "login_longest": "60s"}))
-        .control_setting("caller_deadline", "15s")
+        .control_setting("caller_deadline", "30s")
         .start()
         .await
 }

@@ -1,6 +1,5 @@
 //! The counts at the end: as a table for people, as JSON for everything else.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -51,7 +50,7 @@ impl Report {
             tally: world.tally(),
             passed: ledger.passed,
             refused: ledger.refused,
-            warn_per_pair_max: warnings_per_pair(world).into_values().max().unwrap_or(0),
+            warn_per_pair_max: world.warnings_per_pair().into_values().max().unwrap_or(0),
             control_calls: control_calls(world).await.ok(),
             storm: ledger.storm,
             steps: ledger.steps,
@@ -118,16 +117,6 @@ fn broken_in(step: &Step) -> impl Iterator<Item = String> + '_ {
             step.title, promise.counted, promise.must_be, promise.found
         )
     })
-}
-
-/// WARN lines by pair; a line without a pair goes by its whole text.
-pub(super) fn warnings_per_pair<I: Issuer>(world: &World<I>) -> BTreeMap<String, usize> {
-    let mut warnings = BTreeMap::new();
-    for line in filter_lines(world, 0).filter(|line| line.level == "warning") {
-        let pair = line.field("pair").unwrap_or(&line.message).to_owned();
-        *warnings.entry(pair).or_default() += 1;
-    }
-    warnings
 }
 
 /// Calls from the gateway to control so far, by Envoy's own counters.

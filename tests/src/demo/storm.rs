@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::Bound;
-use super::report::{control_calls, filter_lines, number_in, warnings_per_pair};
+use super::report::{control_calls, filter_lines, number_in};
 use super::screen::bar;
 use super::setting::{LOG_LAG, LOOK_AGAIN, REMOTE, WORKERS};
 use super::telling::Story;
@@ -88,7 +88,7 @@ impl<I: Issuer> Story<'_, I> {
             storm.control_calls,
         );
         self.promise("WARN lines, one per pair", Bound::Exactly(PAIRS), storm.warnings);
-        let most = warnings_per_pair(self.world).into_values().max().unwrap_or(0);
+        let most = self.world.warnings_per_pair().into_values().max().unwrap_or(0);
         self.promise("WARN lines of the loudest pair", Bound::AtMost(1), most);
         self.ledger.close();
         Ok(())

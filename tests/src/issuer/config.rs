@@ -13,6 +13,8 @@ pub struct DexConfig {
     pub clock: IssuerClock,
     /// `expiry.idTokens`; access tokens live as long.
     pub id_token_lifetime: Duration,
+    /// `expiry.signingKeys`. A real Dex looks at it every 30 s; the fake one rotates when it is told to.
+    pub signing_keys: Duration,
     /// `expiry.refreshTokens`.
     pub refresh_tokens: RefreshTokenPolicy,
     /// `staticPasswords`.
@@ -28,6 +30,7 @@ impl Default for DexConfig {
         Self {
             clock: IssuerClock::default(),
             id_token_lifetime: Duration::from_secs(24 * 3600),
+            signing_keys: Duration::from_secs(6 * 3600),
             refresh_tokens: RefreshTokenPolicy::default(),
             users: vec![DexUser::new("admin@example.com")],
             clients: vec![

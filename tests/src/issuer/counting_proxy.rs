@@ -66,6 +66,11 @@ impl CountingProxy {
         pages.counter.users.get(email).copied().unwrap_or_default()
     }
 
+    /// The latest `exp` of all tokens issued so far, Unix seconds; 0 before the first.
+    pub(crate) fn last_expiry_seconds(&self) -> i64 {
+        self.book.pages().last_expiry_seconds
+    }
+
     /// Every arrival of a refresh token so far, in order.
     pub(crate) fn presentations(&self) -> Vec<Presentation> {
         self.book.pages().counter.presentations.clone()
@@ -109,6 +114,7 @@ struct Pages {
     counter: Counter,
     /// Email by [`fingerprint`] of a refresh token.
     owners: HashMap<String, String>,
+    last_expiry_seconds: i64,
 }
 
 impl Book {
@@ -161,8 +167,14 @@ impl Book {
             _ => return,
         }
         let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+        let mut pages = self.pages();
         if let (Some(user), Some(token)) = (user, answer["refresh_token"].as_str()) {
-            self.pages().owners.insert(fingerprint(token), user.to_owned());
+            pages.owners.insert(fingerprint(token), user.to_owned());
+        }
+        // An exchange answers with its ID token as `access_token`.
+        let tokens = ["id_token", "access_token"].map(|name| answer[name].as_str().and_then(Jws::read));
+        for exp_seconds in tokens.iter().flatten().filter_map(Jws::exp_seconds) {
+            pages.last_expiry_seconds = pages.last_expiry_seconds.max(exp_seconds);
         }
     }
 }

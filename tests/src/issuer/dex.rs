@@ -1,5 +1,6 @@
 //! The state of a fake Dex, shared by its endpoints.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub(crate) struct Dex {
     counter: Mutex<Counter>,
     counted: watch::Sender<IssuerCounts>,
     broken_upstreams: Mutex<Vec<String>>,
+    last_expiry_seconds: AtomicI64,
 }
 
 impl Dex {
@@ -49,7 +51,17 @@ impl Dex {
             counter: Mutex::default(),
             counted: watch::Sender::default(),
             broken_upstreams: Mutex::default(),
+            last_expiry_seconds: AtomicI64::default(),
         }
+    }
+
+    /// A token was issued.
+    pub(crate) fn note_expiry(&self, exp_seconds: i64) {
+        self.last_expiry_seconds.fetch_max(exp_seconds, Ordering::SeqCst);
+    }
+
+    pub(crate) fn last_expiry_seconds(&self) -> i64 {
+        self.last_expiry_seconds.load(Ordering::SeqCst)
     }
 
     pub(crate) fn id_token_lifetime(&self) -> Duration {

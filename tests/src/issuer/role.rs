@@ -50,6 +50,9 @@ pub trait Issuer: Debug + Send + Sync + Sized {
     /// Every arrival of a refresh token so far, in order.
     fn presentations(&self) -> Vec<Presentation>;
 
+    /// The latest `exp` of all tokens that it has issued so far, Unix seconds; 0 before the first.
+    fn last_expiry_seconds(&self) -> i64;
+
     /// Returns when everybody's numbers satisfy `predicate`.
     ///
     /// # Errors
@@ -112,6 +115,10 @@ impl Issuer for FakeDex {
 
     fn presentations(&self) -> Vec<Presentation> {
         self.presentations()
+    }
+
+    fn last_expiry_seconds(&self) -> i64 {
+        self.last_expiry_seconds()
     }
 
     async fn wait_for_counts(

@@ -242,6 +242,11 @@ impl FakeDex {
         self.dex.counter().users.get(email).copied().unwrap_or_default()
     }
 
+    /// The latest `exp` of all tokens issued so far, Unix seconds; 0 before the first. Minted tokens do not count.
+    pub fn last_expiry_seconds(&self) -> i64 {
+        self.dex.last_expiry_seconds()
+    }
+
     /// Returns when everybody's numbers satisfy `predicate`.
     ///
     /// # Errors

@@ -114,6 +114,7 @@ impl TokenOrder<'_> {
             groups: if has("groups") { &self.identity.groups } else { &[] },
             name: has("profile").then_some(self.identity.username.as_str()),
         };
+        dex.note_expiry(claims.exp);
         Ok(sign(&dex.signing_key(), &claims))
     }
 }

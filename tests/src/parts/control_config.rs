@@ -76,6 +76,8 @@ pub struct ControlServer {
     pub name: String,
     /// `auth.requiredAudiences`.
     pub required_audiences: Vec<String>,
+    /// `resource`: the URL that MCP clients use for it.
+    pub resource: Option<String>,
     /// `auth.tokenExchange`; without it the user's own token is forwarded.
     pub exchange: Option<ControlExchange>,
 }
@@ -136,6 +138,7 @@ impl ControlConfig {
                 .iter()
                 .map(|audience| (*audience).to_owned())
                 .collect(),
+            resource: None,
             exchange: None,
         });
         self
@@ -152,6 +155,7 @@ impl ControlConfig {
         self.servers.push(ControlServer {
             name: name.to_owned(),
             required_audiences: vec![client_id.to_owned()],
+            resource: None,
             exchange: Some(ControlExchange {
                 token_endpoint: remote.token_endpoint(),
                 expected_issuer: remote.issuer().to_owned(),
@@ -279,6 +283,10 @@ impl ControlServer {
                 },
             });
         }
-        Ok(json!({"name": self.name, "auth": auth}))
+        let mut server = json!({"name": self.name, "auth": auth});
+        if let Some(resource) = &self.resource {
+            server["resource"] = json!(resource);
+        }
+        Ok(server)
     }
 }

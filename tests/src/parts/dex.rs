@@ -132,6 +132,10 @@ impl Issuer for RealDex {
         self.proxy.presentations()
     }
 
+    fn last_expiry_seconds(&self) -> i64 {
+        self.proxy.last_expiry_seconds()
+    }
+
     async fn wait_for_counts(
         &self,
         predicate: impl Fn(&IssuerCounts) -> bool + Send + Sync,

@@ -33,7 +33,7 @@ pub(super) fn document(config: &DexConfig, issuer: &str, listen: SocketAddr) -> 
         "web": {"http": listen.to_string()},
         "expiry": {
             "idTokens": go_duration(config.id_token_lifetime),
-            "signingKeys": "6h",
+            "signingKeys": go_duration(config.signing_keys),
             "refreshTokens": {
                 "disableRotation": !policy.rotation,
                 "reuseInterval": go_duration(policy.reuse_interval),

@@ -60,6 +60,8 @@ struct Story<'a, I> {
     minutes: Minutes,
     control_lines: Lines,
     restarted: Duration,
+    /// What comes after the restart comes later by this, where the pods were not back in time.
+    late: Duration,
     logins: BTreeMap<&'static str, Duration>,
 }
 
@@ -88,6 +90,7 @@ pub(super) async fn tell<I: Issuer>(
         minutes,
         control_lines: Lines::default(),
         restarted: Duration::ZERO,
+        late: Duration::ZERO,
         logins: BTreeMap::new(),
     };
     let (alice, bob) = story.work_and_idle().await?;
@@ -121,6 +124,8 @@ impl<I: Issuer> Story<'_, I> {
         self.until(PODS_ARE_BACK).await;
         self.world.control.restart().await?;
         self.restarted = self.book.now();
+        let in_time = self.pace.minutes(PODS_ARE_BACK + 1.0);
+        self.late = self.restarted.saturating_sub(in_time);
         for user in [&self.alice, &self.bob] {
             self.aggregator.begin_again(self.world, user).await?;
         }
@@ -167,7 +172,8 @@ impl<I: Issuer> Story<'_, I> {
 
     /// Both users call every server once a minute.
     async fn calls_until(&mut self, end: f64) {
-        let mut minute = self.book.now().as_secs_f64() / self.pace.minute.as_secs_f64();
+        let since = self.book.now().saturating_sub(self.late);
+        let mut minute = since.as_secs_f64() / self.pace.minute.as_secs_f64();
         while minute < end {
             self.aggregator.call_every_server(&self.alice);
             self.aggregator.call_every_server(&self.bob);
@@ -179,7 +185,7 @@ impl<I: Issuer> Story<'_, I> {
     /// Waits for a minute of the incident.
     async fn until(&mut self, minute: f64) {
         let begun = Instant::from_std(self.book.begun());
-        let end = begun + self.pace.minutes(minute);
+        let end = begun + self.pace.minutes(minute) + self.late;
         while Instant::now() + self.pace.minute < end {
             self.show();
             tokio::time::sleep(self.pace.minute).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::resources::Resources;
 use super::{ALICE, CLIENT, LOCAL, World};
 use crate::issuer::{DexClient, DexConfig, DexConnector, DexUser, Issuer, IssuerClock, RefreshTokenPolicy};
 use crate::mcp_server::{McpServer, McpTrust};
@@ -17,6 +18,10 @@ use crate::parts::{
 const EXCHANGE_CLIENT: (&str, &str) = ("kube", "k");
 /// The remote issuer's connector to the home issuer.
 pub(crate) const CONNECTOR: &str = "home";
+
+/// `caller_deadline` of control and `control.timeout` of the filter, unless a story has others.
+const CONTROL_DEADLINE: &str = "15s";
+const FILTER_DEADLINE: &str = "20s";
 
 /// Where control keeps its sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +50,8 @@ pub struct WorldBuilder {
     refresh_tokens: RefreshTokenPolicy,
     filter_settings: Vec<(String, Value)>,
     control_settings: Vec<(String, Value)>,
+    usual_deadlines: bool,
+    resources: Option<Resources>,
     users: Vec<DexUser>,
 }
 
@@ -66,6 +73,8 @@ impl Default for WorldBuilder {
             refresh_tokens: RefreshTokenPolicy::default(),
             filter_settings: Vec::new(),
             control_settings: Vec::new(),
+            usual_deadlines: false,
+            resources: None,
             users: vec![
                 DexUser::new(ALICE).with_many_groups(),
                 DexUser::new("bob@example.com"),
@@ -117,6 +126,13 @@ impl WorldBuilder {
         self
     }
 
+    /// With Envoy's listener on this port, where each server is a protected resource (RFC 9728) whose document control
+    /// serves: the filter's 401 names it.
+    pub fn resources_at(mut self, gateway_port: u16) -> Self {
+        self.resources = Some(Resources { gateway_port });
+        self.listener_port(gateway_port)
+    }
+
     /// With a listener that [`crate::parts::Envoy::replace_listener`] can replace.
     pub fn listener_from_file(mut self) -> Self {
         self.listener_from_file = true;
@@ -139,6 +155,23 @@ impl WorldBuilder {
     pub fn tokens_live(mut self, home: Duration, remote: Duration) -> Self {
         self.id_token_lifetime = home;
         self.remote_token_lifetime = remote;
+        self
+    }
+
+    /// All tokens live this long, and are stale for filter and control so long before their end: nothing is fetched
+    /// ahead of time, and what the gateway let through may take `margin` to the server.
+    pub fn short_lived(self, life: Duration, margin: Duration) -> Self {
+        let margin = format!("{}ms", margin.as_millis());
+        self.tokens_live(life, life)
+            .filter_setting("margin", margin.as_str())
+            .filter_setting("refresh_ahead", margin.as_str())
+            .control_setting("margin", margin)
+    }
+
+    /// With the deadlines that the product has by itself. Stories have longer ones, so that a machine that stands
+    /// still for some seconds changes no answer.
+    pub fn usual_deadlines(mut self) -> Self {
+        self.usual_deadlines = true;
         self
     }
 
@@ -207,6 +240,7 @@ impl WorldBuilder {
             exchange_clients: self.exchange_clients(),
             aggregator_credential,
             http,
+            began: std::time::Instant::now(),
         })
     }
 
@@ -267,6 +301,16 @@ impl WorldBuilder {
                 password: None,
             };
         }
+        if let Some(resources) = self.resources {
+            for server in &mut config.servers {
+                server.resource = Some(resources.resource(&server.name));
+            }
+        }
+        if !self.usual_deadlines {
+            config
+                .settings
+                .push(("caller_deadline".to_owned(), json!(CONTROL_DEADLINE)));
+        }
         config.settings.extend(self.control_settings.iter().cloned());
         config
     }
@@ -286,6 +330,7 @@ impl WorldBuilder {
                 route
             }
         });
+        let documents = self.resources.map(|_| Resources::route(control.address()));
         let credential = &control.config().filter_credential;
         let filter = EnvoyFilter {
             module: tools::filter_module()?,
@@ -300,7 +345,7 @@ impl WorldBuilder {
             filter: self.filter_on.then_some(filter),
             module_from_control: None,
             control: Some(self.filter_calls.unwrap_or(control.address())),
-            routes: routes.collect(),
+            routes: routes.chain(documents).collect(),
         })
     }
 
@@ -333,6 +378,15 @@ impl WorldBuilder {
             "resource_metadata": "https://gateway.example.com/.well-known/oauth-protected-resource",
             "servers": servers,
         });
+        if let Some(resources) = self.resources {
+            for server in configuration["servers"].as_array_mut().into_iter().flatten() {
+                server["resource_metadata"] =
+                    json!(resources.document(server["name"].as_str().unwrap_or_default()));
+            }
+        }
+        if !self.usual_deadlines {
+            configuration["control"]["timeout"] = json!(FILTER_DEADLINE);
+        }
         for (name, value) in &self.filter_settings {
             configuration[name] = value.clone();
         }

@@ -8,7 +8,7 @@ use super::Login;
 use crate::parts::Envoy;
 
 /// How long a caller waits: longer than any pause of the filter.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One call that has not been sent yet.
 #[derive(Debug, Clone)]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use tokenward_protocol::jwt::Claims;
 
 use super::{CLIENT, World};
 use crate::issuer::{Issuer, LoginTokens};
@@ -112,23 +111,20 @@ impl<I: Issuer> World<I> {
         Ok(())
     }
 
-    /// Waits, in real time, until the login's ID token and every token issued so far have expired.
-    ///
-    /// # Errors
-    /// When the presented token says no expiry.
-    pub async fn wait_until_tokens_expired(&self, login: &Login) -> anyhow::Result<()> {
-        let presented = Claims::read(login.tokens.id_token.as_bytes())?.exp_seconds;
-        let seen = self.servers.values().flat_map(|server| server.seen());
-        let last = seen
-            .filter_map(|token| token.exp_seconds)
-            .max()
-            .unwrap_or(0)
-            .max(presented.try_into()?);
-        while self.home.clock().now_ms() < last * 1000 {
+    /// Waits, in real time, until every token that either issuer has issued so far has expired, also one that was
+    /// renewed while this waits.
+    pub async fn wait_until_tokens_expired(&self) {
+        loop {
+            let last = self
+                .home
+                .last_expiry_seconds()
+                .max(self.remote.last_expiry_seconds());
             let left_ms = last * 1000 - self.home.clock().now_ms();
+            if left_ms <= 0 {
+                return;
+            }
             tokio::time::sleep(Duration::from_millis(left_ms.clamp(1, 500).unsigned_abs())).await;
         }
-        Ok(())
     }
 
     async fn sessions_api(

@@ -17,6 +17,7 @@ mod builder;
 mod call;
 mod installed;
 mod login;
+mod resources;
 mod survival;
 mod tally;
 
@@ -62,6 +63,7 @@ pub struct World<I = FakeDex> {
     exchange_clients: BTreeMap<String, DexClient>,
     aggregator_credential: String,
     http: reqwest::Client,
+    began: std::time::Instant,
 }
 
 impl World {

@@ -70,9 +70,9 @@ impl<I: Issuer> World<I> {
     /// Waits until exactly `count` requests are under way in Envoy.
     ///
     /// # Errors
-    /// When that does not happen within 20 s.
+    /// When that does not happen within 40 s.
     pub async fn wait_for_requests_under_way(&self, count: u64) -> anyhow::Result<()> {
-        let limit = Instant::now() + Duration::from_secs(20);
+        let limit = Instant::now() + Duration::from_secs(40);
         loop {
             let stats = self.envoy.stats().await?;
             let mcp = [("envoy_http_conn_manager_prefix", "mcp")];

@@ -1,9 +1,19 @@
 //! What happened in a world so far, in numbers.
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
 use serde::Serialize;
 
 use super::World;
 use crate::issuer::Issuer;
+
+/// How long Envoy's log may lag behind its answers on a busy machine.
+const LOG_LAG: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// `warn_every` of the filter.
+const WARN_EVERY_SECONDS: u64 = 60;
 
 /// Counts of a world, to be shown and kept as JSON.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
@@ -39,5 +49,53 @@ impl<I: Issuer> World<I> {
             warnings: at("warning"),
             recoveries: at("info"),
         }
+    }
+
+    /// [`World::tally`] once it satisfies `predicate`: a line is read a little after the answer that it is about.
+    ///
+    /// # Errors
+    /// When it does not within half a minute.
+    pub async fn tally_when(&self, predicate: impl Fn(&Tally) -> bool) -> anyhow::Result<Tally> {
+        let limit = Instant::now() + LOG_LAG;
+        loop {
+            let tally = self.tally();
+            if predicate(&tally) {
+                return Ok(tally);
+            }
+            ensure!(
+                Instant::now() < limit,
+                "{tally:?}\n{:#?}",
+                self.envoy.wasm_lines()
+            );
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// WARN lines of the filter by pair of session and server; a line without a pair goes by its whole text.
+    pub fn warnings_per_pair(&self) -> BTreeMap<String, usize> {
+        let mut warnings = BTreeMap::new();
+        let lines = self.envoy.wasm_lines();
+        for line in lines.iter().filter(|line| line.level == "warning") {
+            let pair = line.field("pair").unwrap_or(&line.message).to_owned();
+            *warnings.entry(pair).or_default() += 1;
+        }
+        warnings
+    }
+
+    /// The filter has warned of exactly so many pairs, and of each at most once in a minute.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub async fn ensure_one_warning_per_pair_and_minute(&self, pairs: usize) -> anyhow::Result<()> {
+        self.tally_when(|tally| tally.warnings >= pairs).await?;
+        let warned = self.warnings_per_pair();
+        let minutes = 1 + usize::try_from(self.began.elapsed().as_secs() / WARN_EVERY_SECONDS)?;
+        ensure!(
+            warned.len() == pairs && warned.values().all(|count| *count <= minutes),
+            "{} pairs instead of {pairs} in {minutes} minutes: {:#?}",
+            warned.len(),
+            self.envoy.wasm_lines()
+        );
+        Ok(())
     }
 }
