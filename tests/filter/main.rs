@@ -14,6 +14,7 @@ mod near_expiry;
 mod races;
 mod recovery;
 mod refusal;
+mod rejected;
 mod seeds;
 mod soak;
 mod stale;
