@@ -3,6 +3,7 @@
 mod config;
 mod cost;
 mod exchange;
+mod figures;
 mod fixtures;
 mod fresh;
 mod gate;
