@@ -21,6 +21,7 @@ pub mod pair;
 pub mod replacement;
 pub mod request;
 pub mod route_memo;
+pub mod server_index;
 pub mod server_match;
 pub mod token_memo;
 pub mod worker;

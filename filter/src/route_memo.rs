@@ -1,17 +1,16 @@
-//! Which server a request is for, remembered: the same few routes come with every request, and a configuration may
-//! name thousands of servers.
+//! Which server a request is for, where its route's annotation may say so.
 //!
 //! Reading a route's annotation is the dearest thing that a fresh request could do (Envoy walks protobuf messages by
 //! name for it). A route's name is cheap, and Envoy Gateway gives each route one of its own, so an annotation is read
 //! again only once a second for each (route, host, path). Names that other people chose may be used twice: they are
-//! not trusted to tell routes apart.
+//! not trusted to tell routes apart. Host and path alone are looked up each time: that is as cheap as remembering.
 
 use crate::config::FilterConfig;
 use crate::host::Host;
 use crate::server_match::{ServerMatch, find_server};
 
-/// Places; each holds the last route that fell on it. A power of two.
-const PLACES: usize = 256;
+/// Places; each holds the last route that fell on it. A power of two, several for each of a thousand routes.
+const PLACES: usize = 4096;
 /// Longer routes are looked up each time: an attacker shall not choose how much is kept.
 const LONGEST_ROUTE_BYTES: usize = 512;
 /// For so long a route's annotation is believed to be what it was: how late a changed one is noticed, milliseconds.
@@ -28,30 +27,22 @@ pub struct RouteMemo {
     nameless_until_ms: u64,
 }
 
-/// What decides which server a request is for.
+/// What stands for the server of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Key<'a> {
-    by: By<'a>,
+    /// The route's name, which stands for whatever its annotation is.
+    name: &'a [u8],
     authority: &'a [u8],
     path: &'a [u8],
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum By<'a> {
-    /// The route's annotation; `None` when it has none.
-    Annotation(Option<&'a [u8]>),
-    /// The route's name, which stands for whatever its annotation was.
-    Name(&'a [u8]),
-}
-
 #[derive(Debug)]
 struct Remembered {
-    is_name: bool,
-    by: Option<Box<[u8]>>,
+    name: Box<[u8]>,
     authority: Box<[u8]>,
     path: Box<[u8]>,
     found: ServerMatch,
-    /// Only for names: until when the annotation is believed, Unix ms.
+    /// Until when the annotation is believed, Unix ms.
     until_ms: u64,
 }
 
@@ -79,27 +70,30 @@ impl RouteMemo {
             .split(|byte| matches!(byte, b'?' | b'#'))
             .next()
             .unwrap_or_default();
-        let key = |by| Key { by, authority, path };
+        let by_route = || find_server(config, None, authority, path);
         let Some(annotation) = &config.server_annotation else {
-            return self.find_annotated(config, key(By::Annotation(None)), now_ms);
+            return by_route();
         };
         if !config.annotation_first {
-            let found = self.find_annotated(config, key(By::Annotation(None)), now_ms);
+            let found = by_route();
             // Somebody may have annotated a route that leads to no server: such a request must not just pass.
             if found != ServerMatch::None {
                 return found;
             }
         }
         let name = self.telling_name(host, now_ms);
-        if let Some(name) = &name
-            && let Some(found) = self.remembered(&key(By::Name(name)), now_ms)
-        {
+        let key = name.as_deref().map(|name| Key {
+            name,
+            authority,
+            path,
+        });
+        if let Some(found) = key.and_then(|key| self.remembered(key, now_ms)) {
             return found;
         }
         let annotation = host.route_annotation(annotation);
-        let found = self.find_annotated(config, key(By::Annotation(annotation.as_deref())), now_ms);
-        if let Some(name) = &name {
-            self.remember(&key(By::Name(name)), found, now_ms.saturating_add(ANNOTATION_MS));
+        let found = find_server(config, annotation.as_deref(), authority, path);
+        if let Some(key) = key {
+            self.remember(key, found, now_ms.saturating_add(ANNOTATION_MS));
         }
         found
     }
@@ -117,33 +111,18 @@ impl RouteMemo {
         telling
     }
 
-    fn find_annotated(&mut self, config: &FilterConfig, key: Key<'_>, now_ms: u64) -> ServerMatch {
-        if let Some(found) = self.remembered(&key, now_ms) {
-            return found;
-        }
-        let By::Annotation(annotation) = key.by else {
-            return ServerMatch::None;
-        };
-        let found = find_server(config, annotation, key.authority, key.path);
-        self.remember(&key, found, 0);
-        found
-    }
-
-    fn remembered(&self, key: &Key<'_>, now_ms: u64) -> Option<ServerMatch> {
+    fn remembered(&self, key: Key<'_>, now_ms: u64) -> Option<ServerMatch> {
         let remembered = self.places.get(key.place())?.as_ref()?;
-        let by_name = matches!(key.by, By::Name(_));
-        (remembered.key() == *key && (!by_name || is_ahead(remembered.until_ms, now_ms)))
-            .then_some(remembered.found)
+        (remembered.key() == key && is_ahead(remembered.until_ms, now_ms)).then_some(remembered.found)
     }
 
-    fn remember(&mut self, key: &Key<'_>, found: ServerMatch, until_ms: u64) {
+    fn remember(&mut self, key: Key<'_>, found: ServerMatch, until_ms: u64) {
         if key.bytes() > LONGEST_ROUTE_BYTES {
             return;
         }
         if let Some(place) = self.places.get_mut(key.place()) {
             *place = Some(Remembered {
-                is_name: matches!(key.by, By::Name(_)),
-                by: key.text().map(Into::into),
+                name: key.name.into(),
                 authority: key.authority.into(),
                 path: key.path.into(),
                 found,
@@ -155,36 +134,23 @@ impl RouteMemo {
 
 impl Remembered {
     fn key(&self) -> Key<'_> {
-        let by = match (self.is_name, self.by.as_deref()) {
-            (true, Some(name)) => By::Name(name),
-            (_, annotation) => By::Annotation(annotation),
-        };
         Key {
-            by,
+            name: &self.name,
             authority: &self.authority,
             path: &self.path,
         }
     }
 }
 
-impl<'a> Key<'a> {
-    fn text(&self) -> Option<&'a [u8]> {
-        match self.by {
-            By::Annotation(annotation) => annotation,
-            By::Name(name) => Some(name),
-        }
-    }
-
+impl Key<'_> {
     fn bytes(&self) -> usize {
-        let by = self.text().map_or(0, <[u8]>::len);
-        by.saturating_add(self.authority.len())
-            .saturating_add(self.path.len())
+        let name_and_authority = self.name.len().saturating_add(self.authority.len());
+        name_and_authority.saturating_add(self.path.len())
     }
 
     /// A collision costs a look-up, so no strong hash is needed.
     fn place(&self) -> usize {
-        let name = self.text().unwrap_or(self.authority);
-        let hash = mixed(mixed(0, name), self.path) >> 32;
+        let hash = mixed(mixed(0, self.name), self.path) >> 32;
         usize::try_from(hash).unwrap_or(0) & (PLACES - 1)
     }
 }

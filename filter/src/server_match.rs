@@ -1,6 +1,6 @@
 //! Which server a request is for: the HTTPRoute's annotation, else host and path prefix.
 
-use crate::config::{FilterConfig, HostPattern, Server};
+use crate::config::FilterConfig;
 
 /// The answer to "which server is this request for".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,53 +22,17 @@ pub fn find_server(
     authority: &[u8],
     path: &[u8],
 ) -> ServerMatch {
+    let (index, servers) = (&config.index, &config.servers);
     if let Some(name) = annotation {
-        return match config
-            .servers
-            .iter()
-            .position(|server| server.name.as_bytes() == name)
-        {
-            Some(index) => ServerMatch::Server(index),
-            None => ServerMatch::UnknownAnnotation,
-        };
+        let named = index.named(servers, name);
+        return named.map_or(ServerMatch::UnknownAnnotation, ServerMatch::Server);
     }
-    let host = host_of(authority);
     let path = path
         .split(|byte| matches!(byte, b'?' | b'#'))
         .next()
         .unwrap_or_default();
-    let mut best: Option<(Rank, usize)> = None;
-    for (index, server) in config.servers.iter().enumerate() {
-        if let Some(rank) = rank(server, host, path)
-            && best.is_none_or(|(other, _)| rank > other)
-        {
-            best = Some((rank, index));
-        }
-    }
-    best.map_or(ServerMatch::None, |(_, index)| ServerMatch::Server(index))
-}
-
-/// How well a route fits, as Gateway API orders routes: exact host, longer wildcard, any host; then longer path.
-type Rank = (u8, usize, usize);
-
-fn rank(server: &Server, host: &[u8], path: &[u8]) -> Option<Rank> {
-    let route = server.route.as_ref()?;
-    let (kind, length) = match &route.host {
-        None => (0, 0),
-        Some(HostPattern::Exact(exact)) if exact.as_bytes().eq_ignore_ascii_case(host) => (2, exact.len()),
-        Some(HostPattern::Suffix(suffix)) if ends_in(host, suffix.as_bytes()) => (1, suffix.len()),
-        Some(_) => return None,
-    };
-    let rest = path.strip_prefix(route.path_prefix.as_bytes())?;
-    (rest.is_empty() || rest.starts_with(b"/")).then_some((kind, length, route.path_prefix.len()))
-}
-
-/// Whether at least one more label stands before `suffix`.
-fn ends_in(host: &[u8], suffix: &[u8]) -> bool {
-    let before = host.len().checked_sub(suffix.len()).filter(|length| *length > 0);
-    before
-        .and_then(|length| host.get(length..))
-        .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+    let routed = index.routed(servers, host_of(authority), path);
+    routed.map_or(ServerMatch::None, ServerMatch::Server)
 }
 
 /// The host of an authority, without port; an IPv6 literal keeps its brackets.

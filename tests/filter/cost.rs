@@ -27,13 +27,6 @@ fn a_fresh_token_seen_before_costs_three_host_calls_and_few_instructions() {
     assert_eq!(calls.total(), 3, "{:?}", calls.by_function());
     // Three of a hundred thousand before tokens were compared eight bytes at a time.
     let instructions = world.gateway().instructions();
-    eprintln!("{:?}", world.gateway().instructions_by_callback());
-    eprintln!("{:?}", world.gateway().instructions_by_callback());
-    eprintln!(
-        "{:?} {:?}",
-        world.gateway().instructions_by_callback(),
-        calls.by_function()
-    );
     assert!(
         instructions <= 14_000,
         "{:?}",

@@ -3,6 +3,7 @@
 mod config;
 mod cost;
 mod exchange;
+mod figures;
 mod fixtures;
 mod fresh;
 mod gate;
@@ -14,6 +15,7 @@ mod near_expiry;
 mod races;
 mod recovery;
 mod refusal;
+mod rejected;
 mod seeds;
 mod soak;
 mod stale;

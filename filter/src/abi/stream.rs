@@ -81,12 +81,15 @@ fn unreadable() -> Reply {
     refusal_reply(Refusal::FilterMisconfigured, None, 1_000)
 }
 
-/// Whether the server's challenge names the token as the fault (RFC 6750 §3.1).
+/// Whether one of the server's challenges names the token as the fault (RFC 6750 §3.1). A server may send several, for
+/// several schemes.
 fn says_invalid_token() -> bool {
-    let challenge = calls::header(MapType::Response, "www-authenticate").unwrap_or_default();
-    challenge
-        .windows(b"invalid_token".len())
-        .any(|part| part == b"invalid_token")
+    let block = calls::header_block(MapType::Response).unwrap_or_default();
+    let names_it = |challenge: &[u8]| {
+        let mut parts = challenge.windows(b"invalid_token".len());
+        parts.any(|part| part == b"invalid_token")
+    };
+    pairs::read(&block).any(|(name, value)| name == b"www-authenticate" && names_it(value))
 }
 
 /// Makes the server's 401 a 503. What the host refuses stays as the server said it.

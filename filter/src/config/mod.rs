@@ -17,6 +17,7 @@ use fields::Fields;
 use servers::servers;
 
 use crate::request::MOST_SESSION_HEADERS;
+use crate::server_index::ServerIndex;
 
 /// Half a second: time for an answer that made the call's own deadline to be read and acted on.
 const PAUSE_GRACE_MS: u64 = 500;
@@ -42,6 +43,8 @@ pub struct FilterConfig {
     pub replacements: usize,
     /// The protected servers; their position is their number everywhere else.
     pub servers: Vec<Server>,
+    /// Where they are found.
+    pub index: ServerIndex,
 }
 
 /// Path of the property in which Envoy Gateway keeps an annotation of the request's HTTPRoute, as the host takes it:
@@ -202,6 +205,7 @@ impl FilterConfig {
             warn_every_ms: whole_ms(fields.span("warn_every", "60s")?),
             gate: gate_times(fields.take("gate").unwrap_or(Json::Object(Vec::new())))?,
             replacements: fields.count("replacements", 4096)?,
+            index: ServerIndex::new(&servers),
             servers,
         };
         fields.end()?;

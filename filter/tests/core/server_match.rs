@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use tokenward_filter::config::FilterConfig;
 use tokenward_filter::server_match::{ServerMatch, find_server};
 
@@ -68,5 +69,68 @@ fn host_and_path_are_matched_as_gateway_api_orders_routes() {
         ("", "", "None"),
     ] {
         assert_eq!(found(None, authority, path), expected, "{authority} {path}");
+    }
+}
+
+/// Host, path prefix and place of a route, as the reference looks at them: one after the other.
+type PlainRoute = (Option<String>, String);
+
+fn plainly_found(routes: &[PlainRoute], host: &str, path: &str) -> Option<usize> {
+    let rank = |(pattern, prefix): &PlainRoute| {
+        let host = host.to_ascii_lowercase();
+        let host_rank = match pattern.as_deref() {
+            None => (0, 0),
+            Some(wildcard) if wildcard.starts_with('*') => {
+                let suffix = &wildcard[1..];
+                (host.len() > suffix.len() && host.ends_with(suffix)).then_some((1, suffix.len()))?
+            }
+            Some(exact) => (host == exact).then_some((2, exact.len()))?,
+        };
+        let rest = path.strip_prefix(prefix.as_str())?;
+        (rest.is_empty() || rest.starts_with('/')).then_some((host_rank, prefix.len()))
+    };
+    let ranked = routes
+        .iter()
+        .enumerate()
+        .filter_map(|(at, route)| Some((rank(route)?, at)));
+    // Among equals the first.
+    ranked.rev().max_by_key(|(rank, _)| *rank).map(|(_, at)| at)
+}
+
+proptest! {
+    #[test]
+    fn the_index_finds_what_a_plain_search_finds(
+        routes in prop::collection::vec(
+            (prop::option::of("(\\*\\.)?(a|b|a\\.b|b\\.a\\.b)"), "(/(a|b|ab)){0,3}"),
+            1..40,
+        ),
+        requests in prop::collection::vec(("(a|b|A\\.b|b\\.a\\.B|c\\.b\\.a\\.b|\\.b)?", "(/(a|b|ab|))*"), 1..40),
+    ) {
+        let servers: Vec<String> = routes
+            .iter()
+            .enumerate()
+            .map(|(number, (host, prefix))| {
+                let host = host.as_ref().map_or_else(String::new, |host| format!(r#""host":"{host}","#));
+                format!(
+                    r#"{{"name":"s-{number}",{host}"path_prefix":"{prefix}","auth":{{"kind":"forward","issuer":"i"}}}}"#
+                )
+            })
+            .collect();
+        let text = format!(
+            r#"{{"control":{{"cluster":"c","credential":{{"value":"x"}}}},"servers":[{}]}}"#,
+            servers.join(",")
+        );
+        let config = FilterConfig::parse(text.as_bytes(), |_| None).expect("a good configuration");
+        for (host, path) in &requests {
+            let expected = plainly_found(&routes, host, path)
+                .map_or(ServerMatch::None, ServerMatch::Server);
+            let found = find_server(&config, None, host.as_bytes(), path.as_bytes());
+            prop_assert_eq!(found, expected, "{} {}", host, path);
+        }
+        for number in 0..routes.len() {
+            let name = format!("s-{number}");
+            let found = find_server(&config, Some(name.as_bytes()), b"", b"");
+            prop_assert_eq!(found, ServerMatch::Server(number));
+        }
     }
 }

@@ -1,29 +1,35 @@
 //! `data-path`: every lane, interleaved round by round in one run.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-use super::lanes::{COMPARED_WITH, LANES, Lane};
-use super::load::{Done, Until, percentile_us};
+use super::lanes::{FLOOR, LANES, Lane, NO_FILTER};
+use super::load::percentile_us;
 use super::machine::{Machine, Pinning};
-use super::report::{Report, is_undisturbed};
-use super::setting::{Counts, Setting, request};
+use super::report::{LatencyRounds, Report, is_undisturbed};
+use super::rounds::Rounds;
+use super::setting::{Setting, request};
 use super::statistics::{median, rounded};
 use super::summary::{budgets, rows};
 
-/// How long after the last answer every request must have been counted.
-const COUNTED_WITHIN: Duration = Duration::from_secs(2);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long each lane runs before anything is measured.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// Rounds between two lines about the progress.
+const SAY_EVERY: usize = 10;
 
 /// Settings of the benchmark.
 #[derive(Debug, Clone)]
 pub struct DataPath {
-    /// Rounds; each measures every lane once.
+    /// Rounds; each measures every lane for a moment.
     pub rounds: usize,
-    /// How long each lane is measured in each round.
+    /// How long a moment is.
     pub round: Duration,
+    /// Rounds of latency and event streams.
+    pub latency_rounds: usize,
+    /// How long each lane is measured in each of these.
+    pub latency_round: Duration,
     /// Connections of the load generator.
     pub connections: usize,
     /// Only these lanes (and those that others are compared with); all when empty.
@@ -35,6 +41,10 @@ pub struct DataPath {
 pub(super) struct Measured {
     pub(super) requests: u64,
     pub(super) cpu_us: Vec<f64>,
+    /// Less what `base` cost right before and after.
+    pub(super) added_us: Vec<f64>,
+    /// What the floor added right before and after.
+    pub(super) floor_added_us: Vec<f64>,
     pub(super) per_second: Vec<f64>,
     /// p50, p99 and p99.9.
     pub(super) latency_us: Vec<[f64; 3]>,
@@ -50,7 +60,10 @@ pub(super) type All = BTreeMap<&'static str, Measured>;
 /// # Errors
 /// When something is missing, or a lane does not do what its name says.
 pub async fn data_path(options: &DataPath, say: &dyn Fn(&str)) -> anyhow::Result<Report> {
-    ensure!(options.rounds > 0, "at least one round");
+    ensure!(
+        options.rounds > 0 && options.latency_rounds > 0,
+        "at least one round"
+    );
     let lanes = chosen(&options.only)?;
     let pinning = Pinning::of_this_process();
     let machine = Machine::look(pinning)?;
@@ -65,6 +78,10 @@ pub async fn data_path(options: &DataPath, say: &dyn Fn(&str)) -> anyhow::Result
         machine,
         rounds: options.rounds,
         seconds_per_round: options.round.as_secs_f64(),
+        latency: Some(LatencyRounds {
+            rounds: options.latency_rounds,
+            seconds_per_round: options.latency_round.as_secs_f64(),
+        }),
         connections: options.connections,
         token_bytes: setting.tokens.fresh.len(),
         idle_cpu_us_per_second: rounded(idle_us),
@@ -75,6 +92,7 @@ pub async fn data_path(options: &DataPath, say: &dyn Fn(&str)) -> anyhow::Result
     })
 }
 
+/// The lanes named, or all, with those that they are compared with.
 fn chosen(only: &[String]) -> anyhow::Result<Vec<Lane>> {
     for name in only {
         let names: Vec<_> = LANES.iter().map(|lane| lane.name).collect();
@@ -83,12 +101,13 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<Lane>> {
             "no lane {name}; there are {names:?}"
         );
     }
-    let wanted = |lane: &Lane| only.is_empty() || only.iter().any(|name| name == lane.name);
-    let chosen = LANES.iter().enumerate();
-    Ok(chosen
-        .filter(|(number, lane)| *number < COMPARED_WITH || wanted(lane))
-        .map(|(_, lane)| *lane)
-        .collect())
+    let named = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
+    let is_base = |lane: &Lane| {
+        let mut others = LANES.iter();
+        others.any(|other| other.base == lane.name && named(other.name))
+    };
+    let wanted = |lane: &&Lane| [NO_FILTER, FLOOR].contains(&lane.name) || named(lane.name) || is_base(lane);
+    Ok(LANES.iter().filter(wanted).copied().collect())
 }
 
 async fn measure(
@@ -101,47 +120,53 @@ async fn measure(
         .iter()
         .map(|lane| (lane.name, Measured::default()))
         .collect();
-    for lane in lanes {
-        // The first request of a lane asks control; V8 optimises what runs often.
-        setting.load(lane, 1).await?.closed_loop(Until::Sent(1)).await?;
-        let warm_up = options.round.max(Duration::from_secs(1));
-        cost(setting, lane, options.connections, warm_up).await?;
-    }
+    let rounds = Rounds {
+        setting,
+        lanes,
+        moment: options.round,
+        connections: options.connections,
+    };
+    say("warm-up");
+    rounds.warm_up(options.round.max(WARM_UP)).await?;
     for round in 0..options.rounds {
-        say(&format!("cost: round {} of {}", round + 1, options.rounds));
-        for lane in in_turn(lanes, round) {
-            let (cpu_us, done) = cost(setting, lane, options.connections, options.round).await?;
-            if let Some(of_lane) = all.get_mut(lane.name) {
-                of_lane.requests += done.requests;
-                of_lane.cpu_us.push(cpu_us);
-                of_lane.per_second.push(done.requests as f64 / done.seconds);
-            }
+        if round % SAY_EVERY == 0 {
+            say(&format!("cost: round {} of {}", round + 1, options.rounds));
         }
+        rounds.run(round, &mut all).await?;
     }
     let per_second = half_the_maximum(lanes, &all);
-    for round in 0..options.rounds {
-        let (number, rounds) = (round + 1, options.rounds);
+    for round in 0..options.latency_rounds {
+        let (number, rounds) = (round + 1, options.latency_rounds);
         say(&format!(
             "latency at {per_second} requests/s, and event streams: round {number} of {rounds}"
         ));
         for lane in in_turn(lanes, round) {
-            let Some(of_lane) = all.get_mut(lane.name) else {
-                continue;
-            };
-            if lane.with_latency {
-                let mut load = setting.load(lane, options.connections * 4).await?;
-                let latencies_ns = load.open_loop(per_second, options.round).await?;
-                of_lane.latency_us.push(percentiles_us(latencies_ns));
-                of_lane.latency_rate = per_second;
-            }
-            if lane.with_stream {
-                of_lane
-                    .chunk_us
-                    .push(chunk_cost(setting, lane, options.round).await?);
+            if let Some(of_lane) = all.get_mut(lane.name) {
+                latency_and_stream(setting, options, lane, per_second, of_lane).await?;
             }
         }
     }
     Ok(all)
+}
+
+async fn latency_and_stream(
+    setting: &Setting,
+    options: &DataPath,
+    lane: &Lane,
+    per_second: f64,
+    of_lane: &mut Measured,
+) -> anyhow::Result<()> {
+    if lane.with_latency {
+        let mut load = setting.load(lane, options.connections * 4).await?;
+        let latencies_ns = load.open_loop(per_second, options.latency_round).await?;
+        of_lane.latency_us.push(percentiles_us(latencies_ns));
+        of_lane.latency_rate = per_second;
+    }
+    if lane.with_stream {
+        let chunk_us = chunk_cost(setting, lane, options.latency_round).await?;
+        of_lane.chunk_us.push(chunk_us);
+    }
+    Ok(())
 }
 
 /// Half of what the slowest of the lanes with latency can do: one rate for all of them.
@@ -161,38 +186,9 @@ fn percentiles_us(mut latencies_ns: Vec<u64>) -> [f64; 3] {
     [0.5, 0.99, 0.999].map(|share| percentile_us(&latencies_ns, share))
 }
 
-/// Each round begins with another lane, so that none always follows the same one.
+/// Each round of latency begins with another lane, so that none always follows the same one.
 fn in_turn(lanes: &[Lane], round: usize) -> impl Iterator<Item = &Lane> {
     lanes.iter().cycle().skip(round % lanes.len()).take(lanes.len())
-}
-
-/// Envoy's CPU per request, microseconds, and what was done. Every request is accounted for.
-async fn cost(
-    setting: &Setting,
-    lane: &Lane,
-    connections: usize,
-    duration: Duration,
-) -> anyhow::Result<(f64, Done)> {
-    let mut load = setting.load(lane, connections).await?;
-    let before = setting.counts(lane).await?;
-    let (cpu_us, done) = setting
-        .gateway
-        .cost_us(&mut load, Until::Elapsed(duration))
-        .await?;
-    accounted_for(setting, lane, done.requests, before).await?;
-    Ok((cpu_us, done))
-}
-
-/// Waits until the counters say what was done: the filter tells some of what it counted at its next tick.
-async fn accounted_for(setting: &Setting, lane: &Lane, requests: u64, before: Counts) -> anyhow::Result<()> {
-    let limit = Instant::now() + COUNTED_WITHIN;
-    loop {
-        let checked = lane.check(requests, before, setting.counts(lane).await?);
-        if checked.is_ok() || Instant::now() > limit {
-            return checked;
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
 }
 
 /// Envoy's CPU per chunk of an event stream, microseconds.

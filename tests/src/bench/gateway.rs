@@ -19,7 +19,7 @@ use crate::parts::{Metrics, Process, ProcessSpec, TempFolder, tools};
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long Envoy may still be busy after the last answer.
-const SETTLE: Duration = Duration::from_millis(20);
+const SETTLE: Duration = Duration::from_millis(10);
 
 /// A listener with its HTTP filters before the router.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use super::machine::{Machine, Pinning};
 use super::made_up::Sessions;
 use super::report::{Budget, Report, Row, is_undisturbed};
 use super::setting::upstream;
-use super::statistics::{median, minimum, paired, rounded};
+use super::statistics::{median, minimum, paired, quartiles, rounded};
 use super::tokens::{CLIENT, Tokens};
 use super::wire::Responder;
 use crate::parts::tools;
@@ -27,6 +27,8 @@ const WARM_UP: f64 = 0.25;
 const ENDED_ONE_IN: u64 = 10;
 /// Growth that counts as none: a session takes over a thousand bytes when it is kept.
 const FLAT_BYTES_PER_SESSION: f64 = 4.0;
+/// Rounds between two lines about the progress.
+const SAY_EVERY: usize = 10;
 /// Sessions in use at once when cost is measured.
 const ACTIVE: u64 = 1000;
 
@@ -107,6 +109,7 @@ pub async fn memory(options: &Memory, say: &dyn Fn(&str)) -> anyhow::Result<Repo
         machine,
         rounds: options.rounds,
         seconds_per_round: options.round.as_secs_f64(),
+        latency: None,
         connections: options.connections,
         token_bytes: sessions(1, false)?.token(0).len(),
         idle_cpu_us_per_second: rounded(gateway.idle_us_per_second().await?),
@@ -289,7 +292,9 @@ async fn costs(options: &Memory, gateway: &Gateway, say: &dyn Fn(&str)) -> anyho
         all.push((load, costs));
     }
     for round in 0..options.rounds {
-        say(&format!("cost: round {} of {}", round + 1, options.rounds));
+        if round % SAY_EVERY == 0 {
+            say(&format!("cost: round {} of {}", round + 1, options.rounds));
+        }
         let (first, count) = (round % all.len(), all.len());
         for turn in 0..count {
             let (load, costs) = &mut all[(first + turn) % count];
@@ -324,10 +329,12 @@ fn rows(costs: &[Costs]) -> Vec<Row> {
             requests: of_lane.requests,
             cpu_us_min: rounded(minimum(&of_lane.cpu_us)),
             cpu_us_median: rounded(median(&of_lane.cpu_us)),
+            cpu_us_quartiles: quartiles(&of_lane.cpu_us).map(rounded),
             cpu_us_rounds: of_lane.cpu_us.iter().copied().map(rounded).collect(),
             added_us_min: compared.then(|| rounded(added_us_min)),
             added_us_median: compared.then(|| rounded(median(&of_lane.added(costs)))),
             added_ratio_to_floor: None,
+            added_ratio_quartiles: None,
             added_min_ratio_to_floor: None,
             requests_per_second: median(&of_lane.per_second).round(),
             busy: rounded(median(&busy)),

@@ -10,6 +10,7 @@ mod machine;
 mod made_up;
 mod memory;
 mod report;
+mod rounds;
 mod setting;
 mod statistics;
 mod stream;

@@ -16,6 +16,8 @@ pub struct Report {
     pub(super) machine: Machine,
     pub(super) rounds: usize,
     pub(super) seconds_per_round: f64,
+    #[serde(rename = "latency_and_streams", skip_serializing_if = "Option::is_none")]
+    pub(super) latency: Option<LatencyRounds>,
     pub(super) connections: usize,
     pub(super) token_bytes: usize,
     /// What Envoy uses while nothing happens: part of every cost.
@@ -28,6 +30,13 @@ pub struct Report {
     pub(super) budgets: Vec<Budget>,
 }
 
+/// How latency and event streams were measured.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct LatencyRounds {
+    pub(super) rounds: usize,
+    pub(super) seconds_per_round: f64,
+}
+
 /// One configuration. Costs are CPU of the whole Envoy process, microseconds per request.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Row {
@@ -37,15 +46,19 @@ pub(super) struct Row {
     pub(super) requests: u64,
     pub(super) cpu_us_min: f64,
     pub(super) cpu_us_median: f64,
+    /// A quarter of the rounds is below the first, a quarter above the second.
+    pub(super) cpu_us_quartiles: [f64; 2],
     /// One value for each round, in the order of the rounds.
     pub(super) cpu_us_rounds: Vec<f64>,
     /// Minimum over the rounds less the minimum of `base`.
     pub(super) added_us_min: Option<f64>,
-    /// Median of the differences to `base` in the same round.
+    /// Median of the differences to `base` beside it.
     pub(super) added_us_median: Option<f64>,
-    /// Median of the ratios in the same round.
+    /// Median of the ratios to what the floor added beside it.
     pub(super) added_ratio_to_floor: Option<f64>,
-    /// Ratio of the two `added_us_min`: steadier where rounds were disturbed.
+    /// Quartiles of these ratios.
+    pub(super) added_ratio_quartiles: Option<[f64; 2]>,
+    /// Ratio of the two `added_us_min`.
     pub(super) added_min_ratio_to_floor: Option<f64>,
     pub(super) requests_per_second: f64,
     /// Share of its core that Envoy had, 1 at most.
@@ -164,7 +177,7 @@ impl Report {
 
     fn costs(&self) -> String {
         let mut text = format!(
-            "{:<28}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>7}\n",
+            "{:<28}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>12}{:>9}{:>9}{:>7}\n",
             "CPU µs/request",
             "requests",
             "min",
@@ -172,6 +185,7 @@ impl Report {
             "+min",
             "+median",
             "× floor",
+            "quartiles",
             "(min)",
             "req/s",
             "busy"
@@ -180,7 +194,7 @@ impl Report {
             line(
                 &mut text,
                 &format!(
-                    "{:<28}{:>10}{:>9.2}{:>9.2}{:>9}{:>9}{:>9}{:>9}{:>9.0}{:>7.2}",
+                    "{:<28}{:>10}{:>9.2}{:>9.2}{:>9}{:>9}{:>9}{:>12}{:>9}{:>9.0}{:>7.2}",
                     row.name,
                     row.requests,
                     row.cpu_us_min,
@@ -188,6 +202,7 @@ impl Report {
                     optional(row.added_us_min),
                     optional(row.added_us_median),
                     optional(row.added_ratio_to_floor),
+                    range(row.added_ratio_quartiles),
                     optional(row.added_min_ratio_to_floor),
                     row.requests_per_second,
                     row.busy
@@ -252,6 +267,10 @@ impl Report {
 
 pub(super) fn optional(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| format!("{value:.2}"))
+}
+
+fn range(ends: Option<[f64; 2]>) -> String {
+    ends.map_or_else(String::new, |[first, last]| format!("{first:.2}–{last:.2}"))
 }
 
 pub(super) fn line(text: &mut String, line: &str) {

@@ -1,5 +1,6 @@
 //! Everything that runs while the data path is measured: Envoy, the upstream, control's and ext_authz's stand-ins.
 
+use anyhow::ensure;
 use serde_json::{Value, json};
 
 use super::gateway::{Chain, Gateway, filter, wasm_filter};
@@ -34,13 +35,13 @@ pub(super) struct Setting {
     _control: Responder,
 }
 
-/// What can be counted around a measurement.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Counts {
+/// What has been counted up to a moment.
+#[derive(Debug, Clone)]
+pub(super) struct Counted {
     /// Requests that reached the upstream.
-    pub(super) upstream: u64,
-    /// What the lane's [`Evidence`] counts.
-    pub(super) evidence: u64,
+    upstream: u64,
+    /// What each kind of [`Evidence`] counts.
+    evidence: Vec<(Evidence, u64)>,
 }
 
 impl Setting {
@@ -78,17 +79,55 @@ impl Setting {
         Load::open(address, connections, same_request(request), lane.status()).await
     }
 
-    /// Counts for a lane, now.
-    pub(super) async fn counts(&self, lane: &Lane) -> anyhow::Result<Counts> {
-        let evidence = match lane.evidence {
-            Evidence::UpstreamOnly => 0,
-            Evidence::Authz => self.authz.answered(),
-            Evidence::Counter { name, labels } => self.gateway.metrics().await?.count(name, labels),
-        };
-        Ok(Counts {
+    /// What the upstream and the evidence of these lanes count, now.
+    pub(super) async fn counted(&self, lanes: &[Lane]) -> anyhow::Result<Counted> {
+        let metrics = self.gateway.metrics().await?;
+        let mut evidence: Vec<(Evidence, u64)> = Vec::new();
+        for lane in lanes {
+            if evidence.iter().any(|(known, _)| *known == lane.evidence) {
+                continue;
+            }
+            let count = match lane.evidence {
+                Evidence::UpstreamOnly => 0,
+                Evidence::Authz => self.authz.answered(),
+                Evidence::Counter { name, labels } => metrics.count(name, labels),
+            };
+            evidence.push((lane.evidence, count));
+        }
+        Ok(Counted {
             upstream: self.upstream.answered(),
             evidence,
         })
+    }
+}
+
+impl Counted {
+    /// Whether the requests that were sent since did what their lanes' names say, each of them.
+    ///
+    /// # Errors
+    /// When a count differs: what was measured was something else.
+    pub(super) fn check(&self, sent: &[(Lane, u64)], now: &Self) -> anyhow::Result<()> {
+        let of = |which: &dyn Fn(&Lane) -> bool| -> u64 {
+            let requests = sent.iter().filter(|(lane, _)| which(lane));
+            requests.map(|(_, requests)| requests).sum()
+        };
+        let (reached, expected) = (now.upstream - self.upstream, of(&Lane::is_forwarded));
+        ensure!(
+            reached == expected,
+            "{reached} requests reached the upstream instead of {expected}"
+        );
+        for ((evidence, before), (_, after)) in self.evidence.iter().zip(&now.evidence) {
+            let expected = match evidence {
+                Evidence::UpstreamOnly => 0,
+                Evidence::Authz | Evidence::Counter { .. } => of(&|lane| lane.evidence == *evidence),
+            };
+            let counted = after - before;
+            ensure!(
+                counted == expected,
+                "{evidence:?} counted {counted} requests instead of {expected}"
+            );
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Minimum and median: the two that survive a busy machine.
+//! Minimum, median and what is around them: what survives a busy machine.
 
 /// The smallest value; 0 of none.
 pub(super) fn minimum(values: &[f64]) -> f64 {
@@ -29,4 +29,20 @@ pub(super) fn paired(one: &[f64], other: &[f64], combine: impl Fn(f64, f64) -> f
 /// Two decimals: more would claim what was not measured.
 pub(super) fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+/// The mean; 0 of none.
+pub(super) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// The quartiles, nearest rank: a quarter of the values is at most the first, three quarters at most the second; 0 of
+/// none.
+pub(super) fn quartiles(values: &[f64]) -> [f64; 2] {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    [0.25, 0.75].map(|share| {
+        let rank = (sorted.len() as f64 * share).ceil() as usize;
+        sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+    })
 }

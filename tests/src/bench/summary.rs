@@ -1,9 +1,9 @@
 //! From measurements to rows and budgets.
 
 use super::data_path::{All, Measured};
-use super::lanes::Lane;
+use super::lanes::{FLOOR, Lane, NO_FILTER};
 use super::report::{Budget, Latency, Row, Stream};
-use super::statistics::{median, minimum, paired, rounded};
+use super::statistics::{median, minimum, paired, quartiles, rounded};
 
 impl Measured {
     fn latency(&self, base: &Self) -> Option<Latency> {
@@ -29,8 +29,9 @@ impl Measured {
         })
     }
 
-    fn added_to(&self, base: &Self) -> Vec<f64> {
-        paired(&self.cpu_us, &base.cpu_us, |with, without| with - without)
+    /// Ratios to what the floor added beside it, one for each round.
+    fn ratios(&self) -> Vec<f64> {
+        paired(&self.added_us, &self.floor_added_us, |added, floor| added / floor)
     }
 
     /// How busy Envoy's core was with Envoy: below 0.9 something else ran there, or the load was too slow.
@@ -45,18 +46,13 @@ fn difference(with: &[f64], without: &[f64]) -> f64 {
     median(&paired(with, without, |with, without| with - without))
 }
 
-fn ratio(added: &[f64], other: &[f64]) -> f64 {
-    median(&paired(added, other, |added, other| added / other))
-}
-
 /// One row for each lane.
 pub(super) fn rows(lanes: &[Lane], all: &All) -> Vec<Row> {
-    let (plain, floor) = (&all["no_filter"], &all["floor"]);
+    let (plain, floor) = (&all[NO_FILTER], &all[FLOOR]);
     let floor_added_min = minimum(&floor.cpu_us) - minimum(&plain.cpu_us);
-    let floor_added = floor.added_to(plain);
     let rows = lanes.iter().map(|lane| {
         let (measured, base) = (&all[lane.name], &all[lane.base]);
-        let added = measured.added_to(base);
+        let ratios = measured.ratios();
         let compared = lane.base != lane.name;
         let added_us_min = minimum(&measured.cpu_us) - minimum(&base.cpu_us);
         Row {
@@ -65,10 +61,12 @@ pub(super) fn rows(lanes: &[Lane], all: &All) -> Vec<Row> {
             requests: measured.requests,
             cpu_us_min: rounded(minimum(&measured.cpu_us)),
             cpu_us_median: rounded(median(&measured.cpu_us)),
+            cpu_us_quartiles: quartiles(&measured.cpu_us).map(rounded),
             cpu_us_rounds: measured.cpu_us.iter().copied().map(rounded).collect(),
             added_us_min: compared.then(|| rounded(added_us_min)),
-            added_us_median: compared.then(|| rounded(median(&added))),
-            added_ratio_to_floor: compared.then(|| rounded(ratio(&added, &floor_added))),
+            added_us_median: compared.then(|| rounded(median(&measured.added_us))),
+            added_ratio_to_floor: compared.then(|| rounded(median(&ratios))),
+            added_ratio_quartiles: compared.then(|| quartiles(&ratios).map(rounded)),
             added_min_ratio_to_floor: compared.then(|| rounded(added_us_min / floor_added_min)),
             requests_per_second: median(&measured.per_second).round(),
             busy: rounded(measured.busy()),
@@ -81,24 +79,25 @@ pub(super) fn rows(lanes: &[Lane], all: &All) -> Vec<Row> {
 
 /// The budgets of which both sides were measured.
 pub(super) fn budgets(lanes: &[Lane], all: &All) -> Vec<Budget> {
-    let added = |name: &str| {
-        let lane = lanes.iter().find(|lane| lane.name == name)?;
-        Some(all[lane.name].added_to(&all[lane.base]))
+    let of = |name: &str| lanes.iter().any(|lane| lane.name == name).then(|| &all[name]);
+    let to_floor = |what: &'static str, lane: &str, limit: f64| {
+        Some(Budget::at_most(what, limit, median(&of(lane)?.ratios())))
     };
-    let at_most = |what: &'static str, lane: &str, to: &str, limit: f64| {
-        Some(Budget::at_most(what, limit, ratio(&added(lane)?, &added(to)?)))
+    // Both as multiples of the floor beside them: the speed of the machine cancels out of each.
+    let to_jwt_authn = || {
+        let (fresh, jwt_authn) = (of("fresh")?.ratios(), of("jwt_authn")?.ratios());
+        Some(Budget::at_most(
+            "added by fresh / added by jwt_authn",
+            1.0 / 3.0,
+            median(&fresh) / median(&jwt_authn),
+        ))
     };
     let budgets = [
-        at_most("added by fresh / added by floor", "fresh", "floor", 1.25),
-        at_most("added by replaced / added by floor", "replaced", "floor", 1.6),
-        at_most("added by exchange / added by floor", "exchange", "floor", 1.6),
-        at_most("added by gated / added by floor", "gated", "floor", 1.6),
-        at_most(
-            "added by fresh / added by jwt_authn",
-            "fresh",
-            "jwt_authn",
-            1.0 / 3.0,
-        ),
+        to_floor("added by fresh / added by floor", "fresh", 1.25),
+        to_floor("added by replaced / added by floor", "replaced", 1.6),
+        to_floor("added by exchange / added by floor", "exchange", 1.6),
+        to_floor("added by gated / added by floor", "gated", 1.6),
+        to_jwt_authn(),
     ];
     budgets.into_iter().flatten().collect()
 }

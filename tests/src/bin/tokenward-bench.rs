@@ -26,6 +26,12 @@ enum Benchmark {
         /// Only these (and no_filter and floor, which the others are compared with)
         #[arg(long, value_delimiter = ',', value_name = "NAME")]
         only: Vec<String>,
+        /// Rounds of latency and event streams, after those of cost
+        #[arg(long, default_value_t = 12, value_name = "N")]
+        latency_rounds: usize,
+        /// How long each configuration is measured in each of these
+        #[arg(long, default_value_t = 0.5, value_name = "S")]
+        seconds_per_latency_round: f64,
         #[command(flatten)]
         common: Common,
     },
@@ -55,12 +61,12 @@ enum Benchmark {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Rounds; each measures every configuration once
-    #[arg(long, default_value_t = 12, value_name = "N")]
-    rounds: usize,
-    /// How long each configuration is measured in each round
-    #[arg(long, default_value_t = 2.0, value_name = "S")]
-    seconds_per_round: f64,
+    /// Rounds; each measures every configuration [default: 100; control: 12]
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// How long each configuration is measured at a time [default: 0.05; memory: 0.1; control: 2]
+    #[arg(long, value_name = "S")]
+    seconds_per_round: Option<f64>,
     /// Connections of the load generator
     #[arg(long, default_value_t = 8, value_name = "N")]
     connections: usize,
@@ -85,10 +91,17 @@ async fn main() -> ExitCode {
 async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
     let say = |line: &str| eprintln!("{line}");
     match command_line.benchmark {
-        Benchmark::DataPath { only, common } => {
+        Benchmark::DataPath {
+            only,
+            latency_rounds,
+            seconds_per_latency_round,
+            common,
+        } => {
             let options = DataPath {
-                rounds: common.rounds,
-                round: common.round()?,
+                rounds: common.rounds.unwrap_or(100),
+                round: common.round(0.05)?,
+                latency_rounds,
+                latency_round: seconds("--seconds-per-latency-round", seconds_per_latency_round)?,
                 connections: common.connections,
                 only,
             };
@@ -104,8 +117,8 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
             let options = Memory {
                 servers,
                 sessions,
-                rounds: common.rounds,
-                round: common.round()?,
+                rounds: common.rounds.unwrap_or(100),
+                round: common.round(0.1)?,
                 connections: common.connections,
             };
             let report = Box::pin(memory(&options, &say)).await?;
@@ -118,8 +131,8 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
             common,
         } => {
             let options = Control {
-                rounds: common.rounds,
-                round: common.round()?,
+                rounds: common.rounds.unwrap_or(12),
+                round: common.round(2.0)?,
                 connections: common.connections,
                 only,
                 sessions,
@@ -132,10 +145,8 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
 }
 
 impl Common {
-    fn round(&self) -> anyhow::Result<Duration> {
-        let round = Duration::try_from_secs_f64(self.seconds_per_round).context("--seconds-per-round")?;
-        anyhow::ensure!(!round.is_zero(), "--seconds-per-round must be more than 0");
-        Ok(round)
+    fn round(&self, usual: f64) -> anyhow::Result<Duration> {
+        seconds("--seconds-per-round", self.seconds_per_round.unwrap_or(usual))
     }
 
     fn tell(&self, report: &impl Serialize, table: &str, good: bool) -> anyhow::Result<ExitCode> {
@@ -150,4 +161,10 @@ impl Common {
             ExitCode::SUCCESS
         })
     }
+}
+
+fn seconds(flag: &'static str, given: f64) -> anyhow::Result<Duration> {
+    let duration = Duration::try_from_secs_f64(given).context(flag)?;
+    anyhow::ensure!(!duration.is_zero(), "{flag} must be more than 0");
+    Ok(duration)
 }
