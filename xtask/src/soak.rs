@@ -75,7 +75,7 @@ fn every_stage(workspace: &Workspace) -> Result<Vec<Ended>> {
         let parts = std::thread::scope(|scope| {
             let lanes: Vec<_> = stage
                 .iter()
-                .map(|name| scope.spawn(|| part(workspace, name)))
+                .map(|name| scope.spawn(move || part(workspace, name)))
                 .collect();
             lanes
                 .into_iter()
