@@ -2,22 +2,39 @@
 
 use std::time::Duration;
 
-use tokenward_tests::issuer::DexConfig;
+use serde_json::json;
+use tokenward_tests::issuer::{DexConfig, DexUser};
 
-use crate::deployment::{ADMIN, Deployment, FILTER, Plan, at_once, basic};
+use crate::deployment::{ADMIN, Answer, Deployment, FILTER, Plan, at_once, basic};
 
 const ROUNDS: usize = 20;
+
+/// A good form that says it is something else.
+async fn of_another_type(deployment: &Deployment, form: &str) -> anyhow::Result<Answer> {
+    let request = deployment
+        .http
+        .post(format!("{}/oauth2/token", deployment.urls[0]))
+        .header("authorization", basic("filter", FILTER))
+        .header("content-type", "application/json")
+        .body(form.to_owned());
+    deployment.request(request).await
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn good_callers_are_served_beside_a_flood_of_bad_ones_that_costs_the_issuer_nothing()
 -> anyhow::Result<()> {
-    let dex = DexConfig::default().id_token_lifetime(Duration::from_secs(300));
+    let other = "other@example.com";
+    let dex = DexConfig::default()
+        .id_token_lifetime(Duration::from_secs(300))
+        .user(DexUser::new(other));
     let deployment = Deployment::start(Plan {
         dex,
+        settings: json!({"stale_subject_grace": "1h"}),
         ..Plan::default()
     })
     .await?;
     let tokens = deployment.log_in("session-under-load").await?;
+    let theirs = deployment.log_in_as("session-of-another", other).await?;
     deployment.advance(301);
     let fetched_before = deployment.dex.counts().key_fetches;
     let draft = deployment.dex.mint(ADMIN, "muster").expires_in_seconds(-10);
@@ -32,6 +49,8 @@ async fn good_callers_are_served_beside_a_flood_of_bad_ones_that_costs_the_issue
             .claim("iss", "https://elsewhere.example.com")
             .token(),
         draft.clone().unknown_key_id().token(),
+        draft.clone().claim("aud", "kube").token(),
+        draft.clone().expires_in_seconds(-3_700).token(),
         "x".repeat(40_000),
         "....".to_owned(),
     ];
@@ -45,7 +64,18 @@ async fn good_callers_are_served_beside_a_flood_of_bad_ones_that_costs_the_issue
         String::new(),
         "&".repeat(60_000),
         "%ff=%fe".repeat(1000),
+        "x".repeat(64 * 1024 + 1),
         format!("{good_form}&audience=x"),
+        deployment.ask(&tokens.id_token).server("nowhere").form(),
+        deployment.ask(&tokens.id_token).session("unknown-session").form(),
+        deployment
+            .ask(&tokens.id_token)
+            .session("session-of-another")
+            .form(),
+        deployment
+            .ask(&theirs.id_token)
+            .session("session-under-load")
+            .form(),
     ] {
         questions.push((&right, form));
     }
@@ -57,7 +87,12 @@ async fn good_callers_are_served_beside_a_flood_of_bad_ones_that_costs_the_issue
             .iter()
             .map(|(caller, form)| deployment.post_form(0, caller, form));
         let good_ones = (0..5).map(|_| ask.send());
-        let (refused, served) = tokio::join!(at_once(bad_ones), at_once(good_ones));
+        let (refused, odd, served) = tokio::join!(
+            at_once(bad_ones),
+            of_another_type(&deployment, &good_form),
+            at_once(good_ones)
+        );
+        assert_eq!(odd?.status, 415, "round {round}");
         for answer in refused {
             let answer = answer?;
             // The unknown key may be looked for, and only every ten seconds.

@@ -19,6 +19,7 @@ mod protected_resource;
 mod refresh;
 mod reload;
 mod replicas;
+mod retired;
 mod seal;
 mod secrecy;
 mod sessions;

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 mod engine;
 mod file;
 mod leases;
+mod lineage;
 mod outage;
 mod records;
 mod sets;
@@ -82,6 +83,7 @@ both_engines! {
     leases::only_its_owner_gives_a_lease_back,
     leases::a_lost_lease_is_not_taken_from_its_new_holder,
     leases::of_fifty_concurrent_acquirers_exactly_one_succeeds,
+    lineage::a_lineage_stays_the_same_while_nothing_is_lost,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);

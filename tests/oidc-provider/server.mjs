@@ -26,7 +26,7 @@ const provider = new Provider(issuer, {
   claims: { openid: ['sub', 'mark'] },
   conformIdTokenClaims: false,
   cookies: { keys: ['only-for-tests'] },
-  features: { devInteractions: { enabled: false } },
+  features: { devInteractions: { enabled: false }, introspection: { enabled: true } },
   findAccount: async (_context, id) => ({ accountId: id, claims: async () => ({ sub: id, mark: randomUUID() }) }),
   jwks: { keys: [key] },
   rotateRefreshToken: true,

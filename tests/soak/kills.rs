@@ -17,7 +17,7 @@ const PROCESSES: usize = 3;
 /// For one round: a dead process's lease, and all that its heir does.
 const SETTLED_WITHIN: Duration = Duration::from_secs(40);
 /// For the whole test.
-const DEADLINE: Duration = Duration::from_secs(900);
+const DEADLINE: Duration = Duration::from_secs(400);
 /// A refresh takes this long at the issuer; kills come within it and a little more.
 const LATENCY_MS: u64 = 60;
 const LATEST_KILL_MS: u64 = 160;

@@ -8,7 +8,7 @@ use crate::table::Table;
 
 const SPAN: Duration = Duration::from_secs(180);
 /// For the whole test.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_secs(230);
 const CONNECTIONS: usize = 64;
 const WORKERS: u64 = 4;
 /// `gate.login_first`, `gate.login_longest` and `warn_every` of the README.

@@ -2,7 +2,11 @@
 
 use tokenward_protocol::jwt::Claims;
 
-use super::record::{FORMAT, GrantRecord, GrantState, KeptIdToken, KeptRefreshToken, is_newer, is_older};
+use super::record::{
+    DeathReason, FORMAT, GrantRecord, GrantState, KeptIdToken, KeptRefreshToken, is_newer, is_older,
+};
+use super::takeover::unresolved;
+use crate::store::Lineage;
 
 /// What is known of a login that was put.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +73,8 @@ pub struct NewLogin {
     pub id_token: KeptIdToken,
     /// Its refresh token.
     pub refresh_token: Option<KeptRefreshToken>,
+    /// The store's line of writes, looked up before the write.
+    pub lineage: Option<Lineage>,
 }
 
 impl NewLogin {
@@ -81,12 +87,25 @@ impl NewLogin {
             Some(_) => self.id_token.issued_at_seconds,
             None => kept.and_then(|record| record.valid_from_seconds),
         };
+        let retired = kept.map_or_else(Vec::new, |record| record.retired.clone());
+        let is_retired = self
+            .refresh_token
+            .as_ref()
+            .is_some_and(|token| retired.contains(&token.fingerprint));
+        let state = if is_retired {
+            GrantState::Dead {
+                reason: DeathReason::Retired,
+                since_ms: now_ms,
+            }
+        } else {
+            GrantState::Active
+        };
         GrantRecord {
             format: FORMAT,
             issuer: self.issuer,
             client_id: self.client_id,
             generation: kept.map_or(0, |record| record.generation) + 1,
-            state: GrantState::Active,
+            state,
             id_token: Some(self.id_token),
             login_fingerprint: self.refresh_token.as_ref().map(|token| token.fingerprint.clone()),
             refresh_token: self.refresh_token,
@@ -94,9 +113,35 @@ impl NewLogin {
             failures: None,
             sign_outs: kept.map_or(0, |record| record.sign_outs),
             valid_from_seconds,
+            lineage: self.lineage,
+            retired,
             logged_in_at_ms: now_ms,
             refreshed_at_ms: None,
             last_used_at_ms: now_ms,
         }
     }
+}
+
+/// Remembered refresh tokens that are used up or dead, per user.
+const MOST_RETIRED: usize = 16;
+
+/// What a sign-out leaves behind of `record`'s refresh tokens: the fingerprints of those that must not be presented when
+/// the same login is put again.
+#[must_use]
+pub fn retired(record: &GrantRecord) -> Vec<String> {
+    let current = record.refresh_token.as_ref().map(|token| &token.fingerprint);
+    let of_login = record
+        .login_fingerprint
+        .as_ref()
+        .filter(|mark| Some(*mark) != current);
+    let is_over = matches!(record.state, GrantState::Dead { .. }) || unresolved(record).is_some();
+    let mut retired = record.retired.clone();
+    for mark in of_login.into_iter().chain(current.filter(|_| is_over)) {
+        if !retired.contains(mark) {
+            retired.push(mark.clone());
+        }
+    }
+    let surplus = retired.len().saturating_sub(MOST_RETIRED);
+    retired.drain(..surplus);
+    retired
 }

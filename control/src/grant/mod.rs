@@ -7,6 +7,7 @@
 pub mod attempt;
 pub mod decide;
 mod examine;
+pub mod lines;
 pub mod login;
 pub mod record;
 mod refresh;
@@ -34,7 +35,7 @@ use crate::flight::{Flights, Landed, Stage};
 use crate::issuer::{Context, HomeIssuer};
 use crate::refused::Refused;
 use crate::sealed;
-use crate::store::{Entry, Expected, Outcome, Revision, StoreError};
+use crate::store::{Entry, Expected, Lineage, Outcome, Revision, StoreError};
 
 /// How long a signed-out grant's mark stays: longer than anything that was in flight can take.
 pub const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
@@ -186,6 +187,8 @@ impl Grants {
     /// [`StoreError`].
     pub async fn admit(&self, key: &GrantKey, login: &Login<'_>) -> Result<GrantRecord, StoreError> {
         let inner = &self.inner;
+        // Before the write: a login that lands on a later line is then known not to be proven there.
+        let lineage = inner.context.store.lineage(&key.record()).await?;
         loop {
             let kept = inner.read(key).await?;
             let refresh_fingerprint = login.refresh_token.map(fingerprint);
@@ -200,7 +203,10 @@ impl Grants {
                     id_token: Some(inner.sealed_id_token(key, login.id_token, login.claims)?),
                     ..kept.record.clone()
                 },
-                _ => inner.new_generation(key, login, kept.as_ref().map(|kept| &kept.record))?,
+                _ => {
+                    let kept = kept.as_ref().map(|kept| &kept.record);
+                    inner.new_generation(key, login, kept, lineage.clone())?
+                }
             };
             let expected = kept.map_or(Expected::Absent, |kept| Expected::At(kept.revision));
             if let Outcome::Done(_) = inner.write(key, expected, &record).await? {
@@ -330,8 +336,10 @@ impl Inner {
         key: &GrantKey,
         login: &Login<'_>,
         kept: Option<&GrantRecord>,
+        lineage: Option<Lineage>,
     ) -> Result<GrantRecord, StoreError> {
         let login = NewLogin {
+            lineage,
             issuer: login.claims.issuer.clone(),
             client_id: login.client_id.to_owned(),
             id_token: self.sealed_id_token(key, login.id_token, login.claims)?,

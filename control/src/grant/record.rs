@@ -7,7 +7,7 @@ use tokenward_protocol::jwt::Claims;
 use crate::digest;
 use crate::issuer::answer::Death;
 use crate::sealed::Sealed;
-use crate::store::{Key, StoreError};
+use crate::store::{Key, Lineage, StoreError};
 use crate::streak::Streak;
 
 /// Version of the record's shape.
@@ -95,6 +95,13 @@ pub struct GrantRecord {
     /// `iat` of the first login after the last of them: older tokens open nothing any more.
     #[serde(default)]
     pub valid_from_seconds: Option<u64>,
+    /// The store's line of writes in which this was last known to be the newest; at `strict` issuers only.
+    #[serde(default)]
+    pub lineage: Option<Lineage>,
+    /// Fingerprints of refresh tokens that were used up or dead when the user signed out: a login that brings one back
+    /// is dead at once.
+    #[serde(default)]
+    pub retired: Vec<String>,
     /// When this generation began, Unix ms.
     pub logged_in_at_ms: u64,
     /// The last refresh, Unix ms.
@@ -142,6 +149,12 @@ pub enum DeathReason {
     IssuerFailing,
     /// The token was presented, the answer was lost, and it cannot be presented again.
     AnswerLost,
+    /// The store went back to before a refresh whose outcome nobody here knows.
+    Forgotten,
+    /// The store may have gone back, and the issuer does not tell whether the token is still unused.
+    Unproven,
+    /// The login brought a refresh token that was used up or dead already.
+    Retired,
 }
 
 impl From<Death> for DeathReason {
@@ -166,6 +179,14 @@ impl DeathReason {
                 "the issuer's answer to a refresh was lost and the token cannot be used again; a Dex whose \
                  reuseInterval is 60 s or more forgives that"
             }
+            Self::Forgotten => {
+                "the store has lost the outcome of a refresh, and the refresh token that it kept is used up"
+            }
+            Self::Unproven => {
+                "the store was restarted or replaced since the last refresh, and the issuer, which punishes a refresh \
+                 token that comes twice, does not tell whether the kept one is unused (RFC 7662)"
+            }
+            Self::Retired => "the login that was put holds a refresh token that is used up",
             Self::IssuerFailing => "the issuer has failed to refresh this login for too long",
         }
     }

@@ -10,8 +10,10 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::attempt::{Answer, Attempt, Event, Failure, Finished, Moment, Seen, Step, Terms, Verdict};
 use super::decide::Want;
+use super::lines::Line;
 use super::record::{GrantKey, GrantRecord, KeptRefreshToken, REFRESH_TOKEN_FIELD};
 use super::{Inner, Kept, Served};
+use crate::config::IssuerPolicy;
 use crate::digest;
 use crate::failpoint;
 use crate::flight::{Reporter, Stage};
@@ -20,7 +22,7 @@ use crate::issuer::{HomeIssuer, Leave, NoLeave};
 use crate::lease::{self, Held};
 use crate::refused::Refused;
 use crate::sealed;
-use crate::store::{Expected, Outcome, Revision};
+use crate::store::{Expected, Outcome, Revision, StoreError};
 use crate::streak::{StreakKind, jitter};
 
 type Report = Arc<Reporter<Result<Served, Refused>>>;
@@ -101,9 +103,15 @@ impl Hands {
                 Event::Waited
             }
             Step::Read => self.read().await,
+            Step::Introspect(token) => self.introspect(&token).await,
             Step::Write { at, record } => {
                 failpoint::reached("before", place);
                 let event = self.write(at, &record).await;
+                let event = if place == "announce" {
+                    self.on_the_same_line(event, attempt.line()).await
+                } else {
+                    event
+                };
                 failpoint::reached("after", place);
                 if place == "put_back" && event == Event::Written {
                     self.tell_of_put_back();
@@ -138,13 +146,39 @@ impl Hands {
 
     async fn read(&self) -> Event {
         match self.inner.read(&self.key).await {
-            Ok(kept) => Event::Read(kept.map(|kept| Box::new(self.known_of(kept)))),
+            Ok(None) => Event::Read(None),
+            Ok(Some(kept)) => match self.line().await {
+                Ok(line) => Event::Read(Some(Box::new(self.known_of(kept, line)))),
+                Err(error) => silent(&error),
+            },
+            Err(error) => silent(&error),
+        }
+    }
+
+    /// The store's line of writes, where anything rests on it.
+    async fn line(&self) -> Result<Option<Line>, StoreError> {
+        if self.issuer.config.policy == IssuerPolicy::Tolerant {
+            return Ok(None);
+        }
+        let context = &self.inner.context;
+        let name = context.store.lineage(&self.key.record()).await?;
+        Ok(Some(self.inner.rotations.lines.met(name, context.clock.now_ms())))
+    }
+
+    /// What was looked at may not be the newest any more where the announcement was written: then it must not count.
+    async fn on_the_same_line(&self, written: Event, seen: Option<&Line>) -> Event {
+        if seen.is_none() || written != Event::Written {
+            return written;
+        }
+        match self.line().await {
+            Ok(line) if line.as_ref() == seen => written,
+            Ok(_) => Event::StoreSilent,
             Err(error) => silent(&error),
         }
     }
 
     /// The record as read, with what this process knows better than the store.
-    fn known_of(&self, kept: Kept) -> Seen {
+    fn known_of(&self, kept: Kept, line: Option<Line>) -> Seen {
         let Kept { revision, mut record } = kept;
         let (rotations, now_ms) = (&self.inner.rotations, self.inner.context.clock.now_ms());
         record.intent = record.intent.filter(|intent| !rotations.is_nothing(intent));
@@ -153,6 +187,7 @@ impl Hands {
             revision,
             record,
             forgotten,
+            line,
         }
     }
 
@@ -183,32 +218,34 @@ impl Hands {
         }
     }
 
-    async fn prepare(&mut self, token: &KeptRefreshToken) -> Event {
-        let context = &self.inner.context;
-        let opened = sealed::open(
-            &context.ring,
-            &self.key.record(),
-            REFRESH_TOKEN_FIELD,
-            &token.sealed,
-        );
-        let token = match opened {
+    fn opened(&self, token: &KeptRefreshToken) -> Result<SecretString, StoreError> {
+        let ring = &self.inner.context.ring;
+        sealed::open(ring, &self.key.record(), REFRESH_TOKEN_FIELD, &token.sealed)
+    }
+
+    async fn introspect(&self, token: &KeptRefreshToken) -> Event {
+        let token = match self.opened(token) {
             Ok(token) => token,
             Err(error) => return Event::NotReady(error.into()),
         };
-        match self.issuer.leave(context, self.key.digest()).await {
+        let context = &self.inner.context;
+        match self.issuer.introspect(context, self.key.digest(), &token).await {
+            Ok(introspected) => Event::Introspected(introspected),
+            Err(no_leave) => without(no_leave),
+        }
+    }
+
+    async fn prepare(&mut self, token: &KeptRefreshToken) -> Event {
+        let token = match self.opened(token) {
+            Ok(token) => token,
+            Err(error) => return Event::NotReady(error.into()),
+        };
+        match self.issuer.leave(&self.inner.context, self.key.digest()).await {
             Ok(leave) => {
                 self.ready = Some((leave, token));
                 Event::Ready
             }
-            Err(NoLeave::HeldBack(held_back)) => {
-                Event::NotReady(held_back.refused(Refusal::IssuerUnavailable))
-            }
-            Err(NoLeave::Misconfigured(cause)) => Event::Unready(Failure::misconfigured(cause)),
-            Err(NoLeave::Transient(passing)) => Event::Unready(Failure {
-                kind: passing.kind,
-                asked: passing.retry_after,
-                cause: passing.cause,
-            }),
+            Err(no_leave) => without(no_leave),
         }
     }
 
@@ -323,6 +360,18 @@ fn silent(error: &crate::store::StoreError) -> Event {
     // The engine's own words stay in the log: they can name hosts.
     tracing::debug!(%error, "store error");
     Event::StoreSilent
+}
+
+fn without(no_leave: NoLeave) -> Event {
+    match no_leave {
+        NoLeave::HeldBack(held_back) => Event::NotReady(held_back.refused(Refusal::IssuerUnavailable)),
+        NoLeave::Misconfigured(cause) => Event::Unready(Failure::misconfigured(cause)),
+        NoLeave::Transient(passing) => Event::Unready(Failure {
+            kind: passing.kind,
+            asked: passing.retry_after,
+            cause: passing.cause,
+        }),
+    }
 }
 
 fn not_presented() -> Transient {

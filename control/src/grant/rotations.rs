@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokenward_protocol::duration::whole_ms;
 
+use super::lines::Lines;
 use super::record::{GrantKey, GrantRecord, GrantState, Intent, KeptIdToken, KeptRefreshToken};
 
 /// Remembered grants; the longest unchanged goes first. With large tokens some 5 KB each.
@@ -112,6 +113,8 @@ struct Remembered {
 /// The rotations of this process.
 pub struct Rotations {
     remembered: Mutex<Remembered>,
+    /// The store's lines of writes that were met.
+    pub(super) lines: Lines,
     lifetime: Duration,
 }
 
@@ -122,6 +125,7 @@ impl Rotations {
     pub fn new(lifetime: Duration) -> Self {
         Self {
             remembered: Mutex::default(),
+            lines: Lines::default(),
             lifetime,
         }
     }

@@ -1,5 +1,6 @@
 //! The end that the user wants.
 
+use super::login::retired;
 use super::record::{GrantKey, GrantRecord, GrantState};
 use super::{Grants, SIGNED_OUT_LIFETIME};
 use crate::store::{Expected, Outcome, StoreError};
@@ -29,8 +30,9 @@ impl Grants {
                 return Ok(());
             }
             let sign_outs = kept.record.sign_outs + u64::from(everywhere);
-            // The count must outlive the sessions that it ends.
-            let lifetime = if sign_outs > 0 {
+            let retired = retired(&kept.record);
+            // Both must outlive the sessions: the count ends them, and a dead login may be put again as long.
+            let lifetime = if sign_outs > 0 || !retired.is_empty() {
                 SIGNED_OUT_LIFETIME.max(inner.times.record_lifetime)
             } else {
                 SIGNED_OUT_LIFETIME
@@ -44,6 +46,7 @@ impl Grants {
                 intent: None,
                 failures: None,
                 sign_outs,
+                retired,
                 ..kept.record
             };
             let written = inner

@@ -14,6 +14,8 @@ pub struct Endpoints {
     pub token_endpoint: Url,
     /// Where the keys are.
     pub jwks_uri: Url,
+    /// Where it says what a token is still good for (RFC 7662), if it does.
+    pub introspection_endpoint: Option<Url>,
 }
 
 /// Why the endpoints are not known.
@@ -32,6 +34,7 @@ struct Document {
     issuer: String,
     token_endpoint: String,
     jwks_uri: String,
+    introspection_endpoint: Option<String>,
 }
 
 /// Endpoints from the configuration, completed by discovery once, when first needed.
@@ -75,6 +78,17 @@ impl Discovery {
             Some(url) => Ok(url.clone()),
             None => Ok(self.found(client).await?.jwks_uri),
         }
+    }
+
+    /// The introspection endpoint, where the issuer has one.
+    ///
+    /// # Errors
+    /// [`DiscoveryFailed`].
+    pub async fn introspection_endpoint(
+        &self,
+        client: &IssuerClient,
+    ) -> Result<Option<Url>, DiscoveryFailed> {
+        Ok(self.found(client).await?.introspection_endpoint)
     }
 
     /// One fetch at a time; a failure is not kept.
@@ -130,5 +144,9 @@ pub fn read_document(issuer: &str, body: &[u8]) -> Result<Endpoints, DiscoveryFa
     Ok(Endpoints {
         token_endpoint: endpoint("token_endpoint", &document.token_endpoint)?,
         jwks_uri: endpoint("jwks_uri", &document.jwks_uri)?,
+        // Seldom needed: what is wrong with it must not keep anybody from a refresh.
+        introspection_endpoint: document
+            .introspection_endpoint
+            .and_then(|text| endpoint("introspection_endpoint", &text).ok()),
     })
 }

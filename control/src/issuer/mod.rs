@@ -8,6 +8,7 @@ pub mod breaker;
 pub mod bucket;
 pub mod client;
 pub mod discovery;
+pub mod introspection;
 pub mod keys;
 mod proven;
 pub mod traffic;

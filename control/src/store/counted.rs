@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Outcome, Store, StoreError};
+use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError};
 use crate::metrics::Metrics;
 use std::sync::Arc;
 
@@ -80,6 +80,10 @@ impl Store for CountedStore {
 
     async fn release_lease(&self, name: &Key, owner: &LeaseOwner) -> Result<bool, StoreError> {
         self.counted("release_lease", self.store.release_lease(name, owner).await)
+    }
+
+    async fn lineage(&self, key: &Key) -> Result<Option<Lineage>, StoreError> {
+        self.counted("lineage", self.store.lineage(key).await)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

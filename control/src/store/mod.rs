@@ -12,6 +12,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 pub mod counted;
 pub mod embedded;
@@ -55,6 +56,11 @@ pub struct Entry {
     /// The bytes as they were written.
     pub value: Vec<u8>,
 }
+
+/// Names the unbroken line of writes that a key's data belongs to: while it stays the same, nothing that was written
+/// has been lost. Never used twice.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Lineage(pub String);
 
 /// What must hold for a write or a deletion to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +168,10 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Gives the lease back, if `owner` still holds it; `false` when it was lost meanwhile.
     async fn release_lease(&self, name: &Key, owner: &LeaseOwner) -> Result<bool, StoreError>;
+
+    /// The line of writes that `key` belongs to now; another one after every event that may have lost writes (a restart,
+    /// a failover). `None` where the engine cannot say.
+    async fn lineage(&self, key: &Key) -> Result<Option<Lineage>, StoreError>;
 
     /// Whether the store answers at all: for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;

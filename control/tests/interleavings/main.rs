@@ -11,6 +11,7 @@ mod exhaustive;
 mod found;
 mod issuer;
 mod memory;
+mod possible;
 mod promises;
 mod random;
 mod records;

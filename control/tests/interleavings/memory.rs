@@ -1,21 +1,33 @@
 //! What a process of the model knows better than a store that went back in time, or that heard only half.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use tokenward_control::grant::lines::Line;
 use tokenward_control::grant::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
 use tokenward_control::grant::rotations::Rotation;
+
+use crate::records::lineage;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Memory {
     rotation: Option<Rotation>,
     /// Holders of announcements that came to nothing.
     unused: BTreeSet<String>,
+    /// The store's lines of writes, with the moment when each was met.
+    lines: BTreeMap<u32, u64>,
 }
 
 impl Memory {
     pub(crate) fn forgotten(&self, record: &GrantRecord) -> Option<Box<Rotation>> {
         let rotation = self.rotation.as_ref()?;
         rotation.follows(record).then(|| Box::new(rotation.clone()))
+    }
+
+    pub(crate) fn met(&mut self, line: u32, now_ms: u64) -> Line {
+        Line {
+            name: Some(lineage(line)),
+            since_ms: *self.lines.entry(line).or_insert(now_ms),
+        }
     }
 
     pub(crate) fn corrected(&self, record: GrantRecord) -> GrantRecord {

@@ -6,7 +6,7 @@ use tokenward_control::grant::decide::is_hopeless;
 use tokenward_control::grant::record::{DeathReason, GrantState};
 use tokenward_protocol::refusal::Refusal;
 
-use crate::setup::Action;
+use crate::setup::{Action, Budget};
 use crate::world::{LEASE_MS, POLICY, World};
 
 /// A replica that finds everybody else dead has at most this long to wait for the lease.
@@ -90,21 +90,33 @@ pub(crate) enum Ending {
     NeedsLogin,
 }
 
-/// Everybody dies here; a caller comes to a replica that has just started, and comes again whenever it was told to.
-pub(crate) fn of_an_heir(world: &World) -> Result<Ending, String> {
+/// Everything is quiet: everybody has died, or where the store may go back in time, everybody who lives has ended what
+/// it was at. What can no longer make a difference is left out.
+pub(crate) fn quieted(world: &World) -> World {
     let mut world = world.clone();
-    if world.rewinds {
-        return of_who_remembers(world);
-    }
     for at in 0..world.replicas.len() {
-        world.crash(at);
+        if world.rewinds {
+            finish(&mut world, at);
+        } else {
+            world.crash(at);
+        }
+    }
+    (world.budget, world.told, world.saved) = (Budget::default(), None, None);
+    world
+}
+
+/// A caller comes to a replica that has just started, and comes again whenever it was told to.
+pub(crate) fn of_an_heir(quieted: World) -> Result<Ending, String> {
+    let mut world = quieted;
+    if world.rewinds {
+        return of_those_who_remember(world);
     }
     let kept = world.kept();
     world.now_ms += HEIR_COMES_AFTER_MS;
     let issuer = &world.issuer;
     let in_time = |rotated_ms| issuer.accepts(kept.unwrap_or(0), rotated_ms);
     let must_serve = kept == Some(issuer.current) || in_time(world.now_ms + SLACK_MS);
-    let ending = asked_until_settled(&mut world)?;
+    let ending = asked_until_settled(&mut world, 0)?;
     let excused = match world.policy {
         IssuerPolicy::Tolerant => world.lost_answers > 0 && !must_serve,
         IssuerPolicy::Strict => world.lost_answers + world.empty_marks > 0,
@@ -126,34 +138,46 @@ pub(crate) fn of_an_heir(world: &World) -> Result<Ending, String> {
     Ok(ending)
 }
 
-/// A store that went back in time costs no login where who made the refreshes lives: it ends what it is at, and is
-/// asked again.
-fn of_who_remembers(mut world: World) -> Result<Ending, String> {
-    finish(&mut world);
+/// A store that went back in time costs no login where those who made the refreshes live: each is asked in turn, and
+/// puts back what it knows. Who died may have taken the newest token along.
+fn of_those_who_remember(mut world: World) -> Result<Ending, String> {
+    let (kept, current) = (world.kept(), world.issuer.current);
     world.now_ms += HEIR_COMES_AFTER_MS;
-    let ending = asked_until_settled(&mut world)?;
-    of_a_moment(&world)?;
-    match ending {
-        Ending::Served => Ok(ending),
-        Ending::NeedsLogin => Err(format!(
-            "the login was lost with the store's memory: {:?}",
-            world.record.state
-        )),
+    let everybody = world.replicas.len();
+    // One may have to wait for what another puts back.
+    for at in (0..everybody).cycle().take(2 * everybody) {
+        let ending = asked_until_settled(&mut world, at)?;
+        of_a_moment(&world)?;
+        if ending == Ending::Served {
+            return Ok(ending);
+        }
     }
+    let excused = world.deaths > 0 && (kept != Some(current) || world.lost_answers + world.empty_marks > 0);
+    if excused {
+        return Ok(Ending::NeedsLogin);
+    }
+    Err(format!(
+        "the login was lost with the store's memory: {:?}",
+        world.record.state
+    ))
 }
 
-/// Replica 0 goes on undisturbed until it is done.
-fn finish(world: &mut World) {
-    while let Some(running) = &world.replicas[0] {
+/// A replica goes on undisturbed until it is done.
+fn finish(world: &mut World, at: usize) {
+    while let Some(running) = &world.replicas[at] {
         let arrives = running.step == Step::Present && running.answer.is_none();
-        world.happen(if arrives { Action::Arrive(0) } else { Action::Go(0) });
+        world.happen(if arrives {
+            Action::Arrive(at)
+        } else {
+            Action::Go(at)
+        });
     }
 }
 
-fn asked_until_settled(world: &mut World) -> Result<Ending, String> {
+fn asked_until_settled(world: &mut World, at: usize) -> Result<Ending, String> {
     for _ in 0..MOST_TRIES {
-        world.start(0);
-        finish(world);
+        world.start(at);
+        finish(world, at);
         match &world.told {
             Some(Verdict::Serve(_)) => return Ok(Ending::Served),
             Some(Verdict::Refuse(refused)) if refused.refusal == Refusal::NeedsLogin => {

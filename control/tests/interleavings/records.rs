@@ -4,6 +4,8 @@ use serde_json::json;
 use tokenward_control::grant::login::NewLogin;
 use tokenward_control::grant::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
 
+use tokenward_control::store::Lineage;
+
 use crate::issuer::Token;
 
 pub(crate) fn refresh_token(number: Token) -> KeptRefreshToken {
@@ -30,14 +32,20 @@ pub(crate) fn id_token(now_ms: u64, life_seconds: u64) -> KeptIdToken {
 }
 
 /// What a login with this refresh token makes of the record; its ID token is stale at `now_ms` already.
-pub(crate) fn logged_in(before: Option<&GrantRecord>, token: Token, now_ms: u64) -> GrantRecord {
+pub(crate) fn logged_in(before: Option<&GrantRecord>, token: Token, now_ms: u64, line: u32) -> GrantRecord {
     let login = NewLogin {
         issuer: "https://issuer.example.com".to_owned(),
         client_id: "muster".to_owned(),
         id_token: id_token(now_ms - 1_000, 1),
         refresh_token: Some(refresh_token(token)),
+        lineage: Some(lineage(line)),
     };
     login.supersedes(before, now_ms)
+}
+
+/// The name of the store's line of writes with this number.
+pub(crate) fn lineage(line: u32) -> Lineage {
+    Lineage(format!("l{line}"))
 }
 
 fn sealed() -> tokenward_control::sealed::Sealed {

@@ -7,8 +7,10 @@ use tokenward_control::grant::attempt::{
     Answer, Attempt, Event, Finished, Moment, Seen, Step, Terms, Verdict,
 };
 use tokenward_control::grant::decide::{Policy, Since, Want};
+use tokenward_control::grant::lines::Line;
 use tokenward_control::grant::record::GrantRecord;
 use tokenward_control::issuer::answer::Transient;
+use tokenward_control::issuer::introspection::Introspected;
 use tokenward_control::store::Revision;
 use tokenward_control::streak::StreakKind;
 use tokenward_protocol::token_endpoint::Reason;
@@ -50,6 +52,10 @@ pub(crate) struct World {
     pub(crate) budget: Budget,
     pub(crate) record: GrantRecord,
     revision: u64,
+    /// The highest revision that there ever was: revisions are moments of the store's clock, and none comes twice.
+    newest_revision: u64,
+    /// The store's line of writes; another one whenever it has gone back.
+    line: u32,
     lease: Option<(String, u64)>,
     pub(crate) issuer: ModelIssuer,
     pub(crate) replicas: Vec<Option<Running>>,
@@ -62,14 +68,16 @@ pub(crate) struct World {
     pub(crate) empty_marks: u32,
     /// What each process knows better than the store.
     memories: Vec<Memory>,
-    saved: Option<GrantRecord>,
+    pub(crate) saved: Option<(GrantRecord, u64)>,
+    /// Processes that died and what they knew with them.
+    pub(crate) deaths: u32,
     /// Whether the store may go back in time.
     pub(crate) rewinds: bool,
 }
 
 impl World {
     pub(crate) fn new(setup: &Setup) -> Self {
-        let record = logged_in(None, 1, BEGIN_MS);
+        let record = logged_in(None, 1, BEGIN_MS, 0);
         Self {
             now_ms: BEGIN_MS,
             policy: setup.issuer,
@@ -79,6 +87,8 @@ impl World {
             budget: setup.budget,
             record,
             revision: 1,
+            newest_revision: 1,
+            line: 0,
             lease: None,
             issuer: ModelIssuer::new(setup.issuer, setup.reuse_ms),
             replicas: setup.skews_ms.iter().map(|_| None).collect(),
@@ -88,6 +98,7 @@ impl World {
             empty_marks: 0,
             memories: setup.skews_ms.iter().map(|_| Memory::default()).collect(),
             saved: None,
+            deaths: 0,
             rewinds: setup.budget.rewinds > 0,
         }
     }
@@ -106,57 +117,6 @@ impl World {
 
     fn clock(&self, replica: usize) -> u64 {
         self.now_ms.saturating_add_signed(self.skews_ms[replica])
-    }
-
-    /// Everything that may happen now.
-    pub(crate) fn actions(&self) -> Vec<Action> {
-        let (budget, mut actions) = (&self.budget, Vec::new());
-        for (at, replica) in self.replicas.iter().enumerate() {
-            let Some(running) = replica else {
-                if budget.starts > 0 {
-                    actions.push(Action::Start(at));
-                }
-                continue;
-            };
-            let waits_for_issuer = running.step == Step::Present;
-            match (&running.step, &running.answer) {
-                (Step::Present, None) => {
-                    actions.push(Action::Arrive(at));
-                    if budget.failures > 0 {
-                        actions.extend([Action::Fail(at), Action::Miss(at)]);
-                    }
-                }
-                (Step::Present, Some(_)) => {
-                    actions.push(Action::Go(at));
-                    if budget.lost > 0 {
-                        actions.push(Action::Lose(at));
-                    }
-                }
-                _ => actions.push(Action::Go(at)),
-            }
-            if budget.outages > 0 && !waits_for_issuer {
-                actions.push(Action::Unheard(at));
-                if matches!(running.step, Step::Write { .. } | Step::TakeLease) {
-                    actions.push(Action::Unanswered(at));
-                }
-            }
-            if budget.crashes > 0 {
-                actions.push(Action::Crash(at));
-            }
-        }
-        if budget.pauses > 0 {
-            actions.push(Action::Pause);
-        }
-        if budget.logins > 0 {
-            actions.push(Action::LogIn);
-        }
-        if budget.saves > 0 {
-            actions.push(Action::Save);
-        }
-        if budget.rewinds > 0 && self.saved.is_some() {
-            actions.push(Action::Rewind);
-        }
-        actions
     }
 
     /// Lets `action` happen.
@@ -212,18 +172,17 @@ impl World {
             Action::LogIn => {
                 self.budget.logins -= 1;
                 let token = self.issuer.log_in();
-                self.record = logged_in(Some(&self.record), token, self.now_ms);
-                self.revision += 1;
+                self.record = logged_in(Some(&self.record), token, self.now_ms, self.line);
+                self.revision = self.following();
             }
             Action::Save => {
                 self.budget.saves -= 1;
-                self.saved = Some(self.record.clone());
+                self.saved = Some((self.record.clone(), self.revision));
             }
             Action::Rewind => {
                 self.budget.rewinds -= 1;
-                // Revisions are moments of the store's clock: none comes twice.
-                self.revision += 1;
-                self.record = self.saved.clone().expect("possible only then");
+                (self.record, self.revision) = self.saved.clone().expect("possible only then");
+                self.line += 1;
                 self.lease = None;
             }
         }
@@ -254,6 +213,7 @@ impl World {
 
     pub(crate) fn crash(&mut self, at: usize) {
         self.memories[at] = Memory::default();
+        self.deaths += u32::from(self.rewinds);
         let Some(running) = self.replicas[at].take() else {
             return;
         };
@@ -272,9 +232,12 @@ impl World {
 
     /// The step of a replica, done; `None`: the attempt is over.
     fn carried_out(&mut self, at: usize) -> Option<Event> {
+        let replica = at;
         let running = self.replicas[at].as_mut()?;
         let (holder, answer) = (running.holder.clone(), running.answer.take());
         let came_to_nothing = running.attempt.came_to_nothing();
+        let announces = running.attempt.place() == "announce";
+        let seen_line = running.attempt.line().cloned();
         Some(match running.step.clone() {
             Step::TakeLease if self.takes_lease(&holder) => Event::Leased(holder),
             Step::TakeLease => Event::LeaseTaken,
@@ -283,17 +246,26 @@ impl World {
                 revision: Revision(self.revision),
                 record: self.memories[at].corrected(self.record.clone()),
                 forgotten: self.memories[at].forgotten(&self.record),
+                line: self.line(at),
             }))),
             Step::Write {
                 at: Revision(at),
                 record,
             } if at == self.revision => {
-                self.revision += 1;
+                self.revision = self.following();
                 self.record = *record;
-                Event::Written
+                if announces && seen_line != self.line(replica) {
+                    Event::StoreSilent
+                } else {
+                    Event::Written
+                }
             }
             Step::Write { .. } => Event::Overtaken,
             Step::Present => Event::Answered(self.remembered(at, answer?)),
+            Step::Introspect(token) if self.issuer.accepts(number_of(&token), self.now_ms) => {
+                Event::Introspected(Introspected::Unused)
+            }
+            Step::Introspect(_) => Event::Introspected(Introspected::UsedUp),
             Step::Wait(_) | Step::Prepare(_) | Step::Examine => return None,
             Step::Finish(finished) => {
                 self.memories[at].ended(came_to_nothing, &holder);
@@ -306,6 +278,17 @@ impl World {
                 return None;
             }
         })
+    }
+
+    /// The store's line of writes, as a replica of a strict issuer learns it.
+    fn line(&mut self, at: usize) -> Option<Line> {
+        let now_ms = self.clock(at);
+        (self.policy == IssuerPolicy::Strict).then(|| self.memories[at].met(self.line, now_ms))
+    }
+
+    fn following(&mut self) -> u64 {
+        self.newest_revision += 1;
+        self.newest_revision
     }
 
     fn remembered(&mut self, at: usize, answer: Answer) -> Answer {

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokenward_control::store::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Outcome, Store, StoreError};
+use tokenward_control::store::{
+    Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError,
+};
 use tokio::sync::watch;
 
 /// While off, every operation fails and nothing is done.
@@ -139,6 +141,11 @@ impl Store for SwitchedStore {
     async fn release_lease(&self, name: &Key, owner: &LeaseOwner) -> Result<bool, StoreError> {
         self.pass("release_lease")?;
         self.store.release_lease(name, owner).await
+    }
+
+    async fn lineage(&self, key: &Key) -> Result<Option<Lineage>, StoreError> {
+        self.pass("lineage")?;
+        self.store.lineage(key).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use tokenward_tests::parts::{Process, ProcessSpec, TempFolder, Valkey, ports, to
 use super::engine::{Engine, LONG_DEADLINE, config};
 use super::{eventually, every_behaviour, put};
 
-const BEHAVIOURS: usize = 29;
+const BEHAVIOURS: usize = 30;
 
 /// A Cluster of primaries that share the slots evenly, and where wanted a replica of the first.
 pub(crate) struct Cluster {

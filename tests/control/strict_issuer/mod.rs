@@ -95,8 +95,8 @@ async fn a_store_that_forgot_a_refresh_gets_it_back_from_who_made_it() -> anyhow
     let told = stage.ask_until_told(0, &tokens.id_token).await?;
     assert_eq!((told.status, &told.token), (200, &served.token));
     stage.assert_nothing_is_burnt(1).await?;
-    // And so it goes on.
-    let told = stage.ask_until_told(0, &served.token).await?;
+    // And so it goes on, once the issuer has said that nothing came after it.
+    let told = stage.ask_until_renewed(0, &served.token).await?;
     assert_eq!(told.status, 200, "{told:?}");
     stage.assert_nothing_is_burnt(2).await
 }
@@ -123,6 +123,37 @@ async fn who_only_knows_that_it_was_asked_asks_nothing_again() -> anyhow::Result
     }
     stage.replicas[0].restart().await?;
     stage.ask_until_a_login_is_needed(0, &tokens.id_token).await?;
+    stage.assert_nothing_is_burnt(1).await
+}
+
+#[tokio::test]
+async fn a_store_without_any_trace_of_a_refresh_makes_nobody_present_its_token_again() -> anyhow::Result<()> {
+    let Some(mut stage) = Stage::set("a lost refresh at a strict issuer", 2, true).await? else {
+        return Ok(());
+    };
+    let tokens = stage.log_in("alice").await?;
+    stage.save_valkey().await?;
+    assert_eq!(stage.ask(0, &tokens.id_token).await?.status, 200);
+    // With the replica that made it goes the new refresh token.
+    stage.replicas.remove(0).kill()?;
+    stage.restore_valkey().await?;
+    stage.ask_until_a_login_is_needed(0, &tokens.id_token).await?;
+    stage.assert_nothing_is_burnt(1).await?;
+    let tokens = stage.log_in("alice").await?;
+    assert_eq!(stage.ask_until_told(0, &tokens.id_token).await?.status, 200);
+    stage.assert_nothing_is_burnt(2).await
+}
+
+#[tokio::test]
+async fn a_store_that_came_back_with_all_it_had_costs_nobody_a_login() -> anyhow::Result<()> {
+    let Some(mut stage) = Stage::set("a restarted store at a strict issuer", 2, true).await? else {
+        return Ok(());
+    };
+    let tokens = stage.log_in("alice").await?;
+    stage.save_valkey().await?;
+    stage.restore_valkey().await?;
+    let told = stage.ask_until_renewed(1, &tokens.id_token).await?;
+    assert_eq!(told.status, 200, "{told:?}");
     stage.assert_nothing_is_burnt(1).await
 }
 

@@ -11,10 +11,10 @@ use tokenward_tests::parts::{
 
 use crate::deployment::basic;
 
-/// With a margin of twelve seconds a token of twenty is replaced as soon as somebody calls it stale, and its successor
-/// is good for eight.
-const TOKENS_LIVE: Duration = Duration::from_secs(20);
-const MARGIN: &str = "12s";
+/// With a margin of 24 seconds a token of forty is replaced as soon as somebody calls it stale, and its successor
+/// is good for sixteen.
+const TOKENS_LIVE: Duration = Duration::from_secs(40);
+const MARGIN: &str = "24s";
 /// The lease of one that was killed lasts three of these and ten seconds.
 const ISSUER_TIMEOUT: &str = "3s";
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -130,6 +130,19 @@ impl Stage {
         loop {
             let told = self.ask(replica, token).await?;
             if told.status != 503 {
+                return Ok(told);
+            }
+            anyhow::ensure!(Instant::now() < limit, "still {told:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Asks until another token than `last` is served: while nothing may be presented, a good one still is.
+    pub(super) async fn ask_until_renewed(&self, replica: usize, last: &str) -> anyhow::Result<Told> {
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            let told = self.ask_until_told(replica, last).await?;
+            if told.status != 200 || told.token != last {
                 return Ok(told);
             }
             anyhow::ensure!(Instant::now() < limit, "still {told:?}");

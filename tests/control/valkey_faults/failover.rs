@@ -91,6 +91,11 @@ async fn nobody_notices<F: Future<Output = anyhow::Result<()>>>(
         };
         tokio::time::timeout(PATIENCE, reached).await?;
         let result = failover().await;
+        // What was announced before it has its time, and then Dex is asked.
+        for _ in 0..20 {
+            sleep(Duration::from_millis(200)).await;
+            deployment.advance(5);
+        }
         over.store(true, Ordering::SeqCst);
         result
     });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::record::{DeathReason, GrantRecord, GrantState, Intent, KeptIdToken, KeptRefreshToken};
 use super::super::rotations::Rotation;
 use super::{Event, Seen, Step};
-use crate::store::Revision;
+use crate::store::{Lineage, Revision};
 use crate::streak::Streak;
 
 /// Waits between tries while the store does not answer.
@@ -67,8 +67,8 @@ impl Mark {
 /// What changes. Doing it twice is the same as doing it once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Edit {
-    /// Write-ahead: who presents what, before it is presented.
-    Announce(Intent),
+    /// Write-ahead: who presents what, before it is presented, and the line of writes on which it is the newest.
+    Announce(Intent, Option<Lineage>),
     /// The outcome of an earlier refresh, which the store has lost.
     PutBack(Box<Rotation>),
     /// The announced presentation was not made; what was there before it is there again.
@@ -94,7 +94,7 @@ impl Edit {
     pub(super) fn place(&self) -> &'static str {
         match self {
             Self::PutBack(_) => "put_back",
-            Self::Announce(_) => "announce",
+            Self::Announce(..) => "announce",
             Self::Withdraw(_) => "withdraw",
             Self::KeepRefreshToken(_) => "keep_refresh_token",
             Self::KeepIdToken { .. } => "keep_id_token",
@@ -106,7 +106,7 @@ impl Edit {
 
     fn patience(&self) -> Duration {
         match self {
-            Self::PutBack(_) | Self::Announce(_) => Duration::ZERO,
+            Self::PutBack(_) | Self::Announce(..) => Duration::ZERO,
             // A mark that nothing was presented under costs a strict issuer's login as a real one does.
             Self::Withdraw(_) | Self::KeepRefreshToken(_) | Self::KeepIdToken { .. } => KEEP_PATIENCE,
             Self::Note { .. } | Self::End { .. } | Self::Suspect(_) => NOTE_PATIENCE,
@@ -116,7 +116,10 @@ impl Edit {
     fn apply(&self, record: &mut GrantRecord, now_ms: u64) {
         match self.clone() {
             Self::PutBack(rotation) => rotation.put_back(record),
-            Self::Announce(intent) => record.intent = Some(intent),
+            Self::Announce(intent, lineage) => {
+                record.intent = Some(intent);
+                record.lineage = lineage;
+            }
             Self::Withdraw(mark) => mark.settle(record),
             Self::KeepRefreshToken(token) => {
                 // A write that landed unheard is repeated: by then somebody may have announced the new token.

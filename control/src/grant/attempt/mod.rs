@@ -5,6 +5,7 @@
 mod answered;
 mod change;
 mod outcome;
+mod proving;
 mod step;
 
 use std::time::Duration;
@@ -33,6 +34,7 @@ enum Stage {
     Queueing,
     Peeking,
     Looking,
+    Proving,
     Preparing,
     Changing(Box<Change>),
     Presenting,
@@ -113,6 +115,7 @@ impl Attempt {
             Stage::Start | Stage::Leasing => "lease",
             Stage::Queueing | Stage::Peeking => "queue",
             Stage::Looking => "look",
+            Stage::Proving => "prove",
             Stage::Preparing => "prepare",
             Stage::Changing(change) => change.edit.place(),
             Stage::Presenting => "present",
@@ -137,8 +140,9 @@ impl Attempt {
             (Stage::Looking, Event::Read(seen)) => self.looked(seen, at.now_ms),
             (Stage::Resettling, Event::Read(seen)) => self.resettled(seen, at.now_ms),
             (Stage::Preparing, Event::Ready) => self.announce(at.now_ms),
-            (Stage::Preparing, Event::NotReady(refused)) => self.refuse(refused, None),
-            (Stage::Preparing, Event::Unready(failure)) => self.note(failure, false, at),
+            (Stage::Proving, Event::Introspected(introspected)) => self.introspected(introspected, at.now_ms),
+            (Stage::Proving | Stage::Preparing, Event::NotReady(refused)) => self.refuse(refused, None),
+            (Stage::Proving | Stage::Preparing, Event::Unready(failure)) => self.note(failure, false, at),
             (Stage::Presenting, Event::Answered(answer)) => self.answered(answer, at),
             (Stage::Confirming(death), Event::Ours(ours)) => self.confirmed(death, ours, at.now_ms),
             (Stage::Examining, Event::Examined(examined)) => self.examined(examined, at),
@@ -208,15 +212,10 @@ impl Attempt {
         match allowed {
             Takeover::Present { unresolved } => {
                 self.unresolved = unresolved;
-                self.at(Stage::Preparing, Step::Prepare(token))
+                self.prove(token, now_ms)
             }
             Takeover::WaitOut(left) => self.refuse(contested().retry_after(left), None),
-            Takeover::End => {
-                let reason = DeathReason::AnswerLost;
-                self.verdict = Some(Refused::new(Refusal::NeedsLogin).because(reason.says()));
-                let mark = self.mark(None);
-                self.change_seen(Edit::End { reason, mark }, now_ms)
-            }
+            Takeover::End => self.end_seen(DeathReason::AnswerLost, now_ms),
         }
     }
 
@@ -258,7 +257,8 @@ impl Attempt {
         };
         self.intent = Some(intent.clone());
         self.came_to_nothing = true;
-        self.change_seen(Edit::Announce(intent), now_ms)
+        let lineage = self.line().and_then(|line| line.name.clone());
+        self.change_seen(Edit::Announce(intent, lineage), now_ms)
     }
 
     /// Changes the record only as it was when that was decided.
@@ -274,7 +274,7 @@ impl Attempt {
         let verdict = self.verdict.take();
         match edit {
             Edit::PutBack(_) => self.at(Stage::Looking, Step::Read),
-            Edit::Announce(_) => {
+            Edit::Announce(..) => {
                 self.came_to_nothing = false;
                 self.at(Stage::Presenting, Step::Present)
             }
@@ -325,7 +325,7 @@ impl Attempt {
         let verdict = self.verdict.take();
         match edit {
             // The mark may have been written all the same, and nothing will be presented under it.
-            Edit::Announce(_) => {
+            Edit::Announce(..) => {
                 let before = self.unresolved.take();
                 let mark = self.mark(before);
                 self.change(Edit::Withdraw(mark))

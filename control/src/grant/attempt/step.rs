@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::super::decide::Policy;
+use super::super::lines::Line;
 use super::super::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
 use super::super::rotations::Rotation;
 use super::Finished;
 use crate::config::IssuerPolicy;
 use crate::issuer::answer::{Death, Transient};
+use crate::issuer::introspection::Introspected;
 use crate::refused::Refused;
 use crate::store::Revision;
 use crate::streak::StreakKind;
@@ -24,13 +26,16 @@ pub enum Step {
     /// Read the record: [`Event::Read`] or [`Event::StoreSilent`].
     Read,
     /// Write the record if it is still at the revision: [`Event::Written`], [`Event::Overtaken`] or
-    /// [`Event::StoreSilent`].
+    /// [`Event::StoreSilent`]. An announcement on another line of writes than the record was read on counts as unheard.
     Write {
         /// The revision that was read.
         at: Revision,
         /// What it becomes.
         record: Box<GrantRecord>,
     },
+    /// Ask the issuer whether this refresh token is unused: [`Event::Introspected`], [`Event::NotReady`] or
+    /// [`Event::Unready`].
+    Introspect(KeptRefreshToken),
     /// Open the refresh token, find the token endpoint, get leave to call it: [`Event::Ready`], [`Event::NotReady`] or
     /// [`Event::Unready`]. Nothing has been presented when this fails.
     Prepare(KeptRefreshToken),
@@ -63,6 +68,8 @@ pub enum Event {
     Overtaken,
     /// The store did not answer: a write may have happened.
     StoreSilent,
+    /// What the issuer says of the refresh token.
+    Introspected(Introspected),
     /// Everything is ready to present the token.
     Ready,
     /// Not now, and not because of this grant.
@@ -84,6 +91,8 @@ pub struct Seen {
     pub record: GrantRecord,
     /// What this process wrote after that, and the store has lost: it went back in time.
     pub forgotten: Option<Box<Rotation>>,
+    /// The store's line of writes, looked up after the read; only for `strict` issuers.
+    pub line: Option<Line>,
 }
 
 /// A failure that leaves the login as it is.

@@ -12,7 +12,7 @@ use redis::{ErrorKind, RedisError, ScriptInvocation, Value, cmd};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::lifetime::lifetime_ms;
-use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Outcome, Store, StoreError};
+use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError};
 
 mod config;
 mod link;
@@ -258,6 +258,12 @@ impl Store for ValkeyStore {
         script.arg(&owner.0);
         let reply = self.run("release_lease", name, &script).await?;
         reply::flag(&reply).map_err(unexpected(name))
+    }
+
+    async fn lineage(&self, key: &Key) -> Result<Option<Lineage>, StoreError> {
+        let script = scripts::LINEAGE.key(self.value_key(key));
+        let reply = self.run("lineage", key, &script).await?;
+        reply::lineage(reply).map_err(unexpected(key))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

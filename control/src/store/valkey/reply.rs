@@ -3,7 +3,7 @@
 
 use redis::Value;
 
-use crate::store::{Entry, Outcome, Revision};
+use crate::store::{Entry, Lineage, Outcome, Revision};
 
 /// What is wrong with a reply, for `StoreError::Unexpected`.
 pub(super) type Misshapen = &'static str;
@@ -60,6 +60,15 @@ pub(super) fn lease(reply: &Value) -> Result<Option<u64>, Misshapen> {
             .map_err(|_| "the lease has no expiry"),
         _ => Err("the lease script's answer is neither acquired nor held"),
     }
+}
+
+/// The answer of the lineage script; an empty text: the server does not let us know.
+pub(super) fn lineage(reply: Value) -> Result<Option<Lineage>, Misshapen> {
+    let Value::BulkString(name) = reply else {
+        return Err("the lineage script did not answer with a text");
+    };
+    let name = String::from_utf8(name).map_err(|_| "the lineage is no text")?;
+    Ok((!name.is_empty()).then_some(Lineage(name)))
 }
 
 /// 1 or 0.

@@ -97,6 +97,20 @@ end
 return 0
 ";
 
+/// Names the server's run and the replication history that it continues. A restart changes the run; a promotion, and
+/// a server that took another's data over, change the history: each may have lost writes.
+///
+/// `KEYS[1]` only leads to the node that holds it. Answers the name, `''` where the user may not use `INFO`.
+const LINEAGE_LUA: &str = r"
+local run = redis.pcall('INFO', 'server')
+local history = redis.pcall('INFO', 'replication')
+if type(run) ~= 'string' or type(history) ~= 'string' then return '' end
+run, history = string.match(run, 'run_id:(%w+)'), string.match(history, 'master_replid:(%w+)')
+if not run or not history then return '' end
+return run .. '.' .. history
+";
+
+pub(super) static LINEAGE: LazyLock<Script> = LazyLock::new(|| Script::new(LINEAGE_LUA));
 pub(super) static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(WRITE_LUA));
 pub(super) static DELETE: LazyLock<Script> = LazyLock::new(|| Script::new(DELETE_LUA));
 pub(super) static ADD_MEMBER: LazyLock<Script> = LazyLock::new(|| Script::new(ADD_MEMBER_LUA));

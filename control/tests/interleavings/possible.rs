@@ -1,0 +1,66 @@
+//! What may happen next in the world of the model.
+
+use tokenward_control::grant::attempt::Step;
+
+use crate::setup::Action;
+use crate::world::{Running, World};
+
+impl World {
+    /// Everything that may happen now.
+    pub(crate) fn actions(&self) -> Vec<Action> {
+        let (budget, mut actions) = (&self.budget, Vec::new());
+        for (at, replica) in self.replicas.iter().enumerate() {
+            let Some(running) = replica else {
+                if budget.starts > 0 {
+                    actions.push(Action::Start(at));
+                }
+                continue;
+            };
+            let waits_for_issuer = running.step == Step::Present;
+            match (&running.step, &running.answer) {
+                (Step::Present, None) => {
+                    actions.push(Action::Arrive(at));
+                    if budget.failures > 0 {
+                        actions.extend([Action::Fail(at), Action::Miss(at)]);
+                    }
+                }
+                (Step::Present, Some(_)) => {
+                    actions.push(Action::Go(at));
+                    if budget.lost > 0 {
+                        actions.push(Action::Lose(at));
+                    }
+                }
+                _ => actions.push(Action::Go(at)),
+            }
+            if budget.outages > 0 && !waits_for_issuer {
+                actions.push(Action::Unheard(at));
+                if matches!(running.step, Step::Write { .. } | Step::TakeLease) {
+                    actions.push(Action::Unanswered(at));
+                }
+            }
+            if budget.crashes > 0 {
+                actions.push(Action::Crash(at));
+            }
+        }
+        if budget.pauses > 0 && !self.is_presented_in_time() {
+            actions.push(Action::Pause);
+        }
+        if budget.logins > 0 {
+            actions.push(Action::LogIn);
+        }
+        if budget.saves > 0 {
+            actions.push(Action::Save);
+        }
+        if budget.rewinds > 0 && self.saved.is_some() {
+            actions.push(Action::Rewind);
+        }
+        actions
+    }
+
+    /// Whether a presentation is on its way that must arrive first. Who finds that the store went back waits until what
+    /// was announced before has had its time: `issuer_timeout` bounds that, and so does the model.
+    fn is_presented_in_time(&self) -> bool {
+        let on_the_way = |running: &Running| running.step == Step::Present && running.answer.is_none();
+        self.rewinds && self.replicas.len() > 1 && self.replicas.iter().flatten().any(on_the_way)
+    }
+}

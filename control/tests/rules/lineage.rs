@@ -1,0 +1,98 @@
+//! When a strict issuer's kept refresh token may be presented without asking, and what the issuer's word means.
+
+use std::time::Duration;
+
+use tokenward_control::grant::decide::Policy;
+use tokenward_control::grant::lines::{Line, Lines, Proof, proof};
+use tokenward_control::grant::record::GrantRecord;
+use tokenward_control::issuer::answer::RawAnswer;
+use tokenward_control::issuer::introspection::{Introspected, read_introspection};
+use tokenward_control::store::Lineage;
+
+const POLICY: Policy = Policy {
+    margin: Duration::from_secs(60),
+    suspect_wait: Duration::from_secs(35),
+    presentation_limit: Duration::from_secs(39),
+    transient_limit: Duration::from_secs(1800),
+    rejected_interval: Duration::from_secs(30),
+};
+
+fn named(name: &str) -> Option<Lineage> {
+    Some(Lineage(name.to_owned()))
+}
+
+fn record_of(lineage: Option<&str>) -> GrantRecord {
+    let text = serde_json::json!({
+        "format": 1, "issuer": "i", "client_id": "c", "generation": 1, "state": {"is": "active"}, "id_token": null,
+        "refresh_token": {"sealed": "s", "fingerprint": "f"}, "login_fingerprint": "f", "intent": null, "failures": null,
+        "lineage": lineage, "logged_in_at_ms": 0, "refreshed_at_ms": null, "last_used_at_ms": 0,
+    });
+    serde_json::from_value(text).expect("a grant record")
+}
+
+#[test]
+fn a_record_of_this_line_is_the_newest_and_any_other_must_be_asked_about_after_a_wait() {
+    let line = |name: Option<Lineage>| Line {
+        name,
+        since_ms: 1_000,
+    };
+    let cases = [
+        (Some("a"), named("a"), 1_000, Proof::Newest),
+        (
+            Some("a"),
+            named("b"),
+            1_000,
+            Proof::WaitOut(Duration::from_secs(39)),
+        ),
+        (
+            Some("a"),
+            named("b"),
+            39_999,
+            Proof::WaitOut(Duration::from_millis(1)),
+        ),
+        (Some("a"), named("b"), 40_000, Proof::AskIssuer),
+        (None, named("b"), 40_000, Proof::AskIssuer),
+        // A store that cannot say proves nothing, not even by saying nothing twice.
+        (Some("a"), None, 40_000, Proof::AskIssuer),
+        (None, None, 40_000, Proof::AskIssuer),
+    ];
+    for (kept, met, now_ms, expected) in cases {
+        let told = proof(&record_of(kept), &line(met.clone()), &POLICY, now_ms);
+        assert_eq!(told, expected, "{kept:?} on {met:?} at {now_ms}");
+    }
+}
+
+#[test]
+fn a_line_is_met_once() {
+    let lines = Lines::default();
+    assert_eq!(lines.met(named("a"), 5).since_ms, 5);
+    assert_eq!(lines.met(named("b"), 7).since_ms, 7);
+    assert_eq!(lines.met(named("a"), 9).since_ms, 5);
+}
+
+#[test]
+fn only_a_plain_answer_says_anything_of_a_token() {
+    let read = |status, body: &str| {
+        read_introspection(&RawAnswer {
+            status,
+            retry_after: None,
+            body: body.as_bytes().to_vec(),
+        })
+        .ok()
+    };
+    assert_eq!(read(200, r#"{"active":true}"#), Some(Introspected::Unused));
+    assert_eq!(read(200, r#"{"active":false}"#), Some(Introspected::UsedUp));
+    for status in [400, 401, 403, 404, 405] {
+        assert_eq!(read(status, "{}"), Some(Introspected::NotTold), "{status}");
+    }
+    for (status, body) in [
+        (200, "{}"),
+        (200, "<html>"),
+        (408, ""),
+        (429, ""),
+        (500, ""),
+        (503, ""),
+    ] {
+        assert_eq!(read(status, body), None, "{status} {body}");
+    }
+}
