@@ -1,0 +1,40 @@
+//! `#[serde(with = "digest::packed")]`: a digest is hex in memory and its 32 bytes in a record.
+
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+type Bytes = [u8; 32];
+
+fn pack<S: Serializer>(digest: &str) -> Result<Bytes, S::Error> {
+    super::bytes(digest).ok_or_else(|| S::Error::custom("not a digest"))
+}
+
+pub(crate) fn serialize<S: Serializer>(digest: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    pack::<S>(digest)?.serialize(serializer)
+}
+
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Bytes::deserialize(deserializer).map(|bytes| super::hex(&bytes))
+}
+
+/// The same where there may be none.
+pub(crate) mod option {
+    use super::{Bytes, Deserialize as _, Deserializer, Serialize as _, Serializer, pack};
+
+    pub(crate) fn serialize<S: Serializer>(
+        digest: &Option<String>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        digest
+            .as_deref()
+            .map(pack::<S>)
+            .transpose()?
+            .serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<String>, D::Error> {
+        Ok(Option::<Bytes>::deserialize(deserializer)?.map(|bytes| crate::digest::hex(&bytes)))
+    }
+}
