@@ -244,6 +244,7 @@ impl Making {
         Ok(Served {
             token,
             exp_seconds: claims.exp_seconds,
+            audiences: Vec::new(),
         })
     }
 

@@ -181,6 +181,7 @@ impl Inner {
         Ok(Served {
             token: sealed::open(&self.context.ring, &key.record(), TOKEN_FIELD, &token.sealed)?,
             exp_seconds: token.exp_seconds,
+            audiences: Vec::new(),
         })
     }
 
