@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+pub(crate) mod packed;
+
 /// SHA-256 over `parts`, each with its length in front, so that no two lists of parts give the same bytes.
 #[must_use]
 pub fn of_parts(parts: &[&str]) -> [u8; 32] {
@@ -25,11 +27,36 @@ pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] = [
         '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
     ];
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 0x0f])
-        .map(|nibble| DIGITS[usize::from(nibble)])
-        .collect()
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        hex.push(DIGITS[usize::from(byte >> 4)]);
+        hex.push(DIGITS[usize::from(byte & 0x0f)]);
+    }
+    hex
+}
+
+/// The bytes of a digest in [`hex`]; `None` for anything else.
+#[must_use]
+pub fn bytes(digest: &str) -> Option<[u8; 32]> {
+    let (pairs, []) = digest.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    let mut bytes = [0; 32];
+    if pairs.len() != bytes.len() {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = nibble(*high)? << 4 | nibble(*low)?;
+    }
+    Some(bytes)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
 }
 
 /// The first 8 digits of a hex digest: enough to join log lines, useless for anything else.

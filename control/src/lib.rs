@@ -25,6 +25,7 @@ pub mod grant;
 pub mod http;
 pub mod import;
 pub mod issuer;
+mod kept;
 pub mod lease;
 pub mod log;
 pub mod metrics;

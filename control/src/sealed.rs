@@ -1,17 +1,48 @@
-//! Tokens inside records: sealed, as text, each bound to its record and its field.
+//! Tokens inside records: sealed, each bound to its record and its field.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::seal::KeyRing;
 use crate::store::{Key, StoreError};
 
-/// A sealed token inside a JSON record.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Sealed(String);
+/// A sealed token inside a record.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Sealed(Vec<u8>);
+
+impl From<Vec<u8>> for Sealed {
+    /// Bytes that a [`KeyRing`] sealed.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Serialize for Sealed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sealed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+struct Bytes;
+
+impl Visitor<'_> for Bytes {
+    type Value = Sealed;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("sealed bytes")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Sealed, E> {
+        Ok(Sealed(bytes.to_vec()))
+    }
+}
 
 impl std::fmt::Debug for Sealed {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,7 +66,7 @@ pub fn seal(ring: &KeyRing, key: &Key, field: &str, token: &SecretString) -> Res
             operation: "seal",
             source: Box::new(error),
         })?;
-    Ok(Sealed(STANDARD_NO_PAD.encode(bytes)))
+    Ok(Sealed(bytes))
 }
 
 /// Opens `sealed` of `field` of the record at `key`.
@@ -48,11 +79,8 @@ pub fn open(ring: &KeyRing, key: &Key, field: &str, sealed: &Sealed) -> Result<S
         key: key.clone(),
         what,
     };
-    let bytes = STANDARD_NO_PAD
-        .decode(&sealed.0)
-        .map_err(|_| unexpected(format!("{field} is not base64")))?;
     let token = ring
-        .open(&place(key, field), &bytes)
+        .open(&place(key, field), &sealed.0)
         .map_err(|error| unexpected(format!("{field} does not open: {error}")))?;
     let text =
         std::str::from_utf8(token.expose_secret()).map_err(|_| unexpected(format!("{field} is not text")))?;

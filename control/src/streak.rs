@@ -22,7 +22,6 @@ pub struct Streak {
 
 /// What a failure says about the future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum StreakKind {
     /// The issuer could not be reached or did not answer in OAuth's words: nothing is known about the grant.
     Unreachable,

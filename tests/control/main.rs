@@ -29,5 +29,6 @@ mod store_outage;
 mod strict_issuer;
 mod token_endpoint;
 mod traffic;
+mod valkey_costs;
 mod valkey_faults;
 mod wycheproof;

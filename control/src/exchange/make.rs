@@ -19,6 +19,7 @@ use crate::grant::Served;
 use crate::grant::decide::is_fresh;
 use crate::issuer::answer::ExchangeAnswer;
 use crate::issuer::keys::{KeyAge, Unverified};
+use crate::kept;
 use crate::lease;
 use crate::refused::Refused;
 use crate::sealed;
@@ -243,6 +244,7 @@ impl Making {
         Ok(Served {
             token,
             exp_seconds: claims.exp_seconds,
+            audiences: Vec::new(),
         })
     }
 
@@ -276,10 +278,7 @@ impl Making {
 
     /// Under the lease nobody else writes; a lost race means the lease was lost, and the other's result counts.
     async fn write(&self, kept: Option<&Kept>, record: &ExchangeRecord) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec(record).map_err(|error| StoreError::Failed {
-            operation: "serialize exchange",
-            source: Box::new(error),
-        })?;
+        let bytes = kept::write("serialize exchange", record)?;
         let expected = kept.map_or(Expected::Absent, |kept| Expected::At(kept.revision));
         let lifetime = lifetime(record, self.inner.context.clock.now_ms());
         let outcome = self

@@ -16,6 +16,7 @@ use crate::grant::decide::{Policy, Since};
 use crate::grant::record::GrantKey;
 use crate::grant::{Grants, Served};
 use crate::issuer::{Context, HomeIssuer, RemoteIssuer};
+use crate::kept;
 use crate::refused::Refused;
 use crate::sealed;
 use crate::store::{Expected, Revision, StoreError};
@@ -167,16 +168,10 @@ impl Inner {
         let Some(entry) = self.context.store.read(&name).await? else {
             return Ok(None);
         };
-        match serde_json::from_slice::<ExchangeRecord>(&entry.value) {
-            Ok(record) if record.format == FORMAT => Ok(Some(Kept {
-                revision: entry.revision,
-                record,
-            })),
-            _ => Err(StoreError::Unexpected {
-                key: name,
-                what: "not an exchange record of this version".to_owned(),
-            }),
-        }
+        Ok(Some(Kept {
+            revision: entry.revision,
+            record: kept::read(FORMAT, &name, &entry.value)?,
+        }))
     }
 
     fn serve(&self, key: &ExchangeKey, record: Option<&ExchangeRecord>) -> Result<Served, Refused> {
@@ -186,6 +181,7 @@ impl Inner {
         Ok(Served {
             token: sealed::open(&self.context.ring, &key.record(), TOKEN_FIELD, &token.sealed)?,
             exp_seconds: token.exp_seconds,
+            audiences: Vec::new(),
         })
     }
 

@@ -17,7 +17,7 @@ use crate::store::Key;
 use crate::streak::{Streak, StreakKind};
 
 /// Version of the record's shape.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 /// Names one exchanged token by everything that makes it what it is: another endpoint, connector, client, scope or
 /// audience in the configuration is another token.

@@ -47,6 +47,8 @@ pub struct Served {
     pub token: SecretString,
     /// Its `exp`, Unix seconds.
     pub exp_seconds: u64,
+    /// Its `aud`. Empty for an exchanged token, whose audiences were judged when it was made.
+    pub audiences: Vec<String>,
 }
 
 /// A login that is put here; its ID token is verified already.
@@ -280,6 +282,7 @@ impl Inner {
         Ok(Served {
             token: sealed::open(&self.context.ring, &key.record(), ID_TOKEN_FIELD, &kept.sealed)?,
             exp_seconds: kept.exp_seconds,
+            audiences: kept.audiences.clone(),
         })
     }
 

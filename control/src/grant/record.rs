@@ -6,12 +6,13 @@ use tokenward_protocol::jwt::Claims;
 
 use crate::digest;
 use crate::issuer::answer::Death;
+use crate::kept;
 use crate::sealed::Sealed;
 use crate::store::{Key, Lineage, StoreError};
 use crate::streak::Streak;
 
 /// Version of the record's shape.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 /// Names one grant: issuer, client and user, as a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -83,6 +84,7 @@ pub struct GrantRecord {
     /// The newest refresh token.
     pub refresh_token: Option<KeptRefreshToken>,
     /// Fingerprint of the refresh token of the login itself: recognises the same login when it is put again.
+    #[serde(with = "digest::packed::option")]
     pub login_fingerprint: Option<String>,
     /// A presentation of the refresh token whose outcome is not known yet.
     pub intent: Option<Intent>,
@@ -90,17 +92,14 @@ pub struct GrantRecord {
     pub failures: Option<Streak>,
     /// How often the user was signed out everywhere: what was made before the last time is over, also where it could
     /// not be removed.
-    #[serde(default)]
     pub sign_outs: u64,
     /// `iat` of the first login after the last of them: older tokens open nothing any more.
-    #[serde(default)]
     pub valid_from_seconds: Option<u64>,
     /// The store's line of writes in which this was last known to be the newest; at `strict` issuers only.
-    #[serde(default)]
     pub lineage: Option<Lineage>,
     /// Fingerprints of refresh tokens that were used up or dead when the user signed out: a login that brings one back
     /// is dead at once.
-    #[serde(default)]
+    #[serde(with = "digest::packed::list")]
     pub retired: Vec<String>,
     /// When this generation began, Unix ms.
     pub logged_in_at_ms: u64,
@@ -112,7 +111,6 @@ pub struct GrantRecord {
 
 /// Whether a grant can be refreshed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "is", rename_all = "snake_case")]
 pub enum GrantState {
     /// As far as anyone knows.
     Active,
@@ -137,7 +135,6 @@ pub enum GrantState {
 
 /// Why a grant is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum DeathReason {
     /// The refresh token was used elsewhere, revoked, or replaced by a login that was not put here.
     Claimed,
@@ -198,6 +195,7 @@ pub struct KeptIdToken {
     /// The token.
     pub sealed: Sealed,
     /// Recognises the token without opening it.
+    #[serde(with = "digest::packed")]
     pub fingerprint: String,
     /// `exp`, Unix seconds.
     pub exp_seconds: u64,
@@ -213,6 +211,7 @@ pub struct KeptRefreshToken {
     /// The token.
     pub sealed: Sealed,
     /// Recognises the token without opening it.
+    #[serde(with = "digest::packed")]
     pub fingerprint: String,
 }
 
@@ -222,13 +221,13 @@ pub struct Intent {
     /// The generation that is refreshed.
     pub generation: u64,
     /// The refresh token that is presented.
+    #[serde(with = "digest::packed")]
     pub fingerprint: String,
     /// Who presents it.
     pub holder: String,
     /// Unix ms.
     pub started_at_ms: u64,
     /// The presenter itself said that the answer was lost: it will not come back with one.
-    #[serde(default)]
     pub lost: bool,
 }
 
@@ -248,16 +247,7 @@ impl GrantRecord {
     /// # Errors
     /// [`StoreError::Unexpected`] for another format: transient to callers, never a sign-out.
     pub fn read(key: &Key, bytes: &[u8]) -> Result<Self, StoreError> {
-        let unexpected = |what: &str| StoreError::Unexpected {
-            key: key.clone(),
-            what: what.to_owned(),
-        };
-        let record: Self = serde_json::from_slice(bytes).map_err(|_| unexpected("not a grant record"))?;
-        if record.format == FORMAT {
-            Ok(record)
-        } else {
-            Err(unexpected("a grant record of another version"))
-        }
+        kept::read(FORMAT, key, bytes)
     }
 
     /// The record as bytes.
@@ -265,10 +255,7 @@ impl GrantRecord {
     /// # Errors
     /// [`StoreError::Failed`]; a record of plain data always serializes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, StoreError> {
-        serde_json::to_vec(self).map_err(|error| StoreError::Failed {
-            operation: "serialize grant",
-            source: Box::new(error),
-        })
+        kept::write("serialize grant", self)
     }
 }
 

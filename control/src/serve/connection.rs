@@ -95,7 +95,8 @@ where
     until_over(connection, &pace, &intake).await
 }
 
-/// The limit is looked at after every turn of the connection: nothing but its own progress moves it.
+/// The limit is looked at after every turn of the connection: nothing but its own progress moves it. The alarm may ring
+/// too early: most limits move away before they are reached, and setting a timer for each costs more than one ring.
 async fn until_over<C, E>(mut connection: Pin<&mut C>, pace: &Pace, intake: &IntakeConfig) -> End
 where
     C: Future<Output = Result<(), E>>,
@@ -110,10 +111,16 @@ where
             Limit::Late(at) => (at, End::Late),
             Limit::Idle(at) => (at, End::Idle),
         };
-        if alarm.deadline() != at {
+        if alarm.deadline() > at {
             alarm.as_mut().reset(at);
         }
-        alarm.as_mut().poll(context).map(|()| end)
+        while alarm.as_mut().poll(context).is_ready() {
+            if alarm.deadline() >= at {
+                return Poll::Ready(end);
+            }
+            alarm.as_mut().reset(at);
+        }
+        Poll::Pending
     })
     .await
 }

@@ -15,7 +15,9 @@ pub struct IntakeLate;
 /// `Incoming` until a moment; then an error.
 pub(super) struct TimedBody {
     body: Incoming,
-    until: Pin<Box<Sleep>>,
+    until: Instant,
+    /// Only once something is missing: mostly the whole body comes with its head.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl TimedBody {
@@ -23,7 +25,8 @@ impl TimedBody {
     pub(super) fn new(body: Incoming, until: Instant) -> Self {
         Self {
             body,
-            until: Box::pin(tokio::time::sleep_until(until)),
+            until,
+            alarm: None,
         }
     }
 }
@@ -38,10 +41,16 @@ impl HttpBody for TimedBody {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
-            Poll::Pending => match self.until.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(Box::new(IntakeLate)))),
-                Poll::Pending => Poll::Pending,
-            },
+            Poll::Pending => {
+                let until = self.until;
+                let alarm = self
+                    .alarm
+                    .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+                alarm
+                    .as_mut()
+                    .poll(context)
+                    .map(|()| Some(Err(IntakeLate.into())))
+            }
         }
     }
 

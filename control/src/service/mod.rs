@@ -5,6 +5,7 @@ mod current;
 pub mod explain;
 pub mod logout;
 mod open;
+mod readings;
 pub mod register;
 mod subject;
 mod traffics;
@@ -33,6 +34,7 @@ use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::counted::CountedStore;
 
+use self::readings::Readings;
 use self::traffics::Traffics;
 
 /// One warning per trouble in this span.
@@ -68,6 +70,7 @@ pub struct Service {
     pub(crate) throttle: Arc<Throttle>,
     rotations: Arc<Rotations>,
     traffics: Traffics,
+    readings: Readings,
 }
 
 /// What outlives a configuration.
@@ -194,6 +197,7 @@ impl Service {
             throttle: lasting.throttle,
             rotations: lasting.rotations,
             traffics,
+            readings: Readings::default(),
         }))
     }
 

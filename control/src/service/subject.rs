@@ -8,7 +8,7 @@ use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 
-use super::Service;
+use super::{Service, readings};
 use crate::grant::decide::Since;
 use crate::grant::record::GrantKey;
 use crate::issuer::HomeIssuer;
@@ -45,8 +45,14 @@ impl Service {
         token: &SecretString,
         session: Option<&SecretString>,
     ) -> Result<Proven, Refused> {
-        let claims = Claims::read(token.expose_secret().as_bytes())
-            .map_err(|_| Refused::new(Refusal::MalformedBearer))?;
+        let named = readings::digest(token.expose_secret());
+        let known = self.readings.of(&named);
+        let claims = match &known {
+            Some(claims) => Arc::clone(claims),
+            None => Claims::read(token.expose_secret().as_bytes())
+                .map(Arc::new)
+                .map_err(|_| Refused::new(Refusal::MalformedBearer))?,
+        };
         let candidates = self.candidates(&claims)?;
         let now_ms = self.context.clock.now_ms();
         let grace_ms = whole_ms(self.config.stale_subject_grace);
@@ -59,6 +65,9 @@ impl Service {
         home.keys
             .prove(token.expose_secret(), &claims, KeyAge::PresentOrPast)
             .await?;
+        if known.is_none() {
+            self.readings.remember(named, &claims);
+        }
         let since = Since {
             sign_outs: None,
             issued_at_seconds: Some(claims.issued_at_seconds.unwrap_or(0)),

@@ -14,9 +14,10 @@ use crate::grant::decide::Since;
 use crate::grant::record::{GrantKey, GrantRecord};
 use crate::grant::{Grants, Login};
 use crate::issuer::Context;
+use crate::kept;
 use crate::store::{Expected, Key, Outcome, StoreError};
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// A set entry outlives its session by this, so that a session never outlives its entry.
 const SET_MARGIN: Duration = Duration::from_secs(24 * 3600);
 /// A sign-out that races with a login is looked at this often before the login is asked to come again.
@@ -60,10 +61,11 @@ impl SessionRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct SessionRecord {
     format: u8,
+    #[serde(with = "digest::packed")]
     grant: String,
+    #[serde(with = "digest::packed")]
     user: String,
     /// The user's sign-outs everywhere when it was put.
-    #[serde(default)]
     sign_outs: u64,
 }
 
@@ -261,13 +263,7 @@ impl Sessions {
         let Some(entry) = self.context.store.read(&key).await? else {
             return Ok(None);
         };
-        match serde_json::from_slice::<SessionRecord>(&entry.value) {
-            Ok(record) if record.format == FORMAT => Ok(Some(record)),
-            _ => Err(StoreError::Unexpected {
-                key,
-                what: "not a session record of this version".to_owned(),
-            }),
-        }
+        kept::read(FORMAT, &key, &entry.value).map(Some)
     }
 
     /// Notes that `id` was seen; `false` when it was seen before within `lifetime`.
@@ -286,8 +282,5 @@ impl Sessions {
 }
 
 fn to_bytes(record: &SessionRecord) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(record).map_err(|error| StoreError::Failed {
-        operation: "serialize session",
-        source: Box::new(error),
-    })
+    kept::write("serialize session", record)
 }

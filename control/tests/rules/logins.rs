@@ -1,18 +1,39 @@
 //! What a login that is put means for the grant that is kept.
 
 use tokenward_control::grant::login::{Admission, Presented, judge};
-use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState};
+use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState, KeptIdToken, KeptRefreshToken};
 use tokenward_protocol::jwt::Claims;
 
 /// A grant whose login gave the refresh token `first`, rotated to `second`, with an ID token of iat 100.
 fn grant(state: GrantState) -> GrantRecord {
-    let text = serde_json::json!({
-        "format": 1, "issuer": "i", "client_id": "c", "generation": 1, "state": state,
-        "id_token": {"sealed": "s", "fingerprint": "f", "exp_seconds": 400, "issued_at_seconds": 100, "audiences": ["c"]},
-        "refresh_token": {"sealed": "s", "fingerprint": "second"}, "login_fingerprint": "first", "intent": null,
-        "failures": null, "logged_in_at_ms": 0, "refreshed_at_ms": 100, "last_used_at_ms": 0,
-    });
-    serde_json::from_value(text).expect("a grant record")
+    GrantRecord {
+        format: 2,
+        issuer: "i".to_owned(),
+        client_id: "c".to_owned(),
+        generation: 1,
+        state,
+        id_token: Some(KeptIdToken {
+            sealed: b"s".to_vec().into(),
+            fingerprint: "f".to_owned(),
+            exp_seconds: 400,
+            issued_at_seconds: Some(100),
+            audiences: vec!["c".to_owned()],
+        }),
+        refresh_token: Some(KeptRefreshToken {
+            sealed: b"s".to_vec().into(),
+            fingerprint: "second".to_owned(),
+        }),
+        login_fingerprint: Some("first".to_owned()),
+        intent: None,
+        failures: None,
+        sign_outs: 0,
+        valid_from_seconds: None,
+        lineage: None,
+        retired: Vec::new(),
+        logged_in_at_ms: 0,
+        refreshed_at_ms: Some(100),
+        last_used_at_ms: 0,
+    }
 }
 
 fn claims(issued_at_seconds: u64) -> Claims {

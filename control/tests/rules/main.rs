@@ -6,6 +6,7 @@ mod decisions;
 mod discovery;
 mod http_date;
 mod import;
+mod kept;
 mod lineage;
 mod logins;
 mod streaks;

@@ -33,21 +33,15 @@ fn is_unexpected<T: std::fmt::Debug>(answer: Result<T, StoreError>, key: &Key) -
 #[tokio::test]
 async fn misshapen_values_are_unexpected_and_stay_as_they_are() -> anyhow::Result<()> {
     let (valkey, store) = planted(&[
-        &["HSET", "tokenward:{bad:no-value}", "r", "7"],
-        &["HSET", "tokenward:{bad:no-revision}", "v", "secret-bytes"],
-        &[
-            "HSET",
-            "tokenward:{bad:revision}",
-            "r",
-            "secret-bytes",
-            "v",
-            "secret-bytes",
-        ],
-        &["SET", "tokenward:{bad:type}", "secret-bytes"],
+        &["SET", "tokenward:{bad:nothing}", ""],
+        &["SET", "tokenward:{bad:short}", "secret"],
+        &["SET", "tokenward:{bad:revision}", "secret-bytes"],
+        // The first layout, before any release.
+        &["HSET", "tokenward:{bad:first}", "r", "7", "v", "secret-bytes"],
     ])
     .await?;
     let mut seen = 0;
-    for name in ["no-value", "no-revision", "revision", "type"] {
+    for name in ["nothing", "short", "revision", "first"] {
         let key = Key::new("bad", name);
         seen += is_unexpected(store.read(&key).await, &key);
         for expected in [Expected::Any, Expected::Absent] {
@@ -56,11 +50,11 @@ async fn misshapen_values_are_unexpected_and_stay_as_they_are() -> anyhow::Resul
     }
     assert_eq!(seen, 12);
     assert_eq!(
-        valkey.command(&["HLEN", "tokenward:{bad:no-value}"]).await?,
-        ":1\r\n"
+        valkey.command(&["HLEN", "tokenward:{bad:first}"]).await?,
+        ":2\r\n"
     );
     assert_eq!(
-        valkey.command(&["STRLEN", "tokenward:{bad:type}"]).await?,
+        valkey.command(&["STRLEN", "tokenward:{bad:revision}"]).await?,
         ":12\r\n"
     );
     Ok(())
@@ -68,14 +62,20 @@ async fn misshapen_values_are_unexpected_and_stay_as_they_are() -> anyhow::Resul
 
 #[tokio::test]
 async fn a_misshapen_value_can_be_deleted_so_that_a_login_mends_it() -> anyhow::Result<()> {
-    let (_valkey, store) = planted(&[&["HSET", "tokenward:{bad:revision}", "r", "x", "v", "y"]]).await?;
-    let key = Key::new("bad", "revision");
-    is_unexpected(store.read(&key).await, &key);
-    assert_eq!(
-        store.delete(&key, Expected::Any).await?,
-        Outcome::Done(Revision(0))
-    );
-    assert_eq!(store.read(&key).await?, None);
+    let (_valkey, store) = planted(&[
+        &["SET", "tokenward:{bad:revision}", "secret-bytes"],
+        &["HSET", "tokenward:{bad:first}", "r", "7", "v", "secret-bytes"],
+    ])
+    .await?;
+    for name in ["revision", "first"] {
+        let key = Key::new("bad", name);
+        is_unexpected(store.read(&key).await, &key);
+        assert_eq!(
+            store.delete(&key, Expected::Any).await?,
+            Outcome::Done(Revision(0))
+        );
+        assert_eq!(store.read(&key).await?, None);
+    }
     Ok(())
 }
 

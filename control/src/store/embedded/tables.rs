@@ -10,8 +10,8 @@ use redb::{
 
 use crate::store::{Entry, Expected, Outcome, Revision};
 
-/// Bumped when a table changes its shape; another number in a file is refused at [`prepare`].
-const FORMAT: u64 = 1;
+/// Bumped when a table, or every record in them, changes its shape; another number in a file is refused at [`prepare`].
+const FORMAT: u64 = 2;
 /// The moment that never comes.
 const NEVER_MS: u64 = u64::MAX;
 

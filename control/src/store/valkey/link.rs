@@ -227,6 +227,8 @@ impl Keeper {
             .set_push_sender(tell_of_loss(Arc::clone(&self.broken), generation));
         match &mut self.route {
             Route::Node(client) => {
+                // Both the dial and [`Link::request`] have the deadline already: a timer more for each request only costs.
+                let config = config.set_response_timeout(None);
                 let dial = client.get_multiplexed_async_connection_with_config(&config);
                 within(self.deadline, dial).await.map(Wire::Node)
             }

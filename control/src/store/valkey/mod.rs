@@ -166,11 +166,11 @@ fn met_a_strange_record(error: &RedisError) -> bool {
         || matches!(error.code(), Some("WRONGTYPE" | scripts::UNEXPECTED_CODE))
 }
 
-fn expectation(expected: Expected) -> String {
+fn expectation(expected: Expected) -> Vec<u8> {
     match expected {
-        Expected::Absent => scripts::EXPECT_ABSENT.to_owned(),
-        Expected::Any => scripts::EXPECT_ANY.to_owned(),
-        Expected::At(revision) => revision.0.to_string(),
+        Expected::Absent => scripts::EXPECT_ABSENT.into(),
+        Expected::Any => scripts::EXPECT_ANY.into(),
+        Expected::At(revision) => revision.0.to_be_bytes().into(),
     }
 }
 
@@ -188,8 +188,8 @@ impl Store for ValkeyStore {
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        let mut command = cmd("HMGET");
-        command.arg(self.value_key(key)).arg("r").arg("v");
+        let mut command = cmd("GET");
+        command.arg(self.value_key(key));
         let reply = self.ask("read", key, Request::Command(&command)).await?;
         reply::entry(reply).map_err(unexpected(key))
     }

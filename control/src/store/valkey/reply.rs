@@ -8,13 +8,20 @@ use crate::store::{Entry, Lineage, Outcome, Revision};
 /// What is wrong with a reply, for `StoreError::Unexpected`.
 pub(super) type Misshapen = &'static str;
 
-/// The answer of `HMGET r v`: an entry, or nothing.
+/// A kept value as it lies there, or nothing: an entry.
 pub(super) fn entry(reply: Value) -> Result<Option<Entry>, Misshapen> {
-    let Value::Array(fields) = reply else {
-        return Err("HMGET did not answer with a list");
+    let kept = match reply {
+        Value::Nil => return Ok(None),
+        Value::BulkString(kept) => kept,
+        _ => return Err("the record is no string"),
     };
-    let [revision, value] = <[Value; 2]>::try_from(fields).map_err(|_| "HMGET did not answer two fields")?;
-    optional_entry(revision, value)
+    let (revision, value) = kept
+        .split_first_chunk()
+        .ok_or("the record is too short for a revision")?;
+    Ok(Some(Entry {
+        revision: read_revision(*revision)?,
+        value: value.to_vec(),
+    }))
 }
 
 /// The answer of the write and delete scripts.
@@ -24,10 +31,13 @@ pub(super) fn outcome(reply: Value) -> Result<Outcome, Misshapen> {
     };
     let mut fields = fields.into_iter();
     match (fields.next(), fields.next(), fields.next()) {
-        (Some(Value::Int(1)), Some(revision), None) => Ok(Outcome::Done(read_revision(&revision)?)),
-        (Some(Value::Int(0)), Some(revision), Some(value)) => {
-            optional_entry(revision, value).map(Outcome::Conflict)
+        (Some(Value::Int(1)), Some(Value::BulkString(revision)), None) => {
+            let revision = revision
+                .try_into()
+                .map_err(|_| "the revision is not of 8 bytes")?;
+            read_revision(revision).map(Outcome::Done)
         }
+        (Some(Value::Int(0)), Some(instead), None) => entry(instead).map(Outcome::Conflict),
         _ => Err("the script's answer is neither an outcome nor a conflict"),
     }
 }
@@ -80,24 +90,10 @@ pub(super) fn flag(reply: &Value) -> Result<bool, Misshapen> {
     }
 }
 
-fn optional_entry(revision: Value, value: Value) -> Result<Option<Entry>, Misshapen> {
-    match (revision, value) {
-        (Value::Nil, Value::Nil) => Ok(None),
-        (revision, Value::BulkString(value)) => Ok(Some(Entry {
-            revision: read_revision(&revision)?,
-            value,
-        })),
-        _ => Err("the record has no value beside its revision"),
+/// A revision stays below 2^56 for two thousand years; what does not is not ours.
+fn read_revision(bytes: [u8; 8]) -> Result<Revision, Misshapen> {
+    match bytes {
+        [0, ..] => Ok(Revision(u64::from_be_bytes(bytes))),
+        _ => Err("the record does not begin with a revision"),
     }
-}
-
-fn read_revision(revision: &Value) -> Result<Revision, Misshapen> {
-    let Value::BulkString(digits) = revision else {
-        return Err("the record has no revision");
-    };
-    std::str::from_utf8(digits)
-        .ok()
-        .and_then(|digits| digits.parse().ok())
-        .map(Revision)
-        .ok_or("the record's revision is no number")
 }

@@ -1,9 +1,10 @@
 //! Every compare-and-set as one Lua script: a script is the only thing that Valkey runs without another client
 //! in between. Each touches one key, so each runs on a Cluster too, and all lifetimes are counted by the server.
 //!
-//! A value is a hash `{r: revision, v: bytes}`. A new revision is the server's time in microseconds, or one more
-//! than the old when that is larger: a key that is deleted and written again therefore never repeats a revision,
-//! and the numbers stay below 2^53, where Lua's doubles are exact.
+//! A value is a string: its revision as 8 bytes, the most significant first, then the bytes that were written (a hash
+//! with two fields takes more room). A new revision is the server's time in microseconds, or one more than the old
+//! when that is larger: a key that is deleted and written again therefore never repeats a revision, and the numbers
+//! stay below 2^53, where Lua's doubles are exact.
 //!
 //! What the scripts find misshapen they report with the error code [`UNEXPECTED_CODE`].
 
@@ -16,33 +17,32 @@ pub(super) const UNEXPECTED_CODE: &str = "TOKENWARD";
 
 /// `ARGV[1]` of [`WRITE`] and [`DELETE`] for [`Expected::Absent`](crate::store::Expected::Absent).
 pub(super) const EXPECT_ABSENT: &str = "absent";
-/// The same for [`Expected::Any`](crate::store::Expected::Any). Anything else is the revision itself.
+/// The same for [`Expected::Any`](crate::store::Expected::Any). Anything else is the revision itself, as it is kept.
 pub(super) const EXPECT_ANY: &str = "any";
 
 /// Writes a value if the expectation holds.
 ///
 /// `KEYS[1]` the value's key; `ARGV` expectation, value, lifetime in ms or `''` for ever.
-/// Answers `{1, revision}`, or `{0, revision, value}` with what is there instead (both nil when nothing is).
+/// Answers `{1, revision}`, or `{0, value}` with what is there instead (nil when nothing is).
 const WRITE_LUA: &str = r"
-local old = redis.call('HMGET', KEYS[1], 'r', 'v')
-local revision, value = old[1], old[2]
-if (revision == false) ~= (value == false) or (revision and not tonumber(revision)) then
+local revision = redis.call('GETRANGE', KEYS[1], 0, 7)
+local there = #revision > 0 or redis.call('EXISTS', KEYS[1]) == 1
+if there and (#revision < 8 or string.byte(revision) ~= 0) then
   return redis.error_reply('TOKENWARD the record is not a revision and a value')
 end
 if ARGV[1] == 'absent' then
-  if revision then return {0, revision, value} end
+  if there then return {0, redis.call('GET', KEYS[1])} end
 elseif ARGV[1] ~= 'any' and ARGV[1] ~= revision then
-  return {0, revision, value}
+  return {0, redis.call('GET', KEYS[1])}
 end
 local now = redis.call('TIME')
 local following = tonumber(now[1]) * 1000000 + tonumber(now[2])
-if revision and tonumber(revision) >= following then following = tonumber(revision) + 1 end
-following = string.format('%.0f', following)
-redis.call('HSET', KEYS[1], 'r', following, 'v', ARGV[2])
+if there then following = math.max(following, struct.unpack('>I8', revision) + 1) end
+following = struct.pack('>I8', following)
 if ARGV[3] == '' then
-  redis.call('PERSIST', KEYS[1])
+  redis.call('SET', KEYS[1], following .. ARGV[2])
 else
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  redis.call('SET', KEYS[1], following .. ARGV[2], 'PX', ARGV[3])
 end
 return {1, following}
 ";
@@ -50,17 +50,19 @@ return {1, following}
 /// Deletes a value if the expectation holds; a misshapen one only by `any`, so that it can be got rid of.
 ///
 /// `KEYS[1]` the value's key; `ARGV` expectation.
-/// Answers `{1, revision deleted}` (`'0'` when there was nothing), or a conflict as [`WRITE_LUA`] does.
+/// Answers `{1, revision deleted}` (0 when there was nothing), or a conflict as [`WRITE_LUA`] does.
 const DELETE_LUA: &str = r"
-local old = redis.call('HMGET', KEYS[1], 'r', 'v')
-local revision, value = old[1], old[2]
+local revision = ''
+if ARGV[1] ~= 'any' or redis.call('TYPE', KEYS[1]).ok == 'string' then
+  revision = redis.call('GETRANGE', KEYS[1], 0, 7)
+end
 if ARGV[1] == 'absent' then
-  if revision then return {0, revision, value} end
+  if redis.call('EXISTS', KEYS[1]) == 1 then return {0, redis.call('GET', KEYS[1])} end
 elseif ARGV[1] ~= 'any' and ARGV[1] ~= revision then
-  return {0, revision, value}
+  return {0, redis.call('GET', KEYS[1])}
 end
 redis.call('DEL', KEYS[1])
-if not (revision and tonumber(revision)) then revision = '0' end
+if #revision < 8 or string.byte(revision) ~= 0 then revision = struct.pack('>I8', 0) end
 return {1, revision}
 ";
 

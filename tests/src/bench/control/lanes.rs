@@ -38,9 +38,12 @@ const RAW: Lane = Lane {
     with_session: false,
 };
 
+/// Raw GETs over one connection, one at a time.
+pub(super) const ONE_GET: &str = "raw_get_one";
+
 const ONE: Lane = Lane {
-    name: "raw_get_one",
-    base: "raw_get_one",
+    name: ONE_GET,
+    base: ONE_GET,
     one_caller: true,
     ..RAW
 };

@@ -46,9 +46,8 @@ impl Raw {
             .query_async(&mut self.connection)
             .await?;
         let grant = grants.first().context("control has kept no grant")?;
-        let value: Vec<u8> = redis::cmd("HGET")
+        let value: Vec<u8> = redis::cmd("GET")
             .arg(grant)
-            .arg("v")
             .query_async(&mut self.connection)
             .await?;
         ensure!(!value.is_empty(), "an empty grant");
