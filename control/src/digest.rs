@@ -4,6 +4,9 @@ use sha2::{Digest, Sha256};
 
 pub(crate) mod packed;
 
+/// Of every digest.
+pub const BYTES: usize = 32;
+
 /// SHA-256 over `parts`, each with its length in front, so that no two lists of parts give the same bytes.
 #[must_use]
 pub fn of_parts(parts: &[&str]) -> [u8; 32] {
@@ -37,11 +40,11 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// The bytes of a digest in [`hex`]; `None` for anything else.
 #[must_use]
-pub fn bytes(digest: &str) -> Option<[u8; 32]> {
+pub fn bytes(digest: &str) -> Option<[u8; BYTES]> {
     let (pairs, []) = digest.as_bytes().as_chunks::<2>() else {
         return None;
     };
-    let mut bytes = [0; 32];
+    let mut bytes = [0; BYTES];
     if pairs.len() != bytes.len() {
         return None;
     }

@@ -1,7 +1,7 @@
 //! The Valkey engine: for several replicas, and for a store that outlives the pod.
 //!
 //! Keys are `<prefix>{<kind>:<name>}`, with `:set` or `:lease` behind for those two: the braces are a hash tag, so
-//! that all that belongs to one key is on one node of a Cluster. Every compare-and-set is one script ([`scripts`]),
+//! that all that belongs to one key is on one node of a Cluster. Digests are written [`short`]. Every compare-and-set is one script ([`scripts`]),
 //! every lifetime is counted by the server's clock.
 
 use std::fmt;
@@ -18,10 +18,12 @@ mod config;
 mod link;
 mod reply;
 mod scripts;
+mod short;
 
 pub use config::{ConnectError, Topology, ValkeyConfig};
 
 use link::{Link, NoReply, Request};
+use short::short;
 
 /// Tokenward's records in a Valkey, shared by all replicas that use the same prefix.
 pub struct ValkeyStore {
@@ -102,15 +104,16 @@ impl ValkeyStore {
     }
 
     fn value_key(&self, key: &Key) -> String {
-        format!("{}{{{}}}", self.key_prefix, key.as_str())
+        let (kind, name) = key.as_str().rsplit_once(':').unwrap_or_default();
+        format!("{}{{{kind}:{}}}", self.key_prefix, short(name))
     }
 
     fn set_key(&self, set: &Key) -> String {
-        format!("{}{{{}}}:set", self.key_prefix, set.as_str())
+        self.value_key(set) + ":set"
     }
 
     fn lease_key(&self, name: &Key) -> String {
-        format!("{}{{{}}}:lease", self.key_prefix, name.as_str())
+        self.value_key(name) + ":lease"
     }
 
     async fn ask(
@@ -217,14 +220,14 @@ impl Store for ValkeyStore {
 
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {
         let mut script = scripts::ADD_MEMBER.key(self.set_key(set));
-        script.arg(member).arg(lifetime_ms(lifetime));
+        script.arg(short(member).as_ref()).arg(lifetime_ms(lifetime));
         let reply = self.run("add_member", set, &script).await?;
         reply::flag(&reply).map(drop).map_err(unexpected(set))
     }
 
     async fn remove_member(&self, set: &Key, member: &str) -> Result<(), StoreError> {
         let mut command = cmd("SREM");
-        command.arg(self.set_key(set)).arg(member);
+        command.arg(self.set_key(set)).arg(short(member).as_ref());
         let reply = self.ask("remove_member", set, Request::Command(&command)).await?;
         reply::flag(&reply).map(drop).map_err(unexpected(set))
     }

@@ -3,6 +3,7 @@
 
 use redis::Value;
 
+use super::short::long;
 use crate::store::{Entry, Lineage, Outcome, Revision};
 
 /// What is wrong with a reply, for `StoreError::Unexpected`.
@@ -50,9 +51,9 @@ pub(super) fn members(reply: Value) -> Result<Vec<String>, Misshapen> {
     members
         .into_iter()
         .map(|member| match member {
-            Value::BulkString(bytes) => {
-                String::from_utf8(bytes).map_err(|_| "a member of the set is no text")
-            }
+            Value::BulkString(bytes) => String::from_utf8(bytes)
+                .map(long)
+                .map_err(|_| "a member of the set is no text"),
             _ => Err("a member of the set is no text"),
         })
         .collect()

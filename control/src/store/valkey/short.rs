@@ -1,0 +1,35 @@
+//! Digests in fewer letters: nearly every name and member is one, and in hex they took a good part of a session's room.
+//! `~` and base64url for 64 hex digits, and one `~` more in front of what begins with it anyway; all else as it is.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::digest;
+
+const MARK: char = '~';
+
+/// `text` as it is kept.
+pub(super) fn short(text: &str) -> Cow<'_, str> {
+    match digest::bytes(text) {
+        Some(bytes) => {
+            let mut short = String::from(MARK);
+            URL_SAFE_NO_PAD.encode_string(bytes, &mut short);
+            short.into()
+        }
+        None if text.starts_with(MARK) => format!("{MARK}{text}").into(),
+        None => text.into(),
+    }
+}
+
+/// What [`short`] made `kept` of.
+pub(super) fn long(kept: String) -> String {
+    let Some(rest) = kept.strip_prefix(MARK) else {
+        return kept;
+    };
+    match URL_SAFE_NO_PAD.decode(rest) {
+        Ok(bytes) if bytes.len() == digest::BYTES => digest::hex(&bytes),
+        _ => rest.to_owned(),
+    }
+}
