@@ -1,8 +1,8 @@
 //! Bodies: of the right type, within the cap, whole.
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::de::DeserializeOwned;
 use tokenward_protocol::refusal::Refusal;
@@ -61,21 +61,27 @@ fn is_late(error: &axum::Error) -> bool {
 }
 
 fn late() -> Rejection {
-    Box::new(failure(
+    unread(
         StatusCode::REQUEST_TIMEOUT,
-        "invalid_request",
-        Refusal::BadRequest,
         "the request did not arrive whole within intake.deadline; send it at once",
-    ))
+    )
 }
 
 fn too_large() -> Rejection {
-    Box::new(failure(
+    unread(
         StatusCode::PAYLOAD_TOO_LARGE,
-        "invalid_request",
-        Refusal::BadRequest,
         &format!("the body is larger than {LONGEST_FORM_BYTES} bytes, or broke off"),
-    ))
+    )
+}
+
+/// What is left of the body is not read, so the connection ends with the answer. A client that is not told may send its next
+/// request on it, and loses that.
+fn unread(status: StatusCode, description: &str) -> Rejection {
+    let mut answer = failure(status, "invalid_request", Refusal::BadRequest, description);
+    answer
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    Box::new(answer)
 }
 
 /// A JSON body. The error names the place, never a value: values here are tokens.
