@@ -3,6 +3,7 @@
 
 mod bytes;
 mod control;
+mod older_slots;
 mod updates;
 
 use tokenward_tests::world::{LOCAL, Login, Vms, World};
