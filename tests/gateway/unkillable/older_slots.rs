@@ -8,9 +8,10 @@ use serde_json::json;
 use tokenward_tests::host::probe::{Probe, Step, log_info, number, set_shared};
 use tokenward_tests::issuer::Endpoint;
 use tokenward_tests::parts::TempFolder;
-use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Login, World};
+use tokenward_tests::world::{ALICE, CLIENT, LOCAL, World};
 
 use super::updates::{another_module, builder, control_calls, paused, wait_until_all_name};
+use super::{is_refused_for_good, warnings_of_ends};
 
 /// `SLOTS` of the filter.
 const SLOTS: u16 = 1024;
@@ -95,25 +96,6 @@ async fn filter_comes(world: &World, round: usize) -> anyhow::Result<()> {
     wait_until_all_name(world, &url).await
 }
 
-async fn is_refused(world: &World, ended: &Login, count: usize) -> anyhow::Result<()> {
-    for answer in world.call(LOCAL).login(ended).send_many_alone(count).await? {
-        assert_eq!(
-            (answer.status(), answer.refusal().as_deref()),
-            (401, Some("needs_login"))
-        );
-    }
-    Ok(())
-}
-
-/// WARN lines about ended logins.
-fn warnings(world: &World) -> usize {
-    let lines = world.envoy.wasm_lines();
-    let about_the_end = lines
-        .iter()
-        .filter(|line| line.level == "warning" && line.message.contains("needs_login"));
-    about_the_end.count()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_module_that_finds_slots_of_another_format_forgets_the_gates_and_harms_nobody() -> anyhow::Result<()>
 {
@@ -129,16 +111,16 @@ async fn a_module_that_finds_slots_of_another_format_forgets_the_gates_and_harms
     let fresh = world.log_in("bob@example.com").await?;
     let ended = world.log_in_an_hour_ago(ALICE).await?;
     assert!(world.home.revoke(ALICE, CLIENT.0));
-    is_refused(&world, &ended, 1).await?;
+    is_refused_for_good(&world, &ended, 1).await?;
     for (round, (what, slot)) in formats().into_iter().enumerate() {
-        let known = (warnings(&world), world.home.counts().refreshes_presented);
+        let known = (warnings_of_ends(&world), world.home.counts().refreshes_presented);
         let stale = world.log_in_an_hour_ago(&users[round]).await?;
         let waiting = paused(&world, &stale).await?;
         write_slots(&world, &slot).await?;
         filter_comes(&world, round).await?;
         let calls = control_calls(&world).await?;
-        is_refused(&world, &ended, 1).await?;
-        is_refused(&world, &ended, 32).await?;
+        is_refused_for_good(&world, &ended, 1).await?;
+        is_refused_for_good(&world, &ended, 32).await?;
         assert_eq!(
             control_calls(&world).await?,
             calls + 1,
@@ -152,7 +134,7 @@ async fn a_module_that_finds_slots_of_another_format_forgets_the_gates_and_harms
         }
         assert_eq!(world.server(LOCAL).counts().accepted, served + 20, "{what}");
         assert_eq!(
-            (warnings(&world), world.home.counts().refreshes_presented),
+            (warnings_of_ends(&world), world.home.counts().refreshes_presented),
             (known.0 + 1, known.1 + 1),
             "{what}: the format changed, so one more WARN of the pair within the minute"
         );
