@@ -36,8 +36,8 @@ pub enum Decision {
 
 /// Decides.
 ///
-/// `presented` are the claims of the presented token, or why there are none; `rejected` says that the server has
-/// rejected it although it looked fresh. `cached_exp_seconds` is the `exp` of the
+/// `presented` are the claims of the presented token, or why there are none; `distrusted` says that the server
+/// has rejected it although it looked fresh, or that it was stale before by a clock that has stepped back since. `cached_exp_seconds` is the `exp` of the
 /// replacement kept for exactly this (session, server, presented token); it is asked for only when it matters. `gate` is
 /// asked last and only if a call to control would follow, because reading it costs a host call.
 ///
@@ -47,7 +47,7 @@ pub fn decide(
     policy: &FreshnessPolicy,
     server: &Server,
     presented: Result<&Claims, Refusal>,
-    rejected: bool,
+    distrusted: bool,
     mut cached_exp_seconds: impl FnMut() -> Option<u64>,
     gate: impl FnOnce() -> Admission,
 ) -> Decision {
@@ -59,7 +59,7 @@ pub fn decide(
         return Decision::Refuse(refusal);
     }
     let mut cached = || cached_exp_seconds().map(|exp_seconds| policy.judge(exp_seconds, now_ms));
-    if server.kind == AuthKind::Forward && !rejected {
+    if server.kind == AuthKind::Forward && !distrusted {
         match policy.judge(claims.exp_seconds, now_ms) {
             Freshness::Fresh => return Decision::Forward,
             // A replacement that is fresher than the presented token: the prefetch is done.

@@ -4,6 +4,7 @@
 //! Bounded by two generations: when the young one is full it becomes the old one and the old one is dropped. No
 //! list to keep in order, no scan, and a token in use moves back into the young generation.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -24,6 +25,7 @@ pub struct KnownToken {
     token: Box<[u8]>,
     /// What it says of itself.
     pub claims: Claims,
+    seen_stale: Cell<bool>,
 }
 
 /// One use of a token: at one server, in one session.
@@ -71,6 +73,7 @@ impl TokenMemo {
         let known = Rc::new(KnownToken {
             token: token.into(),
             claims: Claims::read(token)?,
+            seen_stale: Cell::new(false),
         });
         let mut remembered = Remembered {
             known: Rc::clone(&known),
@@ -175,6 +178,18 @@ impl KnownToken {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.token
+    }
+
+    /// Whether this worker has judged it stale before. Time does not run backwards: a clock that now calls it fresh
+    /// was wrong then or is wrong now, and which of the two cannot be told here.
+    #[must_use]
+    pub fn was_seen_stale(&self) -> bool {
+        self.seen_stale.get()
+    }
+
+    /// It has been judged stale.
+    pub fn note_stale(&self) {
+        self.seen_stale.set(true);
     }
 }
 

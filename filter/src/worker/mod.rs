@@ -11,6 +11,7 @@ mod watch;
 use std::rc::Rc;
 
 use tokenward_protocol::bearer::{bearer_token, why_malformed};
+use tokenward_protocol::freshness::Freshness;
 use tokenward_protocol::refusal::Refusal;
 
 use crate::config::{BadConfig, FilterConfig, Server};
@@ -219,21 +220,21 @@ impl<H: Host> Worker<H> {
             ticket,
             settled_until_ms,
         } = presented.token_use;
-        let rejected = self.is_rejected(&ticket, presented.now_ms);
+        let distrusted = presented.known.was_seen_stale() || self.is_rejected(&ticket, presented.now_ms);
         let Ok(config) = &self.config else {
             return unconfigured();
         };
         let Some(server) = config.servers.get(presented.server_index) else {
             return unconfigured();
         };
-        let warn_every_ms = config.warn_every_ms;
+        let (warn_every_ms, freshness) = (config.warn_every_ms, config.freshness);
         let (mut cached, mut noted, mut is_held) = (None, None, false);
         let decision = decide(
             presented.now_ms,
             &config.freshness,
             server,
             Ok(&presented.known.claims),
-            rejected,
+            distrusted,
             || {
                 cached = self.replacements.get(&ticket);
                 cached.as_ref().map(|replacement| replacement.exp_seconds)
@@ -254,6 +255,17 @@ impl<H: Host> Worker<H> {
                 admission
             },
         );
+        if let Decision::Ask { .. } | Decision::RefuseFromGate { .. } = decision
+            && cached.take().is_some()
+        {
+            // Judged stale just now; a clock that steps back must not bring it back.
+            self.replacements.remove(&ticket);
+        }
+        if !matches!(decision, Decision::Forward | Decision::ForwardAndPrefetch)
+            && freshness.judge(presented.known.claims.exp_seconds, presented.now_ms) == Freshness::Stale
+        {
+            presented.known.note_stale();
+        }
         match (decision, cached) {
             (Decision::Forward | Decision::ForwardAndPrefetch, _) => {
                 self.count_request(presented.server_index, Outcome::Forwarded);

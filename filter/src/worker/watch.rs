@@ -92,8 +92,14 @@ impl<H: Host> Worker<H> {
     fn rejected(&mut self, watch: &Watch, status: u16) -> ResponseVerdict {
         self.count(watch.server, Event::ServerRejection(status));
         self.replacements.remove(&watch.ticket);
-        let until_ms = self.host.now_ms().saturating_add(REJECTED_MS);
+        let now_ms = self.host.now_ms();
+        let until_ms = now_ms.saturating_add(REJECTED_MS);
+        // Its time was over, so it was the presented token that was sent and rejected, not a newly made one.
+        let sent_anew = !self.is_rejected(&watch.ticket, now_ms);
         let note = self.note(watch.ticket);
+        if sent_anew {
+            note.rejections = 0;
+        }
         note.rejected_until_ms = until_ms;
         note.rejections = note.rejections.saturating_add(1);
         let first = note.rejections == 1;

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on should stop at once; the module itself must never"
 )]
 
+mod clock_steps;
 mod config;
 mod decision;
 mod gate;

@@ -2,7 +2,7 @@
 
 use tokenward_tests::host::{CalloutReply, Dispatch, Gateway, Headers, Status, Thread};
 
-use super::probe::{
+use tokenward_tests::host::probe::{
     Argument, OUT, OUT_LENGTH, Probe, Step, WORD, call_out, get_header, log_returned, number,
 };
 

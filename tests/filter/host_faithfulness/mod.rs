@@ -4,7 +4,6 @@
 mod callouts;
 mod filter_module;
 mod pieces;
-mod probe;
 mod shared;
 mod streams;
 mod vms;

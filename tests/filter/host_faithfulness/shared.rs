@@ -2,7 +2,7 @@
 
 use tokenward_tests::host::{Gateway, Headers, LogLevel, Outcome, Status, Thread};
 
-use super::probe::{
+use tokenward_tests::host::probe::{
     Argument, OUT, OUT_LENGTH, Probe, Step, WORD, get_shared, log_info, log_returned, number, set_shared,
     text,
 };

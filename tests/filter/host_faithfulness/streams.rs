@@ -2,7 +2,7 @@
 
 use tokenward_tests::host::{Gateway, Headers, Outcome, Status, Thread};
 
-use super::probe::{
+use tokenward_tests::host::probe::{
     Probe, Step, as_first_stream, call_out, get_header, log_info, log_returned, number, reply_locally,
     resume, text,
 };

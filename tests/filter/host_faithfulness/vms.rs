@@ -2,7 +2,9 @@
 
 use tokenward_tests::host::{CalloutReply, Gateway, Headers, Outcome, StartFailure, Thread};
 
-use super::probe::{Probe, Step, call_out, get_shared, log_info, number, set_shared};
+use tokenward_tests::host::probe::{
+    Probe, Step, as_first_stream, call_out, get_shared, log_info, number, resume, set_shared,
+};
 
 const WORKERS: [Thread; 3] = [Thread::Main, Thread::Worker(0), Thread::Worker(1)];
 
@@ -211,10 +213,7 @@ fn another_module_takes_over_while_the_old_vm_finishes_its_streams() {
         "proxy_on_request_headers",
         [call_out("control", 1000), Step::Return(1)],
     );
-    let pausing = pausing.on(
-        "proxy_on_http_call_response",
-        [super::probe::as_first_stream(), super::probe::resume()],
-    );
+    let pausing = pausing.on("proxy_on_http_call_response", [as_first_stream(), resume()]);
     let passing = Probe::new().on("proxy_on_request_headers", [Step::Return(0)]);
     let gateway = pausing
         .gateway()

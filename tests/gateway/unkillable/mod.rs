@@ -2,7 +2,9 @@
 //! worker serves fresh requests, no VM was lost, and no server has seen a stale token.
 
 mod bytes;
+mod clock;
 mod control;
+mod older_slots;
 mod updates;
 
 use tokenward_tests::world::{LOCAL, Login, Vms, World};
@@ -23,4 +25,24 @@ impl Before {
         assert_eq!(world.rejected_expired(), 0);
         Ok(())
     }
+}
+
+/// So many requests at once with a login that has ended.
+async fn is_refused_for_good(world: &World, ended: &Login, count: usize) -> anyhow::Result<()> {
+    for answer in world.call(LOCAL).login(ended).send_many_alone(count).await? {
+        assert_eq!(
+            (answer.status(), answer.refusal().as_deref()),
+            (401, Some("needs_login"))
+        );
+    }
+    Ok(())
+}
+
+/// WARN lines about logins that have ended.
+fn warnings_of_ends(world: &World) -> usize {
+    let lines = world.envoy.wasm_lines();
+    let about_the_end = lines
+        .iter()
+        .filter(|line| line.level == "warning" && line.message.contains("needs_login"));
+    about_the_end.count()
 }

@@ -1,9 +1,10 @@
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokenward_tests::issuer::Endpoint;
 use tokenward_tests::parts::{EnvoyConfig, EnvoyFilter, TempFolder};
-use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Login, UnderWay, World};
+use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Login, UnderWay, World, WorldBuilder};
 
 use super::Before;
 
@@ -12,7 +13,8 @@ const ANOTHER_URL: &str = "https://another.example.com/.well-known/oauth-protect
 /// module is another one to Envoy.
 const CUSTOM_SECTION: [u8; 10] = *b"\x00\x08\x04note\x01\x02\x03";
 
-async fn world() -> anyhow::Result<World> {
+/// Four workers behind a listener that can be replaced, and pauses and gates that outlast a replacement.
+pub(super) fn builder() -> WorldBuilder {
     World::builder()
         .workers(4)
         .listener_from_file()
@@ -24,8 +26,6 @@ async fn world() -> anyhow::Result<World> {
         )
         .filter_setting("gate", json!({"login_first": "60s", "login_longest": "60s"}))
         .control_setting("caller_deadline", "30s")
-        .start()
-        .await
 }
 
 /// The running configuration, changed.
@@ -37,8 +37,19 @@ fn changed(world: &World, change: impl FnOnce(&mut EnvoyFilter)) -> EnvoyConfig 
     config
 }
 
+/// A module that does the same and is another one to Envoy.
+pub(super) fn another_module(world: &World, folder: &TempFolder) -> anyhow::Result<PathBuf> {
+    let module = std::fs::read(&world.envoy.config().filter.as_ref().expect("a filter").module)?;
+    Ok(folder.write("another.wasm", [&module[..], &CUSTOM_SECTION].concat())?)
+}
+
 /// Waits until no worker answers with the old configuration any more.
 async fn wait_until_taken(world: &World) -> anyhow::Result<()> {
+    wait_until_all_name(world, ANOTHER_URL).await
+}
+
+/// Waits until every worker's 401 names this metadata document.
+pub(super) async fn wait_until_all_name(world: &World, url: &str) -> anyhow::Result<()> {
     let limit = Instant::now() + Duration::from_secs(30);
     loop {
         let answers = world.call(LOCAL).send_many_alone(32).await?;
@@ -47,7 +58,7 @@ async fn wait_until_taken(world: &World) -> anyhow::Result<()> {
             "{:?}",
             answers[0]
         );
-        if answers.iter().all(|answer| answer.text.contains(ANOTHER_URL)) {
+        if answers.iter().all(|answer| answer.text.contains(url)) {
             return Ok(());
         }
         anyhow::ensure!(Instant::now() < limit, "{}", world.envoy.log().tail(20));
@@ -56,7 +67,7 @@ async fn wait_until_taken(world: &World) -> anyhow::Result<()> {
 }
 
 /// 20 requests that control's refresh keeps waiting.
-async fn paused(world: &World, stale: &Login) -> anyhow::Result<Vec<UnderWay>> {
+pub(super) async fn paused(world: &World, stale: &Login) -> anyhow::Result<Vec<UnderWay>> {
     world.home.hold(Endpoint::Refresh);
     let mut paused = Vec::new();
     for _ in 0..20 {
@@ -83,7 +94,7 @@ async fn all_are_served(world: &World, paused: Vec<UnderWay>) -> anyhow::Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_pushed_while_requests_are_paused_loses_none_of_them() -> anyhow::Result<()> {
-    let world = world().await?;
+    let world = builder().start().await?;
     let fresh = world.log_in("bob@example.com").await?;
     let stale = world.log_in_an_hour_ago(ALICE).await?;
     let active = world.vms().await?.active;
@@ -109,7 +120,7 @@ async fn a_configuration_pushed_while_requests_are_paused_loses_none_of_them() -
 #[tokio::test(flavor = "multi_thread")]
 async fn another_module_in_place_of_the_running_one_loses_no_request_and_forgets_no_gate()
 -> anyhow::Result<()> {
-    let world = world().await?;
+    let world = builder().start().await?;
     let fresh = world.log_in("bob@example.com").await?;
     let ended = world.log_in_an_hour_ago(ALICE).await?;
     assert!(world.home.revoke(ALICE, CLIENT.0));
@@ -124,8 +135,7 @@ async fn another_module_in_place_of_the_running_one_loses_no_request_and_forgets
     let before = world.vms().await?;
 
     let folder = TempFolder::new("another-module")?;
-    let module = std::fs::read(&world.envoy.config().filter.as_ref().expect("a filter").module)?;
-    let another = folder.write("another.wasm", [&module[..], &CUSTOM_SECTION].concat())?;
+    let another = another_module(&world, &folder)?;
     world
         .envoy
         .replace_listener(&changed(&world, |filter| filter.module = another))?;
@@ -165,7 +175,7 @@ async fn another_module_in_place_of_the_running_one_loses_no_request_and_forgets
     Ok(())
 }
 
-async fn control_calls(world: &World) -> anyhow::Result<u64> {
+pub(super) async fn control_calls(world: &World) -> anyhow::Result<u64> {
     Ok(world
         .envoy
         .stats()

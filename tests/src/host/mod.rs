@@ -5,6 +5,7 @@
 //! - [`stream`]: one HTTP request and what becomes of it;
 //! - [`callout`]: what the module asked an upstream cluster, and the scripted reply;
 //! - [`shared_data`], [`shared_queues`], [`metrics`], [`clock`]: the parts that all VMs share;
+//! - [`probe`]: tiny modules of its own, for what the filter does not do;
 //! - [`race`]: run something on one VM just before another VM's k-th host call;
 //! - [`story`]: the filter's own vocabulary (servers, sessions, tokens, control) on top.
 //!
@@ -35,6 +36,7 @@ mod imports;
 mod ledger;
 pub mod metrics;
 pub mod module;
+pub mod probe;
 mod process;
 pub mod properties;
 pub mod race;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::envoy_template::{render, render_listener, render_with_listener_file};
 use super::process::LOOK_AGAIN;
 use super::prometheus::settled;
-use super::{LogBook, Metrics, Process, ProcessSpec, TempFolder, tools};
+use super::{LogBook, Metrics, Process, ProcessSpec, SteppingClock, TempFolder, tools};
 use crate::issuer::jose::http_client;
 
 /// Generous: V8 compiles the filter for every worker, and the machine may be busy.
@@ -37,6 +37,8 @@ pub struct EnvoyConfig {
     pub module_from_control: Option<String>,
     /// Where the cluster `tokenward_control` leads; `None` makes a cluster without hosts.
     pub control: Option<SocketAddr>,
+    /// The clock that Envoy lives by; `None` for the machine's.
+    pub clock: Option<SteppingClock>,
     /// The routes, first match first.
     pub routes: Vec<EnvoyRoute>,
 }
@@ -51,6 +53,7 @@ impl Default for EnvoyConfig {
             filter: None,
             module_from_control: None,
             control: None,
+            clock: None,
             routes: Vec::new(),
         }
     }
@@ -195,6 +198,8 @@ impl Envoy {
             .and_then(|filter| filter.credential.clone());
         spec.environment
             .extend(credential.map(|value| ("TOKENWARD_FILTER_CREDENTIAL".to_owned(), value)));
+        let clock = config.clock.iter().flat_map(SteppingClock::environment);
+        spec.environment.extend(clock);
         let mut process = Process::start(&spec)?;
         let limit = Instant::now() + STARTS_WITHIN;
         let admin = loop {

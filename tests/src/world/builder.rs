@@ -344,6 +344,7 @@ impl WorldBuilder {
             large_headers: self.large_headers,
             filter: self.filter_on.then_some(filter),
             module_from_control: None,
+            clock: None,
             control: Some(self.filter_calls.unwrap_or(control.address())),
             routes: routes.chain(documents).collect(),
         })

@@ -1,22 +1,29 @@
-//! Tiny wasm modules, assembled byte by byte: each callback is a list of host calls.
+//! Tiny wasm modules, assembled byte by byte: each callback is a list of host calls. For what no Tokenward module does,
+//! on the wasmtime host and in a real Envoy.
 
-use tokenward_tests::host::{Gateway, GatewayBuilder, Headers, WasmModule, wire};
+use std::collections::HashMap;
 
-/// Where host calls put what they return: address, length, and two more words.
-pub(super) const OUT: i32 = 16;
-pub(super) const OUT_LENGTH: i32 = 20;
-pub(super) const WORD: i32 = 24;
-pub(super) const TOKEN: i32 = 28;
+use super::{Gateway, GatewayBuilder, Headers, WasmModule, wire};
+
+/// Where host calls put the address of what they return.
+pub const OUT: i32 = 16;
+/// Where they put its length.
+pub const OUT_LENGTH: i32 = 20;
+/// Where they put one more word.
+pub const WORD: i32 = 24;
+/// Where a callout puts its token.
+pub const TOKEN: i32 = 28;
 const DATA: usize = 1024;
-const HEAP: i32 = 65_536;
+const HEAP_START: usize = 65_536;
+const HEAP: i64 = 65_536;
 const PAGES: u8 = 4;
 
 const I32: u8 = 0x7f;
 const I64: u8 = 0x7e;
 
 /// Arguments of a host call.
-#[derive(Clone)]
-pub(super) enum Argument {
+#[derive(Debug, Clone)]
+pub enum Argument {
     /// A number.
     Number(i32),
     /// A 64-bit number.
@@ -30,55 +37,69 @@ pub(super) enum Argument {
 }
 
 /// One thing that a callback does.
-#[derive(Clone)]
-pub(super) enum Step {
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Calls a host function and drops its status.
     Call(&'static str, Vec<Argument>),
+    /// Returns this from the callback.
     Return(i32),
+    /// `unreachable`.
     Trap,
+    /// Never returns.
     LoopForever,
 }
 
-/// What the probe exports.
-pub(super) struct Probe {
+/// A module: what it does in each callback that it exports.
+#[derive(Debug, Default)]
+pub struct Probe {
     callbacks: Vec<(&'static str, Vec<Step>)>,
 }
 
-pub(super) fn number(number: i32) -> Argument {
+/// [`Argument::Number`].
+pub fn number(number: i32) -> Argument {
     Argument::Number(number)
 }
 
-pub(super) fn text(text: &str) -> Argument {
+/// [`Argument::Bytes`] of a text.
+pub fn text(text: &str) -> Argument {
     Argument::Bytes(text.into())
 }
 
 /// Logs at INFO what the last call returned.
-pub(super) fn log_returned() -> Step {
+pub fn log_returned() -> Step {
     Step::Call(
         "proxy_log",
         vec![number(2), Argument::Stored(OUT), Argument::Stored(OUT_LENGTH)],
     )
 }
 
-pub(super) fn log_info(message: &str) -> Step {
+/// Logs this at INFO.
+pub fn log_info(message: &str) -> Step {
     Step::Call("proxy_log", vec![number(2), text(message)])
 }
 
-pub(super) fn get_header(map: i32, name: &str) -> Step {
+/// Reads a header of a map: 0 for the request's, 6 for a callout's answer.
+pub fn get_header(map: i32, name: &str) -> Step {
     let arguments = vec![number(map), text(name), number(OUT), number(OUT_LENGTH)];
     Step::Call("proxy_get_header_map_value", arguments)
 }
 
-pub(super) fn set_shared(key: &str, value: &str, cas: Argument) -> Step {
-    Step::Call("proxy_set_shared_data", vec![text(key), text(value), cas])
+/// Writes shared data: unconditionally with the CAS 0.
+pub fn set_shared(key: &str, value: impl Into<Vec<u8>>, cas: Argument) -> Step {
+    Step::Call(
+        "proxy_set_shared_data",
+        vec![text(key), Argument::Bytes(value.into()), cas],
+    )
 }
 
-pub(super) fn get_shared(key: &str) -> Step {
+/// Reads shared data.
+pub fn get_shared(key: &str) -> Step {
     let arguments = vec![text(key), number(OUT), number(OUT_LENGTH), number(WORD)];
     Step::Call("proxy_get_shared_data", arguments)
 }
 
 /// A complete callout; its token is stored at [`TOKEN`].
-pub(super) fn call_out(cluster: &str, timeout_ms: i32) -> Step {
+pub fn call_out(cluster: &str, timeout_ms: i32) -> Step {
     let headers = wire::encode_pairs(&Headers::request("POST", "control", "/oauth2/token"));
     Step::Call(
         "proxy_http_call",
@@ -93,11 +114,13 @@ pub(super) fn call_out(cluster: &str, timeout_ms: i32) -> Step {
     )
 }
 
-pub(super) fn resume() -> Step {
+/// Lets the paused request go on.
+pub fn resume() -> Step {
     Step::Call("proxy_continue_stream", vec![number(0)])
 }
 
-pub(super) fn reply_locally(status: i32, body: &str) -> Step {
+/// Answers the request.
+pub fn reply_locally(status: i32, body: &str) -> Step {
     let none = || text("");
     Step::Call(
         "proxy_send_local_response",
@@ -106,32 +129,37 @@ pub(super) fn reply_locally(status: i32, body: &str) -> Step {
 }
 
 /// The context that the probe's first request gets: the root context is 1.
-pub(super) fn as_first_stream() -> Step {
+pub fn as_first_stream() -> Step {
     Step::Call("proxy_set_effective_context", vec![number(2)])
 }
 
 impl Probe {
-    pub(super) fn new() -> Self {
-        Self {
-            callbacks: Vec::new(),
-        }
+    /// A module that does nothing.
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    pub(super) fn on(mut self, callback: &'static str, steps: impl Into<Vec<Step>>) -> Self {
+    /// Exports a callback that does this.
+    pub fn on(mut self, callback: &'static str, steps: impl Into<Vec<Step>>) -> Self {
         self.callbacks.push((callback, steps.into()));
         self
     }
 
-    pub(super) fn module(&self) -> WasmModule {
+    /// For the wasmtime host.
+    ///
+    /// # Panics
+    /// When a callback has the wrong result: the module is not valid then.
+    pub fn module(&self) -> WasmModule {
         WasmModule::from_bytes(&self.assemble()).expect("the assembler writes valid modules")
     }
 
     /// A gateway with the cluster `control`.
-    pub(super) fn gateway(&self) -> GatewayBuilder {
+    pub fn gateway(&self) -> GatewayBuilder {
         Gateway::builder().module(self.module()).cluster("control")
     }
 
-    fn assemble(&self) -> Vec<u8> {
+    /// The module's bytes.
+    pub fn assemble(&self) -> Vec<u8> {
         let mut imports: Vec<(&'static str, Vec<u8>)> = Vec::new();
         for step in self.callbacks.iter().flat_map(|(_, steps)| steps) {
             if let Step::Call(name, arguments) = step
@@ -140,7 +168,7 @@ impl Probe {
                 imports.push((name, types_of(arguments)));
             }
         }
-        let mut data = Vec::new();
+        let mut data = Data::default();
         let mut bodies = vec![allocator()];
         for (_, steps) in &self.callbacks {
             bodies.push(body(steps, &imports, &mut data));
@@ -167,13 +195,13 @@ impl Probe {
             .map(|(name, index)| [name_bytes(name), vec![0], leb(index)].concat())
             .collect();
         export_entries.push([name_bytes("memory"), vec![2, 0]].concat());
-        let heap = [&[I32, 1, 0x41][..], &signed(HEAP.into()), &[0x0b]].concat();
+        let heap = [&[I32, 1, 0x41][..], &signed(HEAP), &[0x0b]].concat();
         let segment = [
             &[0, 0x41][..],
             &signed(i64::try_from(DATA).expect("small")),
             &[0x0b],
-            &leb(data.len()),
-            &data,
+            &leb(data.bytes.len()),
+            &data.bytes,
         ]
         .concat();
         [
@@ -191,10 +219,33 @@ impl Probe {
     }
 }
 
+/// What the module has in memory from the start, each text once.
+#[derive(Default)]
+struct Data {
+    bytes: Vec<u8>,
+    placed: HashMap<Vec<u8>, usize>,
+}
+
+impl Data {
+    fn address_of(&mut self, bytes: &[u8]) -> usize {
+        if let Some(address) = self.placed.get(bytes) {
+            return *address;
+        }
+        let address = DATA + self.bytes.len();
+        assert!(
+            address + bytes.len() <= HEAP_START,
+            "more data than the module has room for"
+        );
+        self.bytes.extend(bytes);
+        self.placed.insert(bytes.to_vec(), address);
+        address
+    }
+}
+
 /// Parameters and results of a callback.
 fn signature(callback: &str) -> (usize, usize) {
     match callback {
-        "_initialize" => (0, 0),
+        "_initialize" | "proxy_abi_version_0_2_1" => (0, 0),
         "proxy_on_tick" | "proxy_on_log" | "proxy_on_delete" => (1, 0),
         "proxy_on_done" => (1, 1),
         "proxy_on_context_create" | "proxy_on_queue_ready" => (2, 0),
@@ -215,7 +266,7 @@ fn types_of(arguments: &[Argument]) -> Vec<u8> {
         .collect()
 }
 
-fn body(steps: &[Step], imports: &[(&'static str, Vec<u8>)], data: &mut Vec<u8>) -> Vec<u8> {
+fn body(steps: &[Step], imports: &[(&'static str, Vec<u8>)], data: &mut Data) -> Vec<u8> {
     let mut code = vec![0];
     for step in steps {
         match step {
@@ -242,18 +293,14 @@ fn body(steps: &[Step], imports: &[(&'static str, Vec<u8>)], data: &mut Vec<u8>)
     [leb(code.len()), code].concat()
 }
 
-fn push(argument: &Argument, data: &mut Vec<u8>) -> Vec<u8> {
+fn push(argument: &Argument, data: &mut Data) -> Vec<u8> {
     let constant = |value: usize| [&[0x41][..], &signed(i64::try_from(value).expect("small"))].concat();
     match argument {
         Argument::Number(value) => [&[0x41][..], &signed((*value).into())].concat(),
         Argument::Wide(value) => [&[0x42][..], &signed(*value)].concat(),
         Argument::Parameter(index) => vec![0x20, *index],
         Argument::Stored(address) => [&[0x41][..], &signed((*address).into()), &[0x28, 2, 0]].concat(),
-        Argument::Bytes(bytes) => {
-            let address = DATA + data.len();
-            data.extend(bytes);
-            [constant(address), constant(bytes.len())].concat()
-        }
+        Argument::Bytes(bytes) => [constant(data.address_of(bytes)), constant(bytes.len())].concat(),
     }
 }
 
