@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, TOKEN_PATH, TokenRequest};
 
-use super::{Presented, TICK_MS, Verdict, Watch, Worker};
+use super::{Presented, TICK_MS, Verdict, Worker};
 use crate::flight::{Flight, Waiter};
 use crate::host::{CallFailure, CallId, ControlCall, Host, StreamId};
 use crate::identity::{PairKey, TicketKey};
@@ -25,7 +25,7 @@ impl<H: Host> Worker<H> {
         if self.flights.is_under_way(&ticket) {
             self.make_room();
             if self.flights.join(&ticket, waiter) {
-                self.watch = Some(Watch::new(presented));
+                self.watch = Some(self.watch_of(presented));
                 return Verdict::Pause;
             }
             return Verdict::Reply(
@@ -47,7 +47,7 @@ impl<H: Host> Worker<H> {
         let rejected = self.is_rejected(&ticket, presented.now_ms);
         let mut flight = self.flight(presented, if rejected { Reason::Rejected } else { Reason::Stale });
         flight.waiters.push(waiter);
-        self.watch = Some(Watch::new(presented));
+        self.watch = Some(self.watch_of(presented));
         self.flights.add(ticket, flight);
         match self.start(&ticket) {
             Ok(()) => Verdict::Pause,

@@ -74,6 +74,8 @@ struct TicketNote {
     prefetch_after_ms: u64,
     /// Rejections by the server in a row; the second is one of a newly made token.
     rejections: u32,
+    /// Every rejection that was counted: what was sent before the last of them is no news about what was made since.
+    counted: u32,
     /// Until when the presented token is not forwarded again because the server rejected it, Unix ms.
     rejected_until_ms: u64,
 }
@@ -269,7 +271,7 @@ impl<H: Host> Worker<H> {
         match (decision, cached) {
             (Decision::Forward | Decision::ForwardAndPrefetch, _) => {
                 self.count_request(presented.server_index, Outcome::Forwarded);
-                self.watch = Some(Watch::new(presented));
+                self.watch = Some(self.watch_of(presented));
                 // A moment further away than one span means that the clock stepped back.
                 let settled_ms = settled_until_ms.saturating_sub(presented.now_ms);
                 if settled_ms == 0 || settled_ms > warn_every_ms {
@@ -284,7 +286,7 @@ impl<H: Host> Worker<H> {
             }
             (Decision::Replace | Decision::ReplaceAndPrefetch, Some(replacement)) => {
                 self.count_request(presented.server_index, Outcome::ReplacedFromCache);
-                self.watch = Some(Watch::new(presented));
+                self.watch = Some(self.watch_of(presented));
                 if decision == Decision::ReplaceAndPrefetch {
                     self.prefetch(presented);
                 }

@@ -27,17 +27,8 @@ pub struct Watch {
     pair: PairKey,
     ticket: TicketKey,
     known: Rc<KnownToken>,
-}
-
-impl Watch {
-    pub(super) fn new(presented: &Presented<'_>) -> Self {
-        Self {
-            server: presented.server_index,
-            pair: presented.token_use.pair,
-            ticket: presented.token_use.ticket,
-            known: Rc::clone(presented.known),
-        }
-    }
+    /// [`super::TicketNote::counted`] when it was sent.
+    counted: u32,
 }
 
 /// What the host must do with a server's answer.
@@ -58,6 +49,17 @@ impl<H: Host> Worker<H> {
     /// [`Self::on_response`].
     pub fn take_watch(&mut self) -> Option<Watch> {
         self.watch.take()
+    }
+
+    pub(super) fn watch_of(&self, presented: &Presented<'_>) -> Watch {
+        let ticket = presented.token_use.ticket;
+        Watch {
+            server: presented.server_index,
+            pair: presented.token_use.pair,
+            ticket,
+            known: Rc::clone(presented.known),
+            counted: self.notes.get(&ticket).map_or(0, |note| note.counted),
+        }
     }
 
     /// Whether the server has rejected this token although it looked fresh, a while ago at the most.
@@ -91,6 +93,13 @@ impl<H: Host> Worker<H> {
 
     fn rejected(&mut self, watch: &Watch, status: u16) -> ResponseVerdict {
         self.count(watch.server, Event::ServerRejection(status));
+        let counted = self.notes.get(&watch.ticket).map_or(0, |note| note.counted);
+        if watch.counted < counted {
+            // Under way together with one whose rejection is known: it says nothing about what is made since.
+            return ResponseVerdict::Soften {
+                retry_after: retry_after_seconds(0),
+            };
+        }
         self.replacements.remove(&watch.ticket);
         let now_ms = self.host.now_ms();
         let until_ms = now_ms.saturating_add(REJECTED_MS);
@@ -102,6 +111,7 @@ impl<H: Host> Worker<H> {
         }
         note.rejected_until_ms = until_ms;
         note.rejections = note.rejections.saturating_add(1);
+        note.counted = note.counted.saturating_add(1);
         let first = note.rejections == 1;
         let mut flight = self.flight_after_rejection(watch);
         if first {

@@ -46,6 +46,47 @@ fn a_401_to_a_fresh_token_is_softened_and_control_is_asked_once_for_a_newly_made
 }
 
 #[test]
+fn requests_that_are_rejected_together_are_one_rejection() {
+    let mut envoy = Envoy::new(1);
+    let send = |envoy: &mut Envoy| -> Vec<_> {
+        (0..5)
+            .map(|_| envoy.send(0, KUBE, Some(&home(1800)), Some("s1")))
+            .collect()
+    };
+    let presented = send(&mut envoy);
+    for (stream, _) in &presented[..3] {
+        assert!(is_softened(&respond(&mut envoy, *stream, 401)));
+    }
+    envoy.workers[0].on_tick();
+    envoy.answer(0, 1, &home(1900));
+    for (stream, _) in &presented[3..] {
+        assert!(
+            is_softened(&respond(&mut envoy, *stream, 401)),
+            "late, and no news"
+        );
+    }
+    envoy.workers[0].on_tick();
+    let replaced = send(&mut envoy);
+    for (_, verdict) in &replaced {
+        assert_eq!(
+            verdict,
+            &Verdict::ContinueWith(format!("Bearer {}", home(1900)).into()),
+            "the late ones have not thrown it away"
+        );
+    }
+    assert_eq!((envoy.calls(), envoy.host.lines_at(Level::Warn).len()), (1, 0));
+
+    for (stream, _) in &replaced {
+        assert!(is_softened(&respond(&mut envoy, *stream, 401)));
+    }
+    assert_eq!(status(&send(&mut envoy)[0].1), Some(503), "the gate is closed");
+    assert_eq!((envoy.calls(), envoy.host.lines_at(Level::Warn).len()), (1, 1));
+    // As long as after one rejection, not after five.
+    envoy.host.advance_ms(1_000);
+    assert_eq!(send(&mut envoy)[0].1, Verdict::Pause);
+}
+
+#[test]
 fn a_newly_made_token_that_is_rejected_too_closes_the_gate_with_backoff() {
     let mut envoy = Envoy::new(2);
     let (first, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
