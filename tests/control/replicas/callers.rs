@@ -6,6 +6,8 @@ use tokenward_tests::replicas::{Ending, Plan, Replicas};
 use tokio::task::JoinSet;
 
 const DEADLINE: Duration = Duration::from_secs(60);
+/// Nobody dies here, and nobody is to be taken for dead because the machine stands still.
+const LEASE: &str = "30s";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_callers_of_one_stale_session_on_three_processes_cause_one_refresh() -> anyhow::Result<()>
@@ -18,6 +20,7 @@ async fn a_thousand_callers_of_one_stale_session_on_three_processes_cause_one_re
             settings: vec![
                 ("caller_deadline".to_owned(), "40s".into()),
                 ("issuer_timeout".to_owned(), "30s".into()),
+                ("lease".to_owned(), LEASE.into()),
             ],
             ..Plan::default()
         })
@@ -51,7 +54,10 @@ async fn five_hundred_sessions_of_a_hundred_users_that_expire_together_cause_a_h
     let mut replicas = Replicas::start(Plan {
         users: 100,
         store_deadline: "20s",
-        settings: vec![("issuer_timeout".to_owned(), "30s".into())],
+        settings: vec![
+            ("issuer_timeout".to_owned(), "30s".into()),
+            ("lease".to_owned(), LEASE.into()),
+        ],
         ..Plan::default()
     })
     .await?;
@@ -95,7 +101,12 @@ async fn five_hundred_sessions_of_a_hundred_users_that_expire_together_cause_a_h
 async fn a_process_that_is_told_to_end_keeps_the_refresh_that_is_under_way() -> anyhow::Result<()> {
     let mut replicas = Replicas::start(Plan {
         replicas: 2,
-        settings: vec![("issuer_timeout".to_owned(), "20s".into())],
+        store_deadline: "20s",
+        settings: vec![
+            ("issuer_timeout".to_owned(), "20s".into()),
+            ("lease".to_owned(), LEASE.into()),
+            ("caller_deadline".to_owned(), "40s".into()),
+        ],
         ..Plan::default()
     })
     .await?;
@@ -108,9 +119,9 @@ async fn a_process_that_is_told_to_end_keeps_the_refresh_that_is_under_way() -> 
     replicas.dex.wait_until_held(Endpoint::Refresh, 1).await;
     let (dex, controls) = (&replicas.dex, &mut replicas.controls);
     let log = controls[0].log();
-    let (ended, ()) = tokio::join!(controls[0].terminate(Duration::from_secs(30)), async {
+    let (ended, ()) = tokio::join!(controls[0].terminate(Duration::from_secs(60)), async {
         let stopping = log
-            .wait_for_line(|line| line.contains("stopping"), Duration::from_secs(10))
+            .wait_for_line(|line| line.contains("stopping"), Duration::from_secs(30))
             .await;
         assert!(stopping.is_ok(), "{stopping:?}");
         dex.release(Endpoint::Refresh);
