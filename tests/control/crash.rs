@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokenward_tests::issuer::{DexConfig, Endpoint};
 
 use crate::deployment::{Deployment, Plan};
@@ -20,6 +21,8 @@ async fn crash(policy: &'static str, reuse_interval: Duration) -> anyhow::Result
     let mut deployment = Deployment::start(Plan {
         dex,
         policy,
+        // Who comes while the dead one's lease lasts waits this out.
+        settings: json!({"caller_deadline": "4s"}),
         ..Plan::default()
     })
     .await?;
@@ -61,7 +64,7 @@ async fn wait_for_the_lease(after: &AfterCrash) -> anyhow::Result<()> {
     // The flight that waits for the lease ends first.
     assert!(
         after.deployment.services[after.heir]
-            .drain(Duration::from_secs(10))
+            .drain(Duration::from_secs(30))
             .await
     );
     Ok(())

@@ -87,10 +87,10 @@ both_engines! {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// Short enough to wait for in real time.
-const MOMENT: Duration = Duration::from_millis(150);
+/// Short enough to wait for in real time, and longer than a busy machine takes for the next operation.
+const MOMENT: Duration = Duration::from_secs(1);
 /// How long a condition may take to come true on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn done(outcome: &Outcome) -> anyhow::Result<Revision> {
     match outcome {

@@ -72,7 +72,7 @@ async fn without_the_store_no_refresh_token_is_presented() -> anyhow::Result<()>
 
 #[tokio::test]
 async fn a_rotated_token_that_cannot_be_kept_is_kept_when_the_store_is_back() -> anyhow::Result<()> {
-    let settings = json!({"caller_deadline": "300ms"});
+    let settings = json!({"caller_deadline": "2s"});
     let deployment = Deployment::start(Plan {
         settings,
         ..Plan::default()
@@ -91,7 +91,7 @@ async fn a_rotated_token_that_cannot_be_kept_is_kept_when_the_store_is_back() ->
     assert_eq!(answer?.refusal(), (503, "store_unavailable"));
     assert!(deployment.store.failures() >= 2);
     deployment.store.set_off(false);
-    assert!(deployment.services[0].drain(Duration::from_secs(10)).await);
+    assert!(deployment.services[0].drain(Duration::from_secs(30)).await);
     assert_eq!(ask.send().await?.status, 200);
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
     // And the token that was kept is the rotated one.
@@ -148,7 +148,7 @@ async fn a_refusal_that_was_answered_but_not_written_down_costs_no_login_at_a_st
         deployment.dex.release(Endpoint::Refresh);
     });
     assert_eq!(answer?.status, 503);
-    assert!(deployment.services[0].drain(Duration::from_secs(10)).await);
+    assert!(deployment.services[0].drain(Duration::from_secs(30)).await);
     deployment.store.set_off(false);
     // Neither could the lease be given back; it is once the store answers, and the issuer asked for a second.
     deployment.advance(2);

@@ -15,6 +15,8 @@ mod near_expiry;
 mod process_part;
 mod real_dex;
 mod real_dex_answers;
+mod real_dex_connector;
+mod real_dex_outages;
 mod real_dex_stories;
 mod real_dex_times;
 mod real_mcp;

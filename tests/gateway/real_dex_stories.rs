@@ -10,24 +10,32 @@ use tokenward_tests::parts::{RealDex, tools};
 use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Login, Store, World, WorldBuilder};
 
 const BOB: &str = "bob@example.com";
-const TOKENS_LIVE: Duration = Duration::from_secs(12);
-const MARGIN: Duration = Duration::from_secs(3);
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const TOKENS_LIVE: Duration = Duration::from_secs(12);
+pub(crate) const MARGIN: Duration = Duration::from_secs(3);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
-async fn start(story: &str, world: WorldBuilder) -> anyhow::Result<Option<World<RealDex>>> {
+/// With four workers in Envoy.
+pub(crate) async fn start(story: &str, world: WorldBuilder) -> anyhow::Result<Option<World<RealDex>>> {
+    start_as_built(story, world.workers(4)).await
+}
+
+pub(crate) async fn start_as_built(
+    story: &str,
+    world: WorldBuilder,
+) -> anyhow::Result<Option<World<RealDex>>> {
     if tools::dex()?.is_none() {
         println!("left out: {story}: {}", tools::DEX_IS_MISSING);
         return Ok(None);
     }
-    world.workers(4).start_on().await.map(Some)
+    world.start_on().await.map(Some)
 }
 
-fn short_lived() -> WorldBuilder {
+pub(crate) fn short_lived() -> WorldBuilder {
     World::builder().short_lived(TOKENS_LIVE, MARGIN)
 }
 
 /// The status and the refusal's name.
-async fn answer(
+pub(crate) async fn answer(
     world: &World<RealDex>,
     server: &str,
     login: &Login,
@@ -37,7 +45,7 @@ async fn answer(
 }
 
 /// Calls as a client that honours 503 does, until it is served.
-async fn until_served(world: &World<RealDex>, server: &str, login: &Login) -> anyhow::Result<()> {
+pub(crate) async fn until_served(world: &World<RealDex>, server: &str, login: &Login) -> anyhow::Result<()> {
     let limit = Instant::now() + PATIENCE;
     loop {
         let (status, refusal) = answer(world, server, login).await?;

@@ -15,6 +15,10 @@ const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const CLAIMED: &str = "Refresh token is invalid or has already been claimed by another client.";
 /// A Dex looks every 30 s whether its key is old.
 const KEY_ROTATES_WITHIN: Duration = Duration::from_secs(120);
+/// The reuse interval that Dex's own example configuration has.
+const REUSE: Duration = Duration::from_secs(3);
+/// Logins in each of which something is tried within [`REUSE`]: a machine that stands still may miss some.
+const TRIES: usize = 6;
 
 /// Whether there is a real Dex; says so when there is none.
 fn is_built(story: &str) -> anyhow::Result<bool> {
@@ -98,17 +102,58 @@ async fn twenty_refreshes<I: Issuer>() -> anyhow::Result<()> {
     let dex = I::start(DexConfig::default().reuse_interval(reuse)).await?;
     let token = dex.log_in(ALICE, CLIENT.0).await?.refresh_token;
     let answers = twenty_at_once(&dex, &token).await?;
+    assert_eq!(
+        one_new_token_for_all::<I>(&answers).as_deref(),
+        Some(&*token),
+        "as yet"
+    );
+    twenty_refreshes_within_three_seconds::<I>().await
+}
+
+/// The refresh token that each of these answers has.
+fn one_new_token_for_all<I: Issuer>(answers: &[(u16, Value)]) -> Option<String> {
+    assert_eq!(
+        answers.iter().filter(|(status, _)| *status == 200).count(),
+        20,
+        "{}: {answers:?}",
+        I::KIND
+    );
     let tokens: BTreeSet<_> = answers
         .iter()
         .map(|(_, body)| body["refresh_token"].as_str())
         .collect();
-    assert!(
-        answers.iter().all(|(status, _)| *status == 200),
-        "{}: {answers:?}",
+    assert_eq!(tokens.len(), 1, "{}: one new token for all", I::KIND);
+    tokens.first().copied().flatten().map(str::to_owned)
+}
+
+async fn twenty_refreshes_within_three_seconds<I: Issuer>() -> anyhow::Result<()> {
+    let dex = I::start(DexConfig::default().reuse_interval(REUSE)).await?;
+    for _ in 0..TRIES {
+        let token = log_in_before_the_interval(&dex).await?;
+        let begun = Instant::now();
+        let answers = twenty_at_once(&dex, &token).await?;
+        if begun.elapsed() < REUSE {
+            let new = one_new_token_for_all::<I>(&answers);
+            assert_ne!(new, Some(token), "{}: rotated, once", I::KIND);
+            return Ok(());
+        }
+    }
+    left_out::<I>("twenty refreshes");
+    Ok(())
+}
+
+/// The refresh token of a new login whose own interval is over: inside it the same token comes back, not rotated.
+async fn log_in_before_the_interval<I: Issuer>(dex: &I) -> anyhow::Result<String> {
+    let token = dex.log_in(ALICE, CLIENT.0).await?.refresh_token;
+    tokio::time::sleep(REUSE + Duration::from_secs(1)).await;
+    Ok(token)
+}
+
+fn left_out<I: Issuer>(what: &str) {
+    println!(
+        "left out: {what} within {REUSE:?} at a {}: this machine took longer, {TRIES} times",
         I::KIND
     );
-    assert_eq!(tokens.len(), 1, "{}: one new token for all", I::KIND);
-    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,22 +167,28 @@ async fn twenty_parallel_refreshes_are_one_rotation_with_reuse_and_without() -> 
 
 /// With `reuseInterval` 3 s: within it the used token is answered with its successor, after it never again.
 async fn reuse_of_three_seconds<I: Issuer>() -> anyhow::Result<()> {
-    let reuse = Duration::from_secs(3);
-    let dex = I::start(DexConfig::default().reuse_interval(reuse)).await?;
-    let first = dex.log_in(ALICE, CLIENT.0).await?.refresh_token;
-    // Inside the interval of the login itself the same token comes back: it has not been rotated yet.
-    tokio::time::sleep(reuse + Duration::from_secs(1)).await;
-    let begun = Instant::now();
-    let second = refresh(&dex, &first).await?.1["refresh_token"].clone();
-    let again = refresh(&dex, &first).await?;
-    if begun.elapsed() < reuse {
-        assert_eq!(again.0, 200, "{}: {again:?}", I::KIND);
-        assert_eq!(again.1["refresh_token"], second, "{}", I::KIND);
+    let dex = I::start(DexConfig::default().reuse_interval(REUSE)).await?;
+    for number in 1.. {
+        let first = log_in_before_the_interval(&dex).await?;
+        let begun = Instant::now();
+        let second = refresh(&dex, &first).await?.1["refresh_token"].clone();
+        let again = refresh(&dex, &first).await?;
+        let in_time = begun.elapsed() < REUSE;
+        if !in_time && number < TRIES {
+            continue;
+        }
+        if in_time {
+            assert_eq!(again.0, 200, "{}: {again:?}", I::KIND);
+            assert_eq!(again.1["refresh_token"], second, "{}", I::KIND);
+        } else {
+            left_out::<I>("the second use of a token");
+        }
+        tokio::time::sleep(REUSE + Duration::from_secs(1)).await;
+        assert_eq!(refresh(&dex, &first).await?, claimed(), "{}", I::KIND);
+        let successor = second.as_str().unwrap_or_default();
+        assert_eq!(refresh(&dex, successor).await?.0, 200, "{}: it lives on", I::KIND);
+        break;
     }
-    tokio::time::sleep(reuse + Duration::from_secs(1)).await;
-    assert_eq!(refresh(&dex, &first).await?, claimed(), "{}", I::KIND);
-    let successor = second.as_str().unwrap_or_default();
-    assert_eq!(refresh(&dex, successor).await?.0, 200, "{}: it lives on", I::KIND);
     Ok(())
 }
 

@@ -70,6 +70,18 @@ impl Default for Plan {
 
 /// The default of `store.deadline`.
 pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(2);
+/// `store.deadline` of what is about something else: never met by a store that answers, however busy the machine is.
+const LONG_STORE_DEADLINE: Duration = Duration::from_secs(20);
+/// `caller_deadline` of what is about something else.
+const LONG_CALLER_DEADLINE: &str = "20s";
+
+/// With a deadline that no answer misses.
+pub(crate) fn patient_valkey_config(url: String) -> ValkeyConfig {
+    ValkeyConfig {
+        deadline: LONG_STORE_DEADLINE,
+        ..valkey_config(url)
+    }
+}
 
 pub(crate) fn valkey_config(url: String) -> ValkeyConfig {
     ValkeyConfig {
@@ -138,6 +150,7 @@ impl Deployment {
             "issuers": [{"issuer": dex.issuer(), "client_id": plan.client.0, "policy": plan.policy,
                 "client_secret": file("client", &plan.client.1)?}],
             "servers": servers,
+            "caller_deadline": LONG_CALLER_DEADLINE,
         });
         if let (Some(document), Some(settings)) = (document.as_object_mut(), plan.settings.as_object()) {
             document.extend(settings.clone());
@@ -150,11 +163,13 @@ impl Deployment {
         };
         let engine: Arc<dyn Store> = match (plan.engine, &valkey) {
             (Some(engine), _) => engine,
-            (None, Some(valkey)) => Arc::new(ValkeyStore::connect(valkey_config(valkey.url())).await?),
+            (None, Some(valkey)) => {
+                Arc::new(ValkeyStore::connect(patient_valkey_config(valkey.url())).await?)
+            }
             (None, None) => {
                 let shared = Arc::new(SharedClock(clock.clone()));
                 let file = folder.join("tokenward.redb");
-                Arc::new(EmbeddedStore::open(file, STORE_DEADLINE, shared).await?)
+                Arc::new(EmbeddedStore::open(file, LONG_STORE_DEADLINE, shared).await?)
             }
         };
         let mut deployment = Self {

@@ -118,9 +118,9 @@ async fn a_process_that_is_told_to_end_keeps_the_refresh_that_is_under_way() -> 
     replicas.dex.wait_until_held(Endpoint::Refresh, 1).await;
     let (dex, controls) = (&replicas.dex, &mut replicas.controls);
     let log = controls[0].log();
-    let (ended, ()) = tokio::join!(controls[0].terminate(Duration::from_secs(30)), async {
+    let (ended, ()) = tokio::join!(controls[0].terminate(Duration::from_secs(60)), async {
         let stopping = log
-            .wait_for_line(|line| line.contains("stopping"), Duration::from_secs(10))
+            .wait_for_line(|line| line.contains("stopping"), Duration::from_secs(30))
             .await;
         assert!(stopping.is_ok(), "{stopping:?}");
         dex.release(Endpoint::Refresh);

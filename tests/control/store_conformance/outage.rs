@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use super::engine::{LONG_DEADLINE, config};
 use super::{MINUTE, eventually, owner, put};
 
-const SHORT_DEADLINE: Duration = Duration::from_millis(400);
+const SHORT_DEADLINE: Duration = Duration::from_millis(1500);
 const PASSWORD: &str = "correct-horse-battery";
 
 /// Asks everything once; how many answers there were, and how many errors of either kind.

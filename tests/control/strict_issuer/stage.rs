@@ -16,8 +16,11 @@ use crate::deployment::basic;
 const TOKENS_LIVE: Duration = Duration::from_secs(40);
 const MARGIN: &str = "24s";
 /// The lease of one that was killed lasts three of these and ten seconds.
-const ISSUER_TIMEOUT: &str = "3s";
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+const ISSUER_TIMEOUT: &str = "6s";
+/// So that a machine that stands still for some seconds changes no answer.
+const CALLER_DEADLINE: &str = "20s";
+const STORE_DEADLINE: &str = "5s";
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) struct Stage {
     pub(super) issuer: OidcProvider,
@@ -49,7 +52,9 @@ impl Stage {
         let mut config = ControlConfig::default()
             .forwarding_server("local", &[])
             .setting("margin", MARGIN)
-            .setting("issuer_timeout", ISSUER_TIMEOUT);
+            .setting("issuer_timeout", ISSUER_TIMEOUT)
+            .setting("caller_deadline", CALLER_DEADLINE);
+        config.store_deadline = Some(STORE_DEADLINE.to_owned());
         let (client_id, client_secret) = OidcProvider::CLIENT;
         config.issuers.push(ControlIssuer {
             issuer: issuer.issuer().to_owned(),
@@ -122,6 +127,20 @@ impl Stage {
             refusal: text("refusal"),
             token: text("access_token"),
         })
+    }
+
+    /// A caller that leaves as soon as the issuer has done the refresh, whose answer is still on its way: the second of
+    /// this issuer, for a login brings the first.
+    pub(super) async fn ask_and_leave_once_refreshed(
+        &self,
+        replica: usize,
+        token: &str,
+    ) -> anyhow::Result<()> {
+        tokio::select! {
+            biased;
+            refreshed = self.issuer.wait_until_refreshed(2, PATIENCE) => refreshed.map(drop),
+            told = self.ask(replica, token) => anyhow::bail!("the answer was not on its way any more: {told:?}"),
+        }
     }
 
     /// Asks until the answer is not to come back later.

@@ -8,19 +8,27 @@ mod slow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokenward_control::store::valkey::ValkeyStore;
+use tokenward_control::store::valkey::{ValkeyConfig, ValkeyStore};
 use tokenward_tests::issuer::DexConfig;
 use tokenward_tests::parts::Valkey;
 use tokio::time::{Instant, sleep};
 
-use crate::deployment::{Answer, Deployment, Plan, valkey_config};
+use crate::deployment::{Answer, Deployment, Plan, patient_valkey_config};
 
 /// How long a condition may take to come true on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A deployment whose store is `valkey`, and a Dex with tokens of five minutes.
 async fn on(valkey: &Valkey, policy: &'static str, reuse_interval: Duration) -> anyhow::Result<Deployment> {
-    let store = ValkeyStore::connect(valkey_config(valkey.url())).await?;
+    on_store(patient_valkey_config(valkey.url()), policy, reuse_interval).await
+}
+
+async fn on_store(
+    config: ValkeyConfig,
+    policy: &'static str,
+    reuse_interval: Duration,
+) -> anyhow::Result<Deployment> {
+    let store = ValkeyStore::connect(config).await?;
     Deployment::start(Plan {
         dex: DexConfig::default()
             .id_token_lifetime(Duration::from_secs(300))

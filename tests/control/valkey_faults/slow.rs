@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokenward_control::store::valkey::{ValkeyConfig, ValkeyStore};
 use tokenward_tests::issuer::DexConfig;
 use tokenward_tests::parts::{Detour, Valkey};
 use tokio::time::Instant;
 
-use super::{assert_come_back, recovered};
+use super::{PATIENCE, assert_come_back, recovered};
 use crate::deployment::{Deployment, Plan, STORE_DEADLINE, at_once, valkey_config};
 
 const SLOW: Duration = Duration::from_secs(2);
+/// The default of `caller_deadline`.
+const CALLER_DEADLINE: Duration = Duration::from_secs(4);
+/// A machine that stands still makes a round late; not every round.
+const ROUNDS: usize = 4;
 
 struct Slow {
     deployment: Deployment,
@@ -20,7 +25,7 @@ struct Slow {
 }
 
 impl Slow {
-    async fn with_deadline(deadline: Duration) -> anyhow::Result<Self> {
+    async fn with_deadlines(deadline: Duration, caller_deadline: Duration) -> anyhow::Result<Self> {
         let valkey = Valkey::start_on_a_port(&[]).await?;
         let detour = Detour::to(valkey.port().unwrap_or_default()).await?;
         let store = ValkeyStore::connect(ValkeyConfig {
@@ -31,6 +36,7 @@ impl Slow {
         let deployment = Deployment::start(Plan {
             dex: DexConfig::default().id_token_lifetime(Duration::from_secs(300)),
             engine: Some(Arc::new(store)),
+            settings: json!({"caller_deadline": format!("{}s", caller_deadline.as_secs())}),
             ..Plan::default()
         })
         .await?;
@@ -44,7 +50,7 @@ impl Slow {
 
 #[tokio::test]
 async fn two_seconds_late_at_the_default_deadline_is_503_in_time_and_loses_nothing() -> anyhow::Result<()> {
-    let slow = Slow::with_deadline(STORE_DEADLINE).await?;
+    let slow = Slow::with_deadlines(STORE_DEADLINE, CALLER_DEADLINE).await?;
     let deployment = &slow.deployment;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);
@@ -52,12 +58,16 @@ async fn two_seconds_late_at_the_default_deadline_is_503_in_time_and_loses_nothi
     let asks: Vec<_> = (0..20)
         .map(|_| deployment.ask(&tokens.id_token).session("s-1"))
         .collect();
-    let begun = Instant::now();
-    for answer in at_once(asks.iter().map(|ask| ask.send())).await {
-        assert_come_back(&answer?, "slow");
-    }
+    let mut rounds = Vec::new();
     // One operation's deadline each, and room for a busy machine: not one deadline per operation.
-    assert!(begun.elapsed() < STORE_DEADLINE * 2, "{:?}", begun.elapsed());
+    while rounds.last().is_none_or(|took| *took >= STORE_DEADLINE * 2) {
+        assert!(rounds.len() < ROUNDS, "{rounds:?}");
+        let begun = Instant::now();
+        for answer in at_once(asks.iter().map(|ask| ask.send())).await {
+            assert_come_back(&answer?, "slow");
+        }
+        rounds.push(begun.elapsed());
+    }
     assert_eq!(deployment.dex.counts().refreshes_presented, 0);
     slow.detour.set_delay(Duration::ZERO);
     recovered(deployment).await?;
@@ -71,21 +81,21 @@ async fn two_seconds_late_at_the_default_deadline_is_503_in_time_and_loses_nothi
 async fn a_caller_waits_no_longer_than_its_deadline_however_many_slow_operations_there_are()
 -> anyhow::Result<()> {
     // Each operation is in time; together they are not.
-    let slow = Slow::with_deadline(SLOW * 2).await?;
+    let slow = Slow::with_deadlines(SLOW * 2, CALLER_DEADLINE).await?;
     let deployment = &slow.deployment;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);
     slow.detour.set_delay(SLOW);
-    let caller_deadline = Duration::from_secs(4);
     let begun = Instant::now();
     let answer = deployment.ask(&tokens.id_token).session("s-1").send().await?;
     let waited = begun.elapsed();
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(answer.header("retry-after").is_some());
-    assert!(waited < caller_deadline + Duration::from_secs(1), "{waited:?}");
+    // All that it would have to wait for takes longer than this.
+    assert!(waited < CALLER_DEADLINE * 2, "{waited:?}");
     // The refresh that it asked for goes on without it, once.
     slow.detour.set_delay(Duration::ZERO);
-    assert!(deployment.services[0].drain(super::PATIENCE).await);
+    assert!(deployment.services[0].drain(PATIENCE).await);
     let answer = deployment.ask(&tokens.id_token).session("s-1").send().await?;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
@@ -94,7 +104,7 @@ async fn a_caller_waits_no_longer_than_its_deadline_however_many_slow_operations
 
 #[tokio::test]
 async fn late_but_in_time_is_served_with_one_refresh() -> anyhow::Result<()> {
-    let slow = Slow::with_deadline(Duration::from_secs(10)).await?;
+    let slow = Slow::with_deadlines(PATIENCE, PATIENCE).await?;
     let deployment = &slow.deployment;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);

@@ -23,7 +23,12 @@ const SAID_BY_CONTROL: [Refusal; 13] = [
     Refusal::CallerRejected,
     Refusal::BadRequest,
 ];
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the filter waits for control. Only one story waits for so long; in all others control answers at once, and
+/// a machine that stands still for some seconds must not make it late.
+const CONTROL_TIMEOUT: &str = "6s";
+/// How long a refusal is remembered at first: the second call of each story comes within it, also on a slow machine.
+const GATE: &str = "20s";
 
 /// All that was seen.
 pub(super) struct Witness {
@@ -88,8 +93,12 @@ impl Stage {
                 "control",
                 json!({
                     "cluster": "tokenward_control", "credential": {"env": "TOKENWARD_FILTER_CREDENTIAL"},
-                    "timeout": "1s",
+                    "timeout": CONTROL_TIMEOUT,
                 }),
+            )
+            .filter_setting(
+                "gate",
+                json!({"transient_first": GATE, "transient_longest": "60s"}),
             )
             .start()
             .await?;

@@ -23,6 +23,10 @@ pub struct DexConfig {
     pub clients: Vec<DexClient>,
     /// `connectors` beside the password connector `local`.
     pub connectors: Vec<DexConnector>,
+    /// Where a real Dex asks for passwords and, at each refresh, for users, instead of in its own database: the base URL
+    /// of an Atlassian Crowd. The fake one does not look at it; a connector that fails is one of its
+    /// [`super::Failure`]s.
+    pub crowd: Option<String>,
 }
 
 impl Default for DexConfig {
@@ -41,6 +45,7 @@ impl Default for DexConfig {
                 },
             ],
             connectors: Vec::new(),
+            crowd: None,
         }
     }
 }

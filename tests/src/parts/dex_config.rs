@@ -20,6 +20,8 @@ const GRANT_TYPES: [&str; 4] = [
     "urn:ietf:params:oauth:grant-type:token-exchange",
 ];
 
+const CROWD: &str = "crowd";
+
 /// The configuration of a Dex that listens on `listen` and calls itself `issuer`. JSON is YAML.
 ///
 /// # Errors
@@ -27,6 +29,8 @@ const GRANT_TYPES: [&str; 4] = [
 pub(super) fn document(config: &DexConfig, issuer: &str, listen: SocketAddr) -> anyhow::Result<Value> {
     let users: Vec<Value> = config.users.iter().map(user).collect::<Result<_, _>>()?;
     let policy = config.refresh_tokens;
+    let connectors = config.connectors.iter().map(|each| connector(each, issuer));
+    let password_connector = if config.crowd.is_some() { CROWD } else { "local" };
     Ok(json!({
         "issuer": issuer,
         "storage": {"type": "memory"},
@@ -42,11 +46,11 @@ pub(super) fn document(config: &DexConfig, issuer: &str, listen: SocketAddr) -> 
             },
         },
         // With this connector a user logs in without a browser, by the password grant.
-        "oauth2": {"passwordConnector": "local", "skipApprovalScreen": true, "grantTypes": GRANT_TYPES},
+        "oauth2": {"passwordConnector": password_connector, "skipApprovalScreen": true, "grantTypes": GRANT_TYPES},
         "enablePasswordDB": true,
         "staticPasswords": users,
         "staticClients": config.clients.iter().map(client).collect::<Vec<_>>(),
-        "connectors": config.connectors.iter().map(|each| connector(each, issuer)).collect::<Vec<_>>(),
+        "connectors": connectors.chain(config.crowd.as_deref().map(crowd)).collect::<Vec<_>>(),
     }))
 }
 
@@ -78,6 +82,13 @@ fn connector(connector: &DexConnector, issuer: &str) -> Value {
             "clientID": "muster", "clientSecret": "s3cret", "redirectURI": format!("{issuer}/callback"),
             "scopes": ["profile", "email", "groups", "offline_access"], "insecureEnableGroups": true,
         },
+    })
+}
+
+fn crowd(base_url: &str) -> Value {
+    json!({
+        "type": "atlassian-crowd", "id": CROWD, "name": CROWD,
+        "config": {"baseURL": base_url, "clientID": "dex", "clientSecret": "secret"},
     })
 }
 
