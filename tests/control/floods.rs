@@ -146,7 +146,8 @@ async fn two_thousand_tokens_by_unknown_keys_cost_the_issuer_one_fetch_of_its_ke
         assert!(
             matches!(
                 (status, refusal.as_str()),
-                (400, "subject_rejected") | (503, "issuer_unavailable")
+                // The last one where a busy machine makes it wait too long for the keys.
+                (400, "subject_rejected") | (503, "issuer_unavailable" | "busy")
             ),
             "{count} × {status} {refusal}"
         );
