@@ -5,10 +5,12 @@ use std::time::Duration;
 use tokenward_control::grant::decide::{
     Decision, Policy, Since, Want, decide, is_fresh, is_hopeless, is_near_expiry,
 };
-use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState, KeptIdToken, KeptRefreshToken};
+use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState, KeptIdToken};
 use tokenward_control::streak::{Streak, StreakKind};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
+
+use crate::records::plain_grant;
 
 const SECOND: u64 = 1000;
 const POLICY: Policy = Policy {
@@ -22,10 +24,6 @@ const POLICY: Policy = Policy {
 /// A grant whose ID token was issued at 0 and expires at 300 s.
 fn grant(state: GrantState, failures: Option<Streak>) -> GrantRecord {
     GrantRecord {
-        format: 2,
-        issuer: "i".to_owned(),
-        client_id: "c".to_owned(),
-        generation: 1,
         state,
         id_token: Some(KeptIdToken {
             sealed: b"s".to_vec().into(),
@@ -34,20 +32,8 @@ fn grant(state: GrantState, failures: Option<Streak>) -> GrantRecord {
             issued_at_seconds: Some(0),
             audiences: vec!["c".to_owned()],
         }),
-        refresh_token: Some(KeptRefreshToken {
-            sealed: b"s".to_vec().into(),
-            fingerprint: "r".to_owned(),
-        }),
-        login_fingerprint: Some("r".to_owned()),
-        intent: None,
         failures,
-        sign_outs: 0,
-        valid_from_seconds: None,
-        lineage: None,
-        retired: Vec::new(),
-        logged_in_at_ms: 0,
-        refreshed_at_ms: None,
-        last_used_at_ms: 0,
+        ..plain_grant()
     }
 }
 

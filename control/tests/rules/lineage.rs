@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use tokenward_control::grant::decide::Policy;
 use tokenward_control::grant::lines::{Line, Lines, Proof, proof};
-use tokenward_control::grant::record::{GrantRecord, GrantState, KeptRefreshToken};
+use tokenward_control::grant::record::GrantRecord;
 use tokenward_control::issuer::answer::RawAnswer;
 use tokenward_control::issuer::introspection::{Introspected, read_introspection};
 use tokenward_control::store::Lineage;
+
+use crate::records::plain_grant;
 
 const POLICY: Policy = Policy {
     margin: Duration::from_secs(60),
@@ -23,26 +25,8 @@ fn named(name: &str) -> Option<Lineage> {
 
 fn record_of(lineage: Option<&str>) -> GrantRecord {
     GrantRecord {
-        format: 2,
-        issuer: "i".to_owned(),
-        client_id: "c".to_owned(),
-        generation: 1,
-        state: GrantState::Active,
-        id_token: None,
-        refresh_token: Some(KeptRefreshToken {
-            sealed: b"s".to_vec().into(),
-            fingerprint: "f".to_owned(),
-        }),
-        login_fingerprint: Some("f".to_owned()),
-        intent: None,
-        failures: None,
-        sign_outs: 0,
-        valid_from_seconds: None,
         lineage: lineage.and_then(named),
-        retired: Vec::new(),
-        logged_in_at_ms: 0,
-        refreshed_at_ms: None,
-        last_used_at_ms: 0,
+        ..plain_grant()
     }
 }
 

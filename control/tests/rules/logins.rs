@@ -1,16 +1,14 @@
 //! What a login that is put means for the grant that is kept.
 
 use tokenward_control::grant::login::{Admission, Presented, judge};
-use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState, KeptIdToken, KeptRefreshToken};
+use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState, KeptIdToken};
 use tokenward_protocol::jwt::Claims;
+
+use crate::records::{kept_refresh_token, plain_grant};
 
 /// A grant whose login gave the refresh token `first`, rotated to `second`, with an ID token of iat 100.
 fn grant(state: GrantState) -> GrantRecord {
     GrantRecord {
-        format: 2,
-        issuer: "i".to_owned(),
-        client_id: "c".to_owned(),
-        generation: 1,
         state,
         id_token: Some(KeptIdToken {
             sealed: b"s".to_vec().into(),
@@ -19,20 +17,10 @@ fn grant(state: GrantState) -> GrantRecord {
             issued_at_seconds: Some(100),
             audiences: vec!["c".to_owned()],
         }),
-        refresh_token: Some(KeptRefreshToken {
-            sealed: b"s".to_vec().into(),
-            fingerprint: "second".to_owned(),
-        }),
+        refresh_token: Some(kept_refresh_token("second")),
         login_fingerprint: Some("first".to_owned()),
-        intent: None,
-        failures: None,
-        sign_outs: 0,
-        valid_from_seconds: None,
-        lineage: None,
-        retired: Vec::new(),
-        logged_in_at_ms: 0,
         refreshed_at_ms: Some(100),
-        last_used_at_ms: 0,
+        ..plain_grant()
     }
 }
 

@@ -9,6 +9,7 @@ mod import;
 mod kept;
 mod lineage;
 mod logins;
+mod records;
 mod streaks;
 mod throttle;
 mod traffic;
