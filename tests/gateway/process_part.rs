@@ -1,7 +1,7 @@
 //! Children are awaited line by line, stopped, continued and ended, and never outlive their guard.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokenward_tests::parts::{EnvoyLine, Metrics, Process, ProcessSpec};
 use tokenward_tests::secrets;
@@ -38,6 +38,28 @@ async fn lines_of_both_outputs_can_be_counted_and_awaited() {
         .wait_for_line_after(mark, |line| line == "one", Duration::from_millis(50))
         .await;
     assert!(late.unwrap_err().to_string().contains("three"));
+}
+
+/// A test that has had a process's answer may count at once what was written before that answer.
+#[tokio::test]
+async fn what_a_process_printed_before_it_did_something_is_counted_as_soon_as_that_is_seen() {
+    const TIMES: usize = 500;
+    let script = format!("pwd; for number in $(seq {TIMES}); do echo line; : > $number; done; sleep 60");
+    let process = shell(&script);
+    let log = process.log();
+    let folder = log
+        .wait_for_line(|line| line.starts_with('/'), SOON)
+        .await
+        .unwrap();
+    let limit = Instant::now() + SOON;
+    for number in 1..=TIMES {
+        let done = Path::new(&folder).join(number.to_string());
+        while !done.exists() {
+            assert!(Instant::now() < limit, "{number} of {TIMES}");
+        }
+        assert!(log.count(|line| line == "line") >= number, "{number} of {TIMES}");
+    }
+    assert_eq!(log.count(|line| line == "line"), TIMES);
 }
 
 #[tokio::test]

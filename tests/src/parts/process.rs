@@ -77,8 +77,8 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot start {} ({})", spec.name, spec.program.display()))?;
         let log = LogBook::default();
-        let stdout = child.stdout.take().map(|stdout| log.follow(stdout));
-        let stderr = child.stderr.take().map(|stderr| log.follow(stderr));
+        let stdout = child.stdout.take().map(|stdout| log.follow(stdout)).transpose()?;
+        let stderr = child.stderr.take().map(|stderr| log.follow(stderr)).transpose()?;
         Ok(Self {
             name: spec.name.clone(),
             child,
