@@ -81,7 +81,7 @@ async fn what_the_store_no_longer_has_is_refused_at_the_next_question() -> anyho
     let deployment = on(&valkey).await?;
     let tokens = deployment.log_in_as("s-1", ALICE).await?;
     assert_eq!(deployment.ask(&tokens.id_token).send().await?.status, 200);
-    let gone = "return redis.call('DEL', unpack(redis.call('KEYS', 'tokenward:{grant:*}')))";
+    let gone = "return redis.call('DEL', unpack(redis.call('KEYS', 'tokenward:{g:*}')))";
     assert_eq!(number(&valkey, gone).await?, 1);
     let answer = deployment.ask(&tokens.id_token).send().await?;
     assert_eq!(answer.refusal().1, "unknown_session");

@@ -50,7 +50,7 @@ async fn save(valkey: &Valkey) -> anyhow::Result<()> {
 /// What minutes do, in no time: a snapshot also holds the leases of those who were at work.
 async fn let_leases_expire(valkey: &Valkey) -> anyhow::Result<()> {
     const EXPIRE: &str =
-        "for _, key in ipairs(redis.call('KEYS', '*:lease')) do redis.call('DEL', key) end return 1";
+        "for _, key in ipairs(redis.call('KEYS', '*{lease:*!*')) do redis.call('DEL', key) end return 1";
     let reply = valkey.command(&["EVAL", EXPIRE, "0"]).await?;
     anyhow::ensure!(reply == ":1\r\n", "EVAL: {reply}");
     Ok(())

@@ -1,8 +1,7 @@
 //! The Valkey engine: for several replicas, and for a store that outlives the pod.
 //!
-//! Keys are `<prefix>{<kind>:<name>}`, with `:set` or `:lease` behind for those two: the braces are a hash tag, so
-//! that all that belongs to one key is on one node of a Cluster. Digests are written [`short`]. Every compare-and-set is one script ([`scripts`]),
-//! every lifetime is counted by the server's clock.
+//! Keys are `<prefix>{<kind>:<name>}`, `<prefix>{<kind>/<name>}` for a set and `<prefix>{<kind>!<name>}` for a lease, with kinds and digests
+//! written [`short`]. Every compare-and-set is one script ([`scripts`]) of one key, every lifetime is counted by the server's clock.
 
 use std::fmt;
 use std::time::Duration;
@@ -104,16 +103,25 @@ impl ValkeyStore {
     }
 
     fn value_key(&self, key: &Key) -> String {
-        let (kind, name) = key.as_str().rsplit_once(':').unwrap_or_default();
-        format!("{}{{{kind}:{}}}", self.key_prefix, short(name))
+        self.kept_under(key, ':')
     }
 
     fn set_key(&self, set: &Key) -> String {
-        self.value_key(set) + ":set"
+        self.kept_under(set, '/')
     }
 
     fn lease_key(&self, name: &Key) -> String {
-        self.value_key(name) + ":lease"
+        self.kept_under(name, '!')
+    }
+
+    fn kept_under(&self, key: &Key, mark: char) -> String {
+        let (kind, name) = key.as_str().rsplit_once(':').unwrap_or_default();
+        format!(
+            "{}{{{}{mark}{}}}",
+            self.key_prefix,
+            short::kind(kind),
+            short(name)
+        )
     }
 
     async fn ask(

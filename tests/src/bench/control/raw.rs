@@ -40,7 +40,7 @@ impl Raw {
         let (_, grants): (String, Vec<String>) = redis::cmd("SCAN")
             .arg(0)
             .arg("MATCH")
-            .arg("*{grant:*}")
+            .arg("*{g:*}")
             .arg("COUNT")
             .arg(100_000)
             .query_async(&mut self.connection)
