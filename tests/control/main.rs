@@ -15,6 +15,7 @@ mod issuer_failures;
 mod issuer_matrix;
 mod logout;
 mod openapi;
+mod processor_time;
 mod protected_resource;
 mod refresh;
 mod reload;

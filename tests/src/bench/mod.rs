@@ -20,5 +20,6 @@ mod wire;
 
 pub use control::{Control, ControlReport, control};
 pub use data_path::{DataPath, data_path};
+pub use machine::cpu_ns_with_ended_threads;
 pub use memory::{Memory, memory};
 pub use report::{Budget, Report};

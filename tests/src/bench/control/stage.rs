@@ -7,7 +7,7 @@ use super::lanes::{Asked, Counts, Lane};
 use super::load::{Asker, Done, Requests};
 use super::people::{LIFETIME, Login, People, Service, configuration, start};
 use super::raw::Raw;
-use crate::bench::machine::{cpu_ns, machine_busy_ns};
+use crate::bench::machine::{cpu_ns_with_ended_threads, machine_busy_ns};
 use crate::issuer::{DexConfig, FakeDex};
 use crate::parts::{Control, ControlConfig, ControlStore};
 
@@ -153,13 +153,13 @@ impl Stage {
     pub(super) fn moment(&self) -> anyhow::Result<Moment> {
         let mut control_ns = 0;
         for service in self.replicas.iter().chain([&self.embedded]) {
-            control_ns += cpu_ns(service.pid)?;
+            control_ns += cpu_ns_with_ended_threads(service.pid)?;
         }
-        let valkey_ns = self.raw.valkey.pid().map_or(Ok(0), cpu_ns)?;
+        let valkey_ns = self.raw.valkey.pid().map_or(Ok(0), cpu_ns_with_ended_threads)?;
         Ok(Moment {
             at: Instant::now(),
             machine_ns: machine_busy_ns()?,
-            ours_ns: control_ns + valkey_ns + cpu_ns(std::process::id())?,
+            ours_ns: control_ns + valkey_ns + cpu_ns_with_ended_threads(std::process::id())?,
             control_ns,
         })
     }
