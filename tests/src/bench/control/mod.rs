@@ -235,8 +235,8 @@ async fn at_sizes(options: &Control, like: &str, say: &dyn Fn(&str)) -> anyhow::
         filled.warm_up().await?;
         stores.push(filled);
     }
-    for round in 0..options.rounds {
-        say(&format!("look-ups: round {} of {}", round + 1, options.rounds));
+    say("looking up sessions");
+    for round in 0..options.rounds * sizes::LOOK_UPS_IN_A_ROUND {
         let first = round % stores.len().max(1);
         stores.rotate_left(first);
         for store in &mut stores {

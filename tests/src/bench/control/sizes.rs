@@ -36,6 +36,8 @@ use crate::parts::{Control, ControlConfig};
 const SMALLER: [u64; 2] = [1_000, 100_000];
 /// Sessions that are looked up, at every size as many, spread over all of them.
 const LOOKED_UP: u64 = 1_000;
+/// So often in each round, the sizes by turns: this machine's speed changes within seconds, and by half.
+pub(super) const LOOK_UPS_IN_A_ROUND: usize = 16;
 /// Puts under way at once.
 const AT_ONCE: u64 = 96;
 /// The cores that fill a store: Valkey has the rest of the time.
