@@ -207,7 +207,8 @@ impl<H: Host> Worker<H> {
                     .session
                     .map_or(SessionSource::Anonymous, SessionSource::Handle);
                 let pair = PairKey::new(&server.name, session);
-                let is_listener = head.method == b"GET";
+                // Those without a session share a pair: nobody is answered by how often others were refused.
+                let is_listener = head.session.is_some() && head.method == b"GET";
                 Verdict::Reply(
                     self.refuse_presented(server_index, &pair, refusal, is_listener)
                         .into(),

@@ -14,6 +14,7 @@ mod config;
 mod decision;
 mod gate;
 mod host;
+mod limits;
 mod listener;
 mod replacement;
 mod reply;
