@@ -129,8 +129,9 @@ impl<H: Host> Worker<H> {
                 .forward_until_ms(exp_seconds)
                 .saturating_sub(now_ms);
             self.pause_prefetch(ticket, left_ms.div_euclid(3).clamp(500, 10_000));
-        } else {
-            self.note(ticket).prefetch_after_ms = 0;
+        } else if let Some(note) = self.notes.get_mut(&ticket) {
+            // No note is made for it: a full memory of notes forgets rejections.
+            note.prefetch_after_ms = 0;
         }
     }
 

@@ -2,7 +2,7 @@ use tokenward_filter::host::{Level, StreamId};
 use tokenward_filter::worker::{ResponseVerdict, Verdict};
 use tokenward_protocol::refusal::Refusal;
 
-use crate::host::{Envoy, home, status};
+use crate::host::{Envoy, ISSUER, home, status, token};
 
 const KUBE: &str = "/kubernetes/mcp";
 
@@ -199,6 +199,23 @@ fn a_server_that_rejects_whatever_is_made_is_tried_less_and_less_often() {
     let (warns, infos) = (envoy.host.lines_at(Level::Warn), envoy.host.lines_at(Level::Info));
     assert!((2..=4).contains(&warns.len()), "{warns:#?}");
     assert_eq!(infos.len(), 0, "nothing has recovered: {infos:#?}");
+}
+
+#[test]
+fn thousands_of_tokens_that_others_get_do_not_make_a_rejection_forgotten() {
+    let mut envoy = Envoy::new(1);
+    let (stream, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
+    respond(&mut envoy, stream, 401);
+    envoy.workers[0].on_tick();
+    envoy.answer(0, 1, &home(1900));
+    for number in 0..5_000 {
+        let other = |exp_in| token(ISSUER, "kube", &format!("user-{number}"), exp_in);
+        assert_eq!(envoy.send(0, KUBE, Some(&other(-5)), None).1, Verdict::Pause);
+        let call = u32::try_from(envoy.calls()).unwrap();
+        envoy.answer(0, call, &other(1800));
+    }
+    let (_, verdict) = envoy.send(0, KUBE, Some(&home(1800)), None);
+    assert_ne!(verdict, Verdict::Continue, "the server has rejected this one");
 }
 
 #[test]
