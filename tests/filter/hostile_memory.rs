@@ -5,12 +5,12 @@ use tokenward_tests::host::story::{SESSION_HEADER, exp_in, token};
 use crate::fixtures::{assert_sound, kubernetes};
 
 /// More than everything that a worker keeps when it is full.
-const MOST_BYTES: usize = 48 * 1024 * 1024;
+const MOST_BYTES: usize = 24 * 1024 * 1024;
 
 #[test]
 fn small_tokens_in_many_sessions_with_the_longest_handles_leave_a_bounded_memory() {
     let world = kubernetes().start();
-    for number in 0..1_500 {
+    for number in 0..900 {
         let presented = world.mint(&token(exp_in(1800)).id(&format!("{number}")));
         for session in 0..64 {
             let handle = format!("{number}-{session}-{}", "x".repeat(490));
