@@ -80,7 +80,9 @@ async fn however_a_stale_token_is_written_no_server_sees_it() -> anyhow::Result<
         format!(" BEARER \t {stale} \t"),
     ];
     for authorization in &replaced {
-        let call = world.call(LOCAL).header("authorization", authorization.as_bytes());
+        let call = world
+            .call(LOCAL)
+            .header("authorization", authorization.as_bytes());
         let answer = call.send_alone().await?.whole_answer().await?;
         assert_eq!(answer.status(), 200, "{}", answer.text);
     }

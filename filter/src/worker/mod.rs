@@ -231,6 +231,7 @@ impl<H: Host> Worker<H> {
             return unconfigured();
         };
         let (warn_every_ms, freshness) = (config.warn_every_ms, config.freshness);
+        let unproven = config.session_required && presented.head.session.is_none();
         let (mut cached, mut noted, mut is_held) = (None, None, false);
         let decision = decide(
             presented.now_ms,
@@ -258,6 +259,11 @@ impl<H: Host> Worker<H> {
                 admission
             },
         );
+        let decision = if unproven {
+            decision.without_session()
+        } else {
+            decision
+        };
         if let Decision::Ask { .. } | Decision::RefuseFromGate { .. } = decision
             && cached.take().is_some()
         {

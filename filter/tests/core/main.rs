@@ -21,6 +21,7 @@ mod reply;
 mod request;
 mod route_memo;
 mod server_match;
+mod session_required;
 mod shared_memory;
 mod slot;
 mod throttle;
