@@ -34,6 +34,18 @@ pub enum Decision {
     },
 }
 
+impl Decision {
+    /// What becomes of it where only a session handle opens anything but the presented token itself.
+    #[must_use]
+    pub fn without_session(self) -> Self {
+        match self {
+            Self::Forward | Self::ForwardAndPrefetch => Self::Forward,
+            Self::Refuse(refusal) => Self::Refuse(refusal),
+            _ => Self::Refuse(Refusal::UnknownSession),
+        }
+    }
+}
+
 /// Decides.
 ///
 /// `presented` are the claims of the presented token, or why there are none; `distrusted` says that the server

@@ -11,8 +11,8 @@ use crate::digest_map::DigestMap;
 use crate::host::{CallId, StreamId};
 use crate::identity::{PairKey, TicketKey};
 
-/// Requests that may wait at once in one worker. Past that a request is refused as busy: each holds a downstream
-/// connection and its buffers.
+/// Requests that may wait at once in one worker, and questions that may be under way. Past that a request is refused as
+/// busy: each holds a downstream connection and its buffers, or a token.
 pub const MOST_WAITERS: usize = 10_000;
 
 /// A stream that waits.
@@ -112,10 +112,10 @@ impl Flights {
         Some(flight)
     }
 
-    /// Whether so many wait that no other may.
+    /// Whether so many wait, or so much is asked, that nothing more may be.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.waiting >= MOST_WAITERS
+        self.waiting.max(self.flights.len()) >= MOST_WAITERS
     }
 
     /// Forgets those who wait no longer because their client has left. The calls go on, and their answers are kept for

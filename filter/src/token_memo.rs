@@ -12,8 +12,14 @@ use tokenward_protocol::jwt::{Claims, Malformed, same_token};
 
 use crate::identity::{PairKey, SessionSource, TicketKey};
 
-/// Bytes of tokens that one generation may hold. A Dex token is about 1 KB, so about 2,000 of them.
-const GENERATION_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes that one generation may hold: about 2,000 tokens as Dex makes them (1 KB), each used at a few servers.
+const GENERATION_BYTES: usize = 5 * 1024 * 1024;
+/// What a token costs besides its text and claims, and what one of its uses costs besides the session's handle: rather
+/// too much than too little, for clients choose both.
+const TOKEN_BYTES: usize = 256;
+const USE_BYTES: usize = 160;
+/// What one audience costs besides its text, which is short of the token's own.
+const AUDIENCE_BYTES: usize = 32;
 /// Tokens with the same tail kept side by side; only somebody who forges tails gets past one.
 const BUCKET: usize = 4;
 /// Uses (server × session) remembered per token.
@@ -44,6 +50,8 @@ pub struct TokenUse {
 struct Remembered {
     known: Rc<KnownToken>,
     uses: Vec<(usize, Box<[u8]>, TokenUse)>,
+    /// What it costs, uses included.
+    bytes: usize,
 }
 
 /// The memo of one worker.
@@ -68,7 +76,11 @@ impl TokenMemo {
     ) -> Result<(Rc<KnownToken>, TokenUse), Malformed> {
         let tail = tail_of(token);
         if let Some(remembered) = self.find(tail, token) {
-            return Ok((Rc::clone(&remembered.known), remembered.use_at(server, session)));
+            let before = remembered.bytes;
+            let token_use = remembered.use_at(server, session);
+            let (known, after) = (Rc::clone(&remembered.known), remembered.bytes);
+            self.weigh_anew(before, after);
+            return Ok((known, token_use));
         }
         let known = Rc::new(KnownToken {
             token: token.into(),
@@ -76,6 +88,7 @@ impl TokenMemo {
             seen_stale: Cell::new(false),
         });
         let mut remembered = Remembered {
+            bytes: known.cost_bytes(),
             known: Rc::clone(&known),
             uses: Vec::new(),
         };
@@ -126,16 +139,28 @@ impl TokenMemo {
         self.young.get_mut(&tail)?.last_mut()
     }
 
-    fn insert(&mut self, tail: u64, remembered: Remembered) {
-        let bytes = remembered.known.token.len();
+    /// A token of the young generation costs another number of bytes now.
+    fn weigh_anew(&mut self, before: usize, after: usize) {
+        if before != after {
+            self.young_bytes = self.young_bytes.saturating_sub(before).saturating_add(after);
+            self.make_room(0);
+        }
+    }
+
+    fn make_room(&mut self, bytes: usize) {
         if self.young_bytes.saturating_add(bytes) > GENERATION_BYTES {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
+    }
+
+    fn insert(&mut self, tail: u64, remembered: Remembered) {
+        let bytes = remembered.bytes;
+        self.make_room(bytes);
         let bucket = self.young.entry(tail).or_default();
         if bucket.len() >= BUCKET {
             let evicted = bucket.swap_remove(0);
-            self.young_bytes = self.young_bytes.saturating_sub(evicted.known.token.len());
+            self.young_bytes = self.young_bytes.saturating_sub(evicted.bytes);
         }
         bucket.push(remembered);
         self.young_bytes = self.young_bytes.saturating_add(bytes);
@@ -161,8 +186,10 @@ impl Remembered {
         };
         if self.uses.len() >= USES {
             self.uses.clear();
+            self.bytes = self.known.cost_bytes();
         }
         self.uses.push((number, handle.into(), token_use));
+        self.bytes = self.bytes.saturating_add(USE_BYTES).saturating_add(handle.len());
         token_use
     }
 }
@@ -174,6 +201,12 @@ fn position(bucket: Option<&Vec<Remembered>>, token: &[u8]) -> Option<usize> {
 }
 
 impl KnownToken {
+    fn cost_bytes(&self) -> usize {
+        let audiences = self.claims.audiences.len().saturating_mul(AUDIENCE_BYTES);
+        let text = self.token.len().saturating_mul(2);
+        text.saturating_add(audiences).saturating_add(TOKEN_BYTES)
+    }
+
     /// The token itself, as presented.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

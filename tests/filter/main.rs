@@ -9,6 +9,7 @@ mod fresh;
 mod gate;
 mod held_gate;
 mod host_faithfulness;
+mod hostile_memory;
 mod log_throttle;
 mod malformed;
 mod near_expiry;

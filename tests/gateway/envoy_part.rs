@@ -1,12 +1,12 @@
 //! Envoy without the filter leads requests to a server that verifies tokens: the ground every other story stands on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokenward_tests::issuer::{DexConfig, FakeDex};
 use tokenward_tests::mcp_server::{McpCounts, McpServer, McpTrust};
-use tokenward_tests::parts::{Envoy, EnvoyConfig, EnvoyRoute};
+use tokenward_tests::parts::{Envoy, EnvoyConfig, EnvoyRoute, Script, ScriptedServer};
 
 const EMAIL: &str = "admin@example.com";
 
@@ -129,6 +129,30 @@ async fn event_streams_come_through() {
         .unwrap();
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     assert_eq!(answer.text().await.unwrap().matches("event: message").count(), 3);
+}
+
+/// A request that waits for a connection is one that the filter has let pass, with a token that gets older.
+#[tokio::test]
+async fn more_open_streams_than_envoys_usual_limit_of_connections_make_no_request_wait() {
+    let server = ScriptedServer::start(Script::silence()).await.unwrap();
+    let config = EnvoyConfig {
+        routes: vec![EnvoyRoute::new("/kubernetes", server.address())],
+        ..EnvoyConfig::default()
+    };
+    let envoy = Envoy::start(&config).await.unwrap();
+    let mut open = tokio::task::JoinSet::new();
+    for _ in 0..1_100 {
+        open.spawn(http().get(format!("{}/kubernetes/mcp", envoy.url())).send());
+    }
+    let begun = Instant::now();
+    while server.requests() < 1_100 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{} of 1,100 have reached the server",
+            server.requests()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

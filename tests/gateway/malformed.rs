@@ -64,3 +64,46 @@ async fn whatever_bytes_come_no_server_sees_them_and_every_worker_lives() -> any
     );
     world.ensure_one_warning_per_pair_and_minute(1).await
 }
+
+/// A stale token in each form in which a client can write one: it is replaced, or the request is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn however_a_stale_token_is_written_no_server_sees_it() -> anyhow::Result<()> {
+    let world = World::builder().workers(4).start().await?;
+    let (alice, bob) = (
+        world.log_in_an_hour_ago(ALICE).await?,
+        world.log_in("bob@example.com").await?,
+    );
+    let (stale, fresh) = (&alice.tokens.id_token, &bob.tokens.id_token);
+    let replaced = [
+        format!("Bearer {stale}"),
+        format!("bearer\t{stale}"),
+        format!(" BEARER \t {stale} \t"),
+    ];
+    for authorization in &replaced {
+        let call = world
+            .call(LOCAL)
+            .header("authorization", authorization.as_bytes());
+        let answer = call.send_alone().await?.whole_answer().await?;
+        assert_eq!(answer.status(), 200, "{}", answer.text);
+    }
+    assert_eq!(world.upstream_requests(), replaced.len());
+    let refused = [
+        ("authorization", format!("Bearer {fresh}, Bearer {stale}")),
+        ("authorization", format!("Bearer {fresh}\r\n , Bearer {stale}")),
+        (
+            "authorization",
+            format!("Bearer {fresh}\r\nAuthorization: Bearer {stale}"),
+        ),
+        ("authorization", format!("Bearer {fresh} {stale}")),
+        ("authorization ", format!("Bearer {stale}")),
+        ("proxy-authorization", format!("Bearer {stale}")),
+    ];
+    for (name, value) in &refused {
+        let call = world.call(LOCAL).header(name, value.as_bytes());
+        let answer = call.send_alone().await?.whole_answer().await?;
+        assert!(matches!(answer.status(), 400 | 401), "{}", answer.text);
+    }
+    assert_eq!(world.upstream_requests(), replaced.len());
+    assert_eq!(world.rejected_expired(), 0);
+    Ok(())
+}

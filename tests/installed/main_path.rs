@@ -101,6 +101,11 @@ async fn envoy_is_told_what_the_resources_say() -> anyhow::Result<()> {
         routes.contains(r#""timeout":"0s""#),
         "event streams have no deadline: {routes}"
     );
+    let clusters = gateway.told("dynamic_active_clusters").await?.to_string();
+    assert!(
+        clusters.contains(r#""max_connections":4294967295"#),
+        "no request waits for a connection: {clusters}"
+    );
 
     let stats = gateway.stats().await?;
     let labels = [("mcp_server", LOCAL), ("outcome", "forwarded")];

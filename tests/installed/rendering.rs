@@ -145,12 +145,31 @@ fn the_validator_refuses_unknown_fields_broken_rules_and_broken_expressions() ->
     Ok(())
 }
 
+/// Without a deadline a request that waited for a connection would reach its server whenever one came free, however long
+/// its token had expired.
+#[test]
+fn where_requests_have_no_deadline_connections_have_no_limit() -> anyhow::Result<()> {
+    let Some(chart) = chart("connections")? else {
+        return Ok(());
+    };
+    let policy = |values: &Value| -> anyhow::Result<Option<String>> {
+        let mut rendered = chart.render(values)?.into_iter();
+        let policy = rendered.find(|resource| resource.kind == "BackendTrafficPolicy");
+        Ok(policy.map(|policy| policy.yaml))
+    };
+    let streams = policy(&values())?.context("no BackendTrafficPolicy")?;
+    assert!(streams.contains("requestTimeout: 0s"), "{streams}");
+    assert!(streams.contains("maxConnections: 4294967295"), "{streams}");
+    assert_eq!(policy(&with(&[("/gateway/streams", json!(false))]))?, None);
+    Ok(())
+}
+
 #[test]
 fn values_that_cannot_be_meant_are_refused_by_name() -> anyhow::Result<()> {
     let Some(chart) = chart("values")? else {
         return Ok(());
     };
-    let refused: [(&str, Value, &str); 9] = [
+    let refused: [(&str, Value, &str); 10] = [
         ("/gateway/filtre", json!({}), "filtre"),
         ("/servers/0/auth/fowardToken", json!(true), "fowardToken"),
         ("/servers/0/auth/forwardToken", json!(false), "forwardToken"),
@@ -158,6 +177,11 @@ fn values_that_cannot_be_meant_are_refused_by_name() -> anyhow::Result<()> {
             "/servers/1/auth/tokenExchange/connectorId",
             json!("9"),
             "connectorId",
+        ),
+        (
+            "/servers/0/match",
+            json!({"host": "mcp.example.com", "pathPrefix": "/"}),
+            "oauth-protected-resource",
         ),
         ("/servers", json!([]), "servers is empty"),
         ("/issuers", json!([]), "issuers is empty"),

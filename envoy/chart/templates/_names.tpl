@@ -82,6 +82,11 @@ envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamesp
 {{- end -}}
 {{- end -}}
 {{- range .Values.servers -}}
+{{- with .match -}}
+{{- if and (has .host $.Values.resourceMetadata.hostnames) (not (trimSuffix "/" (.pathPrefix | default ""))) -}}
+{{- fail (printf "a server's match takes all of %s, also /.well-known/oauth-protected-resource, which clients read without a token: give it a match.pathPrefix" .host) -}}
+{{- end -}}
+{{- end -}}
 {{- $exchange := and .auth.tokenExchange .auth.tokenExchange.enabled -}}
 {{- if and (not $exchange) (not .auth.forwardToken) -}}
 {{- fail (printf "server %s: set auth.forwardToken: true, or auth.tokenExchange with enabled: true" .name) -}}

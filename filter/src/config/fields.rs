@@ -96,6 +96,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Takes a boolean, false when it is missing.
+    pub(super) fn is_set(&mut self, name: &'static str) -> Result<bool, BadConfig> {
+        match self.take(name) {
+            None => Ok(false),
+            Some(Json::Bool(is_set)) => Ok(is_set),
+            Some(other) => Err(self.fault(name, format!("must be a boolean, not {}", other.kind()))),
+        }
+    }
+
     /// Takes a span of time longer than 0, `default` when it is missing.
     pub(super) fn span(&mut self, name: &'static str, default: &str) -> Result<Duration, BadConfig> {
         let text = self.optional_text(name)?;

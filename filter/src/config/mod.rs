@@ -31,6 +31,8 @@ pub struct FilterConfig {
     pub freshness: FreshnessPolicy,
     /// Headers (lower case) that may carry the session handle, in order.
     pub session_headers: Vec<String>,
+    /// Whether a token is replaced only in a request that carries a session handle.
+    pub session_required: bool,
     /// Where the host keeps the HTTPRoute annotation that names the server; `None` when the look-up is turned off.
     pub server_annotation: Option<AnnotationPath>,
     /// Whether the annotation is looked at before host and path; otherwise only where these lead to no server.
@@ -194,10 +196,12 @@ impl FilterConfig {
         let annotation = fields.optional_text("server_annotation")?;
         let control = control(fields.required("control")?, environment)?;
         let servers = servers(fields.required("servers")?, resource_metadata.as_ref())?;
+        let session_headers = session_headers(&mut fields)?;
         let config = Self {
             control,
             freshness,
-            session_headers: session_headers(&mut fields)?,
+            session_required: session_required(&mut fields, &session_headers)?,
+            session_headers,
             annotation_first: annotation.is_some() || needs_annotation(&servers),
             server_annotation: Some(annotation.unwrap_or_else(|| "tokenward-server".to_owned()))
                 .filter(|key| !key.is_empty())
@@ -226,6 +230,9 @@ fn control(json: Json<'_>, environment: impl Fn(&str) -> Option<String>) -> Resu
     let authority = fields
         .optional_text("authority")?
         .unwrap_or_else(|| cluster.clone());
+    if !authority.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(fields.fault("authority", "must be visible ASCII without blanks"));
+    }
     let timeout = fields.span("timeout", "5s")?;
     let credential = credential(fields.required("credential")?, environment)?;
     fields.end()?;
@@ -291,6 +298,14 @@ fn session_headers(fields: &mut Fields<'_>) -> Result<Vec<String>, BadConfig> {
         }
     }
     Ok(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
+}
+
+fn session_required(fields: &mut Fields<'_>, headers: &[String]) -> Result<bool, BadConfig> {
+    let required = fields.is_set("session_required")?;
+    if required && headers.is_empty() {
+        return Err(fields.fault("session_required", "needs session_headers to look at"));
+    }
+    Ok(required)
 }
 
 fn gate_times(json: Json<'_>) -> Result<GateTimes, BadConfig> {

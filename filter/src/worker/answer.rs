@@ -87,6 +87,7 @@ impl<H: Host> Worker<H> {
         }
         for ticket in self.flights.overdue(self.ticks) {
             if let Some(flight) = self.flights.take(&ticket) {
+                self.count(flight.server, Event::ControlAnswer(Some(Refusal::ControlLate)));
                 self.end_without_token(&ticket, &flight, Refusal::ControlLate, None);
             }
         }
@@ -96,7 +97,10 @@ impl<H: Host> Worker<H> {
         let authorization = Rc::clone(&replacement.authorization);
         self.pause_prefetch_while_near_expiry(ticket, replacement.exp_seconds);
         self.replacements.insert(ticket, replacement);
-        self.recover(flight.server, &flight.pair, &ticket);
+        // Where the server has rejected newly made tokens too, only its answer tells whether this one is any better.
+        if self.notes.get(&ticket).is_none_or(|note| note.rejections < 2) {
+            self.recover(flight.server, &flight.pair, &ticket);
+        }
         for waiter in &flight.waiters {
             // A stream that is gone needs nothing any more.
             if self.host.resume_with(waiter.stream, &authorization).is_ok() {
@@ -125,8 +129,9 @@ impl<H: Host> Worker<H> {
                 .forward_until_ms(exp_seconds)
                 .saturating_sub(now_ms);
             self.pause_prefetch(ticket, left_ms.div_euclid(3).clamp(500, 10_000));
-        } else {
-            self.note(ticket).prefetch_after_ms = 0;
+        } else if let Some(note) = self.notes.get_mut(&ticket) {
+            // No note is made for it: a full memory of notes forgets rejections.
+            note.prefetch_after_ms = 0;
         }
     }
 

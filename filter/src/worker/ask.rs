@@ -22,12 +22,12 @@ impl<H: Host> Worker<H> {
             stream,
             is_listener: presented.is_listener(),
         };
-        if self.flights.is_under_way(&ticket) {
-            self.make_room();
-            if self.flights.join(&ticket, waiter) {
-                self.watch = Some(self.watch_of(presented));
-                return Verdict::Pause;
-            }
+        self.make_room();
+        if self.flights.join(&ticket, waiter) {
+            self.watch = Some(self.watch_of(presented));
+            return Verdict::Pause;
+        }
+        if self.flights.is_full() {
             return Verdict::Reply(
                 self.refuse_from_gate(presented, (Refusal::Busy, 1_000), None)
                     .into(),
@@ -47,19 +47,18 @@ impl<H: Host> Worker<H> {
         let rejected = self.is_rejected(&ticket, presented.now_ms);
         let mut flight = self.flight(presented, if rejected { Reason::Rejected } else { Reason::Stale });
         flight.waiters.push(waiter);
-        self.watch = Some(self.watch_of(presented));
         self.flights.add(ticket, flight);
-        match self.start(&ticket) {
-            Ok(()) => Verdict::Pause,
-            Err(refusal) => match self.flights.take(&ticket) {
-                Some(flight) => Verdict::Reply(
-                    self.refuse_flight(&ticket, &flight, refusal, None)
-                        .for_waiter(waiter.is_listener)
-                        .into(),
-                ),
-                None => Verdict::Pause,
-            },
+        if let Err(refusal) = self.start(&ticket)
+            && let Some(flight) = self.flights.take(&ticket)
+        {
+            return Verdict::Reply(
+                self.refuse_flight(&ticket, &flight, refusal, None)
+                    .for_waiter(waiter.is_listener)
+                    .into(),
+            );
         }
+        self.watch = Some(self.watch_of(presented));
+        Verdict::Pause
     }
 
     /// Who has left waits no longer. Asked for only when the places are used up, and once between two ticks: it takes
@@ -105,7 +104,7 @@ impl<H: Host> Worker<H> {
     /// tick: this request need not pay for it.
     pub(super) fn prefetch(&mut self, presented: &Presented<'_>) {
         let ticket = presented.token_use.ticket;
-        if self.flights.is_under_way(&ticket) {
+        if self.flights.is_full() || self.flights.is_under_way(&ticket) {
             return;
         }
         if let Some(note) = self.notes.get(&ticket) {
@@ -212,9 +211,16 @@ impl<H: Host> Worker<H> {
             server: label,
             event: Event::ControlCall(flight.reason),
         });
-        let call: CallId = self.host.call_control(&call).map_err(|failure| match failure {
-            CallFailure::UnknownCluster => Refusal::FilterMisconfigured,
-            CallFailure::Unavailable => Refusal::ControlUnreachable,
+        let call: CallId = self.host.call_control(&call).map_err(|failure| {
+            let refusal = match failure {
+                CallFailure::UnknownCluster => Refusal::FilterMisconfigured,
+                CallFailure::Unavailable => Refusal::ControlUnreachable,
+            };
+            self.host.count(&Metric {
+                server: label,
+                event: Event::ControlAnswer(Some(refusal)),
+            });
+            refusal
         })?;
         self.flights.started(ticket, call);
         Ok(())

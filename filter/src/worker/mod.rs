@@ -207,7 +207,8 @@ impl<H: Host> Worker<H> {
                     .session
                     .map_or(SessionSource::Anonymous, SessionSource::Handle);
                 let pair = PairKey::new(&server.name, session);
-                let is_listener = head.method == b"GET";
+                // Those without a session share a pair: nobody is answered by how often others were refused.
+                let is_listener = head.session.is_some() && head.method == b"GET";
                 Verdict::Reply(
                     self.refuse_presented(server_index, &pair, refusal, is_listener)
                         .into(),
@@ -230,6 +231,7 @@ impl<H: Host> Worker<H> {
             return unconfigured();
         };
         let (warn_every_ms, freshness) = (config.warn_every_ms, config.freshness);
+        let unproven = config.session_required && presented.head.session.is_none();
         let (mut cached, mut noted, mut is_held) = (None, None, false);
         let decision = decide(
             presented.now_ms,
@@ -257,6 +259,11 @@ impl<H: Host> Worker<H> {
                 admission
             },
         );
+        let decision = if unproven {
+            decision.without_session()
+        } else {
+            decision
+        };
         if let Decision::Ask { .. } | Decision::RefuseFromGate { .. } = decision
             && cached.take().is_some()
         {

@@ -258,8 +258,12 @@ impl<H: Host> Worker<H> {
         let requests = u32::try_from(flight.waiters.len()).unwrap_or(u32::MAX).max(1);
         let asked_ms = u64::from(retry_after_seconds.unwrap_or(0)).saturating_mul(1000);
         let (pair, times) = (flight.pair, self.config.as_ref().ok().map(|config| config.gate));
+        // Where Envoy has no way to control, a gate spares nobody anything, and would outlast what is wrong.
+        let asked = flight.call.is_some() || refusal != Refusal::FilterMisconfigured;
+        let times = times.filter(|_| asked);
+        let misconfigured_ms = self.misconfigured_ms();
         let noted = memory::update(&self.host, &pair, |slot| {
-            let mut closed_ms = super::TICK_MS;
+            let mut closed_ms = misconfigured_ms;
             if let Some(times) = &times {
                 let key = ticket.gate_bytes();
                 let jitter =

@@ -80,7 +80,9 @@ impl<H: Host> Worker<H> {
         if status == 401 || (status == 403 && says_invalid_token()) {
             return self.rejected(watch, status);
         }
+        // Some answers are made before anybody looks at the token.
         if status < 500
+            && !matches!(status, 408 | 429)
             && let Some(note) = self.notes.get_mut(&watch.ticket)
             && note.rejections > 1
         {
@@ -115,7 +117,7 @@ impl<H: Host> Worker<H> {
         let first = note.rejections == 1;
         let mut flight = self.flight_after_rejection(watch);
         if first {
-            if !self.flights.is_under_way(&watch.ticket) {
+            if !self.flights.is_full() && !self.flights.is_under_way(&watch.ticket) {
                 flight.background = true;
                 self.flights.add(watch.ticket, flight);
             }

@@ -43,7 +43,7 @@ fn defaults_are_those_of_the_documentation() {
         config.server_annotation,
         Some(AnnotationPath::new("tokenward-server"))
     );
-    assert!(!config.annotation_first);
+    assert!(!config.annotation_first && !config.session_required);
     assert_eq!(config.gate.login_longest_ms, 30_000);
     assert_eq!(config.control.authorization.expose_secret(), "Bearer s3cret");
 }
@@ -81,6 +81,8 @@ fn every_fault_names_its_field() {
         ("/replacements", json!(1.5), "replacements"),
         ("/session_headers", json!(["authorization"]), "session_headers"),
         ("/session_headers", json!("x"), "session_headers"),
+        ("/session_required", json!("yes"), "session_required"),
+        ("/control/authority", json!("a\r\nx-any: b"), "control.authority"),
         ("/session_headers", json!(vec!["x"; 9]), "session_headers"),
         ("/resource_metadata", json!("https://x y"), "resource_metadata"),
         ("/gate", json!({"first": "1s"}), "gate.first"),
@@ -189,4 +191,13 @@ fn the_annotation_comes_first_where_it_is_configured_or_the_only_way_to_a_server
         .unwrap()
         .remove("path_prefix");
     assert!(first(&without_path));
+}
+
+#[test]
+fn a_session_that_no_header_can_carry_cannot_be_required() {
+    let mut config = with("/session_required", json!(true));
+    assert!(parse(&config).unwrap().session_required);
+    config["session_headers"] = json!([]);
+    let error = parse(&config).unwrap_err();
+    assert!(error.starts_with("field session_required: "), "{error}");
 }

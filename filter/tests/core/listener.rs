@@ -1,4 +1,5 @@
 use tokenward_filter::config::FilterConfig;
+use tokenward_filter::host::{CallFailure, Level};
 use tokenward_filter::worker::{Verdict, Worker};
 use tokenward_protocol::refusal::Refusal;
 
@@ -44,12 +45,11 @@ fn a_listener_is_answered_405_after_so_many_refusals_and_posts_never_are() {
 #[test]
 fn a_success_starts_the_count_anew() {
     let mut envoy = with_405_after(1);
-    for _ in 0..3 {
-        envoy.listen(0, KUBE, None);
-    }
-    assert_eq!(status(&envoy.listen(0, KUBE, None).1), Some(405));
+    envoy.send(0, KUBE, Some(&home(-7)), None);
+    envoy.refuse(0, 1, Refusal::NeedsLogin);
+    assert_eq!(status(&envoy.listen(0, KUBE, Some(&home(-7))).1), Some(405));
     envoy.send(0, KUBE, Some(&home(-5)), None);
-    envoy.refuse(0, 1, Refusal::IssuerUnavailable);
+    envoy.refuse(0, 2, Refusal::IssuerUnavailable);
     assert_eq!(envoy.send(1, KUBE, Some(&home(1800)), None).1, Verdict::Continue);
     assert_eq!(
         status(&envoy.listen(0, KUBE, Some(&home(-5))).1),
@@ -64,4 +64,32 @@ fn without_the_option_no_listener_is_ever_answered_405() {
     for _ in 0..100 {
         assert_eq!(status(&envoy.listen(0, KUBE, Some("garbage")).1), Some(401));
     }
+}
+
+#[test]
+fn who_sends_no_readable_token_is_told_to_log_in_however_often_others_did_so() {
+    let mut envoy = with_405_after(3);
+    for bearer in [None, Some("garbage")] {
+        for _ in 0..20 {
+            assert_eq!(status(&envoy.listen(0, KUBE, bearer).1), Some(401));
+        }
+    }
+}
+
+#[test]
+fn a_listener_that_is_refused_with_405_is_not_taken_for_a_servers_answer() {
+    let mut envoy = with_405_after(1);
+    for _ in 0..2 {
+        let (stream, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
+        envoy.respond(stream, 401, false);
+        envoy.workers[0].on_tick();
+        envoy.answer(0, 1, &home(1900));
+    }
+    assert_eq!(envoy.host.lines_at(Level::Warn).len(), 1, "rejected twice");
+    envoy.host.advance_ms(1_000);
+    envoy.host.call_failure.set(Some(CallFailure::Unavailable));
+    let (probe, verdict) = envoy.listen(0, KUBE, Some(&home(1800)));
+    assert_eq!(status(&verdict), Some(405));
+    assert_eq!(envoy.respond(probe, 405, false), None);
+    assert_eq!(envoy.host.lines_at(Level::Info).len(), 0, "nothing has recovered");
 }

@@ -2,7 +2,7 @@ use tokenward_filter::host::{Level, StreamId};
 use tokenward_filter::worker::{ResponseVerdict, Verdict};
 use tokenward_protocol::refusal::Refusal;
 
-use crate::host::{Envoy, home, status};
+use crate::host::{Envoy, ISSUER, home, status, token};
 
 const KUBE: &str = "/kubernetes/mcp";
 
@@ -157,4 +157,83 @@ fn a_rejected_token_is_tried_again_after_a_while_and_a_new_login_at_once() {
     assert_eq!(envoy.send(0, KUBE, Some(&home(1800)), None).1, Verdict::Pause);
     envoy.host.advance_ms(300_001);
     assert_eq!(envoy.send(0, KUBE, Some(&home(1800)), None).1, Verdict::Continue);
+}
+
+/// One request at worker 0, whose server rejects whatever reaches it; control makes a new token for whoever asks. Whether
+/// anything reached the server.
+fn send_to_a_server_that_rejects_all(envoy: &mut Envoy, life_seconds: i64) -> bool {
+    envoy.workers[0].on_tick();
+    let (calls, resumed) = (envoy.calls(), envoy.host.resumed.borrow().len());
+    let (stream, verdict) = envoy.send(0, KUBE, Some(&home(1800)), Some("s1"));
+    for call in calls..envoy.calls() {
+        envoy.answer(0, u32::try_from(call + 1).unwrap(), &home(life_seconds));
+    }
+    let arrived = match verdict {
+        Verdict::Continue | Verdict::ContinueWith(_) => true,
+        Verdict::Pause => envoy.host.resumed.borrow().len() > resumed,
+        Verdict::Reply(_) => false,
+    };
+    if arrived {
+        assert!(is_softened(&respond(envoy, stream, 401)));
+    }
+    // What the rejection asks for in the background.
+    let calls = envoy.calls();
+    envoy.workers[0].on_tick();
+    for call in calls..envoy.calls() {
+        envoy.answer(0, u32::try_from(call + 1).unwrap(), &home(life_seconds + 1));
+    }
+    arrived
+}
+
+#[test]
+fn a_server_that_rejects_whatever_is_made_is_tried_less_and_less_often() {
+    let mut envoy = Envoy::new(1);
+    let mut arrived = 0;
+    for second in 0..180 {
+        arrived += usize::from(send_to_a_server_that_rejects_all(&mut envoy, 2_000 + 2 * second));
+        envoy.host.advance_ms(1_000);
+    }
+    // The presented one, the newly made one, and probes after about 1, 2, 4, 8, 16, 32, 60 and 60 seconds, each up to
+    // a quarter earlier.
+    assert!((8..=12).contains(&arrived), "{arrived} of 180 reached the server");
+    let (warns, infos) = (envoy.host.lines_at(Level::Warn), envoy.host.lines_at(Level::Info));
+    assert!((2..=4).contains(&warns.len()), "{warns:#?}");
+    assert_eq!(infos.len(), 0, "nothing has recovered: {infos:#?}");
+}
+
+#[test]
+fn thousands_of_tokens_that_others_get_do_not_make_a_rejection_forgotten() {
+    let mut envoy = Envoy::new(1);
+    let (stream, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
+    respond(&mut envoy, stream, 401);
+    envoy.workers[0].on_tick();
+    envoy.answer(0, 1, &home(1900));
+    for number in 0..5_000 {
+        let other = |exp_in| token(ISSUER, "kube", &format!("user-{number}"), exp_in);
+        assert_eq!(envoy.send(0, KUBE, Some(&other(-5)), None).1, Verdict::Pause);
+        let call = u32::try_from(envoy.calls()).unwrap();
+        envoy.answer(0, call, &other(1800));
+    }
+    let (_, verdict) = envoy.send(0, KUBE, Some(&home(1800)), None);
+    assert_ne!(verdict, Verdict::Continue, "the server has rejected this one");
+}
+
+#[test]
+fn an_answer_that_says_nothing_of_the_token_is_no_recovery() {
+    for status in [408, 429, 500, 503] {
+        let mut envoy = Envoy::new(1);
+        for _ in 0..2 {
+            assert!(send_to_a_server_that_rejects_all(&mut envoy, 1_900));
+        }
+        assert!(
+            !send_to_a_server_that_rejects_all(&mut envoy, 1_900),
+            "the gate is closed"
+        );
+        envoy.host.advance_ms(1_000);
+        let (probe, _) = envoy.send(0, KUBE, Some(&home(1800)), Some("s1"));
+        let call = u32::try_from(envoy.calls()).unwrap();
+        envoy.answer(0, call, &home(2_000));
+        assert_eq!(respond(&mut envoy, probe, status), ResponseVerdict::PassOn);
+        assert_eq!(envoy.host.lines_at(Level::Info).len(), 0, "{status}");
+    }
 }

@@ -364,3 +364,22 @@ fn shared_data_that_fails_lets_no_stale_token_through_and_does_not_warn_without_
     assert_eq!(status(&envoy.send(0, KUBE, None, None).1), Some(401));
     assert_eq!(envoy.host.lines_at(Level::Warn).len(), 0);
 }
+
+#[test]
+fn a_control_cluster_that_appears_is_asked_at_once() {
+    let mut envoy = Envoy::new(2);
+    envoy.host.call_failure.set(Some(CallFailure::UnknownCluster));
+    for n in 0..20 {
+        let (_, verdict) = envoy.send(n % 2, KUBE, Some(&home(-5)), None);
+        assert_eq!(status(&verdict), Some(503));
+    }
+    let counted = |name: &str| {
+        let stat = format!("tokenward.server=kubernetes;outcome={name}.requests_total");
+        envoy.host.count_of(&stat)
+    };
+    assert_eq!(counted("filter_misconfigured"), 20);
+    assert_eq!(counted("gated_filter_misconfigured"), 0);
+    assert_eq!(envoy.host.lines_at(Level::Warn).len(), 1);
+    envoy.host.call_failure.set(None);
+    assert_eq!(envoy.send(0, KUBE, Some(&home(-5)), None).1, Verdict::Pause);
+}

@@ -146,6 +146,7 @@ fn cluster(name: &str, address: Option<SocketAddr>) -> Value {
         "type": "STATIC",
         // Envoy's usual one: on a busy machine a second is not enough for 200 connections at once.
         "connect_timeout": "5s",
+        "circuit_breakers": {"thresholds": [{"max_connections": u32::MAX, "max_requests": u32::MAX}]},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     })
 }
