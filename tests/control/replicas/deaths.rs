@@ -53,8 +53,8 @@ async fn dies_at_each_step(
         // two of the store, so that whoever comes after it knows that nobody else has the answer.
         store_deadline: "2s",
         settings: vec![
-            ("issuer_timeout".to_owned(), "2s".into()),
-            ("lease".to_owned(), "8s".into()),
+            ("issuer_timeout".to_owned(), "5s".into()),
+            ("lease".to_owned(), "10s".into()),
         ],
     })
     .await?;
