@@ -182,7 +182,7 @@ async fn a_head_that_never_comes_is_closed_and_one_that_drips_after_a_good_reque
 #[tokio::test]
 async fn a_connection_between_two_requests_is_kept_past_the_deadline_until_keep_alive() -> anyhow::Result<()>
 {
-    let deployment = deployment(json!({"deadline": "1s", "keep_alive": "7s"})).await?;
+    let deployment = deployment(json!({"deadline": "2s", "keep_alive": "10s"})).await?;
     let mut stream = connect(&deployment).await?;
     let mut answer = vec![0_u8; 4096];
     for _ in 0..2 {
@@ -193,7 +193,7 @@ async fn a_connection_between_two_requests_is_kept_past_the_deadline_until_keep_
         let text = String::from_utf8_lossy(&answer[..count]).into_owned();
         assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
         // Longer than the deadline, which is no business of a connection at rest; nothing can be awaited here.
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        tokio::time::sleep(Duration::from_millis(2500)).await;
     }
     let said = until_closed(&mut stream).await?;
     assert_eq!(said, "");

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokenward_protocol::token_endpoint::Reason;
 use tokenward_tests::issuer::{DexClient, DexConfig, DexConnector, Endpoint, Failure, FakeDex, IssuerClock};
 
-use crate::deployment::{Deployment, Plan};
+use crate::deployment::{Ask, Deployment, Plan};
 
 const LIFE: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -103,6 +103,19 @@ async fn at_a_strict_issuer_a_gateway_that_may_have_lost_the_answer_is_not_asked
     Ok(())
 }
 
+/// Asks until it is served: a busy machine may miss a caller's short deadline without any issuer's help.
+async fn served_in_the_end(ask: &Ask<'_>) -> anyhow::Result<()> {
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask.send().await?;
+        if answer.status == 200 {
+            return Ok(());
+        }
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(Instant::now() < limit, "still {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_issuer_slower_than_its_callers_is_waited_for_once() -> anyhow::Result<()> {
     let settings = json!({"caller_deadline": "400ms"});
@@ -116,7 +129,7 @@ async fn an_issuer_slower_than_its_callers_is_waited_for_once() -> anyhow::Resul
     }
     deployment.dex.release(Endpoint::Refresh);
     assert!(deployment.services[0].drain(PATIENCE).await);
-    assert_eq!(ask.send().await?.status, 200);
+    served_in_the_end(&ask).await?;
     let counts = deployment.dex.counts();
     assert_eq!((counts.refreshes_presented, counts.refreshes_succeeded), (1, 1));
     Ok(())
@@ -162,10 +175,7 @@ async fn keys_that_come_late_are_fetched_once_although_no_caller_waits_for_them(
         assert!(answer.header("retry-after").is_some());
     }
     deployment.dex.release(Endpoint::Keys);
-    let limit = Instant::now() + PATIENCE;
-    while ask.send().await?.status != 200 {
-        assert!(Instant::now() < limit, "the keys never came");
-    }
+    served_in_the_end(&ask).await?;
     assert_eq!(deployment.dex.counts().key_fetches, before + 1);
     Ok(())
 }

@@ -90,7 +90,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Short enough to wait for in real time, and longer than a busy machine takes for the next operation.
 const MOMENT: Duration = Duration::from_secs(1);
 /// How long a condition may take to come true on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn done(outcome: &Outcome) -> anyhow::Result<Revision> {
     match outcome {

@@ -72,7 +72,7 @@ async fn without_the_store_no_refresh_token_is_presented() -> anyhow::Result<()>
 
 #[tokio::test]
 async fn a_rotated_token_that_cannot_be_kept_is_kept_when_the_store_is_back() -> anyhow::Result<()> {
-    let settings = json!({"caller_deadline": "2s"});
+    let settings = json!({"caller_deadline": "5s"});
     let deployment = Deployment::start(Plan {
         settings,
         ..Plan::default()

@@ -1,9 +1,11 @@
 //! Children are awaited line by line, stopped, continued and ended, and never outlive their guard.
 
+use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tokenward_tests::parts::{EnvoyLine, Metrics, Process, ProcessSpec};
+use tokenward_tests::parts::{EnvoyLine, Metrics, Process, ProcessSpec, ports};
 use tokenward_tests::secrets;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -131,6 +133,18 @@ async fn a_terminated_process_may_clean_up() {
         .await
         .unwrap();
     assert!(process.pause().unwrap_err().to_string().contains("has ended"));
+}
+
+#[test]
+fn a_port_is_given_once_and_is_free_whenever_its_program_is_down() {
+    const PORTS: usize = 40;
+    let given: BTreeSet<u16> = (0..PORTS).map(|_| ports::free_port().unwrap()).collect();
+    assert_eq!(given.len(), PORTS);
+    for port in given {
+        for _ in 0..2 {
+            assert!(TcpListener::bind(("127.0.0.1", port)).is_ok(), "{port}");
+        }
+    }
 }
 
 #[test]

@@ -62,11 +62,8 @@ async fn stale_tokens_are_replaced_fresh_ones_pass_and_dead_logins_are_refused()
         );
     }
     assert_eq!(world.upstream_requests(), before);
-    let warnings = gateway
-        .wasm_lines()
-        .into_iter()
-        .filter(|line| line.level == "warning");
-    assert_eq!(warnings.count(), 1, "{:#?}", gateway.wasm_lines());
+    let warnings = gateway.warnings().await?;
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
     let again = world.log_in_again(&dead).await?;
     assert_eq!(status(&world, &gateway, LOCAL, &again).await?, 200);
     assert_eq!(world.rejected_expired(), 0);

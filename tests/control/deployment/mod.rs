@@ -1,4 +1,5 @@
-//! A control service in this process: any number of replicas on one store, beside a fake Dex, all in one time.
+//! A control service in this process: any number of replicas on one store, beside a fake Dex, all in one time, which
+//! stands still but for [`Deployment::advance`].
 
 mod http;
 mod log;
@@ -127,6 +128,8 @@ impl Deployment {
     pub(crate) async fn start_beside(plan: Plan, dex: FakeDex) -> anyhow::Result<Self> {
         let watch = Watch::start();
         let clock = dex.clock().clone();
+        // Else each wait of control that is exactly counted could be over early, on a machine that stood still.
+        clock.stop();
         let folder = TempFolder::new("control")?;
         for (name, secret) in &plan.secrets {
             secrets::note(secret);

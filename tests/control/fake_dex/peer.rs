@@ -32,13 +32,18 @@ pub(crate) fn config() -> DexConfig {
 }
 
 pub(crate) async fn dex() -> FakeDex {
-    FakeDex::start(config()).await.unwrap()
+    started(config()).await
 }
 
 pub(crate) async fn dex_with_reuse(seconds: u64) -> FakeDex {
-    FakeDex::start(config().reuse_interval(Duration::from_secs(seconds)))
-        .await
-        .unwrap()
+    started(config().reuse_interval(Duration::from_secs(seconds))).await
+}
+
+/// In a time that stands still but where a test advances it: some of its spans are a few seconds long.
+async fn started(config: DexConfig) -> FakeDex {
+    let dex = FakeDex::start(config).await.unwrap();
+    dex.clock().stop();
+    dex
 }
 
 pub(crate) async fn login(dex: &FakeDex) -> LoginTokens {

@@ -1,13 +1,34 @@
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokenward_tests::issuer::{FakeDex, RefreshTokenPolicy};
+use tokenward_tests::issuer::{FakeDex, IssuerClock, RefreshTokenPolicy};
 
 use super::peer::{
     Answer, CLAIMED, EMAIL, MUSTER, claims, config, dex, dex_with_reuse, login, refresh, token,
 };
 
 const EXPIRED: &str = r#"{"error":"invalid_request","error_description":"Refresh token expired."}"#;
+
+#[test]
+fn a_stopped_clock_is_moved_by_hand_only() {
+    let clock = IssuerClock::default();
+    let (begun, walking_ms) = (Instant::now(), clock.now_ms());
+    while clock.now_ms() == walking_ms {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not walk");
+    }
+    clock.stop();
+    let stopped_ms = clock.now_ms();
+    let same = clock.clone();
+    let wall = IssuerClock::default();
+    while wall.now_ms() <= stopped_ms + 1 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the wall clock stands");
+    }
+    clock.stop();
+    assert_eq!(same.now_ms(), stopped_ms);
+    same.advance(Duration::from_secs(3));
+    clock.rewind(Duration::from_secs(1));
+    assert_eq!(clock.now_ms(), stopped_ms + 2000);
+}
 
 #[tokio::test]
 async fn a_refresh_gives_a_new_refresh_token_of_the_same_family_and_a_new_id_token() {

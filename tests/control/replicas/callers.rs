@@ -105,6 +105,7 @@ async fn five_hundred_sessions_of_a_hundred_users_that_expire_together_cause_a_h
 async fn a_process_that_is_told_to_end_keeps_the_refresh_that_is_under_way() -> anyhow::Result<()> {
     let mut replicas = Replicas::start(Plan {
         replicas: 2,
+        store_deadline: "20s",
         settings: patient("20s"),
         ..Plan::default()
     })

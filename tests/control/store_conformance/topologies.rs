@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokenward_control::store::Key;
 use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 use tokenward_tests::parts::{Process, ProcessSpec, TempFolder, Valkey, ports, tools};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::engine::{Engine, LONG_DEADLINE, config};
 use super::{eventually, every_behaviour, put};
@@ -211,7 +213,20 @@ async fn sentinel(primary: u16) -> anyhow::Result<(TempFolder, Process, String)>
         .log()
         .wait_for_line(|line| line.contains("+monitor master"), LONG_DEADLINE)
         .await?;
+    never_doubt_the_clock(port).await?;
     Ok((folder, process, format!("redis://127.0.0.1:{port}/0")))
+}
+
+/// A sentinel that got no CPU for two seconds mistrusts its clock and promotes nobody for half a minute.
+async fn never_doubt_the_clock(port: u16) -> anyhow::Result<()> {
+    const AN_HOUR_MS: &[u8] = b"SENTINEL DEBUG TILT-TRIGGER 3600000\r\n";
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(AN_HOUR_MS).await?;
+    let mut reply = [0; 64];
+    let length = stream.read(&mut reply).await?;
+    let reply = String::from_utf8_lossy(&reply[..length]);
+    anyhow::ensure!(reply == "+OK\r\n", "SENTINEL DEBUG: {reply}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::deployment::{Answer, Deployment, Plan, patient_valkey_config};
 
 /// How long a condition may take to come true on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A deployment whose store is `valkey`, and a Dex with tokens of five minutes.
 async fn on(valkey: &Valkey, policy: &'static str, reuse_interval: Duration) -> anyhow::Result<Deployment> {

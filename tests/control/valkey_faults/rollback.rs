@@ -9,7 +9,7 @@ use tokenward_tests::issuer::{DexConfig, Endpoint};
 use tokenward_tests::parts::{Detour, Valkey};
 
 use super::{let_leases_expire, on, recovered, save};
-use crate::deployment::{Answer, Deployment, Plan, valkey_config};
+use crate::deployment::{Answer, Deployment, Plan, patient_valkey_config};
 
 /// When the snapshot was made that Valkey came back with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,7 +300,7 @@ async fn a_promoted_replica_without_the_last_writes_costs_nobody_a_login() -> an
     let replica =
         Valkey::start_on_a_port(&["--replicaof", &of_primary, "--repl-diskless-sync-delay", "0"]).await?;
     let detour = Detour::to(port).await?;
-    let store = ValkeyStore::connect(valkey_config(detour.valkey_url())).await?;
+    let store = ValkeyStore::connect(patient_valkey_config(detour.valkey_url())).await?;
     let deployment = Deployment::start(Plan {
         dex: DexConfig::default().id_token_lifetime(Duration::from_secs(300)),
         policy: "strict",

@@ -4,11 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Wall clock plus an offset that tests move. Clones share the offset, so several issuers and servers can live in
-/// one time.
-#[derive(Debug, Clone, Default)]
+/// Not a time that any wall clock shows.
+const WALKS: i64 = i64::MIN;
+
+/// Wall clock plus an offset that tests move. Clones share it, so several issuers and servers can live in one time.
+#[derive(Debug, Clone)]
 pub struct IssuerClock {
     offset_ms: Arc<AtomicI64>,
+    /// What the wall clock showed when this one was stopped.
+    stopped_ms: Arc<AtomicI64>,
+}
+
+impl Default for IssuerClock {
+    fn default() -> Self {
+        Self {
+            offset_ms: Arc::default(),
+            stopped_ms: Arc::new(AtomicI64::new(WALKS)),
+        }
+    }
 }
 
 impl IssuerClock {
@@ -22,16 +35,33 @@ impl IssuerClock {
         self.offset_ms.fetch_sub(milliseconds(by), Ordering::SeqCst);
     }
 
+    /// Stops this clock and all its clones: only a test moves them from now on, and a machine that stands still for some
+    /// seconds changes nothing.
+    pub fn stop(&self) {
+        let walks = self
+            .stopped_ms
+            .compare_exchange(WALKS, wall_ms(), Ordering::SeqCst, Ordering::SeqCst);
+        // Whoever stopped it before has said when.
+        let _ = walks;
+    }
+
     /// Unix time in milliseconds.
     pub fn now_ms(&self) -> i64 {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        milliseconds(wall) + self.offset_ms.load(Ordering::SeqCst)
+        let wall_ms = match self.stopped_ms.load(Ordering::SeqCst) {
+            WALKS => wall_ms(),
+            stopped_ms => stopped_ms,
+        };
+        wall_ms + self.offset_ms.load(Ordering::SeqCst)
     }
 
     /// Unix time in whole seconds.
     pub fn now_seconds(&self) -> i64 {
         self.now_ms().div_euclid(1000)
     }
+}
+
+fn wall_ms() -> i64 {
+    milliseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// A duration in milliseconds.

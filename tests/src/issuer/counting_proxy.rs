@@ -160,13 +160,19 @@ impl Book {
 
     /// Counts a request that Dex answered well, and remembers whose the new refresh token is.
     fn count_success(&self, endpoint: Endpoint, user: Option<&str>, answer: &[u8]) {
-        match endpoint {
-            Endpoint::Login => self.count(user, |counts| counts.logins += 1),
-            Endpoint::Refresh => self.count(user, |counts| counts.refreshes_succeeded += 1),
-            Endpoint::Exchange => self.count(user, |counts| counts.exchanges_succeeded += 1),
-            _ => return,
+        if !matches!(endpoint, Endpoint::Login | Endpoint::Refresh | Endpoint::Exchange) {
+            return;
         }
-        let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+        self.remember(user, &serde_json::from_slice(answer).unwrap_or_default());
+        // Last: whoever awaits the count may ask at once for what came with it.
+        self.count(user, |counts| match endpoint {
+            Endpoint::Login => counts.logins += 1,
+            Endpoint::Refresh => counts.refreshes_succeeded += 1,
+            _ => counts.exchanges_succeeded += 1,
+        });
+    }
+
+    fn remember(&self, user: Option<&str>, answer: &Value) {
         let mut pages = self.pages();
         if let (Some(user), Some(token)) = (user, answer["refresh_token"].as_str()) {
             pages.owners.insert(fingerprint(token), user.to_owned());

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 
 use super::control_config::ControlConfig;
 use super::process::LOOK_AGAIN;
-use super::{LogBook, Metrics, Process, ProcessSpec, TempFolder, tools};
+use super::{LogBook, Metrics, Process, ProcessSpec, TempFolder, ports, tools};
 use crate::issuer::jose::http_client;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -39,7 +39,8 @@ impl Control {
         let folder = TempFolder::new("control")?;
         let mut control = Self {
             config,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            // One that nobody takes while this service is down.
+            address: SocketAddr::from(([127, 0, 0, 1], ports::free_port()?)),
             process: None,
             folder,
         };
@@ -122,8 +123,7 @@ impl Control {
     /// until [`Control::hang_up`].
     pub fn rewrite(&mut self, config: ControlConfig) -> anyhow::Result<()> {
         self.config = config;
-        self.config
-            .write(&self.folder, SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        self.config.write(&self.folder, self.address)?;
         Ok(())
     }
 

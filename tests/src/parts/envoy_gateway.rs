@@ -16,6 +16,7 @@ use crate::issuer::jose::http_client;
 
 /// Envoy Gateway, its Envoy, the module fetched twice and compiled for every worker, on a busy machine.
 const STARTS_WITHIN: Duration = Duration::from_secs(90);
+const LOGGED_WITHIN: Duration = Duration::from_secs(30);
 /// The Envoy that Envoy Gateway 1.9.0 runs.
 const ENVOY_VERSION: &str = "1.39.0";
 /// Where Envoy Gateway reads resources.
@@ -136,6 +137,22 @@ impl EnvoyGateway {
             .iter()
             .filter_map(|line| EnvoyLine::read_wasm(line))
             .collect()
+    }
+
+    /// What the filter has warned of, once it has at all: Envoy's lines may come through Envoy Gateway, after the answers
+    /// that they are about.
+    ///
+    /// # Errors
+    /// When no warning comes.
+    pub async fn warnings(&self) -> anyhow::Result<Vec<EnvoyLine>> {
+        let is_warning = |line: &EnvoyLine| line.level == "warning";
+        let log = self.log();
+        log.wait_for_line(
+            |line| EnvoyLine::read_wasm(line).is_some_and(|line| is_warning(&line)),
+            LOGGED_WITHIN,
+        )
+        .await?;
+        Ok(self.wasm_lines().into_iter().filter(is_warning).collect())
     }
 
     /// Envoy's metrics, with the labels of the EnvoyProxy's `stats_tags`, once the filter has told all that it counted.

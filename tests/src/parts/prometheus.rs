@@ -1,6 +1,10 @@
 //! Metrics in the Prometheus text format, as Envoy and the control service expose them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+
+use super::process::LOOK_AGAIN;
 
 /// One exposition.
 #[derive(Debug, Clone, Default)]
@@ -30,13 +34,6 @@ impl Sample {
 }
 
 impl Metrics {
-    fn of_the_filter(&self) -> Vec<&Sample> {
-        let samples = self.samples.iter();
-        samples
-            .filter(|sample| sample.name.starts_with("tokenward_"))
-            .collect()
-    }
-
     /// Reads an exposition; lines that are no samples are left out.
     pub fn read(text: &str) -> Self {
         Self {
@@ -123,25 +120,47 @@ fn read_labels(mut text: &str) -> Option<(Vec<(String, String)>, &str)> {
 
 /// How often the filter tells sums of what it counted, and a little.
 const TOLD_EVERY: Duration = Duration::from_millis(130);
-/// Readings at the most; with requests under way no two may ever agree.
-const READINGS: usize = 20;
+/// Envoy merges its histograms when its metrics are read, or else every five seconds.
+const MERGED_WITHIN: Duration = Duration::from_secs(60);
+/// The requests to Envoy's own interface: how many there were, and how many the merged histogram of their times has.
+const ASKED: &str = "envoy_http_downstream_rq_total";
+const MERGED: &str = "envoy_http_downstream_rq_time_count";
+const BY_ADMIN: [(&str, &str); 1] = [("envoy_http_conn_manager_prefix", "admin")];
 
-/// Reads metrics until two readings, a tick of the filter apart, agree about what the filter has counted.
+/// Reads an Envoy's metrics with all that the filter has counted until now on every worker.
+///
+/// The filter tells sums at its tick, and a tick may be late: so a worker must have been through its event loop after
+/// the tick was due. Merging a histogram takes each worker's part in its loop, so a merge that is over is the proof.
 ///
 /// # Errors
-/// As `read`.
+/// As `read`, and when a worker does not come round.
 pub(super) async fn settled<F>(read: impl Fn() -> F) -> anyhow::Result<Metrics>
 where
     F: Future<Output = anyhow::Result<Metrics>>,
 {
-    let mut before = read().await?;
-    for _ in 1..READINGS {
-        tokio::time::sleep(TOLD_EVERY).await;
-        let now = read().await?;
-        if now.of_the_filter() == before.of_the_filter() {
-            return Ok(now);
+    tokio::time::sleep(TOLD_EVERY).await;
+    let due = read().await?;
+    // In its first round a worker may do the merge before the tick.
+    let once = after_a_round(&read, &due).await?;
+    after_a_round(&read, &once).await
+}
+
+/// Reads until a merge is over that was begun after `before` was read.
+async fn after_a_round<F>(read: &impl Fn() -> F, before: &Metrics) -> anyhow::Result<Metrics>
+where
+    F: Future<Output = anyhow::Result<Metrics>>,
+{
+    let (asked, limit) = (before.count(ASKED, &BY_ADMIN), Instant::now() + MERGED_WITHIN);
+    loop {
+        let metrics = read().await?;
+        let merged = metrics.count(MERGED, &BY_ADMIN);
+        if merged >= asked {
+            return Ok(metrics);
         }
-        before = now;
+        ensure!(
+            Instant::now() < limit,
+            "a worker of Envoy does not come round: {merged} of {asked} readings are merged"
+        );
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
-    Ok(before)
 }

@@ -13,8 +13,9 @@
 
 mod asking;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use serde_json::json;
 
 pub use asking::{Answer, Asker, Ending};
@@ -179,14 +180,21 @@ impl Replicas {
             "issuer": self.dex.issuer(), "client_id": CLIENT.0,
             "id_token": login.id_token, "refresh_token": login.refresh_token,
         });
-        self.http
+        let put = self
+            .http
             .put(format!("{}/v1/sessions/{id}", self.controls[0].url()))
             .bearer_auth(self.aggregator_credential())
-            .json(&body)
-            .send()
-            .await?
-            .error_for_status()?;
-        Ok(Session { id, ..login.clone() })
+            .json(&body);
+        let limit = Instant::now() + LONGEST_ANSWER;
+        loop {
+            let put = put.try_clone().context("a body of bytes")?;
+            let answer = put.send().await?;
+            // A machine that stands still makes the store late; an aggregator puts the same again.
+            if answer.status() != http::StatusCode::SERVICE_UNAVAILABLE || Instant::now() > limit {
+                answer.error_for_status()?;
+                return Ok(Session { id, ..login.clone() });
+            }
+        }
     }
 
     /// Who asks the control process at this place.

@@ -19,7 +19,9 @@ const EXCHANGE_CLIENT: (&str, &str) = ("kube", "k");
 /// The remote issuer's connector to the home issuer.
 pub(crate) const CONNECTOR: &str = "home";
 
-/// `caller_deadline` of control and `control.timeout` of the filter, unless a story has others.
+/// `store.deadline` and `caller_deadline` of control and `control.timeout` of the filter, unless a story has others. A
+/// disk that still writes what a build has left may take seconds for what the store syncs.
+const STORE_DEADLINE: &str = "6s";
 const CONTROL_DEADLINE: &str = "15s";
 const FILTER_DEADLINE: &str = "20s";
 
@@ -307,6 +309,7 @@ impl WorldBuilder {
             }
         }
         if !self.usual_deadlines {
+            config.store_deadline = Some(STORE_DEADLINE.to_owned());
             config
                 .settings
                 .push(("caller_deadline".to_owned(), json!(CONTROL_DEADLINE)));
