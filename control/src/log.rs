@@ -1,7 +1,7 @@
 //! Logging: JSON or text, one line at the boundary, and at most one warning a minute for the same trouble.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokenward_protocol::duration::whole_ms;
@@ -33,7 +33,17 @@ pub fn start(format: LogFormat) {
 #[derive(Debug)]
 pub struct Throttle {
     every_ms: u64,
-    troubles: Mutex<HashMap<String, Trouble>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    troubles: HashMap<String, Trouble>,
+    /// How many of them are not over.
+    open: usize,
+    /// When the warnings were last counted from nothing, and how many there were since.
+    counted_since_ms: u64,
+    warned: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +51,10 @@ struct Trouble {
     warned_at_ms: u64,
     seen_at_ms: u64,
     suppressed: u64,
+    /// It is kept after its end until its minute is over: what comes and goes is one warning too.
+    over: bool,
+    /// Whether its end has been told since the last warning.
+    told: bool,
 }
 
 /// What to write.
@@ -57,6 +71,8 @@ pub enum Line {
 
 /// Troubles remembered at most; beyond that the oldest are forgotten, which costs a warning too many.
 const MOST_TROUBLES: usize = 8192;
+/// Warnings of all troubles together in the same span: beyond them only debug lines are written.
+const MOST_WARNINGS: u64 = 1000;
 
 impl Throttle {
     /// One warning per `every`.
@@ -64,55 +80,85 @@ impl Throttle {
     pub fn new(every: Duration) -> Self {
         Self {
             every_ms: whole_ms(every),
-            troubles: Mutex::default(),
+            known: Mutex::default(),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same trouble again at `now_ms`.
     #[must_use]
     pub fn failed(&self, trouble: &str, now_ms: u64) -> Line {
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = troubles.get_mut(trouble) {
-            known.seen_at_ms = now_ms;
-            if now_ms < known.warned_at_ms.saturating_add(self.every_ms) {
-                known.suppressed += 1;
+        let mut known = self.lock();
+        let Known { troubles, open, .. } = &mut *known;
+        if let Some(trouble) = troubles.get_mut(trouble) {
+            *open += usize::from(std::mem::take(&mut trouble.over));
+            trouble.seen_at_ms = now_ms;
+            if now_ms < trouble.warned_at_ms.saturating_add(self.every_ms) {
+                trouble.suppressed += 1;
                 return Line::Debug;
             }
-            let suppressed = std::mem::take(&mut known.suppressed);
-            known.warned_at_ms = now_ms;
-            return Line::Warn { suppressed };
+            let suppressed = std::mem::take(&mut trouble.suppressed);
+            (trouble.warned_at_ms, trouble.told) = (now_ms, false);
+            return known.line(suppressed, self.every_ms, now_ms);
         }
-        if troubles.len() >= MOST_TROUBLES {
-            let every_ms = self.every_ms;
-            troubles.retain(|_, known| now_ms < known.seen_at_ms.saturating_add(every_ms));
-            if troubles.len() >= MOST_TROUBLES {
-                troubles.clear();
-            }
-        }
-        troubles.insert(
-            trouble.to_owned(),
-            Trouble {
-                warned_at_ms: now_ms,
-                seen_at_ms: now_ms,
-                suppressed: 0,
-            },
-        );
-        Line::Warn { suppressed: 0 }
+        known.make_room(self.every_ms, now_ms);
+        let first = Trouble {
+            warned_at_ms: now_ms,
+            seen_at_ms: now_ms,
+            suppressed: 0,
+            over: false,
+            told: false,
+        };
+        known.troubles.insert(trouble.to_owned(), first);
+        known.open += 1;
+        known.line(0, self.every_ms, now_ms)
     }
 
     /// Whether there is no trouble at all: nothing can have recovered.
     #[must_use]
     pub fn is_calm(&self) -> bool {
-        self.troubles
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
+        self.lock().open == 0
     }
 
-    /// The trouble is over: how many warnings were kept back, if there was any trouble.
+    /// The trouble is over: how many warnings were kept back, if its end has not been told since the last warning.
     #[must_use]
     pub fn recovered(&self, trouble: &str) -> Option<u64> {
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        troubles.remove(trouble).map(|known| known.suppressed)
+        let mut known = self.lock();
+        let Known { troubles, open, .. } = &mut *known;
+        let trouble = troubles.get_mut(trouble).filter(|trouble| !trouble.over)?;
+        trouble.over = true;
+        *open = open.saturating_sub(1);
+        let told = std::mem::replace(&mut trouble.told, true);
+        (!told).then(|| std::mem::take(&mut trouble.suppressed))
+    }
+}
+
+impl Known {
+    fn make_room(&mut self, every_ms: u64, now_ms: u64) {
+        if self.troubles.len() < MOST_TROUBLES {
+            return;
+        }
+        self.troubles
+            .retain(|_, trouble| now_ms < trouble.seen_at_ms.saturating_add(every_ms));
+        if self.troubles.len() >= MOST_TROUBLES {
+            self.troubles.clear();
+        }
+        self.open = self.troubles.values().filter(|trouble| !trouble.over).count();
+    }
+
+    /// Whoever can make up sessions and subjects makes each a trouble of its own: all of them have their bound too.
+    fn line(&mut self, suppressed: u64, every_ms: u64, now_ms: u64) -> Line {
+        let since_ms = self.counted_since_ms;
+        if now_ms >= since_ms.saturating_add(every_ms) || now_ms < since_ms {
+            (self.counted_since_ms, self.warned) = (now_ms, 0);
+        }
+        if self.warned >= MOST_WARNINGS {
+            return Line::Debug;
+        }
+        self.warned += 1;
+        Line::Warn { suppressed }
     }
 }

@@ -69,6 +69,12 @@ pub fn seal(ring: &KeyRing, key: &Key, field: &str, token: &SecretString) -> Res
     Ok(Sealed(bytes))
 }
 
+/// Whether `sealed` is sealed by the current key: if not, the record that holds it keeps an older key needed.
+#[must_use]
+pub fn is_current(ring: &KeyRing, sealed: &Sealed) -> bool {
+    ring.is_current(&sealed.0)
+}
+
 /// Opens `sealed` of `field` of the record at `key`.
 ///
 /// # Errors

@@ -6,12 +6,17 @@ use serde_json::json;
 use tokenward_protocol::token_endpoint::Reason;
 use tokenward_tests::issuer::{DexClient, DexConfig, DexConnector, Endpoint, Failure, FakeDex, IssuerClock};
 
-use crate::deployment::{Ask, Deployment, Plan};
+use crate::deployment::{ADMIN, Ask, Deployment, Plan};
 
 const LIFE: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Every letter that a careless client encodes wrongly.
 const ODD_SECRET: &str = "+ /=%:;&?#\"\\'~%2B%%";
+
+const NOT_CONNECTED: &str =
+    "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
+const BROKE_OFF: &str =
+    "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
 
 fn plan(policy: &'static str, settings: serde_json::Value) -> Plan {
     Plan {
@@ -85,6 +90,13 @@ async fn at_a_strict_issuer_a_gateway_that_may_have_lost_the_answer_is_not_asked
         (429, "{}", (503, "issuer_unavailable")),
         (502, "<html>", (400, "needs_login")),
         (504, "<html>", (400, "needs_login")),
+        // Envoy says 503 for a connection that was never made, and also for one that broke after the request.
+        (503, "no healthy upstream", (503, "issuer_unavailable")),
+        (503, NOT_CONNECTED, (503, "issuer_unavailable")),
+        (503, BROKE_OFF, (400, "needs_login")),
+        (520, "error code: 520", (400, "needs_login")),
+        (522, "error code: 522", (503, "issuer_unavailable")),
+        (524, "error code: 524", (400, "needs_login")),
     ];
     for (status, body, refusal) in cases {
         let deployment = Deployment::start(plan("strict", json!({}))).await?;
@@ -162,12 +174,14 @@ async fn an_issuer_slower_than_its_timeout_is_asked_again_only_where_that_is_saf
 async fn keys_that_come_late_are_fetched_once_although_no_caller_waits_for_them() -> anyhow::Result<()> {
     let settings = json!({"caller_deadline": "400ms"});
     let mut deployment = Deployment::start(plan("tolerant", settings)).await?;
-    let tokens = deployment.log_in("s-1").await?;
-    // One that knows neither keys nor where they are.
+    deployment.log_in("s-1").await?;
+    // One that remembers the keys of before, and not the one that signs now.
     let restarted = deployment.add_replica().await?;
+    deployment.dex.rotate_keys();
+    let signed_since = deployment.dex.mint(ADMIN, "muster").token();
     let before = deployment.dex.counts().key_fetches;
     deployment.dex.hold(Endpoint::Keys);
-    let ask = deployment.ask(&tokens.id_token).replica(restarted);
+    let ask = deployment.ask(&signed_since).replica(restarted);
     for _ in 0..3 {
         // They are held until these have their answers: nobody waits for them.
         let answer = ask.send().await?;

@@ -1,6 +1,7 @@
 //! Behaviour tests.
 
 mod abuse;
+mod adversary;
 mod crash;
 mod deployment;
 mod doctor;

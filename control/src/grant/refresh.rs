@@ -262,7 +262,7 @@ impl Hands {
                 let rotated =
                     refresh_token.filter(|token| token.expose_secret() != presented.expose_secret());
                 self.id_token = id_token;
-                self.refreshed(rotated.as_ref(), record)
+                self.refreshed(rotated.as_ref(), &presented, record)
             }
             RefreshAnswer::Dead(death) => Answer::Dead(death),
             RefreshAnswer::Misconfigured(cause) => Answer::Misconfigured(cause),
@@ -270,13 +270,21 @@ impl Hands {
         })
     }
 
-    fn refreshed(&mut self, rotated: Option<&SecretString>, record: Option<&GrantRecord>) -> Answer {
+    fn refreshed(
+        &mut self,
+        rotated: Option<&SecretString>,
+        presented: &SecretString,
+        record: Option<&GrantRecord>,
+    ) -> Answer {
+        let is_rotated = rotated.is_some();
+        // A token that is never rotated would keep an older sealing key needed for ever.
         let sealed = rotated
+            .or_else(|| self.is_sealed_anew(record).then_some(presented))
             .map(|token| self.inner.sealed_refresh_token(&self.key, token))
             .transpose();
         match sealed {
             Ok(rotated) => {
-                if let (Some(token), Some(record)) = (&rotated, record) {
+                if let (Some(token), Some(record), true) = (&rotated, record, is_rotated) {
                     let now_ms = self.inner.context.clock.now_ms();
                     self.inner.rotations.rotated(&self.key, record, token, now_ms);
                     self.rotated = Some(token.fingerprint.clone());
@@ -292,6 +300,12 @@ impl Hands {
                 ..not_presented()
             }),
         }
+    }
+
+    /// Whether the kept refresh token is sealed by an older key.
+    fn is_sealed_anew(&self, record: Option<&GrantRecord>) -> bool {
+        let kept = record.and_then(|record| record.refresh_token.as_ref());
+        kept.is_some_and(|token| !sealed::is_current(&self.inner.context.ring, &token.sealed))
     }
 
     async fn examine(&self, record: Option<&GrantRecord>) -> Event {

@@ -28,7 +28,8 @@ pub(super) async fn backchannel_logout(
         (Some((_, token)), None) if !token.is_empty() => token.into_owned().into(),
         _ => String::new().into(),
     };
-    match service.backchannel_logout(&token).await {
+    let ended = service.to_its_end(|service| async move { service.backchannel_logout(&token).await });
+    match ended.await {
         Ok(_) => (
             StatusCode::OK,
             [(CACHE_CONTROL, HeaderValue::from_static("no-store"))],

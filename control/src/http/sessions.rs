@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -51,9 +52,20 @@ pub(super) fn session_id(id: String) -> Result<SecretString, Refused> {
     Ok(id.into())
 }
 
+/// The id in the path, where it is text. A rejection of axum's own would have another shape than all our answers, and come
+/// before the credential was looked at.
+type NamedId = Result<Path<String>, PathRejection>;
+
+fn named(id: NamedId) -> Result<SecretString, Refused> {
+    let Ok(Path(id)) = id else {
+        return Err(Refused::new(Refusal::BadRequest).because("a session id is UTF-8 once percent-decoded"));
+    };
+    session_id(id)
+}
+
 pub(super) async fn put(
     State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
+    id: NamedId,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -74,7 +86,8 @@ pub(super) async fn put(
             .filter(|token| !token.is_empty())
             .map(Into::into),
     };
-    match kept(&service, id, &registration).await {
+    let put = service.to_its_end(|service| async move { kept(&service, id, &registration).await });
+    match put.await {
         Ok(response) => response,
         Err(refused) => {
             service.note_caller("aggregator", &refused);
@@ -83,8 +96,8 @@ pub(super) async fn put(
     }
 }
 
-async fn kept(service: &Service, id: String, registration: &Registration) -> Result<Response, Refused> {
-    let id = session_id(id)?;
+async fn kept(service: &Service, id: NamedId, registration: &Registration) -> Result<Response, Refused> {
+    let id = named(id)?;
     let put = service.put_session(&id, registration).await?;
     let status = if put.created {
         StatusCode::CREATED
@@ -94,14 +107,10 @@ async fn kept(service: &Service, id: String, registration: &Registration) -> Res
     Ok(answer::json(status, &service.session_status(&id).await?))
 }
 
-pub(super) async fn get(
-    State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
+pub(super) async fn get(State(service): State<Arc<Service>>, id: NamedId, headers: HeaderMap) -> Response {
     let looked = async {
         aggregator(&service, &headers)?;
-        service.session_status(&session_id(id)?).await
+        service.session_status(&named(id)?).await
     };
     match looked.await {
         Ok(status) => answer::json(StatusCode::OK, &status),
@@ -115,14 +124,12 @@ pub(super) async fn get(
     }
 }
 
-pub(super) async fn delete(
-    State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
+pub(super) async fn delete(State(service): State<Arc<Service>>, id: NamedId, headers: HeaderMap) -> Response {
     let ended = async {
         aggregator(&service, &headers)?;
-        service.end_session(&session_id(id)?).await
+        let id = named(id)?;
+        let ended = service.to_its_end(|service| async move { service.end_session(&id).await });
+        ended.await
     };
     match ended.await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
@@ -142,7 +149,9 @@ pub(super) async fn sign_out(
         Ok(body) => body,
         Err(rejection) => return *rejection,
     };
-    match service.sign_out(&body.issuer, &body.subject).await {
+    let ended =
+        service.to_its_end(|service| async move { service.sign_out(&body.issuer, &body.subject).await });
+    match ended.await {
         Ok(sessions) => answer::json(StatusCode::OK, &SignedOut { sessions }),
         Err(refused) => answer::refused(&refused),
     }

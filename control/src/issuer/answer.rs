@@ -222,8 +222,27 @@ fn transient(answer: &RawAnswer, kind: StreakKind, cause: &str) -> Transient {
         kind,
         retry_after: answer.retry_after,
         cause: cause.to_owned(),
-        // A gateway that lost the issuer's answer, or an answer that lost its body.
-        perhaps_done: matches!(answer.status, 200 | 502 | 504),
+        perhaps_done: is_perhaps_done(answer),
+    }
+}
+
+/// How Envoy begins its 503 for a connection to the issuer that could not be made, or broke.
+const ENVOY_RESET: &[u8] = b"upstream connect error or disconnect/reset before headers";
+/// Its reasons that mean that the request was not sent.
+const ENVOY_NOT_SENT: [&[u8]; 4] = [
+    b"connection failure",
+    b"connection timeout",
+    b"overflow",
+    b"connection pool",
+];
+
+/// A gateway that lost the issuer's answer (520 and 524 are Cloudflare's), or an answer that lost its body.
+fn is_perhaps_done(answer: &RawAnswer) -> bool {
+    let says = |what: &[u8]| answer.body.windows(what.len()).any(|words| words == what);
+    match answer.status {
+        200 | 502 | 504 | 520 | 524 => true,
+        503 => answer.body.starts_with(ENVOY_RESET) && !ENVOY_NOT_SENT.iter().any(|reason| says(reason)),
+        _ => false,
     }
 }
 

@@ -76,7 +76,8 @@ impl IssuerClient {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .timeout(timeout)
-            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+            // Never as long as the whole call: which of the two has passed decides whether anything was presented.
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout / 2))
             .user_agent(concat!("tokenward/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self { http })
@@ -153,10 +154,11 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<RawAnswer, CallFaile
 }
 
 fn failed(error: &reqwest::Error) -> CallFailed {
-    if error.is_timeout() {
-        CallFailed::Late
-    } else if error.is_connect() {
+    // A connection that was not made in time is both; nothing was sent on it.
+    if error.is_connect() {
         CallFailed::Connect
+    } else if error.is_timeout() {
+        CallFailed::Late
     } else {
         CallFailed::Broken
     }

@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use jsonwebtoken::jwk::Jwk;
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::jwt::Claims;
 use tokio::time::Instant;
 
 use super::Context;
 use super::discovery::Discovery;
-use super::proven::{Proven, is_usable};
-use super::verify::{SignatureHeader, read_header, read_key_set, signed_by};
+use super::known_keys::{Judgement, Known, KnownKey, MOST_PAST_KEYS, keep_the_latest};
+use super::verify::{read_header, read_key_set};
 use crate::digest;
 use crate::store::{Expected, Key, Outcome, StoreError};
 
@@ -55,81 +54,10 @@ pub enum Unverified {
     StoreUnavailable,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-struct KnownKey {
-    jwk: Jwk,
-    /// When a fetch first came without it; `None` while it is published.
-    retired_at_ms: Option<u64>,
-}
-
-#[derive(Clone, Default)]
-struct Known {
-    keys: Vec<KnownKey>,
-    /// Whether the remembered keys were read from the store.
-    remembered: bool,
-    fetched_at_ms: Option<u64>,
-    attempted_at_ms: Option<u64>,
-    proven: Proven,
-}
-
-/// What the known keys say about a token.
-enum Judgement {
-    Signed,
-    Forged,
-    UnknownKey,
-}
-
 /// Where the keys of `issuer` are remembered.
 #[must_use]
 pub fn record_of(issuer: &str) -> Key {
     Key::new("keys", &digest::hex_of_parts(&[issuer]))
-}
-
-impl Known {
-    /// Whether these keys have proven the very same token before, by a key that still may.
-    fn has_proven(&self, token: &str, age: KeyAge, retired_since_ms: u64) -> bool {
-        let retirement = self.proven.retirement(token);
-        retirement.is_some_and(|retired_at_ms| is_usable(retired_at_ms, age, retired_since_ms))
-    }
-
-    fn judge(&self, token: &str, header: &SignatureHeader, age: KeyAge, retired_since_ms: u64) -> Judgement {
-        let usable = |key: &&KnownKey| is_usable(key.retired_at_ms, age, retired_since_ms);
-        let named = |key: &&KnownKey| header.key_id.is_none() || key.jwk.common.key_id == header.key_id;
-        let mut found = false;
-        for key in self.keys.iter().filter(usable).filter(named) {
-            if signed_by(token, header.algorithm, &key.jwk) {
-                self.proven.remember(token, key.retired_at_ms);
-                return Judgement::Signed;
-            }
-            found = true;
-        }
-        match (&header.key_id, found) {
-            (Some(_), true) => Judgement::Forged,
-            _ => Judgement::UnknownKey,
-        }
-    }
-
-    /// Takes a fetched set in; keys that are gone are retired, those retired before `retired_since_ms` forgotten.
-    fn merged(&self, fetched: &[Jwk], now_ms: u64, retired_since_ms: u64) -> Vec<KnownKey> {
-        let gone = self
-            .keys
-            .iter()
-            .filter(|known| !fetched.contains(&known.jwk))
-            .map(|known| KnownKey {
-                jwk: known.jwk.clone(),
-                retired_at_ms: known.retired_at_ms.or(Some(now_ms)),
-            })
-            .filter(|known| {
-                known
-                    .retired_at_ms
-                    .is_some_and(|retired| retired >= retired_since_ms)
-            });
-        let present = fetched.iter().map(|jwk| KnownKey {
-            jwk: jwk.clone(),
-            retired_at_ms: None,
-        });
-        present.chain(gone).collect()
-    }
 }
 
 /// The keys of one issuer.
@@ -200,7 +128,17 @@ impl IssuerKeys {
             Judgement::Forged => return Err(Unverified::Forged),
             Judgement::UnknownKey => {}
         }
-        let known = self.fetched_for(claims).await?;
+        let known = match self.recalled(&known).await {
+            Some(recalled) => match recalled.judge(token, &header, age, retired_since_ms) {
+                Judgement::Signed => {
+                    self.refetch_when_old(&recalled, now_ms);
+                    return Ok(());
+                }
+                Judgement::Forged => return Err(Unverified::Forged),
+                Judgement::UnknownKey => self.fetched_for(claims).await?,
+            },
+            None => self.fetched_for(claims).await?,
+        };
         match known.judge(token, &header, age, retired_since_ms) {
             Judgement::Signed => Ok(()),
             Judgement::Forged => Err(Unverified::Forged),
@@ -209,6 +147,22 @@ impl IssuerKeys {
             }
             Judgement::UnknownKey => Err(Unverified::Forged),
         }
+    }
+
+    /// After a start: the keys of before, so that what they prove needs no issuer, which may be slow or away.
+    async fn recalled(&self, known: &Known) -> Option<Arc<Known>> {
+        if known.remembered || known.attempted_at_ms.is_some() {
+            return None;
+        }
+        let _fetching = self.fetching.lock().await;
+        let snapshot = self.snapshot();
+        if snapshot.remembered || snapshot.attempted_at_ms.is_some() {
+            return Some(snapshot);
+        }
+        let mut known = snapshot.as_ref().clone();
+        known.keys = self.remembered().await.ok()?;
+        known.remembered = true;
+        Some(self.publish(known))
     }
 
     /// [`Self::fetch`] in a task of its own: a slow issuer's keys arrive although no caller waits so long.
@@ -368,14 +322,19 @@ impl IssuerKeys {
         let mut keys = keys.to_vec();
         let now_ms = self.context.clock.now_ms();
         let retired_since_ms = now_ms.saturating_sub(whole_ms(self.context.past_key_grace));
+        let mut others = Vec::new();
         for mut stored in self.remembered().await? {
             // What another replica saw published and this fetch came without is gone by now.
             let retired_ms = *stored.retired_at_ms.get_or_insert(now_ms);
             let known = keys.iter().any(|known| known.jwk == stored.jwk);
             if !known && retired_ms >= retired_since_ms {
-                keys.push(stored);
+                others.push(stored);
             }
         }
+        let past = keys.iter().filter(|known| known.retired_at_ms.is_some()).count();
+        keep_the_latest(&mut others);
+        others.truncate(MOST_PAST_KEYS.saturating_sub(past));
+        keys.append(&mut others);
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Failed {
             operation: "remember keys",
             source,

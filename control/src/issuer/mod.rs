@@ -10,6 +10,7 @@ pub mod client;
 pub mod discovery;
 pub mod introspection;
 pub mod keys;
+mod known_keys;
 mod proven;
 pub mod traffic;
 pub mod verify;

@@ -66,15 +66,15 @@ impl Service {
         if logout.nonce.is_some() {
             return Err(bad("logout_token must not carry a nonce"));
         }
-        let lifetime = Duration::from_secs(2 * LONGEST_AGE_SECONDS);
-        if !self
-            .sessions
-            .first_sight(&claims.issuer, &logout.jti, lifetime)
-            .await?
-        {
+        if self.sessions.has_seen(&claims.issuer, &logout.jti).await? {
             return Err(bad("logout_token was used before"));
         }
         let ended = self.sign_out(&claims.issuer, &claims.subject).await?;
+        // Only what is done is done: an issuer that heard of an outage sends the same token again.
+        let lifetime = Duration::from_secs(2 * LONGEST_AGE_SECONDS);
+        self.sessions
+            .note_seen(&claims.issuer, &logout.jti, lifetime)
+            .await?;
         tracing::info!(issuer = claims.issuer, ended, "signed out by the issuer");
         Ok(ended)
     }

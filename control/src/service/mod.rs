@@ -2,6 +2,7 @@
 
 pub mod ask;
 mod current;
+mod errands;
 pub mod explain;
 pub mod logout;
 mod open;
@@ -34,6 +35,7 @@ use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::counted::CountedStore;
 
+use self::errands::Errands;
 use self::readings::Readings;
 use self::traffics::Traffics;
 
@@ -71,6 +73,7 @@ pub struct Service {
     rotations: Arc<Rotations>,
     traffics: Traffics,
     readings: Readings,
+    errands: Errands,
 }
 
 /// What outlives a configuration.
@@ -198,6 +201,7 @@ impl Service {
             rotations: lasting.rotations,
             traffics,
             readings: Readings::default(),
+            errands: Errands::default(),
         }))
     }
 
@@ -212,8 +216,9 @@ impl Service {
         tokio::time::timeout(longest, self.landed()).await.is_ok()
     }
 
-    /// Waits until nothing is under way at an issuer.
+    /// Waits until nothing is under way at an issuer, and nothing that a caller asked to be changed.
     async fn landed(&self) {
+        self.errands.done().await;
         self.exchanges.landed().await;
         self.grants.landed().await;
     }

@@ -15,7 +15,7 @@ use crate::grant::record::{GrantKey, GrantRecord};
 use crate::grant::{Grants, Login};
 use crate::issuer::Context;
 use crate::kept;
-use crate::store::{Expected, Key, Outcome, StoreError};
+use crate::store::{Expected, Key, StoreError};
 
 const FORMAT: u8 = 2;
 /// A set entry outlives its session by this, so that a session never outlives its entry.
@@ -266,19 +266,30 @@ impl Sessions {
         kept::read(FORMAT, &key, &entry.value).map(Some)
     }
 
-    /// Notes that `id` was seen; `false` when it was seen before within `lifetime`.
+    /// Whether the logout token `id` of `issuer` was noted.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn first_sight(&self, issuer: &str, id: &str, lifetime: Duration) -> Result<bool, StoreError> {
-        let key = Key::new("logout", &digest::hex_of_parts(&[issuer, id]));
-        let outcome = self
-            .context
-            .store
-            .write(&key, Expected::Absent, b"1", Some(lifetime))
-            .await?;
-        Ok(matches!(outcome, Outcome::Done(_)))
+    pub async fn has_seen(&self, issuer: &str, id: &str) -> Result<bool, StoreError> {
+        Ok(self.context.store.read(&logout_key(issuer, id)).await?.is_some())
     }
+
+    /// Notes the logout token `id` of `issuer` for `lifetime`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn note_seen(&self, issuer: &str, id: &str, lifetime: Duration) -> Result<(), StoreError> {
+        let key = logout_key(issuer, id);
+        self.context
+            .store
+            .write(&key, Expected::Any, b"1", Some(lifetime))
+            .await
+            .map(drop)
+    }
+}
+
+fn logout_key(issuer: &str, id: &str) -> Key {
+    Key::new("logout", &digest::hex_of_parts(&[issuer, id]))
 }
 
 fn to_bytes(record: &SessionRecord) -> Result<Vec<u8>, StoreError> {

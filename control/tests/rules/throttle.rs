@@ -32,16 +32,22 @@ fn each_trouble_has_its_own_minute_and_ends_with_what_was_kept_back() {
     assert_eq!(throttle.failed("a", 1), Line::Debug);
     assert_eq!(throttle.recovered("a"), Some(1));
     assert_eq!(throttle.recovered("a"), None);
-    assert_eq!(throttle.failed("a", 2), Line::Warn { suppressed: 0 });
+    // What comes and goes within its minute is the same trouble, and its end is told once.
+    assert_eq!(throttle.failed("a", 2), Line::Debug);
+    assert!(!throttle.is_calm());
+    assert_eq!(throttle.recovered("a"), None);
+    assert_eq!(throttle.recovered("b"), Some(0));
+    assert!(throttle.is_calm());
+    assert_eq!(throttle.failed("a", 60_000), Line::Warn { suppressed: 1 });
+    assert_eq!(throttle.recovered("a"), Some(0));
 }
 
 #[test]
-fn a_flood_of_different_troubles_does_not_grow_for_ever() {
+fn a_flood_of_different_troubles_neither_grows_for_ever_nor_fills_the_log() {
     let throttle = Throttle::new(Duration::from_secs(60));
-    for number in 0..20_000_u64 {
-        assert_eq!(
-            throttle.failed(&number.to_string(), 0),
-            Line::Warn { suppressed: 0 }
-        );
+    for minute in 0..2_u64 {
+        let lines = (0..20_000_u64).map(|number| throttle.failed(&number.to_string(), minute * 60_000));
+        let warnings = lines.filter(|line| matches!(line, Line::Warn { .. })).count();
+        assert_eq!(warnings, 1000);
     }
 }

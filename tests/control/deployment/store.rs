@@ -18,6 +18,8 @@ pub(crate) struct SwitchedStore {
     broken: Mutex<Option<&'static str>>,
     answers_to_lose: AtomicUsize,
     failures: watch::Sender<usize>,
+    held: watch::Sender<bool>,
+    waiting: watch::Sender<usize>,
 }
 
 impl SwitchedStore {
@@ -28,11 +30,28 @@ impl SwitchedStore {
             broken: Mutex::new(None),
             answers_to_lose: AtomicUsize::new(0),
             failures: watch::Sender::new(0),
+            held: watch::Sender::new(false),
+            waiting: watch::Sender::new(0),
         }
     }
 
     pub(crate) fn set_off(&self, off: bool) {
         self.off.store(off, Ordering::SeqCst);
+    }
+
+    /// While held, every operation waits.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    /// Returns when `count` operations have been held since the start.
+    pub(crate) async fn wait_for_held(&self, count: usize) {
+        let _ = self.waiting.subscribe().wait_for(|held| *held >= count).await;
+    }
+
+    /// Counts what is held from the beginning.
+    pub(crate) fn forget_held(&self) {
+        self.waiting.send_replace(0);
     }
 
     /// Only this operation fails, or none.
@@ -65,7 +84,12 @@ impl SwitchedStore {
         *self.failures.borrow()
     }
 
-    fn pass(&self, operation: &'static str) -> Result<(), StoreError> {
+    async fn pass(&self, operation: &'static str) -> Result<(), StoreError> {
+        let mut held = self.held.subscribe();
+        if *held.borrow_and_update() {
+            self.waiting.send_modify(|waiting| *waiting += 1);
+            let _ = held.wait_for(|held| !*held).await;
+        }
         let broken = *self.broken.lock().expect("no panic while it is held");
         if !self.off.load(Ordering::SeqCst) && broken != Some(operation) {
             return Ok(());
@@ -85,7 +109,7 @@ impl Store for SwitchedStore {
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        self.pass("read")?;
+        self.pass("read").await?;
         self.store.read(key).await
     }
 
@@ -96,7 +120,7 @@ impl Store for SwitchedStore {
         value: &[u8],
         lifetime: Option<Duration>,
     ) -> Result<Outcome, StoreError> {
-        self.pass("write")?;
+        self.pass("write").await?;
         let answer = self.store.write(key, expected, value, lifetime).await;
         if self.loses_this_answer() {
             let deadline = Duration::ZERO;
@@ -109,22 +133,22 @@ impl Store for SwitchedStore {
     }
 
     async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {
-        self.pass("delete")?;
+        self.pass("delete").await?;
         self.store.delete(key, expected).await
     }
 
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {
-        self.pass("add_member")?;
+        self.pass("add_member").await?;
         self.store.add_member(set, member, lifetime).await
     }
 
     async fn remove_member(&self, set: &Key, member: &str) -> Result<(), StoreError> {
-        self.pass("remove_member")?;
+        self.pass("remove_member").await?;
         self.store.remove_member(set, member).await
     }
 
     async fn members(&self, set: &Key) -> Result<Vec<String>, StoreError> {
-        self.pass("members")?;
+        self.pass("members").await?;
         self.store.members(set).await
     }
 
@@ -134,22 +158,22 @@ impl Store for SwitchedStore {
         owner: &LeaseOwner,
         lifetime: Duration,
     ) -> Result<LeaseAnswer, StoreError> {
-        self.pass("acquire_lease")?;
+        self.pass("acquire_lease").await?;
         self.store.acquire_lease(name, owner, lifetime).await
     }
 
     async fn release_lease(&self, name: &Key, owner: &LeaseOwner) -> Result<bool, StoreError> {
-        self.pass("release_lease")?;
+        self.pass("release_lease").await?;
         self.store.release_lease(name, owner).await
     }
 
     async fn lineage(&self, key: &Key) -> Result<Option<Lineage>, StoreError> {
-        self.pass("lineage")?;
+        self.pass("lineage").await?;
         self.store.lineage(key).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.pass("ping")?;
+        self.pass("ping").await?;
         self.store.ping().await
     }
 }

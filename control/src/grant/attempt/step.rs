@@ -111,7 +111,7 @@ pub struct Failure {
 pub enum Answer {
     /// New tokens.
     Refreshed {
-        /// The new refresh token, where it is another than the presented one.
+        /// The new refresh token, where it is another than the presented one; or that one, sealed by a newer key.
         rotated: Option<KeptRefreshToken>,
         /// Whether there is an ID token to be examined.
         id_token: bool,

@@ -1,0 +1,78 @@
+//! Keys of an issuer that is slow after a restart, or makes up new ones for ever.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Json;
+use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use tokenward_control::issuer::keys::record_of;
+use tokenward_control::serve::reload::apply;
+use tokenward_control::store::Store as _;
+use tokenward_tests::issuer::Endpoint;
+
+use crate::deployment::{ADMIN, Deployment, Plan};
+
+#[tokio::test]
+async fn a_restart_beside_an_issuer_that_hangs_serves_what_is_fresh_at_once() -> anyhow::Result<()> {
+    let settings = json!({"caller_deadline": "2s"});
+    let mut deployment = Deployment::start(Plan {
+        settings,
+        ..Plan::default()
+    })
+    .await?;
+    let tokens = deployment.log_in("s-1").await?;
+    let restarted = deployment.add_replica().await?;
+    deployment.dex.hold(Endpoint::Keys);
+    deployment.dex.hold(Endpoint::Discovery);
+    let answer = deployment.ask(&tokens.id_token).replica(restarted).send().await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.token(), tokens.id_token);
+    deployment.dex.release(Endpoint::Keys);
+    deployment.dex.release(Endpoint::Discovery);
+    Ok(())
+}
+
+/// A hundred RSA keys that nobody has seen before, each time.
+fn new_keys(round: u64) -> Value {
+    let key = |number: u64| {
+        let mut modulus = [0xA5_u8; 256];
+        modulus[1..9].copy_from_slice(&(round * 100 + number).to_be_bytes());
+        let n = URL_SAFE_NO_PAD.encode(modulus);
+        json!({"kty": "RSA", "alg": "RS256", "use": "sig", "e": "AQAB", "n": n, "kid": format!("{round}-{number}")})
+    };
+    json!({"keys": (0..100).map(key).collect::<Vec<_>>()})
+}
+
+#[tokio::test]
+async fn an_issuer_that_makes_up_new_keys_for_ever_takes_no_more_room_than_so_much() -> anyhow::Result<()> {
+    let rounds = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&rounds);
+    let keys = move || async move { Json(new_keys(counted.fetch_add(1, Ordering::SeqCst))) };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let uri = format!("http://{}/keys", listener.local_addr()?);
+    let serving =
+        tokio::spawn(
+            async move { axum::serve(listener, axum::Router::new().route("/keys", get(keys))).await },
+        );
+    let deployment = Deployment::start(Plan::default()).await?;
+    let made_up = deployment.changed(|document| document["issuers"][0]["jwks_uri"] = json!(uri))?;
+    apply(&deployment.services[0], made_up)?;
+    let mut sizes = Vec::new();
+    for round in 1..=12 {
+        let stranger = deployment.dex.mint(ADMIN, "muster").unknown_key_id().token();
+        let answer = deployment.ask(&stranger).send().await?;
+        assert_eq!(answer.refusal(), (400, "subject_rejected"), "{answer:?}");
+        assert_eq!(rounds.load(Ordering::SeqCst), round);
+        let record = deployment.store.read(&record_of(deployment.dex.issuer())).await?;
+        sizes.push(record.map_or(0, |entry| entry.value.len()));
+        deployment.advance(11);
+    }
+    assert!(sizes[0] > 0, "nothing was remembered");
+    // As many past keys as a week of an issuer that rotates every hour.
+    assert!(sizes[11] <= sizes[0] * 4, "{sizes:?}");
+    serving.abort();
+    Ok(())
+}

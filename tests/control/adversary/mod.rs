@@ -1,0 +1,6 @@
+//! What somebody who means harm, or a part that is broken in an unlucky moment, can make of the service.
+
+mod ends;
+mod issuers;
+mod keys;
+mod lines;
