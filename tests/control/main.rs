@@ -11,6 +11,7 @@ mod explain;
 mod fake_dex;
 mod filter_delivery;
 mod floods;
+mod full_disk;
 mod intake;
 mod issuer_failures;
 mod issuer_matrix;

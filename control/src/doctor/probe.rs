@@ -116,25 +116,9 @@ fn clock_ahead_seconds(headers: &HeaderMap) -> Option<i64> {
     Some(theirs - ours.cast_signed())
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7, the form that must be sent) as Unix seconds.
+/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7) as Unix seconds.
 #[must_use]
 pub fn http_date_seconds(text: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let mut words = text.split_once(", ")?.1.split(' ');
-    let day: i64 = words.next()?.parse().ok()?;
-    let name = words.next()?;
-    let month = i64::try_from(MONTHS.iter().position(|month| *month == name)?).ok()? + 1;
-    let year: i64 = words.next()?.parse().ok()?;
-    let mut time = words.next()?.split(':').map(|part| part.parse::<i64>().ok());
-    let (hours, minutes, seconds) = (time.next()??, time.next()??, time.next()??);
-    (words.next()? == "GMT").then_some(())?;
-    // Days since the epoch, with years that begin in March so that the leap day is the last.
-    let shifted_year = if month <= 2 { year - 1 } else { year };
-    let month_from_march = (month + 9) % 12;
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    let leap_days = shifted_year.div_euclid(4) - shifted_year.div_euclid(100) + shifted_year.div_euclid(400);
-    let days = 365 * shifted_year + leap_days + day_of_year - 719_468;
-    Some(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+    let moment = httpdate::parse_http_date(text).ok()?;
+    moment.duration_since(UNIX_EPOCH).ok()?.as_secs().try_into().ok()
 }

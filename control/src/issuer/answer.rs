@@ -16,7 +16,7 @@ use crate::streak::StreakKind;
 pub struct RawAnswer {
     /// HTTP status.
     pub status: u16,
-    /// `Retry-After` in seconds form.
+    /// `Retry-After`: see [`super::asked::asked_wait`].
     pub retry_after: Option<Duration>,
     /// The body, capped.
     pub body: Vec<u8>,

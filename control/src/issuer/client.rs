@@ -1,16 +1,17 @@
 //! Calls to issuers. Endpoints come from the configuration or from a checked discovery document; no redirect is
 //! followed, no proxy of the environment is used, and no body is read past a cap.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::byte_serialize;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::answer::{RawAnswer, Transient};
+use super::asked::asked_wait;
 use crate::streak::StreakKind;
 
 /// Longest body that is read: a token answer with hundreds of groups, or 100 keys.
@@ -134,11 +135,7 @@ pub fn basic(credentials: ClientCredentials<'_>) -> String {
 async fn answer(request: reqwest::RequestBuilder) -> Result<RawAnswer, CallFailed> {
     let mut response = request.send().await.map_err(|error| failed(&error))?;
     let status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .map(Duration::from_secs);
+    let retry_after = asked_wait(response.headers(), SystemTime::now());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
         if body.len() + chunk.len() > LONGEST_BODY_BYTES {

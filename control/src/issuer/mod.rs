@@ -4,6 +4,7 @@
 //! [`keys`] and [`verify`] check signatures, [`traffic`] says how much an issuer is asked.
 
 pub mod answer;
+pub mod asked;
 pub mod breaker;
 pub mod bucket;
 pub mod client;

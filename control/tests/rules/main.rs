@@ -1,6 +1,7 @@
 //! The pure rules of the control service: tables and decisions, without a socket or a store.
 
 mod answers;
+mod asked;
 mod config;
 mod decisions;
 mod discovery;

@@ -2,21 +2,22 @@
 //!
 //! Reads run on tokio's blocking threads against a snapshot; writes go through the one [`writer`], which commits
 //! durably before it answers. Revisions come from one counter of the file, so a key that was deleted and written
-//! again never repeats a revision.
+//! again never repeats a revision. What an error of the disk does to all of that is told in [`file`].
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redb::{Database, ReadTransaction, ReadableDatabase};
+use redb::{ReadTransaction, ReadableDatabase};
 
 use crate::clock::Clock;
 
 use super::lifetime::lifetime_ms;
 use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError};
 
+mod file;
 mod leases;
 mod open;
 mod tables;
@@ -24,45 +25,13 @@ mod writer;
 
 pub use open::OpenError;
 
+use file::{EngineFailure, OpenFile};
 use leases::Leases;
 use tables::{Change, Changed};
 use writer::Writer;
 
 /// How many expired entries one [`EmbeddedStore::sweep`] transaction removes before others get their turn.
 const SWEPT_AT_ONCE: usize = 512;
-
-/// What the engine itself reports; cloned to everybody whose change was in the failed transaction.
-#[derive(Debug, Clone, thiserror::Error)]
-enum EngineFailure {
-    #[error("{0}")]
-    Redb(Arc<redb::Error>),
-    #[error("it was closed")]
-    Closed,
-    #[error("the operation stopped unexpectedly; restart if this stays, the file is checked on start")]
-    Panicked,
-}
-
-impl From<redb::Error> for EngineFailure {
-    fn from(error: redb::Error) -> Self {
-        Self::Redb(Arc::new(error))
-    }
-}
-
-/// The open file, until it is closed.
-struct OpenFile(RwLock<Option<Database>>);
-
-impl OpenFile {
-    /// Runs `work` on the database. The file stays open until it has ended.
-    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, EngineFailure> {
-        let database = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(work(database.as_ref().ok_or(EngineFailure::Closed)?)?)
-    }
-
-    /// Waits for all work that has begun, then closes the file.
-    fn close(&self) {
-        drop(self.0.write().unwrap_or_else(PoisonError::into_inner).take());
-    }
-}
 
 /// A store in one file that only this process may have open. Dropping it closes the file as soon as the operations
 /// under way have ended; [`EmbeddedStore::close`] also waits for that.
@@ -99,15 +68,15 @@ impl EmbeddedStore {
         let path = path.as_ref().to_path_buf();
         let opened = {
             let path = path.clone();
-            tokio::task::spawn_blocking(move || open::open(&path)).await
+            tokio::task::spawn_blocking(move || OpenFile::open(path)).await
         };
-        let database = opened.unwrap_or_else(|_| {
+        let file = opened.unwrap_or_else(|_| {
             Err(OpenError::Damaged {
                 path: path.clone(),
                 what: "its structure makes no sense".to_owned(),
             })
         })?;
-        let file = Arc::new(OpenFile(RwLock::new(Some(database))));
+        let file = Arc::new(file);
         Ok(Self {
             path,
             deadline,

@@ -1,6 +1,6 @@
 //! Opening the file: everything that can be wrong with it, said with its cure, before any request is served.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -47,8 +47,8 @@ pub enum OpenError {
     },
     /// The file system refused.
     #[error(
-        "the store file {} cannot be opened: {source}; check that its folder exists and that this user may write there",
-        .path.display()
+        "the store file {} cannot be opened: {source}; check that its folder exists, that this user may write there and \
+         that the disk has room", .path.display()
     )]
     Io {
         /// The configured path.
@@ -56,24 +56,90 @@ pub enum OpenError {
         /// The file system's answer.
         source: std::io::Error,
     },
+    /// The file that this process had open is not at its path any more.
+    #[error(
+        "the store file {} was moved away or replaced while its disk failed: put it back, or restart to use what is \
+         there now (with nothing there everybody logs in once more)", .path.display()
+    )]
+    Gone {
+        /// The configured path.
+        path: PathBuf,
+    },
+}
+
+/// Which file it is, whatever its path: another one in its place may hold refresh tokens that were used long ago.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Identity(Option<(u64, u64)>);
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(file: &File) -> std::io::Result<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        let file = file.metadata()?;
+        Ok(Self(Some((file.dev(), file.ino()))))
+    }
+
+    #[cfg(not(unix))]
+    fn of(_file: &File) -> std::io::Result<Self> {
+        Ok(Self(None))
+    }
 }
 
 /// Opens or creates the file, verifies its checksums and makes its tables. Blocking.
-pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
-    create_private(path).map_err(|source| OpenError::Io {
+pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
+    let io = |source| OpenError::Io {
         path: path.into(),
         source,
-    })?;
-    let database = Builder::new()
+    };
+    let is_new = !path.exists();
+    let identity = create_private(path).map_err(io)?;
+    let database = verified(path, |builder| builder.create(path))?;
+    if is_new {
+        keep_name(path).map_err(io)?;
+    }
+    Ok((database, identity))
+}
+
+/// Opens the file that `identity` names once more, after its disk has failed; never makes one. Blocking.
+pub(super) fn open_again(path: &Path, identity: &Identity) -> Result<Database, OpenError> {
+    let io = |source| OpenError::Io {
+        path: path.into(),
+        source,
+    };
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(OpenError::Gone { path: path.into() });
+        }
+        opened => opened.map_err(io)?,
+    };
+    if Identity::of(&file).map_err(io)? != *identity {
+        return Err(OpenError::Gone { path: path.into() });
+    }
+    forget_what_is_not_on_disk(&file).map_err(io)?;
+    drop(file);
+    verified(path, |builder| builder.open(path))
+}
+
+/// A page that could not be written counts as written to the kernel, which goes on showing it until it is gone after a
+/// crash. Whatever is on disk in truth shall be read.
+fn forget_what_is_not_on_disk(file: &File) -> std::io::Result<()> {
+    file.sync_all()?;
+    #[cfg(target_os = "linux")]
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
+}
+
+fn verified(
+    path: &Path,
+    open: impl FnOnce(&mut Builder) -> Result<Database, DatabaseError>,
+) -> Result<Database, OpenError> {
+    let mut builder = Builder::new();
+    builder
         .set_cache_size(CACHE_BYTES)
         // A plain open trusts the file, and a damaged one may then panic much later, under a request.
-        .set_check_integrity_on_open(true)
-        .create(path)
-        .map_err(|error| explain(path, error))?;
-    let other_format = prepare(&database).map_err(|error| OpenError::Damaged {
-        path: path.into(),
-        what: error.to_string(),
-    })?;
+        .set_check_integrity_on_open(true);
+    let database = open(&mut builder).map_err(|error| explain(path, error))?;
+    let other_format = prepare(&database).map_err(|error| unprepared(path, error))?;
     match other_format {
         None => Ok(database),
         Some(format) => Err(OpenError::OtherVersion {
@@ -93,12 +159,45 @@ fn prepare(database: &Database) -> Result<Option<u64>, redb::Error> {
 }
 
 /// Creates the file, if it is missing, readable by its owner only: tokens in it are sealed, user names are not.
-fn create_private(path: &Path) -> std::io::Result<()> {
+fn create_private(path: &Path) -> std::io::Result<Identity> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    Identity::of(&options.open(path)?)
+}
+
+/// A new file outlives a loss of power when its folder is on disk too.
+fn keep_name(path: &Path) -> std::io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()) {
+        // A folder that may be written but not read, or a file system that cannot do it.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        kept => kept,
+    }
+}
+
+fn unprepared(path: &Path, error: redb::Error) -> OpenError {
+    match error {
+        redb::Error::Io(source) => OpenError::Io {
+            path: path.into(),
+            source,
+        },
+        other => OpenError::Damaged {
+            path: path.into(),
+            what: other.to_string(),
+        },
+    }
 }
 
 fn explain(path: &Path, error: DatabaseError) -> OpenError {

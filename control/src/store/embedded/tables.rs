@@ -4,7 +4,7 @@
 //! much as it removes and never a scan of the whole file.
 
 use redb::{
-    MultimapTable, MultimapTableDefinition, ReadTransaction, ReadableTable, Table, TableDefinition,
+    Database, MultimapTable, MultimapTableDefinition, ReadTransaction, ReadableTable, Table, TableDefinition,
     WriteTransaction,
 };
 
@@ -25,6 +25,10 @@ const MEMBERS: MultimapTableDefinition<'_, &str, &str> = MultimapTableDefinition
 const SETS: TableDefinition<'_, &str, u64> = TableDefinition::new("sets");
 /// `format`, and `revision`: the last revision given to any key, so that none is ever given twice.
 const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
+/// Empty but for the moment of [`try_writing`].
+const TRIAL: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("trial");
+/// As much as some logins at once take, so that the file must have room for more than its next record.
+const TRIAL_BYTES: usize = 64 * 1024;
 
 #[derive(Clone, Copy)]
 #[repr(u8)]
@@ -78,6 +82,19 @@ pub(super) fn prepare(transaction: &WriteTransaction) -> Result<Option<u64>, red
             Ok(None)
         }
     }
+}
+
+/// Writes something and removes it again, each durably.
+pub(super) fn try_writing(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    transaction
+        .open_table(TRIAL)?
+        .insert("", [0; TRIAL_BYTES].as_slice())?;
+    transaction.commit()?;
+    let transaction = database.begin_write()?;
+    transaction.delete_table(TRIAL)?;
+    transaction.commit()?;
+    Ok(())
 }
 
 /// The entry at `key`, unless it is absent or expired at `now_ms`.

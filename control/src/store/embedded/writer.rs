@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::file::{EngineFailure, OpenFile};
 use super::tables::{Change, Changed, Tables};
-use super::{EngineFailure, OpenFile};
 use crate::clock::Clock;
 
 /// Expired entries removed along with each commit, so that a file in use stays small between sweeps.
