@@ -280,7 +280,7 @@ impl IssuerKeys {
         let client = &self.context.client;
         let url = self
             .discovery
-            .jwks_uri(client)
+            .jwks_uri(&self.context)
             .await
             .map_err(|failed| failed.to_string())?;
         let started = Instant::now();
