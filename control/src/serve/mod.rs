@@ -7,6 +7,7 @@ mod pace;
 mod paced_stream;
 mod process;
 pub mod reload;
+mod signals;
 mod timed_body;
 
 pub use listener::Listener;

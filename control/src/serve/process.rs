@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::Listener;
 use super::reload::reload;
+use super::signals::{Hangups, Stops};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::http;
@@ -47,12 +48,29 @@ pub enum NotServed {
     },
 }
 
-/// Serves the configuration in `path` until SIGTERM or SIGINT; SIGHUP reads it anew. The address that is listened on
-/// is written to `address_file`.
+/// Serves the configuration in `path` until SIGTERM or SIGINT; SIGHUP reads it anew, one that came during the start
+/// after it. The address that is listened on is written to `address_file`.
 ///
 /// # Errors
 /// [`NotServed`].
 pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), NotServed> {
+    let (hangups, mut stops) = (Hangups::listen(), Stops::listen());
+    let (socket, current) = tokio::select! {
+        started = start(path, address_file) => started?,
+        () = stops.next() => {
+            tracing::info!("stopping");
+            tracing::info!("stopped");
+            return Ok(());
+        }
+    };
+    let reloading = tokio::spawn(reload_on_hangup(hangups, current.clone(), path.to_owned()));
+    until_stopped(socket, &current, stops).await;
+    reloading.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener, Current), NotServed> {
     let config = Config::load(path).map_err(|source| NotServed::Config {
         path: path.to_owned(),
         source,
@@ -79,17 +97,13 @@ pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), NotSe
         write_address(file, address)?;
     }
     tracing::info!(%address, "listening");
-    let reloading = tokio::spawn(reload_on_hangup(current.clone(), path.to_owned()));
-    until_stopped(socket, &current).await;
-    reloading.abort();
-    tracing::info!("stopped");
-    Ok(())
+    Ok((socket, current))
 }
 
-async fn until_stopped(socket: TcpListener, current: &Current) {
+async fn until_stopped(socket: TcpListener, current: &Current, mut stops: Stops) {
     let (stopping, mut stopped) = watch::channel(false);
     let signal = async move {
-        stop_signal().await;
+        stops.next().await;
         tracing::info!("stopping");
         let _ = stopping.send(true);
     };
@@ -138,43 +152,9 @@ fn write_address(file: &Path, address: SocketAddr) -> Result<(), NotServed> {
         })
 }
 
-#[cfg(unix)]
-async fn reload_on_hangup(current: Current, path: PathBuf) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangups = match signal(SignalKind::hangup()) {
-        Ok(hangups) => hangups,
-        Err(error) => {
-            tracing::warn!(%error, "SIGHUP cannot be received: a new configuration needs a restart");
-            return;
-        }
-    };
-    while hangups.recv().await.is_some() {
+async fn reload_on_hangup(mut hangups: Hangups, current: Current, path: PathBuf) {
+    loop {
+        hangups.next().await;
         reload(&current, &path).await;
-    }
-}
-
-#[cfg(not(unix))]
-async fn reload_on_hangup(_: Current, _: PathBuf) {}
-
-async fn stop_signal() {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
     }
 }
