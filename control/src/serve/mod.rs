@@ -11,5 +11,5 @@ mod signals;
 mod timed_body;
 
 pub use listener::Listener;
-pub use process::{NotServed, serve};
+pub use process::{NotServed, longest_stop, serve, serve_until};
 pub use timed_body::IntakeLate;

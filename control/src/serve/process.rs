@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Listener;
 use super::reload::reload;
@@ -64,7 +66,8 @@ pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), NotSe
         }
     };
     let reloading = tokio::spawn(reload_on_hangup(hangups, current.clone(), path.to_owned()));
-    until_stopped(socket, &current, stops).await;
+    let longest = || longest_stop(current.service().config.issuer_timeout);
+    serve_until(socket, &current, stops.next(), longest).await;
     reloading.abort();
     tracing::info!("stopped");
     Ok(())
@@ -100,29 +103,51 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener,
     Ok((socket, current))
 }
 
-async fn until_stopped(socket: TcpListener, current: &Current, mut stops: Stops) {
-    let (stopping, mut stopped) = watch::channel(false);
+/// Serves `socket` until `stop`, then waits until the connections have ended and what is under way at an issuer is
+/// written down: both together as long as `longest` says at that moment, so that nobody ends the process before.
+pub async fn serve_until(
+    socket: TcpListener,
+    current: &Current,
+    stop: impl Future<Output = ()>,
+    longest: impl Fn() -> Duration,
+) {
+    let (stopping, stopped) = oneshot::channel();
     let signal = async move {
-        stops.next().await;
+        stop.await;
         tracing::info!("stopping");
-        let _ = stopping.send(true);
+        let _ = stopping.send(Instant::now() + longest());
     };
     let deadline = async {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-        tokio::time::sleep(longest_drain(current)).await;
+        match stopped.await {
+            Ok(until) => tokio::time::sleep_until(until).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let mut deadline = pin!(deadline);
+    let in_time = tokio::select! {
+        () = Listener::new(socket, current.clone()).run(signal) => true,
+        () = &mut deadline => false,
+    };
+    if !in_time {
+        tracing::warn!("some connections did not end in time");
+    }
+    let time_left = async {
+        if in_time {
+            deadline.await;
+        }
     };
     tokio::select! {
-        () = Listener::new(socket, current.clone()).run(signal) => {}
-        () = deadline => tracing::warn!("some connections did not end in time"),
-    }
-    if !current.drain(longest_drain(current)).await {
-        tracing::warn!("a refresh was still under way");
+        biased;
+        () = current.landed() => {}
+        () = time_left => tracing::warn!("a refresh was still under way"),
     }
 }
 
-/// What an issuer may take, and the writing down of its answer.
-fn longest_drain(current: &Current) -> Duration {
-    current.service().config.issuer_timeout + Duration::from_secs(5)
+/// The longest that an orderly end takes, where one call to an issuer may take `issuer_timeout`: the last request may
+/// come as late as `intake.deadline` says, and the issuer's answer is written down after it.
+#[must_use]
+pub const fn longest_stop(issuer_timeout: Duration) -> Duration {
+    issuer_timeout.saturating_add(Duration::from_secs(15))
 }
 
 /// Whoever writes Envoy's configuration needs the digest.
