@@ -122,6 +122,15 @@ impl<V: Clone + Send + Sync + 'static> Flights<V> {
         }
     }
 
+    /// Starts the flight of `key` with `work`, unless it is under way, and waits for nothing.
+    pub fn start<F, W>(&self, key: &str, work: W)
+    where
+        F: Future<Output = V> + Send + 'static,
+        W: FnOnce(Arc<Reporter<V>>) -> F,
+    {
+        drop(self.enter(key, work));
+    }
+
     fn enter<F, W>(&self, key: &str, work: W) -> watch::Receiver<Progress<V>>
     where
         F: Future<Output = V> + Send + 'static,

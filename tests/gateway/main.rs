@@ -24,6 +24,7 @@ mod refusal;
 mod rejected;
 mod replay;
 mod seeds;
+mod signals;
 mod stale;
 mod storm;
 mod unkillable;

@@ -1,9 +1,12 @@
 //! Every YAML of the chart, rendered and held against the schemas, and the values that the chart refuses.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use tokenward_control::serve::longest_stop;
+use tokenward_protocol::duration::parse_duration;
 use tokenward_tests::parts::{Chart, EnvoyGateway, TempFolder, tools};
 
 /// Values that turn on everything; the test that needs another story changes them.
@@ -161,6 +164,34 @@ fn where_requests_have_no_deadline_connections_have_no_limit() -> anyhow::Result
     assert!(streams.contains("requestTimeout: 0s"), "{streams}");
     assert!(streams.contains("maxConnections: 4294967295"), "{streams}");
     assert_eq!(policy(&with(&[("/gateway/streams", json!(false))]))?, None);
+    Ok(())
+}
+
+/// A kill before control has written a rotated refresh token down costs a login.
+#[test]
+fn the_grace_period_is_longer_than_an_orderly_end_of_control() -> anyhow::Result<()> {
+    let Some(chart) = chart("the grace period")? else {
+        return Ok(());
+    };
+    let rendered = |changes: &[(&str, Value)]| -> anyhow::Result<u64> {
+        let resources = chart.render(&with(changes))?;
+        let found = resources
+            .iter()
+            .flat_map(|resource| resource.yaml.lines())
+            .find_map(|line| line.trim().strip_prefix("terminationGracePeriodSeconds: "));
+        Ok(found.context("no grace period")?.parse()?)
+    };
+    assert_eq!(rendered(&[])?, 60);
+    let given = ("/terminationGracePeriodSeconds", json!(45));
+    for timeout in ["500ms", "1500ms", "35s", "90s", "2m", "1h"] {
+        let settings = ("/controlSettings", json!({"issuer_timeout": timeout}));
+        let grace = Duration::from_secs(rendered(&[settings, given.clone()])?);
+        let longest = longest_stop(parse_duration(timeout)?);
+        assert!(
+            grace > longest,
+            "{timeout}: {grace:?}, and control takes {longest:?}"
+        );
+    }
     Ok(())
 }
 

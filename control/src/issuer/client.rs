@@ -56,6 +56,7 @@ pub struct ClientUnusable(#[from] reqwest::Error);
 #[derive(Debug, Clone)]
 pub struct IssuerClient {
     http: reqwest::Client,
+    timeout: Duration,
 }
 
 /// A client's name and secret at one issuer.
@@ -81,7 +82,13 @@ impl IssuerClient {
             .connect_timeout(CONNECT_TIMEOUT.min(timeout / 2))
             .user_agent(concat!("tokenward/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http })
+        Ok(Self { http, timeout })
+    }
+
+    /// How long one call may take.
+    #[must_use]
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Posts a form with the client's credentials (RFC 6749 §2.3.1).

@@ -1,11 +1,24 @@
 //! OpenID Connect Discovery 1.0: where an issuer's token endpoint and keys are.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokenward_protocol::duration::whole_ms;
 use url::Url;
 
-use super::client::IssuerClient;
+use super::Context;
+use super::answer::RawAnswer;
 use crate::config::endpoint::{is_loopback, parse_endpoint};
+use crate::flight::{Flights, Landed};
+
+/// How long a failure stands for whoever asks next: not everybody asks an issuer that fails. Nobody is told to come back
+/// in less (`Retry-After` is in whole seconds).
+const FAILURE_KEPT: Duration = Duration::from_secs(1);
+/// The longest that an issuer's `Retry-After` makes it stand.
+const LONGEST_KEPT: Duration = Duration::from_secs(60);
+/// What a fetch may take beyond the client's own timeout.
+const SLACK: Duration = Duration::from_secs(5);
 
 /// An issuer's endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +35,15 @@ pub struct Endpoints {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoveryFailed {
     /// Waiting may help.
-    #[error("discovery failed: {0}")]
-    Unavailable(String),
+    #[error("discovery failed: {cause}")]
+    Unavailable {
+        /// For people.
+        cause: String,
+        /// What is left of the issuer's `Retry-After`.
+        retry_after: Option<Duration>,
+        /// Whether the issuer was asked for this answer; else it failed a moment before.
+        asked: bool,
+    },
     /// An operator must look.
     #[error("the discovery document is not usable: {0}")]
     Unusable(String),
@@ -43,7 +63,22 @@ pub struct Discovery {
     issuer: String,
     token_endpoint: Option<Url>,
     jwks_uri: Option<Url>,
-    found: Mutex<Option<Endpoints>>,
+    known: Mutex<Known>,
+    fetches: Flights<Result<Endpoints, DiscoveryFailed>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    found: Option<Endpoints>,
+    failed: Option<Failed>,
+}
+
+/// A failure that stands for a while.
+#[derive(Debug)]
+struct Failed {
+    since_ms: u64,
+    until_ms: u64,
+    why: DiscoveryFailed,
 }
 
 impl Discovery {
@@ -54,7 +89,8 @@ impl Discovery {
             issuer,
             token_endpoint,
             jwks_uri,
-            found: Mutex::new(None),
+            known: Mutex::default(),
+            fetches: Flights::default(),
         }
     }
 
@@ -62,10 +98,10 @@ impl Discovery {
     ///
     /// # Errors
     /// [`DiscoveryFailed`].
-    pub async fn token_endpoint(&self, client: &IssuerClient) -> Result<Url, DiscoveryFailed> {
+    pub async fn token_endpoint(self: &Arc<Self>, context: &Context) -> Result<Url, DiscoveryFailed> {
         match &self.token_endpoint {
             Some(url) => Ok(url.clone()),
-            None => Ok(self.found(client).await?.token_endpoint),
+            None => Ok(self.found(context).await?.token_endpoint),
         }
     }
 
@@ -73,10 +109,10 @@ impl Discovery {
     ///
     /// # Errors
     /// [`DiscoveryFailed`].
-    pub async fn jwks_uri(&self, client: &IssuerClient) -> Result<Url, DiscoveryFailed> {
+    pub async fn jwks_uri(self: &Arc<Self>, context: &Context) -> Result<Url, DiscoveryFailed> {
         match &self.jwks_uri {
             Some(url) => Ok(url.clone()),
-            None => Ok(self.found(client).await?.jwks_uri),
+            None => Ok(self.found(context).await?.jwks_uri),
         }
     }
 
@@ -85,39 +121,111 @@ impl Discovery {
     /// # Errors
     /// [`DiscoveryFailed`].
     pub async fn introspection_endpoint(
-        &self,
-        client: &IssuerClient,
+        self: &Arc<Self>,
+        context: &Context,
     ) -> Result<Option<Url>, DiscoveryFailed> {
-        Ok(self.found(client).await?.introspection_endpoint)
+        Ok(self.found(context).await?.introspection_endpoint)
     }
 
-    /// One fetch at a time; a failure is not kept.
-    async fn found(&self, client: &IssuerClient) -> Result<Endpoints, DiscoveryFailed> {
-        let mut found = self.found.lock().await;
-        if let Some(endpoints) = &*found {
-            return Ok(endpoints.clone());
+    /// All who ask meanwhile share one fetch and what comes of it.
+    async fn found(self: &Arc<Self>, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
+        if let Some(known) = self.known(context.clock.now_ms()) {
+            return known;
         }
+        let longest = context.client.timeout() + SLACK;
+        let fetch = self.fetches.join("", longest, |_| {
+            let (discovery, context) = (Arc::clone(self), context.clone());
+            async move { discovery.fetched(&context).await }
+        });
+        match fetch.await {
+            Landed::Done(found) => found,
+            Landed::Deadline(_) | Landed::Lost => Err(unavailable("it did not end", None)),
+        }
+    }
+
+    /// What needs no fetch.
+    fn known(&self, now_ms: u64) -> Option<Result<Endpoints, DiscoveryFailed>> {
+        let known = self.lock();
+        if let Some(endpoints) = &known.found {
+            return Some(Ok(endpoints.clone()));
+        }
+        let failed = known.failed.as_ref()?;
+        // A clock that was set back must not let it stand for longer.
+        (failed.since_ms..failed.until_ms).contains(&now_ms).then(|| {
+            Err(match &failed.why {
+                DiscoveryFailed::Unavailable {
+                    cause, retry_after, ..
+                } => DiscoveryFailed::Unavailable {
+                    cause: cause.clone(),
+                    retry_after: retry_after.map(|_| Duration::from_millis(failed.until_ms - now_ms)),
+                    asked: false,
+                },
+                unusable @ DiscoveryFailed::Unusable(_) => unusable.clone(),
+            })
+        })
+    }
+
+    async fn fetched(&self, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
+        // Another fetch may have ended between the look and this.
+        if let Some(known) = self.known(context.clock.now_ms()) {
+            return known;
+        }
+        let fetched = self.fetch(context).await;
+        let mut known = self.lock();
+        match &fetched {
+            Ok(endpoints) => known.found = Some(endpoints.clone()),
+            Err(why) => {
+                let since_ms = context.clock.now_ms();
+                let kept = match why {
+                    DiscoveryFailed::Unavailable {
+                        retry_after: Some(asked),
+                        ..
+                    } => (*asked).clamp(FAILURE_KEPT, LONGEST_KEPT),
+                    _ => FAILURE_KEPT,
+                };
+                known.failed = Some(Failed {
+                    since_ms,
+                    until_ms: since_ms.saturating_add(whole_ms(kept)),
+                    why: why.clone(),
+                });
+            }
+        }
+        fetched
+    }
+
+    async fn fetch(&self, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
         let address = format!(
             "{}/.well-known/openid-configuration",
             self.issuer.trim_end_matches('/')
         );
         let url = Url::parse(&address)
             .map_err(|_| DiscoveryFailed::Unusable("the issuer is not a URL".to_owned()))?;
-        let answer = client
-            .get(&url)
-            .await
-            .map_err(|failed| DiscoveryFailed::Unavailable(failed.to_string()))?;
-        if answer.status != 200 {
-            let cause = format!("status {}", answer.status);
-            return Err(if answer.status >= 500 || answer.status == 429 {
-                DiscoveryFailed::Unavailable(cause)
-            } else {
-                DiscoveryFailed::Unusable(cause)
-            });
+        match context.client.get(&url).await {
+            Ok(answer) => read_answer(&self.issuer, &answer),
+            Err(failed) => Err(unavailable(&failed.to_string(), None)),
         }
-        let endpoints = read_document(&self.issuer, &answer.body)?;
-        *found = Some(endpoints.clone());
-        Ok(endpoints)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // It is consistent after every statement; a panic elsewhere does not spoil it.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unavailable(cause: &str, retry_after: Option<Duration>) -> DiscoveryFailed {
+    DiscoveryFailed::Unavailable {
+        cause: cause.to_owned(),
+        retry_after,
+        asked: true,
+    }
+}
+
+fn read_answer(issuer: &str, answer: &RawAnswer) -> Result<Endpoints, DiscoveryFailed> {
+    let cause = || format!("status {}", answer.status);
+    match answer.status {
+        200 => read_document(issuer, &answer.body),
+        429 | 500.. => Err(unavailable(&cause(), answer.retry_after)),
+        _ => Err(DiscoveryFailed::Unusable(cause())),
     }
 }
 

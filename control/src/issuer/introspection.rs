@@ -8,7 +8,7 @@ use super::answer::{RawAnswer, Transient};
 use super::client::ClientCredentials;
 use super::discovery::DiscoveryFailed;
 use super::traffic::Heard;
-use super::{Context, HomeIssuer, NoLeave, unreachable};
+use super::{Context, HomeIssuer, NoLeave, not_found, unreachable};
 
 /// What an issuer says of a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,16 +33,13 @@ impl HomeIssuer {
         refresh_token: &SecretString,
     ) -> Result<Introspected, NoLeave> {
         let pass = self.traffic.pass(grant).await.map_err(NoLeave::HeldBack)?;
-        let endpoint = match self.discovery.introspection_endpoint(&context.client).await {
+        let endpoint = match self.discovery.introspection_endpoint(context).await {
             Ok(Some(endpoint)) => endpoint,
             Ok(None) | Err(DiscoveryFailed::Unusable(_)) => {
                 pass.heard(Heard::Answer);
                 return Ok(Introspected::NotTold);
             }
-            Err(failed @ DiscoveryFailed::Unavailable(_)) => {
-                pass.heard(Heard::Failure { asked: None });
-                return Err(NoLeave::Transient(unreachable(failed.to_string())));
-            }
+            Err(failed) => return Err(not_found(pass, &failed)),
         };
         let credentials = ClientCredentials {
             id: &self.config.client_id,

@@ -16,6 +16,7 @@ use super::discovery::Discovery;
 use super::known_keys::{Judgement, Known, KnownKey, MOST_PAST_KEYS, keep_the_latest};
 use super::verify::{read_header, read_key_set};
 use crate::digest;
+use crate::flight::{Flights, Landed};
 use crate::store::{Expected, Key, Outcome, StoreError};
 
 /// At least this long between two fetches.
@@ -54,6 +55,13 @@ pub enum Unverified {
     StoreUnavailable,
 }
 
+fn not_again(left: Duration) -> Unverified {
+    Unverified::KeysUnavailable {
+        retry_after: left,
+        cause: "they were fetched a moment ago and do not hold this token's key".to_owned(),
+    }
+}
+
 /// Where the keys of `issuer` are remembered.
 #[must_use]
 pub fn record_of(issuer: &str) -> Key {
@@ -66,8 +74,10 @@ pub struct IssuerKeys {
     discovery: Arc<Discovery>,
     context: Context,
     known: RwLock<Arc<Known>>,
-    /// One fetch at a time.
-    fetching: tokio::sync::Mutex<()>,
+    /// One fetch at a time, for all who need it.
+    fetches: Flights<Result<Arc<Known>, Unverified>>,
+    /// One look into the store at a time.
+    recalling: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for IssuerKeys {
@@ -88,7 +98,8 @@ impl IssuerKeys {
             discovery,
             context,
             known: RwLock::default(),
-            fetching: tokio::sync::Mutex::new(()),
+            fetches: Flights::default(),
+            recalling: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -112,40 +123,34 @@ impl IssuerKeys {
         claims: &Claims,
         age: KeyAge,
     ) -> Result<(), Unverified> {
-        let now_ms = self.context.clock.now_ms();
+        let (now_ms, arrived) = (self.context.clock.now_ms(), Instant::now());
         let retired_since_ms = now_ms.saturating_sub(whole_ms(self.context.past_key_grace));
-        let known = self.snapshot();
+        let mut known = self.snapshot();
         if known.has_proven(token, age, retired_since_ms) {
             self.refetch_when_old(&known, now_ms);
             return Ok(());
         }
         let header = read_header(token).ok_or(Unverified::Forged)?;
-        match known.judge(token, &header, age, retired_since_ms) {
-            Judgement::Signed => {
-                self.refetch_when_old(&known, now_ms);
-                return Ok(());
-            }
-            Judgement::Forged => return Err(Unverified::Forged),
-            Judgement::UnknownKey => {}
+        let judge = |known: &Known| known.judge(token, &header, age, retired_since_ms);
+        let mut judgement = judge(&known);
+        if judgement == Judgement::UnknownKey
+            && let Some(recalled) = self.recalled(&known).await
+        {
+            known = recalled;
+            judgement = judge(&known);
         }
-        let known = match self.recalled(&known).await {
-            Some(recalled) => match recalled.judge(token, &header, age, retired_since_ms) {
-                Judgement::Signed => {
-                    self.refetch_when_old(&recalled, now_ms);
-                    return Ok(());
-                }
-                Judgement::Forged => return Err(Unverified::Forged),
-                Judgement::UnknownKey => self.fetched_for(claims).await?,
-            },
-            None => self.fetched_for(claims).await?,
-        };
-        match known.judge(token, &header, age, retired_since_ms) {
+        if judgement == Judgement::UnknownKey {
+            known = self.newer(claims, arrived, judge).await?;
+            judgement = judge(&known);
+        } else {
+            self.refetch_when_old(&known, now_ms);
+        }
+        match judgement {
             Judgement::Signed => Ok(()),
-            Judgement::Forged => Err(Unverified::Forged),
             Judgement::UnknownKey if age == KeyAge::PresentOrPast && !known.remembered => {
                 Err(Unverified::StoreUnavailable)
             }
-            Judgement::UnknownKey => Err(Unverified::Forged),
+            Judgement::Forged | Judgement::UnknownKey => Err(Unverified::Forged),
         }
     }
 
@@ -154,37 +159,83 @@ impl IssuerKeys {
         if known.remembered || known.attempted_at_ms.is_some() {
             return None;
         }
-        let _fetching = self.fetching.lock().await;
+        let _recalling = self.recalling.lock().await;
+        let is_over = |known: &Known| known.remembered || known.attempted_at_ms.is_some();
         let snapshot = self.snapshot();
-        if snapshot.remembered || snapshot.attempted_at_ms.is_some() {
+        if is_over(&snapshot) {
             return Some(snapshot);
         }
-        let mut known = snapshot.as_ref().clone();
-        known.keys = self.remembered().await.ok()?;
-        known.remembered = true;
-        Some(self.publish(known))
+        let remembered = self.remembered().await.ok()?;
+        Some(self.publish(|known| {
+            if !is_over(known) {
+                known.recall(remembered);
+            }
+        }))
     }
 
-    /// [`Self::fetch`] in a task of its own: a slow issuer's keys arrive although no caller waits so long.
-    async fn fetched_for(self: &Arc<Self>, claims: &Claims) -> Result<Arc<Known>, Unverified> {
-        let (keys, claims) = (Arc::clone(self), claims.clone());
-        let fetch = tokio::spawn(async move { keys.fetch(&claims).await });
-        fetch.await.unwrap_or_else(|_| {
-            Err(Unverified::KeysUnavailable {
+    /// A set newer than the one that did not know the key of the token with `claims`, which came when it had `arrived`.
+    async fn newer(
+        self: &Arc<Self>,
+        claims: &Claims,
+        arrived: Instant,
+        judge: impl Fn(&Known) -> Judgement,
+    ) -> Result<Arc<Known>, Unverified> {
+        let known = self.snapshot();
+        if let Some(left) = self.resting(&known) {
+            return if known.is_later_than(claims.issued_at_seconds) {
+                Ok(known)
+            } else {
+                Err(not_again(left))
+            };
+        }
+        let known = self.fetched().await?;
+        let is_of_before = known.attempted.is_none_or(|attempted| attempted < arrived);
+        if !is_of_before || judge(&known) != Judgement::UnknownKey {
+            return Ok(known);
+        }
+        // The key may be younger than a fetch that was under way already.
+        match self.resting(&known) {
+            Some(left) => Err(not_again(left)),
+            None => self.fetched().await,
+        }
+    }
+
+    /// How much longer nothing is fetched.
+    fn resting(&self, known: &Known) -> Option<Duration> {
+        let rests_until_ms = known.attempted_at_ms? + whole_ms(FETCH_APART);
+        let left_ms = rests_until_ms.saturating_sub(self.context.clock.now_ms());
+        (left_ms > 0).then(|| Duration::from_millis(left_ms))
+    }
+
+    /// What comes of the fetch that is under way, or of a new one. It is not the callers': a slow issuer's keys arrive
+    /// although no caller waits so long, and a caller that leaves leaves nothing behind.
+    async fn fetched(self: &Arc<Self>) -> Result<Arc<Known>, Unverified> {
+        // Discovery and the keys each may take the client's timeout; the store has deadlines of its own.
+        let longest = self.context.client.timeout() * 3;
+        let keys = Arc::clone(self);
+        let fetch = self
+            .fetches
+            .join("", longest, |_| async move { keys.fetch().await });
+        match fetch.await {
+            Landed::Done(fetched) => fetched,
+            Landed::Deadline(_) | Landed::Lost => Err(Unverified::KeysUnavailable {
                 retry_after: FETCH_APART,
-                cause: "the service is shutting down".to_owned(),
-            })
-        })
+                cause: "fetching them did not end".to_owned(),
+            }),
+        }
     }
 
     fn snapshot(&self) -> Arc<Known> {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn publish(&self, known: Known) -> Arc<Known> {
-        let known = Arc::new(known);
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&known);
-        known
+    /// Changes what is known; nothing that somebody else has learnt meanwhile is lost.
+    fn publish(&self, change: impl FnOnce(&mut Known)) -> Arc<Known> {
+        let mut place = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = place.as_ref().clone();
+        change(&mut known);
+        *place = Arc::new(known);
+        Arc::clone(&place)
     }
 
     /// Keys that the issuer withdrew must be noticed although no unknown key points to it.
@@ -194,93 +245,65 @@ impl IssuerKeys {
             .is_none_or(|attempted| now_ms.saturating_sub(attempted) > REFETCH_AFTER_MS);
         if old {
             let keys = Arc::clone(self);
-            tokio::spawn(async move {
-                if let Ok(_fetching) = keys.fetching.try_lock() {
-                    let _ = keys.fetch_now(keys.snapshot().as_ref().clone()).await;
-                }
-            });
+            self.fetches.start("", |_| async move { keys.fetch().await });
         }
     }
 
-    /// A set newer than the one that did not know the key of the token with `claims`.
-    async fn fetch(&self, claims: &Claims) -> Result<Arc<Known>, Unverified> {
+    async fn fetch(&self) -> Result<Arc<Known>, Unverified> {
         let seen = self.snapshot();
-        let _fetching = self.fetching.lock().await;
-        let known = self.snapshot();
-        // Somebody fetched while we waited for our turn.
-        if known.fetched_at_ms > seen.fetched_at_ms {
-            return Ok(known);
+        // Another fetch may have ended between the look of who wants this one and now.
+        if self.resting(&seen).is_some() {
+            return Ok(seen);
         }
-        let now_ms = self.context.clock.now_ms();
-        let left_ms = known.attempted_at_ms.map_or(0, |attempted| {
-            (attempted + whole_ms(FETCH_APART)).saturating_sub(now_ms)
-        });
-        if left_ms == 0 {
-            return self.fetch_now(known.as_ref().clone()).await;
-        }
-        // An issuer publishes a key before or as it signs: an older token by an unknown key is not its own.
-        let issued_ms = claims.issued_at_seconds.unwrap_or(0).saturating_mul(1000);
-        if known
-            .fetched_at_ms
-            .is_some_and(|fetched| fetched > issued_ms.saturating_add(1000))
-        {
-            return Ok(known);
-        }
-        Err(Unverified::KeysUnavailable {
-            retry_after: Duration::from_millis(left_ms),
-            cause: "they were fetched a moment ago and do not hold this token's key".to_owned(),
-        })
-    }
-
-    async fn fetch_now(&self, mut known: Known) -> Result<Arc<Known>, Unverified> {
-        if !known.remembered {
+        let (began_ms, began) = (self.context.clock.now_ms(), Instant::now());
+        let mut remembered = None;
+        if !seen.remembered {
             match self.remembered().await {
-                Ok(remembered) => {
-                    known.keys = remembered;
-                    known.remembered = true;
-                }
+                Ok(keys) => remembered = Some(keys),
                 Err(error) => tracing::debug!(%error, issuer = self.issuer, "past keys cannot be read"),
             }
         }
-        let now_ms = self.context.clock.now_ms();
-        known.attempted_at_ms = Some(now_ms);
-        match self.download().await {
-            Ok(fetched) => {
-                let retired_since_ms = now_ms.saturating_sub(whole_ms(self.context.past_key_grace));
-                let keys = known.merged(&fetched, now_ms, retired_since_ms);
-                known.keys = keys;
-                known.fetched_at_ms = Some(now_ms);
-                if known.remembered
-                    && let Err(error) = self.remember(&known.keys).await
-                {
-                    tracing::debug!(%error, issuer = self.issuer, "keys cannot be remembered");
-                }
-                Ok(self.publish(known))
+        let fetched = self.download().await;
+        let retired_since_ms = began_ms.saturating_sub(whole_ms(self.context.past_key_grace));
+        let known = self.publish(|known| {
+            known.attempted_at_ms = Some(began_ms);
+            known.attempted = Some(began);
+            if let Some(remembered) = remembered {
+                known.recall(remembered);
             }
-            Err(cause) => {
-                tracing::warn!(
-                    issuer = self.issuer,
-                    cause,
-                    "the issuer's keys could not be fetched"
-                );
-                let known = self.publish(known);
-                if known.fetched_at_ms.is_none() && !known.keys.is_empty() {
-                    // Remembered keys can still prove the token.
-                    return Ok(known);
-                }
-                Err(Unverified::KeysUnavailable {
-                    retry_after: FETCH_APART,
-                    cause,
-                })
+            if let Ok(fetched) = &fetched {
+                known.keys = known.merged(fetched, began_ms, retired_since_ms);
+                known.fetched_at_ms = Some(began_ms);
             }
+        });
+        let Err(cause) = fetched else {
+            if known.remembered
+                && let Err(error) = self.remember(&known.keys).await
+            {
+                tracing::debug!(%error, issuer = self.issuer, "keys cannot be remembered");
+            }
+            return Ok(known);
+        };
+        tracing::warn!(
+            issuer = self.issuer,
+            cause,
+            "the issuer's keys could not be fetched"
+        );
+        if known.fetched_at_ms.is_none() && !known.keys.is_empty() {
+            // Remembered keys can still prove the token.
+            return Ok(known);
         }
+        Err(Unverified::KeysUnavailable {
+            retry_after: self.resting(&known).unwrap_or(Duration::from_secs(1)),
+            cause,
+        })
     }
 
     async fn download(&self) -> Result<Vec<Jwk>, String> {
         let client = &self.context.client;
         let url = self
             .discovery
-            .jwks_uri(client)
+            .jwks_uri(&self.context)
             .await
             .map_err(|failed| failed.to_string())?;
         let started = Instant::now();

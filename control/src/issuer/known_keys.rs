@@ -2,6 +2,7 @@
 
 use jsonwebtoken::jwk::Jwk;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::keys::KeyAge;
 use super::proven::{Proven, is_usable};
@@ -24,10 +25,13 @@ pub(super) struct Known {
     pub(super) remembered: bool,
     pub(super) fetched_at_ms: Option<u64>,
     pub(super) attempted_at_ms: Option<u64>,
+    /// The same by a clock that only goes forward.
+    pub(super) attempted: Option<Instant>,
     pub(super) proven: Proven,
 }
 
 /// What the known keys say about a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judgement {
     Signed,
     Forged,
@@ -35,6 +39,24 @@ pub(super) enum Judgement {
 }
 
 impl Known {
+    /// Takes in what the store remembers; what is known already is the newer.
+    pub(super) fn recall(&mut self, remembered: Vec<KnownKey>) {
+        for key in remembered {
+            if !self.keys.iter().any(|known| known.jwk == key.jwk) {
+                self.keys.push(key);
+            }
+        }
+        self.remembered = true;
+    }
+
+    /// An issuer publishes a key before or as it signs: whether a token issued then by one of the issuer's keys would
+    /// be known.
+    pub(super) fn is_later_than(&self, issued_at_seconds: Option<u64>) -> bool {
+        let issued_ms = issued_at_seconds.unwrap_or(0).saturating_mul(1000);
+        self.fetched_at_ms
+            .is_some_and(|fetched| fetched > issued_ms.saturating_add(1000))
+    }
+
     /// Whether these keys have proven the very same token before, by a key that still may.
     pub(super) fn has_proven(&self, token: &str, age: KeyAge, retired_since_ms: u64) -> bool {
         let retirement = self.proven.retirement(token);

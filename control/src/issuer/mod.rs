@@ -111,16 +111,13 @@ impl HomeIssuer {
     /// [`NoLeave`].
     pub async fn leave(&self, context: &Context, grant: &str) -> Result<Leave, NoLeave> {
         let pass = self.traffic.pass(grant).await.map_err(NoLeave::HeldBack)?;
-        match self.discovery.token_endpoint(&context.client).await {
+        match self.discovery.token_endpoint(context).await {
             Ok(endpoint) => Ok(Leave { endpoint, pass }),
             Err(DiscoveryFailed::Unusable(cause)) => {
                 pass.heard(Heard::Answer);
                 Err(NoLeave::Misconfigured(cause))
             }
-            Err(failed @ DiscoveryFailed::Unavailable(_)) => {
-                pass.heard(Heard::Failure { asked: None });
-                Err(NoLeave::Transient(unreachable(failed.to_string())))
-            }
+            Err(failed) => Err(not_found(pass, &failed)),
         }
     }
 
@@ -232,6 +229,21 @@ impl RemoteIssuer {
         });
         Ok(answer)
     }
+}
+
+/// Who was told of a failure of a moment ago has asked the issuer nothing: it says nothing about the issuer's health.
+fn not_found(pass: Pass, failed: &DiscoveryFailed) -> NoLeave {
+    let mut transient = unreachable(failed.to_string());
+    if let DiscoveryFailed::Unavailable {
+        retry_after, asked, ..
+    } = failed
+    {
+        transient.retry_after = *retry_after;
+        if *asked {
+            pass.heard(Heard::Failure { asked: *retry_after });
+        }
+    }
+    NoLeave::Transient(transient)
 }
 
 fn unreachable(cause: String) -> Transient {

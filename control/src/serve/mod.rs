@@ -7,8 +7,9 @@ mod pace;
 mod paced_stream;
 mod process;
 pub mod reload;
+mod signals;
 mod timed_body;
 
 pub use listener::Listener;
-pub use process::{NotServed, serve};
+pub use process::{NotServed, longest_stop, serve, serve_until};
 pub use timed_body::IntakeLate;

@@ -2,14 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Listener;
 use super::reload::reload;
+use super::signals::{Hangups, Stops};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::http;
@@ -47,12 +50,30 @@ pub enum NotServed {
     },
 }
 
-/// Serves the configuration in `path` until SIGTERM or SIGINT; SIGHUP reads it anew. The address that is listened on
-/// is written to `address_file`.
+/// Serves the configuration in `path` until SIGTERM or SIGINT; SIGHUP reads it anew, one that came during the start
+/// after it. The address that is listened on is written to `address_file`.
 ///
 /// # Errors
 /// [`NotServed`].
 pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), NotServed> {
+    let (hangups, mut stops) = (Hangups::listen(), Stops::listen());
+    let (socket, current) = tokio::select! {
+        started = start(path, address_file) => started?,
+        () = stops.next() => {
+            tracing::info!("stopping");
+            tracing::info!("stopped");
+            return Ok(());
+        }
+    };
+    let reloading = tokio::spawn(reload_on_hangup(hangups, current.clone(), path.to_owned()));
+    let longest = || longest_stop(current.service().config.issuer_timeout);
+    serve_until(socket, &current, stops.next(), longest).await;
+    reloading.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener, Current), NotServed> {
     let config = Config::load(path).map_err(|source| NotServed::Config {
         path: path.to_owned(),
         source,
@@ -79,36 +100,54 @@ pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), NotSe
         write_address(file, address)?;
     }
     tracing::info!(%address, "listening");
-    let reloading = tokio::spawn(reload_on_hangup(current.clone(), path.to_owned()));
-    until_stopped(socket, &current).await;
-    reloading.abort();
-    tracing::info!("stopped");
-    Ok(())
+    Ok((socket, current))
 }
 
-async fn until_stopped(socket: TcpListener, current: &Current) {
-    let (stopping, mut stopped) = watch::channel(false);
+/// Serves `socket` until `stop`, then waits until the connections have ended and what is under way at an issuer is
+/// written down: both together as long as `longest` says at that moment, so that nobody ends the process before.
+pub async fn serve_until(
+    socket: TcpListener,
+    current: &Current,
+    stop: impl Future<Output = ()>,
+    longest: impl Fn() -> Duration,
+) {
+    let (stopping, stopped) = oneshot::channel();
     let signal = async move {
-        stop_signal().await;
+        stop.await;
         tracing::info!("stopping");
-        let _ = stopping.send(true);
+        let _ = stopping.send(Instant::now() + longest());
     };
     let deadline = async {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-        tokio::time::sleep(longest_drain(current)).await;
+        match stopped.await {
+            Ok(until) => tokio::time::sleep_until(until).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let mut deadline = pin!(deadline);
+    let in_time = tokio::select! {
+        () = Listener::new(socket, current.clone()).run(signal) => true,
+        () = &mut deadline => false,
+    };
+    if !in_time {
+        tracing::warn!("some connections did not end in time");
+    }
+    let time_left = async {
+        if in_time {
+            deadline.await;
+        }
     };
     tokio::select! {
-        () = Listener::new(socket, current.clone()).run(signal) => {}
-        () = deadline => tracing::warn!("some connections did not end in time"),
-    }
-    if !current.drain(longest_drain(current)).await {
-        tracing::warn!("a refresh was still under way");
+        biased;
+        () = current.landed() => {}
+        () = time_left => tracing::warn!("a refresh was still under way"),
     }
 }
 
-/// What an issuer may take, and the writing down of its answer.
-fn longest_drain(current: &Current) -> Duration {
-    current.service().config.issuer_timeout + Duration::from_secs(5)
+/// The longest that an orderly end takes, where one call to an issuer may take `issuer_timeout`: the last request may
+/// come as late as `intake.deadline` says, and the issuer's answer is written down after it.
+#[must_use]
+pub const fn longest_stop(issuer_timeout: Duration) -> Duration {
+    issuer_timeout.saturating_add(Duration::from_secs(15))
 }
 
 /// Whoever writes Envoy's configuration needs the digest.
@@ -138,43 +177,9 @@ fn write_address(file: &Path, address: SocketAddr) -> Result<(), NotServed> {
         })
 }
 
-#[cfg(unix)]
-async fn reload_on_hangup(current: Current, path: PathBuf) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangups = match signal(SignalKind::hangup()) {
-        Ok(hangups) => hangups,
-        Err(error) => {
-            tracing::warn!(%error, "SIGHUP cannot be received: a new configuration needs a restart");
-            return;
-        }
-    };
-    while hangups.recv().await.is_some() {
+async fn reload_on_hangup(mut hangups: Hangups, current: Current, path: PathBuf) {
+    loop {
+        hangups.next().await;
         reload(&current, &path).await;
-    }
-}
-
-#[cfg(not(unix))]
-async fn reload_on_hangup(_: Current, _: PathBuf) {}
-
-async fn stop_signal() {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
     }
 }

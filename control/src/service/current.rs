@@ -54,14 +54,16 @@ impl Current {
     /// Waits until nothing is under way at an issuer, replaced services included; at most `longest`. `false`:
     /// something still is.
     pub async fn drain(&self, longest: Duration) -> bool {
+        tokio::time::timeout(longest, self.landed()).await.is_ok()
+    }
+
+    /// The same without a bound: the caller has one.
+    pub async fn landed(&self) {
         let leaving = std::mem::take(&mut *self.leaving.lock().unwrap_or_else(PoisonError::into_inner));
-        let landed = async {
-            self.service().landed().await;
-            for gone in leaving {
-                // An error would be a panic over there: nothing is under way then either.
-                let _ = gone.await;
-            }
-        };
-        tokio::time::timeout(longest, landed).await.is_ok()
+        self.service().landed().await;
+        for gone in leaving {
+            // An error would be a panic over there: nothing is under way then either.
+            let _ = gone.await;
+        }
     }
 }

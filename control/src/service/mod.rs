@@ -217,7 +217,7 @@ impl Service {
     }
 
     /// Waits until nothing is under way at an issuer, and nothing that a caller asked to be changed.
-    async fn landed(&self) {
+    pub(crate) async fn landed(&self) {
         self.errands.done().await;
         self.exchanges.landed().await;
         self.grants.landed().await;

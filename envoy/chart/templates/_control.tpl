@@ -1,3 +1,17 @@
+{{/* terminationGracePeriodSeconds, or longer where issuer_timeout needs it: an orderly end of control takes issuer_timeout
+and 15 s at most, and 5 s are left for the rest of the pod. */}}
+{{- define "tokenward.gracePeriodSeconds" -}}
+{{- $timeout := .Values.controlSettings.issuer_timeout | default "35s" | toString -}}
+{{- $number := regexFind "^[0-9]+" $timeout | int64 -}}
+{{- $unit := regexFind "[a-z]+$" $timeout -}}
+{{- $seconds := $number -}}
+{{- if eq $unit "ms" -}}{{- $seconds = add1 (div $number 1000) -}}
+{{- else if eq $unit "m" -}}{{- $seconds = mul $number 60 -}}
+{{- else if eq $unit "h" -}}{{- $seconds = mul $number 3600 -}}
+{{- end -}}
+{{- max (int64 .Values.terminationGracePeriodSeconds) (add $seconds 20) -}}
+{{- end -}}
+
 {{/* Where a secret reference is mounted. */}}
 {{- define "tokenward.secretFile" -}}
 /run/secrets/tokenward/{{ .name }}/{{ .key }}

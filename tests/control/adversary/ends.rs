@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokenward_control::serve::serve_until;
+use tokenward_tests::issuer::Endpoint;
 use tokenward_tests::secrets;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::deployment::{ADMIN, AGGREGATOR, Answer, Deployment, Plan, basic};
 
@@ -137,5 +140,47 @@ async fn a_session_id_that_is_no_text_is_refused_in_the_same_shape_as_everything
     // Who shows no credential learns nothing of what is wrong.
     let answer = deployment.request(deployment.http.get(&url)).await?;
     assert_eq!(answer.refusal(), (401, "caller_rejected"));
+    Ok(())
+}
+
+/// One deadline for both: an orchestrator has one, and kills after it.
+#[tokio::test]
+async fn connections_and_refreshes_that_do_not_end_hold_up_the_end_together_for_as_long_as_one()
+-> anyhow::Result<()> {
+    const LONGEST: Duration = Duration::from_secs(4);
+    let deployment = Deployment::start(Plan::default()).await?;
+    let tokens = deployment.log_in("s-1").await?;
+    deployment.advance(301);
+    deployment.dex.hold(Endpoint::Refresh);
+    let current = deployment.services[0].clone();
+    let connections = current.service().metrics().connections.clone();
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    // A request that does not come whole.
+    let mut unfinished = tokio::net::TcpStream::connect(socket.local_addr()?).await?;
+    unfinished.write_all(b"PUT /v1/sessions/s-2 HTTP/1.1\r\n").await?;
+    let refreshing = deployment.ask(&tokens.id_token);
+    let asked = async {
+        let _ = refreshing.send().await;
+    };
+    let ended = async {
+        deployment.dex.wait_until_held(Endpoint::Refresh, 1).await;
+        let before = connections.get();
+        let accepted = async {
+            while connections.get() == before {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let began = Instant::now();
+        let stop = async { tokio::time::timeout(PATIENCE, accepted).await.unwrap() };
+        serve_until(socket, &current, stop, || LONGEST).await;
+        began.elapsed()
+    };
+    let took = tokio::select! {
+        took = ended => took,
+        () = async { asked.await; std::future::pending().await } => Duration::MAX,
+    };
+    assert!(took >= LONGEST && took < LONGEST * 3 / 2, "{took:?}");
+    deployment.dex.release(Endpoint::Refresh);
+    drop(unfinished);
     Ok(())
 }

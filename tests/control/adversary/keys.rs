@@ -10,10 +10,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tokenward_control::issuer::keys::record_of;
 use tokenward_control::serve::reload::apply;
+use tokenward_control::service::Service;
 use tokenward_control::store::Store as _;
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
 use tokenward_tests::issuer::Endpoint;
 
-use crate::deployment::{ADMIN, Deployment, Plan};
+use crate::deployment::{ADMIN, Deployment, Plan, at_once};
 
 #[tokio::test]
 async fn a_restart_beside_an_issuer_that_hangs_serves_what_is_fresh_at_once() -> anyhow::Result<()> {
@@ -74,5 +77,94 @@ async fn an_issuer_that_makes_up_new_keys_for_ever_takes_no_more_room_than_so_mu
     // As many past keys as a week of an issuer that rotates every hour.
     assert!(sizes[11] <= sizes[0] * 4, "{sizes:?}");
     serving.abort();
+    Ok(())
+}
+
+/// A service in which a login is known, and no fetch of keys is too early; and a token by a key that nobody knows.
+async fn beside_a_stranger(caller_deadline: &str) -> anyhow::Result<(Deployment, String)> {
+    let deployment = Deployment::start(Plan {
+        settings: json!({"caller_deadline": caller_deadline}),
+        ..Plan::default()
+    })
+    .await?;
+    deployment.log_in("s-1").await?;
+    deployment.advance(11);
+    let stranger = deployment.dex.mint(ADMIN, "muster").unknown_key_id().token();
+    Ok((deployment, stranger))
+}
+
+async fn asked(service: Arc<Service>, token: String) -> Option<Refusal> {
+    let request = TokenRequest {
+        subject_token: token.into(),
+        server: "kubernetes".to_owned(),
+        session: None,
+        reason: Reason::Stale,
+    };
+    service.token(request).await.err().map(|refused| refused.refusal)
+}
+
+#[tokio::test]
+async fn callers_that_do_not_wait_for_hanging_keys_leave_nothing_behind() -> anyhow::Result<()> {
+    let (deployment, stranger) = beside_a_stranger("1s").await?;
+    let service = deployment.services[0].service();
+    let before = deployment.dex.counts().key_fetches;
+    deployment.dex.hold(Endpoint::Keys);
+    let ask = || asked(Arc::clone(&service), stranger.clone());
+    assert_eq!(ask().await, Some(Refusal::Busy));
+    let tasks = tokio::runtime::Handle::current().metrics();
+    let alive = tasks.num_alive_tasks();
+    let answers = at_once((0..50).map(|_| ask())).await;
+    assert_eq!(answers, [Some(Refusal::Busy); 50]);
+    let left = tasks.num_alive_tasks().saturating_sub(alive);
+    assert!(left < 10, "{left} tasks are left");
+    deployment.dex.release(Endpoint::Keys);
+    ask().await;
+    assert_eq!(deployment.dex.counts().key_fetches, before + 1);
+    Ok(())
+}
+
+/// One starts a fetch, another joins it; what both hear, after the fetch took so long.
+async fn joined(deployment: &Deployment, token: &str, took_seconds: u64) -> [Option<Refusal>; 2] {
+    let service = deployment.services[0].service();
+    let ask = || asked(Arc::clone(&service), token.to_owned());
+    deployment.dex.hold(Endpoint::Keys);
+    let first = tokio::spawn(ask());
+    deployment.dex.wait_until_held(Endpoint::Keys, 1).await;
+    let second = tokio::spawn(ask());
+    // In one thread: until it waits.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!second.is_finished());
+    deployment.advance(took_seconds);
+    deployment.dex.release(Endpoint::Keys);
+    [first.await.unwrap(), second.await.unwrap()]
+}
+
+#[tokio::test]
+async fn a_fetch_of_keys_that_was_under_way_already_is_no_last_word_on_a_key() -> anyhow::Result<()> {
+    let (deployment, stranger) = beside_a_stranger("20s").await?;
+    let before = deployment.dex.counts().key_fetches;
+    let heard = joined(&deployment, &stranger, 2).await;
+    assert_eq!(
+        heard,
+        [Some(Refusal::SubjectRejected), Some(Refusal::IssuerUnavailable)]
+    );
+    assert_eq!(deployment.dex.counts().key_fetches, before + 1);
+    // The next look is the last word.
+    deployment.advance(11);
+    let answer = deployment.ask(&stranger).send().await?;
+    assert_eq!(answer.refusal(), (400, "subject_rejected"));
+    assert_eq!(deployment.dex.counts().key_fetches, before + 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_joined_a_fetch_of_keys_that_took_long_has_another_made() -> anyhow::Result<()> {
+    let (deployment, stranger) = beside_a_stranger("20s").await?;
+    let before = deployment.dex.counts().key_fetches;
+    let heard = joined(&deployment, &stranger, 11).await;
+    assert_eq!(heard, [Some(Refusal::SubjectRejected); 2]);
+    assert_eq!(deployment.dex.counts().key_fetches, before + 2);
     Ok(())
 }

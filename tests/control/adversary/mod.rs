@@ -1,5 +1,6 @@
 //! What somebody who means harm, or a part that is broken in an unlucky moment, can make of the service.
 
+mod discovery;
 mod ends;
 mod issuers;
 mod keys;

@@ -1,6 +1,7 @@
 //! A real control service.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,16 @@ impl Control {
 
     /// [`Control::start`] that only waits for the port, for stories in which the service is not ready at first.
     pub async fn start_without_waiting(config: ControlConfig) -> anyhow::Result<Self> {
+        let mut control = Self::launched(config)?;
+        control.wait_until_listening().await?;
+        Ok(control)
+    }
+
+    /// [`Control::start`] that waits for nothing, for stories of the start itself.
+    ///
+    /// # Errors
+    /// When there is no `tokenward` binary.
+    pub fn launched(config: ControlConfig) -> anyhow::Result<Self> {
         let folder = TempFolder::new("control")?;
         let mut control = Self {
             config,
@@ -44,14 +55,15 @@ impl Control {
             process: None,
             folder,
         };
-        control.launch().await?;
+        control.launch()?;
         Ok(control)
     }
 
     /// Starts it again on the same address and store, after [`Control::kill`] or [`Control::terminate`].
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.process = None;
-        self.launch().await?;
+        self.launch()?;
+        self.wait_until_listening().await?;
         self.wait_until_ready(STARTS_WITHIN).await
     }
 
@@ -154,9 +166,9 @@ impl Control {
         Ok(())
     }
 
-    async fn launch(&mut self) -> anyhow::Result<()> {
+    fn launch(&mut self) -> anyhow::Result<()> {
         let file = self.config.write(&self.folder, self.address)?;
-        let address_file = self.folder.join("address");
+        let address_file = self.address_file();
         // The file of an earlier start would be taken for the new one's.
         let _ = std::fs::remove_file(&address_file);
         let program = match (&self.config.failpoint, &self.config.program) {
@@ -179,9 +191,20 @@ impl Control {
         let failpoint = self.config.failpoint.clone();
         spec.environment
             .extend(failpoint.map(|place| ("TOKENWARD_FAILPOINT".to_owned(), place)));
-        let process = self.process.insert(Process::start(&spec)?);
+        self.process = Some(Process::start(&spec)?);
+        Ok(())
+    }
+
+    fn address_file(&self) -> PathBuf {
+        self.folder.join("address")
+    }
+
+    /// Waits until it says where it listens.
+    pub async fn wait_until_listening(&mut self) -> anyhow::Result<()> {
+        let address_file = self.address_file();
+        let process = self.process()?;
         let limit = Instant::now() + STARTS_WITHIN;
-        self.address = loop {
+        let address = loop {
             let written = std::fs::read_to_string(&address_file).unwrap_or_default();
             if let Ok(address) = written.trim().parse() {
                 break address;
@@ -195,6 +218,7 @@ impl Control {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         };
+        self.address = address;
         Ok(())
     }
 }
