@@ -69,12 +69,13 @@ async fn an_issuer_that_asks_for_time_gets_it_but_no_more_than_a_minute() -> any
         Err(DiscoveryFailed::Unavailable { retry_after, .. }) => retry_after.map(|left| left.as_secs()),
         _ => None,
     };
-    for (asked_seconds, stands_seconds) in [(20, 20), (3600, 60)] {
+    // What an issuer asks for is read as five minutes at the most, and stands for one here.
+    for (asked_seconds, told_seconds, stands_seconds) in [(20, 20, 20), (3600, 300, 60)] {
         dex.fail_next(Endpoint::Discovery, 1, &Failure::too_many_requests(asked_seconds));
         let before = dex.counts().discovery_fetches;
         assert_eq!(
             retry_after(discovery.token_endpoint(&context).await),
-            Some(asked_seconds)
+            Some(told_seconds)
         );
         clock.advance(Duration::from_secs(stands_seconds - 1));
         assert_eq!(retry_after(discovery.token_endpoint(&context).await), Some(1));

@@ -39,6 +39,43 @@ pub(super) struct Writer {
     queue: Mutex<Queue>,
 }
 
+/// The right to empty the queue. A runtime that ends drops what it has not begun, and this with it: then those who wait
+/// hear that it failed, and whoever comes next takes the turn.
+struct Turn {
+    writer: Arc<Writer>,
+    over: bool,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.over {
+            let mut queue = self.writer.queue();
+            queue.at_work = false;
+            queue.waiting.clear();
+        }
+    }
+}
+
+impl Turn {
+    fn empty_the_queue(mut self) {
+        loop {
+            let batch = self.writer.next_batch();
+            if batch.is_empty() {
+                // New work may have come in between; whoever queued it saw `at_work` and relies on this round.
+                let mut queue = self.writer.queue();
+                if queue.waiting.is_empty() {
+                    queue.at_work = false;
+                    drop(queue);
+                    self.over = true;
+                    return;
+                }
+                continue;
+            }
+            self.writer.commit(batch);
+        }
+    }
+}
+
 impl Writer {
     pub(super) fn new(file: Arc<OpenFile>, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -58,26 +95,13 @@ impl Writer {
             !std::mem::replace(&mut queue.at_work, true)
         };
         if starts {
-            let writer = Arc::clone(self);
-            tokio::task::spawn_blocking(move || writer.empty_the_queue());
+            let turn = Turn {
+                writer: Arc::clone(self),
+                over: false,
+            };
+            tokio::task::spawn_blocking(move || turn.empty_the_queue());
         }
         answered.await.unwrap_or(Err(EngineFailure::Panicked))
-    }
-
-    fn empty_the_queue(&self) {
-        loop {
-            let batch = self.next_batch();
-            if batch.is_empty() {
-                // New work may have come in between; whoever queued it saw `at_work` and relies on this round.
-                let mut queue = self.queue();
-                if queue.waiting.is_empty() {
-                    queue.at_work = false;
-                    return;
-                }
-                continue;
-            }
-            self.commit(batch);
-        }
     }
 
     fn next_batch(&self) -> Vec<Waiting> {
