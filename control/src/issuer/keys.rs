@@ -181,6 +181,10 @@ impl IssuerKeys {
         judge: impl Fn(&Known) -> Judgement,
     ) -> Result<Arc<Known>, Unverified> {
         let known = self.snapshot();
+        // A fetch may have ended since that set was looked at.
+        if judge(&known) != Judgement::UnknownKey {
+            return Ok(known);
+        }
         if let Some(left) = self.resting(&known) {
             return if known.is_later_than(claims.issued_at_seconds) {
                 Ok(known)

@@ -14,7 +14,7 @@ use tokenward_tests::issuer::{DexConfig, DexUser, Endpoint, Failure};
 use crate::deployment::{Deployment, Plan, at_once};
 
 /// A context of its own, whose clock is moved by hand.
-fn context(deployment: &Deployment, clock: &Arc<HandClock>) -> anyhow::Result<Context> {
+pub(super) fn context(deployment: &Deployment, clock: &Arc<HandClock>) -> anyhow::Result<Context> {
     Ok(Context {
         client: IssuerClient::new(Duration::from_secs(20))?,
         store: deployment.store.clone(),

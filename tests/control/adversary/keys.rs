@@ -8,14 +8,17 @@ use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use tokenward_control::issuer::keys::record_of;
+use tokenward_control::clock::HandClock;
+use tokenward_control::issuer::discovery::Discovery;
+use tokenward_control::issuer::keys::{IssuerKeys, KeyAge, record_of};
 use tokenward_control::serve::reload::apply;
 use tokenward_control::service::Service;
-use tokenward_control::store::Store as _;
+use tokenward_control::store::{Expected, Store as _};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
 use tokenward_tests::issuer::Endpoint;
 
+use super::discovery::context;
 use crate::deployment::{ADMIN, Deployment, Plan, at_once};
 
 #[tokio::test]
@@ -166,5 +169,32 @@ async fn who_joined_a_fetch_of_keys_that_took_long_has_another_made() -> anyhow:
     let heard = joined(&deployment, &stranger, 11).await;
     assert_eq!(heard, [Some(Refusal::SubjectRejected); 2]);
     assert_eq!(deployment.dex.counts().key_fetches, before + 2);
+    Ok(())
+}
+
+/// A fetch that ended between a caller's look at the keys and its wish for newer ones was taken for a refusal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_comes_as_a_first_fetch_ends_has_its_keys() -> anyhow::Result<()> {
+    const ROUNDS: usize = 100;
+    const CALLERS: usize = 16;
+    let deployment = Deployment::start(Plan::default()).await?;
+    let dex = &deployment.dex;
+    let token = dex.mint("admin@example.com", "muster").token();
+    let now_ms = u64::try_from(dex.clock().now_ms())?;
+    let context = context(&deployment, &Arc::new(HandClock::at(now_ms)))?;
+    for round in 0..ROUNDS {
+        let discovery = Arc::new(Discovery::new(dex.issuer().to_owned(), None, None));
+        let keys = Arc::new(IssuerKeys::new(dex.issuer().to_owned(), discovery, context.clone()));
+        let store = &context.store;
+        store.delete(&record_of(dex.issuer()), Expected::Any).await?;
+        let mut callers = tokio::task::JoinSet::new();
+        for _ in 0..CALLERS {
+            let (keys, token) = (Arc::clone(&keys), token.clone());
+            callers.spawn(async move { keys.verify(&token, KeyAge::Present).await.map(drop) });
+        }
+        for proven in callers.join_all().await {
+            assert_eq!(proven, Ok(()), "round {round}");
+        }
+    }
     Ok(())
 }

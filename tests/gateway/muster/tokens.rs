@@ -42,7 +42,8 @@ async fn first_connections_to_many_servers_do_not_wait_for_each_other() -> anyho
     tokio::time::timeout(Duration::from_secs(20), held).await?;
     world.remote.release(Endpoint::Exchange);
     for answer in under_way.join_all().await {
-        assert_eq!(answer?.status, 200);
+        let answer = answer?;
+        assert_eq!(answer.status, 200, "{answer:?}");
     }
     Ok(())
 }
