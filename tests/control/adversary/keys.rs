@@ -184,7 +184,11 @@ async fn whoever_comes_as_a_first_fetch_ends_has_its_keys() -> anyhow::Result<()
     let context = context(&deployment, &Arc::new(HandClock::at(now_ms)))?;
     for round in 0..ROUNDS {
         let discovery = Arc::new(Discovery::new(dex.issuer().to_owned(), None, None));
-        let keys = Arc::new(IssuerKeys::new(dex.issuer().to_owned(), discovery, context.clone()));
+        let keys = Arc::new(IssuerKeys::new(
+            dex.issuer().to_owned(),
+            discovery,
+            context.clone(),
+        ));
         let store = &context.store;
         store.delete(&record_of(dex.issuer()), Expected::Any).await?;
         let mut callers = tokio::task::JoinSet::new();
