@@ -14,6 +14,17 @@ use crate::deployment::{ADMIN, AGGREGATOR, Deployment, FILTER, Plan};
 pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
+    /// Captures what this thread logs at `level` or above, until the guard is dropped. A test's deployment runs on its thread.
+    pub(crate) fn start(level: tracing::Level) -> (Self, tracing::subscriber::DefaultGuard) {
+        let captured = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(captured.clone())
+            .with_ansi(false)
+            .finish();
+        (captured, tracing::subscriber::set_default(subscriber))
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
@@ -43,14 +54,7 @@ impl<'a> MakeWriter<'a> for Captured {
 
 #[tokio::test]
 async fn nothing_secret_is_logged_counted_or_answered() -> anyhow::Result<()> {
-    let captured = Captured::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(captured.clone())
-        .with_ansi(false)
-        .finish();
-    // Everything of this test runs on this thread.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (captured, _guard) = Captured::start(tracing::Level::TRACE);
 
     let session = "session-id-that-is-secret";
     let deployment = Deployment::start(Plan::default()).await?;

@@ -5,16 +5,6 @@ use tokenward_protocol::token_endpoint::Reason;
 use crate::deployment::{ADMIN, Deployment, Plan};
 use crate::secrecy::Captured;
 
-fn capture() -> (Captured, tracing::subscriber::DefaultGuard) {
-    let captured = Captured::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
-        .with_writer(captured.clone())
-        .with_ansi(false)
-        .finish();
-    (captured, tracing::subscriber::set_default(subscriber))
-}
-
 fn count(captured: &Captured, what: &str) -> usize {
     captured.text().lines().filter(|line| line.contains(what)).count()
 }
@@ -22,7 +12,7 @@ fn count(captured: &Captured, what: &str) -> usize {
 #[tokio::test]
 async fn a_pair_that_fails_and_is_served_by_turns_is_one_warning_and_one_recovery_a_minute()
 -> anyhow::Result<()> {
-    let (captured, _guard) = capture();
+    let (captured, _guard) = Captured::start(tracing::Level::INFO);
     let deployment = Deployment::start(Plan::default()).await?;
     let good = deployment.log_in("s-1").await?.id_token;
     // The same user's, and signed by nobody.
@@ -55,7 +45,7 @@ async fn a_pair_that_fails_and_is_served_by_turns_is_one_warning_and_one_recover
 
 #[tokio::test]
 async fn thousands_of_made_up_pairs_do_not_fill_the_log() -> anyhow::Result<()> {
-    let (captured, _guard) = capture();
+    let (captured, _guard) = Captured::start(tracing::Level::INFO);
     let deployment = Deployment::start(Plan::default()).await?;
     let good = deployment.log_in("s-1").await?.id_token;
     for number in 0..1500 {
