@@ -4,19 +4,16 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
+use super::envoy_start::wait_until_started;
 use super::envoy_template::{render, render_listener, render_with_listener_file};
-use super::process::LOOK_AGAIN;
 use super::prometheus::settled;
 use super::{LogBook, Metrics, Process, ProcessSpec, SteppingClock, TempFolder, tools};
 use crate::issuer::jose::http_client;
-
-/// Generous: V8 compiles the filter for every worker, and the machine may be busy.
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
 const LISTENER_FILE: &str = "listener.yaml";
 
@@ -201,24 +198,7 @@ impl Envoy {
         let clock = config.clock.iter().flat_map(SteppingClock::environment);
         spec.environment.extend(clock);
         let mut process = Process::start(&spec)?;
-        let limit = Instant::now() + STARTS_WITHIN;
-        let admin = loop {
-            let written = std::fs::read_to_string(&address_file).unwrap_or_default();
-            if let Ok(address) = written.trim().parse::<SocketAddr>()
-                && is_ready(address).await
-            {
-                break address;
-            }
-            process.ensure_running()?;
-            if Instant::now() > limit {
-                bail!(
-                    "Envoy is not ready within {STARTS_WITHIN:?}:\n{}",
-                    process.log().tail(30)
-                );
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        };
-        let listener = listener_address(admin).await?;
+        let (admin, listener) = wait_until_started(&mut process, config, &address_file).await?;
         Ok(Self {
             process,
             admin,
@@ -368,26 +348,4 @@ impl EnvoyLine {
             ..line.clone()
         })
     }
-}
-
-async fn is_ready(admin: SocketAddr) -> bool {
-    let answer = http_client().get(format!("http://{admin}/ready")).send().await;
-    answer.is_ok_and(|answer| answer.status().is_success())
-}
-
-async fn listener_address(admin: SocketAddr) -> anyhow::Result<SocketAddr> {
-    let url = format!("http://{admin}/listeners?format=json");
-    let document: Value = http_client()
-        .get(url)
-        .send()
-        .await?
-        .error_for_status()?
-        .json()
-        .await?;
-    let address = &document["listener_statuses"][0]["local_address"]["socket_address"];
-    let (host, port) = (address["address"].as_str(), address["port_value"].as_u64());
-    let (Some(host), Some(port)) = (host, port) else {
-        bail!("Envoy has no listener: {document}")
-    };
-    Ok(format!("{host}:{port}").parse()?)
 }

@@ -9,6 +9,7 @@ mod dex;
 mod dex_config;
 mod envoy;
 mod envoy_gateway;
+mod envoy_start;
 mod envoy_template;
 mod log_book;
 mod loopback;
