@@ -1,5 +1,6 @@
 //! The one decision of the data path, as a pure function of the clock and plain data.
 
+use tokenward_protocol::bytes::same_bytes;
 use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
@@ -103,7 +104,7 @@ pub fn decide(
 /// # Errors
 /// [`Refusal::WrongIssuer`] or [`Refusal::WrongAudience`].
 pub fn fits(claims: &Claims, shape: &TokenShape) -> Result<(), Refusal> {
-    if claims.issuer != shape.issuer {
+    if !same_bytes(claims.issuer.as_bytes(), shape.issuer.as_bytes()) {
         Err(Refusal::WrongIssuer)
     } else if !claims.covers_audiences(&shape.audiences) {
         Err(Refusal::WrongAudience)

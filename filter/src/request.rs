@@ -1,5 +1,6 @@
 //! What is read of a request, in one pass over its headers, as bytes: a client may send any byte.
 
+use tokenward_protocol::bytes::same_bytes;
 use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
 
 /// Session headers that a configuration may name.
@@ -65,12 +66,12 @@ impl<'a> RequestHead<'a> {
         let mut sessions = [Came::default(); MOST_SESSION_HEADERS];
         for (name, value) in headers {
             // By length first: comparing is what this loop does most.
-            match (name.len(), name) {
-                (5, b":path") => head.path = value,
-                (7, b":method") => head.method = value,
-                (10, b":authority") => head.authority = value,
-                (11, b"traceparent") => head.traceparent = visible(value, 128),
-                (13, b"authorization") => head.authorization.add(value),
+            match name.len() {
+                5 if same_bytes(name, b":path") => head.path = value,
+                7 if same_bytes(name, b":method") => head.method = value,
+                10 if same_bytes(name, b":authority") => head.authority = value,
+                11 if same_bytes(name, b"traceparent") => head.traceparent = visible(value, 128),
+                13 if same_bytes(name, b"authorization") => head.authorization.add(value),
                 _ => note_session(&mut sessions, session_headers, name, value),
             }
         }
@@ -89,7 +90,7 @@ fn note_session<'a>(
     value: &'a [u8],
 ) {
     for (came, other) in sessions.iter_mut().zip(names) {
-        if other.len() == name.len() && other.as_bytes() == name {
+        if other.len() == name.len() && same_bytes(other.as_bytes(), name) {
             if let Some(value) = visible(value, LONGEST_SESSION_BYTES) {
                 *came = match came {
                     Came::Nothing => Came::Once(value),

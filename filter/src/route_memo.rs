@@ -7,7 +7,7 @@
 
 use crate::config::FilterConfig;
 use crate::host::Host;
-use crate::server_match::{ServerMatch, find_server};
+use crate::server_match::{ServerMatch, find_server, path_without_query};
 
 /// Places; each holds the last route that fell on it. A power of two, several for each of a thousand routes.
 const PLACES: usize = 4096;
@@ -66,10 +66,7 @@ impl RouteMemo {
         path: &[u8],
         now_ms: u64,
     ) -> ServerMatch {
-        let path = path
-            .split(|byte| matches!(byte, b'?' | b'#'))
-            .next()
-            .unwrap_or_default();
+        let path = path_without_query(path);
         let by_route = || find_server(config, None, authority, path);
         let Some(annotation) = &config.server_annotation else {
             return by_route();

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use tokenward_protocol::bytes::{order_of_bytes, same_bytes};
+
 use crate::config::{HostPattern, Server};
 
 /// Positions in the list of servers, sorted for looking up.
@@ -35,8 +37,11 @@ impl ServerIndex {
     pub fn new(servers: &[Server]) -> Self {
         let mut index = Self::default();
         for (at, server) in servers.iter().enumerate() {
-            let name = server.name.as_str();
-            let is_before = |other: &usize| servers.get(*other).is_some_and(|other| *other.name <= *name);
+            let name = server.name.as_bytes();
+            let is_before = |other: &usize| {
+                let other = servers.get(*other).map(|other| other.name.as_bytes());
+                other.is_some_and(|other| order_of_bytes(other, name).is_le())
+            };
             let place = index.by_name.partition_point(is_before);
             index.by_name.insert(place, at);
             let Some(route) = key(servers, at) else { continue };
@@ -59,9 +64,9 @@ impl ServerIndex {
     #[must_use]
     pub fn named(&self, servers: &[Server], name: &[u8]) -> Option<usize> {
         let of = |at: &usize| servers.get(*at).map(|server| server.name.as_bytes());
-        let place = self.by_name.partition_point(|at| of(at) < Some(name));
-        let at = self.by_name.get(place)?;
-        (of(at) == Some(name)).then_some(*at)
+        let is_before = |at: &usize| of(at).is_some_and(|other| order_of_bytes(other, name).is_lt());
+        let at = self.by_name.get(self.by_name.partition_point(is_before))?;
+        of(at).filter(|other| same_bytes(other, name)).map(|_| *at)
     }
 
     /// The server whose route fits best, as Gateway API orders routes: exact host, longer wildcard, any host; then the
@@ -107,7 +112,8 @@ fn key(servers: &[Server], at: usize) -> Option<(&[u8], Host<'_>)> {
 fn compare(one: (&[u8], Host<'_>), other: (&[u8], Host<'_>)) -> Ordering {
     let (one_kind, one_host) = one.1.parts();
     let (other_kind, other_host) = other.1.parts();
-    one.0.cmp(other.0).then(one_kind.cmp(&other_kind)).then_with(|| {
+    let by_route = order_of_bytes(one.0, other.0).then(one_kind.cmp(&other_kind));
+    by_route.then_with(|| {
         let one = one_host.iter().map(u8::to_ascii_lowercase);
         one.cmp(other_host.iter().map(u8::to_ascii_lowercase))
     })

@@ -14,7 +14,8 @@ pub enum ServerMatch {
     UnknownAnnotation,
 }
 
-/// Finds the server by the route's annotation (if any), else by host and path.
+/// Finds the server by the route's annotation (if any), else by host and path. `path` has no query, see
+/// [`path_without_query`].
 #[must_use]
 pub fn find_server(
     config: &FilterConfig,
@@ -27,22 +28,21 @@ pub fn find_server(
         let named = index.named(servers, name);
         return named.map_or(ServerMatch::UnknownAnnotation, ServerMatch::Server);
     }
-    let path = path
-        .split(|byte| matches!(byte, b'?' | b'#'))
-        .next()
-        .unwrap_or_default();
     let routed = index.routed(servers, host_of(authority), path);
     routed.map_or(ServerMatch::None, ServerMatch::Server)
 }
 
+/// A request's path up to its query or fragment.
+#[must_use]
+pub fn path_without_query(path: &[u8]) -> &[u8] {
+    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#'));
+    end.and_then(|end| path.get(..end)).unwrap_or(path)
+}
+
 /// The host of an authority, without port; an IPv6 literal keeps its brackets.
 fn host_of(authority: &[u8]) -> &[u8] {
-    let bracket = authority.iter().rposition(|byte| *byte == b']');
-    let end = authority
-        .iter()
-        .rposition(|byte| *byte == b':')
-        .filter(|colon| bracket.is_none_or(|bracket| *colon > bracket));
-    authority
-        .get(..end.unwrap_or(authority.len()))
+    // What comes first from the end: a port's colon, or the bracket behind which there is none.
+    let end = authority.iter().rposition(|byte| matches!(byte, b':' | b']'));
+    end.and_then(|end| authority.get(..end).filter(|_| authority.get(end) == Some(&b':')))
         .unwrap_or(authority)
 }

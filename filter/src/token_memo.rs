@@ -8,7 +8,8 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use tokenward_protocol::jwt::{Claims, Malformed, same_token};
+use tokenward_protocol::bytes::same_bytes;
+use tokenward_protocol::jwt::{Claims, Malformed};
 
 use crate::identity::{PairKey, SessionSource, TicketKey};
 
@@ -75,12 +76,13 @@ impl TokenMemo {
         session: Option<&str>,
     ) -> Result<(Rc<KnownToken>, TokenUse), Malformed> {
         let tail = tail_of(token);
-        if let Some(remembered) = self.find(tail, token) {
-            let before = remembered.bytes;
-            let token_use = remembered.use_at(server, session);
-            let (known, after) = (Rc::clone(&remembered.known), remembered.bytes);
-            self.weigh_anew(before, after);
-            return Ok((known, token_use));
+        if let Some(found) = self.young_use(tail, token, server, session) {
+            return Ok(found);
+        }
+        if self.bring_back(tail, token)
+            && let Some(found) = self.young_use(tail, token, server, session)
+        {
+            return Ok(found);
         }
         let known = Rc::new(KnownToken {
             token: token.into(),
@@ -104,7 +106,7 @@ impl TokenMemo {
             .into_iter()
             .flatten()
             .flatten()
-            .find(|other| same_token(&other.known.token, token))
+            .find(|remembered| remembered.is(token))
     }
 
     /// The session handle with which this token was last seen under this ticket; `None` when the token's own subject
@@ -121,7 +123,12 @@ impl TokenMemo {
 
     /// Notes that the pair's memory knows of this use's freshness and need not be told again before `until_ms`.
     pub fn settle(&mut self, known: &KnownToken, ticket: &TicketKey, until_ms: u64) {
-        if let Some(remembered) = self.find(tail_of(&known.token), &known.token) {
+        let tail = tail_of(&known.token);
+        let is_young = of_bucket(self.young.get_mut(&tail), &known.token).is_some();
+        if !is_young {
+            self.bring_back(tail, &known.token);
+        }
+        if let Some(remembered) = of_bucket(self.young.get_mut(&tail), &known.token) {
             let uses = remembered.uses.iter_mut().map(|(_, _, token_use)| token_use);
             for token_use in uses.filter(|token_use| token_use.ticket == *ticket) {
                 token_use.settled_until_ms = until_ms;
@@ -129,14 +136,34 @@ impl TokenMemo {
         }
     }
 
-    fn find(&mut self, tail: u64, token: &[u8]) -> Option<&mut Remembered> {
-        if let Some(at) = position(self.young.get(&tail), token) {
-            return self.young.get_mut(&tail)?.get_mut(at);
+    /// The token and its use, if it is of the young generation: what nearly every request asks for, in one look-up.
+    fn young_use(
+        &mut self,
+        tail: u64,
+        token: &[u8],
+        server: (usize, &str),
+        session: Option<&str>,
+    ) -> Option<(Rc<KnownToken>, TokenUse)> {
+        let remembered = of_bucket(self.young.get_mut(&tail), token)?;
+        let before = remembered.bytes;
+        let token_use = remembered.use_at(server, session);
+        let (known, after) = (Rc::clone(&remembered.known), remembered.bytes);
+        self.weigh_anew(before, after);
+        Some((known, token_use))
+    }
+
+    /// Moves a token of the old generation into the young one. Whether it was there.
+    fn bring_back(&mut self, tail: u64, token: &[u8]) -> bool {
+        let bucket = self.old.get_mut(&tail);
+        let remembered = bucket.and_then(|bucket| {
+            let at = bucket.iter().position(|remembered| remembered.is(token))?;
+            Some(bucket.swap_remove(at))
+        });
+        let was_there = remembered.is_some();
+        if let Some(remembered) = remembered {
+            self.insert(tail, remembered);
         }
-        let at = position(self.old.get(&tail), token)?;
-        let remembered = self.old.get_mut(&tail)?.swap_remove(at);
-        self.insert(tail, remembered);
-        self.young.get_mut(&tail)?.last_mut()
+        was_there
     }
 
     /// A token of the young generation costs another number of bytes now.
@@ -168,12 +195,16 @@ impl TokenMemo {
 }
 
 impl Remembered {
+    fn is(&self, token: &[u8]) -> bool {
+        same_bytes(&self.known.token, token)
+    }
+
     fn use_at(&mut self, (number, name): (usize, &str), session: Option<&str>) -> TokenUse {
         let handle = session.unwrap_or_default().as_bytes();
         if let Some((_, _, token_use)) = self
             .uses
             .iter()
-            .find(|(at, of, _)| *at == number && **of == *handle)
+            .find(|(at, of, _)| *at == number && same_bytes(of, handle))
         {
             return *token_use;
         }
@@ -194,10 +225,8 @@ impl Remembered {
     }
 }
 
-fn position(bucket: Option<&Vec<Remembered>>, token: &[u8]) -> Option<usize> {
-    bucket?
-        .iter()
-        .position(|remembered| same_token(&remembered.known.token, token))
+fn of_bucket<'a>(bucket: Option<&'a mut Vec<Remembered>>, token: &[u8]) -> Option<&'a mut Remembered> {
+    bucket?.iter_mut().find(|remembered| remembered.is(token))
 }
 
 impl KnownToken {

@@ -9,6 +9,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::bytes::same_bytes;
 use crate::json::{self, Json};
 
 /// Longest token that is looked at. Dex tokens with hundreds of groups stay under 16 KiB; Envoy's default limit
@@ -110,7 +111,11 @@ impl Claims {
     /// Whether every one of `required` is among the token's audiences.
     #[must_use]
     pub fn covers_audiences(&self, required: &[String]) -> bool {
-        required.iter().all(|audience| self.audiences.contains(audience))
+        let has = |required: &str| {
+            let mut audiences = self.audiences.iter();
+            audiences.any(|audience| same_bytes(audience.as_bytes(), required.as_bytes()))
+        };
+        required.iter().all(|audience| has(audience))
     }
 }
 
@@ -134,28 +139,4 @@ fn audiences(value: Option<&Json<'_>>) -> Option<Vec<String>> {
             .collect(),
         _ => None,
     }
-}
-
-/// Whether two tokens are the same, eight bytes at a time: on wasm the target's own `memcmp` goes byte by byte, which was
-/// most of what a fresh request cost (30 instructions per byte, and a token has over a thousand).
-///
-/// Not in constant time: both tokens come from the same client.
-#[must_use]
-pub fn same_token(one: &[u8], other: &[u8]) -> bool {
-    let ((one, one_rest), (other, other_rest)) = (one.as_chunks::<32>(), other.as_chunks::<32>());
-    one.len() == other.len()
-        && one_rest == other_rest
-        && one.iter().zip(other).all(|(one, other)| same_32(one, other))
-}
-
-/// Four words at once: the module has no vector instructions, and a loop costs as much as what it compares.
-fn same_32(one: &[u8; 32], other: &[u8; 32]) -> bool {
-    let ((one, _), (other, _)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
-    let difference =
-        |(one, other): (&[u8; 8], &[u8; 8])| u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other);
-    one.iter()
-        .zip(other)
-        .map(difference)
-        .fold(0, |all, each| all | each)
-        == 0
 }

@@ -5,6 +5,7 @@
 //! - [`bearer`]: the token inside one `Authorization` header;
 //! - [`refusal`]: every reason why no token can be had, and the one table of what follows from it;
 //! - [`token_endpoint`]: the RFC 8693 request and answer between filter and control;
+//! - [`bytes`]: comparing bytes eight at a time, for wasm;
 //! - [`json`]: a small strict JSON reader for the filter;
 //! - [`duration`]: `60s`, `5m`: how both configurations write a span of time.
 //!
@@ -12,6 +13,7 @@
 //! runs in Envoy's wasm sandbox, in the control service and in the tests.
 
 pub mod bearer;
+pub mod bytes;
 pub mod duration;
 pub mod freshness;
 pub mod json;

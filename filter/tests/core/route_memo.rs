@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use tokenward_filter::config::FilterConfig;
 use tokenward_filter::route_memo::RouteMemo;
-use tokenward_filter::server_match::{ServerMatch, find_server};
+use tokenward_filter::server_match::{ServerMatch, find_server, path_without_query};
 
 use crate::host::{FakeHost, HostOf, START_MS};
 use crate::server_match::config;
@@ -80,7 +80,7 @@ fn what_is_remembered_of_routes_is_what_a_look_up_finds() {
                         &routes.config,
                         annotation.map(str::as_bytes),
                         authority.as_bytes(),
-                        path.as_bytes(),
+                        path_without_query(path.as_bytes()),
                     );
                     assert_eq!(routes.find(authority, path), looked_up);
                 }

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use tokenward_filter::config::FilterConfig;
-use tokenward_filter::server_match::{ServerMatch, find_server};
+use tokenward_filter::server_match::{ServerMatch, find_server, path_without_query};
 
 pub(crate) fn config() -> FilterConfig {
     let server = |name: &str, route: &str| {
@@ -27,7 +27,7 @@ fn found(annotation: Option<&str>, authority: &str, path: &str) -> String {
         &config,
         annotation.map(str::as_bytes),
         authority.as_bytes(),
-        path.as_bytes(),
+        path_without_query(path.as_bytes()),
     ) {
         ServerMatch::Server(index) => config.servers[index].name.clone(),
         other => format!("{other:?}"),
@@ -124,7 +124,8 @@ proptest! {
         for (host, path) in &requests {
             let expected = plainly_found(&routes, host, path)
                 .map_or(ServerMatch::None, ServerMatch::Server);
-            let found = find_server(&config, None, host.as_bytes(), path.as_bytes());
+            let path_alone = path_without_query(path.as_bytes());
+            let found = find_server(&config, None, host.as_bytes(), path_alone);
             prop_assert_eq!(found, expected, "{} {}", host, path);
         }
         for number in 0..routes.len() {

@@ -1,6 +1,7 @@
 //! What filter and control agree on, stated as behaviour.
 
 mod bearer;
+mod bytes;
 mod duration;
 mod freshness;
 mod json;
