@@ -5,7 +5,21 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::store::{Key, StoreError};
+use crate::store::{Entry, Key, Revision, StoreError};
+
+/// The highest first byte that can be a version: they count up from 1, and text is no record.
+const HIGHEST_VERSION: u8 = 31;
+
+/// What lies at a key and cannot be read.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    /// Who takes its place does so on this revision.
+    pub(crate) revision: Revision,
+    /// A newer version wrote it, and can read it still.
+    pub(crate) is_newer: bool,
+    /// [`StoreError::Unexpected`].
+    pub(crate) why: StoreError,
+}
 
 /// `record` as bytes. Its first field is its version, a `u8`.
 ///
@@ -33,5 +47,25 @@ pub(crate) fn read<T: DeserializeOwned>(format: u8, key: &Key, bytes: &[u8]) -> 
     match postcard::take_from_bytes(bytes) {
         Ok((record, [])) => Ok(record),
         _ => Err(unexpected("not a record of this kind")),
+    }
+}
+
+/// The same of an `entry`, with its revision.
+///
+/// # Errors
+/// [`Unread`].
+pub(crate) fn read_entry<T: DeserializeOwned>(
+    format: u8,
+    key: &Key,
+    entry: &Entry,
+) -> Result<(Revision, T), Unread> {
+    let revision = entry.revision;
+    match read(format, key, &entry.value) {
+        Ok(record) => Ok((revision, record)),
+        Err(why) => Err(Unread {
+            revision,
+            is_newer: (entry.value.first()).is_some_and(|&first| first > format && first <= HIGHEST_VERSION),
+            why,
+        }),
     }
 }

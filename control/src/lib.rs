@@ -37,3 +37,4 @@ pub mod service;
 pub mod session;
 pub mod store;
 pub mod streak;
+mod unread;

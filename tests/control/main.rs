@@ -32,6 +32,7 @@ mod store_outage;
 mod strict_issuer;
 mod token_endpoint;
 mod traffic;
+mod unreadable;
 mod valkey_costs;
 mod valkey_faults;
 mod wycheproof;

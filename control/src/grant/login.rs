@@ -6,7 +6,7 @@ use super::record::{
     DeathReason, FORMAT, GrantRecord, GrantState, KeptIdToken, KeptRefreshToken, is_newer, is_older,
 };
 use super::takeover::unresolved;
-use crate::store::Lineage;
+use crate::store::{Lineage, Revision};
 
 /// What is known of a login that was put.
 #[derive(Debug, Clone, Copy)]
@@ -118,6 +118,25 @@ impl NewLogin {
             logged_in_at_ms: now_ms,
             refreshed_at_ms: None,
             last_used_at_ms: now_ms,
+        }
+    }
+}
+
+impl NewLogin {
+    /// The record of this login in place of one at `revision` that cannot be read. It may have been a sign-out
+    /// everywhere, so it counts as one: no session and no token of before opens this grant, until it is put again.
+    ///
+    /// Generations and sign-outs go on above the revision. Each of them was a write of the record, so neither count can
+    /// have been larger, and nothing that was made for the record of before passes for this one's.
+    #[must_use]
+    pub fn supersedes_unread(self, revision: Revision, now_ms: u64) -> GrantRecord {
+        let above = revision.0.saturating_add(1);
+        let valid_from_seconds = self.id_token.issued_at_seconds;
+        GrantRecord {
+            generation: above,
+            sign_outs: above,
+            valid_from_seconds,
+            ..self.supersedes(None, now_ms)
         }
     }
 }

@@ -14,6 +14,7 @@ mod refresh;
 pub mod rotations;
 mod sign_out;
 pub mod takeover;
+mod unreadable;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,8 @@ use crate::flight::{Flights, Landed, Stage};
 use crate::issuer::{Context, HomeIssuer};
 use crate::refused::Refused;
 use crate::sealed;
-use crate::store::{Entry, Expected, Lineage, Outcome, Revision, StoreError};
+use crate::store::{Expected, Lineage, Outcome, Revision, StoreError};
+use crate::unread::Notices;
 
 /// How long a signed-out grant's mark stays: longer than anything that was in flight can take.
 pub const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
@@ -90,6 +92,7 @@ struct Inner {
     times: GrantTimes,
     flights: Flights<Result<Served, Refused>>,
     rotations: Arc<Rotations>,
+    notices: Notices,
 }
 
 /// A record as read.
@@ -104,6 +107,7 @@ impl Grants {
     pub fn new(context: Context, times: GrantTimes, rotations: Arc<Rotations>) -> Self {
         Self {
             inner: Arc::new(Inner {
+                notices: Notices::new(Arc::clone(&context.clock)),
                 context,
                 times,
                 flights: Flights::default(),
@@ -183,7 +187,7 @@ impl Grants {
         }
     }
 
-    /// Takes a login in. Answers the record after it.
+    /// Takes a login in, also in place of a record that cannot be read. Answers the record after it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -192,7 +196,13 @@ impl Grants {
         // Before the write: a login that lands on a later line is then known not to be proven there.
         let lineage = inner.context.store.lineage(&key.record()).await?;
         loop {
-            let kept = inner.read(key).await?;
+            let kept = match inner.found(key).await? {
+                Ok(kept) => kept,
+                Err(unread) => match inner.supersede(key, login, unread).await? {
+                    Some(record) => return Ok(record),
+                    None => continue,
+                },
+            };
             let refresh_fingerprint = login.refresh_token.map(fingerprint);
             let presented = Presented {
                 claims: login.claims,
@@ -200,18 +210,24 @@ impl Grants {
             };
             let admission = judge(kept.as_ref().map(|kept| &kept.record), presented);
             let record = match (admission, &kept) {
-                (Admission::Known, Some(kept)) => return Ok(kept.record.clone()),
+                (Admission::Known, Some(kept)) => match inner.sealed_anew(key, login, &kept.record)? {
+                    Some(record) => record,
+                    None => return Ok(kept.record.clone()),
+                },
                 (Admission::NewerIdToken, Some(kept)) => GrantRecord {
                     id_token: Some(inner.sealed_id_token(key, login.id_token, login.claims)?),
-                    ..kept.record.clone()
+                    ..(inner.sealed_anew(key, login, &kept.record)?).unwrap_or_else(|| kept.record.clone())
                 },
                 _ => {
                     let kept = kept.as_ref().map(|kept| &kept.record);
                     inner.new_generation(key, login, kept, lineage.clone())?
                 }
             };
-            let expected = kept.map_or(Expected::Absent, |kept| Expected::At(kept.revision));
+            let expected = (kept.as_ref()).map_or(Expected::Absent, |kept| Expected::At(kept.revision));
             if let Outcome::Done(_) = inner.write(key, expected, &record).await? {
+                if let Some(before) = &kept {
+                    inner.tell_of_lost(key, &before.record, &record);
+                }
                 if admission == Admission::NewLogin {
                     tracing::info!(
                         grant = digest::short(key.digest()),
@@ -232,18 +248,7 @@ impl Grants {
 
 impl Inner {
     async fn read(&self, key: &GrantKey) -> Result<Option<Kept>, StoreError> {
-        let name = key.record();
-        self.context
-            .store
-            .read(&name)
-            .await?
-            .map(|Entry { revision, value }| {
-                Ok(Kept {
-                    revision,
-                    record: GrantRecord::read(&name, &value)?,
-                })
-            })
-            .transpose()
+        self.found(key).await?.map_err(|unread| unread.why)
     }
 
     /// A record that is there and not signed out.

@@ -75,7 +75,7 @@ pub struct GrantRecord {
     pub issuer: String,
     /// The client that logged the user in.
     pub client_id: String,
-    /// Counts logins; a newer login supersedes everything of the older.
+    /// Grows with each login; a newer login supersedes everything of the older.
     pub generation: u64,
     /// Whether it can still be refreshed.
     pub state: GrantState,
@@ -90,8 +90,8 @@ pub struct GrantRecord {
     pub intent: Option<Intent>,
     /// Failures since the last success.
     pub failures: Option<Streak>,
-    /// How often the user was signed out everywhere: what was made before the last time is over, also where it could
-    /// not be removed.
+    /// Grows with each time that the user is signed out everywhere: what was made before the last time is over, also
+    /// where it could not be removed.
     pub sign_outs: u64,
     /// `iat` of the first login after the last of them: older tokens open nothing any more.
     pub valid_from_seconds: Option<u64>,

@@ -34,7 +34,7 @@ pub struct SessionStatus {
     pub client_id: String,
     /// `active`, `suspect` or `needs_login`.
     pub state: &'static str,
-    /// Counts the user's logins.
+    /// Grows with each of the user's logins; by one, unless the record of before could not be read.
     pub generation: u64,
     /// `exp` of the kept ID token, Unix seconds.
     pub id_token_expires_at: Option<u64>,

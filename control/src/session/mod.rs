@@ -3,6 +3,7 @@
 //! A session's id is as good as a password, so only its SHA-256 is kept or logged. Two sets lead back: from a grant
 //! to its sessions (the last one ends the grant) and from a user to all sessions (sign-out everywhere).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -14,8 +15,9 @@ use crate::grant::decide::Since;
 use crate::grant::record::{GrantKey, GrantRecord};
 use crate::grant::{Grants, Login};
 use crate::issuer::Context;
-use crate::kept;
-use crate::store::{Expected, Key, StoreError};
+use crate::kept::{self, Unread};
+use crate::store::{Expected, Key, Outcome, StoreError};
+use crate::unread::{Notices, Told};
 
 const FORMAT: u8 = 2;
 /// A set entry outlives its session by this, so that a session never outlives its entry.
@@ -85,6 +87,7 @@ pub struct Sessions {
     grants: Grants,
     exchanges: Exchanges,
     lifetime: Duration,
+    notices: Notices,
 }
 
 fn user_set(user: &str) -> Key {
@@ -100,6 +103,7 @@ impl Sessions {
     #[must_use]
     pub fn new(context: Context, grants: Grants, exchanges: Exchanges, lifetime: Duration) -> Self {
         Self {
+            notices: Notices::new(Arc::clone(&context.clock)),
             context,
             grants,
             exchanges,
@@ -107,7 +111,8 @@ impl Sessions {
         }
     }
 
-    /// Takes a login in under a session. Putting the same again changes nothing.
+    /// Takes a login in under a session, also in place of a record that cannot be read. Putting the same again changes
+    /// nothing.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -120,9 +125,10 @@ impl Sessions {
             user: user_digest(&claims.issuer, &claims.subject),
             sign_outs: 0,
         };
-        let before = self.read(session).await?;
-        if let Some(before) = before.as_ref().filter(|before| before.grant != record.grant) {
-            self.forget(session, before).await?;
+        let (before, mut unread) = self.found(session).await?;
+        let created = before.is_none() && unread.is_none();
+        if let Some(before) = before.filter(|before| before.grant != record.grant) {
+            self.forget(session, &before).await?;
         }
         let mut generation = 0;
         for _ in 0..MOST_ROUNDS {
@@ -136,24 +142,63 @@ impl Sessions {
             store
                 .add_member(&user_set(&record.user), &session.digest, set_lifetime)
                 .await?;
-            store
-                .write(
-                    &session.record(),
-                    Expected::Any,
-                    &to_bytes(&record)?,
-                    Some(self.lifetime),
-                )
-                .await?;
+            self.keep(session, &record, unread.take()).await?;
             // The grant's last other session may have ended between its admission and our entry in its set.
             if self.grants.is_known(&grant, record.since()).await? {
                 break;
             }
         }
-        let created = before.is_none();
         self.context
             .metrics
             .session_change(if created { "created" } else { "renewed" }, 1);
         Ok(Put { created, generation })
+    }
+
+    /// Writes `record`; in place of what cannot be read only on the revision that was looked at.
+    async fn keep(
+        &self,
+        session: &SessionKey,
+        record: &SessionRecord,
+        mut unread: Option<Unread>,
+    ) -> Result<(), StoreError> {
+        let bytes = to_bytes(record)?;
+        loop {
+            let expected = (unread.as_ref()).map_or(Expected::Any, |unread| Expected::At(unread.revision));
+            let written = self
+                .context
+                .store
+                .write(&session.record(), expected, &bytes, Some(self.lifetime))
+                .await?;
+            if let Outcome::Done(_) = written {
+                if let Some(unread) = unread {
+                    self.notices.tell(Told::Session, &unread.why);
+                }
+                return Ok(());
+            }
+            (_, unread) = self.found(session).await?;
+        }
+    }
+
+    /// The record of a session, or what lies there and cannot be read.
+    ///
+    /// # Errors
+    /// [`StoreError`], also for what a newer version wrote.
+    async fn found(
+        &self,
+        session: &SessionKey,
+    ) -> Result<(Option<SessionRecord>, Option<Unread>), StoreError> {
+        let key = session.record();
+        let Some(entry) = self.context.store.read(&key).await? else {
+            return Ok((None, None));
+        };
+        match kept::read_entry(FORMAT, &key, &entry) {
+            Ok((_, record)) => Ok((Some(record), None)),
+            Err(unread) if unread.is_newer => {
+                self.notices.tell(Told::Left, &unread.why);
+                Err(unread.why)
+            }
+            Err(unread) => Ok((None, Some(unread))),
+        }
     }
 
     /// The grant of a session, if the session is known, and what its right to it rests on.

@@ -1,7 +1,8 @@
 //! What a login that is put means for the grant that is kept.
 
-use tokenward_control::grant::login::{Admission, Presented, judge};
+use tokenward_control::grant::login::{Admission, NewLogin, Presented, judge};
 use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState, KeptIdToken};
+use tokenward_control::store::Revision;
 use tokenward_protocol::jwt::Claims;
 
 use crate::records::{kept_refresh_token, plain_grant};
@@ -82,4 +83,23 @@ fn after_a_sign_out_every_login_is_new() {
         assert_eq!(judged(Some(&record), 50, refresh), Admission::NewLogin);
         assert_eq!(judged(None, 50, refresh), Admission::NewLogin);
     }
+}
+
+/// Each generation and each sign-out was a write, so neither count of the lost record was above its revision.
+#[test]
+fn what_takes_the_place_of_an_unreadable_record_counts_above_it_and_vouches_for_nothing() {
+    let login = NewLogin {
+        issuer: "i".to_owned(),
+        client_id: "c".to_owned(),
+        id_token: grant(GrantState::Active).id_token.expect("it has one"),
+        refresh_token: Some(kept_refresh_token("third")),
+        lineage: None,
+    };
+    let record = login.supersedes_unread(Revision(41), 7);
+    assert_eq!((record.generation, record.sign_outs), (42, 42));
+    assert_eq!((record.valid_from_seconds, record.lineage), (Some(100), None));
+    assert_eq!(
+        (record.state, record.login_fingerprint.as_deref()),
+        (GrantState::Active, Some("third"))
+    );
 }
