@@ -41,6 +41,8 @@ struct Known {
     troubles: HashMap<String, Trouble>,
     /// How many of them are not over.
     open: usize,
+    /// When they were last looked through for what is not seen any more.
+    looked_at_ms: u64,
     /// When the warnings were last counted from nothing, and how many there were since.
     counted_since_ms: u64,
     warned: u64,
@@ -71,6 +73,10 @@ pub enum Line {
 
 /// Troubles remembered at most; beyond that the oldest are forgotten, which costs a warning too many.
 const MOST_TROUBLES: usize = 8192;
+/// A trouble that was not seen for this long is over, although nobody saw its end.
+const LONGEST_UNSEEN_MS: u64 = 10 * 60 * 1000;
+/// How often they are looked through for that.
+const LOOK_EVERY_MS: u64 = 60 * 1000;
 /// Warnings of all troubles together in the same span: beyond them only debug lines are written.
 const MOST_WARNINGS: u64 = 1000;
 
@@ -117,10 +123,13 @@ impl Throttle {
         known.line(0, self.every_ms, now_ms)
     }
 
-    /// Whether there is no trouble at all: nothing can have recovered.
+    /// Whether there is no trouble at all at `now_ms`: nothing can have recovered. A trouble whose end nobody sees (an
+    /// issuer or session that is asked for no more) is forgotten ten minutes after it was last seen, give or take one.
     #[must_use]
-    pub fn is_calm(&self) -> bool {
-        self.lock().open == 0
+    pub fn is_calm(&self, now_ms: u64) -> bool {
+        let mut known = self.lock();
+        known.forget(now_ms);
+        known.open == 0
     }
 
     /// The trouble is over: how many warnings were kept back, if its end has not been told since the last warning.
@@ -137,6 +146,19 @@ impl Throttle {
 }
 
 impl Known {
+    /// By distance, not by order: a clock that was set back must not make a trouble last.
+    fn forget(&mut self, now_ms: u64) {
+        if self.open == 0 || now_ms.abs_diff(self.looked_at_ms) < LOOK_EVERY_MS {
+            return;
+        }
+        self.looked_at_ms = now_ms;
+        let Self { troubles, open, .. } = self;
+        for trouble in troubles.values_mut().filter(|trouble| !trouble.over) {
+            trouble.over = now_ms.abs_diff(trouble.seen_at_ms) >= LONGEST_UNSEEN_MS;
+            *open = open.saturating_sub(usize::from(trouble.over));
+        }
+    }
+
     fn make_room(&mut self, every_ms: u64, now_ms: u64) {
         if self.troubles.len() < MOST_TROUBLES {
             return;

@@ -35,7 +35,7 @@ impl Service {
         };
         self.context.metrics.token_request(&label, outcome);
         // To name the pair the token is read once more: not for every good answer.
-        if answer.is_err() || !self.throttle.is_calm() {
+        if answer.is_err() || !self.throttle.is_calm(self.context.clock.now_ms()) {
             self.note(&label, &trouble(&request), &answer);
         }
         answer

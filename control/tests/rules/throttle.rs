@@ -34,10 +34,10 @@ fn each_trouble_has_its_own_minute_and_ends_with_what_was_kept_back() {
     assert_eq!(throttle.recovered("a"), None);
     // What comes and goes within its minute is the same trouble, and its end is told once.
     assert_eq!(throttle.failed("a", 2), Line::Debug);
-    assert!(!throttle.is_calm());
+    assert!(!throttle.is_calm(2));
     assert_eq!(throttle.recovered("a"), None);
     assert_eq!(throttle.recovered("b"), Some(0));
-    assert!(throttle.is_calm());
+    assert!(throttle.is_calm(2));
     assert_eq!(throttle.failed("a", 60_000), Line::Warn { suppressed: 1 });
     assert_eq!(throttle.recovered("a"), Some(0));
 }
@@ -50,4 +50,45 @@ fn a_flood_of_different_troubles_neither_grows_for_ever_nor_fills_the_log() {
         let warnings = lines.filter(|line| matches!(line, Line::Warn { .. })).count();
         assert_eq!(warnings, 1000);
     }
+}
+
+#[test]
+fn a_trouble_that_never_ends_and_is_not_seen_any_more_is_forgotten() {
+    const MINUTE_MS: u64 = 60_000;
+    let throttle = Throttle::new(Duration::from_secs(60));
+    let now_ms = 1_700_000_000_000;
+    let calm_after = |minutes: u64| throttle.is_calm(now_ms + minutes * MINUTE_MS);
+    assert_eq!(
+        throttle.failed("dead issuer", now_ms),
+        Line::Warn { suppressed: 0 }
+    );
+    assert_eq!(throttle.failed("dead issuer", now_ms + 1), Line::Debug);
+    let minutes: Vec<u64> = (0..30).filter(|&minutes| calm_after(minutes)).collect();
+    assert_eq!(minutes, (11..30).collect::<Vec<_>>());
+    // Whoever is served after that has not recovered from it.
+    assert_eq!(throttle.recovered("dead issuer"), None);
+    // It is counted once when it comes again, with what was kept back, and one that is seen all the time stays.
+    let line = throttle.failed("dead issuer", now_ms + 30 * MINUTE_MS);
+    assert_eq!(line, Line::Warn { suppressed: 1 });
+    for minutes in 30..60 {
+        assert!(!calm_after(minutes), "{minutes}");
+        let _ = throttle.failed("dead issuer", now_ms + minutes * MINUTE_MS);
+    }
+    assert_eq!(throttle.recovered("dead issuer"), Some(0));
+    assert!(calm_after(60));
+}
+
+#[test]
+fn troubles_are_forgotten_one_by_one_and_also_after_the_clock_was_set_back() {
+    const MINUTE_MS: u64 = 60_000;
+    let throttle = Throttle::new(Duration::from_secs(60));
+    let hour_ms = 60 * MINUTE_MS;
+    let _ = throttle.failed("a", hour_ms);
+    let _ = throttle.failed("b", hour_ms + 8 * MINUTE_MS);
+    assert!(!throttle.is_calm(hour_ms + 12 * MINUTE_MS));
+    assert_eq!(throttle.recovered("a"), None);
+    assert_eq!(throttle.recovered("b"), Some(0));
+    assert!(throttle.is_calm(hour_ms + 12 * MINUTE_MS));
+    let _ = throttle.failed("c", 2 * hour_ms);
+    assert!(throttle.is_calm(hour_ms));
 }
