@@ -79,6 +79,8 @@ struct Failed {
     since_ms: u64,
     until_ms: u64,
     why: DiscoveryFailed,
+    /// Whether it was held against the issuer.
+    counted: bool,
 }
 
 impl Discovery {
@@ -125,6 +127,12 @@ impl Discovery {
         context: &Context,
     ) -> Result<Option<Url>, DiscoveryFailed> {
         Ok(self.found(context).await?.introspection_endpoint)
+    }
+
+    /// Whether the newest failure has still to be held against the issuer: `true` for the first of those who shared it.
+    pub(super) fn counts(&self) -> bool {
+        let mut known = self.lock();
+        (known.failed.as_mut()).is_some_and(|failed| !std::mem::replace(&mut failed.counted, true))
     }
 
     /// All who ask meanwhile share one fetch and what comes of it.
@@ -187,6 +195,7 @@ impl Discovery {
                     since_ms,
                     until_ms: since_ms.saturating_add(whole_ms(kept)),
                     why: why.clone(),
+                    counted: false,
                 });
             }
         }

@@ -8,7 +8,7 @@ use super::answer::{RawAnswer, Transient};
 use super::client::ClientCredentials;
 use super::discovery::DiscoveryFailed;
 use super::traffic::Heard;
-use super::{Context, HomeIssuer, NoLeave, not_found, unreachable};
+use super::{Context, HomeIssuer, NoLeave, unreachable};
 
 /// What an issuer says of a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,7 +39,7 @@ impl HomeIssuer {
                 pass.heard(Heard::Answer);
                 return Ok(Introspected::NotTold);
             }
-            Err(failed) => return Err(not_found(pass, &failed)),
+            Err(failed) => return Err(self.not_found(pass, &failed)),
         };
         let credentials = ClientCredentials {
             id: &self.config.client_id,

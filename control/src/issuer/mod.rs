@@ -117,8 +117,24 @@ impl HomeIssuer {
                 pass.heard(Heard::Answer);
                 Err(NoLeave::Misconfigured(cause))
             }
-            Err(failed) => Err(not_found(pass, &failed)),
+            Err(failed) => Err(self.not_found(pass, &failed)),
         }
+    }
+
+    /// Who was told of a failure of a moment ago has asked the issuer nothing: it says nothing about the issuer's health.
+    /// One that many waited for together is one failure.
+    fn not_found(&self, pass: Pass, failed: &DiscoveryFailed) -> NoLeave {
+        let mut transient = unreachable(failed.to_string());
+        if let DiscoveryFailed::Unavailable {
+            retry_after, asked, ..
+        } = failed
+        {
+            transient.retry_after = *retry_after;
+            if *asked && self.discovery.counts() {
+                pass.heard(Heard::Failure { asked: *retry_after });
+            }
+        }
+        NoLeave::Transient(transient)
     }
 
     /// Presents `refresh_token` once.
@@ -229,21 +245,6 @@ impl RemoteIssuer {
         });
         Ok(answer)
     }
-}
-
-/// Who was told of a failure of a moment ago has asked the issuer nothing: it says nothing about the issuer's health.
-fn not_found(pass: Pass, failed: &DiscoveryFailed) -> NoLeave {
-    let mut transient = unreachable(failed.to_string());
-    if let DiscoveryFailed::Unavailable {
-        retry_after, asked, ..
-    } = failed
-    {
-        transient.retry_after = *retry_after;
-        if *asked {
-            pass.heard(Heard::Failure { asked: *retry_after });
-        }
-    }
-    NoLeave::Transient(transient)
 }
 
 fn unreachable(cause: String) -> Transient {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokenward_control::clock::HandClock;
-use tokenward_control::issuer::Context;
 use tokenward_control::issuer::client::IssuerClient;
 use tokenward_control::issuer::discovery::{Discovery, DiscoveryFailed};
+use tokenward_control::issuer::keys::IssuerKeys;
+use tokenward_control::issuer::traffic::Traffic;
+use tokenward_control::issuer::{Context, HomeIssuer, NoLeave};
 use tokenward_control::metrics::Metrics;
 use tokenward_control::service::key_ring;
 use tokenward_tests::issuer::{DexConfig, DexUser, Endpoint, Failure};
@@ -130,5 +132,48 @@ async fn logins_that_need_an_endpoint_nobody_can_find_cost_one_fetch_together() 
         .await?;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(deployment.dex.counts().discovery_fetches, before + 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_fetch_that_failed_for_many_logins_is_held_against_the_issuer_once() -> anyhow::Result<()> {
+    let deployment = Deployment::start(Plan::default()).await?;
+    let dex = &deployment.dex;
+    let clock = Arc::new(HandClock::at(1_000_000));
+    let context = context(&deployment, &clock)?;
+    let issuer = dex.issuer().to_owned();
+    let discovery = Arc::new(Discovery::new(issuer.clone(), None, None));
+    let keys = IssuerKeys::new(issuer.clone(), Arc::clone(&discovery), context.clone());
+    let traffic = Traffic::new(issuer, clock.clone(), Metrics::default());
+    let config = deployment.changed(|_| ())?.issuers[0].clone();
+    let home = HomeIssuer::new(config, discovery, Arc::new(keys), Arc::new(traffic));
+    let grants: Vec<String> = (0..20).map(|number| format!("{number:016x}")).collect();
+    let fails = |grant: String| {
+        let (home, context) = (&home, &context);
+        async move { matches!(home.leave(context, &grant).await, Err(NoLeave::Transient(_))) }
+    };
+    let before = dex.counts().discovery_fetches;
+    dex.fail_always(Endpoint::Discovery, Failure::answer(503, "{}"));
+    dex.hold(Endpoint::Discovery);
+    let releasing = async {
+        dex.wait_until_held(Endpoint::Discovery, 1).await;
+        dex.release(Endpoint::Discovery);
+    };
+    let (failed, ()) = tokio::join!(at_once(grants.iter().cloned().map(fails)), releasing);
+    assert_eq!(failed, [true; 20]);
+    assert_eq!(dex.counts().discovery_fetches, before + 1);
+    assert_eq!(home.left_alone(), None);
+    // Of five different logins each of which had a fetch of its own fail, the fifth opens the circuit.
+    for fetches in 2..=5 {
+        clock.advance(Duration::from_secs(1));
+        assert!(fails(format!("{:016x}", fetches * 100)).await);
+        assert_eq!(dex.counts().discovery_fetches, before + fetches);
+        assert_eq!(home.left_alone().is_some(), fetches == 5, "{fetches}");
+    }
+    // The probe's failure counts too: nobody else is let pass after it.
+    clock.advance(Duration::from_secs(6));
+    assert!(fails("f".repeat(16)).await);
+    assert!(home.left_alone().is_some());
+    assert_eq!(dex.counts().discovery_fetches, before + 6);
     Ok(())
 }
