@@ -129,6 +129,10 @@ impl Default for Metrics {
         let connections = Gauge::default();
         let connections_closed = Family::default();
         let config_reloads = Family::default();
+        // Prometheus sees an increase only of a sample that was there before, and the first refused reload is one to tell of.
+        for outcome in ["applied", "rejected", "restart_needed"] {
+            let _: &Counter = &config_reloads.get_or_create(&Reload { outcome });
+        }
         let mut registry = Registry::with_prefix("tokenward");
         registry.register(
             "token_requests",

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Context as _;
+use serde_json::Value;
 use tokenward_control::config::Config;
 use tokenward_control::metrics::Metrics;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
@@ -108,4 +110,122 @@ fn the_metrics_page_lists_every_metric_of_control_and_no_other() {
         .map(str::to_owned)
         .collect();
     assert_eq!(exposed, documented);
+}
+
+/// The first column of the README's table that follows `heading`, down to the depth of the chart's schema: `gate.login_first`,
+/// but `servers` for `servers[].name`.
+fn settings_of_the_readme(heading: &str) -> BTreeSet<String> {
+    let page = document("README.md");
+    let (_, rest) = page.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
+    let table = rest.split("\n## ").next().unwrap_or(rest);
+    let cells = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let fields = cells.flat_map(|cell| {
+        format!("`{cell}")
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    });
+    fields
+        .filter(|field| !field.starts_with('.'))
+        .map(|field| match field.split_once(['.', '[']) {
+            Some((parent @ ("control" | "gate" | "intake"), child)) => format!("{parent}.{child}"),
+            Some((parent, _)) => parent.to_owned(),
+            None => field,
+        })
+        .collect()
+}
+
+/// What the chart's schema lets through under `pointer`, with the names of nested settings where it knows them.
+fn settings_of_the_chart(pointer: &str) -> anyhow::Result<BTreeSet<String>> {
+    let schema: Value = serde_json::from_str(&document("envoy/chart/values.schema.json"))?;
+    let settings = schema.pointer(pointer).context("no such settings")?;
+    let closed = |place: &Value| place["additionalProperties"] == false;
+    anyhow::ensure!(closed(settings), "{pointer} takes any name");
+    let properties = settings["properties"].as_object().context("no names")?;
+    let mut names = BTreeSet::new();
+    for (name, place) in properties {
+        match place["properties"].as_object() {
+            Some(nested) if closed(place) => {
+                names.extend(nested.keys().map(|child| format!("{name}.{child}")));
+            }
+            _ => {
+                names.insert(name.clone());
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// The filter refuses every request at a name that it does not know: the chart must refuse it before.
+#[test]
+fn the_charts_free_settings_are_the_fields_of_the_readmes_tables_and_no_others() -> anyhow::Result<()> {
+    for (heading, pointer) in [
+        (
+            "## Configuring the filter",
+            "/properties/gateway/properties/filter/properties/settings",
+        ),
+        ("## Configuring control", "/properties/controlSettings"),
+    ] {
+        assert_eq!(
+            settings_of_the_chart(pointer)?,
+            settings_of_the_readme(heading),
+            "{heading}"
+        );
+    }
+    Ok(())
+}
+
+/// What an expression calls metrics, without the endings of a histogram's samples.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words
+        .filter(|word| word.starts_with("tokenward_") || word.starts_with("envoy_wasm_"))
+        .map(|word| word.trim_end_matches("_bucket").to_owned())
+        .collect()
+}
+
+#[test]
+fn alerts_and_dashboard_look_at_metrics_of_the_metrics_page_only() {
+    let page = document("docs/METRICS.md").replace("vm_reload*", "vm_reload");
+    let known = metrics_in(&page);
+    for (file, least) in [("alerts.yaml", 8), ("dashboard.json", 10)] {
+        let text = document(&format!("envoy/chart/files/{file}"));
+        let expressions = text.lines().filter(|line| !line.contains("description:"));
+        let used = metrics_in(&expressions.collect::<Vec<_>>().join("\n"));
+        assert!(used.len() >= least, "{file}: {used:?}");
+        let unknown: Vec<_> = used.difference(&known).collect();
+        assert!(unknown.is_empty(), "{file}: {unknown:?}");
+    }
+}
+
+#[test]
+fn troubleshooting_knows_every_alert_and_names_no_other() {
+    let alerts = document("envoy/chart/files/alerts.yaml");
+    let made: BTreeSet<_> = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    assert!(made.len() >= 9, "{made:?}");
+    let page = document("docs/troubleshooting.md");
+    let told: BTreeSet<_> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.starts_with("Tokenward"))
+        .collect();
+    assert_eq!(made, told);
+}
+
+/// An increase is seen only of a sample that was there before: the alert of a refused reload looks at the first one.
+#[test]
+fn reloads_are_counted_from_nought() {
+    let exposition = Metrics::default().exposition();
+    for outcome in ["applied", "rejected", "restart_needed"] {
+        let sample = format!("tokenward_config_reload_total{{outcome=\"{outcome}\"}} 0\n");
+        assert!(exposition.contains(&sample), "no {sample}: {exposition}");
+    }
 }
