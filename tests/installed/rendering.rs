@@ -200,7 +200,7 @@ fn values_that_cannot_be_meant_are_refused_by_name() -> anyhow::Result<()> {
     let Some(chart) = chart("values")? else {
         return Ok(());
     };
-    let refused: [(&str, Value, &str); 10] = [
+    let refused: [(&str, Value, &str); 13] = [
         ("/gateway/filtre", json!({}), "filtre"),
         ("/servers/0/auth/fowardToken", json!(true), "fowardToken"),
         ("/servers/0/auth/forwardToken", json!(false), "forwardToken"),
@@ -214,6 +214,13 @@ fn values_that_cannot_be_meant_are_refused_by_name() -> anyhow::Result<()> {
             json!({"host": "mcp.example.com", "pathPrefix": "/"}),
             "oauth-protected-resource",
         ),
+        ("/gateway/filter/settings", json!({"margn": "60s"}), "margn"),
+        (
+            "/controlSettings",
+            json!({"intake": {"dedline": "1s"}}),
+            "dedline",
+        ),
+        ("/networkPolicy", json!({"ingressFrom": []}), "ingressFrom"),
         ("/servers", json!([]), "servers is empty"),
         ("/issuers", json!([]), "issuers is empty"),
         ("/store", json!({"embedded": {"enabled": true}}), "exactly one of"),
@@ -227,6 +234,66 @@ fn values_that_cannot_be_meant_are_refused_by_name() -> anyhow::Result<()> {
     for (pointer, value, named) in refused {
         let finding = chart.render(&with(&[(pointer, value)])).unwrap_err().to_string();
         assert!(finding.contains(named), "{pointer}: {finding}");
+    }
+    Ok(())
+}
+
+/// Helm would stop half-way at the second one.
+#[test]
+fn two_routes_that_would_have_one_name_are_refused() -> anyhow::Result<()> {
+    let Some(chart) = chart("names of routes")? else {
+        return Ok(());
+    };
+    let here = ("/servers/0/route/namespace", json!("gateways"));
+    let one = values()["servers"][0].clone();
+    let mut twin = one.clone();
+    twin["name"] = json!("Kubernetes");
+    let refused: [(&[(&str, Value)], &str); 3] = [
+        (
+            &[("/servers/0/name", json!("metadata")), here.clone()],
+            "tokenward-metadata",
+        ),
+        (
+            &[
+                ("/servers/0/name", json!("control")),
+                here.clone(),
+                ("/gateway/controlCluster", json!("route")),
+            ],
+            "tokenward-control",
+        ),
+        (&[("/servers", json!([one, twin]))], "tokenward-kubernetes"),
+    ];
+    for (changes, name) in refused {
+        let finding = chart
+            .render(&with(changes))
+            .err()
+            .with_context(|| format!("{name} twice"))?
+            .to_string();
+        assert!(
+            finding.contains(name) && finding.contains("name it otherwise"),
+            "{changes:?}: {finding}"
+        );
+    }
+    // In another namespace, and for a route that the chart does not make, the name is free.
+    chart.render(&with(&[("/servers/0/name", json!("metadata"))]))?;
+    chart.render(&with(&[("/servers/0/name", json!("control")), here]))?;
+    Ok(())
+}
+
+/// Without it the filter refuses every request.
+#[test]
+fn variables_of_ones_own_leave_envoy_the_filters_credential() -> anyhow::Result<()> {
+    let Some(chart) = chart("variables of Envoy's pods")? else {
+        return Ok(());
+    };
+    let own = json!({"envoyDeployment": {"container": {"env": [{"name": "TZ", "value": "UTC"}]}}});
+    let yaml = whole(
+        &chart,
+        &with(&[("/gateway/envoyProxy", json!({"kubernetes": own}))]),
+    )?;
+    chart.validate(&yaml)?;
+    for name in ["name: TZ", "name: TOKENWARD_FILTER_CREDENTIAL"] {
+        assert_eq!(yaml.matches(name).count(), 1, "{name}");
     }
     Ok(())
 }

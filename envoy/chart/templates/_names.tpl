@@ -65,6 +65,30 @@ httproute/{{ include "tokenward.gatewayNamespace" . }}/{{ include "tokenward.ful
 envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamespace" . }}/{{ include "tokenward.fullname" . }}/wasm/0
 {{- end -}}
 
+{{/* The HTTPRoute of the server `name`. */}}
+{{- define "tokenward.routeName" -}}
+{{ include "tokenward.fullname" .root }}-{{ .name | lower | replace "_" "-" }}
+{{- end -}}
+
+{{/* No two HTTPRoutes of the chart may have one name in one namespace. */}}
+{{- define "tokenward.checkRoutes" -}}
+{{- $home := include "tokenward.gatewayNamespace" . -}}
+{{- $taken := dict -}}
+{{- $own := list -}}
+{{- if .Values.resourceMetadata.hostnames -}}{{- $own = append $own "metadata" -}}{{- end -}}
+{{- if eq .Values.gateway.controlCluster "route" -}}{{- $own = append $own "control" -}}{{- end -}}
+{{- range $own -}}
+{{- $_ := set $taken (printf "%s/%s" $home (include "tokenward.routeName" (dict "root" $ "name" .))) "the chart itself" -}}
+{{- end -}}
+{{- range .Values.servers -}}
+{{- if .route -}}
+{{- $route := printf "%s/%s" (.route.namespace | default $home) (include "tokenward.routeName" (dict "root" $ "name" .name)) -}}
+{{- with get $taken $route -}}{{- fail (printf "the HTTPRoute %s is there already, for %s: name it otherwise, or make the route yourself" $route .) -}}{{- end -}}
+{{- $_ := set $taken $route (printf "server %s" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "tokenward.checks" -}}
 {{- $stores := list -}}
 {{- if .Values.store.embedded.enabled -}}{{- $stores = append $stores "embedded" -}}{{- end -}}
@@ -76,6 +100,7 @@ envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamesp
 {{- if not .Values.issuers -}}{{- fail "issuers is empty: name the issuer at which users log in" -}}{{- end -}}
 {{- if not .Values.servers -}}{{- fail "servers is empty: name at least one protected server (`tokenward import` reads them from MCPServer resources)" -}}{{- end -}}
 {{- if .Values.gateway.enabled -}}
+{{- include "tokenward.checkRoutes" . -}}
 {{- if eq .Values.gateway.filter.source "control" -}}
 {{- if not .Values.gateway.filter.sha256 -}}{{- fail "gateway.filter.sha256 is empty: control says it in its log line `serving the filter module`" -}}{{- end -}}
 {{- else if not (and .Values.gateway.filter.image.url .Values.gateway.filter.image.sha256) -}}{{- fail "gateway.filter.source is image: name gateway.filter.image.url and .sha256 (the image's digest)" -}}
