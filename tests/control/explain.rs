@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokenward_tests::issuer::{Endpoint, Failure};
+use tokenward_tests::parts::tools;
 
 use crate::deployment::{ADMIN, AGGREGATOR, Answer, Deployment, FILTER, Plan};
 use crate::exchange::{Pair, pair};
@@ -50,6 +51,11 @@ async fn a_login_is_explained_through_its_life() -> anyhow::Result<()> {
     let tokens = deployment.log_in(session).await?;
     let fresh = explained(&deployment, session, "kubernetes").await?;
     assert_eq!(fresh["next"], "serve");
+    let walkthrough = std::fs::read_to_string(tools::workspace().join("docs/install.md"))?;
+    assert!(
+        walkthrough.contains(r#"`"next":"serve"`"#),
+        "what its last step looks for"
+    );
     assert_eq!(fresh["grant"]["state"], "active");
     assert_eq!(fresh["grant"]["generation"], 1);
     assert_eq!(fresh["grant"]["id_token"]["freshness"], "fresh");

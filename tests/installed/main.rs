@@ -5,3 +5,4 @@ mod main_path;
 mod pod;
 mod rendering;
 mod rolling_update;
+mod walkthrough;
