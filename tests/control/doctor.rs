@@ -152,7 +152,7 @@ async fn a_store_in_use_is_a_warning_and_one_that_is_away_or_sealed_otherwise_a_
 #[tokio::test]
 async fn a_real_dex_tells_the_doctor_whether_its_clients_are_accepted() -> anyhow::Result<()> {
     if tools::dex()?.is_none() {
-        println!("left out: the doctor at a real Dex: {}", tools::DEX_IS_MISSING);
+        tokenward_tests::aloud!("left out: the doctor at a real Dex: {}", tools::DEX_IS_MISSING);
         return Ok(());
     }
     let Pair { home, .. } = pair(1, |_| {}).await?;

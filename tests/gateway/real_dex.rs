@@ -33,7 +33,7 @@ fn assert_once(what: &str, times: usize, since: Instant) {
 
 async fn start(story: &str, world: WorldBuilder) -> anyhow::Result<Option<World<RealDex>>> {
     if tools::dex()?.is_none() {
-        println!("left out: {story}: {}", tools::DEX_IS_MISSING);
+        tokenward_tests::aloud!("left out: {story}: {}", tools::DEX_IS_MISSING);
         return Ok(None);
     }
     world.workers(4).start_on().await.map(Some)

@@ -288,7 +288,7 @@ async fn answers_of<I: Issuer>(reuse_interval: Duration) -> anyhow::Result<Vec<(
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fake_dex_answers_as_a_real_one_does() -> anyhow::Result<()> {
     if tools::dex()?.is_none() {
-        println!("left out: the fake against the real: {}", tools::DEX_IS_MISSING);
+        tokenward_tests::aloud!("left out: the fake against the real: {}", tools::DEX_IS_MISSING);
         return Ok(());
     }
     for reuse_interval in [Duration::ZERO, Duration::from_secs(600)] {

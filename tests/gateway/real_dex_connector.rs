@@ -93,7 +93,7 @@ async fn a_refresh_whose_connector_fails_is_500_without_a_reason_and_uses_nothin
     })
     .await?;
     if tools::dex()?.is_none() {
-        println!(
+        tokenward_tests::aloud!(
             "left out: a failing connector of a real Dex: {}",
             tools::DEX_IS_MISSING
         );

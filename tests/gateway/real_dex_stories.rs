@@ -24,7 +24,7 @@ pub(crate) async fn start_as_built(
     world: WorldBuilder,
 ) -> anyhow::Result<Option<World<RealDex>>> {
     if tools::dex()?.is_none() {
-        println!("left out: {story}: {}", tools::DEX_IS_MISSING);
+        tokenward_tests::aloud!("left out: {story}: {}", tools::DEX_IS_MISSING);
         return Ok(None);
     }
     world.start_on().await.map(Some)

@@ -24,7 +24,7 @@ const TRIES: usize = 6;
 fn is_built(story: &str) -> anyhow::Result<bool> {
     let built = tools::dex()?.is_some();
     if !built {
-        println!("left out: {story} on a real Dex: {}", tools::DEX_IS_MISSING);
+        tokenward_tests::aloud!("left out: {story} on a real Dex: {}", tools::DEX_IS_MISSING);
     }
     Ok(built)
 }
@@ -150,7 +150,7 @@ async fn log_in_before_the_interval<I: Issuer>(dex: &I) -> anyhow::Result<String
 }
 
 fn left_out<I: Issuer>(what: &str) {
-    println!(
+    tokenward_tests::aloud!(
         "left out: {what} within {REUSE:?} at a {}: this machine took longer, {TRIES} times",
         I::KIND
     );

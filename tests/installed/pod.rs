@@ -112,7 +112,7 @@ async fn the_container_needs_only_the_images_files_and_what_the_deployment_mount
         return Ok(());
     };
     if !Pod::can_run() {
-        println!("not shown: the pod: this machine lets no test make a mount namespace");
+        tokenward_tests::aloud!("not shown: the pod: this machine lets no test make a mount namespace");
         return Ok(());
     }
     // Of its own, and over TCP: the container sees no socket file of this machine.

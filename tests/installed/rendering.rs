@@ -63,7 +63,7 @@ fn with(changes: &[(&str, Value)]) -> Value {
 fn chart(story: &str) -> anyhow::Result<Option<Chart>> {
     let found = Chart::find()?;
     if found.is_none() {
-        println!("left out: {story}: {}", EnvoyGateway::IS_MISSING);
+        tokenward_tests::aloud!("left out: {story}: {}", EnvoyGateway::IS_MISSING);
     }
     Ok(found)
 }

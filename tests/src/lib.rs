@@ -1,5 +1,6 @@
 //! The Tokenward test harness: real processes, a fake Dex, MCP servers that verify tokens, and a host for the filter.
 
+pub mod aloud;
 pub mod bench;
 pub mod demo;
 pub mod host;

@@ -36,7 +36,9 @@ impl Stage {
     /// `None`, and why, where nothing can make writes fail.
     pub(super) async fn start() -> anyhow::Result<Option<Self>> {
         if Command::new("prlimit").arg("--version").output().is_err() {
-            println!("skipped: there is no prlimit (util-linux) here, which makes writes fail");
+            tokenward_tests::aloud!(
+                "skipped: there is no prlimit (util-linux) here, which makes writes fail"
+            );
             return Ok(None);
         }
         let folder = TempFolder::new("full-disk")?;

@@ -41,7 +41,7 @@ impl Stage {
     /// `replicas` services on one Valkey, or one on its embedded store; `None`, said, where there is no strict issuer.
     pub(super) async fn set(story: &str, replicas: usize, on_valkey: bool) -> anyhow::Result<Option<Self>> {
         let Some(issuer) = OidcProvider::start(TOKENS_LIVE).await? else {
-            println!("left out: {story}: {}", tools::OIDC_PROVIDER_IS_MISSING);
+            tokenward_tests::aloud!("left out: {story}: {}", tools::OIDC_PROVIDER_IS_MISSING);
             return Ok(None);
         };
         let valkey = if on_valkey {

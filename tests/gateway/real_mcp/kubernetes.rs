@@ -23,7 +23,7 @@ async fn kubernetes_servers_that_verify_tokens_of_a_real_dex_see_good_ones_only(
         return Ok(());
     }
     if tools::dex()?.is_none() {
-        println!(
+        tokenward_tests::aloud!(
             "left out: kubernetes-mcp-server on a real Dex: {}",
             tools::DEX_IS_MISSING
         );
@@ -36,7 +36,7 @@ async fn see_good_tokens_only<I: Issuer>() -> anyhow::Result<()> {
     let mut world: World<I> = Box::pin(short_lived().start_on()).await?;
     let exchanged = world.exchange_client(REMOTE).expect("a client").id.clone();
     let Some(home) = McpProgram::kubernetes(&world.home, CLIENT.0).await? else {
-        println!("left out: there is no kubernetes-mcp-server for this machine");
+        tokenward_tests::aloud!("left out: there is no kubernetes-mcp-server for this machine");
         return Ok(());
     };
     let remote = McpProgram::kubernetes(&world.remote, &exchanged)

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 fn is_installed(story: &str) -> bool {
     let installed = tools::mcp_node().is_some() && tools::mcp_python().is_some();
     if !installed {
-        println!("left out: {story}: {}", tools::MCP_IS_MISSING);
+        tokenward_tests::aloud!("left out: {story}: {}", tools::MCP_IS_MISSING);
     }
     installed
 }

@@ -21,7 +21,7 @@ async fn world() -> anyhow::Result<Option<(World, SteppingClock)>> {
     let clock = match SteppingClock::build() {
         Ok(clock) => clock,
         Err(why) => {
-            println!("left out, a program's clock cannot be stepped here: {why:#}");
+            tokenward_tests::aloud!("left out, a program's clock cannot be stepped here: {why:#}");
             return Ok(None);
         }
     };
@@ -34,7 +34,7 @@ async fn world() -> anyhow::Result<Option<(World, SteppingClock)>> {
     world.envoy = Envoy::start(&config).await?;
     // A program that is linked statically takes no preloaded library.
     if let Err(why) = step(&world, &clock, -HOUR_SECONDS).await {
-        println!("left out, the clock of this Envoy cannot be stepped: {why:#}");
+        tokenward_tests::aloud!("left out, the clock of this Envoy cannot be stepped: {why:#}");
         return Ok(None);
     }
     step(&world, &clock, 0).await?;

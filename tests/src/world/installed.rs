@@ -39,7 +39,7 @@ impl World {
     /// When a part is missing or does not start.
     pub async fn start_installable(story: &str) -> anyhow::Result<Option<(Self, Installation)>> {
         let (Some(chart), true) = (Chart::find()?, EnvoyGateway::is_there()?) else {
-            println!("left out: {story}: {}", EnvoyGateway::IS_MISSING);
+            crate::aloud!("left out: {story}: {}", EnvoyGateway::IS_MISSING);
             return Ok(None);
         };
         let module = tools::filter_module()?;
