@@ -68,6 +68,7 @@ fn claims(token: &str) -> Value {
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
+/// #863: an access token was asked for, and every tool was denied.
 #[tokio::test]
 async fn a_remote_server_gets_a_token_of_its_own_issuer() -> anyhow::Result<()> {
     let Pair { remote, home } = pair(1, |_| {}).await?;

@@ -71,6 +71,7 @@ async fn a_hundred_callers_cause_one_refresh(valkey: bool) -> anyhow::Result<()>
     Ok(())
 }
 
+/// #977: a refresh a second rotated a token until it was taken for stolen.
 #[tokio::test]
 async fn what_is_fresh_is_never_refreshed_whatever_is_presented() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;

@@ -7,6 +7,7 @@ use tokenward_tests::issuer::{Endpoint, Failure};
 
 use crate::deployment::{Deployment, Plan};
 
+/// #582 of mcp-oauth: requests hung while Valkey was away. #1229: it was late, and memory took its place.
 #[tokio::test]
 async fn an_outage_is_503_everywhere_and_over_when_it_is_over() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
@@ -53,6 +54,7 @@ async fn an_outage_is_503_everywhere_and_over_when_it_is_over() -> anyhow::Resul
     Ok(())
 }
 
+/// #1233: nothing takes the place of the store.
 #[tokio::test]
 async fn without_the_store_no_refresh_token_is_presented() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;

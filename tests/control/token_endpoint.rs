@@ -244,6 +244,7 @@ async fn bodies_of_another_type_or_size_and_unknown_paths_are_refused() -> anyho
     Ok(())
 }
 
+/// #847: keys were kept for an hour, and after a rotation every user was refused.
 #[tokio::test]
 async fn a_key_that_was_rotated_away_still_proves_a_subject_also_after_a_restart() -> anyhow::Result<()> {
     let mut deployment = deployment().await?;
@@ -283,6 +284,7 @@ async fn a_token_that_was_proven_proves_nothing_about_one_with_another_signature
     Ok(())
 }
 
+/// #848: an unknown key did not make anybody look again.
 #[tokio::test]
 async fn keys_are_fetched_once_for_many_and_not_again_for_every_unknown_key() -> anyhow::Result<()> {
     let deployment = deployment().await?;

@@ -73,6 +73,7 @@ fn whichever_write_another_worker_cuts_into_one_warning_one_probe_one_recovery_a
     }
 }
 
+/// #939, #943: a race in the counter of failures.
 #[test]
 fn a_worker_that_loses_ten_races_in_a_row_still_counts_and_warns_once() {
     for rounds in [1, 5, 10] {

@@ -43,6 +43,7 @@ async fn status(world: &World<RealDex>, server: &str, login: &Login) -> anyhow::
     Ok(world.call(server).login(login).send().await?.status)
 }
 
+/// #838: an ID token without `typ`, as Dex makes them, was refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fresh_token_of_a_real_dex_passes_as_it_is_and_nobody_is_asked() -> anyhow::Result<()> {
     let world = World::builder(); // Dex's tokens of half an hour

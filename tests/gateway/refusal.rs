@@ -100,6 +100,7 @@ async fn a_control_service_that_hangs_is_503_within_the_filters_own_deadline() -
     Ok(())
 }
 
+/// #578, #579 of mcp-oauth: two minutes without Valkey were 401, and clients threw their logins away.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_gone_is_503_and_signs_nobody_out() -> anyhow::Result<()> {
     let mut world = World::builder().store(Store::Valkey).start().await?;

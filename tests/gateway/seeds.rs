@@ -10,7 +10,7 @@ const LIFE: Duration = Duration::from_secs(14);
 const MARGIN: Duration = Duration::from_secs(4);
 const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
 
-/// Tokens were stored without an expiry, and "no expiry" was read as "never expires".
+/// #549: tokens were stored without an expiry, and "no expiry" was read as "never expires".
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_stored_without_expiry_is_never_served() -> anyhow::Result<()> {
     let world = World::builder().start().await?;
@@ -36,7 +36,7 @@ async fn a_token_stored_without_expiry_is_never_served() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// After 30 idle minutes the expired JWT was forwarded: 401, although the user was logged in.
+/// #549: after 30 idle minutes the expired JWT was forwarded: 401, although the user was logged in.
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_past_expiry_then_one_request_succeeds_with_a_refreshed_token() -> anyhow::Result<()> {
     let world = World::builder().short_lived(LIFE, MARGIN).start().await?;
@@ -66,7 +66,8 @@ async fn idle_past_expiry_then_one_request_succeeds_with_a_refreshed_token() -> 
     Ok(())
 }
 
-/// After a restart, sessions that survived in the store reconnected without a usable ID token.
+/// #520: after a restart, sessions that survived in the store reconnected without a usable ID token. #811, #841, #682: a mark
+/// "authenticated" outlived what it stood for.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_survive_a_restart_work_on_the_next_request() -> anyhow::Result<()> {
     let mut world = World::builder().store(Store::Valkey).remotes(3).start().await?;
@@ -86,7 +87,7 @@ async fn sessions_that_survive_a_restart_work_on_the_next_request() -> anyhow::R
     Ok(())
 }
 
-/// The pods restart with stale sessions and expired exchanged tokens, and the refresh that would help comes later only.
+/// #520: the pods restart with stale sessions and expired exchanged tokens, and the refresh that would help comes later only.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_with_stale_sessions_and_expired_exchanges_is_over_with_the_refresh_that_comes_later()
 -> anyhow::Result<()> {
@@ -148,7 +149,7 @@ async fn a_restart_with_stale_sessions_and_expired_exchanges_is_over_with_the_re
     Ok(())
 }
 
-/// 456 straight 403s on one local server: a session without a valid ID token must not connect to anything.
+/// #520: 456 straight 403s on one local server: a session without a valid ID token must not connect to anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_whose_grant_is_dead_gets_no_connection_to_any_server() -> anyhow::Result<()> {
     let world = World::builder().workers(4).remotes(16).start().await?;
@@ -169,7 +170,7 @@ async fn a_session_whose_grant_is_dead_gets_no_connection_to_any_server() -> any
     world.ensure_one_warning_per_pair_and_minute(17).await
 }
 
-/// Several sessions of one user share one refresh token at Dex: three of four sessions used to die.
+/// #511 to #515 of mcp-oauth: several sessions of one user share one refresh token at Dex; three of four used to die.
 #[tokio::test(flavor = "multi_thread")]
 async fn four_sessions_of_one_user_live_on_one_grant() -> anyhow::Result<()> {
     let world = World::builder().workers(4).start().await?;
