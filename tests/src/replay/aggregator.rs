@@ -19,8 +19,8 @@ use crate::world::{CONNECTOR, Login, World};
 
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-/// Longer than any pause of the filter.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than any pause of the filter. What is not answered by then has failed.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// One session, as it is kept in Valkey.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -72,7 +72,8 @@ pub(super) struct Aggregator {
     exchanges_itself: bool,
     servers: Vec<String>,
     client: Arc<Client>,
-    tasks: JoinSet<()>,
+    listeners: JoinSet<()>,
+    calls: JoinSet<()>,
 }
 
 /// What every task of it needs.
@@ -97,7 +98,8 @@ impl Aggregator {
             exchanges_itself,
             servers: world.server_names(),
             client: Arc::new(Client { http, gateway, book }),
-            tasks: JoinSet::new(),
+            listeners: JoinSet::new(),
+            calls: JoinSet::new(),
         })
     }
 
@@ -149,7 +151,7 @@ impl Aggregator {
     pub(super) fn open_listeners(&mut self, user: &User) {
         for server in self.servers.clone() {
             let (client, user, retry) = (self.client.clone(), user.clone(), self.pace.retry);
-            self.tasks.spawn(async move {
+            self.listeners.spawn(async move {
                 loop {
                     client.attempt(&user, &server, Kind::Listener).await;
                     tokio::time::sleep(retry).await;
@@ -162,15 +164,16 @@ impl Aggregator {
     pub(super) fn call_every_server(&mut self, user: &User) {
         for server in self.servers.clone() {
             let (client, user) = (self.client.clone(), user.clone());
-            self.tasks.spawn(async move {
+            self.calls.spawn(async move {
                 client.attempt(&user, &server, Kind::Call).await;
             });
         }
     }
 
-    /// The pod is gone, and with it all that was not in Valkey.
+    /// The pod is gone, and with it all that was not in Valkey. Calls are awaited before: one that nobody answers failed.
     pub(super) async fn end(&mut self, users: &[&User]) {
-        self.tasks.shutdown().await;
+        while self.calls.join_next().await.is_some() {}
+        self.listeners.shutdown().await;
         for user in users {
             user.set_session(Session::default());
         }
@@ -199,21 +202,23 @@ impl Client {
     /// the next click of the user comes as if nothing had been.
     async fn attempt(&self, user: &User, server: &str, kind: Kind) {
         let alive = user.alive.load(Ordering::SeqCst);
-        let answer = self.request(&user.session(), server, kind).send().await;
+        // The patience is for an answer's head: a stream may last.
+        let request = self.request(&user.session(), server, kind).send();
+        let answer = tokio::time::timeout(PATIENCE, request).await;
         let at = self.book.now();
         let (status, by_gateway) = match answer {
-            Ok(mut answer) if answer.status().is_success() => {
+            Ok(Ok(mut answer)) if answer.status().is_success() => {
                 self.write(user, server, kind, (at, answer.status().as_u16(), false, alive));
                 // A stream that breaks off is opened again like one that ends.
                 while let Ok(Some(_)) = answer.chunk().await {}
                 return;
             }
-            Ok(answer) => {
+            Ok(Ok(answer)) => {
                 let status = answer.status().as_u16();
                 let body: serde_json::Value = answer.json().await.unwrap_or_default();
                 (status, body["refusal"].is_string())
             }
-            Err(_) => (0, false),
+            Ok(Err(_)) | Err(_) => (0, false),
         };
         self.write(user, server, kind, (at, status, by_gateway, alive));
     }
