@@ -10,6 +10,8 @@ use super::log_lines::{self, Warning};
 
 /// A filter's line is written some milliseconds after the moment at which the filter judged it to be due.
 const THROTTLE_WINDOW_MINUTES: f64 = 0.95;
+/// The throttle is longer by the slack, and a machine that needs slack writes its lines later still.
+const THROTTLE_WINDOW_SLACK: f64 = 0.75;
 
 /// What a half is made of.
 #[derive(Debug)]
@@ -42,7 +44,9 @@ impl Evidence {
     }
 
     pub(super) fn warn_per_pair_minute_max(&self) -> usize {
-        log_lines::most_per_pair(&self.warnings(), self.pace.minutes(THROTTLE_WINDOW_MINUTES))
+        let window =
+            self.pace.minutes(THROTTLE_WINDOW_MINUTES) + self.pace.slack.mul_f64(THROTTLE_WINDOW_SLACK);
+        log_lines::most_per_pair(&self.warnings(), window)
     }
 
     pub(super) fn failed_though_alive(&self, kind: Kind) -> usize {
