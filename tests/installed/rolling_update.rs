@@ -83,7 +83,7 @@ fn another_module(folder: &TempFolder) -> anyhow::Result<std::path::PathBuf> {
     Ok(folder.write("tokenward_filter.wasm", bytes)?)
 }
 
-/// Until Envoy's listener in service has the filter with this digest, and no other listener is left in service.
+/// Until a listener in service has the filter with this digest; one that drains is in service no more.
 async fn wait_for_module(gateway: &EnvoyGateway, digest: &str) -> anyhow::Result<()> {
     let limit = Instant::now() + Duration::from_secs(60);
     loop {
