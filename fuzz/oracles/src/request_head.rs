@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use tokenward_filter::config::{FilterConfig, HostPattern, Route};
 use tokenward_filter::request::RequestHead;
-use tokenward_filter::server_match::{ServerMatch, find_server};
+use tokenward_filter::server_match::{ServerMatch, find_server, path_without_query};
 use tokenward_protocol::bearer::{bearer_token, why_malformed};
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
@@ -115,7 +115,7 @@ fn bearer(authorizations: &[&[u8]]) {
 
 /// The server of the most exact route that fits, as Gateway API orders them.
 fn server(annotation: Option<&[u8]>, authority: &[u8], path: &[u8]) {
-    let found = find_server(&CONFIG, annotation, authority, path);
+    let found = find_server(&CONFIG, annotation, authority, path_without_query(path));
     if let Some(annotation) = annotation {
         let index = CONFIG
             .servers
