@@ -22,6 +22,10 @@ const TRANSIENT_RETRY_SECONDS: u64 = 2;
 /// `Retry-After` of a configuration fault: an operator has to act first.
 const MISCONFIGURED_RETRY_SECONDS: u64 = 60;
 
+/// Nobody shall look for an outage where a key is lost.
+const UNREADABLE: &str = "the store answers, but a record of this login cannot be read or opened: put a sealing key that was taken \
+                          out back into sealing.previous, and let nothing else write to the store";
+
 impl Refused {
     /// A refusal without more to say.
     #[must_use]
@@ -81,6 +85,10 @@ impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         // The engine's own words stay in the log: they can name hosts.
         tracing::debug!(%error, "store error");
-        Self::new(Refusal::StoreUnavailable)
+        let refused = Self::new(Refusal::StoreUnavailable);
+        match error {
+            StoreError::Unexpected { .. } => refused.because(UNREADABLE),
+            StoreError::Late { .. } | StoreError::Failed { .. } => refused,
+        }
     }
 }

@@ -47,6 +47,32 @@ async fn the_same_login_put_again_is_sealed_anew_and_goes_on() -> anyhow::Result
     Ok(())
 }
 
+/// Whoever is on call must not look for an outage of the store.
+#[tokio::test]
+async fn tokens_that_no_key_opens_are_told_from_a_store_that_is_away() -> anyhow::Result<()> {
+    for valkey in [false, true] {
+        let (captured, _guard) = Captured::start(tracing::Level::WARN);
+        let deployment = on(valkey).await?;
+        let login = deployment.log_in("s-1").await?;
+        apply(&deployment.services[0], without_the_key(&deployment)?)?;
+        for _ in 0..3 {
+            let answer = asked(&deployment, &login.id_token, "s-1").await?;
+            assert_eq!(answer.refusal(), AWAY);
+            assert!(
+                answer.text("error_description").contains("sealing.previous"),
+                "{answer:?}"
+            );
+        }
+        assert_eq!(warnings(&captured, "cannot be read or opened"), 1);
+        deployment.advance(61);
+        deployment.store.set_broken(Some("read"));
+        assert_eq!(asked(&deployment, &login.id_token, "s-1").await?.refusal(), AWAY);
+        assert_eq!(warnings(&captured, "no token"), 2);
+        assert_eq!(warnings(&captured, "cannot be read or opened"), 1);
+    }
+    Ok(())
+}
+
 /// The kept refresh token came after the login's, which is used up: with the key it is good again.
 #[tokio::test]
 async fn a_login_whose_refresh_token_is_used_up_takes_nothing_from_who_puts_the_key_back()
