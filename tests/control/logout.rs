@@ -31,9 +31,7 @@ async fn log_out(deployment: &Deployment, token: &str) -> anyhow::Result<Answer>
 async fn a_logout_token_ends_all_sessions_of_its_user_once() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let tokens = deployment.log_in("s-1").await?;
-    deployment
-        .put("s-2", &tokens.id_token, Some(&tokens.refresh_token))
-        .await?;
+    deployment.put_login("s-2", &tokens).await?;
     let token = logout_token(&deployment, "one").token();
     let answer = log_out(&deployment, &token).await?;
     assert_eq!(

@@ -171,9 +171,7 @@ async fn a_dead_grant_is_never_asked_again_until_a_new_login() -> anyhow::Result
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
     assert_eq!(deployment.status("s-1").await?.text("state"), "needs_login");
     // The aggregator restarts and puts what it has: that is no new login.
-    let put = deployment
-        .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
-        .await?;
+    let put = deployment.put_login("s-1", &tokens).await?;
     assert_eq!((put.status, put.text("state")), (200, "needs_login"));
     let answer = deployment.ask(&tokens.id_token).session("s-1").send().await?;
     assert_eq!(answer.refusal(), (400, "needs_login"));

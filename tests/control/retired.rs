@@ -8,9 +8,7 @@ use crate::deployment::{ADMIN, Deployment, Plan};
 /// The session is ended, and the aggregator puts again what the login once gave it.
 async fn put_again(deployment: &Deployment, tokens: &LoginTokens) -> anyhow::Result<()> {
     assert_eq!(deployment.end("s-1").await?.status, 204);
-    let put = deployment
-        .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
-        .await?;
+    let put = deployment.put_login("s-1", tokens).await?;
     assert_eq!((put.status, put.text("state")), (201, "needs_login"));
     Ok(())
 }
@@ -69,9 +67,7 @@ async fn a_new_login_after_a_dead_one_is_served() -> anyhow::Result<()> {
     let answer = deployment.ask(&back.id_token).session("s-1").send().await?;
     assert_eq!(answer.status, 200, "{answer:?}");
     // And the dead one does not come back over it.
-    let put = deployment
-        .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
-        .await?;
+    let put = deployment.put_login("s-1", &tokens).await?;
     assert_eq!(put.text("state"), "active");
     Ok(())
 }
@@ -81,9 +77,7 @@ async fn an_unused_login_that_is_put_again_after_its_end_is_served() -> anyhow::
     let deployment = Deployment::start(Plan::default()).await?;
     let tokens = deployment.log_in("s-1").await?;
     assert_eq!(deployment.end("s-1").await?.status, 204);
-    let put = deployment
-        .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
-        .await?;
+    let put = deployment.put_login("s-1", &tokens).await?;
     assert_eq!((put.status, put.text("state")), (201, "active"));
     deployment.advance(301);
     let answer = deployment.ask(&tokens.id_token).session("s-1").send().await?;

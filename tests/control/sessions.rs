@@ -9,13 +9,9 @@ use crate::deployment::{ADMIN, AGGREGATOR, Deployment, FILTER, Plan};
 async fn a_session_is_created_renewed_and_shown_without_tokens() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let tokens = deployment.dex.log_in(ADMIN, "muster").await?;
-    let created = deployment
-        .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
-        .await?;
+    let created = deployment.put_login("s-1", &tokens).await?;
     assert_eq!(created.status, 201);
-    let renewed = deployment
-        .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
-        .await?;
+    let renewed = deployment.put_login("s-1", &tokens).await?;
     assert_eq!(renewed.status, 200);
     let status = deployment.status("s-1").await?;
     assert_eq!(status.body, renewed.body);
@@ -170,9 +166,7 @@ async fn two_sessions_of_a_user_share_one_grant_and_the_newest_login_wins() -> a
     assert_eq!(deployment.dex.counts().refreshes_succeeded, 1);
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
     // The aggregator puts the older login again: older, so it changes nothing.
-    deployment
-        .put("s-1", &first.id_token, Some(&first.refresh_token))
-        .await?;
+    deployment.put_login("s-1", &first).await?;
     assert_eq!(deployment.status("s-1").await?.body["generation"], 2);
     deployment.advance(301);
     assert_eq!(
@@ -194,9 +188,7 @@ async fn the_same_login_put_again_after_a_rotation_changes_nothing() -> anyhow::
     deployment.advance(301);
     let fresh = deployment.ask(&tokens.id_token).send().await?;
     // What the aggregator has is what the login gave it: expired, and rotated away.
-    let put = deployment
-        .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
-        .await?;
+    let put = deployment.put_login("s-1", &tokens).await?;
     assert_eq!((put.status, &put.body["generation"]), (200, &json!(1)));
     assert_eq!(
         deployment
@@ -228,9 +220,7 @@ async fn an_expired_login_that_is_put_after_a_restart_is_refreshed_by_the_first_
     let deployment = Deployment::start(Plan::default()).await?;
     let tokens = deployment.dex.log_in(ADMIN, "muster").await?;
     deployment.advance(3000);
-    let put = deployment
-        .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
-        .await?;
+    let put = deployment.put_login("s-1", &tokens).await?;
     assert_eq!((put.status, put.text("state")), (201, "active"));
     assert_eq!(deployment.dex.counts().refreshes_presented, 0);
     let answer = deployment.ask(&tokens.id_token).session("s-1").send().await?;
@@ -261,16 +251,12 @@ async fn keys_that_cannot_be_had_are_no_verdict_on_a_login() -> anyhow::Result<(
     deployment
         .dex
         .fail_always(Endpoint::Keys, Failure::answer(503, "{}"));
-    let put = deployment
-        .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
-        .await?;
+    let put = deployment.put_login("s-1", &tokens).await?;
     assert_eq!(put.refusal(), (503, "issuer_unavailable"));
     assert!(put.header("retry-after").is_some());
     deployment.dex.heal(Endpoint::Keys);
     deployment.advance(11);
-    let put = deployment
-        .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
-        .await?;
+    let put = deployment.put_login("s-1", &tokens).await?;
     assert_eq!(put.status, 201);
     Ok(())
 }

@@ -11,9 +11,7 @@ use crate::deployment::{ADMIN, Deployment, Plan};
 async fn the_last_session_takes_the_grant_with_it() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let tokens = deployment.log_in("s-1").await?;
-    deployment
-        .put("s-2", &tokens.id_token, Some(&tokens.refresh_token))
-        .await?;
+    deployment.put_login("s-2", &tokens).await?;
     deployment.end("s-1").await?;
     assert_eq!(
         deployment
@@ -61,9 +59,7 @@ async fn signing_out_ends_all_sessions_of_the_user_and_of_nobody_else() -> anyho
     })
     .await?;
     let mine = deployment.log_in("s-1").await?;
-    deployment
-        .put("s-2", &mine.id_token, Some(&mine.refresh_token))
-        .await?;
+    deployment.put_login("s-2", &mine).await?;
     let theirs = deployment.log_in_as("s-3", other).await?;
     let subject = deployment.dex.subject(ADMIN);
     assert_eq!(deployment.sign_out(&subject).await?.body, json!({"sessions": 2}));
@@ -150,9 +146,7 @@ async fn a_session_id_that_moves_to_another_user_leaves_the_first_one_nothing() 
 async fn a_sign_out_that_is_cut_short_has_ended_every_session_all_the_same() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let before = deployment.log_in("s-1").await?;
-    deployment
-        .put("s-2", &before.id_token, Some(&before.refresh_token))
-        .await?;
+    deployment.put_login("s-2", &before).await?;
     // The grant can be written, the sessions cannot be listed.
     deployment.store.set_broken(Some("members"));
     let subject = deployment.dex.subject(ADMIN);

@@ -16,9 +16,7 @@ async fn an_outage_is_503_everywhere_and_over_when_it_is_over() -> anyhow::Resul
     let ask = deployment.ask(&tokens.id_token).session("s-1");
     let answers = [
         ask.send().await?,
-        deployment
-            .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
-            .await?,
+        deployment.put_login("s-1", &tokens).await?,
         deployment.status("s-1").await?,
         deployment.end("s-1").await?,
         deployment

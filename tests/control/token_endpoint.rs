@@ -323,9 +323,7 @@ async fn a_server_whose_audience_the_login_lacks_needs_a_new_login() -> anyhow::
     assert_eq!(answer.refusal(), (400, "wrong_audience"));
     let scopes = "openid offline_access audience:server:client_id:kube audience:server:client_id:muster";
     let wider = deployment.dex.log_in_with_scopes(ADMIN, "muster", scopes).await?;
-    deployment
-        .put("s-1", &wider.id_token, Some(&wider.refresh_token))
-        .await?;
+    deployment.put_login("s-1", &wider).await?;
     assert_eq!(
         deployment
             .ask(&wider.id_token)

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
+use tokenward_tests::issuer::LoginTokens;
 use tokenward_tests::secrets;
 
 use crate::openapi::assert_documented;
@@ -147,6 +148,12 @@ impl Deployment {
             body["refresh_token"] = json!(refresh_token);
         }
         self.put_body(session, &body).await
+    }
+
+    /// `login` with both its tokens, as the session `session`.
+    pub(crate) async fn put_login(&self, session: &str, login: &LoginTokens) -> anyhow::Result<Answer> {
+        self.put(session, &login.id_token, Some(&login.refresh_token))
+            .await
     }
 
     pub(crate) async fn put_body(&self, session: &str, body: &Value) -> anyhow::Result<Answer> {

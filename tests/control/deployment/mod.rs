@@ -244,9 +244,7 @@ impl Deployment {
 
     pub(crate) async fn log_in_as(&self, session: &str, email: &str) -> anyhow::Result<LoginTokens> {
         let tokens = self.dex.log_in(email, &self.config.issuers[0].client_id).await?;
-        let put = self
-            .put(session, &tokens.id_token, Some(&tokens.refresh_token))
-            .await?;
+        let put = self.put_login(session, &tokens).await?;
         anyhow::ensure!(put.status == 200 || put.status == 201, "PUT answered {put:?}");
         Ok(tokens)
     }

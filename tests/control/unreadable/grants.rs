@@ -53,9 +53,7 @@ async fn what_a_newer_version_wrote_is_left_to_it() -> anyhow::Result<()> {
         let planted = plant(&deployment, &grant_of(&deployment), NEWER).await?;
         let login = deployment.dex.log_in(crate::deployment::ADMIN, "muster").await?;
         for _ in 0..3 {
-            let put = deployment
-                .put("s-1", &login.id_token, Some(&login.refresh_token))
-                .await?;
+            let put = deployment.put_login("s-1", &login).await?;
             assert_eq!(put.refusal(), AWAY);
         }
         assert_eq!(lying_at(&deployment, &grant_of(&deployment)).await?, planted);
@@ -77,9 +75,7 @@ async fn without_a_refresh_token_or_a_store_that_answers_nothing_is_superseded()
         assert_eq!(put.refusal(), AWAY);
         for operation in ["read", "write", "lineage"] {
             deployment.store.set_broken(Some(operation));
-            let put = deployment
-                .put("s-1", &login.id_token, Some(&login.refresh_token))
-                .await?;
+            let put = deployment.put_login("s-1", &login).await?;
             assert_eq!(put.refusal(), AWAY, "{operation}");
             deployment.store.set_broken(None);
             assert_eq!(lying_at(&deployment, &grant_of(&deployment)).await?, planted);
@@ -94,9 +90,7 @@ async fn nothing_from_before_opens_the_grant_of_the_login_until_it_is_put_again(
     for valkey in [false, true] {
         let deployment = on(valkey).await?;
         let before = deployment.log_in("s-1").await?;
-        deployment
-            .put("s-2", &before.id_token, Some(&before.refresh_token))
-            .await?;
+        deployment.put_login("s-2", &before).await?;
         plant(&deployment, &grant_of(&deployment), GARBLED[3]).await?;
         deployment.advance(5);
         let login = deployment.log_in("s-3").await?;
@@ -112,9 +106,7 @@ async fn nothing_from_before_opens_the_grant_of_the_login_until_it_is_put_again(
         assert_eq!(deployment.status("s-2").await?.status, 404);
         assert_eq!(deployment.ask(&before.id_token).send().await?.refusal(), UNKNOWN);
         // The aggregator puts what it has.
-        let put = deployment
-            .put("s-2", &before.id_token, Some(&before.refresh_token))
-            .await?;
+        let put = deployment.put_login("s-2", &before).await?;
         assert_eq!((put.status, put.text("state")), (200, "active"));
         let generation = put.body["generation"].clone();
         assert_eq!(deployment.status("s-3").await?.body["generation"], generation);
@@ -159,7 +151,7 @@ async fn of_many_puts_at_once_one_takes_its_place() -> anyhow::Result<()> {
         let sessions: Vec<String> = (0..20).map(|number| format!("s-{number}")).collect();
         let puts = sessions
             .iter()
-            .map(|session| deployment.put(session, &login.id_token, Some(&login.refresh_token)));
+            .map(|session| deployment.put_login(session, &login));
         let mut generations = Vec::new();
         for put in at_once(puts).await {
             let put = put?;
@@ -201,9 +193,7 @@ async fn at_a_strict_issuer_the_login_is_presented_only_when_it_is_unused() -> a
             assert_eq!(asked(&deployment, &login.id_token, "s-1").await?.status, 200);
         }
         plant(&deployment, &grant_of(&deployment), GARBLED[3]).await?;
-        let put = deployment
-            .put("s-1", &login.id_token, Some(&login.refresh_token))
-            .await?;
+        let put = deployment.put_login("s-1", &login).await?;
         assert_eq!(put.status, 200);
         deployment.advance(120);
         let mut answer = asked(&deployment, &login.id_token, "s-1").await?;

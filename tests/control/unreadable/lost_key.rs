@@ -24,15 +24,11 @@ async fn the_same_login_put_again_is_sealed_anew_and_goes_on() -> anyhow::Result
         let (captured, _guard) = Captured::start(tracing::Level::WARN);
         let deployment = on(valkey).await?;
         let login = deployment.log_in("s-1").await?;
-        deployment
-            .put("s-2", &login.id_token, Some(&login.refresh_token))
-            .await?;
+        deployment.put_login("s-2", &login).await?;
         apply(&deployment.services[0], without_the_key(&deployment)?)?;
         assert_eq!(asked(&deployment, &login.id_token, "s-1").await?.refusal(), AWAY);
         for _ in 0..3 {
-            let put = deployment
-                .put("s-1", &login.id_token, Some(&login.refresh_token))
-                .await?;
+            let put = deployment.put_login("s-1", &login).await?;
             assert_eq!((put.status, &put.body["generation"]), (200, &1.into()));
         }
         assert_eq!(warnings(&captured, REPLACED), 1);
@@ -83,9 +79,7 @@ async fn a_login_whose_refresh_token_is_used_up_takes_nothing_from_who_puts_the_
     let served = asked(&deployment, &login.id_token, "s-1").await?;
     assert_eq!(served.status, 200);
     apply(&deployment.services[0], without_the_key(&deployment)?)?;
-    let put = deployment
-        .put("s-1", &login.id_token, Some(&login.refresh_token))
-        .await?;
+    let put = deployment.put_login("s-1", &login).await?;
     assert_eq!(put.status, 200);
     assert_eq!(asked(&deployment, &login.id_token, "s-1").await?.refusal(), AWAY);
     apply(&deployment.services[0], deployment.changed(|_| ())?)?;

@@ -13,15 +13,11 @@ async fn a_login_takes_the_place_of_a_session_that_cannot_be_read() -> anyhow::R
         let (captured, _guard) = Captured::start(tracing::Level::WARN);
         let deployment = on(valkey).await?;
         let login = deployment.log_in("s-1").await?;
-        deployment
-            .put("s-2", &login.id_token, Some(&login.refresh_token))
-            .await?;
+        deployment.put_login("s-2", &login).await?;
         for (round, bytes) in GARBLED.into_iter().enumerate() {
             plant(&deployment, &session_of("s-1"), bytes).await?;
             assert_eq!(asked(&deployment, &login.id_token, "s-1").await?.refusal(), AWAY);
-            let put = deployment
-                .put("s-1", &login.id_token, Some(&login.refresh_token))
-                .await?;
+            let put = deployment.put_login("s-1", &login).await?;
             assert_eq!(
                 (put.status, &put.body["generation"]),
                 (200, &1.into()),
@@ -46,9 +42,7 @@ async fn a_session_of_a_newer_version_is_left_to_it() -> anyhow::Result<()> {
         let login = deployment.log_in("s-1").await?;
         let planted = plant(&deployment, &session_of("s-1"), NEWER).await?;
         for _ in 0..3 {
-            let put = deployment
-                .put("s-1", &login.id_token, Some(&login.refresh_token))
-                .await?;
+            let put = deployment.put_login("s-1", &login).await?;
             assert_eq!(put.refusal(), AWAY);
         }
         assert_eq!(lying_at(&deployment, &session_of("s-1")).await?, planted);
@@ -68,7 +62,7 @@ async fn many_puts_of_one_session_that_cannot_be_read_all_succeed_and_are_one_wa
         let deployment = on(valkey).await?;
         let login = deployment.log_in("s-1").await?;
         plant(&deployment, &session_of("s-1"), GARBLED[3]).await?;
-        let puts = (0..20).map(|_| deployment.put("s-1", &login.id_token, Some(&login.refresh_token)));
+        let puts = (0..20).map(|_| deployment.put_login("s-1", &login));
         for put in at_once(puts).await {
             assert_eq!(put?.status, 200);
         }

@@ -136,9 +136,7 @@ async fn an_empty_valkey_means_a_clear_login_and_what_the_aggregator_still_has_i
             assert_eq!(answer.header("retry-after"), None);
         }
         // No login of a person: the aggregator puts what the login once gave it.
-        let put = deployment
-            .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
-            .await?;
+        let put = deployment.put_login("s-1", &tokens).await?;
         assert_eq!((put.status, put.text("state")), (201, "active"));
         let answer = deployment.ask(&tokens.id_token).session("s-1").send().await?;
         assert_eq!(

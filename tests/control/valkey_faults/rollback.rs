@@ -260,9 +260,7 @@ async fn a_login_that_was_lost_is_not_replaced_by_what_an_older_one_left() -> an
     deployment.advance(301);
     let answer = deployment.ask(&second.id_token).send().await?;
     assert_eq!(answer.refusal(), (400, "needs_login"), "{answer:?}");
-    let again = deployment
-        .put("s-1", &second.id_token, Some(&second.refresh_token))
-        .await?;
+    let again = deployment.put_login("s-1", &second).await?;
     assert_eq!((again.status, again.text("state")), (200, "active"));
     assert_eq!(deployment.ask(&second.id_token).send().await?.status, 200);
     Ok(())
@@ -281,9 +279,7 @@ async fn a_sign_out_is_not_undone_by_what_is_remembered() -> anyhow::Result<()> 
         (400, "unknown_session")
     );
     // The old login put again is a dead one: its refresh token was rotated away, and nobody needs to ask.
-    deployment
-        .put("s-1", &tokens.id_token, Some(&tokens.refresh_token))
-        .await?;
+    deployment.put_login("s-1", &tokens).await?;
     assert_eq!(
         deployment.ask(&tokens.id_token).send().await?.refusal(),
         (400, "needs_login")
