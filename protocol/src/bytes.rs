@@ -1,7 +1,7 @@
 //! Comparing bytes eight at a time.
 //!
-//! A wasm target has no `memcmp` of its own: the compiler's goes byte by byte, at seven instructions each, and comparing
-//! is most of what the filter does with a request that it lets pass.
+//! A wasm target has no `memcmp` of its own: the compiler's goes byte by byte, and comparing is most of what the filter
+//! does with a request that it lets pass.
 //!
 //! Nothing here is in constant time: both sides are a client's own, or no secret.
 

@@ -25,7 +25,7 @@ fn a_fresh_token_seen_before_costs_three_host_calls_and_few_instructions() {
     let calls = world.gateway().host_calls();
     // Headers and clock of the request; the status of the answer.
     assert_eq!(calls.total(), 3, "{:?}", calls.by_function());
-    // Three of a hundred thousand before bytes were compared eight at a time.
+    // Three of a hundred thousand before tokens were compared eight bytes at a time.
     let instructions = world.gateway().instructions();
     println!("{instructions} instructions for a fresh token seen before");
     assert!(
