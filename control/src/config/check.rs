@@ -33,7 +33,12 @@ impl Findings {
 
     /// The endpoint in `text`, or a finding.
     pub(super) fn endpoint(&mut self, name: &str, text: &Text) -> Option<Url> {
-        self.address(name, text, parse_endpoint(&text.value), "https://dex.example.com/token")
+        self.address(
+            name,
+            text,
+            parse_endpoint(&text.value),
+            "https://dex.example.com/token",
+        )
     }
 
     /// The issuer identifier in `text`, or a finding.

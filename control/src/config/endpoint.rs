@@ -9,7 +9,10 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => {
-            address.is_loopback() || address.to_ipv4_mapped().is_some_and(|address| address.is_loopback())
+            address.is_loopback()
+                || address
+                    .to_ipv4_mapped()
+                    .is_some_and(|address| address.is_loopback())
         }
         Some(Host::Domain(name)) => {
             let name = name.strip_suffix('.').unwrap_or(name);
@@ -26,7 +29,9 @@ pub(crate) fn is_at_home(url: &Url) -> bool {
         Some(Host::Ipv4(address)) => address.is_unspecified(),
         Some(Host::Ipv6(address)) => {
             address.is_unspecified()
-                || address.to_ipv4_mapped().is_some_and(|address| address.is_unspecified())
+                || address
+                    .to_ipv4_mapped()
+                    .is_some_and(|address| address.is_unspecified())
         }
         _ => false,
     };
@@ -42,11 +47,11 @@ pub(crate) enum BadEndpoint {
     NotHttps,
     #[error("must not hold a user, a password or a fragment")]
     Extra,
-    #[error("must not hold a query: an issuer has none (OpenID Connect Core, section 2)")]
+    #[error("must not hold a query")]
     Query,
 }
 
-/// Reads an issuer identifier: an endpoint without a query (OpenID Connect Core §2, RFC 8414 §2).
+/// Reads an issuer identifier (OpenID Connect Core §2, RFC 8414 §2) or a resource (RFC 9728 §1.2): without a query.
 pub(crate) fn parse_issuer(text: &str) -> Result<Url, BadEndpoint> {
     let url = parse_endpoint(text)?;
     match url.query() {

@@ -161,7 +161,11 @@ fn key_set_check(name: String, set: Result<KeySet, BadKeySet>, took: Duration) -
         missed => format!("; {missed} left out: {}", set.missed_why()),
     };
     if set.keys.is_empty() {
-        return Check::fail(name, format!("no key in the set can be used{missed}"), OTHER_ALGORITHM);
+        return Check::fail(
+            name,
+            format!("no key in the set can be used{missed}"),
+            OTHER_ALGORITHM,
+        );
     }
     let says = format!(
         "{} usable ({}), answered in {} ms{missed}",
@@ -172,7 +176,11 @@ fn key_set_check(name: String, set: Result<KeySet, BadKeySet>, took: Duration) -
     if missed.is_empty() {
         Check::ok(name, says)
     } else {
-        Check::warn(name, says, "tokens that those keys sign are refused; ".to_owned() + OTHER_ALGORITHM)
+        Check::warn(
+            name,
+            says,
+            "tokens that those keys sign are refused; ".to_owned() + OTHER_ALGORITHM,
+        )
     }
 }
 
@@ -180,7 +188,9 @@ fn key_set_check(name: String, set: Result<KeySet, BadKeySet>, took: Duration) -
 fn names(set: &KeySet) -> String {
     const MOST_NAMED: usize = 4;
     let name = |key: &crate::issuer::jwk::VerifyingKey| {
-        let id = key.id().map_or_else(|| "without kid".to_owned(), |id| format!("kid {}", shown(id)));
+        let id = key
+            .id()
+            .map_or_else(|| "without kid".to_owned(), |id| format!("kid {}", shown(id)));
         format!("{id}, thumbprint {}", key.thumbprint())
     };
     let mut names: Vec<String> = set.keys.iter().take(MOST_NAMED).map(name).collect();

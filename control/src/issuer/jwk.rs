@@ -6,8 +6,8 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -265,7 +265,9 @@ fn material(jwk: &Map<String, Value>) -> Result<Material, NotUsed> {
 
 fn rsa(jwk: &Map<String, Value>) -> Result<Material, NotUsed> {
     if jwk.contains_key("x5c") && !jwk.contains_key("n") {
-        return Err(NotUsed::Unreadable("it has x5c but not n and e (RFC 7518 §6.3.1)"));
+        return Err(NotUsed::Unreadable(
+            "it has x5c but not n and e (RFC 7518 §6.3.1)",
+        ));
     }
     let positive = |name: &str| {
         let number = without_leading_zeros(number(jwk, name)?);
@@ -290,7 +292,9 @@ fn point(jwk: &Map<String, Value>, curve: Curve) -> Result<Material, NotUsed> {
         Some([vec![0; missing], number].concat())
     };
     let (Some(x), Some(y)) = (coordinate("x"), coordinate("y")) else {
-        return Err(NotUsed::Unreadable("its x and y are not base64url numbers of its curve"));
+        return Err(NotUsed::Unreadable(
+            "its x and y are not base64url numbers of its curve",
+        ));
     };
     let point = [vec![4], x, y].concat();
     if !curve.has_point(&point) {

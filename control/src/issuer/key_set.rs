@@ -48,8 +48,7 @@ impl KeySet {
     /// [`BadKeySet`].
     pub fn read(body: &[u8]) -> Result<Self, BadKeySet> {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-        let document: Map<String, Value> =
-            serde_json::from_slice(body).map_err(|_| BadKeySet::NotASet)?;
+        let document: Map<String, Value> = serde_json::from_slice(body).map_err(|_| BadKeySet::NotASet)?;
         let members = document
             .get("keys")
             .and_then(Value::as_array)
@@ -67,8 +66,8 @@ impl KeySet {
         if for_signatures.is_empty() && !left_out.iter().any(is_key) {
             return Err(BadKeySet::Empty);
         }
-        let more = for_signatures.len().saturating_sub(MOST_KEYS)
-            + left_out.len().saturating_sub(MOST_LEFT_OUT);
+        let more =
+            for_signatures.len().saturating_sub(MOST_KEYS) + left_out.len().saturating_sub(MOST_LEFT_OUT);
         for_signatures.truncate(MOST_KEYS);
         left_out.truncate(MOST_LEFT_OUT);
         Ok(Self {
@@ -134,7 +133,12 @@ impl CacheTime {
     /// From an answer's headers. Of several lifetimes the longest counts: any cache may have followed it.
     #[must_use]
     pub fn read(headers: &HeaderMap) -> Self {
-        let seconds = |text: &str| text.trim_matches([' ', '"']).parse().ok().map(Duration::from_secs);
+        let seconds = |text: &str| {
+            text.trim_matches([' ', '"'])
+                .parse()
+                .ok()
+                .map(Duration::from_secs)
+        };
         let mut lifetime = None;
         for directive in headers
             .get_all(CACHE_CONTROL)

@@ -173,7 +173,7 @@ impl IssuerKeys {
             return Ok(());
         }
         let header = read_header(token).map_err(|bad| match bad {
-            BadHeader::Unreadable => Unverified::Forged,
+            BadHeader::Unreadable => Unverified::Header,
             BadHeader::Algorithm(name) => Unverified::Algorithm(name),
         })?;
         let mut judgement = known.judge(&case, &header);
@@ -201,7 +201,10 @@ impl IssuerKeys {
         header: &SignatureHeader,
         source: Source,
     ) -> Result<(), Unverified> {
-        let name = header.key_id.as_deref().map_or_else(|| "without kid".to_owned(), shown);
+        let name = header
+            .key_id
+            .as_deref()
+            .map_or_else(|| "without kid".to_owned(), shown);
         let last_word = match judgement {
             Judgement::Signed => return Ok(()),
             Judgement::Forged => return Err(Unverified::Forged),
@@ -227,7 +230,11 @@ impl IssuerKeys {
             return Err(failed.unverified(rest));
         }
         let cached = known.cache.left().map(|left| left.min(LONGEST_WAIT));
-        let behind = if cached.is_some() { "; a cache in between serves an older key set" } else { "" };
+        let behind = if cached.is_some() {
+            "; a cache in between serves an older key set"
+        } else {
+            ""
+        };
         Err(Unverified::KeyNotYetKnown {
             retry_after: rest.max(cached.unwrap_or(source.fetch_apart())),
             cause: format!("the issuer's key set does not hold the key {name} yet{behind}"),
@@ -247,7 +254,9 @@ impl IssuerKeys {
         }
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         let first = unknown.iter().find(|(id, _)| *id == header.key_id);
-        let first_ms = first.map(|(_, since_ms)| *since_ms).filter(|since_ms| *since_ms <= now_ms);
+        let first_ms = first
+            .map(|(_, since_ms)| *since_ms)
+            .filter(|since_ms| *since_ms <= now_ms);
         if first_ms.is_none() {
             unknown.retain(|(id, _)| *id != header.key_id);
             unknown.truncate(MOST_UNKNOWN - 1);
@@ -267,7 +276,9 @@ impl IssuerKeys {
         if is_over(&snapshot) {
             return Some(snapshot);
         }
-        let remembered = super::remembered_keys::read(&self.context, &self.issuer).await.ok()?;
+        let remembered = super::remembered_keys::read(&self.context, &self.issuer)
+            .await
+            .ok()?;
         Some(self.publish(|known| {
             if !is_over(known) {
                 known.recall(remembered);

@@ -181,7 +181,8 @@ impl Known {
         if asked.is_some_and(|asked| case.rejected.iter().any(|name| name == asked)) {
             return Judgement::Rejected;
         }
-        let named = |known: &&KnownKey| asked.is_none() || known.key.id().is_none() || known.key.id() == asked;
+        let named =
+            |known: &&KnownKey| asked.is_none() || known.key.id().is_none() || known.key.id() == asked;
         let usable = |known: &&KnownKey| is_usable(known.retired_at_ms, case);
         let (mut is_named, mut fits, mut verdict) = (false, false, None);
         for known in self.keys.iter().filter(named).filter(usable).take(MOST_TRIED) {
@@ -244,8 +245,7 @@ impl Known {
 
 /// Whether a key that was retired then may prove anything in this case.
 fn is_usable(retired_at_ms: Option<u64>, case: &Case<'_>) -> bool {
-    retired_at_ms
-        .is_none_or(|retired| case.age == KeyAge::PresentOrPast && retired >= case.retired_since_ms)
+    retired_at_ms.is_none_or(|retired| case.age == KeyAge::PresentOrPast && retired >= case.retired_since_ms)
 }
 
 fn is_rejected(key: &VerifyingKey, rejected: &[String]) -> bool {

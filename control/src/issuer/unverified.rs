@@ -15,7 +15,10 @@ pub enum Unverified {
     /// Not a JWT with the claims that every ID token has.
     #[error("{0}")]
     Malformed(#[from] Malformed),
-    /// A header that is not understood, or a signature that the key of its `kid` did not make.
+    /// The JOSE header, or something in it that must be understood (`crit`), is not.
+    #[error("its JOSE header is not understood")]
+    Header,
+    /// A signature that the key of its `kid` did not make.
     #[error("it is not signed by a key of its issuer")]
     Forged,
     /// The algorithm is not supported. Nothing is known of the signature.
@@ -80,6 +83,7 @@ impl Unverified {
         let (kind, asked) = match self {
             Self::Forged => (StreakKind::Substituted, None),
             Self::Malformed(_)
+            | Self::Header
             | Self::Algorithm(_)
             | Self::KeyNotUsed { .. }
             | Self::OtherAlgorithm
@@ -124,16 +128,16 @@ impl From<Unverified> for Refused {
             Unverified::Algorithm(_) | Unverified::KeyNotUsed { .. } => {
                 Self::new(Refusal::AlgorithmUnsupported).because(cause)
             }
-            Unverified::Forged
+            Unverified::Header
+            | Unverified::Forged
             | Unverified::OtherAlgorithm
             | Unverified::KeyRejected
             | Unverified::KeyWithdrawn
             | Unverified::KeyUnknown(_) => Self::new(Refusal::SubjectRejected).because(cause),
-            Unverified::KeyNotYetKnown { retry_after, .. } | Unverified::KeysUnavailable { retry_after, .. } => {
-                Self::new(Refusal::IssuerUnavailable)
-                    .because(cause)
-                    .retry_after(retry_after)
-            }
+            Unverified::KeyNotYetKnown { retry_after, .. }
+            | Unverified::KeysUnavailable { retry_after, .. } => Self::new(Refusal::IssuerUnavailable)
+                .because(cause)
+                .retry_after(retry_after),
             Unverified::StoreUnavailable => Self::new(Refusal::StoreUnavailable),
         }
     }
