@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use secrecy::{ExposeSecret as _, SecretString};
+use tokenward_protocol::jwt::Malformed;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 use crate::store::StoreError;
@@ -34,6 +36,16 @@ impl Refused {
             refusal,
             retry_after_seconds: None,
             cause: String::new(),
+        }
+    }
+
+    /// The refusal of a token that cannot be read; `token_name` says which one it was.
+    #[must_use]
+    pub fn unreadable(token_name: &str, token: &SecretString, why: Malformed) -> Self {
+        match why {
+            Malformed::TooLong => Self::new(Refusal::TokenTooLarge)
+                .because(format!("{token_name} has {} bytes", token.expose_secret().len())),
+            _ => Self::new(Refusal::MalformedBearer).because(format!("{token_name}: {why}")),
         }
     }
 

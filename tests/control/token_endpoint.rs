@@ -54,7 +54,7 @@ async fn a_token_that_proves_nothing_is_refused_and_changes_nothing() -> anyhow:
         (
             "HS256 with the public key",
             good.clone().hs256_with_public_key().token(),
-            "subject_rejected",
+            "algorithm_unsupported",
         ),
         (
             "other issuer",
@@ -102,6 +102,10 @@ async fn a_token_that_proves_nothing_is_refused_and_changes_nothing() -> anyhow:
     }
     let unknown_key = good.clone().unknown_key_id().token();
     deployment.advance(11);
+    let answer = deployment.ask(&unknown_key).send().await?;
+    assert_eq!(answer.refusal(), (503, "issuer_unavailable"));
+    // Dex lets its key set be kept for ten minutes, and a minute is added.
+    deployment.advance(661);
     let answer = deployment.ask(&unknown_key).send().await?;
     assert_clear(&answer, "unknown key");
     assert_eq!(answer.refusal(), (400, "subject_rejected"));
@@ -229,7 +233,7 @@ async fn bodies_of_another_type_or_size_and_unknown_paths_are_refused() -> anyho
     let cases = [
         (415, token("application/json", "{}".to_owned())),
         (415, token("", String::new())),
-        (413, token(form, "x".repeat(64 * 1024 + 1))),
+        (413, token(form, "x".repeat(96 * 1024 + 1))),
         (400, token(&format!("{form}; charset=utf-8"), "x=y".to_owned())),
         (405, http.get(url("/oauth2/token"))),
         (405, http.post(url("/livez"))),

@@ -9,7 +9,7 @@ use serde_saphyr::{Location, Spanned};
 use tokenward_protocol::duration::parse_duration;
 use url::Url;
 
-use super::endpoint::{is_loopback, parse_endpoint};
+use super::endpoint::{BadEndpoint, is_at_home, parse_endpoint, parse_issuer};
 use super::raw::{RawConfig, RawIssuer, RawSecret, Text};
 use super::secret_source::SecretSource;
 use super::{
@@ -33,17 +33,36 @@ impl Findings {
 
     /// The endpoint in `text`, or a finding.
     pub(super) fn endpoint(&mut self, name: &str, text: &Text) -> Option<Url> {
-        match parse_endpoint(&text.value) {
-            Ok(url) => Some(url),
-            Err(bad) => {
-                self.add(
-                    text.referenced,
-                    format!("{name} {:?} {bad}", shown(&text.value)),
-                    "write it as in https://dex.example.com/token",
-                );
-                None
-            }
-        }
+        self.address(
+            name,
+            text,
+            parse_endpoint(&text.value),
+            "https://dex.example.com/token",
+        )
+    }
+
+    /// The issuer identifier in `text`, or a finding.
+    pub(super) fn issuer(&mut self, name: &str, text: &Text) -> Option<Url> {
+        self.address(name, text, parse_issuer(&text.value), "https://dex.example.com")
+    }
+
+    fn address(
+        &mut self,
+        name: &str,
+        text: &Text,
+        parsed: Result<Url, BadEndpoint>,
+        example: &str,
+    ) -> Option<Url> {
+        let bad = match parsed {
+            Ok(url) => return Some(url),
+            Err(bad) => bad,
+        };
+        self.add(
+            text.referenced,
+            format!("{name} {:?} {bad}", shown(&text.value)),
+            format!("write it as in {example}"),
+        );
+        None
     }
 
     /// The secret that `raw` names, or a finding.
@@ -234,7 +253,7 @@ fn issuers(findings: &mut Findings, raw: &Spanned<Vec<Spanned<RawIssuer>>>) -> V
 }
 
 fn checked_issuer(findings: &mut Findings, raw: &RawIssuer) -> Option<IssuerConfig> {
-    let url = findings.endpoint("issuer", &raw.issuer);
+    let url = findings.issuer("issuer", &raw.issuer);
     if raw.client_id.value.is_empty() {
         findings.add(
             raw.client_id.referenced,
@@ -252,8 +271,8 @@ fn checked_issuer(findings: &mut Findings, raw: &RawIssuer) -> Option<IssuerConf
         .as_ref()
         .map(|text| findings.endpoint("jwks_uri", text));
     if let (Some(issuer), Some(text)) = (&url, &raw.token_endpoint)
-        && !is_loopback(issuer)
-        && token_endpoint.iter().flatten().any(is_loopback)
+        && !is_at_home(issuer)
+        && token_endpoint.iter().flatten().any(is_at_home)
     {
         findings.add(
             text.referenced,
@@ -290,5 +309,21 @@ fn checked_issuer(findings: &mut Findings, raw: &RawIssuer) -> Option<IssuerConf
             None => None,
         },
         policy: policy?,
+        rejected_keys: rejected_keys(findings, &raw.rejected_keys),
     })
+}
+
+fn rejected_keys(findings: &mut Findings, raw: &[Text]) -> Vec<String> {
+    /// Longer than any `kid` in use.
+    const LONGEST: usize = 1024;
+    for name in raw {
+        if name.value.is_empty() || name.value.len() > LONGEST {
+            findings.add(
+                name.referenced,
+                "a name in rejected_keys is empty or longer than 1024 bytes",
+                "write the kid of a key, or its SHA-256 thumbprint (RFC 7638) as doctor prints it",
+            );
+        }
+    }
+    raw.iter().map(|name| name.value.clone()).collect()
 }

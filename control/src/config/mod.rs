@@ -165,6 +165,8 @@ pub struct IssuerConfig {
     pub jwks_uri: Option<Url>,
     /// What it does to a token presented twice.
     pub policy: IssuerPolicy,
+    /// Signing keys that prove nothing, present or past: their `kid`s or RFC 7638 thumbprints.
+    pub rejected_keys: Vec<String>,
 }
 
 /// One protected server.

@@ -127,6 +127,8 @@ pub(super) struct RawIssuer {
     pub(super) token_endpoint: Option<Text>,
     pub(super) jwks_uri: Option<Text>,
     pub(super) policy: Option<Text>,
+    #[serde(default)]
+    pub(super) rejected_keys: Vec<Text>,
 }
 
 #[derive(Deserialize)]

@@ -10,7 +10,8 @@ use super::report::Check;
 use crate::config::{ExchangeConfig, IssuerConfig, ServerConfig, TokenSource};
 use crate::issuer::client::ClientCredentials;
 use crate::issuer::discovery::read_document;
-use crate::issuer::verify::read_key_set;
+use crate::issuer::key_set::{BadKeySet, KeySet};
+use crate::issuer::verify::shown;
 
 /// A clock off by less than this is as good as any.
 const CLOCK_OFF_SECONDS: u64 = 5;
@@ -122,18 +123,7 @@ impl Issuers<'_> {
             Ok(heard) => return vec![Check::fail(keys, format!("status {}", heard.status), CURE)],
             Err(says) => return vec![Check::fail(keys, says, CURE)],
         };
-        let check = match read_key_set(&heard.body).map(|keys| keys.len()) {
-            None => Check::fail(keys, "not a JWK set", CURE),
-            Some(0) => Check::fail(
-                keys,
-                "no key in the set is of an accepted algorithm",
-                "let the issuer sign with RS256, ES256 or another asymmetric algorithm",
-            ),
-            Some(count) => Check::ok(
-                keys,
-                format!("{count} usable, answered in {} ms", heard.took.as_millis()),
-            ),
-        };
+        let check = key_set_check(keys, KeySet::read(&heard.body), heard.took);
         let clock = self.clock(name, &heard);
         [check].into_iter().chain(clock).collect()
     }
@@ -152,6 +142,62 @@ impl Issuers<'_> {
             Check::fail(name, format!("{says}, more than margin"), CURE)
         })
     }
+}
+
+fn key_set_check(name: String, set: Result<KeySet, BadKeySet>, took: Duration) -> Check {
+    const OTHER_ALGORITHM: &str = "let the issuer sign with RS256, ES256 or another asymmetric algorithm";
+    let set = match set {
+        Ok(set) => set,
+        Err(bad) => {
+            return Check::fail(
+                name,
+                bad.to_string(),
+                "check jwks_uri; an empty set can mean that the issuer has not made its keys yet",
+            );
+        }
+    };
+    let missed = match set.missed() {
+        0 => String::new(),
+        missed => format!("; {missed} left out: {}", set.missed_why()),
+    };
+    if set.keys.is_empty() {
+        return Check::fail(
+            name,
+            format!("no key in the set can be used{missed}"),
+            OTHER_ALGORITHM,
+        );
+    }
+    let says = format!(
+        "{} usable ({}), answered in {} ms{missed}",
+        set.keys.len(),
+        names(&set),
+        took.as_millis()
+    );
+    if missed.is_empty() {
+        Check::ok(name, says)
+    } else {
+        Check::warn(
+            name,
+            says,
+            "tokens that those keys sign are refused; ".to_owned() + OTHER_ALGORITHM,
+        )
+    }
+}
+
+/// The first keys, as `rejected_keys` may name them.
+fn names(set: &KeySet) -> String {
+    const MOST_NAMED: usize = 4;
+    let name = |key: &crate::issuer::jwk::VerifyingKey| {
+        let id = key
+            .id()
+            .map_or_else(|| "without kid".to_owned(), |id| format!("kid {}", shown(id)));
+        format!("{id}, thumbprint {}", key.thumbprint())
+    };
+    let mut names: Vec<String> = set.keys.iter().take(MOST_NAMED).map(name).collect();
+    if set.keys.len() > MOST_NAMED {
+        names.push("and others".to_owned());
+    }
+    names.join("; ")
 }
 
 /// A request without a token is refused; how, tells whether the client is accepted.

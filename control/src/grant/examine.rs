@@ -1,12 +1,14 @@
 //! Whether the ID token of a refresh is the one that may take the old one's place.
 
 use secrecy::{ExposeSecret, SecretString};
-use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::jwt::{Claims, Malformed};
 
 use super::Inner;
+use super::attempt::Failure;
 use super::record::{GrantKey, GrantRecord, KeptIdToken};
 use crate::issuer::HomeIssuer;
-use crate::issuer::keys::{KeyAge, Unverified};
+use crate::issuer::unverified::{AnswerUnverified, Unverified};
+use crate::streak::StreakKind;
 
 impl Inner {
     /// OIDC Core §12.2: the same issuer and subject, and the audience of the login. Signature: by the issuer's keys;
@@ -17,25 +19,42 @@ impl Inner {
         issuer: &HomeIssuer,
         record: &GrantRecord,
         token: &SecretString,
-    ) -> Result<KeptIdToken, &'static str> {
+    ) -> Result<KeptIdToken, Failure> {
         let text = token.expose_secret();
-        let claims = Claims::read(text.as_bytes()).map_err(|_| "not a JWT with iss, sub, aud and exp")?;
+        let claims = Claims::read(text.as_bytes()).map_err(|why| unreadable(text, why))?;
         let config = &issuer.config;
         if claims.issuer != config.issuer {
-            return Err("another issuer");
+            return Err(substituted("another issuer"));
         }
         if GrantKey::new(&claims.issuer, &config.client_id, &claims.subject) != *key {
-            return Err("another subject");
+            return Err(substituted("another subject"));
         }
         let before = record.id_token.as_ref().map_or(&[][..], |kept| &kept.audiences);
         if !claims.audiences.contains(&config.client_id) || !claims.covers_audiences(before) {
-            return Err("another audience");
+            return Err(substituted("another audience"));
         }
-        match issuer.keys.verify(text, KeyAge::Present).await {
+        match issuer.keys.verify_answer(text).await {
             Ok(_) | Err(Unverified::KeysUnavailable { .. } | Unverified::StoreUnavailable) => {}
-            Err(Unverified::Forged | Unverified::Malformed) => return Err("not signed by the issuer's keys"),
+            Err(unverified) => {
+                let AnswerUnverified { kind, asked, cause } = unverified.of_answer("the refreshed ID token");
+                return Err(Failure { kind, asked, cause });
+            }
         }
         self.sealed_id_token(key, token, &claims)
-            .map_err(|_| "it cannot be sealed")
+            .map_err(|_| Failure::misconfigured("the refreshed ID token cannot be sealed"))
     }
+}
+
+fn substituted(cause: &str) -> Failure {
+    Failure {
+        kind: StreakKind::Substituted,
+        asked: None,
+        cause: cause.to_owned(),
+    }
+}
+
+/// Not to be read is not to be another's.
+fn unreadable(text: &str, why: Malformed) -> Failure {
+    let unverified = Unverified::Malformed(why).of_answer("the refreshed ID token");
+    Failure::misconfigured(format!("{} ({} bytes)", unverified.cause, text.len()))
 }

@@ -310,21 +310,37 @@ impl Hands {
 
     async fn examine(&self, record: Option<&GrantRecord>) -> Event {
         let (Some(token), Some(record)) = (&self.id_token, record) else {
-            return Event::Examined(Err("there is none".to_owned()));
+            return Event::Examined(Err(Failure::misconfigured("there is none")));
         };
         let examined = self.inner.examined(&self.key, &self.issuer, record, token).await;
-        if let Err(cause) = examined {
-            tracing::error!(
-                grant = digest::short(self.key.digest()),
-                issuer = self.issuer.config.issuer,
-                cause,
-                "ALARM: the issuer answered a refresh with another's token; the old ID token is kept"
-            );
+        if let Err(failure) = &examined {
+            self.note_unfit(failure);
         }
         if let (Ok(token), Some(fingerprint)) = (&examined, self.refresh_token(record)) {
             self.inner.rotations.renewed(&self.key, fingerprint, token);
         }
-        Event::Examined(examined.map_err(str::to_owned))
+        Event::Examined(examined)
+    }
+
+    /// An alarm is for a token that is another's; one that cannot be verified or read is nobody's attack.
+    fn note_unfit(&self, failure: &Failure) {
+        let (grant, issuer) = (digest::short(self.key.digest()), &self.issuer.config.issuer);
+        let cause = failure.cause.as_str();
+        if failure.kind == StreakKind::Substituted {
+            tracing::error!(
+                grant,
+                issuer,
+                cause,
+                "ALARM: the issuer answered a refresh with another's token; the old ID token is kept"
+            );
+        } else {
+            tracing::debug!(
+                grant,
+                issuer,
+                cause,
+                "the refreshed ID token cannot be used; the refresh token that came with it is kept"
+            );
+        }
     }
 
     /// Fingerprint of the newest refresh token of this attempt.

@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::byte_serialize;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::answer::{RawAnswer, Transient};
 use super::asked::asked_wait;
+use super::key_set::CacheTime;
 use crate::streak::StreakKind;
 
 /// Longest body that is read: a token answer with hundreds of groups, or 100 keys.
@@ -117,12 +118,24 @@ impl IssuerClient {
         answer(request).await
     }
 
-    /// Gets a public document (discovery, keys).
+    /// Gets a public document (discovery).
     ///
     /// # Errors
     /// [`CallFailed`] when no complete answer came.
     pub async fn get(&self, url: &Url) -> Result<RawAnswer, CallFailed> {
-        answer(self.http.get(url.clone()).header(ACCEPT, "application/json")).await
+        Ok(self.get_current(url).await?.0)
+    }
+
+    /// Gets a public document as it is now: caches in between are asked to look whether theirs is (RFC 9111 §5.2.1.4);
+    /// with what the answer says of caches that do not.
+    ///
+    /// # Errors
+    /// [`CallFailed`] when no complete answer came.
+    pub async fn get_current(&self, url: &Url) -> Result<(RawAnswer, CacheTime), CallFailed> {
+        let request = self.http.get(url.clone()).header(ACCEPT, "application/json");
+        let response = sent(request.header(CACHE_CONTROL, "no-cache")).await?;
+        let cache = CacheTime::read(response.headers());
+        Ok((read(response).await?, cache))
     }
 }
 
@@ -140,7 +153,14 @@ pub fn basic(credentials: ClientCredentials<'_>) -> String {
 }
 
 async fn answer(request: reqwest::RequestBuilder) -> Result<RawAnswer, CallFailed> {
-    let mut response = request.send().await.map_err(|error| failed(&error))?;
+    read(sent(request).await?).await
+}
+
+async fn sent(request: reqwest::RequestBuilder) -> Result<reqwest::Response, CallFailed> {
+    request.send().await.map_err(|error| failed(&error))
+}
+
+async fn read(mut response: reqwest::Response) -> Result<RawAnswer, CallFailed> {
     let status = response.status().as_u16();
     let retry_after = asked_wait(response.headers(), SystemTime::now());
     let mut body = Vec::new();

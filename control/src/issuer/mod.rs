@@ -10,10 +10,14 @@ pub mod bucket;
 pub mod client;
 pub mod discovery;
 pub mod introspection;
+pub mod jwk;
+pub mod key_set;
 pub mod keys;
 mod known_keys;
 mod proven;
+mod remembered_keys;
 pub mod traffic;
+pub mod unverified;
 pub mod verify;
 
 use std::sync::Arc;
@@ -26,7 +30,7 @@ use url::Url;
 
 use self::answer::{ExchangeAnswer, RefreshAnswer, Transient, read_exchange, read_refresh};
 use self::client::{ClientCredentials, IssuerClient};
-use self::discovery::{Discovery, DiscoveryFailed};
+use self::discovery::{Discovery, DiscoveryFailed, is_elsewhere};
 use self::keys::IssuerKeys;
 use self::traffic::{Heard, HeldBack, Pass, Traffic};
 use crate::clock::Clock;
@@ -160,6 +164,9 @@ impl HomeIssuer {
         context
             .metrics
             .issuer_request(&self.config.issuer, "refresh", started.elapsed());
+        if is_elsewhere(answer.as_ref()) {
+            self.discovery.doubt(context);
+        }
         let answer = match answer {
             Ok(answer) => read_refresh(&answer),
             Err(failed) => RefreshAnswer::Transient(failed.into()),

@@ -47,11 +47,10 @@ impl Service {
             .verify(text, KeyAge::Present)
             .await
             .map_err(|unverified| {
-                let refused = Refused::from(unverified);
-                if refused.refusal.control_status() == 503 {
-                    refused
+                if unverified.is_transient() {
+                    unverified.into()
                 } else {
-                    bad("logout_token is not signed by its issuer")
+                    bad(&format!("logout_token: {unverified}"))
                 }
             })?;
         let logout = logout_claims(text).ok_or_else(|| bad("logout_token needs iat, jti and events"))?;

@@ -190,7 +190,7 @@ impl Service {
         let mut traffics = lasting.traffics;
         Ok(Arc::new(Self {
             homes: homes(&config.issuers, &context, &mut traffics),
-            servers: servers(&config.servers, &context, &mut traffics),
+            servers: servers(&config.servers, &config.issuers, &context, &mut traffics),
             config,
             context,
             grants,
@@ -245,11 +245,8 @@ fn homes(configs: &[IssuerConfig], context: &Context, traffics: &mut Traffics) -
             config.jwks_uri.clone(),
         ));
         let keys = alike.unwrap_or_else(|| {
-            Arc::new(IssuerKeys::new(
-                config.issuer.clone(),
-                Arc::clone(&discovery),
-                context.clone(),
-            ))
+            let keys = IssuerKeys::new(config.issuer.clone(), Arc::clone(&discovery), context.clone());
+            Arc::new(keys.rejecting(rejected_keys(configs, &config.issuer)))
         });
         let traffic = traffics.of(&config.issuer, context);
         homes.push(Arc::new(HomeIssuer::new(
@@ -262,8 +259,17 @@ fn homes(configs: &[IssuerConfig], context: &Context, traffics: &mut Traffics) -
     homes
 }
 
+/// The keys that any client's configuration rejects are rejected for all of the issuer's clients.
+fn rejected_keys(configs: &[IssuerConfig], issuer: &str) -> Vec<String> {
+    let of_issuer = configs.iter().filter(|config| config.issuer == issuer);
+    of_issuer
+        .flat_map(|config| config.rejected_keys.iter().cloned())
+        .collect()
+}
+
 fn servers(
     configs: &[ServerConfig],
+    issuers: &[IssuerConfig],
     context: &Context,
     traffics: &mut Traffics,
 ) -> HashMap<String, Arc<Server>> {
@@ -282,7 +288,9 @@ fn servers(
                             Some(exchange.token_endpoint.clone()),
                             Some(exchange.jwks_uri.clone()),
                         ));
-                        Arc::new(IssuerKeys::new(issuer, discovery, context.clone()))
+                        let rejected = rejected_keys(issuers, &issuer);
+                        let keys = IssuerKeys::new(issuer, discovery, context.clone());
+                        Arc::new(keys.rejecting(rejected))
                     });
                 let keys = Arc::clone(shared);
                 let traffic = traffics.of(&exchange.expected_issuer, context);

@@ -8,7 +8,6 @@ use tokenward_protocol::refusal::Refusal;
 use super::Service;
 use crate::grant::Login;
 use crate::grant::record::{GrantRecord, GrantState};
-use crate::issuer::keys::KeyAge;
 use crate::refused::Refused;
 use crate::session::{Put, SessionKey};
 
@@ -56,9 +55,8 @@ impl Service {
             .ok_or_else(|| {
                 Refused::new(Refusal::BadRequest).because("no such issuer and client_id are configured here")
             })?;
-        let claims = Claims::read(registration.id_token.expose_secret().as_bytes()).map_err(|_| {
-            Refused::new(Refusal::MalformedBearer).because("id_token is not a JWT with iss, sub, aud and exp")
-        })?;
+        let claims = Claims::read(registration.id_token.expose_secret().as_bytes())
+            .map_err(|why| Refused::unreadable("id_token", &registration.id_token, why))?;
         if claims.issuer != registration.issuer {
             return Err(Refused::new(Refusal::WrongIssuer).because("id_token was issued by another issuer"));
         }
@@ -67,11 +65,7 @@ impl Service {
         }
         self.not_too_old(&claims, registration.refresh_token.is_some())?;
         home.keys
-            .prove(
-                registration.id_token.expose_secret(),
-                &claims,
-                KeyAge::PresentOrPast,
-            )
+            .prove_login(registration.id_token.expose_secret(), &claims)
             .await?;
         let login = Login {
             id_token: &registration.id_token,

@@ -12,7 +12,7 @@ use super::{Service, readings};
 use crate::grant::decide::Since;
 use crate::grant::record::GrantKey;
 use crate::issuer::HomeIssuer;
-use crate::issuer::keys::{KeyAge, Unverified};
+use crate::issuer::keys::KeyAge;
 use crate::refused::Refused;
 use crate::session::SessionKey;
 
@@ -21,21 +21,6 @@ pub(super) struct Proven {
     pub(super) grant: GrantKey,
     pub(super) home: Arc<HomeIssuer>,
     pub(super) since: Since,
-}
-
-impl From<Unverified> for Refused {
-    fn from(unverified: Unverified) -> Self {
-        match unverified {
-            Unverified::Malformed => Self::new(Refusal::MalformedBearer),
-            Unverified::Forged => {
-                Self::new(Refusal::SubjectRejected).because("it is not signed by a key of its issuer")
-            }
-            Unverified::KeysUnavailable { retry_after, cause } => Self::new(Refusal::IssuerUnavailable)
-                .because(format!("the issuer's keys cannot be had: {cause}"))
-                .retry_after(retry_after),
-            Unverified::StoreUnavailable => Self::new(Refusal::StoreUnavailable),
-        }
-    }
 }
 
 impl Service {
@@ -51,7 +36,7 @@ impl Service {
             Some(claims) => Arc::clone(claims),
             None => Claims::read(token.expose_secret().as_bytes())
                 .map(Arc::new)
-                .map_err(|_| Refused::new(Refusal::MalformedBearer))?,
+                .map_err(|why| Refused::unreadable("the bearer token", token, why))?,
         };
         let candidates = self.candidates(&claims)?;
         let now_ms = self.context.clock.now_ms();

@@ -56,17 +56,10 @@ impl Attempt {
         self.note(Failure::misconfigured(cure), false, at)
     }
 
-    pub(super) fn examined(&mut self, examined: Result<KeptIdToken, String>, at: Moment) -> Step {
+    pub(super) fn examined(&mut self, examined: Result<KeptIdToken, Failure>, at: Moment) -> Step {
         let token = match examined {
             Ok(token) => token,
-            Err(cause) => {
-                let failure = Failure {
-                    kind: StreakKind::Substituted,
-                    asked: None,
-                    cause,
-                };
-                return self.note(failure, false, at);
-            }
+            Err(failure) => return self.note(failure, false, at),
         };
         let before = self.record().and_then(|record| record.failures);
         // Of no use to anybody: without a pause every caller would rotate the refresh token again.

@@ -79,7 +79,7 @@ pub enum Event {
     /// The issuer's answer.
     Answered(Answer),
     /// The new ID token as it is kept, or what is wrong with it.
-    Examined(Result<KeptIdToken, String>),
+    Examined(Result<KeptIdToken, Failure>),
 }
 
 /// A record as read.
