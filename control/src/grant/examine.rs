@@ -7,9 +7,11 @@ use super::Inner;
 use super::record::{GrantKey, GrantRecord, KeptIdToken};
 use crate::issuer::HomeIssuer;
 use crate::issuer::keys::{KeyAge, Unverified};
+use crate::issuer::token_type::IdTokenProfile;
 
 impl Inner {
-    /// OIDC Core §12.2: the same issuer and subject, and the audience of the login. Signature: by the issuer's keys;
+    /// OIDC Core §12.2: the same issuer and subject, and the audience of the login; an ID token, issued to a client that is
+    /// trusted with it. Signature: by the issuer's keys;
     /// where those cannot be had, the TLS connection to the token endpoint stands for it (§3.1.3.7, 6).
     pub(super) async fn examined(
         &self,
@@ -31,6 +33,11 @@ impl Inner {
         if !claims.audiences.contains(&config.client_id) || !claims.covers_audiences(before) {
             return Err("another audience");
         }
+        let profile = IdTokenProfile::read(text).map_err(|_| "another kind of token")?;
+        let for_us = profile.is_issued_to(|party| config.trusts(party));
+        for_us.map_err(|_| "a token of another client")?;
+        let begun = profile.has_begun(self.context.clock.now_ms());
+        begun.map_err(|_| "a token from the future")?;
         match issuer.keys.verify(text, KeyAge::Present).await {
             Ok(_) | Err(Unverified::KeysUnavailable { .. } | Unverified::StoreUnavailable) => {}
             Err(Unverified::Forged | Unverified::Malformed) => return Err("not signed by the issuer's keys"),

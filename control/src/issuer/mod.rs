@@ -12,7 +12,9 @@ pub mod discovery;
 pub mod introspection;
 pub mod keys;
 mod known_keys;
+pub mod logout_token;
 mod proven;
+pub mod token_type;
 pub mod traffic;
 pub mod verify;
 

@@ -41,6 +41,7 @@ fn judged(record: Option<&GrantRecord>, issued: u64, refresh: Option<&str>) -> A
         record,
         Presented {
             claims: &claims,
+            id_token_fingerprint: "id",
             refresh_fingerprint: refresh,
         },
     )
