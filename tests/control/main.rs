@@ -7,6 +7,7 @@ mod deployment;
 mod doctor;
 mod documentation;
 mod exchange;
+mod exchange_subject;
 mod explain;
 mod fake_dex;
 mod filter_delivery;
