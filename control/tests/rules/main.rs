@@ -13,4 +13,5 @@ mod logins;
 mod records;
 mod streaks;
 mod throttle;
+mod token_types;
 mod traffic;
