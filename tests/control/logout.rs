@@ -290,6 +290,30 @@ async fn a_logout_of_the_user_is_not_undone_by_putting_the_old_login() -> anyhow
     Ok(())
 }
 
+/// An issuer's clock that is ahead keeps nobody out.
+#[tokio::test]
+async fn who_comes_back_after_a_logout_from_the_future_is_let_in_at_once() -> anyhow::Result<()> {
+    let deployment = Deployment::start(Plan::default()).await?;
+    let ahead = deployment.clock.now_ms() / 1000 + 200;
+    let old = deployment.log_in("s-1").await?;
+    let token = logout_token(&deployment, "one").claim("iat", ahead).token();
+    assert_eq!(log_out(&deployment, &token).await?.status, 200);
+    let put = deployment.put_login("s-1", &old).await?;
+    assert_eq!(put.refusal(), (400, "subject_rejected"), "{put:?}");
+    deployment.log_in("s-1").await?;
+    put_of(&deployment, "s-2", "sid-2").await?;
+    let token = logout_token(&deployment, "two")
+        .claim("sid", "sid-2")
+        .claim("iat", ahead);
+    assert_eq!(log_out(&deployment, &token.token()).await?.status, 200);
+    let again = deployment.dex.mint(ADMIN, "muster").claim("sid", "sid-2").token();
+    assert_eq!(
+        deployment.put("s-2", &again, Some("a new one")).await?.status,
+        201
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_logout_that_an_outage_cuts_short_can_be_sent_again() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;

@@ -6,6 +6,7 @@ use super::record::{
     DeathReason, FORMAT, GrantRecord, GrantState, KeptIdToken, KeptRefreshToken, is_newer, is_older,
 };
 use super::takeover::unresolved;
+use crate::digest;
 use crate::store::{Lineage, Revision};
 
 /// What is known of a login that was put.
@@ -68,7 +69,7 @@ pub fn has_ended(kept: &GrantRecord, issued_at_seconds: Option<u64>) -> bool {
 /// comes back at once is not sent away.
 #[must_use]
 pub fn is_signed_out(kept: &GrantRecord, presented: Presented<'_>) -> bool {
-    if kept.sign_outs == 0 {
+    if kept.sign_outs == 0 || kept.retired.contains(&unread_mark()) {
         return false;
     }
     if presented.is_among(&kept.retired) {
@@ -198,12 +199,19 @@ impl NewLogin {
             generation: above,
             sign_outs: above,
             valid_from_seconds,
+            retired: vec![unread_mark()],
             ..self.supersedes(None, now_ms)
         }
     }
 }
 
-/// Remembered refresh tokens that are used up or dead, per user.
+/// Stands among the retired tokens of a record that took the place of one that could not be read: nobody is known to have
+/// signed out, so a login of before may be put again.
+fn unread_mark() -> String {
+    digest::hex_of_parts(&["the record of before could not be read"])
+}
+
+/// Remembered tokens that must not be presented again, per user.
 const MOST_RETIRED: usize = 16;
 
 /// What the end of a login leaves behind of `record`'s tokens: the fingerprints of those that must not be presented when
@@ -219,6 +227,10 @@ pub fn retired(record: &GrantRecord, everywhere: bool) -> Vec<String> {
         everywhere || matches!(record.state, GrantState::Dead { .. }) || unresolved(record).is_some();
     let id_token = record.id_token.as_ref().filter(|_| everywhere);
     let mut retired = record.retired.clone();
+    if everywhere {
+        let unread = unread_mark();
+        retired.retain(|mark| *mark != unread);
+    }
     let marks = id_token.map(|token| &token.fingerprint).into_iter();
     for mark in marks.chain(of_login).chain(current.filter(|_| is_over)) {
         if !retired.contains(mark) {

@@ -10,13 +10,27 @@ use crate::store::{Expected, Outcome, StoreError};
 /// Longest life of an ID token that a sign-out's mark still outlives, beside the grace in which it proves its subject.
 const ID_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 
-/// When a user signed out everywhere.
+/// When a login ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignOutMoment {
     /// Now, by control's clock, which may be behind the issuer's: what is known to be issued by then is over too.
     Now,
     /// At this second (Unix time) of the issuer's own clock.
     AtIssuer(u64),
+}
+
+impl SignOutMoment {
+    /// The last second (Unix time) whose logins have ended, where the newest token that is known of them was issued at
+    /// `newest_seconds`. An issuer's moment in the future is no moment: its clock is ahead, and a user who comes back must
+    /// not wait for it.
+    #[must_use]
+    pub fn last_second(self, newest_seconds: Option<u64>, now_ms: u64) -> u64 {
+        let now_seconds = now_ms / 1000;
+        match self {
+            Self::AtIssuer(seconds) if seconds <= now_seconds => seconds,
+            Self::AtIssuer(_) | Self::Now => now_seconds.max(newest_seconds.unwrap_or(0)),
+        }
+    }
 }
 
 /// The grant of one client that a user has, or could have.
@@ -68,14 +82,8 @@ impl Grants {
                 Some(kept) => (Expected::At(kept.revision), kept.record),
                 None => (Expected::Absent, nobody(user, now_ms)),
             };
-            let ends_seconds = match moment {
-                SignOutMoment::AtIssuer(seconds) => seconds,
-                SignOutMoment::Now => {
-                    let issued = before.id_token.as_ref().and_then(|token| token.issued_at_seconds);
-                    (now_ms / 1000).max(issued.unwrap_or(0))
-                }
-            };
-            let from = ends_seconds.saturating_add(1);
+            let newest = before.id_token.as_ref().and_then(|token| token.issued_at_seconds);
+            let from = moment.last_second(newest, now_ms).saturating_add(1);
             let record = GrantRecord {
                 sign_outs: before.sign_outs + 1,
                 valid_from_seconds: Some(from.max(valid_from_seconds(&before).unwrap_or(0))),

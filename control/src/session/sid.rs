@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::{NotPut, SET_MARGIN, SessionKey, SessionRecord, Sessions, user_digest, user_set};
 use crate::digest;
 use crate::grant::Login;
-use crate::grant::login::Presented;
+use crate::grant::login::{Presented, retired};
 use crate::grant::record::{GrantKey, fingerprint};
+use crate::grant::sign_out::SignOutMoment;
 use crate::kept;
 use crate::store::{Expected, Key, StoreError};
 
@@ -99,17 +100,23 @@ impl Sessions {
             at_seconds: 0,
             retired: Vec::new(),
         });
-        mark.at_seconds = mark.at_seconds.max(logout.issued_at_seconds);
+        let mut newest_seconds = None;
         for (_, session) in self.of_sid(sid, logout).await? {
             let grant = GrantKey::from_digest(session.grant.clone());
-            let record = self.grants.record(&grant).await?;
-            let retired = record.map(|record| crate::grant::login::retired(&record, true));
-            for token in retired.into_iter().flatten() {
+            let Some(record) = self.grants.record(&grant).await? else {
+                continue;
+            };
+            let issued = record.id_token.as_ref().and_then(|token| token.issued_at_seconds);
+            newest_seconds = newest_seconds.max(issued);
+            for token in retired(&record, true) {
                 if !mark.retired.contains(&token) {
                     mark.retired.push(token);
                 }
             }
         }
+        let moment = SignOutMoment::AtIssuer(logout.issued_at_seconds);
+        let last_second = moment.last_second(newest_seconds, self.context.clock.now_ms());
+        mark.at_seconds = mark.at_seconds.max(last_second);
         let bytes = kept::write("serialize ended sid", &mark)?;
         let put_again = self.context.past_key_grace.saturating_add(ID_TOKEN_LIFE);
         let lifetime = self.lifetime.max(put_again);
