@@ -135,6 +135,15 @@ refusals! {
     /// A token's algorithm, or the kind of key that its `kid` names, is not supported (RFC 7518 §3.1).
     AlgorithmUnsupported = "algorithm_unsupported", Misconfigured, 400 "invalid_request",
         "the token is signed with an algorithm or a kind of key that is not supported; an operator must let the issuer use another, such as RS256";
+    /// The presented token is a good one that has expired, and control has no login of its subject.
+    TokenExpired = "token_expired", LoginNeeded, 400 "invalid_grant",
+        "the presented token has expired and no login is registered that could renew it; present a fresh token";
+    /// The presented token is no ID token of a configured client (OIDC Core §3.1.3.7, RFC 8725 §3.11).
+    WrongTokenType = "wrong_token_type", LoginNeeded, 400 "invalid_grant",
+        "the presented token is not an ID token that was issued to a configured client; present the user's ID token";
+    /// The presented token is fresh, but what is asked for is made from a registered login, and there is none.
+    NotRegistered = "not_registered", Transient, 503 "temporarily_unavailable",
+        "the presented token is good, but this server's token is made from a registered login and none is registered; the aggregator must register it";
 }
 
 impl Refusal {

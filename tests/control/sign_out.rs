@@ -105,7 +105,7 @@ async fn a_refresh_that_lands_after_a_sign_out_brings_nothing_back() -> anyhow::
 }
 
 #[tokio::test]
-async fn a_session_id_that_moves_to_another_user_leaves_the_first_one_nothing() -> anyhow::Result<()> {
+async fn a_session_id_of_another_users_login_is_refused_and_ends_nothing() -> anyhow::Result<()> {
     let other = "other@example.com";
     let dex = DexConfig::default()
         .id_token_lifetime(Duration::from_secs(300))
@@ -116,20 +116,17 @@ async fn a_session_id_that_moves_to_another_user_leaves_the_first_one_nothing() 
     })
     .await?;
     let mine = deployment.log_in("s-1").await?;
-    let theirs = deployment.log_in_as("s-1", other).await?;
-    assert_eq!(
-        deployment
-            .ask(&mine.id_token)
-            .session("s-1")
-            .send()
-            .await?
-            .refusal(),
-        (400, "subject_rejected")
-    );
-    assert_eq!(
-        deployment.ask(&mine.id_token).send().await?.refusal(),
-        (400, "unknown_session")
-    );
+    let theirs = deployment.dex.log_in(other, "muster").await?;
+    let put = deployment.put_login("s-1", &theirs).await?;
+    assert_eq!(put.refusal(), (409, "bad_request"), "{put:?}");
+    assert!(put.text("error_description").contains("another user"), "{put:?}");
+    let ask = deployment.ask(&mine.id_token).session("s-1");
+    assert_eq!(ask.send().await?.token(), mine.id_token);
+    let ask = deployment.ask(&theirs.id_token).session("s-1");
+    assert_eq!(ask.send().await?.refusal(), (400, "subject_rejected"));
+    // An id whose login has ended is free.
+    deployment.end("s-1").await?;
+    assert_eq!(deployment.put_login("s-1", &theirs).await?.status, 201);
     assert_eq!(
         deployment
             .ask(&theirs.id_token)

@@ -85,7 +85,7 @@ async fn a_token_that_proves_nothing_is_refused_and_changes_nothing() -> anyhow:
         (
             "unknown user",
             good.clone().claim("sub", "nobody").token(),
-            "unknown_session",
+            "token_expired",
         ),
         (
             "critical header",

@@ -28,4 +28,5 @@ mod seeds;
 mod signals;
 mod stale;
 mod storm;
+mod strange_tokens;
 mod unkillable;

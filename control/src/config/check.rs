@@ -247,12 +247,32 @@ fn issuers(findings: &mut Findings, raw: &Spanned<Vec<Spanned<RawIssuer>>>) -> V
             );
         }
         seen.push(pair);
-        issuers.extend(checked_issuer(findings, &issuer.value));
+        let configured = raw.value.iter().map(|other| &other.value);
+        let siblings = configured
+            .filter(|other| other.issuer.value == pair.0 && other.client_id.value != pair.1)
+            .map(|other| other.client_id.value.clone());
+        let trusted_peers = trusted_peers(findings, &issuer.value).chain(siblings).collect();
+        issuers.extend(checked_issuer(findings, &issuer.value, trusted_peers));
     }
     issuers
 }
 
-fn checked_issuer(findings: &mut Findings, raw: &RawIssuer) -> Option<IssuerConfig> {
+fn trusted_peers<'a>(findings: &mut Findings, raw: &'a RawIssuer) -> impl Iterator<Item = String> + use<'a> {
+    for peer in raw.trusted_peers.iter().filter(|peer| peer.value.is_empty()) {
+        findings.add(
+            peer.referenced,
+            "a client in trusted_peers is empty",
+            "name the client as the issuer writes it into azp, or remove the entry",
+        );
+    }
+    raw.trusted_peers.iter().map(|peer| peer.value.clone())
+}
+
+fn checked_issuer(
+    findings: &mut Findings,
+    raw: &RawIssuer,
+    trusted_peers: Vec<String>,
+) -> Option<IssuerConfig> {
     let url = findings.issuer("issuer", &raw.issuer);
     if raw.client_id.value.is_empty() {
         findings.add(
@@ -308,6 +328,7 @@ fn checked_issuer(findings: &mut Findings, raw: &RawIssuer) -> Option<IssuerConf
             Some(url) => Some(url?),
             None => None,
         },
+        trusted_peers,
         policy: policy?,
         rejected_keys: rejected_keys(findings, &raw.rejected_keys),
     })

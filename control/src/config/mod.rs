@@ -163,6 +163,9 @@ pub struct IssuerConfig {
     pub token_endpoint: Option<Url>,
     /// Instead of discovery.
     pub jwks_uri: Option<Url>,
+    /// Other clients of this issuer whose tokens (`azp`) count as this client's: those that are configured for the same
+    /// issuer, and the ones that the operator lists (Dex: `trustedPeers`).
+    pub trusted_peers: Vec<String>,
     /// What it does to a token presented twice.
     pub policy: IssuerPolicy,
     /// Signing keys that prove nothing, present or past: their `kid`s or RFC 7638 thumbprints.
@@ -258,6 +261,14 @@ fn one_per_line(problems: &[Problem]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+impl IssuerConfig {
+    /// Whether tokens that were issued to `client_id` count as this client's.
+    #[must_use]
+    pub fn trusts(&self, client_id: &str) -> bool {
+        client_id == self.client_id || self.trusted_peers.iter().any(|peer| peer == client_id)
+    }
 }
 
 impl Config {

@@ -126,6 +126,8 @@ pub(super) struct RawIssuer {
     pub(super) client_secret: Spanned<RawSecret>,
     pub(super) token_endpoint: Option<Text>,
     pub(super) jwks_uri: Option<Text>,
+    #[serde(default)]
+    pub(super) trusted_peers: Vec<Text>,
     pub(super) policy: Option<Text>,
     #[serde(default)]
     pub(super) rejected_keys: Vec<Text>,

@@ -9,6 +9,7 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 use tokio::time::Instant;
 
+use super::pin::Pinned;
 use super::record::{
     Decision, ExchangeKey, ExchangeRecord, ExchangedToken, FORMAT, decide, lifetime, of_streak,
 };
@@ -18,6 +19,7 @@ use crate::flight::Reporter;
 use crate::grant::Served;
 use crate::grant::decide::is_fresh;
 use crate::issuer::answer::ExchangeAnswer;
+use crate::issuer::token_type::{IdTokenProfile, NotIdToken};
 use crate::issuer::unverified::{AnswerUnverified, Unverified};
 use crate::kept;
 use crate::lease;
@@ -119,9 +121,68 @@ impl Making {
             }),
         };
         match outcome {
-            Ok((token, claims)) => self.keep(kept, token, &claims).await,
+            Ok((token, claims)) => match self.of_the_same_user(&claims).await? {
+                Ok(()) => self.keep(kept, token, &claims).await,
+                Err(failure) => self.note(kept, failure).await,
+            },
             Err(failure) => self.note(kept, failure).await,
         }
+    }
+
+    /// RFC 8693 §2.2.1 leaves it to the issuer whose token it gives. It must not change while the login lasts.
+    async fn of_the_same_user(&self, claims: &Claims) -> Result<Result<(), Failure>, Refused> {
+        let order = &self.order;
+        match self
+            .inner
+            .pinned(&self.key, &order.grant, &claims.subject)
+            .await?
+        {
+            Pinned::Same => Ok(Ok(())),
+            Pinned::Other => {
+                tracing::error!(
+                    grant = digest::short(order.grant.digest()),
+                    server = order.server,
+                    issuer = order.remote.config.expected_issuer,
+                    "ALARM: the remote issuer answered an exchange with a token of another subject than before; it is \
+                     not served"
+                );
+                Ok(Err(Failure {
+                    kind: StreakKind::Substituted,
+                    asked: None,
+                    cause: "the exchanged token is of another subject than the first one of this login; where the \
+                            remote issuer has renamed the user, a new login is needed"
+                        .to_owned(),
+                }))
+            }
+        }
+    }
+
+    /// What the remote issuer gave must be what was asked for: an ID token for the client that exchanges, or for the server's
+    /// own audience.
+    fn of_the_right_type(&self, token: &str) -> Result<(), Failure> {
+        let client_id = &self.order.remote.config.client_id;
+        let is_ours = |party: &str| {
+            party == client_id
+                || self
+                    .order
+                    .required_audiences
+                    .iter()
+                    .any(|audience| audience == party)
+        };
+        let now_ms = self.inner.context.clock.now_ms();
+        IdTokenProfile::read(token)
+            .and_then(|profile| {
+                profile.is_issued_to(is_ours)?;
+                profile.has_begun(now_ms)
+            })
+            .map_err(|not_id_token| {
+                Failure::misconfigured(match not_id_token {
+                    NotIdToken::OtherClient(party) => {
+                        format!("the exchanged token was issued to the client {party:?} (azp), not to {client_id:?}")
+                    }
+                    other => format!("the exchanged token is not the ID token that was asked for: {other}"),
+                })
+            })
     }
 
     /// A home token that the remote will accept: the kept one, the presented one, or a refreshed one.
@@ -177,6 +238,7 @@ impl Making {
                 config.client_id
             )));
         }
+        self.of_the_right_type(text)?;
         match self.order.remote.keys.verify_answer(text).await {
             Ok(claims) => self.long_enough(claims),
             Err(unverified) => {

@@ -1,6 +1,7 @@
 //! RFC 8693 exchanges at remote issuers: one at a time for one token, sealed, shared by all replicas.
 
 mod make;
+mod pin;
 pub mod record;
 
 use std::sync::Arc;

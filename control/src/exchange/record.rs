@@ -163,9 +163,8 @@ pub fn of_streak(streak: &Streak) -> Refused {
     /// Dex answers 500 for a scope that it will never grant; a passing 500 does not come this often in a row.
     const FAILING_IS_A_FAULT: u32 = 3;
     match streak.kind {
-        StreakKind::Misconfigured | StreakKind::Substituted => {
-            Refused::new(Refusal::ExchangeMisconfigured)
-        }
+        StreakKind::Misconfigured => Refused::new(Refusal::ExchangeMisconfigured),
+        StreakKind::Substituted => Refused::new(Refusal::Substitution),
         StreakKind::Failing if streak.same_kind >= FAILING_IS_A_FAULT => {
             Refused::new(Refusal::ExchangeMisconfigured).because(
                 "the remote issuer fails every time; Dex does so for an audience that does not trust the client: \

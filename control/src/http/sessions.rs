@@ -13,9 +13,10 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
 
 use super::{answer, caller, intake};
+use crate::grant::sign_out::SignOutMoment;
 use crate::refused::Refused;
 use crate::service::Service;
-use crate::service::register::Registration;
+use crate::service::register::{PutRefused, Registration};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,15 +97,28 @@ pub(super) async fn put(
     }
 }
 
+const TAKEN: &str = "this session is in use for another user's login: end it first (DELETE), or put the login under a session \
+                     of its own";
+
 async fn kept(service: &Service, id: NamedId, registration: &Registration) -> Result<Response, Refused> {
     let id = named(id)?;
-    let put = service.put_session(&id, registration).await?;
-    let status = if put.created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
+    let status = match service.put_session(&id, registration).await {
+        Ok(put) if put.created => StatusCode::CREATED,
+        Ok(_) => StatusCode::OK,
+        Err(PutRefused::Refused(refused)) => return Err(refused),
+        Err(PutRefused::Taken) => return Ok(taken(service)),
     };
     Ok(answer::json(status, &service.session_status(&id).await?))
+}
+
+fn taken(service: &Service) -> Response {
+    service.note_caller("aggregator", &Refused::new(Refusal::BadRequest).because(TAKEN));
+    answer::failure(
+        StatusCode::CONFLICT,
+        "invalid_request",
+        Refusal::BadRequest,
+        TAKEN,
+    )
 }
 
 pub(super) async fn get(State(service): State<Arc<Service>>, id: NamedId, headers: HeaderMap) -> Response {
@@ -149,8 +163,10 @@ pub(super) async fn sign_out(
         Ok(body) => body,
         Err(rejection) => return *rejection,
     };
-    let ended =
-        service.to_its_end(|service| async move { service.sign_out(&body.issuer, &body.subject).await });
+    let ended = service.to_its_end(|service| async move {
+        let now = SignOutMoment::Now;
+        service.sign_out(&body.issuer, &body.subject, now).await
+    });
     match ended.await {
         Ok(sessions) => answer::json(StatusCode::OK, &SignedOut { sessions }),
         Err(refused) => answer::refused(&refused),

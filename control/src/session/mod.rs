@@ -3,8 +3,12 @@
 //! A session's id is as good as a password, so only its SHA-256 is kept or logged. Two sets lead back: from a grant
 //! to its sessions (the last one ends the grant) and from a user to all sessions (sign-out everywhere).
 
+mod sid;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use self::sid::SidLogout;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -13,6 +17,7 @@ use crate::digest;
 use crate::exchange::Exchanges;
 use crate::grant::decide::Since;
 use crate::grant::record::{GrantKey, GrantRecord};
+use crate::grant::sign_out::{SignOutMoment, UserOfClient};
 use crate::grant::{Grants, Login};
 use crate::issuer::Context;
 use crate::kept::{self, Unread};
@@ -80,6 +85,20 @@ pub struct Put {
     pub generation: u64,
 }
 
+/// Why a login is not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum NotPut {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The user, or the issuer for the user, has signed out since the login was made.
+    #[error("the user signed out after this login was made")]
+    SignedOut,
+    /// The session's id is in use for a login of another user.
+    #[error("the session belongs to another user's login")]
+    Taken,
+}
+
 /// All sessions.
 #[derive(Clone)]
 pub struct Sessions {
@@ -115,8 +134,8 @@ impl Sessions {
     /// nothing.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn put(&self, session: &SessionKey, login: &Login<'_>) -> Result<Put, StoreError> {
+    /// [`NotPut`].
+    pub async fn put(&self, session: &SessionKey, login: &Login<'_>) -> Result<Put, NotPut> {
         let claims = login.claims;
         let grant = GrantKey::new(&claims.issuer, login.client_id, &claims.subject);
         let mut record = SessionRecord {
@@ -127,12 +146,17 @@ impl Sessions {
         };
         let (before, mut unread) = self.found(session).await?;
         let created = before.is_none() && unread.is_none();
+        self.not_ended_by_sid(login).await?;
         if let Some(before) = before.filter(|before| before.grant != record.grant) {
+            if before.user != record.user && self.is_open(&before).await? {
+                return Err(NotPut::Taken);
+            }
             self.forget(session, &before).await?;
         }
         let mut generation = 0;
         for _ in 0..MOST_ROUNDS {
             let admitted = self.grants.admit(&grant, login).await?;
+            let admitted = admitted.ok_or(NotPut::SignedOut)?;
             (generation, record.sign_outs) = (admitted.generation, admitted.sign_outs);
             let set_lifetime = self.lifetime + SET_MARGIN;
             let store = &self.context.store;
@@ -142,16 +166,28 @@ impl Sessions {
             store
                 .add_member(&user_set(&record.user), &session.digest, set_lifetime)
                 .await?;
+            self.note_sid(session, login, created).await?;
             self.keep(session, &record, unread.take()).await?;
             // The grant's last other session may have ended between its admission and our entry in its set.
             if self.grants.is_known(&grant, record.since()).await? {
                 break;
             }
         }
+        // A logout of the issuer's session that came meanwhile may have looked before this one was there.
+        if let Err(ended) = self.not_ended_by_sid(login).await {
+            self.forget(session, &record).await?;
+            return Err(ended);
+        }
         self.context
             .metrics
             .session_change(if created { "created" } else { "renewed" }, 1);
         Ok(Put { created, generation })
+    }
+
+    /// Whether the session still opens its grant.
+    async fn is_open(&self, record: &SessionRecord) -> Result<bool, StoreError> {
+        let grant = GrantKey::from_digest(record.grant.clone());
+        self.grants.is_known(&grant, record.since()).await
     }
 
     /// Writes `record`; in place of what cannot be read only on the revision that was looked at.
@@ -238,15 +274,27 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends all sessions of a user, whose grants are among those of `clients`. Answers how many there were. The grants
-    /// go first: from then on no session of before opens anything, whatever becomes of the rest.
+    /// Ends all sessions of a user, whose grants are among those of `clients`, and every login of the user that was made
+    /// until `moment`. Answers how many sessions there were. The grants go first: from then on no session of before opens
+    /// anything, whatever becomes of the rest.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn sign_out(&self, issuer: &str, subject: &str, clients: &[&str]) -> Result<u64, StoreError> {
+    pub async fn sign_out(
+        &self,
+        issuer: &str,
+        subject: &str,
+        clients: &[&str],
+        moment: SignOutMoment,
+    ) -> Result<u64, StoreError> {
         for client_id in clients {
+            let user = UserOfClient {
+                issuer,
+                client_id,
+                subject,
+            };
+            self.grants.sign_out_everywhere(user, moment).await?;
             let grant = GrantKey::new(issuer, client_id, subject);
-            self.grants.sign_out_everywhere(&grant).await?;
             self.exchanges.forget(&grant).await?;
         }
         let user = user_digest(issuer, subject);
@@ -280,6 +328,7 @@ impl Sessions {
         store
             .remove_member(&user_set(&record.user), &session.digest)
             .await?;
+        self.forget_sid(session).await?;
         store.delete(&session.record(), Expected::Any).await?;
         Ok(())
     }

@@ -15,4 +15,5 @@ mod records;
 mod signatures;
 mod streaks;
 mod throttle;
+mod token_types;
 mod traffic;

@@ -18,7 +18,14 @@ fn a_person_is_sent_to_log_in_only_when_that_helps() {
             refusal.description().contains("log in again"),
             login
                 && refusal.control_error() == "invalid_grant"
-                && !matches!(refusal, Refusal::WrongIssuer | Refusal::WrongAudience),
+                && !matches!(
+                    refusal,
+                    // A proper token helps here, and a new login only where it brings one.
+                    Refusal::WrongIssuer
+                        | Refusal::WrongAudience
+                        | Refusal::TokenExpired
+                        | Refusal::WrongTokenType
+                ),
             "{refusal:?}"
         );
     }
@@ -39,6 +46,7 @@ fn codes_and_names_lead_back_and_never_change_their_place() {
     assert_eq!(Refusal::NeedsLogin.code(), 5);
     assert_eq!(Refusal::FilterMisconfigured.code(), 23);
     assert_eq!(Refusal::TokenTooLarge.code(), 25);
+    assert_eq!(Refusal::TokenExpired.code(), 27);
 }
 
 #[test]

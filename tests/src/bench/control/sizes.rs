@@ -183,6 +183,7 @@ async fn put(writer: &Sessions, kept: &Kept, number: u64) -> anyhow::Result<()> 
         claims: &claims,
         client_id: CLIENT.0,
         refresh_token: Some(&refresh_token),
+        session_id: None,
     };
     let session = SessionKey::of_id(&session_id(number).into());
     let put = writer.put(&session, &login).await?;
