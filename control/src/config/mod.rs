@@ -150,6 +150,27 @@ pub enum IssuerPolicy {
     Strict,
 }
 
+/// How a client authenticates itself at an issuer (RFC 6749 §2.3.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum ClientAuth {
+    /// `client_secret_basic`: in the header.
+    #[default]
+    Basic,
+    /// `client_secret_post`: in the form.
+    Post,
+}
+
+impl ClientAuth {
+    /// As the configuration and the doctor name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Post => "post",
+        }
+    }
+}
+
 /// One client at one issuer.
 #[derive(Debug, Clone)]
 pub struct IssuerConfig {
@@ -165,6 +186,8 @@ pub struct IssuerConfig {
     pub jwks_uri: Option<Url>,
     /// What it does to a token presented twice.
     pub policy: IssuerPolicy,
+    /// How the client authenticates itself; `None`: as discovery says.
+    pub client_auth: Option<ClientAuth>,
 }
 
 /// One protected server.
@@ -206,6 +229,8 @@ pub struct ExchangeConfig {
     pub client_id: String,
     /// Its secret.
     pub client_secret: SecretString,
+    /// How it authenticates itself; `None`: as the remote issuer's discovery says, once it has refused the client.
+    pub client_auth: Option<ClientAuth>,
 }
 
 /// One thing that is wrong with a configuration.

@@ -127,6 +127,7 @@ pub(super) struct RawIssuer {
     pub(super) token_endpoint: Option<Text>,
     pub(super) jwks_uri: Option<Text>,
     pub(super) policy: Option<Text>,
+    pub(super) client_auth: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -169,6 +170,8 @@ pub(super) struct RawExchange {
 pub(super) struct RawClientCredentials {
     pub(super) client_id: Text,
     pub(super) client_secret: Spanned<RawSecret>,
+    /// Not in the CRD: `basic` or `post`.
+    pub(super) client_auth: Option<Text>,
 }
 
 /// Where a secret comes from. A secret that is written into the YAML itself is refused **without repeating it**:

@@ -1,8 +1,10 @@
 //! The end that the user wants.
 
 use super::login::retired;
-use super::record::{GrantKey, GrantRecord, GrantState};
-use super::{Grants, SIGNED_OUT_LIFETIME};
+use super::record::{GrantKey, GrantRecord, GrantState, REFRESH_TOKEN_FIELD};
+use super::{Grants, Inner, SIGNED_OUT_LIFETIME};
+use crate::issuer::revocation::GivenBack;
+use crate::sealed;
 use crate::store::{Expected, Outcome, StoreError};
 
 impl Grants {
@@ -38,6 +40,7 @@ impl Grants {
                 SIGNED_OUT_LIFETIME
             };
             let now_ms = inner.context.clock.now_ms();
+            let given_back = inner.given_back(key, &kept.record);
             let record = GrantRecord {
                 state: GrantState::SignedOut { since_ms: now_ms },
                 id_token: None,
@@ -60,9 +63,24 @@ impl Grants {
                 )
                 .await?;
             if let Outcome::Done(_) = written {
+                given_back.into_iter().for_each(|token| inner.revocations.give_back(token));
                 return Ok(());
             }
         }
         Ok(())
+    }
+}
+
+impl Inner {
+    /// The refresh token of `record`, to be given back at its issuer; `None` where there is none or it does not open.
+    fn given_back(&self, key: &GrantKey, record: &GrantRecord) -> Option<GivenBack> {
+        let token = record.refresh_token.as_ref()?;
+        let ring = &self.context.ring;
+        Some(GivenBack {
+            issuer: record.issuer.clone(),
+            client_id: record.client_id.clone(),
+            grant: key.digest().to_owned(),
+            refresh_token: sealed::open(ring, &key.record(), REFRESH_TOKEN_FIELD, &token.sealed).ok()?,
+        })
     }
 }
