@@ -70,7 +70,9 @@ pub fn failed(
         .map_or(0, |streak| streak.same_kind)
         .saturating_add(1);
     let wait_ms = match (kind, asked) {
-        (StreakKind::Misconfigured | StreakKind::Substituted | StreakKind::Unusable, _) => MISCONFIGURED_WAIT_MS,
+        (StreakKind::Misconfigured | StreakKind::Substituted | StreakKind::Unusable, _) => {
+            MISCONFIGURED_WAIT_MS
+        }
         (_, Some(asked)) => whole_ms(asked).clamp(FIRST_WAIT_MS, LONGEST_ASKED_MS),
         (_, None) => {
             let ceiling_ms = FIRST_WAIT_MS

@@ -146,7 +146,9 @@ fn seconds(value: &Json<'_>) -> Option<u64> {
         None => (*number, 0),
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let before_point = i64::try_from(whole.len()).ok()?.saturating_add(i64::from(exponent));
+    let before_point = i64::try_from(whole.len())
+        .ok()?
+        .saturating_add(i64::from(exponent));
     let mut digits = whole.bytes().chain(fraction.bytes());
     let mut seconds = 0_u64;
     for _ in 0..before_point {

@@ -13,8 +13,8 @@ use super::endpoint::{is_loopback, parse_endpoint};
 use super::raw::{RawConfig, RawIssuer, RawSecret, Text};
 use super::secret_source::SecretSource;
 use super::{
-    ClientAuth, Config, Credentials, IssuerConfig, IssuerPolicy, Problem, filter_module, intake, keeping, resources,
-    servers,
+    ClientAuth, Config, Credentials, IssuerConfig, IssuerPolicy, Problem, filter_module, intake, keeping,
+    resources, servers,
 };
 
 /// What was found so far.

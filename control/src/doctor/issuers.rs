@@ -8,8 +8,8 @@ use url::Url;
 use super::probe::{Heard, Prober};
 use super::report::Check;
 use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, ServerConfig, TokenSource};
-use crate::issuer::client::ClientCredentials;
 use crate::issuer::answer::refusal_of;
+use crate::issuer::client::ClientCredentials;
 use crate::issuer::discovery::{Endpoints, read_document};
 use crate::issuer::verify::read_key_set;
 
@@ -93,7 +93,8 @@ impl Issuers<'_> {
         let auth = match config.client_auth {
             Some(auth) => auth,
             // Nothing else rests on the remote's document, and it need not be reachable from here.
-            None => (self.discovered(&config.expected_issuer).await).map_or_else(|_| ClientAuth::default(), |found| found.client_auth),
+            None => (self.discovered(&config.expected_issuer).await)
+                .map_or_else(|_| ClientAuth::default(), |found| found.client_auth),
         };
         let credentials = ClientCredentials {
             id: &config.client_id,

@@ -156,7 +156,12 @@ impl Hands {
                 "ALARM: the issuer answered a refresh with another's token; the old ID token is kept"
             );
         } else {
-            tracing::warn!(grant, issuer, cause, "the new ID token of a refresh is of no use here");
+            tracing::warn!(
+                grant,
+                issuer,
+                cause,
+                "the new ID token of a refresh is of no use here"
+            );
         }
     }
 

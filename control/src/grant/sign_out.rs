@@ -63,7 +63,9 @@ impl Grants {
                 )
                 .await?;
             if let Outcome::Done(_) = written {
-                given_back.into_iter().for_each(|token| inner.revocations.give_back(token));
+                given_back
+                    .into_iter()
+                    .for_each(|token| inner.revocations.give_back(token));
                 return Ok(());
             }
         }

@@ -152,7 +152,10 @@ impl Discovery {
     #[must_use]
     pub fn client_auth(&self) -> ClientAuth {
         let known = self.lock();
-        known.found.as_ref().map_or(ClientAuth::Basic, |found| found.client_auth)
+        known
+            .found
+            .as_ref()
+            .map_or(ClientAuth::Basic, |found| found.client_auth)
     }
 
     /// Whether the newest failure has still to be held against the issuer: `true` for the first of those who shared it.

@@ -177,7 +177,9 @@ impl HomeIssuer {
             .post_form(&leave.endpoint, self.credentials(), &form, self.connection())
             .await;
         let issuer = &self.config.issuer;
-        context.metrics.issuer_request(issuer, "refresh", started.elapsed());
+        context
+            .metrics
+            .issuer_request(issuer, "refresh", started.elapsed());
         let answer = match &raw {
             Ok(answer) => read_refresh(answer),
             Err(failed) => RefreshAnswer::Transient(failed.clone().into()),

@@ -58,7 +58,9 @@ struct Waiting(Arc<Inner>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.waiting.send_modify(|count| *count = count.saturating_sub(1));
+        self.0
+            .waiting
+            .send_modify(|count| *count = count.saturating_sub(1));
     }
 }
 

@@ -10,6 +10,7 @@ mod import;
 mod kept;
 mod lineage;
 mod logins;
+mod odd_answers;
 mod records;
 mod streaks;
 mod throttle;

@@ -55,7 +55,11 @@ fn expected(token: &[u8], read: Option<&Claims>) -> Option<Option<Claims>> {
     {
         // serde_json rounds these, and the product does not.
         if let (Some(read), Some(exp)) = (read, members.float("exp")) {
-            assert!(is_cut_off(read.exp_seconds, exp), "{exp} is read as {}", read.exp_seconds);
+            assert!(
+                is_cut_off(read.exp_seconds, exp),
+                "{exp} is read as {}",
+                read.exp_seconds
+            );
         }
         return None;
     }
@@ -65,7 +69,9 @@ fn expected(token: &[u8], read: Option<&Claims>) -> Option<Option<Claims>> {
 /// Whether `seconds` is `float` without its fraction, but for what the float itself has lost.
 fn is_cut_off(seconds: u64, float: f64) -> bool {
     let whole = float.trunc();
-    [whole - 1.0, whole].iter().any(|near| format!("{near:.0}") == seconds.to_string())
+    [whole - 1.0, whole]
+        .iter()
+        .any(|near| format!("{near:.0}") == seconds.to_string())
 }
 
 /// A part that is not empty, in the one way of writing it.
@@ -114,7 +120,9 @@ impl Members {
     /// The member where it is a number that is not whole, or is written so.
     fn float(&self, name: &str) -> Option<f64> {
         let value = self.one(name)?;
-        value.as_f64().filter(|_| value.as_u64().is_none() && value.as_i64().is_none())
+        value
+            .as_f64()
+            .filter(|_| value.as_u64().is_none() && value.as_i64().is_none())
     }
 
     fn one(&self, name: &str) -> Option<&Value> {

@@ -93,7 +93,11 @@ fn a_numeric_date_may_have_a_fraction_or_an_exponent_and_is_cut_off_never_rounde
         ("0.0000000017e18", 1_700_000_000),
         ("9007199254740992.0", 1 << 53),
     ] {
-        assert_eq!(with_exp(exp).map(|claims| claims.exp_seconds), Ok(seconds), "{exp}");
+        assert_eq!(
+            with_exp(exp).map(|claims| claims.exp_seconds),
+            Ok(seconds),
+            "{exp}"
+        );
     }
     for exp in ["1e300", "1e2000000000", "9007199254740993.0", "9.1e15"] {
         assert_eq!(with_exp(exp), Err(Malformed::ExpTooLarge), "{exp}");

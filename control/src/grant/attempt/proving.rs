@@ -33,9 +33,7 @@ impl Attempt {
         match judged {
             Some(Proof::WaitOut(left)) => self.refuse(contested().retry_after(left), None),
             None | Some(Proof::Newest) if !is_doubtful => self.at(Stage::Preparing, Step::Prepare(token)),
-            None | Some(Proof::Newest | Proof::AskIssuer) => {
-                self.at(Stage::Proving, Step::Introspect(token))
-            }
+            None | Some(Proof::Newest | Proof::AskIssuer) => self.at(Stage::Proving, Step::Introspect(token)),
         }
     }
 

@@ -163,12 +163,7 @@ const REFRESHED: [&str; 5] = [
     "id_token",
     "refresh_token",
 ];
-const EXCHANGED: [&str; 4] = [
-    "error",
-    "error_description",
-    "access_token",
-    "issued_token_type",
-];
+const EXCHANGED: [&str; 4] = ["error", "error_description", "access_token", "issued_token_type"];
 
 /// Reads the answer to `grant_type=refresh_token`.
 #[must_use]
@@ -238,7 +233,8 @@ fn refreshed(answer: &RawAnswer, members: &Members) -> Option<RefreshAnswer> {
 
 fn refusal_to_refresh(answer: &RawAnswer, spoken: &Spoken) -> RefreshAnswer {
     let code = &spoken.code;
-    let misconfigured = |what: &str| RefreshAnswer::Misconfigured(format!("the issuer answered {code}: {what}"));
+    let misconfigured =
+        |what: &str| RefreshAnswer::Misconfigured(format!("the issuer answered {code}: {what}"));
     match spoken.word {
         Word::InvalidGrant => RefreshAnswer::Dead(Death::InvalidGrant),
         Word::Claimed => RefreshAnswer::Dead(Death::Claimed),
@@ -319,7 +315,9 @@ fn not_oauth(answer: &RawAnswer, members: &Members) -> Transient {
         200..=299 => unsaid(
             answer,
             StreakKind::NotOauth,
-            &format!("status {status} without tokens and without an OAuth error: not a token endpoint's answer"),
+            &format!(
+                "status {status} without tokens and without an OAuth error: not a token endpoint's answer"
+            ),
         ),
         _ => {
             let says = match unknown_code(members) {
