@@ -13,8 +13,8 @@ use super::endpoint::{BadEndpoint, is_at_home, parse_endpoint, parse_issuer};
 use super::raw::{RawConfig, RawIssuer, RawSecret, Text};
 use super::secret_source::SecretSource;
 use super::{
-    Config, Credentials, IssuerConfig, IssuerPolicy, Problem, filter_module, intake, keeping, resources,
-    servers,
+    ClientAuth, Config, Credentials, IssuerConfig, IssuerPolicy, Problem, filter_module, intake, keeping,
+    resources, servers,
 };
 
 /// What was found so far.
@@ -90,6 +90,21 @@ impl Findings {
                 None
             }
         }
+    }
+
+    /// How a client authenticates itself, or a finding; `None` where it is left to discovery.
+    pub(super) fn client_auth(&mut self, name: &str, text: Option<&Text>) -> Option<ClientAuth> {
+        let text = text?;
+        let known = [ClientAuth::Basic, ClientAuth::Post];
+        let named = known.into_iter().find(|auth| auth.name() == text.value);
+        if named.is_none() {
+            self.add(
+                text.referenced,
+                format!("{name} {:?} is not known", shown(&text.value)),
+                "write basic (client_secret_basic) or post (client_secret_post), or leave it out",
+            );
+        }
+        named
     }
 
     fn duration(&mut self, name: &str, text: Option<&Text>, default: Duration) -> Duration {
@@ -316,7 +331,9 @@ fn checked_issuer(
             None
         }
     };
+    let client_auth = findings.client_auth("client_auth", raw.client_auth.as_ref());
     Some(IssuerConfig {
+        client_auth,
         issuer: url.map(|_| raw.issuer.value.clone())?,
         client_id: raw.client_id.value.clone(),
         client_secret: client_secret?,

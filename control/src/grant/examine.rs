@@ -15,6 +15,10 @@ impl Inner {
     /// OIDC Core §12.2: the same issuer and subject, and the audience of the login; an ID token, issued to a client that is
     /// trusted with it. Signature: by the issuer's keys;
     /// where those cannot be had, the TLS connection to the token endpoint stands for it (§3.1.3.7, 6).
+    ///
+    /// # Errors
+    /// [`StreakKind::Substituted`] for a token that is plainly another's, [`StreakKind::Unusable`] for one of which nothing
+    /// is known because it cannot be read or verified here: nobody has substituted anything then.
     pub(super) async fn examined(
         &self,
         key: &GrantKey,
@@ -45,7 +49,7 @@ impl Inner {
             }
         }
         self.sealed_id_token(key, token, &claims)
-            .map_err(|_| Failure::misconfigured("the refreshed ID token cannot be sealed"))
+            .map_err(|_| unusable("the refreshed ID token cannot be sealed"))
     }
 }
 
@@ -60,7 +64,15 @@ fn substituted(cause: &str) -> Failure {
 /// Not to be read is not to be another's.
 fn unreadable(text: &str, why: Malformed) -> Failure {
     let unverified = Unverified::Malformed(why).of_answer("the refreshed ID token");
-    Failure::misconfigured(format!("{} ({} bytes)", unverified.cause, text.len()))
+    unusable(format!("{} ({} bytes)", unverified.cause, text.len()))
+}
+
+fn unusable(cause: impl Into<String>) -> Failure {
+    Failure {
+        kind: StreakKind::Unusable,
+        asked: None,
+        cause: cause.into(),
+    }
 }
 
 /// An ID token that was issued to a client that is trusted with it, and counts already. Only another client's token may be
@@ -77,6 +89,6 @@ fn is_our_id_token(text: &str, issuer: &HomeIssuer, now_ms: u64) -> Result<(), F
             asked: None,
             cause: format!("the refreshed ID token cannot be used yet: {not_id_token}"),
         },
-        other => Failure::misconfigured(format!("the refreshed token is not an ID token: {other}")),
+        other => unusable(format!("the refreshed token is not an ID token: {other}")),
     })
 }

@@ -89,7 +89,7 @@ impl Unverified {
             | Self::OtherAlgorithm
             | Self::KeyRejected
             | Self::KeyWithdrawn
-            | Self::KeyUnknown(_) => (StreakKind::Misconfigured, None),
+            | Self::KeyUnknown(_) => (StreakKind::Unusable, None),
             Self::KeyNotYetKnown { retry_after, .. } | Self::KeysUnavailable { retry_after, .. } => {
                 (StreakKind::Unreachable, Some(*retry_after))
             }

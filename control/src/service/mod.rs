@@ -27,6 +27,7 @@ use crate::grant::{GrantTimes, Grants, SIGNED_OUT_LIFETIME};
 use crate::issuer::client::{ClientUnusable, IssuerClient};
 use crate::issuer::discovery::Discovery;
 use crate::issuer::keys::IssuerKeys;
+use crate::issuer::revocation::Revocations;
 use crate::issuer::{Context, HomeIssuer, RemoteIssuer};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
@@ -160,6 +161,8 @@ impl Service {
         };
         // Discovery, the call and the keys each may take the timeout, and a dead holder's lease its lifetime.
         let lease_patience = config.issuer_timeout * 3 + config.lease;
+        let mut traffics = lasting.traffics;
+        let homes = homes(&config.issuers, &context, &mut traffics);
         let grants = Grants::new(
             context.clone(),
             GrantTimes {
@@ -170,6 +173,7 @@ impl Service {
                 record_lifetime: config.session_lifetime,
             },
             Arc::clone(&lasting.rotations),
+            Revocations::new(context.clone(), homes.clone()),
         );
         let exchanges = Exchanges::new(
             context.clone(),
@@ -187,9 +191,8 @@ impl Service {
             exchanges.clone(),
             config.session_lifetime,
         );
-        let mut traffics = lasting.traffics;
         Ok(Arc::new(Self {
-            homes: homes(&config.issuers, &context, &mut traffics),
+            homes,
             servers: servers(&config.servers, &config.issuers, &context, &mut traffics),
             config,
             context,

@@ -11,6 +11,7 @@ mod kept;
 mod key_sets;
 mod lineage;
 mod logins;
+mod odd_answers;
 mod records;
 mod signatures;
 mod streaks;
