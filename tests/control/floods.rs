@@ -161,11 +161,11 @@ async fn two_thousand_tokens_by_unknown_keys_cost_the_issuer_one_fetch_of_its_ke
 async fn a_body_that_is_too_large_is_refused_also_when_its_length_is_not_announced() -> anyhow::Result<()> {
     let deployment = deployment().await?;
     let answer = deployment
-        .post_form(0, &basic("filter", FILTER), &"x".repeat(64 * 1024 + 1))
+        .post_form(0, &basic("filter", FILTER), &"x".repeat(96 * 1024 + 1))
         .await?;
     assert_eq!(answer.refusal(), (413, "bad_request"));
     assert_eq!(answer.header("connection"), Some("close"), "the rest is not read");
-    let body = json!({"issuer": "x".repeat(64 * 1024)});
+    let body = json!({"issuer": "x".repeat(160 * 1024)});
     assert_eq!(deployment.put_body("s-1", &body).await?.status, 413);
 
     let mut stream = TcpStream::connect(deployment.urls[0].trim_start_matches("http://")).await?;
@@ -177,7 +177,7 @@ async fn a_body_that_is_too_large_is_refused_also_when_its_length_is_not_announc
     stream.write_all(head.as_bytes()).await?;
     let chunk = format!("1000\r\n{}\r\n", "x".repeat(4096));
     // One chunk too many; the end of the body never comes.
-    for _ in 0..17 {
+    for _ in 0..25 {
         stream.write_all(chunk.as_bytes()).await?;
     }
     let mut answer = [0_u8; 1024];
