@@ -192,7 +192,6 @@ async fn a_form_that_is_not_a_question_is_refused() -> anyhow::Result<()> {
         ("empty", String::new()),
         ("duplicate parameter", format!("{form}&audience=other")),
         ("duplicate subject", format!("{form}&subject_token=x")),
-        ("other grant type", form.replace("token-exchange", "jwt-bearer")),
         (
             "other requested type",
             form.replace("requested_token_type=urn", "requested_token_type=x"),

@@ -53,6 +53,7 @@ pub(super) struct RawIntake {
     pub(super) deadline: Option<Text>,
     pub(super) keep_alive: Option<Text>,
     pub(super) connections: Option<Spanned<u32>>,
+    pub(super) bytes: Option<Spanned<usize>>,
 }
 
 #[derive(Deserialize)]

@@ -2,6 +2,7 @@
 
 mod answers;
 mod asked;
+mod budget;
 mod config;
 mod decisions;
 mod discovery;
