@@ -1,4 +1,4 @@
-//! The store: whether it answers, how fast, and whether the sealing key fits what is in it.
+//! The store: whether it answers, how fast, whether it takes writes, and whether the sealing key fits what is in it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use crate::clock::SystemClock;
 use crate::config::{Config, StoreEngine};
 use crate::issuer::keys;
 use crate::service::{self, StartError};
-use crate::store::Store;
 use crate::store::embedded::OpenError;
+use crate::store::valkey::ConnectError;
+use crate::store::{Key, Store, trial};
 
 /// How often it is asked for its latency.
 const PINGS: usize = 5;
@@ -24,16 +25,27 @@ pub(super) async fn store(config: &Config) -> Vec<Check> {
         return vec![new_file(path)];
     }
     match service::try_store(&config.store, Arc::new(SystemClock)).await {
-        Ok(store) => vec![latency(&store, config).await, sealing(&store, config).await],
+        Ok(store) => vec![
+            latency(&store, config).await,
+            writes(&store).await,
+            sealing(&store, config).await,
+        ],
         Err(StartError::Embedded(error @ OpenError::AlreadyOpen { .. })) => vec![Check::warn(
             "store",
             error.to_string(),
             "nothing, if that is the tokenward that serves this configuration: ask its /readyz",
         )],
+        Err(StartError::Valkey(error @ ConnectError::Unreachable { cure, .. })) => {
+            vec![Check::fail(
+                "store",
+                error.to_string(),
+                format!("{cure}; until then callers get 503 store_unavailable"),
+            )]
+        }
         Err(error) => vec![Check::fail(
             "store",
             error.to_string(),
-            "callers will hear 503 store_unavailable until it answers",
+            "control will not start with it",
         )],
     }
 }
@@ -63,11 +75,7 @@ async fn latency(store: &Arc<dyn Store>, config: &Config) -> Check {
     for _ in 0..PINGS {
         let asked = Instant::now();
         if let Err(error) = store.ping().await {
-            return Check::fail(
-                name,
-                error.to_string(),
-                "check the address, the password and the network policy",
-            );
+            return Check::fail(name, error.to_string(), error.cure());
         }
         took.push(asked.elapsed());
     }
@@ -85,6 +93,24 @@ async fn latency(store: &Arc<dyn Store>, config: &Config) -> Check {
         )
     } else {
         Check::ok(name, says)
+    }
+}
+
+/// Tries what control does all day, on keys of its own, and removes them.
+async fn writes(store: &Arc<dyn Store>) -> Check {
+    const NAME: &str = "store: writes";
+    if let Err(error) = trial::run(store.as_ref(), &trial::new_name()).await {
+        return Check::fail(NAME, format!("{}: {error}", error.cause()), error.cure());
+    }
+    match store.lineage(&Key::new("trial", "")).await {
+        Ok(Some(_)) => Check::ok(NAME, "it takes every operation that control needs"),
+        Ok(None) => Check::warn(
+            NAME,
+            "it takes every operation that control needs, but its user may not run INFO",
+            "give the user the ACL of docs/install.md (\"Valkey's ACL\"): without INFO the users of a strict issuer log in \
+             again after every restart of Valkey",
+        ),
+        Err(error) => Check::fail(NAME, error.to_string(), error.cure()),
     }
 }
 

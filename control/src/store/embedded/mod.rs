@@ -162,6 +162,11 @@ impl EmbeddedStore {
     }
 }
 
+/// What a failure of this engine means, without naming the file; `None`: it is not of this engine.
+pub(super) fn cause(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<&'static str> {
+    source.downcast_ref::<EngineFailure>().map(EngineFailure::cause)
+}
+
 fn failed(operation: &'static str, failure: EngineFailure) -> StoreError {
     StoreError::Failed {
         operation,

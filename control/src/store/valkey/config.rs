@@ -65,6 +65,8 @@ pub enum ConnectError {
     Unreachable {
         /// Host and port, or the socket's path.
         address: String,
+        /// What an operator does about it.
+        cure: &'static str,
         /// The client's own words, without any password.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
