@@ -50,7 +50,7 @@ enum Verb {
     },
     /// Turn the aggregator's MCPServer resources into the `servers` of a configuration.
     Import {
-        /// What `kubectl get mcpservers -o yaml` printed.
+        /// What `kubectl get mcpservers -o yaml` (or `-o json`) printed; `-` is standard input.
         file: PathBuf,
         /// Also print, as a second document, the annotation that each server's HTTPRoute needs.
         #[arg(long)]
@@ -121,14 +121,22 @@ fn check(path: &Path) -> ExitCode {
 
 /// Standard output is the result alone, so that it can go into a file.
 fn import(file: &Path, annotations: bool) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
-    let import = Import::read(&text).with_context(|| format!("{}", file.display()))?;
+    let (name, text) = if file == Path::new("-") {
+        (
+            "standard input".to_owned(),
+            std::io::read_to_string(std::io::stdin()),
+        )
+    } else {
+        (file.display().to_string(), std::fs::read_to_string(file))
+    };
+    let text = text.with_context(|| name.clone())?;
+    let import = Import::read(&text).with_context(|| name.clone())?;
     for note in &import.notes {
-        eprintln!("{}: {note}", file.display());
+        eprintln!("{name}: {note}");
     }
     ensure!(
         !import.servers.is_empty(),
-        "there is no server to protect in the file"
+        "there is no server to protect in {name}"
     );
     print!("{}", import.servers_block());
     if annotations {

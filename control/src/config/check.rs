@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde_saphyr::{Location, Spanned};
 use tokenward_protocol::duration::parse_duration;
 use url::Url;
 
@@ -16,6 +15,7 @@ use super::{
     Config, Credentials, IssuerConfig, IssuerPolicy, Problem, filter_module, intake, keeping, resources,
     servers,
 };
+use crate::yaml::{Location, Spanned};
 
 /// What was found so far.
 #[derive(Default)]

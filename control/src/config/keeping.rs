@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_saphyr::Spanned;
 use url::Url;
 
 use super::check::{Findings, shown};
 use super::raw::{RawSealing, RawSealingKey, RawStore, RawValkey, Text};
 use super::{SealingConfig, SealingKeyConfig, StoreConfig, StoreEngine, ValkeyServers};
 use crate::seal::{BadKey, SealingKey};
+use crate::yaml::Spanned;
 
 pub(super) fn store(findings: &mut Findings, raw: &Spanned<RawStore>) -> Option<StoreConfig> {
     let deadline = findings.positive(

@@ -99,7 +99,7 @@ async fn latency(store: &Arc<dyn Store>, config: &Config) -> Check {
 /// Tries what control does all day, on keys of its own, and removes them.
 async fn writes(store: &Arc<dyn Store>) -> Check {
     const NAME: &str = "store: writes";
-    if let Err(error) = trial::run(store.as_ref(), &trial::new_name()).await {
+    if let Err(error) = trial::run(store.as_ref()).await {
         return Check::fail(NAME, format!("{}: {error}", error.cause()), error.cure());
     }
     match store.lineage(&Key::new("trial", "")).await {

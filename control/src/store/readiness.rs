@@ -46,8 +46,6 @@ pub struct Readiness {
     store: Arc<CountedStore>,
     /// All of one trial together may take this long.
     deadline: Duration,
-    /// Of this process, so that two replicas do not remove each other's.
-    name: String,
     last: Mutex<Option<Tried>>,
 }
 
@@ -58,7 +56,6 @@ impl Readiness {
         Self {
             store,
             deadline,
-            name: trial::new_name(),
             last: Mutex::default(),
         }
     }
@@ -104,7 +101,7 @@ impl Readiness {
             operation: "trial",
             deadline: self.deadline,
         };
-        match timeout(self.deadline, trial::run(self.store.as_ref(), &self.name)).await {
+        match timeout(self.deadline, trial::run(self.store.as_ref())).await {
             Ok(result) => result.map_err(|error| NotReady::of(&error)),
             Err(_) => Err(NotReady::of(&late)),
         }

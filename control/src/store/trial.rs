@@ -3,31 +3,23 @@
 
 use std::time::Duration;
 
-use super::{Expected, Key, LeaseOwner, Outcome, Store, StoreError};
-use crate::digest;
+use super::{Expected, Key, Outcome, Store, StoreError};
+use crate::lease;
 
 /// What a trial that was interrupted leaves behind goes by itself after this.
 const LIFETIME: Duration = Duration::from_secs(60);
 /// What is written.
 const VALUE: &[u8] = b"trial";
 
-/// A name that no other process tries under.
-#[must_use]
-pub fn new_name() -> String {
-    let mut bytes = [0_u8; 16];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => digest::hex(&bytes),
-        // Nothing is protected by it: two processes with one name might only find each other's trial.
-        Err(_) => format!("process {}", std::process::id()),
-    }
-}
-
-/// Tries every operation but [`Store::lineage`], which a store may leave unanswered, on keys named `trial` and `name`, and
-/// removes what it wrote. Two trials at the same time need two names.
+/// Tries every operation but [`Store::lineage`], which a store may leave unanswered, on keys of its own,
+/// and removes what it wrote.
 ///
 /// # Errors
 /// [`StoreError`] of the first operation that fails; [`StoreError::Unexpected`] when what was written is not what is read.
-pub async fn run(store: &dyn Store, name: &str) -> Result<(), StoreError> {
+pub async fn run(store: &dyn Store) -> Result<(), StoreError> {
+    // New each time: what an earlier trial left behind must not make this one easier.
+    let owner = lease::new_owner()?;
+    let name = owner.0.as_str();
     let key = Key::new("trial", name);
     let unexpected = |what: &str| StoreError::Unexpected {
         key: key.clone(),
@@ -41,7 +33,6 @@ pub async fn run(store: &dyn Store, name: &str) -> Result<(), StoreError> {
     store.add_member(&key, name, LIFETIME).await?;
     store.members(&key).await?;
     store.remove_member(&key, name).await?;
-    let owner = LeaseOwner(name.to_owned());
     store.acquire_lease(&key, &owner, LIFETIME).await?;
     store.release_lease(&key, &owner).await?;
     match store.delete(&key, Expected::Any).await? {

@@ -15,7 +15,8 @@ async fn examined(valkey: &Valkey) -> anyhow::Result<Report> {
     })
     .await?;
     let config = deployment.changed(|document| {
-        document["store"] = json!({"valkey": {"url": valkey.url(), "username": USER, "password": {"file": "@valkey"}}});
+        document["store"] =
+            json!({"valkey": {"url": valkey.url(), "username": USER, "password": {"file": "@valkey"}}});
     })?;
     Ok(examine(&config).await)
 }

@@ -1,6 +1,7 @@
 //! The same behind Sentinel and on a Cluster: the documented ACL is enough there, and what is refused is named.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokenward_control::store::trial;
 use tokenward_control::store::valkey::{ValkeyConfig, ValkeyStore};
@@ -9,18 +10,22 @@ use tokenward_tests::parts::Valkey;
 use super::acl::documented;
 use super::{as_user, expect_ok, set_user};
 use crate::deployment::patient_valkey_config;
-use crate::store_conformance::every_behaviour_of;
 use crate::store_conformance::topologies::{Cluster, Watched};
+use crate::store_conformance::{eventually, every_behaviour_of};
 
 async fn allow(valkey: &Valkey, more: &[&str]) -> anyhow::Result<()> {
     let rules = documented()?;
-    let rules: Vec<&str> = rules.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    let rules: Vec<&str> = rules
+        .iter()
+        .map(String::as_str)
+        .chain(more.iter().copied())
+        .collect();
     set_user(valkey, &rules).await
 }
 
 /// The error and cure of the first operation of a trial that `store` refuses.
 async fn refused(store: &ValkeyStore) -> (String, &'static str) {
-    match trial::run(store, "refused").await {
+    match trial::run(store).await {
         Ok(()) => ("nothing was refused".to_owned(), ""),
         Err(error) => (error.cause(), error.cure()),
     }
@@ -33,20 +38,20 @@ async fn the_documented_acl_is_enough_behind_sentinel_and_a_primary_that_refuses
     for server in [&watched.primary, &watched.replica] {
         allow(server, &["+role"]).await?;
     }
-    let config = as_user(watched.config(std::time::Duration::from_secs(30)));
+    let config = as_user(watched.config(Duration::from_secs(30)));
     let store = Arc::new(ValkeyStore::connect(config).await?);
     assert!(every_behaviour_of(store.clone()).await? > 0);
     expect_ok(&watched.primary, &["CONFIG", "SET", "maxmemory", "1"]).await?;
     let (cause, cure) = refused(&store).await;
     assert!(cause.contains("(OOM)") && cure.contains("maxmemory"), "{cause}");
     expect_ok(&watched.primary, &["CONFIG", "SET", "maxmemory", "0"]).await?;
-    trial::run(store.as_ref(), "afterwards").await?;
+    trial::run(store.as_ref()).await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documented_acl_is_enough_on_a_cluster_and_what_a_node_refuses_is_named() -> anyhow::Result<()> {
-    let mut cluster = Cluster::of(3, false).await?;
+    let cluster = Cluster::of(3, false).await?;
     for node in &cluster.primaries {
         allow(node, &["+cluster|slots"]).await?;
     }
@@ -73,19 +78,36 @@ async fn the_documented_acl_is_enough_on_a_cluster_and_what_a_node_refuses_is_na
     for node in &cluster.primaries {
         expect_ok(node, &["CONFIG", "SET", "maxmemory", "0"]).await?;
     }
-    trial::run(store.as_ref(), "afterwards").await?;
+    trial::run(store.as_ref()).await?;
 
-    // Without one of its primaries a Cluster serves nobody.
+    Ok(())
+}
+
+/// The client looks for the missing slots until the deadline.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_lacks_a_primary_is_not_ready_and_says_so() -> anyhow::Result<()> {
+    let mut cluster = Cluster::of(3, false).await?;
+    for node in &cluster.primaries {
+        allow(node, &["+cluster|slots"]).await?;
+    }
+    let config = ValkeyConfig {
+        topology: cluster.topology(),
+        deadline: Duration::from_secs(5),
+        ..as_user(patient_valkey_config(cluster.url()))
+    };
+    let store = ValkeyStore::connect(config).await?;
+    trial::run(&store).await?;
     cluster.primaries[2].kill()?;
-    crate::store_conformance::eventually("the cluster is down", || async {
-        Ok(cluster.primaries[0]
-            .command(&["GET", "a"])
-            .await?
-            .contains("CLUSTERDOWN"))
+    eventually("the cluster is down", || async {
+        let reply = cluster.primaries[0].command(&["GET", "a"]).await?;
+        Ok(reply.contains("CLUSTERDOWN"))
     })
     .await?;
     let (cause, cure) = refused(&store).await;
-    assert!(cause.contains("(CLUSTERDOWN)") || cause.contains("cannot be reached"), "{cause}");
+    assert!(
+        cause.contains("(CLUSTERDOWN)") || cause.contains("did not answer within 5000 ms"),
+        "{cause}"
+    );
     assert!(!cure.is_empty());
     Ok(())
 }

@@ -67,9 +67,7 @@ pub(super) fn cause(source: &(dyn std::error::Error + Send + Sync + 'static)) ->
 
 /// What an operator does about a failure of this engine; `None`: it is not of this engine.
 pub(super) fn cure(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<&'static str> {
-    source
-        .downcast_ref::<ValkeyFailure>()
-        .map(|failure| failure.cure)
+    source.downcast_ref::<ValkeyFailure>().map(|failure| failure.cure)
 }
 
 impl ValkeyStore {
@@ -112,17 +110,14 @@ impl ValkeyStore {
     /// # Errors
     /// [`ConnectError::Unreachable`], with why; it is tried again all the time.
     pub async fn reached(&self) -> Result<(), ConnectError> {
-        self.link
-            .reached()
-            .await
-            .map_err(|error| {
-                let words = self.words(&error);
-                ConnectError::Unreachable {
-                    address: self.address.clone(),
-                    cure: Obstacle::of(&error, &words).cure(),
-                    source: words.into(),
-                }
-            })
+        self.link.reached().await.map_err(|error| {
+            let words = self.words(&error);
+            ConnectError::Unreachable {
+                address: self.address.clone(),
+                cure: Obstacle::of(&error, &words).cure(),
+                source: words.into(),
+            }
+        })
     }
 
     fn value_key(&self, key: &Key) -> String {

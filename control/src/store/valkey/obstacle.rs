@@ -155,7 +155,9 @@ impl<'a> Obstacle<'a> {
 
     pub(super) const fn cure(self) -> &'static str {
         match self.kind {
-            Kind::MemoryFull => "raise maxmemory, or give Tokenward a Valkey of its own; keep maxmemory-policy noeviction",
+            Kind::MemoryFull => {
+                "raise maxmemory, or give Tokenward a Valkey of its own; keep maxmemory-policy noeviction"
+            }
             Kind::TooFewReplicas => "bring the replicas back, or lower min-replicas-to-write",
             Kind::Replica | Kind::LostPrimary => {
                 "let store.valkey.url lead to the primary, or configure store.valkey.sentinel"
