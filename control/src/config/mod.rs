@@ -1,5 +1,6 @@
 //! The configuration: YAML in, a checked [`Config`] out, or every problem with its place and its cure.
 
+mod callers;
 mod check;
 pub(crate) mod endpoint;
 mod filter_module;
@@ -9,8 +10,10 @@ mod raw;
 mod resources;
 pub mod secret_source;
 mod servers;
+mod spans;
 
 use std::fmt;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -286,7 +289,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]: everything that is wrong, not only the first.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        let text = read(path).map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
             source,
         })?;
@@ -343,5 +346,22 @@ impl Config {
     #[must_use]
     pub fn server(&self, name: &str) -> Option<&ServerConfig> {
         self.servers.iter().find(|server| server.name == name)
+    }
+}
+
+/// A configuration of thousands of servers is shorter. A device or a log file named by mistake must not fill the memory.
+const LONGEST_BYTES: u64 = 8 * 1024 * 1024;
+
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?
+        .take(LONGEST_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length <= LONGEST_BYTES) {
+        Ok(text)
+    } else {
+        Err(std::io::Error::other(format!(
+            "it is longer than {LONGEST_BYTES} bytes"
+        )))
     }
 }

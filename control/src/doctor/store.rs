@@ -11,7 +11,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, StoreEngine};
 use crate::issuer::keys;
 use crate::service::{self, StartError};
-use crate::store::embedded::OpenError;
+use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::valkey::ConnectError;
 use crate::store::{Key, Store, trial};
 
@@ -52,18 +52,14 @@ pub(super) async fn store(config: &Config) -> Vec<Check> {
 
 /// The doctor makes no file.
 fn new_file(path: &Path) -> Check {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    match std::fs::metadata(folder) {
-        Ok(folder) if folder.is_dir() && !folder.permissions().readonly() => Check::ok(
+    match EmbeddedStore::check(path) {
+        Ok(()) => Check::ok(
             "store",
             format!("{} will be made at the first start", path.display()),
         ),
-        _ => Check::fail(
+        Err(error) => Check::fail(
             "store",
-            format!("{} is no folder that can be written", folder.display()),
+            error.to_string(),
             "make the folder, writable for the service's user",
         ),
     }

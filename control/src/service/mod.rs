@@ -12,7 +12,7 @@ mod subject;
 mod traffics;
 
 pub use current::Current;
-pub use open::{open_store, try_store};
+pub use open::{check_store, open_store, try_store};
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -196,7 +196,7 @@ impl<'a> At<'_, 'a> {
         }
     }
 
-    fn number<'de, T: TryFrom<u64>, V>(self, visit: impl FnOnce(T) -> Result<V, Fault>) -> Result<V, Fault>
+    fn number<T: TryFrom<u64>, V>(self, visit: impl FnOnce(T) -> Result<V, Fault>) -> Result<V, Fault>
     where
         V: Sized,
     {

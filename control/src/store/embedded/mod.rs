@@ -87,6 +87,15 @@ impl EmbeddedStore {
         })
     }
 
+    /// Whether [`EmbeddedStore::open`] would find a file at `path`, or a folder to make one in: without its lock and without
+    /// leaving a trace. Blocking.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn check(path: &Path) -> Result<(), OpenError> {
+        open::check(path)
+    }
+
     /// Waits for the operations under way and closes the file, so that it can be opened again at once. Whatever is
     /// asked afterwards fails.
     ///

@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::lifetime::lifetime_ms;
 use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError};
 
+pub mod address;
 mod config;
 mod link;
 mod obstacle;
@@ -103,6 +104,14 @@ impl ValkeyStore {
             secrets: config.password.into_iter().chain(sentinel_password).collect(),
             link: Link::start(target.route, config.deadline),
         })
+    }
+
+    /// Whether [`ValkeyStore::open`] would accept `config`; dials nothing.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`].
+    pub fn check(config: &ValkeyConfig) -> Result<(), ConnectError> {
+        config::target(config).map(drop)
     }
 
     /// Waits until the attempt to connect that is under way has ended.
