@@ -79,7 +79,10 @@ impl Import {
                 Node::List(items) => items.iter().for_each(|item| self.take_in(item)),
                 other => self.note(
                     document,
-                    format!("{} is no MCPServer; it is left out", other.kind()),
+                    format!(
+                        "a document without a kind ({}) is no MCPServer; it is left out",
+                        other.kind()
+                    ),
                 ),
             };
         };

@@ -41,12 +41,12 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     pub(super) fn note(&mut self, place: Location, says: &str) {
         let server = match self.server.as_str() {
-            "" => "an MCPServer".to_owned(),
-            name => format!("server {name:?}"),
+            "" => "an MCPServer ".to_owned(),
+            name => format!("server {name:?}: "),
         };
         self.notes.push(Note {
             line: place.line(),
-            says: format!("{server}: {says}"),
+            says: format!("{server}{says}"),
         });
     }
 

@@ -10,10 +10,10 @@ use tokenward_control::config::{Config, ConfigError, Problem, TokenSource};
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A folder with the secrets that the YAML names.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("tokenward-config-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a folder");
@@ -25,7 +25,7 @@ impl Folder {
         folder
     }
 
-    fn write(&self, name: &str, content: &str) {
+    pub(crate) fn write(&self, name: &str, content: &str) {
         std::fs::write(self.0.join(name), content).expect("a file");
     }
 
@@ -40,7 +40,7 @@ impl Drop for Folder {
     }
 }
 
-const GOOD: &str = r#"
+pub(crate) const GOOD: &str = r#"
 credentials: {filter: {file: DIR/filter}, aggregator: {file: DIR/aggregator}}
 store: {embedded: {path: DIR/db}}
 sealing: {current: {id: k1, key: {file: DIR/key}}}
@@ -64,7 +64,7 @@ servers:
       clientCredentials: {clientId: muster, clientSecret: {file: DIR/client}}
 "#;
 
-fn parse(folder: &Folder, yaml: &str) -> Result<Config, Vec<Problem>> {
+pub(crate) fn parse(folder: &Folder, yaml: &str) -> Result<Config, Vec<Problem>> {
     match Config::parse(&yaml.replace("DIR", &folder.path().display().to_string())) {
         Ok(config) => Ok(config),
         Err(ConfigError::Wrong(problems)) => Err(problems),
