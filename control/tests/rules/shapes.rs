@@ -200,7 +200,6 @@ fn what_is_no_yaml_or_no_configuration_is_said_in_words_of_our_own() {
         ("margin: [30s\n", 2, "this is not YAML"),
         ("margin: *other\n", 1, "has no anchor (&name)"),
         ("a: &a [x, x]\nb: {c\n", 3, "this is not YAML"),
-        ("\tmargin: 30s\n", 1, "this is not YAML"),
         ("? {a: b}\n: c\n", 1, "this cannot be read as YAML"),
     ];
     for (yaml, line, part) in rows {

@@ -91,6 +91,7 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
         path: path.into(),
         source,
     };
+    check(path)?;
     let is_new = !path.exists();
     let identity = create_private(path).map_err(io)?;
     let database = verified(path, |builder| builder.create(path))?;
@@ -100,8 +101,8 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
     Ok((database, identity))
 }
 
-/// Whether [`open`] has a chance: what can be told without the file's lock, which a running tokenward may hold, and without
-/// leaving a trace. Blocking.
+/// Whether [`open`], which asks this first, has a chance: what can be told without the file's lock, which a running
+/// tokenward may hold, and without leaving a trace. Blocking.
 pub(super) fn check(path: &Path) -> Result<(), OpenError> {
     let io = |source| OpenError::Io {
         path: path.into(),
@@ -128,7 +129,7 @@ pub(super) fn check(path: &Path) -> Result<(), OpenError> {
 /// How every redb file begins.
 const REDB_BEGINS: &[u8; 9] = b"redb\x1a\x0a\xa9\x0d\x0a";
 
-/// Makes a file without a name in the folder, where the file system can do that: it is gone when it is closed.
+/// Makes a file in the folder: without a name where the file system can do that, so that it is gone when it is closed.
 fn can_create_beside(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -140,17 +141,17 @@ fn can_create_beside(path: &Path) -> std::io::Result<()> {
     }
     #[cfg(target_os = "linux")]
     {
-        use rustix::fs::{Access, Mode, OFlags};
+        use rustix::fs::{Mode, OFlags};
         use rustix::io::Errno;
         let nameless = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         match rustix::fs::open(folder, nameless, Mode::RUSR | Mode::WUSR) {
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => {
-                rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?;
-            }
-            opened => drop(opened?),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => {}
+            opened => return Ok(opened.map(drop)?),
         }
     }
-    Ok(())
+    let trial = folder.join(format!(".tokenward-trial-{}", std::process::id()));
+    OpenOptions::new().write(true).create_new(true).open(&trial)?;
+    std::fs::remove_file(trial)
 }
 
 /// Opens the file that `identity` names once more, after its disk has failed; never makes one. Blocking.
