@@ -32,8 +32,8 @@ pub(crate) struct Shaped<T> {
     pub(crate) incomplete: Vec<Location>,
 }
 
-/// Documents with more faults than this are not read to their end.
-const MOST_ROUNDS: usize = 1_000;
+/// Documents with more faults than this are not read to their end: each of some kinds costs one more reading.
+const MOST_ROUNDS: usize = 200;
 
 /// Makes a `T` of `document`.
 pub(crate) fn typed<T: DeserializeOwned>(document: &Placed) -> Shaped<T> {

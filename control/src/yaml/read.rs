@@ -124,7 +124,7 @@ impl Tree<'_> {
     fn member(&mut self, key: Spanned<String>, value: Spanned<Value>, path: &str) -> Member {
         let dot = if path.is_empty() { "" } else { "." };
         Member {
-            value: self.placed(value, format!("{path}{dot}{}", key.value)),
+            value: self.placed(value, format!("{path}{dot}{}", shown(&key.value))),
             key_place: place(&key.referenced),
             key: key.value,
         }
@@ -139,6 +139,16 @@ impl Tree<'_> {
         (!written.is_empty()).then_some(written)
     }
 }
+
+/// A key as it may stand in a message: on one line, and short.
+pub(super) fn shown(key: &str) -> String {
+    key.chars()
+        .take(LONGEST_SHOWN_KEY)
+        .flat_map(char::escape_debug)
+        .collect()
+}
+
+const LONGEST_SHOWN_KEY: usize = 80;
 
 fn place(place: &serde_saphyr::Location) -> Location {
     Location::new(place.line(), place.column())

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::fault::{Fault, Kind, ShapeFault};
+use super::read::shown;
 use super::suggest::nearest;
 use super::{Id, Location, Member, Node, Placed};
 
@@ -98,8 +99,7 @@ impl<'a> Settling<'a> {
             }
             None => format!("known here: {}", known.join(", ")),
         };
-        // A path may hold anything that a key may: as long as a value, it may be a pasted secret.
-        let name: String = member.key.chars().take(80).collect();
+        let name = shown(&member.key);
         let what = match map.path.as_str() {
             "" => format!("{name} is not known"),
             path => format!("{name} is not known in {path}"),

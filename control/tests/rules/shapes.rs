@@ -216,6 +216,22 @@ fn what_is_no_yaml_or_no_configuration_is_said_in_words_of_our_own() {
 }
 
 #[test]
+fn a_key_that_is_not_known_stays_on_its_line_however_it_is_written() {
+    let yaml = GOOD.replace("margin: 30s", "\"mar\\ngin\\e[31m\": 30s");
+    let said = said(&yaml);
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(!said[0].1.chars().any(char::is_control), "{said:?}");
+}
+
+#[test]
+fn a_document_of_nothing_but_faults_is_answered_soon() {
+    let servers = "- {name: 7, auth: []}\n".repeat(2_000);
+    let head = GOOD.split("servers:").next().expect("its beginning");
+    let faults = said(&format!("{head}servers:\n{servers}")).len();
+    assert!((100..=2_000).contains(&faults), "{faults}");
+}
+
+#[test]
 fn a_secret_pasted_in_any_shape_and_place_is_never_repeated() {
     let rows = [
         ("{file: DIR/client}", "hunter2-very-secret"),
