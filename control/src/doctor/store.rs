@@ -13,7 +13,7 @@ use crate::issuer::keys;
 use crate::service::{self, StartError};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::valkey::ConnectError;
-use crate::store::{Key, Store, trial};
+use crate::store::{Key, Store, StoreError, trial};
 
 /// How often it is asked for its latency.
 const PINGS: usize = 5;
@@ -25,11 +25,7 @@ pub(super) async fn store(config: &Config) -> Vec<Check> {
         return vec![new_file(path)];
     }
     match service::try_store(&config.store, Arc::new(SystemClock)).await {
-        Ok(store) => vec![
-            latency(&store, config).await,
-            writes(&store).await,
-            sealing(&store, config).await,
-        ],
+        Ok(store) => vec![work(&store, config).await, sealing(&store, config).await],
         Err(StartError::Embedded(error @ OpenError::AlreadyOpen { .. })) => vec![Check::warn(
             "store",
             error.to_string(),
@@ -65,23 +61,30 @@ fn new_file(path: &Path) -> Check {
     }
 }
 
-async fn latency(store: &Arc<dyn Store>, config: &Config) -> Check {
+/// Asks how fast it answers, and tries what control does all day, on keys of its own, which it removes.
+async fn work(store: &Arc<dyn Store>, config: &Config) -> Check {
     let name = format!("store ({})", store.engine());
-    let mut took = Vec::new();
-    for _ in 0..PINGS {
-        let asked = Instant::now();
-        if let Err(error) = store.ping().await {
-            return Check::fail(name, error.to_string(), error.cure());
-        }
-        took.push(asked.elapsed());
-    }
-    took.sort_unstable();
-    let median: Duration = took.get(PINGS / 2).copied().unwrap_or_default();
+    let tried = async {
+        let median = median_ping(store).await?;
+        trial::run(store.as_ref()).await?;
+        Ok((median, store.lineage(&Key::new("trial", "")).await?))
+    };
+    let (median, lineage) = match tried.await {
+        Ok(tried) => tried,
+        Err(error) => return failed(name, &error),
+    };
     let says = format!(
-        "answers in {:.1} ms (median of {PINGS})",
+        "answers in {:.1} ms (median of {PINGS}) and takes writes",
         median.as_secs_f64() * 1e3
     );
-    if median * 4 > config.store.deadline {
+    if lineage.is_none() {
+        Check::warn(
+            name,
+            format!("{says}, but its user may not run INFO"),
+            "give the user the ACL of docs/install.md (\"Valkey's ACL\"): without INFO the users of a strict issuer log in \
+             again after every restart of Valkey",
+        )
+    } else if median * 4 > config.store.deadline {
         Check::warn(
             name,
             says,
@@ -92,22 +95,19 @@ async fn latency(store: &Arc<dyn Store>, config: &Config) -> Check {
     }
 }
 
-/// Tries what control does all day, on keys of its own, and removes them.
-async fn writes(store: &Arc<dyn Store>) -> Check {
-    const NAME: &str = "store: writes";
-    if let Err(error) = trial::run(store.as_ref()).await {
-        return Check::fail(NAME, format!("{}: {error}", error.cause()), error.cure());
+fn failed(name: String, error: &StoreError) -> Check {
+    Check::fail(name, format!("{}: {error}", error.cause()), error.cure())
+}
+
+async fn median_ping(store: &Arc<dyn Store>) -> Result<Duration, StoreError> {
+    let mut took = Vec::new();
+    for _ in 0..PINGS {
+        let asked = Instant::now();
+        store.ping().await?;
+        took.push(asked.elapsed());
     }
-    match store.lineage(&Key::new("trial", "")).await {
-        Ok(Some(_)) => Check::ok(NAME, "it takes every operation that control needs"),
-        Ok(None) => Check::warn(
-            NAME,
-            "it takes every operation that control needs, but its user may not run INFO",
-            "give the user the ACL of docs/install.md (\"Valkey's ACL\"): without INFO the users of a strict issuer log in \
-             again after every restart of Valkey",
-        ),
-        Err(error) => Check::fail(NAME, error.to_string(), error.cure()),
-    }
+    took.sort_unstable();
+    Ok(took.get(PINGS / 2).copied().unwrap_or_default())
 }
 
 /// The issuers' keys are the records whose names are known without a login.

@@ -25,7 +25,7 @@ fn writes(report: &Report) -> &Check {
     report
         .checks
         .iter()
-        .find(|check| check.name == "store: writes")
+        .find(|check| check.name == "store (valkey)")
         .unwrap_or_else(|| panic!("no trial:\n{report}"))
 }
 
@@ -54,11 +54,7 @@ async fn what_keeps_a_store_from_being_written_to_fails_with_its_cure() -> anyho
     let valkey = with_user(&["~tokenward:*", "+@all"]).await?;
     let rows: [(&[&str], &str, &str); 4] = [
         (&["CONFIG", "SET", "maxmemory", "1"], "(OOM)", "raise maxmemory"),
-        (
-            &["CONFIG", "SET", "maxmemory", "0"],
-            "it takes every operation",
-            "",
-        ),
+        (&["CONFIG", "SET", "maxmemory", "0"], "takes writes", ""),
         (
             &["ACL", "SETUSER", USER, "-script|load"],
             "the command script|load (NOPERM)",
