@@ -43,4 +43,5 @@ mod unreadable;
 mod unregistered;
 mod valkey_costs;
 mod valkey_faults;
+mod valkey_refusals;
 mod wycheproof;
