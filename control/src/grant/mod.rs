@@ -248,6 +248,12 @@ impl Grants {
         }
     }
 
+    /// How long an unchanged record is kept.
+    #[must_use]
+    pub fn record_lifetime(&self) -> Duration {
+        self.inner.times.record_lifetime
+    }
+
     /// Waits until no refresh is under way.
     pub async fn landed(&self) {
         self.inner.flights.landed().await;
