@@ -38,6 +38,18 @@ pub struct IssuerCall {
     pub call: &'static str,
 }
 
+/// Labels of [`Metrics::issuer_answers`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct IssuerAnswer {
+    /// A configured issuer.
+    pub issuer: String,
+    /// `refresh`, `exchange` or `introspect`.
+    pub call: &'static str,
+    /// What the answer was taken for: `tokens`, `dead`, `denied`, `misconfigured`, `failing`, `unreachable`, `not_oauth`;
+    /// of introspection `unused`, `used_up` or `not_told`.
+    pub class: &'static str,
+}
+
 /// Labels of [`Metrics::issuer_circuit_open`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OneIssuer {
@@ -94,6 +106,10 @@ pub struct Metrics {
     pub exchanges: Family<ServerOutcome, Counter>,
     /// `tokenward_issuer_request_seconds{issuer,call}`.
     pub issuer_request_seconds: Family<IssuerCall, Histogram, fn() -> Histogram>,
+    /// `tokenward_issuer_answers_total{issuer,call,class}`: what answers were taken for.
+    pub issuer_answers: Family<IssuerAnswer, Counter>,
+    /// `tokenward_revocations_total{issuer,outcome}`: refresh tokens given back after a sign-out.
+    pub revocations: Family<IssuerOutcome, Counter>,
     /// `tokenward_issuer_circuit_open{issuer}`: 1 while the issuer is left alone.
     pub issuer_circuit_open: Family<OneIssuer, Gauge>,
     /// `tokenward_issuer_calls_held_back_total{issuer,reason}`.
@@ -122,6 +138,8 @@ impl Default for Metrics {
         let refreshes = Family::default();
         let exchanges = Family::default();
         let issuer_request_seconds = Family::new_with_constructor(seconds_histogram as fn() -> Histogram);
+        let issuer_answers = Family::default();
+        let revocations = Family::default();
         let issuer_circuit_open = Family::default();
         let issuer_calls_held_back = Family::default();
         let store_errors = Family::default();
@@ -153,6 +171,16 @@ impl Default for Metrics {
             "issuer_request_seconds",
             "Time that issuers took to answer",
             issuer_request_seconds.clone(),
+        );
+        registry.register(
+            "issuer_answers",
+            "Answers of issuers by call and by what they were taken for",
+            issuer_answers.clone(),
+        );
+        registry.register(
+            "revocations",
+            "Refresh tokens given back after a sign-out, by issuer and outcome",
+            revocations.clone(),
         );
         registry.register(
             "issuer_circuit_open",
@@ -191,6 +219,8 @@ impl Default for Metrics {
             refreshes,
             exchanges,
             issuer_request_seconds,
+            issuer_answers,
+            revocations,
             issuer_circuit_open,
             issuer_calls_held_back,
             store_errors,
@@ -233,6 +263,22 @@ impl Metrics {
         self.issuer_request_seconds
             .get_or_create(&IssuerCall { issuer, call })
             .observe(took.as_secs_f64());
+    }
+
+    /// What an issuer's answer was taken for.
+    pub fn issuer_answer(&self, issuer: &str, call: &'static str, class: &'static str) {
+        let issuer = issuer.to_owned();
+        self.issuer_answers
+            .get_or_create(&IssuerAnswer { issuer, call, class })
+            .inc();
+    }
+
+    /// What became of giving a refresh token back.
+    pub fn revocation(&self, issuer: &str, outcome: &'static str) {
+        let issuer = issuer.to_owned();
+        self.revocations
+            .get_or_create(&IssuerOutcome { issuer, outcome })
+            .inc();
     }
 
     /// The issuer is left alone, or not any more.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokenward_protocol::jwt::Malformed;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 use crate::store::StoreError;
@@ -34,6 +35,17 @@ impl Refused {
             refusal,
             retry_after_seconds: None,
             cause: String::new(),
+        }
+    }
+
+    /// The refusal of a token that cannot be read; `token_name` says which one it was.
+    #[must_use]
+    pub fn unreadable(token_name: &str, token: &str, why: Malformed) -> Self {
+        match why {
+            Malformed::TooLong => {
+                Self::new(Refusal::TokenTooLarge).because(format!("{token_name} has {} bytes", token.len()))
+            }
+            _ => Self::new(Refusal::MalformedBearer).because(format!("{token_name}: {why}")),
         }
     }
 

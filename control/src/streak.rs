@@ -23,7 +23,8 @@ pub struct Streak {
 /// What a failure says about the future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StreakKind {
-    /// The issuer could not be reached or did not answer in OAuth's words: nothing is known about the grant.
+    /// The issuer could not be reached, a gateway answered in its place, or it asked for time: nothing is known about the
+    /// grant.
     Unreachable,
     /// The issuer itself answered that it failed (5xx with an OAuth error): waiting may help, or never.
     Failing,
@@ -33,6 +34,11 @@ pub enum StreakKind {
     Misconfigured,
     /// The issuer answered with somebody else's token.
     Substituted,
+    /// Something answered without OAuth's words, and not as an overload or a gateway does: a page, a redirect, a 404 or
+    /// 403 of a proxy in between. It passes, or it is a fault of a configuration: [`Streak::is_lasting`].
+    NotOauth,
+    /// The issuer carried the request out, and the token that it gave cannot be read or verified here.
+    Unusable,
 }
 
 /// First wait after a transient failure; doubles each time, with full jitter.
@@ -43,6 +49,10 @@ const LONGEST_WAIT_MS: u64 = 60_000;
 pub const LONGEST_ASKED_MS: u64 = 300_000;
 /// Wait after a configuration fault.
 const MISCONFIGURED_WAIT_MS: u64 = 30_000;
+/// So many answers without OAuth's words, over so long, are a fault of a configuration: an ingress that is being replaced
+/// answers 404 for a minute or two.
+const LASTING_COUNT: u32 = 5;
+const LASTING_MS: u64 = 300_000;
 
 /// The streak after one more failure at `now_ms`. `jitter` is uniform in `0..=u32::MAX`; `asked` is the issuer's
 /// `Retry-After`.
@@ -60,7 +70,9 @@ pub fn failed(
         .map_or(0, |streak| streak.same_kind)
         .saturating_add(1);
     let wait_ms = match (kind, asked) {
-        (StreakKind::Misconfigured | StreakKind::Substituted, _) => MISCONFIGURED_WAIT_MS,
+        (StreakKind::Misconfigured | StreakKind::Substituted | StreakKind::Unusable, _) => {
+            MISCONFIGURED_WAIT_MS
+        }
         (_, Some(asked)) => whole_ms(asked).clamp(FIRST_WAIT_MS, LONGEST_ASKED_MS),
         (_, None) => {
             let ceiling_ms = FIRST_WAIT_MS
@@ -83,6 +95,15 @@ pub fn failed(
 }
 
 impl Streak {
+    /// Whether answers without OAuth's words have come for so long that an operator must look. Both moments were noted by
+    /// those who made the attempts: the clock of whoever reads this has no part in it.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.kind == StreakKind::NotOauth
+            && self.same_kind >= LASTING_COUNT
+            && self.next_attempt_at_ms.saturating_sub(self.since_ms) >= LASTING_MS
+    }
+
     /// Time until the next attempt may be made; `None` when it may be made now. Nobody notes a longer wait than
     /// [`LONGEST_ASKED_MS`]: one that is longer was noted by a clock that is wrong, and holds nobody up.
     #[must_use]

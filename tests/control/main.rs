@@ -16,6 +16,7 @@ mod full_disk;
 mod intake;
 mod issuer_failures;
 mod issuer_matrix;
+mod key_sets;
 mod logout;
 mod openapi;
 mod processor_time;

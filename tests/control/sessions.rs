@@ -77,7 +77,7 @@ async fn nothing_enters_that_is_not_proven() -> anyhow::Result<()> {
             "HS256",
             good.clone().hs256_with_public_key().token(),
             refresh,
-            "subject_rejected",
+            "algorithm_unsupported",
         ),
         (
             "other audience",

@@ -54,7 +54,7 @@ async fn a_token_that_proves_nothing_is_refused_and_changes_nothing() -> anyhow:
         (
             "HS256 with the public key",
             good.clone().hs256_with_public_key().token(),
-            "subject_rejected",
+            "algorithm_unsupported",
         ),
         (
             "other issuer",
@@ -102,6 +102,10 @@ async fn a_token_that_proves_nothing_is_refused_and_changes_nothing() -> anyhow:
     }
     let unknown_key = good.clone().unknown_key_id().token();
     deployment.advance(11);
+    let answer = deployment.ask(&unknown_key).send().await?;
+    assert_eq!(answer.refusal(), (503, "issuer_unavailable"));
+    // Dex lets its key set be kept for ten minutes, and a minute is added.
+    deployment.advance(661);
     let answer = deployment.ask(&unknown_key).send().await?;
     assert_clear(&answer, "unknown key");
     assert_eq!(answer.refusal(), (400, "subject_rejected"));

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokenward_control::issuer::verify::{read_header, read_key_set, signed_by};
+use tokenward_control::issuer::key_set::KeySet;
+use tokenward_control::issuer::verify::{read_header, signed_by};
 use tokenward_tests::parts::tools;
 
 #[derive(Deserialize)]
@@ -38,8 +39,6 @@ struct Vector {
 enum Deviation {
     /// Valid, and refused: who has an issuer's published key must not be able to sign.
     Symmetric,
-    /// Valid, and refused: P-521 is not on the list of algorithms.
-    NotOnTheList,
     /// Valid, and refused: the key says that it is for another algorithm.
     KeyOfAnotherAlgorithm,
     /// Invalid, and accepted: whether an issuer's own key is a weak one is the issuer's business.
@@ -63,12 +62,14 @@ fn is_accepted(group: &Group, vector: &Vector) -> bool {
     let Some(token) = vector.jws.as_str() else {
         return false;
     };
-    let Some(header) = read_header(token) else {
+    let Ok(header) = read_header(token) else {
         return false;
     };
-    let keys = read_key_set(group.key_set().to_string().as_bytes()).unwrap_or_default();
-    keys.iter()
-        .filter(|key| header.key_id.is_none() || key.common.key_id == header.key_id)
+    let asked = header.key_id.as_deref();
+    let set = KeySet::read(group.key_set().to_string().as_bytes()).unwrap_or_default();
+    set.keys
+        .iter()
+        .filter(|key| asked.is_none() || key.id().is_none() || key.id() == asked)
         .any(|key| signed_by(token, header.algorithm, key))
 }
 
@@ -132,9 +133,9 @@ fn every_signature_has_the_verdict_it_should_have() -> anyhow::Result<()> {
         &otherwise,
         &[
             (Deviation::Symmetric, symmetric),
-            (Deviation::NotOnTheList, &[347, 351]),
-            // RFC 7520's PS384 signatures, with a key that these vectors label PS256.
-            (Deviation::KeyOfAnotherAlgorithm, &[346, 350]),
+            // RFC 7520's PS384 signatures, with a key that these vectors label PS256, and its ES512 signatures, with one
+            // that they label ES521, which is no algorithm.
+            (Deviation::KeyOfAnotherAlgorithm, &[346, 347, 350, 351]),
         ],
     );
     Ok(())

@@ -9,12 +9,12 @@ use serde_saphyr::{Location, Spanned};
 use tokenward_protocol::duration::parse_duration;
 use url::Url;
 
-use super::endpoint::{is_loopback, parse_endpoint};
+use super::endpoint::{BadEndpoint, is_at_home, parse_endpoint, parse_issuer};
 use super::raw::{RawConfig, RawIssuer, RawSecret, Text};
 use super::secret_source::SecretSource;
 use super::{
-    Config, Credentials, IssuerConfig, IssuerPolicy, Problem, filter_module, intake, keeping, resources,
-    servers,
+    ClientAuth, Config, Credentials, IssuerConfig, IssuerPolicy, Problem, filter_module, intake, keeping,
+    resources, servers,
 };
 
 /// What was found so far.
@@ -33,17 +33,36 @@ impl Findings {
 
     /// The endpoint in `text`, or a finding.
     pub(super) fn endpoint(&mut self, name: &str, text: &Text) -> Option<Url> {
-        match parse_endpoint(&text.value) {
-            Ok(url) => Some(url),
-            Err(bad) => {
-                self.add(
-                    text.referenced,
-                    format!("{name} {:?} {bad}", shown(&text.value)),
-                    "write it as in https://dex.example.com/token",
-                );
-                None
-            }
-        }
+        self.address(
+            name,
+            text,
+            parse_endpoint(&text.value),
+            "https://dex.example.com/token",
+        )
+    }
+
+    /// The issuer identifier in `text`, or a finding.
+    pub(super) fn issuer(&mut self, name: &str, text: &Text) -> Option<Url> {
+        self.address(name, text, parse_issuer(&text.value), "https://dex.example.com")
+    }
+
+    fn address(
+        &mut self,
+        name: &str,
+        text: &Text,
+        parsed: Result<Url, BadEndpoint>,
+        example: &str,
+    ) -> Option<Url> {
+        let bad = match parsed {
+            Ok(url) => return Some(url),
+            Err(bad) => bad,
+        };
+        self.add(
+            text.referenced,
+            format!("{name} {:?} {bad}", shown(&text.value)),
+            format!("write it as in {example}"),
+        );
+        None
     }
 
     /// The secret that `raw` names, or a finding.
@@ -71,6 +90,21 @@ impl Findings {
                 None
             }
         }
+    }
+
+    /// How a client authenticates itself, or a finding; `None` where it is left to discovery.
+    pub(super) fn client_auth(&mut self, name: &str, text: Option<&Text>) -> Option<ClientAuth> {
+        let text = text?;
+        let known = [ClientAuth::Basic, ClientAuth::Post];
+        let named = known.into_iter().find(|auth| auth.name() == text.value);
+        if named.is_none() {
+            self.add(
+                text.referenced,
+                format!("{name} {:?} is not known", shown(&text.value)),
+                "write basic (client_secret_basic) or post (client_secret_post), or leave it out",
+            );
+        }
+        named
     }
 
     fn duration(&mut self, name: &str, text: Option<&Text>, default: Duration) -> Duration {
@@ -254,7 +288,7 @@ fn checked_issuer(
     raw: &RawIssuer,
     trusted_peers: Vec<String>,
 ) -> Option<IssuerConfig> {
-    let url = findings.endpoint("issuer", &raw.issuer);
+    let url = findings.issuer("issuer", &raw.issuer);
     if raw.client_id.value.is_empty() {
         findings.add(
             raw.client_id.referenced,
@@ -272,8 +306,8 @@ fn checked_issuer(
         .as_ref()
         .map(|text| findings.endpoint("jwks_uri", text));
     if let (Some(issuer), Some(text)) = (&url, &raw.token_endpoint)
-        && !is_loopback(issuer)
-        && token_endpoint.iter().flatten().any(is_loopback)
+        && !is_at_home(issuer)
+        && token_endpoint.iter().flatten().any(is_at_home)
     {
         findings.add(
             text.referenced,
@@ -297,7 +331,9 @@ fn checked_issuer(
             None
         }
     };
+    let client_auth = findings.client_auth("client_auth", raw.client_auth.as_ref());
     Some(IssuerConfig {
+        client_auth,
         issuer: url.map(|_| raw.issuer.value.clone())?,
         client_id: raw.client_id.value.clone(),
         client_secret: client_secret?,
@@ -311,5 +347,21 @@ fn checked_issuer(
         },
         trusted_peers,
         policy: policy?,
+        rejected_keys: rejected_keys(findings, &raw.rejected_keys),
     })
+}
+
+fn rejected_keys(findings: &mut Findings, raw: &[Text]) -> Vec<String> {
+    /// Longer than any `kid` in use.
+    const LONGEST: usize = 1024;
+    for name in raw {
+        if name.value.is_empty() || name.value.len() > LONGEST {
+            findings.add(
+                name.referenced,
+                "a name in rejected_keys is empty or longer than 1024 bytes",
+                "write the kid of a key, or its SHA-256 thumbprint (RFC 7638) as doctor prints it",
+            );
+        }
+    }
+    raw.iter().map(|name| name.value.clone()).collect()
 }

@@ -150,6 +150,27 @@ pub enum IssuerPolicy {
     Strict,
 }
 
+/// How a client authenticates itself at an issuer (RFC 6749 §2.3.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum ClientAuth {
+    /// `client_secret_basic`: in the header.
+    #[default]
+    Basic,
+    /// `client_secret_post`: in the form.
+    Post,
+}
+
+impl ClientAuth {
+    /// As the configuration and the doctor name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Post => "post",
+        }
+    }
+}
+
 /// One client at one issuer.
 #[derive(Debug, Clone)]
 pub struct IssuerConfig {
@@ -168,6 +189,10 @@ pub struct IssuerConfig {
     pub trusted_peers: Vec<String>,
     /// What it does to a token presented twice.
     pub policy: IssuerPolicy,
+    /// Signing keys that prove nothing, present or past: their `kid`s or RFC 7638 thumbprints.
+    pub rejected_keys: Vec<String>,
+    /// How the client authenticates itself; `None`: as discovery says.
+    pub client_auth: Option<ClientAuth>,
 }
 
 /// One protected server.
@@ -209,6 +234,8 @@ pub struct ExchangeConfig {
     pub client_id: String,
     /// Its secret.
     pub client_secret: SecretString,
+    /// How it authenticates itself; `None`: as the remote issuer's discovery says, once it has refused the client.
+    pub client_auth: Option<ClientAuth>,
 }
 
 /// One thing that is wrong with a configuration.

@@ -129,6 +129,9 @@ pub(super) struct RawIssuer {
     #[serde(default)]
     pub(super) trusted_peers: Vec<Text>,
     pub(super) policy: Option<Text>,
+    #[serde(default)]
+    pub(super) rejected_keys: Vec<Text>,
+    pub(super) client_auth: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -171,6 +174,8 @@ pub(super) struct RawExchange {
 pub(super) struct RawClientCredentials {
     pub(super) client_id: Text,
     pub(super) client_secret: Spanned<RawSecret>,
+    /// Not in the CRD: `basic` or `post`.
+    pub(super) client_auth: Option<Text>,
 }
 
 /// Where a secret comes from. A secret that is written into the YAML itself is refused **without repeating it**:

@@ -4,7 +4,7 @@ use serde_saphyr::Spanned;
 use url::Url;
 
 use super::check::{Findings, shown};
-use super::endpoint::parse_endpoint;
+use super::endpoint::parse_issuer;
 use super::raw::{RawResourceMetadata, Text};
 
 /// What all servers' documents share.
@@ -47,7 +47,7 @@ impl Resource {
 
 /// The resource in `text`, unless one of `seen` has its document at the same address.
 pub(super) fn resource(findings: &mut Findings, text: &Text, seen: &mut Vec<Resource>) -> Option<Resource> {
-    let url = match parse_endpoint(&text.value) {
+    let url = match parse_issuer(&text.value) {
         Ok(url) => url,
         Err(bad) => {
             findings.add(

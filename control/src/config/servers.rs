@@ -185,9 +185,10 @@ fn checked_exchange(
     }
     let scopes = scopes(findings, raw.value.scopes.as_ref());
     let client_secret = findings.secret("clientSecret", &credentials.client_secret);
+    let client_auth = findings.client_auth("clientAuth", credentials.client_auth.as_ref());
     let expected_issuer = raw.value.expected_issuer.as_ref().map(|text| {
         findings
-            .endpoint("expectedIssuer", text)
+            .issuer("expectedIssuer", text)
             .map(|_| text.value.clone())
     });
     let jwks_uri = raw
@@ -197,6 +198,7 @@ fn checked_exchange(
         .map(|text| findings.endpoint("jwksUri", text));
     let base = token_endpoint
         .as_ref()
+        .filter(|url| url.query().is_none())
         .and_then(|url| url.as_str().strip_suffix("/token"))
         .map(str::to_owned);
     if token_endpoint.is_some() && base.is_none() && (expected_issuer.is_none() || jwks_uri.is_none()) {
@@ -217,6 +219,7 @@ fn checked_exchange(
         scopes: with_audiences(&scopes, required_audiences, &credentials.client_id.value),
         client_id: credentials.client_id.value.clone(),
         client_secret: client_secret?,
+        client_auth,
     })
 }
 

@@ -7,10 +7,12 @@ use url::Url;
 
 use super::probe::{Heard, Prober};
 use super::report::Check;
-use crate::config::{ExchangeConfig, IssuerConfig, ServerConfig, TokenSource};
+use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, ServerConfig, TokenSource};
+use crate::issuer::answer::refusal_of;
 use crate::issuer::client::ClientCredentials;
-use crate::issuer::discovery::read_document;
-use crate::issuer::verify::read_key_set;
+use crate::issuer::discovery::{Endpoints, read_document};
+use crate::issuer::key_set::{BadKeySet, KeySet};
+use crate::issuer::verify::shown;
 
 /// A clock off by less than this is as good as any.
 const CLOCK_OFF_SECONDS: u64 = 5;
@@ -27,12 +29,14 @@ impl Issuers<'_> {
         let name = format!("issuer {} ({})", config.issuer, config.client_id);
         let mut checks = Vec::new();
         let (mut token_endpoint, mut jwks_uri) = (config.token_endpoint.clone(), config.jwks_uri.clone());
+        let mut says_auth = None;
         if token_endpoint.is_none() || jwks_uri.is_none() {
             match self.discovered(&config.issuer).await {
-                Ok((found_token_endpoint, found_jwks_uri)) => {
+                Ok(found) => {
                     checks.push(Check::ok(format!("{name}: discovery"), "the document is the issuer's own"));
-                    token_endpoint = token_endpoint.or(Some(found_token_endpoint));
-                    jwks_uri = jwks_uri.or(Some(found_jwks_uri));
+                    token_endpoint = token_endpoint.or(Some(found.token_endpoint));
+                    jwks_uri = jwks_uri.or(Some(found.jwks_uri));
+                    says_auth = Some(found.client_auth);
                 }
                 Err(says) => checks.push(Check::fail(
                     format!("{name}: discovery"),
@@ -45,9 +49,11 @@ impl Issuers<'_> {
             checks.extend(self.keys(&name, &jwks_uri).await);
         }
         if let Some(endpoint) = token_endpoint {
+            let auth = config.client_auth.or(says_auth).unwrap_or_default();
             let credentials = ClientCredentials {
                 id: &config.client_id,
                 secret: &config.client_secret,
+                auth,
             };
             let heard = self
                 .prober
@@ -55,8 +61,9 @@ impl Issuers<'_> {
                 .await;
             checks.push(token_endpoint_check(
                 format!("{name}: token endpoint"),
+                auth,
                 heard,
-                "check client_id and client_secret",
+                "check client_id, client_secret and client_auth",
             ));
         }
         checks
@@ -84,9 +91,16 @@ impl Issuers<'_> {
 
     async fn remote(&self, name: &str, config: &ExchangeConfig) -> Vec<Check> {
         let mut checks = self.keys(name, &config.jwks_uri).await;
+        let auth = match config.client_auth {
+            Some(auth) => auth,
+            // Nothing else rests on the remote's document, and it need not be reachable from here.
+            None => (self.discovered(&config.expected_issuer).await)
+                .map_or_else(|_| ClientAuth::default(), |found| found.client_auth),
+        };
         let credentials = ClientCredentials {
             id: &config.client_id,
             secret: &config.client_secret,
+            auth,
         };
         let heard = self
             .prober
@@ -94,13 +108,14 @@ impl Issuers<'_> {
             .await;
         checks.push(token_endpoint_check(
             format!("{name}: exchange at {}", config.token_endpoint),
+            auth,
             heard,
-            "check clientCredentials, and that the client may use the grant type token-exchange",
+            "check clientCredentials and their clientAuth, and that the client may use the grant type token-exchange",
         ));
         checks
     }
 
-    async fn discovered(&self, issuer: &str) -> Result<(Url, Url), String> {
+    async fn discovered(&self, issuer: &str) -> Result<Endpoints, String> {
         let address = format!(
             "{}/.well-known/openid-configuration",
             issuer.trim_end_matches('/')
@@ -110,8 +125,7 @@ impl Issuers<'_> {
         if heard.status != 200 {
             return Err(format!("status {}", heard.status));
         }
-        let endpoints = read_document(issuer, &heard.body).map_err(|failed| failed.to_string())?;
-        Ok((endpoints.token_endpoint, endpoints.jwks_uri))
+        read_document(issuer, &heard.body).map_err(|failed| failed.to_string())
     }
 
     async fn keys(&self, name: &str, jwks_uri: &Url) -> Vec<Check> {
@@ -122,18 +136,7 @@ impl Issuers<'_> {
             Ok(heard) => return vec![Check::fail(keys, format!("status {}", heard.status), CURE)],
             Err(says) => return vec![Check::fail(keys, says, CURE)],
         };
-        let check = match read_key_set(&heard.body).map(|keys| keys.len()) {
-            None => Check::fail(keys, "not a JWK set", CURE),
-            Some(0) => Check::fail(
-                keys,
-                "no key in the set is of an accepted algorithm",
-                "let the issuer sign with RS256, ES256 or another asymmetric algorithm",
-            ),
-            Some(count) => Check::ok(
-                keys,
-                format!("{count} usable, answered in {} ms", heard.took.as_millis()),
-            ),
-        };
+        let check = key_set_check(keys, KeySet::read(&heard.body), heard.took);
         let clock = self.clock(name, &heard);
         [check].into_iter().chain(clock).collect()
     }
@@ -154,31 +157,88 @@ impl Issuers<'_> {
     }
 }
 
+fn key_set_check(name: String, set: Result<KeySet, BadKeySet>, took: Duration) -> Check {
+    const OTHER_ALGORITHM: &str = "let the issuer sign with RS256, ES256 or another asymmetric algorithm";
+    let set = match set {
+        Ok(set) => set,
+        Err(bad) => {
+            return Check::fail(
+                name,
+                bad.to_string(),
+                "check jwks_uri; an empty set can mean that the issuer has not made its keys yet",
+            );
+        }
+    };
+    let missed = match set.missed() {
+        0 => String::new(),
+        missed => format!("; {missed} left out: {}", set.missed_why()),
+    };
+    if set.keys.is_empty() {
+        return Check::fail(
+            name,
+            format!("no key in the set can be used{missed}"),
+            OTHER_ALGORITHM,
+        );
+    }
+    let says = format!(
+        "{} usable ({}), answered in {} ms{missed}",
+        set.keys.len(),
+        names(&set),
+        took.as_millis()
+    );
+    if missed.is_empty() {
+        Check::ok(name, says)
+    } else {
+        Check::warn(
+            name,
+            says,
+            "tokens that those keys sign are refused; ".to_owned() + OTHER_ALGORITHM,
+        )
+    }
+}
+
+/// The first keys, as `rejected_keys` may name them.
+fn names(set: &KeySet) -> String {
+    const MOST_NAMED: usize = 4;
+    let name = |key: &crate::issuer::jwk::VerifyingKey| {
+        let id = key
+            .id()
+            .map_or_else(|| "without kid".to_owned(), |id| format!("kid {}", shown(id)));
+        format!("{id}, thumbprint {}", key.thumbprint())
+    };
+    let mut names: Vec<String> = set.keys.iter().take(MOST_NAMED).map(name).collect();
+    if set.keys.len() > MOST_NAMED {
+        names.push("and others".to_owned());
+    }
+    names.join("; ")
+}
+
 /// A request without a token is refused; how, tells whether the client is accepted.
-fn token_endpoint_check(name: String, heard: Result<Heard, String>, cure: &str) -> Check {
+fn token_endpoint_check(name: String, auth: ClientAuth, heard: Result<Heard, String>, cure: &str) -> Check {
     const UNREACHABLE: &str = "check the address, and that it can be reached from here";
     let heard = match heard {
         Ok(heard) => heard,
         Err(says) => return Check::fail(name, says, UNREACHABLE),
     };
+    let shown = format!("client_secret_{}", auth.name());
     match (heard.status, heard.oauth_error().as_deref()) {
-        (401 | 403, _) | (_, Some("invalid_client" | "unauthorized_client")) => Check::fail(
+        (_, Some("invalid_client" | "unauthorized_client")) | (401, None) => Check::fail(
             name,
-            format!("the client is refused (status {})", heard.status),
+            format!("the client is refused (status {}, {shown})", heard.status),
             cure,
         ),
         (_, Some("unsupported_grant_type")) => Check::fail(name, "the grant type is not supported", cure),
-        (400, Some(_)) => Check::ok(
-            name,
-            format!(
-                "answers in {} ms and accepts the client; no token was presented",
-                heard.took.as_millis()
-            ),
-        ),
         (500.., _) => Check::fail(
             name,
             format!("status {}", heard.status),
             "look at the issuer; logins are kept meanwhile",
+        ),
+        _ if refusal_of(&heard.raw()).is_ok() => Check::ok(
+            name,
+            format!(
+                "answers in {} ms and accepts the client ({shown}); no token was presented",
+                heard.took.as_millis()
+            ),
         ),
         (status, _) => Check::fail(
             name,

@@ -19,8 +19,8 @@ use crate::flight::Reporter;
 use crate::grant::Served;
 use crate::grant::decide::is_fresh;
 use crate::issuer::answer::ExchangeAnswer;
-use crate::issuer::keys::{KeyAge, Unverified};
 use crate::issuer::token_type::{IdTokenProfile, NotIdToken};
+use crate::issuer::unverified::{AnswerUnverified, Unverified};
 use crate::kept;
 use crate::lease;
 use crate::refused::Refused;
@@ -215,8 +215,9 @@ impl Making {
     async fn fitting(&self, token: &SecretString) -> Result<Claims, Failure> {
         let config = &self.order.remote.config;
         let text = token.expose_secret();
-        let claims = Claims::read(text.as_bytes()).map_err(|_| {
-            Failure::misconfigured("the remote issuer's token is not a JWT with iss, sub, aud and exp")
+        let claims = Claims::read(text.as_bytes()).map_err(|why| {
+            let unverified = Unverified::Malformed(why).of_answer("the exchanged token");
+            Failure::misconfigured(format!("{} ({} bytes)", unverified.cause, text.len()))
         })?;
         if claims.issuer != config.expected_issuer {
             return Err(Failure::misconfigured(format!(
@@ -238,26 +239,17 @@ impl Making {
             )));
         }
         self.of_the_right_type(text)?;
-        match self.order.remote.keys.verify(text, KeyAge::Present).await {
+        match self.order.remote.keys.verify_answer(text).await {
             Ok(claims) => self.long_enough(claims),
-            Err(Unverified::KeysUnavailable { cause, retry_after }) => Err(Failure {
-                kind: StreakKind::Unreachable,
-                asked: Some(retry_after),
-                cause: format!("the remote issuer's keys cannot be had: {cause}"),
-            }),
-            Err(Unverified::StoreUnavailable) => Err(Failure {
-                kind: StreakKind::Unreachable,
-                asked: None,
-                cause: "the store does not answer".to_owned(),
-            }),
-            Err(Unverified::Forged | Unverified::Malformed) => Err(Failure {
-                kind: StreakKind::Substituted,
-                asked: None,
-                cause:
-                    "the exchanged token is not signed by the remote issuer's keys: check expectedIssuer and \
-                        jwksUri"
-                        .to_owned(),
-            }),
+            Err(unverified) => {
+                let AnswerUnverified { kind, asked, cause } = unverified.of_answer("the exchanged token");
+                let hint = match kind {
+                    StreakKind::Substituted => ": check expectedIssuer and jwksUri",
+                    _ => "",
+                };
+                let cause = format!("{cause}{hint}");
+                Err(Failure { kind, asked, cause })
+            }
         }
     }
 

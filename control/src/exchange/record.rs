@@ -163,8 +163,12 @@ pub fn of_streak(streak: &Streak) -> Refused {
     /// Dex answers 500 for a scope that it will never grant; a passing 500 does not come this often in a row.
     const FAILING_IS_A_FAULT: u32 = 3;
     match streak.kind {
-        StreakKind::Misconfigured => Refused::new(Refusal::ExchangeMisconfigured),
+        StreakKind::Misconfigured | StreakKind::Unusable => Refused::new(Refusal::ExchangeMisconfigured),
         StreakKind::Substituted => Refused::new(Refusal::Substitution),
+        StreakKind::NotOauth if streak.is_lasting() => Refused::new(Refusal::ExchangeMisconfigured).because(
+            "something that is no token endpoint answers in the remote issuer's place: check dexTokenEndpoint, and what \
+             stands in between",
+        ),
         StreakKind::Failing if streak.same_kind >= FAILING_IS_A_FAULT => {
             Refused::new(Refusal::ExchangeMisconfigured).because(
                 "the remote issuer fails every time; Dex does so for an audience that does not trust the client: \
@@ -175,7 +179,9 @@ pub fn of_streak(streak: &Streak) -> Refused {
             "the remote issuer denied a fresh token; it may not reach the home issuer, or its connector may name \
              another issuer",
         ),
-        StreakKind::Failing | StreakKind::Unreachable => Refused::new(Refusal::ExchangeUnavailable),
+        StreakKind::Failing | StreakKind::Unreachable | StreakKind::NotOauth => {
+            Refused::new(Refusal::ExchangeUnavailable)
+        }
     }
 }
 

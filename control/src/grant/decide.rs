@@ -26,6 +26,15 @@ pub struct Policy {
     pub rejected_interval: Duration,
 }
 
+impl Policy {
+    /// How long after its announcement a presentation may begin: the announcement's own write, and the look at the store's
+    /// line after it. Whoever was held up for longer presents nothing: another may have asked the issuer meanwhile.
+    #[must_use]
+    pub fn announcement_limit(&self) -> Duration {
+        self.presentation_limit.saturating_sub(self.suspect_wait)
+    }
+}
+
 /// What a caller wants.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Want {
@@ -196,12 +205,22 @@ fn may_refresh(
     Ok(())
 }
 
+/// For people, while a streak of answers without OAuth's words lasts.
+const NOT_OAUTH: &str = "something in between answers in the issuer's place (a proxy, firewall or load balancer), or \
+                         token_endpoint is not the issuer's own";
+
 /// The refusal while a streak lasts.
 #[must_use]
 pub fn of_streak(streak: &Streak) -> Refused {
     match streak.kind {
         StreakKind::Misconfigured => Refused::new(Refusal::IssuerMisconfigured),
+        StreakKind::Unusable => Refused::new(Refusal::IssuerMisconfigured)
+            .because("the new ID token of the last refresh could not be read or verified; a WARN says why"),
         StreakKind::Substituted => Refused::new(Refusal::Substitution),
+        StreakKind::NotOauth if streak.is_lasting() => {
+            Refused::new(Refusal::IssuerMisconfigured).because(NOT_OAUTH)
+        }
+        StreakKind::NotOauth => Refused::new(Refusal::IssuerUnavailable).because(NOT_OAUTH),
         StreakKind::Unreachable | StreakKind::Failing | StreakKind::Denied => {
             Refused::new(Refusal::IssuerUnavailable)
         }

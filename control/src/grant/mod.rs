@@ -9,6 +9,8 @@ pub mod decide;
 mod examine;
 pub mod lines;
 pub mod login;
+pub mod marks;
+mod presenting;
 pub mod record;
 mod refresh;
 pub mod rotations;
@@ -33,6 +35,7 @@ use self::record::{
 use self::rotations::Rotations;
 use crate::digest;
 use crate::flight::{Flights, Landed, Stage};
+use crate::issuer::revocation::Revocations;
 use crate::issuer::{Context, HomeIssuer};
 use crate::refused::Refused;
 use crate::sealed;
@@ -94,6 +97,7 @@ struct Inner {
     times: GrantTimes,
     flights: Flights<Result<Served, Refused>>,
     rotations: Arc<Rotations>,
+    revocations: Revocations,
     notices: Notices,
 }
 
@@ -104,9 +108,15 @@ struct Kept {
 }
 
 impl Grants {
-    /// Grants in the context's store; `rotations` are remembered from the configuration before.
+    /// Grants in the context's store; `rotations` are remembered from the configuration before, and `revocations` give back
+    /// what is signed out.
     #[must_use]
-    pub fn new(context: Context, times: GrantTimes, rotations: Arc<Rotations>) -> Self {
+    pub fn new(
+        context: Context,
+        times: GrantTimes,
+        rotations: Arc<Rotations>,
+        revocations: Revocations,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 notices: Notices::new(Arc::clone(&context.clock)),
@@ -114,6 +124,7 @@ impl Grants {
                 times,
                 flights: Flights::default(),
                 rotations,
+                revocations,
             }),
         }
     }
@@ -254,9 +265,10 @@ impl Grants {
         self.inner.times.record_lifetime
     }
 
-    /// Waits until no refresh is under way.
+    /// Waits until no refresh is under way, and no refresh token is being given back.
     pub async fn landed(&self) {
         self.inner.flights.landed().await;
+        self.inner.revocations.landed().await;
     }
 }
 

@@ -152,6 +152,8 @@ pub enum DeathReason {
     Unproven,
     /// The login brought a refresh token that was used up or dead already.
     Retired,
+    /// The issuer wants the user to log in or to consent again.
+    Interaction,
 }
 
 impl From<Death> for DeathReason {
@@ -160,6 +162,7 @@ impl From<Death> for DeathReason {
             Death::Claimed => Self::Claimed,
             Death::Expired => Self::Expired,
             Death::InvalidGrant => Self::InvalidGrant,
+            Death::Interaction => Self::Interaction,
         }
     }
 }
@@ -172,6 +175,9 @@ impl DeathReason {
             Self::Claimed => "the refresh token was used elsewhere, revoked, or replaced by another login",
             Self::Expired => "the refresh token is past the issuer's lifetimes",
             Self::InvalidGrant => "the issuer answered invalid_grant",
+            Self::Interaction => {
+                "the issuer wants the user to log in or to consent again (interaction_required or the like)"
+            }
             Self::AnswerLost => {
                 "the issuer's answer to a refresh was lost and the token cannot be used again; a Dex whose \
                  reuseInterval is 60 s or more forgives that"

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::login::{retired, valid_from_seconds};
-use super::record::{FORMAT, GrantKey, GrantRecord, GrantState};
-use super::{Grants, SIGNED_OUT_LIFETIME};
+use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, REFRESH_TOKEN_FIELD};
+use super::{Grants, Inner, SIGNED_OUT_LIFETIME};
+use crate::issuer::revocation::GivenBack;
+use crate::sealed;
 use crate::store::{Expected, Outcome, StoreError};
 
 /// Longest life of an ID token that a sign-out's mark still outlives, beside the grace in which it proves its subject.
@@ -56,8 +58,10 @@ impl Grants {
                 return Ok(());
             }
             let now_ms = self.inner.context.clock.now_ms();
+            let given_back = self.inner.given_back(key, &kept.record);
             let record = ended(&kept.record, retired(&kept.record, false), now_ms);
             if self.mark(key, Expected::At(kept.revision), &record).await? {
+                self.inner.revoke(given_back);
                 return Ok(());
             }
         }
@@ -82,6 +86,7 @@ impl Grants {
                 Some(kept) => (Expected::At(kept.revision), kept.record),
                 None => (Expected::Absent, nobody(user, now_ms)),
             };
+            let given_back = self.inner.given_back(&key, &before);
             let newest = before.id_token.as_ref().and_then(|token| token.issued_at_seconds);
             let from = moment.last_second(newest, now_ms).saturating_add(1);
             let record = GrantRecord {
@@ -90,6 +95,7 @@ impl Grants {
                 ..ended(&before, retired(&before, true), now_ms)
             };
             if self.mark(&key, expected, &record).await? {
+                self.inner.revoke(given_back);
                 return Ok(());
             }
         }
@@ -153,5 +159,25 @@ fn nobody(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
         logged_in_at_ms: now_ms,
         refreshed_at_ms: None,
         last_used_at_ms: now_ms,
+    }
+}
+
+impl Inner {
+    fn revoke(&self, given_back: Option<GivenBack>) {
+        if let Some(token) = given_back {
+            self.revocations.give_back(token);
+        }
+    }
+
+    /// The refresh token of `record`, to be given back at its issuer; `None` where there is none or it does not open.
+    fn given_back(&self, key: &GrantKey, record: &GrantRecord) -> Option<GivenBack> {
+        let token = record.refresh_token.as_ref()?;
+        let ring = &self.context.ring;
+        Some(GivenBack {
+            issuer: record.issuer.clone(),
+            client_id: record.client_id.clone(),
+            grant: key.digest().to_owned(),
+            refresh_token: sealed::open(ring, &key.record(), REFRESH_TOKEN_FIELD, &token.sealed).ok()?,
+        })
     }
 }

@@ -4,19 +4,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokenward_protocol::duration::whole_ms;
 use url::Url;
 
 use super::Context;
 use super::answer::RawAnswer;
-use crate::config::endpoint::{is_loopback, parse_endpoint};
+use super::client::CallFailed;
+use super::verify::shown;
+use crate::config::ClientAuth;
+use crate::config::endpoint::{is_at_home, parse_endpoint, parse_issuer};
 use crate::flight::{Flights, Landed};
+use crate::streak::jitter;
 
 /// How long a failure stands for whoever asks next: not everybody asks an issuer that fails. Nobody is told to come back
 /// in less (`Retry-After` is in whole seconds).
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
 /// The longest that an issuer's `Retry-After` makes it stand.
 const LONGEST_KEPT: Duration = Duration::from_secs(60);
+/// How long a document is used until it is read again; up to a tenth is added by chance.
+const REREAD_AFTER: Duration = Duration::from_secs(3600);
+/// How long after a reading that failed the next is made.
+const RETRY_AFTER: Duration = Duration::from_secs(300);
+/// At least this long between two readings for endpoints that do not answer as such; doubles while nothing has changed.
+const DOUBTS_APART: Duration = Duration::from_secs(30);
+/// The longest that it grows to.
+const LONGEST_DOUBTS_APART: Duration = Duration::from_secs(960);
 /// What a fetch may take beyond the client's own timeout.
 const SLACK: Duration = Duration::from_secs(5);
 
@@ -29,6 +42,10 @@ pub struct Endpoints {
     pub jwks_uri: Url,
     /// Where it says what a token is still good for (RFC 7662), if it does.
     pub introspection_endpoint: Option<Url>,
+    /// Where a token is given back (RFC 7009), if it can be.
+    pub revocation_endpoint: Option<Url>,
+    /// How clients authenticate themselves there.
+    pub client_auth: ClientAuth,
 }
 
 /// Why the endpoints are not known.
@@ -55,6 +72,8 @@ struct Document {
     token_endpoint: String,
     jwks_uri: String,
     introspection_endpoint: Option<String>,
+    revocation_endpoint: Option<Value>,
+    token_endpoint_auth_methods_supported: Option<Value>,
 }
 
 /// Endpoints from the configuration, completed by discovery once, when first needed.
@@ -71,6 +90,18 @@ pub struct Discovery {
 struct Known {
     found: Option<Endpoints>,
     failed: Option<Failed>,
+    /// When the document is due to be read again, Unix ms.
+    due_ms: u64,
+    doubts: Doubts,
+}
+
+/// How often the endpoints have not answered as such.
+#[derive(Debug, Default)]
+struct Doubts {
+    /// No reading for them before this moment, Unix ms.
+    next_ms: u64,
+    /// Readings that changed nothing.
+    in_vain: u32,
 }
 
 /// A failure that stands for a while.
@@ -129,15 +160,112 @@ impl Discovery {
         Ok(self.found(context).await?.introspection_endpoint)
     }
 
+    /// The revocation endpoint, where the issuer has one.
+    ///
+    /// # Errors
+    /// [`DiscoveryFailed`].
+    pub async fn revocation_endpoint(
+        self: &Arc<Self>,
+        context: &Context,
+    ) -> Result<Option<Url>, DiscoveryFailed> {
+        Ok(self.found(context).await?.revocation_endpoint)
+    }
+
+    /// How clients authenticate themselves, as far as the document was read; nothing is fetched for it.
+    #[must_use]
+    pub fn client_auth(&self) -> ClientAuth {
+        let known = self.lock();
+        known
+            .found
+            .as_ref()
+            .map_or(ClientAuth::Basic, |found| found.client_auth)
+    }
+
     /// Whether the newest failure has still to be held against the issuer: `true` for the first of those who shared it.
     pub(super) fn counts(&self) -> bool {
         let mut known = self.lock();
         (known.failed.as_mut()).is_some_and(|failed| !std::mem::replace(&mut failed.counted, true))
     }
 
+    /// An endpoint did not answer as one ([`is_elsewhere`]): it may have moved, so the document is read again soon. Where
+    /// both endpoints are configured there is no document to look at.
+    pub(super) fn doubt(self: &Arc<Self>, context: &Context) {
+        let now_ms = context.clock.now_ms();
+        let mut known = self.lock();
+        if known.found.is_none() || self.is_configured() || now_ms < known.doubts.next_ms {
+            return;
+        }
+        let apart = DOUBTS_APART.saturating_mul(1 << known.doubts.in_vain.min(10));
+        known.doubts.next_ms = now_ms.saturating_add(whole_ms(apart.min(LONGEST_DOUBTS_APART)));
+        known.doubts.in_vain = known.doubts.in_vain.saturating_add(1);
+        drop(known);
+        self.start_reading_again(context);
+    }
+
+    fn is_configured(&self) -> bool {
+        self.token_endpoint.is_some() && self.jwks_uri.is_some()
+    }
+
+    /// The document in use stays in use until a good one is there.
+    fn reread_when_due(self: &Arc<Self>, context: &Context) {
+        let now_ms = context.clock.now_ms();
+        let is_due = {
+            let known = self.lock();
+            // A clock that was set back must not put it off for longer.
+            let latest_ms = now_ms.saturating_add(whole_ms(REREAD_AFTER) * 2);
+            now_ms >= known.due_ms || known.due_ms > latest_ms
+        };
+        if is_due && !self.is_configured() {
+            self.start_reading_again(context);
+        }
+    }
+
+    fn start_reading_again(self: &Arc<Self>, context: &Context) {
+        self.fetches.start("", |_| {
+            let (discovery, context) = (Arc::clone(self), context.clone());
+            async move { discovery.read_again(&context).await }
+        });
+    }
+
+    async fn read_again(&self, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
+        let read = self.fetch(context).await;
+        let now_ms = context.clock.now_ms();
+        let mut known = self.lock();
+        let before = known.found.clone();
+        match (read, before) {
+            (Ok(endpoints), before) => {
+                if before.is_some_and(|before| before != endpoints) {
+                    tracing::info!(
+                        issuer = self.issuer,
+                        token_endpoint = %endpoints.token_endpoint,
+                        jwks_uri = %endpoints.jwks_uri,
+                        "the issuer's discovery document has changed; its endpoints are used from now on"
+                    );
+                    known.doubts.in_vain = 0;
+                }
+                known.found = Some(endpoints.clone());
+                known.due_ms = due_ms(now_ms);
+                Ok(endpoints)
+            }
+            (Err(why), Some(before)) => {
+                tracing::debug!(
+                    issuer = self.issuer,
+                    cause = %why,
+                    "the discovery document could not be read again; the one of before stays in use"
+                );
+                known.due_ms = now_ms.saturating_add(whole_ms(RETRY_AFTER));
+                Ok(before)
+            }
+            (Err(why), None) => Err(why),
+        }
+    }
+
     /// All who ask meanwhile share one fetch and what comes of it.
     async fn found(self: &Arc<Self>, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
         if let Some(known) = self.known(context.clock.now_ms()) {
+            if known.is_ok() {
+                self.reread_when_due(context);
+            }
             return known;
         }
         let longest = context.client.timeout() + SLACK;
@@ -181,7 +309,10 @@ impl Discovery {
         let fetched = self.fetch(context).await;
         let mut known = self.lock();
         match &fetched {
-            Ok(endpoints) => known.found = Some(endpoints.clone()),
+            Ok(endpoints) => {
+                known.found = Some(endpoints.clone());
+                known.due_ms = due_ms(context.clock.now_ms());
+            }
             Err(why) => {
                 let since_ms = context.clock.now_ms();
                 let kept = match why {
@@ -221,6 +352,24 @@ impl Discovery {
     }
 }
 
+/// Whether an answer is none of an OAuth endpoint at all: the endpoint may have moved.
+pub(super) fn is_elsewhere(answer: Result<&RawAnswer, &CallFailed>) -> bool {
+    match answer {
+        Ok(answer) => {
+            let begins = answer.body.iter().find(|byte| byte.is_ascii_graphic());
+            matches!(answer.status, 300..=399 | 404 | 405 | 410 | 421 | 501) || begins != Some(&b'{')
+        }
+        Err(failed) => *failed == CallFailed::Connect,
+    }
+}
+
+/// Replicas must not all come at once.
+fn due_ms(now_ms: u64) -> u64 {
+    let after_ms = whole_ms(REREAD_AFTER);
+    let spread_ms = after_ms / 10 * u64::from(jitter()) / u64::from(u32::MAX);
+    now_ms.saturating_add(after_ms).saturating_add(spread_ms)
+}
+
 fn unavailable(cause: &str, retry_after: Option<Duration>) -> DiscoveryFailed {
     DiscoveryFailed::Unavailable {
         cause: cause.to_owned(),
@@ -245,16 +394,18 @@ fn read_answer(issuer: &str, answer: &RawAnswer) -> Result<Endpoints, DiscoveryF
 /// slash), for an endpoint that is not https, and for one on the loopback when the issuer is not.
 pub fn read_document(issuer: &str, body: &[u8]) -> Result<Endpoints, DiscoveryFailed> {
     let unusable = |cause: &str| DiscoveryFailed::Unusable(cause.to_owned());
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let document: Document =
         serde_json::from_slice(body).map_err(|_| unusable("it is not the JSON of RFC 8414"))?;
     if document.issuer != issuer {
-        return Err(unusable(
-            "it names another issuer; the configured issuer must be byte for byte the same",
-        ));
+        return Err(unusable(&format!(
+            "it names another issuer, {}; the configured issuer must be byte for byte the same",
+            shown(&document.issuer)
+        )));
     }
-    let at_home = parse_endpoint(issuer).is_ok_and(|url| is_loopback(&url));
+    let at_home = parse_issuer(issuer).is_ok_and(|url| is_at_home(&url));
     let endpoint = |name: &str, text: &str| match parse_endpoint(text) {
-        Ok(url) if at_home || !is_loopback(&url) => Ok(url),
+        Ok(url) if at_home || !is_at_home(&url) => Ok(url),
         Ok(_) => Err(unusable(&format!("its {name} is on the loopback"))),
         Err(bad) => Err(unusable(&format!("its {name} {bad}"))),
     };
@@ -265,5 +416,25 @@ pub fn read_document(issuer: &str, body: &[u8]) -> Result<Endpoints, DiscoveryFa
         introspection_endpoint: document
             .introspection_endpoint
             .and_then(|text| endpoint("introspection_endpoint", &text).ok()),
+        revocation_endpoint: document
+            .revocation_endpoint
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(|text| endpoint("revocation_endpoint", text).ok()),
+        client_auth: client_auth(document.token_endpoint_auth_methods_supported.as_ref()),
     })
+}
+
+/// `client_secret_basic`, which is the default (OIDC Discovery §3), unless only `client_secret_post` is listed.
+fn client_auth(methods: Option<&Value>) -> ClientAuth {
+    let lists = |method: &str| match methods {
+        Some(Value::Array(methods)) => methods.iter().any(|listed| listed.as_str() == Some(method)),
+        Some(Value::String(listed)) => listed == method,
+        _ => false,
+    };
+    if lists("client_secret_post") && !lists("client_secret_basic") {
+        ClientAuth::Post
+    } else {
+        ClientAuth::Basic
+    }
 }

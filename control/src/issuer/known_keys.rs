@@ -1,28 +1,86 @@
 //! The keys of an issuer that a process knows, published ones and past ones, and what they say about a token.
 
-use jsonwebtoken::jwk::Jwk;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokenward_protocol::duration::whole_ms;
+use tokenward_protocol::jwt::Claims;
 use tokio::time::Instant;
 
-use super::keys::KeyAge;
-use super::proven::{Proven, is_usable};
-use super::verify::{SignatureHeader, signed_by};
+use super::jwk::{LeftOut, VerifyingKey};
+use super::key_set::{CacheTime, KeySet};
+use super::keys::{KeyAge, NoKeys};
+use super::proven::Proven;
+use super::verify::{SignatureHeader, key_fits, signed_by};
 
 /// Keys that were rotated away: a week of an issuer that makes a new one every hour.
 pub(super) const MOST_PAST_KEYS: usize = 168;
+/// Keys that are tried for one token: without `kid`, or with one that several keys have, each costs a verification.
+const MOST_TRIED: usize = 64;
+/// How far a token may live beyond the withdrawal of its key: an issuer withdraws a key when its tokens have expired.
+const LONGEST_LIFE_BEYOND: Duration = Duration::from_secs(3600);
+/// How long after a token was issued its key may still be missing where nothing is cached.
+const PUBLISHED_LATE: Duration = Duration::from_secs(60);
+/// How far the issuer's clock may be ahead of this one.
+const CLOCK_AHEAD: Duration = Duration::from_secs(300);
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct KnownKey {
-    pub(super) jwk: Jwk,
+    pub(super) key: VerifyingKey,
     /// When a fetch first came without it; `None` while it is published.
     pub(super) retired_at_ms: Option<u64>,
+}
+
+/// As it is remembered in the store. Older versions wrote more of the issuer's own members.
+#[derive(Serialize, Deserialize)]
+struct StoredKey {
+    jwk: Value,
+    retired_at_ms: Option<u64>,
+}
+
+/// The remembered form of `keys`.
+///
+/// # Errors
+/// Those of the JSON writer.
+pub(super) fn to_stored(keys: &[KnownKey]) -> Result<Vec<u8>, serde_json::Error> {
+    let stored: Vec<StoredKey> = keys
+        .iter()
+        .map(|known| StoredKey {
+            jwk: known.key.to_jwk(),
+            retired_at_ms: known.retired_at_ms,
+        })
+        .collect();
+    serde_json::to_vec(&stored)
+}
+
+/// The keys of a remembered form; ones that cannot be used are left out.
+///
+/// # Errors
+/// Those of the JSON reader.
+pub(super) fn from_stored(text: &[u8]) -> Result<Vec<KnownKey>, serde_json::Error> {
+    let stored: Vec<StoredKey> = serde_json::from_slice(text)?;
+    let known = |stored: StoredKey| {
+        Some(KnownKey {
+            key: VerifyingKey::read(stored.jwk.as_object()?).ok()?,
+            retired_at_ms: stored.retired_at_ms,
+        })
+    };
+    Ok(stored.into_iter().filter_map(known).collect())
 }
 
 #[derive(Clone, Default)]
 pub(super) struct Known {
     pub(super) keys: Vec<KnownKey>,
+    /// Keys of the last set that are not used.
+    pub(super) left_out: Vec<LeftOut>,
+    /// What the last set's headers said of caches.
+    pub(super) cache: CacheTime,
+    /// Why the last fetch brought no set.
+    pub(super) failed: Option<NoKeys>,
     /// Whether the remembered keys were read from the store.
     pub(super) remembered: bool,
+    /// When the fetch that brought the last set began.
     pub(super) fetched_at_ms: Option<u64>,
     pub(super) attempted_at_ms: Option<u64>,
     /// The same by a clock that only goes forward.
@@ -31,69 +89,143 @@ pub(super) struct Known {
 }
 
 /// What the known keys say about a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Judgement {
     Signed,
     Forged,
+    OtherAlgorithm,
+    Rejected,
+    NotUsed(String),
+    /// Signed by a key that was withdrawn before; it may have been published again since.
+    Withdrawn,
     UnknownKey,
+}
+
+impl Judgement {
+    /// Whether a newer set can change it.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self, Self::Withdrawn | Self::UnknownKey | Self::NotUsed(_))
+    }
+}
+
+/// What a judgement rests on besides the keys.
+pub(super) struct Case<'a> {
+    pub(super) token: &'a str,
+    pub(super) claims: &'a Claims,
+    pub(super) age: KeyAge,
+    /// Keys retired before this moment prove nothing.
+    pub(super) retired_since_ms: u64,
+    /// `kid`s and thumbprints that the configuration rejects.
+    pub(super) rejected: &'a [String],
 }
 
 impl Known {
     /// Takes in what the store remembers; what is known already is the newer.
     pub(super) fn recall(&mut self, remembered: Vec<KnownKey>) {
-        for key in remembered {
-            if !self.keys.iter().any(|known| known.jwk == key.jwk) {
-                self.keys.push(key);
+        for stored in remembered {
+            if !self.keys.iter().any(|known| known.key == stored.key) {
+                self.keys.push(stored);
             }
         }
         self.remembered = true;
     }
 
-    /// An issuer publishes a key before or as it signs: whether a token issued then by one of the issuer's keys would
-    /// be known.
-    pub(super) fn is_later_than(&self, issued_at_seconds: Option<u64>) -> bool {
+    /// Takes a fetched set in.
+    pub(super) fn take_in(&mut self, set: &KeySet, cache: CacheTime, now_ms: u64, retired_since_ms: u64) {
+        self.keys = self.merged(&set.keys, now_ms, retired_since_ms);
+        self.left_out.clone_from(&set.left_out);
+        self.cache = cache;
+        self.fetched_at_ms = Some(now_ms);
+    }
+
+    /// Whether the last set is of a time at which the key of a token issued at `issued_at_seconds` was surely published:
+    /// an issuer publishes a key as it begins to sign with it, and caches may be as far behind as they say.
+    pub(super) fn is_later_than(&self, issued_at_seconds: Option<u64>, now_ms: u64) -> bool {
+        let Some(fetched_at_ms) = self.fetched_at_ms else {
+            return false;
+        };
         let issued_ms = issued_at_seconds.unwrap_or(0).saturating_mul(1000);
-        self.fetched_at_ms
-            .is_some_and(|fetched| fetched > issued_ms.saturating_add(1000))
+        if issued_ms > now_ms.saturating_add(whole_ms(CLOCK_AHEAD)) {
+            return true;
+        }
+        let late_ms = whole_ms(self.cache.behind() + PUBLISHED_LATE);
+        fetched_at_ms.saturating_sub(late_ms) >= issued_ms
     }
 
     /// Whether these keys have proven the very same token before, by a key that still may.
-    pub(super) fn has_proven(&self, token: &str, age: KeyAge, retired_since_ms: u64) -> bool {
-        let retirement = self.proven.retirement(token);
-        retirement.is_some_and(|retired_at_ms| is_usable(retired_at_ms, age, retired_since_ms))
+    pub(super) fn has_proven(&self, case: &Case<'_>) -> bool {
+        let retirement = self.proven.retirement(case.token);
+        retirement.is_some_and(|retired_at_ms| {
+            is_usable(retired_at_ms, case) && !self.is_too_late(retired_at_ms, case.claims)
+        })
     }
 
-    pub(super) fn judge(
-        &self,
-        token: &str,
-        header: &SignatureHeader,
-        age: KeyAge,
-        retired_since_ms: u64,
-    ) -> Judgement {
-        let usable = |key: &&KnownKey| is_usable(key.retired_at_ms, age, retired_since_ms);
-        let named = |key: &&KnownKey| header.key_id.is_none() || key.jwk.common.key_id == header.key_id;
-        let mut found = false;
-        for key in self.keys.iter().filter(usable).filter(named) {
-            if signed_by(token, header.algorithm, &key.jwk) {
-                self.proven.remember(token, key.retired_at_ms);
-                return Judgement::Signed;
+    /// Whether a token with these `claims` can be older than its key's withdrawal. A stolen key signs whatever its thief
+    /// likes: what he cannot do is to be believed for longer than an honest token could have lived.
+    fn is_too_late(&self, retired_at_ms: Option<u64>, claims: &Claims) -> bool {
+        let Some(retired_at_ms) = retired_at_ms else {
+            return false;
+        };
+        let issued_until_ms = retired_at_ms.saturating_add(whole_ms(self.cache.overlap()));
+        let expires_until_ms = retired_at_ms.saturating_add(whole_ms(LONGEST_LIFE_BEYOND));
+        // Without a readable `iat` only an expiry before the withdrawal tells.
+        let issued_ms = claims
+            .issued_at_seconds
+            .unwrap_or(claims.exp_seconds)
+            .saturating_mul(1000);
+        issued_ms > issued_until_ms || claims.exp_seconds.saturating_mul(1000) > expires_until_ms
+    }
+
+    pub(super) fn judge(&self, case: &Case<'_>, header: &SignatureHeader) -> Judgement {
+        let asked = header.key_id.as_deref();
+        if asked.is_some_and(|asked| case.rejected.iter().any(|name| name == asked)) {
+            return Judgement::Rejected;
+        }
+        let named =
+            |known: &&KnownKey| asked.is_none() || known.key.id().is_none() || known.key.id() == asked;
+        let usable = |known: &&KnownKey| is_usable(known.retired_at_ms, case);
+        let (mut is_named, mut fits, mut verdict) = (false, false, None);
+        for known in self.keys.iter().filter(named).filter(usable).take(MOST_TRIED) {
+            let is_its_own = asked.is_some() && known.key.id() == asked;
+            is_named |= is_its_own;
+            fits |= is_its_own && key_fits(&known.key, header.algorithm);
+            if !signed_by(case.token, header.algorithm, &known.key) {
+                continue;
             }
-            found = true;
+            if is_rejected(&known.key, case.rejected) {
+                return Judgement::Rejected;
+            }
+            if self.is_too_late(known.retired_at_ms, case.claims) {
+                verdict = Some(Judgement::Withdrawn);
+                continue;
+            }
+            self.proven.remember(case.token, known.retired_at_ms);
+            return Judgement::Signed;
         }
-        match (&header.key_id, found) {
-            (Some(_), true) => Judgement::Forged,
-            _ => Judgement::UnknownKey,
+        verdict.unwrap_or_else(|| match (is_named, fits) {
+            (true, true) => Judgement::Forged,
+            (true, false) => Judgement::OtherAlgorithm,
+            (false, _) => self.of_left_out(asked),
+        })
+    }
+
+    fn of_left_out(&self, asked: Option<&str>) -> Judgement {
+        let asked_for = |key: &&LeftOut| asked.is_some() && key.id.as_deref() == asked;
+        match self.left_out.iter().find(asked_for) {
+            Some(key) => Judgement::NotUsed(key.why.to_string()),
+            None => Judgement::UnknownKey,
         }
     }
 
-    /// Takes a fetched set in; keys that are gone are retired, those retired before `retired_since_ms` forgotten.
-    pub(super) fn merged(&self, fetched: &[Jwk], now_ms: u64, retired_since_ms: u64) -> Vec<KnownKey> {
+    /// The keys after a fetch brought `fetched`; keys that are gone are retired, those retired before `retired_since_ms`
+    /// forgotten.
+    fn merged(&self, fetched: &[VerifyingKey], now_ms: u64, retired_since_ms: u64) -> Vec<KnownKey> {
         let mut gone: Vec<KnownKey> = self
             .keys
             .iter()
-            .filter(|known| !fetched.contains(&known.jwk))
+            .filter(|known| !fetched.contains(&known.key))
             .map(|known| KnownKey {
-                jwk: known.jwk.clone(),
+                key: known.key.clone(),
                 retired_at_ms: known.retired_at_ms.or(Some(now_ms)),
             })
             .filter(|known| {
@@ -103,12 +235,27 @@ impl Known {
             })
             .collect();
         keep_the_latest(&mut gone);
-        let present = fetched.iter().map(|jwk| KnownKey {
-            jwk: jwk.clone(),
+        let present = fetched.iter().map(|key| KnownKey {
+            key: key.clone(),
             retired_at_ms: None,
         });
         present.chain(gone).collect()
     }
+}
+
+/// Whether a key that was retired then may prove anything in this case.
+fn is_usable(retired_at_ms: Option<u64>, case: &Case<'_>) -> bool {
+    retired_at_ms.is_none_or(|retired| case.age == KeyAge::PresentOrPast && retired >= case.retired_since_ms)
+}
+
+fn is_rejected(key: &VerifyingKey, rejected: &[String]) -> bool {
+    if rejected.is_empty() {
+        return false;
+    }
+    let thumbprint = key.thumbprint();
+    rejected
+        .iter()
+        .any(|name| *name == thumbprint || key.id() == Some(name.as_str()))
 }
 
 /// An issuer that makes up new keys at every look must not fill memory and store.

@@ -6,8 +6,6 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::keys::KeyAge;
-
 /// More are not remembered; 40 bytes each.
 const MOST: usize = 8192;
 
@@ -46,9 +44,4 @@ impl Proven {
 /// Of the whole token, its signature included.
 fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
-}
-
-/// Whether a key that was retired then may still prove.
-pub(super) fn is_usable(retired_at_ms: Option<u64>, age: KeyAge, retired_since_ms: u64) -> bool {
-    retired_at_ms.is_none_or(|retired| age == KeyAge::PresentOrPast && retired >= retired_since_ms)
 }

@@ -78,11 +78,10 @@ impl Service {
         };
         let proven = home.keys.prove(token, &claims, KeyAge::Present).await;
         proven.map_err(|unverified| {
-            let refused = Refused::from(unverified);
-            if refused.refusal.control_status() == 503 {
-                refused
+            if unverified.is_transient() {
+                unverified.into()
             } else {
-                bad("logout_token is not signed by its issuer")
+                bad(&format!("logout_token: {unverified}"))
             }
         })?;
         Ok(logout)

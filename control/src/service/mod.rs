@@ -27,6 +27,7 @@ use crate::grant::{GrantTimes, Grants, SIGNED_OUT_LIFETIME};
 use crate::issuer::client::{ClientUnusable, IssuerClient};
 use crate::issuer::discovery::Discovery;
 use crate::issuer::keys::IssuerKeys;
+use crate::issuer::revocation::Revocations;
 use crate::issuer::{Context, HomeIssuer, RemoteIssuer};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
@@ -160,6 +161,8 @@ impl Service {
         };
         // Discovery, the call and the keys each may take the timeout, and a dead holder's lease its lifetime.
         let lease_patience = config.issuer_timeout * 3 + config.lease;
+        let mut traffics = lasting.traffics;
+        let homes = homes(&config.issuers, &context, &mut traffics);
         let grants = Grants::new(
             context.clone(),
             GrantTimes {
@@ -170,6 +173,7 @@ impl Service {
                 record_lifetime: config.session_lifetime,
             },
             Arc::clone(&lasting.rotations),
+            Revocations::new(context.clone(), homes.clone()),
         );
         let exchanges = Exchanges::new(
             context.clone(),
@@ -187,10 +191,9 @@ impl Service {
             exchanges.clone(),
             config.session_lifetime,
         );
-        let mut traffics = lasting.traffics;
         Ok(Arc::new(Self {
-            homes: homes(&config.issuers, &context, &mut traffics),
-            servers: servers(&config.servers, &context, &mut traffics),
+            homes,
+            servers: servers(&config.servers, &config.issuers, &context, &mut traffics),
             config,
             context,
             grants,
@@ -245,11 +248,8 @@ fn homes(configs: &[IssuerConfig], context: &Context, traffics: &mut Traffics) -
             config.jwks_uri.clone(),
         ));
         let keys = alike.unwrap_or_else(|| {
-            Arc::new(IssuerKeys::new(
-                config.issuer.clone(),
-                Arc::clone(&discovery),
-                context.clone(),
-            ))
+            let keys = IssuerKeys::new(config.issuer.clone(), Arc::clone(&discovery), context.clone());
+            Arc::new(keys.rejecting(rejected_keys(configs, &config.issuer)))
         });
         let traffic = traffics.of(&config.issuer, context);
         homes.push(Arc::new(HomeIssuer::new(
@@ -262,8 +262,17 @@ fn homes(configs: &[IssuerConfig], context: &Context, traffics: &mut Traffics) -
     homes
 }
 
+/// The keys that any client's configuration rejects are rejected for all of the issuer's clients.
+fn rejected_keys(configs: &[IssuerConfig], issuer: &str) -> Vec<String> {
+    let of_issuer = configs.iter().filter(|config| config.issuer == issuer);
+    of_issuer
+        .flat_map(|config| config.rejected_keys.iter().cloned())
+        .collect()
+}
+
 fn servers(
     configs: &[ServerConfig],
+    issuers: &[IssuerConfig],
     context: &Context,
     traffics: &mut Traffics,
 ) -> HashMap<String, Arc<Server>> {
@@ -282,7 +291,9 @@ fn servers(
                             Some(exchange.token_endpoint.clone()),
                             Some(exchange.jwks_uri.clone()),
                         ));
-                        Arc::new(IssuerKeys::new(issuer, discovery, context.clone()))
+                        let rejected = rejected_keys(issuers, &issuer);
+                        let keys = IssuerKeys::new(issuer, discovery, context.clone());
+                        Arc::new(keys.rejecting(rejected))
                     });
                 let keys = Arc::clone(shared);
                 let traffic = traffics.of(&exchange.expected_issuer, context);

@@ -10,7 +10,6 @@ use crate::grant::Login;
 use crate::grant::record::{GrantRecord, GrantState};
 use crate::grant::sign_out::SignOutMoment;
 use crate::issuer::HomeIssuer;
-use crate::issuer::keys::KeyAge;
 use crate::issuer::token_type::IdTokenProfile;
 use crate::refused::Refused;
 use crate::session::{NotPut, Put, SessionKey};
@@ -94,7 +93,7 @@ impl Service {
         let token = registration.id_token.expose_secret();
         let (claims, profile) = self.id_token_of(registration, home)?;
         self.not_too_old(&claims, registration.refresh_token.is_some())?;
-        let proven = home.keys.prove(token, &claims, KeyAge::PresentOrPast).await;
+        let proven = home.keys.prove_login(token, &claims).await;
         proven.map_err(Refused::from)?;
         let login = Login {
             id_token: &registration.id_token,
@@ -116,9 +115,8 @@ impl Service {
         home: &HomeIssuer,
     ) -> Result<(Claims, IdTokenProfile), Refused> {
         let token = registration.id_token.expose_secret();
-        let mut claims = Claims::read(token.as_bytes()).map_err(|_| {
-            Refused::new(Refusal::MalformedBearer).because("id_token is not a JWT with iss, sub, aud and exp")
-        })?;
+        let mut claims =
+            Claims::read(token.as_bytes()).map_err(|why| Refused::unreadable("id_token", token, why))?;
         if claims.issuer != registration.issuer {
             return Err(Refused::new(Refusal::WrongIssuer).because("id_token was issued by another issuer"));
         }

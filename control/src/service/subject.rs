@@ -15,7 +15,7 @@ use crate::grant::decide::{Since, is_fresh, is_near_expiry};
 use crate::grant::login::has_ended;
 use crate::grant::record::GrantKey;
 use crate::issuer::HomeIssuer;
-use crate::issuer::keys::{KeyAge, Unverified};
+use crate::issuer::keys::KeyAge;
 use crate::issuer::token_type::{IdTokenProfile, NotIdToken};
 use crate::refused::Refused;
 use crate::session::SessionKey;
@@ -30,21 +30,6 @@ pub(super) struct Proven {
 
 /// A grant that a token can belong to, and its issuer.
 type Candidate = (GrantKey, Arc<HomeIssuer>);
-
-impl From<Unverified> for Refused {
-    fn from(unverified: Unverified) -> Self {
-        match unverified {
-            Unverified::Malformed => Self::new(Refusal::MalformedBearer),
-            Unverified::Forged => {
-                Self::new(Refusal::SubjectRejected).because("it is not signed by a key of its issuer")
-            }
-            Unverified::KeysUnavailable { retry_after, cause } => Self::new(Refusal::IssuerUnavailable)
-                .because(format!("the issuer's keys cannot be had: {cause}"))
-                .retry_after(retry_after),
-            Unverified::StoreUnavailable => Self::new(Refusal::StoreUnavailable),
-        }
-    }
-}
 
 impl From<NotIdToken> for Refused {
     fn from(not_id_token: NotIdToken) -> Self {
@@ -106,7 +91,8 @@ impl Service {
             let candidates = self.candidates(&reading.claims, &reading.profile)?;
             return Ok((Arc::clone(reading), candidates));
         }
-        let claims = Claims::read(token.as_bytes()).map_err(|_| Refused::new(Refusal::MalformedBearer))?;
+        let claims = Claims::read(token.as_bytes())
+            .map_err(|why| Refused::unreadable("the bearer token", token, why))?;
         // A wrong issuer or audience says more than the kind of a token that is none of ours.
         self.candidates(&claims, &IdTokenProfile::default())?;
         let profile = IdTokenProfile::read(token)?;

@@ -1,5 +1,7 @@
 //! The configuration: what is wrong is said with line, column and cure, and secrets are never repeated.
 
+mod issuers;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

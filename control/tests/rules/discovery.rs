@@ -20,6 +20,46 @@ fn a_good_document_gives_the_endpoints() {
     assert_eq!(endpoints.jwks_uri.as_str(), "https://keys.example/keys");
 }
 
+/// RFC 6749 §3.2: the query is part of the endpoint.
+#[test]
+fn endpoints_keep_their_query_and_an_issuer_has_none() {
+    let with_query = serde_json::json!({
+        "issuer": "https://A.example:443/t/",
+        "token_endpoint": "https://a.example/token?p=b2c_1_signin&x=%2F",
+        "jwks_uri": "https://[2001:db8::1]:8443/keys?appid=6731de76",
+        "introspection_endpoint": "https://a.example/introspect?p=1",
+    });
+    let body = with_query.to_string();
+    let endpoints = read_document("https://A.example:443/t/", body.as_bytes()).expect("good");
+    assert_eq!(
+        (
+            endpoints.token_endpoint.as_str(),
+            endpoints.jwks_uri.as_str(),
+            endpoints.introspection_endpoint.as_ref().map(url::Url::as_str)
+        ),
+        (
+            "https://a.example/token?p=b2c_1_signin&x=%2F",
+            "https://[2001:db8::1]:8443/keys?appid=6731de76",
+            Some("https://a.example/introspect?p=1")
+        )
+    );
+}
+
+#[test]
+fn a_document_of_another_issuer_is_refused_with_the_name_of_that_issuer() {
+    let body = document(
+        "https://b.example/\n",
+        "https://a.example/t",
+        "https://a.example/k",
+    );
+    let why = read_document("https://a.example", &body).expect_err("another's");
+    assert!(
+        why.to_string()
+            .contains("names another issuer, https://b.example/?;"),
+        "{why}"
+    );
+}
+
 #[test]
 fn documents_that_point_elsewhere_are_refused() {
     let good = "https://a.example";
@@ -51,6 +91,26 @@ fn documents_that_point_elsewhere_are_refused() {
         (
             "a user",
             document(good, "https://u:p@a.example/t", "https://a.example/k"),
+        ),
+        (
+            "the loopback with the root's dot",
+            document(good, "https://a.example/t", "https://localhost./k"),
+        ),
+        (
+            "a name under localhost",
+            document(good, "https://a.localhost/t", "https://a.example/k"),
+        ),
+        (
+            "the loopback as IPv6",
+            document(good, "https://a.example/t", "https://[::ffff:127.0.0.1]/k"),
+        ),
+        (
+            "an address that is none",
+            document(good, "https://0.0.0.0/t", "https://a.example/k"),
+        ),
+        (
+            "a fragment",
+            document(good, "https://a.example/t#x", "https://a.example/k"),
         ),
         ("no JSON", b"<html>".to_vec()),
     ];

@@ -15,8 +15,8 @@ use crate::streak::{StreakKind, failed};
 impl Attempt {
     pub(super) fn answered(&mut self, answer: Answer, at: Moment) -> Step {
         match answer {
-            Answer::Refreshed { rotated, id_token } => {
-                self.has_id_token = id_token;
+            Answer::Refreshed { rotated, lacks } => {
+                self.lacks = lacks;
                 match rotated {
                     // Before anything else about the answer is looked at: it exists nowhere else.
                     Some(rotated) => {
@@ -34,39 +34,27 @@ impl Attempt {
             Answer::Transient(passing)
                 if passing.perhaps_done && self.terms.issuer == IssuerPolicy::Strict =>
             {
-                self.end(DeathReason::AnswerLost)
+                self.settle(passing)
             }
             Answer::Transient(passing) => {
                 self.came_to_nothing = !passing.perhaps_done;
-                let failure = Failure {
-                    kind: passing.kind,
-                    asked: passing.retry_after,
-                    cause: passing.cause,
-                };
-                self.note(failure, passing.perhaps_done, at)
+                let perhaps_done = passing.perhaps_done;
+                self.note(passing.into(), perhaps_done, at)
             }
         }
     }
 
     pub(super) fn examine(&mut self, at: Moment) -> Step {
-        if self.has_id_token {
-            return self.at(Stage::Examining, Step::Examine);
+        match self.lacks.take() {
+            Some(failure) => self.note(failure, false, at),
+            None => self.at(Stage::Examining, Step::Examine),
         }
-        let cure = "the issuer refreshed without an ID token: the login must ask for the scope openid";
-        self.note(Failure::misconfigured(cure), false, at)
     }
 
-    pub(super) fn examined(&mut self, examined: Result<KeptIdToken, String>, at: Moment) -> Step {
+    pub(super) fn examined(&mut self, examined: Result<KeptIdToken, Failure>, at: Moment) -> Step {
         let token = match examined {
             Ok(token) => token,
-            Err(cause) => {
-                let failure = Failure {
-                    kind: StreakKind::Substituted,
-                    asked: None,
-                    cause,
-                };
-                return self.note(failure, false, at);
-            }
+            Err(failure) => return self.note(failure, false, at),
         };
         let before = self.record().and_then(|record| record.failures);
         // Of no use to anybody: without a pause every caller would rotate the refresh token again.
@@ -95,6 +83,7 @@ impl Attempt {
         }
         self.end(match (death, unresolved) {
             (Death::Expired, _) => DeathReason::Expired,
+            (Death::Interaction, _) => DeathReason::Interaction,
             (Death::Claimed | Death::InvalidGrant, Some(_)) => DeathReason::AnswerLost,
             (Death::Claimed, None) => DeathReason::Claimed,
             (Death::InvalidGrant, None) => DeathReason::InvalidGrant,

@@ -302,6 +302,8 @@ impl Facts<'_> {
                 StreakKind::Denied => "denied",
                 StreakKind::Misconfigured => "misconfigured",
                 StreakKind::Substituted => "substituted",
+                StreakKind::NotOauth => "not_oauth",
+                StreakKind::Unusable => "unusable",
             },
             count: streak.count,
             of_this_kind: streak.same_kind,

@@ -1,0 +1,192 @@
+//! JWK sets (RFC 7517 §5) and how old one can be by the time it arrives (RFC 9111).
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES, HeaderName};
+use serde_json::{Map, Value};
+
+use super::jwk::{LeftOut, NotUsed, VerifyingKey};
+
+/// Keys that are used of one set; each takes memory, and room in the store. A body of 256 KiB holds some 600 RSA keys.
+pub const MOST_KEYS: usize = 1000;
+/// Reasons that are remembered for keys that are left out.
+const MOST_LEFT_OUT: usize = 100;
+/// What a cache without a word about it is assumed to keep a set for.
+const UNSAID_LIFETIME: Duration = Duration::from_secs(60);
+/// The longest that a cache which does not say `Age` is assumed to keep a set for.
+const LONGEST_UNSEEN_AGE: Duration = Duration::from_secs(600);
+/// The largest `Age` that is believed.
+const LARGEST_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// A set as it was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeySet {
+    /// At most [`MOST_KEYS`], those that say `use: sig` before others.
+    pub keys: Vec<VerifyingKey>,
+    /// Keys that are not used, those for other uses included.
+    pub left_out: Vec<LeftOut>,
+    /// How many more keys the set holds than are used or named in `left_out`.
+    pub more: usize,
+}
+
+/// Why a body is no set of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadKeySet {
+    /// Not a JSON object with an array `keys`.
+    #[error("not a JWK set")]
+    NotASet,
+    /// No key at all, or nothing that says what kind of key it is: not yet filled, or broken on the way.
+    #[error("the key set is empty")]
+    Empty,
+}
+
+impl KeySet {
+    /// Reads a JWK set; a byte order mark before it is forgiven (RFC 8259 §8.1).
+    ///
+    /// # Errors
+    /// [`BadKeySet`].
+    pub fn read(body: &[u8]) -> Result<Self, BadKeySet> {
+        let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+        let document: Map<String, Value> = serde_json::from_slice(body).map_err(|_| BadKeySet::NotASet)?;
+        let members = document
+            .get("keys")
+            .and_then(Value::as_array)
+            .ok_or(BadKeySet::NotASet)?;
+        let (mut for_signatures, mut others, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        for member in members {
+            match read(member) {
+                Ok((key, true)) => for_signatures.push(key),
+                Ok((key, false)) => others.push(key),
+                Err(why) => left_out.push(why),
+            }
+        }
+        for_signatures.append(&mut others);
+        let is_key = |left_out: &LeftOut| !matches!(left_out.why, NotUsed::Unreadable(_));
+        if for_signatures.is_empty() && !left_out.iter().any(is_key) {
+            return Err(BadKeySet::Empty);
+        }
+        let more =
+            for_signatures.len().saturating_sub(MOST_KEYS) + left_out.len().saturating_sub(MOST_LEFT_OUT);
+        for_signatures.truncate(MOST_KEYS);
+        left_out.truncate(MOST_LEFT_OUT);
+        Ok(Self {
+            keys: for_signatures,
+            left_out,
+            more,
+        })
+    }
+
+    /// How many keys were meant for signatures and cannot be used.
+    #[must_use]
+    pub fn missed(&self) -> usize {
+        let missed = |left_out: &&LeftOut| left_out.why != NotUsed::OtherUse;
+        self.left_out.iter().filter(missed).count() + self.more
+    }
+
+    /// The reasons for which keys meant for signatures are not used, each once and at most five, for people.
+    #[must_use]
+    pub fn missed_why(&self) -> String {
+        const MOST_REASONS: usize = 5;
+        let mut reasons: Vec<String> = Vec::new();
+        for left_out in self.left_out.iter().filter(|key| key.why != NotUsed::OtherUse) {
+            let why = left_out.why.to_string();
+            if !reasons.contains(&why) && reasons.len() < MOST_REASONS {
+                reasons.push(why);
+            }
+        }
+        if self.more > 0 {
+            reasons.push(format!("more than {MOST_KEYS} keys are not read"));
+        }
+        reasons.join("; ")
+    }
+}
+
+/// One key, and whether it says `use: sig`.
+fn read(member: &Value) -> Result<(VerifyingKey, bool), LeftOut> {
+    let Some(jwk) = member.as_object() else {
+        return Err(LeftOut {
+            id: None,
+            why: NotUsed::Unreadable("it is not a JSON object"),
+        });
+    };
+    let is_for_signatures = jwk.get("use").and_then(Value::as_str) == Some("sig");
+    match VerifyingKey::read(jwk) {
+        Ok(key) => Ok((key, is_for_signatures)),
+        Err(why) => Err(LeftOut {
+            id: jwk.get("kid").and_then(Value::as_str).map(str::to_owned),
+            why,
+        }),
+    }
+}
+
+/// What an answer says of the caches between the issuer and here (RFC 9111 §5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheTime {
+    /// How long caches may keep the answer.
+    pub lifetime: Option<Duration>,
+    /// How long one has kept it.
+    pub age: Option<Duration>,
+}
+
+impl CacheTime {
+    /// From an answer's headers. Of several lifetimes the longest counts: any cache may have followed it.
+    #[must_use]
+    pub fn read(headers: &HeaderMap) -> Self {
+        let seconds = |text: &str| {
+            text.trim_matches([' ', '"'])
+                .parse()
+                .ok()
+                .map(Duration::from_secs)
+        };
+        let mut lifetime = None;
+        for directive in headers
+            .get_all(CACHE_CONTROL)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+        {
+            let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+            let said = match name.trim().to_ascii_lowercase().as_str() {
+                "max-age" | "s-maxage" | "stale-while-revalidate" => seconds(value),
+                "no-store" | "no-cache" => Some(Duration::ZERO),
+                _ => None,
+            };
+            lifetime = lifetime.max(said);
+        }
+        let date = |name: &HeaderName| httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok();
+        let expires = || date(&EXPIRES)?.duration_since(date(&DATE)?).ok();
+        Self {
+            lifetime: lifetime.or_else(expires),
+            age: headers
+                .get(AGE)
+                .and_then(|value| value.to_str().ok())
+                .and_then(seconds)
+                .map(|age| age.min(LARGEST_AGE)),
+        }
+    }
+
+    /// How long ago the answer may have been the issuer's own.
+    #[must_use]
+    pub fn behind(&self) -> Duration {
+        match (self.age, self.lifetime) {
+            (Some(age), _) => age,
+            (None, Some(lifetime)) => lifetime.min(LONGEST_UNSEEN_AGE),
+            (None, None) => UNSAID_LIFETIME,
+        }
+    }
+
+    /// How much longer a cache keeps this answer, where one has it.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        let (age, lifetime) = (self.age?, self.lifetime?);
+        (!age.is_zero()).then(|| lifetime.saturating_sub(age))
+    }
+
+    /// How long tokens may still be signed with a key after a set without it was fetched: other replicas of the issuer
+    /// may have read their keys as late.
+    #[must_use]
+    pub fn overlap(&self) -> Duration {
+        self.lifetime.unwrap_or(UNSAID_LIFETIME).min(LONGEST_UNSEEN_AGE)
+    }
+}
