@@ -81,6 +81,23 @@ async fn another_login_begins_with_the_subject_that_its_first_exchange_brings() 
     Ok(())
 }
 
+/// Generations count anew where nothing is left of the login before.
+#[tokio::test]
+async fn a_login_after_the_mark_of_the_last_one_has_expired_begins_anew_too() -> anyhow::Result<()> {
+    let Pair { remote, home } = pair(1, |_| {}).await?;
+    let tokens = home.log_in("s-1").await?;
+    let ask = home.ask(&tokens.id_token).server("remote");
+    assert_eq!(ask.send().await?.status, 200);
+    home.end("s-1").await?;
+    home.advance(2 * 3600);
+    let again = home.log_in("s-1").await?;
+    assert_eq!(home.status("s-1").await?.body["generation"], 1);
+    remote.fail_next(Endpoint::Exchange, 1, &Failure::OtherSubject);
+    let ask = home.ask(&again.id_token).server("remote");
+    assert_eq!(ask.send().await?.status, 200);
+    Ok(())
+}
+
 #[tokio::test]
 async fn another_way_to_exchange_begins_with_the_subject_that_it_brings() -> anyhow::Result<()> {
     let Pair { remote, home } = pair(1, |_| {}).await?;

@@ -140,6 +140,36 @@ async fn a_session_id_of_another_users_login_is_refused_and_ends_nothing() -> an
 }
 
 #[tokio::test]
+async fn of_two_users_who_put_one_session_id_at_once_one_gets_it_and_keeps_it() -> anyhow::Result<()> {
+    let other = "other@example.com";
+    for _ in 0..20 {
+        let dex = DexConfig::default().user(DexUser::new(other));
+        let deployment = Deployment::start(Plan {
+            dex,
+            ..Plan::default()
+        })
+        .await?;
+        let mine = deployment.dex.log_in(ADMIN, "muster").await?;
+        let theirs = deployment.dex.log_in(other, "muster").await?;
+        let (first, second) = tokio::join!(
+            deployment.put_login("s-1", &mine),
+            deployment.put_login("s-1", &theirs)
+        );
+        let (first, second) = (first?.status, second?.status);
+        let (winner, loser) = match (first, second) {
+            (201, 409) => (&mine, &theirs),
+            (409, 201) => (&theirs, &mine),
+            both => panic!("{both:?}"),
+        };
+        let ask = deployment.ask(&winner.id_token).session("s-1");
+        assert_eq!(ask.send().await?.token(), winner.id_token);
+        // Nothing is left of the other, whose login no session has.
+        assert_ne!(deployment.ask(&loser.id_token).send().await?.status, 200);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_sign_out_that_is_cut_short_has_ended_every_session_all_the_same() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let before = deployment.log_in("s-1").await?;

@@ -99,6 +99,39 @@ async fn who_has_signed_out_logs_in_again_and_a_later_login_that_is_not_register
 }
 
 #[tokio::test]
+async fn while_the_issuers_keys_cannot_be_had_a_stale_unregistered_token_waits() -> anyhow::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let deployment = Deployment::start(Plan::default()).await?;
+    let token = deployment.dex.log_in(ADMIN, "muster").await?.id_token;
+    let until = async |wanted: (u16, &str)| {
+        tokio::time::timeout(PATIENCE, async {
+            loop {
+                let answer = deployment.ask(&token).send().await?;
+                if answer.refusal() == wanted {
+                    return anyhow::Ok(answer);
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await?
+    };
+    deployment.advance(301);
+    until((400, "token_expired")).await?;
+    // The keys prove the token still; that they cannot be looked for any more shows in the background.
+    deployment
+        .dex
+        .fail_always(Endpoint::Keys, Failure::answer(503, "{}"));
+    deployment.advance(601);
+    let answer = until((503, "issuer_unavailable")).await?;
+    assert!(answer.header("retry-after").is_some());
+    deployment.dex.heal(Endpoint::Keys);
+    deployment.advance(11);
+    until((400, "token_expired")).await?;
+    assert_eq!(deployment.dex.counts().refreshes_presented, 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn while_the_issuer_fails_everybody_a_stale_unregistered_token_waits() -> anyhow::Result<()> {
     let user = |number: usize| format!("user-{number}@example.com");
     let mut dex = DexConfig::default().id_token_lifetime(Duration::from_secs(300));

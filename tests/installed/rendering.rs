@@ -14,7 +14,7 @@ fn values() -> Value {
     json!({
         "issuers": [{
             "issuer": "https://dex.example.com", "clientId": "muster",
-            "clientSecretRef": {"name": "tokenward-dex", "key": "client-secret"},
+            "clientSecretRef": {"name": "tokenward-dex", "key": "client-secret"}, "trustedPeers": ["cli"],
         }],
         "servers": [
             {

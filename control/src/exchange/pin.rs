@@ -2,13 +2,13 @@
 //! never served. A remote issuer names its users by other subjects than the home issuer does, so the first answer is all
 //! that there is to compare with.
 //!
-//! A pin belongs to one generation of the grant and to everything in the server's configuration that makes the token
+//! A pin belongs to one login and to everything in the server's configuration that makes the token
 //! ([`ExchangeKey`]): a new login, another connector or another issuer starts a new one.
 
 use super::record::ExchangeKey;
 use super::{Inner, SET_LIFETIME};
 use crate::digest;
-use crate::grant::record::GrantKey;
+use crate::grant::record::{GrantKey, GrantRecord};
 use crate::store::{Expected, Key, Outcome, StoreError};
 
 /// Version of the value's shape: this byte, then the digest of the subject.
@@ -23,9 +23,15 @@ pub(super) enum Pinned {
     Other,
 }
 
-fn pin_of(exchange: &ExchangeKey, generation: u64) -> Key {
-    let generation = generation.to_string();
-    let parts = ["exchange_subject", exchange.digest(), &generation];
+/// Generations begin again when a record has expired, so the moment of the login counts too.
+fn pin_of(exchange: &ExchangeKey, login: &GrantRecord) -> Key {
+    let (generation, logged_in_at_ms) = (login.generation.to_string(), login.logged_in_at_ms.to_string());
+    let parts = [
+        "exchange_subject",
+        exchange.digest(),
+        &generation,
+        &logged_in_at_ms,
+    ];
     Key::new("exchange_subject", &digest::hex_of_parts(&parts))
 }
 
@@ -46,16 +52,16 @@ impl Inner {
         grant: &GrantKey,
         subject: &str,
     ) -> Result<Pinned, StoreError> {
-        let generation = self
-            .grants
-            .record(grant)
-            .await?
-            .map_or(0, |record| record.generation);
-        let (pin, value) = (pin_of(key, generation), value_of(subject));
+        let Some(login) = self.grants.record(grant).await? else {
+            // It has ended, and the caller finds that out before anything is served.
+            return Ok(Pinned::Same);
+        };
+        let (pin, value) = (pin_of(key, &login), value_of(subject));
+        let lifetime = self.grants.record_lifetime().max(SET_LIFETIME);
         let mut expected = Expected::Absent;
         let store = &self.context.store;
         loop {
-            let written = store.write(&pin, expected, &value, Some(SET_LIFETIME)).await?;
+            let written = store.write(&pin, expected, &value, Some(lifetime)).await?;
             let Outcome::Conflict(there) = written else {
                 return Ok(Pinned::Same);
             };

@@ -259,6 +259,12 @@ impl Grants {
         }
     }
 
+    /// How long an unchanged record is kept.
+    #[must_use]
+    pub fn record_lifetime(&self) -> Duration {
+        self.inner.times.record_lifetime
+    }
+
     /// Waits until no refresh is under way, and no refresh token is being given back.
     pub async fn landed(&self) {
         self.inner.flights.landed().await;

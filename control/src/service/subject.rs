@@ -210,8 +210,11 @@ impl Service {
             return Refusal::NotRegistered.into();
         }
         // A caller cannot bring a fresh token either while the issuer does not answer.
-        match candidates.iter().find_map(|(_, home)| home.left_alone()) {
+        let mut homes = candidates.iter().map(|(_, home)| home);
+        match homes.clone().find_map(|home| home.left_alone()) {
             Some(held_back) => held_back.refused(Refusal::IssuerUnavailable),
+            None if homes.any(|home| home.keys.cannot_be_had()) => Refused::new(Refusal::IssuerUnavailable)
+                .because("the issuer did not answer when its keys were last looked for"),
             None => Refusal::TokenExpired.into(),
         }
     }

@@ -107,6 +107,32 @@ fn a_good_configuration_is_complete() {
     assert!(!format!("{config:?}").contains("q83v"));
 }
 
+#[test]
+fn the_clients_of_an_issuer_trust_each_other_and_the_peers_that_are_listed() {
+    let folder = Folder::new();
+    let more = "  trusted_peers: [cli, portal]
+- issuer: https://dex.example.com
+  client_id: kube
+  client_secret: {file: DIR/client}
+- issuer: https://other.example.com
+  client_id: elsewhere
+  client_secret: {file: DIR/client}
+servers:";
+    let config = parse(&folder, &GOOD.replacen("servers:", more, 1)).expect("good");
+    let trusts = |issuer: usize| {
+        let clients = ["muster", "kube", "elsewhere", "cli", "portal", "lowpriv", ""];
+        clients.map(|client| config.issuers[issuer].trusts(client))
+    };
+    assert_eq!(trusts(0), [true, true, false, true, true, false, false]);
+    assert_eq!(trusts(1), [true, true, false, false, false, false, false]);
+    assert_eq!(trusts(2), [false, false, true, false, false, false, false]);
+    one_problem(
+        ("client_id: muster", "client_id: muster\n  trusted_peers: [\"\"]"),
+        9,
+        "trusted_peers is empty",
+    );
+}
+
 /// Replaces one line's text, expects one problem there.
 fn one_problem(change: (&str, &str), line: u64, what: &str) {
     let folder = Folder::new();
