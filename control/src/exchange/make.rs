@@ -16,7 +16,7 @@ use super::{Inner, Kept, Order, SET_LIFETIME, TOKEN_FIELD};
 use crate::digest;
 use crate::flight::Reporter;
 use crate::grant::Served;
-use crate::grant::decide::is_fresh;
+use crate::grant::decide::{is_fresh, is_never_fresh};
 use crate::issuer::answer::ExchangeAnswer;
 use crate::issuer::keys::{KeyAge, Unverified};
 use crate::kept;
@@ -154,8 +154,13 @@ impl Making {
     async fn fitting(&self, token: &SecretString) -> Result<Claims, Failure> {
         let config = &self.order.remote.config;
         let text = token.expose_secret();
-        let claims = Claims::read(text.as_bytes()).map_err(|_| {
-            Failure::misconfigured("the remote issuer's token is not a JWT with iss, sub, aud and exp")
+        let claims = Claims::read(text.as_bytes()).map_err(|malformed| Failure {
+            kind: StreakKind::Unusable,
+            asked: None,
+            cause: format!(
+                "the remote issuer's token of {} bytes cannot be read, {malformed}",
+                text.len()
+            ),
         })?;
         if claims.issuer != config.expected_issuer {
             return Err(Failure::misconfigured(format!(
@@ -200,8 +205,8 @@ impl Making {
     }
 
     fn long_enough(&self, claims: Claims) -> Result<Claims, Failure> {
-        let now_ms = self.inner.context.clock.now_ms();
-        if is_fresh(claims.exp_seconds, self.inner.times.policy.margin, now_ms) {
+        let margin = self.inner.times.policy.margin;
+        if !is_never_fresh(claims.exp_seconds, claims.issued_at_seconds, margin) {
             Ok(claims)
         } else {
             Err(Failure::misconfigured(
@@ -241,6 +246,10 @@ impl Making {
             return Err(Refusal::UnknownSession.into());
         }
         self.count("exchanged");
+        // The others may use it; that it is of no use here is for this replica's clock to answer for.
+        if !is_fresh(claims.exp_seconds, self.inner.times.policy.margin, now_ms) {
+            return Err(self.inner.pauses.stale_on_arrival(self.key.digest(), now_ms));
+        }
         Ok(Served {
             token,
             exp_seconds: claims.exp_seconds,

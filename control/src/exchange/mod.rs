@@ -17,6 +17,7 @@ use crate::grant::record::GrantKey;
 use crate::grant::{Grants, Served};
 use crate::issuer::{Context, HomeIssuer, RemoteIssuer};
 use crate::kept;
+use crate::local_pauses::LocalPauses;
 use crate::refused::Refused;
 use crate::sealed;
 use crate::store::{Expected, Revision, StoreError};
@@ -71,6 +72,7 @@ struct Inner {
     grants: Grants,
     times: ExchangeTimes,
     flights: Flights<Result<Served, Refused>>,
+    pauses: LocalPauses,
 }
 
 /// A record as read.
@@ -89,6 +91,7 @@ impl Exchanges {
                 grants,
                 times,
                 flights: Flights::default(),
+                pauses: LocalPauses::default(),
             }),
         }
     }
@@ -113,7 +116,10 @@ impl Exchanges {
             Decision::Refuse(refused) => Err(refused),
             Decision::Exchange => {
                 let reason = order.reason;
-                let made = self.made(&key, order).await;
+                let made = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
+                    Ok(()) => self.made(&key, order).await,
+                    Err(refused) => Err(refused),
+                };
                 made.or_else(|refused| inner.fallback(&key, record, reason, refused))
             }
         }
