@@ -8,6 +8,7 @@ mod control_answer;
 mod control_config;
 mod deal;
 mod filter_config;
+mod issuer_answer;
 mod json;
 mod jwt;
 mod pair_slot;
@@ -17,6 +18,7 @@ mod token_form;
 pub use control_answer::control_answer;
 pub use control_config::control_config;
 pub use filter_config::filter_config;
+pub use issuer_answer::issuer_answer;
 pub use json::json;
 pub use jwt::jwt;
 pub use pair_slot::pair_slot;
@@ -33,7 +35,7 @@ pub struct Target {
 }
 
 /// Every oracle.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "jwt",
         check: jwt,
@@ -65,5 +67,9 @@ pub const TARGETS: [Target; 8] = [
     Target {
         name: "control_config",
         check: control_config,
+    },
+    Target {
+        name: "issuer_answer",
+        check: issuer_answer,
     },
 ];
