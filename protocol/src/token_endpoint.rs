@@ -96,7 +96,9 @@ pub enum BadTokenRequest {
     #[error("one token is for one server: name one with audience, or with its resource")]
     SeveralTargets,
     /// `resource` names nothing that is configured, or another server than `audience` (RFC 8707 §2).
-    #[error("parameter resource is not the resource of a configured server, or of another one than audience names")]
+    #[error(
+        "parameter resource is not the resource of a configured server, or of another one than audience names"
+    )]
     Resource,
     /// The bytes are not a form.
     #[error(transparent)]

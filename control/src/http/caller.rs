@@ -53,7 +53,11 @@ pub(super) fn in_form(form: &Form, user: &str, credential: &SecretString) -> InF
         (id, Some(secret), None) => {
             // The secret is looked at in any case.
             let same = same(secret.as_bytes(), credential);
-            if same && id == Some(user) { InForm::Shown } else { InForm::Wrong }
+            if same && id == Some(user) {
+                InForm::Shown
+            } else {
+                InForm::Wrong
+            }
         }
         (_, None, Some(_)) => InForm::Wrong,
         // A client may repeat its name beside another way (RFC 6749 §3.2.1).

@@ -107,10 +107,7 @@ impl Intake<'_> {
                         &format!("the body is larger than {longest_bytes} bytes"),
                     ),
                 ),
-                Unread::BrokeOff => (
-                    "broke_off",
-                    unread(StatusCode::BAD_REQUEST, "the body broke off"),
-                ),
+                Unread::BrokeOff => ("broke_off", unread(StatusCode::BAD_REQUEST, "the body broke off")),
             };
             metrics.request_unread(cause);
             Box::new(answer)
@@ -249,6 +246,8 @@ fn faulty_member(path: &str, error: &serde_json::Error, members: &[&'static str]
         ))
     } else {
         let member = members.iter().find(|member| **member == path)?;
-        Some(format!("the member {member} is not of the type that this path takes"))
+        Some(format!(
+            "the member {member} is not of the type that this path takes"
+        ))
     }
 }

@@ -54,8 +54,12 @@ struct SignedOut {
 
 /// The caller is the aggregator.
 pub(super) fn aggregator(service: &Service, headers: &HeaderMap) -> Result<(), Refused> {
-    caller::check(headers, caller::AGGREGATOR, &service.config.credentials.aggregator)
-        .inspect_err(|refused| service.note_caller(caller::AGGREGATOR, refused))
+    caller::check(
+        headers,
+        caller::AGGREGATOR,
+        &service.config.credentials.aggregator,
+    )
+    .inspect_err(|refused| service.note_caller(caller::AGGREGATOR, refused))
 }
 
 pub(super) fn session_id(id: String) -> Result<SecretString, Refused> {

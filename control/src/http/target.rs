@@ -46,7 +46,11 @@ pub(super) fn check(request: &Request<Body>) -> Result<(), BadHost> {
 /// The host and port in a Host header field.
 fn valid_host(value: &HeaderValue) -> Result<Authority, BadHost> {
     let host = Authority::try_from(value.as_bytes()).map_err(|_| BadHost::Invalid)?;
-    if is_valid(&host) { Ok(host) } else { Err(BadHost::Invalid) }
+    if is_valid(&host) {
+        Ok(host)
+    } else {
+        Err(BadHost::Invalid)
+    }
 }
 
 /// A host, and at most a port: RFC 9110 §7.2 has no user there.

@@ -23,7 +23,8 @@ use crate::refused::Refused;
 use crate::service::Service;
 
 /// RFC 6749 §2.3: no more than one method.
-const AUTHENTICATE_ONCE: &str = "authenticate once: in one Authorization header, or with client_id and client_secret";
+const AUTHENTICATE_ONCE: &str =
+    "authenticate once: in one Authorization header, or with client_id and client_secret";
 
 /// The answer to a request that is not served.
 type NotServed = Box<Response>;
@@ -99,7 +100,12 @@ fn server_of(service: &Service, resource: &str) -> Option<String> {
         let named = server.resource.as_ref();
         named.is_some_and(|named| named.identifier == resource)
     };
-    service.config.servers.iter().find(has).map(|server| server.name.clone())
+    service
+        .config
+        .servers
+        .iter()
+        .find(has)
+        .map(|server| server.name.clone())
 }
 
 fn rejected(service: &Service, refused: &Refused) -> NotServed {

@@ -94,6 +94,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.places.taken().by_id.remove(&self.id);
         self.places.metrics.connections.dec();
-        self.places.open.send_modify(|open| *open = open.saturating_sub(1));
+        self.places
+            .open
+            .send_modify(|open| *open = open.saturating_sub(1));
     }
 }

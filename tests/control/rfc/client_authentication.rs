@@ -28,7 +28,10 @@ async fn the_credential_may_come_in_the_form() -> anyhow::Result<()> {
             &[("audience", "kube"), ("client_id", id), ("client_secret", secret)],
         )
     };
-    assert_eq!(posted(&deployment, &[], with("filter", FILTER)).await?.status, 200);
+    assert_eq!(
+        posted(&deployment, &[], with("filter", FILTER)).await?.status,
+        200
+    );
     for (id, secret) in [
         ("filter", "wrong"),
         ("filter", ""),
@@ -40,7 +43,10 @@ async fn the_credential_may_come_in_the_form() -> anyhow::Result<()> {
         let answer = posted(&deployment, &[], with(id, secret)).await?;
         assert_eq!(error(&answer), (401, "invalid_client"), "{id}");
         assert_eq!(answer.text("refusal"), "caller_rejected");
-        assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"tokenward\""));
+        assert_eq!(
+            answer.header("www-authenticate"),
+            Some("Basic realm=\"tokenward\"")
+        );
     }
     Ok(())
 }
@@ -53,7 +59,11 @@ async fn two_methods_at_once_are_an_invalid_request_even_where_both_are_right() 
     let form = asking(&token, &[("audience", "kube")]);
     let in_form = asking(
         &token,
-        &[("audience", "kube"), ("client_id", "filter"), ("client_secret", FILTER)],
+        &[
+            ("audience", "kube"),
+            ("client_id", "filter"),
+            ("client_secret", FILTER),
+        ],
     );
     let header = basic("filter", FILTER);
     let bearer = format!("Bearer {FILTER}");
@@ -62,14 +72,22 @@ async fn two_methods_at_once_are_an_invalid_request_even_where_both_are_right() 
         assert_eq!(error(&answer), (400, "invalid_request"));
     }
     let answer = posted(&deployment, &[header.clone(), bearer.clone()], form.clone()).await?;
-    assert_eq!(error(&answer), (400, "invalid_request"), "two Authorization headers");
+    assert_eq!(
+        error(&answer),
+        (400, "invalid_request"),
+        "two Authorization headers"
+    );
     let assertion = format!(
         "{form}&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=a.b.c"
     );
     let answer = posted(&deployment, std::slice::from_ref(&header), assertion.clone()).await?;
     assert_eq!(error(&answer), (400, "invalid_request"), "RFC 7521 §4.2");
     let answer = posted(&deployment, &[], assertion).await?;
-    assert_eq!(error(&answer), (401, "invalid_client"), "a method that is not accepted");
+    assert_eq!(
+        error(&answer),
+        (401, "invalid_client"),
+        "a method that is not accepted"
+    );
     // A wrong header is refused before anything is read, and does not fall back to the form.
     let answer = posted(&deployment, &[basic("filter", "wrong")], in_form).await?;
     assert_eq!(error(&answer), (401, "invalid_client"));
@@ -94,10 +112,20 @@ async fn a_client_id_beside_the_header_must_be_the_same() -> anyhow::Result<()> 
 async fn nothing_is_read_of_a_caller_that_has_not_shown_its_credential() -> anyhow::Result<()> {
     let deployment = deployment().await?;
     for (method, path, content_type, authorization) in [
-        ("POST", "/oauth2/token", "application/x-www-form-urlencoded", "authorization: Bearer wrong\r\n"),
+        (
+            "POST",
+            "/oauth2/token",
+            "application/x-www-form-urlencoded",
+            "authorization: Bearer wrong\r\n",
+        ),
         ("POST", "/oauth2/token", "application/json", ""),
         ("PUT", "/v1/sessions/s-1", "application/json", ""),
-        ("POST", "/v1/sign-out", "application/json", "authorization: Basic eDp5\r\n"),
+        (
+            "POST",
+            "/v1/sign-out",
+            "application/json",
+            "authorization: Basic eDp5\r\n",
+        ),
     ] {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: control\r\n{authorization}content-type: {content_type}\r\n\

@@ -10,7 +10,10 @@ fn assert_characters(answer: &Answer, what: &str) {
     assert!(!text.is_empty() && text.chars().all(is_allowed), "{what}: {text}");
     if let Some(challenge) = answer.header("www-authenticate") {
         // Quotes only around values, and no escapes (RFC 9110 §5.6.4).
-        assert!(challenge.matches('"').count() % 2 == 0 && !challenge.contains('\\'), "{challenge}");
+        assert!(
+            challenge.matches('"').count() % 2 == 0 && !challenge.contains('\\'),
+            "{challenge}"
+        );
     }
 }
 

@@ -33,13 +33,22 @@ async fn a_form_that_readers_would_read_differently_is_an_invalid_request() -> a
     let harmless = format!("&&{good}&&x=%C3%BC&y");
     assert_eq!(super::asked(&deployment, &harmless).await?.status, 200);
     // The logout token's form is read by the same rules.
-    for body in ["logout_token=%zz", "logout_token=a&logout_token=b", "logout_token=", ""] {
+    for body in [
+        "logout_token=%zz",
+        "logout_token=a&logout_token=b",
+        "logout_token=",
+        "",
+    ] {
         let request = deployment
             .http
             .post(format!("{}/v1/backchannel-logout", deployment.urls[0]))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
-        assert_eq!(error(&deployment.request(request).await?), (400, "invalid_request"), "{body}");
+        assert_eq!(
+            error(&deployment.request(request).await?),
+            (400, "invalid_request"),
+            "{body}"
+        );
     }
     Ok(())
 }

@@ -29,11 +29,26 @@ async fn what_is_wrong_with_a_put_is_named_and_never_its_values() -> anyhow::Res
         (without("client_id"), "the member client_id is missing"),
         (without("id_token"), "the member id_token is missing"),
         ("{}".to_owned(), "is missing"),
-        (with("id_token", json!({"a": SECRET})), "the member id_token is not of the type"),
-        (with("refresh_token", json!([SECRET])), "the member refresh_token is not of the type"),
-        (with("client_id", json!(7)), "the member client_id is not of the type"),
-        (with(SECRET, json!(1)), "has a member that this path does not take"),
-        (text.replacen('{', &format!("{{\"issuer\":\"{SECRET}\","), 1), "the member issuer is there twice"),
+        (
+            with("id_token", json!({"a": SECRET})),
+            "the member id_token is not of the type",
+        ),
+        (
+            with("refresh_token", json!([SECRET])),
+            "the member refresh_token is not of the type",
+        ),
+        (
+            with("client_id", json!(7)),
+            "the member client_id is not of the type",
+        ),
+        (
+            with(SECRET, json!(1)),
+            "has a member that this path does not take",
+        ),
+        (
+            text.replacen('{', &format!("{{\"issuer\":\"{SECRET}\","), 1),
+            "the member issuer is there twice",
+        ),
         (format!("\"{SECRET}\""), "is not the JSON that this path takes"),
         (format!("[\"{SECRET}\"]"), "is not the JSON that this path takes"),
         (format!("{text}{SECRET}"), "is not the JSON that this path takes"),
@@ -62,6 +77,11 @@ async fn what_is_wrong_with_a_put_is_named_and_never_its_values() -> anyhow::Res
         .header("content-type", "application/json")
         .body(body);
     let answer = deployment.request(request).await?;
-    assert!(answer.text("error_description").contains("the member subject is missing"), "{answer:?}");
+    assert!(
+        answer
+            .text("error_description")
+            .contains("the member subject is missing"),
+        "{answer:?}"
+    );
     Ok(())
 }

@@ -56,11 +56,26 @@ async fn an_absolute_target_is_accepted_and_its_host_counts() -> anyhow::Result<
     let deployment = deployment().await?;
     let document = "/.well-known/oauth-protected-resource/kubernetes/mcp";
     let cases = [
-        ("200", format!("GET http://mcp.example.com{document} HTTP/1.1\r\nhost: mcp.example.com\r\n\r\n")),
-        ("200", format!("GET http://mcp.example.com{document} HTTP/1.1\r\nhost: elsewhere\r\n\r\n")),
-        ("404", format!("GET http://elsewhere{document} HTTP/1.1\r\nhost: mcp.example.com\r\n\r\n")),
-        ("400", format!("GET http://mcp.example.com{document} HTTP/1.1\r\n\r\n")),
-        ("400", "GET http://user@mcp.example.com/livez HTTP/1.1\r\nhost: control\r\n\r\n".to_owned()),
+        (
+            "200",
+            format!("GET http://mcp.example.com{document} HTTP/1.1\r\nhost: mcp.example.com\r\n\r\n"),
+        ),
+        (
+            "200",
+            format!("GET http://mcp.example.com{document} HTTP/1.1\r\nhost: elsewhere\r\n\r\n"),
+        ),
+        (
+            "404",
+            format!("GET http://elsewhere{document} HTTP/1.1\r\nhost: mcp.example.com\r\n\r\n"),
+        ),
+        (
+            "400",
+            format!("GET http://mcp.example.com{document} HTTP/1.1\r\n\r\n"),
+        ),
+        (
+            "400",
+            "GET http://user@mcp.example.com/livez HTTP/1.1\r\nhost: control\r\n\r\n".to_owned(),
+        ),
     ];
     for (expected, request) in cases {
         let answer = raw(&deployment, request.as_bytes()).await?;
@@ -131,14 +146,22 @@ async fn a_method_that_a_path_does_not_take_is_answered_with_those_that_it_takes
         ("PATCH", "/v1/sessions/x", "405", "PUT,GET,HEAD,DELETE"),
         ("POST", "/livez", "405", "GET,HEAD"),
         ("TRACE", "/metrics", "405", "GET,HEAD"),
-        ("DELETE", "/.well-known/oauth-protected-resource", "405", "GET,HEAD,OPTIONS"),
+        (
+            "DELETE",
+            "/.well-known/oauth-protected-resource",
+            "405",
+            "GET,HEAD,OPTIONS",
+        ),
         ("BREW", "/openapi.json", "405", "GET,HEAD"),
     ];
     for (method, path, expected, allow) in cases {
         let request = format!("{method} {path} HTTP/1.1\r\nhost: control\r\ncontent-length: 0\r\n\r\n");
         let answer = raw(&deployment, request.as_bytes()).await?;
         assert_eq!(status(&answer), expected, "{request}{answer}");
-        assert!(answer.contains(&format!("\r\nallow: {allow}\r\n")), "{method} {path}: {answer}");
+        assert!(
+            answer.contains(&format!("\r\nallow: {allow}\r\n")),
+            "{method} {path}: {answer}"
+        );
     }
     for path in ["/livez", "/readyz", "/metrics", "/openapi.json"] {
         let request = |method| format!("{method} {path} HTTP/1.1\r\nhost: control\r\n\r\n");

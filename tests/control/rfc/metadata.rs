@@ -8,7 +8,13 @@ use crate::deployment::{Answer, Deployment};
 async fn asked(deployment: &Deployment, method: Method, path: &str) -> anyhow::Result<Answer> {
     let request = deployment
         .http
-        .request(method, format!("{}/.well-known/oauth-protected-resource{path}", deployment.urls[0]))
+        .request(
+            method,
+            format!(
+                "{}/.well-known/oauth-protected-resource{path}",
+                deployment.urls[0]
+            ),
+        )
         .header("host", "mcp.example.com")
         .header("origin", "https://inspector.example.com")
         .header("access-control-request-method", "GET")
@@ -24,9 +30,14 @@ async fn a_page_of_any_origin_may_read_the_document_and_the_refusal() -> anyhow:
         let preflight = asked(&deployment, Method::OPTIONS, path).await?;
         assert_eq!(preflight.status, 204, "{path}: {preflight:?}");
         assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
-        assert_eq!(preflight.header("access-control-allow-methods"), Some("GET, HEAD, OPTIONS"));
+        assert_eq!(
+            preflight.header("access-control-allow-methods"),
+            Some("GET, HEAD, OPTIONS")
+        );
         assert_eq!(preflight.header("allow"), Some("GET, HEAD, OPTIONS"));
-        let allowed = preflight.header("access-control-allow-headers").unwrap_or_default();
+        let allowed = preflight
+            .header("access-control-allow-headers")
+            .unwrap_or_default();
         assert!(allowed.split(", ").any(|name| name == "*"), "{allowed}");
     }
     let document = asked(&deployment, Method::GET, "/kubernetes/mcp").await?;

@@ -24,7 +24,11 @@ async fn another_grant_type_is_unsupported_and_none_is_an_invalid_request() -> a
         "urn:ietf:params:oauth:grant-type:jwt-bearer",
         "URN:IETF:PARAMS:OAUTH:GRANT-TYPE:TOKEN-EXCHANGE",
     ] {
-        let answer = asked(&deployment, &form(&[("grant_type", grant_type), ("subject_token", &token)])).await?;
+        let answer = asked(
+            &deployment,
+            &form(&[("grant_type", grant_type), ("subject_token", &token)]),
+        )
+        .await?;
         assert_eq!(error(&answer), (400, "unsupported_grant_type"), "{grant_type}");
         assert_eq!(answer.text("refusal"), "bad_request");
     }
@@ -81,9 +85,17 @@ async fn a_scope_that_an_id_token_does_not_have_is_invalid() -> anyhow::Result<(
         ("groups", 400),
         ("openid  openid", 400),
     ] {
-        let answer = asked(&deployment, &asking(&token, &[("audience", "kube"), ("scope", scope)])).await?;
+        let answer = asked(
+            &deployment,
+            &asking(&token, &[("audience", "kube"), ("scope", scope)]),
+        )
+        .await?;
         assert_eq!(answer.status, expected, "{scope}: {answer:?}");
-        assert_eq!(answer.text("error") == "invalid_scope", expected == 400, "{scope}");
+        assert_eq!(
+            answer.text("error") == "invalid_scope",
+            expected == 400,
+            "{scope}"
+        );
     }
     Ok(())
 }
@@ -102,7 +114,10 @@ async fn an_actor_is_refused_and_not_ignored() -> anyhow::Result<()> {
         more.extend(actor);
         let answer = asked(&deployment, &asking(&token, &more)).await?;
         assert_eq!(error(&answer), (400, "invalid_request"), "{actor:?}");
-        assert!(answer.text("error_description").contains("actor_token"), "{answer:?}");
+        assert!(
+            answer.text("error_description").contains("actor_token"),
+            "{answer:?}"
+        );
     }
     Ok(())
 }
@@ -117,7 +132,10 @@ async fn other_token_types_are_an_invalid_request() -> anyhow::Result<()> {
         ("subject_token_type", JWT),
         ("subject_token_type", ACCESS_TOKEN),
     ] {
-        let form = asking(&token, &[("audience", "kube"), ("requested_token_type", super::ID_TOKEN)]);
+        let form = asking(
+            &token,
+            &[("audience", "kube"), ("requested_token_type", super::ID_TOKEN)],
+        );
         let pair = |value: &str| super::form(&[(parameter, value)]);
         let form = form.replace(&pair(super::ID_TOKEN), &pair(value));
         let answer = asked(&deployment, &form).await?;
@@ -131,7 +149,15 @@ async fn other_token_types_are_an_invalid_request() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_parameter_that_is_sent_twice_is_an_invalid_request() -> anyhow::Result<()> {
     let (deployment, token) = stage().await?;
-    let good = asking(&token, &[("audience", "kube"), ("reason", "stale"), ("scope", "openid"), ("session", "s-1")]);
+    let good = asking(
+        &token,
+        &[
+            ("audience", "kube"),
+            ("reason", "stale"),
+            ("scope", "openid"),
+            ("session", "s-1"),
+        ],
+    );
     assert_eq!(asked(&deployment, &good).await?.status, 200);
     for parameter in [
         "grant_type",
@@ -169,7 +195,10 @@ async fn empty_parameters_count_as_omitted_and_unknown_ones_as_nothing() -> anyh
     ];
     assert_eq!(asked(&deployment, &asking(&token, &empty)).await?.status, 200);
     let nothing = asking("", &[("audience", "kube")]);
-    assert_eq!(error(&asked(&deployment, &nothing).await?), (400, "invalid_request"));
+    assert_eq!(
+        error(&asked(&deployment, &nothing).await?),
+        (400, "invalid_request")
+    );
     Ok(())
 }
 
