@@ -184,6 +184,10 @@ pub(super) async fn sign_out(
         Ok(body) => body,
         Err(rejection) => return *rejection,
     };
+    if body.issuer.is_empty() || body.subject.is_empty() {
+        let bad = Refused::new(Refusal::BadRequest).because("the members issuer and subject are not empty");
+        return answer::refused(&bad);
+    }
     let ended = service.to_its_end(|service| async move {
         let _admitted = admitted;
         service.sign_out(&body.issuer, &body.subject).await

@@ -1,5 +1,7 @@
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use tokenward_protocol::error_text::{error_text, is_allowed};
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 #[test]
@@ -36,6 +38,18 @@ fn codes_and_names_lead_back_and_never_change_their_place() {
     // The shared-data format of running gateways: new refusals go to the end.
     assert_eq!(Refusal::NeedsLogin.code(), 5);
     assert_eq!(Refusal::FilterMisconfigured.code(), 23);
+}
+
+/// RFC 6749 §5.2 and RFC 6750 §3, also inside the quotes of a challenge.
+#[test]
+fn descriptions_have_the_characters_of_an_error_description() {
+    for refusal in Refusal::ALL {
+        let text = refusal.description();
+        assert!(matches!(error_text(text), Cow::Borrowed(_)), "{text}");
+        let codes = [refusal.name(), refusal.control_error(), refusal.client_error()];
+        assert!(codes.iter().all(|code| code.chars().all(is_allowed)), "{codes:?}");
+    }
+    assert_eq!(error_text("a \"b\" \\ c\u{fc}\n"), "a 'b' / c??");
 }
 
 #[test]
