@@ -195,12 +195,7 @@ fn unusable(bad: BadAddress) -> ConnectError {
 
 fn enter(info: ConnectionInfo, config: &ValkeyConfig) -> ConnectionInfo {
     // With protocol 3 the client hears of a lost connection at once and not by the next command's failure.
-    // The client's name and version would be one more command for the ACL to allow.
-    let mut settings = info
-        .redis_settings()
-        .clone()
-        .set_protocol(ProtocolVersion::RESP3)
-        .set_skip_set_lib_name();
+    let mut settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     if let Some(username) = &config.username {
         settings = settings.set_username(username);
     }
