@@ -3,6 +3,7 @@
 //! A configuration that cannot be used never fails the load (Envoy would exit, or answer 503 without a reason, or
 //! keep an old one unnoticed, depending on how it was delivered): the filter then refuses every request and says so.
 
+mod audiences;
 mod fields;
 mod servers;
 
@@ -13,6 +14,7 @@ use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::FreshnessPolicy;
 use tokenward_protocol::json::{self, Json};
 
+pub use audiences::RequiredAudiences;
 use fields::Fields;
 use servers::servers;
 
@@ -47,6 +49,8 @@ pub struct FilterConfig {
     pub servers: Vec<Server>,
     /// Where they are found.
     pub index: ServerIndex,
+    /// Every audience that one of them requires of the presented token.
+    pub required_audiences: RequiredAudiences,
 }
 
 /// Path of the property in which Envoy Gateway keeps an annotation of the request's HTTPRoute, as the host takes it:
@@ -210,6 +214,7 @@ impl FilterConfig {
             gate: gate_times(fields.take("gate").unwrap_or(Json::Object(Vec::new())))?,
             replacements: fields.count("replacements", 4096)?,
             index: ServerIndex::new(&servers),
+            required_audiences: RequiredAudiences::of(&servers),
             servers,
         };
         fields.end()?;

@@ -13,7 +13,7 @@ use crate::config::{AuthKind, Server};
 use crate::decision::fits;
 use crate::flight::Flight;
 use crate::host::{CallId, Host, Level};
-use crate::identity::TicketKey;
+use crate::identity::{SubjectDigest, TicketKey};
 use crate::outcome::{Event, Outcome};
 use crate::replacement::Replacement;
 
@@ -183,7 +183,7 @@ fn judge(
     if fits(&claims, &server.delivered).is_err() {
         return Err(Refusal::AnswerUnfit);
     }
-    if server.kind == AuthKind::Forward && claims.subject != flight.subject {
+    if server.kind == AuthKind::Forward && flight.subject != Some(SubjectDigest::new(&claims.subject)) {
         return Err(Refusal::AnswerUnfit);
     }
     if policy.judge(claims.exp_seconds, now_ms) == Freshness::Stale {

@@ -111,7 +111,9 @@ impl<H: Host> Worker<H> {
             refuse::say_misconfigured(&host, &misconfigured);
             misconfigured
         });
+        let required = config.as_ref().map(|config| config.required_audiences.clone());
         Self {
+            memo: TokenMemo::new(required.unwrap_or_default()),
             config,
             replacements: Replacements::new(replacements),
             ..Self::unconfigured(host)
