@@ -12,9 +12,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::bytes::same_bytes;
 use crate::json::{self, Json};
 
-/// Longest token that is looked at. Dex tokens with hundreds of groups stay under 16 KiB; Envoy's default limit
-/// for all headers together is 60 KiB.
-pub const LONGEST_TOKEN_BYTES: usize = 32 * 1024;
+/// Longest token that is read, by the filter and by control: Envoy's default limit for all of a request's headers
+/// together (`max_request_headers_kb`: 60). What Envoy lets through must not be refused for its size.
+pub const MAX_TOKEN_BYTES: usize = 60 * 1024;
 
 /// Largest integer that every JSON reader keeps exact (RFC 8259 §6).
 const LARGEST_EXACT: u64 = 1 << 53;
@@ -37,8 +37,8 @@ pub struct Claims {
 /// Why bytes are not a JWT with an expiry. The reason goes to a DEBUG log, never to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Longer than [`LONGEST_TOKEN_BYTES`].
-    #[error("longer than {LONGEST_TOKEN_BYTES} bytes")]
+    /// Longer than [`MAX_TOKEN_BYTES`].
+    #[error("longer than {MAX_TOKEN_BYTES} bytes")]
     TooLong,
     /// Not exactly header, payload and signature (RFC 7515 §3.1).
     #[error("not three parts separated by dots")]
@@ -63,7 +63,7 @@ impl Claims {
     /// # Errors
     /// [`Malformed`] for everything that is not exactly such a token.
     pub fn read(token: &[u8]) -> Result<Self, Malformed> {
-        if token.len() > LONGEST_TOKEN_BYTES {
+        if token.len() > MAX_TOKEN_BYTES {
             return Err(Malformed::TooLong);
         }
         let mut parts = token.split(|byte| *byte == b'.');

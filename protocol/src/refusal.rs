@@ -2,7 +2,7 @@
 //!
 //! A refusal alone decides status, headers, gate, log level and metric, in the filter and at control's token
 //! endpoint. 401 is said only when a person must log in: MCP clients throw their tokens away on 401 and never
-//! on 503. 400, 404 and 405 are never said: old MCP clients read them as "start over".
+//! on 503 or 431. 400, 404 and 405 are never said: old MCP clients read them as "start over".
 
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +128,13 @@ refusals! {
     /// The server rejects a token that has not expired, and rejected a newly made one as well.
     TokenRejected = "token_rejected", Transient, 503 "temporarily_unavailable",
         "the server rejects a token that has not expired; it may not know the issuer's new key yet; retry later";
+    /// A token is longer than [`crate::jwt::MAX_TOKEN_BYTES`]. A new login brings the same token, so it is not 401; the
+    /// client gets 431 (RFC 6585 §5).
+    TokenTooLarge = "token_too_large", Misconfigured, 400 "invalid_request",
+        "the token is larger than 61440 bytes, which no header can carry; an operator must make the issuer put less into it";
+    /// A token's algorithm, or the kind of key that its `kid` names, is not supported (RFC 7518 §3.1).
+    AlgorithmUnsupported = "algorithm_unsupported", Misconfigured, 400 "invalid_request",
+        "the token is signed with an algorithm or a kind of key that is not supported; an operator must let the issuer use another, such as RS256";
 }
 
 impl Refusal {
@@ -156,19 +163,21 @@ impl Refusal {
     /// Status that the MCP client sees.
     #[must_use]
     pub fn client_status(self) -> u16 {
-        match self.class() {
-            RefusalClass::LoginNeeded => 401,
-            RefusalClass::Transient | RefusalClass::Misconfigured => 503,
+        match (self, self.class()) {
+            (Self::TokenTooLarge, _) => 431,
+            (_, RefusalClass::LoginNeeded) => 401,
+            (_, RefusalClass::Transient | RefusalClass::Misconfigured) => 503,
         }
     }
 
     /// Error code that the MCP client sees (RFC 6750 §3.1; `temporarily_unavailable` and `server_error` from RFC 6749).
     #[must_use]
     pub fn client_error(self) -> &'static str {
-        match self.class() {
-            RefusalClass::LoginNeeded => "invalid_token",
-            RefusalClass::Transient => "temporarily_unavailable",
-            RefusalClass::Misconfigured => "server_error",
+        match (self, self.class()) {
+            (Self::TokenTooLarge, _) => "invalid_request",
+            (_, RefusalClass::LoginNeeded) => "invalid_token",
+            (_, RefusalClass::Transient) => "temporarily_unavailable",
+            (_, RefusalClass::Misconfigured) => "server_error",
         }
     }
 }

@@ -15,8 +15,9 @@ pub const TOKEN_TYPE_ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token
 pub const MARKER_HEADER: &str = "x-tokenward-control";
 /// Path of the token endpoint.
 pub const TOKEN_PATH: &str = "/oauth2/token";
-/// Longest form that control reads: a token of [`crate::jwt::LONGEST_TOKEN_BYTES`] percent-encoded, and the rest.
-pub const LONGEST_FORM_BYTES: usize = 64 * 1024;
+/// Longest body that control reads: a token of [`crate::jwt::MAX_TOKEN_BYTES`], which needs no percent-encoding, with the
+/// other parameters of a form or the refresh token of a login.
+pub const LONGEST_FORM_BYTES: usize = 96 * 1024;
 /// Longest session handle that is accepted, in bytes.
 pub const LONGEST_SESSION_BYTES: usize = 512;
 

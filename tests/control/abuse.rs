@@ -66,7 +66,7 @@ async fn good_callers_are_served_beside_a_flood_of_bad_ones_that_costs_the_issue
         String::new(),
         "&".repeat(60_000),
         "%ff=%fe".repeat(1000),
-        "x".repeat(64 * 1024 + 1),
+        "x".repeat(96 * 1024 + 1),
         format!("{good_form}&audience=x"),
         deployment.ask(&tokens.id_token).server("nowhere").form(),
         deployment.ask(&tokens.id_token).session("unknown-session").form(),

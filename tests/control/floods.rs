@@ -161,11 +161,11 @@ async fn two_thousand_tokens_by_unknown_keys_cost_the_issuer_one_fetch_of_its_ke
 async fn a_body_that_is_too_large_is_refused_also_when_its_length_is_not_announced() -> anyhow::Result<()> {
     let deployment = deployment().await?;
     let answer = deployment
-        .post_form(0, &basic("filter", FILTER), &"x".repeat(64 * 1024 + 1))
+        .post_form(0, &basic("filter", FILTER), &"x".repeat(96 * 1024 + 1))
         .await?;
     assert_eq!(answer.refusal(), (413, "bad_request"));
     assert_eq!(answer.header("connection"), Some("close"), "the rest is not read");
-    let body = json!({"issuer": "x".repeat(64 * 1024)});
+    let body = json!({"issuer": "x".repeat(96 * 1024)});
     assert_eq!(deployment.put_body("s-1", &body).await?.status, 413);
 
     let mut stream = TcpStream::connect(deployment.urls[0].trim_start_matches("http://")).await?;

@@ -229,7 +229,7 @@ async fn bodies_of_another_type_or_size_and_unknown_paths_are_refused() -> anyho
     let cases = [
         (415, token("application/json", "{}".to_owned())),
         (415, token("", String::new())),
-        (413, token(form, "x".repeat(64 * 1024 + 1))),
+        (413, token(form, "x".repeat(96 * 1024 + 1))),
         (400, token(&format!("{form}; charset=utf-8"), "x=y".to_owned())),
         (405, http.get(url("/oauth2/token"))),
         (405, http.post(url("/livez"))),

@@ -21,10 +21,11 @@ fn with_metadata() -> FilterWorld {
 fn assert_answer(sent: &Sent, refusal: Refusal, waits: std::ops::RangeInclusive<u64>) {
     let response = sent.stream().client_response().expect("an answer");
     let description = refusal.description();
-    let (status, error) = match refusal.class() {
-        RefusalClass::LoginNeeded => (401, "invalid_token"),
-        RefusalClass::Transient => (503, "temporarily_unavailable"),
-        RefusalClass::Misconfigured => (503, "server_error"),
+    let (status, error) = match (refusal, refusal.class()) {
+        (Refusal::TokenTooLarge, _) => (431, "invalid_request"),
+        (_, RefusalClass::LoginNeeded) => (401, "invalid_token"),
+        (_, RefusalClass::Transient) => (503, "temporarily_unavailable"),
+        (_, RefusalClass::Misconfigured) => (503, "server_error"),
     };
     let mut expected = vec![
         (":status".to_owned(), status.to_string()),

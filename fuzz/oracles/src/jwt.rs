@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use tokenward_protocol::jwt::{Claims, LONGEST_TOKEN_BYTES};
+use tokenward_protocol::jwt::{Claims, MAX_TOKEN_BYTES};
 
 use crate::json::agrees;
 
@@ -41,7 +41,7 @@ fn check(token: &[u8]) {
 /// What must come out; `None` where the two JSON readers may differ.
 fn expected(token: &[u8]) -> Option<Option<Claims>> {
     let parts: Vec<Vec<u8>> = match token.split(|byte| *byte == b'.').map(decoded).collect() {
-        Some(parts) if token.len() <= LONGEST_TOKEN_BYTES => parts,
+        Some(parts) if token.len() <= MAX_TOKEN_BYTES => parts,
         _ => return Some(None),
     };
     let [header, payload, _] = &parts[..] else {

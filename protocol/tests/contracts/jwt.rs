@@ -1,7 +1,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
-use tokenward_protocol::jwt::{Claims, LONGEST_TOKEN_BYTES, Malformed};
+use tokenward_protocol::jwt::{Claims, MAX_TOKEN_BYTES, Malformed};
 
 /// Header and payload of a real Dex v2.45.1 ID token (facts: recorded answers), with a signature of the right length.
 const DEX_HEADER: &str = r#"{"alg":"RS256","kid":"29ed3526cf2b37e8ea0f8e62bfe4ff35deda5eff"}"#;
@@ -113,7 +113,14 @@ fn what_is_not_three_base64url_parts_is_malformed() {
     ] {
         assert_eq!(Claims::read(bad.as_bytes()), Err(why), "{bad:.60}");
     }
-    assert_eq!(LONGEST_TOKEN_BYTES, 32 * 1024);
+    // Envoy's default `max_request_headers_kb`.
+    assert_eq!(MAX_TOKEN_BYTES, 60 * 1024);
+    let largest = "A".repeat(MAX_TOKEN_BYTES);
+    assert_eq!(Claims::read(largest.as_bytes()), Err(Malformed::Parts));
+    assert_eq!(
+        Claims::read(format!("{largest}A").as_bytes()),
+        Err(Malformed::TooLong)
+    );
 }
 
 #[test]

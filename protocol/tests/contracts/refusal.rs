@@ -1,16 +1,18 @@
 use std::collections::BTreeSet;
 
+use tokenward_protocol::jwt::MAX_TOKEN_BYTES;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 #[test]
 fn a_person_is_sent_to_log_in_only_when_that_helps() {
     for refusal in Refusal::ALL {
         let login = refusal.class() == RefusalClass::LoginNeeded;
-        assert_eq!(
-            refusal.client_status(),
-            if login { 401 } else { 503 },
-            "{refusal:?}"
-        );
+        let status = match refusal {
+            Refusal::TokenTooLarge => 431,
+            _ if login => 401,
+            _ => 503,
+        };
+        assert_eq!(refusal.client_status(), status, "{refusal:?}");
         assert_eq!(refusal.client_error() == "invalid_token", login, "{refusal:?}");
         assert_eq!(
             refusal.description().contains("log in again"),
@@ -36,6 +38,13 @@ fn codes_and_names_lead_back_and_never_change_their_place() {
     // The shared-data format of running gateways: new refusals go to the end.
     assert_eq!(Refusal::NeedsLogin.code(), 5);
     assert_eq!(Refusal::FilterMisconfigured.code(), 23);
+    assert_eq!(Refusal::TokenTooLarge.code(), 25);
+}
+
+#[test]
+fn a_token_that_is_too_large_is_refused_with_the_size_that_is_read() {
+    let says = Refusal::TokenTooLarge.description();
+    assert!(says.contains(&MAX_TOKEN_BYTES.to_string()), "{says}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tokenward_tests::parts::{Envoy, EnvoyConfig, EnvoyLine, Sample, Script, Scri
 use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Login, World};
 
 /// What control can say, as against what the filter finds out by itself.
-const SAID_BY_CONTROL: [Refusal; 13] = [
+const SAID_BY_CONTROL: [Refusal; 15] = [
     Refusal::NeedsLogin,
     Refusal::UnknownSession,
     Refusal::SubjectRejected,
@@ -22,6 +22,8 @@ const SAID_BY_CONTROL: [Refusal; 13] = [
     Refusal::Substitution,
     Refusal::CallerRejected,
     Refusal::BadRequest,
+    Refusal::TokenTooLarge,
+    Refusal::AlgorithmUnsupported,
 ];
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the filter waits for control. Only one story waits for so long; in all others control answers at once, and
