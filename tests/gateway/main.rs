@@ -9,6 +9,7 @@ mod documentation;
 mod envoy_part;
 mod exchange;
 mod fresh;
+mod hostile_streams;
 mod left_out;
 mod malformed;
 mod muster;
