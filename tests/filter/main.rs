@@ -21,3 +21,4 @@ mod seeds;
 mod soak;
 mod stale;
 mod streams;
+mod unmatched;

@@ -7,10 +7,10 @@ use tokenward_protocol::token_endpoint::MARKER_HEADER;
 
 use super::calls::{self, BufferType, MapType};
 use super::host::Envoy;
-use super::pairs;
 use super::stream::three_digits;
 use crate::config::{BadConfig, FilterConfig};
 use crate::host::{CallId, StreamId};
+use crate::pairs;
 use crate::worker::answer::{ControlAnswer, LONGEST_ANSWER_BYTES};
 use crate::worker::{TICK_MS, Worker};
 

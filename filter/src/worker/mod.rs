@@ -154,13 +154,18 @@ impl<H: Host> Worker<H> {
             Ok(config) => config,
             Err(fault) => return Verdict::Reply(refuse::misconfigured(&self.host, fault).into()),
         };
+        if head.path.is_empty() || head.authority.is_empty() {
+            return self.refuse_unreadable();
+        }
         let now_ms = self.host.now_ms();
         match self
             .routes
             .find(config, &self.host, head.authority, head.path, now_ms)
         {
             ServerMatch::Server(index) => self.on_server_request(stream, head, index, now_ms),
-            ServerMatch::UnknownAnnotation => self.refuse_unknown_server(),
+            ServerMatch::UnknownAnnotation => self.refuse_without_server(Refusal::UnknownServer),
+            ServerMatch::Unmatched => self.refuse_without_server(Refusal::Unmatched),
+            ServerMatch::UnreadableHost => self.refuse_unreadable(),
             ServerMatch::None => {
                 self.host.count(&Metric {
                     server: NO_SERVER,
@@ -169,6 +174,11 @@ impl<H: Host> Worker<H> {
                 Verdict::Continue
             }
         }
+    }
+
+    /// Refuses a request whose headers cannot be read, or not in one way only.
+    pub fn refuse_unreadable(&mut self) -> Verdict {
+        self.refuse_without_server(Refusal::UnreadableRequest)
     }
 
     fn on_server_request(

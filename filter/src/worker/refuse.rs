@@ -230,9 +230,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// The route is annotated with a server that the configuration does not have.
-    pub(super) fn refuse_unknown_server(&mut self) -> Verdict {
-        let refusal = Refusal::UnknownServer;
+    /// Refuses a request that is for none of the configured servers, or for one that cannot be told.
+    pub(super) fn refuse_without_server(&mut self, refusal: Refusal) -> Verdict {
         self.host.count(&Metric {
             server: NO_SERVER,
             event: Event::Request(Outcome::Refused(refusal)),
