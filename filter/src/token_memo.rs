@@ -9,7 +9,6 @@
 //! list to keep in order, no scan, and a token in use moves back into the young generation.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -17,6 +16,7 @@ use tokenward_protocol::bytes::same_bytes;
 use tokenward_protocol::jwt::{Claims, Malformed};
 
 use crate::config::RequiredAudiences;
+use crate::digest_map::DigestMap;
 use crate::identity::{PairKey, SessionSource, SubjectDigest, TicketKey, TokenSubject};
 
 /// Bytes that one generation may hold: about 2,000 tokens as Dex makes them (1 KB), each used at a few servers.
@@ -82,8 +82,8 @@ struct Remembered {
 #[derive(Debug, Default)]
 pub struct TokenMemo {
     required: RequiredAudiences,
-    young: HashMap<u64, Vec<Remembered>>,
-    old: HashMap<u64, Vec<Remembered>>,
+    young: DigestMap<u64, Vec<Remembered>>,
+    old: DigestMap<u64, Vec<Remembered>>,
     young_bytes: usize,
 }
 

@@ -80,7 +80,6 @@ impl Vm {
         // The home context exists as long as its callback runs.
         let _ = calls::set_effective_context(home);
         self.sweep_at = self.streams.len().saturating_mul(2).max(FIRST_SWEEP);
-        self.streams.shrink_to(self.sweep_at);
         self.ticks = 0;
     }
 

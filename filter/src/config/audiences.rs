@@ -1,12 +1,10 @@
 //! The audiences that decide: the only ones that are kept of a token.
 
-use std::rc::Rc;
-
 use super::Server;
 
 /// Every audience that some server requires of the presented token, sorted, each once.
 #[derive(Debug, Clone, Default)]
-pub struct RequiredAudiences(Rc<[String]>);
+pub struct RequiredAudiences(Vec<String>);
 
 impl RequiredAudiences {
     /// Those of `servers`.
@@ -16,7 +14,7 @@ impl RequiredAudiences {
         for audience in servers.iter().flat_map(|server| &server.presented.audiences) {
             insert(&mut all, audience.clone());
         }
-        Self(all.into())
+        Self(all)
     }
 
     /// Those of `audiences` that are required somewhere, sorted, each once: a token may name thousands.

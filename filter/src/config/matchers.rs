@@ -43,117 +43,111 @@ pub(super) fn route(fields: &mut Fields<'_>) -> Result<Option<Route>, BadConfig>
 
 fn read_host(written: &str) -> Result<HostPattern, String> {
     let host = written.to_ascii_lowercase();
-    let (is_wildcard, name) = match host.strip_prefix("*.") {
-        Some(rest) => (true, rest),
-        None => (false, host.as_str()),
-    };
-    if is_host_name(name) {
-        return Ok(match is_wildcard {
-            true => HostPattern::Suffix(format!(".{name}")),
-            false => HostPattern::Exact(host),
+    let suffix = host.strip_prefix('*').filter(|rest| rest.starts_with('.'));
+    if is_host_name(suffix.and_then(|suffix| suffix.get(1..)).unwrap_or(&host)) {
+        return Ok(match suffix {
+            Some(suffix) => HostPattern::Suffix(suffix.to_owned()),
+            None => HostPattern::Exact(host),
         });
     }
-    let mut fault =
-        format!("{written:?} must be a host name without scheme, port and final dot, or \"*.example.com\"");
-    if host == "*" {
-        fault.push_str("; leave it out to match any host");
-    } else if let Some(meant) = meant_host(&host) {
+    let mut fault = format!(
+        "{written:?} must be a host name without scheme, port and final dot, or \"*.example.com\"; without it any host matches"
+    );
+    add_meant(&mut fault, &meant_host(host.as_bytes()));
+    Err(fault)
+}
+
+fn add_meant(fault: &mut String, meant: &str) {
+    if !meant.is_empty() {
         fault.push_str("; did you mean \"");
-        fault.push_str(&meant);
+        fault.push_str(meant);
         fault.push_str("\"?");
     }
-    Err(fault)
+}
+
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
 /// What a request's host can be once port and final dot are off: labels of letters, digits, `-` and `_`.
 fn is_host_name(name: &str) -> bool {
-    let label_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let mut labels = name.split('.');
-    name.len() <= 253 && labels.all(|label| (1..=63).contains(&label.len()) && label.bytes().all(label_byte))
+    let mut labels = name.as_bytes().split(|byte| *byte == b'.');
+    name.len() <= 253 && name.bytes().all(is_host_byte) && labels.all(|label| (1..=63).contains(&label.len()))
 }
 
-/// The host that somebody who wrote `host` may have had in mind.
-fn meant_host(host: &str) -> Option<String> {
-    let rest = host.split_once("://").map_or(host, |(_, rest)| rest);
-    let rest = rest.split(['/', ':', '?', '#']).next().unwrap_or(rest);
-    let rest = rest.rsplit('@').next().unwrap_or(rest);
-    let rest = rest.trim_matches(|c: char| c.is_whitespace() || c == '.');
-    let name = match rest.rsplit_once('*') {
-        // A wildcard stands for whole labels, and for the first ones only.
-        Some((_, after)) => after.split_once('.')?.1,
-        None => rest,
-    };
-    let star = if name.len() < rest.len() { "*." } else { "" };
-    (is_host_name(name) && name.contains('.')).then(|| format!("{star}{name}"))
+/// The host that the author of `host` may have had in mind, or nothing: the first part of it that is a name with a dot.
+fn meant_host(host: &[u8]) -> String {
+    let mut meant = String::new();
+    if host.is_ascii() {
+        for part in host.split(|byte| !is_host_byte(*byte)) {
+            let name = std::str::from_utf8(part).unwrap_or_default();
+            let name = name.trim_matches('.');
+            if name.bytes().any(|byte| byte == b'.') && is_host_name(name) {
+                // A wildcard stands for whole labels, and for the first ones only.
+                if part.first() == Some(&b'.') && host.contains(&b'*') {
+                    meant.push_str("*.");
+                }
+                meant.push_str(name);
+                break;
+            }
+        }
+    }
+    meant
 }
 
 /// Whether a normalised path can begin so.
 fn check_prefix(prefix: &str) -> Result<(), String> {
-    let fault = |why: &str| {
-        let mut fault = format!("{prefix:?} {why}");
-        if let Some(meant) = meant_prefix(prefix) {
-            fault.push_str("; did you mean \"");
-            fault.push_str(&meant);
-            fault.push_str("\"?");
-        }
-        fault
-    };
-    if prefix.is_empty() {
+    let Some(why) = why_not_normal(prefix.as_bytes()) else {
         return Ok(());
-    }
-    if !prefix.starts_with('/') {
-        return Err(fault("must start with \"/\""));
-    }
-    // RFC 3986 §3.3 without what only a glob, a regular expression or a template writes.
-    let path_byte = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'/' | b'-'
-                    | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'!'
-                    | b'&'
-                    | b'\''
-                    | b'+'
-                    | b','
-                    | b';'
-                    | b'='
-                    | b':'
-                    | b'@'
-            )
     };
-    if prefix.contains('%') {
-        return Err(fault(
-            "must not be percent-encoded: such a path has several spellings",
-        ));
-    }
-    if !prefix.bytes().all(path_byte) || prefix.contains(".+") || prefix.contains("/:") {
-        return Err(fault(
-            "must be the beginning of a path, not a pattern: no query, fragment, blank, \"*\" or other sign of a glob or regular expression",
-        ));
-    }
-    let path = prefix.strip_suffix('/').unwrap_or(prefix);
-    let mut segments = path.split('/').skip(1);
-    if segments.any(|segment| matches!(segment, "" | "." | "..")) {
-        return Err(fault("must be normalised: no \"//\", \"/./\" or \"/../\""));
-    }
-    Ok(())
+    let mut fault = format!("{prefix:?} {why}");
+    add_meant(&mut fault, &meant_prefix(prefix));
+    Err(fault)
 }
 
-/// The prefix that somebody who wrote `prefix` may have had in mind: its plain beginning, in whole segments.
-fn meant_prefix(prefix: &str) -> Option<String> {
-    let path = prefix.split_once("://").map_or(prefix, |(_, rest)| {
-        rest.split_once('/').map_or("", |(_, path)| path)
-    });
-    let path = path.trim_matches(|c: char| c.is_whitespace() || matches!(c, '^' | '$'));
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '~' | '/');
-    let end = path.find(|c: char| !plain(c)).unwrap_or(path.len());
-    let mut meant = String::new();
-    for segment in path.get(..end)?.split('/').filter(|segment| !segment.is_empty()) {
-        meant.push('/');
-        meant.push_str(segment);
+fn why_not_normal(prefix: &[u8]) -> Option<&'static str> {
+    if prefix.is_empty() {
+        return None;
     }
-    (!meant.is_empty() && meant != prefix).then_some(meant)
+    if prefix.first() != Some(&b'/') {
+        return Some("must start with \"/\"");
+    }
+    if prefix.contains(&b'%') {
+        return Some("must not be percent-encoded: such a path has several spellings");
+    }
+    // RFC 3986 §3.3 without what only a glob, a regular expression or a template writes.
+    let path_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~!&'+,;=:@".contains(byte);
+    let of_pattern = |pair: &[u8]| pair == b".+" || pair == b"/:";
+    if !prefix.iter().all(path_byte) || prefix.windows(2).any(of_pattern) {
+        return Some(
+            "must be the beginning of a path, not a pattern: no query, fragment, blank, \"*\" or other sign of a glob or regular expression",
+        );
+    }
+    let path = prefix.strip_suffix(b"/").unwrap_or(prefix);
+    let mut segments = path.split(|byte| *byte == b'/').skip(1);
+    segments
+        .any(|segment| segment.is_empty() || segment == b"." || segment == b"..")
+        .then_some("must be normalised: no \"//\", \"/./\" or \"/../\"")
+}
+
+/// The prefix that the author of `prefix` may have had in mind, or nothing: its plain beginning, in whole segments.
+fn meant_prefix(prefix: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'/');
+    let (mut meant, mut begins) = (String::new(), true);
+    for byte in prefix.bytes().skip_while(|byte| !plain(*byte)) {
+        match byte {
+            // It was a URL, or a template.
+            b':' => return String::new(),
+            b'/' => begins = true,
+            byte if plain(byte) => {
+                if begins {
+                    meant.push('/');
+                    begins = false;
+                }
+                meant.push(char::from(byte));
+            }
+            _ => break,
+        }
+    }
+    if meant == prefix { String::new() } else { meant }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
-use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::jwt::{Claims, Malformed};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{ControlSaid, Reason, TokenAnswer, read_answer};
 
@@ -179,7 +179,10 @@ fn judge(
     policy: &FreshnessPolicy,
     now_ms: u64,
 ) -> Result<Replacement, Refusal> {
-    let claims = Claims::read(answer.access_token.as_bytes()).map_err(|_| Refusal::ControlGarbled)?;
+    let claims = Claims::read(answer.access_token.as_bytes()).map_err(|fault| match fault {
+        Malformed::TooLong => Refusal::TokenTooLarge,
+        _ => Refusal::ControlGarbled,
+    })?;
     if fits(&claims, &server.delivered).is_err() {
         return Err(Refusal::AnswerUnfit);
     }

@@ -80,9 +80,6 @@ struct TicketNote {
     rejected_until_ms: u64,
 }
 
-/// Notes kept; past that all are forgotten, which costs one early question or one more rejection each.
-const MOST_NOTES: usize = 4096;
-
 /// A request that reached a server with a readable token.
 struct Presented<'a> {
     server_index: usize,
@@ -176,11 +173,6 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Refuses a request whose headers cannot be read, or not in one way only.
-    pub fn refuse_unreadable(&mut self) -> Verdict {
-        self.refuse_without_server(Refusal::UnreadableRequest)
-    }
-
     fn on_server_request(
         &mut self,
         stream: StreamId,
@@ -201,7 +193,7 @@ impl<H: Host> Worker<H> {
             let memo = self
                 .memo
                 .look_up(token, (server_index, &server.name), head.session);
-            memo.map_err(|_| why_malformed(token))
+            memo.map_err(|fault| why_malformed(token, fault))
         });
         match known {
             Ok((known, token_use)) => self.on_presented(
@@ -221,10 +213,11 @@ impl<H: Host> Worker<H> {
                 let pair = PairKey::new(&server.name, session);
                 // Those without a session share a pair: nobody is answered by how often others were refused.
                 let is_listener = head.session.is_some() && head.method == b"GET";
-                Verdict::Reply(
-                    self.refuse_presented(server_index, &pair, refusal, is_listener)
-                        .into(),
-                )
+                let mut reply = self.refuse_presented(server_index, &pair, refusal, is_listener);
+                if let (Refusal::TokenTooLarge, Ok(token)) = (refusal, token) {
+                    reply.name_token_bytes(token.len());
+                }
+                Verdict::Reply(reply.into())
             }
         }
     }
@@ -337,13 +330,6 @@ impl<H: Host> Worker<H> {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.flights.is_empty() && self.held.is_empty()
-    }
-
-    fn note(&mut self, ticket: TicketKey) -> &mut TicketNote {
-        if self.notes.len() >= MOST_NOTES {
-            self.notes.clear();
-        }
-        self.notes.entry(ticket).or_default()
     }
 
     fn server(&self, index: usize) -> Option<&Server> {

@@ -230,6 +230,11 @@ impl<H: Host> Worker<H> {
         }
     }
 
+    /// Refuses a request whose headers cannot be read, or not in one way only.
+    pub fn refuse_unreadable(&mut self) -> Verdict {
+        self.refuse_without_server(Refusal::UnreadableRequest)
+    }
+
     /// Refuses a request that is for none of the configured servers, or for one that cannot be told.
     pub(super) fn refuse_without_server(&mut self, refusal: Refusal) -> Verdict {
         self.host.count(&Metric {

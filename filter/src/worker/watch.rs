@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-use super::{Presented, Worker};
+use super::{Presented, TicketNote, Worker};
 use crate::flight::Question;
 use crate::host::Host;
 use crate::identity::{PairKey, TicketKey};
@@ -21,6 +21,9 @@ use crate::token_memo::TokenHandle;
 
 /// How long a token that a server rejected is not forwarded there again, in milliseconds.
 const REJECTED_MS: u64 = 300_000;
+
+/// Notes kept; past that all are forgotten, which costs one early question or one more rejection each.
+const MOST_NOTES: usize = 4096;
 
 /// What was sent to a server and is worth watching: the host keeps it with the stream.
 #[derive(Debug)]
@@ -62,6 +65,14 @@ impl<H: Host> Worker<H> {
             token: presented.known.handle(),
             counted: self.notes.get(&ticket).map_or(0, |note| note.counted),
         }
+    }
+
+    /// What is remembered of a ticket.
+    pub(super) fn note(&mut self, ticket: TicketKey) -> &mut TicketNote {
+        if self.notes.len() >= MOST_NOTES {
+            self.notes.clear();
+        }
+        self.notes.entry(ticket).or_default()
     }
 
     /// Whether the server has rejected this token although it looked fresh, a while ago at the most.
