@@ -143,6 +143,10 @@ refusals! {
     /// The request's headers are incomplete, or its host is not a plain host name. The client gets 400.
     UnreadableRequest = "unreadable_request", Misconfigured, 400 "invalid_request",
         "the request's headers cannot be read, or its host is not a plain host name with at most a port";
+    /// The token expires before this try of the request could be answered: the request was judged long ago, and has waited
+    /// or was tried before.
+    SentLate = "sent_late", Transient, 503 "temporarily_unavailable",
+        "the token expired while the request waited behind the gateway or was tried again; the login is kept, retry now";
 }
 
 impl Refusal {

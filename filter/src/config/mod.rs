@@ -4,6 +4,7 @@
 //! keep an old one unnoticed, depending on how it was delivered): the filter then refuses every request and says so.
 
 mod audiences;
+mod each_try;
 mod fields;
 mod matchers;
 mod servers;
@@ -17,6 +18,7 @@ use tokenward_protocol::freshness::FreshnessPolicy;
 use tokenward_protocol::json::{self, Json};
 
 pub use audiences::RequiredAudiences;
+pub use each_try::EachTry;
 use fields::Fields;
 pub use matchers::{HostPattern, Route};
 use servers::servers;

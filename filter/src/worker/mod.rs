@@ -4,6 +4,7 @@
 
 pub mod answer;
 mod ask;
+mod each_try;
 mod held;
 mod refuse;
 mod watch;
@@ -14,7 +15,7 @@ use tokenward_protocol::bearer::{bearer_token, why_malformed};
 use tokenward_protocol::freshness::Freshness;
 use tokenward_protocol::refusal::Refusal;
 
-use crate::config::{BadConfig, FilterConfig, Server};
+use crate::config::{BadConfig, EachTry, FilterConfig, Server};
 use crate::decision::{Decision, decide};
 use crate::digest_map::DigestMap;
 use crate::flight::Flights;
@@ -60,6 +61,8 @@ pub struct Worker<H> {
     flights: Flights,
     notes: DigestMap<TicketKey, TicketNote>,
     held: HeldGates,
+    /// Set where this is an upstream filter.
+    each_try: Option<EachTry>,
     /// What the last request may send to a server, until the host takes it.
     watch: Option<Watch>,
     ticks: u64,
@@ -128,6 +131,7 @@ impl<H: Host> Worker<H> {
             flights: Flights::default(),
             notes: DigestMap::default(),
             held: HeldGates::default(),
+            each_try: None,
             watch: None,
             ticks: 0,
             made_room_at: u64::MAX,
@@ -147,6 +151,9 @@ impl<H: Host> Worker<H> {
 
     /// A request's headers have arrived.
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead<'_>) -> Verdict {
+        if let Some(each_try) = self.each_try {
+            return self.on_try(each_try, head);
+        }
         let config = match &self.config {
             Ok(config) => config,
             Err(fault) => return Verdict::Reply(refuse::misconfigured(&self.host, fault).into()),

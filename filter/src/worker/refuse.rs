@@ -247,7 +247,11 @@ impl<H: Host> Worker<H> {
             self.host
                 .log(line.level, &refusal_line(refusal, "-", &pair, 1, line));
         }
-        Verdict::Reply(refusal_reply(refusal, None, self.misconfigured_ms()).into())
+        let retry_after_ms = match refusal.class() {
+            RefusalClass::Transient => 1_000,
+            RefusalClass::LoginNeeded | RefusalClass::Misconfigured => self.misconfigured_ms(),
+        };
+        Verdict::Reply(refusal_reply(refusal, None, retry_after_ms).into())
     }
 
     /// Control gave no token: closes the gate, logs once for all who waited, and makes their answer.
