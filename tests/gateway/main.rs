@@ -10,6 +10,7 @@ mod envoy_part;
 mod exchange;
 mod fresh;
 mod hostile_streams;
+mod late;
 mod left_out;
 mod malformed;
 mod muster;
