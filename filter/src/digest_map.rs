@@ -7,7 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 pub type DigestMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyIsHash>>;
 
 /// Takes the key's first eight bytes, or its number, as its hash. Only for keys that nobody can choose freely: parts
-/// of SHA-256 digests, and ids that the host counts up.
+/// of SHA-256 digests, and ids that the host counts up; or where so few are kept that a search of all would do.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct KeyIsHash(u64);
 
@@ -23,7 +23,8 @@ impl Hasher for KeyIsHash {
     }
 
     fn write_u64(&mut self, number: u64) {
-        self.0 = number;
+        let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = mixed ^ (mixed >> 32);
     }
 
     fn finish(&self) -> u64 {

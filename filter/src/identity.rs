@@ -14,9 +14,40 @@ pub enum SessionSource<'a> {
     /// A session handle that the aggregator sent.
     Handle(&'a str),
     /// The subject of the presented token: an unmodified aggregator works too.
-    Subject(&'a Claims),
+    Subject(&'a TokenSubject),
     /// Neither: a request without a readable token. All of a server's share one pair.
     Anonymous,
+}
+
+/// Whose token it is and for whom it was made: the digest of `iss`, `sub` and every `aud`. A client chooses how long
+/// these are, so their digest is what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenSubject([u8; 32]);
+
+impl TokenSubject {
+    /// The subject of a token with these claims.
+    #[must_use]
+    pub fn new(claims: &Claims) -> Self {
+        let mut digest = Sha256::new();
+        add(&mut digest, claims.issuer.as_bytes());
+        add(&mut digest, claims.subject.as_bytes());
+        for audience in &claims.audiences {
+            add(&mut digest, audience.as_bytes());
+        }
+        Self(digest.finalize().into())
+    }
+}
+
+/// The digest of a `sub`, for comparing it with another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubjectDigest([u8; 32]);
+
+impl SubjectDigest {
+    /// The digest of `subject`.
+    #[must_use]
+    pub fn new(subject: &str) -> Self {
+        Self(Sha256::digest(subject.as_bytes()).into())
+    }
 }
 
 /// The pair: session × server.
@@ -45,13 +76,9 @@ impl PairKey {
                 digest.update(b"h");
                 add(&mut digest, handle.as_bytes());
             }
-            SessionSource::Subject(claims) => {
+            SessionSource::Subject(subject) => {
                 digest.update(b"s");
-                add(&mut digest, claims.issuer.as_bytes());
-                add(&mut digest, claims.subject.as_bytes());
-                for audience in &claims.audiences {
-                    add(&mut digest, audience.as_bytes());
-                }
+                digest.update(subject.0);
             }
             SessionSource::Anonymous => digest.update(b"a"),
         }

@@ -23,6 +23,8 @@ fn assert_answer(sent: &Sent, refusal: Refusal, waits: std::ops::RangeInclusive<
     let description = refusal.description();
     let (status, error) = match (refusal, refusal.class()) {
         (Refusal::TokenTooLarge, _) => (431, "invalid_request"),
+        (Refusal::Unmatched, _) => (404, "invalid_target"),
+        (Refusal::UnreadableRequest, _) => (400, "invalid_request"),
         (_, RefusalClass::LoginNeeded) => (401, "invalid_token"),
         (_, RefusalClass::Transient) => (503, "temporarily_unavailable"),
         (_, RefusalClass::Misconfigured) => (503, "server_error"),

@@ -3,7 +3,7 @@
 //! Numbers follow the ABI: proxy-wasm/spec, abi-versions/v0.2.1. Statuses are read as plain integers: a host may
 //! answer with one that an enum would not have.
 
-use super::pairs;
+use crate::pairs;
 
 /// `LogLevel`, as far as the filter writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,7 +205,7 @@ pub(super) fn buffer(kind: BufferType, most: usize) -> Answer<Vec<u8>> {
     }
 }
 
-/// All headers of a map, as one block; [`super::pairs::read`] reads it.
+/// All headers of a map, as one block; [`pairs::read`] reads it.
 pub(super) fn header_block(kind: MapType) -> Answer<Vec<u8>> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: the host writes a pointer and a size.

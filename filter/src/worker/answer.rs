@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
-use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::jwt::{Claims, Malformed};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{ControlSaid, Reason, TokenAnswer, read_answer};
 
@@ -13,7 +13,7 @@ use crate::config::{AuthKind, Server};
 use crate::decision::fits;
 use crate::flight::Flight;
 use crate::host::{CallId, Host, Level};
-use crate::identity::TicketKey;
+use crate::identity::{SubjectDigest, TicketKey};
 use crate::outcome::{Event, Outcome};
 use crate::replacement::Replacement;
 
@@ -179,11 +179,14 @@ fn judge(
     policy: &FreshnessPolicy,
     now_ms: u64,
 ) -> Result<Replacement, Refusal> {
-    let claims = Claims::read(answer.access_token.as_bytes()).map_err(|_| Refusal::ControlGarbled)?;
+    let claims = Claims::read(answer.access_token.as_bytes()).map_err(|fault| match fault {
+        Malformed::TooLong => Refusal::TokenTooLarge,
+        _ => Refusal::ControlGarbled,
+    })?;
     if fits(&claims, &server.delivered).is_err() {
         return Err(Refusal::AnswerUnfit);
     }
-    if server.kind == AuthKind::Forward && claims.subject != flight.subject {
+    if server.kind == AuthKind::Forward && flight.subject != Some(SubjectDigest::new(&claims.subject)) {
         return Err(Refusal::AnswerUnfit);
     }
     if policy.judge(claims.exp_seconds, now_ms) == Freshness::Stale {

@@ -1,18 +1,19 @@
 //! Asking control: joining a question that is under way, or starting one; in the background for tokens near expiry.
 
+use std::rc::Rc;
+
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, TOKEN_PATH, TokenRequest};
 
 use super::{Presented, TICK_MS, Verdict, Worker};
-use crate::flight::{Flight, Waiter};
+use crate::flight::{Flight, Question, Waiter};
 use crate::host::{CallFailure, CallId, ControlCall, Host, StreamId};
 use crate::identity::{PairKey, TicketKey};
 use crate::outcome::{Event, Metric, ServerLabel};
 use crate::pair::gate::{self, Admission};
 use crate::pair::memory;
 use crate::pair::slot::Entry;
-use crate::token_memo::KnownToken;
 
 impl<H: Host> Worker<H> {
     /// Pauses `stream` until control has answered.
@@ -104,7 +105,7 @@ impl<H: Host> Worker<H> {
     /// tick: this request need not pay for it.
     pub(super) fn prefetch(&mut self, presented: &Presented<'_>) {
         let ticket = presented.token_use.ticket;
-        if self.flights.is_full() || self.flights.is_under_way(&ticket) {
+        if !self.flights.has_room_for(presented.known) || self.flights.is_under_way(&ticket) {
             return;
         }
         if let Some(note) = self.notes.get(&ticket) {
@@ -126,24 +127,21 @@ impl<H: Host> Worker<H> {
     }
 
     fn flight(&self, presented: &Presented<'_>, reason: Reason) -> Flight {
-        let mut flight = self.new_flight(
-            presented.server_index,
-            presented.token_use.pair,
-            presented.known,
-            presented.head.session,
-            reason,
-        );
-        flight.traceparent = presented.head.traceparent.map(str::to_owned);
-        flight
+        let question = Question {
+            token: Rc::clone(presented.known),
+            session: presented.head.session.map(SecretString::from),
+            traceparent: presented.head.traceparent.map(str::to_owned),
+        };
+        let (server, pair) = (presented.server_index, presented.token_use.pair);
+        self.new_flight(server, pair, Some(question), reason)
     }
 
-    /// A question that nobody has started and nobody waits for yet.
+    /// A flight that has not started and for which no request waits yet.
     pub(super) fn new_flight(
         &self,
         server: usize,
         pair: PairKey,
-        known: &KnownToken,
-        session: Option<&str>,
+        question: Option<Question>,
         reason: Reason,
     ) -> Flight {
         let pause_ms = self
@@ -154,10 +152,8 @@ impl<H: Host> Worker<H> {
         Flight {
             server,
             pair,
-            subject_token: SecretString::from(String::from_utf8_lossy(known.bytes()).into_owned()),
-            subject: known.claims.subject.clone(),
-            session: session.map(SecretString::from),
-            traceparent: None,
+            subject: question.as_ref().map(|question| question.token.subject),
+            question,
             reason,
             call: None,
             waiters: Vec::new(),
@@ -168,7 +164,9 @@ impl<H: Host> Worker<H> {
 
     /// Starts the call of a flight.
     pub(super) fn start(&mut self, ticket: &TicketKey) -> Result<(), Refusal> {
-        let (Ok(config), Some(flight)) = (&self.config, self.flights.get(ticket)) else {
+        let question = self.flights.take_question(ticket);
+        let (Ok(config), Some(flight), Some(question)) = (&self.config, self.flights.get(ticket), question)
+        else {
             return Err(Refusal::FilterMisconfigured);
         };
         let server = config
@@ -176,9 +174,11 @@ impl<H: Host> Worker<H> {
             .get(flight.server)
             .map_or("-", |server| server.name.as_str());
         let form = TokenRequest {
-            subject_token: flight.subject_token.clone(),
+            subject_token: String::from_utf8_lossy(question.token.bytes())
+                .into_owned()
+                .into(),
             server: server.to_owned(),
-            session: flight.session.clone(),
+            session: question.session,
             reason: flight.reason,
         }
         .to_form();
@@ -194,7 +194,7 @@ impl<H: Host> Worker<H> {
                 concat!("tokenward-filter/", env!("CARGO_PKG_VERSION")),
             ),
         ];
-        if let Some(traceparent) = &flight.traceparent {
+        if let Some(traceparent) = &question.traceparent {
             headers.push(("traceparent", traceparent));
         }
         let call = ControlCall {

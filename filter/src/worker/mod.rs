@@ -4,6 +4,7 @@
 
 pub mod answer;
 mod ask;
+mod each_try;
 mod held;
 mod refuse;
 mod watch;
@@ -14,7 +15,7 @@ use tokenward_protocol::bearer::{bearer_token, why_malformed};
 use tokenward_protocol::freshness::Freshness;
 use tokenward_protocol::refusal::Refusal;
 
-use crate::config::{BadConfig, FilterConfig, Server};
+use crate::config::{BadConfig, EachTry, FilterConfig, Server};
 use crate::decision::{Decision, decide};
 use crate::digest_map::DigestMap;
 use crate::flight::Flights;
@@ -60,6 +61,8 @@ pub struct Worker<H> {
     flights: Flights,
     notes: DigestMap<TicketKey, TicketNote>,
     held: HeldGates,
+    /// Set where this is an upstream filter.
+    each_try: Option<EachTry>,
     /// What the last request may send to a server, until the host takes it.
     watch: Option<Watch>,
     ticks: u64,
@@ -79,9 +82,6 @@ struct TicketNote {
     /// Until when the presented token is not forwarded again because the server rejected it, Unix ms.
     rejected_until_ms: u64,
 }
-
-/// Notes kept; past that all are forgotten, which costs one early question or one more rejection each.
-const MOST_NOTES: usize = 4096;
 
 /// A request that reached a server with a readable token.
 struct Presented<'a> {
@@ -111,7 +111,9 @@ impl<H: Host> Worker<H> {
             refuse::say_misconfigured(&host, &misconfigured);
             misconfigured
         });
+        let required = config.as_ref().map(|config| config.required_audiences.clone());
         Self {
+            memo: TokenMemo::new(required.unwrap_or_default()),
             config,
             replacements: Replacements::new(replacements),
             ..Self::unconfigured(host)
@@ -129,6 +131,7 @@ impl<H: Host> Worker<H> {
             flights: Flights::default(),
             notes: DigestMap::default(),
             held: HeldGates::default(),
+            each_try: None,
             watch: None,
             ticks: 0,
             made_room_at: u64::MAX,
@@ -148,17 +151,25 @@ impl<H: Host> Worker<H> {
 
     /// A request's headers have arrived.
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead<'_>) -> Verdict {
+        if let Some(each_try) = self.each_try {
+            return self.on_try(each_try, head);
+        }
         let config = match &self.config {
             Ok(config) => config,
             Err(fault) => return Verdict::Reply(refuse::misconfigured(&self.host, fault).into()),
         };
+        if head.path.is_empty() || head.authority.is_empty() {
+            return self.refuse_unreadable();
+        }
         let now_ms = self.host.now_ms();
         match self
             .routes
             .find(config, &self.host, head.authority, head.path, now_ms)
         {
             ServerMatch::Server(index) => self.on_server_request(stream, head, index, now_ms),
-            ServerMatch::UnknownAnnotation => self.refuse_unknown_server(),
+            ServerMatch::UnknownAnnotation => self.refuse_without_server(Refusal::UnknownServer),
+            ServerMatch::Unmatched => self.refuse_without_server(Refusal::Unmatched),
+            ServerMatch::UnreadableHost => self.refuse_unreadable(),
             ServerMatch::None => {
                 self.host.count(&Metric {
                     server: NO_SERVER,
@@ -189,7 +200,7 @@ impl<H: Host> Worker<H> {
             let memo = self
                 .memo
                 .look_up(token, (server_index, &server.name), head.session);
-            memo.map_err(|_| why_malformed(token))
+            memo.map_err(|fault| why_malformed(token, fault))
         });
         match known {
             Ok((known, token_use)) => self.on_presented(
@@ -209,10 +220,11 @@ impl<H: Host> Worker<H> {
                 let pair = PairKey::new(&server.name, session);
                 // Those without a session share a pair: nobody is answered by how often others were refused.
                 let is_listener = head.session.is_some() && head.method == b"GET";
-                Verdict::Reply(
-                    self.refuse_presented(server_index, &pair, refusal, is_listener)
-                        .into(),
-                )
+                let mut reply = self.refuse_presented(server_index, &pair, refusal, is_listener);
+                if let (Refusal::TokenTooLarge, Ok(token)) = (refusal, token) {
+                    reply.name_token_bytes(token.len());
+                }
+                Verdict::Reply(reply.into())
             }
         }
     }
@@ -325,13 +337,6 @@ impl<H: Host> Worker<H> {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.flights.is_empty() && self.held.is_empty()
-    }
-
-    fn note(&mut self, ticket: TicketKey) -> &mut TicketNote {
-        if self.notes.len() >= MOST_NOTES {
-            self.notes.clear();
-        }
-        self.notes.entry(ticket).or_default()
     }
 
     fn server(&self, index: usize) -> Option<&Server> {

@@ -230,9 +230,13 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// The route is annotated with a server that the configuration does not have.
-    pub(super) fn refuse_unknown_server(&mut self) -> Verdict {
-        let refusal = Refusal::UnknownServer;
+    /// Refuses a request whose headers cannot be read, or not in one way only.
+    pub fn refuse_unreadable(&mut self) -> Verdict {
+        self.refuse_without_server(Refusal::UnreadableRequest)
+    }
+
+    /// Refuses a request that is for none of the configured servers, or for one that cannot be told.
+    pub(super) fn refuse_without_server(&mut self, refusal: Refusal) -> Verdict {
         self.host.count(&Metric {
             server: NO_SERVER,
             event: Event::Request(Outcome::Refused(refusal)),
@@ -243,7 +247,11 @@ impl<H: Host> Worker<H> {
             self.host
                 .log(line.level, &refusal_line(refusal, "-", &pair, 1, line));
         }
-        Verdict::Reply(refusal_reply(refusal, None, self.misconfigured_ms()).into())
+        let retry_after_ms = match refusal.class() {
+            RefusalClass::Transient => 1_000,
+            RefusalClass::LoginNeeded | RefusalClass::Misconfigured => self.misconfigured_ms(),
+        };
+        Verdict::Reply(refusal_reply(refusal, None, retry_after_ms).into())
     }
 
     /// Control gave no token: closes the gate, logs once for all who waited, and makes their answer.

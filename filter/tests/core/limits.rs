@@ -35,6 +35,9 @@ fn tokens_near_their_expiry_are_fetched_ahead_for_ten_thousand_at_once_and_all_a
         let presented = token(ISSUER, "kube", &format!("user-{number}"), 100);
         assert_eq!(envoy.send(0, KUBE, Some(&presented), None).1, Verdict::Continue);
     }
-    envoy.workers[0].on_tick();
+    // A tick starts as many as its bytes allow, so that requests need not wait for it.
+    for _ in 0..20 {
+        envoy.workers[0].on_tick();
+    }
     assert_eq!(envoy.calls(), MOST_WAITERS);
 }
