@@ -18,6 +18,7 @@ pub mod host;
 pub mod identity;
 pub mod outcome;
 pub mod pair;
+pub mod recent;
 pub mod replacement;
 pub mod request;
 pub mod route_memo;

@@ -128,6 +128,9 @@ refusals! {
     /// The server rejects a token that has not expired, and rejected a newly made one as well.
     TokenRejected = "token_rejected", Transient, 503 "temporarily_unavailable",
         "the server rejects a token that has not expired; it may not know the issuer's new key yet; retry later";
+    /// The filter asks control about no more tokens that control has never accepted, for this pair or at all.
+    CallLimit = "call_limit", Transient, 503 "temporarily_unavailable",
+        "too many tokens that were never accepted are presented; this one has not been looked at, retry shortly";
 }
 
 impl Refusal {

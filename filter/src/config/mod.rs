@@ -22,6 +22,9 @@ use crate::server_index::ServerIndex;
 /// Half a second: time for an answer that made the call's own deadline to be read and acted on.
 const PAUSE_GRACE_MS: u64 = 500;
 
+/// WARN lines of the whole Envoy in a minute, unless set.
+pub const WARN_LIMIT: u32 = 1_000;
+
 /// A compiled configuration.
 #[derive(Debug)]
 pub struct FilterConfig {
@@ -39,6 +42,8 @@ pub struct FilterConfig {
     pub annotation_first: bool,
     /// At most one WARN per pair in this many milliseconds.
     pub warn_every_ms: u64,
+    /// At most so many WARN lines of the whole Envoy in a minute.
+    pub warn_limit: u32,
     /// How long the gate stays closed.
     pub gate: GateTimes,
     /// Replacement tokens kept per worker.
@@ -207,6 +212,7 @@ impl FilterConfig {
                 .filter(|key| !key.is_empty())
                 .map(|key| AnnotationPath::new(&key)),
             warn_every_ms: whole_ms(fields.span("warn_every", "60s")?),
+            warn_limit: fields.optional_count("warn_limit")?.unwrap_or(WARN_LIMIT),
             gate: gate_times(fields.take("gate").unwrap_or(Json::Object(Vec::new())))?,
             replacements: fields.count("replacements", 4096)?,
             index: ServerIndex::new(&servers),
