@@ -1,45 +1,45 @@
-//! A bounded memory of what was met lately. Two generations, like the token memo: no list to keep in order, no scan.
+//! A bounded memory of digests that were met lately, each with a moment.
 
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
-use crate::digest_map::DigestMap;
+use crate::digest_map::Salted;
 
-/// The latest keys, each with a value: at least `most` of them, and at most twice as many.
-#[derive(Debug)]
-pub struct Recent<K, V> {
-    young: DigestMap<K, V>,
-    old: DigestMap<K, V>,
-    most: usize,
+/// Places; a power of two.
+const PLACES: usize = 8192;
+
+/// Digests that were met lately. Each falls on one place and pushes out what was there: bounded without a list to keep in
+/// order and without a scan. Where it falls depends on the thread's seed, so nobody can aim at another's place.
+#[derive(Debug, Default)]
+pub struct Recent {
+    salted: Salted,
+    /// None until the first one is remembered.
+    places: Vec<(u64, u64)>,
 }
 
-impl<K: Eq + Hash + Copy, V: Copy> Recent<K, V> {
-    /// An empty memory of at least `most` keys.
+impl Recent {
+    fn place(&self, key: impl Hash) -> (u64, usize) {
+        let hash = self.salted.hash_one(key);
+        (hash, usize::try_from(hash >> 32).unwrap_or(0) & (PLACES - 1))
+    }
+
+    /// The moment that was remembered with `key`, Unix ms.
     #[must_use]
-    pub fn new(most: usize) -> Self {
-        Self {
-            young: DigestMap::default(),
-            old: DigestMap::default(),
-            most,
+    pub fn get(&self, key: impl Hash) -> Option<u64> {
+        let (hash, place) = self.place(key);
+        let (other, moment_ms) = *self.places.get(place)?;
+        (other == hash && moment_ms != 0).then_some(moment_ms)
+    }
+
+    /// Remembers `key` with a moment; 0 forgets it.
+    pub fn set(&mut self, key: impl Hash, moment_ms: u64) {
+        let (hash, at) = self.place(key);
+        if self.places.is_empty() && moment_ms != 0 {
+            self.places.resize(PLACES, (0, 0));
         }
-    }
-
-    /// The value of `key`, if it is remembered.
-    #[must_use]
-    pub fn get(&self, key: &K) -> Option<V> {
-        self.young.get(key).or_else(|| self.old.get(key)).copied()
-    }
-
-    /// Remembers `key`.
-    pub fn insert(&mut self, key: K, value: V) {
-        if self.young.len() >= self.most {
-            self.old = std::mem::take(&mut self.young);
+        if let Some(place) = self.places.get_mut(at)
+            && (moment_ms != 0 || place.0 == hash)
+        {
+            *place = (hash, moment_ms);
         }
-        self.young.insert(key, value);
-    }
-
-    /// Forgets `key`.
-    pub fn remove(&mut self, key: &K) {
-        self.young.remove(key);
-        self.old.remove(key);
     }
 }

@@ -16,32 +16,18 @@ use crate::pair::gate::proves_token;
 use crate::pair::record::{PAIR_CALL_MS, PAIR_CALLS, Record};
 use crate::recent::Recent;
 
-/// Tokens and pairs that are remembered of each kind.
-const MOST: usize = 4096;
 /// `Retry-After` of a token that is turned away for the first time.
 const COME_BACK_MS: u64 = 1_000;
 /// Between these two spans after it was turned away a token comes back. A client's second is a little shorter than ours.
 const COMES_BACK_MS: std::ops::RangeInclusive<u64> = 750..=300_000;
 
 /// What one worker knows of tokens' merits.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Merits {
-    /// Presented tokens for which control gave a token.
-    accepted: Recent<TicketKey, ()>,
-    /// Pairs of such tokens.
-    accepted_pairs: Recent<PairKey, ()>,
+    /// Presented tokens for which control gave a token, and their pairs; when, Unix ms.
+    accepted: Recent,
     /// When a token was turned away, Unix ms.
-    turned_away: Recent<TicketKey, u64>,
-}
-
-impl Default for Merits {
-    fn default() -> Self {
-        Self {
-            accepted: Recent::new(MOST),
-            accepted_pairs: Recent::new(MOST),
-            turned_away: Recent::new(MOST),
-        }
-    }
+    turned_away: Recent,
 }
 
 /// There is no leave.
@@ -64,14 +50,14 @@ impl<H: Host> Worker<H> {
             turned_away_ms.is_some_and(|at_ms| COMES_BACK_MS.contains(&now_ms.saturating_sub(at_ms)));
         match self.take(pair, returning, now_ms) {
             Ok(taken) => {
-                self.merits.turned_away.remove(ticket);
+                self.merits.turned_away.set(ticket, 0);
                 Ok(taken)
             }
             Err(no_leave) => {
                 let too_long_ago =
                     turned_away_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) > *COMES_BACK_MS.end());
                 if too_long_ago {
-                    self.merits.turned_away.insert(*ticket, now_ms);
+                    self.merits.turned_away.set(ticket, now_ms);
                 }
                 Err(if returning {
                     no_leave
@@ -94,7 +80,7 @@ impl<H: Host> Worker<H> {
         // Looked at first, taken last: one pair that is over its bound costs no other pair anything.
         try_pair(&self.memory.read(&self.host, pair)).map_err(of_pair)?;
         let mut taken = Taken {
-            of_envoy: self.merits.accepted_pairs.get(pair).is_none(),
+            of_envoy: self.merits.accepted.get(pair).is_none(),
             of_pair: false,
         };
         if taken.of_envoy {
@@ -129,12 +115,13 @@ impl<H: Host> Worker<H> {
 
     /// A question is over. `refusal` is `None` when control gave a token that could be used.
     pub(super) fn settle(&mut self, ticket: &TicketKey, flight: &Flight, refusal: Option<Refusal>) {
+        let now_ms = self.host.now_ms();
         if refusal.is_none() {
-            self.merits.accepted.insert(*ticket, ());
-            self.merits.accepted_pairs.insert(flight.pair, ());
+            self.merits.accepted.set(ticket, now_ms);
+            self.merits.accepted.set(flight.pair, now_ms);
         }
         if flight.taken.of_envoy {
-            calls::settle(&self.host, !is_given_back(refusal), self.host.now_ms());
+            calls::settle(&self.host, !is_given_back(refusal), now_ms);
         }
     }
 
