@@ -11,7 +11,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::FreshnessPolicy;
-use tokenward_protocol::json::{self, Json};
+use tokenward_protocol::json::{self, Json, quote};
 
 use fields::Fields;
 use servers::servers;
@@ -264,7 +264,7 @@ fn credential(
                 "pass it with vm_config.environment_variables.host_env_keys (Envoy Gateway: env.hostKeys)";
             fields.fault(
                 "env",
-                format!("Envoy's environment has no variable {name:?}; {cure}"),
+                format!("Envoy's environment has no variable {}; {cure}", quote(&name)),
             )
         })?,
         _ => {
@@ -299,7 +299,7 @@ fn session_headers(fields: &mut Fields<'_>) -> Result<Vec<String>, BadConfig> {
         if name.is_empty() || !name.bytes().all(token) || name.eq_ignore_ascii_case("authorization") {
             return Err(fields.fault(
                 "session_headers",
-                format!("{name:?} is not the name of a session header"),
+                format!("{} is not the name of a session header", quote(name)),
             ));
         }
     }

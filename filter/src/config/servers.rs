@@ -1,6 +1,6 @@
 //! The `servers` of the configuration.
 
-use tokenward_protocol::json::Json;
+use tokenward_protocol::json::{Json, quote};
 
 use super::fields::Fields;
 use super::{AuthKind, BadConfig, HostPattern, Route, Server, TokenShape, metadata_url};
@@ -29,7 +29,7 @@ pub(super) fn servers(json: Json<'_>, resource_metadata: Option<&String>) -> Res
         if servers.iter().any(|other| other.name == server.name) {
             return Err(BadConfig::new(
                 &format!("{path}.name"),
-                format!("{:?} is used twice", server.name),
+                format!("{} is used twice", quote(&server.name)),
             ));
         }
         server.resource_metadata = server.resource_metadata.or_else(|| resource_metadata.cloned());
@@ -45,7 +45,10 @@ fn server(json: Json<'_>, path: &str) -> Result<Server, BadConfig> {
     if name.len() > 253 || !name.bytes().all(name_byte) {
         return Err(fields.fault(
             "name",
-            format!("{name:?} must be 1 to 253 letters, digits, '-', '_' or '.'"),
+            format!(
+                "{} must be 1 to 253 letters, digits, '-', '_' or '.'",
+                quote(&name)
+            ),
         ));
     }
     let route = route(&mut fields)?;
@@ -72,7 +75,10 @@ fn auth(json: Json<'_>, path: &str) -> Result<(AuthKind, TokenShape, TokenShape)
         other => {
             return Err(fields.fault(
                 "kind",
-                format!("unknown auth kind {other:?}; use \"forward\" or \"exchange\""),
+                format!(
+                    "unknown auth kind {}; use \"forward\" or \"exchange\"",
+                    quote(other)
+                ),
             ));
         }
     };
@@ -104,7 +110,10 @@ fn route(fields: &mut Fields<'_>) -> Result<Option<Route>, BadConfig> {
         Some(host) if host.is_empty() || host.contains(['/', ':', ' ']) => {
             return Err(fields.fault(
                 "host",
-                format!("{host:?} must be a host name without port, or \"*.example.com\""),
+                format!(
+                    "{} must be a host name without port, or \"*.example.com\"",
+                    quote(&host)
+                ),
             ));
         }
         Some(host) => Some(match host.strip_prefix('*') {
@@ -119,13 +128,19 @@ fn route(fields: &mut Fields<'_>) -> Result<Option<Route>, BadConfig> {
     };
     let path_prefix = path_prefix.unwrap_or_default();
     if !path_prefix.is_empty() && !path_prefix.starts_with('/') {
-        return Err(fields.fault("path_prefix", format!("{path_prefix:?} must start with \"/\"")));
+        return Err(fields.fault(
+            "path_prefix",
+            format!("{} must start with \"/\"", quote(&path_prefix)),
+        ));
     }
     // No path holds these once its query is off: the server would be protected on no request, and nobody would know.
     if path_prefix.contains(['?', '#']) {
         return Err(fields.fault(
             "path_prefix",
-            format!("{path_prefix:?} must be a path without query and fragment"),
+            format!(
+                "{} must be a path without query and fragment",
+                quote(&path_prefix)
+            ),
         ));
     }
     Ok(Some(Route {
