@@ -42,8 +42,8 @@ impl PairMemory {
 
     /// The record of a pair; a blank one when there is none or the host cannot say.
     pub fn read(&self, host: &impl Host, pair: &PairKey) -> Record {
-        let found = self.slot_key(host, pair).ok().and_then(|key| {
-            let value = host.shared(&key).ok()??;
+        let found = self.salt(host, false).ok().flatten().and_then(|salt| {
+            let value = host.shared(&slot_key(salt, pair)).ok()??;
             Slot::decode(value.bytes).record(pair.bytes())
         });
         found.unwrap_or_else(|| Record::new(*pair.bytes()))
@@ -62,8 +62,7 @@ impl PairMemory {
         mut change: impl FnMut(&mut Record) -> (bool, T),
     ) -> Result<T, Unremembered> {
         let mut answer = None;
-        let key = self.slot_key(host, pair)?;
-        self.write_record(host, &key, pair, now_ms, &mut |record| {
+        self.write_record(host, pair, now_ms, &mut |record| {
             let (write, latest) = change(record);
             answer = Some(latest);
             write
@@ -76,13 +75,17 @@ impl PairMemory {
     fn write_record(
         &self,
         host: &impl Host,
-        key: &str,
         pair: &PairKey,
         now_ms: u64,
         change: &mut dyn FnMut(&mut Record) -> bool,
     ) -> Result<(), Unremembered> {
+        // Without a salt nothing was ever written, and an Envoy in which nothing fails never needs one.
+        if self.salt(host, false)?.is_none() && !change(&mut Record::new(*pair.bytes())) {
+            return Ok(());
+        }
+        let salt = self.salt(host, true)?.ok_or(Unremembered)?;
         let mut placed = true;
-        update_value(host, key, &mut |bytes| {
+        update_value(host, &slot_key(salt, pair), &mut |bytes| {
             let mut slot = bytes.map_or_else(Slot::default, Slot::decode);
             let known = slot.record(pair.bytes());
             let mut record = known.unwrap_or_else(|| Record::new(*pair.bytes()));
@@ -100,23 +103,15 @@ impl PairMemory {
         if placed { Ok(()) } else { Err(Unremembered) }
     }
 
-    fn slot_key(&self, host: &impl Host, pair: &PairKey) -> Result<String, Unremembered> {
-        let salt = self.salt(host)?;
-        let digest = Sha256::new().chain_update(salt).chain_update(pair.bytes());
-        let [low, high, ..] = <[u8; 32]>::from(digest.finalize());
-        let slot = u16::from_le_bytes([low, high]).checked_rem(SLOTS).unwrap_or(0);
-        Ok(format!("tokenward/pairs/{slot}"))
-    }
-
-    /// The salt of this `vm_id`: whoever comes first makes it, everybody else reads it.
-    fn salt(&self, host: &impl Host) -> Result<[u8; 16], Unremembered> {
-        if let Some(salt) = self.salt.get() {
-            return Ok(salt);
+    /// The salt of this `vm_id`: whoever writes first makes it (`make`), everybody else reads it.
+    fn salt(&self, host: &impl Host, make: bool) -> Result<Option<[u8; 16]>, Unremembered> {
+        if self.salt.get().is_some() {
+            return Ok(self.salt.get());
         }
         let mut salt = None;
         update_value(host, SALT_KEY, &mut |bytes| {
             salt = bytes.and_then(|bytes| bytes.strip_prefix(&[SALT_VERSION])?.try_into().ok());
-            if salt.is_some() {
+            if salt.is_some() || !make {
                 return None;
             }
             let made = host.random();
@@ -124,8 +119,15 @@ impl PairMemory {
             Some([&[SALT_VERSION], &made[..]].concat())
         })?;
         self.salt.set(salt);
-        salt.ok_or(Unremembered)
+        Ok(salt)
     }
+}
+
+fn slot_key(salt: [u8; 16], pair: &PairKey) -> String {
+    let digest = Sha256::new().chain_update(salt).chain_update(pair.bytes());
+    let [low, high, ..] = <[u8; 32]>::from(digest.finalize());
+    let slot = u16::from_le_bytes([low, high]).checked_rem(SLOTS).unwrap_or(0);
+    format!("tokenward/pairs/{slot}")
 }
 
 /// Changes one value of shared data by compare-and-set. `change` gets the bytes that are there and returns those that
