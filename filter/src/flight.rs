@@ -36,6 +36,15 @@ pub struct Waiter {
     pub is_listener: bool,
 }
 
+/// What a call has taken of the allowances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Taken {
+    /// One of [`crate::pair::record::PAIR_CALLS`].
+    pub of_pair: bool,
+    /// One of [`crate::pair::calls::ENVOY_CALLS`].
+    pub of_envoy: bool,
+}
+
 /// One question to control, shared by all who need its answer.
 #[derive(Debug)]
 pub struct Flight {
@@ -56,6 +65,8 @@ pub struct Flight {
     pub waiters: Vec<Waiter>,
     /// Nobody needs to wait for it: a token is fetched ahead of time.
     pub background: bool,
+    /// What its call has taken of the allowances for tokens that control has never accepted.
+    pub taken: Taken,
     /// Number of the worker's tick at which the wait ends, answered or not. Ticks, not the wall clock: a clock that
     /// steps back must not lengthen a pause.
     pub deadline_tick: u64,
@@ -196,6 +207,13 @@ impl Flights {
             })
             .map(|(ticket, _)| *ticket)
             .collect()
+    }
+
+    /// Notes what the call of a flight has taken.
+    pub fn takes(&mut self, ticket: &TicketKey, taken: Taken) {
+        if let Some(flight) = self.flights.get_mut(ticket) {
+            flight.taken = taken;
+        }
     }
 
     /// The flight with this ticket.

@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 
 use sha2::{Digest, Sha256};
 use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::refusal::Refusal;
 
 /// Where a pair's session comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +16,10 @@ pub enum SessionSource<'a> {
     Handle(&'a str),
     /// The subject of the presented token: an unmodified aggregator works too.
     Subject(&'a TokenSubject),
-    /// Neither: a request without a readable token. All of a server's share one pair.
+    /// Neither: a request without a readable token. All of a server's share one pair, whatever handle they name.
     Anonymous,
+    /// No session: what is said of the worker or of the whole Envoy, once for each server and reason.
+    Overload(Refusal),
 }
 
 /// Whose token it is and for whom it was made: the digest of `iss`, `sub` and every `aud`. A client chooses how long
@@ -51,7 +54,7 @@ impl SubjectDigest {
 }
 
 /// The pair: session × server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PairKey([u8; 16]);
 
 /// One presented token within a pair: the unit of gating and of replacing.
@@ -59,6 +62,13 @@ pub struct PairKey([u8; 16]);
 pub struct TicketKey([u8; 32]);
 
 impl Hash for TicketKey {
+    /// A part of the digest is hash enough.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+impl Hash for PairKey {
     /// A part of the digest is hash enough.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(&self.0);
@@ -81,6 +91,7 @@ impl PairKey {
                 digest.update(subject.0);
             }
             SessionSource::Anonymous => digest.update(b"a"),
+            SessionSource::Overload(refusal) => digest.update([b'o', refusal.code()]),
         }
         Self(first_half(&digest.finalize().into()))
     }

@@ -21,6 +21,7 @@ pub mod identity;
 pub mod outcome;
 pub mod pair;
 pub mod pairs;
+pub mod recent;
 pub mod replacement;
 pub mod request;
 pub mod route_memo;

@@ -157,6 +157,9 @@ refusals! {
     /// or was tried before.
     SentLate = "sent_late", Transient, 503 "temporarily_unavailable",
         "the token expired while the request waited behind the gateway or was tried again; the login is kept, retry now";
+    /// The filter asks control about no more tokens that control has never accepted, for this pair or at all.
+    CallLimit = "call_limit", Transient, 503 "temporarily_unavailable",
+        "too many tokens that were never accepted are presented; this one has not been looked at, retry shortly";
 }
 
 impl Refusal {

@@ -133,6 +133,7 @@ mod import {
     unsafe extern "C" {
         pub(super) fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u32;
         pub(super) fn environ_get(pointers: *mut *mut u8, buffer: *mut u8) -> u32;
+        pub(super) fn random_get(buffer: *mut u8, length: usize) -> u32;
     }
 }
 
@@ -339,6 +340,13 @@ pub(super) fn define_counter(name: &str) -> Answer<u32> {
 pub(super) fn increment(counter: u32, by: i64) {
     // SAFETY: no pointers. A count that the host refuses is lost, by design.
     let _ = unsafe { import::proxy_increment_metric(counter, by) };
+}
+
+/// Random bytes of the host's; `None` when it has none.
+pub(super) fn random() -> Option<[u8; 16]> {
+    let mut bytes = [0u8; 16];
+    // SAFETY: the host writes as many bytes as the block has.
+    (unsafe { import::random_get(bytes.as_mut_ptr(), bytes.len()) } == 0).then_some(bytes)
 }
 
 /// A variable of Envoy's environment, if Envoy was told to pass it (`host_env_keys`).

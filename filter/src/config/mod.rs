@@ -15,7 +15,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::FreshnessPolicy;
-use tokenward_protocol::json::{self, Json};
+use tokenward_protocol::json::{self, Json, quote};
 
 pub use audiences::RequiredAudiences;
 pub use each_try::EachTry;
@@ -37,6 +37,8 @@ const LONGEST_SECONDS: u64 = 86_400;
 const LONGEST_CALL_SECONDS: u64 = 60;
 /// Most replacement tokens of a worker; their bytes are bounded besides.
 const MOST_REPLACEMENTS: usize = 65_536;
+/// WARN lines of the whole Envoy in a minute, unless set.
+pub const WARN_LIMIT: u32 = 1_000;
 
 /// A compiled configuration.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub struct FilterConfig {
     pub annotation_first: bool,
     /// At most one WARN per pair in this many milliseconds.
     pub warn_every_ms: u64,
+    /// At most so many WARN lines of the whole Envoy in a minute.
+    pub warn_limit: u32,
     /// How long the gate stays closed.
     pub gate: GateTimes,
     /// Replacement tokens kept per worker.
@@ -213,6 +217,7 @@ impl FilterConfig {
                 .filter(|key| !key.is_empty())
                 .map(|key| AnnotationPath::new(&key)),
             warn_every_ms: whole_ms(fields.span("warn_every", "60s", LONGEST_SECONDS)?),
+            warn_limit: fields.optional_count("warn_limit")?.unwrap_or(WARN_LIMIT),
             gate: gate_times(fields.take("gate").unwrap_or(Json::Object(Vec::new())))?,
             replacements: fields.count("replacements", 4096, MOST_REPLACEMENTS)?,
             hosts_decide: index.has_hosts() || unmatched.looks_at_hosts(),
@@ -303,7 +308,7 @@ fn session_headers(fields: &mut Fields<'_>) -> Result<Vec<String>, BadConfig> {
         if name.is_empty() || !name.bytes().all(token) || name.eq_ignore_ascii_case("authorization") {
             return Err(fields.fault(
                 "session_headers",
-                format!("{name:?} is not the name of a session header"),
+                format!("{} is not the name of a session header", quote(name)),
             ));
         }
     }

@@ -1,6 +1,6 @@
 //! The `servers` of the configuration.
 
-use tokenward_protocol::json::Json;
+use tokenward_protocol::json::{Json, quote};
 
 use super::fields::Fields;
 use super::matchers::route;
@@ -30,7 +30,7 @@ pub(super) fn servers(json: Json<'_>, resource_metadata: Option<&String>) -> Res
         if servers.iter().any(|other| other.name == server.name) {
             return Err(BadConfig::new(
                 &format!("{path}.name"),
-                format!("{:?} is used twice", server.name),
+                format!("{} is used twice", quote(&server.name)),
             ));
         }
         server.resource_metadata = server.resource_metadata.or_else(|| resource_metadata.cloned());
@@ -46,7 +46,10 @@ fn server(json: Json<'_>, path: &str) -> Result<Server, BadConfig> {
     if name.len() > 253 || !name.bytes().all(name_byte) {
         return Err(fields.fault(
             "name",
-            format!("{name:?} must be 1 to 253 letters, digits, '-', '_' or '.'"),
+            format!(
+                "{} must be 1 to 253 letters, digits, '-', '_' or '.'",
+                quote(&name)
+            ),
         ));
     }
     let route = route(&mut fields)?;
@@ -73,7 +76,10 @@ fn auth(json: Json<'_>, path: &str) -> Result<(AuthKind, TokenShape, TokenShape)
         other => {
             return Err(fields.fault(
                 "kind",
-                format!("unknown auth kind {other:?}; use \"forward\" or \"exchange\""),
+                format!(
+                    "unknown auth kind {}; use \"forward\" or \"exchange\"",
+                    quote(other)
+                ),
             ));
         }
     };

@@ -7,13 +7,11 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, TOKEN_PATH, TokenRequest};
 
 use super::{Presented, TICK_MS, Verdict, Worker};
-use crate::flight::{Flight, Question, Waiter};
+use crate::flight::{Flight, Question, Taken, Waiter};
 use crate::host::{CallFailure, CallId, ControlCall, Host, StreamId};
 use crate::identity::{PairKey, TicketKey};
 use crate::outcome::{Event, Metric, ServerLabel};
 use crate::pair::gate::{self, Admission};
-use crate::pair::memory;
-use crate::pair::slot::Entry;
 
 impl<H: Host> Worker<H> {
     /// Pauses `stream` until control has answered.
@@ -29,10 +27,8 @@ impl<H: Host> Worker<H> {
             return Verdict::Pause;
         }
         if self.flights.is_full() {
-            return Verdict::Reply(
-                self.refuse_from_gate(presented, (Refusal::Busy, 1_000), None)
-                    .into(),
-            );
+            let reply = self.refuse_overload(presented.server_index, (Refusal::Busy, 1_000));
+            return Verdict::Reply(reply.into());
         }
         if probe
             && let Admission::Closed {
@@ -45,13 +41,23 @@ impl<H: Host> Worker<H> {
                     .into(),
             );
         }
+        // A probe needs no leave: its gate says how often it may be made.
+        let taken = match probe {
+            true => Taken::default(),
+            false => match self.leave(&ticket, &presented.token_use.pair) {
+                Ok(taken) => taken,
+                Err(no_leave) => return Verdict::Reply(self.turn_away(presented, no_leave).into()),
+            },
+        };
         let rejected = self.is_rejected(&ticket, presented.now_ms);
         let mut flight = self.flight(presented, if rejected { Reason::Rejected } else { Reason::Stale });
         flight.waiters.push(waiter);
+        flight.taken = taken;
         self.flights.add(ticket, flight);
         if let Err(refusal) = self.start(&ticket)
             && let Some(flight) = self.flights.take(&ticket)
         {
+            self.settle(&ticket, &flight, Some(refusal));
             return Verdict::Reply(
                 self.refuse_flight(&ticket, &flight, refusal, None)
                     .for_waiter(waiter.is_listener)
@@ -79,21 +85,19 @@ impl<H: Host> Worker<H> {
             return Admission::Open;
         };
         let longest_ms = gate::longest_held_ms(&config.gate, config.control.pause_ms);
-        let claimed = memory::update(&self.host, &presented.token_use.pair, |slot| {
-            let before = slot.gate(&key);
-            let admission = gate::admit(before.as_ref(), now_ms, longest_ms);
-            match before.filter(|_| admission == Admission::Probe) {
-                Some(before) => {
-                    slot.put(Entry::Gate(gate::claim_probe(
-                        before,
-                        now_ms,
-                        config.control.pause_ms,
-                    )));
-                    (true, admission)
+        let claimed = self
+            .memory
+            .update(&self.host, &presented.token_use.pair, now_ms, |record| {
+                let before = record.gate(&key);
+                let admission = gate::admit(before.as_ref(), now_ms, longest_ms);
+                match before.filter(|_| admission == Admission::Probe) {
+                    Some(before) => {
+                        record.put_gate(gate::claim_probe(before, now_ms, config.control.pause_ms));
+                        (true, admission)
+                    }
+                    None => (false, admission),
                 }
-                None => (false, admission),
-            }
-        });
+            });
         // Nothing could be claimed: the quiet way is to let others try.
         claimed.unwrap_or(Admission::Closed {
             refusal: Refusal::Busy,
@@ -158,6 +162,7 @@ impl<H: Host> Worker<H> {
             call: None,
             waiters: Vec::new(),
             background: false,
+            taken: Taken::default(),
             deadline_tick: self.ticks.saturating_add(pause_ticks),
         }
     }

@@ -13,7 +13,7 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
 use super::{Presented, TicketNote, Worker};
-use crate::flight::Question;
+use crate::flight::{Question, Taken};
 use crate::host::Host;
 use crate::identity::{PairKey, TicketKey};
 use crate::outcome::{Event, retry_after_seconds};
@@ -101,7 +101,7 @@ impl<H: Host> Worker<H> {
         {
             // The newly made token works; the presented one stays known as bad.
             note.rejections = 1;
-            self.recover(watch.server, &watch.pair, &watch.ticket);
+            self.recover(watch.server, &watch.pair, &watch.ticket, Taken::default());
         }
         ResponseVerdict::PassOn
     }

@@ -9,6 +9,9 @@
     reason = "a test that cannot go on should stop at once; the module itself must never"
 )]
 
+mod allowance;
+mod call_limit;
+mod capacity;
 mod clock_steps;
 mod config;
 mod decision;
@@ -29,5 +32,6 @@ mod slot;
 mod throttle;
 mod token_memo;
 mod unmatched;
+mod warn_limit;
 mod watch;
 mod worker;
