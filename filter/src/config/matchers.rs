@@ -1,6 +1,8 @@
 //! The `host` and `path_prefix` of a server. One that no request can be on would leave its server unprotected in silence,
 //! so such a matcher is a fault that names the field.
 
+use tokenward_protocol::json::quote;
+
 use super::BadConfig;
 use super::fields::Fields;
 
@@ -51,7 +53,8 @@ fn read_host(written: &str) -> Result<HostPattern, String> {
         });
     }
     let mut fault = format!(
-        "{written:?} must be a host name without scheme, port and final dot, or \"*.example.com\"; without it any host matches"
+        "{} must be a host name without scheme, port and final dot, or \"*.example.com\"; without it any host matches",
+        quote(written)
     );
     add_meant(&mut fault, &meant_host(host.as_bytes()));
     Err(fault)
@@ -100,7 +103,7 @@ fn check_prefix(prefix: &str) -> Result<(), String> {
     let Some(why) = why_not_normal(prefix.as_bytes()) else {
         return Ok(());
     };
-    let mut fault = format!("{prefix:?} {why}");
+    let mut fault = format!("{} {why}", quote(prefix));
     add_meant(&mut fault, &meant_prefix(prefix));
     Err(fault)
 }

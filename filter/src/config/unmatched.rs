@@ -1,6 +1,6 @@
 //! What becomes of requests that no server's route matches.
 
-use tokenward_protocol::json::Json;
+use tokenward_protocol::json::{Json, quote};
 
 use super::BadConfig;
 use super::fields::Fields;
@@ -88,7 +88,7 @@ pub(super) fn unmatched(fields: &mut Fields<'_>) -> Result<Unmatched, BadConfig>
         }),
         Some(other) => Err(fields.fault(
             "unmatched",
-            format!("must be \"pass\" or \"refuse\", not {other:?}"),
+            format!("must be \"pass\" or \"refuse\", not {}", quote(other)),
         )),
     }
 }
