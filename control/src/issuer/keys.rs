@@ -322,19 +322,6 @@ impl IssuerKeys {
         now_ms.saturating_sub(whole_ms(self.context.past_key_grace))
     }
 
-    /// Whether the last look for the keys failed, as that of an issuer that does not answer; looks again then, in the
-    /// background, as soon as it may.
-    #[must_use]
-    pub fn cannot_be_had(self: &Arc<Self>) -> bool {
-        let known = self.snapshot();
-        let failed = known.attempted_at_ms > known.fetched_at_ms;
-        if failed && self.resting(&known).is_none() {
-            let keys = Arc::clone(self);
-            self.fetches.start("", |_| async move { keys.fetch().await });
-        }
-        failed
-    }
-
     fn snapshot(&self) -> Arc<Known> {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -71,6 +71,20 @@ impl IssuerKeys {
         }
     }
 
+    /// Whether the last fetch failed, as that of an issuer that does not answer. It is tried again then, in the background, as
+    /// soon as it may be.
+    #[must_use]
+    pub fn cannot_be_had(self: &Arc<Self>) -> bool {
+        let known = self.snapshot();
+        let failed = known.failed.is_some();
+        if failed && self.resting(&known, Source::Caller).is_none() {
+            let keys = Arc::clone(self);
+            self.fetches
+                .start("", |_| async move { keys.fetch(Source::Caller).await });
+        }
+        failed
+    }
+
     async fn fetch(&self, source: Source) -> Arc<Known> {
         let seen = self.snapshot();
         // Another fetch may have ended between the look of who wants this one and now.
