@@ -83,7 +83,21 @@ pub struct SessionChange {
 /// Labels of [`Metrics::connections_closed`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ConnectionEnd {
-    /// `late`, `idle` or `full`.
+    /// `late`, `idle`, `pushed_out` or `full`.
+    pub cause: &'static str,
+}
+
+/// Labels of [`Metrics::intake_bytes`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct IntakeCaller {
+    /// `known` (has shown a credential) or `unknown`.
+    pub caller: &'static str,
+}
+
+/// Labels of [`Metrics::requests_unread`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestUnread {
+    /// `no_room`, `late`, `too_large` or `broke_off`.
     pub cause: &'static str,
 }
 
@@ -122,6 +136,10 @@ pub struct Metrics {
     pub connections: Gauge,
     /// `tokenward_connections_closed_total{cause}`: those that control itself ended.
     pub connections_closed: Family<ConnectionEnd, Counter>,
+    /// `tokenward_intake_bytes{caller}`: what requests hold.
+    pub intake_bytes: Family<IntakeCaller, Gauge>,
+    /// `tokenward_requests_unread_total{cause}`: requests that were not read to their end.
+    pub requests_unread: Family<RequestUnread, Counter>,
     /// `tokenward_config_reload_total{outcome}`.
     pub config_reloads: Family<Reload, Counter>,
 }
@@ -146,6 +164,8 @@ impl Default for Metrics {
         let session_changes = Family::default();
         let connections = Gauge::default();
         let connections_closed = Family::default();
+        let intake_bytes = Family::default();
+        let requests_unread = Family::default();
         let config_reloads = Family::default();
         // Prometheus sees an increase only of a sample that was there before, and the first refused reload is one to tell of.
         for outcome in ["applied", "rejected", "restart_needed"] {
@@ -209,6 +229,16 @@ impl Default for Metrics {
             connections_closed.clone(),
         );
         registry.register(
+            "intake_bytes",
+            "Bytes that requests hold, by whether the caller has shown a credential",
+            intake_bytes.clone(),
+        );
+        registry.register(
+            "requests_unread",
+            "Requests that were not read to their end, by cause",
+            requests_unread.clone(),
+        );
+        registry.register(
             "config_reload",
             "Reloads of the configuration, by outcome",
             config_reloads.clone(),
@@ -227,6 +257,8 @@ impl Default for Metrics {
             session_changes,
             connections,
             connections_closed,
+            intake_bytes,
+            requests_unread,
             config_reloads,
         }
     }
@@ -316,6 +348,17 @@ impl Metrics {
         self.connections_closed
             .get_or_create(&ConnectionEnd { cause })
             .inc();
+    }
+
+    /// The gauge of what requests of `caller` hold, in bytes.
+    #[must_use]
+    pub fn intake_bytes_of(&self, caller: &'static str) -> Gauge {
+        self.intake_bytes.get_or_create(&IntakeCaller { caller }).clone()
+    }
+
+    /// A request was not read to its end.
+    pub fn request_unread(&self, cause: &'static str) {
+        self.requests_unread.get_or_create(&RequestUnread { cause }).inc();
     }
 
     /// The configuration was, or was not, reloaded.

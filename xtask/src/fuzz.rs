@@ -27,7 +27,7 @@ pub(crate) struct FuzzFlags {
 }
 
 /// Longer than the longest token that is looked at, so that the refusal of longer ones is fuzzed too.
-const LONGEST_INPUT_BYTES: usize = 40_000;
+const LONGEST_INPUT_BYTES: usize = 70_000;
 /// What a run may take beyond its time: reading the corpus at the start, one slow input at the end.
 const GRACE: Duration = Duration::from_secs(300);
 

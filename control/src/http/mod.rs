@@ -1,5 +1,6 @@
 //! HTTP: routes, callers' credentials, body caps, and the marker header on every answer.
 
+mod admission;
 mod answer;
 mod caller;
 mod explain;
@@ -10,19 +11,22 @@ mod logout;
 mod openapi;
 mod protected_resource;
 mod sessions;
+mod target;
 mod token;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
+use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post, put};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{MARKER_HEADER, TOKEN_PATH};
 
+use self::admission::{Gate, LIVEZ, METRICS, READYZ};
 use self::answer::failure;
 use crate::service::{Current, Service};
 
@@ -42,16 +46,34 @@ pub fn router(service: Arc<Service>) -> Router {
     router_of(Current::new(service))
 }
 
-/// All routes of the service that is current when a request comes.
+/// All routes of the service that is current when a request comes. Clones of the router share the room for requests.
 pub fn router_of(current: Current) -> Router {
-    routes()
+    let routes = routes()
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| {
             router.route(path, methods)
         })
-        .fallback(not_found)
+        .fallback(not_found);
+    served(routes, current)
+}
+
+/// The probes alone; everything else hears that all places are taken. Each answer ends its connection.
+pub(crate) fn probes_of(current: Current) -> Router {
+    let routes = probes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        })
+        .fallback(admission::full);
+    served(routes, current).layer(map_response(last))
+}
+
+fn served(routes: Router<Current>, current: Current) -> Router {
+    let gate = Gate::new(current.clone());
+    routes
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(current)
+        .layer(from_fn_with_state(gate, admission::admit))
         .layer(map_response(mark))
 }
 
@@ -71,18 +93,36 @@ fn routes() -> Vec<(&'static str, MethodRouter<Current>)> {
         ("/v1/sign-out", post(sessions::sign_out)),
         ("/v1/backchannel-logout", post(logout::backchannel_logout)),
         ("/v1/explain", get(explain::explain)),
-        (protected_resource::WELL_KNOWN, get(protected_resource::metadata)),
+        (
+            protected_resource::WELL_KNOWN,
+            get(protected_resource::metadata).options(protected_resource::preflight),
+        ),
         (
             "/.well-known/oauth-protected-resource/{*path}",
-            get(protected_resource::metadata),
+            get(protected_resource::metadata).options(protected_resource::preflight),
         ),
         ("/filter/tokenward.wasm", get(filter_module::module)),
         ("/filter/tokenward.wasm.sha256", get(filter_module::sha256)),
-        ("/livez", get(health::livez)),
-        ("/readyz", get(health::readyz)),
-        ("/metrics", get(health::metrics)),
         ("/openapi.json", get(openapi::openapi)),
     ]
+    .into_iter()
+    .chain(probes())
+    .collect()
+}
+
+fn probes() -> [(&'static str, MethodRouter<Current>); 3] {
+    [
+        (LIVEZ, get(health::livez)),
+        (READYZ, get(health::readyz)),
+        (METRICS, get(health::metrics)),
+    ]
+}
+
+async fn last(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 async fn not_found() -> Response {

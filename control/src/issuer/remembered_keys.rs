@@ -30,7 +30,7 @@ pub(super) async fn read(context: &Context, issuer: &str) -> Result<Vec<KnownKey
     let Ok(opened) = context.ring.open(key.as_str(), &entry.value) else {
         return Err(unexpected("the remembered keys do not open"));
     };
-    from_stored(opened.expose_secret().as_ref())
+    from_stored(opened.expose_secret())
         .map_err(|_| unexpected("the remembered keys are not of this version"))
 }
 

@@ -12,7 +12,7 @@ mod subject;
 mod traffics;
 
 pub use current::Current;
-pub use open::{open_store, try_store};
+pub use open::{check_store, open_store, try_store};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ use crate::seal::{BadKey, KeyRing, SealingKey};
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::counted::CountedStore;
+use crate::store::readiness::Readiness;
 
 use self::errands::Errands;
 use self::readings::Readings;
@@ -71,6 +72,7 @@ pub struct Service {
     pub(crate) sessions: Sessions,
     pub(crate) policy: Policy,
     pub(crate) throttle: Arc<Throttle>,
+    pub(crate) readiness: Arc<Readiness>,
     rotations: Arc<Rotations>,
     traffics: Traffics,
     readings: Readings,
@@ -83,6 +85,7 @@ struct Lasting {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     throttle: Arc<Throttle>,
+    readiness: Arc<Readiness>,
     rotations: Arc<Rotations>,
     traffics: Traffics,
 }
@@ -114,8 +117,11 @@ impl Service {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StartError> {
         let metrics = Metrics::default();
+        let store = Arc::new(CountedStore::new(store, metrics.clone()));
+        let readiness = Readiness::new(Arc::clone(&store), config.store.deadline);
         let lasting = Lasting {
-            store: Arc::new(CountedStore::new(store, metrics.clone())),
+            store,
+            readiness: Arc::new(readiness),
             clock,
             metrics,
             throttle: Arc::new(Throttle::new(WARN_EVERY)),
@@ -136,6 +142,7 @@ impl Service {
             clock: Arc::clone(&self.context.clock),
             metrics: self.context.metrics.clone(),
             throttle: Arc::clone(&self.throttle),
+            readiness: Arc::clone(&self.readiness),
             rotations: Arc::clone(&self.rotations),
             traffics: self.traffics.kept_for(&self.config, &config),
         };
@@ -201,6 +208,7 @@ impl Service {
             sessions,
             policy,
             throttle: lasting.throttle,
+            readiness: lasting.readiness,
             rotations: lasting.rotations,
             traffics,
             readings: Readings::default(),

@@ -2,6 +2,7 @@
 
 mod answers;
 mod asked;
+mod budget;
 mod config;
 mod decisions;
 mod discovery;
@@ -13,8 +14,10 @@ mod lineage;
 mod logins;
 mod odd_answers;
 mod records;
+mod shapes;
 mod signatures;
 mod streaks;
 mod throttle;
 mod token_types;
 mod traffic;
+mod valkey_address;

@@ -63,6 +63,7 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- if .policy -}}{{- $_ := set $issuer "policy" .policy -}}{{- end -}}
 {{- if .tokenEndpoint -}}{{- $_ := set $issuer "token_endpoint" .tokenEndpoint -}}{{- end -}}
 {{- if .jwksUri -}}{{- $_ := set $issuer "jwks_uri" .jwksUri -}}{{- end -}}
+{{- if .rejectedKeys -}}{{- $_ := set $issuer "rejected_keys" .rejectedKeys -}}{{- end -}}
 {{- $issuers = append $issuers $issuer -}}
 {{- end -}}
 {{- $_ := set $config "issuers" $issuers -}}

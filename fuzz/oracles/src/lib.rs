@@ -7,18 +7,22 @@
 mod control_answer;
 mod control_config;
 mod deal;
+mod discovery;
 mod filter_config;
 mod json;
 mod jwt;
+mod key_set;
 mod pair_slot;
 mod request_head;
 mod token_form;
 
 pub use control_answer::control_answer;
 pub use control_config::control_config;
+pub use discovery::discovery;
 pub use filter_config::filter_config;
 pub use json::json;
 pub use jwt::jwt;
+pub use key_set::key_set;
 pub use pair_slot::pair_slot;
 pub use request_head::request_head;
 pub use token_form::token_form;
@@ -33,7 +37,7 @@ pub struct Target {
 }
 
 /// Every oracle.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     Target {
         name: "jwt",
         check: jwt,
@@ -65,5 +69,13 @@ pub const TARGETS: [Target; 8] = [
     Target {
         name: "control_config",
         check: control_config,
+    },
+    Target {
+        name: "key_set",
+        check: key_set,
+    },
+    Target {
+        name: "discovery",
+        check: discovery,
     },
 ];

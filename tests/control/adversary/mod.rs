@@ -5,3 +5,4 @@ mod ends;
 mod issuers;
 mod keys;
 mod lines;
+mod moved_endpoints;

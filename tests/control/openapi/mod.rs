@@ -16,8 +16,9 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(text).expect("openapi.json is JSON")
 });
 
-const METHODS: [Method; 5] = [
+const METHODS: [Method; 6] = [
     Method::GET,
+    Method::OPTIONS,
     Method::PUT,
     Method::POST,
     Method::DELETE,
@@ -52,6 +53,11 @@ pub(crate) fn assert_documented(
         assert_eq!(status, 404, "{what}, and the path is not documented");
         return;
     };
+    // HEAD is GET, without the body.
+    let (method, bodiless) = match *method {
+        Method::HEAD => (&Method::GET, true),
+        _ => (method, false),
+    };
     let Some(operation) = item.get(method.as_str().to_lowercase()) else {
         assert_eq!(status, 405, "{what}, and the method is not documented");
         return;
@@ -70,7 +76,9 @@ pub(crate) fn assert_documented(
     let media = content
         .get(content_type)
         .unwrap_or_else(|| panic!("{what} as {content_type}"));
-    if content_type == "application/json" {
+    if bodiless {
+        assert!(body.is_empty(), "{what} with a body");
+    } else if content_type == "application/json" {
         let body: Value = serde_json::from_slice(body).unwrap_or_else(|error| panic!("{what}: {error}"));
         if let Err(misfit) = schema::check(&DOCUMENT, &media["schema"], &body) {
             panic!("{what}: {misfit}\n{body:#}");

@@ -103,6 +103,16 @@ fn no_accepted_configuration_of_control_is_unusable_and_no_fault_shows_a_secret(
 }
 
 #[test]
+fn no_key_of_a_set_gets_lost_or_becomes_another() {
+    run("key_set");
+}
+
+#[test]
+fn no_discovery_document_leads_where_a_secret_must_not_go() {
+    run("discovery");
+}
+
+#[test]
 fn every_target_has_a_program_seeds_and_a_dictionary() {
     let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
     for (folder, ending) in [("targets", ".rs"), ("dictionaries", ".dict"), ("seeds", "")] {
