@@ -27,6 +27,7 @@ pub mod import;
 pub mod issuer;
 mod kept;
 pub mod lease;
+mod local_pauses;
 pub mod log;
 pub mod metrics;
 pub mod refused;

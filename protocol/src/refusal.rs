@@ -107,9 +107,10 @@ refusals! {
     /// Control does not know the server that the filter named.
     UnknownServer = "unknown_server", Misconfigured, 400 "invalid_target",
         "this server is not configured; an operator must add it";
-    /// The issuer refuses control's own client, connector or grant type.
+    /// The issuer refuses control's own client, connector or grant type, something else answers in its place, or the token
+    /// that it gives cannot be read or verified.
     IssuerMisconfigured = "issuer_misconfigured", Misconfigured, 500 "server_error",
-        "the issuer refuses the token service's own client; an operator must mend it, logging in again does not help";
+        "the issuer and the token service do not fit together; an operator must look, logging in again does not help";
     /// The remote issuer refuses the exchange client, connector or audience.
     ExchangeMisconfigured = "exchange_misconfigured", Misconfigured, 500 "server_error",
         "the remote issuer refuses the exchange's client, connector or audience; an operator must mend it, logging in again does not help";

@@ -45,22 +45,20 @@ async fn resting(deployment: &Deployment, request: &str) -> anyhow::Result<TcpSt
     Ok(stream)
 }
 
+/// Reads to the end; what came before it is of no interest.
+async fn end(stream: &mut TcpStream) {
+    // A reset is an end too.
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+}
+
 async fn is_closed(stream: &mut TcpStream) -> bool {
-    let mut byte = [0_u8; 1];
-    let read = stream.read(&mut byte);
-    matches!(
-        tokio::time::timeout(Duration::from_millis(100), read).await,
-        Ok(Ok(0) | Err(_))
-    )
+    let patience = Duration::from_millis(100);
+    tokio::time::timeout(patience, end(stream)).await.is_ok()
 }
 
 async fn wait_until_closed(stream: &mut TcpStream) -> anyhow::Result<()> {
-    let mut byte = [0_u8; 1];
-    let closed = stream.read(&mut byte);
-    let _ = tokio::time::timeout(PATIENCE, closed)
-        .await
-        .context("it was not closed")?;
-    Ok(())
+    let closed = tokio::time::timeout(PATIENCE, end(stream)).await;
+    closed.context("it was not closed")
 }
 
 /// How many connections were closed for these causes: `pushed_out`, `full`. Asked without a connection that stays.
@@ -151,8 +149,9 @@ async fn bodies_that_do_not_come_make_room_too() -> anyhow::Result<()> {
         stream.write_all(HEAD.as_bytes()).await?;
         attackers.push(stream);
     }
+    let mut newcomers = Vec::new();
     for attacker in &mut attackers {
-        resting(&deployment, LIVEZ).await?;
+        newcomers.push(resting(&deployment, LIVEZ).await?);
         wait_until_closed(attacker).await?;
     }
     assert_eq!(closed(&deployment).await?.1, 0);
@@ -173,8 +172,9 @@ async fn http_2_connections_without_a_stream_make_room_too() -> anyhow::Result<(
         assert_eq!(answer.await?.status(), 200);
         attackers.push((requests, ended));
     }
-    for (_, ended) in attackers {
-        resting(&deployment, LIVEZ).await?;
+    let mut newcomers = Vec::new();
+    for (_requests, ended) in attackers {
+        newcomers.push(resting(&deployment, LIVEZ).await?);
         // However: by GOAWAY or the end of the connection.
         let _ = tokio::time::timeout(PATIENCE, ended).await??;
     }
@@ -190,17 +190,22 @@ async fn connections_at_work_for_known_callers_keep_their_places_and_probes_are_
     deployment.advance(301);
     deployment.dex.hold(Endpoint::Refresh);
     let request = token_request(&deployment.ask(&tokens.id_token).session("s-1").form());
+    // Each has shown its credential before the next one comes, and waits for the one refresh.
+    let known = deployment.services[0]
+        .service()
+        .metrics()
+        .intake_bytes_of("known");
     let mut callers = Vec::new();
     for _ in 0..4 {
+        let before = known.get();
         let mut stream = TcpStream::connect(address(&deployment)?).await?;
         stream.write_all(request.as_bytes()).await?;
         callers.push(stream);
+        while known.get() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
     tokio::time::timeout(PATIENCE, deployment.dex.wait_until_held(Endpoint::Refresh, 1)).await?;
-    // All four wait for the one refresh.
-    while deployment.services[0].service().metrics().connections.get() < 4 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
     let mut silent = Vec::new();
     for _ in 0..200 {
         silent.push(TcpStream::connect(address(&deployment)?).await?);

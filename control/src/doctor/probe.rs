@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reqwest::header::{ACCEPT, DATE, HeaderMap};
 use url::Url;
 
-use crate::issuer::answer::RawAnswer;
 use crate::issuer::answer::members::Members;
+use crate::issuer::answer::{RawAnswer, RefreshAnswer, read_refresh};
 use crate::issuer::client::{ClientCredentials, form_of_client};
 
 /// Longest body that is read.
@@ -27,6 +27,11 @@ impl Heard {
         let members = Members::read(&self.body, &["error"]);
         let plain = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '_';
         Some(members.text("error")?.chars().filter(plain).take(40).collect())
+    }
+
+    /// Whether the issuer gave tokens although it was asked for none in particular.
+    pub(super) fn has_tokens(&self) -> bool {
+        matches!(read_refresh(&self.raw()), RefreshAnswer::Refreshed { .. })
     }
 
     /// The same for the readers of issuers' answers.

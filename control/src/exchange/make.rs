@@ -17,7 +17,7 @@ use super::{Inner, Kept, Order, SET_LIFETIME, TOKEN_FIELD};
 use crate::digest;
 use crate::flight::Reporter;
 use crate::grant::Served;
-use crate::grant::decide::is_fresh;
+use crate::grant::decide::{is_fresh, is_never_fresh};
 use crate::issuer::answer::ExchangeAnswer;
 use crate::issuer::token_type::{IdTokenProfile, NotIdToken};
 use crate::issuer::unverified::{AnswerUnverified, Unverified};
@@ -216,8 +216,10 @@ impl Making {
         let config = &self.order.remote.config;
         let text = token.expose_secret();
         let claims = Claims::read(text.as_bytes()).map_err(|why| {
-            let unverified = Unverified::Malformed(why).of_answer("the exchanged token");
-            Failure::misconfigured(format!("{} ({} bytes)", unverified.cause, text.len()))
+            let AnswerUnverified { kind, asked, cause } =
+                Unverified::Malformed(why).of_answer("the exchanged token");
+            let cause = format!("{cause} ({} bytes)", text.len());
+            Failure { kind, asked, cause }
         })?;
         if claims.issuer != config.expected_issuer {
             return Err(Failure::misconfigured(format!(
@@ -254,8 +256,8 @@ impl Making {
     }
 
     fn long_enough(&self, claims: Claims) -> Result<Claims, Failure> {
-        let now_ms = self.inner.context.clock.now_ms();
-        if is_fresh(claims.exp_seconds, self.inner.times.policy.margin, now_ms) {
+        let margin = self.inner.times.policy.margin;
+        if !is_never_fresh(claims.exp_seconds, claims.issued_at_seconds, margin) {
             Ok(claims)
         } else {
             Err(Failure::misconfigured(
@@ -295,6 +297,10 @@ impl Making {
             return Err(Refusal::UnknownSession.into());
         }
         self.count("exchanged");
+        // The others may use it; that it is of no use here is for this replica's clock to answer for.
+        if !is_fresh(claims.exp_seconds, self.inner.times.policy.margin, now_ms) {
+            return Err(self.inner.pauses.stale_on_arrival(self.key.digest(), now_ms));
+        }
         Ok(Served {
             token,
             exp_seconds: claims.exp_seconds,

@@ -14,7 +14,7 @@ use crate::grant::record::GrantKey;
 use crate::refused::Refused;
 use crate::sealed::Sealed;
 use crate::store::Key;
-use crate::streak::{Streak, StreakKind};
+use crate::streak::{Streak, StreakKind, left};
 
 /// Version of the record's shape.
 pub const FORMAT: u8 = 2;
@@ -141,7 +141,11 @@ pub fn decide(record: Option<&ExchangeRecord>, reason: Reason, policy: &Policy, 
                 token.spread(),
             ),
             // Which of the tokens was rejected is not said; a new one this young is the answer to an earlier asker.
-            Reason::Rejected => now_ms < token.made_at_ms + whole_ms(policy.rejected_interval),
+            Reason::Rejected => {
+                let interval_ms = whole_ms(policy.rejected_interval);
+                let until_ms = token.made_at_ms.saturating_add(interval_ms);
+                left(until_ms, interval_ms, now_ms).is_some()
+            }
         };
         if serves {
             return Decision::Serve;
@@ -179,7 +183,7 @@ pub fn of_streak(streak: &Streak) -> Refused {
             "the remote issuer denied a fresh token; it may not reach the home issuer, or its connector may name \
              another issuer",
         ),
-        StreakKind::Failing | StreakKind::Unreachable | StreakKind::NotOauth => {
+        StreakKind::Failing | StreakKind::Unreachable | StreakKind::AskedToWait | StreakKind::NotOauth => {
             Refused::new(Refusal::ExchangeUnavailable)
         }
     }

@@ -37,6 +37,7 @@ use crate::digest;
 use crate::flight::{Flights, Landed, Stage};
 use crate::issuer::revocation::Revocations;
 use crate::issuer::{Context, HomeIssuer};
+use crate::local_pauses::LocalPauses;
 use crate::refused::Refused;
 use crate::sealed;
 use crate::store::{Expected, Lineage, Outcome, Revision, StoreError};
@@ -98,6 +99,7 @@ struct Inner {
     flights: Flights<Result<Served, Refused>>,
     rotations: Arc<Rotations>,
     revocations: Revocations,
+    pauses: Arc<LocalPauses>,
     notices: Notices,
 }
 
@@ -125,6 +127,7 @@ impl Grants {
                 flights: Flights::default(),
                 rotations,
                 revocations,
+                pauses: Arc::default(),
             }),
         }
     }
@@ -174,7 +177,10 @@ impl Grants {
             Decision::Serve => inner.serve(key, &kept.record),
             Decision::Refuse(refused) if !inner.has_forgotten(key, &kept.record) => Err(refused),
             Decision::Refuse(_) | Decision::Refresh => {
-                let refreshed = self.refreshed(key, issuer, want).await;
+                let refreshed = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
+                    Ok(()) => self.refreshed(key, issuer, want).await,
+                    Err(refused) => Err(refused),
+                };
                 refreshed.or_else(|refused| inner.fallback(key, &kept.record, reason, refused))
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::attempt::{Attempt, Event, Finished, Moment, Seen, Step, Terms, Verdict};
-use super::decide::Want;
+use super::decide::{Want, is_fresh};
 use super::lines::Line;
 use super::record::{GrantKey, GrantRecord};
 use super::{Inner, Kept, Served};
@@ -39,6 +39,7 @@ pub(super) async fn refresh(
             patience: inner.times.lease_patience,
         },
     );
+    let (pauses, grant) = (Arc::clone(&inner.pauses), key.digest().to_owned());
     let mut hands = Hands {
         inner,
         key,
@@ -63,7 +64,13 @@ pub(super) async fn refresh(
         event = match step {
             Step::Finish(finished) => {
                 hands.remember(&attempt);
-                return hands.finish(*finished).await;
+                let served = hands.finish(*finished).await?;
+                // What another has brought meanwhile may be fresh.
+                let margin = attempt.margin();
+                if attempt.is_stale_on_arrival() && !is_fresh(served.exp_seconds, margin, at.now_ms) {
+                    return Err(pauses.stale_on_arrival(&grant, at.now_ms));
+                }
+                return Ok(served);
             }
             step => hands.carry_out(step, &attempt).await,
         };

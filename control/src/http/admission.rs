@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{CONNECTION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use axum::middleware::Next;
 use axum::response::Response;
 use tokenward_protocol::refusal::Refusal;
 
@@ -43,10 +42,6 @@ impl Gate {
             probes: Arc::new(Budget::new(&Metrics::default())),
         }
     }
-
-    fn metrics(&self) -> Metrics {
-        self.current.service().metrics().clone()
-    }
 }
 
 /// A request's room, and its connection: an extension of every request that is no probe.
@@ -74,54 +69,72 @@ impl Admitted {
     }
 }
 
-/// Lets `request` through when it names one host and there is room for it.
-pub(super) async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    if let Err(bad) = target::check(&request) {
-        return unread(StatusCode::BAD_REQUEST, &bad.to_string());
-    }
-    if matches!(request.uri().path(), LIVEZ | READYZ | METRICS) {
-        return probed(&gate, request, next).await;
-    }
-    let service = gate.current.service();
-    let caller = caller::of(request.headers(), &service.config.credentials);
-    let arrival = request.extensions().get::<Arrival>().cloned();
-    if let Some(arrival) = &arrival {
-        arrival.is_of(caller);
-    }
-    let limit_bytes = service.config.intake.bytes;
-    let Some(admission) = gate.requests.admit(caller, head_bytes(&request), limit_bytes) else {
-        service.metrics().request_unread("no_room");
-        return no_room();
-    };
-    // A request goes on under the configuration that is current when its handler begins.
-    drop(service);
-    if let Some(arrival) = &arrival {
-        arrival.admitted(&admission);
-    }
-    if takes_no_body(request.method()) {
-        *request.body_mut() = Body::empty();
-    }
-    request.extensions_mut().insert(Admitted { admission, arrival });
-    next.run(request).await
+/// A request that is let through.
+pub(super) struct Passed {
+    pub(super) request: Request,
+    /// The room for the answer to a probe.
+    pub(super) probe: Option<Admission>,
 }
 
-/// A probe keeps nothing of its request: neither headers nor body decide its answer.
-async fn probed(gate: &Gate, mut request: Request, next: Next) -> Response {
-    *request.headers_mut() = HeaderMap::new();
-    *request.body_mut() = Body::empty();
-    if request.uri().path() == LIVEZ {
-        return next.run(request).await;
+impl Gate {
+    /// Lets `request` through when it names one host and there is room for it. Without waiting: what waits is held too.
+    pub(super) fn admit(&self, request: Request) -> Result<Passed, Box<Response>> {
+        if let Err(bad) = target::check(&request) {
+            return Err(Box::new(unread(StatusCode::BAD_REQUEST, &bad.to_string())));
+        }
+        if matches!(request.uri().path(), LIVEZ | READYZ | METRICS) {
+            self.probe(request)
+        } else {
+            self.other(request)
+        }
     }
-    let limit_bytes = PROBES_BYTES * UNKNOWN_SHARE;
-    let Some(admission) = gate.probes.admit(Caller::Unknown, 0, limit_bytes) else {
-        gate.metrics().request_unread("no_room");
-        return no_room();
-    };
-    if let Some(arrival) = request.extensions().get::<Arrival>() {
-        arrival.admitted(&admission);
+
+    /// A probe keeps nothing of its request: neither headers nor body decide its answer.
+    fn probe(&self, mut request: Request) -> Result<Passed, Box<Response>> {
+        *request.headers_mut() = HeaderMap::new();
+        *request.body_mut() = Body::empty();
+        if request.uri().path() == LIVEZ {
+            return Ok(Passed { request, probe: None });
+        }
+        let limit_bytes = PROBES_BYTES * UNKNOWN_SHARE;
+        let Some(admission) = self.probes.admit(Caller::Unknown, 0, limit_bytes) else {
+            self.current.service().metrics().request_unread("no_room");
+            return Err(Box::new(no_room()));
+        };
+        if let Some(arrival) = request.extensions().get::<Arrival>() {
+            arrival.admitted(&admission);
+        }
+        Ok(Passed {
+            request,
+            probe: Some(admission),
+        })
     }
-    let answer = next.run(request).await;
-    // Until the client has taken it.
+
+    fn other(&self, mut request: Request) -> Result<Passed, Box<Response>> {
+        let service = self.current.service();
+        let caller = caller::of(request.headers(), &service.config.credentials);
+        let arrival = request.extensions().get::<Arrival>().cloned();
+        if let Some(arrival) = &arrival {
+            arrival.is_of(caller);
+        }
+        let limit_bytes = service.config.intake.bytes;
+        let Some(admission) = self.requests.admit(caller, head_bytes(&request), limit_bytes) else {
+            service.metrics().request_unread("no_room");
+            return Err(Box::new(no_room()));
+        };
+        if let Some(arrival) = &arrival {
+            arrival.admitted(&admission);
+        }
+        if takes_no_body(request.method()) {
+            *request.body_mut() = Body::empty();
+        }
+        request.extensions_mut().insert(Admitted { admission, arrival });
+        Ok(Passed { request, probe: None })
+    }
+}
+
+/// `answer` to a probe, which holds its room until the client has taken it.
+pub(super) fn probed(admission: &Admission, answer: Response) -> Response {
     let size = answer.body().size_hint().exact().unwrap_or(u64::MAX);
     match admission.grow(usize::try_from(size).unwrap_or(usize::MAX)) {
         Ok(()) => answer,

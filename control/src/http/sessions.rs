@@ -206,6 +206,10 @@ pub(super) async fn sign_out(
         Ok(body) => body,
         Err(rejection) => return *rejection,
     };
+    if body.issuer.is_empty() || body.subject.is_empty() {
+        let bad = Refused::new(Refusal::BadRequest).because("the members issuer and subject are not empty");
+        return answer::refused(&bad);
+    }
     let ended = service.to_its_end(|service| async move {
         let _admitted = admitted;
         let now = SignOutMoment::Now;

@@ -3,7 +3,8 @@
 //! A request is admitted with its head, grows with its body, and gives everything back at its end. Callers without a
 //! credential share one eighth of the bound, so that they cannot keep out those that show one. When that share is used
 //! up, the oldest request that waits for its client (for the rest of its body, or to take its answer) is pushed out in
-//! favour of the new one: a client that sends its body at once is never the oldest for long.
+//! favour of the new one: a client that sends its body at once is never the oldest for long. What is pushed out still
+//! holds its memory until its task has run, and that too is bounded: by as much again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,6 +51,8 @@ pub struct Budget {
 struct State {
     unknown_bytes: usize,
     known_bytes: usize,
+    /// Of requests that were pushed out and have not ended yet.
+    leaving_bytes: usize,
     next_id: u64,
     /// By age.
     requests: BTreeMap<u64, Held>,
@@ -59,6 +62,8 @@ struct State {
 struct Held {
     caller: Caller,
     bytes: usize,
+    /// It was pushed out.
+    leaving: bool,
     /// Set while it is the client's turn: what tells the request that it is pushed out.
     waiting: Option<Arc<Notify>>,
 }
@@ -72,30 +77,42 @@ impl State {
     }
 
     fn fits(&self, caller: Caller, more: usize, limit: usize) -> bool {
-        let total = self.unknown_bytes.saturating_add(self.known_bytes);
+        let total = self
+            .unknown_bytes
+            .saturating_add(self.known_bytes)
+            .saturating_add(self.leaving_bytes);
         let in_share =
             caller == Caller::Known || self.unknown_bytes.saturating_add(more) <= limit / UNKNOWN_SHARE;
         in_share && total.saturating_add(more) <= limit
     }
 
-    /// Takes the oldest request without a credential off the account that waits for its client, if it is older than the
-    /// request `id`. Its memory follows as soon as its task runs.
-    fn push_out_before(&mut self, id: u64) -> bool {
-        let oldest = self.requests.range(..id).find_map(|(id, held)| {
-            let waiting = held.waiting.as_ref()?;
-            (held.caller == Caller::Unknown).then(|| (*id, Arc::clone(waiting)))
+    /// Pushes the oldest request without a credential out that waits for its client, if it is older than the request `id`.
+    fn push_out_before(&mut self, id: u64, limit: usize) -> bool {
+        let oldest = self.requests.range_mut(..id).find_map(|(_, held)| {
+            let is_unknown = held.caller == Caller::Unknown && !held.leaving;
+            let waiting = held.waiting.clone().filter(|_| is_unknown)?;
+            Some((held, waiting))
         });
-        let Some((id, pushed_out)) = oldest else {
+        let Some((held, waiting)) = oldest else {
             return false;
         };
-        self.remove(id);
-        pushed_out.notify_one();
+        if self.leaving_bytes.saturating_add(held.bytes) > limit / UNKNOWN_SHARE {
+            return false;
+        }
+        held.leaving = true;
+        self.unknown_bytes -= held.bytes;
+        self.leaving_bytes += held.bytes;
+        waiting.notify_one();
         true
     }
 
     fn remove(&mut self, id: u64) {
         if let Some(held) = self.requests.remove(&id) {
-            let bytes = self.bytes_of(held.caller);
+            let bytes = if held.leaving {
+                &mut self.leaving_bytes
+            } else {
+                self.bytes_of(held.caller)
+            };
             *bytes = bytes.saturating_sub(held.bytes);
         }
     }
@@ -108,7 +125,7 @@ impl State {
                 Caller::Known => u64::MAX,
                 Caller::Unknown => id,
             };
-            if !self.push_out_before(before) {
+            if !self.push_out_before(before, limit) {
                 return false;
             }
         }
@@ -136,7 +153,12 @@ impl Budget {
         let mut state = self.state();
         let result = change(&mut state);
         for (caller, gauge) in Caller::ALL.into_iter().zip(&self.gauges) {
-            gauge.set(i64::try_from(*state.bytes_of(caller)).unwrap_or(i64::MAX));
+            let leaving = match caller {
+                Caller::Unknown => state.leaving_bytes,
+                Caller::Known => 0,
+            };
+            let bytes = *state.bytes_of(caller) + leaving;
+            gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         result
     }
@@ -158,6 +180,7 @@ impl Budget {
             let held = Held {
                 caller,
                 bytes,
+                leaving: false,
                 waiting: None,
             };
             state.requests.insert(id, held);
@@ -170,10 +193,16 @@ impl Budget {
         })
     }
 
-    /// What requests of `caller` hold now, in bytes.
+    /// What requests of `caller` hold now that were not pushed out, in bytes.
     #[must_use]
     pub fn held_bytes(&self, caller: Caller) -> usize {
         *self.state().bytes_of(caller)
+    }
+
+    /// What requests hold that were pushed out and have not ended yet, in bytes.
+    #[must_use]
+    pub fn leaving_bytes(&self) -> usize {
+        self.state().leaving_bytes
     }
 }
 
@@ -208,7 +237,8 @@ impl Admission {
     pub fn grow(&self, more: usize) -> Result<(), NoRoom> {
         let place = &self.0;
         place.budget.changed(|state| {
-            let caller = state.requests.get(&place.id).ok_or(NoRoom)?.caller;
+            let held = state.requests.get(&place.id);
+            let caller = held.filter(|held| !held.leaving).ok_or(NoRoom)?.caller;
             if !state.make_room(place.id, caller, more, place.limit_bytes) {
                 return Err(NoRoom);
             }
@@ -242,7 +272,8 @@ impl Admission {
     pub fn is_known(&self) {
         let place = &self.0;
         place.budget.changed(|state| {
-            let Some(held) = state.requests.get_mut(&place.id) else {
+            let held = state.requests.get_mut(&place.id);
+            let Some(held) = held.filter(|held| !held.leaving) else {
                 return;
             };
             let (before, bytes) = (held.caller, held.bytes);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use hyper::body::{Body as _, Incoming};
 use hyper::{Request, Response};
@@ -17,18 +16,18 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tower::ServiceExt as _;
 
 use super::arrival::Arrival;
 use super::pace::{Limit, Pace};
 use super::paced_stream::PacedStream;
 use super::timed_body::TimedBody;
 use crate::config::IntakeConfig;
+use crate::http::Site;
 
 /// Longest head, of either version of HTTP: a credential, a session handle and a proxy's own headers.
 const LONGEST_HEAD_BYTES: u32 = 16 * 1024;
 /// Streams of one HTTP/2 connection at the same time. A proxy with more to ask opens another connection.
-const MOST_STREAMS: u32 = 32;
+const MOST_STREAMS: u32 = 16;
 /// What a client may send on one HTTP/2 stream before control has read it: the least that a frame may have.
 const STREAM_WINDOW_BYTES: u32 = 16 * 1024;
 /// The same for a whole connection; RFC 9113 §6.9.2 has it begin with as much.
@@ -56,11 +55,11 @@ pub(super) enum End {
     PushedOut,
 }
 
-/// Serves `stream` with `router` until it ends, is too slow, makes room for another one, or `stopping` turns true and its
+/// Serves `stream` with `site` until it ends, is too slow, makes room for another one, or `stopping` turns true and its
 /// requests are answered.
 pub(super) async fn serve<S>(
     stream: S,
-    router: Router,
+    site: Site,
     intake: IntakeConfig,
     pace: Arc<Pace>,
     mut stopping: watch::Receiver<bool>,
@@ -70,7 +69,7 @@ where
 {
     let requests = Arc::clone(&pace);
     let service = TowerToHyperService::new(tower::service_fn(move |request| {
-        answered(router.clone(), Arc::clone(&requests), intake, request)
+        answered(&site, &requests, &intake, request)
     }));
     let stream = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace)));
     let builder = builder();
@@ -116,19 +115,24 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn answered(
-    router: Router,
-    pace: Arc<Pace>,
-    intake: IntakeConfig,
+/// Begins to answer `request`: whether there is room for it is decided at once.
+fn answered(
+    site: &Site,
+    pace: &Arc<Pace>,
+    intake: &IntakeConfig,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<> {
     let whole = request.body().is_end_stream();
     let (request_pace, began) = pace.request_begins(whole, Instant::now());
     let arrival = Arrival::new(request_pace);
-    let mut request = request.map(|body| Body::new(TimedBody::new(body, began + intake.deadline)));
+    let until = began + intake.deadline;
+    let mut request = request.map(|body| Body::new(TimedBody::new(body, until)));
     request.extensions_mut().insert(arrival.clone());
-    let answer = router.oneshot(request).await?;
-    Ok(arrival.answered(answer, Instant::now()))
+    let answering = site.answer(request);
+    async move {
+        let answer = answering.await;
+        Ok(arrival.answered(answer, Instant::now()))
+    }
 }
 
 /// The limit is looked at after every turn of the connection: nothing but its own progress moves it. The alarm may ring

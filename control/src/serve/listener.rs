@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -12,7 +11,7 @@ use super::connection::{self, End};
 use super::pace::Pace;
 use super::places::{Place, Places};
 use crate::config::IntakeConfig;
-use crate::http::{probes_of, router_of};
+use crate::http::Site;
 use crate::metrics::Metrics;
 use crate::service::Current;
 
@@ -43,11 +42,11 @@ impl Listener {
         let (stopping, stopped) = watch::channel(false);
         let metrics = self.current.service().metrics().clone();
         let all = Kind {
-            router: router_of(self.current.clone()),
+            site: Site::new(self.current.clone()),
             places: Places::new(metrics.clone()),
         };
         let reserve = Kind {
-            router: probes_of(self.current.clone()),
+            site: Site::of_probes(self.current.clone()),
             places: Places::new(metrics.clone()),
         };
         let mut stop = std::pin::pin!(stop);
@@ -93,7 +92,7 @@ impl Listener {
 
 /// One kind of places, and what is served there.
 struct Kind {
-    router: Router,
+    site: Site,
     places: Arc<Places>,
 }
 
@@ -107,11 +106,11 @@ impl Kind {
         metrics: Metrics,
         stopped: watch::Receiver<bool>,
     ) {
-        let router = self.router.clone();
+        let site = self.site.clone();
         // Answers are small; waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
         tokio::spawn(async move {
-            let end = connection::serve(stream, router, intake, pace, stopped).await;
+            let end = connection::serve(stream, site, intake, pace, stopped).await;
             match end {
                 End::Itself => {}
                 End::Late => metrics.connection_closed("late"),

@@ -2,25 +2,18 @@
 //! again, until everything that is wrong is known.
 
 use std::cell::RefCell;
-use std::fmt;
-use std::marker::PhantomData;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
 };
-use serde::{Deserialize, forward_to_deserialize_any};
+use serde::forward_to_deserialize_any;
 
 use super::fault::{Fault, Kind, ShapeFault};
 use super::settle::Settling;
+use super::spanned::{SPANNED, SpannedParts};
+use super::stopgap::Stopgap;
 use super::{Location, Node, Placed};
-
-/// A value and where it stands.
-#[derive(Debug, Clone)]
-pub(crate) struct Spanned<T> {
-    pub(crate) value: T,
-    pub(crate) referenced: Location,
-}
 
 /// What came of a document.
 pub(crate) struct Shaped<T> {
@@ -64,73 +57,6 @@ pub(crate) fn typed<T: DeserializeOwned>(document: &Placed) -> Shaped<T> {
         value,
         faults,
         incomplete,
-    }
-}
-
-/// Tells the deserializers here that the place of a value is wanted too.
-const SPANNED: &str = "tokenward spanned";
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SpannedVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for SpannedVisitor<T> {
-            type Value = Spanned<T>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a value with its place")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
-                let lacks = || serde::de::Error::custom("a value without its place");
-                let line = parts.next_element()?.ok_or_else(lacks)?;
-                let column = parts.next_element()?.ok_or_else(lacks)?;
-                Ok(Spanned {
-                    value: parts.next_element()?.ok_or_else(lacks)?,
-                    referenced: Location::new(line, column),
-                })
-            }
-        }
-
-        deserializer.deserialize_newtype_struct(SPANNED, SpannedVisitor(PhantomData))
-    }
-}
-
-/// The line, the column and the value, in this order.
-struct SpannedParts<D> {
-    place: Location,
-    given: u8,
-    value: Option<D>,
-}
-
-impl<D> SpannedParts<D> {
-    fn new(place: Location, value: D) -> Self {
-        Self {
-            place,
-            given: 0,
-            value: Some(value),
-        }
-    }
-}
-
-impl<'de, D: Deserializer<'de, Error = Fault>> SeqAccess<'de> for SpannedParts<D> {
-    type Error = Fault;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
-        self.given += 1;
-        match (self.given, self.value.take()) {
-            (1, value) => {
-                self.value = value;
-                seed.deserialize(self.place.line().into_deserializer()).map(Some)
-            }
-            (2, value) => {
-                self.value = value;
-                seed.deserialize(self.place.column().into_deserializer())
-                    .map(Some)
-            }
-            (_, Some(value)) => seed.deserialize(value).map(Some),
-            (_, None) => Ok(None),
-        }
     }
 }
 
@@ -222,7 +148,7 @@ impl<'de> Deserializer<'de> for At<'_, '_> {
             Node::List(_) => self.list(visitor),
             Node::Text(text) => visitor.visit_str(text).map_err(|fault: Fault| fault.at(id)),
             Node::Flag { value, .. } => visitor.visit_bool(*value).map_err(|fault: Fault| fault.at(id)),
-            // As a text: whoever takes any value looks for a map or a text here.
+            // As a text: a type that takes any value looks for a map or a text here.
             Node::Number(written) => visitor.visit_str(written).map_err(|fault: Fault| fault.at(id)),
             Node::Null => visitor.visit_unit().map_err(|fault: Fault| fault.at(id)),
         }
@@ -362,92 +288,5 @@ impl<'de> MapAccess<'de> for Members<'_, '_> {
             Some(value) => seed.deserialize(self.at.inside(value)),
             None => seed.deserialize(Stopgap),
         }
-    }
-}
-
-/// Stands in for a member that is missing, so that the next one that is missing is found too.
-struct Stopgap;
-
-impl<'de> Deserializer<'de> for Stopgap {
-    type Error = Fault;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_map(StopgapMembers::of(&[]))
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_none()
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        if name == SPANNED {
-            visitor.visit_seq(SpannedParts::new(Location::UNKNOWN, self))
-        } else {
-            visitor.visit_newtype_struct(self)
-        }
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        visitor.visit_map(StopgapMembers::of(fields))
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_seq(serde::de::value::SeqDeserializer::new(std::iter::empty::<u64>()))
-    }
-
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_str("")
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_str("")
-    }
-
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_bool(false)
-    }
-
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_u32(0)
-    }
-
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_u64(0)
-    }
-
-    forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct map enum
-        identifier ignored_any
-    }
-}
-
-struct StopgapMembers(std::slice::Iter<'static, &'static str>);
-
-impl StopgapMembers {
-    fn of(fields: &'static [&'static str]) -> Self {
-        Self(fields.iter())
-    }
-}
-
-impl<'de> MapAccess<'de> for StopgapMembers {
-    type Error = Fault;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
-        let Some(key) = self.0.next() else { return Ok(None) };
-        let key: StrDeserializer<'_, Fault> = (*key).into_deserializer();
-        seed.deserialize(key).map(Some)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
-        seed.deserialize(Stopgap)
     }
 }

@@ -5,10 +5,13 @@ mod de;
 mod fault;
 mod read;
 mod settle;
+mod spanned;
+mod stopgap;
 mod suggest;
 
-pub(crate) use self::de::{Spanned, typed};
+pub(crate) use self::de::typed;
 pub(crate) use self::read::documents;
+pub(crate) use self::spanned::Spanned;
 
 /// A line and a column, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -40,10 +40,14 @@ async fn the_oldest_caller_without_a_credential_makes_room_for_a_new_one() {
         pushed_out.push(is_pushed_out(admission).await);
     }
     assert_eq!(pushed_out, [true, false, false, false]);
-    // Nothing more is read of it, and its end gives nothing back twice.
+    // Nothing more is read of it, and it holds what it has until it ends.
     assert!(held[0].grow(1).is_err());
+    assert_eq!(budget.leaving_bytes(), SHARE / 4);
     drop(held);
-    assert_eq!(budget.held_bytes(Caller::Unknown), SHARE / 4);
+    assert_eq!(
+        (budget.held_bytes(Caller::Unknown), budget.leaving_bytes()),
+        (SHARE / 4, 0)
+    );
     drop(new);
     assert_eq!(budget.held_bytes(Caller::Unknown), 0);
 }
@@ -57,6 +61,29 @@ async fn who_came_first_does_not_grow_at_the_cost_of_who_came_later() {
     assert!(!is_pushed_out(&second).await);
     assert!(second.grow(1).is_ok());
     assert!(is_pushed_out(&first).await);
+}
+
+/// A flood is faster than the tasks of those that are pushed out.
+#[test]
+fn what_is_pushed_out_and_has_not_ended_is_bounded_by_the_share_again() {
+    let budget = budget();
+    let held: Vec<Admission> = (0..1000)
+        .filter_map(|_| arriving(&budget, Caller::Unknown, SHARE / 4))
+        .collect();
+    assert_eq!(
+        held.len(),
+        8,
+        "four that hold their place, and four that were pushed out"
+    );
+    assert_eq!(
+        (budget.held_bytes(Caller::Unknown), budget.leaving_bytes()),
+        (SHARE, SHARE)
+    );
+    drop(held);
+    assert_eq!(
+        (budget.held_bytes(Caller::Unknown), budget.leaving_bytes()),
+        (0, 0)
+    );
 }
 
 #[test]
@@ -75,10 +102,12 @@ async fn callers_without_a_credential_never_take_what_is_for_those_with_one() {
     let budget = budget();
     let unknown = arriving(&budget, Caller::Unknown, SHARE).expect("there is room");
     assert!(arriving(&budget, Caller::Unknown, SHARE + 1).is_none());
-    // Known ones get all, that of the others too.
-    let known = arriving(&budget, Caller::Known, LIMIT).expect("there is room");
+    // Known ones get all, that of the others too as soon as these have ended.
+    assert!(arriving(&budget, Caller::Known, LIMIT).is_none());
     assert!(is_pushed_out(&unknown).await);
     assert_eq!(budget.held_bytes(Caller::Unknown), 0);
+    drop(unknown);
+    let known = arriving(&budget, Caller::Known, LIMIT).expect("there is room");
     assert!(arriving(&budget, Caller::Known, REQUEST_BYTES).is_none());
     assert!(arriving(&budget, Caller::Unknown, REQUEST_BYTES).is_none());
     assert!(!is_pushed_out(&known).await);
@@ -136,9 +165,12 @@ proptest! {
             }
             let unknown = budget.held_bytes(Caller::Unknown);
             prop_assert!(unknown <= SHARE, "{unknown}");
-            prop_assert!(unknown + budget.held_bytes(Caller::Known) <= LIMIT);
+            let leaving = budget.leaving_bytes();
+            prop_assert!(leaving <= SHARE, "{leaving}");
+            prop_assert!(unknown + leaving + budget.held_bytes(Caller::Known) <= LIMIT);
         }
         held.clear();
-        prop_assert_eq!(budget.held_bytes(Caller::Unknown) + budget.held_bytes(Caller::Known), 0);
+        let left = budget.held_bytes(Caller::Unknown) + budget.held_bytes(Caller::Known) + budget.leaving_bytes();
+        prop_assert_eq!(left, 0);
     }
 }

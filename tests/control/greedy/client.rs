@@ -1,5 +1,6 @@
 //! An HTTP/2 client that opens as much as it is let, finishes nothing and takes nothing.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -54,16 +55,18 @@ impl Client {
         headers: HeaderMap,
         body: &Bytes,
     ) -> anyhow::Result<bool> {
-        let Ok(ready) = tokio::time::timeout(OPENS_WITHIN, self.requests.clone().ready()).await else {
+        let ready = poll_fn(|context| self.requests.poll_ready(context));
+        let Ok(ready) = tokio::time::timeout(OPENS_WITHIN, ready).await else {
             return Ok(false);
         };
+        ready?;
         let mut request = Request::builder()
             .method(method.clone())
             .uri(format!("http://control{path}"))
             .body(())?;
         *request.headers_mut() = headers;
         let ends = method == Method::GET;
-        let (answer, mut stream) = ready?.send_request(request, ends)?;
+        let (answer, mut stream) = self.requests.send_request(request, ends)?;
         if !ends {
             stream.send_data(body.clone(), false)?;
         }

@@ -175,3 +175,29 @@ async fn a_store_that_refuses_is_tried_once_a_second_at_most() -> anyhow::Result
     assert!((1..=most).contains(&seen), "{seen} trials, {most} at most");
     Ok(())
 }
+
+/// `/proc` takes no snapshot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_failed_and_a_primary_that_is_lost_are_named() -> anyhow::Result<()> {
+    let valkey = Valkey::start_on_a_port(&["--enable-protected-configs", "yes"]).await?;
+    set_user(&valkey, &["~tokenward:*", "+@all"]).await?;
+    let deployment = on(&valkey).await?;
+    becomes(&deployment, 200).await?;
+    expect_ok(&valkey, &["CONFIG", "SET", "dir", "/proc", "save", "3600 1"]).await?;
+    valkey.command(&["BGSAVE"]).await?;
+    let cause = becomes(&deployment, 503).await?;
+    assert!(cause.contains("its last snapshot to disk (MISCONF)"), "{cause}");
+    expect_ok(&valkey, &["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"]).await?;
+    becomes(&deployment, 200).await?;
+
+    expect_ok(&valkey, &["CONFIG", "SET", "replica-serve-stale-data", "no"]).await?;
+    expect_ok(&valkey, &["REPLICAOF", "127.0.0.1", "1"]).await?;
+    let cause = becomes(&deployment, 503).await?;
+    assert!(
+        cause.contains("(MASTERDOWN)") || cause.contains("(READONLY)"),
+        "{cause}"
+    );
+    expect_ok(&valkey, &["REPLICAOF", "NO", "ONE"]).await?;
+    becomes(&deployment, 200).await?;
+    Ok(())
+}

@@ -2,7 +2,7 @@
 
 use tokenward_protocol::refusal::Refusal;
 
-use super::super::decide::{is_fresh, is_hopeless, of_streak};
+use super::super::decide::{is_fresh, is_hopeless, is_never_fresh, of_streak};
 use super::super::record::{DeathReason, Intent, KeptIdToken};
 use super::super::takeover::contested_for;
 use super::change::Edit;
@@ -57,9 +57,13 @@ impl Attempt {
             Err(failure) => return self.note(failure, false, at),
         };
         let before = self.record().and_then(|record| record.failures);
+        let margin = self.terms.policy.margin;
+        let is_never_fresh = is_never_fresh(token.exp_seconds, token.issued_at_seconds, margin);
         // Of no use to anybody: without a pause every caller would rotate the refresh token again.
-        let failures = (!is_fresh(token.exp_seconds, self.terms.policy.margin, at.now_ms))
-            .then(|| failed(before, StreakKind::Misconfigured, None, at.now_ms, at.jitter));
+        let failures =
+            is_never_fresh.then(|| failed(before, StreakKind::Misconfigured, None, at.now_ms, at.jitter));
+        // Of no use here alone: that is for this replica's clock to answer for, and for no other's record.
+        self.stale_on_arrival = !is_never_fresh && !is_fresh(token.exp_seconds, margin, at.now_ms);
         let mark = self.mark(None);
         self.change(Edit::KeepIdToken {
             token,

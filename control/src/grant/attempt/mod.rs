@@ -69,6 +69,7 @@ pub struct Attempt {
     verdict: Option<Refused>,
     superseded: bool,
     came_to_nothing: bool,
+    stale_on_arrival: bool,
 }
 
 impl Attempt {
@@ -90,6 +91,7 @@ impl Attempt {
             verdict: None,
             superseded: false,
             came_to_nothing: false,
+            stale_on_arrival: false,
         }
     }
 
@@ -98,6 +100,18 @@ impl Attempt {
     #[must_use]
     pub fn came_to_nothing(&self) -> bool {
         self.came_to_nothing
+    }
+
+    /// Whether the new ID token is stale by this replica's clock, though it lives longer than the margin.
+    #[must_use]
+    pub fn is_stale_on_arrival(&self) -> bool {
+        self.stale_on_arrival
+    }
+
+    /// How long before its expiry a token is stale.
+    #[must_use]
+    pub fn margin(&self) -> Duration {
+        self.terms.policy.margin
     }
 
     /// The record whose refresh token is presented.

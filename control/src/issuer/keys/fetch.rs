@@ -71,18 +71,17 @@ impl IssuerKeys {
         }
     }
 
-    /// Whether the last fetch failed, as that of an issuer that does not answer. It is tried again then, in the background, as
-    /// soon as it may be.
+    /// Whether the last look for the keys failed, as that of an issuer that does not answer; looks again then, in the
+    /// background, as soon as it may.
     #[must_use]
     pub fn cannot_be_had(self: &Arc<Self>) -> bool {
         let known = self.snapshot();
-        let failed = known.failed.is_some();
-        if failed && self.resting(&known, Source::Caller).is_none() {
+        if known.failed.is_some() && self.resting(&known, Source::Caller).is_none() {
             let keys = Arc::clone(self);
             self.fetches
                 .start("", |_| async move { keys.fetch(Source::Caller).await });
         }
-        failed
+        known.failed.is_some()
     }
 
     async fn fetch(&self, source: Source) -> Arc<Known> {

@@ -297,7 +297,7 @@ impl Facts<'_> {
     fn failures_view(&self, streak: &Streak) -> FailuresView {
         FailuresView {
             kind: match streak.kind {
-                StreakKind::Unreachable => "unreachable",
+                StreakKind::Unreachable | StreakKind::AskedToWait => "unreachable",
                 StreakKind::Failing => "failing",
                 StreakKind::Denied => "denied",
                 StreakKind::Misconfigured => "misconfigured",

@@ -16,6 +16,7 @@ use tokenward_control::grant::rotations::Rotations;
 use tokenward_control::grant::{GrantTimes, Grants, Login};
 use tokenward_control::issuer::Context;
 use tokenward_control::issuer::client::IssuerClient;
+use tokenward_control::issuer::revocation::Revocations;
 use tokenward_control::metrics::Metrics;
 use tokenward_control::seal::{KeyRing, SealingKey};
 use tokenward_control::session::{SessionKey, Sessions};
@@ -227,6 +228,7 @@ async fn writer(url: String, id: &str, key: &SecretString) -> anyhow::Result<Ses
             record_lifetime: 720 * HOUR,
         },
         Arc::new(Rotations::new(HOUR)),
+        Revocations::new(context.clone(), Vec::new()),
     );
     let times = ExchangeTimes {
         policy,
