@@ -2,7 +2,8 @@
 //!
 //! A refusal alone decides status, headers, gate, log level and metric, in the filter and at control's token
 //! endpoint. 401 is said only when a person must log in: MCP clients throw their tokens away on 401 and never
-//! on 503 or 431. 400, 404 and 405 are never said: old MCP clients read them as "start over".
+//! on 503 or 431. 400, 404 and 405 are never said of a request
+//! to a known server: old MCP clients read them as "start over".
 
 use serde::{Deserialize, Serialize};
 
@@ -145,6 +146,20 @@ refusals! {
     /// The presented token is fresh, but what is asked for is made from a registered login, and there is none.
     NotRegistered = "not_registered", Transient, 503 "temporarily_unavailable",
         "the presented token is good, but this server's token is made from a registered login and none is registered; the aggregator must register it";
+    /// The request is for none of the filter's servers, and its configuration lets nothing else pass. The client gets 404,
+    /// as it does from an Envoy without such a route.
+    Unmatched = "unmatched", Misconfigured, 400 "invalid_target",
+        "no protected server has this host and path; an operator must configure it, or list it as unprotected";
+    /// The request's headers are incomplete, or its host is not a plain host name. The client gets 400.
+    UnreadableRequest = "unreadable_request", Misconfigured, 400 "invalid_request",
+        "the request's headers cannot be read, or its host is not a plain host name with at most a port";
+    /// The token expires before this try of the request could be answered: the request was judged long ago, and has waited
+    /// or was tried before.
+    SentLate = "sent_late", Transient, 503 "temporarily_unavailable",
+        "the token expired while the request waited behind the gateway or was tried again; the login is kept, retry now";
+    /// The filter asks control about no more tokens that control has never accepted, for this pair or at all.
+    CallLimit = "call_limit", Transient, 503 "temporarily_unavailable",
+        "too many tokens that were never accepted are presented; this one has not been looked at, retry shortly";
 }
 
 impl Refusal {
@@ -175,6 +190,8 @@ impl Refusal {
     pub fn client_status(self) -> u16 {
         match (self, self.class()) {
             (Self::TokenTooLarge, _) => 431,
+            (Self::Unmatched, _) => 404,
+            (Self::UnreadableRequest, _) => 400,
             (_, RefusalClass::LoginNeeded) => 401,
             (_, RefusalClass::Transient | RefusalClass::Misconfigured) => 503,
         }
@@ -184,7 +201,8 @@ impl Refusal {
     #[must_use]
     pub fn client_error(self) -> &'static str {
         match (self, self.class()) {
-            (Self::TokenTooLarge, _) => "invalid_request",
+            (Self::TokenTooLarge | Self::UnreadableRequest, _) => "invalid_request",
+            (Self::Unmatched, _) => "invalid_target",
             (_, RefusalClass::LoginNeeded) => "invalid_token",
             (_, RefusalClass::Transient) => "temporarily_unavailable",
             (_, RefusalClass::Misconfigured) => "server_error",

@@ -11,6 +11,8 @@ fn a_person_is_sent_to_log_in_only_when_that_helps() {
         let login = refusal.class() == RefusalClass::LoginNeeded;
         let status = match refusal {
             Refusal::TokenTooLarge => 431,
+            Refusal::Unmatched => 404,
+            Refusal::UnreadableRequest => 400,
             _ if login => 401,
             _ => 503,
         };
@@ -49,6 +51,7 @@ fn codes_and_names_lead_back_and_never_change_their_place() {
     assert_eq!(Refusal::FilterMisconfigured.code(), 23);
     assert_eq!(Refusal::TokenTooLarge.code(), 25);
     assert_eq!(Refusal::TokenExpired.code(), 27);
+    assert_eq!(Refusal::UnreadableRequest.code(), 31);
 }
 
 #[test]
