@@ -81,7 +81,7 @@ impl Service {
             if unverified.is_transient() {
                 unverified.into()
             } else {
-                bad(&format!("logout_token: {unverified}"))
+                bad(format!("logout_token: {unverified}"))
             }
         })?;
         Ok(logout)
