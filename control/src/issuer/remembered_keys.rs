@@ -30,8 +30,7 @@ pub(super) async fn read(context: &Context, issuer: &str) -> Result<Vec<KnownKey
     let Ok(opened) = context.ring.open(key.as_str(), &entry.value) else {
         return Err(unexpected("the remembered keys do not open"));
     };
-    from_stored(opened.expose_secret())
-        .map_err(|_| unexpected("the remembered keys are not of this version"))
+    from_stored(opened.expose_secret()).map_err(|_| unexpected("the remembered keys are not of this version"))
 }
 
 /// Writes `keys`. Replicas write the same content; what one of them knew and another did not is kept.
