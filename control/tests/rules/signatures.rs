@@ -35,7 +35,7 @@ fn the_eddsa_example_of_the_rfc_is_accepted_and_an_altered_one_is_not() {
     assert!(is_accepted(token, &key(&jwk)));
     assert!(!is_accepted(
         &token.replace("RXhhbXBsZS", "RXhhbXBsZT"),
-        &key(jwk)
+        &key(&jwk)
     ));
 }
 
