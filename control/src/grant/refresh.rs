@@ -10,6 +10,7 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::attempt::{Answer, Attempt, Event, Failure, Finished, Moment, Seen, Step, Terms, Verdict};
 use super::decide::Want;
+use super::examine::note_unfit;
 use super::lines::Line;
 use super::record::{GrantKey, GrantRecord, KeptRefreshToken, REFRESH_TOKEN_FIELD};
 use super::{Inner, Kept, Served};
@@ -314,33 +315,12 @@ impl Hands {
         };
         let examined = self.inner.examined(&self.key, &self.issuer, record, token).await;
         if let Err(failure) = &examined {
-            self.note_unfit(failure);
+            note_unfit(&self.key, &self.issuer, failure);
         }
         if let (Ok(token), Some(fingerprint)) = (&examined, self.refresh_token(record)) {
             self.inner.rotations.renewed(&self.key, fingerprint, token);
         }
         Event::Examined(examined)
-    }
-
-    /// An alarm is for a token that is another's; one that cannot be verified or read is nobody's attack.
-    fn note_unfit(&self, failure: &Failure) {
-        let (grant, issuer) = (digest::short(self.key.digest()), &self.issuer.config.issuer);
-        let cause = failure.cause.as_str();
-        if failure.kind == StreakKind::Substituted {
-            tracing::error!(
-                grant,
-                issuer,
-                cause,
-                "ALARM: the issuer answered a refresh with another's token; the old ID token is kept"
-            );
-        } else {
-            tracing::debug!(
-                grant,
-                issuer,
-                cause,
-                "the refreshed ID token cannot be used; the refresh token that came with it is kept"
-            );
-        }
     }
 
     /// Fingerprint of the newest refresh token of this attempt.

@@ -164,6 +164,7 @@ impl IssuerKeys {
             token,
             claims,
             age,
+            now_ms,
             retired_since_ms: self.retired_since_ms(now_ms),
             rejected: &self.rejected,
         };

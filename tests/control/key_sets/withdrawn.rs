@@ -75,6 +75,7 @@ async fn a_withdrawn_key_proves_what_was_issued_before_and_nothing_later_or_long
     for (what, token) in [
         ("issued a year ahead", withdrawn.stolen(31_536_000, 31_536_300)),
         ("issued before, good for a day", withdrawn.stolen(-600, 86_400)),
+        ("issued before, not expired yet", withdrawn.stolen(-500, 300)),
         ("issued after", withdrawn.stolen(-300, 300)),
         (
             "without iat, not expired",
