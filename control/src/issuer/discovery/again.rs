@@ -35,7 +35,10 @@ impl Discovery {
     pub(in super::super) fn doubt(self: &Arc<Self>, context: &Context) {
         let now_ms = context.clock.now_ms();
         let mut known = self.lock();
-        if known.found.is_none() || self.is_configured() || now_ms < known.doubts.next_ms {
+        // A clock that was set back must not put it off for longer.
+        let latest_ms = now_ms.saturating_add(whole_ms(LONGEST_DOUBTS_APART));
+        let is_too_soon = (now_ms + 1..=latest_ms).contains(&known.doubts.next_ms);
+        if known.found.is_none() || self.is_configured() || is_too_soon {
             return;
         }
         let apart = DOUBTS_APART.saturating_mul(1 << known.doubts.in_vain.min(10));
