@@ -6,6 +6,7 @@ use tokenward_protocol::jwt::{Claims, Malformed};
 use super::Inner;
 use super::attempt::Failure;
 use super::record::{GrantKey, GrantRecord, KeptIdToken};
+use crate::digest;
 use crate::issuer::HomeIssuer;
 use crate::issuer::token_type::{IdTokenProfile, NotIdToken};
 use crate::issuer::unverified::{AnswerUnverified, Unverified};
@@ -50,6 +51,27 @@ impl Inner {
         }
         self.sealed_id_token(key, token, &claims)
             .map_err(|_| unusable("the refreshed ID token cannot be sealed"))
+    }
+}
+
+/// An alarm is for a token that is another's; one that cannot be verified or read is nobody's attack.
+pub(super) fn note_unfit(key: &GrantKey, issuer: &HomeIssuer, failure: &Failure) {
+    let (grant, issuer) = (digest::short(key.digest()), &issuer.config.issuer);
+    let cause = failure.cause.as_str();
+    if failure.kind == StreakKind::Substituted {
+        tracing::error!(
+            grant,
+            issuer,
+            cause,
+            "ALARM: the issuer answered a refresh with another's token; the old ID token is kept"
+        );
+    } else {
+        tracing::debug!(
+            grant,
+            issuer,
+            cause,
+            "the refreshed ID token cannot be used; the refresh token that came with it is kept"
+        );
     }
 }
 

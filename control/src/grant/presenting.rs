@@ -4,9 +4,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::refusal::Refusal;
 
 use super::attempt::{Answer, Event, Failure};
+use super::examine::note_unfit;
 use super::record::{GrantRecord, KeptRefreshToken, REFRESH_TOKEN_FIELD};
 use super::refresh::Hands;
-use crate::digest;
 use crate::issuer::NoLeave;
 use crate::issuer::answer::{GivenIdToken, RefreshAnswer, Transient};
 use crate::sealed;
@@ -137,33 +137,12 @@ impl Hands {
         };
         let examined = self.inner.examined(&self.key, &self.issuer, record, token).await;
         if let Err(failure) = &examined {
-            self.log_unfit(failure);
+            note_unfit(&self.key, &self.issuer, failure);
         }
         if let (Ok(token), Some(fingerprint)) = (&examined, self.refresh_token(record)) {
             self.inner.rotations.renewed(&self.key, fingerprint, token);
         }
         Event::Examined(examined)
-    }
-
-    fn log_unfit(&self, failure: &Failure) {
-        let (grant, issuer) = (digest::short(self.key.digest()), &self.issuer.config.issuer);
-        let cause = failure.cause.as_str();
-        if failure.kind == StreakKind::Substituted {
-            tracing::error!(
-                grant,
-                issuer,
-                cause,
-                "ALARM: the issuer answered a refresh with another's token; the old ID token is kept"
-            );
-        } else {
-            // The refusal's own line, which is throttled, carries the cause.
-            tracing::debug!(
-                grant,
-                issuer,
-                cause,
-                "the refreshed ID token cannot be used; the refresh token that came with it is kept"
-            );
-        }
     }
 
     /// Fingerprint of the newest refresh token of this attempt.

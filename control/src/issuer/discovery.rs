@@ -1,5 +1,7 @@
 //! OpenID Connect Discovery 1.0: where an issuer's token endpoint and keys are.
 
+mod again;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,28 +10,20 @@ use serde_json::Value;
 use tokenward_protocol::duration::whole_ms;
 use url::Url;
 
+pub(super) use self::again::is_elsewhere;
+use self::again::{Doubts, due_ms};
 use super::Context;
 use super::answer::RawAnswer;
-use super::client::CallFailed;
 use super::verify::shown;
 use crate::config::ClientAuth;
 use crate::config::endpoint::{is_at_home, parse_endpoint, parse_issuer};
 use crate::flight::{Flights, Landed};
-use crate::streak::jitter;
 
 /// How long a failure stands for whoever asks next: not everybody asks an issuer that fails. Nobody is told to come back
 /// in less (`Retry-After` is in whole seconds).
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
 /// The longest that an issuer's `Retry-After` makes it stand.
 const LONGEST_KEPT: Duration = Duration::from_secs(60);
-/// How long a document is used until it is read again; up to a tenth is added by chance.
-const REREAD_AFTER: Duration = Duration::from_secs(3600);
-/// How long after a reading that failed the next is made.
-const RETRY_AFTER: Duration = Duration::from_secs(300);
-/// At least this long between two readings for endpoints that do not answer as such; doubles while nothing has changed.
-const DOUBTS_APART: Duration = Duration::from_secs(30);
-/// The longest that it grows to.
-const LONGEST_DOUBTS_APART: Duration = Duration::from_secs(960);
 /// What a fetch may take beyond the client's own timeout.
 const SLACK: Duration = Duration::from_secs(5);
 
@@ -93,15 +87,6 @@ struct Known {
     /// When the document is due to be read again, Unix ms.
     due_ms: u64,
     doubts: Doubts,
-}
-
-/// How often the endpoints have not answered as such.
-#[derive(Debug, Default)]
-struct Doubts {
-    /// No reading for them before this moment, Unix ms.
-    next_ms: u64,
-    /// Readings that changed nothing.
-    in_vain: u32,
 }
 
 /// A failure that stands for a while.
@@ -185,79 +170,6 @@ impl Discovery {
     pub(super) fn counts(&self) -> bool {
         let mut known = self.lock();
         (known.failed.as_mut()).is_some_and(|failed| !std::mem::replace(&mut failed.counted, true))
-    }
-
-    /// An endpoint did not answer as one ([`is_elsewhere`]): it may have moved, so the document is read again soon. Where
-    /// both endpoints are configured there is no document to look at.
-    pub(super) fn doubt(self: &Arc<Self>, context: &Context) {
-        let now_ms = context.clock.now_ms();
-        let mut known = self.lock();
-        if known.found.is_none() || self.is_configured() || now_ms < known.doubts.next_ms {
-            return;
-        }
-        let apart = DOUBTS_APART.saturating_mul(1 << known.doubts.in_vain.min(10));
-        known.doubts.next_ms = now_ms.saturating_add(whole_ms(apart.min(LONGEST_DOUBTS_APART)));
-        known.doubts.in_vain = known.doubts.in_vain.saturating_add(1);
-        drop(known);
-        self.start_reading_again(context);
-    }
-
-    fn is_configured(&self) -> bool {
-        self.token_endpoint.is_some() && self.jwks_uri.is_some()
-    }
-
-    /// The document in use stays in use until a good one is there.
-    fn reread_when_due(self: &Arc<Self>, context: &Context) {
-        let now_ms = context.clock.now_ms();
-        let is_due = {
-            let known = self.lock();
-            // A clock that was set back must not put it off for longer.
-            let latest_ms = now_ms.saturating_add(whole_ms(REREAD_AFTER) * 2);
-            now_ms >= known.due_ms || known.due_ms > latest_ms
-        };
-        if is_due && !self.is_configured() {
-            self.start_reading_again(context);
-        }
-    }
-
-    fn start_reading_again(self: &Arc<Self>, context: &Context) {
-        self.fetches.start("", |_| {
-            let (discovery, context) = (Arc::clone(self), context.clone());
-            async move { discovery.read_again(&context).await }
-        });
-    }
-
-    async fn read_again(&self, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
-        let read = self.fetch(context).await;
-        let now_ms = context.clock.now_ms();
-        let mut known = self.lock();
-        let before = known.found.clone();
-        match (read, before) {
-            (Ok(endpoints), before) => {
-                if before.is_some_and(|before| before != endpoints) {
-                    tracing::info!(
-                        issuer = self.issuer,
-                        token_endpoint = %endpoints.token_endpoint,
-                        jwks_uri = %endpoints.jwks_uri,
-                        "the issuer's discovery document has changed; its endpoints are used from now on"
-                    );
-                    known.doubts.in_vain = 0;
-                }
-                known.found = Some(endpoints.clone());
-                known.due_ms = due_ms(now_ms);
-                Ok(endpoints)
-            }
-            (Err(why), Some(before)) => {
-                tracing::debug!(
-                    issuer = self.issuer,
-                    cause = %why,
-                    "the discovery document could not be read again; the one of before stays in use"
-                );
-                known.due_ms = now_ms.saturating_add(whole_ms(RETRY_AFTER));
-                Ok(before)
-            }
-            (Err(why), None) => Err(why),
-        }
     }
 
     /// All who ask meanwhile share one fetch and what comes of it.
@@ -350,24 +262,6 @@ impl Discovery {
         // It is consistent after every statement; a panic elsewhere does not spoil it.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether an answer is none of an OAuth endpoint at all: the endpoint may have moved.
-pub(super) fn is_elsewhere(answer: Result<&RawAnswer, &CallFailed>) -> bool {
-    match answer {
-        Ok(answer) => {
-            let begins = answer.body.iter().find(|byte| byte.is_ascii_graphic());
-            matches!(answer.status, 300..=399 | 404 | 405 | 410 | 421 | 501) || begins != Some(&b'{')
-        }
-        Err(failed) => *failed == CallFailed::Connect,
-    }
-}
-
-/// Replicas must not all come at once.
-fn due_ms(now_ms: u64) -> u64 {
-    let after_ms = whole_ms(REREAD_AFTER);
-    let spread_ms = after_ms / 10 * u64::from(jitter()) / u64::from(u32::MAX);
-    now_ms.saturating_add(after_ms).saturating_add(spread_ms)
 }
 
 fn unavailable(cause: &str, retry_after: Option<Duration>) -> DiscoveryFailed {

@@ -164,6 +164,7 @@ impl IssuerKeys {
             token,
             claims,
             age,
+            now_ms,
             retired_since_ms: self.retired_since_ms(now_ms),
             rejected: &self.rejected,
         };
@@ -201,10 +202,7 @@ impl IssuerKeys {
         header: &SignatureHeader,
         source: Source,
     ) -> Result<(), Unverified> {
-        let name = header
-            .key_id
-            .as_deref()
-            .map_or_else(|| "without kid".to_owned(), shown);
+        let name = header.key_id.as_deref().map(shown);
         let last_word = match judgement {
             Judgement::Signed => return Ok(()),
             Judgement::Forged => return Err(Unverified::Forged),
@@ -212,7 +210,10 @@ impl IssuerKeys {
             Judgement::Rejected => return Err(Unverified::KeyRejected),
             Judgement::NotUsed(why) => {
                 let why = why.clone();
-                return Err(Unverified::KeyNotUsed { id: name, why });
+                return Err(Unverified::KeyNotUsed {
+                    id: name.unwrap_or_default(),
+                    why,
+                });
             }
             Judgement::Withdrawn => Unverified::KeyWithdrawn,
             Judgement::UnknownKey if case.age == KeyAge::PresentOrPast && !known.remembered => {
@@ -230,14 +231,18 @@ impl IssuerKeys {
             return Err(failed.unverified(rest));
         }
         let cached = known.cache.left().map(|left| left.min(LONGEST_WAIT));
-        let behind = if cached.is_some() {
-            "; a cache in between serves an older key set"
-        } else {
-            ""
+        let what = match name {
+            Some(id) => format!("the issuer's key set does not hold the key {id} yet"),
+            None => "no key of the issuer's key set verifies it yet".to_owned(),
+        };
+        let behind = match cached {
+            Some(_) => "; a cache in between serves an older key set",
+            None => "",
         };
         Err(Unverified::KeyNotYetKnown {
-            retry_after: rest.max(cached.unwrap_or(source.fetch_apart())),
-            cause: format!("the issuer's key set does not hold the key {name} yet{behind}"),
+            retry_after: cached.unwrap_or(rest).max(rest),
+            cached_for: cached.filter(|left| !left.is_zero()),
+            cause: format!("{what}{behind}"),
         })
     }
 

@@ -113,6 +113,7 @@ pub(super) struct Case<'a> {
     pub(super) token: &'a str,
     pub(super) claims: &'a Claims,
     pub(super) age: KeyAge,
+    pub(super) now_ms: u64,
     /// Keys retired before this moment prove nothing.
     pub(super) retired_since_ms: u64,
     /// `kid`s and thumbprints that the configuration rejects.
@@ -156,24 +157,30 @@ impl Known {
     pub(super) fn has_proven(&self, case: &Case<'_>) -> bool {
         let retirement = self.proven.retirement(case.token);
         retirement.is_some_and(|retired_at_ms| {
-            is_usable(retired_at_ms, case) && !self.is_too_late(retired_at_ms, case.claims)
+            is_usable(retired_at_ms, case) && !self.is_too_late(retired_at_ms, case)
         })
     }
 
-    /// Whether a token with these `claims` can be older than its key's withdrawal. A stolen key signs whatever its thief
-    /// likes: what he cannot do is to be believed for longer than an honest token could have lived.
-    fn is_too_late(&self, retired_at_ms: Option<u64>, claims: &Claims) -> bool {
+    /// Whether a token is too new, or lives too long, for a key that was withdrawn then. A stolen key signs whatever its
+    /// thief likes: the token can only be held to what an honest one of that time could say.
+    fn is_too_late(&self, retired_at_ms: Option<u64>, case: &Case<'_>) -> bool {
         let Some(retired_at_ms) = retired_at_ms else {
             return false;
         };
-        let issued_until_ms = retired_at_ms.saturating_add(whole_ms(self.cache.overlap()));
-        let expires_until_ms = retired_at_ms.saturating_add(whole_ms(LONGEST_LIFE_BEYOND));
+        let expires_ms = case.claims.exp_seconds.saturating_mul(1000);
         // Without a readable `iat` only an expiry before the withdrawal tells.
-        let issued_ms = claims
+        let issued_ms = case
+            .claims
             .issued_at_seconds
-            .unwrap_or(claims.exp_seconds)
-            .saturating_mul(1000);
-        issued_ms > issued_until_ms || claims.exp_seconds.saturating_mul(1000) > expires_until_ms
+            .map_or(expires_ms, |seconds| seconds.saturating_mul(1000));
+        let overlap_ms = whole_ms(self.cache.overlap());
+        let longest_life_ms = match expires_ms > case.now_ms {
+            // No server accepts it any more: it can only be renewed by logging in again.
+            true => overlap_ms,
+            false => whole_ms(LONGEST_LIFE_BEYOND).max(overlap_ms),
+        };
+        issued_ms > retired_at_ms.saturating_add(overlap_ms)
+            || expires_ms > retired_at_ms.saturating_add(longest_life_ms)
     }
 
     pub(super) fn judge(&self, case: &Case<'_>, header: &SignatureHeader) -> Judgement {
@@ -195,7 +202,7 @@ impl Known {
             if is_rejected(&known.key, case.rejected) {
                 return Judgement::Rejected;
             }
-            if self.is_too_late(known.retired_at_ms, case.claims) {
+            if self.is_too_late(known.retired_at_ms, case) {
                 verdict = Some(Judgement::Withdrawn);
                 continue;
             }

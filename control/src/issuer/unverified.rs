@@ -41,14 +41,16 @@ pub enum Unverified {
     /// The issuer has withdrawn the key, and the token was issued later or lives too long beyond that.
     #[error("its key was withdrawn by the issuer before the token was issued, or long before it expires")]
     KeyWithdrawn,
-    /// The issuer's keys, as of a time well after the token was issued, do not hold its key.
-    #[error("its key {0} is not in its issuer's key set")]
-    KeyUnknown(String),
+    /// The issuer's keys, as of a time well after the token was issued, do not hold its key: `kid`, as it may be shown.
+    #[error("{}", unknown(.0.as_deref()))]
+    KeyUnknown(Option<String>),
     /// The key may be one that the issuer, or a cache in between, does not publish yet.
     #[error("{cause}")]
     KeyNotYetKnown {
         /// When the next look can help.
         retry_after: Duration,
+        /// For how long a cache in between serves the same set, where one does.
+        cached_for: Option<Duration>,
         /// For people.
         cause: String,
     },
@@ -63,6 +65,13 @@ pub enum Unverified {
     /// The store with the past keys does not answer.
     #[error("the store does not answer")]
     StoreUnavailable,
+}
+
+fn unknown(id: Option<&str>) -> String {
+    match id {
+        Some(id) => format!("its key {id} is not in its issuer's key set"),
+        None => "it names no key, and none of its issuer's verifies it".to_owned(),
+    }
 }
 
 /// What a failed verification of an issuer's own answer says about the future.
@@ -90,9 +99,9 @@ impl Unverified {
             | Self::KeyRejected
             | Self::KeyWithdrawn
             | Self::KeyUnknown(_) => (StreakKind::Unusable, None),
-            Self::KeyNotYetKnown { retry_after, .. } | Self::KeysUnavailable { retry_after, .. } => {
-                (StreakKind::Unreachable, Some(*retry_after))
-            }
+            // Without a cache the streak's own growing waits are the better guess.
+            Self::KeyNotYetKnown { cached_for, .. } => (StreakKind::Unreachable, *cached_for),
+            Self::KeysUnavailable { retry_after, .. } => (StreakKind::Unreachable, Some(*retry_after)),
             Self::StoreUnavailable => (StreakKind::Unreachable, None),
         };
         let hint = match self {

@@ -12,7 +12,7 @@ use tokenward_control::issuer::key_set::{BadKeySet, CacheTime, KeySet, MOST_KEYS
 /// RFC 7638 §3.1.
 const MODULUS: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
 
-fn rsa(changes: Value) -> Value {
+fn rsa(changes: &Value) -> Value {
     let mut jwk = json!({"kty": "RSA", "n": MODULUS, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"});
     for (name, value) in changes.as_object().expect("an object") {
         jwk[name] = value.clone();
@@ -28,7 +28,7 @@ fn read(keys: &[Value]) -> KeySet {
 #[test]
 fn a_key_has_the_thumbprint_of_the_rfcs() {
     let okp = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
-    let thumbprints: Vec<String> = read(&[rsa(json!({})), okp])
+    let thumbprints: Vec<String> = read(&[rsa(&json!({})), okp])
         .keys
         .iter()
         .map(|key| key.thumbprint())
@@ -47,7 +47,7 @@ fn a_key_is_the_same_key_however_its_numbers_are_written() {
     let octets = URL_SAFE_NO_PAD.decode(MODULUS).expect("base64url");
     let with_zero = [&[0], octets.as_slice()].concat();
     let broken = format!("{}\n {}", &MODULUS[..60], &MODULUS[60..]);
-    let plain = read(&[rsa(json!({}))]);
+    let plain = read(&[rsa(&json!({}))]);
     for (what, change) in [
         ("padding", json!({"n": URL_SAFE.encode(&octets)})),
         (
@@ -68,7 +68,7 @@ fn a_key_is_the_same_key_however_its_numbers_are_written() {
         ("an operation more", json!({"key_ops": ["verify", "weird"]})),
         ("null for what is not said", json!({"use": null, "key_ops": null})),
     ] {
-        assert_eq!(read(&[rsa(change)]).keys, plain.keys, "{what}");
+        assert_eq!(read(&[rsa(&change)]).keys, plain.keys, "{what}");
     }
 }
 
@@ -76,16 +76,16 @@ fn a_key_is_the_same_key_however_its_numbers_are_written() {
 fn what_cannot_be_used_is_left_out_with_the_reason_and_keeps_nothing_else_out() {
     let unsupported = |what: &str| NotUsed::Unsupported(what.to_owned());
     let rows = [
-        (rsa(json!({"use": "enc"})), NotUsed::OtherUse),
-        (rsa(json!({"key_ops": ["sign"]})), NotUsed::OtherUse),
-        (rsa(json!({"alg": "RSA-OAEP-256"})), NotUsed::OtherUse),
-        (rsa(json!({"use": "verify"})), unsupported("use verify")),
-        (rsa(json!({"alg": "RS1"})), unsupported("algorithm RS1")),
+        (rsa(&json!({"use": "enc"})), NotUsed::OtherUse),
+        (rsa(&json!({"key_ops": ["sign"]})), NotUsed::OtherUse),
+        (rsa(&json!({"alg": "RSA-OAEP-256"})), NotUsed::OtherUse),
+        (rsa(&json!({"use": "verify"})), unsupported("use verify")),
+        (rsa(&json!({"alg": "RS1"})), unsupported("algorithm RS1")),
         (
-            rsa(json!({"alg": "ES256"})),
+            rsa(&json!({"alg": "ES256"})),
             NotUsed::Unreadable("its alg does not fit its type"),
         ),
-        (rsa(json!({"n": "AQAB"})), unsupported("an RSA key of 17 bits")),
+        (rsa(&json!({"n": "AQAB"})), unsupported("an RSA key of 17 bits")),
         (
             json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "x"}),
             unsupported("key type AKP"),
@@ -116,7 +116,7 @@ fn what_cannot_be_used_is_left_out_with_the_reason_and_keeps_nothing_else_out() 
         (Value::Null, NotUsed::Unreadable("it is not a JSON object")),
     ];
     for (jwk, why) in rows {
-        let set = read(&[jwk.clone(), rsa(json!({}))]);
+        let set = read(&[jwk.clone(), rsa(&json!({}))]);
         let reasons: Vec<_> = set.left_out.iter().map(|key| key.why.clone()).collect();
         assert_eq!((set.keys.len(), reasons), (1, vec![why.clone()]), "{jwk}");
         assert_eq!(set.missed(), usize::from(why != NotUsed::OtherUse), "{jwk}");
@@ -138,7 +138,7 @@ fn a_set_without_keys_is_none_yet_and_what_is_no_set_is_told_from_it() {
     );
     let marked = [
         b"\xEF\xBB\xBF",
-        json!({"keys": [rsa(json!({}))]}).to_string().as_bytes(),
+        json!({"keys": [rsa(&json!({}))]}).to_string().as_bytes(),
     ]
     .concat();
     assert_eq!(KeySet::read(&marked).map(|set| set.keys.len()), Ok(1));

@@ -18,7 +18,7 @@ fn signing_input(alg: &str) -> String {
     format!("{}.{}", encoded(header.as_bytes()), encoded(b"{}"))
 }
 
-fn key(jwk: Value) -> VerifyingKey {
+fn key(jwk: &Value) -> VerifyingKey {
     let set = KeySet::read(json!({"keys": [jwk]}).to_string().as_bytes()).expect("a set");
     set.keys.into_iter().next().expect("one key")
 }
@@ -32,10 +32,10 @@ fn is_accepted(token: &str, key: &VerifyingKey) -> bool {
 fn the_eddsa_example_of_the_rfc_is_accepted_and_an_altered_one_is_not() {
     let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
-    assert!(is_accepted(token, &key(jwk.clone())));
+    assert!(is_accepted(token, &key(&jwk)));
     assert!(!is_accepted(
         &token.replace("RXhhbXBsZS", "RXhhbXBsZT"),
-        &key(jwk)
+        &key(&jwk)
     ));
 }
 
@@ -48,7 +48,7 @@ fn ed25519_is_accepted_by_either_name_in_the_header_and_in_the_key() {
         let token = format!("{input}.{}", encoded(pair.sign(input.as_bytes()).as_ref()));
         for alg in [json!(null), json!("EdDSA"), json!("Ed25519")] {
             let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": x, "alg": alg});
-            assert!(is_accepted(&token, &key(jwk)), "{header} {alg}");
+            assert!(is_accepted(&token, &key(&jwk)), "{header} {alg}");
         }
     }
 }
@@ -63,7 +63,7 @@ fn es512_is_accepted_by_a_p521_key_and_by_no_other_name() -> Result<(), aws_lc_r
         let input = signing_input(alg);
         let signature = pair.sign(&SystemRandom::new(), input.as_bytes())?;
         let token = format!("{input}.{}", encoded(signature.as_ref()));
-        assert_eq!(is_accepted(&token, &key(jwk.clone())), accepted, "{alg}");
+        assert_eq!(is_accepted(&token, &key(&jwk)), accepted, "{alg}");
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! What cannot be verified or read is an operator's matter, told by its cause: no alarm, no new login.
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
+use tokenward_control::doctor::{Outcome, examine};
 use tokenward_protocol::jwt::MAX_TOKEN_BYTES;
 
 use super::stage::{Stage, issuers_own};
@@ -50,6 +52,43 @@ async fn a_key_that_is_not_used_is_named_with_the_reason_and_is_no_forgery() -> 
     let put = control.put_login("s-2", &login).await?;
     assert_eq!(put.refusal(), (400, "algorithm_unsupported"), "{put:?}");
     of_cause(&put, "curve Ed448 is not supported");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_doctor_names_the_keys_and_warns_of_those_that_are_left_out() -> anyhow::Result<()> {
+    let stage = Stage::set(Plan::default()).await?;
+    let own = issuers_own(&stage.control).await?;
+    let kid = own["keys"][0]["kid"].as_str().unwrap_or_default();
+    let left_out = json!({"kty": "OKP", "crv": "Ed448", "x": "AA"});
+    let encryption = json!({"kty": "RSA", "use": "enc"});
+    for (more, outcome, says) in [
+        (
+            json!([encryption]),
+            Outcome::Ok,
+            format!("1 usable (kid {kid}, thumbprint "),
+        ),
+        (
+            json!([left_out]),
+            Outcome::Warn,
+            "; 1 left out: curve Ed448 is not supported".to_owned(),
+        ),
+    ] {
+        let mut set = own.clone();
+        let keys = set["keys"].as_array_mut().context("an array")?;
+        keys.extend(more.as_array().into_iter().flatten().cloned());
+        stage.keys.publish(set, &[]);
+        let elsewhere = json!({"embedded": {"path": "@other.redb"}});
+        let config = stage.changed(|document| document["store"] = elsewhere)?;
+        let report = examine(&config).await;
+        let keys = report
+            .checks
+            .iter()
+            .find(|check| check.name.contains("(muster): keys"));
+        let keys = keys.context("a check of the keys")?;
+        assert_eq!(keys.outcome, outcome, "{report}");
+        assert!(keys.says.contains(&says), "{says}: {report}");
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use axum::http::HeaderMap;
 use axum::routing::get;
 use serde_json::{Value, json};
+use tokenward_control::config::Config;
 use tokenward_control::serve::reload::apply;
 use tokio::task::JoinHandle;
 
@@ -102,13 +103,17 @@ impl Stage {
 
     /// Applies a configuration that names the [`KeyServer`], with one more `change` of the issuer.
     pub(super) fn configure(&self, change: impl FnOnce(&mut Value)) -> anyhow::Result<()> {
-        let changed = self.control.changed(|document| {
-            let issuer = &mut document["issuers"][0];
-            issuer["jwks_uri"] = json!(self.keys.uri);
-            change(issuer);
-        })?;
+        let changed = self.changed(|document| change(&mut document["issuers"][0]))?;
         apply(&self.control.services[0], changed)?;
         Ok(())
+    }
+
+    /// A configuration that names the [`KeyServer`], with one more `change`.
+    pub(super) fn changed(&self, change: impl FnOnce(&mut Value)) -> anyhow::Result<Config> {
+        self.control.changed(|document| {
+            document["issuers"][0]["jwks_uri"] = json!(self.keys.uri);
+            change(document);
+        })
     }
 }
 

@@ -1,10 +1,13 @@
 //! A key that its issuer has withdrawn proves what was issued before, and one that an operator rejects proves nothing.
 
 use serde_json::json;
-use tokenward_tests::issuer::LoginTokens;
+use tokenward_control::issuer::keys::record_of;
+use tokenward_control::service::key_ring;
+use tokenward_control::store::{Expected, Store as _};
+use tokenward_tests::issuer::{Endpoint, LoginTokens};
 
 use super::stage::{Stage, issuers_own};
-use crate::deployment::{ADMIN, Plan};
+use crate::deployment::{ADMIN, Deployment, Plan};
 
 /// A stage in which the issuer has withdrawn the key of `login`, which a thief has.
 struct Withdrawn {
@@ -75,6 +78,7 @@ async fn a_withdrawn_key_proves_what_was_issued_before_and_nothing_later_or_long
     for (what, token) in [
         ("issued a year ahead", withdrawn.stolen(31_536_000, 31_536_300)),
         ("issued before, good for a day", withdrawn.stolen(-600, 86_400)),
+        ("issued before, not expired yet", withdrawn.stolen(-500, 300)),
         ("issued after", withdrawn.stolen(-300, 300)),
         (
             "without iat, not expired",
@@ -112,6 +116,42 @@ async fn what_a_withdrawn_key_proves_is_the_same_after_a_restart() -> anyhow::Re
         .send()
         .await?;
     assert_ne!(stolen.status, 200, "{stolen:?}");
+    Ok(())
+}
+
+/// As versions before wrote it: the issuer's own members, in their own order.
+#[tokio::test]
+async fn keys_that_an_older_version_remembered_prove_after_the_update() -> anyhow::Result<()> {
+    let mut control = Deployment::start(Plan::default()).await?;
+    let tokens = control.log_in("s-1").await?;
+    let set = issuers_own(&control).await?;
+    let now_ms = control.dex.clock().now_ms();
+    let mut of_before = set["keys"][0].clone();
+    of_before["x5t#S256"] = json!("x");
+    let unreadable = json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"});
+    let record = json!([
+        {"jwk": unreadable, "retired_at_ms": null},
+        {"jwk": of_before, "retired_at_ms": now_ms + 301_000},
+    ]);
+    let key = record_of(control.dex.issuer());
+    let ring = key_ring(&control.changed(|_| ())?.sealing)?;
+    let sealed = ring.seal(key.as_str(), record.to_string().as_bytes())?;
+    control.store.write(&key, Expected::Any, &sealed, None).await?;
+    control.dex.rotate_keys();
+    control.dex.forget_previous_keys();
+    control.advance(302);
+    control.dex.hold(Endpoint::Keys);
+    let updated = control.add_replica().await?;
+    let ask = control.ask(&tokens.id_token).session("s-1").replica(updated);
+    let stranger = control.dex.mint(ADMIN, "muster").unknown_key_id().token();
+    let proven = async {
+        control.dex.wait_until_held(Endpoint::Keys, 1).await;
+        control.dex.release(Endpoint::Keys);
+    };
+    let (answer, ()) = tokio::join!(ask.send(), proven);
+    assert_eq!(answer?.status, 200);
+    let stranger = control.ask(&stranger).replica(updated).send().await?;
+    assert_eq!(stranger.refusal(), (503, "issuer_unavailable"));
     Ok(())
 }
 

@@ -34,6 +34,7 @@ impl NoKeys {
             Self::Unavailable(_) => Unverified::KeysUnavailable { retry_after, cause },
             Self::Empty => Unverified::KeyNotYetKnown {
                 retry_after,
+                cached_for: None,
                 cause: format!("the issuer's keys cannot be had: {cause}"),
             },
         }
