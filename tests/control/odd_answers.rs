@@ -2,7 +2,7 @@
 //! the OAuth error code says so, and nobody is accused of anything.
 
 use serde_json::json;
-use tokenward_tests::issuer::{DexConfig, Disguise, Endpoint, Failure, fingerprint};
+use tokenward_tests::issuer::{DexConfig, DexUser, Disguise, Endpoint, Failure, fingerprint};
 
 use crate::deployment::{Deployment, Plan};
 
@@ -87,6 +87,51 @@ async fn a_page_of_something_in_between_passes_and_is_the_operators_business_onl
         deployment.advance(90);
         assert_eq!(ask.send().await?.status, 200, "{policy} {status}");
         assert_eq!(deployment.dex.counts().refreshes_presented, 6);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_that_many_logins_get_becomes_the_operators_business_although_the_issuer_is_left_alone()
+-> anyhow::Result<()> {
+    let dex = (0..7).fold(plan("tolerant").dex, |dex, user| {
+        dex.user(DexUser::new(&format!("user-{user}@example.com")))
+    });
+    let deployment = Deployment::start(Plan {
+        dex,
+        ..plan("tolerant")
+    })
+    .await?;
+    let mut tokens = Vec::new();
+    for user in 0..7 {
+        let (session, email) = (format!("s-{user}"), format!("user-{user}@example.com"));
+        tokens.push(deployment.log_in_as(&session, &email).await?.id_token);
+    }
+    deployment.advance(301);
+    deployment
+        .dex
+        .fail_always(Endpoint::Refresh, Failure::answer(404, PAGE));
+    for round in 0..12 {
+        for token in &tokens {
+            let answer = deployment.ask(token).send().await?;
+            let refusal = answer.refusal();
+            assert!(
+                round > 8 || refusal == (503, "issuer_unavailable"),
+                "{round}: {answer:?}"
+            );
+            assert!(
+                round < 11 || refusal == (500, "issuer_misconfigured"),
+                "{round}: {answer:?}"
+            );
+        }
+        deployment.advance(33);
+    }
+    // The circuit has kept most of them away.
+    assert!(deployment.dex.counts().refreshes_presented < 30);
+    deployment.dex.heal(Endpoint::Refresh);
+    deployment.advance(61);
+    for token in &tokens {
+        assert_eq!(deployment.ask(token).send().await?.status, 200);
     }
     Ok(())
 }

@@ -186,9 +186,7 @@ impl HomeIssuer {
         };
         context.metrics.issuer_answer(issuer, "refresh", answer.class());
         leave.pass.heard(match &answer {
-            RefreshAnswer::Transient(passing) => Heard::Failure {
-                asked: passing.retry_after,
-            },
+            RefreshAnswer::Transient(passing) => passing.into(),
             _ => Heard::Answer,
         });
         if self.config.client_auth.is_none() && raw.as_ref().is_ok_and(refuses_client) {
@@ -266,9 +264,7 @@ impl RemoteIssuer {
             ExchangeAnswer::Transient(passing)
                 if matches!(passing.kind, StreakKind::Unreachable | StreakKind::NotOauth) =>
             {
-                Heard::Failure {
-                    asked: passing.retry_after,
-                }
+                passing.into()
             }
             _ => Heard::Answer,
         });
