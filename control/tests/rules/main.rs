@@ -13,5 +13,6 @@ mod logins;
 mod odd_answers;
 mod records;
 mod streaks;
+mod takeovers;
 mod throttle;
 mod traffic;
