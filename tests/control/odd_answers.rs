@@ -119,7 +119,7 @@ async fn a_page_that_many_logins_get_becomes_the_operators_business_although_the
             let answer = deployment.ask(token).send().await?;
             let refusal = answer.refusal();
             assert!(
-                round > 8 || refusal == (503, "issuer_unavailable"),
+                round > 6 || refusal == (503, "issuer_unavailable"),
                 "{round}: {answer:?}"
             );
             assert!(
