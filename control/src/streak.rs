@@ -55,6 +55,9 @@ const MISCONFIGURED_WAIT_MS: u64 = 30_000;
 /// answers 404 for a minute or two.
 const LASTING_COUNT: u32 = 5;
 const LASTING_MS: u64 = 300_000;
+/// For people, while such answers come.
+pub const NOT_OAUTH: &str = "something in between answers in the issuer's place (a proxy, firewall or load balancer), or \
+                             token_endpoint is not the issuer's own";
 
 /// The streak after one more failure at `now_ms`. `jitter` is uniform in `0..=u32::MAX`; `asked` is the issuer's
 /// `Retry-After`.
@@ -98,6 +101,12 @@ pub fn failed(
     }
 }
 
+/// Whether `count` answers without OAuth's words over `span_ms` are more than a passing trouble.
+#[must_use]
+pub fn is_lasting(count: u32, span_ms: u64) -> bool {
+    count >= LASTING_COUNT && span_ms >= LASTING_MS
+}
+
 /// The longest wait of a backoff after `count` failures.
 fn longest_backoff_ms(count: u32) -> u64 {
     FIRST_WAIT_MS
@@ -110,9 +119,8 @@ impl Streak {
     /// those who made the attempts: the clock of whoever reads this has no part in it.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
-        self.kind == StreakKind::NotOauth
-            && self.same_kind >= LASTING_COUNT
-            && self.next_attempt_at_ms.saturating_sub(self.since_ms) >= LASTING_MS
+        let span_ms = self.next_attempt_at_ms.saturating_sub(self.since_ms);
+        self.kind == StreakKind::NotOauth && is_lasting(self.same_kind, span_ms)
     }
 
     /// Time until the next attempt may be made; `None` when it may be made now. Each kind of failure has a longest wait:

@@ -13,7 +13,7 @@ use tokenward_control::store::{Expected, Store as _};
 use tokenward_tests::issuer::{DexConfig, Issuer as _};
 use tokenward_tests::parts::{RealDex, tools};
 
-use crate::deployment::{ADMIN, AGGREGATOR, FILTER};
+use crate::deployment::{ADMIN, AGGREGATOR, Deployment, FILTER, Plan};
 use crate::exchange::{Pair, pair};
 
 fn elsewhere(document: &mut Value) {
@@ -181,5 +181,35 @@ async fn a_real_dex_tells_the_doctor_whether_its_clients_are_accepted() -> anyho
     assert_eq!(failed(&report).len(), 2, "{report}");
     assert_eq!(check(&report, "token endpoint").outcome, Outcome::Fail);
     assert_eq!(check(&report, "exchange at").outcome, Outcome::Fail);
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_the_client_shows_its_secret_is_found_out_and_said() -> anyhow::Result<()> {
+    let dex = DexConfig {
+        post_only: true,
+        ..DexConfig::default().discovery(
+            "token_endpoint_auth_methods_supported",
+            json!(["client_secret_post"]),
+        )
+    };
+    let home = Deployment::start(Plan {
+        dex,
+        ..Plan::default()
+    })
+    .await?;
+    let report = examine(&home.changed(elsewhere)?).await;
+    let found = check(&report, "token endpoint");
+    assert_eq!(found.outcome, Outcome::Ok, "{report}");
+    assert!(found.says.contains("client_secret_post"), "{report}");
+    let wrong = home.changed(|document| {
+        elsewhere(document);
+        document["issuers"][0]["client_auth"] = json!("basic");
+    })?;
+    let report = examine(&wrong).await;
+    let refused = check(&report, "token endpoint");
+    assert_eq!(refused.outcome, Outcome::Fail, "{report}");
+    assert!(refused.says.contains("client_secret_basic"), "{report}");
+    assert!(refused.cure.contains("client_auth"), "{report}");
     Ok(())
 }

@@ -85,6 +85,8 @@ fn the_metrics_page_lists_every_metric_of_control_and_no_other() {
     metrics.refresh("https://dex.example.com", "refreshed");
     metrics.exchange("kubernetes", "exchanged");
     metrics.issuer_request("https://dex.example.com", "keys", std::time::Duration::ZERO);
+    metrics.issuer_answer("https://dex.example.com", "refresh", "tokens");
+    metrics.revocation("https://dex.example.com", "revoked");
     metrics.store_error("read");
     metrics.session_change("created", 1);
     metrics.connection_closed("late");

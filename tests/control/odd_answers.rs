@@ -1,11 +1,14 @@
 //! An issuer whose answers no RFC describes, and whatever stands before it: the login goes on wherever it can, ends where
 //! the OAuth error code says so, and nobody is accused of anything.
 
+use std::time::Duration;
+
 use serde_json::json;
-use tokenward_tests::issuer::{DexConfig, Disguise, Endpoint, Failure, fingerprint};
+use tokenward_tests::issuer::{DexConfig, DexUser, Disguise, Endpoint, Failure, FakeDex, fingerprint};
 
 use crate::deployment::{Deployment, Plan};
 
+const PATIENCE: Duration = Duration::from_secs(30);
 const PAGE: &str = "<html><body>Forbidden by gateway 7</body></html>";
 
 fn plan(policy: &'static str) -> Plan {
@@ -87,6 +90,51 @@ async fn a_page_of_something_in_between_passes_and_is_the_operators_business_onl
         deployment.advance(90);
         assert_eq!(ask.send().await?.status, 200, "{policy} {status}");
         assert_eq!(deployment.dex.counts().refreshes_presented, 6);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_that_many_logins_get_becomes_the_operators_business_although_the_issuer_is_left_alone()
+-> anyhow::Result<()> {
+    let dex = (0..7).fold(plan("tolerant").dex, |dex, user| {
+        dex.user(DexUser::new(&format!("user-{user}@example.com")))
+    });
+    let deployment = Deployment::start(Plan {
+        dex,
+        ..plan("tolerant")
+    })
+    .await?;
+    let mut tokens = Vec::new();
+    for user in 0..7 {
+        let (session, email) = (format!("s-{user}"), format!("user-{user}@example.com"));
+        tokens.push(deployment.log_in_as(&session, &email).await?.id_token);
+    }
+    deployment.advance(301);
+    deployment
+        .dex
+        .fail_always(Endpoint::Refresh, Failure::answer(404, PAGE));
+    for round in 0..12 {
+        for token in &tokens {
+            let answer = deployment.ask(token).send().await?;
+            let refusal = answer.refusal();
+            assert!(
+                round > 6 || refusal == (503, "issuer_unavailable"),
+                "{round}: {answer:?}"
+            );
+            assert!(
+                round < 11 || refusal == (500, "issuer_misconfigured"),
+                "{round}: {answer:?}"
+            );
+        }
+        deployment.advance(33);
+    }
+    // The circuit has kept most of them away.
+    assert!(deployment.dex.counts().refreshes_presented < 30);
+    deployment.dex.heal(Endpoint::Refresh);
+    deployment.advance(61);
+    for token in &tokens {
+        assert_eq!(deployment.ask(token).send().await?.status, 200);
     }
     Ok(())
 }
@@ -200,7 +248,7 @@ async fn a_client_that_must_show_its_secret_in_the_form_does_so_as_discovery_say
     };
     for policy in ["tolerant", "strict"] {
         let deployment = Deployment::start(Plan {
-            dex: dex.clone().id_token_lifetime(std::time::Duration::from_secs(300)),
+            dex: dex.clone().id_token_lifetime(Duration::from_secs(300)),
             ..plan(policy)
         })
         .await?;
@@ -211,5 +259,39 @@ async fn a_client_that_must_show_its_secret_in_the_form_does_so_as_discovery_say
         let counts = deployment.dex.counts();
         assert_eq!((counts.refreshes_presented, counts.refreshes_succeeded), (1, 1));
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_a_configured_endpoint_the_document_is_read_once_the_client_was_refused() -> anyhow::Result<()> {
+    let dex = DexConfig {
+        post_only: true,
+        ..plan("strict").dex.discovery(
+            "token_endpoint_auth_methods_supported",
+            json!(["client_secret_post"]),
+        )
+    };
+    let dex = FakeDex::start(dex).await?;
+    let (token_endpoint, jwks_uri) = (dex.token_endpoint(), dex.jwks_uri());
+    let deployment = Deployment::start_beside(plan("strict"), dex).await?;
+    let config = deployment.changed(|document| {
+        document["issuers"][0]["token_endpoint"] = json!(token_endpoint);
+        document["issuers"][0]["jwks_uri"] = json!(jwks_uri);
+    })?;
+    let next = deployment.services[0].service().succeeded_by(config)?;
+    deployment.services[0].replace(next);
+    let tokens = deployment.log_in("s-1").await?;
+    assert_eq!(deployment.dex.counts().discovery_fetches, 0);
+    deployment.advance(301);
+    let ask = deployment.ask(&tokens.id_token);
+    assert_eq!(ask.send().await?.refusal(), (500, "issuer_misconfigured"));
+    deployment
+        .dex
+        .wait_for_counts(|counts| counts.discovery_fetches == 1, PATIENCE)
+        .await?;
+    deployment.advance(31);
+    assert_eq!(ask.send().await?.status, 200);
+    let counts = deployment.dex.counts();
+    assert_eq!((counts.refreshes_presented, counts.refreshes_succeeded), (2, 1));
     Ok(())
 }

@@ -86,6 +86,28 @@ async fn an_endpoint_that_fails_or_hangs_delays_and_fails_no_sign_out() -> anyho
 }
 
 #[tokio::test]
+async fn a_refresh_token_that_comes_after_the_sign_out_is_given_back_as_well() -> anyhow::Result<()> {
+    let deployment = deployment().await?;
+    let tokens = deployment.log_in("s-1").await?;
+    deployment.advance(301);
+    deployment.dex.hold(Endpoint::Refresh);
+    let asking = async { deployment.ask(&tokens.id_token).session("s-1").send().await };
+    let ending = async {
+        deployment.dex.wait_until_held(Endpoint::Refresh, 1).await;
+        let ended = deployment.end("s-1").await;
+        deployment.dex.release(Endpoint::Refresh);
+        ended
+    };
+    let (answer, ended) = tokio::join!(asking, ending);
+    assert_eq!((answer?.status, ended?.status), (400, 204));
+    settled(&deployment).await;
+    let revoked = deployment.dex.revoked();
+    assert_eq!(revoked.len(), 2, "{revoked:?}");
+    assert!(revoked.contains(&fingerprint(&tokens.refresh_token)));
+    Ok(())
+}
+
+#[tokio::test]
 async fn dex_has_no_such_endpoint_and_is_asked_nothing() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let _tokens = deployment.log_in("s-1").await?;

@@ -224,7 +224,7 @@ fn token_endpoint_check(name: String, auth: ClientAuth, heard: Result<Heard, Str
     match (heard.status, heard.oauth_error().as_deref()) {
         (_, Some("invalid_client" | "unauthorized_client")) | (401, None) => Check::fail(
             name,
-            format!("the client is refused (status {}, {shown})", heard.status),
+            format!("the client is refused (status {}) with {shown}", heard.status),
             cure,
         ),
         (_, Some("unsupported_grant_type")) => Check::fail(name, "the grant type is not supported", cure),

@@ -9,7 +9,7 @@ use tokenward_protocol::token_endpoint::Reason;
 use super::record::{GrantRecord, GrantState, KeptIdToken};
 use crate::digest;
 use crate::refused::Refused;
-use crate::streak::{Streak, StreakKind, left};
+use crate::streak::{NOT_OAUTH, Streak, StreakKind, left};
 
 /// The configured spans of time that decisions rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -210,10 +210,6 @@ fn may_refresh(
     }
     Ok(())
 }
-
-/// For people, while a streak of answers without OAuth's words lasts.
-const NOT_OAUTH: &str = "something in between answers in the issuer's place (a proxy, firewall or load balancer), or \
-                         token_endpoint is not the issuer's own";
 
 /// The refusal while a streak lasts.
 #[must_use]

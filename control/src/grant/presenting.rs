@@ -102,7 +102,7 @@ impl Hands {
         presented: &SecretString,
         record: Option<&GrantRecord>,
     ) -> Answer {
-        let is_rotated = rotated.is_some();
+        let (is_rotated, unsealed) = (rotated.is_some(), rotated);
         // A token that is never rotated would keep an older sealing key needed for ever.
         let sealed = rotated
             .or_else(|| self.is_sealed_anew(record).then_some(presented))
@@ -114,6 +114,7 @@ impl Hands {
                     let now_ms = self.inner.context.clock.now_ms();
                     self.inner.rotations.rotated(&self.key, record, token, now_ms);
                     self.rotated = Some(token.fingerprint.clone());
+                    self.rotated_token = unsealed.cloned();
                 }
                 Answer::Refreshed { rotated, lacks }
             }

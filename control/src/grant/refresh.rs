@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use tokenward_protocol::refusal::Refusal;
 
 use super::attempt::{Attempt, Event, Finished, Moment, Seen, Step, Terms, Verdict};
 use super::decide::{Want, is_fresh};
@@ -16,6 +17,7 @@ use crate::config::IssuerPolicy;
 use crate::digest;
 use crate::failpoint;
 use crate::flight::{Reporter, Stage};
+use crate::issuer::revocation::GivenBack;
 use crate::issuer::{HomeIssuer, Leave};
 use crate::lease::{self, Held};
 use crate::refused::Refused;
@@ -47,6 +49,7 @@ pub(super) async fn refresh(
         held: None,
         ready: None,
         rotated: None,
+        rotated_token: None,
         id_token: None,
     };
     let mut event = Event::Begun;
@@ -86,6 +89,8 @@ pub(super) struct Hands {
     pub(super) ready: Option<(Leave, SecretString)>,
     /// Fingerprint of the refresh token that the issuer gave.
     pub(super) rotated: Option<String>,
+    /// That token.
+    pub(super) rotated_token: Option<SecretString>,
     pub(super) id_token: Option<SecretString>,
 }
 
@@ -235,6 +240,18 @@ impl Hands {
                 .metrics
                 .refresh(&self.issuer.config.issuer, outcome);
             self.tell(outcome);
+        }
+        // The user signed out while the issuer was asked: what it gave will never be presented.
+        if let (Verdict::Refuse(refused), Some(token)) = (&finished.verdict, self.rotated_token.take())
+            && refused.refusal == Refusal::UnknownSession
+        {
+            let config = &self.issuer.config;
+            self.inner.revocations.give_back(GivenBack {
+                issuer: config.issuer.clone(),
+                client_id: config.client_id.clone(),
+                grant: self.key.digest().to_owned(),
+                refresh_token: token,
+            });
         }
         match finished.verdict {
             Verdict::Serve(record) => self.inner.serve(&self.key, &record),

@@ -156,6 +156,14 @@ impl Discovery {
         Ok(self.found(context).await?.revocation_endpoint)
     }
 
+    /// Reads the document where it has not been read.
+    ///
+    /// # Errors
+    /// [`DiscoveryFailed`].
+    pub async fn ensure_read(self: &Arc<Self>, context: &Context) -> Result<(), DiscoveryFailed> {
+        self.found(context).await.map(drop)
+    }
+
     /// How clients authenticate themselves, as far as the document was read; nothing is fetched for it.
     #[must_use]
     pub fn client_auth(&self) -> ClientAuth {

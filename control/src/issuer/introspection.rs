@@ -65,9 +65,7 @@ impl HomeIssuer {
         metrics.issuer_answer(&self.config.issuer, "introspect", class);
         pass.heard(match &told {
             Ok(_) => Heard::Answer,
-            Err(passing) => Heard::Failure {
-                asked: passing.retry_after,
-            },
+            Err(passing) => passing.into(),
         });
         told.map_err(NoLeave::Transient)
     }

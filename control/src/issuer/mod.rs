@@ -195,15 +195,14 @@ impl HomeIssuer {
         };
         context.metrics.issuer_answer(issuer, "refresh", answer.class());
         leave.pass.heard(match &answer {
-            RefreshAnswer::Transient(passing) => Heard::Failure {
-                asked: passing.retry_after,
-            },
+            RefreshAnswer::Transient(passing) => passing.into(),
             _ => Heard::Answer,
         });
         if self.config.client_auth.is_none() && raw.as_ref().is_ok_and(refuses_client) {
             // With a token_endpoint of the configuration the document may not have been read. The next attempt, which is
-            // half a minute away, knows how this client has to authenticate itself.
-            let _ = self.discovery.revocation_endpoint(context).await;
+            // half a minute away, knows from it how this client has to authenticate itself.
+            let (discovery, context) = (Arc::clone(&self.discovery), context.clone());
+            tokio::spawn(async move { discovery.ensure_read(&context).await });
         }
         answer
     }
@@ -259,7 +258,7 @@ impl RemoteIssuer {
         if self.config.client_auth.is_none()
             && auth == ClientAuth::Basic
             && raw.as_ref().is_ok_and(refuses_client)
-            && self.discovery.revocation_endpoint(context).await.is_ok()
+            && self.discovery.ensure_read(context).await.is_ok()
             && self.discovery.client_auth() == ClientAuth::Post
         {
             raw = self.presented(context, subject_token, ClientAuth::Post).await;
@@ -275,9 +274,7 @@ impl RemoteIssuer {
             ExchangeAnswer::Transient(passing)
                 if matches!(passing.kind, StreakKind::Unreachable | StreakKind::NotOauth) =>
             {
-                Heard::Failure {
-                    asked: passing.retry_after,
-                }
+                passing.into()
             }
             _ => Heard::Answer,
         });

@@ -11,12 +11,13 @@ use tokenward_protocol::refusal::Refusal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::answer::Transient;
 use super::breaker::{Breaker, Turned};
 use super::bucket::Bucket;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::refused::Refused;
-use crate::streak::jitter;
+use crate::streak::{NOT_OAUTH, StreakKind, is_lasting, jitter};
 
 /// Calls that may be under way at one issuer at the same time.
 const MOST_AT_ONCE: usize = 32;
@@ -35,15 +36,46 @@ pub struct Traffic {
     slots: Arc<Semaphore>,
     bucket: Mutex<Bucket>,
     breaker: Mutex<Breaker>,
+    in_between: Mutex<InBetween>,
     held_back: AtomicU64,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
 
+/// Answers of something in between, without one of the issuer's own: whether they last, as in [`Streak::is_lasting`].
+/// While the circuit is open each login is asked for too seldom for its own streak to tell.
+///
+/// [`Streak::is_lasting`]: crate::streak::Streak::is_lasting
+#[derive(Debug, Default)]
+struct InBetween {
+    since_ms: u64,
+    count: u32,
+}
+
+impl InBetween {
+    fn heard(&mut self, heard: Heard, now_ms: u64) {
+        match heard {
+            Heard::Answer => self.count = 0,
+            Heard::Failure { .. } => {}
+            Heard::NotOauth { .. } => {
+                if self.count == 0 {
+                    self.since_ms = now_ms;
+                }
+                self.count = self.count.saturating_add(1);
+            }
+        }
+    }
+
+    fn lasts(&self, now_ms: u64) -> bool {
+        is_lasting(self.count, now_ms.saturating_sub(self.since_ms))
+    }
+}
+
 /// A call that is not made now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldBack {
-    /// `circuit`, `rate` or `queue`.
+    /// `circuit`, `rate` or `queue`; `in_between` where the circuit is open because something that is no issuer has
+    /// answered for long.
     pub reason: &'static str,
     /// When asking again can help.
     pub retry_after: Duration,
@@ -53,7 +85,13 @@ impl HeldBack {
     /// What callers are told.
     #[must_use]
     pub fn refused(self, refusal: Refusal) -> Refused {
+        let refusal = match (self.reason, refusal) {
+            ("in_between", Refusal::IssuerUnavailable) => Refusal::IssuerMisconfigured,
+            ("in_between", Refusal::ExchangeUnavailable) => Refusal::ExchangeMisconfigured,
+            (_, refusal) => refusal,
+        };
         let cause = match self.reason {
+            "in_between" => NOT_OAUTH,
             "circuit" => "the issuer fails everybody and is left alone for a while",
             "rate" => "too many logins are refreshed at this issuer at once",
             _ => "the issuer is slow, and too many calls wait for it",
@@ -72,6 +110,21 @@ pub enum Heard {
         /// Its `Retry-After`.
         asked: Option<Duration>,
     },
+    /// Something answered that does not speak OAuth.
+    NotOauth {
+        /// Its `Retry-After`.
+        asked: Option<Duration>,
+    },
+}
+
+impl From<&Transient> for Heard {
+    fn from(passing: &Transient) -> Self {
+        let asked = passing.retry_after;
+        match passing.kind {
+            StreakKind::NotOauth => Self::NotOauth { asked },
+            _ => Self::Failure { asked },
+        }
+    }
 }
 
 impl Traffic {
@@ -84,6 +137,7 @@ impl Traffic {
             slots: Arc::new(Semaphore::new(MOST_AT_ONCE)),
             bucket: Mutex::new(Bucket::new(PER_SECOND, BURST)),
             breaker: Mutex::default(),
+            in_between: Mutex::default(),
             held_back: AtomicU64::new(0),
             clock,
             metrics,
@@ -98,6 +152,11 @@ impl Traffic {
         let held_back = |reason, retry_after| {
             self.held_back.fetch_add(1, Ordering::Relaxed);
             self.metrics.issuer_held_back(&self.issuer, reason);
+            let reason = if reason == "circuit" {
+                self.why_open()
+            } else {
+                reason
+            };
             HeldBack { reason, retry_after }
         };
         let until = Instant::now() + LONGEST_QUEUE;
@@ -135,9 +194,17 @@ impl Traffic {
     pub fn left_alone(&self) -> Option<HeldBack> {
         let retry_after = lock(&self.breaker).held(self.clock.now_ms())?;
         Some(HeldBack {
-            reason: "circuit",
+            reason: self.why_open(),
             retry_after,
         })
+    }
+
+    fn why_open(&self) -> &'static str {
+        if lock(&self.in_between).lasts(self.clock.now_ms()) {
+            "in_between"
+        } else {
+            "circuit"
+        }
     }
 
     fn turned(&self, turned: Option<Turned>) {
@@ -174,9 +241,10 @@ impl Pass {
     pub fn heard(mut self, heard: Heard) {
         self.heard = true;
         let traffic = &self.traffic;
+        lock(&traffic.in_between).heard(heard, traffic.clock.now_ms());
         let turned = match heard {
             Heard::Answer => lock(&traffic.breaker).answered(),
-            Heard::Failure { asked } => {
+            Heard::Failure { asked } | Heard::NotOauth { asked } => {
                 lock(&traffic.breaker).failed(self.grant, asked, traffic.clock.now_ms(), jitter())
             }
         };

@@ -209,6 +209,14 @@ fn every_mistake_has_its_line_and_its_words() {
             9,
             "tolerant",
         ),
+        (
+            (
+                "client_id: muster",
+                "client_id: muster\n  client_auth: private_key_jwt",
+            ),
+            9,
+            "basic",
+        ),
         (("name: kubernetes", "title: kubernetes"), 11, "title"),
         (("- name: kubernetes\n  auth", "- auth"), 11, "no name"),
         (("name: remote-1", "name: kubernetes"), 13, "twice"),

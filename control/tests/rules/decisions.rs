@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokenward_control::grant::decide::{
-    Decision, Policy, Since, Want, decide, is_fresh, is_hopeless, is_near_expiry,
+    Decision, Policy, Since, Want, decide, is_fresh, is_hopeless, is_near_expiry, is_never_fresh,
 };
 use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState, KeptIdToken};
 use tokenward_control::streak::{Streak, StreakKind};
@@ -109,6 +109,32 @@ fn a_suspect_grant_waits_and_is_then_asked_again() {
 }
 
 #[test]
+fn what_a_clock_two_minutes_ahead_has_noted_holds_no_other_replica_up() {
+    let suspect = grant(
+        GrantState::Suspect {
+            since_ms: 420 * SECOND,
+        },
+        None,
+    );
+    assert_eq!(at(&suspect, Reason::Stale, 300), "refresh");
+    let refreshed = GrantRecord {
+        refreshed_at_ms: Some(220 * SECOND),
+        ..grant(GrantState::Active, None)
+    };
+    assert_eq!(at(&refreshed, Reason::Rejected, 100), "refresh");
+    assert_eq!(at(&refreshed, Reason::Rejected, 221), "busy");
+}
+
+#[test]
+fn a_life_that_the_margin_eats_up_is_told_by_the_issuers_own_clock() {
+    let margin = Duration::from_secs(60);
+    assert!(is_never_fresh(1_060, Some(1_000), margin));
+    assert!(!is_never_fresh(1_061, Some(1_000), margin));
+    assert!(is_never_fresh(900, Some(1_000), margin));
+    assert!(!is_never_fresh(1_000, None, margin));
+}
+
+#[test]
 fn a_signed_out_grant_knows_nobody() {
     let grant = grant(GrantState::SignedOut { since_ms: 0 }, None);
     for reason in [Reason::Stale, Reason::NearExpiry, Reason::Rejected] {
@@ -131,6 +157,11 @@ fn a_streak_refuses_until_its_next_attempt_and_says_when() {
             kind,
             next_attempt_at_ms: 303_500,
         };
+        let early = Streak {
+            next_attempt_at_ms: 200_500,
+            ..streak
+        };
+        let ahead_of_time = grant(GrantState::Active, Some(early));
         let grant = grant(GrantState::Active, Some(streak));
         let Decision::Refuse(refused) = decide(&grant, &want(Reason::Stale), &POLICY, 300_000) else {
             panic!("{kind:?} must wait");
@@ -138,7 +169,7 @@ fn a_streak_refuses_until_its_next_attempt_and_says_when() {
         assert_eq!((refused.refusal, refused.retry_after_seconds), (refusal, Some(4)));
         assert_eq!(at(&grant, Reason::Stale, 304), "refresh");
         // Ahead of time the kept token still serves.
-        assert_eq!(at(&grant, Reason::NearExpiry, 200), "serve");
+        assert_eq!(at(&ahead_of_time, Reason::NearExpiry, 200), "serve");
     }
 }
 

@@ -61,6 +61,35 @@ fn a_document_of_another_issuer_is_refused_with_the_name_of_that_issuer() {
 }
 
 #[test]
+fn the_way_of_authentication_is_basic_unless_only_post_is_listed() {
+    use tokenward_control::config::ClientAuth::{self, Basic, Post};
+    let rows: [(serde_json::Value, ClientAuth); 9] = [
+        (serde_json::json!(null), Basic),
+        (serde_json::json!([]), Basic),
+        (serde_json::json!(["client_secret_basic"]), Basic),
+        (
+            serde_json::json!(["client_secret_post", "client_secret_basic"]),
+            Basic,
+        ),
+        (serde_json::json!(["client_secret_post"]), Post),
+        (serde_json::json!(["private_key_jwt", "client_secret_post"]), Post),
+        (serde_json::json!(["private_key_jwt"]), Basic),
+        (serde_json::json!("client_secret_post"), Post),
+        (serde_json::json!({"client_secret_post": true}), Basic),
+    ];
+    for (methods, auth) in rows {
+        let document = serde_json::json!({
+            "issuer": "https://a.example", "token_endpoint": "https://a.example/token",
+            "jwks_uri": "https://a.example/keys", "token_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint": "https://a.example/revoke",
+        });
+        let endpoints = read_document("https://a.example", document.to_string().as_bytes()).expect("good");
+        assert_eq!(endpoints.client_auth, auth, "{methods}");
+        assert!(endpoints.revocation_endpoint.is_some());
+    }
+}
+
+#[test]
 fn documents_that_point_elsewhere_are_refused() {
     let good = "https://a.example";
     let rows = [

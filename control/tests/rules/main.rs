@@ -17,6 +17,7 @@ mod records;
 mod shapes;
 mod signatures;
 mod streaks;
+mod takeovers;
 mod throttle;
 mod token_types;
 mod traffic;

@@ -54,3 +54,56 @@ fn a_fault_of_configuration_is_asked_about_twice_a_minute() {
     assert_eq!(streak.wait(29_999), Some(Duration::from_millis(1)));
     assert_eq!(streak.wait(30_000), None);
 }
+
+#[test]
+fn a_page_of_something_in_between_lasts_only_after_five_in_a_row_over_five_minutes() {
+    let after = |moments: &[u64], kind| {
+        let noted = moments.iter().fold(None, |streak, now_ms| {
+            Some(failed(streak, kind, None, *now_ms, 0))
+        });
+        noted.is_some_and(|streak| streak.is_lasting())
+    };
+    let minutes = |minutes: &[u64]| minutes.iter().map(|minute| minute * 60_000).collect::<Vec<_>>();
+    assert!(after(&minutes(&[0, 1, 2, 3, 5]), StreakKind::NotOauth));
+    assert!(!after(&minutes(&[0, 1, 2, 3, 4]), StreakKind::NotOauth));
+    assert!(!after(&minutes(&[0, 5, 10, 15]), StreakKind::NotOauth));
+    assert!(!after(&minutes(&[0, 1, 2, 3, 500]), StreakKind::Unreachable));
+    // Another kind in between: it passes.
+    let mut streak = None;
+    for minute in 0..20 {
+        let kind = if minute % 4 == 3 {
+            StreakKind::Unreachable
+        } else {
+            StreakKind::NotOauth
+        };
+        let noted = failed(streak, kind, None, minute * 60_000, 0);
+        assert!(!noted.is_lasting(), "{minute}");
+        streak = Some(noted);
+    }
+}
+
+#[test]
+fn what_a_clock_two_minutes_ahead_has_noted_holds_nobody_up() {
+    const AHEAD_MS: u64 = 120_000;
+    for kind in [
+        StreakKind::Unreachable,
+        StreakKind::Misconfigured,
+        StreakKind::Substituted,
+        StreakKind::Unusable,
+    ] {
+        let noted = failed(None, kind, None, AHEAD_MS, u32::MAX);
+        assert_eq!(noted.wait(0), None, "{kind:?}");
+        assert!(noted.wait(AHEAD_MS).is_some(), "{kind:?}");
+    }
+    // Clocks as they are differ a little, and the issuer may ask for five minutes.
+    let noted = failed(None, StreakKind::Misconfigured, None, 4_000, 0);
+    assert_eq!(noted.wait(0), Some(Duration::from_secs(34)));
+    let asked = failed(
+        None,
+        StreakKind::Unreachable,
+        Some(Duration::from_secs(300)),
+        0,
+        0,
+    );
+    assert_eq!(asked.wait(0), Some(Duration::from_secs(300)));
+}

@@ -64,6 +64,7 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- if .tokenEndpoint -}}{{- $_ := set $issuer "token_endpoint" .tokenEndpoint -}}{{- end -}}
 {{- if .jwksUri -}}{{- $_ := set $issuer "jwks_uri" .jwksUri -}}{{- end -}}
 {{- if .rejectedKeys -}}{{- $_ := set $issuer "rejected_keys" .rejectedKeys -}}{{- end -}}
+{{- if .clientAuth -}}{{- $_ := set $issuer "client_auth" .clientAuth -}}{{- end -}}
 {{- $issuers = append $issuers $issuer -}}
 {{- end -}}
 {{- $_ := set $config "issuers" $issuers -}}
@@ -85,11 +86,13 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- define "tokenward.controlAuth" -}}
 {{- $auth := omit (deepCopy .) "tokenExchange" -}}
 {{- with .tokenExchange -}}
-{{- $exchange := omit (deepCopy .) "clientCredentialsSecretRef" "clientId" -}}
+{{- $exchange := omit (deepCopy .) "clientCredentialsSecretRef" "clientId" "clientAuth" -}}
 {{- if .enabled -}}
 {{- $reference := .clientCredentialsSecretRef -}}
 {{- $secret := dict "name" $reference.name "key" ($reference.clientSecretKey | default "client-secret") -}}
-{{- $_ := set $exchange "clientCredentials" (dict "clientId" .clientId "clientSecret" (dict "file" (include "tokenward.secretFile" $secret))) -}}
+{{- $credentials := dict "clientId" .clientId "clientSecret" (dict "file" (include "tokenward.secretFile" $secret)) -}}
+{{- if .clientAuth -}}{{- $_ := set $credentials "clientAuth" .clientAuth -}}{{- end -}}
+{{- $_ := set $exchange "clientCredentials" $credentials -}}
 {{- end -}}
 {{- $_ := set $auth "tokenExchange" $exchange -}}
 {{- end -}}
