@@ -44,7 +44,8 @@ fn bad(cause: &str) -> Refused {
 }
 
 fn server(query: &str) -> Result<String, Refused> {
-    let query = Form::read(query.as_bytes()).map_err(|_| bad("the query is percent-encoded UTF-8"))?;
+    let query = Form::read(query.as_bytes())
+        .map_err(|_| bad("the query is percent-encoded UTF-8 without control characters"))?;
     if !matches!(query.once_or_empty("session"), Ok(None)) {
         return Err(bad(
             "a session handle does not belong into an address, which proxies log: send it in the header \

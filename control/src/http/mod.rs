@@ -59,23 +59,19 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 impl Site {
     /// All routes of the service that is current when a request comes.
     pub(crate) fn new(current: Current) -> Self {
-        let routes = routed(routes()).fallback(not_found);
-        Self::of(routes, current, false)
-    }
-
-    /// The probes alone; everything else hears that all places are taken.
-    pub(crate) fn of_probes(current: Current) -> Self {
-        let routes = routed(probes().into()).fallback(admission::full);
-        Self::of(routes, current, true)
-    }
-
-    fn of(routes: Router<Current>, current: Current, answers_once: bool) -> Self {
         Self {
             gate: Gate::new(current.clone()),
-            router: routes
-                .method_not_allowed_fallback(method_not_allowed)
-                .with_state(current),
-            answers_once,
+            router: finished(routed(routes()).fallback(not_found), current),
+            answers_once: false,
+        }
+    }
+
+    /// The probes alone, in the same room; everything else hears that all places are taken.
+    pub(crate) fn only_probes(&self, current: Current) -> Self {
+        Self {
+            gate: self.gate.clone(),
+            router: finished(routed(probes().into()).fallback(admission::full), current),
+            answers_once: true,
         }
     }
 
@@ -105,6 +101,12 @@ impl Site {
         }
         answer
     }
+}
+
+fn finished(routes: Router<Current>, current: Current) -> Router {
+    routes
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(current)
 }
 
 fn routed(routes: Vec<(&'static str, MethodRouter<Current>)>) -> Router<Current> {

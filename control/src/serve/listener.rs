@@ -46,7 +46,7 @@ impl Listener {
             places: Places::new(metrics.clone()),
         };
         let reserve = Kind {
-            site: Site::of_probes(self.current.clone()),
+            site: all.site.only_probes(self.current.clone()),
             places: Places::new(metrics.clone()),
         };
         let mut stop = std::pin::pin!(stop);

@@ -162,6 +162,11 @@ fn every_mistake_has_its_line_and_its_words() {
             "intake.connections must not be zero",
         ),
         (
+            ("margin: 30s", "intake: {bytes: 65536}"),
+            5,
+            "intake.bytes must be at least 2097152 (2 MiB)",
+        ),
+        (
             ("margin: 30s", "filter_module: {path: DIR/none.wasm}"),
             5,
             "cannot be read",
