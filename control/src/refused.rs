@@ -85,10 +85,9 @@ impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         // The engine's own words stay in the log: they can name hosts.
         tracing::debug!(%error, "store error");
-        let refused = Self::new(Refusal::StoreUnavailable);
-        match error {
-            StoreError::Unexpected { .. } => refused.because(UNREADABLE),
-            StoreError::Late { .. } | StoreError::Failed { .. } => refused,
-        }
+        Self::new(Refusal::StoreUnavailable).because(match error {
+            StoreError::Unexpected { .. } => UNREADABLE.to_owned(),
+            StoreError::Late { .. } | StoreError::Failed { .. } => error.cause(),
+        })
     }
 }

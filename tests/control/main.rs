@@ -35,4 +35,5 @@ mod traffic;
 mod unreadable;
 mod valkey_costs;
 mod valkey_faults;
+mod valkey_refusals;
 mod wycheproof;

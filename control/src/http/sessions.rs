@@ -44,6 +44,14 @@ pub(super) fn aggregator(service: &Service, headers: &HeaderMap) -> Result<(), R
         .inspect_err(|refused| service.note_caller("aggregator", refused))
 }
 
+/// What the store keeps from being done is said in the log too, not only to the caller.
+fn noted<'a>(service: &Service, refused: &'a Refused) -> &'a Refused {
+    if refused.refusal == Refusal::StoreUnavailable {
+        service.note_caller("aggregator", refused);
+    }
+    refused
+}
+
 pub(super) fn session_id(id: String) -> Result<SecretString, Refused> {
     if id.is_empty() || id.len() > LONGEST_SESSION_BYTES {
         return Err(Refused::new(Refusal::BadRequest)
@@ -120,7 +128,7 @@ pub(super) async fn get(State(service): State<Arc<Service>>, id: NamedId, header
             Refusal::UnknownSession,
             "no such session is known; put it again",
         ),
-        Err(refused) => answer::refused(&refused),
+        Err(refused) => answer::refused(noted(&service, &refused)),
     }
 }
 
@@ -133,7 +141,7 @@ pub(super) async fn delete(State(service): State<Arc<Service>>, id: NamedId, hea
     };
     match ended.await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(refused) => answer::refused(&refused),
+        Err(refused) => answer::refused(noted(&service, &refused)),
     }
 }
 
@@ -153,6 +161,6 @@ pub(super) async fn sign_out(
         service.to_its_end(|service| async move { service.sign_out(&body.issuer, &body.subject).await });
     match ended.await {
         Ok(sessions) => answer::json(StatusCode::OK, &SignedOut { sessions }),
-        Err(refused) => answer::refused(&refused),
+        Err(refused) => answer::refused(noted(&service, &refused)),
     }
 }

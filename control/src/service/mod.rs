@@ -12,7 +12,7 @@ mod subject;
 mod traffics;
 
 pub use current::Current;
-pub use open::{open_store, try_store};
+pub use open::{check_store, open_store, try_store};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ use crate::seal::{BadKey, KeyRing, SealingKey};
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::counted::CountedStore;
+use crate::store::readiness::Readiness;
 
 use self::errands::Errands;
 use self::readings::Readings;
@@ -70,6 +71,7 @@ pub struct Service {
     pub(crate) sessions: Sessions,
     pub(crate) policy: Policy,
     pub(crate) throttle: Arc<Throttle>,
+    pub(crate) readiness: Arc<Readiness>,
     rotations: Arc<Rotations>,
     traffics: Traffics,
     readings: Readings,
@@ -82,6 +84,7 @@ struct Lasting {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     throttle: Arc<Throttle>,
+    readiness: Arc<Readiness>,
     rotations: Arc<Rotations>,
     traffics: Traffics,
 }
@@ -113,8 +116,11 @@ impl Service {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StartError> {
         let metrics = Metrics::default();
+        let store = Arc::new(CountedStore::new(store, metrics.clone()));
+        let readiness = Readiness::new(Arc::clone(&store), config.store.deadline);
         let lasting = Lasting {
-            store: Arc::new(CountedStore::new(store, metrics.clone())),
+            store,
+            readiness: Arc::new(readiness),
             clock,
             metrics,
             throttle: Arc::new(Throttle::new(WARN_EVERY)),
@@ -135,6 +141,7 @@ impl Service {
             clock: Arc::clone(&self.context.clock),
             metrics: self.context.metrics.clone(),
             throttle: Arc::clone(&self.throttle),
+            readiness: Arc::clone(&self.readiness),
             rotations: Arc::clone(&self.rotations),
             traffics: self.traffics.kept_for(&self.config, &config),
         };
@@ -198,6 +205,7 @@ impl Service {
             sessions,
             policy,
             throttle: lasting.throttle,
+            readiness: lasting.readiness,
             rotations: lasting.rotations,
             traffics,
             readings: Readings::default(),
