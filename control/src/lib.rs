@@ -38,3 +38,4 @@ pub mod session;
 pub mod store;
 pub mod streak;
 mod unread;
+mod yaml;

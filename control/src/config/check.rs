@@ -4,18 +4,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-use serde_saphyr::{Location, Spanned};
+use secrecy::SecretString;
 use tokenward_protocol::duration::parse_duration;
 use url::Url;
 
 use super::endpoint::{is_loopback, parse_endpoint};
 use super::raw::{RawConfig, RawIssuer, RawSecret, Text};
 use super::secret_source::SecretSource;
+use super::spans::{self, Bounds};
 use super::{
-    Config, Credentials, IssuerConfig, IssuerPolicy, Problem, filter_module, intake, keeping, resources,
-    servers,
+    Config, Credentials, IssuerConfig, IssuerPolicy, Problem, callers, filter_module, intake, keeping,
+    resources, servers,
 };
+use crate::yaml::{Location, Spanned};
 
 /// What was found so far.
 #[derive(Default)]
@@ -95,6 +96,30 @@ impl Findings {
         }
         span
     }
+
+    /// A span of time within what makes sense for it.
+    pub(super) fn span(&mut self, name: &str, text: Option<&Text>, bounds: Bounds) -> Duration {
+        let span = self.positive(name, text, bounds.default);
+        let Some(text) = text.filter(|_| !span.is_zero()) else {
+            return span;
+        };
+        if span < bounds.least {
+            let least = bounds.least.as_secs_f64();
+            self.add(
+                text.referenced,
+                format!("{name} is shorter than {least}s"),
+                bounds.why,
+            );
+        } else if span >= bounds.below {
+            let below = bounds.below.as_secs();
+            self.add(
+                text.referenced,
+                format!("{name} must be shorter than {below}s"),
+                bounds.why,
+            );
+        }
+        span
+    }
 }
 
 /// A value as it may be shown in a problem: short, so that a pasted secret never fills a log.
@@ -106,20 +131,21 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
     let mut findings = Findings::default();
     let listen = listen(&mut findings, raw.listen.as_ref());
     let intake = intake::intake(&mut findings, raw.intake.as_ref());
-    let filter = findings.secret("credentials.filter", &raw.credentials.value.filter);
-    let aggregator = findings.secret("credentials.aggregator", &raw.credentials.value.aggregator);
-    if let (Some(filter), Some(aggregator)) = (&filter, &aggregator)
-        && filter.expose_secret() == aggregator.expose_secret()
-    {
-        findings.add(
-            raw.credentials.value.aggregator.referenced,
-            "credentials.filter and credentials.aggregator are the same secret",
-            "give each caller its own, so that the filter cannot register sessions",
-        );
-    }
+    let filter = callers::credential(&mut findings, "credentials.filter", &raw.credentials.value.filter);
+    let aggregator = callers::credential(
+        &mut findings,
+        "credentials.aggregator",
+        &raw.credentials.value.aggregator,
+    );
+    callers::differ(
+        &mut findings,
+        &raw.credentials.value,
+        filter.as_ref(),
+        aggregator.as_ref(),
+    );
     let store = keeping::store(&mut findings, &raw.store);
     let sealing = keeping::sealing(&mut findings, &raw.sealing.value);
-    let margin = findings.duration("margin", raw.margin.as_ref(), Duration::from_secs(60));
+    let margin = findings.span("margin", raw.margin.as_ref(), spans::MARGIN);
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let stale_subject_grace = findings.duration(
         "stale_subject_grace",
@@ -127,17 +153,17 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
         hours(168),
     );
     let session_lifetime = findings.positive("session_lifetime", raw.session_lifetime.as_ref(), hours(720));
-    let issuer_timeout = findings.positive(
+    let issuer_timeout = findings.span(
         "issuer_timeout",
         raw.issuer_timeout.as_ref(),
-        Duration::from_secs(35),
+        spans::ISSUER_TIMEOUT,
     );
-    let caller_deadline = findings.positive(
+    let caller_deadline = findings.span(
         "caller_deadline",
         raw.caller_deadline.as_ref(),
-        Duration::from_secs(4),
+        spans::CALLER_DEADLINE,
     );
-    let lease = findings.positive("lease", raw.lease.as_ref(), Duration::from_secs(15));
+    let lease = findings.span("lease", raw.lease.as_ref(), spans::LEASE);
     let transient_limit = findings.positive(
         "transient_limit",
         raw.transient_limit.as_ref(),

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use serde_saphyr::Spanned;
-
 use super::check::Findings;
 use super::raw::RawIntake;
+use crate::yaml::Spanned;
 
 /// Bounds on what callers may take: a slow or greedy one costs a place for a while, nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

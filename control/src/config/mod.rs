@@ -1,5 +1,6 @@
 //! The configuration: YAML in, a checked [`Config`] out, or every problem with its place and its cure.
 
+mod callers;
 mod check;
 pub(crate) mod endpoint;
 mod filter_module;
@@ -9,14 +10,18 @@ mod raw;
 mod resources;
 pub mod secret_source;
 mod servers;
+mod spans;
 
 use std::fmt;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
+
+use crate::yaml::{self, Location};
 
 pub use filter_module::FilterModule;
 pub use intake::IntakeConfig;
@@ -221,6 +226,26 @@ pub struct Problem {
     pub cure: String,
 }
 
+impl Problem {
+    fn at(place: Location, what: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self {
+            line: place.line(),
+            column: place.column(),
+            what: what.into(),
+            cure: cure.into(),
+        }
+    }
+
+    fn is_at(&self, place: Location) -> bool {
+        place != Location::UNKNOWN && (self.line, self.column) == (place.line(), place.column())
+    }
+}
+
+/// What to do about a text that is no YAML.
+const NOT_YAML: &str = "see to the indentation, the quotes and the brackets here and in the lines before";
+const EMPTY: &str = "begin with the example in the README";
+const ONE_DOCUMENT: &str = "a configuration is one document: remove the line ---, or the other document";
+
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.line > 0 {
@@ -264,7 +289,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]: everything that is wrong, not only the first.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        let text = read(path).map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
             source,
         })?;
@@ -276,17 +301,45 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Wrong`].
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let options = serde_saphyr::options! { with_snippet: false };
-        let raw: raw::RawConfig = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-            let place = error.location();
-            ConfigError::Wrong(vec![Problem {
-                line: place.map_or(0, |place| place.line()),
-                column: place.map_or(0, |place| place.column()),
-                what: first_line(&error.without_snippet().to_string()),
-                cure: "see the configuration reference for the fields and their shapes".to_owned(),
-            }])
-        })?;
-        check::check(&raw).map_err(ConfigError::Wrong)
+        let documents = yaml::documents(text)
+            .map_err(|error| ConfigError::Wrong(vec![Problem::at(error.place, error.what, NOT_YAML)]))?;
+        let document = match documents.as_slice() {
+            [document] => document,
+            [] => {
+                return Err(ConfigError::Wrong(vec![Problem::at(
+                    Location::UNKNOWN,
+                    "it is empty",
+                    EMPTY,
+                )]));
+            }
+            [_, second, ..] => {
+                let what = "a second document begins here";
+                return Err(ConfigError::Wrong(vec![Problem::at(
+                    second.place,
+                    what,
+                    ONE_DOCUMENT,
+                )]));
+            }
+        };
+        let shaped = yaml::typed::<raw::RawConfig>(document);
+        let mut problems: Vec<Problem> = shaped
+            .faults
+            .into_iter()
+            .map(|fault| Problem::at(fault.place, fault.what, fault.cure))
+            .collect();
+        match shaped.value.as_ref().map(check::check) {
+            Some(Ok(config)) if problems.is_empty() => return Ok(config),
+            Some(Err(found)) => {
+                // What a map lacks because a part of it has a fault is not wrong by itself.
+                let incomplete =
+                    |problem: &Problem| shaped.incomplete.iter().any(|place| problem.is_at(*place));
+                problems.extend(found.into_iter().filter(|problem| !incomplete(problem)));
+            }
+            Some(Ok(_)) | None => {}
+        }
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        problems.dedup();
+        Err(ConfigError::Wrong(problems))
     }
 
     /// The server of that name.
@@ -296,8 +349,19 @@ impl Config {
     }
 }
 
-/// The parser appends the place, which [`Problem`] has already, and explanations on further lines.
-fn first_line(message: &str) -> String {
-    let line = message.lines().next().unwrap_or(message);
-    line.split(" at line ").next().unwrap_or(line).to_owned()
+/// A configuration of thousands of servers is shorter. A device or a log file named by mistake must not fill the memory.
+const LONGEST_BYTES: u64 = 8 * 1024 * 1024;
+
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?
+        .take(LONGEST_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length <= LONGEST_BYTES) {
+        Ok(text)
+    } else {
+        Err(std::io::Error::other(format!(
+            "it is longer than {LONGEST_BYTES} bytes"
+        )))
+    }
 }

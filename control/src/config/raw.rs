@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
-use serde_saphyr::Spanned;
+
+use crate::yaml::Spanned;
 
 /// A text and where it stands.
 pub(super) type Text = Spanned<String>;
@@ -178,8 +179,8 @@ pub(super) struct RawSecret {
     pub(super) env: Option<String>,
 }
 
-const SECRET_EXPECTED: &str = "a secret's source; the secret itself does not belong into the configuration: write \
-    {file: /path/to/it} or {env: NAME_OF_VARIABLE}";
+const SECRET_EXPECTED: &str = "the secret itself does not belong into the configuration: write {file: /path/to/it} or \
+    {env: NAME_OF_VARIABLE}";
 
 impl<'de> Deserialize<'de> for RawSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -196,7 +197,7 @@ impl<'de> Deserialize<'de> for RawSecret {
             type Value = RawSecret;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("{file: …} or {env: …}")
+                formatter.write_str("{file: /path/to/it} or {env: NAME_OF_VARIABLE}")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawSecret, A::Error> {

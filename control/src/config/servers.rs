@@ -1,11 +1,11 @@
 //! The `servers` list: the MCPServer CRD's `auth` blocks, with the CRD's own rules.
 
-use serde_saphyr::Spanned;
 use url::Url;
 
 use super::check::{Findings, shown};
 use super::raw::{RawAuth, RawExchange, RawServer, Text};
 use super::{ExchangeConfig, ServerConfig, TokenSource, resources};
+use crate::yaml::Spanned;
 
 /// The CRD's default.
 const DEFAULT_SCOPES: &str = "openid profile email groups";

@@ -11,6 +11,8 @@ mod kept;
 mod lineage;
 mod logins;
 mod records;
+mod shapes;
 mod streaks;
 mod throttle;
 mod traffic;
+mod valkey_address;
