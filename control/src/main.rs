@@ -39,7 +39,7 @@ enum Verb {
         #[arg(long)]
         config: PathBuf,
     },
-    /// Look at everything that the service will rest on, and say the cure of each thing. Changes nothing.
+    /// Look at everything that the service will rest on, and say the cure of each thing. Leaves everything as it was.
     Doctor {
         /// The configuration (YAML).
         #[arg(long)]

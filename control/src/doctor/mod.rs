@@ -1,5 +1,5 @@
 //! `tokenward doctor`: looks at everything that the service will rest on, in the order in which it fails, and says
-//! the cure of each thing. Nothing is changed, no secret is shown, and nobody's grant is touched.
+//! the cure of each thing. Everything stays as it was, no secret is shown, and nobody's grant is touched.
 
 mod issuers;
 mod probe;
@@ -39,15 +39,13 @@ pub async fn examine_file(path: &Path) -> Report {
 }
 
 fn wrong(path: &Path, problem: &Problem) -> Check {
+    let place = match (problem.line, problem.column) {
+        (0, _) => String::new(),
+        (line, column) => format!(", line {line}, column {column}"),
+    };
     Check::fail(
         "config",
-        format!(
-            "{}, line {}, column {}: {}",
-            path.display(),
-            problem.line,
-            problem.column,
-            problem.what
-        ),
+        format!("{}{place}: {}", path.display(), problem.what),
         problem.cure.clone(),
     )
 }

@@ -22,7 +22,7 @@ pub async fn open_store(config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<A
         Engine::Embedded(store) => Ok(store),
         Engine::Valkey(store) => {
             if let Err(error) = store.reached().await {
-                tracing::warn!(%error, "starting without the store: requests get 503 until it answers");
+                tracing::warn!(%error, cure = error.cure(), "starting without the store: requests get 503 until it answers");
             }
             Ok(store)
         }

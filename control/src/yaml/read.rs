@@ -56,6 +56,9 @@ fn words(error: &Error) -> String {
         | Error::RecursiveReferencesRequireWeakTypes { .. } => {
             "its aliases (*name) expand to too much, or to themselves".to_owned()
         }
+        Error::AliasError { .. } => {
+            "what an alias (*name) leads to is too large, or cannot be read in its place".to_owned()
+        }
         Error::UnknownAnchor { .. } => "an alias (*name) has no anchor (&name) before it".to_owned(),
         Error::MergeValueNotMapOrSeqOfMaps { .. } => "<< must lead to a map".to_owned(),
         Error::InvalidUtf8Input => "this is not UTF-8".to_owned(),

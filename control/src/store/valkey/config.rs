@@ -78,6 +78,15 @@ impl ConnectError {
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
+
+    /// What an operator does about it; empty where the message says it.
+    #[must_use]
+    pub const fn cure(&self) -> &'static str {
+        match self {
+            Self::Config { .. } => "",
+            Self::Unreachable { cure, .. } => cure,
+        }
+    }
 }
 
 /// How a connection is made, whatever the topology.
