@@ -28,8 +28,9 @@
 {{- end -}}
 {{- $control := dict "cluster" (include "tokenward.controlCluster" .) "authority" (include "tokenward.controlHost" .) "credential" (dict "env" "TOKENWARD_FILTER_CREDENTIAL") -}}
 {{- $config := dict "control" $control "servers" $servers -}}
-{{- $_ := set $config "unmatched" .Values.gateway.filter.unmatched -}}
-{{- if eq .Values.gateway.filter.unmatched "refuse" -}}
+{{- $unmatched := .Values.gateway.filter.settings.unmatched | default .Values.gateway.filter.unmatched -}}
+{{- $_ := set $config "unmatched" $unmatched -}}
+{{- if eq $unmatched "refuse" -}}
 {{- $unprotected := list -}}
 {{- range .Values.resourceMetadata.hostnames -}}
 {{- $unprotected = append $unprotected (dict "host" . "path_prefix" "/.well-known/oauth-protected-resource") -}}

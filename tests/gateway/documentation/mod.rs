@@ -10,14 +10,17 @@ use tokenward_protocol::refusal::Refusal;
 use pages::{LogForm, MetricFamily};
 use witness::Witness;
 
-/// Refusals that are told at once and never remembered, for they depend on the presented token alone.
-const UNGATED: [Refusal; 6] = [
+/// Refusals that are told at once and never remembered, for they depend on the presented token or the request alone.
+const UNGATED: [Refusal; 9] = [
     Refusal::MissingBearer,
     Refusal::MalformedBearer,
     Refusal::AmbiguousBearer,
     Refusal::WrongIssuer,
     Refusal::WrongAudience,
     Refusal::FilterMisconfigured,
+    Refusal::Unmatched,
+    Refusal::UnreadableRequest,
+    Refusal::SentLate,
 ];
 
 #[tokio::test(flavor = "multi_thread")]

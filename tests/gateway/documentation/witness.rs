@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokenward_protocol::refusal::Refusal;
-use tokenward_tests::parts::{Envoy, EnvoyConfig, EnvoyLine, Sample, Script, ScriptedServer};
+use tokenward_tests::parts::{Envoy, EnvoyConfig, EnvoyLine, EnvoyRoute, Sample, Script, ScriptedServer};
 use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Login, World};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// What control can say, as against what the filter finds out by itself.
 const SAID_BY_CONTROL: [Refusal; 18] = [
@@ -66,6 +68,8 @@ impl Witness {
         witness.hear(&stage.world.envoy).await?;
         let expired_403 = stage.rejection_by_403().await?;
         witness.hear(&expired_403).await?;
+        let strict = stage.requests_for_no_server_and_late_tries().await?;
+        witness.hear(&strict).await?;
         let misconfigured = stage.misconfigured().await?;
         witness.hear(&misconfigured).await?;
         let credential = stage
@@ -276,6 +280,46 @@ impl Stage {
     }
 
     /// An Envoy whose filter has a configuration that cannot be used.
+    async fn requests_for_no_server_and_late_tries(&mut self) -> anyhow::Result<Envoy> {
+        let mut config: EnvoyConfig = self.world.envoy.config().clone();
+        if let Some(filter) = &mut config.filter {
+            filter.configuration["unmatched"] = json!("refuse");
+            filter.configuration["unprotected"] = json!([{"host": "open.example.com"}]);
+        }
+        let server = self.world.server(LOCAL).address();
+        config.routes.push(EnvoyRoute::new("/", server));
+        // Longer than any token's life: every try is late.
+        config.checks_each_try = Some("2h".to_owned());
+        let envoy = Envoy::start(&config).await?;
+        let fresh = self.login("late", 1800).await?;
+        for _ in 0..2 {
+            let unmatched = self.world.call("elsewhere").through(&envoy).send().await?;
+            assert_eq!(
+                (unmatched.status, unmatched.refusal().as_deref()),
+                (404, Some("unmatched"))
+            );
+            let late = self
+                .world
+                .call(LOCAL)
+                .login(&fresh)
+                .through(&envoy)
+                .send()
+                .await?;
+            assert_eq!((late.status, late.refusal().as_deref()), (503, Some("sent_late")));
+            let mut stream = TcpStream::connect(envoy.address()).await?;
+            let request =
+                format!("GET /{LOCAL}/mcp HTTP/1.1\r\nhost: user@gateway\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            assert!(
+                answer.starts_with("HTTP/1.1 400") && answer.contains("unreadable_request"),
+                "{answer}"
+            );
+        }
+        Ok(envoy)
+    }
+
     async fn misconfigured(&self) -> anyhow::Result<Envoy> {
         let mut config: EnvoyConfig = self.world.envoy.config().clone();
         if let Some(filter) = &mut config.filter {

@@ -40,8 +40,8 @@ pub struct EnvoyConfig {
     pub routes: Vec<EnvoyRoute>,
     /// The retry policy of all routes.
     pub retries: Option<Value>,
-    /// The module is an upstream filter of the servers' clusters too (`envoy/local/each_try.yaml`).
-    pub checks_each_try: bool,
+    /// The module is an upstream filter of the servers' clusters too (`envoy/local/each_try.yaml`), with this margin.
+    pub checks_each_try: Option<String>,
 }
 
 impl Default for EnvoyConfig {
@@ -57,7 +57,7 @@ impl Default for EnvoyConfig {
             clock: None,
             routes: Vec::new(),
             retries: None,
-            checks_each_try: false,
+            checks_each_try: None,
         }
     }
 }

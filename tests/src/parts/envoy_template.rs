@@ -28,8 +28,8 @@ pub(super) fn render(config: &EnvoyConfig) -> anyhow::Result<String> {
     let mut clusters = vec![cluster(CONTROL_CLUSTER, config.control)];
     for route in &config.routes {
         let mut cluster = cluster(&route.cluster(), Some(route.server));
-        if config.checks_each_try {
-            cluster["typed_extension_protocol_options"] = each_try(config)?;
+        if let Some(margin) = &config.checks_each_try {
+            cluster["typed_extension_protocol_options"] = each_try(config, margin)?;
         }
         clusters.push(cluster);
     }
@@ -135,10 +135,16 @@ fn with_remote_module(bootstrap: &str, sha256: &str) -> anyhow::Result<String> {
 }
 
 /// `envoy/local/each_try.yaml`, as a cluster's options.
-fn each_try(config: &EnvoyConfig) -> anyhow::Result<Value> {
+fn each_try(config: &EnvoyConfig, margin: &str) -> anyhow::Result<Value> {
     let filter = config.filter.as_ref().context("no filter to check tries with")?;
     let text = std::fs::read_to_string(tools::workspace().join("envoy/local/each_try.yaml"))?;
-    let text = text.replace("${FILTER_MODULE}", &json!(filter.module).to_string());
+    ensure!(
+        text.contains("\"1s\""),
+        "envoy/local/each_try.yaml has another margin"
+    );
+    let text = text
+        .replace("${FILTER_MODULE}", &json!(filter.module).to_string())
+        .replace("\"1s\"", &json!(margin).to_string());
     let options: Value = serde_saphyr::from_str(&text)?;
     Ok(json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}))
 }
