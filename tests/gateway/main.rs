@@ -8,6 +8,7 @@ mod demo;
 mod documentation;
 mod envoy_part;
 mod exchange;
+mod forged_tokens;
 mod fresh;
 mod left_out;
 mod malformed;
