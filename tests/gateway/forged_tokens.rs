@@ -33,7 +33,7 @@ async fn a_thousand_forged_tokens_of_a_user_cost_control_a_few_calls_and_the_use
     assert_eq!(answers.keys().copied().collect::<Vec<u16>>(), [401, 503]);
     assert_eq!(world.home.counts().refreshes_presented, 0);
 
-    // The user's own stale token is told to come back, and does.
+    // The user's own stale token is turned away at first, and then served.
     let own = world.call(LOCAL).bearer(token);
     let first = own.send().await?;
     if first.status == 503 {
