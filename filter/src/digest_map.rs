@@ -12,8 +12,8 @@ thread_local! {
 }
 
 /// Sets the seed of every map that this thread makes from now on. The standard library's own seeds are the same in every
-/// wasm VM, and whoever knows a seed can choose keys that all fall on one place: of a digest it takes a few thousand
-/// tries each.
+/// wasm VM, and with a known seed a client can choose keys that all fall on one place: of a digest that takes a few
+/// thousand tries each.
 pub fn set_seed(random: [u8; 16]) {
     let number = u128::from_le_bytes(random);
     let (low, high) = (number as u64, (number >> 64) as u64);

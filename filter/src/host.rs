@@ -83,7 +83,7 @@ pub trait Host {
     /// Wall clock, Unix milliseconds.
     fn now_ms(&self) -> u64;
 
-    /// Random bytes that nobody else can guess.
+    /// Random bytes that no client can guess.
     fn random(&self) -> [u8; 16];
 
     /// Whether a line of this level would be written at all.

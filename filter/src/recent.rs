@@ -8,7 +8,7 @@ use crate::digest_map::Salted;
 const PLACES: usize = 8192;
 
 /// Digests that were met lately. Each falls on one place and pushes out what was there: bounded without a list to keep in
-/// order and without a scan. Where it falls depends on the thread's seed, so nobody can aim at another's place.
+/// order and without a scan. Where it falls depends on the thread's seed, so no client can aim at another's place.
 #[derive(Debug, Default)]
 pub struct Recent {
     salted: Salted,

@@ -170,7 +170,7 @@ fn requests_without_any_token_are_never_a_warning_and_touch_no_shared_data() {
     }
 }
 
-/// A stale token of a user that nobody has registered: control says so, and the pair warns like any other.
+/// A stale token of a user without a registered login: control says so, and the pair warns like any other.
 #[test]
 fn an_unregistered_users_stale_token_is_a_warning_once_a_minute() {
     let world = kubernetes().workers(2).start();

@@ -61,7 +61,7 @@ fn whichever_write_another_worker_cuts_into_one_warning_one_probe_one_recovery_a
         worker_1_cuts_in(&world, nth, &stale);
         refused_probed_and_recovered(&world, &stale);
         assert_eq!(world.gateway().races_waiting(), 0, "write {nth}");
-        // The sixth counts the WARN, and nobody else has one.
+        // The sixth counts the WARN, and no other worker has one.
         assert_eq!(
             world.gateway().shared_data().mismatches() >= 1,
             nth != 6,

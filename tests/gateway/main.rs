@@ -8,6 +8,7 @@ mod demo;
 mod documentation;
 mod envoy_part;
 mod exchange;
+mod forged_tokens;
 mod fresh;
 mod hostile_streams;
 mod late;

@@ -73,7 +73,7 @@ impl Host for Envoy {
     }
 
     fn random(&self) -> [u8; 16] {
-        // A host without randomness: the nanosecond at which it was asked is better than nothing.
+        // A host without randomness: the nanosecond of this call is better than nothing.
         let by_clock = || {
             u128::from(calls::now_ns().unwrap_or(0)).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
         };

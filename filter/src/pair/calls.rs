@@ -1,6 +1,6 @@
 //! Calls to control for tokens that control has never accepted, of the whole Envoy.
 //!
-//! Anybody can make up tokens, and pairs with them. A call that is under way holds a part of the allowance, one that
+//! Any client can make up tokens, and pairs with them. A call that is under way holds a part of the allowance, one that
 //! brought a token or proved the presented one gives it back, and one that did not costs the whole. So a thousand
 //! users who come back at once are not held up, and a thousand forged tokens are.
 
@@ -20,7 +20,7 @@ pub const ENVOY_CALLS: Terms = Terms {
 /// What a call that brought nothing costs.
 pub const FUTILE_CALL_MS: u64 = 12;
 /// What a call holds while it is under way. So 1,536 may be, half as many again as Envoy's circuit breaker lets through
-/// unless it is told otherwise.
+/// by default.
 pub const CALL_UNDER_WAY_MS: u64 = 2;
 
 /// Takes leave for a call.

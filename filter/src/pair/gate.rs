@@ -104,8 +104,8 @@ pub fn close(
     }
 }
 
-/// Whether control says this only after it has verified the presented token: nobody can bring it about with a token
-/// that they made up.
+/// Whether control says this only after it has verified the presented token: no client can bring it about with a token
+/// that it made up.
 #[must_use]
 pub fn proves_token(refusal: Refusal) -> bool {
     matches!(

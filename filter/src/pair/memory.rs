@@ -17,7 +17,7 @@ const SALT_KEY: &str = "tokenward/salt";
 /// The salt's format version; one of another version is replaced.
 const SALT_VERSION: u8 = 1;
 
-/// Nothing was remembered: the host failed, every try lost, or the pair's slot has no place for it. Whoever asked must
+/// Nothing was remembered: the host failed, every try lost, or the pair's slot has no place for it. The caller must
 /// take the quiet, safe way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unremembered;
@@ -26,7 +26,7 @@ pub struct Unremembered;
 #[derive(Debug)]
 pub struct PairMemory {
     spans: Spans,
-    /// Where a pair falls depends on it, so that nobody outside can fill the slot of another pair.
+    /// Where a pair falls depends on it, so that no client can fill the slot of another pair.
     salt: Cell<Option<[u8; 16]>>,
 }
 
@@ -103,7 +103,7 @@ impl PairMemory {
         if placed { Ok(()) } else { Err(Unremembered) }
     }
 
-    /// The salt of this `vm_id`: whoever writes first makes it (`make`), everybody else reads it.
+    /// The salt of this `vm_id`: the first worker that writes creates it (`make`), all others read it.
     fn salt(&self, host: &impl Host, make: bool) -> Result<Option<[u8; 16]>, Unremembered> {
         if self.salt.get().is_some() {
             return Ok(self.salt.get());

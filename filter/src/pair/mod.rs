@@ -1,5 +1,5 @@
-//! What Envoy remembers of a pair across all its workers: the gate of each presented token, the log throttle, and what
-//! was asked of control for tokens that control does not know.
+//! What Envoy remembers of a pair across all its workers: the gate of each presented token, the log throttle, and its
+//! calls for tokens that control does not know.
 //!
 //! Shared data never shrinks (ABI 0.2.1 has no delete), so there is a fixed number of slots and every pair falls on one,
 //! by a digest with a secret salt. A slot holds up to [`slot::PLACES`] pairs, carries a format version, and is only ever

@@ -68,7 +68,7 @@ pub enum Worth {
     Idle,
     /// A WARN was written a moment ago, or calls were made.
     Recent,
-    /// A gate is closed for a token that nothing is known of: anybody can make one up.
+    /// A gate is closed for a token that nothing is known of: any client can make one up.
     Closed,
     /// A gate is closed for a token that control has verified.
     ClosedForProven,

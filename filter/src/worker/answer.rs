@@ -94,7 +94,7 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Starts a question that no request waited for when it was noted. Without leave it is dropped, and those who have
+    /// Starts a question that no request waited for when it was noted. Without leave it is dropped, and requests that have
     /// joined it since are turned away.
     fn start_in_background(&mut self, ticket: &TicketKey) {
         let Some(pair) = self.flights.get(ticket).map(|flight| flight.pair) else {

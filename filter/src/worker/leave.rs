@@ -1,7 +1,7 @@
 //! Leave to call control. A token that control has accepted needs none; of all others a pair, and the whole Envoy, may ask
-//! about a bounded number: anybody can make them up.
+//! about a bounded number: any client can make them up.
 //!
-//! Who is turned away is told to come back, and one that does comes first: a part of each allowance is kept for tokens
+//! A token that is turned away may come back, and then goes first: a part of each allowance is kept for tokens
 //! that were turned away a moment ago. Forged ones are mostly presented once, a user's own again and again.
 
 use tokenward_protocol::refusal::Refusal;
@@ -165,7 +165,7 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Drops a question that has no leave. Who has joined it is turned away.
+    /// Drops a question that has no leave. Requests that have joined it are turned away.
     pub(super) fn drop_question(&mut self, ticket: &TicketKey, no_leave: NoLeave) {
         let Some(flight) = self.flights.take(ticket) else {
             return;

@@ -313,7 +313,7 @@ fn ended_logins_and_an_unreachable_control_use_nothing_up() {
 }
 
 #[test]
-fn who_joined_a_question_that_has_no_leave_is_turned_away_with_it() {
+fn requests_that_joined_a_question_without_leave_are_turned_away_with_it() {
     let mut envoy = Envoy::new(1);
     for n in 0..6 {
         send_and_refuse(&mut envoy, 0, KUBE, &forged(n, -60), Refusal::SubjectRejected);
@@ -337,7 +337,7 @@ fn who_joined_a_question_that_has_no_leave_is_turned_away_with_it() {
 }
 
 #[test]
-fn a_clock_that_steps_back_holds_nobody_up() {
+fn a_clock_that_steps_back_holds_no_request_up() {
     let mut envoy = Envoy::new(1);
     for n in 0..1_000 {
         send_and_refuse(&mut envoy, 0, KUBE, &made_up(n, -7_200), Refusal::SubjectRejected);

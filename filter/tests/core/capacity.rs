@@ -16,7 +16,7 @@ use crate::host::{Envoy, ISSUER, home, refused, status, token};
 const KUBE: &str = "/kubernetes/mcp";
 const WORKERS: usize = 4;
 const STEP_MS: u64 = 100;
-/// What the test's host says when it is asked for randomness, and so the salt.
+/// The host's random bytes, and so the salt.
 const SALT: [u8; 16] = [0x5A; 16];
 
 /// What one pair did.
@@ -256,7 +256,7 @@ fn twenty_pairs_that_fall_on_one_slot_are_each_as_cheap_and_quiet_as_one() {
 /// The attacker knows everything but the salt: which handles fall on the victims' slots without one, and what a control
 /// rejects. It makes up a token for each.
 #[test]
-fn who_knows_everything_but_the_salt_moves_no_victim_and_costs_control_a_bounded_number_of_calls() {
+fn an_attacker_that_knows_everything_but_the_salt_moves_no_victim_and_costs_a_bounded_number_of_calls() {
     const SECONDS: u64 = 70;
     let unsalted = |handle: &str| {
         let pair = PairKey::new("kubernetes", SessionSource::Handle(handle));

@@ -36,6 +36,7 @@ fn defaults_are_those_of_the_documentation() {
     let config = parse(&base()).unwrap();
     assert_eq!(config.freshness.margin_ms(), 60_000);
     assert_eq!(config.warn_every_ms, 60_000);
+    assert_eq!(config.warn_limit, 1_000);
     assert_eq!(config.replacements, 4096);
     assert_eq!(config.control.pause_ms, 5_500);
     assert_eq!(config.control.authority, "control");
@@ -79,6 +80,9 @@ fn every_fault_names_its_field() {
         ("/margin", json!("0s"), "margin"),
         ("/refresh_ahead", json!("30s"), "refresh_ahead"),
         ("/warn_every", json!("-1s"), "warn_every"),
+        ("/warn_limit", json!(0), "warn_limit"),
+        ("/warn_limit", json!(4_294_967_296_u64), "warn_limit"),
+        ("/warn_limit", json!("1000"), "warn_limit"),
         ("/replacements", json!(0), "replacements"),
         ("/replacements", json!(1.5), "replacements"),
         ("/session_headers", json!(["authorization"]), "session_headers"),

@@ -131,7 +131,7 @@ fn the_first_worker_makes_the_salt_and_all_others_use_it_even_when_they_come_at_
     assert_eq!(note(&host), Ok(Level::Debug), "it finds what the other one wrote");
     let salt = host.0.shared.borrow()[SALT].bytes.clone();
     assert_eq!(salt, [&[1][..], &[2; 16]].concat());
-    // A module that comes later, or a VM that is made anew, has other random bytes and finds the same slots.
+    // A module that comes later, or a VM after a reload, has other random bytes and finds the same slots.
     host.0.random.set([3; 16]);
     assert_eq!(note(&host), Ok(Level::Debug));
     assert_eq!(throttle(&host).suppressed, 2);

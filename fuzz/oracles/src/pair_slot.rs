@@ -1,8 +1,10 @@
 //! The pairs' shared memory: its format, the gate and the log throttle, over arbitrary bytes and arbitrary histories.
 
 use tokenward_filter::config::GateTimes;
-use tokenward_filter::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms, longest_ms, open};
-use tokenward_filter::pair::slot::{ENTRIES, Entry, Gate, Slot, Throttle};
+use tokenward_filter::pair::allowance::Allowance;
+use tokenward_filter::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms, longest_ms};
+use tokenward_filter::pair::record::{Gate, MOST_GATES, PAIR_CALL_MS, PAIR_CALLS, Record, Spans, Throttle};
+use tokenward_filter::pair::slot::{MOST_BYTES, PLACES, Slot};
 use tokenward_filter::pair::throttle::{note_refusals, note_success};
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
@@ -21,18 +23,27 @@ pub fn pair_slot(data: &[u8]) {
 }
 
 fn any_bytes(bytes: &[u8]) {
-    let mut slot = Slot::decode(bytes);
+    let mut slot = Slot::decode(bytes.to_vec());
     reads_back(&slot);
-    // Whatever was there, an entry that is put can be found.
-    let entry = any_gate(&mut Deal::new(bytes), [7; 16]);
-    slot.put(Entry::Gate(entry));
-    assert_eq!(slot.gate(&[7; 16]), Some(entry));
+    // Whatever was there, a record that found a place can be found.
+    let deal = &mut Deal::new(bytes);
+    let (spans, now_ms) = (any_spans(deal), deal.number());
+    let record = any_record(deal, [7; 16]);
+    let was_there = slot.record(&[7; 16]).is_some();
+    let full = slot.len() == PLACES;
+    let placed = slot.put(&record, spans, now_ms);
+    assert!(placed || (full && !was_there));
+    assert_eq!(slot.record(&[7; 16]), placed.then_some(record));
+    reads_back(&slot);
+    assert_eq!(slot.remove(&[7; 16]), placed);
+    assert_eq!(slot.record(&[7; 16]), None);
     reads_back(&slot);
 }
 
 fn reads_back(slot: &Slot) {
-    assert!(slot.len() <= ENTRIES);
-    assert_eq!(Slot::decode(&slot.encode()), *slot);
+    let bytes = slot.clone().encode();
+    assert!(slot.len() <= PLACES && bytes.len() <= MOST_BYTES);
+    assert_eq!(Slot::decode(bytes), *slot);
 }
 
 /// Numbers that no worker would write, but another version of the filter or a clock gone wild could.
@@ -62,25 +73,13 @@ fn any_numbers(deal: &mut Deal<'_>) {
         jitter,
     );
     closed_no_longer_than_allowed(&closed, &times, now_ms);
-    assert_eq!(
-        admit(Some(&open(&closed, now_ms)), now_ms, held_ms),
-        Admission::Open
-    );
-    let throttle = any_throttle(deal, [1; 16]);
-    let throttle = deal.yes().then_some(throttle);
+    any_allowance(deal, now_ms);
+    let throttle = any_throttle(deal);
     let count = u32::try_from(deal.number() >> 32).unwrap_or(0);
-    let (after, line) = note_refusals(
-        throttle.as_ref(),
-        [1; 16],
-        refusal,
-        count,
-        deal.yes(),
-        deal.number(),
-        now_ms,
-    );
+    let (after, line) = note_refusals(&throttle, refusal, count, deal.yes(), deal.number(), now_ms);
     assert!(line.in_a_row >= count);
-    if let Some((recovered, _)) = note_success(&after, now_ms) {
-        assert_eq!(note_success(&recovered, now_ms), None);
+    if let Some((recovered, _)) = note_success(&after) {
+        assert_eq!(note_success(&recovered), None);
     }
 }
 
@@ -107,19 +106,62 @@ fn any_gate(deal: &mut Deal<'_>, key: [u8; 16]) -> Gate {
         failures: deal.short(),
         closed_until_ms: deal.number(),
         probe_until_ms: deal.number(),
-        touched_ms: deal.number(),
     }
 }
 
-fn any_throttle(deal: &mut Deal<'_>, key: [u8; 16]) -> Throttle {
+fn any_throttle(deal: &mut Deal<'_>) -> Throttle {
     Throttle {
-        key,
         warned: deal.yes(),
         refusal: deal.byte(),
         suppressed: deal.number() as u32,
         in_a_row: deal.number() as u32,
         last_warn_ms: deal.number(),
-        touched_ms: deal.number(),
+    }
+}
+
+fn any_spans(deal: &mut Deal<'_>) -> Spans {
+    Spans {
+        longest_held_ms: deal.number(),
+        warn_every_ms: deal.number(),
+    }
+}
+
+fn any_record(deal: &mut Deal<'_>, key: [u8; 16]) -> Record {
+    let mut record = Record::new(key);
+    record.throttle = any_throttle(deal);
+    record.calls.whole_at_ms = deal.number();
+    record.touched_ms = deal.number();
+    for number in 0..deal.byte() % 8 {
+        record.put_gate(any_gate(deal, [number; 16]));
+    }
+    assert!(record.gates().len() <= MOST_GATES);
+    record
+}
+
+/// Whatever was used of it, an allowance is whole again in its own time, and never gives more than all of it.
+fn any_allowance(deal: &mut Deal<'_>, now_ms: u64) {
+    let mut allowance = Allowance {
+        whole_at_ms: deal.number(),
+    };
+    for _ in 0..deal.byte() {
+        let returning = deal.yes();
+        match allowance.take(PAIR_CALL_MS, PAIR_CALLS, returning, now_ms) {
+            Ok(after) => allowance = after,
+            Err(wait_ms) => assert!((1..=PAIR_CALLS.most_ms).contains(&wait_ms)),
+        }
+        if deal.yes() {
+            allowance = allowance.give_back(PAIR_CALL_MS, PAIR_CALLS, now_ms);
+        }
+    }
+    let later_ms = now_ms.saturating_add(PAIR_CALLS.most_ms);
+    // A moment further ahead counts as none, until the clock comes near it.
+    if allowance.whole_at_ms <= later_ms && later_ms < u64::MAX / 2 {
+        assert!(allowance.is_whole(PAIR_CALLS, later_ms));
+        let mut taken = 0;
+        while let Ok(after) = allowance.take(PAIR_CALL_MS, PAIR_CALLS, true, later_ms) {
+            (allowance, taken) = (after, taken + 1);
+            assert!(taken <= 10);
+        }
     }
 }
 

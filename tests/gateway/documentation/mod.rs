@@ -79,13 +79,17 @@ fn metrics_are_as_documented(witness: &Witness) -> anyhow::Result<()> {
 /// Whether an outcome of the page can be provoked: which refusals can be remembered or said by control is not on it.
 fn can_occur(family: &str, outcome: &str) -> bool {
     let is_ungated = |name: &str| UNGATED.iter().any(|refusal| refusal.name() == name);
+    // What the filter says without control, and always in place of a call.
+    let is_own = |name: &str| {
+        [Refusal::TokenRejected, Refusal::CallLimit]
+            .iter()
+            .any(|refusal| refusal.name() == name)
+    };
     match (family, outcome.strip_prefix("gated_")) {
         ("tokenward_requests_total", Some(refusal)) => !is_ungated(refusal),
         // The request was forwarded or replaced, and counted as that; the next ones are gated.
-        ("tokenward_requests_total", None) => outcome != Refusal::TokenRejected.name(),
-        ("tokenward_control_answers_total", _) => {
-            !is_ungated(outcome) && outcome != Refusal::TokenRejected.name()
-        }
+        ("tokenward_requests_total", None) => !is_own(outcome),
+        ("tokenward_control_answers_total", _) => !is_ungated(outcome) && !is_own(outcome),
         _ => true,
     }
 }

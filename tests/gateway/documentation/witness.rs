@@ -55,11 +55,14 @@ struct Stage {
 impl Witness {
     pub(super) async fn of_everything() -> anyhow::Result<Self> {
         let mut stage = Stage::set().await?;
+        // What is withheld in a minute is said when it is over: it passes meanwhile.
+        let few_lines = stage.more_warnings_than_lines().await?;
         stage.tokens_at_fault().await?;
         stage.refusals().await?;
         stage.replacements().await?;
         stage.background_questions().await?;
         stage.rejections().await?;
+        stage.made_up_tokens().await?;
         let mut witness = Self {
             samples: Vec::new(),
             lines: Vec::new(),
@@ -72,6 +75,10 @@ impl Witness {
         witness.hear(&strict).await?;
         let misconfigured = stage.misconfigured().await?;
         witness.hear(&misconfigured).await?;
+        few_lines
+            .wait_for_wasm_line(|line| line.message.starts_with("withheld "), 2 * PATIENCE)
+            .await?;
+        witness.hear(&few_lines).await?;
         let credential = stage
             .world
             .envoy
@@ -262,6 +269,34 @@ impl Stage {
         }
         self.world.server(LOCAL).set_trust_revoked(false);
         Ok(())
+    }
+
+    /// More tokens of one session than control is called for.
+    async fn made_up_tokens(&mut self) -> anyhow::Result<()> {
+        self.control.play(Script::refusal(Refusal::SubjectRejected));
+        let mut login = self.login("made-up", -5).await?;
+        for number in 0..6 {
+            login.tokens.id_token = self.login("made-up", -6 - number).await?.tokens.id_token;
+            self.expect(&login, 401, Some(Refusal::SubjectRejected)).await?;
+        }
+        login.tokens.id_token = self.login("made-up", -60).await?.tokens.id_token;
+        self.expect(&login, 503, Some(Refusal::CallLimit)).await
+    }
+
+    /// An Envoy that may write one WARN line a minute, and has reason for two.
+    async fn more_warnings_than_lines(&mut self) -> anyhow::Result<Envoy> {
+        let mut config: EnvoyConfig = self.world.envoy.config().clone();
+        if let Some(filter) = &mut config.filter {
+            filter.configuration["warn_limit"] = json!(1);
+        }
+        let envoy = Envoy::start(&config).await?;
+        let other = self.world.home.mint(ALICE, "another-client").token();
+        self.keep_secret(&other);
+        for bearer in ["malformed-secret", &other] {
+            let call = self.world.call(LOCAL).bearer(bearer).through(&envoy);
+            assert_eq!(call.send().await?.status, 401);
+        }
+        Ok(envoy)
     }
 
     /// An Envoy in front of a server that calls the token expired with 403.

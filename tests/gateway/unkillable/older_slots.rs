@@ -14,7 +14,7 @@ use super::updates::{another_module, builder, control_calls, paused, wait_until_
 use super::{is_refused_for_good, warnings_of_ends};
 
 /// `SLOTS` of the filter.
-const SLOTS: u16 = 1024;
+const SLOTS: u16 = 2048;
 const WRITTEN: &str = "every slot is written";
 /// The main thread's VM, the one that Envoy tries the module in, and one for each of four workers.
 const VMS: usize = 6;
@@ -24,14 +24,14 @@ fn formats() -> Vec<(&'static str, Vec<u8>)> {
     let entry = [0xA5; 48];
     vec![
         (
-            "an older version, shorter entries",
-            slot(0, &entry[..40].repeat(16)),
-        ),
-        ("a later version", slot(2, &entry.repeat(3))),
-        ("today's version, cut off in an entry", slot(1, &entry[..47])),
-        (
-            "today's version, entries of no known kind",
+            "the version before, entries of a gate or a throttle each",
             slot(1, &entry.repeat(16)),
+        ),
+        ("a later version", slot(3, &entry.repeat(3))),
+        ("today's version, cut off in a record", slot(2, &[0; 47])),
+        (
+            "today's version, records with more gates than there can be",
+            slot(2, &entry.repeat(16)),
         ),
         ("no bytes", Vec::new()),
         ("8 KB of no format", vec![0xFF; 8192]),

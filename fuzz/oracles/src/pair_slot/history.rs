@@ -4,18 +4,19 @@ use std::collections::HashMap;
 
 use tokenward_filter::config::GateTimes;
 use tokenward_filter::host::Level;
-use tokenward_filter::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms, open};
-use tokenward_filter::pair::slot::{Entry, Slot};
+use tokenward_filter::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms};
+use tokenward_filter::pair::record::{Record, Spans};
+use tokenward_filter::pair::slot::{PLACES, Slot};
 use tokenward_filter::pair::throttle::{note_refusals, note_success};
 
-use super::{any_gate, any_refusal, any_throttle, longest_of_class, may_wait, reads_back};
+use super::{any_record, any_refusal, longest_of_class, may_wait, reads_back};
 use crate::deal::Deal;
 
 /// Ten years: the longest span that a configuration can name.
 const LONGEST_SPAN_MS: u64 = 10 * 365 * 24 * 3_600_000;
 const START_MS: u64 = 1_800_000_000_000;
-/// More pairs than a slot has entries, so that some are forgotten.
-const PAIRS: u8 = 24;
+/// More pairs than a slot has places, so that some are forgotten.
+const PAIRS: u8 = 30;
 /// Steps of one history; more only make it slow.
 const MOST_STEPS: usize = 400;
 
@@ -80,19 +81,44 @@ impl History {
             5 => self.tells_a_success(pair),
             6 => {
                 reads_back(&self.slot);
-                self.slot = Slot::decode(&self.slot.encode());
+                self.slot = Slot::decode(self.slot.clone().encode());
             }
-            // Entries of other pairs take places away.
+            // Records of other pairs take places away.
             _ => {
-                let key = [PAIRS + pair; 16];
-                let entry = if deal.yes() {
-                    Entry::Gate(any_gate(deal, key))
-                } else {
-                    Entry::Throttle(any_throttle(deal, key))
-                };
-                self.slot.put(entry);
+                let record = any_record(deal, [PAIRS + pair; 16]);
+                self.slot.put(&record, self.spans(), self.now_ms);
             }
         }
+    }
+
+    fn spans(&self) -> Spans {
+        Spans {
+            longest_held_ms: self.held_ms(),
+            warn_every_ms: self.warn_every_ms,
+        }
+    }
+
+    fn record(&self, pair: u8) -> Record {
+        self.slot
+            .record(&[pair; 16])
+            .unwrap_or_else(|| Record::new([pair; 16]))
+    }
+
+    /// Writes a record as a worker does. Whether it found a place.
+    fn put(&mut self, mut record: Record) -> bool {
+        record.touched_ms = self.now_ms;
+        let (key, full) = (record.key, self.slot.len() >= PLACES);
+        let was_there = self.slot.record(&key).is_some();
+        if !was_there {
+            self.told.remove(&key[0]);
+        }
+        let placed = self.slot.put(&record, self.spans(), self.now_ms);
+        assert!(
+            placed || (full && !was_there),
+            "what is there is never lost, and a free place is used"
+        );
+        assert_eq!(self.slot.record(&key), placed.then_some(record));
+        placed
     }
 
     fn held_ms(&self) -> u64 {
@@ -100,11 +126,16 @@ impl History {
     }
 
     fn admitted(&self, pair: u8) -> Admission {
-        admit(self.slot.gate(&[pair; 16]).as_ref(), self.now_ms, self.held_ms())
+        admit(
+            self.record(pair).gate(&[pair; 16]).as_ref(),
+            self.now_ms,
+            self.held_ms(),
+        )
     }
 
     fn is_refused(&mut self, pair: u8, deal: &mut Deal<'_>) {
-        let before = self.slot.gate(&[pair; 16]);
+        let mut record = self.record(pair);
+        let before = record.gate(&[pair; 16]);
         let (refusal, asked_ms, jitter) = (any_refusal(deal), deal.number(), deal.number());
         let gate = close(
             before.as_ref(),
@@ -124,14 +155,17 @@ impl History {
                 "{closed_ms} of {longest_ms} ms after {refusal:?}"
             );
         }
-        self.slot.put(Entry::Gate(gate));
-        assert!(matches!(self.admitted(pair), Admission::Closed { .. }));
+        record.put_gate(gate);
+        if self.put(record) {
+            assert!(matches!(self.admitted(pair), Admission::Closed { .. }));
+        }
     }
 
     fn asks_to_pass(&mut self, pair: u8) {
         let admission = self.admitted(pair);
         may_wait(admission, self.held_ms());
-        let Some(gate) = self.slot.gate(&[pair; 16]) else {
+        let mut record = self.record(pair);
+        let Some(gate) = record.gate(&[pair; 16]) else {
             assert_eq!(admission, Admission::Open);
             return;
         };
@@ -142,37 +176,37 @@ impl History {
             Admission::Closed { .. }
         ));
         if admission == Admission::Probe {
-            self.slot
-                .put(Entry::Gate(claim_probe(gate, self.now_ms, self.pause_ms)));
+            record.put_gate(claim_probe(gate, self.now_ms, self.pause_ms));
+            assert!(self.put(record), "it had its place");
             // One probe at a time.
             assert!(matches!(self.admitted(pair), Admission::Closed { .. }));
         }
     }
 
     fn opens(&mut self, pair: u8) {
-        if let Some(gate) = self.slot.gate(&[pair; 16]) {
-            self.slot.put(Entry::Gate(open(&gate, self.now_ms)));
+        let mut record = self.record(pair);
+        if record.open_gate(&[pair; 16]) {
+            assert!(self.put(record), "it had its place");
             assert_eq!(self.admitted(pair), Admission::Open);
         }
     }
 
     fn tells_a_refusal(&mut self, pair: u8, deal: &mut Deal<'_>) {
-        let before = self.slot.throttle(&[pair; 16]);
+        let mut record = self.record(pair);
         let (refusal, count, may_warn) = (any_refusal(deal), u32::from(deal.byte()) + 1, deal.yes());
         let (after, line) = note_refusals(
-            before.as_ref(),
-            [pair; 16],
+            &record.throttle,
             refusal,
             count,
             may_warn,
             self.warn_every_ms,
             self.now_ms,
         );
-        self.slot.put(Entry::Throttle(after));
-        let told = self.told.entry(pair).or_default();
-        if before.is_none() {
-            *told = Told::default();
+        record.throttle = after;
+        if !self.put(record) {
+            return;
         }
+        let told = self.told.entry(pair).or_default();
         let due = told
             .last_warning_ms
             .is_none_or(|last| self.now_ms - last >= self.warn_every_ms);
@@ -190,14 +224,15 @@ impl History {
     }
 
     fn tells_a_success(&mut self, pair: u8) {
-        let Some(before) = self.slot.throttle(&[pair; 16]) else {
+        let Some(mut record) = self.slot.record(&[pair; 16]) else {
             return;
         };
-        let Some((after, line)) = note_success(&before, self.now_ms) else {
+        let Some((after, line)) = note_success(&record.throttle) else {
             return;
         };
-        assert_eq!(note_success(&after, self.now_ms), None);
-        self.slot.put(Entry::Throttle(after));
+        assert_eq!(note_success(&after), None);
+        record.throttle = after;
+        assert!(self.put(record), "it had its place");
         let told = self.told.entry(pair).or_default();
         told.in_a_row = 0;
         if let Some(line) = line {
