@@ -71,14 +71,6 @@ fn noted<'a>(service: &Service, refused: &'a Refused) -> &'a Refused {
     refused
 }
 
-/// What the store keeps from being done is said in the log too, not only to the caller.
-fn noted<'a>(service: &Service, refused: &'a Refused) -> &'a Refused {
-    if refused.refusal == Refusal::StoreUnavailable {
-        service.note_caller("aggregator", refused);
-    }
-    refused
-}
-
 pub(super) fn session_id(id: String) -> Result<SecretString, Refused> {
     if id.is_empty() || id.len() > LONGEST_SESSION_BYTES {
         return Err(Refused::new(Refusal::BadRequest)
