@@ -71,8 +71,8 @@ async fn a_withdrawn_key_proves_what_was_issued_before_and_nothing_later_or_long
     assert_eq!(withdrawn.asked(&withdrawn.login.id_token).await?.0, 200);
     // Issued when its key was withdrawn: not at once forged, because the key may be published again.
     let later = withdrawn.stolen(-100, -1);
-    let told = withdrawn.asked(&later).await?;
-    assert_eq!(told, (503, "issuer_unavailable".to_owned()));
+    let at_first = withdrawn.asked(&later).await?;
+    assert_eq!(at_first, (503, "issuer_unavailable".to_owned()));
     control.advance(121);
     assert_eq!(withdrawn.asked(&later).await?, rejected());
     for (what, token) in [
