@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
-use tokenward_control::config::Config;
+use tokenward_control::config::{Config, ConfigError};
 use tokenward_control::doctor::{self, Outcome};
 use tokenward_control::import::Import;
 use tokenward_control::log::{self, LogFormat};
-use tokenward_control::serve;
+use tokenward_control::serve::{self, NotServed};
 
 /// Keeps stale ID tokens from leaving the gateway: the control service.
 #[derive(Debug, Parser)]
@@ -50,7 +50,7 @@ enum Verb {
     },
     /// Turn the aggregator's MCPServer resources into the `servers` of a configuration.
     Import {
-        /// What `kubectl get mcpservers -o yaml` printed.
+        /// What `kubectl get mcpservers -o yaml` (or `-o json`) printed; `-` is standard input.
         file: PathBuf,
         /// Also print, as a second document, the annotation that each server's HTTPRoute needs.
         #[arg(long)]
@@ -65,10 +65,10 @@ enum Format {
 }
 
 pub(crate) fn main() -> ExitCode {
-    let result = match Cli::parse().verb {
-        Verb::Check { config } => return check(&config),
-        Verb::Import { file, annotations } => return said(import(&file, annotations)),
-        Verb::Doctor { config, json } => return said(doctor(&config, json)),
+    match Cli::parse().verb {
+        Verb::Check { config } => check(&config),
+        Verb::Import { file, annotations } => said(import(&file, annotations)),
+        Verb::Doctor { config, json } => said(doctor(&config, json)),
         Verb::Serve {
             config,
             address_file,
@@ -78,15 +78,31 @@ pub(crate) fn main() -> ExitCode {
                 Format::Json => LogFormat::Json,
                 Format::Text => LogFormat::Text,
             });
-            serve(&config, address_file.as_deref())
+            match serve(&config, address_file.as_deref()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(NotServed::Config(error)) => {
+                    report(&config, &error);
+                    ExitCode::FAILURE
+                }
+                // Its own words name its cause.
+                Err(error) => {
+                    tracing::error!("{error}");
+                    ExitCode::FAILURE
+                }
+            }
         }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
+    }
+}
+
+/// One line for each problem: a log line holds no line break.
+fn report(path: &Path, error: &ConfigError) {
+    match error {
+        ConfigError::Wrong(problems) => {
+            for problem in problems {
+                tracing::error!("{}: {problem}", path.display());
+            }
         }
+        ConfigError::Unreadable { .. } => tracing::error!("{error}"),
     }
 }
 
@@ -102,33 +118,52 @@ fn said(result: anyhow::Result<()>) -> ExitCode {
 }
 
 fn check(path: &Path) -> ExitCode {
-    match Config::load(path) {
-        Ok(config) => {
-            println!(
-                "{}: good ({} issuers, {} servers)",
-                path.display(),
-                config.issuers.len(),
-                config.servers.len()
-            );
-            ExitCode::SUCCESS
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(error @ ConfigError::Unreadable { .. }) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
         }
-        Err(error) => {
+        Err(error @ ConfigError::Wrong(_)) => {
             eprintln!("{}:\n{error}", path.display());
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
+    };
+    let obstacles = serve::preflight(&config);
+    if obstacles.is_empty() {
+        println!(
+            "{}: good ({} issuers, {} servers)",
+            path.display(),
+            config.issuers.len(),
+            config.servers.len()
+        );
+        return ExitCode::SUCCESS;
     }
+    eprintln!("{}:", path.display());
+    for obstacle in obstacles {
+        eprintln!("{obstacle}");
+    }
+    ExitCode::FAILURE
 }
 
 /// Standard output is the result alone, so that it can go into a file.
 fn import(file: &Path, annotations: bool) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
-    let import = Import::read(&text).with_context(|| format!("{}", file.display()))?;
+    let (name, text) = if file == Path::new("-") {
+        (
+            "standard input".to_owned(),
+            std::io::read_to_string(std::io::stdin()),
+        )
+    } else {
+        (file.display().to_string(), std::fs::read_to_string(file))
+    };
+    let text = text.with_context(|| name.clone())?;
+    let import = Import::read(&text).with_context(|| name.clone())?;
     for note in &import.notes {
-        eprintln!("{}: {note}", file.display());
+        eprintln!("{name}: {note}");
     }
     ensure!(
         !import.servers.is_empty(),
-        "there is no server to protect in the file"
+        "there is no server to protect in {name}"
     );
     print!("{}", import.servers_block());
     if annotations {
@@ -150,6 +185,6 @@ async fn doctor(config: &Path, json: bool) -> anyhow::Result<()> {
 }
 
 #[tokio::main]
-async fn serve(path: &Path, address_file: Option<&Path>) -> anyhow::Result<()> {
-    Ok(serve::serve(path, address_file).await?)
+async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), NotServed> {
+    serve::serve(path, address_file).await
 }

@@ -38,6 +38,18 @@ pub struct IssuerCall {
     pub call: &'static str,
 }
 
+/// Labels of [`Metrics::issuer_answers`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct IssuerAnswer {
+    /// A configured issuer.
+    pub issuer: String,
+    /// `refresh`, `exchange` or `introspect`.
+    pub call: &'static str,
+    /// What the answer was taken for: `tokens`, `dead`, `denied`, `misconfigured`, `failing`, `unreachable`, `not_oauth`;
+    /// of introspection `unused`, `used_up` or `not_told`.
+    pub class: &'static str,
+}
+
 /// Labels of [`Metrics::issuer_circuit_open`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OneIssuer {
@@ -71,7 +83,21 @@ pub struct SessionChange {
 /// Labels of [`Metrics::connections_closed`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ConnectionEnd {
-    /// `late`, `idle` or `full`.
+    /// `late`, `idle`, `pushed_out` or `full`.
+    pub cause: &'static str,
+}
+
+/// Labels of [`Metrics::intake_bytes`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct IntakeCaller {
+    /// `known` (has shown a credential) or `unknown`.
+    pub caller: &'static str,
+}
+
+/// Labels of [`Metrics::requests_unread`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestUnread {
+    /// `no_room`, `late`, `too_large` or `broke_off`.
     pub cause: &'static str,
 }
 
@@ -94,6 +120,10 @@ pub struct Metrics {
     pub exchanges: Family<ServerOutcome, Counter>,
     /// `tokenward_issuer_request_seconds{issuer,call}`.
     pub issuer_request_seconds: Family<IssuerCall, Histogram, fn() -> Histogram>,
+    /// `tokenward_issuer_answers_total{issuer,call,class}`: what answers were taken for.
+    pub issuer_answers: Family<IssuerAnswer, Counter>,
+    /// `tokenward_revocations_total{issuer,outcome}`: refresh tokens given back after a sign-out.
+    pub revocations: Family<IssuerOutcome, Counter>,
     /// `tokenward_issuer_circuit_open{issuer}`: 1 while the issuer is left alone.
     pub issuer_circuit_open: Family<OneIssuer, Gauge>,
     /// `tokenward_issuer_calls_held_back_total{issuer,reason}`.
@@ -106,6 +136,10 @@ pub struct Metrics {
     pub connections: Gauge,
     /// `tokenward_connections_closed_total{cause}`: those that control itself ended.
     pub connections_closed: Family<ConnectionEnd, Counter>,
+    /// `tokenward_intake_bytes{caller}`: what requests hold.
+    pub intake_bytes: Family<IntakeCaller, Gauge>,
+    /// `tokenward_requests_unread_total{cause}`: requests that were not read to their end.
+    pub requests_unread: Family<RequestUnread, Counter>,
     /// `tokenward_config_reload_total{outcome}`.
     pub config_reloads: Family<Reload, Counter>,
 }
@@ -122,12 +156,16 @@ impl Default for Metrics {
         let refreshes = Family::default();
         let exchanges = Family::default();
         let issuer_request_seconds = Family::new_with_constructor(seconds_histogram as fn() -> Histogram);
+        let issuer_answers = Family::default();
+        let revocations = Family::default();
         let issuer_circuit_open = Family::default();
         let issuer_calls_held_back = Family::default();
         let store_errors = Family::default();
         let session_changes = Family::default();
         let connections = Gauge::default();
         let connections_closed = Family::default();
+        let intake_bytes = Family::default();
+        let requests_unread = Family::default();
         let config_reloads = Family::default();
         // Prometheus sees an increase only of a sample that was there before, and the first refused reload is one to tell of.
         for outcome in ["applied", "rejected", "restart_needed"] {
@@ -153,6 +191,16 @@ impl Default for Metrics {
             "issuer_request_seconds",
             "Time that issuers took to answer",
             issuer_request_seconds.clone(),
+        );
+        registry.register(
+            "issuer_answers",
+            "Answers of issuers by call and by what they were taken for",
+            issuer_answers.clone(),
+        );
+        registry.register(
+            "revocations",
+            "Refresh tokens given back after a sign-out, by issuer and outcome",
+            revocations.clone(),
         );
         registry.register(
             "issuer_circuit_open",
@@ -181,6 +229,16 @@ impl Default for Metrics {
             connections_closed.clone(),
         );
         registry.register(
+            "intake_bytes",
+            "Bytes that requests hold, by whether the caller has shown a credential",
+            intake_bytes.clone(),
+        );
+        registry.register(
+            "requests_unread",
+            "Requests that were not read to their end, by cause",
+            requests_unread.clone(),
+        );
+        registry.register(
             "config_reload",
             "Reloads of the configuration, by outcome",
             config_reloads.clone(),
@@ -191,12 +249,16 @@ impl Default for Metrics {
             refreshes,
             exchanges,
             issuer_request_seconds,
+            issuer_answers,
+            revocations,
             issuer_circuit_open,
             issuer_calls_held_back,
             store_errors,
             session_changes,
             connections,
             connections_closed,
+            intake_bytes,
+            requests_unread,
             config_reloads,
         }
     }
@@ -235,6 +297,22 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// What an issuer's answer was taken for.
+    pub fn issuer_answer(&self, issuer: &str, call: &'static str, class: &'static str) {
+        let issuer = issuer.to_owned();
+        self.issuer_answers
+            .get_or_create(&IssuerAnswer { issuer, call, class })
+            .inc();
+    }
+
+    /// What became of giving a refresh token back.
+    pub fn revocation(&self, issuer: &str, outcome: &'static str) {
+        let issuer = issuer.to_owned();
+        self.revocations
+            .get_or_create(&IssuerOutcome { issuer, outcome })
+            .inc();
+    }
+
     /// The issuer is left alone, or not any more.
     pub fn issuer_circuit(&self, issuer: &str, open: bool) {
         let issuer = issuer.to_owned();
@@ -270,6 +348,17 @@ impl Metrics {
         self.connections_closed
             .get_or_create(&ConnectionEnd { cause })
             .inc();
+    }
+
+    /// The gauge of what requests of `caller` hold, in bytes.
+    #[must_use]
+    pub fn intake_bytes_of(&self, caller: &'static str) -> Gauge {
+        self.intake_bytes.get_or_create(&IntakeCaller { caller }).clone()
+    }
+
+    /// A request was not read to its end.
+    pub fn request_unread(&self, cause: &'static str) {
+        self.requests_unread.get_or_create(&RequestUnread { cause }).inc();
     }
 
     /// The configuration was, or was not, reloaded.

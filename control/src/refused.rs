@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretString};
 use tokenward_protocol::jwt::Malformed;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
@@ -41,10 +40,11 @@ impl Refused {
 
     /// The refusal of a token that cannot be read; `token_name` says which one it was.
     #[must_use]
-    pub fn unreadable(token_name: &str, token: &SecretString, why: Malformed) -> Self {
+    pub fn unreadable(token_name: &str, token: &str, why: Malformed) -> Self {
         match why {
-            Malformed::TooLong => Self::new(Refusal::TokenTooLarge)
-                .because(format!("{token_name} has {} bytes", token.expose_secret().len())),
+            Malformed::TooLong => {
+                Self::new(Refusal::TokenTooLarge).because(format!("{token_name} has {} bytes", token.len()))
+            }
             _ => Self::new(Refusal::MalformedBearer).because(format!("{token_name}: {why}")),
         }
     }
@@ -97,10 +97,9 @@ impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         // The engine's own words stay in the log: they can name hosts.
         tracing::debug!(%error, "store error");
-        let refused = Self::new(Refusal::StoreUnavailable);
-        match error {
-            StoreError::Unexpected { .. } => refused.because(UNREADABLE),
-            StoreError::Late { .. } | StoreError::Failed { .. } => refused,
-        }
+        Self::new(Refusal::StoreUnavailable).because(match error {
+            StoreError::Unexpected { .. } => UNREADABLE.to_owned(),
+            StoreError::Late { .. } | StoreError::Failed { .. } => error.cause(),
+        })
     }
 }

@@ -23,7 +23,8 @@ pub struct Streak {
 /// What a failure says about the future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StreakKind {
-    /// The issuer could not be reached or did not answer in OAuth's words: nothing is known about the grant.
+    /// The issuer could not be reached, a gateway answered in its place, or it asked for time: nothing is known about the
+    /// grant.
     Unreachable,
     /// The issuer itself answered that it failed (5xx with an OAuth error): waiting may help, or never.
     Failing,
@@ -33,6 +34,13 @@ pub enum StreakKind {
     Misconfigured,
     /// The issuer answered with somebody else's token.
     Substituted,
+    /// Something answered without OAuth's words, and not as an overload or a gateway does: a page, a redirect, a 404 or
+    /// 403 of a proxy in between. It passes, or it is a fault of a configuration: [`Streak::is_lasting`].
+    NotOauth,
+    /// [`StreakKind::Unreachable`], with the time that the issuer asked for (`Retry-After`).
+    AskedToWait,
+    /// The issuer carried the request out, and the token that it gave cannot be read or verified here.
+    Unusable,
 }
 
 /// First wait after a transient failure; doubles each time, with full jitter.
@@ -43,6 +51,10 @@ const LONGEST_WAIT_MS: u64 = 60_000;
 pub const LONGEST_ASKED_MS: u64 = 300_000;
 /// Wait after a configuration fault.
 const MISCONFIGURED_WAIT_MS: u64 = 30_000;
+/// So many answers without OAuth's words, over so long, are a fault of a configuration: an ingress that is being replaced
+/// answers 404 for a minute or two.
+const LASTING_COUNT: u32 = 5;
+const LASTING_MS: u64 = 300_000;
 
 /// The streak after one more failure at `now_ms`. `jitter` is uniform in `0..=u32::MAX`; `asked` is the issuer's
 /// `Retry-After`.
@@ -54,18 +66,22 @@ pub fn failed(
     now_ms: u64,
     jitter: u32,
 ) -> Streak {
+    let kind = match (kind, asked) {
+        (StreakKind::Unreachable, Some(_)) => StreakKind::AskedToWait,
+        (kind, _) => kind,
+    };
     let count = before.map_or(0, |streak| streak.count).saturating_add(1);
     let same_kind = before
         .filter(|streak| streak.kind == kind)
         .map_or(0, |streak| streak.same_kind)
         .saturating_add(1);
     let wait_ms = match (kind, asked) {
-        (StreakKind::Misconfigured | StreakKind::Substituted, _) => MISCONFIGURED_WAIT_MS,
+        (StreakKind::Misconfigured | StreakKind::Substituted | StreakKind::Unusable, _) => {
+            MISCONFIGURED_WAIT_MS
+        }
         (_, Some(asked)) => whole_ms(asked).clamp(FIRST_WAIT_MS, LONGEST_ASKED_MS),
         (_, None) => {
-            let ceiling_ms = FIRST_WAIT_MS
-                .saturating_mul(1 << count.saturating_sub(1).min(10))
-                .min(LONGEST_WAIT_MS);
+            let ceiling_ms = longest_backoff_ms(count);
             // Full jitter above a floor: a wait of nothing would let 1,000 grants come back at once.
             let floor_ms = FIRST_WAIT_MS / 2;
             floor_ms + (ceiling_ms - floor_ms) * u64::from(jitter) / u64::from(u32::MAX)
@@ -82,14 +98,50 @@ pub fn failed(
     }
 }
 
+/// The longest wait of a backoff after `count` failures.
+fn longest_backoff_ms(count: u32) -> u64 {
+    FIRST_WAIT_MS
+        .saturating_mul(1 << count.saturating_sub(1).min(10))
+        .min(LONGEST_WAIT_MS)
+}
+
 impl Streak {
-    /// Time until the next attempt may be made; `None` when it may be made now. Nobody notes a longer wait than
-    /// [`LONGEST_ASKED_MS`]: one that is longer was noted by a clock that is wrong, and holds nobody up.
+    /// Whether answers without OAuth's words have come for so long that an operator must look. Both moments were noted by
+    /// those who made the attempts: the clock of whoever reads this has no part in it.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.kind == StreakKind::NotOauth
+            && self.same_kind >= LASTING_COUNT
+            && self.next_attempt_at_ms.saturating_sub(self.since_ms) >= LASTING_MS
+    }
+
+    /// Time until the next attempt may be made; `None` when it may be made now. Each kind of failure has a longest wait:
+    /// more than that is left only where the clock that noted it is ahead of the reader's, and such a note holds nobody up.
     #[must_use]
     pub fn wait(&self, now_ms: u64) -> Option<Duration> {
-        let left_ms = self.next_attempt_at_ms.saturating_sub(now_ms);
-        (left_ms > 0 && left_ms <= LONGEST_ASKED_MS).then(|| Duration::from_millis(left_ms))
+        let longest_ms = match self.kind {
+            StreakKind::Misconfigured | StreakKind::Substituted | StreakKind::Unusable => {
+                MISCONFIGURED_WAIT_MS
+            }
+            StreakKind::Unreachable => longest_backoff_ms(self.count),
+            StreakKind::AskedToWait | StreakKind::Failing | StreakKind::Denied | StreakKind::NotOauth => {
+                LONGEST_ASKED_MS
+            }
+        };
+        left(self.next_attempt_at_ms, longest_ms, now_ms)
     }
+}
+
+/// Two clocks that differ by less than this are both right.
+pub const CLOCK_SLACK_MS: u64 = 5_000;
+
+/// What is left until `until_ms`, which was noted not longer than `longest_ms` ahead; `None`: nothing is left, or it was
+/// noted by a clock that is ahead of this one.
+#[must_use]
+pub fn left(until_ms: u64, longest_ms: u64, now_ms: u64) -> Option<Duration> {
+    let left_ms = until_ms.saturating_sub(now_ms);
+    (left_ms > 0 && left_ms <= longest_ms.saturating_add(CLOCK_SLACK_MS))
+        .then(|| Duration::from_millis(left_ms))
 }
 
 /// A uniform jitter; without randomness none, which only makes waits alike.

@@ -1,13 +1,48 @@
-//! Maps whose keys are digests or counted numbers: such a key is its own hash.
+//! Maps whose keys are digests or counted numbers, hashed with few instructions.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, Hasher};
 
-/// A map by a digest or a counter.
-pub type DigestMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyIsHash>>;
+/// A map by a digest or a number.
+pub type DigestMap<K, V> = HashMap<K, V, Salted>;
 
-/// Takes the key's first eight bytes, or its number, as its hash. Only for keys that nobody can choose freely: parts
-/// of SHA-256 digests, and ids that the host counts up.
+thread_local! {
+    static SEED: Cell<(u64, u64)> = const { Cell::new((0x243F_6A88_85A3_08D3, 0x1319_8A2E_0370_7344)) };
+}
+
+/// Sets the seed of every map that this thread makes from now on. The standard library's own seeds are the same in every
+/// wasm VM, and whoever knows a seed can choose keys that all fall on one place: of a digest it takes a few thousand
+/// tries each.
+pub fn set_seed(random: [u8; 16]) {
+    let number = u128::from_le_bytes(random);
+    let (low, high) = (number as u64, (number >> 64) as u64);
+    SEED.with(|seed| seed.set((low, high | 1)));
+}
+
+/// Makes [`KeyHasher`]s with the seed of the moment at which its map was made.
+#[derive(Debug, Clone, Copy)]
+pub struct Salted(u64, u64);
+
+impl Default for Salted {
+    fn default() -> Self {
+        let (low, high) = SEED.with(Cell::get);
+        Self(low, high)
+    }
+}
+
+impl BuildHasher for Salted {
+    type Hasher = KeyHasher;
+
+    fn build_hasher(&self) -> KeyHasher {
+        KeyHasher {
+            salted: self.0,
+            factor: self.1,
+        }
+    }
+}
+
+/// Takes the number itself for its hash: only for ids that the host counts up.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct KeyIsHash(u64);
 
@@ -22,11 +57,35 @@ impl Hasher for KeyIsHash {
         self.0 = u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
-
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+/// Takes the key's first eight bytes, or its number: the rest of a digest adds nothing. A product with a secret odd
+/// factor: two keys fall on one of n places for two in n factors at the most (Dietzfelbinger, multiply-shift).
+#[derive(Debug, Clone, Copy)]
+pub struct KeyHasher {
+    salted: u64,
+    factor: u64,
+}
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let first = bytes.first_chunk::<8>().copied().unwrap_or_default();
+        self.write_u64(u64::from_le_bytes(first));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.salted ^= number;
+    }
+
+    /// The table takes its places from the low bits, and the product's high ones depend on all of the key.
+    fn finish(&self) -> u64 {
+        self.salted.wrapping_mul(self.factor).rotate_left(32)
     }
 }

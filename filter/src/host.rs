@@ -83,6 +83,9 @@ pub trait Host {
     /// Wall clock, Unix milliseconds.
     fn now_ms(&self) -> u64;
 
+    /// Random bytes that nobody else can guess.
+    fn random(&self) -> [u8; 16];
+
     /// Whether a line of this level would be written at all.
     fn would_log(&self, level: Level) -> bool;
 

@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 
 use sha2::{Digest, Sha256};
 use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::refusal::Refusal;
 
 /// Where a pair's session comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,13 +15,46 @@ pub enum SessionSource<'a> {
     /// A session handle that the aggregator sent.
     Handle(&'a str),
     /// The subject of the presented token: an unmodified aggregator works too.
-    Subject(&'a Claims),
-    /// Neither: a request without a readable token. All of a server's share one pair.
+    Subject(&'a TokenSubject),
+    /// Neither: a request without a readable token. All of a server's share one pair, whatever handle they name.
     Anonymous,
+    /// No session: what is said of the worker or of the whole Envoy, once for each server and reason.
+    Overload(Refusal),
+}
+
+/// Whose token it is and for whom it was made: the digest of `iss`, `sub` and every `aud`. A client chooses how long
+/// these are, so their digest is what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenSubject([u8; 32]);
+
+impl TokenSubject {
+    /// The subject of a token with these claims.
+    #[must_use]
+    pub fn new(claims: &Claims) -> Self {
+        let mut digest = Sha256::new();
+        add(&mut digest, claims.issuer.as_bytes());
+        add(&mut digest, claims.subject.as_bytes());
+        for audience in &claims.audiences {
+            add(&mut digest, audience.as_bytes());
+        }
+        Self(digest.finalize().into())
+    }
+}
+
+/// The digest of a `sub`, for comparing it with another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubjectDigest([u8; 32]);
+
+impl SubjectDigest {
+    /// The digest of `subject`.
+    #[must_use]
+    pub fn new(subject: &str) -> Self {
+        Self(Sha256::digest(subject.as_bytes()).into())
+    }
 }
 
 /// The pair: session × server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PairKey([u8; 16]);
 
 /// One presented token within a pair: the unit of gating and of replacing.
@@ -28,6 +62,13 @@ pub struct PairKey([u8; 16]);
 pub struct TicketKey([u8; 32]);
 
 impl Hash for TicketKey {
+    /// A part of the digest is hash enough.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+impl Hash for PairKey {
     /// A part of the digest is hash enough.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(&self.0);
@@ -45,15 +86,12 @@ impl PairKey {
                 digest.update(b"h");
                 add(&mut digest, handle.as_bytes());
             }
-            SessionSource::Subject(claims) => {
+            SessionSource::Subject(subject) => {
                 digest.update(b"s");
-                add(&mut digest, claims.issuer.as_bytes());
-                add(&mut digest, claims.subject.as_bytes());
-                for audience in &claims.audiences {
-                    add(&mut digest, audience.as_bytes());
-                }
+                digest.update(subject.0);
             }
             SessionSource::Anonymous => digest.update(b"a"),
+            SessionSource::Overload(refusal) => digest.update([b'o', refusal.code()]),
         }
         Self(first_half(&digest.finalize().into()))
     }

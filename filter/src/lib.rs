@@ -4,12 +4,14 @@
 //! the proxy-wasm ABI ([`abi`]) is compiled for `wasm32` only.
 //!
 //! - [`config`]: the filter's JSON configuration, parsed strictly and compiled;
-//! - [`request`]: what is read of a request's headers; [`server_match`] and [`identity`]: whose request, to which server;
+//! - [`pairs`] and [`request`]: what is read of a request's headers; [`authority`], [`server_match`] and [`identity`]:
+//!   whose request, to which server;
 //! - [`token_memo`]: claims of tokens seen before; [`replacement`]: fresh tokens that control gave;
 //! - [`decision`]: the one decision; [`outcome`]: what follows from it (status, headers, log level, metric);
 //! - [`pair`]: gate and log throttle per session and server, shared by all of Envoy's workers;
 //! - [`flight`]: paused requests and the calls they wait for; [`worker`]: all of it put together.
 
+pub mod authority;
 pub mod config;
 pub mod decision;
 pub mod digest_map;
@@ -18,6 +20,8 @@ pub mod host;
 pub mod identity;
 pub mod outcome;
 pub mod pair;
+pub mod pairs;
+pub mod recent;
 pub mod replacement;
 pub mod request;
 pub mod route_memo;

@@ -110,6 +110,18 @@ pub struct Reply {
     pub details: String,
 }
 
+impl Reply {
+    /// Adds to the answer how long the token was.
+    pub fn name_token_bytes(&mut self, bytes: usize) {
+        if self.body.ends_with('}') {
+            self.body.pop();
+            self.body.push_str(",\"token_bytes\":");
+            self.body.push_str(&bytes.to_string());
+            self.body.push('}');
+        }
+    }
+}
+
 /// The answer to a refused request. `server` is `None` when no server is known (filter misconfigured).
 #[must_use]
 pub fn refusal_reply(refusal: Refusal, server: Option<&Server>, retry_after_ms: u64) -> Reply {

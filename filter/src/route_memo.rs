@@ -74,7 +74,7 @@ impl RouteMemo {
         if !config.annotation_first {
             let found = by_route();
             // Somebody may have annotated a route that leads to no server: such a request must not just pass.
-            if found != ServerMatch::None {
+            if !matches!(found, ServerMatch::None | ServerMatch::Unmatched) {
                 return found;
             }
         }

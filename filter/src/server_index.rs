@@ -60,6 +60,12 @@ impl ServerIndex {
         index
     }
 
+    /// Whether some route has a host.
+    #[must_use]
+    pub fn has_hosts(&self) -> bool {
+        self.has_exact || !self.suffix_lengths.is_empty()
+    }
+
     /// The server with this name.
     #[must_use]
     pub fn named(&self, servers: &[Server], name: &[u8]) -> Option<usize> {

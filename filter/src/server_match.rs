@@ -1,5 +1,6 @@
 //! Which server a request is for: the HTTPRoute's annotation, else host and path prefix.
 
+use crate::authority::plain_host;
 use crate::config::FilterConfig;
 
 /// The answer to "which server is this request for".
@@ -7,11 +8,15 @@ use crate::config::FilterConfig;
 pub enum ServerMatch {
     /// The server with this position in the configuration.
     Server(usize),
-    /// None: the request is not ours and passes untouched.
+    /// None, and such a request passes untouched.
     None,
+    /// None, and the configuration wants such a request refused.
+    Unmatched,
     /// The route is annotated with a server that the configuration does not have: somebody wants protection that
     /// this filter cannot give, so the request must not pass.
     UnknownAnnotation,
+    /// Hosts decide, and the request's authority is not a plain host: two readers could take it for two hosts.
+    UnreadableHost,
 }
 
 /// Finds the server by the route's annotation (if any), else by host and path. `path` has no query, see
@@ -28,8 +33,19 @@ pub fn find_server(
         let named = index.named(servers, name);
         return named.map_or(ServerMatch::UnknownAnnotation, ServerMatch::Server);
     }
-    let routed = index.routed(servers, host_of(authority), path);
-    routed.map_or(ServerMatch::None, ServerMatch::Server)
+    let host = if config.hosts_decide {
+        match plain_host(authority) {
+            Some(host) => host,
+            None => return ServerMatch::UnreadableHost,
+        }
+    } else {
+        &[]
+    };
+    match index.routed(servers, host, path) {
+        Some(server) => ServerMatch::Server(server),
+        None if config.unmatched.passes(host, path) => ServerMatch::None,
+        None => ServerMatch::Unmatched,
+    }
 }
 
 /// A request's path up to its query or fragment.
@@ -37,12 +53,4 @@ pub fn find_server(
 pub fn path_without_query(path: &[u8]) -> &[u8] {
     let end = path.iter().position(|byte| matches!(byte, b'?' | b'#'));
     end.and_then(|end| path.get(..end)).unwrap_or(path)
-}
-
-/// The host of an authority, without port; an IPv6 literal keeps its brackets.
-fn host_of(authority: &[u8]) -> &[u8] {
-    // What comes first from the end: a port's colon, or the bracket behind which there is none.
-    let end = authority.iter().rposition(|byte| matches!(byte, b':' | b']'));
-    end.and_then(|end| authority.get(..end).filter(|_| authority.get(end) == Some(&b':')))
-        .unwrap_or(authority)
 }

@@ -1,17 +1,23 @@
 //! Tokens seen before, with their claims: the same token comes with every request of a session, so it is decoded
 //! once per worker and compared byte by byte afterwards.
 //!
+//! Only what decides is kept of the claims: audiences that no server requires are dropped when the token is read, and
+//! whose token it is is a digest. What a request that waits for its server needs of its token is a [`TokenHandle`], which
+//! pins nothing here.
+//!
 //! Bounded by two generations: when the young one is full it becomes the old one and the old one is dropped. No
 //! list to keep in order, no scan, and a token in use moves back into the young generation.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::fmt;
 use std::rc::Rc;
 
 use tokenward_protocol::bytes::same_bytes;
 use tokenward_protocol::jwt::{Claims, Malformed};
 
-use crate::identity::{PairKey, SessionSource, TicketKey};
+use crate::config::RequiredAudiences;
+use crate::digest_map::DigestMap;
+use crate::identity::{PairKey, SessionSource, SubjectDigest, TicketKey, TokenSubject};
 
 /// Bytes that one generation may hold: about 2,000 tokens as Dex makes them (1 KB), each used at a few servers.
 const GENERATION_BYTES: usize = 5 * 1024 * 1024;
@@ -19,21 +25,38 @@ const GENERATION_BYTES: usize = 5 * 1024 * 1024;
 /// too much than too little, for clients choose both.
 const TOKEN_BYTES: usize = 256;
 const USE_BYTES: usize = 160;
-/// What one audience costs besides its text, which is short of the token's own.
-const AUDIENCE_BYTES: usize = 32;
+/// What one kept audience costs besides its text.
+const AUDIENCE_BYTES: usize = 40;
 /// Tokens with the same tail kept side by side; only somebody who forges tails gets past one.
 const BUCKET: usize = 4;
 /// Uses (server × session) remembered per token.
 const USES: usize = 64;
 
 /// A token seen before.
-#[derive(Debug)]
 pub struct KnownToken {
     token: Box<[u8]>,
-    /// What it says of itself.
+    /// What it says of itself, as far as it decides: `audiences` are those that some server requires, each once, and
+    /// `subject` is empty.
     pub claims: Claims,
+    owner: TokenSubject,
+    /// Digest of its `sub`.
+    pub subject: SubjectDigest,
     seen_stale: Cell<bool>,
 }
+
+impl fmt::Debug for KnownToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The token is a secret.
+        formatter
+            .debug_struct("KnownToken")
+            .field("exp_seconds", &self.claims.exp_seconds)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Names a token that this memo may still have: a few bytes that may be kept for as long as a request lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenHandle(u64);
 
 /// One use of a token: at one server, in one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,12 +81,22 @@ struct Remembered {
 /// The memo of one worker.
 #[derive(Debug, Default)]
 pub struct TokenMemo {
-    young: HashMap<u64, Vec<Remembered>>,
-    old: HashMap<u64, Vec<Remembered>>,
+    required: RequiredAudiences,
+    young: DigestMap<u64, Vec<Remembered>>,
+    old: DigestMap<u64, Vec<Remembered>>,
     young_bytes: usize,
 }
 
 impl TokenMemo {
+    /// An empty memo that keeps, of each token's audiences, those that are `required` somewhere.
+    #[must_use]
+    pub fn new(required: RequiredAudiences) -> Self {
+        Self {
+            required,
+            ..Self::default()
+        }
+    }
+
     /// The token, decoded now or remembered, and its use at the server with this number and name in this session (a
     /// handle, or none for the token's own subject).
     ///
@@ -84,11 +117,7 @@ impl TokenMemo {
         {
             return Ok(found);
         }
-        let known = Rc::new(KnownToken {
-            token: token.into(),
-            claims: Claims::read(token)?,
-            seen_stale: Cell::new(false),
-        });
+        let known = Rc::new(KnownToken::read(token, &self.required)?);
         let mut remembered = Remembered {
             bytes: known.cost_bytes(),
             known: Rc::clone(&known),
@@ -99,26 +128,20 @@ impl TokenMemo {
         Ok((known, token_use))
     }
 
-    fn remembered(&self, token: &[u8]) -> Option<&Remembered> {
-        let tail = tail_of(token);
-        let buckets = [self.young.get(&tail), self.old.get(&tail)];
-        buckets
-            .into_iter()
-            .flatten()
-            .flatten()
-            .find(|remembered| remembered.is(token))
-    }
-
-    /// The session handle with which this token was last seen under this ticket; `None` when the token's own subject
-    /// is the session, or when it is forgotten.
+    /// The token that `handle` names if it was used under `ticket`, and the session handle with which it came (none when the token's own subject is
+    /// the session); `None` when it is forgotten.
     #[must_use]
-    pub fn session_of(&self, known: &KnownToken, ticket: &TicketKey) -> Option<String> {
-        let remembered = self.remembered(&known.token)?;
-        let (_, handle, _) = remembered
-            .uses
-            .iter()
-            .find(|(_, _, token_use)| token_use.ticket == *ticket)?;
-        (!handle.is_empty()).then(|| String::from_utf8_lossy(handle).into_owned())
+    pub fn named(&self, handle: TokenHandle, ticket: &TicketKey) -> Option<(Rc<KnownToken>, Option<String>)> {
+        let buckets = [self.young.get(&handle.0), self.old.get(&handle.0)];
+        buckets.into_iter().flatten().flatten().find_map(|remembered| {
+            let mut uses = remembered.uses.iter();
+            let (_, session, _) = uses.find(|(_, _, token_use)| token_use.ticket == *ticket)?;
+            let session = String::from_utf8_lossy(session).into_owned();
+            Some((
+                Rc::clone(&remembered.known),
+                Some(session).filter(|session| !session.is_empty()),
+            ))
+        })
     }
 
     /// Notes that the pair's memory knows of this use's freshness and need not be told again before `until_ms`.
@@ -208,7 +231,7 @@ impl Remembered {
         {
             return *token_use;
         }
-        let source = session.map_or(SessionSource::Subject(&self.known.claims), SessionSource::Handle);
+        let source = session.map_or(SessionSource::Subject(&self.known.owner), SessionSource::Handle);
         let pair = PairKey::new(name, source);
         let token_use = TokenUse {
             ticket: TicketKey::new(&pair, &self.known.token),
@@ -230,13 +253,37 @@ fn of_bucket<'a>(bucket: Option<&'a mut Vec<Remembered>>, token: &[u8]) -> Optio
 }
 
 impl KnownToken {
-    fn cost_bytes(&self) -> usize {
-        let audiences = self.claims.audiences.len().saturating_mul(AUDIENCE_BYTES);
-        let text = self.token.len().saturating_mul(2);
-        text.saturating_add(audiences).saturating_add(TOKEN_BYTES)
+    /// Reads a token, and keeps of its claims what decides.
+    fn read(token: &[u8], required: &RequiredAudiences) -> Result<Self, Malformed> {
+        let mut claims = Claims::read(token)?;
+        let owner = TokenSubject::new(&claims);
+        let subject = SubjectDigest::new(&std::mem::take(&mut claims.subject));
+        claims.audiences = required.among(std::mem::take(&mut claims.audiences));
+        Ok(Self {
+            token: token.into(),
+            claims,
+            owner,
+            subject,
+            seen_stale: Cell::new(false),
+        })
     }
 
-    /// The token itself, as presented.
+    /// Bytes that keeping it takes, rather too many than too few.
+    #[must_use]
+    pub fn cost_bytes(&self) -> usize {
+        let audiences = self.claims.audiences.iter();
+        let audiences = audiences.map(|audience| audience.len().saturating_add(AUDIENCE_BYTES));
+        let texts = [self.token.len(), self.claims.issuer.len(), TOKEN_BYTES].into_iter();
+        texts.chain(audiences).fold(0, usize::saturating_add)
+    }
+
+    /// What a request keeps of it when it has gone to its server.
+    #[must_use]
+    pub fn handle(&self) -> TokenHandle {
+        TokenHandle(tail_of(&self.token))
+    }
+
+    /// The token itself, as presented: a secret.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.token

@@ -1,5 +1,6 @@
 //! The bearer token of a request (RFC 6750 §2.1), read from raw header bytes.
 
+use crate::jwt::Malformed;
 use crate::refusal::Refusal;
 
 /// The token inside the `Authorization` header values of one request.
@@ -34,11 +35,14 @@ pub fn bearer_token<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<&'
 }
 
 /// Why a bearer that is no readable token is refused. Two tokens in one header, joined by a comma as proxies join
-/// repeated headers or by a blank, are told from one that is malformed: the caller's fault is another.
+/// repeated headers or by a blank, are told from one that is malformed: the caller's fault is another. One that is too
+/// large has a refusal of its own: a new login would bring it again.
 #[must_use]
-pub fn why_malformed(token: &[u8]) -> Refusal {
+pub fn why_malformed(token: &[u8], fault: Malformed) -> Refusal {
     if token.iter().any(|byte| matches!(byte, b' ' | b'\t' | b',')) {
         Refusal::AmbiguousBearer
+    } else if fault == Malformed::TooLong {
+        Refusal::TokenTooLarge
     } else {
         Refusal::MalformedBearer
     }

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::json::quote;
+
 /// The longest span that a configuration may name: ten years. Anything longer is a typing mistake.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Why a text is not a span of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "bad duration {text:?}: write a whole number and a unit of ms, s, m or h, as in \"60s\" (at most 10 years)"
+    "bad duration {}: write a whole number and a unit of ms, s, m or h, as in \"60s\" (at most 10 years)",
+    quote(text)
 )]
 pub struct BadDuration {
     text: String,

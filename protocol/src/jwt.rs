@@ -4,7 +4,9 @@
 //! token itself. Control verifies every signature before it trusts a claim.
 //!
 //! Anything that two readers could understand differently is malformed here: duplicate claims (RFC 7519 §4
-//! allows refusing them), a float or a string as `exp`, numbers past 2^53, which JSON readers round.
+//! allows refusing them), a string as `exp`, numbers past 2^53, which JSON readers round. A NumericDate may be written with
+//! a fraction or an exponent (RFC 7519 §2, RFC 8259 §6): it is read without rounding, and its fraction is cut off, so that
+//! no token lives longer for it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,7 +26,7 @@ const LARGEST_EXACT: u64 = 1 << 53;
 pub struct Claims {
     /// `exp`, Unix seconds.
     pub exp_seconds: u64,
-    /// `iat`, Unix seconds, where it is a whole number.
+    /// `iat`, Unix seconds, where it is a number.
     pub issued_at_seconds: Option<u64>,
     /// `iss`.
     pub issuer: String,
@@ -49,8 +51,8 @@ pub enum Malformed {
     /// The header is not a JSON object with one `alg`, or `alg` is `none` (RFC 7518 §3.6).
     #[error("the header is not a JSON object that names a signature algorithm")]
     Header,
-    /// The payload is not a JSON object with `iss`, `sub`, `aud` and one whole, positive `exp`.
-    #[error("the payload is not a JSON object with iss, sub, aud and a whole exp")]
+    /// The payload is not a JSON object with `iss`, `sub`, `aud` and one `exp` that is a number from 0.
+    #[error("the payload is not a JSON object with iss, sub, aud and a number as exp")]
     Payload,
     /// `exp` is past 2^53.
     #[error("exp is larger than 2^53")]
@@ -85,7 +87,7 @@ impl Claims {
             .member("exp")
             .ok()
             .flatten()
-            .and_then(Json::as_whole)
+            .and_then(seconds)
             .ok_or(Malformed::Payload)?;
         if exp > LARGEST_EXACT {
             return Err(Malformed::ExpTooLarge);
@@ -97,11 +99,11 @@ impl Claims {
         };
         Ok(Self {
             exp_seconds: exp,
-            // `iat` decides nothing, so a float there (some issuers write one) is no reason to refuse the token.
+            // `iat` opens nothing, so what stands there is no reason to refuse the token.
             issued_at_seconds: payload
                 .member("iat")
                 .map_err(|_| Malformed::Payload)?
-                .and_then(Json::as_whole),
+                .and_then(seconds),
             issuer: text("iss")?,
             subject: text("sub")?,
             audiences: audiences(payload.member("aud").ok().flatten()).ok_or(Malformed::Payload)?,
@@ -124,6 +126,44 @@ fn decode(part: &[u8]) -> Result<Vec<u8>, Malformed> {
         return Err(Malformed::Base64);
     }
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Malformed::Base64)
+}
+
+/// The whole seconds of a NumericDate; `None` for anything but a number from 0. Larger ones than 2^53 are only known to be
+/// larger.
+fn seconds(value: &Json<'_>) -> Option<u64> {
+    let Json::Number(number) = value else {
+        return None;
+    };
+    if number.bytes().all(|byte| byte.is_ascii_digit()) {
+        // One that does not fit is too large as well.
+        return Some(number.parse().unwrap_or(u64::MAX));
+    }
+    if number.starts_with('-') {
+        return None;
+    }
+    let (digits, exponent) = match number.split_once(['e', 'E']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i32>().ok()?),
+        None => (*number, 0),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let before_point = i64::try_from(whole.len())
+        .ok()?
+        .saturating_add(i64::from(exponent));
+    let mut digits = whole.bytes().chain(fraction.bytes());
+    let mut seconds = 0_u64;
+    for _ in 0..before_point {
+        let digit = match digits.next() {
+            Some(digit) => u64::from(digit.saturating_sub(b'0')),
+            // Nothing but zeros follow.
+            None if seconds == 0 => break,
+            None => 0,
+        };
+        seconds = seconds.saturating_mul(10).saturating_add(digit);
+        if seconds > LARGEST_EXACT {
+            break;
+        }
+    }
+    Some(seconds)
 }
 
 fn text_member<'a>(object: &'a Json<'_>, name: &str) -> Option<&'a str> {

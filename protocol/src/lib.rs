@@ -5,6 +5,8 @@
 //! - [`bearer`]: the token inside one `Authorization` header;
 //! - [`refusal`]: every reason why no token can be had, and the one table of what follows from it;
 //! - [`token_endpoint`]: the RFC 8693 request and answer between filter and control;
+//! - [`form`]: forms as OAuth requests have them, read strictly;
+//! - [`error_text`]: the characters that an OAuth error description may have;
 //! - [`bytes`]: comparing bytes eight at a time, for wasm;
 //! - [`json`]: a small strict JSON reader for the filter;
 //! - [`duration`]: `60s`, `5m`: how both configurations write a span of time.
@@ -15,6 +17,8 @@
 pub mod bearer;
 pub mod bytes;
 pub mod duration;
+pub mod error_text;
+pub mod form;
 pub mod freshness;
 pub mod json;
 pub mod jwt;

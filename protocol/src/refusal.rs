@@ -2,7 +2,8 @@
 //!
 //! A refusal alone decides status, headers, gate, log level and metric, in the filter and at control's token
 //! endpoint. 401 is said only when a person must log in: MCP clients throw their tokens away on 401 and never
-//! on 503 or 431. 400, 404 and 405 are never said: old MCP clients read them as "start over".
+//! on 503 or 431. 400, 404 and 405 are never said of a request
+//! to a known server: old MCP clients read them as "start over".
 
 use serde::{Deserialize, Serialize};
 
@@ -107,9 +108,10 @@ refusals! {
     /// Control does not know the server that the filter named.
     UnknownServer = "unknown_server", Misconfigured, 400 "invalid_target",
         "this server is not configured; an operator must add it";
-    /// The issuer refuses control's own client, connector or grant type.
+    /// The issuer refuses control's own client, connector or grant type, something else answers in its place, or the token
+    /// that it gives cannot be read or verified.
     IssuerMisconfigured = "issuer_misconfigured", Misconfigured, 500 "server_error",
-        "the issuer refuses the token service's own client; an operator must mend it, logging in again does not help";
+        "the issuer and the token service do not fit together; an operator must look, logging in again does not help";
     /// The remote issuer refuses the exchange client, connector or audience.
     ExchangeMisconfigured = "exchange_misconfigured", Misconfigured, 500 "server_error",
         "the remote issuer refuses the exchange's client, connector or audience; an operator must mend it, logging in again does not help";
@@ -135,6 +137,29 @@ refusals! {
     /// A token's algorithm, or the kind of key that its `kid` names, is not supported (RFC 7518 §3.1).
     AlgorithmUnsupported = "algorithm_unsupported", Misconfigured, 400 "invalid_request",
         "the token is signed with an algorithm or a kind of key that is not supported; an operator must let the issuer use another, such as RS256";
+    /// The presented token is a good one that has expired, and control has no login of its subject.
+    TokenExpired = "token_expired", LoginNeeded, 400 "invalid_grant",
+        "the presented token has expired and no login is registered that could renew it; present a fresh token";
+    /// The presented token is no ID token of a configured client (OIDC Core §3.1.3.7, RFC 8725 §3.11).
+    WrongTokenType = "wrong_token_type", LoginNeeded, 400 "invalid_grant",
+        "the presented token is not an ID token that was issued to a configured client; present the user's ID token";
+    /// The presented token is fresh, but what is asked for is made from a registered login, and there is none.
+    NotRegistered = "not_registered", Transient, 503 "temporarily_unavailable",
+        "the presented token is good, but this server's token is made from a registered login and none is registered; the aggregator must register it";
+    /// The request is for none of the filter's servers, and its configuration lets nothing else pass. The client gets 404,
+    /// as it does from an Envoy without such a route.
+    Unmatched = "unmatched", Misconfigured, 400 "invalid_target",
+        "no protected server has this host and path; an operator must configure it, or list it as unprotected";
+    /// The request's headers are incomplete, or its host is not a plain host name. The client gets 400.
+    UnreadableRequest = "unreadable_request", Misconfigured, 400 "invalid_request",
+        "the request's headers cannot be read, or its host is not a plain host name with at most a port";
+    /// The token expires before this try of the request could be answered: the request was judged long ago, and has waited
+    /// or was tried before.
+    SentLate = "sent_late", Transient, 503 "temporarily_unavailable",
+        "the token expired while the request waited behind the gateway or was tried again; the login is kept, retry now";
+    /// The filter asks control about no more tokens that control has never accepted, for this pair or at all.
+    CallLimit = "call_limit", Transient, 503 "temporarily_unavailable",
+        "too many tokens that were never accepted are presented; this one has not been looked at, retry shortly";
 }
 
 impl Refusal {
@@ -165,6 +190,8 @@ impl Refusal {
     pub fn client_status(self) -> u16 {
         match (self, self.class()) {
             (Self::TokenTooLarge, _) => 431,
+            (Self::Unmatched, _) => 404,
+            (Self::UnreadableRequest, _) => 400,
             (_, RefusalClass::LoginNeeded) => 401,
             (_, RefusalClass::Transient | RefusalClass::Misconfigured) => 503,
         }
@@ -174,7 +201,8 @@ impl Refusal {
     #[must_use]
     pub fn client_error(self) -> &'static str {
         match (self, self.class()) {
-            (Self::TokenTooLarge, _) => "invalid_request",
+            (Self::TokenTooLarge | Self::UnreadableRequest, _) => "invalid_request",
+            (Self::Unmatched, _) => "invalid_target",
             (_, RefusalClass::LoginNeeded) => "invalid_token",
             (_, RefusalClass::Transient) => "temporarily_unavailable",
             (_, RefusalClass::Misconfigured) => "server_error",

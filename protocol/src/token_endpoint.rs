@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::form::{Form, NotAForm};
 use crate::json::{self, Json};
 use crate::refusal::Refusal;
 
@@ -15,8 +16,8 @@ pub const TOKEN_TYPE_ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token
 pub const MARKER_HEADER: &str = "x-tokenward-control";
 /// Path of the token endpoint.
 pub const TOKEN_PATH: &str = "/oauth2/token";
-/// Longest body that control reads: a token of [`crate::jwt::MAX_TOKEN_BYTES`], which needs no percent-encoding, with the
-/// other parameters of a form or the refresh token of a login.
+/// Longest form that control reads at the token endpoint, in bytes: the largest token that a gateway lets through (60 KiB),
+/// some of it percent-encoded, and the rest.
 pub const LONGEST_FORM_BYTES: usize = 96 * 1024;
 /// Longest session handle that is accepted, in bytes.
 pub const LONGEST_SESSION_BYTES: usize = 512;
@@ -82,20 +83,44 @@ pub enum BadTokenRequest {
         /// What it must be.
         expected: &'static str,
     },
-    /// The form is not valid percent-encoded UTF-8.
-    #[error("the form is not valid UTF-8 once percent-decoded")]
-    NotUtf8,
+    /// `grant_type` is another one (RFC 6749 §5.2).
+    #[error("parameter grant_type must be {GRANT_TYPE_TOKEN_EXCHANGE}")]
+    GrantType,
+    /// A parameter asks for what is not done here.
+    #[error("parameter {0} is not supported: tokens are exchanged without an actor")]
+    Actor(&'static str),
+    /// `scope` asks for what an ID token does not have.
+    #[error("parameter scope must be openid or left out: an ID token has the scopes of its login")]
+    Scope,
+    /// More than one server is named (RFC 8693 §2.2.2: no token for all of them can be issued).
+    #[error("one token is for one server: name one with audience, or with its resource")]
+    SeveralTargets,
+    /// `resource` names nothing that is configured, or another server than `audience` (RFC 8707 §2).
+    #[error(
+        "parameter resource is not the resource of a configured server, or of another one than audience names"
+    )]
+    Resource,
+    /// The bytes are not a form.
+    #[error(transparent)]
+    NotAForm(#[from] NotAForm),
 }
 
-const PARAMETERS: [&str; 7] = [
-    "grant_type",
-    "subject_token",
-    "subject_token_type",
-    "audience",
-    "requested_token_type",
-    "session",
-    "reason",
-];
+impl BadTokenRequest {
+    /// The OAuth error code (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 8707 §2).
+    #[must_use]
+    pub const fn error(&self) -> &'static str {
+        match self {
+            Self::GrantType => "unsupported_grant_type",
+            Self::Scope => "invalid_scope",
+            Self::SeveralTargets | Self::Resource => "invalid_target",
+            Self::Duplicate(_)
+            | Self::Missing(_)
+            | Self::Unsupported { .. }
+            | Self::Actor(_)
+            | Self::NotAForm(_) => "invalid_request",
+        }
+    }
+}
 
 impl TokenRequest {
     /// The request as `application/x-www-form-urlencoded`.
@@ -116,76 +141,98 @@ impl TokenRequest {
         form.finish()
     }
 
-    /// Reads a form. Unknown parameters are ignored (RFC 6749 §3.2), known ones may come once.
+    /// Reads a form where no server has a resource: see [`TokenRequest::read`].
     ///
     /// # Errors
     /// [`BadTokenRequest`], naming the parameter at fault.
     pub fn from_form(form: &[u8]) -> Result<Self, BadTokenRequest> {
-        let mut values: [Option<String>; PARAMETERS.len()] = Default::default();
-        for (name, value) in form_urlencoded::parse(form) {
-            // `form_urlencoded` replaces what is not UTF-8; a token or a name never holds that character.
-            if value.contains('\u{FFFD}') || name.contains('\u{FFFD}') {
-                return Err(BadTokenRequest::NotUtf8);
-            }
-            for (parameter, slot) in PARAMETERS.into_iter().zip(values.iter_mut()) {
-                if parameter == name && slot.replace(value.to_string()).is_some() {
-                    return Err(BadTokenRequest::Duplicate(parameter));
-                }
+        Self::read(&Form::read(form)?, |_| None)
+    }
+
+    /// Reads the request in `form`; `server_of` answers which server has a resource (RFC 8707). Unknown parameters are
+    /// ignored (RFC 6749 §3.2). Known ones may come once; `audience` and `resource` may be repeated (RFC 8693 §2.1), but all
+    /// of them must name the same server.
+    ///
+    /// # Errors
+    /// [`BadTokenRequest`], naming the parameter at fault.
+    pub fn read(form: &Form, server_of: impl Fn(&str) -> Option<String>) -> Result<Self, BadTokenRequest> {
+        let once = |name| form.once(name).map_err(|_| BadTokenRequest::Duplicate(name));
+        match once("grant_type")? {
+            None => return Err(BadTokenRequest::Missing("grant_type")),
+            Some(GRANT_TYPE_TOKEN_EXCHANGE) => {}
+            Some(_) => return Err(BadTokenRequest::GrantType),
+        }
+        let subject_token = once("subject_token")?.ok_or(BadTokenRequest::Missing("subject_token"))?;
+        must_be_id_token(
+            "subject_token_type",
+            once("subject_token_type")?.ok_or(BadTokenRequest::Missing("subject_token_type"))?,
+        )?;
+        must_be_id_token(
+            "requested_token_type",
+            once("requested_token_type")?.unwrap_or(TOKEN_TYPE_ID_TOKEN),
+        )?;
+        for name in ["actor_token", "actor_token_type"] {
+            if once(name)?.is_some() {
+                return Err(BadTokenRequest::Actor(name));
             }
         }
-        let [
-            grant_type,
-            subject_token,
-            subject_token_type,
-            audience,
-            requested_token_type,
-            session,
-            reason,
-        ] = values;
-        must_be("grant_type", grant_type, GRANT_TYPE_TOKEN_EXCHANGE)?;
-        must_be("subject_token_type", subject_token_type, TOKEN_TYPE_ID_TOKEN)?;
-        must_be(
-            "requested_token_type",
-            requested_token_type.or(Some(TOKEN_TYPE_ID_TOKEN.into())),
-            TOKEN_TYPE_ID_TOKEN,
-        )?;
-        let session = match session {
-            Some(session) if session.is_empty() => return Err(BadTokenRequest::Missing("session")),
-            Some(session) if session.len() > LONGEST_SESSION_BYTES => {
-                return Err(BadTokenRequest::Unsupported {
-                    name: "session",
-                    expected: "at most 512 bytes",
-                });
-            }
-            session => session,
-        };
-        let reason = match reason.as_deref() {
-            None | Some("") => Reason::default(),
-            Some(name) => Reason::from_name(name).ok_or(BadTokenRequest::Unsupported {
-                name: "reason",
-                expected: "stale, near_expiry or rejected",
-            })?,
-        };
+        if once("scope")?.is_some_and(|scope| scope.split(' ').any(|scope| scope != "openid")) {
+            return Err(BadTokenRequest::Scope);
+        }
         Ok(Self {
-            subject_token: present("subject_token", subject_token)?.into(),
-            server: present("audience", audience)?,
-            session: session.map(Into::into),
-            reason,
+            subject_token: subject_token.into(),
+            server: server(form, server_of)?,
+            session: session(form)?.map(Into::into),
+            reason: match once("reason")? {
+                None => Reason::default(),
+                Some(name) => Reason::from_name(name).ok_or(BadTokenRequest::Unsupported {
+                    name: "reason",
+                    expected: "stale, near_expiry or rejected",
+                })?,
+            },
         })
     }
 }
 
-fn present(name: &'static str, value: Option<String>) -> Result<String, BadTokenRequest> {
-    value
-        .filter(|value| !value.is_empty())
-        .ok_or(BadTokenRequest::Missing(name))
+/// The one server that all of `audience` and `resource` name.
+fn server(form: &Form, server_of: impl Fn(&str) -> Option<String>) -> Result<String, BadTokenRequest> {
+    let mut audiences = form.all("audience");
+    let mut server = audiences.next().map(str::to_owned);
+    if audiences.any(|audience| server.as_deref() != Some(audience)) {
+        return Err(BadTokenRequest::SeveralTargets);
+    }
+    for resource in form.all("resource") {
+        let named = server_of(resource).ok_or(BadTokenRequest::Resource)?;
+        match &server {
+            Some(server) if *server != named => return Err(BadTokenRequest::Resource),
+            _ => server = Some(named),
+        }
+    }
+    server.ok_or(BadTokenRequest::Missing("audience"))
 }
 
-fn must_be(name: &'static str, value: Option<String>, expected: &'static str) -> Result<(), BadTokenRequest> {
-    if present(name, value)? == expected {
+/// Our own parameter, and never sent empty: whoever means a session does not mean the subject's grant.
+fn session(form: &Form) -> Result<Option<&str>, BadTokenRequest> {
+    const NAME: &str = "session";
+    match form.once_or_empty(NAME) {
+        Err(_) => Err(BadTokenRequest::Duplicate(NAME)),
+        Ok(Some("")) => Err(BadTokenRequest::Missing(NAME)),
+        Ok(Some(session)) if session.len() > LONGEST_SESSION_BYTES => Err(BadTokenRequest::Unsupported {
+            name: NAME,
+            expected: "at most 512 bytes",
+        }),
+        Ok(session) => Ok(session),
+    }
+}
+
+fn must_be_id_token(name: &'static str, value: &str) -> Result<(), BadTokenRequest> {
+    if value == TOKEN_TYPE_ID_TOKEN {
         Ok(())
     } else {
-        Err(BadTokenRequest::Unsupported { name, expected })
+        Err(BadTokenRequest::Unsupported {
+            name,
+            expected: TOKEN_TYPE_ID_TOKEN,
+        })
     }
 }
 

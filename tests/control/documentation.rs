@@ -88,6 +88,8 @@ fn the_metrics_page_lists_every_metric_of_control_and_no_other() {
     metrics.store_error("read");
     metrics.session_change("created", 1);
     metrics.connection_closed("late");
+    metrics.intake_bytes_of("known").set(1);
+    metrics.request_unread("late");
     metrics.config_reload("applied");
     metrics.issuer_circuit("https://dex.example.com", false);
     metrics.issuer_held_back("https://dex.example.com", "circuit");

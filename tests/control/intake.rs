@@ -245,38 +245,3 @@ async fn a_stop_answers_what_was_asked_and_closes_the_rest() -> anyhow::Result<(
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
     Ok(())
 }
-
-#[tokio::test]
-async fn who_comes_when_all_places_are_taken_hears_503_at_once_and_gets_a_place_later() -> anyhow::Result<()>
-{
-    let deployment = deployment(json!({"deadline": "5s", "connections": 8})).await?;
-    let mut waiting = Vec::new();
-    for _ in 0..8 {
-        waiting.push(connect(&deployment).await?);
-    }
-    let mut late = connect(&deployment).await?;
-    late.write_all(b"GET /livez HTTP/1.1\r\nhost: control\r\n\r\n")
-        .await?;
-    let said = until_closed(&mut late).await?;
-    assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
-    for part in [
-        "retry-after: 1",
-        "x-tokenward-control: ",
-        "\"busy\"",
-        "intake.connections",
-    ] {
-        assert!(said.contains(part), "{part}: {said}");
-    }
-    for stream in &mut waiting {
-        until_closed(stream).await?;
-    }
-    assert_eq!(deployment.get("/livez").await?.status, 200);
-    assert_eq!(
-        (
-            closed(&deployment, "full").await?,
-            closed(&deployment, "late").await?
-        ),
-        (1, 8)
-    );
-    Ok(())
-}

@@ -172,13 +172,13 @@ async fn an_answer_without_an_id_token_is_the_operators_business_and_loses_nothi
 
 #[tokio::test]
 async fn a_lost_answer_is_tried_again_at_dex_and_never_at_a_strict_issuer() -> anyhow::Result<()> {
-    for (policy, refusal, presented) in [
-        ("tolerant", (503, "issuer_unavailable"), 2),
-        ("strict", (400, "needs_login"), 1),
+    for (policy, reuse_seconds, refusal, presented) in [
+        ("tolerant", 120, (503, "issuer_unavailable"), 2),
+        ("strict", 0, (400, "needs_login"), 1),
     ] {
         let dex = DexConfig::default()
             .id_token_lifetime(Duration::from_secs(300))
-            .reuse_interval(Duration::from_secs(120));
+            .reuse_interval(Duration::from_secs(reuse_seconds));
         let deployment = Deployment::start(Plan {
             dex,
             policy,

@@ -81,7 +81,6 @@ async fn each_resource_has_its_document_where_the_rfc_puts_it() -> anyhow::Resul
         ("mcp.example.com:8443", "/kubernetes/mcp"),
         ("other.example.com", "/kubernetes/mcp"),
         ("unknown.example.com", ""),
-        ("not a host", ""),
     ];
     for (host, path) in cases {
         let answer = asked(&deployment, host, path).await?;

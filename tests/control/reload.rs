@@ -26,7 +26,7 @@ async fn new_credentials_servers_and_margins_apply_to_new_requests() -> anyhow::
     assert_eq!(deployment.post_form(0, &old, &form).await?.status, 200);
 
     // A rotated secret: the same file name, other content.
-    deployment.write_secret("filter", "rotated")?;
+    deployment.write_secret("filter", "rotated-credential")?;
     let config = deployment.changed(|document| {
         let second = json!({"name": "second", "auth": {"forwardToken": true}});
         if let Some(servers) = document["servers"].as_array_mut() {
@@ -38,7 +38,7 @@ async fn new_credentials_servers_and_margins_apply_to_new_requests() -> anyhow::
 
     let refused = deployment.post_form(0, &old, &form).await?;
     assert_eq!(refused.refusal(), (401, "caller_rejected"));
-    let new = basic("filter", "rotated");
+    let new = basic("filter", "rotated-credential");
     let second = form.replace("audience=kubernetes", "audience=second");
     assert_eq!(deployment.post_form(0, &new, &second).await?.status, 200);
     assert_eq!(deployment.dex.counts().refreshes_presented, 0);

@@ -105,7 +105,7 @@ async fn a_refresh_that_lands_after_a_sign_out_brings_nothing_back() -> anyhow::
 }
 
 #[tokio::test]
-async fn a_session_id_that_moves_to_another_user_leaves_the_first_one_nothing() -> anyhow::Result<()> {
+async fn a_session_id_of_another_users_login_is_refused_and_ends_nothing() -> anyhow::Result<()> {
     let other = "other@example.com";
     let dex = DexConfig::default()
         .id_token_lifetime(Duration::from_secs(300))
@@ -116,20 +116,17 @@ async fn a_session_id_that_moves_to_another_user_leaves_the_first_one_nothing() 
     })
     .await?;
     let mine = deployment.log_in("s-1").await?;
-    let theirs = deployment.log_in_as("s-1", other).await?;
-    assert_eq!(
-        deployment
-            .ask(&mine.id_token)
-            .session("s-1")
-            .send()
-            .await?
-            .refusal(),
-        (400, "subject_rejected")
-    );
-    assert_eq!(
-        deployment.ask(&mine.id_token).send().await?.refusal(),
-        (400, "unknown_session")
-    );
+    let theirs = deployment.dex.log_in(other, "muster").await?;
+    let put = deployment.put_login("s-1", &theirs).await?;
+    assert_eq!(put.refusal(), (409, "bad_request"), "{put:?}");
+    assert!(put.text("error_description").contains("another user"), "{put:?}");
+    let ask = deployment.ask(&mine.id_token).session("s-1");
+    assert_eq!(ask.send().await?.token(), mine.id_token);
+    let ask = deployment.ask(&theirs.id_token).session("s-1");
+    assert_eq!(ask.send().await?.refusal(), (400, "subject_rejected"));
+    // An id whose login has ended is free.
+    deployment.end("s-1").await?;
+    assert_eq!(deployment.put_login("s-1", &theirs).await?.status, 201);
     assert_eq!(
         deployment
             .ask(&theirs.id_token)
@@ -139,6 +136,36 @@ async fn a_session_id_that_moves_to_another_user_leaves_the_first_one_nothing() 
             .status,
         200
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_two_users_who_put_one_session_id_at_once_one_gets_it_and_keeps_it() -> anyhow::Result<()> {
+    let other = "other@example.com";
+    for _ in 0..20 {
+        let dex = DexConfig::default().user(DexUser::new(other));
+        let deployment = Deployment::start(Plan {
+            dex,
+            ..Plan::default()
+        })
+        .await?;
+        let mine = deployment.dex.log_in(ADMIN, "muster").await?;
+        let theirs = deployment.dex.log_in(other, "muster").await?;
+        let (first, second) = tokio::join!(
+            deployment.put_login("s-1", &mine),
+            deployment.put_login("s-1", &theirs)
+        );
+        let (first, second) = (first?.status, second?.status);
+        let (winner, loser) = match (first, second) {
+            (201, 409) => (&mine, &theirs),
+            (409, 201) => (&theirs, &mine),
+            both => panic!("{both:?}"),
+        };
+        let ask = deployment.ask(&winner.id_token).session("s-1");
+        assert_eq!(ask.send().await?.token(), winner.id_token);
+        // Nothing is left of the other, whose login no session has.
+        assert_ne!(deployment.ask(&loser.id_token).send().await?.status, 200);
+    }
     Ok(())
 }
 

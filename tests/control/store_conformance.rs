@@ -86,6 +86,11 @@ both_engines! {
     lineage::a_lineage_stays_the_same_while_nothing_is_lost,
 }
 
+/// The whole list on `store`; how many behaviours that were.
+pub(crate) async fn every_behaviour_of(store: std::sync::Arc<dyn Store>) -> anyhow::Result<usize> {
+    every_behaviour(&Engine::of(store, None, (None, None))).await
+}
+
 const MINUTE: Duration = Duration::from_secs(60);
 /// Short enough to wait for in real time, and longer than a busy machine takes for the next operation.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -115,7 +120,7 @@ fn owner(name: &str) -> LeaseOwner {
 }
 
 /// Polls until `condition` is true.
-async fn eventually<F: Future<Output = anyhow::Result<bool>>>(
+pub(crate) async fn eventually<F: Future<Output = anyhow::Result<bool>>>(
     what: &str,
     mut condition: impl FnMut() -> F,
 ) -> anyhow::Result<()> {

@@ -84,6 +84,6 @@ async fn what_the_store_no_longer_has_is_refused_at_the_next_question() -> anyho
     let gone = "return redis.call('DEL', unpack(redis.call('KEYS', 'tokenward:{g:*}')))";
     assert_eq!(number(&valkey, gone).await?, 1);
     let answer = deployment.ask(&tokens.id_token).send().await?;
-    assert_eq!(answer.refusal().1, "unknown_session");
+    assert_eq!(answer.refusal(), (503, "not_registered"));
     Ok(())
 }

@@ -108,6 +108,7 @@ fn each_fault_is_one_warning_that_names_its_field_and_every_request_is_refused_u
         ("control", "control", json!("tokenward")),
         ("control.cluster", "control/cluster", json!("")),
         ("control.timeout", "control/timeout", json!("5")),
+        ("control.timeout", "control/timeout", json!("720h")),
         ("control.tiemout", "control/tiemout", json!("5s")),
         ("control.credential", "control/credential", json!(null)),
         ("control.credential", "control/credential", json!(CREDENTIAL)),
@@ -117,6 +118,12 @@ fn each_fault_is_one_warning_that_names_its_field_and_every_request_is_refused_u
             "control.credential.env",
             "control/credential",
             json!({"env": "NOT_SET"}),
+        ),
+        // The secret itself, where its variable's name belongs: `assert_not_logged` looks for it.
+        (
+            "control.credential.env",
+            "control/credential",
+            json!({"env": CREDENTIAL}),
         ),
         (
             "control.credential.file",
@@ -133,6 +140,13 @@ fn each_fault_is_one_warning_that_names_its_field_and_every_request_is_refused_u
         ("servers[0].path_prefix", "servers/0/path_prefix", json!("mcp")),
         ("servers[0].host", "servers/0/host", json!("a:80")),
         ("servers[0].host", "servers/0/host", json!("*example.com")),
+        ("servers[0].host", "servers/0/host", json!("gw.test.")),
+        (
+            "servers[0].path_prefix",
+            "servers/0/path_prefix",
+            json!("/kubernetes/*"),
+        ),
+        ("unmatched", "unmatched", json!("deny")),
         ("servers[0].auth", "servers/0/auth", json!(null)),
         (
             "servers[0].auth.kind",

@@ -121,12 +121,15 @@ fn without_a_session_header_the_tokens_subject_makes_the_pair() {
 }
 
 #[test]
-fn a_storm_of_missing_and_malformed_bearers_is_throttled_too() {
-    let bearers: [&[&str]; 3] = [&[], &["garbage"], &["a.b.c", "a.b.c"]];
+fn a_storm_of_malformed_bearers_is_throttled_too_whatever_sessions_it_makes_up() {
+    let bearers: [&[&str]; 2] = [&["garbage"], &["a.b.c", "a.b.c"]];
     for bearers in bearers {
         let world = kubernetes().workers(4).start();
         for n in 0..1_790 {
-            let request = world.request("kubernetes").session("s1").on_worker(n % 4);
+            let request = world
+                .request("kubernetes")
+                .session(&format!("s-{n}"))
+                .on_worker(n % 4);
             let sent = bearers
                 .iter()
                 .fold(request, |request, bearer| request.bearer(*bearer))
@@ -137,14 +140,50 @@ fn a_storm_of_missing_and_malformed_bearers_is_throttled_too() {
         // At 0, 60 and 120 s; the storm ends before 180 s.
         assert_eq!(moments_ms(&world, LogLevel::Warn), [0, 60_000, 120_000]);
         assert_eq!(lines(&world), (3, 0, 1_787));
-        assert!(send_on(&world, 0, &world.mint(&token(exp_in(1800)))).is_forwarded());
-        assert_eq!((told(&world), world.infos().len()), (1_790, 1));
         assert_eq!(
             (world.control().calls().len(), world.upstream_requests().len()),
-            (0, 1)
+            (0, 0)
         );
         assert_sound(&world);
     }
+}
+
+/// Aggregators probe without a token before they send one, and close what they have opened without one.
+#[test]
+fn requests_without_any_token_are_never_a_warning_and_touch_no_shared_data() {
+    for listens in [false, true] {
+        let world = kubernetes().workers(4).start();
+        for n in 0..500 {
+            let request = world.request("kubernetes").on_worker(n % 4);
+            let request = if listens { request.get() } else { request };
+            let request = if n % 2 == 0 {
+                request
+            } else {
+                request.session(&format!("s-{n}"))
+            };
+            assert_eq!(request.send().status(), Some(401));
+        }
+        assert_eq!(lines(&world), (0, 0, 500), "{listens}");
+        assert_eq!(world.gateway().shared_data().key_count(), 0);
+        assert_eq!(world.counted(&["outcome=missing_bearer", "requests_total"]), 500);
+        assert_sound(&world);
+    }
+}
+
+/// A stale token of a user that nobody has registered: control says so, and the pair warns like any other.
+#[test]
+fn an_unregistered_users_stale_token_is_a_warning_once_a_minute() {
+    let world = kubernetes().workers(2).start();
+    world.control().refuses(Refusal::UnknownSession);
+    let stale = world.mint(&token(exp_in(-5)));
+    for n in 0..119 {
+        assert_eq!(send_on(&world, n % 2, &stale).status(), Some(401));
+        world.advance(secs(1));
+    }
+    let moments = moments_ms(&world, LogLevel::Warn);
+    assert_eq!(moments.len(), 2, "{moments:?}");
+    assert!(moments[1] - moments[0] >= 60_000, "{moments:?}");
+    assert_eq!(world.debugs().len(), 117);
 }
 
 #[test]
@@ -152,13 +191,16 @@ fn a_change_of_the_reason_is_no_new_warning() {
     let world = kubernetes().start();
     for (n, refusal) in Refusal::ALL.iter().copied().enumerate() {
         world.control().refuses(refusal);
-        let presented = token(exp_in(-5)).id(&format!("token-{n}"));
+        let presented = token(exp_in(-500)).id(&format!("token-{n}"));
+        // Refused tokens of one pair are asked about twelve times a minute.
+        world.advance(secs(if n < 6 { 0 } else { 5 }));
         assert_eq!(
             send_on(&world, 0, &world.mint(&presented)).refusal().as_deref(),
             Some(refusal.name())
         );
     }
-    assert_eq!(lines(&world), (1, 0, Refusal::ALL.len() - 1));
+    let minutes = 1 + 5 * (Refusal::ALL.len() - 6) / 60;
+    assert_eq!(lines(&world), (minutes, 0, Refusal::ALL.len() - minutes));
 }
 
 #[test]
@@ -166,7 +208,7 @@ fn the_span_between_two_warnings_can_be_set() {
     let world = kubernetes().setting("warn_every", "10s").start();
     for _ in 0..30 {
         assert_eq!(
-            world.request("kubernetes").session("s1").send().status(),
+            world.request("kubernetes").bearer("garbage").send().status(),
             Some(401)
         );
         world.advance(secs(1));
@@ -177,7 +219,7 @@ fn the_span_between_two_warnings_can_be_set() {
 #[test]
 fn a_clock_that_steps_back_an_hour_costs_one_more_warning_and_not_an_hour_of_silence() {
     let world = kubernetes().start();
-    let refused = || world.request("kubernetes").session("s1").send();
+    let refused = || world.request("kubernetes").bearer("garbage").send();
     assert_eq!(refused().status(), Some(401));
     world.gateway().step_wall_clock_ms(-3_600_000);
     for _ in 0..120 {
@@ -195,7 +237,7 @@ fn at_the_level_warn_only_the_warnings_cost_a_line() {
     world.gateway().forget_host_calls();
     for _ in 0..50 {
         assert_eq!(
-            world.request("kubernetes").session("s1").send().status(),
+            world.request("kubernetes").bearer("garbage").send().status(),
             Some(401)
         );
     }

@@ -28,7 +28,9 @@ fn worker_1_cuts_in(world: &FilterWorld, nth: usize, stale: &str) {
 }
 
 /// Worker 0's life with one pair: refused, refused from memory, the probe is refused, refused from memory, and a new
-/// login. That is six writes: one each, and two for the probe (claiming it, and its refusal).
+/// login. Each is one write of the pair's record, the first one and the probe are two (taking leave or claiming it, and
+/// the refusal). The first one makes the salt as well, takes leave of the whole Envoy and gives it back, and counts its
+/// WARN.
 fn refused_probed_and_recovered(world: &FilterWorld, stale: &str) {
     for pause in [0, 0, 6, 0] {
         world.advance(secs(pause));
@@ -40,33 +42,35 @@ fn refused_probed_and_recovered(world: &FilterWorld, stale: &str) {
 }
 
 #[test]
-fn a_life_without_races_is_six_writes() {
+fn a_life_without_races_is_eleven_writes() {
     let world = kubernetes().workers(2).start();
     world.control().refuses(Refusal::NeedsLogin);
     let stale = world.mint(&token(exp_in(-5)));
     world.gateway().forget_host_calls();
     refused_probed_and_recovered(&world, &stale);
-    assert_eq!(world.gateway().host_calls().count(WRITE), 6);
+    assert_eq!(world.gateway().host_calls().count(WRITE), 11);
     assert_eq!((world.control().calls().len(), told(&world)), (2, 4));
 }
 
 #[test]
 fn whichever_write_another_worker_cuts_into_one_warning_one_probe_one_recovery_and_every_refusal_counted() {
-    for nth in 1..=6 {
+    for nth in 1..=11 {
         let world = kubernetes().workers(2).start();
         world.control().refuses(Refusal::NeedsLogin);
         let stale = world.mint(&token(exp_in(-5)));
         worker_1_cuts_in(&world, nth, &stale);
         refused_probed_and_recovered(&world, &stale);
         assert_eq!(world.gateway().races_waiting(), 0, "write {nth}");
-        assert!(
+        // The sixth counts the WARN, and nobody else has one.
+        assert_eq!(
             world.gateway().shared_data().mismatches() >= 1,
+            nth != 6,
             "write {nth} lost no race"
         );
         assert_eq!((world.warns().len(), world.infos().len()), (1, 1), "write {nth}");
         assert_eq!(told(&world), 5, "write {nth}");
-        // Only before the first write is nothing known yet: then both workers ask, as two at once always may.
-        let asked = if nth == 1 { 3 } else { 2 };
+        // Until the refusal is written nothing is known yet: then both workers ask, as two at once always may.
+        let asked = if nth <= 5 { 3 } else { 2 };
         assert_eq!(world.control().calls().len(), asked, "write {nth}");
         assert_eq!(world.upstream_requests().len(), 1);
         assert_sound(&world);
@@ -159,8 +163,8 @@ fn a_refusal_that_arrives_while_another_worker_recovers_loses_nothing() {
 
 #[test]
 fn two_pairs_that_share_a_slot_never_lose_each_others_gate() {
-    // 1,024 slots: among 1,500 sessions many share one.
-    let world = kubernetes().workers(2).start();
+    // 2,048 slots: among 1,500 sessions many share one.
+    let world = kubernetes().workers(2).setting("warn_limit", 2_000).start();
     world.control().refuses(Refusal::NeedsLogin);
     let stale = world.mint(&token(exp_in(-5)));
     let send = |world: &FilterWorld, n: usize| {
@@ -176,7 +180,7 @@ fn two_pairs_that_share_a_slot_never_lose_each_others_gate() {
     }
     world.advance(millis(100));
     assert!(
-        world.gateway().shared_data().key_count() < 1_000,
+        world.gateway().shared_data().key_count() < 1_200,
         "some do share a slot"
     );
     for n in 0..1_500 {

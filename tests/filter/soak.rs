@@ -138,21 +138,22 @@ fn two_thousand_random_requests_end_once_each_and_none_arrives_stale() {
     for seed in [1, 20_261_121] {
         let world = soak(seed, false);
         assert_only_fresh_arrived(&world);
-        // 4 servers × (3 sessions, the subject, none): at most 20 pairs, each at most a WARN a minute.
+        // 4 servers × (3 sessions, the subject, none): at most 20 pairs, each at most a WARN a minute; and one of each
+        // server for tokens that are turned away.
         let span_ms = moments_ms(&world, LogLevel::Debug)
             .last()
             .copied()
             .unwrap_or_default();
         let minutes = usize::try_from(span_ms / 60_000).unwrap() + 1;
         assert!(
-            world.warns().len() <= 20 * minutes,
+            world.warns().len() <= 24 * minutes,
             "{} WARNs",
             world.warns().len()
         );
         assert!(world.infos().len() <= world.warns().len());
         assert_not_logged(&world, &["eyJ", "filter-credential"]);
         let memory = world.gateway().shared_data();
-        assert!(memory.key_count() <= 20, "{} keys", memory.key_count());
+        assert!(memory.key_count() <= 20 + 3, "{} keys", memory.key_count());
     }
 }
 

@@ -74,6 +74,6 @@ async fn it_lives_refuses_with_503_and_is_ready_as_soon_as_valkey_is() -> anyhow
     control.wait_until_ready(Duration::from_secs(30)).await?;
     assert_eq!(written(&control, "ready again: the store answers"), 1);
     let (status, said) = ask(&control, &id_token).await?;
-    assert_eq!((status, &said["refusal"]), (400, &Value::from("unknown_session")));
+    assert_eq!((status, &said["refusal"]), (503, &Value::from("not_registered")));
     Ok(())
 }

@@ -215,7 +215,7 @@ async fn an_unmodified_aggregator_works_by_the_tokens_subject() -> anyhow::Resul
     let answer = world.call(LOCAL).bearer(&stranger).send().await?;
     assert_eq!(
         (answer.status, answer.refusal().as_deref()),
-        (401, Some("unknown_session"))
+        (401, Some("token_expired"))
     );
     Ok(())
 }

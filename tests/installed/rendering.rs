@@ -14,7 +14,7 @@ fn values() -> Value {
     json!({
         "issuers": [{
             "issuer": "https://dex.example.com", "clientId": "muster",
-            "clientSecretRef": {"name": "tokenward-dex", "key": "client-secret"},
+            "clientSecretRef": {"name": "tokenward-dex", "key": "client-secret"}, "trustedPeers": ["cli"],
         }],
         "servers": [
             {
@@ -200,7 +200,7 @@ fn values_that_cannot_be_meant_are_refused_by_name() -> anyhow::Result<()> {
     let Some(chart) = chart("values")? else {
         return Ok(());
     };
-    let refused: [(&str, Value, &str); 13] = [
+    let refused: [(&str, Value, &str); 17] = [
         ("/gateway/filtre", json!({}), "filtre"),
         ("/servers/0/auth/fowardToken", json!(true), "fowardToken"),
         ("/servers/0/auth/forwardToken", json!(false), "forwardToken"),
@@ -215,6 +215,22 @@ fn values_that_cannot_be_meant_are_refused_by_name() -> anyhow::Result<()> {
             "oauth-protected-resource",
         ),
         ("/gateway/filter/settings", json!({"margn": "60s"}), "margn"),
+        (
+            "/gateway/filter/settings",
+            json!({"unmatched": "pass"}),
+            "unmatched",
+        ),
+        ("/gateway/filter/unmatched", json!("block"), "unmatched"),
+        (
+            "/gateway/filter/unprotected",
+            json!([{"pathPrefix": "/healthz/*"}]),
+            "pathPrefix",
+        ),
+        (
+            "/servers/0/match",
+            json!({"host": "mcp.example.com.", "pathPrefix": "/x"}),
+            "host",
+        ),
         (
             "/controlSettings",
             json!({"intake": {"dedline": "1s"}}),

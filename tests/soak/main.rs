@@ -2,6 +2,7 @@
 //! Every test here is ignored by the usual runs.
 
 mod hammer;
+mod hostile_streams;
 mod kills;
 mod one_pair;
 mod pairs;

@@ -24,9 +24,14 @@ type Part = &'static str;
 /// What runs side by side: killing leaves the processors idle most of the time, and while Valkey is away there is
 /// nothing to do but to ask twice a second. The hammers have the machine to themselves.
 ///
-/// Each test has a deadline of its own. The longest lane of each stage (800, 230 and 160 s) adds up to less than 20
+/// Each test has a deadline of its own. The longest lane of each stage (800, 230, 160 and 120 s) adds up to less than 22
 /// minutes.
-const STAGES: [&[Part]; 3] = [&["kills::", "valkey_outage::"], &["one_pair::"], &["pairs::"]];
+const STAGES: [&[Part]; 4] = [
+    &["kills::", "valkey_outage::"],
+    &["one_pair::"],
+    &["pairs::"],
+    &["hostile_streams::"],
+];
 
 /// Runs the long tests, with their progress shown, and says how long each part took.
 pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SoakFlags) -> Result<ExitCode> {

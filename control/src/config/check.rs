@@ -4,18 +4,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-use serde_saphyr::{Location, Spanned};
+use secrecy::SecretString;
 use tokenward_protocol::duration::parse_duration;
 use url::Url;
 
 use super::endpoint::{BadEndpoint, is_at_home, parse_endpoint, parse_issuer};
 use super::raw::{RawConfig, RawIssuer, RawSecret, Text};
 use super::secret_source::SecretSource;
+use super::spans::{self, Bounds};
 use super::{
-    Config, Credentials, IssuerConfig, IssuerPolicy, Problem, filter_module, intake, keeping, resources,
-    servers,
+    ClientAuth, Config, Credentials, IssuerConfig, IssuerPolicy, Problem, callers, filter_module, intake,
+    keeping, resources, servers,
 };
+use crate::yaml::{Location, Spanned};
 
 /// What was found so far.
 #[derive(Default)]
@@ -92,6 +93,21 @@ impl Findings {
         }
     }
 
+    /// How a client authenticates itself, or a finding; `None` where it is left to discovery.
+    pub(super) fn client_auth(&mut self, name: &str, text: Option<&Text>) -> Option<ClientAuth> {
+        let text = text?;
+        let known = [ClientAuth::Basic, ClientAuth::Post];
+        let named = known.into_iter().find(|auth| auth.name() == text.value);
+        if named.is_none() {
+            self.add(
+                text.referenced,
+                format!("{name} {:?} is not known", shown(&text.value)),
+                "write basic (client_secret_basic) or post (client_secret_post), or leave it out",
+            );
+        }
+        named
+    }
+
     fn duration(&mut self, name: &str, text: Option<&Text>, default: Duration) -> Duration {
         let Some(text) = text else { return default };
         match parse_duration(&text.value) {
@@ -114,6 +130,30 @@ impl Findings {
         }
         span
     }
+
+    /// A span of time within what makes sense for it.
+    pub(super) fn span(&mut self, name: &str, text: Option<&Text>, bounds: Bounds) -> Duration {
+        let span = self.positive(name, text, bounds.default);
+        let Some(text) = text.filter(|_| !span.is_zero()) else {
+            return span;
+        };
+        if span < bounds.least {
+            let least = bounds.least.as_secs_f64();
+            self.add(
+                text.referenced,
+                format!("{name} is shorter than {least}s"),
+                bounds.why,
+            );
+        } else if span >= bounds.below {
+            let below = bounds.below.as_secs();
+            self.add(
+                text.referenced,
+                format!("{name} must be shorter than {below}s"),
+                bounds.why,
+            );
+        }
+        span
+    }
 }
 
 /// A value as it may be shown in a problem: short, so that a pasted secret never fills a log.
@@ -125,20 +165,21 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
     let mut findings = Findings::default();
     let listen = listen(&mut findings, raw.listen.as_ref());
     let intake = intake::intake(&mut findings, raw.intake.as_ref());
-    let filter = findings.secret("credentials.filter", &raw.credentials.value.filter);
-    let aggregator = findings.secret("credentials.aggregator", &raw.credentials.value.aggregator);
-    if let (Some(filter), Some(aggregator)) = (&filter, &aggregator)
-        && filter.expose_secret() == aggregator.expose_secret()
-    {
-        findings.add(
-            raw.credentials.value.aggregator.referenced,
-            "credentials.filter and credentials.aggregator are the same secret",
-            "give each caller its own, so that the filter cannot register sessions",
-        );
-    }
+    let filter = callers::credential(&mut findings, "credentials.filter", &raw.credentials.value.filter);
+    let aggregator = callers::credential(
+        &mut findings,
+        "credentials.aggregator",
+        &raw.credentials.value.aggregator,
+    );
+    callers::differ(
+        &mut findings,
+        &raw.credentials.value,
+        filter.as_ref(),
+        aggregator.as_ref(),
+    );
     let store = keeping::store(&mut findings, &raw.store);
     let sealing = keeping::sealing(&mut findings, &raw.sealing.value);
-    let margin = findings.duration("margin", raw.margin.as_ref(), Duration::from_secs(60));
+    let margin = findings.span("margin", raw.margin.as_ref(), spans::MARGIN);
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let stale_subject_grace = findings.duration(
         "stale_subject_grace",
@@ -146,17 +187,17 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
         hours(168),
     );
     let session_lifetime = findings.positive("session_lifetime", raw.session_lifetime.as_ref(), hours(720));
-    let issuer_timeout = findings.positive(
+    let issuer_timeout = findings.span(
         "issuer_timeout",
         raw.issuer_timeout.as_ref(),
-        Duration::from_secs(35),
+        spans::ISSUER_TIMEOUT,
     );
-    let caller_deadline = findings.positive(
+    let caller_deadline = findings.span(
         "caller_deadline",
         raw.caller_deadline.as_ref(),
-        Duration::from_secs(4),
+        spans::CALLER_DEADLINE,
     );
-    let lease = findings.positive("lease", raw.lease.as_ref(), Duration::from_secs(15));
+    let lease = findings.span("lease", raw.lease.as_ref(), spans::LEASE);
     let transient_limit = findings.positive(
         "transient_limit",
         raw.transient_limit.as_ref(),
@@ -247,12 +288,32 @@ fn issuers(findings: &mut Findings, raw: &Spanned<Vec<Spanned<RawIssuer>>>) -> V
             );
         }
         seen.push(pair);
-        issuers.extend(checked_issuer(findings, &issuer.value));
+        let configured = raw.value.iter().map(|other| &other.value);
+        let siblings = configured
+            .filter(|other| other.issuer.value == pair.0 && other.client_id.value != pair.1)
+            .map(|other| other.client_id.value.clone());
+        let trusted_peers = trusted_peers(findings, &issuer.value).chain(siblings).collect();
+        issuers.extend(checked_issuer(findings, &issuer.value, trusted_peers));
     }
     issuers
 }
 
-fn checked_issuer(findings: &mut Findings, raw: &RawIssuer) -> Option<IssuerConfig> {
+fn trusted_peers<'a>(findings: &mut Findings, raw: &'a RawIssuer) -> impl Iterator<Item = String> + use<'a> {
+    for peer in raw.trusted_peers.iter().filter(|peer| peer.value.is_empty()) {
+        findings.add(
+            peer.referenced,
+            "a client in trusted_peers is empty",
+            "name the client as the issuer writes it into azp, or remove the entry",
+        );
+    }
+    raw.trusted_peers.iter().map(|peer| peer.value.clone())
+}
+
+fn checked_issuer(
+    findings: &mut Findings,
+    raw: &RawIssuer,
+    trusted_peers: Vec<String>,
+) -> Option<IssuerConfig> {
     let url = findings.issuer("issuer", &raw.issuer);
     if raw.client_id.value.is_empty() {
         findings.add(
@@ -296,7 +357,9 @@ fn checked_issuer(findings: &mut Findings, raw: &RawIssuer) -> Option<IssuerConf
             None
         }
     };
+    let client_auth = findings.client_auth("client_auth", raw.client_auth.as_ref());
     Some(IssuerConfig {
+        client_auth,
         issuer: url.map(|_| raw.issuer.value.clone())?,
         client_id: raw.client_id.value.clone(),
         client_secret: client_secret?,
@@ -308,6 +371,7 @@ fn checked_issuer(findings: &mut Findings, raw: &RawIssuer) -> Option<IssuerConf
             Some(url) => Some(url?),
             None => None,
         },
+        trusted_peers,
         policy: policy?,
         rejected_keys: rejected_keys(findings, &raw.rejected_keys),
     })

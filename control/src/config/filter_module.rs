@@ -80,10 +80,11 @@ pub(super) fn filter_module(findings: &mut Findings, raw: &RawFilterModule) -> O
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let length = std::fs::metadata(path)
-        .map_err(|error| format!("cannot be read: {error}"))?
-        .len();
-    if length > LONGEST_BYTES {
+    let file = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
+    if !file.is_file() {
+        return Err("is not a file".to_owned());
+    }
+    if file.len() > LONGEST_BYTES {
         return Err(format!("is larger than {LONGEST_BYTES} bytes"));
     }
     let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;

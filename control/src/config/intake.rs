@@ -1,11 +1,10 @@
-//! `intake`: how long, and how many at once, callers may keep the listener busy.
+//! `intake`: how long, how many at once and with how many bytes callers may keep the listener busy.
 
 use std::time::Duration;
 
-use serde_saphyr::Spanned;
-
 use super::check::Findings;
 use super::raw::RawIntake;
+use crate::yaml::Spanned;
 
 /// Bounds on what callers may take: a slow or greedy one costs a place for a while, nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,9 +13,16 @@ pub struct IntakeConfig {
     pub deadline: Duration,
     /// How long a connection without a request is kept.
     pub keep_alive: Duration,
-    /// Connections at the same time; who comes when there are as many is answered 503 at once.
+    /// Connections at the same time. When there are as many, the connection that has rested longest makes room for a new
+    /// one; where none rests, the new one is answered 503 at once.
     pub connections: u32,
+    /// Bytes of all requests together that are held at the same time, in bytes. Callers without a credential share an
+    /// eighth of it.
+    pub bytes: usize,
 }
+
+/// Less than this holds no request of the largest kind of a caller without a credential.
+const FEWEST_BYTES: usize = 2 * 1024 * 1024;
 
 impl Default for IntakeConfig {
     fn default() -> Self {
@@ -24,6 +30,7 @@ impl Default for IntakeConfig {
             deadline: Duration::from_secs(10),
             keep_alive: Duration::from_secs(600),
             connections: 1024,
+            bytes: 64 * 1024 * 1024,
         }
     }
 }
@@ -50,9 +57,23 @@ pub(super) fn intake(findings: &mut Findings, raw: Option<&Spanned<RawIntake>>) 
             connections.value
         }
     };
+    let bytes = match &raw.value.bytes {
+        None => default.bytes,
+        Some(bytes) => {
+            if bytes.value < FEWEST_BYTES {
+                findings.add(
+                    bytes.referenced,
+                    format!("intake.bytes must be at least {FEWEST_BYTES} (2 MiB)"),
+                    format!("leave it out for the default of {} (64 MiB)", default.bytes),
+                );
+            }
+            bytes.value
+        }
+    };
     IntakeConfig {
         deadline,
         keep_alive,
         connections,
+        bytes,
     }
 }

@@ -1,23 +1,31 @@
 //! `store` and `sealing`: where everything is kept, and under which keys.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use serde_saphyr::Spanned;
-use url::Url;
+use secrecy::SecretString;
 
 use super::check::{Findings, shown};
-use super::raw::{RawSealing, RawSealingKey, RawStore, RawValkey, Text};
-use super::{SealingConfig, SealingKeyConfig, StoreConfig, StoreEngine, ValkeyServers};
+use super::raw::{RawSealing, RawSealingKey, RawSentinel, RawStore, RawValkey, Text};
+use super::{SealingConfig, SealingKeyConfig, StoreConfig, StoreEngine, ValkeyServers, spans};
 use crate::seal::{BadKey, SealingKey};
+use crate::store::valkey::address::{self, Among};
+use crate::yaml::Spanned;
 
 pub(super) fn store(findings: &mut Findings, raw: &Spanned<RawStore>) -> Option<StoreConfig> {
-    let deadline = findings.positive(
+    let deadline = findings.span(
         "store.deadline",
         raw.value.deadline.as_ref(),
-        Duration::from_secs(2),
+        spans::STORE_DEADLINE,
     );
     let engine = match (&raw.value.embedded, &raw.value.valkey) {
+        (Some(embedded), None) if embedded.path.value.is_empty() => {
+            findings.add(
+                embedded.path.referenced,
+                "store.embedded.path is empty",
+                "name the file, as in /var/lib/tokenward/tokenward.redb",
+            );
+            return None;
+        }
         (Some(embedded), None) => StoreEngine::Embedded {
             path: PathBuf::from(&embedded.path.value),
         },
@@ -35,30 +43,7 @@ pub(super) fn store(findings: &mut Findings, raw: &Spanned<RawStore>) -> Option<
 }
 
 fn valkey(findings: &mut Findings, raw: &RawValkey) -> Option<StoreEngine> {
-    check_address(findings, &raw.url);
-    let password = match &raw.password {
-        Some(source) => Some(findings.secret("store.valkey.password", source)?),
-        None => None,
-    };
-    let more = |findings: &mut Findings, urls: &[Text]| -> Vec<String> {
-        urls.iter()
-            .inspect(|url| check_address(findings, url))
-            .map(|url| url.value.clone())
-            .collect()
-    };
-    let servers = match (&raw.sentinel, &raw.cluster) {
-        (None, None) => ValkeyServers::One,
-        (Some(sentinel), None) => ValkeyServers::Sentinel {
-            service: sentinel.value.service.value.clone(),
-            more_sentinels: more(findings, &sentinel.value.more),
-            password: match &sentinel.value.password {
-                Some(source) => Some(findings.secret("store.valkey.sentinel.password", source)?),
-                None => None,
-            },
-        },
-        (None, Some(cluster)) => ValkeyServers::Cluster {
-            more_nodes: more(findings, &cluster.value.more),
-        },
+    let among = match (&raw.sentinel, &raw.cluster) {
         (Some(sentinel), Some(_)) => {
             findings.add(
                 sentinel.referenced,
@@ -67,7 +52,46 @@ fn valkey(findings: &mut Findings, raw: &RawValkey) -> Option<StoreEngine> {
             );
             return None;
         }
+        (Some(_), None) => Among::Sentinels,
+        (None, Some(_)) => Among::Nodes,
+        (None, None) => Among::One,
     };
+    let first = match address::parse(&raw.url.value, among) {
+        Ok(first) => Some(first),
+        Err(bad) => {
+            findings.add(raw.url.referenced, format!("store.valkey.url {bad}"), bad.cure());
+            None
+        }
+    };
+    let mut more = |name: &str, urls: &[Text]| -> Vec<String> {
+        for url in urls {
+            let read = match &first {
+                Some(first) => address::parse_more(&url.value, among, first),
+                None => address::parse(&url.value, among),
+            };
+            if let Err(bad) = read {
+                findings.add(url.referenced, format!("{name} {bad}"), bad.cure());
+            }
+        }
+        urls.iter().map(|url| url.value.clone()).collect()
+    };
+    let servers = match (&raw.sentinel, &raw.cluster) {
+        (Some(sentinel), _) => ValkeyServers::Sentinel {
+            service: sentinel.value.service.value.clone(),
+            more_sentinels: more("store.valkey.sentinel.more", &sentinel.value.more),
+            password: sentinel_password(findings, &sentinel.value)?,
+        },
+        (None, Some(cluster)) => ValkeyServers::Cluster {
+            more_nodes: more("store.valkey.cluster.more", &cluster.value.more),
+        },
+        (None, None) => ValkeyServers::One,
+    };
+    check_names(findings, raw);
+    let password = match &raw.password {
+        Some(source) => Some(findings.secret("store.valkey.password", source)?),
+        None => None,
+    };
+    first?;
     let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
     Some(StoreEngine::Valkey {
         url: raw.url.value.clone(),
@@ -78,15 +102,52 @@ fn valkey(findings: &mut Findings, raw: &RawValkey) -> Option<StoreEngine> {
     })
 }
 
-fn check_address(findings: &mut Findings, text: &Text) {
-    let usable = Url::parse(&text.value).is_ok_and(|url| {
-        matches!(url.scheme(), "redis" | "rediss" | "unix" | "redis+unix") && url.password().is_none()
-    });
-    if !usable {
+/// `None`: it cannot be read, and that is a finding.
+fn sentinel_password(findings: &mut Findings, raw: &RawSentinel) -> Option<Option<SecretString>> {
+    match &raw.password {
+        Some(source) => findings
+            .secret("store.valkey.sentinel.password", source)
+            .map(Some),
+        None => Some(None),
+    }
+}
+
+fn check_names(findings: &mut Findings, raw: &RawValkey) {
+    if let Some(username) = &raw.username {
+        if username.value.is_empty() {
+            findings.add(
+                username.referenced,
+                "store.valkey.username is empty",
+                "leave it out for the default user",
+            );
+        } else if raw.password.is_none() {
+            // The client would be the default user instead, in silence.
+            findings.add(
+                username.referenced,
+                "store.valkey.username has no password",
+                "name the source of the user's password in store.valkey.password",
+            );
+        }
+    }
+    if let Some(sentinel) = &raw.sentinel
+        && sentinel.value.service.value.is_empty()
+    {
         findings.add(
-            text.referenced,
-            "a Valkey address must be a redis://, rediss:// or unix:// URL without a password",
-            "write it as in \"rediss://valkey.example.com:6379/0\" and name the password's source under password",
+            sentinel.value.service.referenced,
+            "store.valkey.sentinel.service is empty",
+            "write the name that the sentinels have for the primary",
+        );
+    }
+    if let Some(prefix) = &raw.key_prefix
+        && prefix
+            .value
+            .chars()
+            .any(|letter| letter.is_control() || letter.is_whitespace())
+    {
+        findings.add(
+            prefix.referenced,
+            "store.valkey.key_prefix holds a blank or a control character",
+            "write it as in \"tokenward:\"",
         );
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration: YAML in, a checked [`Config`] out, or every problem with its place and its cure.
 
+mod callers;
 mod check;
 pub(crate) mod endpoint;
 mod filter_module;
@@ -9,14 +10,18 @@ mod raw;
 mod resources;
 pub mod secret_source;
 mod servers;
+mod spans;
 
 use std::fmt;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
+
+use crate::yaml::{self, Location};
 
 pub use filter_module::FilterModule;
 pub use intake::IntakeConfig;
@@ -150,6 +155,27 @@ pub enum IssuerPolicy {
     Strict,
 }
 
+/// How a client authenticates itself at an issuer (RFC 6749 §2.3.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum ClientAuth {
+    /// `client_secret_basic`: in the header.
+    #[default]
+    Basic,
+    /// `client_secret_post`: in the form.
+    Post,
+}
+
+impl ClientAuth {
+    /// As the configuration and the doctor name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Post => "post",
+        }
+    }
+}
+
 /// One client at one issuer.
 #[derive(Debug, Clone)]
 pub struct IssuerConfig {
@@ -163,10 +189,15 @@ pub struct IssuerConfig {
     pub token_endpoint: Option<Url>,
     /// Instead of discovery.
     pub jwks_uri: Option<Url>,
+    /// Other clients of this issuer whose tokens (`azp`) count as this client's: those that are configured for the same
+    /// issuer, and the ones that the operator lists (Dex: `trustedPeers`).
+    pub trusted_peers: Vec<String>,
     /// What it does to a token presented twice.
     pub policy: IssuerPolicy,
     /// Signing keys that prove nothing, present or past: their `kid`s or RFC 7638 thumbprints.
     pub rejected_keys: Vec<String>,
+    /// How the client authenticates itself; `None`: as discovery says.
+    pub client_auth: Option<ClientAuth>,
 }
 
 /// One protected server.
@@ -208,6 +239,8 @@ pub struct ExchangeConfig {
     pub client_id: String,
     /// Its secret.
     pub client_secret: SecretString,
+    /// How it authenticates itself; `None`: as the remote issuer's discovery says, once it has refused the client.
+    pub client_auth: Option<ClientAuth>,
 }
 
 /// One thing that is wrong with a configuration.
@@ -222,6 +255,26 @@ pub struct Problem {
     /// How to mend it.
     pub cure: String,
 }
+
+impl Problem {
+    fn at(place: Location, what: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self {
+            line: place.line(),
+            column: place.column(),
+            what: what.into(),
+            cure: cure.into(),
+        }
+    }
+
+    fn is_at(&self, place: Location) -> bool {
+        place != Location::UNKNOWN && (self.line, self.column) == (place.line(), place.column())
+    }
+}
+
+/// What to do about a text that is no YAML.
+const NOT_YAML: &str = "see to the indentation, the quotes and the brackets here and in the lines before";
+const EMPTY: &str = "begin with the example in the README";
+const ONE_DOCUMENT: &str = "a configuration is one document: remove the line ---, or the other document";
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -260,13 +313,21 @@ fn one_per_line(problems: &[Problem]) -> String {
         .join("\n")
 }
 
+impl IssuerConfig {
+    /// Whether tokens that were issued to `client_id` count as this client's.
+    #[must_use]
+    pub fn trusts(&self, client_id: &str) -> bool {
+        client_id == self.client_id || self.trusted_peers.iter().any(|peer| peer == client_id)
+    }
+}
+
 impl Config {
     /// Reads, checks and completes the configuration in `path`, secrets included.
     ///
     /// # Errors
     /// [`ConfigError`]: everything that is wrong, not only the first.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        let text = read(path).map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
             source,
         })?;
@@ -278,17 +339,45 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Wrong`].
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let options = serde_saphyr::options! { with_snippet: false };
-        let raw: raw::RawConfig = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-            let place = error.location();
-            ConfigError::Wrong(vec![Problem {
-                line: place.map_or(0, |place| place.line()),
-                column: place.map_or(0, |place| place.column()),
-                what: first_line(&error.without_snippet().to_string()),
-                cure: "see the configuration reference for the fields and their shapes".to_owned(),
-            }])
-        })?;
-        check::check(&raw).map_err(ConfigError::Wrong)
+        let documents = yaml::documents(text)
+            .map_err(|error| ConfigError::Wrong(vec![Problem::at(error.place, error.what, NOT_YAML)]))?;
+        let document = match documents.as_slice() {
+            [document] => document,
+            [] => {
+                return Err(ConfigError::Wrong(vec![Problem::at(
+                    Location::UNKNOWN,
+                    "it is empty",
+                    EMPTY,
+                )]));
+            }
+            [_, second, ..] => {
+                let what = "a second document begins here";
+                return Err(ConfigError::Wrong(vec![Problem::at(
+                    second.place,
+                    what,
+                    ONE_DOCUMENT,
+                )]));
+            }
+        };
+        let shaped = yaml::typed::<raw::RawConfig>(document);
+        let mut problems: Vec<Problem> = shaped
+            .faults
+            .into_iter()
+            .map(|fault| Problem::at(fault.place, fault.what, fault.cure))
+            .collect();
+        match shaped.value.as_ref().map(check::check) {
+            Some(Ok(config)) if problems.is_empty() => return Ok(config),
+            Some(Err(found)) => {
+                // What a map lacks because a part of it has a fault is not wrong by itself.
+                let incomplete =
+                    |problem: &Problem| shaped.incomplete.iter().any(|place| problem.is_at(*place));
+                problems.extend(found.into_iter().filter(|problem| !incomplete(problem)));
+            }
+            Some(Ok(_)) | None => {}
+        }
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        problems.dedup();
+        Err(ConfigError::Wrong(problems))
     }
 
     /// The server of that name.
@@ -298,8 +387,19 @@ impl Config {
     }
 }
 
-/// The parser appends the place, which [`Problem`] has already, and explanations on further lines.
-fn first_line(message: &str) -> String {
-    let line = message.lines().next().unwrap_or(message);
-    line.split(" at line ").next().unwrap_or(line).to_owned()
+/// A configuration of thousands of servers is shorter. A device or a log file named by mistake must not fill the memory.
+const LONGEST_BYTES: u64 = 8 * 1024 * 1024;
+
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?
+        .take(LONGEST_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length <= LONGEST_BYTES) {
+        Ok(text)
+    } else {
+        Err(std::io::Error::other(format!(
+            "it is longer than {LONGEST_BYTES} bytes"
+        )))
+    }
 }

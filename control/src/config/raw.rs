@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
-use serde_saphyr::Spanned;
+
+use crate::yaml::Spanned;
 
 /// A text and where it stands.
 pub(super) type Text = Spanned<String>;
@@ -53,6 +54,7 @@ pub(super) struct RawIntake {
     pub(super) deadline: Option<Text>,
     pub(super) keep_alive: Option<Text>,
     pub(super) connections: Option<Spanned<u32>>,
+    pub(super) bytes: Option<Spanned<usize>>,
 }
 
 #[derive(Deserialize)]
@@ -126,9 +128,12 @@ pub(super) struct RawIssuer {
     pub(super) client_secret: Spanned<RawSecret>,
     pub(super) token_endpoint: Option<Text>,
     pub(super) jwks_uri: Option<Text>,
+    #[serde(default)]
+    pub(super) trusted_peers: Vec<Text>,
     pub(super) policy: Option<Text>,
     #[serde(default)]
     pub(super) rejected_keys: Vec<Text>,
+    pub(super) client_auth: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -171,6 +176,8 @@ pub(super) struct RawExchange {
 pub(super) struct RawClientCredentials {
     pub(super) client_id: Text,
     pub(super) client_secret: Spanned<RawSecret>,
+    /// Not in the CRD: `basic` or `post`.
+    pub(super) client_auth: Option<Text>,
 }
 
 /// Where a secret comes from. A secret that is written into the YAML itself is refused **without repeating it**:
@@ -180,8 +187,8 @@ pub(super) struct RawSecret {
     pub(super) env: Option<String>,
 }
 
-const SECRET_EXPECTED: &str = "a secret's source; the secret itself does not belong into the configuration: write \
-    {file: /path/to/it} or {env: NAME_OF_VARIABLE}";
+const SECRET_EXPECTED: &str = "the secret itself does not belong into the configuration: write {file: /path/to/it} or \
+    {env: NAME_OF_VARIABLE}";
 
 impl<'de> Deserialize<'de> for RawSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -198,7 +205,7 @@ impl<'de> Deserialize<'de> for RawSecret {
             type Value = RawSecret;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("{file: …} or {env: …}")
+                formatter.write_str("{file: /path/to/it} or {env: NAME_OF_VARIABLE}")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawSecret, A::Error> {

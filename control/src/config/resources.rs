@@ -1,11 +1,11 @@
 //! Protected resource metadata (RFC 9728): which URL each server has for its clients, and where its users log in.
 
-use serde_saphyr::Spanned;
 use url::Url;
 
 use super::check::{Findings, shown};
 use super::endpoint::parse_issuer;
 use super::raw::{RawResourceMetadata, Text};
+use crate::yaml::Spanned;
 
 /// What all servers' documents share.
 #[derive(Debug, Clone, Default)]

@@ -1,11 +1,11 @@
 //! The `servers` list: the MCPServer CRD's `auth` blocks, with the CRD's own rules.
 
-use serde_saphyr::Spanned;
 use url::Url;
 
 use super::check::{Findings, shown};
 use super::raw::{RawAuth, RawExchange, RawServer, Text};
 use super::{ExchangeConfig, ServerConfig, TokenSource, resources};
+use crate::yaml::Spanned;
 
 /// The CRD's default.
 const DEFAULT_SCOPES: &str = "openid profile email groups";
@@ -185,6 +185,7 @@ fn checked_exchange(
     }
     let scopes = scopes(findings, raw.value.scopes.as_ref());
     let client_secret = findings.secret("clientSecret", &credentials.client_secret);
+    let client_auth = findings.client_auth("clientAuth", credentials.client_auth.as_ref());
     let expected_issuer = raw.value.expected_issuer.as_ref().map(|text| {
         findings
             .issuer("expectedIssuer", text)
@@ -218,6 +219,7 @@ fn checked_exchange(
         scopes: with_audiences(&scopes, required_audiences, &credentials.client_id.value),
         client_id: credentials.client_id.value.clone(),
         client_secret: client_secret?,
+        client_auth,
     })
 }
 

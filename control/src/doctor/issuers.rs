@@ -7,9 +7,10 @@ use url::Url;
 
 use super::probe::{Heard, Prober};
 use super::report::Check;
-use crate::config::{ExchangeConfig, IssuerConfig, ServerConfig, TokenSource};
+use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, ServerConfig, TokenSource};
+use crate::issuer::answer::refusal_of;
 use crate::issuer::client::ClientCredentials;
-use crate::issuer::discovery::read_document;
+use crate::issuer::discovery::{Endpoints, read_document};
 use crate::issuer::key_set::{BadKeySet, KeySet};
 use crate::issuer::verify::shown;
 
@@ -28,12 +29,14 @@ impl Issuers<'_> {
         let name = format!("issuer {} ({})", config.issuer, config.client_id);
         let mut checks = Vec::new();
         let (mut token_endpoint, mut jwks_uri) = (config.token_endpoint.clone(), config.jwks_uri.clone());
+        let mut says_auth = None;
         if token_endpoint.is_none() || jwks_uri.is_none() {
             match self.discovered(&config.issuer).await {
-                Ok((found_token_endpoint, found_jwks_uri)) => {
+                Ok(found) => {
                     checks.push(Check::ok(format!("{name}: discovery"), "the document is the issuer's own"));
-                    token_endpoint = token_endpoint.or(Some(found_token_endpoint));
-                    jwks_uri = jwks_uri.or(Some(found_jwks_uri));
+                    token_endpoint = token_endpoint.or(Some(found.token_endpoint));
+                    jwks_uri = jwks_uri.or(Some(found.jwks_uri));
+                    says_auth = Some(found.client_auth);
                 }
                 Err(says) => checks.push(Check::fail(
                     format!("{name}: discovery"),
@@ -46,9 +49,11 @@ impl Issuers<'_> {
             checks.extend(self.keys(&name, &jwks_uri).await);
         }
         if let Some(endpoint) = token_endpoint {
+            let auth = config.client_auth.or(says_auth).unwrap_or_default();
             let credentials = ClientCredentials {
                 id: &config.client_id,
                 secret: &config.client_secret,
+                auth,
             };
             let heard = self
                 .prober
@@ -56,8 +61,9 @@ impl Issuers<'_> {
                 .await;
             checks.push(token_endpoint_check(
                 format!("{name}: token endpoint"),
+                auth,
                 heard,
-                "check client_id and client_secret",
+                "check client_id, client_secret and client_auth",
             ));
         }
         checks
@@ -85,9 +91,16 @@ impl Issuers<'_> {
 
     async fn remote(&self, name: &str, config: &ExchangeConfig) -> Vec<Check> {
         let mut checks = self.keys(name, &config.jwks_uri).await;
+        let auth = match config.client_auth {
+            Some(auth) => auth,
+            // Nothing else rests on the remote's document, and it need not be reachable from here.
+            None => (self.discovered(&config.expected_issuer).await)
+                .map_or_else(|_| ClientAuth::default(), |found| found.client_auth),
+        };
         let credentials = ClientCredentials {
             id: &config.client_id,
             secret: &config.client_secret,
+            auth,
         };
         let heard = self
             .prober
@@ -95,13 +108,14 @@ impl Issuers<'_> {
             .await;
         checks.push(token_endpoint_check(
             format!("{name}: exchange at {}", config.token_endpoint),
+            auth,
             heard,
-            "check clientCredentials, and that the client may use the grant type token-exchange",
+            "check clientCredentials and their clientAuth, and that the client may use the grant type token-exchange",
         ));
         checks
     }
 
-    async fn discovered(&self, issuer: &str) -> Result<(Url, Url), String> {
+    async fn discovered(&self, issuer: &str) -> Result<Endpoints, String> {
         let address = format!(
             "{}/.well-known/openid-configuration",
             issuer.trim_end_matches('/')
@@ -111,8 +125,7 @@ impl Issuers<'_> {
         if heard.status != 200 {
             return Err(format!("status {}", heard.status));
         }
-        let endpoints = read_document(issuer, &heard.body).map_err(|failed| failed.to_string())?;
-        Ok((endpoints.token_endpoint, endpoints.jwks_uri))
+        read_document(issuer, &heard.body).map_err(|failed| failed.to_string())
     }
 
     async fn keys(&self, name: &str, jwks_uri: &Url) -> Vec<Check> {
@@ -201,30 +214,31 @@ fn names(set: &KeySet) -> String {
 }
 
 /// A request without a token is refused; how, tells whether the client is accepted.
-fn token_endpoint_check(name: String, heard: Result<Heard, String>, cure: &str) -> Check {
+fn token_endpoint_check(name: String, auth: ClientAuth, heard: Result<Heard, String>, cure: &str) -> Check {
     const UNREACHABLE: &str = "check the address, and that it can be reached from here";
     let heard = match heard {
         Ok(heard) => heard,
         Err(says) => return Check::fail(name, says, UNREACHABLE),
     };
+    let shown = format!("client_secret_{}", auth.name());
     match (heard.status, heard.oauth_error().as_deref()) {
-        (401 | 403, _) | (_, Some("invalid_client" | "unauthorized_client")) => Check::fail(
+        (_, Some("invalid_client" | "unauthorized_client")) | (401, None) => Check::fail(
             name,
-            format!("the client is refused (status {})", heard.status),
+            format!("the client is refused (status {}, {shown})", heard.status),
             cure,
         ),
         (_, Some("unsupported_grant_type")) => Check::fail(name, "the grant type is not supported", cure),
-        (400, Some(_)) => Check::ok(
-            name,
-            format!(
-                "answers in {} ms and accepts the client; no token was presented",
-                heard.took.as_millis()
-            ),
-        ),
         (500.., _) => Check::fail(
             name,
             format!("status {}", heard.status),
             "look at the issuer; logins are kept meanwhile",
+        ),
+        _ if refusal_of(&heard.raw()).is_ok() || heard.has_tokens() => Check::ok(
+            name,
+            format!(
+                "answers in {} ms and accepts the client ({shown}); no token was presented",
+                heard.took.as_millis()
+            ),
         ),
         (status, _) => Check::fail(
             name,

@@ -20,8 +20,6 @@ use crate::config::{Config, ConfigError, Problem};
 
 /// Longest wait for one answer of an issuer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A caller's credential shorter than this can be guessed.
-const SHORT_CREDENTIAL_BYTES: usize = 16;
 /// A random key of 32 bytes practically never has fewer different ones.
 const FEWEST_DIFFERENT_BYTES: usize = 16;
 
@@ -104,16 +102,7 @@ pub async fn examine(config: &Config) -> Report {
 /// Lengths only; what they are is nobody's business.
 fn credentials(config: &Config) -> Vec<Check> {
     let of_caller = |name: &str, credential: &SecretString| {
-        let length = credential.expose_secret().len();
-        if length < SHORT_CREDENTIAL_BYTES {
-            Check::warn(
-                name,
-                format!("{length} bytes"),
-                format!("use at least {SHORT_CREDENTIAL_BYTES} random bytes: openssl rand -base64 32"),
-            )
-        } else {
-            Check::ok(name, format!("{length} bytes"))
-        }
+        Check::ok(name, format!("{} bytes", credential.expose_secret().len()))
     };
     let key = &config.sealing.current;
     let mut different: Vec<u8> = decoded(&key.key);

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
-use serde::Deserialize;
+use reqwest::header::{ACCEPT, DATE, HeaderMap};
 use url::Url;
 
-use crate::issuer::client::{ClientCredentials, basic};
+use crate::issuer::answer::members::Members;
+use crate::issuer::answer::{RawAnswer, RefreshAnswer, read_refresh};
+use crate::issuer::client::{ClientCredentials, form_of_client};
 
 /// Longest body that is read.
 const LONGEST_BODY_BYTES: usize = 256 * 1024;
@@ -20,18 +21,26 @@ pub(super) struct Heard {
     pub(super) took: Duration,
 }
 
-/// `error` of RFC 6749 §5.2.
-#[derive(Deserialize)]
-struct OauthError {
-    error: String,
-}
-
 impl Heard {
     /// The OAuth error code, where the body holds one.
     pub(super) fn oauth_error(&self) -> Option<String> {
-        let error: OauthError = serde_json::from_slice(&self.body).ok()?;
+        let members = Members::read(&self.body, &["error"]);
         let plain = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '_';
-        Some(error.error.chars().filter(plain).take(40).collect())
+        Some(members.text("error")?.chars().filter(plain).take(40).collect())
+    }
+
+    /// Whether the issuer gave tokens although it was asked for none in particular.
+    pub(super) fn has_tokens(&self) -> bool {
+        matches!(read_refresh(&self.raw()), RefreshAnswer::Refreshed { .. })
+    }
+
+    /// The same for the readers of issuers' answers.
+    pub(super) fn raw(&self) -> RawAnswer {
+        RawAnswer {
+            status: self.status,
+            body: self.body.clone(),
+            ..RawAnswer::default()
+        }
     }
 }
 
@@ -63,18 +72,12 @@ impl Prober {
         credentials: ClientCredentials<'_>,
         grant_type: &str,
     ) -> Result<Heard, String> {
-        let body = form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", grant_type)
-            .finish();
-        let mut authorization = HeaderValue::from_str(&basic(credentials))
-            .map_err(|_| "the credentials fit no header".to_owned())?;
-        authorization.set_sensitive(true);
-        let request = self
-            .0
-            .post(endpoint.clone())
-            .header(AUTHORIZATION, authorization)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body);
+        let request = form_of_client(
+            self.0.post(endpoint.clone()),
+            credentials,
+            &[("grant_type", grant_type)],
+        )
+        .ok_or("the credentials fit no header")?;
         self.heard(request).await
     }
 

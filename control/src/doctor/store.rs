@@ -1,4 +1,4 @@
-//! The store: whether it answers, how fast, and whether the sealing key fits what is in it.
+//! The store: whether it answers, how fast, whether it takes writes, and whether the sealing key fits what is in it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use crate::clock::SystemClock;
 use crate::config::{Config, StoreEngine};
 use crate::issuer::keys;
 use crate::service::{self, StartError};
-use crate::store::Store;
-use crate::store::embedded::OpenError;
+use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::store::valkey::ConnectError;
+use crate::store::{Key, Store, StoreError, trial};
 
 /// How often it is asked for its latency.
 const PINGS: usize = 5;
@@ -24,60 +25,66 @@ pub(super) async fn store(config: &Config) -> Vec<Check> {
         return vec![new_file(path)];
     }
     match service::try_store(&config.store, Arc::new(SystemClock)).await {
-        Ok(store) => vec![latency(&store, config).await, sealing(&store, config).await],
+        Ok(store) => vec![work(&store, config).await, sealing(&store, config).await],
         Err(StartError::Embedded(error @ OpenError::AlreadyOpen { .. })) => vec![Check::warn(
             "store",
             error.to_string(),
             "nothing, if that is the tokenward that serves this configuration: ask its /readyz",
         )],
+        Err(StartError::Valkey(error @ ConnectError::Unreachable { cure, .. })) => {
+            vec![Check::fail(
+                "store",
+                error.to_string(),
+                format!("{cure}; until then callers get 503 store_unavailable"),
+            )]
+        }
         Err(error) => vec![Check::fail(
             "store",
             error.to_string(),
-            "callers will hear 503 store_unavailable until it answers",
+            "control will not start with it",
         )],
     }
 }
 
 /// The doctor makes no file.
 fn new_file(path: &Path) -> Check {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    match std::fs::metadata(folder) {
-        Ok(folder) if folder.is_dir() && !folder.permissions().readonly() => Check::ok(
+    match EmbeddedStore::check(path) {
+        Ok(()) => Check::ok(
             "store",
             format!("{} will be made at the first start", path.display()),
         ),
-        _ => Check::fail(
+        Err(error) => Check::fail(
             "store",
-            format!("{} is no folder that can be written", folder.display()),
+            error.to_string(),
             "make the folder, writable for the service's user",
         ),
     }
 }
 
-async fn latency(store: &Arc<dyn Store>, config: &Config) -> Check {
+/// Asks how fast it answers, and tries what control does all day, on keys of its own, which it removes.
+async fn work(store: &Arc<dyn Store>, config: &Config) -> Check {
     let name = format!("store ({})", store.engine());
-    let mut took = Vec::new();
-    for _ in 0..PINGS {
-        let asked = Instant::now();
-        if let Err(error) = store.ping().await {
-            return Check::fail(
-                name,
-                error.to_string(),
-                "check the address, the password and the network policy",
-            );
-        }
-        took.push(asked.elapsed());
-    }
-    took.sort_unstable();
-    let median: Duration = took.get(PINGS / 2).copied().unwrap_or_default();
+    let tried = async {
+        let median = median_ping(store).await?;
+        trial::run(store.as_ref()).await?;
+        Ok((median, store.lineage(&Key::new("trial", "")).await?))
+    };
+    let (median, lineage) = match tried.await {
+        Ok(tried) => tried,
+        Err(error) => return failed(name, &error),
+    };
     let says = format!(
-        "answers in {:.1} ms (median of {PINGS})",
+        "answers in {:.1} ms (median of {PINGS}) and takes writes",
         median.as_secs_f64() * 1e3
     );
-    if median * 4 > config.store.deadline {
+    if lineage.is_none() {
+        Check::warn(
+            name,
+            format!("{says}, but its user may not run INFO"),
+            "give the user the ACL of docs/install.md (\"Valkey's ACL\"): without INFO the users of a strict issuer log in \
+             again after every restart of Valkey",
+        )
+    } else if median * 4 > config.store.deadline {
         Check::warn(
             name,
             says,
@@ -86,6 +93,21 @@ async fn latency(store: &Arc<dyn Store>, config: &Config) -> Check {
     } else {
         Check::ok(name, says)
     }
+}
+
+fn failed(name: String, error: &StoreError) -> Check {
+    Check::fail(name, format!("{}: {error}", error.cause()), error.cure())
+}
+
+async fn median_ping(store: &Arc<dyn Store>) -> Result<Duration, StoreError> {
+    let mut took = Vec::new();
+    for _ in 0..PINGS {
+        let asked = Instant::now();
+        store.ping().await?;
+        took.push(asked.elapsed());
+    }
+    took.sort_unstable();
+    Ok(took.get(PINGS / 2).copied().unwrap_or_default())
 }
 
 /// The issuers' keys are the records whose names are known without a login.

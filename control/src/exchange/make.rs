@@ -9,6 +9,7 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 use tokio::time::Instant;
 
+use super::pin::Pinned;
 use super::record::{
     Decision, ExchangeKey, ExchangeRecord, ExchangedToken, FORMAT, decide, lifetime, of_streak,
 };
@@ -16,8 +17,9 @@ use super::{Inner, Kept, Order, SET_LIFETIME, TOKEN_FIELD};
 use crate::digest;
 use crate::flight::Reporter;
 use crate::grant::Served;
-use crate::grant::decide::is_fresh;
+use crate::grant::decide::{is_fresh, is_never_fresh};
 use crate::issuer::answer::ExchangeAnswer;
+use crate::issuer::token_type::{IdTokenProfile, NotIdToken};
 use crate::issuer::unverified::{AnswerUnverified, Unverified};
 use crate::kept;
 use crate::lease;
@@ -119,9 +121,68 @@ impl Making {
             }),
         };
         match outcome {
-            Ok((token, claims)) => self.keep(kept, token, &claims).await,
+            Ok((token, claims)) => match self.of_the_same_user(&claims).await? {
+                Ok(()) => self.keep(kept, token, &claims).await,
+                Err(failure) => self.note(kept, failure).await,
+            },
             Err(failure) => self.note(kept, failure).await,
         }
+    }
+
+    /// RFC 8693 §2.2.1 leaves it to the issuer whose token it gives. It must not change while the login lasts.
+    async fn of_the_same_user(&self, claims: &Claims) -> Result<Result<(), Failure>, Refused> {
+        let order = &self.order;
+        match self
+            .inner
+            .pinned(&self.key, &order.grant, &claims.subject)
+            .await?
+        {
+            Pinned::Same => Ok(Ok(())),
+            Pinned::Other => {
+                tracing::error!(
+                    grant = digest::short(order.grant.digest()),
+                    server = order.server,
+                    issuer = order.remote.config.expected_issuer,
+                    "ALARM: the remote issuer answered an exchange with a token of another subject than before; it is \
+                     not served"
+                );
+                Ok(Err(Failure {
+                    kind: StreakKind::Substituted,
+                    asked: None,
+                    cause: "the exchanged token is of another subject than the first one of this login; where the \
+                            remote issuer has renamed the user, a new login is needed"
+                        .to_owned(),
+                }))
+            }
+        }
+    }
+
+    /// What the remote issuer gave must be what was asked for: an ID token for the client that exchanges, or for the server's
+    /// own audience.
+    fn of_the_right_type(&self, token: &str) -> Result<(), Failure> {
+        let client_id = &self.order.remote.config.client_id;
+        let is_ours = |party: &str| {
+            party == client_id
+                || self
+                    .order
+                    .required_audiences
+                    .iter()
+                    .any(|audience| audience == party)
+        };
+        let now_ms = self.inner.context.clock.now_ms();
+        IdTokenProfile::read(token)
+            .and_then(|profile| {
+                profile.is_issued_to(is_ours)?;
+                profile.has_begun(now_ms)
+            })
+            .map_err(|not_id_token| {
+                Failure::misconfigured(match not_id_token {
+                    NotIdToken::OtherClient(party) => {
+                        format!("the exchanged token was issued to the client {party:?} (azp), not to {client_id:?}")
+                    }
+                    other => format!("the exchanged token is not the ID token that was asked for: {other}"),
+                })
+            })
     }
 
     /// A home token that the remote will accept: the kept one, the presented one, or a refreshed one.
@@ -155,8 +216,10 @@ impl Making {
         let config = &self.order.remote.config;
         let text = token.expose_secret();
         let claims = Claims::read(text.as_bytes()).map_err(|why| {
-            let unverified = Unverified::Malformed(why).of_answer("the exchanged token");
-            Failure::misconfigured(format!("{} ({} bytes)", unverified.cause, text.len()))
+            let AnswerUnverified { kind, asked, cause } =
+                Unverified::Malformed(why).of_answer("the exchanged token");
+            let cause = format!("{cause} ({} bytes)", text.len());
+            Failure { kind, asked, cause }
         })?;
         if claims.issuer != config.expected_issuer {
             return Err(Failure::misconfigured(format!(
@@ -177,6 +240,7 @@ impl Making {
                 config.client_id
             )));
         }
+        self.of_the_right_type(text)?;
         match self.order.remote.keys.verify_answer(text).await {
             Ok(claims) => self.long_enough(claims),
             Err(unverified) => {
@@ -192,8 +256,8 @@ impl Making {
     }
 
     fn long_enough(&self, claims: Claims) -> Result<Claims, Failure> {
-        let now_ms = self.inner.context.clock.now_ms();
-        if is_fresh(claims.exp_seconds, self.inner.times.policy.margin, now_ms) {
+        let margin = self.inner.times.policy.margin;
+        if !is_never_fresh(claims.exp_seconds, claims.issued_at_seconds, margin) {
             Ok(claims)
         } else {
             Err(Failure::misconfigured(
@@ -233,6 +297,10 @@ impl Making {
             return Err(Refusal::UnknownSession.into());
         }
         self.count("exchanged");
+        // The others may use it; that it is of no use here is for this replica's clock to answer for.
+        if !is_fresh(claims.exp_seconds, self.inner.times.policy.margin, now_ms) {
+            return Err(self.inner.pauses.stale_on_arrival(self.key.digest(), now_ms));
+        }
         Ok(Served {
             token,
             exp_seconds: claims.exp_seconds,

@@ -1,6 +1,7 @@
 //! RFC 8693 exchanges at remote issuers: one at a time for one token, sealed, shared by all replicas.
 
 mod make;
+mod pin;
 pub mod record;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::grant::record::GrantKey;
 use crate::grant::{Grants, Served};
 use crate::issuer::{Context, HomeIssuer, RemoteIssuer};
 use crate::kept;
+use crate::local_pauses::LocalPauses;
 use crate::refused::Refused;
 use crate::sealed;
 use crate::store::{Expected, Revision, StoreError};
@@ -71,6 +73,7 @@ struct Inner {
     grants: Grants,
     times: ExchangeTimes,
     flights: Flights<Result<Served, Refused>>,
+    pauses: LocalPauses,
 }
 
 /// A record as read.
@@ -89,6 +92,7 @@ impl Exchanges {
                 grants,
                 times,
                 flights: Flights::default(),
+                pauses: LocalPauses::default(),
             }),
         }
     }
@@ -113,7 +117,10 @@ impl Exchanges {
             Decision::Refuse(refused) => Err(refused),
             Decision::Exchange => {
                 let reason = order.reason;
-                let made = self.made(&key, order).await;
+                let made = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
+                    Ok(()) => self.made(&key, order).await,
+                    Err(refused) => Err(refused),
+                };
                 made.or_else(|refused| inner.fallback(&key, record, reason, refused))
             }
         }

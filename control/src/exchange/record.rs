@@ -14,7 +14,7 @@ use crate::grant::record::GrantKey;
 use crate::refused::Refused;
 use crate::sealed::Sealed;
 use crate::store::Key;
-use crate::streak::{Streak, StreakKind};
+use crate::streak::{Streak, StreakKind, left};
 
 /// Version of the record's shape.
 pub const FORMAT: u8 = 2;
@@ -141,7 +141,11 @@ pub fn decide(record: Option<&ExchangeRecord>, reason: Reason, policy: &Policy, 
                 token.spread(),
             ),
             // Which of the tokens was rejected is not said; a new one this young is the answer to an earlier asker.
-            Reason::Rejected => now_ms < token.made_at_ms + whole_ms(policy.rejected_interval),
+            Reason::Rejected => {
+                let interval_ms = whole_ms(policy.rejected_interval);
+                let until_ms = token.made_at_ms.saturating_add(interval_ms);
+                left(until_ms, interval_ms, now_ms).is_some()
+            }
         };
         if serves {
             return Decision::Serve;
@@ -163,9 +167,12 @@ pub fn of_streak(streak: &Streak) -> Refused {
     /// Dex answers 500 for a scope that it will never grant; a passing 500 does not come this often in a row.
     const FAILING_IS_A_FAULT: u32 = 3;
     match streak.kind {
-        StreakKind::Misconfigured | StreakKind::Substituted => {
-            Refused::new(Refusal::ExchangeMisconfigured)
-        }
+        StreakKind::Misconfigured | StreakKind::Unusable => Refused::new(Refusal::ExchangeMisconfigured),
+        StreakKind::Substituted => Refused::new(Refusal::Substitution),
+        StreakKind::NotOauth if streak.is_lasting() => Refused::new(Refusal::ExchangeMisconfigured).because(
+            "something that is no token endpoint answers in the remote issuer's place: check dexTokenEndpoint, and what \
+             stands in between",
+        ),
         StreakKind::Failing if streak.same_kind >= FAILING_IS_A_FAULT => {
             Refused::new(Refusal::ExchangeMisconfigured).because(
                 "the remote issuer fails every time; Dex does so for an audience that does not trust the client: \
@@ -176,7 +183,9 @@ pub fn of_streak(streak: &Streak) -> Refused {
             "the remote issuer denied a fresh token; it may not reach the home issuer, or its connector may name \
              another issuer",
         ),
-        StreakKind::Failing | StreakKind::Unreachable => Refused::new(Refusal::ExchangeUnavailable),
+        StreakKind::Failing | StreakKind::Unreachable | StreakKind::AskedToWait | StreakKind::NotOauth => {
+            Refused::new(Refusal::ExchangeUnavailable)
+        }
     }
 }
 

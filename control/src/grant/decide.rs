@@ -9,7 +9,7 @@ use tokenward_protocol::token_endpoint::Reason;
 use super::record::{GrantRecord, GrantState, KeptIdToken};
 use crate::digest;
 use crate::refused::Refused;
-use crate::streak::{LONGEST_ASKED_MS, Streak, StreakKind};
+use crate::streak::{Streak, StreakKind, left};
 
 /// The configured spans of time that decisions rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +24,15 @@ pub struct Policy {
     pub transient_limit: Duration,
     /// At most one refresh in this span because a server rejected a fresh token.
     pub rejected_interval: Duration,
+}
+
+impl Policy {
+    /// How long after its announcement a presentation may begin: the announcement's own write, and the look at the store's
+    /// line after it. Whoever was held up for longer presents nothing: another may have asked the issuer meanwhile.
+    #[must_use]
+    pub fn announcement_limit(&self) -> Duration {
+        self.presentation_limit.saturating_sub(self.suspect_wait)
+    }
 }
 
 /// What a caller wants.
@@ -74,6 +83,13 @@ pub enum Decision {
 #[must_use]
 pub fn is_fresh(exp_seconds: u64, margin: Duration, now_ms: u64) -> bool {
     exp_seconds.saturating_mul(1000).saturating_sub(whole_ms(margin)) > now_ms
+}
+
+/// Whether a token's whole life, by its issuer's own clock, is not longer than `margin`: no clock can take it for fresh.
+/// Without `iat` that cannot be told.
+#[must_use]
+pub fn is_never_fresh(exp_seconds: u64, issued_at_seconds: Option<u64>, margin: Duration) -> bool {
+    issued_at_seconds.is_some_and(|issued| exp_seconds.saturating_sub(issued) <= margin.as_secs())
 }
 
 /// Whether the token is so near to the end of its use that the next one may be fetched ahead of time.
@@ -164,12 +180,11 @@ fn may_refresh(
             return Err(Refused::new(Refusal::NeedsLogin).because(reason.says()));
         }
         GrantState::Suspect { since_ms } => {
-            let left_ms = (since_ms + whole_ms(policy.suspect_wait)).saturating_sub(now_ms);
-            // A clock that is further ahead than that was wrong when it wrote this down.
-            if left_ms > 0 && left_ms <= whole_ms(policy.suspect_wait) + LONGEST_ASKED_MS {
+            let wait_ms = whole_ms(policy.suspect_wait);
+            if let Some(left) = left(since_ms.saturating_add(wait_ms), wait_ms, now_ms) {
                 return Err(Refused::new(Refusal::IssuerUnavailable)
                     .because("another refresh of this login may still be under way")
-                    .retry_after(Duration::from_millis(left_ms)));
+                    .retry_after(left));
             }
         }
     }
@@ -184,25 +199,35 @@ fn may_refresh(
     }
     if fresh && want.reason == Reason::Rejected {
         let last_ms = record.refreshed_at_ms.unwrap_or(record.logged_in_at_ms);
-        let left_ms = (last_ms + whole_ms(policy.rejected_interval)).saturating_sub(now_ms);
-        if left_ms > 0 {
+        let interval_ms = whole_ms(policy.rejected_interval);
+        if let Some(left) = left(last_ms.saturating_add(interval_ms), interval_ms, now_ms) {
             return Err(Refused::new(Refusal::Busy)
                 .because(
                     "the rejected token is only just made; the server may not know the issuer's new key yet",
                 )
-                .retry_after(Duration::from_millis(left_ms)));
+                .retry_after(left));
         }
     }
     Ok(())
 }
+
+/// For people, while a streak of answers without OAuth's words lasts.
+const NOT_OAUTH: &str = "something in between answers in the issuer's place (a proxy, firewall or load balancer), or \
+                         token_endpoint is not the issuer's own";
 
 /// The refusal while a streak lasts.
 #[must_use]
 pub fn of_streak(streak: &Streak) -> Refused {
     match streak.kind {
         StreakKind::Misconfigured => Refused::new(Refusal::IssuerMisconfigured),
+        StreakKind::Unusable => Refused::new(Refusal::IssuerMisconfigured)
+            .because("the new ID token of the last refresh could not be read or verified; a WARN says why"),
         StreakKind::Substituted => Refused::new(Refusal::Substitution),
-        StreakKind::Unreachable | StreakKind::Failing | StreakKind::Denied => {
+        StreakKind::NotOauth if streak.is_lasting() => {
+            Refused::new(Refusal::IssuerMisconfigured).because(NOT_OAUTH)
+        }
+        StreakKind::NotOauth => Refused::new(Refusal::IssuerUnavailable).because(NOT_OAUTH),
+        StreakKind::Unreachable | StreakKind::AskedToWait | StreakKind::Failing | StreakKind::Denied => {
             Refused::new(Refusal::IssuerUnavailable)
         }
     }

@@ -8,12 +8,18 @@ use super::attempt::Failure;
 use super::record::{GrantKey, GrantRecord, KeptIdToken};
 use crate::digest;
 use crate::issuer::HomeIssuer;
+use crate::issuer::token_type::{IdTokenProfile, NotIdToken};
 use crate::issuer::unverified::{AnswerUnverified, Unverified};
 use crate::streak::StreakKind;
 
 impl Inner {
-    /// OIDC Core §12.2: the same issuer and subject, and the audience of the login. Signature: by the issuer's keys;
+    /// OIDC Core §12.2: the same issuer and subject, and the audience of the login; an ID token, issued to a client that is
+    /// trusted with it. Signature: by the issuer's keys;
     /// where those cannot be had, the TLS connection to the token endpoint stands for it (§3.1.3.7, 6).
+    ///
+    /// # Errors
+    /// [`StreakKind::Substituted`] for a token that is plainly another's, [`StreakKind::Unusable`] for one of which nothing
+    /// is known because it cannot be read or verified here: nobody has substituted anything then.
     pub(super) async fn examined(
         &self,
         key: &GrantKey,
@@ -34,6 +40,8 @@ impl Inner {
         if !claims.audiences.contains(&config.client_id) || !claims.covers_audiences(before) {
             return Err(substituted("another audience"));
         }
+        let now_ms = self.context.clock.now_ms();
+        is_our_id_token(text, issuer, now_ms)?;
         match issuer.keys.verify_answer(text).await {
             Ok(_) | Err(Unverified::KeysUnavailable { .. } | Unverified::StoreUnavailable) => {}
             Err(unverified) => {
@@ -42,7 +50,7 @@ impl Inner {
             }
         }
         self.sealed_id_token(key, token, &claims)
-            .map_err(|_| Failure::misconfigured("the refreshed ID token cannot be sealed"))
+            .map_err(|_| unusable("the refreshed ID token cannot be sealed"))
     }
 }
 
@@ -78,5 +86,31 @@ fn substituted(cause: &str) -> Failure {
 /// Not to be read is not to be another's.
 fn unreadable(text: &str, why: Malformed) -> Failure {
     let unverified = Unverified::Malformed(why).of_answer("the refreshed ID token");
-    Failure::misconfigured(format!("{} ({} bytes)", unverified.cause, text.len()))
+    unusable(format!("{} ({} bytes)", unverified.cause, text.len()))
+}
+
+fn unusable(cause: impl Into<String>) -> Failure {
+    Failure {
+        kind: StreakKind::Unusable,
+        asked: None,
+        cause: cause.into(),
+    }
+}
+
+/// An ID token that was issued to a client that is trusted with it, and counts already. Only another client's token may be
+/// a substitution: another kind of token, or a clock that runs ahead, is the issuer's mistake.
+fn is_our_id_token(text: &str, issuer: &HomeIssuer, now_ms: u64) -> Result<(), Failure> {
+    let judged = IdTokenProfile::read(text).and_then(|profile| {
+        profile.is_issued_to(|party| issuer.config.trusts(party))?;
+        profile.has_begun(now_ms)
+    });
+    judged.map_err(|not_id_token| match not_id_token {
+        NotIdToken::OtherClient(_) => substituted("a token of another client"),
+        NotIdToken::Early(_) => Failure {
+            kind: StreakKind::Unreachable,
+            asked: None,
+            cause: format!("the refreshed ID token cannot be used yet: {not_id_token}"),
+        },
+        other => unusable(format!("the refreshed token is not an ID token: {other}")),
+    })
 }

@@ -6,6 +6,7 @@ use super::record::{
     DeathReason, FORMAT, GrantRecord, GrantState, KeptIdToken, KeptRefreshToken, is_newer, is_older,
 };
 use super::takeover::unresolved;
+use crate::digest;
 use crate::store::{Lineage, Revision};
 
 /// What is known of a login that was put.
@@ -13,6 +14,8 @@ use crate::store::{Lineage, Revision};
 pub struct Presented<'a> {
     /// Its ID token's claims, verified.
     pub claims: &'a Claims,
+    /// Its ID token's fingerprint.
+    pub id_token_fingerprint: &'a str,
     /// Its refresh token's fingerprint.
     pub refresh_fingerprint: Option<&'a str>,
 }
@@ -26,6 +29,61 @@ pub enum Admission {
     NewerIdToken,
     /// Nothing new: the same login put again, or an older one.
     Known,
+}
+
+impl Presented<'_> {
+    /// Whether one of `retired`, which a sign-out left behind, is this login's. An issuer may make the same ID token for
+    /// two logins of one second, so it names only a login that has nothing else.
+    #[must_use]
+    pub fn is_among(&self, retired: &[String]) -> bool {
+        let own = self.refresh_fingerprint.unwrap_or(self.id_token_fingerprint);
+        retired.iter().any(|mark| mark == own)
+    }
+}
+
+/// The second (Unix time) from which on a token can only be of a login that was made after the last sign-out.
+#[must_use]
+pub fn valid_from_seconds(kept: &GrantRecord) -> Option<u64> {
+    match kept.state {
+        // Written by the version before, which did not say it.
+        GrantState::SignedOut { since_ms } if kept.valid_from_seconds.is_none() && kept.sign_outs > 0 => {
+            Some(since_ms / 1000 + 1)
+        }
+        _ => kept.valid_from_seconds,
+    }
+}
+
+/// Whether a token that was issued then is of a login that has ended here, as against one that was never put.
+#[must_use]
+pub fn has_ended(kept: &GrantRecord, issued_at_seconds: Option<u64>) -> bool {
+    let GrantState::SignedOut { since_ms } = kept.state else {
+        return true;
+    };
+    let from = kept.valid_from_seconds.unwrap_or(0).max(since_ms / 1000 + 1);
+    issued_at_seconds.is_none_or(|issued| issued < from)
+}
+
+/// Whether the user has signed out everywhere since `presented` was made: then it brings nothing back.
+///
+/// `iat` has seconds. In the second of the sign-out itself only a login that is recognised is an old one: a user who
+/// comes back at once is not sent away.
+#[must_use]
+pub fn is_signed_out(kept: &GrantRecord, presented: Presented<'_>) -> bool {
+    if kept.sign_outs == 0 || kept.retired.contains(&unread_mark()) {
+        return false;
+    }
+    if presented.is_among(&kept.retired) {
+        return true;
+    }
+    match (
+        presented.claims.issued_at_seconds,
+        valid_from_seconds(kept),
+        kept.state,
+    ) {
+        (Some(issued), Some(from), GrantState::SignedOut { .. }) => issued.saturating_add(1) < from,
+        (Some(issued), Some(from), _) => issued < from,
+        _ => false,
+    }
 }
 
 /// Judges `presented` against the `kept` record.
@@ -84,7 +142,12 @@ impl NewLogin {
         let signed_out = kept
             .filter(|record| record.sign_outs > 0 && matches!(record.state, GrantState::SignedOut { .. }));
         let valid_from_seconds = match signed_out {
-            Some(_) => self.id_token.issued_at_seconds,
+            // A login of the very second of the sign-out; its own token must open it.
+            Some(record) => {
+                let issued = self.id_token.issued_at_seconds;
+                let from = valid_from_seconds(record);
+                issued.map_or(from, |issued| Some(from.map_or(issued, |from| from.min(issued))))
+            }
             None => kept.and_then(|record| record.valid_from_seconds),
         };
         let retired = kept.map_or_else(Vec::new, |record| record.retired.clone());
@@ -136,26 +199,40 @@ impl NewLogin {
             generation: above,
             sign_outs: above,
             valid_from_seconds,
+            retired: vec![unread_mark()],
             ..self.supersedes(None, now_ms)
         }
     }
 }
 
-/// Remembered refresh tokens that are used up or dead, per user.
+/// Stands among the retired tokens of a record that took the place of one that could not be read: nobody is known to have
+/// signed out, so a login of before may be put again.
+fn unread_mark() -> String {
+    digest::hex_of_parts(&["the record of before could not be read"])
+}
+
+/// Remembered tokens that must not be presented again, per user.
 const MOST_RETIRED: usize = 16;
 
-/// What a sign-out leaves behind of `record`'s refresh tokens: the fingerprints of those that must not be presented when
-/// the same login is put again.
+/// What the end of a login leaves behind of `record`'s tokens: the fingerprints of those that must not be presented when
+/// the same login is put again. Of a sign-out `everywhere` all of them, so that the login itself does not come back.
 #[must_use]
-pub fn retired(record: &GrantRecord) -> Vec<String> {
+pub fn retired(record: &GrantRecord, everywhere: bool) -> Vec<String> {
     let current = record.refresh_token.as_ref().map(|token| &token.fingerprint);
     let of_login = record
         .login_fingerprint
         .as_ref()
         .filter(|mark| Some(*mark) != current);
-    let is_over = matches!(record.state, GrantState::Dead { .. }) || unresolved(record).is_some();
+    let is_over =
+        everywhere || matches!(record.state, GrantState::Dead { .. }) || unresolved(record).is_some();
+    let id_token = record.id_token.as_ref().filter(|_| everywhere);
     let mut retired = record.retired.clone();
-    for mark in of_login.into_iter().chain(current.filter(|_| is_over)) {
+    if everywhere {
+        let unread = unread_mark();
+        retired.retain(|mark| *mark != unread);
+    }
+    let marks = id_token.map(|token| &token.fingerprint).into_iter();
+    for mark in marks.chain(of_login).chain(current.filter(|_| is_over)) {
         if !retired.contains(mark) {
             retired.push(mark.clone());
         }

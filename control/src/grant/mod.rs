@@ -9,10 +9,12 @@ pub mod decide;
 mod examine;
 pub mod lines;
 pub mod login;
+pub mod marks;
+mod presenting;
 pub mod record;
 mod refresh;
 pub mod rotations;
-mod sign_out;
+pub mod sign_out;
 pub mod takeover;
 mod unreadable;
 
@@ -25,7 +27,7 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
 use self::decide::{Decision, Policy, Since, Want, decide, is_fresh};
-use self::login::{Admission, NewLogin, Presented, judge};
+use self::login::{Admission, NewLogin, Presented, is_signed_out, judge};
 use self::record::{
     GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, KeptIdToken, KeptRefreshToken, REFRESH_TOKEN_FIELD,
     fingerprint,
@@ -33,7 +35,9 @@ use self::record::{
 use self::rotations::Rotations;
 use crate::digest;
 use crate::flight::{Flights, Landed, Stage};
+use crate::issuer::revocation::Revocations;
 use crate::issuer::{Context, HomeIssuer};
+use crate::local_pauses::LocalPauses;
 use crate::refused::Refused;
 use crate::sealed;
 use crate::store::{Expected, Lineage, Outcome, Revision, StoreError};
@@ -64,6 +68,8 @@ pub struct Login<'a> {
     pub client_id: &'a str,
     /// The refresh token that came with it.
     pub refresh_token: Option<&'a SecretString>,
+    /// The ID token's `sid`: the issuer's own session that the login belongs to.
+    pub session_id: Option<&'a str>,
 }
 
 /// Spans of time of [`Grants`].
@@ -92,6 +98,8 @@ struct Inner {
     times: GrantTimes,
     flights: Flights<Result<Served, Refused>>,
     rotations: Arc<Rotations>,
+    revocations: Revocations,
+    pauses: Arc<LocalPauses>,
     notices: Notices,
 }
 
@@ -102,9 +110,15 @@ struct Kept {
 }
 
 impl Grants {
-    /// Grants in the context's store; `rotations` are remembered from the configuration before.
+    /// Grants in the context's store; `rotations` are remembered from the configuration before, and `revocations` give back
+    /// what is signed out.
     #[must_use]
-    pub fn new(context: Context, times: GrantTimes, rotations: Arc<Rotations>) -> Self {
+    pub fn new(
+        context: Context,
+        times: GrantTimes,
+        rotations: Arc<Rotations>,
+        revocations: Revocations,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 notices: Notices::new(Arc::clone(&context.clock)),
@@ -112,6 +126,8 @@ impl Grants {
                 times,
                 flights: Flights::default(),
                 rotations,
+                revocations,
+                pauses: Arc::default(),
             }),
         }
     }
@@ -161,7 +177,10 @@ impl Grants {
             Decision::Serve => inner.serve(key, &kept.record),
             Decision::Refuse(refused) if !inner.has_forgotten(key, &kept.record) => Err(refused),
             Decision::Refuse(_) | Decision::Refresh => {
-                let refreshed = self.refreshed(key, issuer, want).await;
+                let refreshed = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
+                    Ok(()) => self.refreshed(key, issuer, want).await,
+                    Err(refused) => Err(refused),
+                };
                 refreshed.or_else(|refused| inner.fallback(key, &kept.record, reason, refused))
             }
         }
@@ -187,32 +206,38 @@ impl Grants {
         }
     }
 
-    /// Takes a login in, also in place of a record that cannot be read. Answers the record after it.
+    /// Takes a login in, also in place of a record that cannot be read. Answers the record after it; `None`: the user has
+    /// signed out everywhere since that login, and nothing was changed.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn admit(&self, key: &GrantKey, login: &Login<'_>) -> Result<GrantRecord, StoreError> {
+    pub async fn admit(&self, key: &GrantKey, login: &Login<'_>) -> Result<Option<GrantRecord>, StoreError> {
         let inner = &self.inner;
+        let id_token_fingerprint = fingerprint(login.id_token);
+        let refresh_fingerprint = login.refresh_token.map(fingerprint);
+        let presented = Presented {
+            claims: login.claims,
+            id_token_fingerprint: &id_token_fingerprint,
+            refresh_fingerprint: refresh_fingerprint.as_deref(),
+        };
         // Before the write: a login that lands on a later line is then known not to be proven there.
         let lineage = inner.context.store.lineage(&key.record()).await?;
         loop {
             let kept = match inner.found(key).await? {
                 Ok(kept) => kept,
                 Err(unread) => match inner.supersede(key, login, unread).await? {
-                    Some(record) => return Ok(record),
+                    Some(record) => return Ok(Some(record)),
                     None => continue,
                 },
             };
-            let refresh_fingerprint = login.refresh_token.map(fingerprint);
-            let presented = Presented {
-                claims: login.claims,
-                refresh_fingerprint: refresh_fingerprint.as_deref(),
-            };
+            if (kept.as_ref()).is_some_and(|kept| is_signed_out(&kept.record, presented)) {
+                return Ok(None);
+            }
             let admission = judge(kept.as_ref().map(|kept| &kept.record), presented);
             let record = match (admission, &kept) {
                 (Admission::Known, Some(kept)) => match inner.sealed_anew(key, login, &kept.record)? {
                     Some(record) => record,
-                    None => return Ok(kept.record.clone()),
+                    None => return Ok(Some(kept.record.clone())),
                 },
                 (Admission::NewerIdToken, Some(kept)) => GrantRecord {
                     id_token: Some(inner.sealed_id_token(key, login.id_token, login.claims)?),
@@ -235,14 +260,21 @@ impl Grants {
                         "a new login is kept"
                     );
                 }
-                return Ok(record);
+                return Ok(Some(record));
             }
         }
     }
 
-    /// Waits until no refresh is under way.
+    /// How long an unchanged record is kept.
+    #[must_use]
+    pub fn record_lifetime(&self) -> Duration {
+        self.inner.times.record_lifetime
+    }
+
+    /// Waits until no refresh is under way, and no refresh token is being given back.
     pub async fn landed(&self) {
         self.inner.flights.landed().await;
+        self.inner.revocations.landed().await;
     }
 }
 

@@ -93,12 +93,12 @@ pub struct GrantRecord {
     /// Grows with each time that the user is signed out everywhere: what was made before the last time is over, also
     /// where it could not be removed.
     pub sign_outs: u64,
-    /// `iat` of the first login after the last of them: older tokens open nothing any more.
+    /// Unix seconds: tokens that were issued earlier are of logins before the last of them, and open nothing any more.
     pub valid_from_seconds: Option<u64>,
     /// The store's line of writes in which this was last known to be the newest; at `strict` issuers only.
     pub lineage: Option<Lineage>,
-    /// Fingerprints of refresh tokens that were used up or dead when the user signed out: a login that brings one back
-    /// is dead at once.
+    /// Fingerprints of refresh tokens that were used up or dead when the login ended, and of all tokens that a sign-out
+    /// everywhere ended: a login that brings one back is dead at once, or refused.
     #[serde(with = "digest::packed::list")]
     pub retired: Vec<String>,
     /// When this generation began, Unix ms.
@@ -152,6 +152,8 @@ pub enum DeathReason {
     Unproven,
     /// The login brought a refresh token that was used up or dead already.
     Retired,
+    /// The issuer wants the user to log in or to consent again.
+    Interaction,
 }
 
 impl From<Death> for DeathReason {
@@ -160,6 +162,7 @@ impl From<Death> for DeathReason {
             Death::Claimed => Self::Claimed,
             Death::Expired => Self::Expired,
             Death::InvalidGrant => Self::InvalidGrant,
+            Death::Interaction => Self::Interaction,
         }
     }
 }
@@ -172,6 +175,9 @@ impl DeathReason {
             Self::Claimed => "the refresh token was used elsewhere, revoked, or replaced by another login",
             Self::Expired => "the refresh token is past the issuer's lifetimes",
             Self::InvalidGrant => "the issuer answered invalid_grant",
+            Self::Interaction => {
+                "the issuer wants the user to log in or to consent again (interaction_required or the like)"
+            }
             Self::AnswerLost => {
                 "the issuer's answer to a refresh was lost and the token cannot be used again; a Dex whose \
                  reuseInterval is 60 s or more forgives that"
@@ -183,7 +189,7 @@ impl DeathReason {
                 "the store was restarted or replaced since the last refresh, and the issuer, which punishes a refresh \
                  token that comes twice, does not tell whether the kept one is unused (RFC 7662)"
             }
-            Self::Retired => "the login that was put holds a refresh token that is used up",
+            Self::Retired => "the login that was put holds a refresh token that is used up or was signed out",
             Self::IssuerFailing => "the issuer has failed to refresh this login for too long",
         }
     }

@@ -5,26 +5,22 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
-use tokenward_protocol::refusal::Refusal;
+use secrecy::SecretString;
 
-use super::attempt::{Answer, Attempt, Event, Failure, Finished, Moment, Seen, Step, Terms, Verdict};
-use super::decide::Want;
-use super::examine::note_unfit;
+use super::attempt::{Attempt, Event, Finished, Moment, Seen, Step, Terms, Verdict};
+use super::decide::{Want, is_fresh};
 use super::lines::Line;
-use super::record::{GrantKey, GrantRecord, KeptRefreshToken, REFRESH_TOKEN_FIELD};
+use super::record::{GrantKey, GrantRecord};
 use super::{Inner, Kept, Served};
 use crate::config::IssuerPolicy;
 use crate::digest;
 use crate::failpoint;
 use crate::flight::{Reporter, Stage};
-use crate::issuer::answer::{RefreshAnswer, Transient};
-use crate::issuer::{HomeIssuer, Leave, NoLeave};
+use crate::issuer::{HomeIssuer, Leave};
 use crate::lease::{self, Held};
 use crate::refused::Refused;
-use crate::sealed;
 use crate::store::{Expected, Outcome, Revision, StoreError};
-use crate::streak::{StreakKind, jitter};
+use crate::streak::jitter;
 
 type Report = Arc<Reporter<Result<Served, Refused>>>;
 
@@ -43,6 +39,7 @@ pub(super) async fn refresh(
             patience: inner.times.lease_patience,
         },
     );
+    let (pauses, grant) = (Arc::clone(&inner.pauses), key.digest().to_owned());
     let mut hands = Hands {
         inner,
         key,
@@ -67,7 +64,13 @@ pub(super) async fn refresh(
         event = match step {
             Step::Finish(finished) => {
                 hands.remember(&attempt);
-                return hands.finish(*finished).await;
+                let served = hands.finish(*finished).await?;
+                // What another has brought meanwhile may be fresh.
+                let margin = attempt.margin();
+                if attempt.is_stale_on_arrival() && !is_fresh(served.exp_seconds, margin, at.now_ms) {
+                    return Err(pauses.stale_on_arrival(&grant, at.now_ms));
+                }
+                return Ok(served);
             }
             step => hands.carry_out(step, &attempt).await,
         };
@@ -75,15 +78,15 @@ pub(super) async fn refresh(
 }
 
 /// Everything that an attempt holds on to between its steps.
-struct Hands {
-    inner: Arc<Inner>,
-    key: GrantKey,
-    issuer: Arc<HomeIssuer>,
+pub(super) struct Hands {
+    pub(super) inner: Arc<Inner>,
+    pub(super) key: GrantKey,
+    pub(super) issuer: Arc<HomeIssuer>,
     held: Option<Held>,
-    ready: Option<(Leave, SecretString)>,
+    pub(super) ready: Option<(Leave, SecretString)>,
     /// Fingerprint of the refresh token that the issuer gave.
-    rotated: Option<String>,
-    id_token: Option<SecretString>,
+    pub(super) rotated: Option<String>,
+    pub(super) id_token: Option<SecretString>,
 }
 
 impl Hands {
@@ -184,8 +187,10 @@ impl Hands {
         let (rotations, now_ms) = (&self.inner.rotations, self.inner.context.clock.now_ms());
         record.intent = record.intent.filter(|intent| !rotations.is_nothing(intent));
         let forgotten = rotations.after(&self.key, &record, now_ms).map(Box::new);
+        let is_strict = self.issuer.config.policy == IssuerPolicy::Strict;
         Seen {
             revision,
+            mark_met_ms: is_strict.then(|| rotations.marks.met(&record, now_ms)).flatten(),
             record,
             forgotten,
             line,
@@ -217,119 +222,6 @@ impl Hands {
             Ok(Outcome::Conflict(_)) => Event::Overtaken,
             Err(error) => silent(&error),
         }
-    }
-
-    fn opened(&self, token: &KeptRefreshToken) -> Result<SecretString, StoreError> {
-        let ring = &self.inner.context.ring;
-        sealed::open(ring, &self.key.record(), REFRESH_TOKEN_FIELD, &token.sealed)
-    }
-
-    async fn introspect(&self, token: &KeptRefreshToken) -> Event {
-        let token = match self.opened(token) {
-            Ok(token) => token,
-            Err(error) => return Event::NotReady(error.into()),
-        };
-        let context = &self.inner.context;
-        match self.issuer.introspect(context, self.key.digest(), &token).await {
-            Ok(introspected) => Event::Introspected(introspected),
-            Err(no_leave) => without(no_leave),
-        }
-    }
-
-    async fn prepare(&mut self, token: &KeptRefreshToken) -> Event {
-        let token = match self.opened(token) {
-            Ok(token) => token,
-            Err(error) => return Event::NotReady(error.into()),
-        };
-        match self.issuer.leave(&self.inner.context, self.key.digest()).await {
-            Ok(leave) => {
-                self.ready = Some((leave, token));
-                Event::Ready
-            }
-            Err(no_leave) => without(no_leave),
-        }
-    }
-
-    async fn present(&mut self, record: Option<&GrantRecord>) -> Event {
-        let Some((leave, presented)) = self.ready.take() else {
-            return Event::Answered(Answer::Transient(not_presented()));
-        };
-        let answer = self.issuer.refresh(&self.inner.context, leave, &presented).await;
-        Event::Answered(match answer {
-            RefreshAnswer::Refreshed {
-                id_token,
-                refresh_token,
-            } => {
-                let rotated =
-                    refresh_token.filter(|token| token.expose_secret() != presented.expose_secret());
-                self.id_token = id_token;
-                self.refreshed(rotated.as_ref(), &presented, record)
-            }
-            RefreshAnswer::Dead(death) => Answer::Dead(death),
-            RefreshAnswer::Misconfigured(cause) => Answer::Misconfigured(cause),
-            RefreshAnswer::Transient(passing) => Answer::Transient(passing),
-        })
-    }
-
-    fn refreshed(
-        &mut self,
-        rotated: Option<&SecretString>,
-        presented: &SecretString,
-        record: Option<&GrantRecord>,
-    ) -> Answer {
-        let is_rotated = rotated.is_some();
-        // A token that is never rotated would keep an older sealing key needed for ever.
-        let sealed = rotated
-            .or_else(|| self.is_sealed_anew(record).then_some(presented))
-            .map(|token| self.inner.sealed_refresh_token(&self.key, token))
-            .transpose();
-        match sealed {
-            Ok(rotated) => {
-                if let (Some(token), Some(record), true) = (&rotated, record, is_rotated) {
-                    let now_ms = self.inner.context.clock.now_ms();
-                    self.inner.rotations.rotated(&self.key, record, token, now_ms);
-                    self.rotated = Some(token.fingerprint.clone());
-                }
-                Answer::Refreshed {
-                    rotated,
-                    id_token: self.id_token.is_some(),
-                }
-            }
-            Err(_) => Answer::Transient(Transient {
-                perhaps_done: true,
-                cause: "the new refresh token could not be sealed".to_owned(),
-                ..not_presented()
-            }),
-        }
-    }
-
-    /// Whether the kept refresh token is sealed by an older key.
-    fn is_sealed_anew(&self, record: Option<&GrantRecord>) -> bool {
-        let kept = record.and_then(|record| record.refresh_token.as_ref());
-        kept.is_some_and(|token| !sealed::is_current(&self.inner.context.ring, &token.sealed))
-    }
-
-    async fn examine(&self, record: Option<&GrantRecord>) -> Event {
-        let (Some(token), Some(record)) = (&self.id_token, record) else {
-            return Event::Examined(Err(Failure::misconfigured("there is none")));
-        };
-        let examined = self.inner.examined(&self.key, &self.issuer, record, token).await;
-        if let Err(failure) = &examined {
-            note_unfit(&self.key, &self.issuer, failure);
-        }
-        if let (Ok(token), Some(fingerprint)) = (&examined, self.refresh_token(record)) {
-            self.inner.rotations.renewed(&self.key, fingerprint, token);
-        }
-        Event::Examined(examined)
-    }
-
-    /// Fingerprint of the newest refresh token of this attempt.
-    fn refresh_token<'a>(&'a self, record: &'a GrantRecord) -> Option<&'a str> {
-        let kept = record
-            .refresh_token
-            .as_ref()
-            .map(|token| token.fingerprint.as_str());
-        self.rotated.as_deref().or(kept)
     }
 
     async fn finish(mut self, finished: Finished) -> Result<Served, Refused> {
@@ -370,25 +262,4 @@ fn silent(error: &crate::store::StoreError) -> Event {
     // The engine's own words stay in the log: they can name hosts.
     tracing::debug!(%error, "store error");
     Event::StoreSilent
-}
-
-fn without(no_leave: NoLeave) -> Event {
-    match no_leave {
-        NoLeave::HeldBack(held_back) => Event::NotReady(held_back.refused(Refusal::IssuerUnavailable)),
-        NoLeave::Misconfigured(cause) => Event::Unready(Failure::misconfigured(cause)),
-        NoLeave::Transient(passing) => Event::Unready(Failure {
-            kind: passing.kind,
-            asked: passing.retry_after,
-            cause: passing.cause,
-        }),
-    }
-}
-
-fn not_presented() -> Transient {
-    Transient {
-        kind: StreakKind::Unreachable,
-        retry_after: None,
-        cause: "nothing was presented".to_owned(),
-        perhaps_done: false,
-    }
 }

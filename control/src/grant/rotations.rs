@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokenward_protocol::duration::whole_ms;
 
 use super::lines::Lines;
+use super::marks::Marks;
 use super::record::{GrantKey, GrantRecord, GrantState, Intent, KeptIdToken, KeptRefreshToken};
 
 /// Remembered grants; the longest unchanged goes first. With large tokens some 5 KB each.
@@ -115,6 +116,8 @@ pub struct Rotations {
     remembered: Mutex<Remembered>,
     /// The store's lines of writes that were met.
     pub(super) lines: Lines,
+    /// The announcements that were met without an end.
+    pub(super) marks: Marks,
     lifetime: Duration,
 }
 
@@ -126,6 +129,7 @@ impl Rotations {
         Self {
             remembered: Mutex::default(),
             lines: Lines::default(),
+            marks: Marks::default(),
             lifetime,
         }
     }

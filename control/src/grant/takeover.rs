@@ -19,21 +19,34 @@ pub enum Takeover {
         /// The earlier presentation.
         unresolved: Option<Intent>,
     },
-    /// The earlier presenter may still come and keep the issuer's answer: look again after this.
+    /// The earlier presentation may still be under way: look again after this.
     WaitOut(Duration),
-    /// It may have been presented, nobody will keep the answer, and this issuer punishes presenting it again.
-    End,
+    /// It may have been presented, nobody will keep the answer, and this issuer punishes presenting it again: only the
+    /// issuer knows whether it is used up.
+    AskIssuer,
 }
 
-/// Judges `record`'s kept refresh token at `now_ms`.
+/// Judges `record`'s kept refresh token at `now_ms`. `met_ms` is since when this process has known of the unresolved
+/// presentation: at a strict issuer it is waited for by this clock alone, whatever the clock of its presenter showed.
 #[must_use]
-pub fn takeover(record: &GrantRecord, issuer: IssuerPolicy, policy: &Policy, now_ms: u64) -> Takeover {
+pub fn takeover(
+    record: &GrantRecord,
+    issuer: IssuerPolicy,
+    policy: &Policy,
+    met_ms: Option<u64>,
+    now_ms: u64,
+) -> Takeover {
     let unresolved = unresolved(record);
     match (issuer, unresolved) {
-        (IssuerPolicy::Strict, Some(intent)) => match contested_for(intent, policy, now_ms) {
-            Some(left) => Takeover::WaitOut(left),
-            None => Takeover::End,
-        },
+        (IssuerPolicy::Strict, Some(_)) => {
+            let until_ms = met_ms
+                .unwrap_or(now_ms)
+                .saturating_add(whole_ms(policy.presentation_limit));
+            match until_ms.saturating_sub(now_ms) {
+                0 => Takeover::AskIssuer,
+                left_ms => Takeover::WaitOut(Duration::from_millis(left_ms)),
+            }
+        }
         _ => Takeover::Present {
             unresolved: unresolved.cloned(),
         },

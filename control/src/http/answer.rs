@@ -1,9 +1,10 @@
 //! Answers: JSON in OAuth's shape, never cached.
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tokenward_protocol::error_text::error_text;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::TokenError;
 
@@ -16,17 +17,19 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        // RFC 6749 §5.1, for caches of HTTP/1.0.
+        (PRAGMA, HeaderValue::from_static("no-cache")),
     ];
     (status, headers, bytes).into_response()
 }
 
-/// An error with a status and code of its own.
+/// An error with a status and code of its own. RFC 6749 §5.2 says which characters the description may have.
 pub(super) fn failure(status: StatusCode, error: &str, refusal: Refusal, description: &str) -> Response {
     json(
         status,
         &TokenError {
             error: error.to_owned(),
-            error_description: description.to_owned(),
+            error_description: error_text(description).into_owned(),
             refusal: refusal.name().to_owned(),
         },
     )

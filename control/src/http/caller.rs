@@ -1,4 +1,5 @@
-//! Who calls: a shared credential, as Basic (RFC 6749 §2.3.1) or Bearer, compared in constant time.
+//! Who calls: a shared credential, as Basic (RFC 6749 §2.3.1) or Bearer, or in a token request's form, compared in constant
+//! time.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -7,9 +8,63 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokenward_protocol::form::Form;
 use tokenward_protocol::refusal::Refusal;
 
+use crate::config::Credentials;
 use crate::refused::Refused;
+use crate::serve::Caller;
+
+/// The user of the filter's credential, and its `client_id`.
+pub(super) const FILTER: &str = "filter";
+/// The user of the aggregator's credential.
+pub(super) const AGGREGATOR: &str = "aggregator";
+
+/// Whether the headers show one of the `credentials`.
+pub(super) fn of(headers: &HeaderMap, credentials: &Credentials) -> Caller {
+    let known = check(headers, FILTER, &credentials.filter).is_ok()
+        || check(headers, AGGREGATOR, &credentials.aggregator).is_ok();
+    if known { Caller::Known } else { Caller::Unknown }
+}
+
+/// How the form of a token request authenticates its client (RFC 6749 §2.3, RFC 7521 §4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InForm {
+    /// Not at all.
+    Nothing,
+    /// `client_secret_post`, with the credential.
+    Shown,
+    /// In a way or with a secret that is not accepted.
+    Wrong,
+    /// A parameter was sent twice, or two ways were taken at once.
+    Ambiguous,
+}
+
+/// What `form` shows of `credential`, whose `client_id` is `user`.
+pub(super) fn in_form(form: &Form, user: &str, credential: &SecretString) -> InForm {
+    let read = |name| form.once(name);
+    let (Ok(id), Ok(secret), Ok(assertion)) =
+        (read("client_id"), read("client_secret"), read("client_assertion"))
+    else {
+        return InForm::Ambiguous;
+    };
+    match (id, secret, assertion) {
+        (_, Some(_), Some(_)) => InForm::Ambiguous,
+        (id, Some(secret), None) => {
+            // The secret is looked at in any case.
+            let same = same(secret.as_bytes(), credential);
+            if same && id == Some(user) {
+                InForm::Shown
+            } else {
+                InForm::Wrong
+            }
+        }
+        (_, None, Some(_)) => InForm::Wrong,
+        // A client may repeat its name beside another way (RFC 6749 §3.2.1).
+        (Some(id), None, None) if id != user => InForm::Wrong,
+        (_, None, None) => InForm::Nothing,
+    }
+}
 
 /// Whether the headers show `credential` for the user `user`.
 pub(super) fn check(headers: &HeaderMap, user: &str, credential: &SecretString) -> Result<(), Refused> {
@@ -35,9 +90,10 @@ pub(super) fn check(headers: &HeaderMap, user: &str, credential: &SecretString) 
     if accepted { Ok(()) } else { Err(rejected(user)) }
 }
 
-fn rejected(user: &str) -> Refused {
+/// The credential of `user` was not shown.
+pub(super) fn rejected(user: &str) -> Refused {
     Refused::new(Refusal::CallerRejected).because(format!(
-        "show the {user} credential as Authorization: Bearer, or as Basic with user {user:?}"
+        "show the {user} credential as Authorization: Bearer, or as Basic with the user {user}"
     ))
 }
 

@@ -6,6 +6,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use secrecy::SecretString;
+use tokenward_protocol::form::Form;
 use tokenward_protocol::refusal::Refusal;
 
 use super::{answer, sessions};
@@ -43,21 +44,18 @@ fn bad(cause: &str) -> Refused {
 }
 
 fn server(query: &str) -> Result<String, Refused> {
-    let mut server = None;
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match name.as_ref() {
-            "server" if server.is_none() && !value.is_empty() => server = Some(value.into_owned()),
-            "server" => return Err(bad("server comes once and is not empty")),
-            "session" => {
-                return Err(bad(
-                    "a session handle does not belong into an address, which proxies log: send it in the header \
-                     x-tokenward-session",
-                ));
-            }
-            _ => {}
-        }
+    let query = Form::read(query.as_bytes()).map_err(|_| bad("the query is percent-encoded UTF-8"))?;
+    if !matches!(query.once_or_empty("session"), Ok(None)) {
+        return Err(bad(
+            "a session handle does not belong into an address, which proxies log: send it in the header \
+             x-tokenward-session",
+        ));
     }
-    server.ok_or_else(|| bad("name the server: /v1/explain?server=NAME"))
+    match query.once_or_empty("server") {
+        Ok(Some(server)) if !server.is_empty() => Ok(server.to_owned()),
+        Ok(None) => Err(bad("name the server: /v1/explain?server=NAME")),
+        Ok(Some(_)) | Err(_) => Err(bad("server comes once and is not empty")),
+    }
 }
 
 fn session(headers: &HeaderMap) -> Result<SecretString, Refused> {

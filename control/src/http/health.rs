@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::answer;
 use crate::log::Line;
 use crate::service::Service;
-use crate::store::StoreError;
 
 /// The trouble's name: probes come every few seconds, and an outage may last hours.
 const STORE: &str = "store";
@@ -30,25 +29,18 @@ pub(super) async fn livez(State(service): State<Arc<Service>>) -> Response {
     answer::json(StatusCode::OK, &health(&service, "ok", None))
 }
 
-/// The store answers; issuers have no say, because everything that is fresh can be served without them.
+/// The store answers and takes writes; issuers have no say, because everything that is fresh can be served without them.
 pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
-    let Err(error) = service.context.store.ping().await else {
+    let Err(not_ready) = service.readiness.check().await else {
         if let Some(suppressed) = service.throttle.recovered(STORE) {
             tracing::info!(suppressed, "ready again: the store answers");
         }
         return answer::json(StatusCode::OK, &health(&service, "ok", None));
     };
-    // The engine's own words can name hosts; they are in the log.
-    let cause = match error {
-        StoreError::Late { deadline, .. } => {
-            format!("the store did not answer within {} ms", deadline.as_millis())
-        }
-        StoreError::Failed { .. } => "the store is unreachable or refuses us".to_owned(),
-        StoreError::Unexpected { .. } => "the store answers something unexpected".to_owned(),
-    };
+    let (cause, error) = (format!("the store: {}", not_ready.cause), &not_ready.words);
     match service.throttle.failed(STORE, service.context.clock.now_ms()) {
-        Line::Warn { suppressed } => tracing::warn!(%error, suppressed, "not ready"),
-        Line::Debug => tracing::debug!(%error, "not ready"),
+        Line::Warn { suppressed } => tracing::warn!(%error, cause, suppressed, "not ready"),
+        Line::Debug => tracing::debug!(%error, cause, "not ready"),
     }
     let mut response = answer::json(
         StatusCode::SERVICE_UNAVAILABLE,

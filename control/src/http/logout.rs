@@ -3,32 +3,52 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
+use tokenward_protocol::refusal::Refusal;
 
+use super::admission::Admitted;
 use super::answer;
-use super::intake::{self, FORM};
+use super::intake::Intake;
+use crate::refused::Refused;
 use crate::service::Service;
+
+/// Longest form with a logout token, in bytes: it names a user and a session, and nothing else.
+const LONGEST_LOGOUT_BYTES: usize = 16 * 1024;
 
 pub(super) async fn backchannel_logout(
     State(service): State<Arc<Service>>,
+    Extension(admitted): Extension<Admitted>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let form = match intake::body(&headers, body, FORM).await {
+    let intake = Intake {
+        headers: &headers,
+        body,
+        admitted: &admitted,
+        metrics: service.metrics(),
+    };
+    let form = match intake.form(LONGEST_LOGOUT_BYTES).await {
         Ok(form) => form,
         Err(rejection) => return *rejection,
     };
-    let mut tokens = form_urlencoded::parse(&form).filter(|(name, _)| name == "logout_token");
-    let token: SecretString = match (tokens.next(), tokens.next()) {
-        (Some((_, token)), None) if !token.is_empty() => token.into_owned().into(),
-        _ => String::new().into(),
+    let token: SecretString = match form.once("logout_token") {
+        Ok(Some(token)) => token.into(),
+        Ok(None) | Err(_) => {
+            let bad = Refused::new(Refusal::BadRequest).because("send one logout_token");
+            return answer::refused(&bad);
+        }
     };
-    let ended = service.to_its_end(|service| async move { service.backchannel_logout(&token).await });
+    let ended = service.to_its_end(|service| async move {
+        // It goes on when its client has left, and so does the account of its bytes.
+        let _admitted = admitted;
+        service.backchannel_logout(&token).await
+    });
     match ended.await {
         Ok(_) => (
             StatusCode::OK,

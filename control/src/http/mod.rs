@@ -1,5 +1,6 @@
 //! HTTP: routes, callers' credentials, body caps, and the marker header on every answer.
 
+mod admission;
 mod answer;
 mod caller;
 mod explain;
@@ -10,19 +11,25 @@ mod logout;
 mod openapi;
 mod protected_resource;
 mod sessions;
+mod target;
 mod token;
 
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::FromRef;
-use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::map_response;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post, put};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{MARKER_HEADER, TOKEN_PATH};
+use tower::ServiceExt as _;
 
+use self::admission::{Gate, LIVEZ, METRICS, READYZ};
 use self::answer::failure;
 use crate::service::{Current, Service};
 
@@ -37,22 +44,73 @@ pub use explain::SESSION_HEADER;
 /// The version in the marker header.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// All routes of `service`.
-pub fn router(service: Arc<Service>) -> Router {
-    router_of(Current::new(service))
+/// What one listener answers. Cheap to clone; clones share the room for requests.
+#[derive(Clone)]
+pub(crate) struct Site {
+    router: Router,
+    gate: Gate,
+    /// Each answer ends its connection.
+    answers_once: bool,
 }
 
-/// All routes of the service that is current when a request comes.
-pub fn router_of(current: Current) -> Router {
-    routes()
-        .into_iter()
-        .fold(Router::new(), |router, (path, methods)| {
-            router.route(path, methods)
+/// An answer under way.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+impl Site {
+    /// All routes of the service that is current when a request comes.
+    pub(crate) fn new(current: Current) -> Self {
+        let routes = routed(routes()).fallback(not_found);
+        Self::of(routes, current, false)
+    }
+
+    /// The probes alone; everything else hears that all places are taken.
+    pub(crate) fn of_probes(current: Current) -> Self {
+        let routes = routed(probes().into()).fallback(admission::full);
+        Self::of(routes, current, true)
+    }
+
+    fn of(routes: Router<Current>, current: Current, answers_once: bool) -> Self {
+        Self {
+            gate: Gate::new(current.clone()),
+            router: routes
+                .method_not_allowed_fallback(method_not_allowed)
+                .with_state(current),
+            answers_once,
+        }
+    }
+
+    /// Begins to answer `request`. Whether there is room for it is decided before this returns: hyper calls it for each
+    /// stream of a connection before any of the answers is looked at.
+    pub(crate) fn answer(&self, request: Request<Body>) -> Answering {
+        let passed = match self.gate.admit(request) {
+            Ok(passed) => passed,
+            Err(refused) => return Box::pin(ready(self.marked(*refused))),
+        };
+        let site = self.clone();
+        Box::pin(async move {
+            let Ok(mut answer) = site.router.clone().oneshot(passed.request).await;
+            if let Some(probe) = &passed.probe {
+                answer = admission::probed(probe, answer);
+            }
+            site.marked(answer)
         })
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(current)
-        .layer(map_response(mark))
+    }
+
+    /// Tells control's own answers from those that a proxy makes up.
+    fn marked(&self, mut answer: Response) -> Response {
+        let headers = answer.headers_mut();
+        headers.insert(MARKER_HEADER, HeaderValue::from_static(VERSION));
+        if self.answers_once {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+}
+
+fn routed(routes: Vec<(&'static str, MethodRouter<Current>)>) -> Router<Current> {
+    routes.into_iter().fold(Router::new(), |router, (path, methods)| {
+        router.route(path, methods)
+    })
 }
 
 /// Every path that is answered, in axum's notation.
@@ -71,17 +129,28 @@ fn routes() -> Vec<(&'static str, MethodRouter<Current>)> {
         ("/v1/sign-out", post(sessions::sign_out)),
         ("/v1/backchannel-logout", post(logout::backchannel_logout)),
         ("/v1/explain", get(explain::explain)),
-        (protected_resource::WELL_KNOWN, get(protected_resource::metadata)),
+        (
+            protected_resource::WELL_KNOWN,
+            get(protected_resource::metadata).options(protected_resource::preflight),
+        ),
         (
             "/.well-known/oauth-protected-resource/{*path}",
-            get(protected_resource::metadata),
+            get(protected_resource::metadata).options(protected_resource::preflight),
         ),
         ("/filter/tokenward.wasm", get(filter_module::module)),
         ("/filter/tokenward.wasm.sha256", get(filter_module::sha256)),
-        ("/livez", get(health::livez)),
-        ("/readyz", get(health::readyz)),
-        ("/metrics", get(health::metrics)),
         ("/openapi.json", get(openapi::openapi)),
+    ]
+    .into_iter()
+    .chain(probes())
+    .collect()
+}
+
+fn probes() -> [(&'static str, MethodRouter<Current>); 3] {
+    [
+        (LIVEZ, get(health::livez)),
+        (READYZ, get(health::readyz)),
+        (METRICS, get(health::metrics)),
     ]
 }
 
@@ -101,12 +170,4 @@ async fn method_not_allowed() -> Response {
         Refusal::BadRequest,
         "this path does not take that method",
     )
-}
-
-/// Tells control's own answers from those that a proxy makes up.
-async fn mark(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(MARKER_HEADER, HeaderValue::from_static(VERSION));
-    response
 }

@@ -6,7 +6,10 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HOST};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -44,14 +47,38 @@ pub(super) async fn metadata(State(service): State<Arc<Service>>, uri: Uri, head
     });
     match found {
         Some((name, resource)) => answered(&document(config, name, resource)),
-        None => failure(
+        None => readable(failure(
             StatusCode::NOT_FOUND,
             "invalid_request",
             Refusal::UnknownServer,
             "no configured server has the resource of this host and path: set servers[].resource to the URL that \
              clients use",
-        ),
+        )),
     }
+}
+
+/// What a browser asks before it sends a header of its own, `MCP-Protocol-Version` for example (Fetch, CORS preflight).
+pub(super) async fn preflight() -> Response {
+    const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+    let headers = [
+        (ALLOW, METHODS),
+        (ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+        // `*` does not stand for this one.
+        (
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("*, authorization"),
+        ),
+        (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600")),
+    ];
+    readable((StatusCode::NO_CONTENT, headers).into_response())
+}
+
+/// Clients in browsers read it too; it is public.
+fn readable(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
 }
 
 fn document<'a>(config: &'a Config, name: &'a str, resource: &'a Resource) -> Document<'a> {
@@ -86,8 +113,6 @@ fn answered(document: &Document<'_>) -> Response {
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (CACHE_CONTROL, HeaderValue::from_static("public, max-age=300")),
-        // Clients in browsers read it too; it is public.
-        (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
     ];
-    (StatusCode::OK, headers, bytes).into_response()
+    readable((StatusCode::OK, headers, bytes).into_response())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -12,10 +13,18 @@ use serde::{Deserialize, Serialize};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
 
-use super::{answer, caller, intake};
+use super::admission::Admitted;
+use super::intake::Intake;
+use super::{answer, caller};
+use crate::grant::sign_out::SignOutMoment;
 use crate::refused::Refused;
 use crate::service::Service;
-use crate::service::register::Registration;
+use crate::service::register::{PutRefused, Registration};
+
+/// Longest `PUT` of a session, in bytes: two tokens of the largest size that a gateway lets through (60 KiB), and the rest.
+const LONGEST_PUT_BYTES: usize = 160 * 1024;
+/// Longest request to sign a user out, in bytes.
+const LONGEST_SIGN_OUT_BYTES: usize = 16 * 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,12 +35,18 @@ struct PutBody {
     refresh_token: Option<String>,
 }
 
+/// Its members, for errors.
+const PUT_MEMBERS: [&str; 4] = ["issuer", "client_id", "id_token", "refresh_token"];
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SignOutBody {
     issuer: String,
     subject: String,
 }
+
+/// Its members, for errors.
+const SIGN_OUT_MEMBERS: [&str; 2] = ["issuer", "subject"];
 
 #[derive(Serialize)]
 struct SignedOut {
@@ -40,8 +55,20 @@ struct SignedOut {
 
 /// The caller is the aggregator.
 pub(super) fn aggregator(service: &Service, headers: &HeaderMap) -> Result<(), Refused> {
-    caller::check(headers, "aggregator", &service.config.credentials.aggregator)
-        .inspect_err(|refused| service.note_caller("aggregator", refused))
+    caller::check(
+        headers,
+        caller::AGGREGATOR,
+        &service.config.credentials.aggregator,
+    )
+    .inspect_err(|refused| service.note_caller(caller::AGGREGATOR, refused))
+}
+
+/// What the store keeps from being done is said in the log too, not only to the caller.
+fn noted<'a>(service: &Service, refused: &'a Refused) -> &'a Refused {
+    if refused.refusal == Refusal::StoreUnavailable {
+        service.note_caller("aggregator", refused);
+    }
+    refused
 }
 
 pub(super) fn session_id(id: String) -> Result<SecretString, Refused> {
@@ -65,6 +92,7 @@ fn named(id: NamedId) -> Result<SecretString, Refused> {
 
 pub(super) async fn put(
     State(service): State<Arc<Service>>,
+    Extension(admitted): Extension<Admitted>,
     id: NamedId,
     headers: HeaderMap,
     body: Body,
@@ -72,7 +100,13 @@ pub(super) async fn put(
     if let Err(refused) = aggregator(&service, &headers) {
         return answer::refused(&refused);
     }
-    let body: PutBody = match intake::json(&headers, body).await {
+    let intake = Intake {
+        headers: &headers,
+        body,
+        admitted: &admitted,
+        metrics: service.metrics(),
+    };
+    let body: PutBody = match intake.json(LONGEST_PUT_BYTES, &PUT_MEMBERS).await {
         Ok(body) => body,
         Err(rejection) => return *rejection,
     };
@@ -86,7 +120,10 @@ pub(super) async fn put(
             .filter(|token| !token.is_empty())
             .map(Into::into),
     };
-    let put = service.to_its_end(|service| async move { kept(&service, id, &registration).await });
+    let put = service.to_its_end(|service| async move {
+        let _admitted = admitted;
+        kept(&service, id, &registration).await
+    });
     match put.await {
         Ok(response) => response,
         Err(refused) => {
@@ -96,15 +133,28 @@ pub(super) async fn put(
     }
 }
 
+const TAKEN: &str = "this session is in use for another user's login: end it first (DELETE), or put the login under a session \
+                     of its own";
+
 async fn kept(service: &Service, id: NamedId, registration: &Registration) -> Result<Response, Refused> {
     let id = named(id)?;
-    let put = service.put_session(&id, registration).await?;
-    let status = if put.created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
+    let status = match service.put_session(&id, registration).await {
+        Ok(put) if put.created => StatusCode::CREATED,
+        Ok(_) => StatusCode::OK,
+        Err(PutRefused::Refused(refused)) => return Err(refused),
+        Err(PutRefused::Taken) => return Ok(taken(service)),
     };
     Ok(answer::json(status, &service.session_status(&id).await?))
+}
+
+fn taken(service: &Service) -> Response {
+    service.note_caller("aggregator", &Refused::new(Refusal::BadRequest).because(TAKEN));
+    answer::failure(
+        StatusCode::CONFLICT,
+        "invalid_request",
+        Refusal::BadRequest,
+        TAKEN,
+    )
 }
 
 pub(super) async fn get(State(service): State<Arc<Service>>, id: NamedId, headers: HeaderMap) -> Response {
@@ -120,7 +170,7 @@ pub(super) async fn get(State(service): State<Arc<Service>>, id: NamedId, header
             Refusal::UnknownSession,
             "no such session is known; put it again",
         ),
-        Err(refused) => answer::refused(&refused),
+        Err(refused) => answer::refused(noted(&service, &refused)),
     }
 }
 
@@ -133,26 +183,40 @@ pub(super) async fn delete(State(service): State<Arc<Service>>, id: NamedId, hea
     };
     match ended.await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(refused) => answer::refused(&refused),
+        Err(refused) => answer::refused(noted(&service, &refused)),
     }
 }
 
 pub(super) async fn sign_out(
     State(service): State<Arc<Service>>,
+    Extension(admitted): Extension<Admitted>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     if let Err(refused) = aggregator(&service, &headers) {
         return answer::refused(&refused);
     }
-    let body: SignOutBody = match intake::json(&headers, body).await {
+    let intake = Intake {
+        headers: &headers,
+        body,
+        admitted: &admitted,
+        metrics: service.metrics(),
+    };
+    let body: SignOutBody = match intake.json(LONGEST_SIGN_OUT_BYTES, &SIGN_OUT_MEMBERS).await {
         Ok(body) => body,
         Err(rejection) => return *rejection,
     };
-    let ended =
-        service.to_its_end(|service| async move { service.sign_out(&body.issuer, &body.subject).await });
+    if body.issuer.is_empty() || body.subject.is_empty() {
+        let bad = Refused::new(Refusal::BadRequest).because("the members issuer and subject are not empty");
+        return answer::refused(&bad);
+    }
+    let ended = service.to_its_end(|service| async move {
+        let _admitted = admitted;
+        let now = SignOutMoment::Now;
+        service.sign_out(&body.issuer, &body.subject, now).await
+    });
     match ended.await {
         Ok(sessions) => answer::json(StatusCode::OK, &SignedOut { sessions }),
-        Err(refused) => answer::refused(&refused),
+        Err(refused) => answer::refused(noted(&service, &refused)),
     }
 }

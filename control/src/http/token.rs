@@ -2,37 +2,42 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use secrecy::ExposeSecret;
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::{TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenRequest};
+use tokenward_protocol::token_endpoint::{
+    LONGEST_FORM_BYTES, TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenRequest,
+};
 
-use super::intake::{self, FORM};
+use super::admission::Admitted;
+use super::caller::{FILTER, InForm};
+use super::intake::{self, Intake};
 use super::{answer, caller};
+use crate::config::ServerConfig;
 use crate::refused::Refused;
 use crate::service::Service;
 
-pub(super) async fn token(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response {
-    if let Err(refused) = caller::check(&headers, "filter", &service.config.credentials.filter) {
-        service.metrics().token_request("unknown", refused.refusal.name());
-        service.note_caller("filter", &refused);
-        return answer::refused(&refused);
-    }
-    let form = match intake::body(&headers, body, FORM).await {
-        Ok(form) => form,
-        Err(rejection) => return *rejection,
-    };
-    let request = match TokenRequest::from_form(&form) {
+/// RFC 6749 §2.3: no more than one method.
+const AUTHENTICATE_ONCE: &str =
+    "authenticate once: in one Authorization header, or with client_id and client_secret";
+
+/// The answer to a request that is not served.
+type NotServed = Box<Response>;
+
+pub(super) async fn token(
+    State(service): State<Arc<Service>>,
+    Extension(admitted): Extension<Admitted>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let request = match request(&service, &admitted, &headers, body).await {
         Ok(request) => request,
-        Err(bad) => {
-            service
-                .metrics()
-                .token_request("unknown", Refusal::BadRequest.name());
-            return answer::refused(&Refused::new(Refusal::BadRequest).because(bad.to_string()));
-        }
+        Err(answer) => return *answer,
     };
     match service.token(request).await {
         Ok(served) => {
@@ -50,4 +55,74 @@ pub(super) async fn token(State(service): State<Arc<Service>>, headers: HeaderMa
         }
         Err(refused) => answer::refused(&refused),
     }
+}
+
+/// The question, of a caller that has shown the filter's credential. Where the header does not show it, nothing is read
+/// unless the form can (RFC 6749 §2.3.1, `client_secret_post`).
+async fn request(
+    service: &Service,
+    admitted: &Admitted,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<TokenRequest, NotServed> {
+    let credential = &service.config.credentials.filter;
+    let in_header = headers.contains_key(AUTHORIZATION);
+    if headers.get_all(AUTHORIZATION).iter().count() > 1 {
+        return Err(bad(service, "invalid_request", AUTHENTICATE_ONCE));
+    }
+    if in_header || !intake::is_form(headers) {
+        caller::check(headers, FILTER, credential).map_err(|refused| rejected(service, &refused))?;
+    }
+    let intake = Intake {
+        headers,
+        body,
+        admitted,
+        metrics: service.metrics(),
+    };
+    let form = intake.form(LONGEST_FORM_BYTES).await?;
+    match (caller::in_form(&form, FILTER, credential), in_header) {
+        (InForm::Nothing, true) => {}
+        (InForm::Shown, false) => admitted.is_known(),
+        (InForm::Nothing | InForm::Wrong, false) => {
+            return Err(rejected(service, &caller::rejected(FILTER)));
+        }
+        (InForm::Ambiguous, _) | (InForm::Shown | InForm::Wrong, true) => {
+            return Err(bad(service, "invalid_request", AUTHENTICATE_ONCE));
+        }
+    }
+    TokenRequest::read(&form, |resource| server_of(service, resource))
+        .map_err(|why| bad(service, why.error(), &why.to_string()))
+}
+
+/// The server that has `resource` (RFC 8707), byte for byte.
+fn server_of(service: &Service, resource: &str) -> Option<String> {
+    let has = |server: &&ServerConfig| {
+        let named = server.resource.as_ref();
+        named.is_some_and(|named| named.identifier == resource)
+    };
+    service
+        .config
+        .servers
+        .iter()
+        .find(has)
+        .map(|server| server.name.clone())
+}
+
+fn rejected(service: &Service, refused: &Refused) -> NotServed {
+    service.metrics().token_request("unknown", refused.refusal.name());
+    service.note_caller(FILTER, refused);
+    Box::new(answer::refused(refused))
+}
+
+fn bad(service: &Service, error: &str, what: &str) -> NotServed {
+    service
+        .metrics()
+        .token_request("unknown", Refusal::BadRequest.name());
+    let refused = Refused::new(Refusal::BadRequest).because(what);
+    Box::new(answer::failure(
+        StatusCode::BAD_REQUEST,
+        error,
+        Refusal::BadRequest,
+        &refused.description(),
+    ))
 }

@@ -3,13 +3,15 @@
 //! The `auth` block is the same in both, but for the client credentials, which the resource takes from a Kubernetes
 //! Secret that is not in the file. What is left out or must be filled in is said with its line.
 
-mod node;
+mod reader;
 mod server;
+mod shape;
 mod yaml;
 
 use std::fmt;
 
-use self::node::{Node, Placed};
+use crate::yaml::{Node, Placed, documents};
+
 pub use self::server::{ImportedExchange, ImportedServer};
 
 /// Something about the file that its reader must know.
@@ -47,23 +49,15 @@ pub struct NotYaml {
 }
 
 impl Import {
-    /// Reads what `kubectl get mcpservers -o yaml` prints: a `List`, one resource, or several documents.
+    /// Reads what `kubectl get mcpservers -o yaml` (or `-o json`) prints: a `List`, one resource, or several documents.
     ///
     /// # Errors
     /// [`NotYaml`]. Everything else that is wrong is a note.
     pub fn read(text: &str) -> Result<Self, NotYaml> {
-        let options = serde_saphyr::options! { with_snippet: false };
-        let documents: Vec<Placed> =
-            serde_saphyr::from_multiple_with_options(text, options).map_err(|error| NotYaml {
-                line: error.location().map_or(0, |place| place.line()),
-                what: error
-                    .without_snippet()
-                    .to_string()
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned(),
-            })?;
+        let documents = documents(text).map_err(|error| NotYaml {
+            line: error.place.line(),
+            what: error.what,
+        })?;
         let mut import = Self::default();
         for document in &documents {
             import.take_in(document);
@@ -79,27 +73,46 @@ impl Import {
     }
 
     fn take_in(&mut self, document: &Placed) {
-        let kind = document.value.text("kind");
-        match (&document.value, kind) {
-            (Node::Null, _) => {}
-            (Node::List(items), _) => items.iter().for_each(|item| self.take_in(item)),
-            (node, Some("List" | "MCPServerList")) => {
-                let items = node.get("items").map_or(&[][..], |items| items.value.items());
-                items.iter().for_each(|item| self.take_in(item));
-            }
-            (node, Some("MCPServer")) => self.take_server(document, node),
-            (_, kind) => self.note(
-                document,
-                format!(
-                    "{} is no MCPServer; it is left out",
-                    kind.unwrap_or("a document without a kind")
+        let Node::Map(_) = &document.node else {
+            return match &document.node {
+                Node::Null => {}
+                Node::List(items) => items.iter().for_each(|item| self.take_in(item)),
+                other => self.note(
+                    document,
+                    format!(
+                        "a document without a kind ({}) is no MCPServer; it is left out",
+                        other.kind()
+                    ),
                 ),
+            };
+        };
+        match reader::text(document, "kind") {
+            Some("List" | "MCPServerList") => self.take_list(document),
+            Some("MCPServer") => self.take_server(document),
+            Some(kind) => self.note(document, format!("{kind} is no MCPServer; it is left out")),
+            None => self.note(
+                document,
+                "a document without a kind is no MCPServer; it is left out".to_owned(),
             ),
         }
     }
 
-    fn take_server(&mut self, place: &Placed, node: &Node) {
-        let Some(server) = server::read(&mut self.notes, place, node) else {
+    fn take_list(&mut self, list: &Placed) {
+        match reader::member(list, "items").map(|items| (items, &items.node)) {
+            Some((_, Node::List(items))) => items.iter().for_each(|item| self.take_in(item)),
+            Some((items, other)) => self.note(
+                items,
+                format!(
+                    "items must be a list, and is {}; nothing of it is taken over",
+                    other.kind()
+                ),
+            ),
+            None => {}
+        }
+    }
+
+    fn take_server(&mut self, place: &Placed) {
+        let Some(server) = server::read(&mut self.notes, place) else {
             return;
         };
         if self.servers.iter().any(|other| other.name == server.name) {
@@ -117,7 +130,7 @@ impl Import {
 
     fn note(&mut self, place: &Placed, says: String) {
         self.notes.push(Note {
-            line: place.referenced.line(),
+            line: place.place.line(),
             says,
         });
     }

@@ -1,7 +1,9 @@
 //! One MCPServer resource.
 
 use super::Note;
-use super::node::{Node, Placed};
+use super::reader::{Reader, flag, member, text};
+use super::shape::{AUTH, EXCHANGE, METADATA, SECRET_REFERENCE, SPEC};
+use crate::yaml::{Node, Placed};
 
 /// A server that Tokenward can protect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,189 +35,172 @@ pub struct ImportedExchange {
     pub scopes: Option<String>,
 }
 
-/// What the aggregator does with a server and Tokenward has no part in.
-const SPEC: [&str; 12] = [
-    "type",
-    "url",
-    "timeout",
-    "headers",
-    "toolPrefix",
-    "family",
-    "auth",
-    "description",
-    "autoStart",
-    "suspended",
-    "command",
-    "args",
-];
-const AUTH: [&str; 5] = [
-    "type",
-    "forwardToken",
-    "requiredAudiences",
-    "tokenExchange",
-    "authorizationServer",
-];
-const EXCHANGE: [&str; 6] = [
-    "enabled",
-    "dexTokenEndpoint",
-    "expectedIssuer",
-    "connectorId",
-    "scopes",
-    "clientCredentialsSecretRef",
-];
+/// Where a resource of the aggregator's comes from.
+const API_GROUP: &str = "muster.giantswarm.io/";
 
-/// Reads one resource; what it lacks or has too much is noted. `None`: there is nothing to protect.
-pub(super) fn read(notes: &mut Vec<Note>, place: &Placed, node: &Node) -> Option<ImportedServer> {
+/// Reads one resource; what it lacks, has too much or has in another type is noted. `None`: there is nothing to protect, or
+/// it cannot be told how.
+pub(super) fn read(notes: &mut Vec<Note>, resource: &Placed) -> Option<ImportedServer> {
     let mut reader = Reader {
         notes,
         server: String::new(),
+        is_unsure: false,
     };
-    let metadata = node.get("metadata").map(|metadata| &metadata.value);
-    let Some(name) = metadata.and_then(|metadata| metadata.text("name")) else {
-        return reader.left_out(place, "an MCPServer without metadata.name");
+    let metadata = member(resource, "metadata").filter(|metadata| matches!(metadata.node, Node::Map(_)));
+    let Some(name) = metadata.and_then(|metadata| text(metadata, "name")) else {
+        return reader.left_out(resource, "without metadata.name");
     };
     name.clone_into(&mut reader.server);
-    let Some(spec) = node.get("spec") else {
-        return reader.left_out(place, "it has no spec");
-    };
-    reader.name_unknown("spec", &spec.value, &SPEC);
-    if spec.value.text("type") == Some("stdio") {
-        return reader.left_out(
-            spec,
-            "type stdio runs inside the aggregator, and no gateway sees its requests",
+    if let Some(metadata) = metadata {
+        reader.look_at("metadata", metadata, &METADATA, true);
+    }
+    if let Some(group) = text(resource, "apiVersion").filter(|version| !version.starts_with(API_GROUP)) {
+        let says = format!(
+            "its apiVersion {group:?} is not the aggregator's ({API_GROUP}…): it is read all the same"
         );
+        reader.note(resource.place, &says);
     }
-    let Some(auth) = spec.value.get("auth") else {
-        return reader.left_out(spec, "it has no auth, so it needs no tokens");
+    let Some(spec) = member(resource, "spec") else {
+        return reader.left_out(resource, "it has no spec");
     };
-    reader.name_unknown("spec.auth", &auth.value, &AUTH);
-    if let Some(server) = auth.value.get("authorizationServer") {
-        return reader.left_out(
-            server,
-            "auth.authorizationServer: it has an authorization server of its own, which Tokenward does not log in at",
-        );
-    }
-    if auth.value.text("type") == Some("none") {
-        return reader.left_out(auth, "auth.type none needs no tokens");
-    }
-    let forward_token = auth.value.flag("forwardToken");
-    let exchange = match auth.value.get("tokenExchange") {
-        Some(exchange) => reader.exchange(exchange, forward_token),
-        None => None,
+    let Node::Map(_) = &spec.node else {
+        return reader.left_out(spec, &format!("spec must be a map, and is {}", spec.node.kind()));
     };
-    if !forward_token && exchange.is_none() {
-        return reader.left_out(auth, "auth has neither forwardToken nor a usable tokenExchange");
-    }
-    if spec.value.flag("suspended") {
-        reader.note(spec, "it is suspended; it is imported all the same");
-    }
-    Some(ImportedServer {
-        name: name.to_owned(),
-        namespace: metadata
-            .and_then(|metadata| metadata.text("namespace"))
-            .map(str::to_owned),
-        url: spec.value.text("url").map(str::to_owned),
-        forward_token,
-        required_audiences: reader.audiences(&auth.value),
-        exchange,
-    })
-}
-
-struct Reader<'a> {
-    notes: &'a mut Vec<Note>,
-    server: String,
+    reader.look_at("spec", spec, &SPEC, false);
+    reader.protected(spec, metadata)
 }
 
 impl Reader<'_> {
-    fn note(&mut self, place: &Placed, says: &str) {
-        self.notes.push(Note {
-            line: place.referenced.line(),
-            says: format!("server {:?}: {says}", self.server),
-        });
-    }
-
-    fn left_out<T>(&mut self, place: &Placed, why: &str) -> Option<T> {
-        self.note(place, &format!("{why}; it is left out"));
-        None
-    }
-
-    fn name_unknown(&mut self, block: &str, node: &Node, known: &[&str]) {
-        for (key, _) in node.members() {
-            if !known.contains(&key.value.as_str()) {
-                self.notes.push(Note {
-                    line: key.referenced.line(),
-                    says: format!(
-                        "server {:?}: {block}.{} is not known here; it is not taken over",
-                        self.server, key.value
-                    ),
-                });
+    fn protected(&mut self, spec: &Placed, metadata: Option<&Placed>) -> Option<ImportedServer> {
+        match text(spec, "type") {
+            Some("stdio") => {
+                return self.left_out(
+                    spec,
+                    "type stdio runs inside the aggregator, and no gateway sees its requests",
+                );
+            }
+            None | Some("streamable-http" | "sse") => {}
+            Some(other) => {
+                let says =
+                    format!("spec.type {other:?} is not known here; it is imported like streamable-http");
+                self.note(spec.place, &says);
             }
         }
+        let Some(auth) = member(spec, "auth") else {
+            return self.left_out(spec, "it has no auth, so it needs no tokens");
+        };
+        self.look_at("spec.auth", auth, &AUTH, false);
+        let audiences = self.audiences(auth);
+        let exchange = member(auth, "tokenExchange");
+        if let Some(exchange) = exchange {
+            self.look_at("spec.auth.tokenExchange", exchange, &EXCHANGE, false);
+            if let Some(reference) = member(exchange, "clientCredentialsSecretRef") {
+                let block = "spec.auth.tokenExchange.clientCredentialsSecretRef";
+                self.look_at(block, reference, &SECRET_REFERENCE, false);
+            }
+        }
+        if self.is_unsure {
+            return self.left_out(
+                auth,
+                "how it is to be protected cannot be told: correct the resource",
+            );
+        }
+        if let Some(server) = member(auth, "authorizationServer") {
+            return self.left_out(
+                server,
+                "auth.authorizationServer: it has an authorization server of its own, which Tokenward does not log in at",
+            );
+        }
+        match text(auth, "type") {
+            Some("none") => return self.left_out(auth, "auth.type none needs no tokens"),
+            None | Some("oauth") => {}
+            Some(other) => {
+                return self.left_out(auth, &format!("auth.type {other:?} is neither oauth nor none"));
+            }
+        }
+        let forward_token = flag(auth, "forwardToken");
+        let exchange = exchange.and_then(|exchange| self.exchange(exchange, forward_token));
+        if !forward_token && exchange.is_none() {
+            return self.left_out(auth, "auth has neither forwardToken nor a usable tokenExchange");
+        }
+        if flag(spec, "suspended") {
+            self.note(spec.place, "it is suspended; it is imported all the same");
+        }
+        Some(ImportedServer {
+            name: self.server.clone(),
+            namespace: metadata
+                .and_then(|metadata| text(metadata, "namespace"))
+                .map(str::to_owned),
+            url: text(spec, "url").map(str::to_owned),
+            forward_token,
+            required_audiences: audiences,
+            exchange,
+        })
     }
 
-    fn audiences(&mut self, auth: &Node) -> Vec<String> {
-        let Some(list) = auth.get("requiredAudiences") else {
+    fn audiences(&mut self, auth: &Placed) -> Vec<String> {
+        let Some(Node::List(items)) = member(auth, "requiredAudiences").map(|list| &list.node) else {
             return Vec::new();
         };
         let mut audiences = Vec::new();
-        for item in list.value.items() {
-            match &item.value {
+        for item in items {
+            match &item.node {
                 Node::Text(audience) => audiences.push(audience.clone()),
-                _ => self.note(item, "a required audience is no text; it is not taken over"),
+                other => {
+                    let says = format!("a required audience must be a text, and is {}", other.kind());
+                    self.note(item.place, &says);
+                    self.is_unsure = true;
+                }
             }
         }
         audiences
     }
 
     /// As in the aggregator, an exchange counts when it is enabled and has endpoint and connector.
-    fn exchange(&mut self, place: &Placed, forward_token: bool) -> Option<ImportedExchange> {
-        let node = &place.value;
-        self.name_unknown("spec.auth.tokenExchange", node, &EXCHANGE);
-        if !node.flag("enabled") {
+    fn exchange(&mut self, exchange: &Placed, forward_token: bool) -> Option<ImportedExchange> {
+        if !flag(exchange, "enabled") {
             return None;
         }
         let (Some(token_endpoint), Some(connector_id)) =
-            (node.text("dexTokenEndpoint"), node.text("connectorId"))
+            (text(exchange, "dexTokenEndpoint"), text(exchange, "connectorId"))
         else {
             let instead = if forward_token {
                 "the user's own token is forwarded, as the aggregator does"
             } else {
                 "it cannot be used"
             };
-            self.note(
-                place,
-                &format!("tokenExchange is enabled without dexTokenEndpoint or connectorId; {instead}"),
-            );
+            let says = format!("tokenExchange is enabled without dexTokenEndpoint or connectorId; {instead}");
+            self.note(exchange.place, &says);
             return None;
         };
-        self.credentials(place);
-        let text = |name| node.text(name).map(str::to_owned);
+        self.credentials(exchange);
+        let owned = |name| text(exchange, name).map(str::to_owned);
         Some(ImportedExchange {
             token_endpoint: token_endpoint.to_owned(),
-            expected_issuer: text("expectedIssuer"),
+            expected_issuer: owned("expectedIssuer"),
             connector_id: connector_id.to_owned(),
-            scopes: text("scopes"),
+            scopes: owned("scopes"),
         })
     }
 
     /// The credentials are in a Secret that is not in the file: say where to find them.
-    fn credentials(&mut self, place: &Placed) {
-        let Some(reference) = place.value.get("clientCredentialsSecretRef") else {
+    fn credentials(&mut self, exchange: &Placed) {
+        let Some(reference) = member(exchange, "clientCredentialsSecretRef") else {
             self.note(
-                place,
+                exchange.place,
                 "tokenExchange has no clientCredentialsSecretRef: fill in clientCredentials of a client of the remote \
                  issuer",
             );
             return;
         };
-        let text = |name, default| reference.value.text(name).unwrap_or(default).to_owned();
+        let or = |name, default| text(reference, name).unwrap_or(default).to_owned();
         let says = format!(
             "fill in clientId from key {:?} of the secret {}/{}, and mount its key {:?} as the file of clientSecret",
-            text("clientIdKey", "client-id"),
-            text("namespace", "(the server's namespace)"),
-            text("name", "(without a name)"),
-            text("clientSecretKey", "client-secret"),
+            or("clientIdKey", "client-id"),
+            or("namespace", "(the server's namespace)"),
+            or("name", "(without a name)"),
+            or("clientSecretKey", "client-secret"),
         );
-        self.note(reference, &says);
+        self.note(reference.place, &says);
     }
 }

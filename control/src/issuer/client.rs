@@ -6,17 +6,24 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::byte_serialize;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE,
+};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::answer::plain::plain;
 use super::answer::{RawAnswer, Transient};
 use super::asked::asked_wait;
 use super::key_set::CacheTime;
+use crate::config::ClientAuth;
 use crate::streak::StreakKind;
 
-/// Longest body that is read: a token answer with hundreds of groups, or 100 keys.
+/// Longest document that is read: 100 keys.
 const LONGEST_BODY_BYTES: usize = 256 * 1024;
+/// Longest answer to a form that is read. A token answer with thousands of groups is longer than a document; of one that
+/// is longer still, its beginning is read.
+const LONGEST_ANSWER_BYTES: usize = 1024 * 1024;
 /// Only a peer that does not answer at all may take this long to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -30,11 +37,14 @@ pub enum CallFailed {
     #[error("no answer in time")]
     Late,
     /// The body is larger than anything that makes sense.
-    #[error("the answer is larger than {LONGEST_BODY_BYTES} bytes")]
+    #[error("the document is larger than {LONGEST_BODY_BYTES} bytes")]
     TooLarge,
     /// The connection broke.
     #[error("the connection broke")]
     Broken,
+    /// The connection ended before the request was written to it.
+    #[error("the connection ended before the request was sent")]
+    NotSent,
 }
 
 impl From<CallFailed> for Transient {
@@ -43,7 +53,7 @@ impl From<CallFailed> for Transient {
             kind: StreakKind::Unreachable,
             retry_after: None,
             cause: failed.to_string(),
-            perhaps_done: failed != CallFailed::Connect,
+            perhaps_done: !matches!(failed, CallFailed::Connect | CallFailed::NotSent),
         }
     }
 }
@@ -57,6 +67,8 @@ pub struct ClientUnusable(#[from] reqwest::Error);
 #[derive(Debug, Clone)]
 pub struct IssuerClient {
     http: reqwest::Client,
+    /// Without a pool, for [`Connection::Fresh`].
+    unpooled: reqwest::Client,
     timeout: Duration,
 }
 
@@ -67,6 +79,18 @@ pub struct ClientCredentials<'a> {
     pub id: &'a str,
     /// Its secret.
     pub secret: &'a SecretString,
+    /// How the issuer wants to see them.
+    pub auth: ClientAuth,
+}
+
+/// The connection of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// One that was used before, where there is one.
+    Pooled,
+    /// One of this call alone. A connection that rests in a pool may be closed by the other side at the very moment it is
+    /// used again, and then nobody knows whether the request arrived: not for what must not be presented twice.
+    Fresh,
 }
 
 impl IssuerClient {
@@ -75,15 +99,22 @@ impl IssuerClient {
     /// # Errors
     /// [`ClientUnusable`] when TLS cannot be set up.
     pub fn new(timeout: Duration) -> Result<Self, ClientUnusable> {
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .timeout(timeout)
-            // Never as long as the whole call: which of the two has passed decides whether anything was presented.
-            .connect_timeout(CONNECT_TIMEOUT.min(timeout / 2))
-            .user_agent(concat!("tokenward/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { http, timeout })
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                // What may be sent again, and when, is decided by who calls.
+                .retry(reqwest::retry::never())
+                .no_proxy()
+                .timeout(timeout)
+                // Never as long as the whole call: which of the two has passed decides whether anything was presented.
+                .connect_timeout(CONNECT_TIMEOUT.min(timeout / 2))
+                .user_agent(concat!("tokenward/", env!("CARGO_PKG_VERSION")))
+        };
+        Ok(Self {
+            http: builder().build()?,
+            unpooled: builder().http1_only().pool_max_idle_per_host(0).build()?,
+            timeout,
+        })
     }
 
     /// How long one call may take.
@@ -92,30 +123,26 @@ impl IssuerClient {
         self.timeout
     }
 
-    /// Posts a form with the client's credentials (RFC 6749 §2.3.1).
+    /// Posts a form with the client's credentials (RFC 6749 §2.3.1). An answer whose body breaks off, or is too long, is an
+    /// answer all the same: a new refresh token may stand in its beginning.
     ///
     /// # Errors
-    /// [`CallFailed`] when no complete answer came.
+    /// [`CallFailed`] when no answer began.
     pub async fn post_form(
         &self,
         endpoint: &Url,
         credentials: ClientCredentials<'_>,
         form: &[(&str, &str)],
+        connection: Connection,
     ) -> Result<RawAnswer, CallFailed> {
-        let body = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(form)
-            .finish();
-        let mut authorization =
-            reqwest::header::HeaderValue::from_str(&basic(credentials)).map_err(|_| CallFailed::Broken)?;
-        authorization.set_sensitive(true);
-        let request = self
-            .http
-            .post(endpoint.clone())
-            .header(AUTHORIZATION, authorization)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(ACCEPT, "application/json")
-            .body(body);
-        answer(request).await
+        let client = match connection {
+            Connection::Pooled => &self.http,
+            Connection::Fresh => &self.unpooled,
+        };
+        let request =
+            form_of_client(client.post(endpoint.clone()), credentials, form).ok_or(CallFailed::NotSent)?;
+        let (answer, _) = answer(request, LONGEST_ANSWER_BYTES).await?;
+        Ok(answer)
     }
 
     /// Gets a public document (discovery).
@@ -132,11 +159,39 @@ impl IssuerClient {
     /// # Errors
     /// [`CallFailed`] when no complete answer came.
     pub async fn get_current(&self, url: &Url) -> Result<(RawAnswer, CacheTime), CallFailed> {
-        let request = self.http.get(url.clone()).header(ACCEPT, "application/json");
-        let response = sent(request.header(CACHE_CONTROL, "no-cache")).await?;
+        let request = self.http.get(url.clone()).header(CACHE_CONTROL, "no-cache");
+        let response = sent(request).await?;
         let cache = CacheTime::read(response.headers());
-        Ok((read(response).await?, cache))
+        match read(response, LONGEST_BODY_BYTES).await {
+            (_, Some(cut)) => Err(cut),
+            (answer, None) => Ok((answer, cache)),
+        }
     }
+}
+
+/// `request` with `form`, and the client's credentials in the header or in the form, never in both (RFC 6749 §2.3); `None`
+/// when they fit no header.
+pub(crate) fn form_of_client(
+    request: reqwest::RequestBuilder,
+    credentials: ClientCredentials<'_>,
+    form: &[(&str, &str)],
+) -> Option<reqwest::RequestBuilder> {
+    let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let mut body = form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(form);
+    let request = match credentials.auth {
+        ClientAuth::Basic => {
+            let mut authorization = reqwest::header::HeaderValue::from_str(&basic(credentials)).ok()?;
+            authorization.set_sensitive(true);
+            request.header(AUTHORIZATION, authorization)
+        }
+        ClientAuth::Post => {
+            body.append_pair("client_id", credentials.id)
+                .append_pair("client_secret", credentials.secret.expose_secret());
+            request
+        }
+    };
+    Some(request.body(body.finish()))
 }
 
 /// `Basic` with id and secret form-encoded **before** base64, as RFC 6749 §2.3.1 and Dex want it. Most HTTP clients
@@ -152,29 +207,46 @@ pub fn basic(credentials: ClientCredentials<'_>) -> String {
     format!("Basic {}", STANDARD.encode(pair))
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> Result<RawAnswer, CallFailed> {
-    read(sent(request).await?).await
+/// An answer, and what cut its body off.
+async fn answer(
+    request: reqwest::RequestBuilder,
+    longest: usize,
+) -> Result<(RawAnswer, Option<CallFailed>), CallFailed> {
+    Ok(read(sent(request).await?, longest).await)
 }
 
 async fn sent(request: reqwest::RequestBuilder) -> Result<reqwest::Response, CallFailed> {
+    let request = request
+        .header(ACCEPT, "application/json")
+        // Some issuers compress for every client that does not say this.
+        .header(ACCEPT_ENCODING, "identity");
     request.send().await.map_err(|error| failed(&error))
 }
 
-async fn read(mut response: reqwest::Response) -> Result<RawAnswer, CallFailed> {
+async fn read(mut response: reqwest::Response, longest: usize) -> (RawAnswer, Option<CallFailed>) {
     let status = response.status().as_u16();
     let retry_after = asked_wait(response.headers(), SystemTime::now());
+    let encoding = response.headers().get(CONTENT_ENCODING);
+    let encoding = encoding.and_then(|name| name.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
-        if body.len() + chunk.len() > LONGEST_BODY_BYTES {
-            return Err(CallFailed::TooLarge);
+    let cut = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > longest => {
+                body.extend_from_slice(chunk.get(..longest - body.len()).unwrap_or_default());
+                break Some(CallFailed::TooLarge);
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break None,
+            Err(error) => break Some(failed(&error)),
         }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(RawAnswer {
+    };
+    let answer = RawAnswer {
         status,
         retry_after,
-        body,
-    })
+        body: plain(encoding.as_deref(), body, longest),
+        cut: cut.is_some(),
+    };
+    (answer, cut)
 }
 
 fn failed(error: &reqwest::Error) -> CallFailed {
@@ -183,7 +255,21 @@ fn failed(error: &reqwest::Error) -> CallFailed {
         CallFailed::Connect
     } else if error.is_timeout() {
         CallFailed::Late
+    } else if was_not_sent(error) {
+        CallFailed::NotSent
     } else {
         CallFailed::Broken
     }
+}
+
+/// hyper gives a request back unsent where the connection ended before it was taken up.
+fn was_not_sent(error: &reqwest::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
+            return hyper.is_canceled();
+        }
+        source = cause.source();
+    }
+    false
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokenward_protocol::duration::whole_ms;
 use url::Url;
 
@@ -14,6 +15,7 @@ use self::again::{Doubts, due_ms};
 use super::Context;
 use super::answer::RawAnswer;
 use super::verify::shown;
+use crate::config::ClientAuth;
 use crate::config::endpoint::{is_at_home, parse_endpoint, parse_issuer};
 use crate::flight::{Flights, Landed};
 
@@ -34,6 +36,10 @@ pub struct Endpoints {
     pub jwks_uri: Url,
     /// Where it says what a token is still good for (RFC 7662), if it does.
     pub introspection_endpoint: Option<Url>,
+    /// Where a token is given back (RFC 7009), if it can be.
+    pub revocation_endpoint: Option<Url>,
+    /// How clients authenticate themselves there.
+    pub client_auth: ClientAuth,
 }
 
 /// Why the endpoints are not known.
@@ -60,6 +66,8 @@ struct Document {
     token_endpoint: String,
     jwks_uri: String,
     introspection_endpoint: Option<String>,
+    revocation_endpoint: Option<Value>,
+    token_endpoint_auth_methods_supported: Option<Value>,
 }
 
 /// Endpoints from the configuration, completed by discovery once, when first needed.
@@ -135,6 +143,27 @@ impl Discovery {
         context: &Context,
     ) -> Result<Option<Url>, DiscoveryFailed> {
         Ok(self.found(context).await?.introspection_endpoint)
+    }
+
+    /// The revocation endpoint, where the issuer has one.
+    ///
+    /// # Errors
+    /// [`DiscoveryFailed`].
+    pub async fn revocation_endpoint(
+        self: &Arc<Self>,
+        context: &Context,
+    ) -> Result<Option<Url>, DiscoveryFailed> {
+        Ok(self.found(context).await?.revocation_endpoint)
+    }
+
+    /// How clients authenticate themselves, as far as the document was read; nothing is fetched for it.
+    #[must_use]
+    pub fn client_auth(&self) -> ClientAuth {
+        let known = self.lock();
+        known
+            .found
+            .as_ref()
+            .map_or(ClientAuth::Basic, |found| found.client_auth)
     }
 
     /// Whether the newest failure has still to be held against the issuer: `true` for the first of those who shared it.
@@ -281,5 +310,25 @@ pub fn read_document(issuer: &str, body: &[u8]) -> Result<Endpoints, DiscoveryFa
         introspection_endpoint: document
             .introspection_endpoint
             .and_then(|text| endpoint("introspection_endpoint", &text).ok()),
+        revocation_endpoint: document
+            .revocation_endpoint
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(|text| endpoint("revocation_endpoint", text).ok()),
+        client_auth: client_auth(document.token_endpoint_auth_methods_supported.as_ref()),
     })
+}
+
+/// `client_secret_basic`, which is the default (OIDC Discovery §3), unless only `client_secret_post` is listed.
+fn client_auth(methods: Option<&Value>) -> ClientAuth {
+    let lists = |method: &str| match methods {
+        Some(Value::Array(methods)) => methods.iter().any(|listed| listed.as_str() == Some(method)),
+        Some(Value::String(listed)) => listed == method,
+        _ => false,
+    };
+    if lists("client_secret_post") && !lists("client_secret_basic") {
+        ClientAuth::Post
+    } else {
+        ClientAuth::Basic
+    }
 }

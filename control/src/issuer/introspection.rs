@@ -1,14 +1,14 @@
 //! Asking an issuer whether a refresh token is still unused, without using it up (RFC 7662).
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::answer::{RawAnswer, Transient};
-use super::client::ClientCredentials;
+use super::answer::members::Members;
+use super::answer::{RawAnswer, Transient, refusal_of};
+use super::client::Connection;
 use super::discovery::DiscoveryFailed;
 use super::traffic::Heard;
-use super::{Context, HomeIssuer, NoLeave, unreachable};
+use super::{Context, HomeIssuer, NoLeave};
 
 /// What an issuer says of a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,22 +41,28 @@ impl HomeIssuer {
             }
             Err(failed) => return Err(self.not_found(pass, &failed)),
         };
-        let credentials = ClientCredentials {
-            id: &self.config.client_id,
-            secret: &self.config.client_secret,
-        };
         let form = [
             ("token", refresh_token.expose_secret()),
             ("token_type_hint", "refresh_token"),
         ];
         let started = Instant::now();
-        let answer = context.client.post_form(&endpoint, credentials, &form).await;
+        let answer = context
+            .client
+            .post_form(&endpoint, self.credentials(), &form, Connection::Pooled)
+            .await;
         let metrics = &context.metrics;
         metrics.issuer_request(&self.config.issuer, "introspect", started.elapsed());
         let told = match answer {
             Ok(answer) => read_introspection(&answer),
             Err(failed) => Err(failed.into()),
         };
+        let class = match &told {
+            Ok(Introspected::Unused) => "unused",
+            Ok(Introspected::UsedUp) => "used_up",
+            Ok(Introspected::NotTold) => "not_told",
+            Err(passing) => passing.class(),
+        };
+        metrics.issuer_answer(&self.config.issuer, "introspect", class);
         pass.heard(match &told {
             Ok(_) => Heard::Answer,
             Err(passing) => Heard::Failure {
@@ -67,30 +73,22 @@ impl HomeIssuer {
     }
 }
 
-#[derive(Deserialize)]
-struct Body {
-    active: bool,
-}
-
-/// Reads the answer of an introspection endpoint.
+/// Reads the answer of an introspection endpoint (RFC 7662 §2.2), by the rules of [`super::answer`]: only `active` in a 2xx
+/// tells, only an OAuth error code says that this client is not told, and everything else may pass.
 ///
 /// # Errors
-/// [`Transient`] for overload, gateways and the issuer's own failures.
+/// [`Transient`] for overload, gateways, the issuer's own failures, and what answers without OAuth's words.
 pub fn read_introspection(answer: &RawAnswer) -> Result<Introspected, Transient> {
-    let failed = || Transient {
-        retry_after: answer.retry_after,
-        ..unreachable(format!(
-            "introspection was answered with status {}",
-            answer.status
-        ))
-    };
-    match answer.status {
-        200 => Ok(match serde_json::from_slice::<Body>(&answer.body) {
-            Ok(Body { active: true }) => Introspected::Unused,
-            Ok(Body { active: false }) => Introspected::UsedUp,
-            Err(_) => return Err(failed()),
-        }),
-        408 | 425 | 429 | 500..=599 => Err(failed()),
-        _ => Ok(Introspected::NotTold),
+    let active = Members::read(&answer.body, &["active"]).flag("active");
+    match active.filter(|_| answer.is_success()) {
+        Some(true) => Ok(Introspected::Unused),
+        Some(false) => Ok(Introspected::UsedUp),
+        None => match refusal_of(answer) {
+            Ok(()) => Ok(Introspected::NotTold),
+            Err(passing) => Err(Transient {
+                cause: format!("introspection: {}", passing.cause),
+                ..passing
+            }),
+        },
     }
 }

@@ -14,8 +14,11 @@ pub mod jwk;
 pub mod key_set;
 pub mod keys;
 mod known_keys;
+pub mod logout_token;
 mod proven;
 mod remembered_keys;
+pub mod revocation;
+pub mod token_type;
 pub mod traffic;
 pub mod unverified;
 pub mod verify;
@@ -28,13 +31,15 @@ use tokenward_protocol::token_endpoint::{GRANT_TYPE_TOKEN_EXCHANGE, TOKEN_TYPE_I
 use tokio::time::Instant;
 use url::Url;
 
-use self::answer::{ExchangeAnswer, RefreshAnswer, Transient, read_exchange, read_refresh};
-use self::client::{ClientCredentials, IssuerClient};
+use self::answer::{
+    ExchangeAnswer, RawAnswer, RefreshAnswer, Transient, read_exchange, read_refresh, refuses_client,
+};
+use self::client::{CallFailed, ClientCredentials, Connection, IssuerClient};
 use self::discovery::{Discovery, DiscoveryFailed, is_elsewhere};
 use self::keys::IssuerKeys;
 use self::traffic::{Heard, HeldBack, Pass, Traffic};
 use crate::clock::Clock;
-use crate::config::{ExchangeConfig, IssuerConfig};
+use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, IssuerPolicy};
 use crate::metrics::Metrics;
 use crate::seal::KeyRing;
 use crate::store::Store;
@@ -141,6 +146,26 @@ impl HomeIssuer {
         NoLeave::Transient(transient)
     }
 
+    /// The client's credentials, as this issuer wants to see them.
+    fn credentials(&self) -> ClientCredentials<'_> {
+        ClientCredentials {
+            id: &self.config.client_id,
+            secret: &self.config.client_secret,
+            auth: self
+                .config
+                .client_auth
+                .unwrap_or_else(|| self.discovery.client_auth()),
+        }
+    }
+
+    /// What must not come twice goes over a connection of its own.
+    fn connection(&self) -> Connection {
+        match self.config.policy {
+            IssuerPolicy::Strict => Connection::Fresh,
+            IssuerPolicy::Tolerant => Connection::Pooled,
+        }
+    }
+
     /// Presents `refresh_token` once.
     pub async fn refresh(
         &self,
@@ -148,35 +173,38 @@ impl HomeIssuer {
         leave: Leave,
         refresh_token: &SecretString,
     ) -> RefreshAnswer {
-        let credentials = ClientCredentials {
-            id: &self.config.client_id,
-            secret: &self.config.client_secret,
-        };
         let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token.expose_secret()),
         ];
         let started = Instant::now();
-        let answer = context
+        let raw = context
             .client
-            .post_form(&leave.endpoint, credentials, &form)
+            .post_form(&leave.endpoint, self.credentials(), &form, self.connection())
             .await;
+        let issuer = &self.config.issuer;
         context
             .metrics
-            .issuer_request(&self.config.issuer, "refresh", started.elapsed());
-        if is_elsewhere(answer.as_ref()) {
+            .issuer_request(issuer, "refresh", started.elapsed());
+        if is_elsewhere(raw.as_ref()) {
             self.discovery.doubt(context);
         }
-        let answer = match answer {
-            Ok(answer) => read_refresh(&answer),
-            Err(failed) => RefreshAnswer::Transient(failed.into()),
+        let answer = match &raw {
+            Ok(answer) => read_refresh(answer),
+            Err(failed) => RefreshAnswer::Transient(failed.clone().into()),
         };
+        context.metrics.issuer_answer(issuer, "refresh", answer.class());
         leave.pass.heard(match &answer {
             RefreshAnswer::Transient(passing) => Heard::Failure {
                 asked: passing.retry_after,
             },
             _ => Heard::Answer,
         });
+        if self.config.client_auth.is_none() && raw.as_ref().is_ok_and(refuses_client) {
+            // With a token_endpoint of the configuration the document may not have been read. The next attempt, which is
+            // half a minute away, knows how this client has to authenticate itself.
+            let _ = self.discovery.revocation_endpoint(context).await;
+        }
         answer
     }
 }
@@ -189,6 +217,8 @@ pub struct RemoteIssuer {
     /// Its keys.
     pub keys: Arc<IssuerKeys>,
     traffic: Arc<Traffic>,
+    /// Read only when the remote refuses the client: it may want to see the secret elsewhere.
+    discovery: Arc<Discovery>,
 }
 
 impl RemoteIssuer {
@@ -196,6 +226,7 @@ impl RemoteIssuer {
     #[must_use]
     pub fn new(config: ExchangeConfig, keys: Arc<IssuerKeys>, traffic: Arc<Traffic>) -> Self {
         Self {
+            discovery: Arc::new(Discovery::new(config.expected_issuer.clone(), None, None)),
             config,
             keys,
             traffic,
@@ -219,9 +250,50 @@ impl RemoteIssuer {
         subject_token: &SecretString,
     ) -> Result<ExchangeAnswer, HeldBack> {
         let pass = self.traffic.pass(grant).await?;
+        let auth = self
+            .config
+            .client_auth
+            .unwrap_or_else(|| self.discovery.client_auth());
+        let mut raw = self.presented(context, subject_token, auth).await;
+        // Nothing is used up by an exchange, so asking again in the way that the remote wants costs nothing.
+        if self.config.client_auth.is_none()
+            && auth == ClientAuth::Basic
+            && raw.as_ref().is_ok_and(refuses_client)
+            && self.discovery.revocation_endpoint(context).await.is_ok()
+            && self.discovery.client_auth() == ClientAuth::Post
+        {
+            raw = self.presented(context, subject_token, ClientAuth::Post).await;
+        }
+        let answer = match &raw {
+            Ok(answer) => read_exchange(answer),
+            Err(failed) => ExchangeAnswer::Transient(failed.clone().into()),
+        };
+        let issuer = &self.config.expected_issuer;
+        context.metrics.issuer_answer(issuer, "exchange", answer.class());
+        pass.heard(match &answer {
+            // Dex answers 500 for a scope that it will never grant: that is one server's fault, not the issuer's.
+            ExchangeAnswer::Transient(passing)
+                if matches!(passing.kind, StreakKind::Unreachable | StreakKind::NotOauth) =>
+            {
+                Heard::Failure {
+                    asked: passing.retry_after,
+                }
+            }
+            _ => Heard::Answer,
+        });
+        Ok(answer)
+    }
+
+    async fn presented(
+        &self,
+        context: &Context,
+        subject_token: &SecretString,
+        auth: ClientAuth,
+    ) -> Result<RawAnswer, CallFailed> {
         let credentials = ClientCredentials {
             id: &self.config.client_id,
             secret: &self.config.client_secret,
+            auth,
         };
         let form = [
             ("grant_type", GRANT_TYPE_TOKEN_EXCHANGE),
@@ -234,23 +306,17 @@ impl RemoteIssuer {
         let started = Instant::now();
         let answer = context
             .client
-            .post_form(&self.config.token_endpoint, credentials, &form)
+            .post_form(
+                &self.config.token_endpoint,
+                credentials,
+                &form,
+                Connection::Pooled,
+            )
             .await;
         context
             .metrics
             .issuer_request(&self.config.expected_issuer, "exchange", started.elapsed());
-        let answer = match answer {
-            Ok(answer) => read_exchange(&answer),
-            Err(failed) => ExchangeAnswer::Transient(failed.into()),
-        };
-        pass.heard(match &answer {
-            // Dex answers 500 for a scope that it will never grant: that is one server's fault, not the issuer's.
-            ExchangeAnswer::Transient(passing) if passing.kind == StreakKind::Unreachable => Heard::Failure {
-                asked: passing.retry_after,
-            },
-            _ => Heard::Answer,
-        });
-        Ok(answer)
+        answer
     }
 }
 

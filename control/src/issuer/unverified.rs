@@ -98,7 +98,7 @@ impl Unverified {
             | Self::OtherAlgorithm
             | Self::KeyRejected
             | Self::KeyWithdrawn
-            | Self::KeyUnknown(_) => (StreakKind::Misconfigured, None),
+            | Self::KeyUnknown(_) => (StreakKind::Unusable, None),
             // Without a cache the streak's own growing waits are the better guess.
             Self::KeyNotYetKnown { cached_for, .. } => (StreakKind::Unreachable, *cached_for),
             Self::KeysUnavailable { retry_after, .. } => (StreakKind::Unreachable, Some(*retry_after)),

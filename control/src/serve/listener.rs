@@ -3,56 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::connection::{self, End};
-use super::farewell::Farewells;
 use super::pace::Pace;
-use crate::http::router_of;
+use super::places::{Place, Places};
+use crate::config::IntakeConfig;
+use crate::http::Site;
 use crate::metrics::Metrics;
 use crate::service::Current;
 
 /// After a failed `accept` (mostly: no file descriptor is left) the next try waits this long.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
+/// Places beyond `intake.connections`, for when every one of these is at work: there a probe is answered, and everything
+/// else hears 503 at once. Silence would look like an outage of the network.
+const RESERVED_PLACES: usize = 64;
+/// How long a request may take to arrive there, and a connection may rest.
+const RESERVED_SECONDS: Duration = Duration::from_secs(1);
 
 /// Serves connections of one socket.
 pub struct Listener {
     socket: TcpListener,
     current: Current,
-}
-
-/// One place among `intake.connections`.
-struct Place {
-    open: Arc<watch::Sender<u32>>,
-    metrics: Metrics,
-}
-
-impl Place {
-    /// A place, unless as many as `most` are taken.
-    fn take(open: &Arc<watch::Sender<u32>>, most: u32, metrics: &Metrics) -> Option<Self> {
-        let taken = open.send_if_modified(|count| {
-            let free = *count < most;
-            *count += u32::from(free);
-            free
-        });
-        taken.then(|| {
-            metrics.connections.inc();
-            Self {
-                open: Arc::clone(open),
-                metrics: metrics.clone(),
-            }
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.metrics.connections.dec();
-        self.open.send_modify(|count| *count = count.saturating_sub(1));
-    }
 }
 
 impl Listener {
@@ -65,11 +39,16 @@ impl Listener {
     /// Serves until `stop` is ready, then takes no new connection and waits until those that are open have answered
     /// what they were asked, without a bound: the caller has one.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let router = router_of(self.current.clone());
-        let metrics = self.current.service().metrics().clone();
-        let open = Arc::new(watch::Sender::new(0_u32));
         let (stopping, stopped) = watch::channel(false);
-        let farewells = Farewells::default();
+        let metrics = self.current.service().metrics().clone();
+        let all = Kind {
+            site: Site::new(self.current.clone()),
+            places: Places::new(metrics.clone()),
+        };
+        let reserve = Kind {
+            site: Site::of_probes(self.current.clone()),
+            places: Places::new(metrics.clone()),
+        };
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
@@ -86,35 +65,59 @@ impl Listener {
                     continue;
                 }
             };
-            let most = self.current.service().config.intake.connections;
-            match Place::take(&open, most, &metrics) {
-                Some(place) => self.tend(stream, router.clone(), place, stopped.clone()),
-                None => {
-                    metrics.connection_closed("full");
-                    farewells.say(stream);
+            let intake = self.current.service().config.intake;
+            let pace = Arc::new(Pace::begin(Instant::now()));
+            let most = usize::try_from(intake.connections).unwrap_or(usize::MAX);
+            if let Some(place) = all.places.take(&pace, most) {
+                all.tend(stream, intake, pace, place, metrics.clone(), stopped.clone());
+            } else {
+                metrics.connection_closed("full");
+                let intake = IntakeConfig {
+                    deadline: RESERVED_SECONDS,
+                    keep_alive: RESERVED_SECONDS,
+                    ..intake
+                };
+                if let Some(place) = reserve.places.take(&pace, RESERVED_PLACES) {
+                    reserve.tend(stream, intake, pace, place, metrics.clone(), stopped.clone());
                 }
             }
         }
         // Whoever connects from now on shall be refused and go to another replica.
         drop(self.socket);
         stopping.send_replace(true);
-        let mut open = open.subscribe();
-        // The sender lives as long as a connection does; without one nothing is open.
-        let _ = open.wait_for(|count| *count == 0).await;
+        all.places.all_over().await;
+        reserve.places.all_over().await;
     }
+}
 
-    fn tend(&self, stream: TcpStream, router: Router, place: Place, stopped: watch::Receiver<bool>) {
-        let intake = self.current.service().config.intake;
+/// One kind of places, and what is served there.
+struct Kind {
+    site: Site,
+    places: Arc<Places>,
+}
+
+impl Kind {
+    fn tend(
+        &self,
+        stream: TcpStream,
+        intake: IntakeConfig,
+        pace: Arc<Pace>,
+        place: Place,
+        metrics: Metrics,
+        stopped: watch::Receiver<bool>,
+    ) {
+        let site = self.site.clone();
         // Answers are small; waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
         tokio::spawn(async move {
-            let pace = Arc::new(Pace::begin(Instant::now()));
-            let end = connection::serve(stream, router, intake, pace, stopped).await;
+            let end = connection::serve(stream, site, intake, pace, stopped).await;
             match end {
                 End::Itself => {}
-                End::Late => place.metrics.connection_closed("late"),
-                End::Idle => place.metrics.connection_closed("idle"),
+                End::Late => metrics.connection_closed("late"),
+                End::Idle => metrics.connection_closed("idle"),
+                End::PushedOut => metrics.connection_closed("pushed_out"),
             }
+            drop(place);
         });
     }
 }

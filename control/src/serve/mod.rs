@@ -1,15 +1,21 @@
 //! A running process: the listener with its bounds, reloads, and the orderly end.
 
+mod arrival;
+mod budget;
 mod connection;
-mod farewell;
 mod listener;
 mod pace;
 mod paced_stream;
+mod places;
+mod preflight;
 mod process;
 pub mod reload;
 mod signals;
 mod timed_body;
 
+pub(crate) use arrival::Arrival;
+pub use budget::{Admission, Budget, Caller, NoRoom, REQUEST_BYTES, UNKNOWN_SHARE};
 pub use listener::Listener;
+pub use preflight::preflight;
 pub use process::{NotServed, longest_stop, serve, serve_until};
 pub use timed_body::IntakeLate;

@@ -1,4 +1,4 @@
-//! A stream that tells its [`Pace`] which bytes came.
+//! A stream that tells its [`Pace`] which bytes came, and whether the client takes what is written.
 
 use std::io;
 use std::pin::Pin;
@@ -18,6 +18,13 @@ pub(super) struct PacedStream<S> {
 impl<S> PacedStream<S> {
     pub(super) fn new(stream: S, pace: Arc<Pace>) -> Self {
         Self { stream, pace }
+    }
+}
+
+impl<S> PacedStream<S> {
+    fn written<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.pace.write_blocked(polled.is_pending(), Instant::now());
+        polled
     }
 }
 
@@ -44,7 +51,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -60,7 +68,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(polled)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -22,13 +22,8 @@ use crate::service::{self, Current, Service, StartError};
 #[derive(Debug, thiserror::Error)]
 pub enum NotServed {
     /// The configuration is wrong.
-    #[error("{path}: {source}")]
-    Config {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: ConfigError,
-    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The store, the keys or the client for issuers.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -74,10 +69,7 @@ pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), NotSe
 }
 
 async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener, Current), NotServed> {
-    let config = Config::load(path).map_err(|source| NotServed::Config {
-        path: path.to_owned(),
-        source,
-    })?;
+    let config = Config::load(path)?;
     let listen = config.listen;
     let clock = Arc::new(SystemClock);
     let store = service::open_store(&config.store, clock.clone()).await?;

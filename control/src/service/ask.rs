@@ -8,6 +8,7 @@ use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 use tokenward_protocol::token_endpoint::TokenRequest;
 
+use super::subject::Proven;
 use super::{Server, Service};
 use crate::digest;
 use crate::exchange::Order;
@@ -56,9 +57,21 @@ impl Service {
     }
 
     async fn token_for(&self, server: &Arc<Server>, request: &TokenRequest) -> Result<Served, Refused> {
-        let proven = self
-            .prove(&request.subject_token, request.session.as_ref())
-            .await?;
+        let proven = self.prove(server, request).await?;
+        match self.token_of(server, &proven, request).await {
+            Err(refused) if refused.refusal == Refusal::UnknownSession => {
+                Err(self.unknown_grant(&proven, server, request.reason).await)
+            }
+            answer => answer,
+        }
+    }
+
+    async fn token_of(
+        &self,
+        server: &Arc<Server>,
+        proven: &Proven,
+        request: &TokenRequest,
+    ) -> Result<Served, Refused> {
         let required = &server.config.required_audiences;
         let Some(remote) = &server.remote else {
             let served = self
@@ -78,8 +91,8 @@ impl Service {
                 server: server.config.name.clone(),
                 required_audiences: required.clone(),
                 remote: Arc::clone(remote),
-                grant: proven.grant,
-                home: proven.home,
+                grant: proven.grant.clone(),
+                home: Arc::clone(&proven.home),
                 since: proven.since,
                 reason: request.reason,
                 presented: request.subject_token.clone(),

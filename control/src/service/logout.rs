@@ -1,85 +1,104 @@
-//! Back-Channel Logout: what a logout token must be (OpenID Connect Back-Channel Logout 1.0 §2.6) and what follows.
+//! Back-Channel Logout: what a logout token must be (OpenID Connect Back-Channel Logout 1.0 §2.6) and what follows (§2.7).
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 
 use super::Service;
+use crate::grant::sign_out::SignOutMoment;
 use crate::issuer::keys::KeyAge;
+use crate::issuer::logout_token::{LONGEST_AGE_SECONDS, LoggedOut, LogoutToken, NotLogoutToken};
 use crate::refused::Refused;
+use crate::session::SidLogout;
 
-/// The member of `events` that makes a JWT a logout token.
-const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
-/// How old a logout token may be, and how far its `iat` may be ahead.
-const LONGEST_AGE_SECONDS: u64 = 300;
+impl From<NotLogoutToken> for Refused {
+    fn from(not_logout_token: NotLogoutToken) -> Self {
+        bad(not_logout_token.to_string())
+    }
+}
 
-#[derive(Deserialize)]
-struct LogoutClaims {
-    iat: u64,
-    jti: String,
-    events: Map<String, Value>,
-    nonce: Option<Value>,
+fn bad(cause: impl Into<String>) -> Refused {
+    Refused::new(Refusal::BadRequest).because(cause)
 }
 
 impl Service {
-    /// Ends all sessions of the user that an issuer's logout token names. Answers how many there were.
+    /// Ends what an issuer's logout token names: one session at the issuer (`sid`), or all sessions of its user (`sub`).
+    /// Answers how many there were.
     ///
     /// # Errors
     /// [`Refused`]: [`Refusal::BadRequest`] for everything that is not a new, valid logout token.
     pub async fn backchannel_logout(&self, token: &SecretString) -> Result<u64, Refused> {
-        let bad = |cause: &str| Refused::new(Refusal::BadRequest).because(cause);
-        let text = token.expose_secret();
-        let claims = tokenward_protocol::jwt::Claims::read(text.as_bytes())
-            .map_err(|_| bad("logout_token must be one JWT with iss, sub, aud and exp"))?;
+        let logout = self.proven_logout(token.expose_secret()).await?;
+        logout.is_current(self.context.clock.now_ms() / 1000)?;
+        let issuer = logout.issuer.as_str();
+        if self.sessions.has_seen(issuer, &logout.id).await? {
+            return Err(bad("logout_token was used before"));
+        }
+        let ended = match &logout.whose {
+            LoggedOut::User(subject) => {
+                let moment = SignOutMoment::AtIssuer(logout.issued_at_seconds);
+                self.sign_out(issuer, subject, moment).await?
+            }
+            LoggedOut::Session { session_id, subject } => {
+                let logout = SidLogout {
+                    issuer,
+                    session_id,
+                    subject: subject.as_deref(),
+                    issued_at_seconds: logout.issued_at_seconds,
+                };
+                self.sessions.end_of_sid(logout).await?
+            }
+        };
+        // Only what is done is done: an issuer that got an outage for an answer sends the same token again.
+        let lifetime = Duration::from_secs(2 * LONGEST_AGE_SECONDS);
+        self.sessions.note_seen(issuer, &logout.id, lifetime).await?;
+        tracing::info!(issuer, ended, "signed out by the issuer");
+        Ok(ended)
+    }
+
+    /// A logout token that its issuer signed for a configured client.
+    async fn proven_logout(&self, token: &str) -> Result<LogoutToken, Refused> {
+        let logout = LogoutToken::read(token)?;
         let home = self
             .homes
             .iter()
             .find(|home| {
-                home.config.issuer == claims.issuer && claims.audiences.contains(&home.config.client_id)
+                home.config.issuer == logout.issuer && logout.audiences.contains(&home.config.client_id)
             })
             .ok_or_else(|| bad("logout_token is of an issuer or for a client that is not configured"))?;
-        home.keys
-            .verify(text, KeyAge::Present)
-            .await
-            .map_err(|unverified| {
-                if unverified.is_transient() {
-                    unverified.into()
-                } else {
-                    bad(&format!("logout_token: {unverified}"))
-                }
-            })?;
-        let logout = logout_claims(text).ok_or_else(|| bad("logout_token needs iat, jti and events"))?;
-        let now_seconds = self.context.clock.now_ms() / 1000;
-        if claims.exp_seconds <= now_seconds || logout.iat.abs_diff(now_seconds) > LONGEST_AGE_SECONDS {
-            return Err(bad("logout_token is not current"));
-        }
-        if !logout.events.get(LOGOUT_EVENT).is_some_and(Value::is_object) {
-            return Err(bad("logout_token does not carry the logout event"));
-        }
-        // §2.4: an ID token must never pass as a logout token.
-        if logout.nonce.is_some() {
-            return Err(bad("logout_token must not carry a nonce"));
-        }
-        if self.sessions.has_seen(&claims.issuer, &logout.jti).await? {
-            return Err(bad("logout_token was used before"));
-        }
-        let ended = self.sign_out(&claims.issuer, &claims.subject).await?;
-        // Only what is done is done: an issuer that heard of an outage sends the same token again.
-        let lifetime = Duration::from_secs(2 * LONGEST_AGE_SECONDS);
-        self.sessions
-            .note_seen(&claims.issuer, &logout.jti, lifetime)
-            .await?;
-        tracing::info!(issuer = claims.issuer, ended, "signed out by the issuer");
-        Ok(ended)
+        // A logout token need not name a user, which the keys do not look at.
+        let claims = Claims {
+            exp_seconds: logout.exp_seconds,
+            issued_at_seconds: Some(logout.issued_at_seconds),
+            issuer: logout.issuer.clone(),
+            subject: String::new(),
+            audiences: Vec::new(),
+        };
+        let proven = home.keys.prove(token, &claims, KeyAge::Present).await;
+        proven.map_err(|unverified| {
+            if unverified.is_transient() {
+                unverified.into()
+            } else {
+                bad(format!("logout_token: {unverified}"))
+            }
+        })?;
+        Ok(logout)
     }
-}
 
-fn logout_claims(token: &str) -> Option<LogoutClaims> {
-    let payload = token.split('.').nth(1)?;
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+    /// Refuses a token whose session at the issuer has ended since it was issued.
+    pub(super) async fn still_logged_in(
+        &self,
+        issuer: &str,
+        session_id: &str,
+        issued_at_seconds: Option<u64>,
+    ) -> Result<(), Refused> {
+        let sessions = &self.sessions;
+        if sessions.has_ended(issuer, session_id, issued_at_seconds).await? {
+            return Err(Refused::new(Refusal::UnknownSession)
+                .because("its session at the issuer has been logged out"));
+        }
+        Ok(())
+    }
 }

@@ -12,7 +12,7 @@ mod subject;
 mod traffics;
 
 pub use current::Current;
-pub use open::{open_store, try_store};
+pub use open::{check_store, open_store, try_store};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use crate::grant::{GrantTimes, Grants, SIGNED_OUT_LIFETIME};
 use crate::issuer::client::{ClientUnusable, IssuerClient};
 use crate::issuer::discovery::Discovery;
 use crate::issuer::keys::IssuerKeys;
+use crate::issuer::revocation::Revocations;
 use crate::issuer::{Context, HomeIssuer, RemoteIssuer};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
@@ -34,6 +35,7 @@ use crate::seal::{BadKey, KeyRing, SealingKey};
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::counted::CountedStore;
+use crate::store::readiness::Readiness;
 
 use self::errands::Errands;
 use self::readings::Readings;
@@ -70,6 +72,7 @@ pub struct Service {
     pub(crate) sessions: Sessions,
     pub(crate) policy: Policy,
     pub(crate) throttle: Arc<Throttle>,
+    pub(crate) readiness: Arc<Readiness>,
     rotations: Arc<Rotations>,
     traffics: Traffics,
     readings: Readings,
@@ -82,6 +85,7 @@ struct Lasting {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     throttle: Arc<Throttle>,
+    readiness: Arc<Readiness>,
     rotations: Arc<Rotations>,
     traffics: Traffics,
 }
@@ -113,8 +117,11 @@ impl Service {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StartError> {
         let metrics = Metrics::default();
+        let store = Arc::new(CountedStore::new(store, metrics.clone()));
+        let readiness = Readiness::new(Arc::clone(&store), config.store.deadline);
         let lasting = Lasting {
-            store: Arc::new(CountedStore::new(store, metrics.clone())),
+            store,
+            readiness: Arc::new(readiness),
             clock,
             metrics,
             throttle: Arc::new(Throttle::new(WARN_EVERY)),
@@ -135,6 +142,7 @@ impl Service {
             clock: Arc::clone(&self.context.clock),
             metrics: self.context.metrics.clone(),
             throttle: Arc::clone(&self.throttle),
+            readiness: Arc::clone(&self.readiness),
             rotations: Arc::clone(&self.rotations),
             traffics: self.traffics.kept_for(&self.config, &config),
         };
@@ -160,6 +168,8 @@ impl Service {
         };
         // Discovery, the call and the keys each may take the timeout, and a dead holder's lease its lifetime.
         let lease_patience = config.issuer_timeout * 3 + config.lease;
+        let mut traffics = lasting.traffics;
+        let homes = homes(&config.issuers, &context, &mut traffics);
         let grants = Grants::new(
             context.clone(),
             GrantTimes {
@@ -170,6 +180,7 @@ impl Service {
                 record_lifetime: config.session_lifetime,
             },
             Arc::clone(&lasting.rotations),
+            Revocations::new(context.clone(), homes.clone()),
         );
         let exchanges = Exchanges::new(
             context.clone(),
@@ -187,9 +198,8 @@ impl Service {
             exchanges.clone(),
             config.session_lifetime,
         );
-        let mut traffics = lasting.traffics;
         Ok(Arc::new(Self {
-            homes: homes(&config.issuers, &context, &mut traffics),
+            homes,
             servers: servers(&config.servers, &config.issuers, &context, &mut traffics),
             config,
             context,
@@ -198,6 +208,7 @@ impl Service {
             sessions,
             policy,
             throttle: lasting.throttle,
+            readiness: lasting.readiness,
             rotations: lasting.rotations,
             traffics,
             readings: Readings::default(),

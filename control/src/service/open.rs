@@ -1,5 +1,6 @@
 //! Opening the configured store.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,30 +48,52 @@ enum Engine {
     Valkey(Arc<ValkeyStore>),
 }
 
+/// What of opening the configured store can be tried without asking it anything, and without leaving a trace: it fails as
+/// [`open_store`] would. Blocking.
+///
+/// # Errors
+/// [`StartError`].
+pub fn check_store(config: &StoreConfig) -> Result<(), StartError> {
+    match place(config) {
+        Place::File(path) => Ok(EmbeddedStore::check(path)?),
+        Place::Valkey(valkey) => Ok(ValkeyStore::check(&valkey)?),
+    }
+}
+
 async fn engine(config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<Engine, StartError> {
-    match &config.engine {
-        StoreEngine::Embedded { path } => {
+    match place(config) {
+        Place::File(path) => {
             let store = Arc::new(EmbeddedStore::open(path, config.deadline, clock).await?);
             sweep_now_and_then(&store);
             Ok(Engine::Embedded(store))
         }
+        Place::Valkey(valkey) => Ok(Engine::Valkey(Arc::new(ValkeyStore::open(*valkey)?))),
+    }
+}
+
+/// What the engines take.
+enum Place<'a> {
+    File(&'a Path),
+    Valkey(Box<ValkeyConfig>),
+}
+
+fn place(config: &StoreConfig) -> Place<'_> {
+    match &config.engine {
+        StoreEngine::Embedded { path } => Place::File(path),
         StoreEngine::Valkey {
             url,
             username,
             password,
             key_prefix,
             servers,
-        } => {
-            let store = ValkeyStore::open(ValkeyConfig {
-                url: url.clone(),
-                username: username.clone(),
-                password: password.clone(),
-                key_prefix: key_prefix.clone(),
-                deadline: config.deadline,
-                topology: topology(servers),
-            })?;
-            Ok(Engine::Valkey(Arc::new(store)))
-        }
+        } => Place::Valkey(Box::new(ValkeyConfig {
+            url: url.clone(),
+            username: username.clone(),
+            password: password.clone(),
+            key_prefix: key_prefix.clone(),
+            deadline: config.deadline,
+            topology: topology(servers),
+        })),
     }
 }
 

@@ -8,8 +8,11 @@ use tokenward_protocol::refusal::Refusal;
 use super::Service;
 use crate::grant::Login;
 use crate::grant::record::{GrantRecord, GrantState};
+use crate::grant::sign_out::SignOutMoment;
+use crate::issuer::HomeIssuer;
+use crate::issuer::token_type::IdTokenProfile;
 use crate::refused::Refused;
-use crate::session::{Put, SessionKey};
+use crate::session::{NotPut, Put, SessionKey};
 
 /// A login as the aggregator puts it.
 #[derive(Debug)]
@@ -44,39 +47,88 @@ pub struct SessionStatus {
     pub reason: Option<&'static str>,
 }
 
+/// Why a login is not taken in.
+#[derive(Debug)]
+pub enum PutRefused {
+    /// The session's id is in use for another user's login: 409.
+    Taken,
+    /// Anything else.
+    Refused(Refused),
+}
+
+impl<R: Into<Refused>> From<R> for PutRefused {
+    fn from(refused: R) -> Self {
+        Self::Refused(refused.into())
+    }
+}
+
+impl From<NotPut> for PutRefused {
+    fn from(not_put: NotPut) -> Self {
+        match not_put {
+            NotPut::Store(error) => Self::Refused(error.into()),
+            NotPut::Taken => Self::Taken,
+            NotPut::SignedOut => Self::Refused(
+                Refused::new(Refusal::SubjectRejected)
+                    .because("the user signed out after this login was made"),
+            ),
+        }
+    }
+}
+
 impl Service {
     /// Takes a login in under the session `id`.
     ///
     /// # Errors
-    /// [`Refused`]; nothing was changed then, unless the store failed half-way, which putting it again mends.
-    pub async fn put_session(&self, id: &SecretString, registration: &Registration) -> Result<Put, Refused> {
+    /// [`PutRefused`]; nothing was changed then, unless the store failed half-way, which putting it again mends.
+    pub async fn put_session(
+        &self,
+        id: &SecretString,
+        registration: &Registration,
+    ) -> Result<Put, PutRefused> {
         let home = self
             .home(&registration.issuer, &registration.client_id)
             .ok_or_else(|| {
                 Refused::new(Refusal::BadRequest).because("no such issuer and client_id are configured here")
             })?;
-        let claims = Claims::read(registration.id_token.expose_secret().as_bytes())
-            .map_err(|why| Refused::unreadable("id_token", &registration.id_token, why))?;
+        let token = registration.id_token.expose_secret();
+        let (claims, profile) = self.id_token_of(registration, home)?;
+        self.not_too_old(&claims, registration.refresh_token.is_some())?;
+        let proven = home.keys.prove_login(token, &claims).await;
+        proven.map_err(Refused::from)?;
+        let login = Login {
+            id_token: &registration.id_token,
+            claims: &claims,
+            client_id: &registration.client_id,
+            refresh_token: registration.refresh_token.as_ref(),
+            session_id: profile.session_id.as_deref(),
+        };
+        let session = SessionKey::of_id(id);
+        let put = self.sessions.put(&session, &login).await?;
+        tracing::debug!(session = session.short(), created = put.created, "session put");
+        Ok(put)
+    }
+
+    /// What the ID token of `registration` says, if it is one that was issued to its client or to one that is trusted.
+    fn id_token_of(
+        &self,
+        registration: &Registration,
+        home: &HomeIssuer,
+    ) -> Result<(Claims, IdTokenProfile), Refused> {
+        let token = registration.id_token.expose_secret();
+        let mut claims =
+            Claims::read(token.as_bytes()).map_err(|why| Refused::unreadable("id_token", token, why))?;
         if claims.issuer != registration.issuer {
             return Err(Refused::new(Refusal::WrongIssuer).because("id_token was issued by another issuer"));
         }
         if !claims.audiences.contains(&registration.client_id) {
             return Err(Refused::new(Refusal::WrongAudience).because("client_id is not in id_token's aud"));
         }
-        self.not_too_old(&claims, registration.refresh_token.is_some())?;
-        home.keys
-            .prove_login(registration.id_token.expose_secret(), &claims)
-            .await?;
-        let login = Login {
-            id_token: &registration.id_token,
-            claims: &claims,
-            client_id: &registration.client_id,
-            refresh_token: registration.refresh_token.as_ref(),
-        };
-        let session = SessionKey::of_id(id);
-        let put = self.sessions.put(&session, &login).await?;
-        tracing::debug!(session = session.short(), created = put.created, "session put");
-        Ok(put)
+        let profile = IdTokenProfile::read(token)?;
+        profile.is_issued_to(|party| home.config.trusts(party))?;
+        profile.has_begun(self.context.clock.now_ms())?;
+        // A fraction of a second that an issuer may write decides nothing.
+        claims.issued_at_seconds = profile.issued_at_seconds;
+        Ok((claims, profile))
     }
 
     /// An aggregator that restarted puts what it has: an expired ID token still proves whose refresh token it is.
@@ -118,14 +170,14 @@ impl Service {
         Ok(self.sessions.end(&SessionKey::of_id(id)).await?)
     }
 
-    /// Ends all sessions of a user.
+    /// Ends all sessions of a user, and every login of the user that was made until `moment`.
     ///
     /// # Errors
     /// [`Refused`]: the store.
-    pub async fn sign_out(&self, issuer: &str, subject: &str) -> Result<u64, Refused> {
+    pub async fn sign_out(&self, issuer: &str, subject: &str, moment: SignOutMoment) -> Result<u64, Refused> {
         let homes = self.homes.iter().filter(|home| home.config.issuer == issuer);
         let clients: Vec<&str> = homes.map(|home| home.config.client_id.as_str()).collect();
-        Ok(self.sessions.sign_out(issuer, subject, &clients).await?)
+        Ok(self.sessions.sign_out(issuer, subject, &clients, moment).await?)
     }
 }
 

@@ -3,21 +3,28 @@
 //! A session's id is as good as a password, so only its SHA-256 is kept or logged. Two sets lead back: from a grant
 //! to its sessions (the last one ends the grant) and from a user to all sessions (sign-out everywhere).
 
+mod put;
+mod sid;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use self::put::{NotPut, Put};
+pub use self::sid::SidLogout;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::digest;
 use crate::exchange::Exchanges;
+use crate::grant::Grants;
 use crate::grant::decide::Since;
 use crate::grant::record::{GrantKey, GrantRecord};
-use crate::grant::{Grants, Login};
+use crate::grant::sign_out::{SignOutMoment, UserOfClient};
 use crate::issuer::Context;
-use crate::kept::{self, Unread};
-use crate::store::{Expected, Key, Outcome, StoreError};
-use crate::unread::{Notices, Told};
+use crate::kept;
+use crate::store::{Expected, Key, StoreError};
+use crate::unread::Notices;
 
 const FORMAT: u8 = 2;
 /// A set entry outlives its session by this, so that a session never outlives its entry.
@@ -71,15 +78,6 @@ struct SessionRecord {
     sign_outs: u64,
 }
 
-/// What [`Sessions::put`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Put {
-    /// Whether the session was not known before.
-    pub created: bool,
-    /// The grant's generation.
-    pub generation: u64,
-}
-
 /// All sessions.
 #[derive(Clone)]
 pub struct Sessions {
@@ -108,96 +106,6 @@ impl Sessions {
             grants,
             exchanges,
             lifetime,
-        }
-    }
-
-    /// Takes a login in under a session, also in place of a record that cannot be read. Putting the same again changes
-    /// nothing.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn put(&self, session: &SessionKey, login: &Login<'_>) -> Result<Put, StoreError> {
-        let claims = login.claims;
-        let grant = GrantKey::new(&claims.issuer, login.client_id, &claims.subject);
-        let mut record = SessionRecord {
-            format: FORMAT,
-            grant: grant.digest().to_owned(),
-            user: user_digest(&claims.issuer, &claims.subject),
-            sign_outs: 0,
-        };
-        let (before, mut unread) = self.found(session).await?;
-        let created = before.is_none() && unread.is_none();
-        if let Some(before) = before.filter(|before| before.grant != record.grant) {
-            self.forget(session, &before).await?;
-        }
-        let mut generation = 0;
-        for _ in 0..MOST_ROUNDS {
-            let admitted = self.grants.admit(&grant, login).await?;
-            (generation, record.sign_outs) = (admitted.generation, admitted.sign_outs);
-            let set_lifetime = self.lifetime + SET_MARGIN;
-            let store = &self.context.store;
-            store
-                .add_member(&grant.sessions(), &session.digest, set_lifetime)
-                .await?;
-            store
-                .add_member(&user_set(&record.user), &session.digest, set_lifetime)
-                .await?;
-            self.keep(session, &record, unread.take()).await?;
-            // The grant's last other session may have ended between its admission and our entry in its set.
-            if self.grants.is_known(&grant, record.since()).await? {
-                break;
-            }
-        }
-        self.context
-            .metrics
-            .session_change(if created { "created" } else { "renewed" }, 1);
-        Ok(Put { created, generation })
-    }
-
-    /// Writes `record`; in place of what cannot be read only on the revision that was looked at.
-    async fn keep(
-        &self,
-        session: &SessionKey,
-        record: &SessionRecord,
-        mut unread: Option<Unread>,
-    ) -> Result<(), StoreError> {
-        let bytes = to_bytes(record)?;
-        loop {
-            let expected = (unread.as_ref()).map_or(Expected::Any, |unread| Expected::At(unread.revision));
-            let written = self
-                .context
-                .store
-                .write(&session.record(), expected, &bytes, Some(self.lifetime))
-                .await?;
-            if let Outcome::Done(_) = written {
-                if let Some(unread) = unread {
-                    self.notices.tell(Told::Session, &unread.why);
-                }
-                return Ok(());
-            }
-            (_, unread) = self.found(session).await?;
-        }
-    }
-
-    /// The record of a session, or what lies there and cannot be read.
-    ///
-    /// # Errors
-    /// [`StoreError`], also for what a newer version wrote.
-    async fn found(
-        &self,
-        session: &SessionKey,
-    ) -> Result<(Option<SessionRecord>, Option<Unread>), StoreError> {
-        let key = session.record();
-        let Some(entry) = self.context.store.read(&key).await? else {
-            return Ok((None, None));
-        };
-        match kept::read_entry(FORMAT, &key, &entry) {
-            Ok((_, record)) => Ok((Some(record), None)),
-            Err(unread) if unread.is_newer => {
-                self.notices.tell(Told::Left, &unread.why);
-                Err(unread.why)
-            }
-            Err(unread) => Ok((None, Some(unread))),
         }
     }
 
@@ -238,15 +146,27 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends all sessions of a user, whose grants are among those of `clients`. Answers how many there were. The grants
-    /// go first: from then on no session of before opens anything, whatever becomes of the rest.
+    /// Ends all sessions of a user, whose grants are among those of `clients`, and every login of the user that was made
+    /// until `moment`. Answers how many sessions there were. The grants go first: from then on no session of before opens
+    /// anything, whatever becomes of the rest.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn sign_out(&self, issuer: &str, subject: &str, clients: &[&str]) -> Result<u64, StoreError> {
+    pub async fn sign_out(
+        &self,
+        issuer: &str,
+        subject: &str,
+        clients: &[&str],
+        moment: SignOutMoment,
+    ) -> Result<u64, StoreError> {
         for client_id in clients {
+            let user = UserOfClient {
+                issuer,
+                client_id,
+                subject,
+            };
+            self.grants.sign_out_everywhere(user, moment).await?;
             let grant = GrantKey::new(issuer, client_id, subject);
-            self.grants.sign_out_everywhere(&grant).await?;
             self.exchanges.forget(&grant).await?;
         }
         let user = user_digest(issuer, subject);
@@ -270,6 +190,14 @@ impl Sessions {
     /// Removes a session and whatever hangs on it alone. The grant goes first where it is the last, so that an
     /// outage half-way leaves a session that can be ended again, never a grant that cannot.
     async fn forget(&self, session: &SessionKey, record: &SessionRecord) -> Result<(), StoreError> {
+        self.withdraw(session, record).await?;
+        self.forget_sid(session).await?;
+        let store = &self.context.store;
+        store.delete(&session.record(), Expected::Any).await.map(drop)
+    }
+
+    /// The same, but for what lies under the session's own name.
+    async fn withdraw(&self, session: &SessionKey, record: &SessionRecord) -> Result<(), StoreError> {
         let grant = GrantKey::from_digest(record.grant.clone());
         let store = &self.context.store;
         if !self.has_others(&grant, session).await? {
@@ -279,9 +207,7 @@ impl Sessions {
         store.remove_member(&grant.sessions(), &session.digest).await?;
         store
             .remove_member(&user_set(&record.user), &session.digest)
-            .await?;
-        store.delete(&session.record(), Expected::Any).await?;
-        Ok(())
+            .await
     }
 
     async fn has_others(&self, grant: &GrantKey, session: &SessionKey) -> Result<bool, StoreError> {

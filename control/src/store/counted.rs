@@ -1,25 +1,41 @@
-//! A store whose failures are counted: every engine's, in one place.
+//! A store whose failures are counted, and the last of them remembered: every engine's, in one place.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
+use super::readiness::NotReady;
 use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError};
 use crate::metrics::Metrics;
-use std::sync::Arc;
 
 /// Passes every operation on and counts those without an answer in `tokenward_store_errors_total`.
 #[derive(Debug)]
 pub struct CountedStore {
     store: Arc<dyn Store>,
     metrics: Metrics,
+    refused_change: Mutex<Option<(Instant, NotReady)>>,
 }
 
 impl CountedStore {
     /// Watches `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, metrics: Metrics) -> Self {
-        Self { store, metrics }
+        Self {
+            store,
+            metrics,
+            refused_change: Mutex::default(),
+        }
+    }
+
+    /// The last change that the store did not make, and when that was.
+    pub(super) fn refused_change(&self) -> Option<(Instant, NotReady)> {
+        self.remembered().clone()
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Option<(Instant, NotReady)>> {
+        self.refused_change.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counted<T>(&self, operation: &'static str, answer: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -27,6 +43,15 @@ impl CountedStore {
             self.metrics.store_error(operation);
         }
         answer
+    }
+
+    /// The same for an operation that changes something.
+    fn changed<T>(&self, operation: &'static str, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        // A record that makes no sense is that record's fault, not the store's.
+        if let Err(error @ (StoreError::Late { .. } | StoreError::Failed { .. })) = &answer {
+            *self.remembered() = Some((Instant::now(), NotReady::of(error)));
+        }
+        self.counted(operation, answer)
     }
 }
 
@@ -47,19 +72,19 @@ impl Store for CountedStore {
         value: &[u8],
         lifetime: Option<Duration>,
     ) -> Result<Outcome, StoreError> {
-        self.counted("write", self.store.write(key, expected, value, lifetime).await)
+        self.changed("write", self.store.write(key, expected, value, lifetime).await)
     }
 
     async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {
-        self.counted("delete", self.store.delete(key, expected).await)
+        self.changed("delete", self.store.delete(key, expected).await)
     }
 
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {
-        self.counted("add_member", self.store.add_member(set, member, lifetime).await)
+        self.changed("add_member", self.store.add_member(set, member, lifetime).await)
     }
 
     async fn remove_member(&self, set: &Key, member: &str) -> Result<(), StoreError> {
-        self.counted("remove_member", self.store.remove_member(set, member).await)
+        self.changed("remove_member", self.store.remove_member(set, member).await)
     }
 
     async fn members(&self, set: &Key) -> Result<Vec<String>, StoreError> {
@@ -72,14 +97,14 @@ impl Store for CountedStore {
         owner: &LeaseOwner,
         lifetime: Duration,
     ) -> Result<LeaseAnswer, StoreError> {
-        self.counted(
+        self.changed(
             "acquire_lease",
             self.store.acquire_lease(name, owner, lifetime).await,
         )
     }
 
     async fn release_lease(&self, name: &Key, owner: &LeaseOwner) -> Result<bool, StoreError> {
-        self.counted("release_lease", self.store.release_lease(name, owner).await)
+        self.changed("release_lease", self.store.release_lease(name, owner).await)
     }
 
     async fn lineage(&self, key: &Key) -> Result<Option<Lineage>, StoreError> {

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 pub mod counted;
 pub mod embedded;
 mod lifetime;
+pub mod readiness;
+pub mod trial;
 pub mod valkey;
 
 /// A key: a kind and a name, `grant:ab12…`. Names are digests or configured names, never a secret.
@@ -127,6 +129,33 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// What stands in the way, in words that may leave the process: they name no host, no path and no value. The engine's
+    /// own words ([`fmt::Display`]) are for the log.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Late { deadline, .. } => format!("it did not answer within {} ms", deadline.as_millis()),
+            Self::Unexpected { .. } => "it answers something unexpected".to_owned(),
+            Self::Failed { source, .. } => valkey::cause(source.as_ref())
+                .or_else(|| embedded::cause(source.as_ref()).map(str::to_owned))
+                .unwrap_or_else(|| "it cannot be reached, or refuses the operation".to_owned()),
+        }
+    }
+
+    /// What an operator does about it.
+    #[must_use]
+    pub fn cure(&self) -> &'static str {
+        match self {
+            Self::Late { .. } => "see how busy the store is, bring it nearer, or lengthen store.deadline",
+            Self::Unexpected { .. } => "let nothing else write under store.valkey.key_prefix",
+            Self::Failed { source, .. } => {
+                valkey::cure(source.as_ref()).unwrap_or("see the store's own log, its disk and its memory")
+            }
+        }
+    }
+}
+
 /// A store engine. Cheap to share; all methods may be called concurrently.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
@@ -173,6 +202,6 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// a failover). `None` where the engine cannot say.
     async fn lineage(&self, key: &Key) -> Result<Option<Lineage>, StoreError>;
 
-    /// Whether the store answers at all: for `/readyz`.
+    /// Whether the store answers at all. Whether it also takes writes: [`trial::run`].
     async fn ping(&self) -> Result<(), StoreError>;
 }

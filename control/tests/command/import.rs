@@ -1,5 +1,8 @@
 //! `tokenward import`.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
 use super::{Folder, text, tokenward};
 
 const RESOURCE: &str = "
@@ -59,4 +62,38 @@ fn annotations_are_a_second_document_and_nothing_usable_is_a_failure() {
     assert!(output.stdout.is_empty(), "{output:?}");
     assert!(text(&output.stderr).contains("no server to protect"));
     assert_eq!(tokenward(&["import", "/nowhere.yaml"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_single_dash_is_standard_input() {
+    let mut import = Command::new(env!("CARGO_BIN_EXE_tokenward"))
+        .args(["import", "-", "--annotations"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("tokenward starts");
+    let mut stdin = import.stdin.take().expect("its standard input");
+    stdin.write_all(RESOURCE.as_bytes()).expect("it reads");
+    drop(stdin);
+    let output = import.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output.stdout).starts_with("servers:\n- name: \"remote\"\n"));
+    assert!(text(&output.stderr).starts_with("standard input: line 12: server \"remote\": fill in clientId"));
+}
+
+/// As in a file that was not applied yet: the API server would have refused it.
+#[test]
+fn an_audience_that_is_no_list_is_not_dropped_in_silence() {
+    let folder = Folder::new();
+    let resource = RESOURCE.replace("requiredAudiences: [kube]", "requiredAudiences: kube");
+    let file = folder.write("mcpservers.yaml", &resource).display().to_string();
+    let output = tokenward(&["import", &file]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("line 7: server \"remote\": spec.auth.requiredAudiences must be a list, and is a text"),
+        "{said}"
+    );
 }

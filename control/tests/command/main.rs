@@ -1,5 +1,6 @@
 //! The command line: `check`, `doctor`, `import`, `--version`, `serve` with its address file and its orderly end.
 
+mod agreement;
 mod doctor;
 mod import;
 

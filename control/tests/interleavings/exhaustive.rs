@@ -26,6 +26,7 @@ fn setup(issuer: IssuerPolicy, reuse_ms: u64, budget: Budget) -> Setup {
     Setup {
         issuer,
         reuse_ms,
+        tells: true,
         skews_ms: vec![0, 0],
         // With the margin of a minute it is of use for ten seconds, so that every pause makes it stale.
         life_seconds: 70,
@@ -49,6 +50,49 @@ fn two_attempts_cause_one_refresh_and_nobody_is_sent_away() {
         // The heir comes to a world in which somebody died with an answer in hand, but never without that.
         assert!(seen.served > 0);
     }
+}
+
+#[test]
+fn a_strict_issuer_that_does_not_tell_ends_no_login_whose_token_may_be_unused_without_a_mark() {
+    let budget = Budget {
+        crashes: 1,
+        outages: 1,
+        pauses: 1,
+        ..TWO
+    };
+    let seen = all(&Setup {
+        tells: false,
+        ..setup(Strict, 0, budget)
+    });
+    assert!(seen.served > 1_000 && seen.ended > 1_000, "{seen:?}");
+}
+
+#[test]
+fn a_strict_issuer_that_tells_ends_no_login_for_a_process_that_died_before_it_presented() {
+    // Nothing is lost but answers: no presentation ever arrives.
+    let budget = Budget {
+        crashes: 1,
+        failures: 2,
+        pauses: 2,
+        ..TWO
+    };
+    let seen = all(&setup(Strict, 0, budget));
+    assert!(seen.served > 1_000, "{seen:?}");
+}
+
+#[test]
+fn strict_with_long_pauses_at_every_step_but_the_presentation_itself() {
+    let budget = Budget {
+        crashes: 1,
+        pauses: 2,
+        ..TWO
+    };
+    let seen = all(&Setup {
+        // Longer than an announcement is waited for.
+        pause_ms: 45_000,
+        ..setup(Strict, 0, budget)
+    });
+    assert!(seen.served > 1_000 && seen.ended > 100, "{seen:?}");
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl ModelIssuer {
         }
         Answer::Refreshed {
             rotated: (self.current != token).then(|| refresh_token(self.current)),
-            id_token: true,
+            lacks: None,
         }
     }
 }

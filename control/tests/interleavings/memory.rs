@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokenward_control::grant::lines::Line;
 use tokenward_control::grant::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
 use tokenward_control::grant::rotations::Rotation;
+use tokenward_control::grant::takeover::unresolved;
 
 use crate::records::lineage;
 
@@ -15,6 +16,8 @@ pub(crate) struct Memory {
     unused: BTreeSet<String>,
     /// The store's lines of writes, with the moment when each was met.
     lines: BTreeMap<u32, u64>,
+    /// Announcements without an end, by holder and whether their answer is lost, with the moment when each was met.
+    marks: BTreeMap<(String, bool), u64>,
 }
 
 impl Memory {
@@ -28,6 +31,12 @@ impl Memory {
             name: Some(lineage(line)),
             since_ms: *self.lines.entry(line).or_insert(now_ms),
         }
+    }
+
+    pub(crate) fn met_mark(&mut self, record: &GrantRecord, now_ms: u64) -> Option<u64> {
+        let intent = unresolved(record)?;
+        let mark = (intent.holder.clone(), intent.lost);
+        Some(*self.marks.entry(mark).or_insert(now_ms))
     }
 
     pub(crate) fn corrected(&self, record: GrantRecord) -> GrantRecord {

@@ -1,9 +1,11 @@
 //! What may happen next in the world of the model.
 
+use tokenward_control::config::IssuerPolicy;
 use tokenward_control::grant::attempt::Step;
+use tokenward_protocol::duration::whole_ms;
 
 use crate::setup::Action;
-use crate::world::{Running, World};
+use crate::world::{POLICY, Running, World};
 
 impl World {
     /// Everything that may happen now.
@@ -57,10 +59,15 @@ impl World {
         actions
     }
 
-    /// Whether a presentation is on its way that must arrive first. Who finds that the store went back waits until what
-    /// was announced before has had its time: `issuer_timeout` bounds that, and so does the model.
+    /// Whether a presentation is on its way that must arrive first. Whoever finds that the store went back, or an
+    /// announcement without an end, waits until what was announced before has had its time: at a strict issuer, which is
+    /// asked then, `issuer_timeout` bounds that, and so does the model.
     fn is_presented_in_time(&self) -> bool {
-        let on_the_way = |running: &Running| running.step == Step::Present && running.answer.is_none();
-        self.rewinds && self.replicas.len() > 1 && self.replicas.iter().flatten().any(on_the_way)
+        let until_ms = self.now_ms + self.pause_ms;
+        let is_late = |running: &Running| {
+            let since_ms = running.presents_since_ms.filter(|_| running.answer.is_none());
+            since_ms.is_some_and(|since_ms| until_ms > since_ms + whole_ms(POLICY.suspect_wait))
+        };
+        self.policy == IssuerPolicy::Strict && self.replicas.iter().flatten().any(is_late)
     }
 }

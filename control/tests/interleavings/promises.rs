@@ -39,8 +39,11 @@ pub(crate) fn of_a_moment(world: &World) -> Result<(), String> {
     let works = world
         .kept()
         .is_some_and(|kept| world.issuer.accepts(kept, world.now_ms));
-    // A strict issuer's token that may have been presented, for all that anybody but the presenter can know.
-    let marked = world.policy == IssuerPolicy::Strict && (world.empty_marks > 0 || world.has_living_mark());
+    // A strict issuer's token that may have been presented, for all that anybody but the presenter can know, where the
+    // issuer does not tell.
+    let marked = world.policy == IssuerPolicy::Strict
+        && !world.tells
+        && (world.empty_marks > 0 || world.has_living_mark());
     if works && !marked && reason != DeathReason::IssuerFailing {
         return Err(format!("{reason:?}, and the kept token works"));
     }
@@ -119,6 +122,7 @@ pub(crate) fn of_an_heir(quieted: World) -> Result<Ending, String> {
     let ending = asked_until_settled(&mut world, 0)?;
     let excused = match world.policy {
         IssuerPolicy::Tolerant => world.lost_answers > 0 && !must_serve,
+        IssuerPolicy::Strict if world.tells => world.lost_answers > 0,
         IssuerPolicy::Strict => world.lost_answers + world.empty_marks > 0,
     };
     let failing = matches!(
@@ -152,7 +156,8 @@ fn of_those_who_remember(mut world: World) -> Result<Ending, String> {
             return Ok(ending);
         }
     }
-    let excused = world.deaths > 0 && (kept != Some(current) || world.lost_answers + world.empty_marks > 0);
+    let empty_marks = if world.tells { 0 } else { world.empty_marks };
+    let excused = world.deaths > 0 && (kept != Some(current) || world.lost_answers + empty_marks > 0);
     if excused {
         return Ok(Ending::NeedsLogin);
     }

@@ -24,14 +24,17 @@ fn setup(issuer: IssuerPolicy, reuse_ms: u64) -> impl Strategy<Value = Setup> {
             ..Budget::default()
         },
     );
-    (vec(skew, 3), budget, 16_000_u64..150_000).prop_map(move |(skews_ms, budget, pause_ms)| Setup {
-        issuer,
-        reuse_ms,
-        skews_ms,
-        life_seconds: 150,
-        pause_ms,
-        budget,
-    })
+    (vec(skew, 3), budget, 16_000_u64..150_000, any::<bool>()).prop_map(
+        move |(skews_ms, budget, pause_ms, tells)| Setup {
+            issuer,
+            reuse_ms,
+            tells,
+            skews_ms,
+            life_seconds: 150,
+            pause_ms,
+            budget,
+        },
+    )
 }
 
 /// How many ways: `TOKENWARD_WAYS` for longer runs.

@@ -19,6 +19,7 @@ fn everything_of(issuer: IssuerPolicy, skews_ms: Vec<i64>, pause_ms: u64, budget
     let setup = Setup {
         issuer,
         reuse_ms: 0,
+        tells: true,
         skews_ms,
         // With the margin of a minute it is of use for ten seconds, so that every pause makes it stale.
         life_seconds: 70,

@@ -29,6 +29,8 @@ pub(crate) struct Budget {
 pub(crate) struct Setup {
     pub(crate) issuer: IssuerPolicy,
     pub(crate) reuse_ms: u64,
+    /// Whether the issuer tells what a refresh token is still good for (RFC 7662).
+    pub(crate) tells: bool,
     /// One replica each, with its clock's difference from the true time.
     pub(crate) skews_ms: Vec<i64>,
     /// Life of an ID token.

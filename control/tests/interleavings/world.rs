@@ -40,15 +40,19 @@ pub(crate) struct Running {
     holder: String,
     /// Fingerprint of the refresh token that the issuer gave to this attempt.
     rotated: Option<String>,
+    /// Since when a presentation is to be made, in true time.
+    pub(crate) presents_since_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     pub(crate) now_ms: u64,
     pub(crate) policy: IssuerPolicy,
+    /// Whether the issuer tells what a refresh token is still good for.
+    pub(crate) tells: bool,
     skews_ms: Vec<i64>,
     life_seconds: u64,
-    pause_ms: u64,
+    pub(crate) pause_ms: u64,
     pub(crate) budget: Budget,
     pub(crate) record: GrantRecord,
     revision: u64,
@@ -81,6 +85,7 @@ impl World {
         Self {
             now_ms: BEGIN_MS,
             policy: setup.issuer,
+            tells: setup.tells,
             skews_ms: setup.skews_ms.clone(),
             life_seconds: setup.life_seconds,
             pause_ms: setup.pause_ms,
@@ -207,6 +212,7 @@ impl World {
             answer: None,
             holder: format!("h{}", self.holders),
             rotated: None,
+            presents_since_ms: None,
         });
         self.hear(at, Event::Begun);
     }
@@ -242,12 +248,7 @@ impl World {
             Step::TakeLease if self.takes_lease(&holder) => Event::Leased(holder),
             Step::TakeLease => Event::LeaseTaken,
             Step::ConfirmLease => Event::Ours(self.takes_lease(&holder)),
-            Step::Read => Event::Read(Some(Box::new(Seen {
-                revision: Revision(self.revision),
-                record: self.memories[at].corrected(self.record.clone()),
-                forgotten: self.memories[at].forgotten(&self.record),
-                line: self.line(at),
-            }))),
+            Step::Read => Event::Read(Some(Box::new(self.seen(at)))),
             Step::Write {
                 at: Revision(at),
                 record,
@@ -262,6 +263,7 @@ impl World {
             }
             Step::Write { .. } => Event::Overtaken,
             Step::Present => Event::Answered(self.remembered(at, answer?)),
+            Step::Introspect(_) if !self.tells => Event::Introspected(Introspected::NotTold),
             Step::Introspect(token) if self.issuer.accepts(number_of(&token), self.now_ms) => {
                 Event::Introspected(Introspected::Unused)
             }
@@ -278,6 +280,21 @@ impl World {
                 return None;
             }
         })
+    }
+
+    /// The record as a replica reads it.
+    fn seen(&mut self, at: usize) -> Seen {
+        let (now_ms, record) = (self.clock(at), self.memories[at].corrected(self.record.clone()));
+        let is_strict = self.policy == IssuerPolicy::Strict;
+        Seen {
+            revision: Revision(self.revision),
+            forgotten: self.memories[at].forgotten(&self.record),
+            line: self.line(at),
+            mark_met_ms: is_strict
+                .then(|| self.memories[at].met_mark(&record, now_ms))
+                .flatten(),
+            record,
+        }
     }
 
     /// The store's line of writes, as a replica of a strict issuer learns it.
@@ -351,6 +368,7 @@ impl World {
             return;
         };
         running.step = running.attempt.next(event, moment);
+        running.presents_since_ms = (running.step == Step::Present).then_some(self.now_ms);
         match running.step {
             Step::Wait(_) => self.hear(at, Event::Waited),
             Step::Prepare(_) => self.hear(at, Event::Ready),

@@ -3,30 +3,35 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use tokenward_control::config::ClientAuth;
 use tokenward_control::issuer::answer::{
-    Death, ExchangeAnswer, RawAnswer, RefreshAnswer, read_exchange, read_refresh,
+    Death, ExchangeAnswer, GivenIdToken, RawAnswer, RefreshAnswer, read_exchange, read_refresh,
 };
 use tokenward_control::issuer::client::{ClientCredentials, basic};
 use tokenward_control::streak::StreakKind;
 
-fn raw(status: u16, body: &str) -> RawAnswer {
+pub(crate) fn raw(status: u16, body: &str) -> RawAnswer {
     RawAnswer {
         status,
-        retry_after: None,
         body: body.as_bytes().to_vec(),
+        ..RawAnswer::default()
     }
 }
 
 /// One word per class.
-fn refresh_class(status: u16, body: &str) -> &'static str {
+pub(crate) fn refresh_class(status: u16, body: &str) -> &'static str {
     match read_refresh(&raw(status, body)) {
         RefreshAnswer::Refreshed { .. } => "refreshed",
         RefreshAnswer::Dead(Death::Claimed) => "dead: claimed",
         RefreshAnswer::Dead(Death::Expired) => "dead: expired",
         RefreshAnswer::Dead(Death::InvalidGrant) => "dead: invalid_grant",
+        RefreshAnswer::Dead(Death::Interaction) => "dead: interaction",
         RefreshAnswer::Misconfigured(_) => "misconfigured",
-        RefreshAnswer::Transient(passing) if passing.kind == StreakKind::Failing => "failing",
-        RefreshAnswer::Transient(_) => "unreachable",
+        RefreshAnswer::Transient(passing) => match passing.kind {
+            StreakKind::Failing => "failing",
+            StreakKind::NotOauth => "not oauth",
+            _ => "unreachable",
+        },
     }
 }
 
@@ -36,13 +41,16 @@ fn refresh_answers_fall_into_the_class_of_the_table() {
     let expired = r#"{"error":"invalid_request","error_description":"Refresh token expired."}"#;
     let rows = [
         (200, r#"{"id_token":"a","refresh_token":"b"}"#, "refreshed"),
-        (200, "<html>", "unreachable"),
+        (201, r#"{"id_token":"a","refresh_token":"b"}"#, "refreshed"),
+        (203, r#"{"id_token":"a"}"#, "refreshed"),
+        (200, "<html>", "not oauth"),
         (400, claimed, "dead: claimed"),
         (400, expired, "dead: expired"),
         (400, r#"{"error":"invalid_grant"}"#, "dead: invalid_grant"),
-        // The same words with another status are no verdict on the token.
+        // `invalid_request` is no verdict on the token where the issuer says that it fails.
         (500, claimed, "failing"),
-        (401, r#"{"error":"invalid_grant"}"#, "misconfigured"),
+        (403, claimed, "dead: claimed"),
+        (401, r#"{"error":"invalid_grant"}"#, "dead: invalid_grant"),
         (
             400,
             r#"{"error":"invalid_request","error_description":"No refresh token is found in request."}"#,
@@ -62,9 +70,9 @@ fn refresh_answers_fall_into_the_class_of_the_table() {
         (400, r#"{"error":"invalid_client"}"#, "misconfigured"),
         (400, r#"{"error":"unsupported_grant_type"}"#, "misconfigured"),
         (400, r#"{"error":"unauthorized_client"}"#, "misconfigured"),
-        (404, "404 page not found", "misconfigured"),
-        (302, "", "misconfigured"),
-        (403, "<html>blocked</html>", "misconfigured"),
+        (404, "404 page not found", "not oauth"),
+        (302, "", "not oauth"),
+        (403, "<html>blocked</html>", "not oauth"),
         (500, r#"{"error":"invalid_request"}"#, "failing"),
         (500, r#"{"error":"server_error"}"#, "failing"),
         (500, "upstream connect error", "unreachable"),
@@ -73,7 +81,7 @@ fn refresh_answers_fall_into_the_class_of_the_table() {
         (504, "", "unreachable"),
         (429, "{}", "unreachable"),
         (408, "", "unreachable"),
-        (400, r#"{"error":"temporarily_unavailable"}"#, "failing"),
+        (400, r#"{"error":"temporarily_unavailable"}"#, "unreachable"),
     ];
     for (status, body, class) in rows {
         assert_eq!(refresh_class(status, body), class, "{status} {body}");
@@ -92,20 +100,21 @@ fn what_is_missing_from_a_refresh_is_missing() {
     else {
         panic!("a 200 with tokens is a refresh");
     };
-    assert_eq!(
-        id_token.map(|token| token.expose_secret().to_owned()),
-        Some("y".to_owned())
-    );
+    let GivenIdToken::Given(token) = id_token else {
+        panic!("{id_token:?}");
+    };
+    assert_eq!(token.expose_secret(), "y");
     assert!(refresh_token.is_none());
 }
 
-fn exchange_class(status: u16, body: &str) -> &'static str {
+pub(crate) fn exchange_class(status: u16, body: &str) -> &'static str {
     match read_exchange(&raw(status, body)) {
         ExchangeAnswer::Exchanged(_) => "exchanged",
         ExchangeAnswer::Misconfigured(_) => "misconfigured",
         ExchangeAnswer::Transient(passing) => match passing.kind {
             StreakKind::Denied => "denied",
             StreakKind::Failing => "failing",
+            StreakKind::NotOauth => "not oauth",
             _ => "unreachable",
         },
     }
@@ -118,14 +127,22 @@ fn exchange_answers_fall_into_the_class_of_the_table() {
     let empty = format!(r#"{{"access_token":"","issued_token_type":"{id_token}"}}"#);
     let rows = [
         (200, good.as_str(), "exchanged"),
-        (200, empty.as_str(), "unreachable"),
+        (201, good.as_str(), "exchanged"),
+        (200, empty.as_str(), "not oauth"),
         (
             200,
             r#"{"access_token":"a","issued_token_type":"urn:ietf:params:oauth:token-type:access_token"}"#,
             "misconfigured",
         ),
         (200, r#"{"access_token":"a"}"#, "misconfigured"),
-        (200, "garbage", "unreachable"),
+        (200, "garbage", "not oauth"),
+        (200, r#"{"error":"invalid_client"}"#, "misconfigured"),
+        (
+            403,
+            r#"{"error":"invalid_grant","error_description":null}"#,
+            "denied",
+        ),
+        (400, r#"{"error":"interaction_required"}"#, "denied"),
         (401, r#"{"error":"access_denied"}"#, "denied"),
         (400, r#"{"error":"invalid_grant"}"#, "denied"),
         (401, r#"{"error":"invalid_client"}"#, "misconfigured"),
@@ -142,7 +159,7 @@ fn exchange_answers_fall_into_the_class_of_the_table() {
         ),
         (400, r#"{"error":"invalid_target"}"#, "misconfigured"),
         (400, r#"{"error":"unsupported_grant_type"}"#, "misconfigured"),
-        (404, "not found", "misconfigured"),
+        (404, "not found", "not oauth"),
         (500, r#"{"error":"server_error"}"#, "failing"),
         (500, "", "unreachable"),
         (503, "", "unreachable"),
@@ -168,10 +185,11 @@ fn retry_after_is_passed_on() {
 #[test]
 fn hostile_error_codes_are_cut_before_they_reach_a_log() {
     let body = format!(r#"{{"error":"x\ninjected: {}"}}"#, "a".repeat(500));
-    let RefreshAnswer::Misconfigured(cure) = read_refresh(&raw(400, &body)) else {
-        panic!("an unknown code is a fault");
+    let RefreshAnswer::Transient(passing) = read_refresh(&raw(400, &body)) else {
+        panic!("an unknown code may be anybody's");
     };
-    assert!(!cure.contains('\n') && cure.len() < 200, "{cure}");
+    let cause = passing.cause;
+    assert!(!cause.contains('\n') && cause.len() < 250, "{cause}");
 }
 
 #[test]
@@ -181,6 +199,7 @@ fn client_credentials_are_form_encoded_before_base64() {
     let header = basic(ClientCredentials {
         id: "odd:id",
         secret: &secret,
+        auth: ClientAuth::Basic,
     });
     let decoded = base64::engine::general_purpose::STANDARD
         .decode(header.trim_start_matches("Basic "))

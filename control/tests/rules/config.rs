@@ -12,22 +12,22 @@ use tokenward_control::config::{Config, ConfigError, Problem, TokenSource};
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A folder with the secrets that the YAML names.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("tokenward-config-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a folder");
         let folder = Self(path);
-        folder.write("filter", "f\n");
-        folder.write("aggregator", "a\n");
+        folder.write("filter", "the-filter-credential\n");
+        folder.write("aggregator", "the-aggregator-credential\n");
         folder.write("client", "c");
         folder.write("key", "q83vEjRWeJASNFZ4kKvN7xI0VniQEjRWeJCrze8SNFY=\n");
         folder
     }
 
-    fn write(&self, name: &str, content: &str) {
+    pub(crate) fn write(&self, name: &str, content: &str) {
         std::fs::write(self.0.join(name), content).expect("a file");
     }
 
@@ -42,7 +42,7 @@ impl Drop for Folder {
     }
 }
 
-const GOOD: &str = r#"
+pub(crate) const GOOD: &str = r#"
 credentials: {filter: {file: DIR/filter}, aggregator: {file: DIR/aggregator}}
 store: {embedded: {path: DIR/db}}
 sealing: {current: {id: k1, key: {file: DIR/key}}}
@@ -66,7 +66,7 @@ servers:
       clientCredentials: {clientId: muster, clientSecret: {file: DIR/client}}
 "#;
 
-fn parse(folder: &Folder, yaml: &str) -> Result<Config, Vec<Problem>> {
+pub(crate) fn parse(folder: &Folder, yaml: &str) -> Result<Config, Vec<Problem>> {
     match Config::parse(&yaml.replace("DIR", &folder.path().display().to_string())) {
         Ok(config) => Ok(config),
         Err(ConfigError::Wrong(problems)) => Err(problems),
@@ -79,7 +79,7 @@ fn a_good_configuration_is_complete() {
     let folder = Folder::new();
     let config = parse(&folder, GOOD).expect("good");
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.credentials.filter.expose_secret(), "f");
+    assert_eq!(config.credentials.filter.expose_secret(), "the-filter-credential");
     assert_eq!(config.margin, Duration::from_secs(30));
     assert_eq!(config.stale_subject_grace, Duration::from_secs(168 * 3600));
     assert_eq!(config.session_lifetime, Duration::from_secs(720 * 3600));
@@ -105,6 +105,32 @@ fn a_good_configuration_is_complete() {
         "openid profile email groups audience:server:client_id:api"
     );
     assert!(!format!("{config:?}").contains("q83v"));
+}
+
+#[test]
+fn the_clients_of_an_issuer_trust_each_other_and_the_peers_that_are_listed() {
+    let folder = Folder::new();
+    let more = "  trusted_peers: [cli, portal]
+- issuer: https://dex.example.com
+  client_id: kube
+  client_secret: {file: DIR/client}
+- issuer: https://other.example.com
+  client_id: elsewhere
+  client_secret: {file: DIR/client}
+servers:";
+    let config = parse(&folder, &GOOD.replacen("servers:", more, 1)).expect("good");
+    let trusts = |issuer: usize| {
+        let clients = ["muster", "kube", "elsewhere", "cli", "portal", "lowpriv", ""];
+        clients.map(|client| config.issuers[issuer].trusts(client))
+    };
+    assert_eq!(trusts(0), [true, true, false, true, true, false, false]);
+    assert_eq!(trusts(1), [true, true, false, false, false, false, false]);
+    assert_eq!(trusts(2), [false, false, true, false, false, false, false]);
+    one_problem(
+        ("client_id: muster", "client_id: muster\n  trusted_peers: [\"\"]"),
+        9,
+        "trusted_peers is empty",
+    );
 }
 
 /// Replaces one line's text, expects one problem there.
@@ -235,7 +261,7 @@ fn every_mistake_has_its_line_and_its_words() {
                 "{valkey: {url: \"redis://:pw@127.0.0.1\"}}",
             ),
             3,
-            "without a password",
+            "holds a user or a password",
         ),
         (("{file: DIR/key}", "{file: DIR/client}"), 4, "is not base64"),
         (("{file: DIR/key}", "{file: DIR/absent}"), 4, "cannot be read"),
@@ -348,7 +374,7 @@ fn a_valkey_may_be_one_server_sentinels_or_a_cluster() {
         ("{valkey: {url: \"http://a\"}}", "redis://"),
         (
             "{valkey: {url: \"redis://a\", sentinel: {service: m, more: [\"redis://:pw@b\"]}}}",
-            "without a password",
+            "holds a user or a password",
         ),
         (
             "{valkey: {url: \"redis://a\"}, embedded: {path: x}}",

@@ -153,3 +153,227 @@ fn what_is_no_yaml_is_an_error_with_its_line() {
     let empty = Import::read("").expect("nothing is YAML");
     assert!(empty.servers.is_empty() && empty.notes.len() == 1);
 }
+
+/// The notes of one resource whose `spec` is `spec`, and whether the server was taken over.
+fn of_spec(spec: &str) -> (Vec<String>, bool) {
+    of_document(&format!(
+        "kind: MCPServer\nmetadata: {{name: one}}\nspec: {spec}\n"
+    ))
+}
+
+fn of_document(text: &str) -> (Vec<String>, bool) {
+    let import = Import::read(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let notes = import.notes.iter().map(ToString::to_string).collect();
+    (notes, !import.servers.is_empty())
+}
+
+#[test]
+fn a_field_of_another_type_is_noted_and_what_decides_about_the_server_leaves_it_out() {
+    let auth = |auth: &str| format!("{{type: sse, auth: {{forwardToken: true, {auth}}}}}");
+    let exchange = |field: &str| {
+        auth(&format!(
+            "tokenExchange: {{enabled: true, dexTokenEndpoint: \"https://x/token\", connectorId: home, {field}}}"
+        ))
+    };
+    let rows = [
+        (
+            auth("requiredAudiences: some-client"),
+            "spec.auth.requiredAudiences must be a list, and is a text",
+        ),
+        (
+            auth("requiredAudiences: {a: b}"),
+            "spec.auth.requiredAudiences must be a list, and is a map",
+        ),
+        (
+            auth("requiredAudiences: 7"),
+            "spec.auth.requiredAudiences must be a list, and is a number",
+        ),
+        (
+            auth("requiredAudiences: [a, 7]"),
+            "a required audience must be a text, and is a number",
+        ),
+        (
+            auth("requiredAudiences: [a, [b]]"),
+            "a required audience must be a text, and is a list",
+        ),
+        (
+            auth("requiredAudiences: [null]"),
+            "a required audience must be a text, and is empty",
+        ),
+        (
+            auth("requiredAudiences: [a], requiredAudiences: [b]"),
+            "spec.auth.requiredAudiences stands there twice",
+        ),
+        (
+            auth("tokenExchange: true"),
+            "spec.auth.tokenExchange must be a map, and is true or false",
+        ),
+        (
+            auth("tokenExchange: [a]"),
+            "spec.auth.tokenExchange must be a map, and is a list",
+        ),
+        (auth("type: 7"), "spec.auth.type must be a text, and is a number"),
+        (auth("type: saml"), "auth.type \"saml\" is neither oauth nor none"),
+        (
+            auth("authorizationServer: yes"),
+            "spec.auth.authorizationServer must be a map",
+        ),
+        (
+            "{auth: {forwardToken: \"true\"}}".to_owned(),
+            "spec.auth.forwardToken must be true or false, and is a text",
+        ),
+        (
+            "{auth: {forwardToken: 1}}".to_owned(),
+            "spec.auth.forwardToken must be true or false, and is a number",
+        ),
+        (
+            "{auth: oauth}".to_owned(),
+            "spec.auth must be a map, and is a text",
+        ),
+        (
+            "{auth: [oauth]}".to_owned(),
+            "spec.auth must be a map, and is a list",
+        ),
+        (
+            "{type: 7, auth: {forwardToken: true}}".to_owned(),
+            "spec.type must be a text, and is a number",
+        ),
+        (
+            "{url: [x], auth: {forwardToken: true}}".to_owned(),
+            "spec.url must be a text, and is a list",
+        ),
+        ("[auth]".to_owned(), "spec must be a map, and is a list"),
+        ("none".to_owned(), "spec must be a map, and is a text"),
+        (
+            exchange("enabled: \"true\""),
+            "spec.auth.tokenExchange.enabled stands there twice",
+        ),
+        (
+            exchange("scopes: [openid]"),
+            "spec.auth.tokenExchange.scopes must be a text, and is a list",
+        ),
+        (
+            exchange("expectedIssuer: {a: b}"),
+            "spec.auth.tokenExchange.expectedIssuer must be a text, and is a map",
+        ),
+        (
+            exchange("clientCredentialsSecretRef: creds"),
+            "spec.auth.tokenExchange.clientCredentialsSecretRef must be a map",
+        ),
+        (
+            exchange("clientCredentialsSecretRef: {name: [a]}"),
+            "spec.auth.tokenExchange.clientCredentialsSecretRef.name must be a text",
+        ),
+        (
+            exchange("clientCredentialsSecretRef: {nmae: a}"),
+            "clientCredentialsSecretRef.nmae is not known here",
+        ),
+    ];
+    for (spec, part) in rows {
+        let (notes, taken_over) = of_spec(&spec);
+        let said = notes.iter().filter(|note| note.contains(part)).count();
+        assert_eq!(said, 1, "{spec}: {notes:#?}");
+        let misspelt = part.contains("not known here");
+        assert_eq!(taken_over, misspelt, "{spec}: {notes:#?}");
+        let left_out = notes
+            .iter()
+            .filter(|note| note.contains("it is left out"))
+            .count();
+        assert_eq!(left_out, usize::from(!misspelt), "{spec}: {notes:#?}");
+    }
+}
+
+#[test]
+fn what_does_not_decide_and_what_is_empty_is_noted_and_the_server_taken_over() {
+    let rows = [
+        (
+            "{timeout: \"30\", auth: {forwardToken: true}}",
+            "spec.timeout must be a number, and is a text",
+        ),
+        (
+            "{headers: [a], auth: {forwardToken: true}}",
+            "spec.headers must be a map, and is a list",
+        ),
+        (
+            "{auth: {forwardToken: true, requiredAudiences: null}}",
+            "spec.auth.requiredAudiences is empty",
+        ),
+        (
+            "{auth: {forwardToken: true, tokenExchange: }}",
+            "spec.auth.tokenExchange is empty",
+        ),
+        (
+            "{type: websocket, auth: {forwardToken: true}}",
+            "spec.type \"websocket\" is not known here",
+        ),
+    ];
+    for (spec, part) in rows {
+        let (notes, taken_over) = of_spec(spec);
+        assert!(notes.len() == 1 && notes[0].contains(part), "{spec}: {notes:#?}");
+        assert!(taken_over, "{spec}: {notes:#?}");
+    }
+}
+
+#[test]
+fn json_lists_of_lists_and_documents_without_servers_are_read_or_noted() {
+    let server = r#"{"apiVersion": "muster.giantswarm.io/v1alpha1", "kind": "MCPServer", "metadata": {"name": "one"}, "spec": {"auth": {"forwardToken": true}}}"#;
+    let taken_over = [
+        server.to_owned(),
+        format!(r#"{{"kind": "List", "items": [{server}]}}"#),
+        format!(r#"{{"kind": "MCPServerList", "items": [{server}]}}"#),
+        format!(r#"{{"kind": "List", "items": [{{"kind": "List", "items": [{server}]}}]}}"#),
+        format!("[{server}]"),
+        format!("---\n---\n{server}\n---\n# nothing\n"),
+    ];
+    for text in taken_over {
+        assert_eq!(of_document(&text), (Vec::new(), true), "{text}");
+    }
+    let noted = [
+        (
+            "kind: List\nitems: {a: b}\n",
+            "items must be a list, and is a map",
+        ),
+        (
+            "kind: List\nitems: [7]\n",
+            "a document without a kind (a number) is no MCPServer",
+        ),
+        ("kind: List\n", "there is no MCPServer in the file"),
+        ("kind: [MCPServer]\n", "a document without a kind is no MCPServer"),
+        (
+            "kind: MCPServer\nmetadata: one\n",
+            "an MCPServer without metadata.name",
+        ),
+        (
+            "kind: MCPServer\nmetadata: {name: 7}\n",
+            "an MCPServer without metadata.name",
+        ),
+        ("kind: MCPServer\nmetadata: {name: one}\n", "it has no spec"),
+        // A chart's values.
+        (
+            "mcpServers:\n- name: one\n  auth: {forwardToken: true}\n",
+            "a document without a kind is no MCPServer",
+        ),
+    ];
+    for (text, part) in noted {
+        let (notes, taken_over) = of_document(text);
+        assert!(notes.len() == 1 && notes[0].contains(part), "{text}: {notes:#?}");
+        assert!(!taken_over);
+    }
+    let (notes, taken_over) = of_document(&server.replace("muster.giantswarm.io", "toolhive.stacklok.dev"));
+    assert!(
+        taken_over && notes.len() == 1 && notes[0].contains("toolhive.stacklok.dev/v1alpha1"),
+        "{notes:#?}"
+    );
+}
+
+#[test]
+fn a_template_that_was_not_rendered_is_an_error_with_its_line() {
+    for text in [
+        "kind: MCPServer\nspec: {{ .Values.spec }}\n",
+        "kind: MCPServer\n{{- if .Values.enabled }}\nspec: {}\n{{- end }}\n",
+    ] {
+        let error = Import::read(text).expect_err(text);
+        assert!((1..=4).contains(&error.line), "{error}");
+        assert!(!error.to_string().contains("Options"), "{error}");
+    }
+}

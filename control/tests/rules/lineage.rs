@@ -75,15 +75,19 @@ fn only_a_plain_answer_says_anything_of_a_token() {
     let read = |status, body: &str| {
         read_introspection(&RawAnswer {
             status,
-            retry_after: None,
             body: body.as_bytes().to_vec(),
+            ..RawAnswer::default()
         })
         .ok()
     };
     assert_eq!(read(200, r#"{"active":true}"#), Some(Introspected::Unused));
     assert_eq!(read(200, r#"{"active":false}"#), Some(Introspected::UsedUp));
-    for status in [400, 401, 403, 404, 405] {
-        assert_eq!(read(status, "{}"), Some(Introspected::NotTold), "{status}");
+    assert_eq!(read(203, r#"{"active":true,"sub":{"#), Some(Introspected::Unused));
+    // RFC 7662 §2.3: in OAuth's words this client is not told. Anything else may be of something in between.
+    for status in [200, 400, 401, 403, 404] {
+        let refused = r#"{"error":"invalid_client"}"#;
+        assert_eq!(read(status, refused), Some(Introspected::NotTold), "{status}");
+        assert_eq!(read(status, "{}"), None, "{status}");
     }
     for (status, body) in [
         (200, "{}"),

@@ -1,6 +1,8 @@
 //! What a login that is put means for the grant that is kept.
 
-use tokenward_control::grant::login::{Admission, NewLogin, Presented, judge};
+use tokenward_control::grant::login::{
+    Admission, NewLogin, Presented, has_ended, is_signed_out, judge, retired,
+};
 use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState, KeptIdToken};
 use tokenward_control::store::Revision;
 use tokenward_protocol::jwt::Claims;
@@ -41,6 +43,7 @@ fn judged(record: Option<&GrantRecord>, issued: u64, refresh: Option<&str>) -> A
         record,
         Presented {
             claims: &claims,
+            id_token_fingerprint: "id",
             refresh_fingerprint: refresh,
         },
     )
@@ -102,4 +105,116 @@ fn what_takes_the_place_of_an_unreadable_record_counts_above_it_and_vouches_for_
         (record.state, record.login_fingerprint.as_deref()),
         (GrantState::Active, Some("third"))
     );
+}
+
+/// What a sign-out everywhere at second 200 makes of the grant; `from` is what the record says of it.
+fn signed_out(from: Option<u64>) -> GrantRecord {
+    GrantRecord {
+        state: GrantState::SignedOut { since_ms: 200_700 },
+        sign_outs: 1,
+        valid_from_seconds: from,
+        retired: retired(&grant(GrantState::Active), true),
+        id_token: None,
+        refresh_token: None,
+        login_fingerprint: None,
+        ..grant(GrantState::Active)
+    }
+}
+
+fn is_over(record: &GrantRecord, issued: Option<u64>, refresh: Option<&str>, id_token: &str) -> bool {
+    let claims = Claims {
+        issued_at_seconds: issued,
+        ..claims(100)
+    };
+    let presented = Presented {
+        claims: &claims,
+        id_token_fingerprint: id_token,
+        refresh_fingerprint: refresh,
+    };
+    is_signed_out(record, presented)
+}
+
+#[test]
+fn a_login_of_before_a_sign_out_is_over_and_one_of_afterwards_is_not() {
+    // The version before noted the moment only.
+    for record in [signed_out(Some(201)), signed_out(None)] {
+        let rows = [
+            (Some(199), Some("other"), true),
+            (Some(199), None, true),
+            // In the second of the sign-out an old login is known by its tokens.
+            (Some(200), Some("other"), false),
+            (Some(200), Some("first"), true),
+            (Some(200), Some("second"), true),
+            (Some(200), None, false),
+            (Some(201), Some("other"), false),
+            // Its refresh token is the old one's, whatever ID token comes with it.
+            (Some(900), Some("second"), true),
+            (None, Some("other"), false),
+            (None, Some("first"), true),
+        ];
+        for (issued, refresh, over) in rows {
+            assert_eq!(
+                is_over(&record, issued, refresh, "id"),
+                over,
+                "{issued:?} {refresh:?}"
+            );
+        }
+        assert!(is_over(&record, Some(200), None, "f"), "the very ID token");
+        assert!(
+            !is_over(&record, Some(200), Some("other"), "f"),
+            "an issuer may make it twice in a second"
+        );
+    }
+}
+
+#[test]
+fn the_end_of_a_session_is_no_sign_out() {
+    let ended = GrantRecord {
+        sign_outs: 0,
+        valid_from_seconds: None,
+        retired: retired(&grant(GrantState::Active), false),
+        ..signed_out(None)
+    };
+    assert_eq!(ended.retired, ["first"], "rotated away, and so used up");
+    for refresh in [Some("first"), Some("second"), None] {
+        assert!(!is_over(&ended, Some(100), refresh, "f"), "{refresh:?}");
+    }
+}
+
+#[test]
+fn the_first_login_after_a_sign_out_is_opened_by_its_own_token_and_by_none_of_before() {
+    for (issued, from) in [(200, 200), (201, 201), (500, 201)] {
+        let login = NewLogin {
+            issuer: "i".to_owned(),
+            client_id: "c".to_owned(),
+            id_token: KeptIdToken {
+                issued_at_seconds: Some(issued),
+                ..grant(GrantState::Active).id_token.expect("it has one")
+            },
+            refresh_token: Some(kept_refresh_token("third")),
+            lineage: None,
+        };
+        let record = login.supersedes(Some(&signed_out(Some(201))), 501_000);
+        assert_eq!(
+            (record.state, record.valid_from_seconds),
+            (GrantState::Active, Some(from))
+        );
+        assert!(is_over(&record, Some(199), Some("other"), "id"));
+        assert!(is_over(&record, Some(200), Some("second"), "id"));
+        assert!(!is_over(&record, Some(issued), Some("third"), "id"));
+    }
+}
+
+#[test]
+fn a_token_of_after_the_end_is_of_a_login_that_was_never_put() {
+    for (record, last) in [
+        (signed_out(Some(201)), 200),
+        (signed_out(None), 200),
+        (signed_out(Some(301)), 300),
+    ] {
+        assert!(has_ended(&record, Some(last)));
+        assert!(!has_ended(&record, Some(last + 1)));
+        assert!(has_ended(&record, None));
+    }
+    assert!(has_ended(&grant(GrantState::Active), Some(u64::MAX)));
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod asked;
+mod budget;
 mod config;
 mod decisions;
 mod discovery;
@@ -11,8 +12,12 @@ mod kept;
 mod key_sets;
 mod lineage;
 mod logins;
+mod odd_answers;
 mod records;
+mod shapes;
 mod signatures;
 mod streaks;
 mod throttle;
+mod token_types;
 mod traffic;
+mod valkey_address;

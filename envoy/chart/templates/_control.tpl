@@ -59,6 +59,7 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- $issuers := list -}}
 {{- range .Values.issuers -}}
 {{- $issuer := dict "issuer" .issuer "client_id" .clientId "client_secret" (dict "file" (include "tokenward.secretFile" .clientSecretRef)) -}}
+{{- if .trustedPeers -}}{{- $_ := set $issuer "trusted_peers" .trustedPeers -}}{{- end -}}
 {{- if .policy -}}{{- $_ := set $issuer "policy" .policy -}}{{- end -}}
 {{- if .tokenEndpoint -}}{{- $_ := set $issuer "token_endpoint" .tokenEndpoint -}}{{- end -}}
 {{- if .jwksUri -}}{{- $_ := set $issuer "jwks_uri" .jwksUri -}}{{- end -}}

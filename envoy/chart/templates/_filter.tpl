@@ -28,6 +28,20 @@
 {{- end -}}
 {{- $control := dict "cluster" (include "tokenward.controlCluster" .) "authority" (include "tokenward.controlHost" .) "credential" (dict "env" "TOKENWARD_FILTER_CREDENTIAL") -}}
 {{- $config := dict "control" $control "servers" $servers -}}
+{{- $_ := set $config "unmatched" .Values.gateway.filter.unmatched -}}
+{{- if eq .Values.gateway.filter.unmatched "refuse" -}}
+{{- $unprotected := list -}}
+{{- range .Values.resourceMetadata.hostnames -}}
+{{- $unprotected = append $unprotected (dict "host" . "path_prefix" "/.well-known/oauth-protected-resource") -}}
+{{- end -}}
+{{- range .Values.gateway.filter.unprotected -}}
+{{- $matcher := dict -}}
+{{- with .host -}}{{- $_ := set $matcher "host" . -}}{{- end -}}
+{{- with .pathPrefix -}}{{- $_ := set $matcher "path_prefix" . -}}{{- end -}}
+{{- $unprotected = append $unprotected $matcher -}}
+{{- end -}}
+{{- with $unprotected -}}{{- $_ := set $config "unprotected" . -}}{{- end -}}
+{{- end -}}
 {{- with .Values.gateway.filter.sessionHeaders -}}{{- $_ := set $config "session_headers" . -}}{{- end -}}
 {{- mergeOverwrite $config (deepCopy .Values.gateway.filter.settings) | toYaml -}}
 {{- end -}}

@@ -94,6 +94,9 @@ envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamesp
 {{- if .Values.store.embedded.enabled -}}{{- $stores = append $stores "embedded" -}}{{- end -}}
 {{- if .Values.store.valkey.enabled -}}{{- $stores = append $stores "valkey" -}}{{- end -}}
 {{- if ne (len $stores) 1 -}}{{- fail "enable exactly one of store.embedded and store.valkey" -}}{{- end -}}
+{{- if and .Values.store.valkey.enabled .Values.store.valkey.username (not .Values.store.valkey.passwordSecretRef.name) -}}
+{{- fail "store.valkey.username needs store.valkey.passwordSecretRef: control would be the default user without it" -}}
+{{- end -}}
 {{- if and .Values.store.embedded.enabled (or (gt (int .Values.replicaCount) 1) .Values.autoscaling.enabled) -}}
 {{- fail "store.embedded serves one process: set replicaCount 1 and autoscaling.enabled false, or use store.valkey" -}}
 {{- end -}}

@@ -3,7 +3,7 @@
 //! Numbers follow the ABI: proxy-wasm/spec, abi-versions/v0.2.1. Statuses are read as plain integers: a host may
 //! answer with one that an enum would not have.
 
-use super::pairs;
+use crate::pairs;
 
 /// `LogLevel`, as far as the filter writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +133,7 @@ mod import {
     unsafe extern "C" {
         pub(super) fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u32;
         pub(super) fn environ_get(pointers: *mut *mut u8, buffer: *mut u8) -> u32;
+        pub(super) fn random_get(buffer: *mut u8, length: usize) -> u32;
     }
 }
 
@@ -205,7 +206,7 @@ pub(super) fn buffer(kind: BufferType, most: usize) -> Answer<Vec<u8>> {
     }
 }
 
-/// All headers of a map, as one block; [`super::pairs::read`] reads it.
+/// All headers of a map, as one block; [`pairs::read`] reads it.
 pub(super) fn header_block(kind: MapType) -> Answer<Vec<u8>> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: the host writes a pointer and a size.
@@ -339,6 +340,13 @@ pub(super) fn define_counter(name: &str) -> Answer<u32> {
 pub(super) fn increment(counter: u32, by: i64) {
     // SAFETY: no pointers. A count that the host refuses is lost, by design.
     let _ = unsafe { import::proxy_increment_metric(counter, by) };
+}
+
+/// Random bytes of the host's; `None` when it has none.
+pub(super) fn random() -> Option<[u8; 16]> {
+    let mut bytes = [0u8; 16];
+    // SAFETY: the host writes as many bytes as the block has.
+    (unsafe { import::random_get(bytes.as_mut_ptr(), bytes.len()) } == 0).then_some(bytes)
 }
 
 /// A variable of Envoy's environment, if Envoy was told to pass it (`host_env_keys`).

@@ -72,6 +72,14 @@ impl Host for Envoy {
         calls::now_ns().map_or(u64::MAX, |now| now.div_euclid(1_000_000))
     }
 
+    fn random(&self) -> [u8; 16] {
+        // A host without randomness: the nanosecond at which it was asked is better than nothing.
+        let by_clock = || {
+            u128::from(calls::now_ns().unwrap_or(0)).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
+        };
+        calls::random().unwrap_or_else(|| by_clock().to_le_bytes())
+    }
+
     fn would_log(&self, level: Level) -> bool {
         calls::log_level().is_none_or(|lowest| log_level(level) as u32 >= lowest)
     }

@@ -15,7 +15,6 @@ mod calls;
 mod counters;
 mod exports;
 mod host;
-mod pairs;
 mod root;
 mod stream;
 mod vm;

@@ -7,10 +7,10 @@ use tokenward_protocol::token_endpoint::MARKER_HEADER;
 
 use super::calls::{self, BufferType, MapType};
 use super::host::Envoy;
-use super::pairs;
 use super::stream::three_digits;
-use crate::config::{BadConfig, FilterConfig};
+use crate::config::{BadConfig, EachTry, FilterConfig};
 use crate::host::{CallId, StreamId};
+use crate::pairs;
 use crate::worker::answer::{ControlAnswer, LONGEST_ANSWER_BYTES};
 use crate::worker::{TICK_MS, Worker};
 
@@ -44,14 +44,18 @@ impl Root {
     /// Reads the configuration and starts a worker under it.
     pub(super) fn configure(&mut self) {
         let text = calls::buffer(BufferType::PluginConfiguration, LONGEST_CONFIG_BYTES).unwrap_or_default();
-        let config = FilterConfig::parse(&text, calls::environment_variable);
-        let tick_ms = u32::try_from(TICK_MS).unwrap_or(100);
-        let config = match calls::set_tick_period_ms(tick_ms) {
-            Ok(()) => config,
-            // Without ticks no pause would have a deadline.
-            Err(_) => Err(BadConfig::new("", "the host gives no ticks")),
+        let host = Envoy::new(self.context_id);
+        let ticks = calls::set_tick_period_ms(u32::try_from(TICK_MS).unwrap_or(100));
+        let worker = match EachTry::parse(&text) {
+            Some(Ok(each_try)) => Worker::of_tries(host, each_try),
+            Some(Err(error)) => Worker::new(host, Err(error), &text),
+            None => {
+                let config = FilterConfig::parse(&text, calls::environment_variable);
+                // Without ticks no pause would have a deadline.
+                let ticks = ticks.map_err(|_| BadConfig::new("", "the host gives no ticks"));
+                Worker::new(host, config.and_then(|config| ticks.map(|()| config)), &text)
+            }
         };
-        let worker = Worker::new(Envoy::new(self.context_id), config, &text);
         let before = std::mem::replace(&mut self.worker, Rc::new(RefCell::new(worker)));
         self.retired.push(before);
     }

@@ -4,11 +4,11 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::calls::{self, MapType};
 use super::host::send;
-use super::pairs;
 use super::root::SharedWorker;
 use super::vm::Action;
 use crate::host::StreamId;
 use crate::outcome::{Reply, refusal_reply};
+use crate::pairs;
 use crate::request::RequestHead;
 use crate::worker::{ResponseVerdict, Verdict, Watch};
 
@@ -38,16 +38,17 @@ impl Stream {
     }
 
     fn verdict(&mut self, context: u32) -> Verdict {
-        let refuse = || Verdict::Reply(unreadable().into());
-        // Headers that cannot be read might hold a stale token.
-        let Ok(block) = calls::header_block(MapType::Request) else {
-            return refuse();
-        };
         let Ok(mut worker) = self.worker.try_borrow_mut() else {
-            return refuse();
+            return Verdict::Reply(unreadable().into());
         };
         worker.host().enter(context);
-        let head = RequestHead::read(pairs::read(&block), worker.session_headers());
+        // Headers that cannot be read might hold a stale token.
+        let block = calls::header_block(MapType::Request).unwrap_or_default();
+        let mut headers = pairs::read(&block);
+        let head = RequestHead::read(&mut headers, worker.session_headers());
+        if !headers.is_whole() {
+            return worker.refuse_unreadable();
+        }
         let verdict = worker.on_request(StreamId(context), &head);
         self.watch = worker.take_watch();
         verdict
@@ -78,7 +79,7 @@ impl Stream {
 }
 
 fn unreadable() -> Reply {
-    refusal_reply(Refusal::FilterMisconfigured, None, 1_000)
+    refusal_reply(Refusal::UnreadableRequest, None, 1_000)
 }
 
 /// Whether one of the server's challenges names the token as the fault (RFC 6750 §3.1). A server may send several, for

@@ -30,6 +30,9 @@ pub(super) fn with<T>(act: impl FnOnce(&mut Vm) -> T) -> Option<T> {
 
 /// Streams that may be kept before it is asked which of them are gone.
 const FIRST_SWEEP: usize = 1024;
+/// Ticks (100 ms each) after which it is asked in any case: a stream that is gone keeps its worker, and with it all that
+/// a worker of an earlier configuration remembers.
+const SWEEP_TICKS: u32 = 100;
 
 pub(super) struct Vm {
     /// One per configuration: a new one comes with each push, an old one lives until its listener is drained.
@@ -38,6 +41,7 @@ pub(super) struct Vm {
     /// into the VM for every request, and nearly all are answered. What is left over is swept away.
     streams: HashMap<u32, Stream, BuildHasherDefault<KeyIsHash>>,
     sweep_at: usize,
+    ticks: u32,
 }
 
 impl Vm {
@@ -46,6 +50,7 @@ impl Vm {
             roots: Vec::new(),
             streams: HashMap::with_hasher(BuildHasherDefault::new()),
             sweep_at: FIRST_SWEEP,
+            ticks: 0,
         }
     }
 
@@ -75,6 +80,7 @@ impl Vm {
         // The home context exists as long as its callback runs.
         let _ = calls::set_effective_context(home);
         self.sweep_at = self.streams.len().saturating_mul(2).max(FIRST_SWEEP);
+        self.ticks = 0;
     }
 
     pub(super) fn configure(&mut self, root: u32) {
@@ -91,6 +97,10 @@ impl Vm {
             root.tick();
         }
         self.forget_answered(root);
+        self.ticks = self.ticks.saturating_add(1);
+        if self.ticks >= SWEEP_TICKS {
+            self.sweep(root);
+        }
     }
 
     pub(super) fn request_headers(&mut self, context: u32) -> Action {

@@ -105,28 +105,40 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Takes a span of time longer than 0, `default` when it is missing.
-    pub(super) fn span(&mut self, name: &'static str, default: &str) -> Result<Duration, BadConfig> {
+    /// Takes a span of time longer than 0 and at most `most_seconds`, `default` when it is missing.
+    pub(super) fn span(
+        &mut self,
+        name: &'static str,
+        default: &str,
+        most_seconds: u64,
+    ) -> Result<Duration, BadConfig> {
         let text = self.optional_text(name)?;
         let span = parse_duration(text.as_deref().unwrap_or(default))
             .map_err(|error| self.fault(name, error.to_string()))?;
         if span.is_zero() {
             Err(self.fault(name, "must be longer than 0"))
+        } else if span > Duration::from_secs(most_seconds) {
+            Err(self.fault(name, format!("must be {most_seconds}s at the most")))
         } else {
             Ok(span)
         }
     }
 
-    /// Takes a whole number of at least 1, `default` when it is missing.
-    pub(super) fn count(&mut self, name: &'static str, default: usize) -> Result<usize, BadConfig> {
+    /// Takes a whole number from 1 to `most`, `default` when it is missing.
+    pub(super) fn count(
+        &mut self,
+        name: &'static str,
+        default: usize,
+        most: usize,
+    ) -> Result<usize, BadConfig> {
         let Some(value) = self.take(name) else {
             return Ok(default);
         };
         let count = value
             .as_whole()
             .and_then(|count| usize::try_from(count).ok())
-            .filter(|count| *count > 0);
-        count.ok_or_else(|| self.fault(name, "must be a whole number of at least 1"))
+            .filter(|count| (1..=most).contains(count));
+        count.ok_or_else(|| self.fault(name, format!("must be a whole number from 1 to {most}")))
     }
 
     /// Takes a whole number from 1 to 2^32 − 1 that may be missing.

@@ -3,24 +3,42 @@
 //! A configuration that cannot be used never fails the load (Envoy would exit, or answer 503 without a reason, or
 //! keep an old one unnoticed, depending on how it was delivered): the filter then refuses every request and says so.
 
+mod audiences;
+mod each_try;
 mod fields;
+mod matchers;
 mod servers;
+mod unmatched;
 
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::FreshnessPolicy;
-use tokenward_protocol::json::{self, Json};
+use tokenward_protocol::json::{self, Json, quote};
 
+pub use audiences::RequiredAudiences;
+pub use each_try::EachTry;
 use fields::Fields;
+pub use matchers::{HostPattern, Route};
 use servers::servers;
+pub use unmatched::Unmatched;
+use unmatched::unmatched;
 
 use crate::request::MOST_SESSION_HEADERS;
 use crate::server_index::ServerIndex;
 
 /// Half a second: time for an answer that made the call's own deadline to be read and acted on.
 const PAUSE_GRACE_MS: u64 = 500;
+
+/// Longest span of any setting but the next one: a day.
+const LONGEST_SECONDS: u64 = 86_400;
+/// Longest deadline of a call, seconds: a request is held for so long.
+const LONGEST_CALL_SECONDS: u64 = 60;
+/// Most replacement tokens of a worker; their bytes are bounded besides.
+const MOST_REPLACEMENTS: usize = 65_536;
+/// WARN lines of the whole Envoy in a minute, unless set.
+pub const WARN_LIMIT: u32 = 1_000;
 
 /// A compiled configuration.
 #[derive(Debug)]
@@ -39,6 +57,8 @@ pub struct FilterConfig {
     pub annotation_first: bool,
     /// At most one WARN per pair in this many milliseconds.
     pub warn_every_ms: u64,
+    /// At most so many WARN lines of the whole Envoy in a minute.
+    pub warn_limit: u32,
     /// How long the gate stays closed.
     pub gate: GateTimes,
     /// Replacement tokens kept per worker.
@@ -47,6 +67,12 @@ pub struct FilterConfig {
     pub servers: Vec<Server>,
     /// Where they are found.
     pub index: ServerIndex,
+    /// What becomes of a request that is for none of them.
+    pub unmatched: Unmatched,
+    /// Whether the request's host is looked at: where no matcher has one, any is as good.
+    pub hosts_decide: bool,
+    /// Every audience that one of them requires of the presented token.
+    pub required_audiences: RequiredAudiences,
 }
 
 /// Path of the property in which Envoy Gateway keeps an annotation of the request's HTTPRoute, as the host takes it:
@@ -120,24 +146,6 @@ pub struct Server {
     pub delivered: TokenShape,
 }
 
-/// Host and path of a server's route.
-#[derive(Debug)]
-pub struct Route {
-    /// Lower case; `None` matches any host.
-    pub host: Option<HostPattern>,
-    /// Without a trailing slash; the empty prefix matches any path.
-    pub path_prefix: String,
-}
-
-/// A host of a route.
-#[derive(Debug, PartialEq, Eq)]
-pub enum HostPattern {
-    /// Exactly this host.
-    Exact(String),
-    /// Any host that ends so (`.example.com`), with at least one more label before.
-    Suffix(String),
-}
-
 /// How a server's token is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthKind {
@@ -188,8 +196,8 @@ impl FilterConfig {
         let json = json::parse(text).map_err(|error| BadConfig::new("", error.to_string()))?;
         let mut fields = Fields::of(json, "")?;
         let freshness = FreshnessPolicy::new(
-            fields.span("margin", "60s")?,
-            fields.span("refresh_ahead", "120s")?,
+            fields.span("margin", "60s", LONGEST_SECONDS)?,
+            fields.span("refresh_ahead", "120s", LONGEST_SECONDS)?,
         )
         .map_err(|error| fields.fault("refresh_ahead", error.to_string()))?;
         let resource_metadata = metadata_url(&mut fields)?;
@@ -197,6 +205,8 @@ impl FilterConfig {
         let control = control(fields.required("control")?, environment)?;
         let servers = servers(fields.required("servers")?, resource_metadata.as_ref())?;
         let session_headers = session_headers(&mut fields)?;
+        let unmatched = unmatched(&mut fields)?;
+        let index = ServerIndex::new(&servers);
         let config = Self {
             control,
             freshness,
@@ -206,10 +216,14 @@ impl FilterConfig {
             server_annotation: Some(annotation.unwrap_or_else(|| "tokenward-server".to_owned()))
                 .filter(|key| !key.is_empty())
                 .map(|key| AnnotationPath::new(&key)),
-            warn_every_ms: whole_ms(fields.span("warn_every", "60s")?),
+            warn_every_ms: whole_ms(fields.span("warn_every", "60s", LONGEST_SECONDS)?),
+            warn_limit: fields.optional_count("warn_limit")?.unwrap_or(WARN_LIMIT),
             gate: gate_times(fields.take("gate").unwrap_or(Json::Object(Vec::new())))?,
-            replacements: fields.count("replacements", 4096)?,
-            index: ServerIndex::new(&servers),
+            replacements: fields.count("replacements", 4096, MOST_REPLACEMENTS)?,
+            hosts_decide: index.has_hosts() || unmatched.looks_at_hosts(),
+            index,
+            unmatched,
+            required_audiences: RequiredAudiences::of(&servers),
             servers,
         };
         fields.end()?;
@@ -233,7 +247,7 @@ fn control(json: Json<'_>, environment: impl Fn(&str) -> Option<String>) -> Resu
     if !authority.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(fields.fault("authority", "must be visible ASCII without blanks"));
     }
-    let timeout = fields.span("timeout", "5s")?;
+    let timeout = fields.span("timeout", "5s", LONGEST_CALL_SECONDS)?;
     let credential = credential(fields.required("credential")?, environment)?;
     fields.end()?;
     Ok(Control {
@@ -256,9 +270,10 @@ fn credential(
         (None, Some(name)) => environment(&name).ok_or_else(|| {
             let cure =
                 "pass it with vm_config.environment_variables.host_env_keys (Envoy Gateway: env.hostKeys)";
+            // Not which name: it may be the secret itself, written into the wrong field.
             fields.fault(
                 "env",
-                format!("Envoy's environment has no variable {name:?}; {cure}"),
+                format!("Envoy's environment has no variable of this name; {cure}"),
             )
         })?,
         _ => {
@@ -293,7 +308,7 @@ fn session_headers(fields: &mut Fields<'_>) -> Result<Vec<String>, BadConfig> {
         if name.is_empty() || !name.bytes().all(token) || name.eq_ignore_ascii_case("authorization") {
             return Err(fields.fault(
                 "session_headers",
-                format!("{name:?} is not the name of a session header"),
+                format!("{} is not the name of a session header", quote(name)),
             ));
         }
     }
@@ -311,11 +326,11 @@ fn session_required(fields: &mut Fields<'_>, headers: &[String]) -> Result<bool,
 fn gate_times(json: Json<'_>) -> Result<GateTimes, BadConfig> {
     let mut fields = Fields::of(json, "gate")?;
     let times = GateTimes {
-        transient_first_ms: whole_ms(fields.span("transient_first", "1s")?),
-        transient_longest_ms: whole_ms(fields.span("transient_longest", "60s")?),
-        login_first_ms: whole_ms(fields.span("login_first", "5s")?),
-        login_longest_ms: whole_ms(fields.span("login_longest", "30s")?),
-        misconfigured_ms: whole_ms(fields.span("misconfigured", "5m")?),
+        transient_first_ms: whole_ms(fields.span("transient_first", "1s", LONGEST_SECONDS)?),
+        transient_longest_ms: whole_ms(fields.span("transient_longest", "60s", LONGEST_SECONDS)?),
+        login_first_ms: whole_ms(fields.span("login_first", "5s", LONGEST_SECONDS)?),
+        login_longest_ms: whole_ms(fields.span("login_longest", "30s", LONGEST_SECONDS)?),
+        misconfigured_ms: whole_ms(fields.span("misconfigured", "5m", LONGEST_SECONDS)?),
     };
     fields.end()?;
     Ok(times)

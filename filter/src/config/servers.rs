@@ -1,9 +1,10 @@
 //! The `servers` of the configuration.
 
-use tokenward_protocol::json::Json;
+use tokenward_protocol::json::{Json, quote};
 
 use super::fields::Fields;
-use super::{AuthKind, BadConfig, HostPattern, Route, Server, TokenShape, metadata_url};
+use super::matchers::route;
+use super::{AuthKind, BadConfig, Server, TokenShape, metadata_url};
 
 /// More servers than this would make metrics unbounded.
 const MOST_SERVERS: usize = 4096;
@@ -29,7 +30,7 @@ pub(super) fn servers(json: Json<'_>, resource_metadata: Option<&String>) -> Res
         if servers.iter().any(|other| other.name == server.name) {
             return Err(BadConfig::new(
                 &format!("{path}.name"),
-                format!("{:?} is used twice", server.name),
+                format!("{} is used twice", quote(&server.name)),
             ));
         }
         server.resource_metadata = server.resource_metadata.or_else(|| resource_metadata.cloned());
@@ -45,7 +46,10 @@ fn server(json: Json<'_>, path: &str) -> Result<Server, BadConfig> {
     if name.len() > 253 || !name.bytes().all(name_byte) {
         return Err(fields.fault(
             "name",
-            format!("{name:?} must be 1 to 253 letters, digits, '-', '_' or '.'"),
+            format!(
+                "{} must be 1 to 253 letters, digits, '-', '_' or '.'",
+                quote(&name)
+            ),
         ));
     }
     let route = route(&mut fields)?;
@@ -72,7 +76,10 @@ fn auth(json: Json<'_>, path: &str) -> Result<(AuthKind, TokenShape, TokenShape)
         other => {
             return Err(fields.fault(
                 "kind",
-                format!("unknown auth kind {other:?}; use \"forward\" or \"exchange\""),
+                format!(
+                    "unknown auth kind {}; use \"forward\" or \"exchange\"",
+                    quote(other)
+                ),
             ));
         }
     };
@@ -89,47 +96,4 @@ fn auth(json: Json<'_>, path: &str) -> Result<(AuthKind, TokenShape, TokenShape)
     };
     fields.end()?;
     Ok((kind, presented, delivered))
-}
-
-fn route(fields: &mut Fields<'_>) -> Result<Option<Route>, BadConfig> {
-    let (host, path_prefix) = (
-        fields.optional_text("host")?,
-        fields.optional_text("path_prefix")?,
-    );
-    if host.is_none() && path_prefix.is_none() {
-        return Ok(None);
-    }
-    let host = match host.map(|host| host.to_ascii_lowercase()) {
-        None => None,
-        Some(host) if host.is_empty() || host.contains(['/', ':', ' ']) => {
-            return Err(fields.fault(
-                "host",
-                format!("{host:?} must be a host name without port, or \"*.example.com\""),
-            ));
-        }
-        Some(host) => Some(match host.strip_prefix('*') {
-            None => HostPattern::Exact(host),
-            Some(suffix) if suffix.starts_with('.') && suffix.len() > 1 => {
-                HostPattern::Suffix(suffix.to_owned())
-            }
-            Some(_) => {
-                return Err(fields.fault("host", "a wildcard stands for whole labels: \"*.example.com\""));
-            }
-        }),
-    };
-    let path_prefix = path_prefix.unwrap_or_default();
-    if !path_prefix.is_empty() && !path_prefix.starts_with('/') {
-        return Err(fields.fault("path_prefix", format!("{path_prefix:?} must start with \"/\"")));
-    }
-    // No path holds these once its query is off: the server would be protected on no request, and nobody would know.
-    if path_prefix.contains(['?', '#']) {
-        return Err(fields.fault(
-            "path_prefix",
-            format!("{path_prefix:?} must be a path without query and fragment"),
-        ));
-    }
-    Ok(Some(Route {
-        host,
-        path_prefix: path_prefix.trim_end_matches('/').to_owned(),
-    }))
 }

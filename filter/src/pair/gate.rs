@@ -3,7 +3,7 @@
 
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
-use super::slot::Gate;
+use super::record::Gate;
 use crate::config::GateTimes;
 
 /// Whether a request may ask control.
@@ -55,7 +55,6 @@ pub fn claim_probe(gate: Gate, now_ms: u64, pause_ms: u64) -> Gate {
     let until = now_ms.saturating_add(pause_ms).saturating_add(PROBE_SLACK_MS);
     Gate {
         probe_until_ms: until,
-        touched_ms: now_ms,
         ..gate
     }
 }
@@ -81,10 +80,7 @@ pub fn close(
         && gate.closed_until_ms > now_ms
         && gate.closed_until_ms <= now_ms.saturating_add(longest_ms(times))
     {
-        return Gate {
-            touched_ms: now_ms,
-            ..*gate
-        };
+        return *gate;
     }
     let failures = before.map_or(0, |gate| gate.failures).saturating_add(1);
     let (first_ms, longest_ms) = match refusal.class() {
@@ -105,20 +101,20 @@ pub fn close(
         failures,
         closed_until_ms: now_ms.saturating_add(backoff_ms.saturating_sub(off_ms)),
         probe_until_ms: 0,
-        touched_ms: now_ms,
     }
 }
 
-/// The gate after a success: open, and its backoff forgotten.
+/// Whether control says this only after it has verified the presented token: nobody can bring it about with a token
+/// that they made up.
 #[must_use]
-pub fn open(gate: &Gate, now_ms: u64) -> Gate {
-    Gate {
-        failures: 0,
-        closed_until_ms: 0,
-        probe_until_ms: 0,
-        touched_ms: now_ms,
-        ..*gate
-    }
+pub fn proves_token(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::NeedsLogin
+            | Refusal::ExchangeUnavailable
+            | Refusal::ExchangeMisconfigured
+            | Refusal::Substitution
+    )
 }
 
 /// The longest time that any gate is closed with these times.

@@ -1,11 +1,16 @@
-//! What Envoy remembers of a pair across all its workers: the gate of each presented token, and the log throttle.
+//! What Envoy remembers of a pair across all its workers: the gate of each presented token, the log throttle, and what
+//! was asked of control for tokens that control does not know.
 //!
-//! Shared data never shrinks (ABI 0.2.1 has no delete), so there is a fixed number of slots and every pair hashes to
-//! one. A slot holds up to [`slot::ENTRIES`] fixed-size entries, carries a format version, and is only ever written
-//! by compare-and-set. More pairs than entries only push the oldest out: a WARN may then repeat and a gate may be
-//! forgotten, but nothing stale passes, because freshness never depends on this memory.
+//! Shared data never shrinks (ABI 0.2.1 has no delete), so there is a fixed number of slots and every pair falls on one,
+//! by a digest with a secret salt. A slot holds up to [`slot::PLACES`] pairs, carries a format version, and is only ever
+//! written by compare-and-set. Past [`slot::CAPACITY`] pairs some find no place: such a pair is refused without a WARN and
+//! without a gate, but nothing stale passes, because freshness never depends on this memory.
 
+pub mod allowance;
+pub mod calls;
 pub mod gate;
+pub mod lines;
 pub mod memory;
+pub mod record;
 pub mod slot;
 pub mod throttle;

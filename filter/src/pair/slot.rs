@@ -1,220 +1,145 @@
-//! The format of one slot: a version byte, a count, and fixed-size little-endian entries.
+//! The format of one slot: a version byte, and records one after the other.
 
-/// Number of slots in shared data. 1,024 slots × 16 entries × 48 bytes: 786 KB at the most, for the whole Envoy.
-pub const SLOTS: u16 = 1024;
-/// Entries per slot.
-pub const ENTRIES: usize = 16;
-/// Bytes per entry.
-const ENTRY_BYTES: usize = 48;
+use super::record::{GATE_BYTES, MOST_GATES, RECORD_BYTES, Record, Spans, Worth};
+
+/// Number of slots in shared data.
+pub const SLOTS: u16 = 2048;
+/// Pairs that one slot has places for. Pairs fall on slots by a digest with a secret salt, so with [`CAPACITY`] pairs the
+/// fullest of all slots has 20 or so; that a pair finds no place is one chance in five hundred.
+pub const PLACES: usize = 24;
+/// Failing pairs that are all remembered.
+pub const CAPACITY: usize = 16_384;
+/// The largest slot; [`SLOTS`] of them are 9.7 MB, for the whole Envoy. A pair with one refused token takes 88 bytes.
+pub const MOST_BYTES: usize = 1 + PLACES * (RECORD_BYTES + MOST_GATES * GATE_BYTES);
 /// Raised whenever the layout changes; a slot of another version counts as empty and is overwritten.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// A record that has been idle for so long, in milliseconds, gives its place up when its slot is written.
+const KEPT_IDLE_MS: u64 = 900_000;
 
-const KIND_GATE: u8 = 1;
-const KIND_THROTTLE: u8 = 2;
-
-/// One remembered thing. All times are Unix milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entry {
-    /// The gate of one presented token within a pair.
-    Gate(Gate),
-    /// The log throttle of a pair.
-    Throttle(Throttle),
-}
-
-/// The gate of one presented token within a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gate {
-    /// Digest of (session, server, presented token).
-    pub key: [u8; 16],
-    /// [`tokenward_protocol::refusal::Refusal::code`] of the refusal that closed it.
-    pub refusal: u8,
-    /// Refusals in a row, for the backoff.
-    pub failures: u16,
-    /// Closed before this moment.
-    pub closed_until_ms: u64,
-    /// A probe is under way until this moment at the latest; 0 for none.
-    pub probe_until_ms: u64,
-    /// Last written.
-    pub touched_ms: u64,
-}
-
-/// The log throttle of a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Throttle {
-    /// Digest of (session, server).
-    pub key: [u8; 16],
-    /// Whether the pair is failing and a WARN said so: the next success is worth an INFO.
-    pub warned: bool,
-    /// [`tokenward_protocol::refusal::Refusal::code`] of the last refusal.
-    pub refusal: u8,
-    /// Refusals since the last WARN that were not logged above DEBUG.
-    pub suppressed: u32,
-    /// Refusals in a row since the last success.
-    pub in_a_row: u32,
-    /// When the last WARN was written; 0 for never.
-    pub last_warn_ms: u64,
-    /// Last written.
-    pub touched_ms: u64,
-}
-
-impl Entry {
-    fn key(&self) -> (u8, &[u8; 16]) {
-        match self {
-            Self::Gate(gate) => (KIND_GATE, &gate.key),
-            Self::Throttle(throttle) => (KIND_THROTTLE, &throttle.key),
-        }
-    }
-
-    fn touched_ms(&self) -> u64 {
-        match self {
-            Self::Gate(gate) => gate.touched_ms,
-            Self::Throttle(throttle) => throttle.touched_ms,
-        }
-    }
-}
-
-/// One slot's entries.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// One slot's records, as bytes: a request looks at one of them, and most of the others are never decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
-    entries: Vec<Entry>,
+    /// The version, and whole records.
+    bytes: Vec<u8>,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self { bytes: vec![VERSION] }
+    }
 }
 
 impl Slot {
-    /// Reads a slot. Bytes of another version, of the wrong length or with an unknown kind count as an empty slot:
-    /// forgetting costs a repeated WARN at the most.
+    /// Reads a slot. Bytes of another version or of no whole records count as an empty slot: forgetting costs a call
+    /// and a WARN of each pair at the most.
     #[must_use]
-    pub fn decode(bytes: &[u8]) -> Self {
-        Self::try_decode(bytes).unwrap_or_default()
-    }
-
-    fn try_decode(bytes: &[u8]) -> Option<Self> {
-        let (&version, rest) = bytes.split_first()?;
-        if version != VERSION || rest.len() > ENTRIES.checked_mul(ENTRY_BYTES)? {
-            return None;
+    pub fn decode(bytes: Vec<u8>) -> Self {
+        let slot = Self { bytes };
+        let is_whole =
+            slot.records().count() <= PLACES && slot.records().all(|(_, record)| Record::is_whole(record));
+        if slot.bytes.first() == Some(&VERSION) && slot.bytes.len() <= MOST_BYTES && is_whole {
+            slot
+        } else {
+            Self::default()
         }
-        let chunks = rest.chunks_exact(ENTRY_BYTES);
-        if !chunks.remainder().is_empty() {
-            return None;
-        }
-        Some(Self {
-            entries: chunks.map(decode_entry).collect::<Option<_>>()?,
-        })
     }
 
     /// The slot as bytes.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
-        for entry in &self.entries {
-            encode_entry(entry, &mut bytes);
+    pub fn encode(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The bytes of each record, and where they begin. What is cut off at the end is given as it is.
+    fn records(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let mut at = 1;
+        std::iter::from_fn(move || {
+            let rest = self.bytes.get(at..).filter(|rest| !rest.is_empty())?;
+            let length = Record::length(rest).min(rest.len());
+            let found = (at, rest.get(..length)?);
+            at = at.saturating_add(length);
+            Some(found)
+        })
+    }
+
+    fn place_of(&self, key: &[u8; 16]) -> Option<(usize, &[u8])> {
+        self.records().find(|(_, record)| record.starts_with(key))
+    }
+
+    /// The record of a pair.
+    #[must_use]
+    pub fn record(&self, key: &[u8; 16]) -> Option<Record> {
+        let (_, record) = self.place_of(key)?;
+        Record::decode(record)
+    }
+
+    /// Forgets the record of a pair. Whether there was one.
+    pub fn remove(&mut self, key: &[u8; 16]) -> bool {
+        let place = self.place_of(key).map(|(at, record)| (at, record.len()));
+        if let Some((at, length)) = place {
+            self.replace(at, length, &[]);
         }
-        bytes
+        place.is_some()
     }
 
-    /// The gate with this key.
-    #[must_use]
-    pub fn gate(&self, key: &[u8; 16]) -> Option<Gate> {
-        self.entries.iter().find_map(|entry| match entry {
-            Entry::Gate(gate) if gate.key == *key => Some(*gate),
-            _ => None,
-        })
-    }
-
-    /// The throttle with this key.
-    #[must_use]
-    pub fn throttle(&self, key: &[u8; 16]) -> Option<Throttle> {
-        self.entries.iter().find_map(|entry| match entry {
-            Entry::Throttle(throttle) if throttle.key == *key => Some(*throttle),
-            _ => None,
-        })
-    }
-
-    /// Writes an entry in place of the one with its key, or into a free place, or in place of the oldest.
+    /// Writes a record in place of the one of its pair, or into a free place, or in place of the one that is worth
+    /// least, if that is worth less than this one. Among those worth the same only idle ones give way, the oldest first:
+    /// if closed gates did, each of them would be forgotten by turns.
     ///
-    /// A gate goes before a throttle when both could: a forgotten gate costs one call, a forgotten throttle a log line.
-    pub fn put(&mut self, entry: Entry) {
-        if let Some(place) = self.entries.iter_mut().find(|other| other.key() == entry.key()) {
-            *place = entry;
-            return;
+    /// False when there is no place.
+    pub fn put(&mut self, record: &Record, spans: Spans, now_ms: u64) -> bool {
+        let mut bytes = Vec::with_capacity(RECORD_BYTES + GATE_BYTES);
+        record.encode(&mut bytes);
+        if let Some((at, before)) = self.place_of(&record.key) {
+            let length = before.len();
+            self.replace(at, length, &bytes);
+            return true;
         }
-        if self.entries.len() >= ENTRIES {
-            let oldest = self
-                .entries
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, other)| (matches!(other, Entry::Throttle(_)), other.touched_ms()))
-                .map(|(at, _)| at);
-            if let Some(at) = oldest {
-                self.entries.swap_remove(at);
+        self.forget_idle(spans, now_ms);
+        if self.records().count() >= PLACES {
+            let worth = record.worth(spans, now_ms).max(Worth::Recent);
+            let worths = self.records().filter_map(|(at, other)| {
+                let (length, other) = (other.len(), Record::decode(other)?);
+                Some((other.worth(spans, now_ms), other.touched_ms, at, length))
+            });
+            match worths.min() {
+                Some((least, _, at, length)) if least < worth => self.replace(at, length, &[]),
+                _ => return false,
             }
         }
-        self.entries.push(entry);
+        self.bytes.append(&mut bytes);
+        true
     }
 
-    /// Number of entries.
+    fn forget_idle(&mut self, spans: Spans, now_ms: u64) {
+        let mut kept = vec![VERSION];
+        for (_, bytes) in self.records() {
+            let idle = Record::decode(bytes).is_none_or(|record| {
+                let idle_ms = now_ms.saturating_sub(record.touched_ms);
+                idle_ms >= KEPT_IDLE_MS && record.worth(spans, now_ms) == Worth::Idle
+            });
+            if !idle {
+                kept.extend_from_slice(bytes);
+            }
+        }
+        self.bytes = kept;
+    }
+
+    fn replace(&mut self, at: usize, length: usize, with: &[u8]) {
+        let before = self.bytes.get(..at).unwrap_or_default();
+        let after = self.bytes.get(at.saturating_add(length)..).unwrap_or_default();
+        self.bytes = [before, with, after].concat();
+    }
+
+    /// Number of records.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.records().count()
     }
 
-    /// Whether there is no entry.
+    /// Whether there is no record.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-}
-
-fn encode_entry(entry: &Entry, bytes: &mut Vec<u8>) {
-    let (kind, key) = entry.key();
-    bytes.extend_from_slice(key);
-    bytes.push(kind);
-    match entry {
-        Entry::Gate(gate) => {
-            bytes.push(gate.refusal);
-            bytes.extend_from_slice(&gate.failures.to_le_bytes());
-            bytes.extend_from_slice(&[0; 4]);
-            bytes.extend_from_slice(&gate.closed_until_ms.to_le_bytes());
-            bytes.extend_from_slice(&gate.probe_until_ms.to_le_bytes());
-            bytes.extend_from_slice(&gate.touched_ms.to_le_bytes());
-        }
-        Entry::Throttle(throttle) => {
-            bytes.push(throttle.refusal);
-            bytes.extend_from_slice(&[u8::from(throttle.warned), 0]);
-            bytes.extend_from_slice(&throttle.suppressed.to_le_bytes());
-            bytes.extend_from_slice(&throttle.last_warn_ms.to_le_bytes());
-            bytes.extend_from_slice(&throttle.in_a_row.to_le_bytes());
-            bytes.extend_from_slice(&[0; 4]);
-            bytes.extend_from_slice(&throttle.touched_ms.to_le_bytes());
-        }
-    }
-}
-
-fn decode_entry(bytes: &[u8]) -> Option<Entry> {
-    let (&key, rest) = bytes.split_first_chunk::<16>()?;
-    let (&[kind, refusal, low, high], rest) = rest.split_first_chunk::<4>()?;
-    let (&count, rest) = rest.split_first_chunk::<4>()?;
-    let (&first, rest) = rest.split_first_chunk::<8>()?;
-    let (&second, rest) = rest.split_first_chunk::<8>()?;
-    let (&touched, _) = rest.split_first_chunk::<8>()?;
-    let touched_ms = u64::from_le_bytes(touched);
-    match kind {
-        KIND_GATE => Some(Entry::Gate(Gate {
-            key,
-            refusal,
-            failures: u16::from_le_bytes([low, high]),
-            closed_until_ms: u64::from_le_bytes(first),
-            probe_until_ms: u64::from_le_bytes(second),
-            touched_ms,
-        })),
-        KIND_THROTTLE => Some(Entry::Throttle(Throttle {
-            key,
-            refusal,
-            warned: low != 0,
-            suppressed: u32::from_le_bytes(count),
-            last_warn_ms: u64::from_le_bytes(first),
-            in_a_row: u32::from_le_bytes(second.first_chunk::<4>().copied().unwrap_or_default()),
-            touched_ms,
-        })),
-        _ => None,
+        self.bytes.len() <= 1
     }
 }

@@ -2,7 +2,7 @@
 
 use tokenward_protocol::refusal::Refusal;
 
-use super::slot::Throttle;
+use super::record::Throttle;
 use crate::host::Level;
 
 /// What to write about a refusal.
@@ -49,23 +49,13 @@ pub struct RecoveryLine {
 /// Notes `count` refusals at once. `may_warn` is false for answers from the gate's memory, which say nothing new.
 #[must_use]
 pub fn note_refusals(
-    before: Option<&Throttle>,
-    key: [u8; 16],
+    before: &Throttle,
     refusal: Refusal,
     count: u32,
     may_warn: bool,
     warn_every_ms: u64,
     now_ms: u64,
 ) -> (Throttle, RefusalLine) {
-    let before = before.copied().unwrap_or(Throttle {
-        key,
-        warned: false,
-        refusal: refusal.code(),
-        suppressed: 0,
-        in_a_row: 0,
-        last_warn_ms: 0,
-        touched_ms: now_ms,
-    });
     // A WARN "in the future" means that the clock stepped back: wait no longer than one span from now.
     let due = now_ms.saturating_sub(before.last_warn_ms) >= warn_every_ms
         || before.last_warn_ms > now_ms.saturating_add(warn_every_ms);
@@ -80,8 +70,6 @@ pub fn note_refusals(
         },
         last_warn_ms: if warn { now_ms } else { before.last_warn_ms },
         in_a_row: before.in_a_row.saturating_add(count),
-        touched_ms: now_ms,
-        ..before
     };
     let level = if warn { Level::Warn } else { Level::Debug };
     (
@@ -99,7 +87,7 @@ pub fn note_refusals(
 ///
 /// `None` when there is nothing to note.
 #[must_use]
-pub fn note_success(before: &Throttle, now_ms: u64) -> Option<(Throttle, Option<RecoveryLine>)> {
+pub fn note_success(before: &Throttle) -> Option<(Throttle, Option<RecoveryLine>)> {
     if !before.warned && before.in_a_row == 0 {
         return None;
     }
@@ -108,7 +96,6 @@ pub fn note_success(before: &Throttle, now_ms: u64) -> Option<(Throttle, Option<
         warned: false,
         suppressed,
         in_a_row: 0,
-        touched_ms: now_ms,
         ..*before
     };
     let line = RecoveryLine {

@@ -3,17 +3,18 @@
 use std::rc::Rc;
 
 use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
-use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::jwt::{Claims, Malformed};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{ControlSaid, Reason, TokenAnswer, read_answer};
 
 use super::Worker;
+use super::leave::is_given_back;
 use super::refuse::prefetch_pause_ms;
 use crate::config::{AuthKind, Server};
 use crate::decision::fits;
 use crate::flight::Flight;
 use crate::host::{CallId, Host, Level};
-use crate::identity::TicketKey;
+use crate::identity::{SubjectDigest, TicketKey};
 use crate::outcome::{Event, Outcome};
 use crate::replacement::Replacement;
 
@@ -61,6 +62,7 @@ impl<H: Host> Worker<H> {
         };
         let refusal = judged.as_ref().err().map(|(refusal, _)| *refusal);
         self.count(flight.server, Event::ControlAnswer(refusal));
+        self.settle(&ticket, &flight, refusal);
         match judged {
             Ok(replacement) => self.deliver(ticket, &flight, replacement),
             Err((refusal, retry_after_seconds)) => {
@@ -75,21 +77,41 @@ impl<H: Host> Worker<H> {
         if !self.held.is_empty() {
             self.release_all();
         }
+        self.say_withheld();
         if self.flights.is_empty() {
             return;
         }
         for ticket in self.flights.not_started() {
-            if let Err(refusal) = self.start(&ticket)
-                && let Some(flight) = self.flights.take(&ticket)
-            {
-                self.end_without_token(&ticket, &flight, refusal, None);
-            }
+            self.start_in_background(&ticket);
         }
         for ticket in self.flights.overdue(self.ticks) {
             if let Some(flight) = self.flights.take(&ticket) {
-                self.count(flight.server, Event::ControlAnswer(Some(Refusal::ControlLate)));
+                let refusal = Refusal::ControlLate;
+                self.count(flight.server, Event::ControlAnswer(Some(refusal)));
+                self.settle(&ticket, &flight, Some(refusal));
                 self.end_without_token(&ticket, &flight, Refusal::ControlLate, None);
             }
+        }
+    }
+
+    /// Starts a question that no request waited for when it was noted. Without leave it is dropped, and those who have
+    /// joined it since are turned away.
+    fn start_in_background(&mut self, ticket: &TicketKey) {
+        let Some(pair) = self.flights.get(ticket).map(|flight| flight.pair) else {
+            return;
+        };
+        let refusal = match self.leave(ticket, &pair) {
+            Ok(taken) => {
+                self.flights.takes(ticket, taken);
+                self.start(ticket).err()
+            }
+            Err(no_leave) => return self.drop_question(ticket, no_leave),
+        };
+        if let Some(refusal) = refusal
+            && let Some(flight) = self.flights.take(ticket)
+        {
+            self.settle(ticket, &flight, Some(refusal));
+            self.end_without_token(ticket, &flight, refusal, None);
         }
     }
 
@@ -99,7 +121,9 @@ impl<H: Host> Worker<H> {
         self.replacements.insert(ticket, replacement);
         // Where the server has rejected newly made tokens too, only its answer tells whether this one is any better.
         if self.notes.get(&ticket).is_none_or(|note| note.rejections < 2) {
-            self.recover(flight.server, &flight.pair, &ticket);
+            self.recover(flight.server, &flight.pair, &ticket, flight.taken);
+        } else {
+            self.give_back_to_pair(flight);
         }
         for waiter in &flight.waiters {
             // A stream that is gone needs nothing any more.
@@ -158,6 +182,9 @@ impl<H: Host> Worker<H> {
         }
         if flight.waiters.is_empty() && flight.background && flight.reason != Reason::Rejected {
             // The token in use is still good: nobody was refused, nothing is failing yet.
+            if is_given_back(Some(refusal)) {
+                self.give_back_to_pair(flight);
+            }
             return;
         }
         let replies = self.refuse_flight(ticket, flight, refusal, retry_after_seconds);
@@ -179,11 +206,14 @@ fn judge(
     policy: &FreshnessPolicy,
     now_ms: u64,
 ) -> Result<Replacement, Refusal> {
-    let claims = Claims::read(answer.access_token.as_bytes()).map_err(|_| Refusal::ControlGarbled)?;
+    let claims = Claims::read(answer.access_token.as_bytes()).map_err(|fault| match fault {
+        Malformed::TooLong => Refusal::TokenTooLarge,
+        _ => Refusal::ControlGarbled,
+    })?;
     if fits(&claims, &server.delivered).is_err() {
         return Err(Refusal::AnswerUnfit);
     }
-    if server.kind == AuthKind::Forward && claims.subject != flight.subject {
+    if server.kind == AuthKind::Forward && flight.subject != Some(SubjectDigest::new(&claims.subject)) {
         return Err(Refusal::AnswerUnfit);
     }
     if policy.judge(claims.exp_seconds, now_ms) == Freshness::Stale {

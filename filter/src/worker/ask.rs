@@ -1,18 +1,17 @@
 //! Asking control: joining a question that is under way, or starting one; in the background for tokens near expiry.
 
+use std::rc::Rc;
+
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, TOKEN_PATH, TokenRequest};
 
 use super::{Presented, TICK_MS, Verdict, Worker};
-use crate::flight::{Flight, Waiter};
+use crate::flight::{Flight, Question, Taken, Waiter};
 use crate::host::{CallFailure, CallId, ControlCall, Host, StreamId};
 use crate::identity::{PairKey, TicketKey};
 use crate::outcome::{Event, Metric, ServerLabel};
 use crate::pair::gate::{self, Admission};
-use crate::pair::memory;
-use crate::pair::slot::Entry;
-use crate::token_memo::KnownToken;
 
 impl<H: Host> Worker<H> {
     /// Pauses `stream` until control has answered.
@@ -28,10 +27,8 @@ impl<H: Host> Worker<H> {
             return Verdict::Pause;
         }
         if self.flights.is_full() {
-            return Verdict::Reply(
-                self.refuse_from_gate(presented, (Refusal::Busy, 1_000), None)
-                    .into(),
-            );
+            let reply = self.refuse_overload(presented.server_index, (Refusal::Busy, 1_000));
+            return Verdict::Reply(reply.into());
         }
         if probe
             && let Admission::Closed {
@@ -44,13 +41,23 @@ impl<H: Host> Worker<H> {
                     .into(),
             );
         }
+        // A probe needs no leave: its gate says how often it may be made.
+        let taken = match probe {
+            true => Taken::default(),
+            false => match self.leave(&ticket, &presented.token_use.pair) {
+                Ok(taken) => taken,
+                Err(no_leave) => return Verdict::Reply(self.turn_away(presented, no_leave).into()),
+            },
+        };
         let rejected = self.is_rejected(&ticket, presented.now_ms);
         let mut flight = self.flight(presented, if rejected { Reason::Rejected } else { Reason::Stale });
         flight.waiters.push(waiter);
+        flight.taken = taken;
         self.flights.add(ticket, flight);
         if let Err(refusal) = self.start(&ticket)
             && let Some(flight) = self.flights.take(&ticket)
         {
+            self.settle(&ticket, &flight, Some(refusal));
             return Verdict::Reply(
                 self.refuse_flight(&ticket, &flight, refusal, None)
                     .for_waiter(waiter.is_listener)
@@ -78,21 +85,19 @@ impl<H: Host> Worker<H> {
             return Admission::Open;
         };
         let longest_ms = gate::longest_held_ms(&config.gate, config.control.pause_ms);
-        let claimed = memory::update(&self.host, &presented.token_use.pair, |slot| {
-            let before = slot.gate(&key);
-            let admission = gate::admit(before.as_ref(), now_ms, longest_ms);
-            match before.filter(|_| admission == Admission::Probe) {
-                Some(before) => {
-                    slot.put(Entry::Gate(gate::claim_probe(
-                        before,
-                        now_ms,
-                        config.control.pause_ms,
-                    )));
-                    (true, admission)
+        let claimed = self
+            .memory
+            .update(&self.host, &presented.token_use.pair, now_ms, |record| {
+                let before = record.gate(&key);
+                let admission = gate::admit(before.as_ref(), now_ms, longest_ms);
+                match before.filter(|_| admission == Admission::Probe) {
+                    Some(before) => {
+                        record.put_gate(gate::claim_probe(before, now_ms, config.control.pause_ms));
+                        (true, admission)
+                    }
+                    None => (false, admission),
                 }
-                None => (false, admission),
-            }
-        });
+            });
         // Nothing could be claimed: the quiet way is to let others try.
         claimed.unwrap_or(Admission::Closed {
             refusal: Refusal::Busy,
@@ -104,7 +109,7 @@ impl<H: Host> Worker<H> {
     /// tick: this request need not pay for it.
     pub(super) fn prefetch(&mut self, presented: &Presented<'_>) {
         let ticket = presented.token_use.ticket;
-        if self.flights.is_full() || self.flights.is_under_way(&ticket) {
+        if !self.flights.has_room_for(presented.known) || self.flights.is_under_way(&ticket) {
             return;
         }
         if let Some(note) = self.notes.get(&ticket) {
@@ -126,24 +131,21 @@ impl<H: Host> Worker<H> {
     }
 
     fn flight(&self, presented: &Presented<'_>, reason: Reason) -> Flight {
-        let mut flight = self.new_flight(
-            presented.server_index,
-            presented.token_use.pair,
-            presented.known,
-            presented.head.session,
-            reason,
-        );
-        flight.traceparent = presented.head.traceparent.map(str::to_owned);
-        flight
+        let question = Question {
+            token: Rc::clone(presented.known),
+            session: presented.head.session.map(SecretString::from),
+            traceparent: presented.head.traceparent.map(str::to_owned),
+        };
+        let (server, pair) = (presented.server_index, presented.token_use.pair);
+        self.new_flight(server, pair, Some(question), reason)
     }
 
-    /// A question that nobody has started and nobody waits for yet.
+    /// A flight that has not started and for which no request waits yet.
     pub(super) fn new_flight(
         &self,
         server: usize,
         pair: PairKey,
-        known: &KnownToken,
-        session: Option<&str>,
+        question: Option<Question>,
         reason: Reason,
     ) -> Flight {
         let pause_ms = self
@@ -154,21 +156,22 @@ impl<H: Host> Worker<H> {
         Flight {
             server,
             pair,
-            subject_token: SecretString::from(String::from_utf8_lossy(known.bytes()).into_owned()),
-            subject: known.claims.subject.clone(),
-            session: session.map(SecretString::from),
-            traceparent: None,
+            subject: question.as_ref().map(|question| question.token.subject),
+            question,
             reason,
             call: None,
             waiters: Vec::new(),
             background: false,
+            taken: Taken::default(),
             deadline_tick: self.ticks.saturating_add(pause_ticks),
         }
     }
 
     /// Starts the call of a flight.
     pub(super) fn start(&mut self, ticket: &TicketKey) -> Result<(), Refusal> {
-        let (Ok(config), Some(flight)) = (&self.config, self.flights.get(ticket)) else {
+        let question = self.flights.take_question(ticket);
+        let (Ok(config), Some(flight), Some(question)) = (&self.config, self.flights.get(ticket), question)
+        else {
             return Err(Refusal::FilterMisconfigured);
         };
         let server = config
@@ -176,9 +179,11 @@ impl<H: Host> Worker<H> {
             .get(flight.server)
             .map_or("-", |server| server.name.as_str());
         let form = TokenRequest {
-            subject_token: flight.subject_token.clone(),
+            subject_token: String::from_utf8_lossy(question.token.bytes())
+                .into_owned()
+                .into(),
             server: server.to_owned(),
-            session: flight.session.clone(),
+            session: question.session,
             reason: flight.reason,
         }
         .to_form();
@@ -194,7 +199,7 @@ impl<H: Host> Worker<H> {
                 concat!("tokenward-filter/", env!("CARGO_PKG_VERSION")),
             ),
         ];
-        if let Some(traceparent) = &flight.traceparent {
+        if let Some(traceparent) = &question.traceparent {
             headers.push(("traceparent", traceparent));
         }
         let call = ControlCall {

@@ -8,15 +8,14 @@ use std::rc::Rc;
 
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
+use super::lines::note_in;
 use super::{Presented, Worker};
 use crate::digest_map::DigestMap;
 use crate::host::{Host, Level};
 use crate::identity::{PairKey, TicketKey};
 use crate::outcome::{Outcome, Reply, refusal_reply};
 use crate::pair::gate::Admission;
-use crate::pair::memory;
-use crate::pair::slot::Entry;
-use crate::pair::throttle::{RefusalLine, note_refusals};
+use crate::pair::throttle::RefusalLine;
 
 /// Gates held; past that a request looks into shared data as if there were no such memory.
 const MOST_HELD: usize = 4096;
@@ -135,18 +134,8 @@ impl<H: Host> Worker<H> {
     pub(super) fn release_all(&mut self) {
         let (every_ms, now_ms) = (self.warn_every_ms(), self.host.now_ms());
         for (_, held) in self.held.drain().filter(|(_, held)| held.untold > 0) {
-            let told = memory::update(&self.host, &held.pair, |slot| {
-                let (key, before) = (*held.pair.bytes(), slot.throttle(held.pair.bytes()));
-                let (after, _) = note_refusals(
-                    before.as_ref(),
-                    key,
-                    held.refusal,
-                    held.untold,
-                    false,
-                    every_ms,
-                    now_ms,
-                );
-                slot.put(Entry::Throttle(after));
+            let told = self.memory.update(&self.host, &held.pair, now_ms, |record| {
+                note_in(record, held.refusal, held.untold, false, every_ms, now_ms);
                 (true, ())
             });
             // What cannot be told is lost: a count in a log line, by design.

@@ -4,7 +4,11 @@
 
 pub mod answer;
 mod ask;
+mod each_try;
 mod held;
+mod leave;
+mod lines;
+mod recover;
 mod refuse;
 mod watch;
 
@@ -14,19 +18,22 @@ use tokenward_protocol::bearer::{bearer_token, why_malformed};
 use tokenward_protocol::freshness::Freshness;
 use tokenward_protocol::refusal::Refusal;
 
-use crate::config::{BadConfig, FilterConfig, Server};
+use crate::config::{BadConfig, EachTry, FilterConfig, Server};
 use crate::decision::{Decision, decide};
-use crate::digest_map::DigestMap;
-use crate::flight::Flights;
-use crate::host::{Host, Level, StreamId};
+use crate::digest_map::{DigestMap, set_seed};
+use crate::flight::{Flights, Taken};
+use crate::host::{Host, StreamId};
 use crate::identity::{PairKey, SessionSource, TicketKey};
-use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, ServerLabel, recovery_line, refusal_reply};
-use crate::pair::{gate, memory, throttle};
+use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, ServerLabel, refusal_reply};
+use crate::pair::gate;
+use crate::pair::memory::PairMemory;
+use crate::pair::record::Spans;
 use crate::replacement::Replacements;
 use crate::request::RequestHead;
 use crate::route_memo::RouteMemo;
 use crate::server_match::ServerMatch;
 use held::HeldGates;
+use leave::Merits;
 use refuse::{Gated, Misconfigured};
 
 use crate::token_memo::{KnownToken, TokenMemo, TokenUse};
@@ -60,6 +67,12 @@ pub struct Worker<H> {
     flights: Flights,
     notes: DigestMap<TicketKey, TicketNote>,
     held: HeldGates,
+    /// Set where this is an upstream filter.
+    each_try: Option<EachTry>,
+    memory: PairMemory,
+    merits: Merits,
+    /// When the minute is over in which this worker withheld a WARN, Unix ms.
+    withheld_until_ms: Option<u64>,
     /// What the last request may send to a server, until the host takes it.
     watch: Option<Watch>,
     ticks: u64,
@@ -79,9 +92,6 @@ struct TicketNote {
     /// Until when the presented token is not forwarded again because the server rejected it, Unix ms.
     rejected_until_ms: u64,
 }
-
-/// Notes kept; past that all are forgotten, which costs one early question or one more rejection each.
-const MOST_NOTES: usize = 4096;
 
 /// A request that reached a server with a readable token.
 struct Presented<'a> {
@@ -103,19 +113,23 @@ impl<H: Host> Worker<H> {
     /// A worker under `config`. With an unusable one it refuses every request, and says once what is wrong:
     /// every VM of Envoy reads the same configuration, so the pair memory sees to it that one of them logs.
     pub fn new(host: H, config: Result<FilterConfig, BadConfig>, config_text: &[u8]) -> Self {
+        set_seed(host.random());
         let replacements = config.as_ref().map_or(1, |config| config.replacements);
         let config = config.map_err(|error| {
             let text = String::from_utf8_lossy(config_text);
             let pair = PairKey::new("-", SessionSource::Handle(&text));
-            let misconfigured = Misconfigured::new(pair, &error);
-            refuse::say_misconfigured(&host, &misconfigured);
-            misconfigured
+            Misconfigured::new(pair, &error)
         });
-        Self {
+        let required = config.as_ref().map(|config| config.required_audiences.clone());
+        let mut worker = Self {
+            memo: TokenMemo::new(required.unwrap_or_default()),
+            memory: PairMemory::new(spans(config.as_ref().ok())),
             config,
             replacements: Replacements::new(replacements),
             ..Self::unconfigured(host)
-        }
+        };
+        worker.say_misconfigured();
+        worker
     }
 
     /// A worker before its configuration: it refuses every request. Makes no host call.
@@ -129,6 +143,10 @@ impl<H: Host> Worker<H> {
             flights: Flights::default(),
             notes: DigestMap::default(),
             held: HeldGates::default(),
+            each_try: None,
+            memory: PairMemory::new(spans(None)),
+            merits: Merits::default(),
+            withheld_until_ms: None,
             watch: None,
             ticks: 0,
             made_room_at: u64::MAX,
@@ -148,17 +166,25 @@ impl<H: Host> Worker<H> {
 
     /// A request's headers have arrived.
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead<'_>) -> Verdict {
+        if let Some(each_try) = self.each_try {
+            return self.on_try(each_try, head);
+        }
         let config = match &self.config {
             Ok(config) => config,
-            Err(fault) => return Verdict::Reply(refuse::misconfigured(&self.host, fault).into()),
+            Err(_) => return Verdict::Reply(self.refuse_misconfigured().into()),
         };
+        if head.path.is_empty() || head.authority.is_empty() {
+            return self.refuse_unreadable();
+        }
         let now_ms = self.host.now_ms();
         match self
             .routes
             .find(config, &self.host, head.authority, head.path, now_ms)
         {
             ServerMatch::Server(index) => self.on_server_request(stream, head, index, now_ms),
-            ServerMatch::UnknownAnnotation => self.refuse_unknown_server(),
+            ServerMatch::UnknownAnnotation => self.refuse_without_server(Refusal::UnknownServer),
+            ServerMatch::Unmatched => self.refuse_without_server(Refusal::Unmatched),
+            ServerMatch::UnreadableHost => self.refuse_unreadable(),
             ServerMatch::None => {
                 self.host.count(&Metric {
                     server: NO_SERVER,
@@ -189,7 +215,7 @@ impl<H: Host> Worker<H> {
             let memo = self
                 .memo
                 .look_up(token, (server_index, &server.name), head.session);
-            memo.map_err(|_| why_malformed(token))
+            memo.map_err(|fault| why_malformed(token, fault))
         });
         match known {
             Ok((known, token_use)) => self.on_presented(
@@ -203,16 +229,13 @@ impl<H: Host> Worker<H> {
                 },
             ),
             Err(refusal) => {
-                let session = head
-                    .session
-                    .map_or(SessionSource::Anonymous, SessionSource::Handle);
-                let pair = PairKey::new(&server.name, session);
-                // Those without a session share a pair: nobody is answered by how often others were refused.
-                let is_listener = head.session.is_some() && head.method == b"GET";
-                Verdict::Reply(
-                    self.refuse_presented(server_index, &pair, refusal, is_listener)
-                        .into(),
-                )
+                // They share a pair, whatever handles they make up: none is answered by how often others were refused.
+                let pair = PairKey::new(&server.name, SessionSource::Anonymous);
+                let mut reply = self.refuse_presented(server_index, &pair, refusal, false);
+                if let (Refusal::TokenTooLarge, Ok(token)) = (refusal, token) {
+                    reply.name_token_bytes(token.len());
+                }
+                Verdict::Reply(reply.into())
             }
         }
     }
@@ -253,6 +276,7 @@ impl<H: Host> Worker<H> {
                     ticket: &ticket,
                     now_ms: presented.now_ms,
                     config,
+                    memory: &self.memory,
                 };
                 let (admission, line) = gate.admit_and_note(&self.host, &pair);
                 noted = line;
@@ -282,7 +306,7 @@ impl<H: Host> Worker<H> {
                 // A moment further away than one span means that the clock stepped back.
                 let settled_ms = settled_until_ms.saturating_sub(presented.now_ms);
                 if settled_ms == 0 || settled_ms > warn_every_ms {
-                    self.recover(presented.server_index, &pair, &ticket);
+                    self.recover(presented.server_index, &pair, &ticket, Taken::default());
                     let until_ms = presented.now_ms.saturating_add(warn_every_ms);
                     self.memo.settle(presented.known, &ticket, until_ms);
                 }
@@ -327,13 +351,6 @@ impl<H: Host> Worker<H> {
         self.flights.is_empty() && self.held.is_empty()
     }
 
-    fn note(&mut self, ticket: TicketKey) -> &mut TicketNote {
-        if self.notes.len() >= MOST_NOTES {
-            self.notes.clear();
-        }
-        self.notes.entry(ticket).or_default()
-    }
-
     fn server(&self, index: usize) -> Option<&Server> {
         self.config
             .as_ref()
@@ -356,34 +373,15 @@ impl<H: Host> Worker<H> {
         };
         self.host.count(&Metric { server, event });
     }
+}
 
-    /// Tells the pair's memory of a success: the gate of this token opens, and a pair that was failing has recovered,
-    /// which is said once for the whole Envoy.
-    fn recover(&mut self, server_index: usize, pair: &PairKey, ticket: &TicketKey) {
-        let (now_ms, untold) = (self.host.now_ms(), self.release_pair(pair));
-        let recovered = memory::update(&self.host, pair, |slot| {
-            let gate = slot.gate(&ticket.gate_bytes()).filter(|gate| gate.failures > 0);
-            let after = slot
-                .throttle(pair.bytes())
-                .map(|before| before.and_refused(untold))
-                .and_then(|before| throttle::note_success(&before, now_ms));
-            if let Some(gate) = gate {
-                slot.put(crate::pair::slot::Entry::Gate(gate::open(&gate, now_ms)));
-            }
-            if let Some((throttle, _)) = after {
-                slot.put(crate::pair::slot::Entry::Throttle(throttle));
-            }
-            (
-                gate.is_some() || after.is_some(),
-                after.and_then(|(_, line)| line),
-            )
-        });
-        if let Ok(Some(line)) = recovered {
-            self.host.log(
-                Level::Info,
-                &recovery_line(self.server_name(server_index), pair, line),
-            );
-        }
+/// The spans of time that the pairs' records are judged by.
+fn spans(config: Option<&FilterConfig>) -> Spans {
+    Spans {
+        longest_held_ms: config.map_or(0, |config| {
+            gate::longest_held_ms(&config.gate, config.control.pause_ms)
+        }),
+        warn_every_ms: config.map_or(refuse::MISCONFIGURED_MS, |config| config.warn_every_ms),
     }
 }
 

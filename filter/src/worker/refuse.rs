@@ -2,21 +2,23 @@
 
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
+use super::leave::give_back;
+use super::lines::note_in;
 use super::{Presented, Worker};
 use crate::config::{BadConfig, FilterConfig, Server};
 use crate::flight::Flight;
-use crate::host::{Host, Level};
+use crate::host::Host;
 use crate::identity::{PairKey, SessionSource, TicketKey};
 use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, listener_reply, refusal_line, refusal_reply};
+use crate::pair::gate;
 use crate::pair::gate::Admission;
-use crate::pair::slot::Entry;
-use crate::pair::throttle::{RefusalLine, note_refusals};
-use crate::pair::{gate, memory};
+use crate::pair::memory::PairMemory;
+use crate::pair::throttle::RefusalLine;
 
 use super::Verdict;
 
 /// Seconds between two WARN lines about an unusable configuration, and their `Retry-After`.
-const MISCONFIGURED_MS: u64 = 60_000;
+pub(super) const MISCONFIGURED_MS: u64 = 60_000;
 
 /// Why a worker has no configuration, and the pair under which that is remembered.
 #[derive(Debug)]
@@ -42,67 +44,6 @@ impl Misconfigured {
     }
 }
 
-/// Says what is wrong with a configuration: one WARN for all of Envoy's VMs that read it.
-pub(super) fn say_misconfigured(host: &impl Host, misconfigured: &Misconfigured) {
-    let line = note(
-        host,
-        &misconfigured.pair,
-        Refusal::FilterMisconfigured,
-        1,
-        true,
-        MISCONFIGURED_MS,
-    );
-    if line.level == Level::Warn || host.would_log(line.level) {
-        let fault = &misconfigured.fault;
-        host.log(
-            line.level,
-            &format!("filter misconfigured, every request is refused with 503: {fault}"),
-        );
-    }
-}
-
-/// The answer of a filter whose configuration cannot be used.
-pub(super) fn misconfigured(host: &impl Host, misconfigured: &Misconfigured) -> Reply {
-    let Misconfigured { pair, fault } = misconfigured;
-    let refusal = Refusal::FilterMisconfigured;
-    host.count(&Metric {
-        server: NO_SERVER,
-        event: Event::Request(Outcome::Refused(refusal)),
-    });
-    let line = note(host, pair, refusal, 1, true, MISCONFIGURED_MS);
-    if line.level == Level::Warn || host.would_log(line.level) {
-        let text = refusal_line(refusal, "-", pair, 1, line);
-        host.log(line.level, &format!("{text}: {fault}"));
-    }
-    refusal_reply(refusal, None, MISCONFIGURED_MS)
-}
-
-fn note(
-    host: &impl Host,
-    pair: &PairKey,
-    refusal: Refusal,
-    count: u32,
-    may_warn: bool,
-    every_ms: u64,
-) -> RefusalLine {
-    let now_ms = host.now_ms();
-    let noted = memory::update(host, pair, |slot| {
-        let before = slot.throttle(pair.bytes());
-        let (after, line) = note_refusals(
-            before.as_ref(),
-            *pair.bytes(),
-            refusal,
-            count,
-            may_warn,
-            every_ms,
-            now_ms,
-        );
-        slot.put(Entry::Throttle(after));
-        (true, line)
-    });
-    noted.unwrap_or(RefusalLine::QUIET)
-}
-
 /// A configuration's own text may hold line breaks, which the host would print raw.
 fn escaped(text: &str) -> String {
     text.chars()
@@ -121,6 +62,7 @@ pub(super) struct Gated<'a> {
     pub(super) ticket: &'a TicketKey,
     pub(super) now_ms: u64,
     pub(super) config: &'a FilterConfig,
+    pub(super) memory: &'a PairMemory,
 }
 
 impl Gated<'_> {
@@ -132,30 +74,20 @@ impl Gated<'_> {
         pair: &PairKey,
     ) -> (Admission, Option<RefusalLine>) {
         let longest_ms = gate::longest_held_ms(&self.config.gate, self.config.control.pause_ms);
-        let key = self.ticket.gate_bytes();
-        let noted = memory::update(host, pair, |slot| {
-            let admission = gate::admit(slot.gate(&key).as_ref(), self.now_ms, longest_ms);
+        let (key, every_ms) = (self.ticket.gate_bytes(), self.config.warn_every_ms);
+        let noted = self.memory.update(host, pair, self.now_ms, |record| {
+            let admission = gate::admit(record.gate(&key).as_ref(), self.now_ms, longest_ms);
             let Admission::Closed { refusal, .. } = admission else {
                 return (false, (admission, None));
             };
-            let (before, every_ms) = (slot.throttle(pair.bytes()), self.config.warn_every_ms);
-            let (after, line) = note_refusals(
-                before.as_ref(),
-                *pair.bytes(),
-                refusal,
-                1,
-                false,
-                every_ms,
-                self.now_ms,
-            );
-            slot.put(Entry::Throttle(after));
+            let line = note_in(record, refusal, 1, false, every_ms, self.now_ms);
             (true, (admission, Some(line)))
         });
         // What cannot be counted is still refused.
         noted.unwrap_or_else(|_| {
-            let slot = memory::read(host, pair);
+            let record = self.memory.read(host, pair);
             (
-                gate::admit(slot.gate(&key).as_ref(), self.now_ms, longest_ms),
+                gate::admit(record.gate(&key).as_ref(), self.now_ms, longest_ms),
                 Some(RefusalLine::QUIET),
             )
         })
@@ -179,6 +111,32 @@ impl Replies {
 }
 
 impl<H: Host> Worker<H> {
+    /// Says what is wrong with the configuration: one WARN for all of Envoy's VMs that read it.
+    pub(super) fn say_misconfigured(&mut self) {
+        if let Err(Misconfigured { pair, fault }) = &self.config {
+            let text = format!("filter misconfigured, every request is refused with 503: {fault}");
+            let pair = *pair;
+            let line = self.note_refusals(&pair, Refusal::FilterMisconfigured, 1, true);
+            self.write(line.level, text);
+        }
+    }
+
+    /// The answer of a filter whose configuration cannot be used.
+    pub(super) fn refuse_misconfigured(&mut self) -> Reply {
+        let refusal = Refusal::FilterMisconfigured;
+        self.host.count(&Metric {
+            server: NO_SERVER,
+            event: Event::Request(Outcome::Refused(refusal)),
+        });
+        if let Err(Misconfigured { pair, fault }) = &self.config {
+            let (pair, fault) = (*pair, fault.clone());
+            let line = self.note_refusals(&pair, refusal, 1, true);
+            let text = refusal_line(refusal, "-", &pair, 1, line);
+            self.write(line.level, format!("{text}: {fault}"));
+        }
+        refusal_reply(refusal, None, MISCONFIGURED_MS)
+    }
+
     /// Refuses because of the presented token itself; nobody is asked, so there is no gate to close.
     pub(super) fn refuse_presented(
         &mut self,
@@ -188,7 +146,13 @@ impl<H: Host> Worker<H> {
         is_listener: bool,
     ) -> Reply {
         self.count_request(server_index, Outcome::Refused(refusal));
-        let line = self.note_and_log(server_index, pair, refusal, 1, true);
+        // Probes and closing requests of aggregators come without a token as a matter of course.
+        let line = if refusal == Refusal::MissingBearer {
+            self.log_refusal(server_index, pair, refusal, 1, RefusalLine::QUIET);
+            RefusalLine::QUIET
+        } else {
+            self.note_and_log(server_index, pair, refusal, 1, true)
+        };
         self.replies(server_index, refusal, self.misconfigured_ms(), line)
             .for_waiter(is_listener)
     }
@@ -213,7 +177,7 @@ impl<H: Host> Worker<H> {
             .for_waiter(presented.is_listener())
     }
 
-    fn replies(
+    pub(super) fn replies(
         &self,
         server_index: usize,
         refusal: Refusal,
@@ -230,20 +194,25 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// The route is annotated with a server that the configuration does not have.
-    pub(super) fn refuse_unknown_server(&mut self) -> Verdict {
-        let refusal = Refusal::UnknownServer;
+    /// Refuses a request whose headers cannot be read, or not in one way only.
+    pub fn refuse_unreadable(&mut self) -> Verdict {
+        self.refuse_without_server(Refusal::UnreadableRequest)
+    }
+
+    /// Refuses a request that is for none of the configured servers, or for one that cannot be told.
+    pub(super) fn refuse_without_server(&mut self, refusal: Refusal) -> Verdict {
         self.host.count(&Metric {
             server: NO_SERVER,
             event: Event::Request(Outcome::Refused(refusal)),
         });
         let pair = PairKey::new("-", SessionSource::Anonymous);
-        let line = note(&self.host, &pair, refusal, 1, true, self.warn_every_ms());
-        if line.level == Level::Warn || self.host.would_log(line.level) {
-            self.host
-                .log(line.level, &refusal_line(refusal, "-", &pair, 1, line));
-        }
-        Verdict::Reply(refusal_reply(refusal, None, self.misconfigured_ms()).into())
+        let line = self.note_refusals(&pair, refusal, 1, true);
+        self.write(line.level, refusal_line(refusal, "-", &pair, 1, line));
+        let retry_after_ms = match refusal.class() {
+            RefusalClass::Transient => 1_000,
+            RefusalClass::LoginNeeded | RefusalClass::Misconfigured => self.misconfigured_ms(),
+        };
+        Verdict::Reply(refusal_reply(refusal, None, retry_after_ms).into())
     }
 
     /// Control gave no token: closes the gate, logs once for all who waited, and makes their answer.
@@ -262,14 +231,14 @@ impl<H: Host> Worker<H> {
         let asked = flight.call.is_some() || refusal != Refusal::FilterMisconfigured;
         let times = times.filter(|_| asked);
         let misconfigured_ms = self.misconfigured_ms();
-        let noted = memory::update(&self.host, &pair, |slot| {
+        let noted = self.memory.update(&self.host, &pair, now_ms, |record| {
             let mut closed_ms = misconfigured_ms;
             if let Some(times) = &times {
                 let key = ticket.gate_bytes();
                 let jitter =
                     now_ms.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from_le_bytes(first_eight(&key));
                 let closed = gate::close(
-                    slot.gate(&key).as_ref(),
+                    record.gate(&key).as_ref(),
                     key,
                     refusal,
                     asked_ms,
@@ -278,19 +247,10 @@ impl<H: Host> Worker<H> {
                     jitter,
                 );
                 closed_ms = closed.closed_until_ms.saturating_sub(now_ms);
-                slot.put(Entry::Gate(closed));
+                record.put_gate(closed);
             }
-            let before = slot.throttle(pair.bytes());
-            let (after, line) = note_refusals(
-                before.as_ref(),
-                *pair.bytes(),
-                refusal,
-                requests,
-                true,
-                every_ms,
-                now_ms,
-            );
-            slot.put(Entry::Throttle(after));
+            give_back(record, flight.taken, Some(refusal), now_ms);
+            let line = note_in(record, refusal, requests, true, every_ms, now_ms);
             (true, (line, closed_ms))
         });
         let quiet = (RefusalLine::QUIET, asked_ms);
@@ -300,41 +260,6 @@ impl<H: Host> Worker<H> {
         }
         self.log_refusal(flight.server, &pair, refusal, requests, line);
         self.replies(flight.server, refusal, closed_ms, line)
-    }
-
-    fn note_and_log(
-        &self,
-        server_index: usize,
-        pair: &PairKey,
-        refusal: Refusal,
-        count: u32,
-        may_warn: bool,
-    ) -> RefusalLine {
-        let line = note(&self.host, pair, refusal, count, may_warn, self.warn_every_ms());
-        self.log_refusal(server_index, pair, refusal, count, line);
-        line
-    }
-
-    fn log_refusal(
-        &self,
-        server_index: usize,
-        pair: &PairKey,
-        refusal: Refusal,
-        count: u32,
-        line: RefusalLine,
-    ) {
-        if line.level == Level::Warn || self.host.would_log(line.level) {
-            self.host.log(
-                line.level,
-                &refusal_line(refusal, self.server_name(server_index), pair, count, line),
-            );
-        }
-    }
-
-    pub(super) fn warn_every_ms(&self) -> u64 {
-        self.config
-            .as_ref()
-            .map_or(MISCONFIGURED_MS, |config| config.warn_every_ms)
     }
 
     /// `Retry-After` of a refusal that closes no gate: as long as an operator's mistake is given.

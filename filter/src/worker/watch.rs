@@ -4,21 +4,26 @@
 //! so the login is not at fault: the client gets 503 instead of a 401 at which it would throw its tokens away, and
 //! control is asked for a newly made token, once. If the server rejects that as well, the gate closes with backoff.
 //! A plain 403 is an answer about what the user may do, and passes.
+//!
+//! A server may take hours to answer, so what is kept for a watch is of a fixed size. Where the token itself is forgotten
+//! by then, the next request that presents it asks control.
 
-use std::rc::Rc;
-
+use secrecy::SecretString;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-use super::{Presented, Worker};
-use crate::flight::Flight;
+use super::{Presented, TicketNote, Worker};
+use crate::flight::{Question, Taken};
 use crate::host::Host;
 use crate::identity::{PairKey, TicketKey};
 use crate::outcome::{Event, retry_after_seconds};
-use crate::token_memo::KnownToken;
+use crate::token_memo::TokenHandle;
 
 /// How long a token that a server rejected is not forwarded there again, in milliseconds.
 const REJECTED_MS: u64 = 300_000;
+
+/// Notes kept; past that all are forgotten, which costs one early question or one more rejection each.
+const MOST_NOTES: usize = 4096;
 
 /// What was sent to a server and is worth watching: the host keeps it with the stream.
 #[derive(Debug)]
@@ -26,7 +31,7 @@ pub struct Watch {
     server: usize,
     pair: PairKey,
     ticket: TicketKey,
-    known: Rc<KnownToken>,
+    token: TokenHandle,
     /// [`super::TicketNote::counted`] when it was sent.
     counted: u32,
 }
@@ -57,9 +62,17 @@ impl<H: Host> Worker<H> {
             server: presented.server_index,
             pair: presented.token_use.pair,
             ticket,
-            known: Rc::clone(presented.known),
+            token: presented.known.handle(),
             counted: self.notes.get(&ticket).map_or(0, |note| note.counted),
         }
+    }
+
+    /// What is remembered of a ticket.
+    pub(super) fn note(&mut self, ticket: TicketKey) -> &mut TicketNote {
+        if self.notes.len() >= MOST_NOTES {
+            self.notes.clear();
+        }
+        self.notes.entry(ticket).or_default()
     }
 
     /// Whether the server has rejected this token although it looked fresh, a while ago at the most.
@@ -88,7 +101,7 @@ impl<H: Host> Worker<H> {
         {
             // The newly made token works; the presented one stays known as bad.
             note.rejections = 1;
-            self.recover(watch.server, &watch.pair, &watch.ticket);
+            self.recover(watch.server, &watch.pair, &watch.ticket, Taken::default());
         }
         ResponseVerdict::PassOn
     }
@@ -115,16 +128,13 @@ impl<H: Host> Worker<H> {
         note.rejections = note.rejections.saturating_add(1);
         note.counted = note.counted.saturating_add(1);
         let first = note.rejections == 1;
-        let mut flight = self.flight_after_rejection(watch);
         if first {
-            if !self.flights.is_full() && !self.flights.is_under_way(&watch.ticket) {
-                flight.background = true;
-                self.flights.add(watch.ticket, flight);
-            }
+            self.ask_after_rejection(watch);
             return ResponseVerdict::Soften {
                 retry_after: retry_after_seconds(0),
             };
         }
+        let flight = self.new_flight(watch.server, watch.pair, None, Reason::Rejected);
         let refused = self.refuse_flight(&watch.ticket, &flight, Refusal::TokenRejected, None);
         let headers = refused.for_waiter(false).headers;
         let retry_after = headers.into_iter().find(|(name, _)| *name == "retry-after");
@@ -133,14 +143,21 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    fn flight_after_rejection(&self, watch: &Watch) -> Flight {
-        let session = self.memo.session_of(&watch.known, &watch.ticket);
-        self.new_flight(
-            watch.server,
-            watch.pair,
-            &watch.known,
-            session.as_deref(),
-            Reason::Rejected,
-        )
+    /// Asks control for a newly made token, in the background, if the rejected one is still known.
+    fn ask_after_rejection(&mut self, watch: &Watch) {
+        let Some((token, session)) = self.memo.named(watch.token, &watch.ticket) else {
+            return;
+        };
+        if !self.flights.has_room_for(&token) || self.flights.is_under_way(&watch.ticket) {
+            return;
+        }
+        let question = Question {
+            token,
+            session: session.map(SecretString::from),
+            traceparent: None,
+        };
+        let mut flight = self.new_flight(watch.server, watch.pair, Some(question), Reason::Rejected);
+        flight.background = true;
+        self.flights.add(watch.ticket, flight);
     }
 }

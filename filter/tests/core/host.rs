@@ -46,6 +46,8 @@ pub(crate) struct FakeHost {
     pub(crate) shared_fails: Cell<bool>,
     pub(crate) before_write: RefCell<Option<BeforeWrite>>,
     pub(crate) writes: Cell<usize>,
+    pub(crate) random: Cell<[u8; 16]>,
+    pub(crate) hides_debug: Cell<bool>,
 }
 
 impl FakeHost {
@@ -76,8 +78,12 @@ impl Host for HostOf {
         self.0.now_ms.get()
     }
 
-    fn would_log(&self, _level: Level) -> bool {
-        true
+    fn random(&self) -> [u8; 16] {
+        self.0.random.get()
+    }
+
+    fn would_log(&self, level: Level) -> bool {
+        level > Level::Debug || !self.0.hides_debug.get()
     }
 
     fn log(&self, level: Level, line: &str) {
@@ -191,12 +197,19 @@ pub(crate) struct Envoy {
 
 impl Envoy {
     pub(crate) fn new(workers: usize) -> Self {
+        Self::with_config(workers, str::to_owned)
+    }
+
+    /// With [`CONFIG`] changed.
+    pub(crate) fn with_config(workers: usize, change: impl Fn(&str) -> String) -> Self {
         let host = Rc::new(FakeHost::default());
         host.now_ms.set(START_MS);
+        let text = change(CONFIG);
         let workers = (0..workers)
             .map(|_| {
-                let config = FilterConfig::parse(CONFIG.as_bytes(), |_| None);
-                Worker::new(HostOf(Rc::clone(&host)), config, CONFIG.as_bytes())
+                let config = FilterConfig::parse(text.as_bytes(), |_| None);
+                assert!(config.is_ok(), "{config:?}");
+                Worker::new(HostOf(Rc::clone(&host)), config, text.as_bytes())
             })
             .collect();
         Self {
@@ -273,19 +286,7 @@ impl Envoy {
 
     /// Control's call number `call` (from 1) is refused.
     pub(crate) fn refuse(&mut self, worker: usize, call: u32, refusal: Refusal) {
-        let body = TokenError {
-            error: refusal.control_error().to_owned(),
-            error_description: refusal.description().to_owned(),
-            refusal: refusal.name().to_owned(),
-        };
-        let body = serde_json::to_vec(&body).unwrap();
-        let answer = ControlAnswer {
-            status: refusal.control_status(),
-            marked: true,
-            retry_after: None,
-            body,
-        };
-        self.workers[worker].on_control_answer(CallId(call), &answer);
+        self.workers[worker].on_control_answer(CallId(call), &refused(refusal));
     }
 
     /// The client of a stream goes away; the filter is not told.
@@ -306,6 +307,21 @@ impl Envoy {
 
     pub(crate) fn calls(&self) -> usize {
         self.host.calls.borrow().len()
+    }
+}
+
+/// Control's answer when it refuses.
+pub(crate) fn refused(refusal: Refusal) -> ControlAnswer {
+    let body = TokenError {
+        error: refusal.control_error().to_owned(),
+        error_description: refusal.description().to_owned(),
+        refusal: refusal.name().to_owned(),
+    };
+    ControlAnswer {
+        status: refusal.control_status(),
+        marked: true,
+        retry_after: None,
+        body: serde_json::to_vec(&body).unwrap(),
     }
 }
 

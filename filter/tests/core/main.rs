@@ -9,6 +9,9 @@
     reason = "a test that cannot go on should stop at once; the module itself must never"
 )]
 
+mod allowance;
+mod call_limit;
+mod capacity;
 mod clock_steps;
 mod config;
 mod decision;
@@ -16,6 +19,8 @@ mod gate;
 mod host;
 mod limits;
 mod listener;
+mod matchers;
+mod pairs;
 mod replacement;
 mod reply;
 mod request;
@@ -26,5 +31,7 @@ mod shared_memory;
 mod slot;
 mod throttle;
 mod token_memo;
+mod unmatched;
+mod warn_limit;
 mod watch;
 mod worker;

@@ -64,11 +64,68 @@ fn host_and_path_are_matched_as_gateway_api_orders_routes() {
         ("evilexample.com", "/x", "None"),
         ("[::1]:80", "/kube", "kube"),
         // Nothing but a port, whatever is in it.
-        (":.b.example.com", "/x", "None"),
-        (":443", "/kube", "kube"),
-        ("", "", "None"),
+        (":.b.example.com", "/x", "UnreadableHost"),
+        (":443", "/kube", "UnreadableHost"),
+        ("", "", "UnreadableHost"),
     ] {
         assert_eq!(found(None, authority, path), expected, "{authority} {path}");
+    }
+}
+
+#[test]
+fn every_spelling_of_a_host_leads_to_its_server_or_to_a_refusal() {
+    for (host, server) in [("mcp.example.com", "host"), ("a.example.com", "wild")] {
+        let same = [
+            host.to_owned(),
+            host.to_ascii_uppercase(),
+            format!("{host}."),
+            format!("{host}.."),
+            format!("{host}:443"),
+            format!("{host}.:443"),
+            format!("{host}:"),
+            format!("{}.:8443", host.to_ascii_uppercase()),
+        ];
+        for authority in same {
+            assert_eq!(found(None, &authority, "/x"), server, "{authority}");
+        }
+        let refused = [
+            format!("user@{host}"),
+            format!("user:secret@{host}:443"),
+            format!("@{host}"),
+            format!("{host}@elsewhere.example.org"),
+            format!("{host}:443@elsewhere.example.org"),
+            format!("{host}:443:443"),
+            format!("{host}:https"),
+            format!(".{host}"),
+            format!("{host} "),
+            format!(" {host}"),
+            format!("{host}\t"),
+            format!("{host}/"),
+            format!("{host}%2e"),
+            format!("{host}\u{e9}"),
+            host.replace('.', ".."),
+            host.replace('.', "%2e"),
+            format!("[{host}]"),
+            "[]".to_owned(),
+            "[::1".to_owned(),
+            "[::1]x".to_owned(),
+            "[fe80::1%25eth0]".to_owned(),
+            ".".to_owned(),
+        ];
+        for authority in refused {
+            assert_eq!(found(None, &authority, "/x"), "UnreadableHost", "{authority:?}");
+        }
+    }
+}
+
+#[test]
+fn where_no_matcher_has_a_host_any_authority_is_as_good() {
+    let text = r#"{"control":{"cluster":"c","credential":{"value":"x"}},
+        "servers":[{"name":"s","path_prefix":"/s","auth":{"kind":"forward","issuer":"i"}}]}"#;
+    let config = FilterConfig::parse(text.as_bytes(), |_| None).unwrap();
+    for authority in ["any", "user@any", "any.:443:443", "\u{e9}"] {
+        let found = find_server(&config, None, authority.as_bytes(), b"/s/mcp");
+        assert_eq!(found, ServerMatch::Server(0), "{authority}");
     }
 }
 
@@ -122,8 +179,12 @@ proptest! {
         );
         let config = FilterConfig::parse(text.as_bytes(), |_| None).expect("a good configuration");
         for (host, path) in &requests {
-            let expected = plainly_found(&routes, host, path)
-                .map_or(ServerMatch::None, ServerMatch::Server);
+            // Where hosts decide, one that is none is refused.
+            let is_readable = !(host.is_empty() || host.starts_with('.')) || !config.hosts_decide;
+            let expected = match plainly_found(&routes, host, path) {
+                _ if !is_readable => ServerMatch::UnreadableHost,
+                found => found.map_or(ServerMatch::None, ServerMatch::Server),
+            };
             let path_alone = path_without_query(path.as_bytes());
             let found = find_server(&config, None, host.as_bytes(), path_alone);
             prop_assert_eq!(found, expected, "{} {}", host, path);

@@ -58,6 +58,7 @@ fn usable(config: &FilterConfig) {
     );
     assert!(!config.control.cluster.is_empty());
     assert!(u128::from(config.control.pause_ms) > config.control.timeout.as_millis());
+    assert!(config.control.pause_ms < 61_000);
     let gate = config.gate;
     for ms in [
         config.warn_every_ms,
@@ -100,8 +101,35 @@ fn server_is_usable(config: &FilterConfig, server: &Server) {
     };
     let path = format!("{}/x?y", route.path_prefix);
     // A route that no request can be on would leave its server unprotected, silently.
-    let found = find_server(config, None, host.as_bytes(), path_without_query(path.as_bytes()));
-    assert!(matches!(found, ServerMatch::Server(_)), "{host} {path}");
+    let found = |host: &str| find_server(config, None, host.as_bytes(), path_without_query(path.as_bytes()));
+    assert!(matches!(found(&host), ServerMatch::Server(_)), "{host} {path}");
+    // Nor does another spelling of the host lead past it.
+    for spelling in [
+        host.to_ascii_uppercase(),
+        format!("{host}."),
+        format!("{host}.:443"),
+    ] {
+        assert_eq!(found(&spelling), found(&host), "{spelling} {path}");
+    }
+    if route.host.is_some() {
+        assert_eq!(
+            found(&format!("user@{host}")),
+            ServerMatch::UnreadableHost,
+            "{host}"
+        );
+    }
+    // What every reader takes for the same path, and no sign of a pattern.
+    let segments = route.path_prefix.split('/').skip(1);
+    assert!(
+        segments
+            .into_iter()
+            .all(|segment| !matches!(segment, "" | "." | ".."))
+    );
+    assert!(
+        !route
+            .path_prefix
+            .contains(['*', '%', '(', '[', '{', '|', '^', '$', '\\', ' '])
+    );
 }
 
 fn hides_the_credential(config: &FilterConfig) {

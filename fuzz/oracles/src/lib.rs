@@ -9,6 +9,7 @@ mod control_config;
 mod deal;
 mod discovery;
 mod filter_config;
+mod issuer_answer;
 mod json;
 mod jwt;
 mod key_set;
@@ -20,6 +21,7 @@ pub use control_answer::control_answer;
 pub use control_config::control_config;
 pub use discovery::discovery;
 pub use filter_config::filter_config;
+pub use issuer_answer::issuer_answer;
 pub use json::json;
 pub use jwt::jwt;
 pub use key_set::key_set;
@@ -37,7 +39,7 @@ pub struct Target {
 }
 
 /// Every oracle.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target {
         name: "jwt",
         check: jwt,
@@ -77,5 +79,9 @@ pub const TARGETS: [Target; 10] = [
     Target {
         name: "discovery",
         check: discovery,
+    },
+    Target {
+        name: "issuer_answer",
+        check: issuer_answer,
     },
 ];

@@ -6,7 +6,7 @@ use tokenward_filter::config::{FilterConfig, HostPattern, Route};
 use tokenward_filter::request::RequestHead;
 use tokenward_filter::server_match::{ServerMatch, find_server, path_without_query};
 use tokenward_protocol::bearer::{bearer_token, why_malformed};
-use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::jwt::{Claims, Malformed};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
 
@@ -24,11 +24,11 @@ static CONFIG: LazyLock<FilterConfig> = LazyLock::new(|| {
         route("host-kube", r#""host":"mcp.example.com","path_prefix":"/kube","#),
         route("wild", r#""host":"*.example.com","#),
         route("wilder", r#""host":"*.b.example.com","#),
-        route("six", r#""host":"[fe80]","path_prefix":"/six","#),
     ];
     let text = format!(
         r#"{{"control":{{"cluster":"c","credential":{{"value":"x"}}}},
-            "session_headers":["x-session","mcp-session-id"],"servers":[{}]}}"#,
+            "session_headers":["x-session","mcp-session-id"],
+            "unmatched":"refuse","unprotected":[{{"path_prefix":"/open"}}],"servers":[{}]}}"#,
         servers.join(",")
     );
     FilterConfig::parse(text.as_bytes(), |_| None).expect("the configuration of the oracle")
@@ -108,8 +108,12 @@ fn bearer(authorizations: &[&[u8]]) {
             .all(u8::is_ascii_whitespace)
     );
     // A token that can be read is one word: nothing after a blank or a comma is forwarded unread.
+    let why = |fault| why_malformed(token, fault);
     if Claims::read(token).is_ok() {
-        assert_eq!(why_malformed(token), Refusal::MalformedBearer);
+        assert_eq!(why(Malformed::Parts), Refusal::MalformedBearer);
+        assert_eq!(why(Malformed::TooLong), Refusal::TokenTooLarge);
+    } else if token.contains(&b',') {
+        assert_eq!(why(Malformed::TooLong), Refusal::AmbiguousBearer);
     }
 }
 
@@ -124,32 +128,69 @@ fn server(annotation: Option<&[u8]>, authority: &[u8], path: &[u8]) {
         let expected = index.map_or(ServerMatch::UnknownAnnotation, ServerMatch::Server);
         return assert_eq!(found, expected);
     }
+    let Some(host) = host_of(authority) else {
+        return assert_eq!(found, ServerMatch::UnreadableHost);
+    };
     let fitting = CONFIG.servers.iter().enumerate().filter_map(|(index, server)| {
         let route = server.route.as_ref()?;
-        let fit = (
-            fit_of_host(route, &authority.to_ascii_lowercase())?,
-            fit_of_path(route, path)?,
-        );
+        let fit = (fit_of_host(route, host.as_bytes())?, fit_of_path(route, path)?);
         Some((fit, index))
     });
+    let otherwise = match is_open(path_without_query(path)) {
+        true => ServerMatch::None,
+        false => ServerMatch::Unmatched,
+    };
     let expected = fitting
         .max()
-        .map_or(ServerMatch::None, |(_, index)| ServerMatch::Server(index));
+        .map_or(otherwise, |(_, index)| ServerMatch::Server(index));
     assert_eq!(found, expected);
 }
 
-/// Higher is more exact. The authority may have a port.
-fn fit_of_host(route: &Route, authority: &[u8]) -> Option<usize> {
-    let name = authority
-        .rsplitn(2, |byte| *byte == b':')
-        .last()
-        .unwrap_or_default();
-    // The last colon of `[::1]` is inside the address.
-    let host = if authority.ends_with(b"]") || !authority.contains(&b':') || colon_is_inside(authority) {
-        authority
-    } else {
-        name
+/// The host in lower case, where the authority is a host and at most a port and nothing else.
+fn host_of(authority: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(authority).ok()?.to_ascii_lowercase();
+    let (host, port) = match text.strip_prefix('[') {
+        Some(_) => {
+            let (literal, port) = text.split_once(']')?;
+            let address = &literal[1..];
+            let plain = |c: char| c.is_ascii_hexdigit() || ":.".contains(c);
+            if address.is_empty() || !address.chars().all(plain) {
+                return None;
+            }
+            (format!("{literal}]"), port)
+        }
+        None => {
+            let end = text.find(':').unwrap_or(text.len());
+            let name = text[..end].trim_end_matches('.');
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+            let label = |label: &str| !label.is_empty() && label.chars().all(plain);
+            if !name.split('.').all(label) {
+                return None;
+            }
+            (name.to_owned(), &text[end..])
+        }
     };
+    let is_port = port.is_empty()
+        || port
+            .strip_prefix(':')
+            .is_some_and(|digits| digits.chars().all(|c| c.is_ascii_digit()));
+    is_port.then_some(host)
+}
+
+/// Whether the path is below `/open` for every reader.
+fn is_open(path: &[u8]) -> bool {
+    let path = String::from_utf8_lossy(path).into_owned();
+    let below = path == "/open" || path.starts_with("/open/");
+    below
+        && !["//", "/./", "/../", "%", "\\", ";"]
+            .iter()
+            .any(|odd| path.contains(odd))
+        && !path.ends_with("/.")
+        && !path.ends_with("/..")
+}
+
+/// Higher is more exact.
+fn fit_of_host(route: &Route, host: &[u8]) -> Option<usize> {
     match &route.host {
         None => Some(0),
         Some(HostPattern::Suffix(suffix)) => {
@@ -157,11 +198,6 @@ fn fit_of_host(route: &Route, authority: &[u8]) -> Option<usize> {
         }
         Some(HostPattern::Exact(exact)) => (host == exact.as_bytes()).then_some(usize::MAX),
     }
-}
-
-fn colon_is_inside(authority: &[u8]) -> bool {
-    let last = |wanted: u8| authority.iter().rposition(|byte| *byte == wanted);
-    last(b':') < last(b']')
 }
 
 /// The number of whole segments that fit.

@@ -1,6 +1,7 @@
 //! The token endpoint's form: the same requests as a plain reader of forms finds, and no value in what is said of others.
 
 use secrecy::ExposeSecret;
+use tokenward_protocol::form::MOST_PARAMETERS;
 use tokenward_protocol::token_endpoint::{
     GRANT_TYPE_TOKEN_EXCHANGE, LONGEST_SESSION_BYTES, Reason, TOKEN_TYPE_ID_TOKEN, TokenRequest,
 };
@@ -63,51 +64,68 @@ fn plainly(form: &[u8]) -> Option<Said> {
         let name = decoded(halves.next().unwrap_or_default())?;
         pairs.push((name, decoded(halves.next().unwrap_or_default())?));
     }
+    if pairs.len() > MOST_PARAMETERS {
+        return None;
+    }
+    let named = |name: &'static str| {
+        let found = pairs.iter().filter(move |(parameter, _)| parameter == name);
+        found.map(|(_, value)| value.clone())
+    };
     // Once, or not at all.
-    let value = |name: &str| -> Option<Option<String>> {
-        let mut found = pairs.iter().filter(|(parameter, _)| parameter == name);
-        let first = found.next().map(|(_, value)| value.clone());
+    let raw = |name| -> Option<Option<String>> {
+        let mut found = named(name);
+        let first = found.next();
         found.next().is_none().then_some(first)
     };
-    let is = |name: &str, expected: &str| Some(value(name)?.as_deref() == Some(expected));
+    // Empty is not at all.
+    let value = |name| Some(raw(name)?.filter(|value| !value.is_empty()));
+    let is = |name, expected: &str| Some(value(name)?.as_deref() == Some(expected));
     let asks = is("grant_type", GRANT_TYPE_TOKEN_EXCHANGE)? && is("subject_token_type", TOKEN_TYPE_ID_TOKEN)?;
     let wants = value("requested_token_type")?.is_none_or(|wanted| wanted == TOKEN_TYPE_ID_TOKEN);
-    let session = value("session")?;
+    let alone = value("actor_token")?.is_none() && value("actor_token_type")?.is_none();
+    let scoped = value("scope")?.is_none_or(|scope| {
+        let mut scopes = scope.split(' ');
+        scopes.all(|scope| scope == "openid")
+    });
+    let no_resource = named("resource").all(|value| value.is_empty());
+    let session = raw("session")?;
     let session_fits = session
         .as_ref()
         .is_none_or(|session| (1..=LONGEST_SESSION_BYTES).contains(&session.len()));
     let reason = match value("reason")?.as_deref() {
-        None | Some("" | "stale") => Reason::Stale,
+        None | Some("stale") => Reason::Stale,
         Some("near_expiry") => Reason::NearExpiry,
         Some("rejected") => Reason::Rejected,
         Some(_) => return None,
     };
+    // All the same.
+    let mut servers: Vec<String> = named("audience").filter(|value| !value.is_empty()).collect();
+    servers.dedup();
+    let [server] = servers.try_into().ok()?;
     let said = Said {
         subject_token: value("subject_token")??,
-        server: value("audience")??,
+        server,
         session,
         reason: reason.name(),
     };
-    let filled = !said.subject_token.is_empty() && !said.server.is_empty();
-    (asks && wants && session_fits && filled).then_some(said)
+    (asks && wants && alone && scoped && no_resource && session_fits).then_some(said)
 }
 
-/// `+` is a blank, `%XX` a byte, everything else itself; `None` where that is not UTF-8, or holds the character that
-/// stands for what is not.
+/// `+` is a blank, `%XX` a byte, everything else itself; `None` where that is not UTF-8 or holds a control character.
 fn decoded(text: &[u8]) -> Option<String> {
     let (mut bytes, mut at) = (Vec::new(), 0);
     while let Some(byte) = text.get(at) {
-        let escaped = text
-            .get(at + 1..at + 3)
-            .filter(|_| *byte == b'%')
-            .and_then(|digits| {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()
-            });
-        at += if escaped.is_some() { 3 } else { 1 };
-        bytes.push(escaped.unwrap_or(if *byte == b'+' { b' ' } else { *byte }));
+        if *byte == b'%' {
+            let digits = text.get(at + 1..at + 3)?;
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            bytes.push(u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()?);
+            at += 3;
+        } else {
+            bytes.push(if *byte == b'+' { b' ' } else { *byte });
+            at += 1;
+        }
     }
     String::from_utf8(bytes)
         .ok()
-        .filter(|text| !text.contains('\u{FFFD}'))
+        .filter(|text| !text.contains(|character: char| character.is_ascii_control()))
 }

@@ -5,7 +5,7 @@ use tokenward_protocol::refusal::Refusal;
 fn read(values: &[&'static str]) -> Result<&'static str, Refusal> {
     let token = bearer_token(values.iter().map(|value| value.as_bytes()))?;
     match Claims::read(token) {
-        Err(_) if token != b"a.b.c" => Err(why_malformed(token)),
+        Err(fault) if token != b"a.b.c" => Err(why_malformed(token, fault)),
         _ => Ok(std::str::from_utf8(token).unwrap()),
     }
 }
@@ -62,5 +62,21 @@ fn any_byte_may_come_and_none_panics() {
         let value = [b'B', b'e', b'a', b'r', b'e', b'r', b' ', byte];
         let _ = bearer_token([&value[..]].into_iter());
         let _ = bearer_token([&[byte][..]].into_iter());
+    }
+}
+
+#[test]
+fn a_bearer_that_is_too_large_is_told_from_one_that_is_malformed_and_from_two() {
+    let large = "x".repeat(tokenward_protocol::jwt::MAX_TOKEN_BYTES + 1);
+    for (value, refusal) in [
+        (format!("Bearer {large}"), Refusal::TokenTooLarge),
+        (
+            format!("Bearer {large}, Bearer {large}"),
+            Refusal::AmbiguousBearer,
+        ),
+        (format!("Bearer {}", &large[1..]), Refusal::MalformedBearer),
+    ] {
+        let value: &'static str = value.leak();
+        assert_eq!(read(&[value]), Err(refusal));
     }
 }

@@ -49,9 +49,12 @@ fn an_exp_that_two_readers_could_take_differently_is_malformed() {
     for exp in [
         "-1",
         "-0",
-        "1.0",
-        "1.5",
-        "1e9",
+        "-1.5",
+        "-1e9",
+        "1e99999999999",
+        ".5",
+        "5.",
+        "1e",
         "\"1795282565\"",
         "null",
         "true",
@@ -66,9 +69,39 @@ fn an_exp_that_two_readers_could_take_differently_is_malformed() {
         assert_eq!(with_exp(exp), Err(Malformed::Payload), "{exp}");
     }
     assert_eq!(with_exp("9007199254740993"), Err(Malformed::ExpTooLarge));
-    assert_eq!(with_exp("18446744073709551616"), Err(Malformed::Payload));
+    assert_eq!(with_exp("18446744073709551616"), Err(Malformed::ExpTooLarge));
     assert_eq!(with_exp("9007199254740992").unwrap().exp_seconds, 1 << 53);
     assert_eq!(with_exp("0").unwrap().exp_seconds, 0);
+}
+
+#[test]
+fn a_numeric_date_may_have_a_fraction_or_an_exponent_and_is_cut_off_never_rounded_up() {
+    for (exp, seconds) in [
+        ("1795282565.0", 1_795_282_565),
+        ("1795282565.999999999", 1_795_282_565),
+        ("1.795282565e9", 1_795_282_565),
+        ("1.795282565E+9", 1_795_282_565),
+        ("1.7952825659e9", 1_795_282_565),
+        ("17952825650e-1", 1_795_282_565),
+        ("17952825659e-1", 1_795_282_565),
+        ("1.7e9", 1_700_000_000),
+        ("17e8", 1_700_000_000),
+        ("0.5", 0),
+        ("5e-1", 0),
+        ("1e-2000000000", 0),
+        ("0e2000000000", 0),
+        ("0.0000000017e18", 1_700_000_000),
+        ("9007199254740992.0", 1 << 53),
+    ] {
+        assert_eq!(
+            with_exp(exp).map(|claims| claims.exp_seconds),
+            Ok(seconds),
+            "{exp}"
+        );
+    }
+    for exp in ["1e300", "1e2000000000", "9007199254740993.0", "9.1e15"] {
+        assert_eq!(with_exp(exp), Err(Malformed::ExpTooLarge), "{exp}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use tokenward_protocol::error_text::{error_text, is_allowed};
 use tokenward_protocol::jwt::MAX_TOKEN_BYTES;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
@@ -9,6 +11,8 @@ fn a_person_is_sent_to_log_in_only_when_that_helps() {
         let login = refusal.class() == RefusalClass::LoginNeeded;
         let status = match refusal {
             Refusal::TokenTooLarge => 431,
+            Refusal::Unmatched => 404,
+            Refusal::UnreadableRequest => 400,
             _ if login => 401,
             _ => 503,
         };
@@ -18,7 +22,14 @@ fn a_person_is_sent_to_log_in_only_when_that_helps() {
             refusal.description().contains("log in again"),
             login
                 && refusal.control_error() == "invalid_grant"
-                && !matches!(refusal, Refusal::WrongIssuer | Refusal::WrongAudience),
+                && !matches!(
+                    refusal,
+                    // A proper token helps here, and a new login only where it brings one.
+                    Refusal::WrongIssuer
+                        | Refusal::WrongAudience
+                        | Refusal::TokenExpired
+                        | Refusal::WrongTokenType
+                ),
             "{refusal:?}"
         );
     }
@@ -39,12 +50,26 @@ fn codes_and_names_lead_back_and_never_change_their_place() {
     assert_eq!(Refusal::NeedsLogin.code(), 5);
     assert_eq!(Refusal::FilterMisconfigured.code(), 23);
     assert_eq!(Refusal::TokenTooLarge.code(), 25);
+    assert_eq!(Refusal::TokenExpired.code(), 27);
+    assert_eq!(Refusal::UnreadableRequest.code(), 31);
 }
 
 #[test]
 fn a_token_that_is_too_large_is_refused_with_the_size_that_is_read() {
     let says = Refusal::TokenTooLarge.description();
     assert!(says.contains(&MAX_TOKEN_BYTES.to_string()), "{says}");
+}
+
+/// RFC 6749 §5.2 and RFC 6750 §3, also inside the quotes of a challenge.
+#[test]
+fn descriptions_have_the_characters_of_an_error_description() {
+    for refusal in Refusal::ALL {
+        let text = refusal.description();
+        assert!(matches!(error_text(text), Cow::Borrowed(_)), "{text}");
+        let codes = [refusal.name(), refusal.control_error(), refusal.client_error()];
+        assert!(codes.iter().all(|code| code.chars().all(is_allowed)), "{codes:?}");
+    }
+    assert_eq!(error_text("a \"b\" \\ c\u{fc}\n"), "a 'b' / c??");
 }
 
 #[test]

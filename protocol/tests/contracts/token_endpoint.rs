@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
+use tokenward_protocol::form::{Form, MOST_PARAMETERS, NotAForm};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{
     BadTokenRequest, ControlSaid, Reason, TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenError, TokenRequest,
@@ -48,9 +49,16 @@ proptest! {
 fn parameters_come_once_and_as_expected() {
     let form = request(None).to_form();
     let cases = [
+        (format!("{form}&audience=other"), BadTokenRequest::SeveralTargets),
+        (format!("{form}&resource=x"), BadTokenRequest::Resource),
+        (format!("{form}&scope=groups"), BadTokenRequest::Scope),
         (
-            format!("{form}&audience=other"),
-            BadTokenRequest::Duplicate("audience"),
+            format!("{form}&actor_token=a.b.c"),
+            BadTokenRequest::Actor("actor_token"),
+        ),
+        (
+            form.replace("token-exchange", "refresh_token"),
+            BadTokenRequest::GrantType,
         ),
         (
             format!("{form}&session=a&session=a"),
@@ -69,7 +77,22 @@ fn parameters_come_once_and_as_expected() {
             BadTokenRequest::Missing("audience"),
         ),
         (format!("{form}&session="), BadTokenRequest::Missing("session")),
-        (format!("{form}&session=%FF"), BadTokenRequest::NotUtf8),
+        (
+            format!("{form}&session=%FF"),
+            BadTokenRequest::NotAForm(NotAForm::NotUtf8),
+        ),
+        (
+            format!("{form}&session=%f"),
+            BadTokenRequest::NotAForm(NotAForm::Percent),
+        ),
+        (
+            format!("{form}&x=%00"),
+            BadTokenRequest::NotAForm(NotAForm::ControlCharacter),
+        ),
+        (
+            format!("{form}{}", "&x=y".repeat(MOST_PARAMETERS)),
+            BadTokenRequest::NotAForm(NotAForm::TooMany),
+        ),
     ];
     for (form, why) in cases {
         assert_eq!(
@@ -79,7 +102,6 @@ fn parameters_come_once_and_as_expected() {
         );
     }
     for (from, to) in [
-        ("token-exchange", "refresh_token"),
         ("near_expiry", "because"),
         ("id_token&requested", "jwt&requested"),
     ] {
@@ -97,8 +119,29 @@ fn parameters_come_once_and_as_expected() {
 
 #[test]
 fn unknown_parameters_are_ignored() {
-    let form = format!("{}&resource=x&resource=y", request(None).to_form());
+    let form = format!("{}&unknown=x&unknown=y", request(None).to_form());
     assert!(TokenRequest::from_form(form.as_bytes()).is_ok());
+}
+
+#[test]
+fn a_resource_names_the_server_that_has_it() {
+    let form = request(None).to_form();
+    let server_of = |resource: &str| resource.strip_prefix("https://").map(str::to_owned);
+    let read = |form: &str| {
+        let form = Form::read(form.as_bytes()).unwrap();
+        TokenRequest::read(&form, server_of).map(|request| request.server)
+    };
+    assert_eq!(
+        read(&format!("{form}&resource=https://kubernetes")).unwrap(),
+        "kubernetes"
+    );
+    let alone = form.replace("audience=kubernetes", "resource=https://other");
+    assert_eq!(read(&alone).unwrap(), "other");
+    let error = read(&format!("{form}&resource=https://other")).unwrap_err();
+    assert_eq!(
+        (error.error(), error),
+        ("invalid_target", BadTokenRequest::Resource)
+    );
 }
 
 #[test]

@@ -95,12 +95,23 @@ pub(crate) fn valkey_config(url: String) -> ValkeyConfig {
     }
 }
 
+/// The deployment's time, and how far ahead of it this clock is.
 #[derive(Debug)]
-struct SharedClock(IssuerClock);
+struct SharedClock {
+    clock: IssuerClock,
+    ahead_ms: i64,
+}
+
+impl SharedClock {
+    fn right(clock: &IssuerClock) -> Arc<Self> {
+        let clock = clock.clone();
+        Arc::new(Self { clock, ahead_ms: 0 })
+    }
+}
 
 impl Clock for SharedClock {
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.0.now_ms()).unwrap_or(0)
+        u64::try_from(self.clock.now_ms() + self.ahead_ms).unwrap_or(0)
     }
 }
 
@@ -170,7 +181,7 @@ impl Deployment {
                 Arc::new(ValkeyStore::connect(patient_valkey_config(valkey.url())).await?)
             }
             (None, None) => {
-                let shared = Arc::new(SharedClock(clock.clone()));
+                let shared = SharedClock::right(&clock);
                 let file = folder.join("tokenward.redb");
                 Arc::new(EmbeddedStore::open(file, LONG_STORE_DEADLINE, shared).await?)
             }
@@ -201,7 +212,23 @@ impl Deployment {
 
     /// The same on another runtime, whose end is the replica's crash.
     pub(crate) async fn add_replica_on(&mut self, runtime: &tokio::runtime::Handle) -> anyhow::Result<usize> {
-        let clock = Arc::new(SharedClock(self.clock.clone()));
+        let clock = SharedClock::right(&self.clock);
+        self.add_replica_of(clock, runtime).await
+    }
+
+    /// The same, with a clock that is so far ahead; behind, where it is negative.
+    pub(crate) async fn add_replica_ahead(&mut self, ahead: i64) -> anyhow::Result<usize> {
+        let (clock, ahead_ms) = (self.clock.clone(), ahead * 1000);
+        let clock = Arc::new(SharedClock { clock, ahead_ms });
+        self.add_replica_of(clock, &tokio::runtime::Handle::current())
+            .await
+    }
+
+    async fn add_replica_of(
+        &mut self,
+        clock: Arc<SharedClock>,
+        runtime: &tokio::runtime::Handle,
+    ) -> anyhow::Result<usize> {
         let current = Current::new(Service::new(self.config.clone(), self.store.clone(), clock)?);
         let serving = current.clone();
         let started = runtime.spawn(async move {

@@ -146,7 +146,7 @@ async fn a_token_whose_key_stays_unknown_is_refused_for_good_after_two_minutes_a
     let (stranger, ahead) = (stranger.token(), ahead.token());
     assert_eq!(
         control.ask(&ahead).send().await?.refusal(),
-        (400, "subject_rejected")
+        (400, "wrong_token_type")
     );
     let before = keys.fetches();
     for round in 0..12 {

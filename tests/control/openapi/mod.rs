@@ -6,18 +6,19 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokenward_protocol::refusal::Refusal;
 
-use crate::deployment::{Deployment, Plan};
+use crate::deployment::{AGGREGATOR, Deployment, FILTER, Plan, basic};
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let text = include_str!("../../../control/src/http/openapi.json");
     serde_json::from_str(text).expect("openapi.json is JSON")
 });
 
-const METHODS: [Method; 5] = [
+const METHODS: [Method; 6] = [
     Method::GET,
+    Method::OPTIONS,
     Method::PUT,
     Method::POST,
     Method::DELETE,
@@ -52,6 +53,11 @@ pub(crate) fn assert_documented(
         assert_eq!(status, 404, "{what}, and the path is not documented");
         return;
     };
+    // HEAD is GET, without the body.
+    let (method, bodiless) = match *method {
+        Method::HEAD => (&Method::GET, true),
+        _ => (method, false),
+    };
     let Some(operation) = item.get(method.as_str().to_lowercase()) else {
         assert_eq!(status, 405, "{what}, and the method is not documented");
         return;
@@ -70,7 +76,9 @@ pub(crate) fn assert_documented(
     let media = content
         .get(content_type)
         .unwrap_or_else(|| panic!("{what} as {content_type}"));
-    if content_type == "application/json" {
+    if bodiless {
+        assert!(body.is_empty(), "{what} with a body");
+    } else if content_type == "application/json" {
         let body: Value = serde_json::from_slice(body).unwrap_or_else(|error| panic!("{what}: {error}"));
         if let Err(misfit) = schema::check(&DOCUMENT, &media["schema"], &body) {
             panic!("{what}: {misfit}\n{body:#}");
@@ -114,6 +122,61 @@ async fn every_method_of_every_path_is_answered_as_documented() -> anyhow::Resul
         }
     }
     assert!(not_allowed > 30, "only {not_allowed} methods were not allowed");
+    Ok(())
+}
+
+/// What the document says must not be empty is refused where it is.
+#[tokio::test]
+async fn what_must_not_be_empty_is_refused_when_it_is() -> anyhow::Result<()> {
+    let deployment = Deployment::start(Plan::default()).await?;
+    let tokens = deployment.log_in("s-1").await?;
+    let url = |path: &str| format!("{}{path}", deployment.urls[0]);
+    let http = &deployment.http;
+    let form = deployment.ask(&tokens.id_token).form();
+    let login =
+        json!({"issuer": deployment.dex.issuer(), "client_id": "muster", "id_token": tokens.id_token});
+    let user = json!({"issuer": deployment.dex.issuer(), "subject": "x"});
+    let without = |body: &Value, member: &str| {
+        let mut body = body.clone();
+        body[member] = json!("");
+        body
+    };
+    let mut requests = vec![
+        http.post(url("/v1/backchannel-logout"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("logout_token="),
+        http.get(url("/v1/explain?server="))
+            .bearer_auth(AGGREGATOR)
+            .header("x-tokenward-session", "s-1"),
+        http.get(url("/v1/explain?server=kubernetes"))
+            .bearer_auth(AGGREGATOR)
+            .header("x-tokenward-session", ""),
+    ];
+    for member in ["issuer", "client_id", "id_token"] {
+        let put = http.put(url("/v1/sessions/s-2")).bearer_auth(AGGREGATOR);
+        requests.push(put.json(&without(&login, member)));
+    }
+    for member in ["issuer", "subject"] {
+        let sign_out = http.post(url("/v1/sign-out")).bearer_auth(AGGREGATOR);
+        requests.push(sign_out.json(&without(&user, member)));
+    }
+    for parameter in [
+        form.replace(&*tokens.id_token, ""),
+        form.replace("audience=kubernetes", "audience="),
+        format!("{form}&session="),
+    ] {
+        let ask = http
+            .post(url("/oauth2/token"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("authorization", basic("filter", FILTER));
+        requests.push(ask.body(parameter));
+    }
+    let documented = include_str!("../../../control/src/http/openapi.json");
+    assert!(documented.matches("\"minLength\": 1").count() > requests.len());
+    for request in requests {
+        let answer = deployment.request(request).await?;
+        assert_eq!(answer.status, 400, "{answer:?}");
+    }
     Ok(())
 }
 

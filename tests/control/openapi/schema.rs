@@ -35,6 +35,7 @@ fn at(document: &Value, schema: &Value, value: &Value, place: &str) -> Result<()
                 .as_i64()
                 .is_none_or(|number| argument.as_i64().is_some_and(|least| number >= least)),
             "minLength" => length(value).is_none_or(|length| argument.as_u64() <= Some(length)),
+            "pattern" => value.as_str().is_none_or(|text| fits(argument, text)),
             "maxLength" => length(value).is_none_or(|length| Some(length) <= argument.as_u64()),
             "minItems" => value
                 .as_array()
@@ -85,6 +86,22 @@ fn members(document: &Value, schema: &Value, value: &Value, place: &str) -> Resu
     Ok(())
 }
 
+/// As much of a pattern as the document uses: one class of characters, at least one of them.
+fn fits(pattern: &Value, text: &str) -> bool {
+    let class = pattern
+        .as_str()
+        .and_then(|pattern| pattern.strip_prefix("^[")?.strip_suffix("]+$"));
+    let class = class.unwrap_or_else(|| panic!("the pattern {pattern} is not known to this test"));
+    let mut characters = class.chars().filter(|character| *character != '\\').peekable();
+    let mut ranges = Vec::new();
+    while let Some(first) = characters.next() {
+        let last = characters.next_if_eq(&'-').and_then(|_| characters.next());
+        ranges.push(first..=last.unwrap_or(first));
+    }
+    let is_in_class = |character| ranges.iter().any(|range| range.contains(&character));
+    !text.is_empty() && text.chars().all(is_in_class)
+}
+
 fn length(value: &Value) -> Option<u64> {
     value.as_str().map(|text| text.chars().count() as u64)
 }
@@ -118,6 +135,8 @@ fn the_check_itself_finds_what_does_not_fit() {
         ("refusal", Some(serde_json::json!("other"))),
         ("refusal", Some(Value::Null)),
         ("error_description", Some(serde_json::json!(""))),
+        ("error_description", Some(serde_json::json!("a \"quoted\" word"))),
+        ("error_description", Some(serde_json::json!("a back\\slash"))),
         ("error", None),
         ("more", Some(serde_json::json!(1))),
     ];

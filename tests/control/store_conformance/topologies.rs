@@ -193,10 +193,7 @@ impl Watched {
         let log = self.sentinel.log();
         log.wait_for_line(|line| line.contains("+slave"), LONG_DEADLINE)
             .await?;
-        eventually("the replica follows", || async {
-            Ok(self.primary.command(&["WAIT", "1", "100"]).await? == ":1\r\n")
-        })
-        .await
+        self.replica.catches_up_with(&self.primary, LONG_DEADLINE).await
     }
 }
 

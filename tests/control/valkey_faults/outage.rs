@@ -131,7 +131,7 @@ async fn an_empty_valkey_means_a_clear_login_and_what_the_aggregator_still_has_i
             deployment.ask(&tokens.id_token).session("s-1"),
         ] {
             let answer = ask.send().await?;
-            assert_eq!(answer.refusal(), (400, "unknown_session"));
+            assert_eq!(answer.refusal(), (400, "token_expired"));
             assert_eq!(answer.text("error"), "invalid_grant");
             assert_eq!(answer.header("retry-after"), None);
         }

@@ -305,10 +305,7 @@ async fn a_promoted_replica_without_the_last_writes_costs_nobody_a_login() -> an
     })
     .await?;
     let tokens = deployment.log_in("s-1").await?;
-    let limit = tokio::time::Instant::now() + super::PATIENCE;
-    while primary.command(&["WAIT", "1", "100"]).await? != ":1\r\n" {
-        anyhow::ensure!(tokio::time::Instant::now() < limit, "the replica does not follow");
-    }
+    replica.catches_up_with(&primary, super::PATIENCE).await?;
     // From here on nothing reaches the replica, as in a partition.
     assert_eq!(replica.command(&["REPLICAOF", "NO", "ONE"]).await?, "+OK\r\n");
     deployment.advance(301);

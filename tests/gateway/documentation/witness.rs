@@ -8,7 +8,7 @@ use tokenward_tests::parts::{Envoy, EnvoyConfig, EnvoyLine, Sample, Script, Scri
 use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Login, World};
 
 /// What control can say, as against what the filter finds out by itself.
-const SAID_BY_CONTROL: [Refusal; 15] = [
+const SAID_BY_CONTROL: [Refusal; 18] = [
     Refusal::NeedsLogin,
     Refusal::UnknownSession,
     Refusal::SubjectRejected,
@@ -24,6 +24,9 @@ const SAID_BY_CONTROL: [Refusal; 15] = [
     Refusal::BadRequest,
     Refusal::TokenTooLarge,
     Refusal::AlgorithmUnsupported,
+    Refusal::TokenExpired,
+    Refusal::WrongTokenType,
+    Refusal::NotRegistered,
 ];
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the filter waits for control. Only one story waits for so long; in all others control answers at once, and

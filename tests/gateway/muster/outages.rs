@@ -79,7 +79,7 @@ async fn a_store_that_forgot_everything_costs_one_quiet_login() -> anyhow::Resul
         assert!(Instant::now() < limit, "{unknown} of 30");
         let answer = world.call(LOCAL).login(&alice).send().await?;
         match (answer.status, answer.refusal().as_deref()) {
-            (401, Some("unknown_session")) => unknown += 1,
+            (401, Some("token_expired")) => unknown += 1,
             // The connection to the old Valkey may be found broken first.
             (503, Some("store_unavailable")) => tokio::time::sleep(Duration::from_millis(200)).await,
             other => panic!("{other:?}: {}", answer.body),

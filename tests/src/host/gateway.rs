@@ -217,6 +217,11 @@ impl Gateway {
         self.process().log_level.set(level);
     }
 
+    /// Cuts the header maps that the host hands over after so many bytes: what no host may do.
+    pub fn cut_header_maps(&self, most_bytes: usize) {
+        self.process().most_header_bytes.set(most_bytes);
+    }
+
     /// Every callout that was tried, in order.
     #[must_use]
     pub fn callouts(&self) -> Vec<Callout> {

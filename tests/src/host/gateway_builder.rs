@@ -214,6 +214,7 @@ impl GatewayBuilder {
             races: RefCell::default(),
             posts: RefCell::default(),
             in_flight: RefCell::default(),
+            most_header_bytes: Cell::new(usize::MAX),
         };
         Gateway::start(process, &module, self.workers, self.plugin_configuration)
     }

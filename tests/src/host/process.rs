@@ -69,6 +69,8 @@ pub(crate) struct Process {
     pub(crate) races: RefCell<Races>,
     pub(crate) posts: RefCell<VecDeque<Post>>,
     pub(crate) in_flight: RefCell<Vec<InFlight>>,
+    /// Header maps are handed over with so many bytes at the most.
+    pub(crate) most_header_bytes: Cell<usize>,
 }
 
 impl Process {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::IssuerClock;
 
 /// Configuration of a [`super::FakeDex`]. The default is Dex's default: ID tokens of 24 hours, rotation on, no reuse
@@ -23,6 +25,12 @@ pub struct DexConfig {
     pub clients: Vec<DexClient>,
     /// `connectors` beside the password connector `local`.
     pub connectors: Vec<DexConnector>,
+    /// Members of the fake one's discovery document besides Dex's own, or in their place; `null` leaves one out.
+    pub discovery: Vec<(&'static str, Value)>,
+    /// The fake one names a revocation endpoint (RFC 7009), which Dex does not have.
+    pub has_revocation: bool,
+    /// The fake one refuses clients that authenticate themselves in the header, as some issuers do.
+    pub post_only: bool,
     /// Where a real Dex asks for passwords and, at each refresh, for users, instead of in its own database: the base URL
     /// of an Atlassian Crowd. The fake one does not look at it; a connector that fails is one of its
     /// [`super::Failure`]s.
@@ -45,6 +53,9 @@ impl Default for DexConfig {
                 },
             ],
             connectors: Vec::new(),
+            discovery: Vec::new(),
+            has_revocation: false,
+            post_only: false,
             crowd: None,
         }
     }
@@ -66,6 +77,12 @@ impl DexConfig {
     /// With this clock.
     pub fn clock(mut self, clock: &IssuerClock) -> Self {
         self.clock = clock.clone();
+        self
+    }
+
+    /// With this member in the discovery document.
+    pub fn discovery(mut self, member: &'static str, value: Value) -> Self {
+        self.discovery.push((member, value));
         self
     }
 

@@ -135,6 +135,7 @@ impl Book {
             Endpoint::Keys => self.count(None, |counts| counts.key_fetches += 1),
             Endpoint::UserInfo => self.count(None, |counts| counts.user_info_requests += 1),
             Endpoint::Introspect => self.count(None, |counts| counts.introspections += 1),
+            Endpoint::Revoke => self.count(None, |counts| counts.revocations += 1),
             Endpoint::Login => return Some(form.get("username").to_owned()),
             Endpoint::Refresh => {
                 let fingerprint = fingerprint(form.get("refresh_token"));

@@ -25,6 +25,8 @@ pub struct IssuerCounts {
     pub user_info_requests: usize,
     /// Requests to `/token/introspect` (only counted for everybody).
     pub introspections: usize,
+    /// Requests to `/token/revoke` (only counted for everybody).
+    pub revocations: usize,
     /// Requests that were cut because the issuer was down (only counted for everybody).
     pub while_down: usize,
 }
@@ -52,6 +54,8 @@ pub(crate) struct Counter {
     pub(crate) all: IssuerCounts,
     pub(crate) users: HashMap<String, IssuerCounts>,
     pub(crate) presentations: Vec<Presentation>,
+    /// [`fingerprint`]s of tokens that were given back.
+    pub(crate) revoked: Vec<String>,
 }
 
 impl Counter {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::Disguise;
+
 /// What of the issuer is called. The token endpoint counts as one endpoint per grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -23,6 +25,8 @@ pub enum Endpoint {
     UserInfo,
     /// `/token/introspect`
     Introspect,
+    /// `/token/revoke`, which Dex does not have
+    Revoke,
     /// Everything else.
     Other,
 }
@@ -57,6 +61,8 @@ pub enum Failure {
     NoIdToken,
     /// The work is done; the answer is 200 with a body that is not JSON.
     Garbage,
+    /// The work is done; the answer is sent like this.
+    Disguised(Disguise),
 }
 
 impl Failure {

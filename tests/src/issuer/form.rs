@@ -54,6 +54,9 @@ impl Form {
 
     /// The authenticated client: Basic with both halves form-encoded (RFC 6749 §2.3.1), or the form.
     pub(crate) fn client<'d>(&self, headers: &HeaderMap, dex: &'d Dex) -> Result<&'d DexClient, DexError> {
+        if dex.post_only && headers.contains_key(AUTHORIZATION) {
+            return Err(DexError::invalid_client());
+        }
         let (id, secret) = match basic(headers) {
             Some((id, secret)) => (
                 unescape(&id).ok_or_else(|| DexError::invalid_request("client_id improperly encoded"))?,

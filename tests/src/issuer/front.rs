@@ -107,6 +107,10 @@ async fn carry(front: Front, cut: Cut, call: Call) -> Response {
                 response
             }
         }
+        Some(Failure::Disguised(disguise)) => {
+            let response = dispatch(dex, &call, None).await;
+            disguise.put_on(dex, response).await
+        }
         failure => dispatch(dex, &call, failure.as_ref()).await,
     }
 }
@@ -127,6 +131,7 @@ async fn dispatch(dex: &Dex, call: &Call, failure: Option<&Failure>) -> Response
         "/.well-known/openid-configuration" => inspection::discovery(dex),
         "/keys" => inspection::keys(dex),
         "/userinfo" => inspection::user_info(dex, &call.headers),
+        "/token/revoke" if dex.has_revocation => answers::json(StatusCode::OK, &serde_json::json!({})),
         "/token/introspect" => {
             inspection::introspect(dex, &call.method, &call.form).unwrap_or_else(DexError::into_response)
         }
@@ -146,6 +151,7 @@ pub(super) fn endpoint_of(path: &str, form: &Form) -> Endpoint {
         ("/keys", _) => Endpoint::Keys,
         ("/userinfo", _) => Endpoint::UserInfo,
         ("/token/introspect", _) => Endpoint::Introspect,
+        ("/token/revoke", _) => Endpoint::Revoke,
         ("/token", token_endpoint::PASSWORD) => Endpoint::Login,
         ("/token", token_endpoint::REFRESH) => Endpoint::Refresh,
         ("/token", token_endpoint::EXCHANGE) => Endpoint::Exchange,
@@ -159,6 +165,10 @@ fn count_arrival(dex: &Dex, call: &Call) {
         Endpoint::Keys => dex.count(None, |counts| counts.key_fetches += 1),
         Endpoint::UserInfo => dex.count(None, |counts| counts.user_info_requests += 1),
         Endpoint::Introspect => dex.count(None, |counts| counts.introspections += 1),
+        Endpoint::Revoke => {
+            dex.counter().revoked.push(fingerprint(call.form.get("token")));
+            dex.count(None, |counts| counts.revocations += 1);
+        }
         Endpoint::Refresh => {
             let token = call.form.get("refresh_token");
             let user = dex.grants().owner(token).map(str::to_owned);

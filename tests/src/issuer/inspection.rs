@@ -16,7 +16,7 @@ use super::{token_endpoint, wire};
 
 pub(crate) fn discovery(dex: &Dex) -> Response {
     let issuer = &dex.issuer;
-    let document = json!({
+    let mut document = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/auth"),
         "token_endpoint": format!("{issuer}/token"),
@@ -33,6 +33,16 @@ pub(crate) fn discovery(dex: &Dex) -> Response {
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "claims_supported": ["iss", "sub", "aud", "iat", "exp", "email", "email_verified", "locale", "name", "preferred_username", "at_hash"],
     });
+    if dex.has_revocation {
+        document["revocation_endpoint"] = json!(format!("{issuer}/token/revoke"));
+    }
+    for (member, value) in &dex.discovery {
+        if value.is_null() {
+            document.as_object_mut().map(|members| members.remove(*member));
+        } else {
+            document[*member] = value.clone();
+        }
+    }
     answers::json(StatusCode::OK, &document)
 }
 

@@ -264,6 +264,16 @@ impl FakeDex {
         }
     }
 
+    /// [`super::fingerprint`]s of the tokens that were given back (RFC 7009) so far, in order.
+    pub fn revoked(&self) -> Vec<String> {
+        self.dex.counter().revoked.clone()
+    }
+
+    /// Connections that were accepted so far.
+    pub fn connections(&self) -> usize {
+        self.server.connections()
+    }
+
     /// Every arrival of a refresh token so far, in order.
     pub fn presentations(&self) -> Vec<Presentation> {
         self.dex.counter().presentations.clone()

@@ -38,6 +38,10 @@ pub struct EnvoyConfig {
     pub clock: Option<SteppingClock>,
     /// The routes, first match first.
     pub routes: Vec<EnvoyRoute>,
+    /// The retry policy of all routes.
+    pub retries: Option<Value>,
+    /// The module is an upstream filter of the servers' clusters too (`envoy/local/each_try.yaml`).
+    pub checks_each_try: bool,
 }
 
 impl Default for EnvoyConfig {
@@ -52,6 +56,8 @@ impl Default for EnvoyConfig {
             control: None,
             clock: None,
             routes: Vec::new(),
+            retries: None,
+            checks_each_try: false,
         }
     }
 }

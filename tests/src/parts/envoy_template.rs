@@ -27,9 +27,18 @@ pub(super) fn render(config: &EnvoyConfig) -> anyhow::Result<String> {
     let mut bootstrap: String = lines.collect();
     let mut clusters = vec![cluster(CONTROL_CLUSTER, config.control)];
     for route in &config.routes {
-        clusters.push(cluster(&route.cluster(), Some(route.server)));
+        let mut cluster = cluster(&route.cluster(), Some(route.server));
+        if config.checks_each_try {
+            cluster["typed_extension_protocol_options"] = each_try(config)?;
+        }
+        clusters.push(cluster);
     }
-    let routes: Vec<Value> = config.routes.iter().map(super::EnvoyRoute::to_json).collect();
+    let mut routes: Vec<Value> = config.routes.iter().map(super::EnvoyRoute::to_json).collect();
+    if let Some(policy) = &config.retries {
+        routes
+            .iter_mut()
+            .for_each(|route| route["route"]["retry_policy"] = policy.clone());
+    }
     let mut values = vec![
         ("LISTENER_PORT", json!(config.listener_port)),
         ("ROUTES", json!(routes)),
@@ -123,6 +132,15 @@ fn with_remote_module(bootstrap: &str, sha256: &str) -> anyhow::Result<String> {
     });
     let remote = json!({"remote": {"http_uri": address, "sha256": sha256}});
     Ok(bootstrap.replacen(local, &format!("code: {remote}"), 1))
+}
+
+/// `envoy/local/each_try.yaml`, as a cluster's options.
+fn each_try(config: &EnvoyConfig) -> anyhow::Result<Value> {
+    let filter = config.filter.as_ref().context("no filter to check tries with")?;
+    let text = std::fs::read_to_string(tools::workspace().join("envoy/local/each_try.yaml"))?;
+    let text = text.replace("${FILTER_MODULE}", &json!(filter.module).to_string());
+    let options: Value = serde_saphyr::from_str(&text)?;
+    Ok(json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}))
 }
 
 fn without_filter(bootstrap: &str) -> anyhow::Result<String> {

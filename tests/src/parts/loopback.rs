@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use axum::Router;
@@ -58,9 +58,11 @@ impl LoopbackSocket {
     /// Serves `router` until the returned server is dropped. Must be called in a tokio runtime. `down` is the flag
     /// of [`LoopbackServer::set_down`], for handlers that cut requests on connections that are already open.
     pub fn serve(self, router: Router, down: Arc<AtomicBool>) -> LoopbackServer {
+        let accepted = Arc::<AtomicUsize>::default();
         let listener = CuttableListener {
             listener: self.listener,
             down: down.clone(),
+            accepted: accepted.clone(),
         };
         let service = router.into_make_service_with_connect_info::<Cut>();
         let task = tokio::spawn(async move {
@@ -70,6 +72,7 @@ impl LoopbackSocket {
         LoopbackServer {
             address: self.address,
             down,
+            accepted,
             task,
         }
     }
@@ -80,6 +83,7 @@ impl LoopbackSocket {
 pub struct LoopbackServer {
     address: SocketAddr,
     down: Arc<AtomicBool>,
+    accepted: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -87,6 +91,11 @@ impl LoopbackServer {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Connections that were accepted so far.
+    pub fn connections(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
     }
 
     /// While down, every new connection is closed at once. Requests on connections that are already open are the
@@ -105,6 +114,7 @@ impl Drop for LoopbackServer {
 struct CuttableListener {
     listener: TcpListener,
     down: Arc<AtomicBool>,
+    accepted: Arc<AtomicUsize>,
 }
 
 impl Listener for CuttableListener {
@@ -115,6 +125,7 @@ impl Listener for CuttableListener {
         loop {
             let (stream, address) = Listener::accept(&mut self.listener).await;
             if !self.down.load(Ordering::SeqCst) {
+                self.accepted.fetch_add(1, Ordering::SeqCst);
                 let _ = stream.set_nodelay(true);
                 return (
                     CuttableStream {

@@ -124,6 +124,34 @@ impl Valkey {
         }
     }
 
+    /// Waits until this replica has everything that `primary` has written by now. `WAIT` does not say that: it waits
+    /// for the writes of its own connection, and a connection that wrote nothing is answered at once.
+    pub async fn catches_up_with(&self, primary: &Self, limit: Duration) -> anyhow::Result<()> {
+        let written = primary.replication_offset().await?;
+        let caught_up = async {
+            while self.replication_offset().await? < written {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(limit, caught_up)
+            .await
+            .context("the replica did not catch up with its primary")?
+    }
+
+    /// The offset in the reply to `ROLE`: a primary's comes first, a replica's comes last, after its primary's port.
+    async fn replication_offset(&self) -> anyhow::Result<i64> {
+        let role = self.command(&["ROLE"]).await?;
+        let mut numbers = role.lines().filter_map(|line| line.strip_prefix(':'));
+        let offset = if role.contains("master") {
+            numbers.next()
+        } else {
+            numbers.next_back()
+        };
+        let offset = offset.with_context(|| format!("no offset in {role:?}"))?;
+        Ok(offset.parse()?)
+    }
+
     fn running(&mut self) -> anyhow::Result<&mut Process> {
         self.process
             .as_mut()

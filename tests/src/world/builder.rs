@@ -350,6 +350,7 @@ impl WorldBuilder {
             clock: None,
             control: Some(self.filter_calls.unwrap_or(control.address())),
             routes: routes.chain(documents).collect(),
+            ..EnvoyConfig::default()
         })
     }
 

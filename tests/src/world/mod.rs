@@ -15,6 +15,7 @@
 mod alone;
 mod builder;
 mod call;
+mod hostile;
 mod installed;
 mod login;
 mod resources;
@@ -25,6 +26,7 @@ pub use alone::{Lane, UnderWay, WholeAnswer};
 pub(crate) use builder::CONNECTOR;
 pub use builder::{Store, WorldBuilder};
 pub use call::{Answer, Call};
+pub use hostile::{Forger, SilentServer};
 pub use installed::Installation;
 pub use login::Login;
 pub use survival::Vms;

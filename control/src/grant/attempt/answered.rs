@@ -2,7 +2,7 @@
 
 use tokenward_protocol::refusal::Refusal;
 
-use super::super::decide::{is_fresh, is_hopeless, of_streak};
+use super::super::decide::{is_fresh, is_hopeless, is_never_fresh, of_streak};
 use super::super::record::{DeathReason, Intent, KeptIdToken};
 use super::super::takeover::contested_for;
 use super::change::Edit;
@@ -15,8 +15,8 @@ use crate::streak::{StreakKind, failed};
 impl Attempt {
     pub(super) fn answered(&mut self, answer: Answer, at: Moment) -> Step {
         match answer {
-            Answer::Refreshed { rotated, id_token } => {
-                self.has_id_token = id_token;
+            Answer::Refreshed { rotated, lacks } => {
+                self.lacks = lacks;
                 match rotated {
                     // Before anything else about the answer is looked at: it exists nowhere else.
                     Some(rotated) => {
@@ -34,26 +34,21 @@ impl Attempt {
             Answer::Transient(passing)
                 if passing.perhaps_done && self.terms.issuer == IssuerPolicy::Strict =>
             {
-                self.end(DeathReason::AnswerLost)
+                self.settle(passing)
             }
             Answer::Transient(passing) => {
                 self.came_to_nothing = !passing.perhaps_done;
-                let failure = Failure {
-                    kind: passing.kind,
-                    asked: passing.retry_after,
-                    cause: passing.cause,
-                };
-                self.note(failure, passing.perhaps_done, at)
+                let perhaps_done = passing.perhaps_done;
+                self.note(passing.into(), perhaps_done, at)
             }
         }
     }
 
     pub(super) fn examine(&mut self, at: Moment) -> Step {
-        if self.has_id_token {
-            return self.at(Stage::Examining, Step::Examine);
+        match self.lacks.take() {
+            Some(failure) => self.note(failure, false, at),
+            None => self.at(Stage::Examining, Step::Examine),
         }
-        let cure = "the issuer refreshed without an ID token: the login must ask for the scope openid";
-        self.note(Failure::misconfigured(cure), false, at)
     }
 
     pub(super) fn examined(&mut self, examined: Result<KeptIdToken, Failure>, at: Moment) -> Step {
@@ -62,9 +57,13 @@ impl Attempt {
             Err(failure) => return self.note(failure, false, at),
         };
         let before = self.record().and_then(|record| record.failures);
+        let margin = self.terms.policy.margin;
+        let is_never_fresh = is_never_fresh(token.exp_seconds, token.issued_at_seconds, margin);
         // Of no use to anybody: without a pause every caller would rotate the refresh token again.
-        let failures = (!is_fresh(token.exp_seconds, self.terms.policy.margin, at.now_ms))
-            .then(|| failed(before, StreakKind::Misconfigured, None, at.now_ms, at.jitter));
+        let failures =
+            is_never_fresh.then(|| failed(before, StreakKind::Misconfigured, None, at.now_ms, at.jitter));
+        // Of no use here alone: that is for this replica's clock to answer for, and for no other's record.
+        self.stale_on_arrival = !is_never_fresh && !is_fresh(token.exp_seconds, margin, at.now_ms);
         let mark = self.mark(None);
         self.change(Edit::KeepIdToken {
             token,
@@ -88,6 +87,7 @@ impl Attempt {
         }
         self.end(match (death, unresolved) {
             (Death::Expired, _) => DeathReason::Expired,
+            (Death::Interaction, _) => DeathReason::Interaction,
             (Death::Claimed | Death::InvalidGrant, Some(_)) => DeathReason::AnswerLost,
             (Death::Claimed, None) => DeathReason::Claimed,
             (Death::InvalidGrant, None) => DeathReason::InvalidGrant,

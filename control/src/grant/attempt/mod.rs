@@ -10,6 +10,7 @@ mod step;
 
 use std::time::Duration;
 
+use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::refusal::Refusal;
 
 pub use self::outcome::{Finished, Verdict};
@@ -18,9 +19,10 @@ pub use self::step::{Answer, Event, Failure, Moment, Seen, Step, Terms};
 use self::answered::contested;
 use self::change::{Basis, Change, Edit, Mark, Turn};
 use super::decide::{Decision, Want, decide};
-use super::record::{DeathReason, GrantRecord, GrantState, Intent};
+use super::record::{GrantRecord, GrantState, Intent};
 use super::takeover::{Takeover, takeover};
-use crate::issuer::answer::Death;
+use crate::config::IssuerPolicy;
+use crate::issuer::answer::{Death, Transient};
 use crate::refused::Refused;
 
 /// Waits of who finds the lease taken.
@@ -38,6 +40,7 @@ enum Stage {
     Preparing,
     Changing(Box<Change>),
     Presenting,
+    Settling(Box<Transient>),
     Confirming(Death),
     Examining,
     Resettling,
@@ -60,11 +63,13 @@ pub struct Attempt {
     /// Our own.
     intent: Option<Intent>,
     basis: Basis,
-    has_id_token: bool,
+    /// Why the answer brought no ID token.
+    lacks: Option<Failure>,
     /// What is told once the change under way is made.
     verdict: Option<Refused>,
     superseded: bool,
     came_to_nothing: bool,
+    stale_on_arrival: bool,
 }
 
 impl Attempt {
@@ -82,10 +87,11 @@ impl Attempt {
             unresolved: None,
             intent: None,
             basis: Basis::default(),
-            has_id_token: false,
+            lacks: None,
             verdict: None,
             superseded: false,
             came_to_nothing: false,
+            stale_on_arrival: false,
         }
     }
 
@@ -94,6 +100,18 @@ impl Attempt {
     #[must_use]
     pub fn came_to_nothing(&self) -> bool {
         self.came_to_nothing
+    }
+
+    /// Whether the new ID token is stale by this replica's clock, though it lives longer than the margin.
+    #[must_use]
+    pub fn is_stale_on_arrival(&self) -> bool {
+        self.stale_on_arrival
+    }
+
+    /// How long before its expiry a token is stale.
+    #[must_use]
+    pub fn margin(&self) -> Duration {
+        self.terms.policy.margin
     }
 
     /// The record whose refresh token is presented.
@@ -119,6 +137,7 @@ impl Attempt {
             Stage::Preparing => "prepare",
             Stage::Changing(change) => change.edit.place(),
             Stage::Presenting => "present",
+            Stage::Settling(_) => "settle",
             Stage::Confirming(_) => "confirm",
             Stage::Examining => "examine",
             Stage::Resettling => "resettle",
@@ -142,7 +161,9 @@ impl Attempt {
             (Stage::Preparing, Event::Ready) => self.announce(at.now_ms),
             (Stage::Proving, Event::Introspected(introspected)) => self.introspected(introspected, at.now_ms),
             (Stage::Proving | Stage::Preparing, Event::NotReady(refused)) => self.refuse(refused, None),
-            (Stage::Proving | Stage::Preparing, Event::Unready(failure)) => self.note(failure, false, at),
+            (Stage::Proving, Event::Unready(failure)) => self.not_proven(failure, at),
+            (Stage::Preparing, Event::Unready(failure)) => self.note(failure, false, at),
+            (Stage::Settling(lost), event) => self.settled_by_issuer(*lost, &event, at),
             (Stage::Presenting, Event::Answered(answer)) => self.answered(answer, at),
             (Stage::Confirming(death), Event::Ours(ours)) => self.confirmed(death, ours, at.now_ms),
             (Stage::Examining, Event::Examined(examined)) => self.examined(examined, at),
@@ -207,15 +228,16 @@ impl Attempt {
             generation: record.generation,
             refresh_fingerprints: vec![token.fingerprint.clone()],
         };
-        let allowed = takeover(record, self.terms.issuer, &self.terms.policy, now_ms);
+        let (issuer, met_ms) = (self.terms.issuer, seen.mark_met_ms);
+        let allowed = takeover(record, issuer, &self.terms.policy, met_ms, now_ms);
         self.seen = Some(seen);
         match allowed {
             Takeover::Present { unresolved } => {
                 self.unresolved = unresolved;
-                self.prove(token, now_ms)
+                self.prove(token, false, now_ms)
             }
             Takeover::WaitOut(left) => self.refuse(contested().retry_after(left), None),
-            Takeover::End => self.end_seen(DeathReason::AnswerLost, now_ms),
+            Takeover::AskIssuer => self.prove(token, true, now_ms),
         }
     }
 
@@ -274,10 +296,7 @@ impl Attempt {
         let verdict = self.verdict.take();
         match edit {
             Edit::PutBack(_) => self.at(Stage::Looking, Step::Read),
-            Edit::Announce(..) => {
-                self.came_to_nothing = false;
-                self.at(Stage::Presenting, Step::Present)
-            }
+            Edit::Announce(intent, _) => self.announced(&intent, at.now_ms),
             Edit::Withdraw(_) => self.refuse(Refusal::StoreUnavailable.into(), None),
             Edit::KeepRefreshToken(token) => {
                 self.basis.refresh_fingerprints = vec![token.fingerprint];
@@ -297,6 +316,23 @@ impl Attempt {
             Edit::Note { .. } => self.told(verdict, None),
             Edit::Suspect(_) => self.told(verdict, Some("suspect")),
         }
+    }
+
+    /// Presents, unless so much time has passed since the announcement that others may count it as over.
+    fn announced(&mut self, intent: &Intent, now_ms: u64) -> Step {
+        let passed_ms = now_ms.saturating_sub(intent.started_at_ms);
+        let limit_ms = whole_ms(self.terms.policy.announcement_limit());
+        if self.terms.issuer == IssuerPolicy::Strict && passed_ms > limit_ms {
+            return self.withdraw();
+        }
+        self.came_to_nothing = false;
+        self.at(Stage::Presenting, Step::Present)
+    }
+
+    fn withdraw(&mut self) -> Step {
+        let before = self.unresolved.take();
+        let mark = self.mark(before);
+        self.change(Edit::Withdraw(mark))
     }
 
     fn overtaken(&mut self, edit: &Edit) -> Step {
@@ -325,11 +361,7 @@ impl Attempt {
         let verdict = self.verdict.take();
         match edit {
             // The mark may have been written all the same, and nothing will be presented under it.
-            Edit::Announce(..) => {
-                let before = self.unresolved.take();
-                let mark = self.mark(before);
-                self.change(Edit::Withdraw(mark))
-            }
+            Edit::Announce(..) => self.withdraw(),
             // The failure stands, written down or not.
             Edit::Note { .. } => self.told(verdict, None),
             Edit::KeepRefreshToken(_) => self.refuse(Refusal::StoreUnavailable.into(), Some("lost")),

@@ -1,14 +1,18 @@
-//! Before a strict issuer's refresh token is presented: is it the newest that there ever was?
+//! Asking a strict issuer (RFC 7662): before its refresh token is presented, whether it is the newest that there ever was
+//! and unused; and after an answer was lost, whether it is used up.
 
 use tokenward_protocol::refusal::Refusal;
 
 use super::super::lines::{Line, Proof, proof};
 use super::super::record::{DeathReason, KeptRefreshToken};
+use super::super::takeover::unresolved;
 use super::answered::contested;
 use super::change::Edit;
-use super::{Attempt, Stage, Step};
+use super::{Attempt, Event, Failure, Moment, Stage, Step};
+use crate::issuer::answer::Transient;
 use crate::issuer::introspection::Introspected;
 use crate::refused::Refused;
+use crate::streak::failed;
 
 impl Attempt {
     /// The store's line of writes when the record was looked at.
@@ -17,7 +21,8 @@ impl Attempt {
         self.seen.as_ref()?.line.as_ref()
     }
 
-    pub(super) fn prove(&mut self, token: KeptRefreshToken, now_ms: u64) -> Step {
+    /// `is_doubtful`: it may have been presented before.
+    pub(super) fn prove(&mut self, token: KeptRefreshToken, is_doubtful: bool, now_ms: u64) -> Step {
         let judged = match &self.seen {
             Some(seen) => seen
                 .line
@@ -26,19 +31,50 @@ impl Attempt {
             None => None,
         };
         match judged {
-            None | Some(Proof::Newest) => self.at(Stage::Preparing, Step::Prepare(token)),
             Some(Proof::WaitOut(left)) => self.refuse(contested().retry_after(left), None),
-            Some(Proof::AskIssuer) => self.at(Stage::Proving, Step::Introspect(token)),
+            None | Some(Proof::Newest) if !is_doubtful => self.at(Stage::Preparing, Step::Prepare(token)),
+            None | Some(Proof::Newest | Proof::AskIssuer) => self.at(Stage::Proving, Step::Introspect(token)),
         }
     }
 
     pub(super) fn introspected(&mut self, introspected: Introspected, now_ms: u64) -> Step {
         let token = self.record().and_then(|record| record.refresh_token.clone());
+        let is_doubtful = self.record().is_some_and(|record| unresolved(record).is_some());
         match (introspected, token) {
             (Introspected::Unused, Some(token)) => self.at(Stage::Preparing, Step::Prepare(token)),
             (Introspected::Unused, None) => self.refuse(Refusal::NeedsLogin.into(), None),
+            (_, _) if is_doubtful => self.end_seen(DeathReason::AnswerLost, now_ms),
             (Introspected::UsedUp, _) => self.end_seen(DeathReason::Forgotten, now_ms),
             (Introspected::NotTold, _) => self.end_seen(DeathReason::Unproven, now_ms),
+        }
+    }
+
+    /// The issuer could not be asked. An endpoint that has long answered like anything but an introspection endpoint does
+    /// not tell, and never will.
+    pub(super) fn not_proven(&mut self, failure: Failure, at: Moment) -> Step {
+        let before = self.record().and_then(|record| record.failures);
+        if failed(before, failure.kind, failure.asked, at.now_ms, at.jitter).is_lasting() {
+            return self.introspected(Introspected::NotTold, at.now_ms);
+        }
+        self.note(failure, false, at)
+    }
+
+    /// The answer to a presentation was lost: the issuer is asked at once whether it was carried out.
+    pub(super) fn settle(&mut self, lost: Transient) -> Step {
+        match self.record().and_then(|record| record.refresh_token.clone()) {
+            Some(token) => self.at(Stage::Settling(Box::new(lost)), Step::Introspect(token)),
+            None => self.end(DeathReason::AnswerLost),
+        }
+    }
+
+    /// Used up: the successor is lost, and so is the login. Unused: the request may still be under way; whoever comes when
+    /// its time is over asks again before presenting.
+    pub(super) fn settled_by_issuer(&mut self, lost: Transient, said: &Event, at: Moment) -> Step {
+        match said {
+            Event::Introspected(Introspected::UsedUp | Introspected::NotTold) => {
+                self.end(DeathReason::AnswerLost)
+            }
+            _ => self.note(lost.into(), true, at),
         }
     }
 

@@ -93,6 +93,8 @@ pub struct Seen {
     pub forgotten: Option<Box<Rotation>>,
     /// The store's line of writes, looked up after the read; only for `strict` issuers.
     pub line: Option<Line>,
+    /// Since when this process has known the record's announcement, Unix ms; only for `strict` issuers.
+    pub mark_met_ms: Option<u64>,
 }
 
 /// A failure that leaves the login as it is.
@@ -113,8 +115,8 @@ pub enum Answer {
     Refreshed {
         /// The new refresh token, where it is another than the presented one; or that one, sealed by a newer key.
         rotated: Option<KeptRefreshToken>,
-        /// Whether there is an ID token to be examined.
-        id_token: bool,
+        /// Why there is no ID token to be examined; `None`: there is one.
+        lacks: Option<Failure>,
     },
     /// This refresh token will never work again.
     Dead(Death),
@@ -142,6 +144,16 @@ pub struct Terms {
     pub issuer: IssuerPolicy,
     /// How long the lease may be somebody else's until the attempt gives up.
     pub patience: Duration,
+}
+
+impl From<Transient> for Failure {
+    fn from(passing: Transient) -> Self {
+        Self {
+            kind: passing.kind,
+            asked: passing.retry_after,
+            cause: passing.cause,
+        }
+    }
 }
 
 impl Failure {

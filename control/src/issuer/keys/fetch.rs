@@ -72,6 +72,19 @@ impl IssuerKeys {
         }
     }
 
+    /// Whether the last look for the keys failed, as that of an issuer that does not answer; looks again then, in the
+    /// background, as soon as it may.
+    #[must_use]
+    pub fn cannot_be_had(self: &Arc<Self>) -> bool {
+        let known = self.snapshot();
+        if known.failed.is_some() && self.resting(&known, Source::Caller).is_none() {
+            let keys = Arc::clone(self);
+            self.fetches
+                .start("", |_| async move { keys.fetch(Source::Caller).await });
+        }
+        known.failed.is_some()
+    }
+
     async fn fetch(&self, source: Source) -> Arc<Known> {
         let seen = self.snapshot();
         // Another fetch may have ended since the caller looked.

@@ -297,11 +297,13 @@ impl Facts<'_> {
     fn failures_view(&self, streak: &Streak) -> FailuresView {
         FailuresView {
             kind: match streak.kind {
-                StreakKind::Unreachable => "unreachable",
+                StreakKind::Unreachable | StreakKind::AskedToWait => "unreachable",
                 StreakKind::Failing => "failing",
                 StreakKind::Denied => "denied",
                 StreakKind::Misconfigured => "misconfigured",
                 StreakKind::Substituted => "substituted",
+                StreakKind::NotOauth => "not_oauth",
+                StreakKind::Unusable => "unusable",
             },
             count: streak.count,
             of_this_kind: streak.same_kind,

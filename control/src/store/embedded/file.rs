@@ -31,6 +31,17 @@ pub(super) enum EngineFailure {
     Panicked,
 }
 
+impl EngineFailure {
+    pub(super) const fn cause(&self) -> &'static str {
+        match self {
+            Self::Lost(_) => "the disk fails its file (full, over its quota or broken); the log names it",
+            Self::Redb(_) => "its file cannot be read or written; the log names it",
+            Self::Closed => "its file is closed",
+            Self::Panicked => "the operation stopped unexpectedly",
+        }
+    }
+}
+
 /// Why the file is not open.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Loss {

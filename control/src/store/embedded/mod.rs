@@ -87,6 +87,15 @@ impl EmbeddedStore {
         })
     }
 
+    /// Whether [`EmbeddedStore::open`] would find a file at `path`, or a folder to make one in: without its lock and without
+    /// leaving a trace. Blocking.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn check(path: &Path) -> Result<(), OpenError> {
+        open::check(path)
+    }
+
     /// Waits for the operations under way and closes the file, so that it can be opened again at once. Whatever is
     /// asked afterwards fails.
     ///
@@ -160,6 +169,11 @@ impl EmbeddedStore {
             deadline: self.deadline,
         }
     }
+}
+
+/// What a failure of this engine means, without naming the file; `None`: it is not of this engine.
+pub(super) fn cause(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<&'static str> {
+    source.downcast_ref::<EngineFailure>().map(EngineFailure::cause)
 }
 
 fn failed(operation: &'static str, failure: EngineFailure) -> StoreError {

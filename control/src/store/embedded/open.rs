@@ -1,7 +1,7 @@
 //! Opening the file: everything that can be wrong with it, said with its cure, before any request is served.
 
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, DatabaseError, StorageError};
@@ -91,6 +91,7 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
         path: path.into(),
         source,
     };
+    check(path)?;
     let is_new = !path.exists();
     let identity = create_private(path).map_err(io)?;
     let database = verified(path, |builder| builder.create(path))?;
@@ -98,6 +99,59 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
         keep_name(path).map_err(io)?;
     }
     Ok((database, identity))
+}
+
+/// Whether [`open`], which asks this first, has a chance: what can be told without the file's lock, which a running
+/// tokenward may hold, and without leaving a trace. Blocking.
+pub(super) fn check(path: &Path) -> Result<(), OpenError> {
+    let io = |source| OpenError::Io {
+        path: path.into(),
+        source,
+    };
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return can_create_beside(path).map_err(io),
+        opened => opened.map_err(io)?,
+    };
+    let metadata = file.metadata().map_err(io)?;
+    let mut begins = [0; REDB_BEGINS.len()];
+    let is_ours = metadata.is_file()
+        && (metadata.len() == 0 || (file.read_exact(&mut begins).is_ok() && begins == *REDB_BEGINS));
+    if is_ours {
+        Ok(())
+    } else {
+        Err(OpenError::Damaged {
+            path: path.into(),
+            what: "it does not begin like one".to_owned(),
+        })
+    }
+}
+
+/// How every redb file begins.
+const REDB_BEGINS: &[u8; 9] = b"redb\x1a\x0a\xa9\x0d\x0a";
+
+/// Makes a file in the folder: without a name where the file system can do that, so that it is gone when it is closed.
+fn can_create_beside(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    if !std::fs::metadata(folder)?.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Mode, OFlags};
+        use rustix::io::Errno;
+        let nameless = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::open(folder, nameless, Mode::RUSR | Mode::WUSR) {
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => {}
+            opened => return Ok(opened.map(drop)?),
+        }
+    }
+    let trial = folder.join(format!(".tokenward-trial-{}", std::process::id()));
+    OpenOptions::new().write(true).create_new(true).open(&trial)?;
+    std::fs::remove_file(trial)
 }
 
 /// Opens the file that `identity` names once more, after its disk has failed; never makes one. Blocking.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use redis::cluster::ClusterClient;
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError, TlsMode,
-};
+use redis::{Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisError, TlsMode};
 use secrecy::{ExposeSecret, SecretString};
+
+use super::address::{self, Among, BadAddress};
 
 /// Where the Valkey store is.
 #[derive(Debug, Clone)]
@@ -65,6 +65,8 @@ pub enum ConnectError {
     Unreachable {
         /// Host and port, or the socket's path.
         address: String,
+        /// What an operator does about it.
+        cure: &'static str,
         /// The client's own words, without any password.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -102,7 +104,12 @@ impl fmt::Debug for Target {
 
 /// Checks `config` without any network.
 pub(super) fn target(config: &ValkeyConfig) -> Result<Target, ConnectError> {
-    let entry = parse(&config.url)?;
+    let among = match &config.topology {
+        Topology::Standalone => Among::One,
+        Topology::Sentinel { .. } => Among::Sentinels,
+        Topology::Cluster { .. } => Among::Nodes,
+    };
+    let entry = address::parse(&config.url, among).map_err(unusable)?;
     let address = entry.addr().to_string();
     let route = match &config.topology {
         Topology::Standalone => Route::Node(Box::new(
@@ -132,16 +139,18 @@ fn sentinel_route(
     if matches!(first.addr(), ConnectionAddr::TcpTls { .. }) {
         to_nodes = to_nodes.set_tls_mode(TlsMode::Secure);
     }
-    let sentinels = all(first, more_sentinels)?.into_iter().map(|sentinel| {
-        // A sentinel has no databases: what the URL's path names is the primary's.
-        let mut settings = sentinel.redis_settings().clone().set_db(0);
-        if let Some(password) = sentinel_password {
-            settings = settings.set_password(password.expose_secret());
-        }
-        sentinel
-            .set_redis_settings(settings)
-            .set_tcp_settings(tcp_settings(config.deadline))
-    });
+    let sentinels = all(first, more_sentinels, Among::Sentinels)?
+        .into_iter()
+        .map(|sentinel| {
+            // A sentinel has no databases: what the URL's path names is the primary's.
+            let mut settings = sentinel.redis_settings().clone().set_db(0);
+            if let Some(password) = sentinel_password {
+                settings = settings.set_password(password.expose_secret());
+            }
+            sentinel
+                .set_redis_settings(settings)
+                .set_tcp_settings(tcp_settings(config.deadline))
+        });
     SentinelClient::build(
         sentinels.collect(),
         service,
@@ -157,7 +166,7 @@ fn cluster_route(
     first: ConnectionInfo,
     more_nodes: &[String],
 ) -> Result<Route, ConnectError> {
-    let nodes = all(first, more_nodes)?
+    let nodes = all(first, more_nodes, Among::Nodes)?
         .into_iter()
         .map(|node| enter(node, config));
     ClusterClient::builder(nodes)
@@ -170,27 +179,18 @@ fn cluster_route(
         .map_err(|error| refuse(&error))
 }
 
-fn all(first: ConnectionInfo, more: &[String]) -> Result<Vec<ConnectionInfo>, ConnectError> {
-    std::iter::once(Ok(first))
-        .chain(more.iter().map(|url| parse(url)))
-        .collect()
+fn all(first: ConnectionInfo, more: &[String], among: Among) -> Result<Vec<ConnectionInfo>, ConnectError> {
+    let more = more
+        .iter()
+        .map(|url| address::parse_more(url, among, &first).map_err(unusable))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(std::iter::once(first).chain(more).collect())
 }
 
-/// Reads a URL. What is wrong with it is said without quoting it: it may hold a password.
-fn parse(url: &str) -> Result<ConnectionInfo, ConnectError> {
-    let info = url.into_connection_info().map_err(|_| ConnectError::Config {
-        what: "store.valkey.url is no Valkey URL: write redis://host:6379/0, rediss://host:6379/0 (TLS) or \
-               unix:///path/to/socket"
-            .to_owned(),
-    })?;
-    if info.redis_settings().password().is_some() || info.redis_settings().username().is_some() {
-        return Err(ConnectError::Config {
-            what: "store.valkey.url must not hold a user or a password: put them into store.valkey.username and \
-                   store.valkey.password"
-                .to_owned(),
-        });
+fn unusable(bad: BadAddress) -> ConnectError {
+    ConnectError::Config {
+        what: format!("store.valkey.url {bad}; {}", bad.cure()),
     }
-    Ok(info)
 }
 
 fn enter(info: ConnectionInfo, config: &ValkeyConfig) -> ConnectionInfo {

@@ -13,8 +13,10 @@ use secrecy::{ExposeSecret, SecretString};
 use super::lifetime::lifetime_ms;
 use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError};
 
+pub mod address;
 mod config;
 mod link;
+mod obstacle;
 mod reply;
 mod scripts;
 mod short;
@@ -22,6 +24,7 @@ mod short;
 pub use config::{ConnectError, Topology, ValkeyConfig};
 
 use link::{Link, NoReply, Request};
+use obstacle::Obstacle;
 use short::short;
 
 /// Tokenward's records in a Valkey, shared by all replicas that use the same prefix.
@@ -51,6 +54,21 @@ impl fmt::Debug for ValkeyStore {
 struct ValkeyFailure {
     address: String,
     words: String,
+    /// For callers; names no host.
+    cause: String,
+    cure: &'static str,
+}
+
+/// What a failure of this engine means, without naming the host; `None`: it is not of this engine.
+pub(super) fn cause(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
+    source
+        .downcast_ref::<ValkeyFailure>()
+        .map(|failure| failure.cause.clone())
+}
+
+/// What an operator does about a failure of this engine; `None`: it is not of this engine.
+pub(super) fn cure(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<&'static str> {
+    source.downcast_ref::<ValkeyFailure>().map(|failure| failure.cure)
 }
 
 impl ValkeyStore {
@@ -88,18 +106,27 @@ impl ValkeyStore {
         })
     }
 
+    /// Whether [`ValkeyStore::open`] would accept `config`; dials nothing.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`].
+    pub fn check(config: &ValkeyConfig) -> Result<(), ConnectError> {
+        config::target(config).map(drop)
+    }
+
     /// Waits until the attempt to connect that is under way has ended.
     ///
     /// # Errors
     /// [`ConnectError::Unreachable`], with why; it is tried again all the time.
     pub async fn reached(&self) -> Result<(), ConnectError> {
-        self.link
-            .reached()
-            .await
-            .map_err(|error| ConnectError::Unreachable {
+        self.link.reached().await.map_err(|error| {
+            let words = self.words(&error);
+            ConnectError::Unreachable {
                 address: self.address.clone(),
-                source: self.words(&error).into(),
-            })
+                cure: Obstacle::of(&error, &words).cure(),
+                source: words.into(),
+            }
+        })
     }
 
     fn value_key(&self, key: &Key) -> String {
@@ -142,11 +169,19 @@ impl ValkeyStore {
             }),
             Err(NoReply::Failed(error)) => Err(StoreError::Failed {
                 operation,
-                source: Box::new(ValkeyFailure {
-                    address: self.address.clone(),
-                    words: self.words(&error),
-                }),
+                source: Box::new(self.failure(&error)),
             }),
+        }
+    }
+
+    fn failure(&self, error: &RedisError) -> ValkeyFailure {
+        let words = self.words(error);
+        let obstacle = Obstacle::of(error, &words);
+        ValkeyFailure {
+            address: self.address.clone(),
+            cause: obstacle.cause(),
+            cure: obstacle.cure(),
+            words,
         }
     }
 

@@ -113,6 +113,11 @@ fn no_discovery_document_leads_where_a_secret_must_not_go() {
 }
 
 #[test]
+fn no_answer_of_an_issuer_is_read_otherwise_than_the_model_reads_it_and_half_a_token_is_none() {
+    run("issuer_answer");
+}
+
+#[test]
 fn every_target_has_a_program_seeds_and_a_dictionary() {
     let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
     for (folder, ending) in [("targets", ".rs"), ("dictionaries", ".dict"), ("seeds", "")] {

@@ -16,6 +16,7 @@ use tokenward_control::grant::rotations::Rotations;
 use tokenward_control::grant::{GrantTimes, Grants, Login};
 use tokenward_control::issuer::Context;
 use tokenward_control::issuer::client::IssuerClient;
+use tokenward_control::issuer::revocation::Revocations;
 use tokenward_control::metrics::Metrics;
 use tokenward_control::seal::{KeyRing, SealingKey};
 use tokenward_control::session::{SessionKey, Sessions};
@@ -183,6 +184,7 @@ async fn put(writer: &Sessions, kept: &Kept, number: u64) -> anyhow::Result<()> 
         claims: &claims,
         client_id: CLIENT.0,
         refresh_token: Some(&refresh_token),
+        session_id: None,
     };
     let session = SessionKey::of_id(&session_id(number).into());
     let put = writer.put(&session, &login).await?;
@@ -226,6 +228,7 @@ async fn writer(url: String, id: &str, key: &SecretString) -> anyhow::Result<Ses
             record_lifetime: 720 * HOUR,
         },
         Arc::new(Rotations::new(HOUR)),
+        Revocations::new(context.clone(), Vec::new()),
     );
     let times = ExchangeTimes {
         policy,

@@ -26,7 +26,9 @@ pub(super) fn define(linker: &mut Linker<VmState>) -> Result<()> {
                     let Some(headers) = readable(&guest.ledger.borrow(), kind) else {
                         return Ok(Status::BadArgument);
                     };
-                    guest.give(&wire::encode_pairs(&headers), out, out_length)?;
+                    let mut block = wire::encode_pairs(&headers);
+                    block.truncate(guest.process.most_header_bytes.get());
+                    guest.give(&block, out, out_length)?;
                     Ok(Status::Ok)
                 })
             },

@@ -1,0 +1,292 @@
+//! From a tree into a type, by serde. A fault does not end the reading: what is at fault is set aside and the rest is read
+//! again, until everything that is wrong is known.
+
+use std::cell::RefCell;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+use super::fault::{Fault, Kind, ShapeFault};
+use super::settle::Settling;
+use super::spanned::{SPANNED, SpannedParts};
+use super::stopgap::Stopgap;
+use super::{Location, Node, Placed};
+
+/// What came of a document.
+pub(crate) struct Shaped<T> {
+    /// The type, made of everything that is sound; none where the document as a whole cannot be one.
+    pub(crate) value: Option<T>,
+    /// Everything that is wrong with the shape.
+    pub(crate) faults: Vec<ShapeFault>,
+    /// The maps and lists from which something was set aside: what else they seem to lack is no fault of its own.
+    pub(crate) incomplete: Vec<Location>,
+}
+
+/// Documents with more faults than this are not read to their end: each of some kinds costs one more reading.
+const MOST_ROUNDS: usize = 200;
+
+/// Makes a `T` of `document`.
+pub(crate) fn typed<T: DeserializeOwned>(document: &Placed) -> Shaped<T> {
+    let settling = RefCell::new(Settling::new(document));
+    let mut value = None;
+    for _ in 0..MOST_ROUNDS {
+        let at = At {
+            placed: document,
+            settling: &settling,
+        };
+        let goes_on = match T::deserialize(at) {
+            // What stands in for missing members is no value to go on with.
+            Ok(made) => {
+                let goes_on = settling.borrow_mut().set_stopgaps_aside();
+                if !goes_on {
+                    value = settling.borrow().is_whole().then_some(made);
+                }
+                goes_on
+            }
+            Err(fault) => settling.borrow_mut().settle(fault),
+        };
+        if !goes_on {
+            break;
+        }
+    }
+    let (faults, incomplete) = settling.into_inner().outcome();
+    Shaped {
+        value,
+        faults,
+        incomplete,
+    }
+}
+
+/// A value of the tree, to be read.
+#[derive(Clone, Copy)]
+struct At<'s, 'a> {
+    placed: &'a Placed,
+    settling: &'s RefCell<Settling<'a>>,
+}
+
+impl<'a> At<'_, 'a> {
+    fn inside(self, placed: &'a Placed) -> Self {
+        Self { placed, ..self }
+    }
+
+    fn expected<T>(self, what: &str) -> Result<T, Fault> {
+        Err(Fault::of(Kind::Expected(what.to_owned())).at(self.placed.id))
+    }
+
+    fn is_set_aside(self, placed: &Placed) -> bool {
+        self.settling.borrow().is_set_aside(placed.id)
+    }
+
+    fn map<'de, V: Visitor<'de>>(
+        self,
+        known: Option<&'static [&'static str]>,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        let Node::Map(members) = &self.placed.node else {
+            return self.expected("a map");
+        };
+        self.settling.borrow_mut().look_at_keys(self.placed, known);
+        let stopgaps = self.settling.borrow().stopgaps(self.placed.id);
+        visitor
+            .visit_map(Members {
+                at: self,
+                left: members.iter(),
+                value: None,
+                stopgaps: stopgaps.into_iter(),
+            })
+            .map_err(|fault| fault.at(self.placed.id))
+    }
+
+    fn list<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let Node::List(items) = &self.placed.node else {
+            return self.expected("a list");
+        };
+        visitor
+            .visit_seq(Items {
+                at: self,
+                left: items.iter(),
+            })
+            .map_err(|fault| fault.at(self.placed.id))
+    }
+
+    /// Numbers and flags too, as they are written: a client may be called 42.
+    fn text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match &self.placed.node {
+            Node::Text(text) | Node::Number(text) | Node::Flag { written: text, .. } => visitor
+                .visit_str(text)
+                .map_err(|fault: Fault| fault.at(self.placed.id)),
+            Node::Map(_) | Node::List(_) | Node::Null => self.expected("a text"),
+        }
+    }
+
+    fn number<T: TryFrom<u64>, V>(self, visit: impl FnOnce(T) -> Result<V, Fault>) -> Result<V, Fault>
+    where
+        V: Sized,
+    {
+        let number = match &self.placed.node {
+            Node::Number(written) => written.parse::<u64>().ok(),
+            _ => None,
+        };
+        match number.map(T::try_from) {
+            Some(Ok(number)) => visit(number).map_err(|fault| fault.at(self.placed.id)),
+            Some(Err(_)) => self.expected("a smaller number"),
+            None => self.expected("a whole number"),
+        }
+    }
+}
+
+impl<'de> Deserializer<'de> for At<'_, '_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let id = self.placed.id;
+        match &self.placed.node {
+            Node::Map(_) => self.map(None, visitor),
+            Node::List(_) => self.list(visitor),
+            Node::Text(text) => visitor.visit_str(text).map_err(|fault: Fault| fault.at(id)),
+            Node::Flag { value, .. } => visitor.visit_bool(*value).map_err(|fault: Fault| fault.at(id)),
+            // As a text: a type that takes any value looks for a map or a text here.
+            Node::Number(written) => visitor.visit_str(written).map_err(|fault: Fault| fault.at(id)),
+            Node::Null => visitor.visit_unit().map_err(|fault: Fault| fault.at(id)),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match self.placed.node {
+            Node::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        if name == SPANNED {
+            visitor.visit_seq(SpannedParts::new(self.placed.place, self))
+        } else {
+            visitor.visit_newtype_struct(self)
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.map(Some(fields), visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.map(None, visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.list(visitor)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.text(visitor)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.text(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        let id = self.placed.id;
+        match &self.placed.node {
+            Node::Text(text) => {
+                let variant: StrDeserializer<'_, Fault> = text.as_str().into_deserializer();
+                visitor.visit_enum(variant).map_err(|fault| fault.at(id))
+            }
+            _ => self.expected("a text"),
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match &self.placed.node {
+            Node::Flag { value, .. } => visitor.visit_bool(*value),
+            _ => self.expected("true or false, without quotes"),
+        }
+    }
+
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.number(|number| visitor.visit_u16(number))
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.number(|number| visitor.visit_u32(number))
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.number(|number| visitor.visit_u64(number))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
+    }
+}
+
+struct Items<'s, 'a> {
+    at: At<'s, 'a>,
+    left: std::slice::Iter<'a, Placed>,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_, '_> {
+    type Error = Fault;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
+        let at = self.at;
+        match self.left.by_ref().find(|item| !at.is_set_aside(item)) {
+            Some(item) => seed.deserialize(at.inside(item)).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+struct Members<'s, 'a> {
+    at: At<'s, 'a>,
+    left: std::slice::Iter<'a, super::Member>,
+    /// Of the key that was given out last; none for a stopgap's.
+    value: Option<&'a Placed>,
+    stopgaps: std::vec::IntoIter<&'static str>,
+}
+
+impl<'de> MapAccess<'de> for Members<'_, '_> {
+    type Error = Fault;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
+        let at = self.at;
+        let member = self.left.by_ref().find(|member| !at.is_set_aside(&member.value));
+        self.value = member.map(|member| &member.value);
+        let key = match member {
+            Some(member) => Some(member.key.as_str()),
+            None => self.stopgaps.next(),
+        };
+        let Some(key) = key else { return Ok(None) };
+        let key: StrDeserializer<'_, Fault> = key.into_deserializer();
+        seed.deserialize(key).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
+        match self.value.take() {
+            Some(value) => seed.deserialize(self.at.inside(value)),
+            None => seed.deserialize(Stopgap),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Leave to call control. A token that control has accepted needs none; of all others a pair, and the whole Envoy, may ask
+//! about a bounded number: anybody can make them up.
+//!
+//! Who is turned away is told to come back, and one that does comes first: a part of each allowance is kept for tokens
+//! that were turned away a moment ago. Forged ones are mostly presented once, a user's own again and again.
+
+use tokenward_protocol::refusal::Refusal;
+
+use super::{Presented, Worker};
+use crate::flight::{Flight, Taken};
+use crate::host::Host;
+use crate::identity::{PairKey, SessionSource, TicketKey};
+use crate::outcome::{Outcome, Reply};
+use crate::pair::calls;
+use crate::pair::gate::proves_token;
+use crate::pair::record::{PAIR_CALL_MS, PAIR_CALLS, Record};
+use crate::recent::Recent;
+
+/// `Retry-After` of a token that is turned away for the first time.
+const COME_BACK_MS: u64 = 1_000;
+/// Between these two spans after it was turned away a token comes back. A client's second is a little shorter than ours.
+const COMES_BACK_MS: std::ops::RangeInclusive<u64> = 750..=300_000;
+
+/// What one worker knows of tokens' merits.
+#[derive(Debug, Default)]
+pub(super) struct Merits {
+    /// Presented tokens for which control gave a token, and their pairs; when, Unix ms.
+    accepted: Recent,
+    /// When a token was turned away, Unix ms.
+    turned_away: Recent,
+}
+
+/// There is no leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoLeave {
+    /// Whether it is the pair's allowance that is used up, not the whole Envoy's.
+    of_pair: bool,
+    pub(super) retry_after_ms: u64,
+}
+
+impl<H: Host> Worker<H> {
+    /// Leave to ask control about a token that no gate is known of.
+    pub(super) fn leave(&mut self, ticket: &TicketKey, pair: &PairKey) -> Result<Taken, NoLeave> {
+        if self.merits.accepted.get(ticket).is_some() {
+            return Ok(Taken::default());
+        }
+        let now_ms = self.host.now_ms();
+        let turned_away_ms = self.merits.turned_away.get(ticket);
+        let returning =
+            turned_away_ms.is_some_and(|at_ms| COMES_BACK_MS.contains(&now_ms.saturating_sub(at_ms)));
+        match self.take(pair, returning, now_ms) {
+            Ok(taken) => {
+                self.merits.turned_away.set(ticket, 0);
+                Ok(taken)
+            }
+            Err(no_leave) => {
+                let too_long_ago =
+                    turned_away_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) > *COMES_BACK_MS.end());
+                if too_long_ago {
+                    self.merits.turned_away.set(ticket, now_ms);
+                }
+                Err(if returning {
+                    no_leave
+                } else {
+                    NoLeave {
+                        retry_after_ms: COME_BACK_MS,
+                        ..no_leave
+                    }
+                })
+            }
+        }
+    }
+
+    fn take(&self, pair: &PairKey, returning: bool, now_ms: u64) -> Result<Taken, NoLeave> {
+        let try_pair = |record: &Record| record.calls.take(PAIR_CALL_MS, PAIR_CALLS, returning, now_ms);
+        let of_pair = |retry_after_ms| NoLeave {
+            of_pair: true,
+            retry_after_ms,
+        };
+        // Looked at first, taken last: one pair that is over its bound costs no other pair anything.
+        try_pair(&self.memory.read(&self.host, pair)).map_err(of_pair)?;
+        let mut taken = Taken {
+            of_envoy: self.merits.accepted.get(pair).is_none(),
+            of_pair: false,
+        };
+        if taken.of_envoy {
+            calls::take(&self.host, returning, now_ms).map_err(|retry_after_ms| NoLeave {
+                of_pair: false,
+                retry_after_ms,
+            })?;
+        }
+        let noted = self
+            .memory
+            .update(&self.host, pair, now_ms, |record| match try_pair(record) {
+                Ok(after) => {
+                    record.calls = after;
+                    (true, Ok(()))
+                }
+                Err(wait_ms) => (false, Err(wait_ms)),
+            });
+        match noted {
+            Ok(Ok(())) => taken.of_pair = true,
+            // Another worker took the last one.
+            Ok(Err(wait_ms)) => {
+                if taken.of_envoy {
+                    calls::settle(&self.host, false, now_ms);
+                }
+                return Err(of_pair(wait_ms));
+            }
+            // What cannot be counted is bounded by the whole Envoy's allowance only.
+            Err(_) => {}
+        }
+        Ok(taken)
+    }
+
+    /// A question is over. `refusal` is `None` when control gave a token that could be used.
+    pub(super) fn settle(&mut self, ticket: &TicketKey, flight: &Flight, refusal: Option<Refusal>) {
+        let now_ms = self.host.now_ms();
+        if refusal.is_none() {
+            self.merits.accepted.set(ticket, now_ms);
+            self.merits.accepted.set(flight.pair, now_ms);
+        }
+        if flight.taken.of_envoy {
+            calls::settle(&self.host, !is_given_back(refusal), now_ms);
+        }
+    }
+
+    /// Answers a request that has no leave: it may come back.
+    pub(super) fn turn_away(&mut self, presented: &Presented<'_>, no_leave: NoLeave) -> Reply {
+        let refusal = (Refusal::CallLimit, no_leave.retry_after_ms);
+        if no_leave.of_pair {
+            self.count_request(presented.server_index, Outcome::Gated(refusal.0));
+            let pair = presented.token_use.pair;
+            let line = self.note_and_log(presented.server_index, &pair, refusal.0, 1, true);
+            return self
+                .replies(presented.server_index, refusal.0, refusal.1, line)
+                .for_waiter(presented.is_listener());
+        }
+        self.refuse_overload(presented.server_index, refusal)
+    }
+
+    /// Refuses because of what others do, not because of this pair: one WARN for each server and reason.
+    pub(super) fn refuse_overload(
+        &mut self,
+        server_index: usize,
+        (refusal, retry_after_ms): (Refusal, u64),
+    ) -> Reply {
+        self.count_request(server_index, Outcome::Gated(refusal));
+        let pair = PairKey::new(self.server_name(server_index), SessionSource::Overload(refusal));
+        let line = self.note_and_log(server_index, &pair, refusal, 1, true);
+        self.replies(server_index, refusal, retry_after_ms, line)
+            .for_waiter(false)
+    }
+}
+
+impl<H: Host> Worker<H> {
+    /// Gives the pair back what a question has taken, where nothing else is noted of it.
+    pub(super) fn give_back_to_pair(&self, flight: &Flight) {
+        let now_ms = self.host.now_ms();
+        if flight.taken.of_pair {
+            // What cannot be noted is whole again by itself.
+            let _ = self.memory.update(&self.host, &flight.pair, now_ms, |record| {
+                (give_back(record, flight.taken, None, now_ms), ())
+            });
+        }
+    }
+
+    /// Drops a question that has no leave. Who has joined it is turned away.
+    pub(super) fn drop_question(&mut self, ticket: &TicketKey, no_leave: NoLeave) {
+        let Some(flight) = self.flights.take(ticket) else {
+            return;
+        };
+        let retry_after_ms = no_leave.retry_after_ms;
+        self.pause_prefetch(*ticket, retry_after_ms.clamp(10_000, 60_000));
+        for waiter in &flight.waiters {
+            let reply = self.refuse_overload(flight.server, (Refusal::CallLimit, retry_after_ms));
+            // A stream that is gone needs no answer.
+            let _ = self.host.reply(waiter.stream, &reply);
+        }
+    }
+}
+
+/// Gives the pair back what a question has taken, if it was not in vain.
+pub(super) fn give_back(record: &mut Record, taken: Taken, refusal: Option<Refusal>, now_ms: u64) -> bool {
+    let given_back = taken.of_pair && is_given_back(refusal);
+    if given_back {
+        record.calls = record.calls.give_back(PAIR_CALL_MS, PAIR_CALLS, now_ms);
+    }
+    given_back
+}
+
+/// Whether a question has cost control nothing, or proved the presented token.
+pub(super) fn is_given_back(refusal: Option<Refusal>) -> bool {
+    refusal.is_none_or(|refusal| {
+        let not_asked = matches!(
+            refusal,
+            Refusal::ControlUnreachable | Refusal::FilterMisconfigured
+        );
+        // Control had a token, though not one to be used.
+        let answered = matches!(refusal, Refusal::AnswerStale | Refusal::AnswerUnfit);
+        proves_token(refusal) || not_asked || answered
+    })
+}

@@ -1,0 +1,110 @@
+//! `application/x-www-form-urlencoded` as OAuth requests have it (RFC 6749 §3.2, Appendix B), read strictly: what one
+//! reader repairs another one reads differently, and the two then disagree on what was asked.
+
+use std::fmt;
+
+/// Most parameters of one form. Each costs many times its bytes once it is decoded.
+pub const MOST_PARAMETERS: usize = 64;
+
+/// Why bytes are not a form. The text holds nothing of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAForm {
+    /// `%` without two hexadecimal digits.
+    #[error("the form has a % that is not followed by two hexadecimal digits")]
+    Percent,
+    /// Not UTF-8 once percent-decoded.
+    #[error("the form is not valid UTF-8 once percent-decoded")]
+    NotUtf8,
+    /// A control character, NUL for example. No parameter has one (RFC 6749 Appendix A).
+    #[error("the form holds a control character")]
+    ControlCharacter,
+    /// More than [`MOST_PARAMETERS`].
+    #[error("the form has more than {MOST_PARAMETERS} parameters")]
+    TooMany,
+}
+
+/// A parameter was sent more than once (RFC 6749 §3.2 forbids it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentTwice;
+
+/// The parameters of a form, decoded, in their order.
+#[derive(Clone)]
+pub struct Form(Vec<(String, String)>);
+
+/// Values are tokens and secrets.
+impl fmt::Debug for Form {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Form").field(&self.0.len()).finish()
+    }
+}
+
+impl Form {
+    /// Reads a form.
+    ///
+    /// # Errors
+    /// [`NotAForm`].
+    pub fn read(form: &[u8]) -> Result<Self, NotAForm> {
+        let mut pairs = Vec::new();
+        for part in form.split(|byte| *byte == b'&').filter(|part| !part.is_empty()) {
+            if pairs.len() == MOST_PARAMETERS {
+                return Err(NotAForm::TooMany);
+            }
+            let mut halves = part.splitn(2, |byte| *byte == b'=');
+            let name = decoded(halves.next().unwrap_or_default())?;
+            pairs.push((name, decoded(halves.next().unwrap_or_default())?));
+        }
+        Ok(Self(pairs))
+    }
+
+    /// All values of `name` that are not empty: a parameter without a value counts as omitted (RFC 6749 §3.2).
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let named = self.0.iter().filter(move |(parameter, _)| parameter == name);
+        named
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The value of `name`, which may come once.
+    ///
+    /// # Errors
+    /// [`SentTwice`], also where all but one are empty.
+    pub fn once(&self, name: &str) -> Result<Option<&str>, SentTwice> {
+        Ok(self.once_or_empty(name)?.filter(|value| !value.is_empty()))
+    }
+
+    /// The same, with a parameter that was sent without a value as an empty one.
+    ///
+    /// # Errors
+    /// [`SentTwice`].
+    pub fn once_or_empty(&self, name: &str) -> Result<Option<&str>, SentTwice> {
+        let mut named = self.0.iter().filter(|(parameter, _)| parameter == name);
+        match (named.next(), named.next()) {
+            (first, None) => Ok(first.map(|(_, value)| value.as_str())),
+            (_, Some(_)) => Err(SentTwice),
+        }
+    }
+}
+
+/// `+` is a blank, `%XX` a byte, everything else itself.
+fn decoded(text: &[u8]) -> Result<String, NotAForm> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.iter().copied();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                let (high, low) = (digit(), digit());
+                let (Some(high), Some(low)) = (high, low) else {
+                    return Err(NotAForm::Percent);
+                };
+                u8::try_from(high * 16 + low).map_err(|_| NotAForm::Percent)?
+            }
+            byte => byte,
+        });
+    }
+    if bytes.iter().any(u8::is_ascii_control) {
+        return Err(NotAForm::ControlCharacter);
+    }
+    String::from_utf8(bytes).map_err(|_| NotAForm::NotUtf8)
+}
