@@ -81,7 +81,7 @@ async fn a_refused_client_and_an_issuer_that_is_away_fail_with_their_cure() -> a
     let report = examine(&home.changed(elsewhere)?).await;
     let refused = check(&report, "token endpoint");
     assert_eq!(refused.outcome, Outcome::Fail, "{report}");
-    assert!(refused.says.contains("refused (status 401)") && refused.cure.contains("client_secret"));
+    assert!(refused.says.contains("refused (status 401") && refused.cure.contains("client_secret"));
     let exchange = check(&report, "exchange at");
     assert!(
         exchange.outcome == Outcome::Fail && exchange.cure.contains("clientCredentials"),

@@ -54,7 +54,7 @@ impl Inner {
     }
 }
 
-/// An alarm is for a token that is another's; one that cannot be verified or read is nobody's attack.
+/// An alarm is for a token that is another's; one that cannot be verified or read is no attack.
 pub(super) fn note_unfit(key: &GrantKey, issuer: &HomeIssuer, failure: &Failure) {
     let (grant, issuer) = (digest::short(key.digest()), &issuer.config.issuer);
     let cause = failure.cause.as_str();

@@ -97,7 +97,7 @@ pub struct VerifyingKey {
 /// Why a key of a set is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotUsed {
-    /// It is for something else than signatures: encryption, for example. Usual, and nobody's fault.
+    /// It is for something else than signatures: encryption, for example. Usual, and no fault.
     #[error("it is not for verifying signatures")]
     OtherUse,
     /// Its type, curve, size or algorithm.

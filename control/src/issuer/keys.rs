@@ -21,7 +21,7 @@ pub(super) use self::fetch::NoKeys;
 pub use super::remembered_keys::record_of;
 pub use super::unverified::Unverified;
 
-/// At least this long between two fetches for tokens of callers, who can write any `kid`.
+/// At least this long between two fetches for tokens of callers: a caller can write any `kid`.
 pub const FETCH_APART: Duration = Duration::from_secs(10);
 /// The same for tokens of the issuer itself and of the aggregator: made-up tokens must not make them wait.
 pub const TRUSTED_FETCH_APART: Duration = Duration::from_secs(2);

@@ -37,7 +37,7 @@ fn cache_time(line: &[u8]) {
     assert!(cache.left().is_none_or(|left| Some(left) <= cache.lifetime));
 }
 
-/// What is kept in the store reads back as the same key, and no key signs what nobody signed.
+/// What is kept in the store reads back as the same key, and no key verifies a made-up signature.
 fn used(key: &VerifyingKey) {
     let kept = key.to_jwk();
     let again = kept.as_object().map(VerifyingKey::read).expect("an object");

@@ -1,4 +1,4 @@
-//! What cannot be verified or read is an operator's matter, told by its cause: no alarm, no new login.
+//! What cannot be verified or read is an operator's matter, reported with its cause: no alarm, no new login.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};

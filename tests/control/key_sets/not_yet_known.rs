@@ -1,4 +1,4 @@
-//! A key that is not known yet is no forgery: nobody is told to log in again, nothing is called substituted.
+//! A key that is not known yet is no forgery: no answer says to log in again, no token counts as substituted.
 
 use serde_json::json;
 use tokenward_protocol::token_endpoint::Reason;

@@ -87,7 +87,7 @@ impl IssuerKeys {
 
     async fn fetch(&self, source: Source) -> Arc<Known> {
         let seen = self.snapshot();
-        // Another fetch may have ended between the look of who wants this one and now.
+        // Another fetch may have ended since the caller looked.
         if self.resting(&seen, source).is_some() {
             return seen;
         }
