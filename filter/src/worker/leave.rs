@@ -198,6 +198,12 @@ pub(super) fn is_given_back(refusal: Option<Refusal>) -> bool {
         );
         // Control had a token, though not one to be used.
         let answered = matches!(refusal, Refusal::AnswerStale | Refusal::AnswerUnfit);
-        proves_token(refusal) || not_asked || answered
+        // Control looks for the session only after it has verified the token. Its gate is no better than one of a made-up
+        // token all the same: with one good token any number of sessions can be made up.
+        let unknown = matches!(
+            refusal,
+            Refusal::UnknownSession | Refusal::TokenExpired | Refusal::NotRegistered
+        );
+        proves_token(refusal) || not_asked || answered || unknown
     })
 }

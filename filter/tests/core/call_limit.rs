@@ -167,7 +167,7 @@ fn made_up_subjects_cost_the_whole_envoy_a_bounded_number_of_calls() {
     let mut envoy = Envoy::new(4);
     let asked = |envoy: &mut Envoy, numbers: std::ops::Range<usize>| {
         numbers
-            .filter(|n| send_and_refuse(envoy, n % 4, KUBE, &made_up(*n, -60), Refusal::UnknownSession))
+            .filter(|n| send_and_refuse(envoy, n % 4, KUBE, &made_up(*n, -60), Refusal::SubjectRejected))
             .count()
     };
     let at_once = asked(&mut envoy, 0..3_000);
@@ -285,7 +285,11 @@ fn thousands_of_users_who_come_back_at_once_are_all_asked_about() {
 
 #[test]
 fn ended_logins_and_an_unreachable_control_use_nothing_up() {
-    for refusal in [Refusal::NeedsLogin, Refusal::ExchangeUnavailable] {
+    for refusal in [
+        Refusal::NeedsLogin,
+        Refusal::UnknownSession,
+        Refusal::ExchangeUnavailable,
+    ] {
         let mut envoy = Envoy::new(2);
         for n in 0..3_000 {
             assert!(
