@@ -74,8 +74,17 @@ fn five_thousand_requests_that_wait_for_control_take_a_kilobyte_each_and_six_oth
             send(&world, &stale)
         })
         .collect();
-    let tokens = Forged::ManyAudiences.tokens(&world, -5).take(HOSTILE);
-    let open: Vec<Sent> = tokens.map(|token| send(&world, &token)).collect();
+    // More tokens that control has never accepted may not be asked about at the same time; more requests may wait for them.
+    let tokens: Vec<String> = Forged::ManyAudiences
+        .tokens(&world, -5)
+        .take(HOSTILE / 5)
+        .collect();
+    let open: Vec<Sent> = tokens
+        .iter()
+        .cycle()
+        .take(HOSTILE)
+        .map(|token| send(&world, token))
+        .collect();
     assert!(open.iter().chain(&innocent).all(Sent::is_paused));
     let taken = bytes(&world);
     println!("{HOSTILE} paused streams: {taken} bytes");
@@ -98,7 +107,7 @@ fn tokens_that_are_fetched_ahead_of_time_hold_a_bounded_memory_before_their_call
     world.advance(secs(3));
     let calls = world.control().calls().len();
     assert!(
-        (100..HOSTILE).contains(&calls),
+        (40..HOSTILE).contains(&calls),
         "{calls} calls: as many as may be held"
     );
     assert_sound(&world);

@@ -23,7 +23,7 @@ use crate::streak::StreakKind;
 const LONGEST_BODY_BYTES: usize = 256 * 1024;
 /// Longest answer to a form that is read. A token answer with thousands of groups is longer than a document; of one that
 /// is longer still, its beginning is read.
-const LONGEST_ANSWER_BYTES: usize = 1024 * 1024;
+const LONGEST_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Only a peer that does not answer at all may take this long to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -6,8 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokenward_protocol::json::{self, Json};
 
-/// How far `iat` and `nbf` may lie ahead of control's clock, in seconds.
-pub const CLOCK_LEEWAY_SECONDS: u64 = 300;
+/// How far `iat` may lie ahead of control's clock, in seconds.
+pub const ISSUED_AT_LEEWAY_SECONDS: u64 = 300;
+/// How far `nbf` may lie ahead of control's clock, in seconds: the difference of clocks that the documents allow. An issuer
+/// that writes `nbf` means it, while `iat` is only the moment of its own clock.
+pub const NOT_BEFORE_LEEWAY_SECONDS: u64 = 60;
 /// As much of a token's own text as an error repeats, in characters.
 const SHOWN_CHARACTERS: usize = 80;
 
@@ -52,9 +55,7 @@ pub enum NotIdToken {
     )]
     OtherClient(String),
     /// `nbf` or `iat` lies too far ahead.
-    #[error(
-        "its {0} is more than {CLOCK_LEEWAY_SECONDS} s ahead of this clock; compare the issuer's clock and control's"
-    )]
+    #[error("its {0} is too far ahead of this clock; compare the issuer's clock and control's")]
     Early(&'static str),
 }
 
@@ -101,12 +102,14 @@ impl IdTokenProfile {
     /// # Errors
     /// [`NotIdToken::Early`].
     pub fn has_begun(&self, now_ms: u64) -> Result<(), NotIdToken> {
-        let latest_seconds = (now_ms / 1000).saturating_add(CLOCK_LEEWAY_SECONDS);
-        let is_ahead = |moment: Option<u64>| moment.is_some_and(|seconds| seconds > latest_seconds);
-        if is_ahead(self.not_before_seconds) {
+        let is_ahead = |moment: Option<u64>, leeway_seconds: u64| {
+            let latest_seconds = (now_ms / 1000).saturating_add(leeway_seconds);
+            moment.is_some_and(|seconds| seconds > latest_seconds)
+        };
+        if is_ahead(self.not_before_seconds, NOT_BEFORE_LEEWAY_SECONDS) {
             return Err(NotIdToken::Early("nbf"));
         }
-        if is_ahead(self.issued_at_seconds) {
+        if is_ahead(self.issued_at_seconds, ISSUED_AT_LEEWAY_SECONDS) {
             return Err(NotIdToken::Early("iat"));
         }
         Ok(())

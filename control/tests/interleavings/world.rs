@@ -50,7 +50,7 @@ pub(crate) struct World {
     pub(crate) policy: IssuerPolicy,
     /// Whether the issuer tells what a refresh token is still good for.
     pub(crate) tells: bool,
-    skews_ms: Vec<i64>,
+    pub(crate) skews_ms: Vec<i64>,
     life_seconds: u64,
     pub(crate) pause_ms: u64,
     pub(crate) budget: Budget,

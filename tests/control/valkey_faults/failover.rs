@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokenward_control::store::valkey::{ValkeyConfig, ValkeyStore};
 use tokenward_tests::issuer::{DexConfig, DexUser};
+use tokenward_tests::parts::Valkey;
 use tokio::time::{Instant, sleep};
 
 use super::PATIENCE;
@@ -101,11 +102,8 @@ async fn nobody_notices<F: Future<Output = anyhow::Result<()>>>(
     });
     failed_over?;
     asked.into_iter().collect::<anyhow::Result<()>>()?;
+    // Whether a caller is refused meanwhile is up to the failover: one that is over within the store's deadline is not seen.
     println!("{tally:?}");
-    assert!(
-        tally.refused.load(Ordering::SeqCst) > 0,
-        "the failover was not noticed at all"
-    );
     let counts = deployment.dex.counts();
     assert_eq!(
         (counts.refreshes_presented, counts.refreshes_succeeded),
@@ -123,6 +121,15 @@ async fn nobody_notices<F: Future<Output = anyhow::Result<()>>>(
     Ok(())
 }
 
+async fn promoted(replica: &Valkey) -> anyhow::Result<()> {
+    let limit = Instant::now() + PATIENCE;
+    while !replica.command(&["ROLE"]).await?.contains("master") {
+        anyhow::ensure!(Instant::now() < limit, "the replica was not promoted");
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_sentinel_nobody_is_signed_out_when_the_primary_dies_under_load() -> anyhow::Result<()> {
     let mut watched = Watched::start().await?;
@@ -131,6 +138,7 @@ async fn behind_sentinel_nobody_is_signed_out_when_the_primary_dies_under_load()
     nobody_notices(&deployment, || async {
         watched.ready_to_fail_over().await?;
         watched.primary.kill()?;
+        promoted(&watched.replica).await?;
         super::recovered(&deployment).await
     })
     .await
@@ -151,12 +159,7 @@ async fn in_a_cluster_nobody_is_signed_out_when_a_primary_dies_under_load() -> a
         // Replication is asynchronous: a login that was not copied yet would rightly be unknown afterwards.
         replica.catches_up_with(&cluster.primaries[0], PATIENCE).await?;
         cluster.primaries[0].kill()?;
-        let limit = Instant::now() + PATIENCE;
-        while !replica.command(&["ROLE"]).await?.contains("master") {
-            anyhow::ensure!(Instant::now() < limit, "the replica was not promoted");
-            sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
+        promoted(replica).await
     })
     .await
 }

@@ -31,7 +31,8 @@ async fn listeners_without_a_token_are_told_so_quietly_and_reach_no_server() -> 
         assert!(challenge.contains("resource_metadata="), "{challenge}");
     }
     assert_eq!(world.upstream_requests(), 0);
-    world.ensure_one_warning_per_pair_and_minute(1).await
+    // A request without a token says nothing of a login: it is counted, and a line at DEBUG.
+    world.ensure_one_warning_per_pair_and_minute(0).await
 }
 
 /// #888: an event was written for every token that was forwarded.
