@@ -116,7 +116,7 @@ fn longest_backoff_ms(count: u32) -> u64 {
 
 impl Streak {
     /// Whether answers without OAuth's words have come for so long that an operator must look. Both moments were noted by
-    /// those who made the attempts: the clock of whoever reads this has no part in it.
+    /// those who made the attempts: the reader's clock has no part in it.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         let span_ms = self.next_attempt_at_ms.saturating_sub(self.since_ms);
@@ -124,7 +124,7 @@ impl Streak {
     }
 
     /// Time until the next attempt may be made; `None` when it may be made now. Each kind of failure has a longest wait:
-    /// more than that is left only where the clock that noted it is ahead of the reader's, and such a note holds nobody up.
+    /// more than that is left only where the clock that noted it is ahead of the reader's, and such a note delays no caller.
     #[must_use]
     pub fn wait(&self, now_ms: u64) -> Option<Duration> {
         let longest_ms = match self.kind {

@@ -211,7 +211,7 @@ fn server(form: &Form, server_of: impl Fn(&str) -> Option<String>) -> Result<Str
     server.ok_or(BadTokenRequest::Missing("audience"))
 }
 
-/// Our own parameter, and never sent empty: whoever means a session does not mean the subject's grant.
+/// Our own parameter, and never sent empty: a request for a session is not one for the subject's grant.
 fn session(form: &Form) -> Result<Option<&str>, BadTokenRequest> {
     const NAME: &str = "session";
     match form.once_or_empty(NAME) {

@@ -26,7 +26,7 @@ async fn a_remote_token_of_another_subject_than_the_first_is_refused_with_an_ala
     assert_eq!((first.status, alarms(&captured)), (200, 0));
     home.advance(301);
     remote.fail_next(Endpoint::Exchange, 1, &Failure::OtherSubject);
-    // Whoever asks within the wait gets the same answer, on every replica, and nobody asks the remote.
+    // Every request within the wait gets the same answer, on every replica, without a call to the remote.
     for replica in [0, 1, 0] {
         let answer = ask.clone().replica(replica).send().await?;
         assert_eq!(answer.refusal(), REFUSED, "{answer:?}");

@@ -256,7 +256,7 @@ async fn a_logout_of_one_session_ends_the_users_sessions_of_which_no_sid_is_know
     Ok(())
 }
 
-/// Nobody's session ends by a `sid` that is named together with another user.
+/// A `sid` that is named together with another user ends no session.
 #[tokio::test]
 async fn a_sid_ends_only_a_session_of_the_user_that_is_named_with_it() -> anyhow::Result<()> {
     let other = "other@example.com";
@@ -290,7 +290,7 @@ async fn a_logout_of_the_user_is_not_undone_by_putting_the_old_login() -> anyhow
     Ok(())
 }
 
-/// An issuer's clock that is ahead keeps nobody out.
+/// An issuer's clock that is ahead locks no user out.
 #[tokio::test]
 async fn who_comes_back_after_a_logout_from_the_future_is_let_in_at_once() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;

@@ -1,5 +1,5 @@
 //! An issuer whose answers no RFC describes, and whatever stands before it: the login goes on wherever it can, ends where
-//! the OAuth error code says so, and nobody is accused of anything.
+//! the OAuth error code says so, and no alarm is raised.
 
 use std::time::Duration;
 

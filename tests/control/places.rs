@@ -78,7 +78,7 @@ fn token_request(form: &str) -> String {
     )
 }
 
-/// Review, control 6: one `GET /livez` on each place, then rest: everything else heard 503 for ten minutes.
+/// Review, control 6: one `GET /livez` on each place, then rest: everything else got 503 for ten minutes.
 #[tokio::test]
 async fn places_of_connections_that_rest_are_there_for_new_ones_the_longest_resting_first()
 -> anyhow::Result<()> {

@@ -66,7 +66,7 @@ async fn a_login_that_was_refreshed_or_ended_before_the_sign_out_is_refused_too(
     assert_eq!(refreshed.status, 200);
     sign_out(&deployment).await?;
     assert_over(&deployment, &login).await?;
-    // The newest ID token of it, known to nobody but control until then.
+    // The newest ID token of it, known only to control until then.
     let put = deployment
         .put("s-1", refreshed.token(), Some(&login.refresh_token))
         .await?;

@@ -1,4 +1,4 @@
-//! Users whose logins nobody registered: what they get is true. To log in again does not help them, a fresh token does.
+//! Users whose logins are not registered: what they get is true. To log in again does not help them, a fresh token does.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! `tokenward doctor`: looks at everything that the service will rest on, in the order in which it fails, and says
-//! the cure of each thing. Everything stays as it was, no secret is shown, and nobody's grant is touched.
+//! the cure of each thing. Everything stays as it was, no secret is shown, and no grant is touched.
 
 mod issuers;
 mod probe;

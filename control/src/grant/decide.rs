@@ -28,7 +28,7 @@ pub struct Policy {
 
 impl Policy {
     /// How long after its announcement a presentation may begin: the announcement's own write, and the look at the store's
-    /// line after it. Whoever was held up for longer presents nothing: another may have asked the issuer meanwhile.
+    /// line after it. A process that was held up for longer presents nothing: another may have asked the issuer meanwhile.
     #[must_use]
     pub fn announcement_limit(&self) -> Duration {
         self.presentation_limit.saturating_sub(self.suspect_wait)

@@ -19,7 +19,7 @@ impl Inner {
     ///
     /// # Errors
     /// [`StreakKind::Substituted`] for a token that is plainly another's, [`StreakKind::Unusable`] for one of which nothing
-    /// is known because it cannot be read or verified here: nobody has substituted anything then.
+    /// is known because it cannot be read or verified here: nothing was substituted then.
     pub(super) async fn examined(
         &self,
         key: &GrantKey,

@@ -205,7 +205,7 @@ impl NewLogin {
     }
 }
 
-/// Stands among the retired tokens of a record that took the place of one that could not be read: nobody is known to have
+/// Stands among the retired tokens of a record that took the place of one that could not be read: no replica is known to have
 /// signed out, so a login of before may be put again.
 fn unread_mark() -> String {
     digest::hex_of_parts(&["the record of before could not be read"])

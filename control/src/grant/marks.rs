@@ -1,4 +1,4 @@
-//! Since when this process has known of announcements whose outcome nobody has written down.
+//! Since when this process has known of announcements whose outcome is not written down.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

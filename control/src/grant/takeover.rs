@@ -21,7 +21,7 @@ pub enum Takeover {
     },
     /// The earlier presentation may still be under way: look again after this.
     WaitOut(Duration),
-    /// It may have been presented, nobody will keep the answer, and this issuer punishes presenting it again: only the
+    /// It may have been presented, no process will keep the answer, and this issuer punishes presenting it again: only the
     /// issuer knows whether it is used up.
     AskIssuer,
 }

@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::serve::{Admission, Arrival, Budget, Caller, NoRoom, UNKNOWN_SHARE};
 use crate::service::Current;
 
-/// What an orchestrator and Prometheus ask. They are answered also where everything else hears 503.
+/// What an orchestrator and Prometheus ask. They are answered also where everything else gets 503.
 pub(super) const LIVEZ: &str = "/livez";
 pub(super) const READYZ: &str = "/readyz";
 pub(super) const METRICS: &str = "/metrics";

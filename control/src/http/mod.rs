@@ -66,7 +66,7 @@ impl Site {
         }
     }
 
-    /// The probes alone, in the same room; everything else hears that all places are taken.
+    /// The probes alone, in the same room; everything else is answered that all places are taken.
     pub(crate) fn only_probes(&self, current: Current) -> Self {
         Self {
             gate: self.gate.clone(),

@@ -89,7 +89,7 @@ pub enum Connection {
     /// One that was used before, where there is one.
     Pooled,
     /// One of this call alone. A connection that rests in a pool may be closed by the other side at the very moment it is
-    /// used again, and then nobody knows whether the request arrived: not for what must not be presented twice.
+    /// used again, and then it is not known whether the request arrived: not for what must not be presented twice.
     Fresh,
 }
 

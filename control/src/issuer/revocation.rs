@@ -1,4 +1,4 @@
-//! Giving refresh tokens back when their user has signed out (RFC 7009). Best effort, in the background: nobody waits for
+//! Giving refresh tokens back when their user has signed out (RFC 7009). Best effort, in the background: no caller waits for
 //! it, and its failure changes nothing, for the token is forgotten here already.
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 
 use super::jwk::{Curve, Material, VerifyingKey};
 
-/// An accepted signature algorithm (RFC 7518 §3.1, RFC 9864 §2.2). `none` and HS* are absent: with them, whoever has the
+/// An accepted signature algorithm (RFC 7518 §3.1, RFC 9864 §2.2). `none` and HS* are absent: with them, anyone who has the
 /// issuer's public key could sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {

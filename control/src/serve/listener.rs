@@ -18,7 +18,7 @@ use crate::service::Current;
 /// After a failed `accept` (mostly: no file descriptor is left) the next try waits this long.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
 /// Places beyond `intake.connections`, for when every one of these is at work: there a probe is answered, and everything
-/// else hears 503 at once. Silence would look like an outage of the network.
+/// else gets 503 at once. Silence would look like an outage of the network.
 const RESERVED_PLACES: usize = 64;
 /// How long a request may take to arrive there, and a connection may rest.
 const RESERVED_SECONDS: Duration = Duration::from_secs(1);

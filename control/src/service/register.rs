@@ -79,7 +79,7 @@ impl Service {
     /// Takes a login in under the session `id`.
     ///
     /// # Errors
-    /// [`PutRefused`]; nothing was changed then, unless the store failed half-way, which putting it again mends.
+    /// [`PutRefused`]; nothing was changed then, unless the store failed half-way, which putting it again repairs.
     pub async fn put_session(
         &self,
         id: &SecretString,

@@ -133,7 +133,7 @@ fn a_death_that_came_in_between_is_not_announced_over() {
     ]);
 }
 
-/// Replica 1 hears that the issuer failed and is paused before it can write that down. Replica 0 meets its announcement,
+/// Replica 1 learns that the issuer failed and is paused before it can write that down. Replica 0 meets its announcement,
 /// and comes again when its time is over; the issuer does not tell.
 const PAUSED_WITH_A_FAILURE: [Action; 15] = [
     Start(1),

@@ -59,7 +59,7 @@ impl World {
         actions
     }
 
-    /// Whether a presentation is on its way that must arrive first. Whoever finds that the store went back, or an
+    /// Whether a presentation is on its way that must arrive first. A replica that finds that the store went back, or an
     /// announcement without an end, waits until what was announced before has had its time: at a strict issuer, which is
     /// asked then, `issuer_timeout` bounds that, and so does the model.
     fn is_presented_in_time(&self) -> bool {

@@ -228,7 +228,7 @@ async fn heads_that_never_end_cost_each_connection_its_own_buffer() -> anyhow::R
     Ok(())
 }
 
-/// An answer that nobody takes is held too.
+/// An answer that its client does not take is held too.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_not_taken_are_bounded_and_probes_go_on() -> anyhow::Result<()> {
     let mut stage = Stage::start().await?;
@@ -254,7 +254,7 @@ async fn answers_that_are_not_taken_are_bounded_and_probes_go_on() -> anyhow::Re
     Ok(())
 }
 
-/// Issuers send logout tokens without a credential: one that comes whole is read, whoever else is in the middle of a body.
+/// Issuers send logout tokens without a credential: one that comes whole is read, whatever other bodies are unfinished.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_token_that_comes_whole_is_read_while_others_fill_the_share() -> anyhow::Result<()> {
     let stage = Stage::start().await?;

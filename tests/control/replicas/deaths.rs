@@ -21,7 +21,7 @@ use Expected::{NeedsLogin, Served};
 const STEPS: [(&str, Expected, Expected, Expected); 10] = [
     ("after:lease", Served(1), Served(1), Served(1)),
     ("before:announce", Served(1), Served(1), Served(1)),
-    // Nobody here can know that nothing was presented; a strict issuer is asked, and says so.
+    // No replica can know that nothing was presented; a strict issuer is asked, and says so.
     ("after:announce", Served(1), Served(1), Served(1)),
     ("before:present", Served(1), Served(1), Served(1)),
     // The answer dies with the process. Dex is asked again once nobody else can have it.

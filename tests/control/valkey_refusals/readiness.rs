@@ -71,7 +71,7 @@ async fn a_store_that_refuses_writes_is_not_ready_says_why_and_is_ready_by_itsel
         assert_eq!(ready.status, 503, "{}", refusal.says);
         assert!(ready.text("cause").contains(refusal.says), "{ready:?}");
         assert!(!ready.body.to_string().contains("127.0.0.1"), "{ready:?}");
-        // And as long as it lasts, also when nobody writes.
+        // And as long as it lasts, also when nothing is written.
         sleep(Duration::from_millis(1_200)).await;
         assert!(becomes(&deployment, 503).await?.contains(refusal.says));
         expect_ok(&valkey, refusal.ends).await?;

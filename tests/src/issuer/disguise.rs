@@ -30,7 +30,7 @@ pub enum Disguise {
     ByteOrderMark,
     /// UTF-16.
     Utf16,
-    /// gzip, which nobody asked for.
+    /// gzip, which was not asked for.
     Gzip,
     /// Raw deflate.
     Deflate,

@@ -45,7 +45,7 @@ impl Drop for SilentServer {
 }
 
 /// Tokens with the claims of `example`, an `exp` in an hour and thousands of audiences, each with a signature of its own:
-/// whoever has seen one token can write such ones.
+/// a client that has seen one token can write such ones.
 #[derive(Debug)]
 pub struct Forger {
     signed: String,

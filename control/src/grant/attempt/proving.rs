@@ -67,7 +67,7 @@ impl Attempt {
         }
     }
 
-    /// Used up: the successor is lost, and so is the login. Unused: the request may still be under way; whoever comes when
+    /// Used up: the successor is lost, and so is the login. Unused: the request may still be under way; a caller that comes when
     /// its time is over asks again before presenting.
     pub(super) fn settled_by_issuer(&mut self, lost: Transient, said: &Event, at: Moment) -> Step {
         match said {

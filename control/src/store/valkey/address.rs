@@ -1,5 +1,5 @@
 //! The address of a Valkey: `redis://host:port/db`, `rediss://…` for TLS, `unix:///path?db=N`. Read strictly, and the same
-//! way wherever it is read: what the client would leave unread in silence is refused.
+//! way wherever it is read: what the client would ignore in silence is refused.
 
 use std::path::Path;
 

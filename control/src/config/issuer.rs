@@ -1,0 +1,66 @@
+//! What is configured of one client at one issuer.
+
+use secrecy::SecretString;
+use url::Url;
+
+/// What an issuer does to a refresh token that is presented twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IssuerPolicy {
+    /// Nothing (Dex): re-presenting is safe.
+    Tolerant,
+    /// It may revoke the login (RFC 9700 §4.14.2): never present twice.
+    Strict,
+}
+
+/// How a client authenticates itself at an issuer (RFC 6749 §2.3.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum ClientAuth {
+    /// `client_secret_basic`: in the header.
+    #[default]
+    Basic,
+    /// `client_secret_post`: in the form.
+    Post,
+}
+
+impl ClientAuth {
+    /// As the configuration and the doctor name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Post => "post",
+        }
+    }
+}
+
+/// One client at one issuer.
+#[derive(Debug, Clone)]
+pub struct IssuerConfig {
+    /// `iss`, byte for byte.
+    pub issuer: String,
+    /// The client that logs in and refreshes.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+    /// Instead of discovery.
+    pub token_endpoint: Option<Url>,
+    /// Instead of discovery.
+    pub jwks_uri: Option<Url>,
+    /// Other clients of this issuer whose tokens (`azp`) count as this client's: those that are configured for the same
+    /// issuer, and the ones that the operator lists (Dex: `trustedPeers`).
+    pub trusted_peers: Vec<String>,
+    /// What it does to a token presented twice.
+    pub policy: IssuerPolicy,
+    /// Signing keys that prove nothing, present or past: their `kid`s or RFC 7638 thumbprints.
+    pub rejected_keys: Vec<String>,
+    /// How the client authenticates itself; `None`: as discovery says.
+    pub client_auth: Option<ClientAuth>,
+}
+
+impl IssuerConfig {
+    /// Whether tokens that were issued to `client_id` count as this client's.
+    #[must_use]
+    pub fn trusts(&self, client_id: &str) -> bool {
+        client_id == self.client_id || self.trusted_peers.iter().any(|peer| peer == client_id)
+    }
+}
