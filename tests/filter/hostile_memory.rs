@@ -74,16 +74,18 @@ fn five_thousand_requests_that_wait_for_control_take_a_kilobyte_each_and_six_oth
             send(&world, &stale)
         })
         .collect();
-    // More tokens that control has never accepted may not be asked about at the same time; more requests may wait for them.
+    // A thousand tokens in a session each: control is asked about no more that it has never accepted at the same time, and
+    // about few of one session. Any number of requests may wait for the same.
     let tokens: Vec<String> = Forged::ManyAudiences
         .tokens(&world, -5)
         .take(HOSTILE / 5)
         .collect();
-    let open: Vec<Sent> = tokens
-        .iter()
-        .cycle()
-        .take(HOSTILE)
-        .map(|token| send(&world, token))
+    let in_sessions = tokens.iter().enumerate().cycle().take(HOSTILE);
+    let open: Vec<Sent> = in_sessions
+        .map(|(number, token)| {
+            let request = world.request("kubernetes").bearer(token);
+            request.header(SESSION_HEADER, &format!("s-{number}")).send()
+        })
         .collect();
     assert!(open.iter().chain(&innocent).all(Sent::is_paused));
     let taken = bytes(&world);
