@@ -84,7 +84,7 @@ fn five_thousand_requests_that_wait_for_control_take_a_kilobyte_each_and_six_oth
     let open: Vec<Sent> = in_sessions
         .map(|(number, token)| {
             let request = world.request("kubernetes").bearer(token);
-            request.header(SESSION_HEADER, &format!("s-{number}")).send()
+            request.header(SESSION_HEADER, format!("s-{number}")).send()
         })
         .collect();
     assert!(open.iter().chain(&innocent).all(Sent::is_paused));
