@@ -103,7 +103,7 @@ impl Hands {
         record: Option<&GrantRecord>,
     ) -> Answer {
         let (is_rotated, unsealed) = (rotated.is_some(), rotated);
-        // A token that is never rotated would keep an older sealing key needed for ever.
+        // A token that is never rotated would keep an older sealing key needed forever.
         let sealed = rotated
             .or_else(|| self.is_sealed_anew(record).then_some(presented))
             .map(|token| self.inner.sealed_refresh_token(&self.key, token))

@@ -19,7 +19,7 @@ use super::key_set::CacheTime;
 use crate::config::ClientAuth;
 use crate::streak::StreakKind;
 
-/// Longest document that is read: 100 keys.
+/// Longest document that is read: a key set of some hundred keys.
 const LONGEST_BODY_BYTES: usize = 256 * 1024;
 /// Longest answer to a form that is read. A token answer with thousands of groups is longer than a document; of one that
 /// is longer still, its beginning is read.

@@ -39,7 +39,7 @@ pub(crate) fn of_a_moment(world: &World) -> Result<(), String> {
     let works = world
         .kept()
         .is_some_and(|kept| world.issuer.accepts(kept, world.now_ms));
-    // A strict issuer's token that may have been presented, for all that anybody but the presenter can know, where the
+    // A strict issuer's token that may have been presented, for all that any replica but the presenter can know, where the
     // issuer does not tell.
     let marked = world.policy == IssuerPolicy::Strict
         && !world.tells

@@ -17,17 +17,17 @@ pub struct IssuerCounts {
     pub exchanges_presented: usize,
     /// Exchanges that were done.
     pub exchanges_succeeded: usize,
-    /// Fetches of `/keys` (only counted for everybody).
+    /// Fetches of `/keys` (counted for all clients together).
     pub key_fetches: usize,
-    /// Fetches of the discovery document (only counted for everybody).
+    /// Fetches of the discovery document (counted for all clients together).
     pub discovery_fetches: usize,
-    /// Requests to `/userinfo` (only counted for everybody).
+    /// Requests to `/userinfo` (counted for all clients together).
     pub user_info_requests: usize,
-    /// Requests to `/token/introspect` (only counted for everybody).
+    /// Requests to `/token/introspect` (counted for all clients together).
     pub introspections: usize,
-    /// Requests to `/token/revoke` (only counted for everybody).
+    /// Requests to `/token/revoke` (counted for all clients together).
     pub revocations: usize,
-    /// Requests that were cut because the issuer was down (only counted for everybody).
+    /// Requests that were cut because the issuer was down (counted for all clients together).
     pub while_down: usize,
 }
 
