@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::check::{Findings, shown};
 use super::raw::{RawSealing, RawSealingKey, RawSentinel, RawStore, RawValkey, Text};
 use super::{SealingConfig, SealingKeyConfig, StoreConfig, StoreEngine, ValkeyServers, spans};
-use crate::seal::{BadKey, SealingKey};
+use crate::record::keyring::{BadKey, SealingKey};
 use crate::store::valkey::address::{self, Among};
 use crate::yaml::Spanned;
 

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::answer;
-use crate::log::Line;
-use crate::service::Service;
+use crate::app::Service;
+use crate::observe::throttle::Line;
 
 /// The trouble's name: probes come every few seconds, and an outage may last hours.
 const STORE: &str = "store";

@@ -19,9 +19,8 @@ use tokio::time::Instant;
 use super::arrival::Arrival;
 use super::pace::{Limit, Pace};
 use super::paced_stream::PacedStream;
-use super::timed_body::TimedBody;
 use crate::config::IntakeConfig;
-use crate::http::Site;
+use crate::http::{Site, TimedBody};
 
 /// Longest head, of either version of HTTP: a credential, a session handle and a proxy's own headers.
 const LONGEST_HEAD_BYTES: u32 = 16 * 1024;

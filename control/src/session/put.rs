@@ -3,11 +3,11 @@
 use super::{
     FORMAT, MOST_ROUNDS, SET_MARGIN, SessionKey, SessionRecord, Sessions, to_bytes, user_digest, user_set,
 };
-use crate::grant::Login;
-use crate::grant::record::GrantKey;
-use crate::kept::{self, Unread};
+use crate::record::codec::{self, Unread};
+use crate::record::unreadable::Told;
 use crate::store::{Expected, Outcome, StoreError};
-use crate::unread::Told;
+use crate::upstream::grant::Login;
+use crate::upstream::grant::record::GrantKey;
 
 /// What [`Sessions::put`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +152,7 @@ impl Sessions {
                 expected: Expected::Absent,
             });
         };
-        let (record, unread) = match kept::read_entry(FORMAT, &key, &entry) {
+        let (record, unread) = match codec::read_entry(FORMAT, &key, &entry) {
             Ok((_, record)) => (Some(record), None),
             Err(unread) if unread.is_newer => {
                 self.notices.tell(Told::Left, &unread.why);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::readiness::NotReady;
 use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError};
-use crate::metrics::Metrics;
+use crate::observe::metrics::Metrics;
 
 /// Passes every operation on and counts those without an answer in `tokenward_store_errors_total`.
 #[derive(Debug)]

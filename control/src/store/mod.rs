@@ -4,7 +4,7 @@
 //! be lost or doubled (a rotated refresh token above all) is decided in one place above the engines, and an
 //! engine is right when it passes the conformance suite (`tests/control/store_conformance.rs`).
 //!
-//! Values are opaque here and tokens in them are already sealed ([`crate::seal`]). Every operation touches one
+//! Values are opaque here and tokens in them are already sealed ([`crate::record::keyring`]). Every operation touches one
 //! key, so any key can live on any node of a Valkey Cluster. Every operation has a deadline, and an outage is an
 //! error that the caller can tell from "not there": never a sign-out, never a silent switch to memory.
 

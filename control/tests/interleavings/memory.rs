@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tokenward_control::grant::lines::Line;
-use tokenward_control::grant::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
-use tokenward_control::grant::rotations::Rotation;
-use tokenward_control::grant::takeover::unresolved;
+use tokenward_control::upstream::grant::lines::Line;
+use tokenward_control::upstream::grant::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
+use tokenward_control::upstream::grant::rotations::Rotation;
+use tokenward_control::upstream::grant::takeover::unresolved;
 
 use crate::records::lineage;
 

@@ -1,7 +1,7 @@
 //! The records of the model: real grant records whose tokens are numbers.
 
-use tokenward_control::grant::login::NewLogin;
-use tokenward_control::grant::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
+use tokenward_control::upstream::grant::login::NewLogin;
+use tokenward_control::upstream::grant::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
 
 use tokenward_control::store::Lineage;
 
@@ -47,6 +47,6 @@ pub(crate) fn lineage(line: u32) -> Lineage {
     Lineage(format!("l{line}"))
 }
 
-fn sealed() -> tokenward_control::sealed::Sealed {
-    tokenward_control::sealed::Sealed::from(b"s".to_vec())
+fn sealed() -> tokenward_control::record::sealed::Sealed {
+    tokenward_control::record::sealed::Sealed::from(b"s".to_vec())
 }

@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use tokenward_control::config::IssuerPolicy;
-use tokenward_control::grant::attempt::{
+use tokenward_control::store::Revision;
+use tokenward_control::upstream::grant::attempt::{
     Answer, Attempt, Event, Finished, Moment, Seen, Step, Terms, Verdict,
 };
-use tokenward_control::grant::decide::{Policy, Since, Want};
-use tokenward_control::grant::lines::Line;
-use tokenward_control::grant::record::GrantRecord;
-use tokenward_control::issuer::answer::Transient;
-use tokenward_control::issuer::introspection::Introspected;
-use tokenward_control::store::Revision;
-use tokenward_control::streak::StreakKind;
+use tokenward_control::upstream::grant::decide::{Policy, Since, Want};
+use tokenward_control::upstream::grant::lines::Line;
+use tokenward_control::upstream::grant::record::GrantRecord;
+use tokenward_control::upstream::issuer::answer::Transient;
+use tokenward_control::upstream::issuer::introspection::Introspected;
+use tokenward_control::upstream::streak::StreakKind;
 use tokenward_protocol::token_endpoint::Reason;
 
-use crate::issuer::{ModelIssuer, Token};
 use crate::memory::Memory;
 use crate::records::{id_token, logged_in, number_of};
 use crate::setup::{Action, Budget, Setup};
+use crate::issuer::{ModelIssuer, Token};
 
 pub(crate) const LEASE_MS: u64 = 15_000;
 pub(crate) const POLICY: Policy = Policy {

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::{DATE, HeaderValue, RETRY_AFTER};
-use tokenward_control::issuer::asked::asked_wait;
+use tokenward_control::upstream::issuer::asked::asked_wait;
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
 const NOW_SECONDS: u64 = 784_111_777;

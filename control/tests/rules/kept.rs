@@ -1,9 +1,11 @@
 //! Records as bytes: what was written reads back, and anything else is said to be something else.
 
-use tokenward_control::grant::login::NewLogin;
-use tokenward_control::grant::record::{GrantKey, GrantRecord, KeptIdToken, KeptRefreshToken, fingerprint};
-use tokenward_control::sealed::Sealed;
+use tokenward_control::record::sealed::Sealed;
 use tokenward_control::store::{Lineage, StoreError};
+use tokenward_control::upstream::grant::login::NewLogin;
+use tokenward_control::upstream::grant::record::{
+    GrantKey, GrantRecord, KeptIdToken, KeptRefreshToken, fingerprint,
+};
 
 const SEALED_BYTES: usize = 1_100;
 

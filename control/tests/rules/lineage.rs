@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tokenward_control::grant::decide::Policy;
-use tokenward_control::grant::lines::{Line, Lines, Proof, proof};
-use tokenward_control::grant::record::GrantRecord;
-use tokenward_control::issuer::answer::RawAnswer;
-use tokenward_control::issuer::introspection::{Introspected, read_introspection};
 use tokenward_control::store::Lineage;
+use tokenward_control::upstream::grant::decide::Policy;
+use tokenward_control::upstream::grant::lines::{Line, Lines, Proof, proof};
+use tokenward_control::upstream::grant::record::GrantRecord;
+use tokenward_control::upstream::issuer::answer::RawAnswer;
+use tokenward_control::upstream::issuer::introspection::{Introspected, read_introspection};
 
 use crate::records::plain_grant;
 

@@ -1,10 +1,10 @@
 //! What a login that is put means for the grant that is kept.
 
-use tokenward_control::grant::login::{
+use tokenward_control::store::Revision;
+use tokenward_control::upstream::grant::login::{
     Admission, NewLogin, Presented, has_ended, is_signed_out, judge, retired,
 };
-use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState, KeptIdToken};
-use tokenward_control::store::Revision;
+use tokenward_control::upstream::grant::record::{DeathReason, GrantRecord, GrantState, KeptIdToken};
 use tokenward_protocol::jwt::Claims;
 
 use crate::records::{kept_refresh_token, plain_grant};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokenward_control::log::{Line, Throttle};
+use tokenward_control::observe::throttle::{Line, Throttle};
 
 #[test]
 fn a_storm_is_one_warning_a_minute_that_counts_what_it_kept_back() {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tokenward_control::issuer::breaker::{Breaker, Turned};
-use tokenward_control::issuer::bucket::Bucket;
+use tokenward_control::upstream::issuer::breaker::{Breaker, Turned};
+use tokenward_control::upstream::issuer::bucket::Bucket;
 
 const SECOND: u64 = 1000;
 

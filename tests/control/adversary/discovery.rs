@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokenward_control::app::key_ring;
 use tokenward_control::clock::HandClock;
-use tokenward_control::issuer::client::IssuerClient;
-use tokenward_control::issuer::discovery::{Discovery, DiscoveryFailed};
-use tokenward_control::issuer::keys::IssuerKeys;
-use tokenward_control::issuer::traffic::Traffic;
-use tokenward_control::issuer::{Context, HomeIssuer, NoLeave};
-use tokenward_control::metrics::Metrics;
-use tokenward_control::service::key_ring;
+use tokenward_control::context::Context;
+use tokenward_control::observe::metrics::Metrics;
+use tokenward_control::upstream::issuer::client::IssuerClient;
+use tokenward_control::upstream::issuer::discovery::{Discovery, DiscoveryFailed};
+use tokenward_control::upstream::issuer::keys::IssuerKeys;
+use tokenward_control::upstream::issuer::traffic::Traffic;
+use tokenward_control::upstream::issuer::{HomeIssuer, NoLeave};
 use tokenward_tests::issuer::{DexConfig, DexUser, Endpoint, Failure};
 
 use crate::deployment::{Deployment, Plan, at_once};
