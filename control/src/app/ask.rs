@@ -11,9 +11,9 @@ use tokenward_protocol::token_endpoint::TokenRequest;
 use super::subject::Proven;
 use super::{Server, Service};
 use crate::digest;
-use crate::observe::throttle::Line;
+use crate::observe::throttle::Emit;
 use crate::refused::Refused;
-use crate::upstream::exchange::Order;
+use crate::upstream::exchange::ExchangeRequest;
 use crate::upstream::grant::Served;
 
 impl Service {
@@ -87,7 +87,7 @@ impl Service {
             return with_audiences(served, required);
         };
         self.exchanges
-            .token(Order {
+            .token(ExchangeRequest {
                 server: server.config.name.clone(),
                 required_audiences: required.clone(),
                 remote: Arc::clone(remote),
@@ -119,7 +119,7 @@ impl Service {
                 let now_ms = self.context.clock.now_ms();
                 let (refusal, cause) = (refused.refusal.name(), refused.cause.as_str());
                 match self.throttle.failed(trouble, now_ms) {
-                    Line::Warn { suppressed } if refused.refusal.class() == RefusalClass::Misconfigured => {
+                    Emit::Warn { suppressed } if refused.refusal.class() == RefusalClass::Misconfigured => {
                         tracing::error!(
                             server,
                             pair,
@@ -129,10 +129,10 @@ impl Service {
                             "no token: an operator must act"
                         );
                     }
-                    Line::Warn { suppressed } => {
+                    Emit::Warn { suppressed } => {
                         tracing::warn!(server, pair, refusal, cause, suppressed, "no token");
                     }
-                    Line::Debug => tracing::debug!(server, pair, refusal, cause, "no token"),
+                    Emit::Debug => tracing::debug!(server, pair, refusal, cause, "no token"),
                 }
             }
         }

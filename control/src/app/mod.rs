@@ -1,15 +1,15 @@
 //! Everything wired together: one [`Service`] per process, or per replica in a test.
 
 pub mod ask;
+mod background;
 mod current;
-mod errands;
 pub mod explain;
+mod limits;
 pub mod logout;
 mod open;
 mod readings;
 pub mod register;
 mod subject;
-mod traffics;
 
 pub use current::Current;
 pub use open::{check_store, open_store, try_store};
@@ -38,9 +38,9 @@ use crate::upstream::issuer::keys::IssuerKeys;
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
 
-use self::errands::Errands;
+use self::background::Background;
+use self::limits::LimitsByIssuer;
 use self::readings::Readings;
-use self::traffics::Traffics;
 
 /// One warning per trouble in this span.
 const WARN_EVERY: Duration = Duration::from_secs(60);
@@ -75,9 +75,9 @@ pub struct Service {
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) readiness: Arc<Readiness>,
     rotations: Arc<Rotations>,
-    traffics: Traffics,
+    traffics: LimitsByIssuer,
     readings: Readings,
-    errands: Errands,
+    errands: Background,
 }
 
 /// What outlives a configuration.
@@ -88,7 +88,7 @@ struct Lasting {
     throttle: Arc<Throttle>,
     readiness: Arc<Readiness>,
     rotations: Arc<Rotations>,
-    traffics: Traffics,
+    traffics: LimitsByIssuer,
 }
 
 /// One protected server, ready to be asked for.
@@ -127,7 +127,7 @@ impl Service {
             metrics,
             throttle: Arc::new(Throttle::new(WARN_EVERY)),
             rotations: Arc::new(Rotations::new(SIGNED_OUT_LIFETIME)),
-            traffics: Traffics::default(),
+            traffics: LimitsByIssuer::default(),
         };
         Self::assembled(config, lasting)
     }
@@ -213,7 +213,7 @@ impl Service {
             rotations: lasting.rotations,
             traffics,
             readings: Readings::default(),
-            errands: Errands::default(),
+            errands: Background::default(),
         }))
     }
 
@@ -244,7 +244,7 @@ impl Service {
 }
 
 /// Clients of one issuer share its keys and endpoints, as far as they are configured alike.
-fn homes(configs: &[IssuerConfig], context: &Context, traffics: &mut Traffics) -> Vec<Arc<HomeIssuer>> {
+fn homes(configs: &[IssuerConfig], context: &Context, traffics: &mut LimitsByIssuer) -> Vec<Arc<HomeIssuer>> {
     let mut homes: Vec<Arc<HomeIssuer>> = Vec::new();
     for config in configs {
         let alike = homes
@@ -283,7 +283,7 @@ fn servers(
     configs: &[ServerConfig],
     issuers: &[IssuerConfig],
     context: &Context,
-    traffics: &mut Traffics,
+    traffics: &mut LimitsByIssuer,
 ) -> HashMap<String, Arc<Server>> {
     let mut keys: HashMap<(String, String), Arc<IssuerKeys>> = HashMap::new();
     let mut servers = HashMap::new();

@@ -28,7 +28,7 @@ pub enum Stage {
 
 /// How waiting for a flight ended.
 #[derive(Debug)]
-pub enum Landed<V> {
+pub enum FlightOutcome<V> {
     /// With its result.
     Done(V),
     /// The caller's deadline came first; the flight goes on.
@@ -52,40 +52,41 @@ type Table<V> = Arc<Mutex<HashMap<String, watch::Receiver<Progress<V>>>>>;
 
 /// The flights of one kind. Cheap to clone.
 #[derive(Debug)]
-pub struct Flights<V> {
+pub struct SingleFlight<V> {
     table: Table<V>,
-    aloft: watch::Sender<usize>,
+    in_flight: watch::Sender<usize>,
 }
 
-impl<V> Clone for Flights<V> {
+impl<V> Clone for SingleFlight<V> {
     fn clone(&self) -> Self {
         Self {
             table: Arc::clone(&self.table),
-            aloft: self.aloft.clone(),
+            in_flight: self.in_flight.clone(),
         }
     }
 }
 
-impl<V> Default for Flights<V> {
+impl<V> Default for SingleFlight<V> {
     fn default() -> Self {
         Self {
             table: Table::default(),
-            aloft: watch::Sender::new(0),
+            in_flight: watch::Sender::new(0),
         }
     }
 }
 
 /// Takes the flight out of the table however its task ends, a panic included.
-struct Landing<V> {
+struct Guard<V> {
     key: String,
     table: Table<V>,
-    aloft: watch::Sender<usize>,
+    in_flight: watch::Sender<usize>,
 }
 
-impl<V> Drop for Landing<V> {
+impl<V> Drop for Guard<V> {
     fn drop(&mut self) {
         lock(&self.table).remove(&self.key);
-        self.aloft.send_modify(|count| *count = count.saturating_sub(1));
+        self.in_flight
+            .send_modify(|count| *count = count.saturating_sub(1));
     }
 }
 
@@ -94,9 +95,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<V: Clone + Send + Sync + 'static> Flights<V> {
+impl<V: Clone + Send + Sync + 'static> SingleFlight<V> {
     /// Joins the flight of `key`, or starts one with `work`, and waits for it at most `deadline`.
-    pub async fn join<F, W>(&self, key: &str, deadline: Duration, work: W) -> Landed<V>
+    pub async fn join<F, W>(&self, key: &str, deadline: Duration, work: W) -> FlightOutcome<V>
     where
         F: Future<Output = V> + Send + 'static,
         W: FnOnce(Arc<Reporter<V>>) -> F,
@@ -105,17 +106,17 @@ impl<V: Clone + Send + Sync + 'static> Flights<V> {
         let mut progress = self.enter(key, work);
         loop {
             let stage = match &*progress.borrow_and_update() {
-                Progress::Done(value) => return Landed::Done(value.clone()),
+                Progress::Done(value) => return FlightOutcome::Done(value.clone()),
                 Progress::Working(stage) => *stage,
             };
             match tokio::time::timeout_at(until, progress.changed()).await {
-                Err(_) => return Landed::Deadline(stage),
+                Err(_) => return FlightOutcome::Deadline(stage),
                 Ok(Ok(())) => {}
                 // The sender went away: either right after its last word, or without one.
                 Ok(Err(_)) => {
                     return match &*progress.borrow() {
-                        Progress::Done(value) => Landed::Done(value.clone()),
-                        Progress::Working(_) => Landed::Lost,
+                        Progress::Done(value) => FlightOutcome::Done(value.clone()),
+                        Progress::Working(_) => FlightOutcome::Lost,
                     };
                 }
             }
@@ -143,11 +144,11 @@ impl<V: Clone + Send + Sync + 'static> Flights<V> {
         let (sender, progress) = watch::channel(Progress::Working(Stage::Asking));
         table.insert(key.to_owned(), progress.clone());
         drop(table);
-        self.aloft.send_modify(|count| *count += 1);
-        let landing = Landing {
+        self.in_flight.send_modify(|count| *count += 1);
+        let landing = Guard {
             key: key.to_owned(),
             table: Arc::clone(&self.table),
-            aloft: self.aloft.clone(),
+            in_flight: self.in_flight.clone(),
         };
         let reporter = Arc::new(Reporter(sender));
         let flight = work(Arc::clone(&reporter));
@@ -163,8 +164,8 @@ impl<V: Clone + Send + Sync + 'static> Flights<V> {
 
     /// Waits until no flight is under way: for an orderly end of the process.
     pub async fn landed(&self) {
-        let mut aloft = self.aloft.subscribe();
+        let mut in_flight = self.in_flight.subscribe();
         // The sender lives in `self`, so this cannot fail while we wait.
-        let _ = aloft.wait_for(|count| *count == 0).await;
+        let _ = in_flight.wait_for(|count| *count == 0).await;
     }
 }

@@ -38,7 +38,7 @@ struct Trouble {
 
 /// What to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line {
+pub enum Emit {
     /// A warning, with how many were kept back since the last.
     Warn {
         /// Kept back.
@@ -73,7 +73,7 @@ impl Throttle {
 
     /// The same trouble again at `now_ms`.
     #[must_use]
-    pub fn failed(&self, trouble: &str, now_ms: u64) -> Line {
+    pub fn failed(&self, trouble: &str, now_ms: u64) -> Emit {
         let mut known = self.lock();
         let Known { troubles, open, .. } = &mut *known;
         if let Some(trouble) = troubles.get_mut(trouble) {
@@ -81,7 +81,7 @@ impl Throttle {
             trouble.seen_at_ms = now_ms;
             if now_ms < trouble.warned_at_ms.saturating_add(self.every_ms) {
                 trouble.suppressed += 1;
-                return Line::Debug;
+                return Emit::Debug;
             }
             let suppressed = std::mem::take(&mut trouble.suppressed);
             (trouble.warned_at_ms, trouble.told) = (now_ms, false);
@@ -149,15 +149,15 @@ impl Known {
     }
 
     /// Whoever can make up sessions and subjects makes each a trouble of its own: all of them have their bound too.
-    fn line(&mut self, suppressed: u64, every_ms: u64, now_ms: u64) -> Line {
+    fn line(&mut self, suppressed: u64, every_ms: u64, now_ms: u64) -> Emit {
         let since_ms = self.counted_since_ms;
         if now_ms >= since_ms.saturating_add(every_ms) || now_ms < since_ms {
             (self.counted_since_ms, self.warned) = (now_ms, 0);
         }
         if self.warned >= MOST_WARNINGS {
-            return Line::Debug;
+            return Emit::Debug;
         }
         self.warned += 1;
-        Line::Warn { suppressed }
+        Emit::Warn { suppressed }
     }
 }

@@ -12,7 +12,7 @@ const HIGHEST_VERSION: u8 = 31;
 
 /// What lies at a key and cannot be read.
 #[derive(Debug)]
-pub(crate) struct Unread {
+pub(crate) struct Unreadable {
     /// Who takes its place does so on this revision.
     pub(crate) revision: Revision,
     /// A newer version wrote it, and can read it still.
@@ -53,16 +53,16 @@ pub(crate) fn read<T: DeserializeOwned>(format: u8, key: &Key, bytes: &[u8]) -> 
 /// The same of an `entry`, with its revision.
 ///
 /// # Errors
-/// [`Unread`].
+/// [`Unreadable`].
 pub(crate) fn read_entry<T: DeserializeOwned>(
     format: u8,
     key: &Key,
     entry: &Entry,
-) -> Result<(Revision, T), Unread> {
+) -> Result<(Revision, T), Unreadable> {
     let revision = entry.revision;
     match read(format, key, &entry.value) {
         Ok(record) => Ok((revision, record)),
-        Err(why) => Err(Unread {
+        Err(why) => Err(Unreadable {
             revision,
             is_newer: (entry.value.first()).is_some_and(|&first| first > format && first <= HIGHEST_VERSION),
             why,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::observe::throttle::{Line, Throttle};
+use crate::observe::throttle::{Emit, Throttle};
 use crate::store::StoreError;
 
 /// One warning in this time for each kind of line.
@@ -16,7 +16,7 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// What has become of what cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Replaced {
     /// A login is kept in place of a grant.
     Grant,
     /// A login is kept in place of a grant's tokens, which no configured key opens.
@@ -27,7 +27,7 @@ pub(crate) enum Told {
     Left,
 }
 
-impl Told {
+impl Replaced {
     const fn what(self) -> &'static str {
         match self {
             Self::Grant => "a new login took the place of a grant that cannot be read",
@@ -74,11 +74,11 @@ impl Notices {
     }
 
     /// `error` says which record, and why it cannot be read.
-    pub(crate) fn tell(&self, told: Told, error: &StoreError) {
+    pub(crate) fn tell(&self, told: Replaced, error: &StoreError) {
         let (what, cure) = (told.what(), told.cure());
         match self.throttle.failed(what, self.clock.now_ms()) {
-            Line::Warn { suppressed } => tracing::warn!(%error, cure, suppressed, "{what}"),
-            Line::Debug => tracing::debug!(%error, "{what}"),
+            Emit::Warn { suppressed } => tracing::warn!(%error, cure, suppressed, "{what}"),
+            Emit::Debug => tracing::debug!(%error, "{what}"),
         }
     }
 }

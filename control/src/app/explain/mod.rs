@@ -18,7 +18,7 @@ use crate::session::SessionKey;
 use crate::upstream::exchange::record::{self as exchanges, ExchangeKey, ExchangeRecord};
 use crate::upstream::grant::decide::{Decision, Since, Want, decide, is_fresh};
 use crate::upstream::grant::record::GrantRecord;
-use crate::upstream::issuer::traffic::HeldBack;
+use crate::upstream::issuer::limits::Throttled;
 
 /// What control would do for a caller that presents a stale token of this login.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Service {
         Ok(view.explanation(session.short(), self.config.caller_deadline))
     }
 
-    fn home_left_alone(&self, grant: &GrantRecord) -> Option<HeldBack> {
+    fn home_left_alone(&self, grant: &GrantRecord) -> Option<Throttled> {
         self.home(&grant.issuer, &grant.client_id)?.left_alone()
     }
 
@@ -136,7 +136,7 @@ impl Service {
     }
 }
 
-fn remote_left_alone(server: &Server) -> Option<HeldBack> {
+fn remote_left_alone(server: &Server) -> Option<Throttled> {
     server.remote.as_ref()?.left_alone()
 }
 

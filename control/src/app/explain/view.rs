@@ -12,7 +12,7 @@ use crate::digest;
 use crate::upstream::exchange::record::ExchangeRecord;
 use crate::upstream::grant::decide::{Policy, is_fresh, is_near_expiry};
 use crate::upstream::grant::record::{GrantRecord, GrantState};
-use crate::upstream::issuer::traffic::HeldBack;
+use crate::upstream::issuer::limits::Throttled;
 use crate::upstream::streak::{Streak, StreakKind};
 
 /// The answer of `GET /v1/explain`.
@@ -151,7 +151,7 @@ pub(super) struct Facts<'a> {
     pub(super) grant: Option<&'a GrantRecord>,
     pub(super) exchange: Option<&'a ExchangeRecord>,
     pub(super) next: &'a Next,
-    pub(super) home_left_alone: Option<HeldBack>,
+    pub(super) home_left_alone: Option<Throttled>,
 }
 
 impl Facts<'_> {
@@ -270,7 +270,7 @@ impl Facts<'_> {
         })
     }
 
-    fn open_until(&self, held_back: Option<HeldBack>) -> Option<u64> {
+    fn open_until(&self, held_back: Option<Throttled>) -> Option<u64> {
         let left_ms = whole_ms(held_back?.retry_after);
         Some((self.now_ms + left_ms).div_ceil(1000))
     }

@@ -13,7 +13,7 @@ use super::pin::Pinned;
 use super::record::{
     Decision, ExchangeKey, ExchangeRecord, ExchangedToken, FORMAT, decide, lifetime, of_streak,
 };
-use super::{Inner, Kept, Order, SET_LIFETIME, TOKEN_FIELD};
+use super::{ExchangeRequest, Inner, SET_LIFETIME, TOKEN_FIELD, Versioned};
 use crate::coordination::lease;
 use crate::coordination::singleflight::Reporter;
 use crate::digest;
@@ -33,18 +33,18 @@ type Report = Arc<Reporter<Result<Served, Refused>>>;
 pub(super) async fn make(
     inner: Arc<Inner>,
     key: ExchangeKey,
-    order: Order,
+    order: ExchangeRequest,
     _report: Report,
 ) -> Result<Served, Refused> {
-    let flight = Making { inner, key, order };
+    let flight = Exchange { inner, key, order };
     flight.run().await
 }
 
 /// One exchange under way.
-struct Making {
+struct Exchange {
     inner: Arc<Inner>,
     key: ExchangeKey,
-    order: Order,
+    order: ExchangeRequest,
 }
 
 /// A failure to be noted.
@@ -64,7 +64,7 @@ impl Failure {
     }
 }
 
-impl Making {
+impl Exchange {
     async fn run(&self) -> Result<Served, Refused> {
         let lifetime = self.inner.times.lease_lifetime;
         let until = Instant::now() + self.inner.times.lease_patience;
@@ -87,7 +87,7 @@ impl Making {
         }
     }
 
-    async fn look(&self) -> Result<(Option<Kept>, Option<Result<Served, Refused>>), Refused> {
+    async fn look(&self) -> Result<(Option<Versioned>, Option<Result<Served, Refused>>), Refused> {
         let kept = self.inner.read(&self.key).await?;
         let record = kept.as_ref().map(|kept| &kept.record);
         let now_ms = self.inner.context.clock.now_ms();
@@ -269,7 +269,7 @@ impl Making {
 
     async fn keep(
         &self,
-        kept: Option<Kept>,
+        kept: Option<Versioned>,
         token: SecretString,
         claims: &Claims,
     ) -> Result<Served, Refused> {
@@ -308,7 +308,7 @@ impl Making {
         })
     }
 
-    async fn note(&self, kept: Option<Kept>, failure: Failure) -> Result<Served, Refused> {
+    async fn note(&self, kept: Option<Versioned>, failure: Failure) -> Result<Served, Refused> {
         let now_ms = self.inner.context.clock.now_ms();
         let before = kept.as_ref().map(|kept| &kept.record);
         let streak = failed(
@@ -337,7 +337,7 @@ impl Making {
     }
 
     /// Under the lease nobody else writes; a lost race means the lease was lost, and the other's result counts.
-    async fn write(&self, kept: Option<&Kept>, record: &ExchangeRecord) -> Result<(), StoreError> {
+    async fn write(&self, kept: Option<&Versioned>, record: &ExchangeRecord) -> Result<(), StoreError> {
         let bytes = codec::write("serialize exchange", record)?;
         let expected = kept.map_or(Expected::Absent, |kept| Expected::At(kept.revision));
         let lifetime = lifetime(record, self.inner.context.clock.now_ms());

@@ -13,7 +13,7 @@ use tokenward_protocol::token_endpoint::Reason;
 
 use self::record::{Decision, ExchangeKey, ExchangeRecord, FORMAT, decide, fresh};
 use crate::context::Context;
-use crate::coordination::singleflight::{Flights, Landed, Stage};
+use crate::coordination::singleflight::{FlightOutcome, SingleFlight, Stage};
 use crate::record::codec;
 use crate::record::sealed;
 use crate::refused::Refused;
@@ -44,7 +44,7 @@ pub struct ExchangeTimes {
 
 /// Everything that an exchange is made from.
 #[derive(Debug, Clone)]
-pub struct Order {
+pub struct ExchangeRequest {
     /// The server's name, for metrics and logs.
     pub server: String,
     /// What the token must hold.
@@ -73,12 +73,12 @@ struct Inner {
     context: Context,
     grants: Grants,
     times: ExchangeTimes,
-    flights: Flights<Result<Served, Refused>>,
+    flights: SingleFlight<Result<Served, Refused>>,
     pauses: LocalPauses,
 }
 
 /// A record as read.
-struct Kept {
+struct Versioned {
     revision: Revision,
     record: ExchangeRecord,
 }
@@ -92,7 +92,7 @@ impl Exchanges {
                 context,
                 grants,
                 times,
-                flights: Flights::default(),
+                flights: SingleFlight::default(),
                 pauses: LocalPauses::default(),
             }),
         }
@@ -102,7 +102,7 @@ impl Exchanges {
     ///
     /// # Errors
     /// [`Refused`].
-    pub async fn token(&self, order: Order) -> Result<Served, Refused> {
+    pub async fn token(&self, order: ExchangeRequest) -> Result<Served, Refused> {
         let inner = &self.inner;
         let key = ExchangeKey::new(&order.grant, &order.remote.config, &order.required_audiences);
         // The grant is looked at even when the token is there: a sign-out that was cut short must hold all the same.
@@ -127,7 +127,7 @@ impl Exchanges {
         }
     }
 
-    async fn made(&self, key: &ExchangeKey, order: Order) -> Result<Served, Refused> {
+    async fn made(&self, key: &ExchangeKey, order: ExchangeRequest) -> Result<Served, Refused> {
         let inner = &self.inner;
         let landed = inner
             .flights
@@ -136,9 +136,9 @@ impl Exchanges {
             })
             .await;
         match landed {
-            Landed::Done(result) => result,
-            Landed::Deadline(Stage::Asking) | Landed::Lost => Err(Refusal::Busy.into()),
-            Landed::Deadline(Stage::Keeping) => Err(Refusal::StoreUnavailable.into()),
+            FlightOutcome::Done(result) => result,
+            FlightOutcome::Deadline(Stage::Asking) | FlightOutcome::Lost => Err(Refusal::Busy.into()),
+            FlightOutcome::Deadline(Stage::Keeping) => Err(Refusal::StoreUnavailable.into()),
         }
     }
 
@@ -171,12 +171,12 @@ impl Exchanges {
 }
 
 impl Inner {
-    async fn read(&self, key: &ExchangeKey) -> Result<Option<Kept>, StoreError> {
+    async fn read(&self, key: &ExchangeKey) -> Result<Option<Versioned>, StoreError> {
         let name = key.record();
         let Some(entry) = self.context.store.read(&name).await? else {
             return Ok(None);
         };
-        Ok(Some(Kept {
+        Ok(Some(Versioned {
             revision: entry.revision,
             record: codec::read(FORMAT, &name, &entry.value)?,
         }))

@@ -6,7 +6,7 @@ use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-use super::record::{GrantRecord, GrantState, KeptIdToken};
+use super::record::{GrantRecord, GrantState, StoredIdToken};
 use crate::digest;
 use crate::refused::Refused;
 use crate::upstream::streak::{NOT_OAUTH, Streak, StreakKind, left};
@@ -147,7 +147,7 @@ pub fn decide(record: &GrantRecord, want: &Want, policy: &Policy, now_ms: u64) -
     }
 }
 
-fn serves(kept: &KeptIdToken, want: &Want, policy: &Policy, now_ms: u64) -> bool {
+fn serves(kept: &StoredIdToken, want: &Want, policy: &Policy, now_ms: u64) -> bool {
     match want.reason {
         // Who calls the kept token itself stale has a larger margin than we; near its end that is reason enough.
         Reason::Stale if kept.fingerprint != want.presented_fingerprint => true,

@@ -5,7 +5,7 @@ use tokenward_protocol::jwt::{Claims, Malformed};
 
 use super::Inner;
 use super::attempt::Failure;
-use super::record::{GrantKey, GrantRecord, KeptIdToken};
+use super::record::{GrantKey, GrantRecord, StoredIdToken};
 use crate::digest;
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::token_type::{IdTokenProfile, NotIdToken};
@@ -26,7 +26,7 @@ impl Inner {
         issuer: &HomeIssuer,
         record: &GrantRecord,
         token: &SecretString,
-    ) -> Result<KeptIdToken, Failure> {
+    ) -> Result<StoredIdToken, Failure> {
         let text = token.expose_secret();
         let claims = Claims::read(text.as_bytes()).map_err(|why| unreadable(text, why))?;
         let config = &issuer.config;

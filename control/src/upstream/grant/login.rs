@@ -3,7 +3,7 @@
 use tokenward_protocol::jwt::Claims;
 
 use super::record::{
-    DeathReason, FORMAT, GrantRecord, GrantState, KeptIdToken, KeptRefreshToken, is_newer, is_older,
+    DeathReason, FORMAT, GrantRecord, GrantState, StoredIdToken, StoredRefreshToken, is_newer, is_older,
 };
 use super::takeover::unresolved;
 use crate::digest;
@@ -128,9 +128,9 @@ pub struct NewLogin {
     /// The client that logged the user in.
     pub client_id: String,
     /// Its ID token.
-    pub id_token: KeptIdToken,
+    pub id_token: StoredIdToken,
     /// Its refresh token.
-    pub refresh_token: Option<KeptRefreshToken>,
+    pub refresh_token: Option<StoredRefreshToken>,
     /// The store's line of writes, looked up before the write.
     pub lineage: Option<Lineage>,
 }

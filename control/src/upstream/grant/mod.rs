@@ -7,7 +7,7 @@
 pub mod attempt;
 pub mod decide;
 mod examine;
-pub mod lines;
+pub mod lineage;
 pub mod login;
 pub mod marks;
 mod presenting;
@@ -29,12 +29,12 @@ use tokenward_protocol::token_endpoint::Reason;
 use self::decide::{Decision, Policy, Since, Want, decide, is_fresh};
 use self::login::{Admission, NewLogin, Presented, is_signed_out, judge};
 use self::record::{
-    GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, KeptIdToken, KeptRefreshToken, REFRESH_TOKEN_FIELD,
-    fingerprint,
+    GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, StoredIdToken,
+    StoredRefreshToken, fingerprint,
 };
 use self::rotations::Rotations;
 use crate::context::Context;
-use crate::coordination::singleflight::{Flights, Landed, Stage};
+use crate::coordination::singleflight::{FlightOutcome, SingleFlight, Stage};
 use crate::digest;
 use crate::record::sealed;
 use crate::record::unreadable::Notices;
@@ -97,7 +97,7 @@ pub struct Grants {
 struct Inner {
     context: Context,
     times: GrantTimes,
-    flights: Flights<Result<Served, Refused>>,
+    flights: SingleFlight<Result<Served, Refused>>,
     rotations: Arc<Rotations>,
     revocations: Revocations,
     pauses: Arc<LocalPauses>,
@@ -105,7 +105,7 @@ struct Inner {
 }
 
 /// A record as read.
-struct Kept {
+struct Versioned {
     revision: Revision,
     record: GrantRecord,
 }
@@ -125,7 +125,7 @@ impl Grants {
                 notices: Notices::new(Arc::clone(&context.clock)),
                 context,
                 times,
-                flights: Flights::default(),
+                flights: SingleFlight::default(),
                 rotations,
                 revocations,
                 pauses: Arc::default(),
@@ -201,9 +201,9 @@ impl Grants {
             })
             .await;
         match landed {
-            Landed::Done(result) => result,
-            Landed::Deadline(Stage::Asking) | Landed::Lost => Err(Refusal::Busy.into()),
-            Landed::Deadline(Stage::Keeping) => Err(Refusal::StoreUnavailable.into()),
+            FlightOutcome::Done(result) => result,
+            FlightOutcome::Deadline(Stage::Asking) | FlightOutcome::Lost => Err(Refusal::Busy.into()),
+            FlightOutcome::Deadline(Stage::Keeping) => Err(Refusal::StoreUnavailable.into()),
         }
     }
 
@@ -280,12 +280,12 @@ impl Grants {
 }
 
 impl Inner {
-    async fn read(&self, key: &GrantKey) -> Result<Option<Kept>, StoreError> {
+    async fn read(&self, key: &GrantKey) -> Result<Option<Versioned>, StoreError> {
         self.found(key).await?.map_err(|unread| unread.why)
     }
 
     /// A record that is there and not signed out.
-    async fn known(&self, key: &GrantKey) -> Result<Kept, Refused> {
+    async fn known(&self, key: &GrantKey) -> Result<Versioned, Refused> {
         self.read(key)
             .await?
             .filter(|kept| !matches!(kept.record.state, GrantState::SignedOut { .. }))
@@ -350,8 +350,8 @@ impl Inner {
         key: &GrantKey,
         token: &SecretString,
         claims: &Claims,
-    ) -> Result<KeptIdToken, StoreError> {
-        Ok(KeptIdToken {
+    ) -> Result<StoredIdToken, StoreError> {
+        Ok(StoredIdToken {
             sealed: sealed::seal(&self.context.ring, &key.record(), ID_TOKEN_FIELD, token)?,
             fingerprint: fingerprint(token),
             exp_seconds: claims.exp_seconds,
@@ -364,9 +364,9 @@ impl Inner {
         &self,
         key: &GrantKey,
         token: &SecretString,
-    ) -> Result<KeptRefreshToken, StoreError> {
+    ) -> Result<StoredRefreshToken, StoreError> {
         debug_assert!(!token.expose_secret().is_empty());
-        Ok(KeptRefreshToken {
+        Ok(StoredRefreshToken {
             sealed: sealed::seal(&self.context.ring, &key.record(), REFRESH_TOKEN_FIELD, token)?,
             fingerprint: fingerprint(token),
         })

@@ -5,21 +5,21 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::attempt::{Answer, Event, Failure};
 use super::examine::note_unfit;
-use super::record::{GrantRecord, KeptRefreshToken, REFRESH_TOKEN_FIELD};
-use super::refresh::Hands;
+use super::record::{GrantRecord, REFRESH_TOKEN_FIELD, StoredRefreshToken};
+use super::refresh::Driver;
 use crate::record::sealed;
 use crate::store::StoreError;
-use crate::upstream::issuer::NoLeave;
+use crate::upstream::issuer::NotPermitted;
 use crate::upstream::issuer::answer::{GivenIdToken, RefreshAnswer, Transient};
 use crate::upstream::streak::StreakKind;
 
-impl Hands {
-    fn opened(&self, token: &KeptRefreshToken) -> Result<SecretString, StoreError> {
+impl Driver {
+    fn opened(&self, token: &StoredRefreshToken) -> Result<SecretString, StoreError> {
         let ring = &self.inner.context.ring;
         sealed::open(ring, &self.key.record(), REFRESH_TOKEN_FIELD, &token.sealed)
     }
 
-    pub(super) async fn introspect(&self, token: &KeptRefreshToken) -> Event {
+    pub(super) async fn introspect(&self, token: &StoredRefreshToken) -> Event {
         let token = match self.opened(token) {
             Ok(token) => token,
             Err(error) => return Event::NotReady(error.into()),
@@ -31,7 +31,7 @@ impl Hands {
         }
     }
 
-    pub(super) async fn prepare(&mut self, token: &KeptRefreshToken) -> Event {
+    pub(super) async fn prepare(&mut self, token: &StoredRefreshToken) -> Event {
         let token = match self.opened(token) {
             Ok(token) => token,
             Err(error) => return Event::NotReady(error.into()),
@@ -156,11 +156,11 @@ impl Hands {
     }
 }
 
-fn without(no_leave: NoLeave) -> Event {
+fn without(no_leave: NotPermitted) -> Event {
     match no_leave {
-        NoLeave::HeldBack(held_back) => Event::NotReady(held_back.refused(Refusal::IssuerUnavailable)),
-        NoLeave::Misconfigured(cause) => Event::Unready(Failure::misconfigured(cause)),
-        NoLeave::Transient(passing) => Event::Unready(Failure {
+        NotPermitted::Throttled(held_back) => Event::NotReady(held_back.refused(Refusal::IssuerUnavailable)),
+        NotPermitted::Misconfigured(cause) => Event::Unready(Failure::misconfigured(cause)),
+        NotPermitted::Transient(passing) => Event::Unready(Failure {
             kind: passing.kind,
             asked: passing.retry_after,
             cause: passing.cause,

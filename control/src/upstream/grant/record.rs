@@ -80,9 +80,9 @@ pub struct GrantRecord {
     /// Whether it can still be refreshed.
     pub state: GrantState,
     /// The newest ID token.
-    pub id_token: Option<KeptIdToken>,
+    pub id_token: Option<StoredIdToken>,
     /// The newest refresh token.
-    pub refresh_token: Option<KeptRefreshToken>,
+    pub refresh_token: Option<StoredRefreshToken>,
     /// Fingerprint of the refresh token of the login itself: recognises the same login when it is put again.
     #[serde(with = "digest::packed::option")]
     pub login_fingerprint: Option<String>,
@@ -197,7 +197,7 @@ impl DeathReason {
 
 /// A kept ID token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct KeptIdToken {
+pub struct StoredIdToken {
     /// The token.
     pub sealed: Sealed,
     /// Recognises the token without opening it.
@@ -213,7 +213,7 @@ pub struct KeptIdToken {
 
 /// A kept refresh token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct KeptRefreshToken {
+pub struct StoredRefreshToken {
     /// The token.
     pub sealed: Sealed,
     /// Recognises the token without opening it.
@@ -267,7 +267,7 @@ impl GrantRecord {
 
 /// Whether a token with `claims` is newer than `kept`: by `iat`, and where that is missing or equal, by `exp`.
 #[must_use]
-pub fn is_newer(claims: &Claims, kept: &KeptIdToken) -> bool {
+pub fn is_newer(claims: &Claims, kept: &StoredIdToken) -> bool {
     match (claims.issued_at_seconds, kept.issued_at_seconds) {
         (Some(new), Some(old)) if new != old => new > old,
         _ => claims.exp_seconds > kept.exp_seconds,
@@ -276,7 +276,7 @@ pub fn is_newer(claims: &Claims, kept: &KeptIdToken) -> bool {
 
 /// Whether a token with `claims` is older than `kept`, in the same order.
 #[must_use]
-pub fn is_older(claims: &Claims, kept: &KeptIdToken) -> bool {
+pub fn is_older(claims: &Claims, kept: &StoredIdToken) -> bool {
     match (claims.issued_at_seconds, kept.issued_at_seconds) {
         (Some(new), Some(old)) if new != old => new < old,
         _ => claims.exp_seconds < kept.exp_seconds,

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use tokenward_protocol::refusal::Refusal;
 
-use super::attempt::{Attempt, Event, Finished, Moment, Seen, Step, Terms, Verdict};
+use super::attempt::{Attempt, AttemptConfig, Event, Finished, Now, Seen, Step, Verdict};
 use super::decide::{Want, is_fresh};
-use super::lines::Line;
+use super::lineage::ObservedLineage;
 use super::record::{GrantKey, GrantRecord};
-use super::{Inner, Kept, Served};
+use super::{Inner, Served, Versioned};
 use crate::config::IssuerPolicy;
 use crate::coordination::lease::{self, Held};
 use crate::coordination::singleflight::{Reporter, Stage};
@@ -21,7 +21,7 @@ use crate::failpoint;
 use crate::refused::Refused;
 use crate::store::{Expected, Outcome, Revision, StoreError};
 use crate::upstream::issuer::revocation::GivenBack;
-use crate::upstream::issuer::{HomeIssuer, Leave};
+use crate::upstream::issuer::{CallPermit, HomeIssuer};
 use crate::upstream::streak::jitter;
 
 type Report = Arc<Reporter<Result<Served, Refused>>>;
@@ -35,14 +35,14 @@ pub(super) async fn refresh(
 ) -> Result<Served, Refused> {
     let mut attempt = Attempt::new(
         want,
-        Terms {
+        AttemptConfig {
             policy: inner.times.policy,
             issuer: issuer.config.policy,
             patience: inner.times.lease_patience,
         },
     );
     let (pauses, grant) = (Arc::clone(&inner.pauses), key.digest().to_owned());
-    let mut hands = Hands {
+    let mut hands = Driver {
         inner,
         key,
         issuer,
@@ -54,7 +54,7 @@ pub(super) async fn refresh(
     };
     let mut event = Event::Begun;
     loop {
-        let at = Moment {
+        let at = Now {
             now_ms: hands.inner.context.clock.now_ms(),
             jitter: jitter(),
         };
@@ -81,12 +81,12 @@ pub(super) async fn refresh(
 }
 
 /// Everything that an attempt holds on to between its steps.
-pub(super) struct Hands {
+pub(super) struct Driver {
     pub(super) inner: Arc<Inner>,
     pub(super) key: GrantKey,
     pub(super) issuer: Arc<HomeIssuer>,
     held: Option<Held>,
-    pub(super) ready: Option<(Leave, SecretString)>,
+    pub(super) ready: Option<(CallPermit, SecretString)>,
     /// Fingerprint of the refresh token that the issuer gave.
     pub(super) rotated: Option<String>,
     /// That token.
@@ -94,7 +94,7 @@ pub(super) struct Hands {
     pub(super) id_token: Option<SecretString>,
 }
 
-impl Hands {
+impl Driver {
     async fn carry_out(&mut self, step: Step, attempt: &Attempt) -> Event {
         let place = attempt.place();
         match step {
@@ -165,17 +165,19 @@ impl Hands {
     }
 
     /// The store's line of writes, where anything rests on it.
-    async fn line(&self) -> Result<Option<Line>, StoreError> {
+    async fn line(&self) -> Result<Option<ObservedLineage>, StoreError> {
         if self.issuer.config.policy == IssuerPolicy::Tolerant {
             return Ok(None);
         }
         let context = &self.inner.context;
         let name = context.store.lineage(&self.key.record()).await?;
-        Ok(Some(self.inner.rotations.lines.met(name, context.clock.now_ms())))
+        Ok(Some(
+            self.inner.rotations.lineage.met(name, context.clock.now_ms()),
+        ))
     }
 
     /// What was looked at may not be the newest any more where the announcement was written: then it must not count.
-    async fn on_the_same_line(&self, written: Event, seen: Option<&Line>) -> Event {
+    async fn on_the_same_line(&self, written: Event, seen: Option<&ObservedLineage>) -> Event {
         if seen.is_none() || written != Event::Written {
             return written;
         }
@@ -187,8 +189,8 @@ impl Hands {
     }
 
     /// The record as read, with what this process knows better than the store.
-    fn known_of(&self, kept: Kept, line: Option<Line>) -> Seen {
-        let Kept { revision, mut record } = kept;
+    fn known_of(&self, kept: Versioned, line: Option<ObservedLineage>) -> Seen {
+        let Versioned { revision, mut record } = kept;
         let (rotations, now_ms) = (&self.inner.rotations, self.inner.context.clock.now_ms());
         record.intent = record.intent.filter(|intent| !rotations.is_nothing(intent));
         let forgotten = rotations.after(&self.key, &record, now_ms).map(Box::new);

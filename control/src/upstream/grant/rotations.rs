@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use tokenward_protocol::duration::whole_ms;
 
-use super::lines::Lines;
+use super::lineage::ObservedLineages;
 use super::marks::Marks;
-use super::record::{GrantKey, GrantRecord, GrantState, Intent, KeptIdToken, KeptRefreshToken};
+use super::record::{GrantKey, GrantRecord, GrantState, Intent, StoredIdToken, StoredRefreshToken};
 
 /// Remembered grants; the longest unchanged goes first. With large tokens some 5 KB each.
 const MOST_GRANTS: usize = 2048;
@@ -28,8 +28,8 @@ pub struct Rotation {
     generation: u64,
     /// Fingerprints of the refresh tokens that came before, the newest last.
     used_up: VecDeque<String>,
-    refresh_token: KeptRefreshToken,
-    id_token: Option<KeptIdToken>,
+    refresh_token: StoredRefreshToken,
+    id_token: Option<StoredIdToken>,
     rotated_at_ms: u64,
 }
 
@@ -40,7 +40,7 @@ impl Rotation {
     pub fn after(
         before: Option<Self>,
         record: &GrantRecord,
-        refresh_token: &KeptRefreshToken,
+        refresh_token: &StoredRefreshToken,
         now_ms: u64,
     ) -> Self {
         let mut used_up = before
@@ -66,7 +66,7 @@ impl Rotation {
     }
 
     /// With the refresh token `fingerprint` came `id_token`.
-    pub fn renewed(&mut self, fingerprint: &str, id_token: &KeptIdToken) {
+    pub fn renewed(&mut self, fingerprint: &str, id_token: &StoredIdToken) {
         if self.refresh_token.fingerprint == fingerprint {
             self.id_token = Some(id_token.clone());
         }
@@ -115,7 +115,7 @@ struct Remembered {
 pub struct Rotations {
     remembered: Mutex<Remembered>,
     /// The store's lines of writes that were met.
-    pub(super) lines: Lines,
+    pub(super) lineage: ObservedLineages,
     /// The announcements that were met without an end.
     pub(super) marks: Marks,
     lifetime: Duration,
@@ -128,7 +128,7 @@ impl Rotations {
     pub fn new(lifetime: Duration) -> Self {
         Self {
             remembered: Mutex::default(),
-            lines: Lines::default(),
+            lineage: ObservedLineages::default(),
             marks: Marks::default(),
             lifetime,
         }
@@ -144,7 +144,7 @@ impl Rotations {
         &self,
         key: &GrantKey,
         before: &GrantRecord,
-        refresh_token: &KeptRefreshToken,
+        refresh_token: &StoredRefreshToken,
         now_ms: u64,
     ) {
         let mut remembered = self.lock();
@@ -156,7 +156,7 @@ impl Rotations {
     }
 
     /// The rotation that gave the refresh token `fingerprint` also gave `id_token`.
-    pub(super) fn renewed(&self, key: &GrantKey, fingerprint: &str, id_token: &KeptIdToken) {
+    pub(super) fn renewed(&self, key: &GrantKey, fingerprint: &str, id_token: &StoredIdToken) {
         if let Some(rotation) = self.lock().by_grant.get_mut(key.digest()) {
             rotation.renewed(fingerprint, id_token);
         }

@@ -2,22 +2,25 @@
 
 use super::login::NewLogin;
 use super::record::{FORMAT, GrantKey, GrantRecord, REFRESH_TOKEN_FIELD, fingerprint};
-use super::{Inner, Kept, Login};
+use super::{Inner, Login, Versioned};
 use crate::digest;
-use crate::record::codec::{self, Unread};
+use crate::record::codec::{self, Unreadable};
 use crate::record::sealed;
-use crate::record::unreadable::Told;
+use crate::record::unreadable::Replaced;
 use crate::store::{Expected, Outcome, StoreError};
 
 impl Inner {
     /// The record of `key`, or what lies there and cannot be read.
-    pub(super) async fn found(&self, key: &GrantKey) -> Result<Result<Option<Kept>, Unread>, StoreError> {
+    pub(super) async fn found(
+        &self,
+        key: &GrantKey,
+    ) -> Result<Result<Option<Versioned>, Unreadable>, StoreError> {
         let name = key.record();
         let Some(entry) = self.context.store.read(&name).await? else {
             return Ok(Ok(None));
         };
         let read = codec::read_entry(FORMAT, &name, &entry);
-        Ok(read.map(|(revision, record)| Some(Kept { revision, record })))
+        Ok(read.map(|(revision, record)| Some(Versioned { revision, record })))
     }
 
     /// Keeps `login` in place of what cannot be read; `None`: somebody else wrote there first.
@@ -28,10 +31,10 @@ impl Inner {
         &self,
         key: &GrantKey,
         login: &Login<'_>,
-        unread: Unread,
+        unread: Unreadable,
     ) -> Result<Option<GrantRecord>, StoreError> {
         if unread.is_newer {
-            self.notices.tell(Told::Left, &unread.why);
+            self.notices.tell(Replaced::Left, &unread.why);
             return Err(unread.why);
         }
         let Some(refresh_token) = login.refresh_token else {
@@ -50,7 +53,7 @@ impl Inner {
         let Outcome::Done(_) = written else {
             return Ok(None);
         };
-        self.notices.tell(Told::Grant, &unread.why);
+        self.notices.tell(Replaced::Grant, &unread.why);
         tracing::info!(
             grant = digest::short(key.digest()),
             generation = record.generation,
@@ -100,7 +103,7 @@ impl Inner {
         if before.refresh_token != after.refresh_token
             && let Some(error) = self.lost(key, before)
         {
-            self.notices.tell(Told::Tokens, &error);
+            self.notices.tell(Replaced::Tokens, &error);
         }
     }
 }

@@ -14,8 +14,8 @@ use url::Url;
 
 use super::answer::plain::plain;
 use super::answer::{RawAnswer, Transient};
-use super::asked::asked_wait;
 use super::key_set::CacheTime;
+use super::retry_after::retry_after;
 use crate::config::ClientAuth;
 use crate::upstream::streak::StreakKind;
 
@@ -225,7 +225,7 @@ async fn sent(request: reqwest::RequestBuilder) -> Result<reqwest::Response, Cal
 
 async fn read(mut response: reqwest::Response, longest: usize) -> (RawAnswer, Option<CallFailed>) {
     let status = response.status().as_u16();
-    let retry_after = asked_wait(response.headers(), SystemTime::now());
+    let retry_after = retry_after(response.headers(), SystemTime::now());
     let encoding = response.headers().get(CONTENT_ENCODING);
     let encoding = encoding.and_then(|name| name.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();

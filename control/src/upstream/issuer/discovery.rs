@@ -17,7 +17,7 @@ use super::verify::shown;
 use crate::config::ClientAuth;
 use crate::config::endpoint::{is_at_home, parse_endpoint, parse_issuer};
 use crate::context::Context;
-use crate::coordination::singleflight::{Flights, Landed};
+use crate::coordination::singleflight::{FlightOutcome, SingleFlight};
 
 /// How long a failure stands for whoever asks next: not everybody asks an issuer that fails. Nobody is told to come back
 /// in less (`Retry-After` is in whole seconds).
@@ -77,7 +77,7 @@ pub struct Discovery {
     token_endpoint: Option<Url>,
     jwks_uri: Option<Url>,
     known: Mutex<Known>,
-    fetches: Flights<Result<Endpoints, DiscoveryFailed>>,
+    fetches: SingleFlight<Result<Endpoints, DiscoveryFailed>>,
 }
 
 #[derive(Debug, Default)]
@@ -108,7 +108,7 @@ impl Discovery {
             token_endpoint,
             jwks_uri,
             known: Mutex::default(),
-            fetches: Flights::default(),
+            fetches: SingleFlight::default(),
         }
     }
 
@@ -194,8 +194,8 @@ impl Discovery {
             async move { discovery.fetched(&context).await }
         });
         match fetch.await {
-            Landed::Done(found) => found,
-            Landed::Deadline(_) | Landed::Lost => Err(unavailable("it did not end", None)),
+            FlightOutcome::Done(found) => found,
+            FlightOutcome::Deadline(_) | FlightOutcome::Lost => Err(unavailable("it did not end", None)),
         }
     }
 

@@ -7,8 +7,8 @@ use super::answer::members::Members;
 use super::answer::{RawAnswer, Transient, refusal_of};
 use super::client::Connection;
 use super::discovery::DiscoveryFailed;
-use super::traffic::Heard;
-use super::{Context, HomeIssuer, NoLeave};
+use super::limits::CallOutcome;
+use super::{Context, HomeIssuer, NotPermitted};
 
 /// What an issuer says of a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,18 +25,18 @@ impl HomeIssuer {
     /// Asks about `refresh_token` of the grant with this digest.
     ///
     /// # Errors
-    /// [`NoLeave`], also when the issuer failed: asking again may help.
+    /// [`NotPermitted`], also when the issuer failed: asking again may help.
     pub async fn introspect(
         &self,
         context: &Context,
         grant: &str,
         refresh_token: &SecretString,
-    ) -> Result<Introspected, NoLeave> {
-        let pass = self.traffic.pass(grant).await.map_err(NoLeave::HeldBack)?;
+    ) -> Result<Introspected, NotPermitted> {
+        let pass = self.traffic.pass(grant).await.map_err(NotPermitted::Throttled)?;
         let endpoint = match self.discovery.introspection_endpoint(context).await {
             Ok(Some(endpoint)) => endpoint,
             Ok(None) | Err(DiscoveryFailed::Unusable(_)) => {
-                pass.heard(Heard::Answer);
+                pass.heard(CallOutcome::Answer);
                 return Ok(Introspected::NotTold);
             }
             Err(failed) => return Err(self.not_found(pass, &failed)),
@@ -64,10 +64,10 @@ impl HomeIssuer {
         };
         metrics.issuer_answer(&self.config.issuer, "introspect", class);
         pass.heard(match &told {
-            Ok(_) => Heard::Answer,
+            Ok(_) => CallOutcome::Answer,
             Err(passing) => passing.into(),
         });
-        told.map_err(NoLeave::Transient)
+        told.map_err(NotPermitted::Transient)
     }
 }
 

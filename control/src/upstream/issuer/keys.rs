@@ -15,7 +15,7 @@ use super::discovery::Discovery;
 use super::known_keys::{Case, Judgement, Known};
 use super::verify::{BadHeader, SignatureHeader, read_header, shown};
 use crate::context::Context;
-use crate::coordination::singleflight::Flights;
+use crate::coordination::singleflight::SingleFlight;
 
 pub(super) use self::fetch::NoKeys;
 pub use super::remembered_keys::record_of;
@@ -68,7 +68,7 @@ pub struct IssuerKeys {
     rejected: Vec<String>,
     known: RwLock<Arc<Known>>,
     /// One fetch at a time, for all who need it.
-    fetches: Flights<Arc<Known>>,
+    fetches: SingleFlight<Arc<Known>>,
     /// One look into the store at a time.
     recalling: tokio::sync::Mutex<()>,
     /// Unknown keys of the issuer's own answers, with the time of the first sight (Unix ms).
@@ -94,7 +94,7 @@ impl IssuerKeys {
             context,
             rejected: Vec::new(),
             known: RwLock::default(),
-            fetches: Flights::default(),
+            fetches: SingleFlight::default(),
             recalling: tokio::sync::Mutex::new(()),
             unknown: Mutex::default(),
         }

@@ -4,7 +4,6 @@
 //! [`keys`] and [`verify`] check signatures, [`traffic`] says how much an issuer is asked.
 
 pub mod answer;
-pub mod asked;
 pub mod breaker;
 pub mod bucket;
 pub mod client;
@@ -14,12 +13,13 @@ pub mod jwk;
 pub mod key_set;
 pub mod keys;
 mod known_keys;
+pub mod limits;
 pub mod logout_token;
 mod proven;
 mod remembered_keys;
+pub mod retry_after;
 pub mod revocation;
 pub mod token_type;
-pub mod traffic;
 pub mod unverified;
 pub mod verify;
 
@@ -36,23 +36,23 @@ use self::answer::{
 use self::client::{CallFailed, ClientCredentials, Connection};
 use self::discovery::{Discovery, DiscoveryFailed, is_elsewhere};
 use self::keys::IssuerKeys;
-use self::traffic::{Heard, HeldBack, Pass, Traffic};
+use self::limits::{CallLimits, CallOutcome, Permit, Throttled};
 use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, IssuerPolicy};
 use crate::context::Context;
 use crate::upstream::streak::StreakKind;
 
 /// Leave to present one refresh token.
 #[derive(Debug)]
-pub struct Leave {
+pub struct CallPermit {
     endpoint: Url,
-    pass: Pass,
+    pass: Permit,
 }
 
 /// Why there is no leave. Nothing was presented.
 #[derive(Debug)]
-pub enum NoLeave {
+pub enum NotPermitted {
     /// Too much traffic, or an issuer that fails everybody.
-    HeldBack(HeldBack),
+    Throttled(Throttled),
     /// The issuer's endpoints cannot be had.
     Transient(Transient),
     /// An operator must act.
@@ -67,7 +67,7 @@ pub struct HomeIssuer {
     /// Its keys; shared by all its clients.
     pub keys: Arc<IssuerKeys>,
     discovery: Arc<Discovery>,
-    traffic: Arc<Traffic>,
+    traffic: Arc<CallLimits>,
 }
 
 impl HomeIssuer {
@@ -77,7 +77,7 @@ impl HomeIssuer {
         config: IssuerConfig,
         discovery: Arc<Discovery>,
         keys: Arc<IssuerKeys>,
-        traffic: Arc<Traffic>,
+        traffic: Arc<CallLimits>,
     ) -> Self {
         Self {
             config,
@@ -87,23 +87,23 @@ impl HomeIssuer {
         }
     }
 
-    /// [`Traffic::left_alone`].
+    /// [`CallLimits::left_alone`].
     #[must_use]
-    pub fn left_alone(&self) -> Option<HeldBack> {
+    pub fn left_alone(&self) -> Option<Throttled> {
         self.traffic.left_alone()
     }
 
     /// Finds the token endpoint and waits for leave to call it for the grant with this digest.
     ///
     /// # Errors
-    /// [`NoLeave`].
-    pub async fn leave(&self, context: &Context, grant: &str) -> Result<Leave, NoLeave> {
-        let pass = self.traffic.pass(grant).await.map_err(NoLeave::HeldBack)?;
+    /// [`NotPermitted`].
+    pub async fn leave(&self, context: &Context, grant: &str) -> Result<CallPermit, NotPermitted> {
+        let pass = self.traffic.pass(grant).await.map_err(NotPermitted::Throttled)?;
         match self.discovery.token_endpoint(context).await {
-            Ok(endpoint) => Ok(Leave { endpoint, pass }),
+            Ok(endpoint) => Ok(CallPermit { endpoint, pass }),
             Err(DiscoveryFailed::Unusable(cause)) => {
-                pass.heard(Heard::Answer);
-                Err(NoLeave::Misconfigured(cause))
+                pass.heard(CallOutcome::Answer);
+                Err(NotPermitted::Misconfigured(cause))
             }
             Err(failed) => Err(self.not_found(pass, &failed)),
         }
@@ -111,7 +111,7 @@ impl HomeIssuer {
 
     /// Who was told of a failure of a moment ago has asked the issuer nothing: it says nothing about the issuer's health.
     /// One that many waited for together is one failure.
-    fn not_found(&self, pass: Pass, failed: &DiscoveryFailed) -> NoLeave {
+    fn not_found(&self, pass: Permit, failed: &DiscoveryFailed) -> NotPermitted {
         let mut transient = unreachable(failed.to_string());
         if let DiscoveryFailed::Unavailable {
             retry_after, asked, ..
@@ -119,10 +119,10 @@ impl HomeIssuer {
         {
             transient.retry_after = *retry_after;
             if *asked && self.discovery.counts() {
-                pass.heard(Heard::Failure { asked: *retry_after });
+                pass.heard(CallOutcome::Failure { asked: *retry_after });
             }
         }
-        NoLeave::Transient(transient)
+        NotPermitted::Transient(transient)
     }
 
     /// The client's credentials, as this issuer wants to see them.
@@ -149,7 +149,7 @@ impl HomeIssuer {
     pub async fn refresh(
         &self,
         context: &Context,
-        leave: Leave,
+        leave: CallPermit,
         refresh_token: &SecretString,
     ) -> RefreshAnswer {
         let form = [
@@ -175,7 +175,7 @@ impl HomeIssuer {
         context.metrics.issuer_answer(issuer, "refresh", answer.class());
         leave.pass.heard(match &answer {
             RefreshAnswer::Transient(passing) => passing.into(),
-            _ => Heard::Answer,
+            _ => CallOutcome::Answer,
         });
         if self.config.client_auth.is_none() && raw.as_ref().is_ok_and(refuses_client) {
             // With a token_endpoint of the configuration the document may not have been read. The next attempt, which is
@@ -194,7 +194,7 @@ pub struct RemoteIssuer {
     pub config: ExchangeConfig,
     /// Its keys.
     pub keys: Arc<IssuerKeys>,
-    traffic: Arc<Traffic>,
+    traffic: Arc<CallLimits>,
     /// Read only when the remote refuses the client: it may want to see the secret elsewhere.
     discovery: Arc<Discovery>,
 }
@@ -202,7 +202,7 @@ pub struct RemoteIssuer {
 impl RemoteIssuer {
     /// The remote of `config`, verified with `keys`, with the `traffic` of all servers that it makes tokens for.
     #[must_use]
-    pub fn new(config: ExchangeConfig, keys: Arc<IssuerKeys>, traffic: Arc<Traffic>) -> Self {
+    pub fn new(config: ExchangeConfig, keys: Arc<IssuerKeys>, traffic: Arc<CallLimits>) -> Self {
         Self {
             discovery: Arc::new(Discovery::new(config.expected_issuer.clone(), None, None)),
             config,
@@ -211,22 +211,22 @@ impl RemoteIssuer {
         }
     }
 
-    /// [`Traffic::left_alone`].
+    /// [`CallLimits::left_alone`].
     #[must_use]
-    pub fn left_alone(&self) -> Option<HeldBack> {
+    pub fn left_alone(&self) -> Option<Throttled> {
         self.traffic.left_alone()
     }
 
     /// Exchanges `subject_token` of the grant with this digest (RFC 8693 §2.1, with Dex's `connector_id`).
     ///
     /// # Errors
-    /// [`HeldBack`]; nothing was asked.
+    /// [`Throttled`]; nothing was asked.
     pub async fn exchange(
         &self,
         context: &Context,
         grant: &str,
         subject_token: &SecretString,
-    ) -> Result<ExchangeAnswer, HeldBack> {
+    ) -> Result<ExchangeAnswer, Throttled> {
         let pass = self.traffic.pass(grant).await?;
         let auth = self
             .config
@@ -255,7 +255,7 @@ impl RemoteIssuer {
             {
                 passing.into()
             }
-            _ => Heard::Answer,
+            _ => CallOutcome::Answer,
         });
         Ok(answer)
     }

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use super::answer::{RawAnswer, refusal_of};
 use super::client::Connection;
 use super::discovery::DiscoveryFailed;
-use super::traffic::Heard;
+use super::limits::CallOutcome;
 use super::{Context, HomeIssuer};
 use crate::digest;
 
@@ -136,11 +136,11 @@ impl HomeIssuer {
             .post_form(&endpoint, self.credentials(), &form, Connection::Pooled)
             .await;
         pass.heard(match &answer {
-            Ok(answer) if answer.status < 500 => Heard::Answer,
-            Ok(answer) => Heard::Failure {
+            Ok(answer) if answer.status < 500 => CallOutcome::Answer,
+            Ok(answer) => CallOutcome::Failure {
                 asked: answer.retry_after,
             },
-            Err(_) => Heard::Failure { asked: None },
+            Err(_) => CallOutcome::Failure { asked: None },
         });
         Some(match answer {
             Ok(answer) => read_revocation(&answer),

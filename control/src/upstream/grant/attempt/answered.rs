@@ -3,17 +3,17 @@
 use tokenward_protocol::refusal::Refusal;
 
 use super::super::decide::{is_fresh, is_hopeless, is_never_fresh, of_streak};
-use super::super::record::{DeathReason, Intent, KeptIdToken};
+use super::super::record::{DeathReason, Intent, StoredIdToken};
 use super::super::takeover::contested_for;
 use super::change::Edit;
-use super::{Answer, Attempt, Failure, Moment, Stage, Step};
+use super::{Answer, Attempt, Failure, Now, Stage, Step};
 use crate::config::IssuerPolicy;
 use crate::refused::Refused;
 use crate::upstream::issuer::answer::Death;
 use crate::upstream::streak::{StreakKind, failed};
 
 impl Attempt {
-    pub(super) fn answered(&mut self, answer: Answer, at: Moment) -> Step {
+    pub(super) fn answered(&mut self, answer: Answer, at: Now) -> Step {
         match answer {
             Answer::Refreshed { rotated, lacks } => {
                 self.lacks = lacks;
@@ -21,7 +21,7 @@ impl Attempt {
                     // Before anything else about the answer is looked at: it exists nowhere else.
                     Some(rotated) => {
                         self.basis.refresh_fingerprints.push(rotated.fingerprint.clone());
-                        self.change(Edit::KeepRefreshToken(rotated))
+                        self.change(Edit::StoreRefreshToken(rotated))
                     }
                     None => self.examine(at),
                 }
@@ -44,14 +44,14 @@ impl Attempt {
         }
     }
 
-    pub(super) fn examine(&mut self, at: Moment) -> Step {
+    pub(super) fn examine(&mut self, at: Now) -> Step {
         match self.lacks.take() {
             Some(failure) => self.note(failure, false, at),
             None => self.at(Stage::Examining, Step::Examine),
         }
     }
 
-    pub(super) fn examined(&mut self, examined: Result<KeptIdToken, Failure>, at: Moment) -> Step {
+    pub(super) fn examined(&mut self, examined: Result<StoredIdToken, Failure>, at: Now) -> Step {
         let token = match examined {
             Ok(token) => token,
             Err(failure) => return self.note(failure, false, at),
@@ -65,7 +65,7 @@ impl Attempt {
         // Of no use here alone: that is for this replica's clock to answer for, and for no other's record.
         self.stale_on_arrival = !is_never_fresh && !is_fresh(token.exp_seconds, margin, at.now_ms);
         let mark = self.mark(None);
-        self.change(Edit::KeepIdToken {
+        self.change(Edit::StoreIdToken {
             token,
             failures,
             mark,
@@ -101,8 +101,8 @@ impl Attempt {
     }
 
     /// Notes a failure that leaves the login as it is, or ends it when it has lasted too long.
-    pub(super) fn note(&mut self, failure: Failure, perhaps_done: bool, at: Moment) -> Step {
-        let Moment { now_ms, jitter } = at;
+    pub(super) fn note(&mut self, failure: Failure, perhaps_done: bool, at: Now) -> Step {
+        let Now { now_ms, jitter } = at;
         let before = self.record().and_then(|record| record.failures);
         let streak = failed(before, failure.kind, failure.asked, now_ms, jitter);
         let dead = is_hopeless(&streak, &self.terms.policy, now_ms);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::super::record::{DeathReason, GrantRecord, GrantState, Intent, KeptIdToken, KeptRefreshToken};
+use super::super::record::{DeathReason, GrantRecord, GrantState, Intent, StoredIdToken, StoredRefreshToken};
 use super::super::rotations::Rotation;
 use super::{Event, Seen, Step};
 use crate::store::{Lineage, Revision};
@@ -19,14 +19,14 @@ const NOTE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a change is made for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(super) struct Basis {
+pub(super) struct Precondition {
     pub(super) generation: u64,
     /// Fingerprints of the refresh token that the record may hold: the presented one, and the new one, because an
     /// unanswered write may have landed.
     pub(super) refresh_fingerprints: Vec<String>,
 }
 
-impl Basis {
+impl Precondition {
     fn carries(&self, record: &GrantRecord) -> bool {
         let held = record.refresh_token.as_ref().map(|token| &token.fingerprint);
         record.generation == self.generation
@@ -38,12 +38,12 @@ impl Basis {
 /// What becomes of the attempt's own announcement. Another's is left alone: it may have been made in between, by a
 /// replica that took the lease over, and tells the next one that the token may be used up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Mark {
+pub(super) struct IntentOwner {
     pub(super) holder: String,
     pub(super) becomes: Option<Intent>,
 }
 
-impl Mark {
+impl IntentOwner {
     fn settle(&self, record: &mut GrantRecord) {
         let ours = record
             .intent
@@ -72,21 +72,25 @@ pub(super) enum Edit {
     /// The outcome of an earlier refresh, which the store has lost.
     PutBack(Box<Rotation>),
     /// The announced presentation was not made; what was there before it is there again.
-    Withdraw(Mark),
+    Withdraw(IntentOwner),
     /// The rotated refresh token.
-    KeepRefreshToken(KeptRefreshToken),
+    StoreRefreshToken(StoredRefreshToken),
     /// The new ID token; a streak when it is of no use.
-    KeepIdToken {
-        token: KeptIdToken,
+    StoreIdToken {
+        token: StoredIdToken,
         failures: Option<Streak>,
-        mark: Mark,
+        mark: IntentOwner,
     },
     /// A failure that leaves the login as it is, or ends it.
-    Note { streak: Streak, mark: Mark, dead: bool },
+    Note {
+        streak: Streak,
+        mark: IntentOwner,
+        dead: bool,
+    },
     /// The login is over.
-    End { reason: DeathReason, mark: Mark },
+    End { reason: DeathReason, mark: IntentOwner },
     /// The issuer refused, but somebody else may hold the good token.
-    Suspect(Mark),
+    Suspect(IntentOwner),
 }
 
 impl Edit {
@@ -96,8 +100,8 @@ impl Edit {
             Self::PutBack(_) => "put_back",
             Self::Announce(..) => "announce",
             Self::Withdraw(_) => "withdraw",
-            Self::KeepRefreshToken(_) => "keep_refresh_token",
-            Self::KeepIdToken { .. } => "keep_id_token",
+            Self::StoreRefreshToken(_) => "keep_refresh_token",
+            Self::StoreIdToken { .. } => "keep_id_token",
             Self::Note { .. } => "note",
             Self::End { .. } => "end",
             Self::Suspect(_) => "suspect",
@@ -108,7 +112,7 @@ impl Edit {
         match self {
             Self::PutBack(_) | Self::Announce(..) => Duration::ZERO,
             // A mark that nothing was presented under costs a strict issuer's login as a real one does.
-            Self::Withdraw(_) | Self::KeepRefreshToken(_) | Self::KeepIdToken { .. } => KEEP_PATIENCE,
+            Self::Withdraw(_) | Self::StoreRefreshToken(_) | Self::StoreIdToken { .. } => KEEP_PATIENCE,
             Self::Note { .. } | Self::End { .. } | Self::Suspect(_) => NOTE_PATIENCE,
         }
     }
@@ -121,7 +125,7 @@ impl Edit {
                 record.lineage = lineage;
             }
             Self::Withdraw(mark) => mark.settle(record),
-            Self::KeepRefreshToken(token) => {
+            Self::StoreRefreshToken(token) => {
                 // A write that landed unheard is repeated: by then somebody may have announced the new token.
                 record.intent = record
                     .intent
@@ -132,7 +136,7 @@ impl Edit {
                 record.refreshed_at_ms = Some(now_ms);
                 record.last_used_at_ms = now_ms;
             }
-            Self::KeepIdToken {
+            Self::StoreIdToken {
                 token,
                 failures,
                 mark,
@@ -179,7 +183,7 @@ impl Edit {
 }
 
 /// How a change goes on.
-pub(super) enum Turn {
+pub(super) enum Transition {
     /// Do this next.
     Step(Step),
     /// It is in the store; the record as it is now.
@@ -233,7 +237,7 @@ impl Change {
         self.only_at.is_none_or(|only_at| only_at == revision)
     }
 
-    pub(super) fn next(&mut self, event: Event, basis: &Basis, now_ms: u64) -> Turn {
+    pub(super) fn next(&mut self, event: Event, basis: &Precondition, now_ms: u64) -> Transition {
         match event {
             Event::Read(Some(seen)) if basis.carries(&seen.record) && self.may_change(seen.revision) => {
                 let Seen {
@@ -242,23 +246,23 @@ impl Change {
                 self.edit.apply(&mut record, now_ms);
                 let record = Box::new(record);
                 self.tried = Some(record.clone());
-                Turn::Step(Step::Write { at: revision, record })
+                Transition::Step(Step::Write { at: revision, record })
             }
-            Event::Read(_) => Turn::Superseded,
-            Event::Overtaken if self.only_at.is_some() => Turn::Superseded,
+            Event::Read(_) => Transition::Superseded,
+            Event::Overtaken if self.only_at.is_some() => Transition::Superseded,
             Event::Written => match self.tried.take() {
-                Some(record) => Turn::Done(record),
-                None => Turn::Step(Step::Read),
+                Some(record) => Transition::Done(record),
+                None => Transition::Step(Step::Read),
             },
-            Event::StoreSilent if self.waited + self.wait > self.edit.patience() => Turn::GivenUp,
+            Event::StoreSilent if self.waited + self.wait > self.edit.patience() => Transition::GivenUp,
             Event::StoreSilent => {
                 let wait = self.wait;
                 self.waited += wait;
                 self.wait = (wait * 2).min(LONGEST_WAIT);
-                Turn::Step(Step::Wait(wait))
+                Transition::Step(Step::Wait(wait))
             }
             // Somebody else wrote in between, or the wait is over: look again.
-            _ => Turn::Step(Step::Read),
+            _ => Transition::Step(Step::Read),
         }
     }
 }

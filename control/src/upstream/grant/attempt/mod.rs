@@ -14,10 +14,10 @@ use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::refusal::Refusal;
 
 pub use self::outcome::{Finished, Verdict};
-pub use self::step::{Answer, Event, Failure, Moment, Seen, Step, Terms};
+pub use self::step::{Answer, AttemptConfig, Event, Failure, Now, Seen, Step};
 
 use self::answered::contested;
-use self::change::{Basis, Change, Edit, Mark, Turn};
+use self::change::{Change, Edit, IntentOwner, Precondition, Transition};
 use super::decide::{Decision, Want, decide};
 use super::record::{GrantRecord, GrantState, Intent};
 use super::takeover::{Takeover, takeover};
@@ -51,7 +51,7 @@ enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Attempt {
     want: Want,
-    terms: Terms,
+    terms: AttemptConfig,
     stage: Stage,
     holder: String,
     waited: Duration,
@@ -62,7 +62,7 @@ pub struct Attempt {
     unresolved: Option<Intent>,
     /// Our own.
     intent: Option<Intent>,
-    basis: Basis,
+    basis: Precondition,
     /// Why the answer brought no ID token.
     lacks: Option<Failure>,
     /// What is told once the change under way is made.
@@ -75,7 +75,7 @@ pub struct Attempt {
 impl Attempt {
     /// An attempt for a caller that wants `want`.
     #[must_use]
-    pub fn new(want: Want, terms: Terms) -> Self {
+    pub fn new(want: Want, terms: AttemptConfig) -> Self {
         Self {
             want,
             terms,
@@ -86,7 +86,7 @@ impl Attempt {
             seen: None,
             unresolved: None,
             intent: None,
-            basis: Basis::default(),
+            basis: Precondition::default(),
             lacks: None,
             verdict: None,
             superseded: false,
@@ -146,7 +146,7 @@ impl Attempt {
     }
 
     /// Takes `event` in and says what to do next.
-    pub fn next(&mut self, event: Event, at: Moment) -> Step {
+    pub fn next(&mut self, event: Event, at: Now) -> Step {
         match (std::mem::replace(&mut self.stage, Stage::Over), event) {
             (Stage::Start, Event::Begun) => self.at(Stage::Leasing, Step::TakeLease),
             (Stage::Leasing, Event::Leased(holder)) => {
@@ -168,10 +168,10 @@ impl Attempt {
             (Stage::Confirming(death), Event::Ours(ours)) => self.confirmed(death, ours, at.now_ms),
             (Stage::Examining, Event::Examined(examined)) => self.examined(examined, at),
             (Stage::Changing(mut change), event) => match change.next(event, &self.basis, at.now_ms) {
-                Turn::Step(step) => self.at(Stage::Changing(change), step),
-                Turn::Done(record) => self.changed(change.edit, record, at),
-                Turn::Superseded => self.overtaken(&change.edit),
-                Turn::GivenUp => self.given_up(&change.edit),
+                Transition::Step(step) => self.at(Stage::Changing(change), step),
+                Transition::Done(record) => self.changed(change.edit, record, at),
+                Transition::Superseded => self.overtaken(&change.edit),
+                Transition::GivenUp => self.given_up(&change.edit),
             },
             (_, Event::StoreSilent) => self.refuse(Refusal::StoreUnavailable.into(), None),
             // Whoever carries the steps out has mixed them up: nothing was decided, so nothing is lost.
@@ -188,8 +188,8 @@ impl Attempt {
         self.at(Stage::Changing(Box::new(Change::of(edit))), Step::Read)
     }
 
-    fn mark(&self, becomes: Option<Intent>) -> Mark {
-        Mark {
+    fn mark(&self, becomes: Option<Intent>) -> IntentOwner {
+        IntentOwner {
             holder: self.holder.clone(),
             becomes,
         }
@@ -224,7 +224,7 @@ impl Attempt {
         let Some(token) = record.refresh_token.clone() else {
             return self.refuse(Refusal::NeedsLogin.into(), None);
         };
-        self.basis = Basis {
+        self.basis = Precondition {
             generation: record.generation,
             refresh_fingerprints: vec![token.fingerprint.clone()],
         };
@@ -292,19 +292,19 @@ impl Attempt {
         self.at(Stage::Changing(Box::new(change)), step)
     }
 
-    fn changed(&mut self, edit: Edit, record: Box<GrantRecord>, at: Moment) -> Step {
+    fn changed(&mut self, edit: Edit, record: Box<GrantRecord>, at: Now) -> Step {
         let verdict = self.verdict.take();
         match edit {
             Edit::PutBack(_) => self.at(Stage::Looking, Step::Read),
             Edit::Announce(intent, _) => self.announced(&intent, at.now_ms),
             Edit::Withdraw(_) => self.refuse(Refusal::StoreUnavailable.into(), None),
-            Edit::KeepRefreshToken(token) => {
+            Edit::StoreRefreshToken(token) => {
                 self.basis.refresh_fingerprints = vec![token.fingerprint];
                 (self.intent, self.unresolved) = (None, None);
                 self.examine(at)
             }
-            Edit::KeepIdToken { failures: None, .. } => self.serve(record, Some("refreshed")),
-            Edit::KeepIdToken { .. } => {
+            Edit::StoreIdToken { failures: None, .. } => self.serve(record, Some("refreshed")),
+            Edit::StoreIdToken { .. } => {
                 let cure = "the issuer's new ID token lives no longer than margin: lengthen its tokens' life or \
                             shorten margin";
                 self.refuse(
@@ -364,7 +364,7 @@ impl Attempt {
             Edit::Announce(..) => self.withdraw(),
             // The failure stands, written down or not.
             Edit::Note { .. } => self.told(verdict, None),
-            Edit::KeepRefreshToken(_) => self.refuse(Refusal::StoreUnavailable.into(), Some("lost")),
+            Edit::StoreRefreshToken(_) => self.refuse(Refusal::StoreUnavailable.into(), Some("lost")),
             _ => self.refuse(Refusal::StoreUnavailable.into(), None),
         }
     }

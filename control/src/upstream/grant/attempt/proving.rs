@@ -3,12 +3,12 @@
 
 use tokenward_protocol::refusal::Refusal;
 
-use super::super::lines::{Line, Proof, proof};
-use super::super::record::{DeathReason, KeptRefreshToken};
+use super::super::lineage::{ObservedLineage, Proof, proof};
+use super::super::record::{DeathReason, StoredRefreshToken};
 use super::super::takeover::unresolved;
 use super::answered::contested;
 use super::change::Edit;
-use super::{Attempt, Event, Failure, Moment, Stage, Step};
+use super::{Attempt, Event, Failure, Now, Stage, Step};
 use crate::refused::Refused;
 use crate::upstream::issuer::answer::Transient;
 use crate::upstream::issuer::introspection::Introspected;
@@ -17,12 +17,12 @@ use crate::upstream::streak::failed;
 impl Attempt {
     /// The store's line of writes when the record was looked at.
     #[must_use]
-    pub fn line(&self) -> Option<&Line> {
+    pub fn line(&self) -> Option<&ObservedLineage> {
         self.seen.as_ref()?.line.as_ref()
     }
 
     /// `is_doubtful`: it may have been presented before.
-    pub(super) fn prove(&mut self, token: KeptRefreshToken, is_doubtful: bool, now_ms: u64) -> Step {
+    pub(super) fn prove(&mut self, token: StoredRefreshToken, is_doubtful: bool, now_ms: u64) -> Step {
         let judged = match &self.seen {
             Some(seen) => seen
                 .line
@@ -51,7 +51,7 @@ impl Attempt {
 
     /// The issuer could not be asked. An endpoint that has long answered like anything but an introspection endpoint does
     /// not tell, and never will.
-    pub(super) fn not_proven(&mut self, failure: Failure, at: Moment) -> Step {
+    pub(super) fn not_proven(&mut self, failure: Failure, at: Now) -> Step {
         let before = self.record().and_then(|record| record.failures);
         if failed(before, failure.kind, failure.asked, at.now_ms, at.jitter).is_lasting() {
             return self.introspected(Introspected::NotTold, at.now_ms);
@@ -69,7 +69,7 @@ impl Attempt {
 
     /// Used up: the successor is lost, and so is the login. Unused: the request may still be under way; a caller that comes when
     /// its time is over asks again before presenting.
-    pub(super) fn settled_by_issuer(&mut self, lost: Transient, said: &Event, at: Moment) -> Step {
+    pub(super) fn settled_by_issuer(&mut self, lost: Transient, said: &Event, at: Now) -> Step {
         match said {
             Event::Introspected(Introspected::UsedUp | Introspected::NotTold) => {
                 self.end(DeathReason::AnswerLost)

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::decide::Policy;
-use super::super::lines::Line;
-use super::super::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
+use super::super::lineage::ObservedLineage;
+use super::super::record::{GrantRecord, StoredIdToken, StoredRefreshToken};
 use super::super::rotations::Rotation;
 use super::Finished;
 use crate::config::IssuerPolicy;
@@ -35,10 +35,10 @@ pub enum Step {
     },
     /// Ask the issuer whether this refresh token is unused: [`Event::Introspected`], [`Event::NotReady`] or
     /// [`Event::Unready`].
-    Introspect(KeptRefreshToken),
+    Introspect(StoredRefreshToken),
     /// Open the refresh token, find the token endpoint, get leave to call it: [`Event::Ready`], [`Event::NotReady`] or
     /// [`Event::Unready`]. Nothing has been presented when this fails.
-    Prepare(KeptRefreshToken),
+    Prepare(StoredRefreshToken),
     /// Present it, once: [`Event::Answered`].
     Present,
     /// Look at the ID token that came: [`Event::Examined`].
@@ -79,7 +79,7 @@ pub enum Event {
     /// The issuer's answer.
     Answered(Answer),
     /// The new ID token as it is kept, or what is wrong with it.
-    Examined(Result<KeptIdToken, Failure>),
+    Examined(Result<StoredIdToken, Failure>),
 }
 
 /// A record as read.
@@ -92,7 +92,7 @@ pub struct Seen {
     /// What this process wrote after that, and the store has lost: it went back in time.
     pub forgotten: Option<Box<Rotation>>,
     /// The store's line of writes, looked up after the read; only for `strict` issuers.
-    pub line: Option<Line>,
+    pub line: Option<ObservedLineage>,
     /// Since when this process has known the record's announcement, Unix ms; only for `strict` issuers.
     pub mark_met_ms: Option<u64>,
 }
@@ -114,7 +114,7 @@ pub enum Answer {
     /// New tokens.
     Refreshed {
         /// The new refresh token, where it is another than the presented one; or that one, sealed by a newer key.
-        rotated: Option<KeptRefreshToken>,
+        rotated: Option<StoredRefreshToken>,
         /// Why there is no ID token to be examined; `None`: there is one.
         lacks: Option<Failure>,
     },
@@ -128,7 +128,7 @@ pub enum Answer {
 
 /// The time of a transition, and its chance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Moment {
+pub struct Now {
     /// Unix ms, by the clock of the process that makes the attempt.
     pub now_ms: u64,
     /// Uniform in `0..=u32::MAX`.
@@ -137,7 +137,7 @@ pub struct Moment {
 
 /// What an attempt's decisions rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Terms {
+pub struct AttemptConfig {
     /// The configured spans of time.
     pub policy: Policy,
     /// What the issuer does to a token that is presented twice.

@@ -25,7 +25,7 @@ use crate::upstream::streak::StreakKind;
 pub struct RawAnswer {
     /// HTTP status.
     pub status: u16,
-    /// `Retry-After`: see [`super::asked::asked_wait`].
+    /// `Retry-After`: see [`super::retry_after::retry_after`].
     pub retry_after: Option<Duration>,
     /// The body, unpacked, at most as long as is read.
     pub body: Vec<u8>,

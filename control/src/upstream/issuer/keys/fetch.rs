@@ -10,7 +10,7 @@ use super::super::key_set::{BadKeySet, CacheTime, KeySet};
 use super::super::known_keys::Known;
 use super::super::remembered_keys;
 use super::{FETCH_APART, IssuerKeys, Source, Unverified};
-use crate::coordination::singleflight::Landed;
+use crate::coordination::singleflight::FlightOutcome;
 
 /// A set older than this is fetched in the background (Dex: `max-age=600`).
 const REFETCH_AFTER_MS: u64 = 600_000;
@@ -52,8 +52,8 @@ impl IssuerKeys {
             .fetches
             .join("", longest, |_| async move { keys.fetch(source).await });
         match fetch.await {
-            Landed::Done(fetched) => Ok(fetched),
-            Landed::Deadline(_) | Landed::Lost => Err(Unverified::KeysUnavailable {
+            FlightOutcome::Done(fetched) => Ok(fetched),
+            FlightOutcome::Deadline(_) | FlightOutcome::Lost => Err(Unverified::KeysUnavailable {
                 retry_after: FETCH_APART,
                 cause: "fetching them did not end".to_owned(),
             }),

@@ -4,7 +4,7 @@ use tokenward_control::record::sealed::Sealed;
 use tokenward_control::store::{Lineage, StoreError};
 use tokenward_control::upstream::grant::login::NewLogin;
 use tokenward_control::upstream::grant::record::{
-    GrantKey, GrantRecord, KeptIdToken, KeptRefreshToken, fingerprint,
+    GrantKey, GrantRecord, StoredIdToken, StoredRefreshToken, fingerprint,
 };
 
 const SEALED_BYTES: usize = 1_100;
@@ -13,14 +13,14 @@ fn record() -> GrantRecord {
     let login = NewLogin {
         issuer: "https://dex.example.com".to_owned(),
         client_id: "muster".to_owned(),
-        id_token: KeptIdToken {
+        id_token: StoredIdToken {
             sealed: Sealed::from(vec![7; SEALED_BYTES]),
             fingerprint: fingerprint(&"an ID token".into()),
             exp_seconds: 1_800_000_000,
             issued_at_seconds: Some(1_799_998_200),
             audiences: vec!["muster".to_owned(), "kubernetes".to_owned()],
         },
-        refresh_token: Some(KeptRefreshToken {
+        refresh_token: Some(StoredRefreshToken {
             sealed: Sealed::from(vec![8; 110]),
             fingerprint: fingerprint(&"a refresh token".into()),
         }),

@@ -31,7 +31,7 @@ const QUEUE_WAIT: Duration = Duration::from_secs(1);
 
 /// The traffic to one issuer.
 #[derive(Debug)]
-pub struct Traffic {
+pub struct CallLimits {
     issuer: String,
     slots: Arc<Semaphore>,
     bucket: Mutex<Bucket>,
@@ -53,11 +53,11 @@ struct InBetween {
 }
 
 impl InBetween {
-    fn heard(&mut self, heard: Heard, now_ms: u64) {
+    fn heard(&mut self, heard: CallOutcome, now_ms: u64) {
         match heard {
-            Heard::Answer => self.count = 0,
-            Heard::Failure { .. } => {}
-            Heard::NotOauth { .. } => {
+            CallOutcome::Answer => self.count = 0,
+            CallOutcome::Failure { .. } => {}
+            CallOutcome::NotOauth { .. } => {
                 if self.count == 0 {
                     self.since_ms = now_ms;
                 }
@@ -73,7 +73,7 @@ impl InBetween {
 
 /// A call that is not made now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeldBack {
+pub struct Throttled {
     /// `circuit`, `rate` or `queue`; `in_between` where the circuit is open because something that is no issuer has
     /// answered for long.
     pub reason: &'static str,
@@ -81,7 +81,7 @@ pub struct HeldBack {
     pub retry_after: Duration,
 }
 
-impl HeldBack {
+impl Throttled {
     /// What callers are told.
     #[must_use]
     pub fn refused(self, refusal: Refusal) -> Refused {
@@ -102,7 +102,7 @@ impl HeldBack {
 
 /// How a call ended, as far as the issuer's health goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
+pub enum CallOutcome {
     /// The issuer answered.
     Answer,
     /// It did not, or said that it fails.
@@ -117,7 +117,7 @@ pub enum Heard {
     },
 }
 
-impl From<&Transient> for Heard {
+impl From<&Transient> for CallOutcome {
     fn from(passing: &Transient) -> Self {
         let asked = passing.retry_after;
         match passing.kind {
@@ -127,7 +127,7 @@ impl From<&Transient> for Heard {
     }
 }
 
-impl Traffic {
+impl CallLimits {
     /// No traffic yet.
     #[must_use]
     pub fn new(issuer: String, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
@@ -147,8 +147,8 @@ impl Traffic {
     /// Waits for its turn and lets one call for the grant with this digest pass.
     ///
     /// # Errors
-    /// [`HeldBack`].
-    pub async fn pass(self: &Arc<Self>, grant: &str) -> Result<Pass, HeldBack> {
+    /// [`Throttled`].
+    pub async fn pass(self: &Arc<Self>, grant: &str) -> Result<Permit, Throttled> {
         let held_back = |reason, retry_after| {
             self.held_back.fetch_add(1, Ordering::Relaxed);
             self.metrics.issuer_held_back(&self.issuer, reason);
@@ -157,7 +157,7 @@ impl Traffic {
             } else {
                 reason
             };
-            HeldBack { reason, retry_after }
+            Throttled { reason, retry_after }
         };
         let until = Instant::now() + LONGEST_QUEUE;
         if let Some(left) = lock(&self.breaker).held(self.clock.now_ms()) {
@@ -178,7 +178,7 @@ impl Traffic {
         if let Err(left) = lock(&self.breaker).admit(self.clock.now_ms()) {
             return Err(held_back("circuit", left));
         }
-        Ok(Pass {
+        Ok(Permit {
             traffic: Arc::clone(self),
             grant: grant
                 .get(..16)
@@ -191,9 +191,9 @@ impl Traffic {
 
     /// How much longer the issuer is left alone because it fails everybody; `None`: it is asked.
     #[must_use]
-    pub fn left_alone(&self) -> Option<HeldBack> {
+    pub fn left_alone(&self) -> Option<Throttled> {
         let retry_after = lock(&self.breaker).held(self.clock.now_ms())?;
-        Some(HeldBack {
+        Some(Throttled {
             reason: self.why_open(),
             retry_after,
         })
@@ -229,22 +229,22 @@ impl Traffic {
 
 /// Leave for one call. Dropped without a word, the call was not made.
 #[derive(Debug)]
-pub struct Pass {
-    traffic: Arc<Traffic>,
+pub struct Permit {
+    traffic: Arc<CallLimits>,
     grant: u64,
     heard: bool,
     _slot: OwnedSemaphorePermit,
 }
 
-impl Pass {
+impl Permit {
     /// The call has ended.
-    pub fn heard(mut self, heard: Heard) {
+    pub fn heard(mut self, heard: CallOutcome) {
         self.heard = true;
         let traffic = &self.traffic;
         lock(&traffic.in_between).heard(heard, traffic.clock.now_ms());
         let turned = match heard {
-            Heard::Answer => lock(&traffic.breaker).answered(),
-            Heard::Failure { asked } | Heard::NotOauth { asked } => {
+            CallOutcome::Answer => lock(&traffic.breaker).answered(),
+            CallOutcome::Failure { asked } | CallOutcome::NotOauth { asked } => {
                 lock(&traffic.breaker).failed(self.grant, asked, traffic.clock.now_ms(), jitter())
             }
         };
@@ -252,7 +252,7 @@ impl Pass {
     }
 }
 
-impl Drop for Pass {
+impl Drop for Permit {
     fn drop(&mut self) {
         if !self.heard {
             lock(&self.traffic.breaker).abandoned();

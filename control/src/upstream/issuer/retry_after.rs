@@ -11,7 +11,7 @@ use crate::upstream::streak::LONGEST_ASKED_MS;
 /// A date counts from the answer's own `Date`, so that the two clocks need not agree, else from `now`; one in the past is
 /// no wait.
 #[must_use]
-pub fn asked_wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let asked = text(headers, &RETRY_AFTER)?;
     let wait = if asked.bytes().all(|letter| letter.is_ascii_digit()) {
         // So many digits that they do not fit are a long time too.

@@ -4,18 +4,18 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::{DATE, HeaderValue, RETRY_AFTER};
-use tokenward_control::upstream::issuer::asked::asked_wait;
+use tokenward_control::upstream::issuer::retry_after::retry_after;
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
 const NOW_SECONDS: u64 = 784_111_777;
 
-fn asked_seconds(retry_after: &str, date: Option<&str>) -> Option<u64> {
+fn asked_seconds(value: &str, date: Option<&str>) -> Option<u64> {
     let mut headers = HeaderMap::new();
-    headers.insert(RETRY_AFTER, HeaderValue::from_str(retry_after).expect("a header"));
+    headers.insert(RETRY_AFTER, HeaderValue::from_str(value).expect("a header"));
     if let Some(date) = date {
         headers.insert(DATE, HeaderValue::from_str(date).expect("a header"));
     }
-    asked_wait(&headers, UNIX_EPOCH + Duration::from_secs(NOW_SECONDS)).map(|wait| wait.as_secs())
+    retry_after(&headers, UNIX_EPOCH + Duration::from_secs(NOW_SECONDS)).map(|wait| wait.as_secs())
 }
 
 #[test]
@@ -67,5 +67,5 @@ fn a_date_counts_by_the_clock_of_the_answer() {
 
 #[test]
 fn an_answer_that_asks_for_nothing_asks_for_no_wait() {
-    assert_eq!(asked_wait(&HeaderMap::new(), UNIX_EPOCH), None);
+    assert_eq!(retry_after(&HeaderMap::new(), UNIX_EPOCH), None);
 }

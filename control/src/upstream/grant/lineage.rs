@@ -12,11 +12,11 @@ use super::record::GrantRecord;
 use crate::store::Lineage;
 
 /// Remembered lines; the oldest goes first. A Cluster has one for each primary.
-const MOST_LINES: usize = 64;
+const MOST_LINEAGES: usize = 64;
 
 /// The store's line of writes when a record was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Line {
+pub struct ObservedLineage {
     /// `None`: the store cannot say.
     pub name: Option<Lineage>,
     /// Since when this process has known it, Unix ms.
@@ -36,7 +36,7 @@ pub enum Proof {
 
 /// Judges `record`, read on `line`, at `now_ms`.
 #[must_use]
-pub fn proof(record: &GrantRecord, line: &Line, policy: &Policy, now_ms: u64) -> Proof {
+pub fn proof(record: &GrantRecord, line: &ObservedLineage, policy: &Policy, now_ms: u64) -> Proof {
     if line.name.is_some() && record.lineage == line.name {
         return Proof::Newest;
     }
@@ -49,22 +49,22 @@ pub fn proof(record: &GrantRecord, line: &Line, policy: &Policy, now_ms: u64) ->
 
 /// The lines that this process has met.
 #[derive(Debug, Default)]
-pub struct Lines {
-    met: Mutex<VecDeque<Line>>,
+pub struct ObservedLineages {
+    met: Mutex<VecDeque<ObservedLineage>>,
 }
 
-impl Lines {
+impl ObservedLineages {
     /// The line called `name`, met now or earlier.
-    pub fn met(&self, name: Option<Lineage>, now_ms: u64) -> Line {
+    pub fn met(&self, name: Option<Lineage>, now_ms: u64) -> ObservedLineage {
         // Whole after every statement; a panic elsewhere does not spoil it.
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = met.iter().find(|line| line.name == name) {
             return line.clone();
         }
-        if met.len() >= MOST_LINES {
+        if met.len() >= MOST_LINEAGES {
             met.pop_front();
         }
-        let line = Line {
+        let line = ObservedLineage {
             name,
             since_ms: now_ms,
         };

@@ -11,9 +11,9 @@ use crate::refused::Refused;
 
 /// The changes that are under way.
 #[derive(Debug)]
-pub(super) struct Errands(watch::Sender<usize>);
+pub(super) struct Background(watch::Sender<usize>);
 
-impl Default for Errands {
+impl Default for Background {
     fn default() -> Self {
         Self(watch::Sender::new(0))
     }
@@ -29,7 +29,7 @@ impl Drop for Errand {
     }
 }
 
-impl Errands {
+impl Background {
     /// Waits until none is under way.
     pub(super) async fn done(&self) {
         let mut under_way = self.0.subscribe();

@@ -7,17 +7,17 @@ use url::Url;
 
 use crate::config::{Config, TokenSource};
 use crate::context::Context;
-use crate::upstream::issuer::traffic::Traffic;
+use crate::upstream::issuer::limits::CallLimits;
 
 /// By the issuer's name.
 #[derive(Default)]
-pub(super) struct Traffics(HashMap<String, Arc<Traffic>>);
+pub(super) struct LimitsByIssuer(HashMap<String, Arc<CallLimits>>);
 
-impl Traffics {
+impl LimitsByIssuer {
     /// The traffic of `issuer`.
-    pub(super) fn of(&mut self, issuer: &str, context: &Context) -> Arc<Traffic> {
+    pub(super) fn of(&mut self, issuer: &str, context: &Context) -> Arc<CallLimits> {
         let made = || {
-            Arc::new(Traffic::new(
+            Arc::new(CallLimits::new(
                 issuer.to_owned(),
                 Arc::clone(&context.clock),
                 context.metrics.clone(),
