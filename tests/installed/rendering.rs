@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokenward_control::serve::longest_stop;
+use tokenward_harness::parts::{Chart, EnvoyGateway, TempFolder, tools};
 use tokenward_protocol::duration::parse_duration;
-use tokenward_tests::parts::{Chart, EnvoyGateway, TempFolder, tools};
 
 /// Values that turn on everything; the test that needs another story changes them.
 fn values() -> Value {
@@ -63,7 +63,7 @@ fn with(changes: &[(&str, Value)]) -> Value {
 fn chart(story: &str) -> anyhow::Result<Option<Chart>> {
     let found = Chart::find()?;
     if found.is_none() {
-        tokenward_tests::aloud!("left out: {story}: {}", EnvoyGateway::IS_MISSING);
+        tokenward_harness::aloud!("left out: {story}: {}", EnvoyGateway::IS_MISSING);
     }
     Ok(found)
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokenward_tests::parts::{Control, EnvoyGateway, TempFolder, tools};
-use tokenward_tests::world::{ALICE, Answer, CLIENT, Call, LOCAL, World};
+use tokenward_harness::parts::{Control, EnvoyGateway, TempFolder, tools};
+use tokenward_harness::world::{ALICE, Answer, CLIENT, Call, LOCAL, World};
 use tokio::time::MissedTickBehavior;
 
 /// 200 requests a second.

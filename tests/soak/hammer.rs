@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
-use tokenward_tests::world::Call;
+use tokenward_harness::world::Call;
 use tokio::task::JoinSet;
 
 /// Makes the call with this number, counted from 0; `None` ends the connection that asked.

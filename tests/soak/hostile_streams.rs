@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tokenward_tests::world::{ALICE, Forger, LOCAL, SilentServer, World};
+use tokenward_harness::world::{ALICE, Forger, LOCAL, SilentServer, World};
 
 use crate::table::Table;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use tokenward_tests::issuer::Endpoint;
-use tokenward_tests::replicas::{Ending, Plan, Replicas, Session};
+use tokenward_harness::issuer::Endpoint;
+use tokenward_harness::replicas::{Ending, Plan, Replicas, Session};
 use tokio::task::JoinSet;
 
 use crate::table::Table;

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use tokenward_tests::world::{ALICE, LOCAL, Login, Store, World};
+use tokenward_harness::world::{ALICE, LOCAL, Login, Store, World};
 
 /// How long Valkey is away.
 const OUTAGE: Duration = Duration::from_secs(120);

@@ -30,7 +30,7 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &BenchFlags
     setup::run(workspace, terminal, &parts)?;
     terminal.heading("build");
     modules::filter_module(workspace, terminal)?;
-    modules::floor_module(workspace, terminal)?;
+    modules::baseline_module(workspace, terminal)?;
     modules::release(
         workspace,
         terminal,

@@ -28,10 +28,15 @@ const EXPORTS: [&str; 8] = [
 const LONGEST_BUILD: Duration = Duration::from_secs(3600);
 
 /// Every crate: one selection for all native builds, so that features and thus dependencies are built once.
-pub(crate) const PACKAGES: [&str; 6] = [
+pub(crate) const PACKAGES: [&str; 11] = [
     "tokenward-protocol",
     "tokenward-filter",
     "tokenward-control",
+    "tokenward-harness",
+    "tokenward-wasm-host",
+    "tokenward-demo",
+    "tokenward-replay",
+    "tokenward-bench",
     "tokenward-tests",
     "tokenward-fuzz-oracles",
     "tokenward-xtask",
@@ -120,14 +125,14 @@ fn wasm_linker(workspace: &Workspace) -> Result<PathBuf> {
     Ok(own.unwrap_or_else(|| PathBuf::from("rust-lld")))
 }
 
-/// Builds the floor of the benchmark the way cargo builds any filter: nothing is linked by hand.
-pub(crate) fn floor_module(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
-    terminal.step("floor module", |step| {
+/// Builds the baseline filter of the benchmark the way cargo builds any filter: nothing is linked by hand.
+pub(crate) fn baseline_module(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
+    terminal.step("baseline filter", |step| {
         let mut cargo = workspace.cargo();
-        cargo.args(["build", "--package", "tokenward-floor", "--lib"]);
+        cargo.args(["build", "--package", "tokenward-baseline-filter", "--lib"]);
         cargo.args(["--target", "wasm32-unknown-unknown", "--profile", "module"]);
-        let word = built_or_there(&run_cargo(cargo, step, "the build of the floor module")?);
-        let path = module_path(workspace).with_file_name("tokenward_floor.wasm");
+        let word = built_or_there(&run_cargo(cargo, step, "the build of the baseline filter")?);
+        let path = module_path(workspace).with_file_name("tokenward_baseline_filter.wasm");
         Ok(Outcome::new(word, workspace.shown(&path)))
     })
 }

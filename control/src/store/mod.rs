@@ -2,7 +2,7 @@
 //!
 //! The trait is a small key-value store with compare-and-set on a revision, so that everything which must never
 //! be lost or doubled (a rotated refresh token above all) is decided in one place above the engines, and an
-//! engine is right when it passes the conformance suite (`tests/control/store_conformance.rs`).
+//! engine is right when it passes the conformance suite (`tests/service/store_conformance.rs`).
 //!
 //! Values are opaque here and tokens in them are already sealed ([`crate::record::keyring`]). Every operation touches one
 //! key, so any key can live on any node of a Valkey Cluster. Every operation has a deadline, and an outage is an

@@ -71,7 +71,7 @@ fn clippy_on_wasm(workspace: &Workspace, step: &Step) -> Result<Outcome> {
             "--package",
             "tokenward-filter",
             "--package",
-            "tokenward-floor",
+            "tokenward-baseline-filter",
             "--target",
             "wasm32-unknown-unknown",
         ],
