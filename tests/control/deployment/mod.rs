@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokenward_control::clock::Clock;
 use tokenward_control::config::Config;
 use tokenward_control::serve::Listener;
@@ -18,7 +19,7 @@ use tokenward_control::store::embedded::EmbeddedStore;
 use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 use tokenward_protocol::token_endpoint::Reason;
 use tokenward_tests::issuer::{DexConfig, FakeDex, IssuerClock, LoginTokens};
-use tokenward_tests::parts::{TempFolder, Valkey};
+use tokenward_tests::parts::{Valkey, write_file};
 use tokenward_tests::secrets;
 
 pub(crate) use http::{Answer, Ask, basic};
@@ -126,7 +127,7 @@ pub(crate) struct Deployment {
     document: Value,
     _valkey: Option<Valkey>,
     _watch: Watch,
-    folder: TempFolder,
+    folder: TempDir,
 }
 
 impl Deployment {
@@ -141,17 +142,17 @@ impl Deployment {
         let clock = dex.clock().clone();
         // Else each wait of control that is exactly counted could be over early, on a machine that stood still.
         clock.stop();
-        let folder = TempFolder::new("control")?;
+        let folder = TempDir::with_prefix("tokenward-control-")?;
         for (name, secret) in &plan.secrets {
             secrets::note(secret);
-            folder.write(name, secret)?;
+            write_file(&folder, name, secret)?;
         }
         for (name, content) in &plan.files {
-            folder.write(name, content)?;
+            write_file(&folder, name, content)?;
         }
         let file = |name: &str, content: &str| -> anyhow::Result<Value> {
             secrets::note(content);
-            Ok(json!({"file": folder.write(name, content)?}))
+            Ok(json!({"file": write_file(&folder, name, content)?}))
         };
         let mut servers =
             vec![json!({"name": "kubernetes", "auth": {"type": "oauth", "forwardToken": true}})];
@@ -159,7 +160,7 @@ impl Deployment {
         let mut document = json!({
             "listen": "127.0.0.1:0",
             "credentials": {"filter": file("filter", FILTER)?, "aggregator": file("aggregator", AGGREGATOR)?},
-            "store": {"embedded": {"path": folder.join("tokenward.redb")}},
+            "store": {"embedded": {"path": folder.path().join("tokenward.redb")}},
             "sealing": {"current": {"id": "k1", "key": file("key", SEALING_KEY)?}},
             "issuers": [{"issuer": dex.issuer(), "client_id": plan.client.0, "policy": plan.policy,
                 "client_secret": file("client", &plan.client.1)?}],
@@ -182,7 +183,7 @@ impl Deployment {
             }
             (None, None) => {
                 let shared = SharedClock::right(&clock);
-                let file = folder.join("tokenward.redb");
+                let file = folder.path().join("tokenward.redb");
                 Arc::new(EmbeddedStore::open(file, LONG_STORE_DEADLINE, shared).await?)
             }
         };
@@ -256,7 +257,7 @@ impl Deployment {
 
     /// Writes other content into the file of that name.
     pub(crate) fn write_bytes(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
-        self.folder.write(name, content)?;
+        write_file(&self.folder, name, content)?;
         Ok(())
     }
 
@@ -290,7 +291,7 @@ impl Deployment {
 }
 
 /// JSON is YAML; `@NAME` is a file in the folder.
-fn text_of(document: &Value, folder: &TempFolder) -> String {
+fn text_of(document: &Value, folder: &TempDir) -> String {
     document
         .to_string()
         .replace("\"@", &format!("\"{}/", folder.path().display()))

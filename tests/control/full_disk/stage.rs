@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use tempfile::TempDir;
 use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
 use tokenward_tests::issuer::{DexConfig, FakeDex, LoginTokens};
-use tokenward_tests::parts::{Control, ControlConfig, TempFolder, tools};
+use tokenward_tests::parts::{Control, ControlConfig, tools, write_file};
 
 use crate::deployment::basic;
 
@@ -29,7 +30,7 @@ pub(super) struct Stage {
     pub(super) store: PathBuf,
     config: ControlConfig,
     http: reqwest::Client,
-    _folder: TempFolder,
+    _folder: TempDir,
 }
 
 impl Stage {
@@ -41,8 +42,8 @@ impl Stage {
             );
             return Ok(None);
         }
-        let folder = TempFolder::new("full-disk")?;
-        let store = folder.join("tokenward.redb");
+        let folder = TempDir::with_prefix("tokenward-full-disk-")?;
+        let store = folder.path().join("tokenward.redb");
         let dex = FakeDex::start(DexConfig::default().id_token_lifetime(ID_TOKEN_LIFETIME)).await?;
         let mut config = ControlConfig::default()
             .issuer(&dex, "muster", "s3cret")
@@ -181,13 +182,13 @@ pub(super) fn limit_files(pid: u32, limit: &str) -> anyhow::Result<()> {
 }
 
 /// The service, with the signal ignored that would end it at the limit: a write fails then, as on a full disk.
-fn unkilled(folder: &TempFolder) -> anyhow::Result<PathBuf> {
+fn unkilled(folder: &TempDir) -> anyhow::Result<PathBuf> {
     let program = tools::tokenward()?;
     let script = format!(
         "#!/bin/sh\ntrap '' XFSZ\nexec '{}' \"$@\"\n",
         Path::display(&program)
     );
-    let path = folder.write("unkilled", script)?;
+    let path = write_file(&folder, "unkilled", script)?;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755))?;
     Ok(path)
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
+use tempfile::TempDir;
 
-use super::TempFolder;
+use super::write_file;
 use crate::issuer::Issuer;
 use crate::secrets;
 
@@ -175,7 +176,7 @@ impl ControlConfig {
     }
 
     /// Writes the configuration and its secrets, and returns the configuration file. JSON is YAML.
-    pub(super) fn write(&self, folder: &TempFolder, listen: SocketAddr) -> std::io::Result<PathBuf> {
+    pub(super) fn write(&self, folder: &TempDir, listen: SocketAddr) -> std::io::Result<PathBuf> {
         let secrets = SecretFiles { folder };
         let mut document = Map::new();
         document.insert("listen".to_owned(), json!(listen.to_string()));
@@ -220,26 +221,26 @@ impl ControlConfig {
             json!(servers.collect::<Result<Vec<_>, _>>()?),
         );
         document.extend(self.settings.iter().cloned());
-        folder.write("tokenward.yaml", Value::Object(document).to_string())
+        write_file(&folder, "tokenward.yaml", Value::Object(document).to_string())
     }
 }
 
 struct SecretFiles<'a> {
-    folder: &'a TempFolder,
+    folder: &'a TempDir,
 }
 
 impl SecretFiles<'_> {
     /// `{"file": …}` of a file with the secret.
     fn write(&self, name: &str, secret: &SecretString) -> std::io::Result<Value> {
         secrets::note(secret.expose_secret());
-        Ok(json!({"file": self.folder.write(name, secret.expose_secret())?}))
+        Ok(json!({"file": write_file(&self.folder, name, secret.expose_secret())?}))
     }
 }
 
 impl ControlStore {
     fn to_json(&self, secrets: &SecretFiles<'_>) -> std::io::Result<Value> {
         Ok(match self {
-            Self::Embedded => json!({"embedded": {"path": secrets.folder.join("tokenward.redb")}}),
+            Self::Embedded => json!({"embedded": {"path": secrets.folder.path().join("tokenward.redb")}}),
             Self::Valkey { url, password } => {
                 let mut valkey = json!({"url": url});
                 if let Some(password) = password {
