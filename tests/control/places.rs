@@ -63,7 +63,7 @@ async fn wait_until_closed(stream: &mut TcpStream) -> anyhow::Result<()> {
 
 /// How many connections were closed for these causes: `pushed_out`, `full`. Asked without a connection that stays.
 async fn closed(deployment: &Deployment) -> anyhow::Result<(u64, u64)> {
-    let text = deployment.services[0].service().metrics().exposition();
+    let text = deployment.service(0).service().metrics().exposition();
     let metrics = Metrics::read(&text);
     let count = |cause| metrics.count("tokenward_connections_closed_total", &[("cause", cause)]);
     Ok((count("pushed_out"), count("full")))
@@ -191,10 +191,7 @@ async fn connections_at_work_for_known_callers_keep_their_places_and_probes_are_
     deployment.dex.hold(Endpoint::Refresh);
     let request = token_request(&deployment.ask(&tokens.id_token).session("s-1").form());
     // Each has shown its credential before the next one comes, and waits for the one refresh.
-    let known = deployment.services[0]
-        .service()
-        .metrics()
-        .intake_bytes_of("known");
+    let known = deployment.service(0).service().metrics().intake_bytes_of("known");
     let mut callers = Vec::new();
     for _ in 0..4 {
         let before = known.get();

@@ -342,7 +342,7 @@ fn control_takes_the_configuration_that_the_chart_writes() -> anyhow::Result<()>
         std::fs::create_dir_all(folder.path().join(secret))?;
         // 32 bytes in base64, each another one.
         let text = format!("{secrets:0>10}{}=", "A".repeat(33));
-        write_file(&folder, &format!("{secret}/{key}"), text)?;
+        write_file(&folder, format!("{secret}/{key}"), text)?;
         secrets += 1;
     }
     let configuration = configuration.replace("/run/secrets/tokenward", &folder.path().display().to_string());

@@ -81,7 +81,7 @@ fn another_module(folder: &TempDir) -> anyhow::Result<std::path::PathBuf> {
     let mut bytes = std::fs::read(tools::filter_module()?)?;
     // Section 0, five bytes long: a name of four.
     bytes.extend_from_slice(b"\x00\x05\x04next");
-    Ok(write_file(&folder, "tokenward_filter.wasm", bytes)?)
+    Ok(write_file(folder, "tokenward_filter.wasm", bytes)?)
 }
 
 /// Until a listener in service has the filter with this digest; one that drains is in service no more.

@@ -3,12 +3,13 @@
 pub mod aloud;
 pub mod bench;
 pub mod demo;
+pub mod deployment;
 pub mod host;
 pub mod interruption;
 pub mod issuer;
 pub mod mcp_server;
+pub mod openapi;
 pub mod parts;
 pub mod replay;
-pub mod replicas;
 pub mod secrets;
 pub mod world;

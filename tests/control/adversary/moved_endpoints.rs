@@ -156,7 +156,7 @@ async fn where_both_endpoints_are_configured_no_document_is_read_whatever_they_a
         document["issuers"][0]["token_endpoint"] = json!(token_endpoint);
         document["issuers"][0]["jwks_uri"] = json!(jwks_uri);
     })?;
-    apply(&deployment.services[0], configured)?;
+    apply(deployment.service(0), configured)?;
     let tokens = deployment.log_in("s-1").await?;
     deployment
         .dex

@@ -12,10 +12,10 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::json;
 use tokenward_control::serve::REQUEST_BYTES;
-use tokenward_tests::replicas::{Plan, Replicas, Session};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use crate::deployment::{Deployment, Plan, Processes, Session, email};
 use client::Client;
 
 /// `intake.bytes` here, of which callers without a credential share an eighth.
@@ -34,47 +34,44 @@ const fn most_growth_kib(connections: usize) -> u64 {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Stage {
-    replicas: Replicas,
+    deployment: Deployment<Processes>,
     session: Session,
 }
 
 impl Stage {
     async fn start() -> anyhow::Result<Self> {
         let intake = json!({"bytes": LIMIT_BYTES, "deadline": "60s"});
-        let mut replicas = Replicas::start(Plan {
+        let mut deployment = Deployment::start_processes(Plan {
             replicas: 1,
             // What is measured here keeps both cores busy.
-            store_deadline: "20s",
-            settings: vec![
-                ("intake".to_owned(), intake),
-                ("caller_deadline".to_owned(), json!("30s")),
-            ],
-            ..Plan::default()
+            store_deadline: Some("20s"),
+            settings: json!({"intake": intake, "caller_deadline": "30s"}),
+            ..Plan::of_processes()
         })
         .await?;
-        let session = replicas.log_in_an_hour_ago(0).await?;
-        let stage = Self { replicas, session };
+        let session = deployment.log_in_an_hour_ago(&email(0)).await?;
+        let stage = Self { deployment, session };
         stage.serves().await?;
         Ok(stage)
     }
 
     fn address(&self) -> SocketAddr {
-        self.replicas.controls[0].address()
+        self.deployment.replicas.controls[0].address()
     }
 
     fn resident_kib(&mut self) -> anyhow::Result<u64> {
-        self.replicas.controls[0].process()?.resident_kib()
+        self.deployment.replicas.controls[0].process()?.resident_kib()
     }
 
     async fn held_bytes(&self, caller: &str) -> anyhow::Result<u64> {
-        let metrics = self.replicas.controls[0].metrics().await?;
+        let metrics = self.deployment.replicas.controls[0].metrics().await?;
         Ok(metrics.count("tokenward_intake_bytes", &[("caller", caller)]))
     }
 
     /// Ten callers with the filter's credential get their token, one after the other.
     async fn serves(&self) -> anyhow::Result<()> {
         for _ in 0..10 {
-            let answer = self.replicas.ask(0, &self.session).await?;
+            let answer = self.deployment.ask_for(&self.session).send().await?;
             anyhow::ensure!(answer.status == 200, "{answer:?}");
         }
         Ok(())

@@ -53,7 +53,7 @@ fn writer(folder: &TempDir, slot: &[u8]) -> anyhow::Result<PathBuf> {
         .on("proxy_abi_version_0_2_1", [])
         .on("proxy_on_vm_start", steps)
         .assemble();
-    Ok(write_file(&folder, "writer.wasm", module)?)
+    Ok(write_file(folder, "writer.wasm", module)?)
 }
 
 /// Puts the writer in place of the running module, and waits until each of its VMs has written.

@@ -42,7 +42,7 @@ fn changed(world: &World, change: impl FnOnce(&mut EnvoyFilter)) -> EnvoyConfig 
 pub(super) fn another_module(world: &World, folder: &TempDir) -> anyhow::Result<PathBuf> {
     let module = std::fs::read(&world.envoy.config().filter.as_ref().expect("a filter").module)?;
     Ok(write_file(
-        &folder,
+        folder,
         "another.wasm",
         [&module[..], &CUSTOM_SECTION].concat(),
     )?)

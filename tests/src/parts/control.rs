@@ -89,6 +89,11 @@ impl Control {
         &self.config
     }
 
+    /// The file of the embedded store.
+    pub fn store_file(&self) -> PathBuf {
+        self.folder.path().join(super::control_config::STORE_FILE)
+    }
+
     /// What the running process has printed; empty after it ended and before it is started again.
     pub fn log(&self) -> LogBook {
         self.process

@@ -72,7 +72,7 @@ impl EnvoyGateway {
         let folder = TempDir::with_prefix("tokenward-envoy-gateway-")?;
         prepare(&folder, &program)?;
         let resources = format!("{}\n---\n{}", config.resources, reach_module_server(&folder)?);
-        write_file(&folder, &format!("{RESOURCES}/all.yaml"), &resources)?;
+        write_file(&folder, format!("{RESOURCES}/all.yaml"), &resources)?;
         let file = write_file(&folder, "envoy-gateway.yaml", configuration(&folder).to_string())?;
         let arguments = ["server".into(), "--config-path".into(), file.into_os_string()];
         let mut spec = ProcessSpec::new::<std::ffi::OsString>("envoy-gateway", program, arguments);

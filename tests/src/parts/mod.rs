@@ -3,7 +3,7 @@
 
 mod chart;
 mod control;
-mod control_config;
+pub(crate) mod control_config;
 mod detour;
 mod dex;
 mod dex_config;

@@ -4,7 +4,10 @@
 use serde_json::Value;
 
 /// What `#/a/b` names in the document.
-pub(super) fn resolved<'a>(document: &'a Value, reference: &str) -> &'a Value {
+///
+/// # Panics
+/// When there is no such place.
+pub fn resolved<'a>(document: &'a Value, reference: &str) -> &'a Value {
     let pointer = reference.trim_start_matches('#');
     document
         .pointer(pointer)
