@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokenward_protocol::refusal::Refusal;
-use tokenward_tests::openapi::{DOCUMENT, resolved};
+use tokenward_tests::openapi::{DOCUMENT, check, resolved};
 
 use crate::deployment::{AGGREGATOR, Deployment, FILTER, Plan, basic};
 
@@ -145,4 +145,29 @@ fn the_errors_list_every_refusal() {
         .collect();
     let all: Vec<&str> = Refusal::ALL.iter().map(|refusal| refusal.name()).collect();
     assert_eq!(listed, all);
+}
+
+#[test]
+fn the_check_itself_finds_what_does_not_fit() {
+    let error = json!({"$ref": "#/components/schemas/Error"});
+    let good = json!({"error": "invalid_grant", "error_description": "x", "refusal": "needs_login"});
+    assert_eq!(check(&DOCUMENT, &error, &good), Ok(()));
+    let cases = [
+        ("refusal", Some(json!("other"))),
+        ("refusal", Some(Value::Null)),
+        ("error_description", Some(json!(""))),
+        ("error_description", Some(json!("a \"quoted\" word"))),
+        ("error_description", Some(json!("a back\\slash"))),
+        ("error", None),
+        ("more", Some(json!(1))),
+    ];
+    for (member, change) in cases {
+        let mut bad = good.clone();
+        match change {
+            Some(value) => bad[member] = value,
+            None => drop(bad.as_object_mut().and_then(|bad| bad.remove(member))),
+        }
+        assert!(check(&DOCUMENT, &error, &bad).is_err(), "{bad}");
+    }
+    assert!(check(&DOCUMENT, &json!({"oneOf": []}), &good).is_err());
 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use reqwest::Method;
 use serde_json::Value;
 
-pub use schema::resolved;
+pub use schema::{check, resolved};
 
 use crate::parts::tools;
 
