@@ -63,7 +63,9 @@ async fn wait_for_the_lease(after: &AfterCrash) -> anyhow::Result<()> {
     after.deployment.advance(120);
     // The flight that waits for the lease ends first.
     assert!(
-        after.deployment.services[after.heir]
+        after
+            .deployment
+            .service(after.heir)
             .drain(Duration::from_secs(30))
             .await
     );

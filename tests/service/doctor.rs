@@ -76,8 +76,8 @@ async fn a_good_deployment_is_good_and_stays_as_it_is() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_refused_client_and_an_issuer_that_is_away_fail_with_their_cure() -> anyhow::Result<()> {
     let Pair { remote, home } = pair(1, |_| {}).await?;
-    home.write_secret("client", "wrong-secret")?;
-    home.write_secret("exchanger", "also-wrong")?;
+    home.write_file("issuer-0", "wrong-secret")?;
+    home.write_file("exchanger", "also-wrong")?;
     let report = examine(&home.changed(elsewhere)?).await;
     let refused = check(&report, "token endpoint");
     assert_eq!(refused.outcome, Outcome::Fail, "{report}");
@@ -157,7 +157,7 @@ async fn a_real_dex_tells_the_doctor_whether_its_clients_are_accepted() -> anyho
     }
     let Pair { home, .. } = pair(1, |_| {}).await?;
     let dex = RealDex::start(DexConfig::default()).await?;
-    home.write_secret("exchanger", "k")?;
+    home.write_file("exchanger", "k")?;
     let config = || {
         home.changed(|document| {
             elsewhere(document);
@@ -175,8 +175,8 @@ async fn a_real_dex_tells_the_doctor_whether_its_clients_are_accepted() -> anyho
             "{report}"
         );
     }
-    home.write_secret("client", "wrong-secret")?;
-    home.write_secret("exchanger", "also-wrong")?;
+    home.write_file("issuer-0", "wrong-secret")?;
+    home.write_file("exchanger", "also-wrong")?;
     let report = examine(&config()?).await;
     assert_eq!(failed(&report).len(), 2, "{report}");
     assert_eq!(check(&report, "token endpoint").outcome, Outcome::Fail);

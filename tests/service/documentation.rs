@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokenward_control::config::Config;
 use tokenward_control::observe::metrics::Metrics;
-use tokenward_harness::parts::{TempFolder, tools};
+use tokenward_harness::parts::{tools, write_file};
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 fn document(path: &str) -> String {
@@ -26,11 +27,15 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
 
 #[test]
 fn the_readmes_control_configuration_is_accepted() -> anyhow::Result<()> {
-    let secrets = TempFolder::new("documentation")?;
+    let secrets = TempDir::with_prefix("tokenward-documentation-")?;
     for name in ["filter", "aggregator", "valkey", "dex", "remote"] {
-        secrets.write(name, format!("a-secret-of-the-{name}"))?;
+        write_file(&secrets, name, format!("a-secret-of-the-{name}"))?;
     }
-    secrets.write("sealing-k1", "kC3b0tZ3mW5s1hQ0aYVbq7cYpYw8v2y3m0mJ0f4d2lE=")?;
+    write_file(
+        &secrets,
+        "sealing-k1",
+        "kC3b0tZ3mW5s1hQ0aYVbq7cYpYw8v2y3m0mJ0f4d2lE=",
+    )?;
     let [yaml] = &blocks(&document("README.md"), "yaml")[..] else {
         panic!("one configuration in the README")
     };

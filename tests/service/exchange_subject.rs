@@ -107,8 +107,8 @@ async fn another_way_to_exchange_begins_with_the_subject_that_it_brings() -> any
     let config = home.changed(|document| {
         document["servers"][1]["auth"]["tokenExchange"]["scopes"] = "openid email".into();
     })?;
-    let service = home.services[0].service().succeeded_by(config)?;
-    home.services[0].replace(service);
+    let service = home.service(0).service().succeeded_by(config)?;
+    home.service(0).replace(service);
     remote.fail_next(Endpoint::Exchange, 1, &Failure::OtherSubject);
     assert_eq!(ask.send().await?.status, 200);
     Ok(())
@@ -124,11 +124,11 @@ async fn while_the_first_subject_cannot_be_looked_up_nothing_is_served() -> anyh
     remote.hold(Endpoint::Exchange);
     let (answer, ()) = tokio::join!(ask.send(), async {
         remote.wait_until_held(Endpoint::Exchange, 1).await;
-        home.store.set_broken(Some("write"));
+        home.store().set_broken(Some("write"));
         remote.release(Endpoint::Exchange);
     });
     assert_eq!(answer?.refusal(), (503, "store_unavailable"));
-    home.store.set_broken(None);
+    home.store().set_broken(None);
     assert_eq!(ask.send().await?.status, 200);
     Ok(())
 }

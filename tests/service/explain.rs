@@ -240,7 +240,7 @@ async fn only_the_aggregator_asks_and_the_handle_never_stands_in_the_address() -
     }
     let nowhere = asked(&deployment, "s-1", "nowhere").await?;
     assert!(nowhere.text("error_description").contains("kubernetes"));
-    deployment.store.set_off(true);
+    deployment.store().set_off(true);
     assert_eq!(
         asked(&deployment, "s-1", "kubernetes").await?.refusal(),
         (503, "store_unavailable")

@@ -70,10 +70,10 @@ async fn the_module_and_its_digest_are_served_to_anybody_until_a_reload_brings_a
     );
 
     let second = module(env!("CARGO_PKG_VERSION"), b"two");
-    deployment.write_bytes("filter.wasm", &second)?;
+    deployment.write_file("filter.wasm", &second)?;
     // It is read at a reload only: what is announced and what is served never differ.
     assert_eq!(deployment.http.get(&url).send().await?.bytes().await?, first);
-    apply(&deployment.services[0], deployment.changed(|_| {})?)?;
+    apply(deployment.service(0), deployment.changed(|_| {})?)?;
     assert_eq!(deployment.http.get(&url).send().await?.bytes().await?, second);
     Ok(())
 }
@@ -87,7 +87,7 @@ async fn what_is_no_module_or_of_another_version_is_a_problem_of_the_configurati
         (Vec::new(), "is not a WebAssembly module"),
     ];
     for (bytes, expected) in cases {
-        deployment.write_bytes("filter.wasm", &bytes)?;
+        deployment.write_file("filter.wasm", &bytes)?;
         let problem = deployment
             .changed(|_| {})
             .expect_err("it is a problem")
@@ -98,7 +98,7 @@ async fn what_is_no_module_or_of_another_version_is_a_problem_of_the_configurati
         );
     }
     // One that does not say its version is served; a cut one too: Envoy checks the digest, and V8 the rest.
-    deployment.write_bytes("filter.wasm", b"\0asm\x01\0\0\0\x00\xff")?;
+    deployment.write_file("filter.wasm", b"\0asm\x01\0\0\0\x00\xff")?;
     let config = deployment.changed(|_| {})?;
     assert!(
         config

@@ -216,7 +216,7 @@ async fn a_stop_answers_what_was_asked_and_closes_the_rest() -> anyhow::Result<(
     let socket = TcpListener::bind("127.0.0.1:0").await?;
     let address = socket.local_addr()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let listener = Listener::new(socket, deployment.services[0].clone());
+    let listener = Listener::new(socket, deployment.service(0).clone());
     let running = tokio::spawn(listener.run(async {
         let _ = stopped.await;
     }));

@@ -8,7 +8,7 @@ use tokenward_harness::issuer::{
 };
 use tokenward_protocol::token_endpoint::Reason;
 
-use crate::deployment::{ADMIN, Ask, Deployment, Plan};
+use crate::deployment::{ADMIN, Deployment, Plan, TokenCall};
 
 const LIFE: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -130,7 +130,7 @@ async fn at_a_strict_issuer_a_gateway_that_may_have_lost_the_answer_is_not_asked
 }
 
 /// Asks until it is served: a busy machine may miss a caller's short deadline without any issuer's help.
-async fn served_in_the_end(ask: &Ask<'_>) -> anyhow::Result<()> {
+async fn served_in_the_end(ask: &TokenCall) -> anyhow::Result<()> {
     let limit = Instant::now() + PATIENCE;
     loop {
         let answer = ask.send().await?;
@@ -154,7 +154,7 @@ async fn an_issuer_slower_than_its_callers_is_waited_for_once() -> anyhow::Resul
         assert_eq!(ask.send().await?.refusal(), (503, "busy"));
     }
     deployment.dex.release(Endpoint::Refresh);
-    assert!(deployment.services[0].drain(PATIENCE).await);
+    assert!(deployment.service(0).drain(PATIENCE).await);
     served_in_the_end(&ask).await?;
     let counts = deployment.dex.counts();
     assert_eq!((counts.refreshes_presented, counts.refreshes_succeeded), (1, 1));

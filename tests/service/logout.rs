@@ -145,7 +145,7 @@ async fn logout_tokens_of_all_issuers_are_understood() -> anyhow::Result<()> {
         ),
         (
             "a fraction in iat",
-            good("g").claim("iat", json!(deployment.clock.now_ms() as f64 / 1000.0 + 0.5)),
+            good("g").claim("iat", json!(deployment.clock().now_ms() as f64 / 1000.0 + 0.5)),
         ),
     ];
     for (what, token) in cases {
@@ -294,7 +294,7 @@ async fn a_logout_of_the_user_is_not_undone_by_putting_the_old_login() -> anyhow
 #[tokio::test]
 async fn who_comes_back_after_a_logout_from_the_future_is_let_in_at_once() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
-    let ahead = deployment.clock.now_ms() / 1000 + 200;
+    let ahead = deployment.clock().now_ms() / 1000 + 200;
     let old = deployment.log_in("s-1").await?;
     let token = logout_token(&deployment, "one").claim("iat", ahead).token();
     assert_eq!(log_out(&deployment, &token).await?.status, 200);
@@ -320,10 +320,10 @@ async fn a_logout_that_an_outage_cuts_short_can_be_sent_again() -> anyhow::Resul
     put_of(&deployment, "s-1", "sid-1").await?;
     let token = logout_token(&deployment, "one").claim("sid", "sid-1").token();
     for operation in ["write", "members"] {
-        deployment.store.set_broken(Some(operation));
+        deployment.store().set_broken(Some(operation));
         let answer = log_out(&deployment, &token).await?;
         assert_eq!(answer.refusal(), (503, "store_unavailable"), "{operation}");
-        deployment.store.set_broken(None);
+        deployment.store().set_broken(None);
     }
     assert_eq!(log_out(&deployment, &token).await?.status, 200);
     assert_eq!(deployment.status("s-1").await?.status, 404);

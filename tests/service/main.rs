@@ -3,7 +3,6 @@
 mod abuse;
 mod adversary;
 mod crash;
-mod deployment;
 mod doctor;
 mod documentation;
 mod exchange;
@@ -18,6 +17,7 @@ mod intake;
 mod issuer_failures;
 mod issuer_matrix;
 mod key_sets;
+mod log_watch;
 mod logout;
 mod lost_answers;
 mod odd_answers;
@@ -50,3 +50,5 @@ mod valkey_costs;
 mod valkey_faults;
 mod valkey_refusals;
 mod wycheproof;
+
+use tokenward_tests::deployment;

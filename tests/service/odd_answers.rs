@@ -278,8 +278,8 @@ async fn with_a_configured_endpoint_the_document_is_read_once_the_client_was_ref
         document["issuers"][0]["token_endpoint"] = json!(token_endpoint);
         document["issuers"][0]["jwks_uri"] = json!(jwks_uri);
     })?;
-    let next = deployment.services[0].service().succeeded_by(config)?;
-    deployment.services[0].replace(next);
+    let next = deployment.service(0).service().succeeded_by(config)?;
+    deployment.service(0).replace(next);
     let tokens = deployment.log_in("s-1").await?;
     assert_eq!(deployment.dex.counts().discovery_fetches, 0);
     deployment.advance(301);

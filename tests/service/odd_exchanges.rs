@@ -7,7 +7,7 @@ use tokenward_harness::issuer::{
     DexClient, DexConfig, DexConnector, Disguise, Endpoint, Failure, FakeDex, IssuerClock,
 };
 
-use crate::deployment::{Ask, Deployment, Plan};
+use crate::deployment::{Deployment, Plan, TokenCall};
 
 const LIFE: Duration = Duration::from_secs(300);
 const PAGE: &str = "<html><body>Forbidden by gateway 7</body></html>";
@@ -52,7 +52,7 @@ impl Pair {
         })
     }
 
-    fn ask(&self) -> Ask<'_> {
+    fn ask(&self) -> TokenCall {
         self.home.ask(&self.subject).session("s-1").server("remote")
     }
 }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::deployment::{Deployment, FILTER, Plan, basic};
+use crate::store_conformance::eventually;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const LIVEZ: &str = "GET /livez HTTP/1.1\r\nhost: control\r\n\r\n";
@@ -51,9 +52,10 @@ async fn end(stream: &mut TcpStream) {
     let _ = stream.read_to_end(&mut Vec::new()).await;
 }
 
-async fn is_closed(stream: &mut TcpStream) -> bool {
-    let patience = Duration::from_millis(100);
-    tokio::time::timeout(patience, end(stream)).await.is_ok()
+/// Whether the connection is open and remains so for a moment.
+async fn stays_open(stream: &mut TcpStream) -> bool {
+    let moment = Duration::from_millis(100);
+    tokio::time::timeout(moment, end(stream)).await.is_err()
 }
 
 async fn wait_until_closed(stream: &mut TcpStream) -> anyhow::Result<()> {
@@ -63,7 +65,7 @@ async fn wait_until_closed(stream: &mut TcpStream) -> anyhow::Result<()> {
 
 /// How many connections were closed for these causes: `pushed_out`, `full`. Asked without a connection that stays.
 async fn closed(deployment: &Deployment) -> anyhow::Result<(u64, u64)> {
-    let text = deployment.services[0].service().metrics().exposition();
+    let text = deployment.service(0).service().metrics().exposition();
     let metrics = Metrics::read(&text);
     let count = |cause| metrics.count("tokenward_connections_closed_total", &[("cause", cause)]);
     Ok((count("pushed_out"), count("full")))
@@ -97,7 +99,7 @@ async fn places_of_connections_that_rest_are_there_for_new_ones_the_longest_rest
         wait_until_closed(attacker).await?;
     }
     for attacker in attackers.iter_mut().skip(6) {
-        assert!(!is_closed(attacker).await, "it was not this one's turn");
+        assert!(stays_open(attacker).await, "it was not this one's turn");
     }
     assert_eq!(closed(&deployment).await?, (6, 0));
     Ok(())
@@ -121,19 +123,20 @@ async fn who_never_asked_rests_worst_and_who_showed_a_credential_best() -> anyho
     for _ in 0..20 {
         newcomers.push(TcpStream::connect(address(&deployment)?).await?);
     }
-    while closed(&deployment).await?.0 < 21 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("21 connections make room", async || {
+        Ok(closed(&deployment).await?.0 >= 21)
+    })
+    .await?;
     assert_eq!(closed(&deployment).await?, (21, 0));
-    assert!(is_closed(&mut preface).await);
-    assert!(!is_closed(&mut unknown).await && !is_closed(&mut known).await);
-    // Once all others have been answered too, the unknown one's turn comes before the known one's.
-    let mut last = Vec::new();
-    while !is_closed(&mut unknown).await {
-        last.push(resting(&deployment, LIVEZ).await?);
-        assert!(last.len() <= 4, "{}", last.len());
-    }
-    assert!(!is_closed(&mut known).await);
+    wait_until_closed(&mut preface).await?;
+    assert!(stays_open(&mut unknown).await && stays_open(&mut known).await);
+    // The last one without an answer makes room, then the unknown one; the known one stays.
+    let _answered = resting(&deployment, LIVEZ).await?;
+    let last = newcomers.last_mut().context("twenty newcomers")?;
+    wait_until_closed(last).await?;
+    let _answered_too = resting(&deployment, LIVEZ).await?;
+    wait_until_closed(&mut unknown).await?;
+    assert!(stays_open(&mut known).await);
     Ok(())
 }
 
@@ -191,19 +194,14 @@ async fn connections_at_work_for_known_callers_keep_their_places_and_probes_are_
     deployment.dex.hold(Endpoint::Refresh);
     let request = token_request(&deployment.ask(&tokens.id_token).session("s-1").form());
     // Each has shown its credential before the next one comes, and waits for the one refresh.
-    let known = deployment.services[0]
-        .service()
-        .metrics()
-        .intake_bytes_of("known");
+    let known = deployment.service(0).service().metrics().intake_bytes_of("known");
     let mut callers = Vec::new();
     for _ in 0..4 {
         let before = known.get();
         let mut stream = TcpStream::connect(address(&deployment)?).await?;
         stream.write_all(request.as_bytes()).await?;
         callers.push(stream);
-        while known.get() == before {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        eventually("the credential is read", async || Ok(known.get() > before)).await?;
     }
     tokio::time::timeout(PATIENCE, deployment.dex.wait_until_held(Endpoint::Refresh, 1)).await?;
     let mut silent = Vec::new();

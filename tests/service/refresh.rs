@@ -222,7 +222,7 @@ async fn callers_that_leave_or_lose_patience_cancel_nothing() -> anyhow::Result<
     }
     assert_eq!(ask.send().await?.refusal(), (503, "busy"));
     deployment.dex.release(Endpoint::Refresh);
-    assert!(deployment.services[0].drain(Duration::from_secs(30)).await);
+    assert!(deployment.service(0).drain(Duration::from_secs(30)).await);
     let answer = ask.send().await?;
     assert_eq!(answer.status, 200);
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokenward_control::config::ConfigError;
 use tokenward_control::serve::reload::{NotReloaded, apply};
-use tokenward_harness::issuer::{DexConfig, Endpoint, FakeDex};
-use tokenward_harness::parts::{Control, ControlConfig};
+use tokenward_harness::issuer::Endpoint;
+use tokenward_harness::parts::ControlConfig;
 
 use crate::deployment::{AGGREGATOR, Deployment, Plan, at_once, basic};
 use crate::exchange::{Pair, pair};
@@ -26,7 +26,7 @@ async fn new_credentials_servers_and_margins_apply_to_new_requests() -> anyhow::
     assert_eq!(deployment.post_form(0, &old, &form).await?.status, 200);
 
     // A rotated secret: the same file name, other content.
-    deployment.write_secret("filter", "rotated-credential")?;
+    deployment.write_file("filter-credential", "rotated-credential")?;
     let config = deployment.changed(|document| {
         let second = json!({"name": "second", "auth": {"forwardToken": true}});
         if let Some(servers) = document["servers"].as_array_mut() {
@@ -34,7 +34,7 @@ async fn new_credentials_servers_and_margins_apply_to_new_requests() -> anyhow::
         }
         document["margin"] = json!("200s");
     })?;
-    apply(&deployment.services[0], config)?;
+    apply(deployment.service(0), config)?;
 
     let refused = deployment.post_form(0, &old, &form).await?;
     assert_eq!(refused.refusal(), (401, "caller_rejected"));
@@ -62,7 +62,7 @@ async fn an_exchanged_token_of_a_changed_server_is_not_used_any_more() -> anyhow
     let changed = home.changed(|document| {
         remote_server(document)["auth"]["requiredAudiences"] = json!(["exchanger", "api"]);
     })?;
-    apply(&home.services[0], changed)?;
+    apply(home.service(0), changed)?;
     let second = ask.send().await?;
     assert_eq!(second.status, 200, "{second:?}");
     assert_ne!(first.token(), second.token());
@@ -70,7 +70,7 @@ async fn an_exchanged_token_of_a_changed_server_is_not_used_any_more() -> anyhow
 
     // What is not changed keeps what it has.
     let unchanged = home.changed(|document| document["margin"] = json!("61s"))?;
-    apply(&home.services[0], unchanged)?;
+    apply(home.service(0), unchanged)?;
     assert_eq!(ask.send().await?.token(), first.token());
     assert_eq!(remote.counts().exchanges_presented, 2);
     Ok(())
@@ -90,7 +90,7 @@ async fn a_refresh_under_way_finishes_under_the_old_configuration_and_is_the_onl
         let config = deployment.changed(|document| {
             document["servers"] = json!([{"name": "other", "auth": {"forwardToken": true}}]);
         })?;
-        apply(&deployment.services[0], config)?;
+        apply(deployment.service(0), config)?;
         let after = ask.clone().send().await?;
         deployment.dex.release(Endpoint::Refresh);
         let other = ask.clone().server("other").send().await?;
@@ -103,7 +103,7 @@ async fn a_refresh_under_way_finishes_under_the_old_configuration_and_is_the_onl
     assert_eq!(after.refusal(), (400, "unknown_server"));
     assert_eq!((other.status, other.token()), (200, before.token()), "{other:?}");
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
-    assert!(deployment.services[0].drain(PATIENCE).await);
+    assert!(deployment.service(0).drain(PATIENCE).await);
     Ok(())
 }
 
@@ -126,7 +126,7 @@ async fn what_needs_a_restart_or_is_wrong_changes_nothing() -> anyhow::Result<()
             }
             document["servers"] = json!([{"name": "other", "auth": {"forwardToken": true}}]);
         })?;
-        let refused = apply(&deployment.services[0], config).expect_err("it needs a restart");
+        let refused = apply(deployment.service(0), config).expect_err("it needs a restart");
         assert!(
             matches!(&refused, NotReloaded::RestartNeeded(fields) if fields == named),
             "{refused}"
@@ -154,7 +154,7 @@ async fn callers_see_no_failure_while_the_configuration_is_reloaded_again_and_ag
         for round in 0..20 {
             let config =
                 deployment.changed(|document| document["margin"] = json!(format!("{}s", 60 + round)))?;
-            apply(&deployment.services[0], config)?;
+            apply(deployment.service(0), config)?;
             tokio::task::yield_now().await;
         }
         anyhow::Ok(())
@@ -173,26 +173,27 @@ async fn callers_see_no_failure_while_the_configuration_is_reloaded_again_and_ag
 /// The real process, its signal, its log lines and its metric.
 #[tokio::test]
 async fn sighup_applies_a_good_file_and_keeps_the_old_one_on_a_bad_or_fixed_one() -> anyhow::Result<()> {
-    let dex = FakeDex::start(DexConfig::default()).await?;
-    let config = ControlConfig::default()
-        .issuer(&dex, "muster", "s3cret")
-        .forwarding_server("kubernetes", &[]);
-    let mut control = Control::start(config.clone().setting("listen", "127.0.0.1:0")).await?;
+    const ROTATED: &str = "another-aggregator-secret";
+    let plan = Plan {
+        settings: json!({"listen": "127.0.0.1:0"}),
+        ..Plan::of_one_process()
+    };
+    let mut deployment = Deployment::start_processes(plan).await?;
+    let control = &mut deployment.replicas.controls[0];
     let status = |credential: &str| {
         let request = reqwest::Client::new()
             .get(format!("{}/v1/sessions/none", control.url()))
             .bearer_auth(credential);
         async move { anyhow::Ok(request.send().await?.status().as_u16()) }
     };
-    let (old, new) = (status("aggregator-made-up-credential"), status(AGGREGATOR));
+    let (old, new) = (status(AGGREGATOR), status(ROTATED));
     assert_eq!((old.await?, new.await?), (404, 401));
-    let (old, new) = (status("aggregator-made-up-credential"), status(AGGREGATOR));
+    let (old, new) = (status(AGGREGATOR), status(ROTATED));
 
     let rotated = ControlConfig {
-        aggregator_credential: AGGREGATOR.into(),
-        ..config.clone()
-    }
-    .setting("listen", "127.0.0.1:0");
+        aggregator_credential: ROTATED.into(),
+        ..control.config().clone()
+    };
     control.rewrite(rotated.clone())?;
     let mark = control.log().mark();
     control.hang_up()?;

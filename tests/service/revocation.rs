@@ -26,7 +26,7 @@ async fn deployment() -> anyhow::Result<Deployment> {
 }
 
 async fn settled(deployment: &Deployment) {
-    assert!(deployment.services[0].drain(PATIENCE).await);
+    assert!(deployment.service(0).drain(PATIENCE).await);
 }
 
 #[tokio::test]

@@ -77,9 +77,9 @@ async fn nothing_secret_is_logged_counted_or_answered() -> anyhow::Result<()> {
     deployment.advance(31);
     let replaced = ask.clone().reason(Reason::Rejected).send().await?;
     assert_eq!((served.status, replaced.status), (200, 200));
-    deployment.store.set_off(true);
+    deployment.store().set_off(true);
     answers.push(ask.send().await?);
-    deployment.store.set_off(false);
+    deployment.store().set_off(false);
     assert!(deployment.dex.revoke(ADMIN, "muster"));
     deployment.advance(301);
     answers.push(ask.send().await?);

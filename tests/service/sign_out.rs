@@ -175,13 +175,13 @@ async fn a_sign_out_that_is_cut_short_has_ended_every_session_all_the_same() -> 
     let before = deployment.log_in("s-1").await?;
     deployment.put_login("s-2", &before).await?;
     // The grant can be written, the sessions cannot be listed.
-    deployment.store.set_broken(Some("members"));
+    deployment.store().set_broken(Some("members"));
     let subject = deployment.dex.subject(ADMIN);
     assert_eq!(
         deployment.sign_out(&subject).await?.refusal(),
         (503, "store_unavailable")
     );
-    deployment.store.set_broken(None);
+    deployment.store().set_broken(None);
     let refused = (400, "unknown_session");
     for session in ["s-1", "s-2"] {
         let ask = deployment.ask(&before.id_token).session(session);

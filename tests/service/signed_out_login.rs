@@ -130,7 +130,7 @@ async fn an_old_login_is_refused_beside_the_new_one_which_goes_on() -> anyhow::R
 #[tokio::test]
 async fn a_login_known_here_is_over_although_the_issuers_clock_is_ahead() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
-    let now_seconds = deployment.clock.now_ms() / 1000;
+    let now_seconds = deployment.clock().now_ms() / 1000;
     let ahead = |seconds: i64| {
         let draft = deployment
             .dex
@@ -163,7 +163,7 @@ async fn the_mark_of_a_sign_out_outlives_the_grace_in_which_a_login_can_be_put()
     let login = deployment.log_in("s-1").await?;
     deployment.advance(1);
     sign_out(&deployment).await?;
-    deployment.clock.advance(Duration::from_secs(47 * 3600));
+    deployment.clock().advance(Duration::from_secs(47 * 3600));
     let put = deployment.put_login("s-1", &login).await?;
     assert_eq!(put.refusal(), REFUSED, "{put:?}");
     assert!(put.text("error_description").contains("signed out"), "{put:?}");
@@ -175,9 +175,9 @@ async fn an_outage_during_a_sign_out_signs_out_or_says_that_it_did_not() -> anyh
     let deployment = Deployment::start(Plan::default()).await?;
     let login = deployment.log_in("s-1").await?;
     deployment.advance(2);
-    deployment.store.set_broken(Some("write"));
+    deployment.store().set_broken(Some("write"));
     assert_eq!(sign_out(&deployment).await?.refusal(), (503, "store_unavailable"));
-    deployment.store.set_broken(None);
+    deployment.store().set_broken(None);
     assert_eq!(deployment.put_login("s-1", &login).await?.status, 200);
     sign_out(&deployment).await?;
     assert_over(&deployment, &login).await

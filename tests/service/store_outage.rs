@@ -12,7 +12,7 @@ use crate::deployment::{Deployment, Plan};
 async fn an_outage_is_503_everywhere_and_over_when_it_is_over() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let tokens = deployment.log_in("s-1").await?;
-    deployment.store.set_off(true);
+    deployment.store().set_off(true);
     let ask = deployment.ask(&tokens.id_token).session("s-1");
     let answers = [
         ask.send().await?,
@@ -45,7 +45,7 @@ async fn an_outage_is_503_everywhere_and_over_when_it_is_over() -> anyhow::Resul
         metrics.contains("tokenward_store_errors_total{operation=\"read\"} "),
         "{metrics}"
     );
-    deployment.store.set_off(false);
+    deployment.store().set_off(false);
     assert_eq!(deployment.get("/readyz").await?.status, 200);
     assert_eq!(ask.send().await?.token(), tokens.id_token);
     assert_eq!(deployment.dex.counts().refreshes_presented, 0);
@@ -58,13 +58,13 @@ async fn without_the_store_no_refresh_token_is_presented() -> anyhow::Result<()>
     let deployment = Deployment::start(Plan::default()).await?;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);
-    deployment.store.set_off(true);
+    deployment.store().set_off(true);
     for _ in 0..5 {
         let answer = deployment.ask(&tokens.id_token).send().await?;
         assert_eq!(answer.refusal(), (503, "store_unavailable"));
     }
     assert_eq!(deployment.dex.counts().refreshes_presented, 0);
-    deployment.store.set_off(false);
+    deployment.store().set_off(false);
     assert_eq!(deployment.ask(&tokens.id_token).send().await?.status, 200);
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
     Ok(())
@@ -84,14 +84,14 @@ async fn a_rotated_token_that_cannot_be_kept_is_kept_when_the_store_is_back() ->
     let ask = deployment.ask(&tokens.id_token);
     let (answer, ()) = tokio::join!(ask.send(), async {
         deployment.dex.wait_until_held(Endpoint::Refresh, 1).await;
-        deployment.store.set_off(true);
+        deployment.store().set_off(true);
         deployment.dex.release(Endpoint::Refresh);
-        deployment.store.wait_for_failures(2).await;
+        deployment.store().wait_for_failures(2).await;
     });
     assert_eq!(answer?.refusal(), (503, "store_unavailable"));
-    assert!(deployment.store.failures() >= 2);
-    deployment.store.set_off(false);
-    assert!(deployment.services[0].drain(Duration::from_secs(30)).await);
+    assert!(deployment.store().failures() >= 2);
+    deployment.store().set_off(false);
+    assert!(deployment.service(0).drain(Duration::from_secs(30)).await);
     assert_eq!(ask.send().await?.status, 200);
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
     // And the token that was kept is the rotated one.
@@ -113,7 +113,7 @@ async fn an_announcement_whose_answer_was_lost_is_no_presentation() -> anyhow::R
         deployment.advance(301);
         let ask = deployment.ask(&tokens.id_token);
         for _ in 0..3 {
-            deployment.store.lose_answers(1);
+            deployment.store().lose_answers(1);
             assert_eq!(
                 ask.send().await?.refusal(),
                 (503, "store_unavailable"),
@@ -144,12 +144,12 @@ async fn a_refusal_that_was_answered_but_not_written_down_costs_no_login_at_a_st
     let ask = deployment.ask(&tokens.id_token);
     let (answer, ()) = tokio::join!(ask.send(), async {
         deployment.dex.wait_until_held(Endpoint::Refresh, 1).await;
-        deployment.store.set_off(true);
+        deployment.store().set_off(true);
         deployment.dex.release(Endpoint::Refresh);
     });
     assert_eq!(answer?.status, 503);
-    assert!(deployment.services[0].drain(Duration::from_secs(30)).await);
-    deployment.store.set_off(false);
+    assert!(deployment.service(0).drain(Duration::from_secs(30)).await);
+    deployment.store().set_off(false);
     // Neither could the lease be given back; it is once the store answers, and the issuer asked for a second.
     deployment.advance(2);
     assert_eq!(ask.send().await?.status, 200);
@@ -171,7 +171,7 @@ async fn lost_answers_to_the_commit_keep_the_rotated_token_once() -> anyhow::Res
         let ask = deployment.ask(&tokens.id_token);
         let (answer, ()) = tokio::join!(ask.send(), async {
             deployment.dex.wait_until_held(Endpoint::Refresh, 1).await;
-            deployment.store.lose_answers(3);
+            deployment.store().lose_answers(3);
             deployment.dex.release(Endpoint::Refresh);
         });
         assert_eq!(answer?.status, 200);

@@ -94,7 +94,7 @@ async fn no_token_but_an_id_token_of_a_configured_client_opens_a_login() -> anyh
     let deployment = Deployment::start(Plan::default()).await?;
     let login = deployment.log_in("s-1").await?;
     deployment.advance(301);
-    let now_seconds = deployment.clock.now_ms() / 1000;
+    let now_seconds = deployment.clock().now_ms() / 1000;
     let expired = deployment.dex.mint(ADMIN, "muster").expires_in_seconds(-20);
     for (what, draft) in strange_tokens(&expired, now_seconds) {
         let token = draft.token();
@@ -122,7 +122,7 @@ async fn no_token_but_an_id_token_of_a_configured_client_is_taken_for_a_login() 
     deployment.log_in("s-1").await?;
     let before = deployment.status("s-1").await?.body;
     deployment.advance(2);
-    let now_seconds = deployment.clock.now_ms() / 1000;
+    let now_seconds = deployment.clock().now_ms() / 1000;
     let fresh = deployment.dex.mint(ADMIN, "muster");
     for (what, draft) in strange_tokens(&fresh, now_seconds) {
         let put = deployment.put("s-1", &draft.token(), Some("stolen")).await?;
@@ -150,7 +150,7 @@ async fn no_token_but_an_id_token_of_a_configured_client_is_taken_for_a_login() 
 async fn what_was_proven_once_is_judged_each_time_by_its_nbf() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     deployment.log_in("s-1").await?;
-    let now_seconds = deployment.clock.now_ms() / 1000;
+    let now_seconds = deployment.clock().now_ms() / 1000;
     let token = deployment
         .dex
         .mint(ADMIN, "muster")
@@ -169,7 +169,7 @@ async fn what_was_proven_once_is_judged_each_time_by_its_nbf() -> anyhow::Result
 async fn with_peers() -> anyhow::Result<Deployment> {
     let dex = FakeDex::start(lifetime()).await?;
     let issuer = dex.issuer().to_owned();
-    let client = |id: &str, peers: Value| json!({"issuer": issuer, "client_id": id, "client_secret": {"file": "@client"}, "trusted_peers": peers});
+    let client = |id: &str, peers: Value| json!({"issuer": issuer, "client_id": id, "client_secret": {"file": "@issuer-0"}, "trusted_peers": peers});
     let settings = json!({"issuers": [client("muster", json!(["cli"])), client("kube", json!([]))]});
     let plan = Plan {
         settings,

@@ -186,7 +186,7 @@ async fn a_reload_leaves_an_issuer_that_fails_everybody_alone_and_explain_says_u
         assert_eq!(deployment.ask(token).send().await?.status, 503);
     }
     let config = deployment.changed(|document| document["margin"] = json!("61s"))?;
-    apply(&deployment.services[0], config)?;
+    apply(deployment.service(0), config)?;
     let answer = deployment.ask(&tokens[5]).send().await?;
     assert_eq!(answer.refusal(), (503, "issuer_unavailable"));
     assert_eq!(deployment.dex.counts().refreshes_presented, 5);

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::load::{Done, Load, Until};
 use super::machine::{Pinning, resident_kib};
 use tokenward_harness::issuer::http_client;
-use tokenward_harness::parts::{Metrics, Process, ProcessSpec, TempFolder, cpu_ns, tools};
+use tokenward_harness::parts::{Metrics, Process, ProcessSpec, cpu_ns, tools, write_file};
 
 /// Generous: V8 compiles each module for main thread and worker.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
@@ -135,7 +136,7 @@ pub(super) struct Gateway {
     process: Process,
     admin: SocketAddr,
     listeners: BTreeMap<String, SocketAddr>,
-    _folder: TempFolder,
+    _folder: TempDir,
 }
 
 impl Gateway {
@@ -148,9 +149,9 @@ impl Gateway {
         clusters: &[(&str, SocketAddr)],
         pinning: Option<Pinning>,
     ) -> anyhow::Result<Self> {
-        let folder = TempFolder::new("bench-envoy")?;
-        let bootstrap = folder.write("envoy.json", bootstrap(chains, clusters).to_string())?;
-        let address_file = folder.join("admin-address");
+        let folder = TempDir::with_prefix("tokenward-bench-envoy-")?;
+        let bootstrap = write_file(&folder, "envoy.json", bootstrap(chains, clusters).to_string())?;
+        let address_file = folder.path().join("admin-address");
         let envoy = tools::envoy()?;
         let (program, mut arguments) = match pinning {
             Some(Pinning { envoy_core, .. }) => (

@@ -5,10 +5,11 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use super::Screen;
 use super::watcher::Watcher;
 use tokenward_harness::issuer::Issuer;
-use tokenward_harness::parts::TempFolder;
 use tokenward_harness::world::{ALICE, LOCAL, Login, World};
 
 /// Logs alice in once more, prints URLs and commands, and shows what happens until it is dropped.
@@ -18,15 +19,15 @@ use tokenward_harness::world::{ALICE, LOCAL, Login, World};
 pub async fn stay_up<I: Issuer>(world: &World<I>, screen: &Screen) -> anyhow::Result<Infallible> {
     let mut watcher = Watcher::of_everything(world, screen);
     let alice = world.log_in(ALICE).await?;
-    let folder = TempFolder::new("demo")?;
+    let folder = TempDir::with_prefix("tokenward-demo-")?;
     let headers = write_headers(&folder, &alice)?;
     print(world, screen, &headers);
     Ok(watcher.watch().await)
 }
 
 /// The login's token and session handle as header lines for curl, readable by this user only.
-fn write_headers(folder: &TempFolder, login: &Login) -> anyhow::Result<PathBuf> {
-    let path = folder.join("alice.headers");
+fn write_headers(folder: &TempDir, login: &Login) -> anyhow::Result<PathBuf> {
+    let path = folder.path().join("alice.headers");
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)

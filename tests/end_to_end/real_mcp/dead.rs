@@ -1,7 +1,8 @@
 //! What the SDKs make of 401 and 503.
 
 use serde_json::{Value, json};
-use tokenward_harness::parts::{McpClient, McpSdk, TempFolder, ports};
+use tempfile::TempDir;
+use tokenward_harness::parts::{McpClient, McpSdk, ports, write_file};
 use tokenward_harness::world::{ALICE, CLIENT, LOCAL, Login, World};
 
 use super::{
@@ -13,7 +14,7 @@ struct Setting {
     world: World,
     servers: Servers,
     alice: Login,
-    folder: TempFolder,
+    folder: TempDir,
 }
 
 impl Setting {
@@ -25,17 +26,17 @@ impl Setting {
             world,
             servers,
             alice,
-            folder: TempFolder::new("sdks")?,
+            folder: TempDir::with_prefix("tokenward-sdks-")?,
         })
     }
 
     /// A step that lasts until [`Setting::all_go_on`].
     fn idle(&self) -> Value {
-        json!({"do": "until", "file": self.folder.join("go-on")})
+        json!({"do": "until", "file": self.folder.path().join("go-on")})
     }
 
     fn all_go_on(&self) -> std::io::Result<()> {
-        self.folder.write("go-on", "").map(drop)
+        write_file(&self.folder, "go-on", "").map(drop)
     }
 
     /// Three SDKs with a session, and the two newer ones in the stateless style.

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
+use tempfile::TempDir;
 use tokenward_harness::issuer::Endpoint;
-use tokenward_harness::parts::TempFolder;
+use tokenward_harness::parts::write_file;
 use tokenward_harness::world::{ALICE, CLIENT, LOCAL, World};
 use tokenward_wasm_host::probe::{Probe, Step, log_info, number, set_shared};
 
@@ -43,7 +44,7 @@ fn slot(version: u8, entries: &[u8]) -> Vec<u8> {
 }
 
 /// A module that writes this into every slot as it starts, and then lets every request pass.
-fn writer(folder: &TempFolder, slot: &[u8]) -> anyhow::Result<PathBuf> {
+fn writer(folder: &TempDir, slot: &[u8]) -> anyhow::Result<PathBuf> {
     let mut steps: Vec<Step> = (0..SLOTS)
         .map(|number_of| set_shared(&format!("tokenward/pairs/{number_of}"), slot, number(0)))
         .collect();
@@ -52,12 +53,12 @@ fn writer(folder: &TempFolder, slot: &[u8]) -> anyhow::Result<PathBuf> {
         .on("proxy_abi_version_0_2_1", [])
         .on("proxy_on_vm_start", steps)
         .assemble();
-    Ok(folder.write("writer.wasm", module)?)
+    Ok(write_file(folder, "writer.wasm", module)?)
 }
 
 /// Puts the writer in place of the running module, and waits until each of its VMs has written.
 async fn write_slots(world: &World, slot: &[u8]) -> anyhow::Result<()> {
-    let folder = TempFolder::new("older-slots")?;
+    let folder = TempDir::with_prefix("tokenward-older-slots-")?;
     let mut config = world.envoy.config().clone();
     config.filter.as_mut().expect("a filter").module = writer(&folder, slot)?;
     let mark = world.envoy.log().mark();
@@ -78,7 +79,7 @@ async fn write_slots(world: &World, slot: &[u8]) -> anyhow::Result<()> {
 
 /// Puts the filter in the writer's place.
 async fn filter_comes(world: &World, round: usize) -> anyhow::Result<()> {
-    let folder = TempFolder::new("another-module")?;
+    let folder = TempDir::with_prefix("tokenward-another-module-")?;
     let url = format!("https://round-{round}.example.com/.well-known/oauth-protected-resource");
     let mut config = world.envoy.config().clone();
     let filter = config.filter.as_mut().expect("a filter");

@@ -2,8 +2,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tempfile::TempDir;
 use tokenward_harness::issuer::Endpoint;
-use tokenward_harness::parts::{EnvoyConfig, EnvoyFilter, TempFolder};
+use tokenward_harness::parts::{EnvoyConfig, EnvoyFilter, write_file};
 use tokenward_harness::world::{ALICE, CLIENT, LOCAL, Login, UnderWay, World, WorldBuilder};
 
 use super::Before;
@@ -38,9 +39,13 @@ fn changed(world: &World, change: impl FnOnce(&mut EnvoyFilter)) -> EnvoyConfig 
 }
 
 /// A module that does the same and is another one to Envoy.
-pub(super) fn another_module(world: &World, folder: &TempFolder) -> anyhow::Result<PathBuf> {
+pub(super) fn another_module(world: &World, folder: &TempDir) -> anyhow::Result<PathBuf> {
     let module = std::fs::read(&world.envoy.config().filter.as_ref().expect("a filter").module)?;
-    Ok(folder.write("another.wasm", [&module[..], &CUSTOM_SECTION].concat())?)
+    Ok(write_file(
+        folder,
+        "another.wasm",
+        [&module[..], &CUSTOM_SECTION].concat(),
+    )?)
 }
 
 /// Waits until no worker answers with the old configuration any more.
@@ -134,7 +139,7 @@ async fn another_module_in_place_of_the_running_one_loses_no_request_and_forgets
     let paused = paused(&world, &stale).await?;
     let before = world.vms().await?;
 
-    let folder = TempFolder::new("another-module")?;
+    let folder = TempDir::with_prefix("tokenward-another-module-")?;
     let another = another_module(&world, &folder)?;
     world
         .envoy

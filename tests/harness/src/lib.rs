@@ -5,6 +5,5 @@ pub mod interruption;
 pub mod issuer;
 pub mod mcp_server;
 pub mod parts;
-pub mod replicas;
 pub mod secrets;
 pub mod world;

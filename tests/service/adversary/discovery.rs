@@ -20,7 +20,7 @@ use crate::deployment::{Deployment, Plan, at_once};
 pub(super) fn context(deployment: &Deployment, clock: &Arc<HandClock>) -> anyhow::Result<Context> {
     Ok(Context {
         client: IssuerClient::new(Duration::from_secs(20))?,
-        store: deployment.store.clone(),
+        store: deployment.store().clone(),
         ring: Arc::new(key_ring(&deployment.changed(|_| ())?.sealing)?),
         clock: clock.clone(),
         metrics: Metrics::default(),

@@ -38,17 +38,17 @@ async fn a_logout_that_the_store_cut_short_is_done_when_the_issuer_sends_it_agai
     let deployment = Deployment::start(Plan::default()).await?;
     deployment.log_in("s-1").await?;
     let request = logout_request(&deployment, "one");
-    deployment.store.set_broken(Some("members"));
+    deployment.store().set_broken(Some("members"));
     assert_eq!(
         send(&deployment, &request).await?.refusal(),
         (503, "store_unavailable")
     );
-    deployment.store.set_broken(Some("read"));
+    deployment.store().set_broken(Some("read"));
     assert_eq!(
         send(&deployment, &request).await?.refusal(),
         (503, "store_unavailable")
     );
-    deployment.store.set_broken(None);
+    deployment.store().set_broken(None);
     assert_eq!(send(&deployment, &request).await?.status, 200);
     assert_eq!(deployment.status("s-1").await?.status, 404);
     // Now it is used up.
@@ -63,10 +63,10 @@ async fn leave(deployment: &Deployment, request: reqwest::RequestBuilder) {
     // A connection of its own: what is kept for reuse would stay open.
     let alone = reqwest::Client::builder().no_proxy().build().expect("a client");
     let (_, request) = request.build_split();
-    deployment.store.hold(true);
+    deployment.store().hold(true);
     let sent = tokio::spawn(async move { alone.execute(request.expect("a request")).await });
-    deployment.store.wait_for_held(1).await;
-    let metrics = deployment.services[0].service().metrics().clone();
+    deployment.store().wait_for_held(1).await;
+    let metrics = deployment.service(0).service().metrics().clone();
     let others = metrics.connections.get() - 1;
     sent.abort();
     let limit = Instant::now() + PATIENCE;
@@ -74,9 +74,9 @@ async fn leave(deployment: &Deployment, request: reqwest::RequestBuilder) {
         assert!(Instant::now() < limit, "the connection was never given up");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    deployment.store.hold(false);
+    deployment.store().hold(false);
     // As an orderly end of the process does.
-    assert!(deployment.services[0].drain(PATIENCE).await);
+    assert!(deployment.service(0).drain(PATIENCE).await);
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_put_and_an_end_go_on_when_the_aggregator_leaves_before_the_answer() -
     let put = deployment.http.put(&url).bearer_auth(AGGREGATOR).json(&body);
     leave(&deployment, put).await;
     assert_eq!(deployment.status("s-9").await?.status, 200);
-    deployment.store.forget_held();
+    deployment.store().forget_held();
     leave(&deployment, deployment.http.delete(&url).bearer_auth(AGGREGATOR)).await;
     assert_eq!(deployment.status("s-9").await?.status, 404);
     assert_eq!(deployment.status("s-0").await?.status, 200);
@@ -152,7 +152,7 @@ async fn connections_and_refreshes_that_do_not_end_hold_up_the_end_together_for_
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);
     deployment.dex.hold(Endpoint::Refresh);
-    let current = deployment.services[0].clone();
+    let current = deployment.service(0).clone();
     let connections = current.service().metrics().connections.clone();
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     // A request that does not come whole.

@@ -38,12 +38,12 @@ async fn a_strict_issuer_that_cannot_be_connected_to_in_time_was_presented_nothi
         })
     };
     let silent = with_endpoint(&json!(format!("https://{address}/token")))?;
-    apply(&deployment.services[0], silent)?;
+    apply(deployment.service(0), silent)?;
     let ask = deployment.ask(&tokens.id_token).session("s-1");
     assert_eq!(ask.send().await?.refusal(), (503, "issuer_unavailable"));
     assert_eq!(deployment.status("s-1").await?.text("state"), "active");
     let good = with_endpoint(&json!(deployment.dex.token_endpoint()))?;
-    apply(&deployment.services[0], good)?;
+    apply(deployment.service(0), good)?;
     deployment.advance(61);
     assert_eq!(ask.send().await?.status, 200);
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
@@ -60,7 +60,7 @@ async fn a_refresh_token_that_is_never_rotated_moves_to_the_new_sealing_key_all_
     })
     .await?;
     let tokens = deployment.log_in("s-1").await?;
-    deployment.write_secret("key-2", "c2VhbGluZy1rZXktbnVtYmVyLXR3by0zMi1ieXRlcyE=")?;
+    deployment.write_file("key-2", "c2VhbGluZy1rZXktbnVtYmVyLXR3by0zMi1ieXRlcyE=")?;
     let keys = |previous: bool| {
         deployment.changed(|document| {
             let old = document["sealing"]["current"].clone();
@@ -71,14 +71,14 @@ async fn a_refresh_token_that_is_never_rotated_moves_to_the_new_sealing_key_all_
         })
     };
     let (both, new) = (keys(true)?, keys(false)?);
-    apply(&deployment.services[0], both)?;
+    apply(deployment.service(0), both)?;
     let ask = deployment.ask(&tokens.id_token).session("s-1");
     let unrotated = Failure::DropRefreshToken;
     deployment.advance(301);
     deployment.dex.fail_next(Endpoint::Refresh, 1, &unrotated);
     assert_eq!(ask.send().await?.status, 200);
     // Everything in use has been written since: the old key may go.
-    apply(&deployment.services[0], new)?;
+    apply(deployment.service(0), new)?;
     assert_eq!(ask.send().await?.status, 200);
     deployment.advance(301);
     deployment.dex.fail_next(Endpoint::Refresh, 1, &unrotated);

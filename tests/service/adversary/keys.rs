@@ -65,14 +65,17 @@ async fn an_issuer_that_makes_up_new_keys_for_ever_takes_no_more_room_than_so_mu
         );
     let deployment = Deployment::start(Plan::default()).await?;
     let made_up = deployment.changed(|document| document["issuers"][0]["jwks_uri"] = json!(uri))?;
-    apply(&deployment.services[0], made_up)?;
+    apply(deployment.service(0), made_up)?;
     let mut sizes = Vec::new();
     for round in 1..=12 {
         let stranger = deployment.dex.mint(ADMIN, "muster").unknown_key_id().token();
         let answer = deployment.ask(&stranger).send().await?;
         assert_eq!(answer.refusal(), (503, "issuer_unavailable"), "{answer:?}");
         assert_eq!(rounds.load(Ordering::SeqCst), round);
-        let record = deployment.store.read(&record_of(deployment.dex.issuer())).await?;
+        let record = deployment
+            .store()
+            .read(&record_of(deployment.dex.issuer()))
+            .await?;
         sizes.push(record.map_or(0, |entry| entry.value.len()));
         deployment.advance(11);
     }
@@ -109,7 +112,7 @@ async fn asked(service: Arc<Service>, token: String) -> Option<Refusal> {
 #[tokio::test]
 async fn callers_that_do_not_wait_for_hanging_keys_leave_nothing_behind() -> anyhow::Result<()> {
     let (deployment, stranger) = beside_a_stranger("1s").await?;
-    let service = deployment.services[0].service();
+    let service = deployment.service(0).service();
     let before = deployment.dex.counts().key_fetches;
     deployment.dex.hold(Endpoint::Keys);
     let ask = || asked(Arc::clone(&service), stranger.clone());
@@ -128,7 +131,7 @@ async fn callers_that_do_not_wait_for_hanging_keys_leave_nothing_behind() -> any
 
 /// One starts a fetch, another joins it; what both hear, after the fetch took so long.
 async fn joined(deployment: &Deployment, token: &str, took_seconds: u64) -> [Option<Refusal>; 2] {
-    let service = deployment.services[0].service();
+    let service = deployment.service(0).service();
     let ask = || asked(Arc::clone(&service), token.to_owned());
     deployment.dex.hold(Endpoint::Keys);
     let first = tokio::spawn(ask());

@@ -11,6 +11,7 @@ use tokenward_control::store::embedded::{EmbeddedStore, OpenError};
 use tokenward_control::store::{Expected, Key, Outcome, Store as _};
 use tokenward_harness::issuer::Endpoint;
 
+use crate::deployment::ADMIN;
 use stage::{FULL, PATIENCE, Stage, limit_files};
 
 #[tokio::test]
@@ -18,22 +19,22 @@ async fn a_disk_that_was_full_for_a_while_needs_nobody_to_restart_the_service() 
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
-    let tokens = stage.dex.log_in("admin@example.com", "muster").await?;
-    assert_eq!(stage.put("before", &tokens).await?, 201);
+    let tokens = stage.log_in().await?;
+    assert_eq!(stage.put("s-before", &tokens).await?, 201);
     stage.fill_the_disk()?;
     for _ in 0..5 {
-        assert_eq!(stage.put("meanwhile", &tokens).await?, 503);
+        assert_eq!(stage.put("s-meanwhile", &tokens).await?, 503);
         assert_eq!(stage.probe("/readyz").await?, 503);
         assert_eq!(stage.probe("/livez").await?, 200);
     }
     stage.make_room()?;
     stage.wait_until_ready().await?;
     // What was answered before is still there, and what was refused can be done.
-    assert_eq!(stage.put("before", &tokens).await?, 200);
-    assert_eq!(stage.ask("before", &tokens).await?, 200);
-    assert_eq!(stage.put("meanwhile", &tokens).await?, 201);
+    assert_eq!(stage.put("s-before", &tokens).await?, 200);
+    assert_eq!(stage.ask("s-before", &tokens).await?, 200);
+    assert_eq!(stage.put("s-meanwhile", &tokens).await?, 201);
     assert_eq!(stage.probe("/readyz").await?, 200);
-    let log = stage.control.log();
+    let log = stage.log();
     let warned = |line: &str| line.contains("WARN") && line.contains("not ready");
     assert_eq!(log.count(warned), 1, "{}", log.tail(40));
     let cured = |line: &str| warned(line) && line.contains("no restart is needed");
@@ -49,7 +50,7 @@ async fn a_file_that_can_be_opened_but_not_grow_is_not_ready() -> anyhow::Result
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
-    let tokens = stage.dex.log_in("admin@example.com", "muster").await?;
+    let tokens = stage.log_in().await?;
     assert_eq!(stage.put("s-0", &tokens).await?, 201);
     let bytes = std::fs::metadata(&stage.store)?.len();
     limit_files(stage.pid()?, &bytes.to_string())?;
@@ -81,9 +82,9 @@ async fn however_often_it_is_asked_the_file_is_tried_once_a_second() -> anyhow::
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
-    let tokens = stage.dex.log_in("admin@example.com", "muster").await?;
+    let tokens = stage.log_in().await?;
     stage.fill_the_disk()?;
-    assert_eq!(stage.put("meanwhile", &tokens).await?, 503);
+    assert_eq!(stage.put("s-meanwhile", &tokens).await?, 503);
     let (began, before) = (Instant::now(), stage.vain_attempts());
     let mut asked = 0;
     while began.elapsed() < Duration::from_secs(3) {
@@ -102,21 +103,21 @@ async fn a_token_that_was_rotated_while_the_disk_was_full_is_kept_and_presented_
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
-    let tokens = stage.log_in_an_hour_ago().await?;
+    let tokens = stage.deployment.login_of_an_hour_ago(ADMIN).await?;
     assert_eq!(stage.put("s-1", &tokens).await?, 201);
-    stage.dex.hold(Endpoint::Refresh);
+    stage.deployment.dex.hold(Endpoint::Refresh);
     let pid = stage.pid()?;
     let (answer, full) = tokio::join!(stage.ask("s-1", &tokens), async {
-        stage.dex.wait_until_held(Endpoint::Refresh, 1).await;
+        stage.deployment.dex.wait_until_held(Endpoint::Refresh, 1).await;
         limit_files(pid, FULL)?;
-        stage.dex.release(Endpoint::Refresh);
+        stage.deployment.dex.release(Endpoint::Refresh);
         let limit = Instant::now() + PATIENCE;
         // The write that keeps the new token, and what finds out whether it took effect.
         while !matches!(stage.failures().await?, (1.., 3..)) {
             ensure!(
                 Instant::now() < limit,
                 "the write was not tried again:\n{}",
-                stage.control.log().tail(5)
+                stage.log().tail(5)
             );
         }
         anyhow::Ok(())
@@ -126,16 +127,12 @@ async fn a_token_that_was_rotated_while_the_disk_was_full_is_kept_and_presented_
     stage.make_room()?;
     let limit = Instant::now() + PATIENCE;
     while stage.ask("s-1", &tokens).await? != 200 {
-        ensure!(
-            Instant::now() < limit,
-            "no token:\n{}",
-            stage.control.log().tail(5)
-        );
+        ensure!(Instant::now() < limit, "no token:\n{}", stage.log().tail(5));
     }
-    stage.control.kill()?;
-    stage.control.restart().await?;
+    stage.control().kill()?;
+    stage.control().restart().await?;
     assert_eq!(stage.ask("s-1", &tokens).await?, 200);
-    let counts = stage.dex.counts();
+    let counts = stage.deployment.dex.counts();
     assert_eq!((counts.refreshes_presented, counts.refreshes_succeeded), (1, 1));
     Ok(())
 }
@@ -146,10 +143,10 @@ async fn no_other_file_is_taken_for_the_one_that_its_disk_failed() -> anyhow::Re
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
-    let tokens = stage.dex.log_in("admin@example.com", "muster").await?;
-    assert_eq!(stage.put("before", &tokens).await?, 201);
+    let tokens = stage.log_in().await?;
+    assert_eq!(stage.put("s-before", &tokens).await?, 201);
     stage.fill_the_disk()?;
-    assert_eq!(stage.put("meanwhile", &tokens).await?, 503);
+    assert_eq!(stage.put("s-meanwhile", &tokens).await?, 503);
     let away = stage.store.with_extension("away");
     std::fs::rename(&stage.store, &away)?;
     stage.make_room()?;
@@ -161,7 +158,7 @@ async fn no_other_file_is_taken_for_the_one_that_its_disk_failed() -> anyhow::Re
     assert_eq!(std::fs::read(&stage.store)?, std::fs::read(&away)?);
     std::fs::rename(&away, &stage.store)?;
     stage.wait_until_ready().await?;
-    assert_eq!(stage.put("before", &tokens).await?, 200);
+    assert_eq!(stage.put("s-before", &tokens).await?, 200);
     Ok(())
 }
 
@@ -170,14 +167,14 @@ async fn a_file_that_another_process_has_taken_meanwhile_is_left_to_it() -> anyh
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
-    let tokens = stage.dex.log_in("admin@example.com", "muster").await?;
-    assert_eq!(stage.put("before", &tokens).await?, 201);
+    let tokens = stage.log_in().await?;
+    assert_eq!(stage.put("s-before", &tokens).await?, 201);
     assert!(matches!(
         EmbeddedStore::open(&stage.store, PATIENCE, Arc::new(SystemClock)).await,
         Err(OpenError::AlreadyOpen { .. })
     ));
     stage.fill_the_disk()?;
-    assert_eq!(stage.put("meanwhile", &tokens).await?, 503);
+    assert_eq!(stage.put("s-meanwhile", &tokens).await?, 503);
     let other = taken(&stage).await?;
     stage.make_room()?;
     stage
@@ -187,11 +184,11 @@ async fn a_file_that_another_process_has_taken_meanwhile_is_left_to_it() -> anyh
         .write(&Key::new("other", "1"), Expected::Absent, b"x", None)
         .await?;
     assert!(matches!(written, Outcome::Done(_)), "{written:?}");
-    assert_eq!(stage.put("meanwhile", &tokens).await?, 503);
+    assert_eq!(stage.put("s-meanwhile", &tokens).await?, 503);
     other.close().await?;
     stage.wait_until_ready().await?;
-    assert_eq!(stage.put("before", &tokens).await?, 200);
-    assert_eq!(stage.put("meanwhile", &tokens).await?, 201);
+    assert_eq!(stage.put("s-before", &tokens).await?, 200);
+    assert_eq!(stage.put("s-meanwhile", &tokens).await?, 201);
     Ok(())
 }
 

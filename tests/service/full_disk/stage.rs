@@ -6,13 +6,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use secrecy::ExposeSecret as _;
-use serde_json::json;
-use tokenward_harness::issuer::{DexConfig, FakeDex, LoginTokens};
-use tokenward_harness::parts::{Control, ControlConfig, TempFolder, tools};
-use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
+use tempfile::TempDir;
+use tokenward_harness::issuer::{DexConfig, LoginTokens};
+use tokenward_harness::parts::{Control, LogBook, tools, write_file};
 
-use crate::deployment::basic;
+use crate::deployment::{ADMIN, Deployment, Plan, Processes};
 
 /// On a loaded machine; far longer than the pauses between attempts.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,12 +22,10 @@ pub(super) const FULL: &str = "4096";
 const STILL_LOST: &str = "the store file could not be opened again";
 
 pub(super) struct Stage {
-    pub(super) dex: FakeDex,
-    pub(super) control: Control,
+    pub(super) deployment: Deployment<Processes>,
+    /// The file of its store.
     pub(super) store: PathBuf,
-    config: ControlConfig,
-    http: reqwest::Client,
-    _folder: TempFolder,
+    _folder: TempDir,
 }
 
 impl Stage {
@@ -41,26 +37,29 @@ impl Stage {
             );
             return Ok(None);
         }
-        let folder = TempFolder::new("full-disk")?;
-        let store = folder.join("tokenward.redb");
-        let dex = FakeDex::start(DexConfig::default().id_token_lifetime(ID_TOKEN_LIFETIME)).await?;
-        let mut config = ControlConfig::default()
-            .issuer(&dex, "muster", "s3cret")
-            .forwarding_server("kubernetes", &[])
-            .setting("store", json!({"embedded": {"path": store}}));
-        config.program = Some(unkilled(&folder)?);
+        let folder = TempDir::with_prefix("tokenward-full-disk-")?;
         let levels = "info,tokenward_control::store=debug";
-        config
-            .environment
-            .push(("RUST_LOG".to_owned(), levels.to_owned()));
+        let plan = Plan {
+            dex: DexConfig::default().id_token_lifetime(ID_TOKEN_LIFETIME),
+            program: Some(unkilled(&folder)?),
+            environment: vec![("RUST_LOG".to_owned(), levels.to_owned())],
+            ..Plan::of_one_process()
+        };
+        let deployment = Deployment::start_processes(plan).await?;
+        let store = deployment.replicas.controls[0].store_file();
         Ok(Some(Self {
-            dex,
-            control: Control::start(config.clone()).await?,
+            deployment,
             store,
-            config,
-            http: reqwest::Client::new(),
             _folder: folder,
         }))
+    }
+
+    pub(super) fn control(&mut self) -> &mut Control {
+        &mut self.deployment.replicas.controls[0]
+    }
+
+    pub(super) fn log(&self) -> LogBook {
+        self.deployment.replicas.controls[0].log()
     }
 
     /// From now on no write past the file's first page works.
@@ -73,65 +72,34 @@ impl Stage {
     }
 
     pub(super) fn pid(&mut self) -> anyhow::Result<u32> {
-        Ok(self.control.process()?.pid())
+        Ok(self.control().process()?.pid())
     }
 
-    /// A login whose ID token is stale by now.
-    pub(super) async fn log_in_an_hour_ago(&self) -> anyhow::Result<LoginTokens> {
-        const HOUR: Duration = Duration::from_secs(3600);
-        self.dex.clock().rewind(HOUR);
-        let tokens = self.dex.log_in("admin@example.com", "muster").await;
-        self.dex.clock().advance(HOUR);
-        tokens
+    /// The tokens of a new login.
+    pub(super) async fn log_in(&self) -> anyhow::Result<LoginTokens> {
+        self.deployment.dex.log_in(ADMIN, "muster").await
     }
 
+    /// The status of registering `session`.
     pub(super) async fn put(&self, session: &str, tokens: &LoginTokens) -> anyhow::Result<u16> {
-        let body = json!({
-            "issuer": self.dex.issuer(), "client_id": "muster", "id_token": tokens.id_token,
-            "refresh_token": tokens.refresh_token,
-        });
-        let put = self
-            .http
-            .put(format!("{}/v1/sessions/{session}", self.control.url()))
-            .bearer_auth(self.config.aggregator_credential.expose_secret())
-            .json(&body);
-        Ok(put.send().await?.status().as_u16())
+        Ok(self.deployment.put_login(session, tokens).await?.status)
     }
 
-    /// Asks for the token of `session`.
+    /// The status of a call for the token of `session`.
     pub(super) async fn ask(&self, session: &str, tokens: &LoginTokens) -> anyhow::Result<u16> {
-        let form = TokenRequest {
-            subject_token: tokens.id_token.clone().into(),
-            server: "kubernetes".to_owned(),
-            session: Some(session.to_owned().into()),
-            reason: Reason::Stale,
-        };
-        let ask = self
-            .http
-            .post(format!("{}/oauth2/token", self.control.url()))
-            .header(
-                "authorization",
-                basic("filter", self.config.filter_credential.expose_secret()),
-            )
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form.to_form());
-        Ok(ask.send().await?.status().as_u16())
+        let call = self.deployment.ask(&tokens.id_token).session(session);
+        Ok(call.send().await?.status)
     }
 
     /// The status of `/readyz` or `/livez`.
     pub(super) async fn probe(&self, path: &str) -> anyhow::Result<u16> {
-        let url = format!("{}{path}", self.control.url());
-        Ok(self.http.get(url).send().await?.status().as_u16())
+        Ok(self.deployment.get(path).await?.status)
     }
 
     pub(super) async fn wait_until_ready(&self) -> anyhow::Result<()> {
         let limit = Instant::now() + PATIENCE;
         while self.probe("/readyz").await? != 200 {
-            ensure!(
-                Instant::now() < limit,
-                "still not ready:\n{}",
-                self.control.log().tail(5)
-            );
+            ensure!(Instant::now() < limit, "still not ready:\n{}", self.log().tail(5));
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         Ok(())
@@ -139,7 +107,7 @@ impl Stage {
 
     /// Probes until one more attempt to open the file has failed for a reason that contains `why`.
     pub(super) async fn wait_for_a_vain_attempt(&self, why: &str) -> anyhow::Result<()> {
-        let log = self.control.log();
+        let log = self.log();
         let vain = || log.count(|line| line.contains(STILL_LOST) && line.contains(why));
         let (before, limit) = (vain(), Instant::now() + PATIENCE);
         while vain() == before {
@@ -159,13 +127,13 @@ impl Stage {
     }
 
     pub(super) fn lines(&self, saying: &str) -> usize {
-        self.control.log().count(|line| line.contains(saying))
+        self.log().count(|line| line.contains(saying))
     }
 
     /// How many writes of the store had no answer, and how many operations of any kind.
     pub(super) async fn failures(&self) -> anyhow::Result<(u64, u64)> {
         const NAME: &str = "tokenward_store_errors_total";
-        let metrics = self.control.metrics().await?;
+        let metrics = self.deployment.replicas.controls[0].metrics().await?;
         let writes = metrics.count(NAME, &[("operation", "write")]);
         Ok((writes, metrics.count(NAME, &[])))
     }
@@ -181,13 +149,13 @@ pub(super) fn limit_files(pid: u32, limit: &str) -> anyhow::Result<()> {
 }
 
 /// The service, with the signal ignored that would end it at the limit: a write fails then, as on a full disk.
-fn unkilled(folder: &TempFolder) -> anyhow::Result<PathBuf> {
+fn unkilled(folder: &TempDir) -> anyhow::Result<PathBuf> {
     let program = tools::tokenward()?;
     let script = format!(
         "#!/bin/sh\ntrap '' XFSZ\nexec '{}' \"$@\"\n",
         Path::display(&program)
     );
-    let path = folder.write("unkilled", script)?;
+    let path = write_file(folder, "unkilled", script)?;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755))?;
     Ok(path)
 }

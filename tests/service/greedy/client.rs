@@ -1,4 +1,4 @@
-//! An HTTP/2 client that opens as much as it is let, finishes nothing and takes nothing.
+//! An HTTP/2 client that opens as many streams as it may, finishes no request and reads no answer.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -10,9 +10,12 @@ use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, Method, Request};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-/// A stream that control does not open within this is one too many.
-const OPENS_WITHIN: Duration = Duration::from_millis(300);
+use super::PATIENCE;
+
+/// Between two looks at the settings.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// One connection with all its streams. It is closed with this guard.
 pub(super) struct Client {
@@ -28,26 +31,47 @@ impl Drop for Client {
 }
 
 impl Client {
-    /// A connection whose streams take `window_bytes` of an answer.
+    /// A connection whose streams accept `window_bytes` of an answer. Control has stated by SETTINGS how many streams it
+    /// may have; before that it opens none.
     pub(super) async fn connect(address: SocketAddr, window_bytes: u32) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         let (requests, connection) = h2::client::Builder::new()
             .initial_window_size(window_bytes)
+            .initial_max_send_streams(0)
             .handshake(stream)
             .await?;
         let driver = tokio::spawn(async move {
-            // However it ends: the tests look at control.
+            // The tests look at control, not at how the connection ends.
             let _ = connection.await;
         });
-        let requests = requests.ready().await?;
-        Ok(Self {
+        let client = Self {
             requests,
             driver,
             streams: Vec::new(),
-        })
+        };
+        timeout(PATIENCE, client.settings()).await??;
+        Ok(client)
     }
 
-    /// Opens a stream with `body`, which does not end; `false`: as many are open as control lets.
+    /// Returns once the settings are here.
+    async fn settings(&self) -> anyhow::Result<()> {
+        while self.most_streams() == 0 {
+            anyhow::ensure!(
+                !self.driver.is_finished(),
+                "the connection ended before its settings"
+            );
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// How many streams control lets this connection have (`SETTINGS_MAX_CONCURRENT_STREAMS`).
+    pub(super) fn most_streams(&self) -> usize {
+        self.requests.current_max_send_streams()
+    }
+
+    /// Opens a stream with `body`, which does not end; `false` where it already has one more than control lets be open,
+    /// which waits in this client.
     pub(super) async fn open(
         &mut self,
         method: Method,
@@ -55,11 +79,11 @@ impl Client {
         headers: HeaderMap,
         body: &Bytes,
     ) -> anyhow::Result<bool> {
-        let ready = poll_fn(|context| self.requests.poll_ready(context));
-        let Ok(ready) = tokio::time::timeout(OPENS_WITHIN, ready).await else {
+        if self.streams.len() > self.most_streams() {
             return Ok(false);
-        };
-        ready?;
+        }
+        let ready = poll_fn(|context| self.requests.poll_ready(context));
+        timeout(PATIENCE, ready).await??;
         let mut request = Request::builder()
             .method(method.clone())
             .uri(format!("http://control{path}"))
@@ -74,7 +98,7 @@ impl Client {
         Ok(true)
     }
 
-    /// Opens such streams until control lets no more of them, at most `most`; how many there are.
+    /// Opens such streams until there are `most`, or one more than control lets be open; how many there are.
     pub(super) async fn open_all(
         &mut self,
         most: usize,
@@ -94,11 +118,11 @@ impl Client {
         }
     }
 
-    /// How many streams were answered so far, by status.
+    /// The statuses of the streams that were answered so far.
     pub(super) async fn statuses(&mut self) -> Vec<u16> {
         let mut statuses = Vec::new();
         for (answer, _) in &mut self.streams {
-            if let Ok(Ok(answer)) = tokio::time::timeout(Duration::ZERO, answer).await {
+            if let Ok(Ok(answer)) = timeout(Duration::ZERO, answer).await {
                 statuses.push(answer.status().as_u16());
             }
         }

@@ -12,10 +12,10 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::json;
 use tokenward_control::serve::REQUEST_BYTES;
-use tokenward_harness::replicas::{Plan, Replicas, Session};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use crate::deployment::{Deployment, Plan, Processes, Session, email};
 use client::Client;
 
 /// `intake.bytes` here, of which callers without a credential share an eighth.
@@ -34,47 +34,44 @@ const fn most_growth_kib(connections: usize) -> u64 {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Stage {
-    replicas: Replicas,
+    deployment: Deployment<Processes>,
     session: Session,
 }
 
 impl Stage {
     async fn start() -> anyhow::Result<Self> {
         let intake = json!({"bytes": LIMIT_BYTES, "deadline": "60s"});
-        let mut replicas = Replicas::start(Plan {
+        let mut deployment = Deployment::start_processes(Plan {
             replicas: 1,
             // What is measured here keeps both cores busy.
-            store_deadline: "20s",
-            settings: vec![
-                ("intake".to_owned(), intake),
-                ("caller_deadline".to_owned(), json!("30s")),
-            ],
-            ..Plan::default()
+            store_deadline: Some("20s"),
+            settings: json!({"intake": intake, "caller_deadline": "30s"}),
+            ..Plan::of_processes()
         })
         .await?;
-        let session = replicas.log_in_an_hour_ago(0).await?;
-        let stage = Self { replicas, session };
+        let session = deployment.log_in_an_hour_ago(&email(0)).await?;
+        let stage = Self { deployment, session };
         stage.serves().await?;
         Ok(stage)
     }
 
     fn address(&self) -> SocketAddr {
-        self.replicas.controls[0].address()
+        self.deployment.replicas.controls[0].address()
     }
 
     fn resident_kib(&mut self) -> anyhow::Result<u64> {
-        self.replicas.controls[0].process()?.resident_kib()
+        self.deployment.replicas.controls[0].process()?.resident_kib()
     }
 
     async fn held_bytes(&self, caller: &str) -> anyhow::Result<u64> {
-        let metrics = self.replicas.controls[0].metrics().await?;
+        let metrics = self.deployment.replicas.controls[0].metrics().await?;
         Ok(metrics.count("tokenward_intake_bytes", &[("caller", caller)]))
     }
 
     /// Ten callers with the filter's credential get their token, one after the other.
     async fn serves(&self) -> anyhow::Result<()> {
         for _ in 0..10 {
-            let answer = self.replicas.ask(0, &self.session).await?;
+            let answer = self.deployment.ask_for(&self.session).send().await?;
             anyhow::ensure!(answer.status == 200, "{answer:?}");
         }
         Ok(())
@@ -82,15 +79,27 @@ impl Stage {
 
     /// Waits until requests hold no more than `most_bytes`.
     async fn wait_until_held(&self, caller: &str, most_bytes: u64) -> anyhow::Result<()> {
-        let given_back = async {
-            while self.held_bytes(caller).await? > most_bytes {
+        let given_back = |held| held <= most_bytes;
+        self.wait_until("the bytes were given back", caller, given_back)
+            .await
+    }
+
+    /// Waits until the bytes that requests of `caller` hold satisfy `predicate`.
+    async fn wait_until(
+        &self,
+        what: &str,
+        caller: &str,
+        predicate: impl Fn(u64) -> bool,
+    ) -> anyhow::Result<()> {
+        let reached = async {
+            while !predicate(self.held_bytes(caller).await?) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             anyhow::Ok(())
         };
-        tokio::time::timeout(PATIENCE, given_back)
+        tokio::time::timeout(PATIENCE, reached)
             .await
-            .context("the bytes were not given back")?
+            .with_context(|| format!("not within {PATIENCE:?}: {what}"))?
     }
 
     /// While an attack holds what it could get: the sum is bounded, others are served, memory has grown by so much.
@@ -135,15 +144,19 @@ async fn a_connection_gets_sixteen_streams_and_no_more() -> anyhow::Result<()> {
     let headers = form_headers(1000);
     let path = "/v1/backchannel-logout";
     let body = Bytes::from_static(b"logout_token=");
-    // The first streams may be opened before control's settings have come.
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    client
+    assert_eq!(client.most_streams(), STREAMS);
+    let opened = client
         .open_all(1000, &Method::POST, path, &headers, &body)
         .await?;
-    // The client queues what it may not open yet; control counts what came.
+    // One waits in the client until another ends; control counts those that came.
+    assert_eq!(opened, STREAMS + 1);
+    let least = (STREAMS * REQUEST_BYTES) as u64;
+    stage
+        .wait_until("the streams came", "unknown", |held| held >= least)
+        .await?;
     let held = usize::try_from(stage.held_bytes("unknown").await?)?;
-    let streams = STREAMS * REQUEST_BYTES..STREAMS * (REQUEST_BYTES + 1024);
-    assert!(streams.contains(&held), "{held} bytes");
+    let most = STREAMS * (REQUEST_BYTES + 1024);
+    assert!(held < most, "{held} bytes");
     assert!(
         client.statuses().await.is_empty(),
         "all of them wait for their bodies"

@@ -104,7 +104,7 @@ impl Stage {
     /// Applies a configuration that names the [`KeyServer`], with one more `change` of the issuer.
     pub(super) fn configure(&self, change: impl FnOnce(&mut Value)) -> anyhow::Result<()> {
         let changed = self.changed(|document| change(&mut document["issuers"][0]))?;
-        apply(&self.control.services[0], changed)?;
+        apply(self.control.service(0), changed)?;
         Ok(())
     }
 

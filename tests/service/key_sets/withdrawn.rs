@@ -140,7 +140,7 @@ async fn keys_that_an_older_version_remembered_prove_after_the_update() -> anyho
     let key = record_of(control.dex.issuer());
     let ring = key_ring(&control.changed(|_| ())?.sealing)?;
     let sealed = ring.seal(key.as_str(), record.to_string().as_bytes())?;
-    control.store.write(&key, Expected::Any, &sealed, None).await?;
+    control.store().write(&key, Expected::Any, &sealed, None).await?;
     control.dex.rotate_keys();
     control.dex.forget_previous_keys();
     control.advance(302);

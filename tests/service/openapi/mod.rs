@@ -1,20 +1,13 @@
 //! `/openapi.json` tells the truth: every route is in it and no other, and every answer of every test fits it.
 
-mod schema;
-
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokenward_protocol::refusal::Refusal;
+use tokenward_tests::openapi::{DOCUMENT, check, resolved};
 
 use crate::deployment::{AGGREGATOR, Deployment, FILTER, Plan, basic};
-
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
-    let text = include_str!("../../../control/src/http/openapi.json");
-    serde_json::from_str(text).expect("openapi.json is JSON")
-});
 
 const METHODS: [Method; 6] = [
     Method::GET,
@@ -24,67 +17,6 @@ const METHODS: [Method; 6] = [
     Method::DELETE,
     Method::PATCH,
 ];
-
-/// The documented path that `path` is one of, and what is documented there.
-fn documented(path: &str) -> Option<&'static Value> {
-    let paths = DOCUMENT["paths"].as_object()?;
-    let fits = |template: &str| match template.split_once('{') {
-        None => template == path,
-        Some((before, _)) => path
-            .strip_prefix(before)
-            .is_some_and(|rest| !rest.is_empty() && (template.ends_with("{path}") || !rest.contains('/'))),
-    };
-    paths
-        .iter()
-        .find(|(template, _)| fits(template))
-        .map(|(_, item)| item)
-}
-
-/// Panics unless an answer to `method` on `path` is as documented.
-pub(crate) fn assert_documented(
-    method: &Method,
-    path: &str,
-    status: u16,
-    content_type: Option<&str>,
-    body: &[u8],
-) {
-    let what = format!("{method} {path} answered {status}");
-    let Some(item) = documented(path) else {
-        assert_eq!(status, 404, "{what}, and the path is not documented");
-        return;
-    };
-    // HEAD is GET, without the body.
-    let (method, bodiless) = match *method {
-        Method::HEAD => (&Method::GET, true),
-        _ => (method, false),
-    };
-    let Some(operation) = item.get(method.as_str().to_lowercase()) else {
-        assert_eq!(status, 405, "{what}, and the method is not documented");
-        return;
-    };
-    let mut response = &operation["responses"][status.to_string()];
-    assert!(response.is_object(), "{what}, which is not documented");
-    if let Some(reference) = response["$ref"].as_str() {
-        response = schema::resolved(&DOCUMENT, reference);
-    }
-    let content_type = content_type.map(|value| value.split(';').next().unwrap_or_default());
-    let Some(content) = response["content"].as_object() else {
-        assert!(body.is_empty(), "{what} with a body");
-        return;
-    };
-    let content_type = content_type.unwrap_or_else(|| panic!("{what} without a content type"));
-    let media = content
-        .get(content_type)
-        .unwrap_or_else(|| panic!("{what} as {content_type}"));
-    if bodiless {
-        assert!(body.is_empty(), "{what} with a body");
-    } else if content_type == "application/json" {
-        let body: Value = serde_json::from_slice(body).unwrap_or_else(|error| panic!("{what}: {error}"));
-        if let Err(misfit) = schema::check(&DOCUMENT, &media["schema"], &body) {
-            panic!("{what}: {misfit}\n{body:#}");
-        }
-    }
-}
 
 #[test]
 fn every_route_is_documented_and_no_other() {
@@ -190,7 +122,7 @@ async fn it_is_served_with_the_version_and_all_its_references_lead_somewhere() -
     let (mut open, mut references) = (vec![&answer.body], 0);
     while let Some(value) = open.pop() {
         if let Some(reference) = value["$ref"].as_str() {
-            schema::resolved(&DOCUMENT, reference);
+            resolved(&DOCUMENT, reference);
             references += 1;
         }
         match value {
@@ -213,4 +145,29 @@ fn the_errors_list_every_refusal() {
         .collect();
     let all: Vec<&str> = Refusal::ALL.iter().map(|refusal| refusal.name()).collect();
     assert_eq!(listed, all);
+}
+
+#[test]
+fn the_check_itself_finds_what_does_not_fit() {
+    let error = json!({"$ref": "#/components/schemas/Error"});
+    let good = json!({"error": "invalid_grant", "error_description": "x", "refusal": "needs_login"});
+    assert_eq!(check(&DOCUMENT, &error, &good), Ok(()));
+    let cases = [
+        ("refusal", Some(json!("other"))),
+        ("refusal", Some(Value::Null)),
+        ("error_description", Some(json!(""))),
+        ("error_description", Some(json!("a \"quoted\" word"))),
+        ("error_description", Some(json!("a back\\slash"))),
+        ("error", None),
+        ("more", Some(json!(1))),
+    ];
+    for (member, change) in cases {
+        let mut bad = good.clone();
+        match change {
+            Some(value) => bad[member] = value,
+            None => drop(bad.as_object_mut().and_then(|bad| bad.remove(member))),
+        }
+        assert!(check(&DOCUMENT, &error, &bad).is_err(), "{bad}");
+    }
+    assert!(check(&DOCUMENT, &json!({"oneOf": []}), &good).is_err());
 }

@@ -1,55 +1,50 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokenward_harness::issuer::Endpoint;
-use tokenward_harness::replicas::{Ending, Plan, Replicas};
 use tokio::task::JoinSet;
+
+use crate::deployment::{Deployment, Ending, Plan, email, with_users};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// For a loaded machine: nothing in these stories waits for a deadline, and nobody dies, so a lease that runs out only says
 /// that its holder got no CPU.
-fn patient(issuer_timeout: &str) -> Vec<(String, Value)> {
-    let settings = [
-        ("issuer_timeout", issuer_timeout),
-        ("caller_deadline", "40s"),
-        ("lease", "30s"),
-    ];
-    settings
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .to_vec()
+fn patient(issuer_timeout: &str) -> Value {
+    json!({"issuer_timeout": issuer_timeout, "caller_deadline": "40s", "lease": "30s"})
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_callers_of_one_stale_session_on_three_processes_cause_one_refresh() -> anyhow::Result<()>
 {
     for reuse_seconds in [0, 60] {
-        let mut replicas = Replicas::start(Plan {
-            reuse_interval: Duration::from_secs(reuse_seconds),
-            store_deadline: "20s",
+        let reuse_interval = Duration::from_secs(reuse_seconds);
+        let mut deployment = Deployment::start_processes(Plan {
+            dex: with_users(Plan::default().dex.reuse_interval(reuse_interval), 1),
+            store_deadline: Some("20s"),
             settings: patient("30s"),
-            ..Plan::default()
+            ..Plan::of_processes()
         })
         .await?;
-        let alice = replicas.log_in_an_hour_ago(0).await?;
-        replicas
+        let alice = deployment.log_in_an_hour_ago(&email(0)).await?;
+        deployment
             .dex
             .set_latency(Endpoint::Refresh, Duration::from_millis(500));
         let mut callers = JoinSet::new();
         for caller in 0..1_000 {
-            let (asker, alice) = (replicas.asker(caller % 3), alice.clone());
-            callers.spawn(async move { asker.ask(&alice).await });
+            let call = deployment.ask_for(&alice).replica(caller % 3);
+            callers.spawn(async move { call.send().await });
         }
         let (mut tokens, mut served) = (BTreeSet::new(), 0);
         while let Some(answer) = callers.join_next().await {
             let answer = answer??;
             assert_eq!(answer.status, 200, "{answer:?}");
-            tokens.extend(answer.token().map(str::to_owned));
+            tokens.insert(answer.token().to_owned());
             served += 1;
         }
         assert_eq!((served, tokens.len()), (1_000, 1));
-        let counts = replicas.dex.counts();
+        let counts = deployment.dex.counts();
         assert_eq!((counts.refreshes_presented, counts.refreshes_succeeded), (1, 1));
     }
     Ok(())
@@ -58,27 +53,27 @@ async fn a_thousand_callers_of_one_stale_session_on_three_processes_cause_one_re
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_sessions_of_a_hundred_users_that_expire_together_cause_a_hundred_refreshes()
 -> anyhow::Result<()> {
-    let mut replicas = Replicas::start(Plan {
-        users: 100,
-        store_deadline: "20s",
+    let mut deployment = Deployment::start_processes(Plan {
+        dex: with_users(Plan::default().dex, 100),
+        store_deadline: Some("20s"),
         settings: patient("30s"),
-        ..Plan::default()
+        ..Plan::of_processes()
     })
     .await?;
     let mut sessions = Vec::new();
     for user in 0..100 {
-        let login = replicas.log_in_an_hour_ago(user).await?;
+        let login = deployment.log_in_an_hour_ago(&email(user)).await?;
         for _ in 0..4 {
-            sessions.push(replicas.put_again(&login).await?);
+            sessions.push(deployment.put_again(&login).await?);
         }
         sessions.push(login);
     }
     assert_eq!(sessions.len(), 500);
     let mut callers = JoinSet::new();
     for (caller, session) in sessions.into_iter().enumerate() {
-        let asker = replicas.asker(caller % 3);
+        let call = deployment.ask_for(&session).replica(caller % 3);
         callers.spawn(async move {
-            let ending = asker.ask_until_settled(&session, DEADLINE).await;
+            let ending = call.send_until_settled(DEADLINE).await;
             (session.email, ending)
         });
     }
@@ -96,28 +91,28 @@ async fn five_hundred_sessions_of_a_hundred_users_that_expire_together_cause_a_h
         "one token for each user"
     );
     for email in tokens.keys() {
-        assert_eq!(replicas.dex.counts_of(email).refreshes_presented, 1, "{email}");
+        assert_eq!(deployment.dex.counts_of(email).refreshes_presented, 1, "{email}");
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_told_to_end_keeps_the_refresh_that_is_under_way() -> anyhow::Result<()> {
-    let mut replicas = Replicas::start(Plan {
+    let mut deployment = Deployment::start_processes(Plan {
         replicas: 2,
-        store_deadline: "20s",
+        store_deadline: Some("20s"),
         settings: patient("20s"),
-        ..Plan::default()
+        ..Plan::of_processes()
     })
     .await?;
-    let alice = replicas.log_in_an_hour_ago(0).await?;
-    replicas.dex.hold(Endpoint::Refresh);
+    let alice = deployment.log_in_an_hour_ago(&email(0)).await?;
+    deployment.dex.hold(Endpoint::Refresh);
     let caller = tokio::spawn({
-        let (asker, alice) = (replicas.asker(0), alice.clone());
-        async move { asker.ask(&alice).await }
+        let call = deployment.ask_for(&alice);
+        async move { call.send().await }
     });
-    replicas.dex.wait_until_held(Endpoint::Refresh, 1).await;
-    let (dex, controls) = (&replicas.dex, &mut replicas.controls);
+    deployment.dex.wait_until_held(Endpoint::Refresh, 1).await;
+    let (dex, controls) = (&deployment.dex, &mut deployment.replicas.controls);
     let log = controls[0].log();
     let (ended, ()) = tokio::join!(controls[0].terminate(Duration::from_secs(60)), async {
         let stopping = log
@@ -129,9 +124,9 @@ async fn a_process_that_is_told_to_end_keeps_the_refresh_that_is_under_way() -> 
     let (status, log) = ended?;
     assert!(status.success(), "{status}: {}", log.tail(20));
     assert_eq!(caller.await??.status, 200, "the caller is not left alone either");
-    let answer = replicas.ask(1, &alice).await?;
+    let answer = deployment.ask_for(&alice).replica(1).send().await?;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let counts = replicas.dex.counts();
+    let counts = deployment.dex.counts();
     assert_eq!((counts.refreshes_presented, counts.refreshes_succeeded), (1, 1));
     Ok(())
 }

@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use tokenward_harness::replicas::{Asker, Ending, Plan, Replicas, Session};
+use serde_json::json;
 use tokio::task::JoinSet;
+
+use crate::deployment::{Deployment, Ending, Plan, Processes, Session, TokenCall, email, with_users};
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
@@ -44,51 +46,48 @@ async fn dies_at_each_step(
     reuse_seconds: u64,
     expected: impl Fn(usize) -> Expected,
 ) -> anyhow::Result<()> {
-    let mut replicas = Replicas::start(Plan {
+    let reuse_interval = Duration::from_secs(reuse_seconds);
+    let dex = Plan::default().dex.reuse_interval(reuse_interval);
+    let mut deployment = Deployment::start_processes(Plan {
         replicas: 1,
-        users: STEPS.len(),
-        reuse_interval: Duration::from_secs(reuse_seconds),
+        dex: with_users(dex, STEPS.len()),
         policy,
         // Longer than a busy machine takes for anything that is answered at all. The lease outlasts an issuer's answer and
         // two of the store, so that whoever comes after it knows that nobody else has the answer.
-        store_deadline: "2s",
-        settings: vec![
-            ("issuer_timeout".to_owned(), "5s".into()),
-            ("lease".to_owned(), "10s".into()),
-        ],
+        store_deadline: Some("2s"),
+        settings: json!({"issuer_timeout": "5s", "lease": "10s"}),
+        ..Plan::of_processes()
     })
     .await?;
     let mut logins = Vec::new();
     for user in 0..STEPS.len() {
-        logins.push(replicas.log_in_an_hour_ago(user).await?);
+        logins.push(deployment.log_in_an_hour_ago(&email(user)).await?);
     }
     let mut stories = JoinSet::new();
     for (at, login) in logins.iter().enumerate() {
-        let mut doomed = replicas.doomed(STEPS[at].0).await?;
-        let (heir, login) = (replicas.asker(0), login.clone());
-        let asker = replicas.asker_of(&doomed);
+        let mut doomed = deployment.doomed(STEPS[at].0).await?;
+        let heir = deployment.ask_for(login);
+        let call = heir.clone().at(doomed.url());
         stories.spawn(async move {
-            ask_until_dead(&asker, &login)
-                .await
-                .with_context(|| STEPS[at].0)?;
+            send_until_dead(&call).await.with_context(|| STEPS[at].0)?;
             doomed.process()?.wait_for_exit(DEADLINE).await?;
             let said = format!("failpoint {}", STEPS[at].0);
             doomed.log().wait_for_line(|line| line == said, DEADLINE).await?;
-            anyhow::Ok((at, heir.ask_until_settled(&login, DEADLINE).await?))
+            anyhow::Ok((at, heir.send_until_settled(DEADLINE).await?))
         });
     }
     while let Some(story) = stories.join_next().await {
         let (at, ending) = story??;
         let name = format!("{policy}, reuse {reuse_seconds} s, {}", STEPS[at].0);
-        ended_as(&replicas, &logins[at], &ending, expected(at), &name).await?;
+        ended_as(&deployment, &logins[at], &ending, expected(at), &name).await?;
     }
     Ok(())
 }
 
 /// Asks until there is no answer: a machine that stands still makes the store late before the step is reached.
-async fn ask_until_dead(asker: &Asker, login: &Session) -> anyhow::Result<()> {
+async fn send_until_dead(call: &TokenCall) -> anyhow::Result<()> {
     let limit = Instant::now() + DEADLINE;
-    while let Ok(answer) = asker.ask(login).await {
+    while let Ok(answer) = call.send().await {
         ensure!(
             answer.status == 503 && Instant::now() < limit,
             "it answers: {answer:?}"
@@ -98,13 +97,13 @@ async fn ask_until_dead(asker: &Asker, login: &Session) -> anyhow::Result<()> {
 }
 
 async fn ended_as(
-    replicas: &Replicas,
+    deployment: &Deployment<Processes>,
     login: &Session,
     ending: &Ending,
     expected: Expected,
     name: &str,
 ) -> anyhow::Result<()> {
-    let presented = replicas.dex.counts_of(&login.email).refreshes_presented;
+    let presented = deployment.dex.counts_of(&login.email).refreshes_presented;
     match (ending, expected) {
         (Ending::Served(_), Served(times)) => assert_eq!(presented, times, "{name}"),
         (Ending::NeedsLogin(why), NeedsLogin(least, most)) => {
@@ -112,9 +111,10 @@ async fn ended_as(
             assert!(why.contains("answer to a refresh was lost"), "{name}: {why}");
             // It is over, and stays over without another word to the issuer.
             for _ in 0..3 {
-                assert_eq!(replicas.ask(0, login).await?.refusal(), "needs_login", "{name}");
+                let answer = deployment.ask_for(login).send().await?;
+                assert_eq!(answer.refusal(), (400, "needs_login"), "{name}");
             }
-            let now = replicas.dex.counts_of(&login.email).refreshes_presented;
+            let now = deployment.dex.counts_of(&login.email).refreshes_presented;
             assert_eq!(now, presented, "{name}");
         }
         other => panic!("{name}: {other:?}"),

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tokenward_control::clock::HandClock;
 use tokenward_control::store::embedded::EmbeddedStore;
 use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 use tokenward_control::store::{Key, Store};
-use tokenward_harness::parts::{TempFolder, Valkey};
+use tokenward_harness::parts::Valkey;
 
 /// Never met by an operation that is answered, however busy the machine is.
 pub(super) const LONG_DEADLINE: Duration = Duration::from_secs(30);
@@ -22,14 +23,15 @@ pub(super) struct Engine {
     clock: Option<Arc<HandClock>>,
     keys: AtomicUsize,
     /// Held for their drop: the process and the folder that the store lives in.
-    _parts: (Option<Valkey>, Option<TempFolder>),
+    _parts: (Option<Valkey>, Option<TempDir>),
 }
 
 impl Engine {
     pub(super) async fn embedded() -> anyhow::Result<Self> {
-        let folder = TempFolder::new("store")?;
+        let folder = TempDir::with_prefix("tokenward-store-")?;
         let clock = Arc::new(HandClock::at(NOW_MS));
-        let store = EmbeddedStore::open(folder.join("store.redb"), LONG_DEADLINE, clock.clone()).await?;
+        let store =
+            EmbeddedStore::open(folder.path().join("store.redb"), LONG_DEADLINE, clock.clone()).await?;
         Ok(Self::of(Arc::new(store), Some(clock), (None, Some(folder))))
     }
 
@@ -42,7 +44,7 @@ impl Engine {
     pub(super) fn of(
         store: Arc<dyn Store>,
         clock: Option<Arc<HandClock>>,
-        parts: (Option<Valkey>, Option<TempFolder>),
+        parts: (Option<Valkey>, Option<TempDir>),
     ) -> Self {
         Self {
             store,

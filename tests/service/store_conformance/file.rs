@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tokenward_control::clock::{Clock, HandClock};
 use tokenward_control::store::embedded::{EmbeddedStore, OpenError};
 use tokenward_control::store::{Expected, Key, Store, StoreError};
-use tokenward_harness::parts::TempFolder;
+use tokenward_harness::parts::write_file;
 use tokio::task::JoinSet;
 
 use super::engine::{LONG_DEADLINE, NOW_MS};
@@ -22,8 +23,8 @@ async fn open(path: &Path) -> Result<EmbeddedStore, OpenError> {
 
 #[tokio::test]
 async fn values_sets_and_revisions_outlive_the_process() -> anyhow::Result<()> {
-    let folder = TempFolder::new("store")?;
-    let path = folder.join("store.redb");
+    let folder = TempDir::with_prefix("tokenward-store-")?;
+    let path = folder.path().join("store.redb");
     let (key, set, lasting) = (Key::new("a", "1"), Key::new("s", "1"), Key::new("a", "2"));
     let store = open(&path).await?;
     let revision = put(&store, &key, b"kept").await?;
@@ -46,8 +47,8 @@ async fn values_sets_and_revisions_outlive_the_process() -> anyhow::Result<()> {
 /// A copy of the file while it is open holds what a killed process would have left behind.
 #[tokio::test]
 async fn what_was_answered_is_in_the_file_without_an_orderly_end() -> anyhow::Result<()> {
-    let folder = TempFolder::new("store")?;
-    let (path, copy) = (folder.join("store.redb"), folder.join("copy.redb"));
+    let folder = TempDir::with_prefix("tokenward-store-")?;
+    let (path, copy) = (folder.path().join("store.redb"), folder.path().join("copy.redb"));
     let store = Arc::new(open(&path).await?);
     let mut tasks = JoinSet::new();
     for number in 0..40_u8 {
@@ -73,8 +74,8 @@ async fn what_was_answered_is_in_the_file_without_an_orderly_end() -> anyhow::Re
 
 #[tokio::test]
 async fn a_burst_of_writes_is_carried_out_once_each() -> anyhow::Result<()> {
-    let folder = TempFolder::new("store")?;
-    let store = Arc::new(open(&folder.join("store.redb")).await?);
+    let folder = TempDir::with_prefix("tokenward-store-")?;
+    let store = Arc::new(open(&folder.path().join("store.redb")).await?);
     let mut tasks = JoinSet::new();
     for number in 0..1_000 {
         let store = Arc::clone(&store);
@@ -92,8 +93,8 @@ async fn a_burst_of_writes_is_carried_out_once_each() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_second_opener_is_refused_until_the_first_has_closed() -> anyhow::Result<()> {
-    let folder = TempFolder::new("store")?;
-    let path = folder.join("store.redb");
+    let folder = TempDir::with_prefix("tokenward-store-")?;
+    let path = folder.path().join("store.redb");
     let first = open(&path).await?;
     let error = open(&path).await.expect_err("the file is locked");
     assert!(matches!(error, OpenError::AlreadyOpen { .. }), "{error:?}");
@@ -110,7 +111,7 @@ async fn a_second_opener_is_refused_until_the_first_has_closed() -> anyhow::Resu
 
 #[tokio::test]
 async fn a_file_that_is_no_store_is_refused_with_a_cure_and_left_alone() -> anyhow::Result<()> {
-    let folder = TempFolder::new("store")?;
+    let folder = TempDir::with_prefix("tokenward-store-")?;
     let mut refused = 0;
     for content in [
         &b"not a store"[..],
@@ -118,7 +119,7 @@ async fn a_file_that_is_no_store_is_refused_with_a_cure_and_left_alone() -> anyh
         &[0xff; 100_000],
         b"redb\x1a\x0a\xa9\x0d\x0a",
     ] {
-        let path = folder.write("store.redb", content)?;
+        let path = write_file(&folder, "store.redb", content)?;
         let error = open(&path).await.expect_err("that is no store");
         assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
         assert!(
@@ -136,8 +137,8 @@ async fn a_file_that_is_no_store_is_refused_with_a_cure_and_left_alone() -> anyh
 
 #[tokio::test]
 async fn a_store_damaged_anywhere_is_refused_or_still_right_never_a_panic() -> anyhow::Result<()> {
-    let folder = TempFolder::new("store")?;
-    let path = folder.join("store.redb");
+    let folder = TempDir::with_prefix("tokenward-store-")?;
+    let path = folder.path().join("store.redb");
     let key = Key::new("a", "1");
     let store = open(&path).await?;
     let revision = put(&store, &key, &[7; 20_000]).await?;
@@ -145,7 +146,7 @@ async fn a_store_damaged_anywhere_is_refused_or_still_right_never_a_panic() -> a
     let (mut refused, mut right) = (0, 0);
     let pages = std::fs::metadata(&path)?.len() / 4096;
     for page in 0..pages.min(40) {
-        let damaged = folder.join("damaged.redb");
+        let damaged = folder.path().join("damaged.redb");
         std::fs::copy(&path, &damaged)?;
         let mut file = OpenOptions::new().write(true).open(&damaged)?;
         file.seek(SeekFrom::Start(page * 4096 + 64))?;
@@ -170,8 +171,8 @@ async fn a_store_damaged_anywhere_is_refused_or_still_right_never_a_panic() -> a
 
 #[tokio::test]
 async fn a_missing_folder_is_named() -> anyhow::Result<()> {
-    let folder = TempFolder::new("store")?;
-    let error = open(&folder.join("missing/store.redb"))
+    let folder = TempDir::with_prefix("tokenward-store-")?;
+    let error = open(&folder.path().join("missing/store.redb"))
         .await
         .expect_err("there is no such folder");
     assert!(matches!(error, OpenError::Io { .. }), "{error:?}");
@@ -186,8 +187,8 @@ async fn a_missing_folder_is_named() -> anyhow::Result<()> {
 #[tokio::test]
 async fn the_file_is_for_its_owner_only() -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    let folder = TempFolder::new("store")?;
-    let path = folder.join("store.redb");
+    let folder = TempDir::with_prefix("tokenward-store-")?;
+    let path = folder.path().join("store.redb");
     let _store = open(&path).await?;
     assert_eq!(std::fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
     Ok(())
@@ -195,9 +196,9 @@ async fn the_file_is_for_its_owner_only() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_sweep_removes_what_has_expired_and_nothing_else() -> anyhow::Result<()> {
-    let folder = TempFolder::new("store")?;
+    let folder = TempDir::with_prefix("tokenward-store-")?;
     let clock = Arc::new(HandClock::at(NOW_MS));
-    let store = EmbeddedStore::open(folder.join("store.redb"), LONG_DEADLINE, clock.clone()).await?;
+    let store = EmbeddedStore::open(folder.path().join("store.redb"), LONG_DEADLINE, clock.clone()).await?;
     for number in 0..700 {
         let lifetime = if number < 600 { MOMENT } else { MINUTE };
         store
@@ -250,10 +251,10 @@ impl TroubledClock {
     }
 }
 
-async fn troubled(deadline: Duration) -> anyhow::Result<(TempFolder, Arc<TroubledClock>, EmbeddedStore)> {
-    let folder = TempFolder::new("store")?;
+async fn troubled(deadline: Duration) -> anyhow::Result<(TempDir, Arc<TroubledClock>, EmbeddedStore)> {
+    let folder = TempDir::with_prefix("tokenward-store-")?;
     let clock = Arc::new(TroubledClock::default());
-    let store = EmbeddedStore::open(folder.join("store.redb"), deadline, clock.clone()).await?;
+    let store = EmbeddedStore::open(folder.path().join("store.redb"), deadline, clock.clone()).await?;
     Ok((folder, clock, store))
 }
 

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tempfile::TempDir;
 use tokenward_control::store::valkey::{ValkeyConfig, ValkeyStore};
 use tokenward_control::store::{Expected, Key, Outcome, Store, StoreError};
-use tokenward_harness::parts::{TempFolder, Valkey};
+use tokenward_harness::parts::Valkey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -229,8 +230,8 @@ async fn a_connection_lost_while_nobody_asks_is_made_again_before_anybody_does()
 #[tokio::test]
 async fn a_server_that_hangs_for_good_is_left_for_the_one_that_took_its_address() -> anyhow::Result<()> {
     let (mut first, second) = (Valkey::start().await?, Valkey::start().await?);
-    let folder = TempFolder::new("address")?;
-    let address = folder.join("valkey.sock");
+    let folder = TempDir::with_prefix("tokenward-address-")?;
+    let address = folder.path().join("valkey.sock");
     std::os::unix::fs::symlink(first.url().trim_start_matches("unix://"), &address)?;
     let url = format!("unix://{}", address.display());
     let store = ValkeyStore::connect(config(url, SHORT_DEADLINE)).await?;

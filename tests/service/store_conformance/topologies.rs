@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tokenward_control::store::Key;
 use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
-use tokenward_harness::parts::{Process, ProcessSpec, TempFolder, Valkey, ports, tools};
+use tokenward_harness::parts::{Process, ProcessSpec, Valkey, ports, tools, write_file};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -157,7 +158,7 @@ pub(crate) struct Watched {
     pub(crate) replica: Valkey,
     url: String,
     sentinel: Process,
-    _folder: TempFolder,
+    _folder: TempDir,
 }
 
 impl Watched {
@@ -197,13 +198,13 @@ impl Watched {
     }
 }
 
-async fn sentinel(primary: u16) -> anyhow::Result<(TempFolder, Process, String)> {
-    let (folder, port) = (TempFolder::new("sentinel")?, ports::free_port()?);
+async fn sentinel(primary: u16) -> anyhow::Result<(TempDir, Process, String)> {
+    let (folder, port) = (TempDir::with_prefix("tokenward-sentinel-")?, ports::free_port()?);
     let settings = format!(
         "port {port}\nbind 127.0.0.1\nsentinel monitor tokenward 127.0.0.1 {primary} 1\n\
          sentinel down-after-milliseconds tokenward 300\nsentinel failover-timeout tokenward 2000\n"
     );
-    let file = folder.write("sentinel.conf", settings)?;
+    let file = write_file(&folder, "sentinel.conf", settings)?;
     let arguments = [file.display().to_string(), "--sentinel".to_owned()];
     let process = Process::start(&ProcessSpec::new("sentinel", tools::valkey_server()?, arguments))?;
     process

@@ -23,7 +23,7 @@ async fn fifty_callers_of_two_replicas_and_many_rotations_burn_nothing() -> anyh
         for told in crate::deployment::at_once(asking).await {
             let told = told?;
             assert_eq!(told.status, 200, "round {round}: {told:?}");
-            tokens.push(told.token);
+            tokens.push(told.token().to_owned());
         }
         tokens.dedup();
         assert_eq!(tokens.len(), 1, "round {round}");
@@ -44,9 +44,9 @@ async fn a_service_killed_between_asking_and_keeping_needs_a_login_and_asks_noth
     stage.issuer.set_delay(LATE);
     // The keys are known from the login; the refresh is done, and its answer is on the way for two minutes.
     stage.ask_and_leave_once_refreshed(0, &tokens.id_token).await?;
-    stage.replicas[0].kill()?;
+    stage.deployment.replicas.controls[0].kill()?;
     stage.issuer.set_delay(Duration::ZERO);
-    stage.replicas[0].restart().await?;
+    stage.deployment.replicas.controls[0].restart().await?;
     stage.ask_until_a_login_is_needed(0, &tokens.id_token).await?;
     stage.assert_nothing_is_burnt(1).await?;
     let tokens = stage.log_in("alice").await?;
@@ -62,10 +62,10 @@ async fn a_service_that_ends_in_order_keeps_what_it_has_asked_for() -> anyhow::R
     let tokens = stage.log_in("alice").await?;
     stage.issuer.set_delay(Duration::from_secs(2));
     stage.ask_and_leave_once_refreshed(0, &tokens.id_token).await?;
-    let (status, log) = stage.replicas[0].terminate(PATIENCE).await?;
+    let (status, log) = stage.deployment.replicas.controls[0].terminate(PATIENCE).await?;
     assert!(status.success(), "{status}: {}", log.tail(10));
     stage.issuer.set_delay(Duration::ZERO);
-    stage.replicas[0].restart().await?;
+    stage.deployment.replicas.controls[0].restart().await?;
     assert_eq!(stage.ask_until_told(0, &tokens.id_token).await?.status, 200);
     let state = stage.issuer.state().await?;
     assert_eq!(
@@ -87,10 +87,10 @@ async fn a_store_that_forgot_a_refresh_gets_it_back_from_who_made_it() -> anyhow
     assert_eq!(served.status, 200, "{served:?}");
     stage.restore_valkey().await?;
     let told = stage.ask_until_told(0, &tokens.id_token).await?;
-    assert_eq!((told.status, &told.token), (200, &served.token));
+    assert_eq!((told.status, told.token()), (200, served.token()));
     stage.assert_nothing_is_burnt(1).await?;
     // And so it goes on, once the issuer has said that nothing came after it.
-    let told = stage.ask_until_renewed(0, &served.token).await?;
+    let told = stage.ask_until_renewed(0, served.token()).await?;
     assert_eq!(told.status, 200, "{told:?}");
     stage.assert_nothing_is_burnt(2).await
 }
@@ -110,12 +110,12 @@ async fn who_only_knows_that_it_was_asked_asks_nothing_again() -> anyhow::Result
     assert_eq!(told?.status, 200);
     stage.issuer.set_delay(Duration::ZERO);
     // Nobody is left who knows the outcome.
-    stage.replicas[0].kill()?;
-    if let Some(valkey) = &mut stage.valkey {
+    stage.deployment.replicas.controls[0].kill()?;
+    if let Some(valkey) = &mut stage.deployment.replicas.valkey {
         valkey.kill()?;
         valkey.restart().await?;
     }
-    stage.replicas[0].restart().await?;
+    stage.deployment.replicas.controls[0].restart().await?;
     stage.ask_until_a_login_is_needed(0, &tokens.id_token).await?;
     stage.assert_nothing_is_burnt(1).await
 }
@@ -129,7 +129,7 @@ async fn a_store_without_any_trace_of_a_refresh_makes_nobody_present_its_token_a
     stage.save_valkey().await?;
     assert_eq!(stage.ask(0, &tokens.id_token).await?.status, 200);
     // With the replica that made it goes the new refresh token.
-    stage.replicas.remove(0).kill()?;
+    stage.deployment.remove_replica(0).kill()?;
     stage.restore_valkey().await?;
     stage.ask_until_a_login_is_needed(0, &tokens.id_token).await?;
     stage.assert_nothing_is_burnt(1).await?;
@@ -159,16 +159,16 @@ async fn a_store_that_hangs_when_the_answer_comes_keeps_it_later() -> anyhow::Re
     let tokens = stage.log_in("alice").await?;
     stage.issuer.set_delay(Duration::from_secs(2));
     stage.ask_and_leave_once_refreshed(0, &tokens.id_token).await?;
-    if let Some(valkey) = &mut stage.valkey {
+    if let Some(valkey) = &mut stage.deployment.replicas.valkey {
         valkey.pause()?;
     }
     // Longer than the answer takes and two deadlines of the store.
     let told = stage.ask(0, &tokens.id_token).await?;
-    assert_eq!(told.refusal, "store_unavailable");
+    assert_eq!(told.refusal(), (503, "store_unavailable"));
     let told = stage.ask(0, &tokens.id_token).await?;
-    assert_eq!(told.refusal, "store_unavailable");
+    assert_eq!(told.refusal(), (503, "store_unavailable"));
     stage.issuer.set_delay(Duration::ZERO);
-    if let Some(valkey) = &mut stage.valkey {
+    if let Some(valkey) = &mut stage.deployment.replicas.valkey {
         valkey.resume()?;
     }
     assert_eq!(stage.ask_until_told(0, &tokens.id_token).await?.status, 200);

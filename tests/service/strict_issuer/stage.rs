@@ -2,14 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use secrecy::ExposeSecret as _;
-use serde_json::{Value, json};
-use tokenward_harness::parts::{
-    Control, ControlConfig, ControlIssuer, ControlStore, OidcProvider, OidcState, OidcTokens, Valkey, tools,
-};
-use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
+use serde_json::json;
+use tokenward_harness::parts::{OidcProvider, OidcState, OidcTokens, tools};
 
-use crate::deployment::basic;
+use crate::deployment::{Answer, Deployment, Plan, Processes};
 
 /// With a margin of 24 seconds a token of forty is replaced as soon as somebody calls it stale, and its successor
 /// is good for sixteen.
@@ -24,109 +20,53 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) struct Stage {
     pub(super) issuer: OidcProvider,
-    pub(super) replicas: Vec<Control>,
-    pub(super) valkey: Option<Valkey>,
-    http: reqwest::Client,
-}
-
-/// Status, refusal or empty, and the token or empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Told {
-    pub(super) status: u16,
-    pub(super) refusal: String,
-    pub(super) token: String,
+    pub(super) deployment: Deployment<Processes, ()>,
 }
 
 impl Stage {
-    /// `replicas` services on one Valkey, or one on its embedded store; `None`, said, where there is no strict issuer.
+    /// `replicas` services on one Valkey, or one on its embedded store; `None`, and a line that states why, where there is
+    /// no strict issuer.
     pub(super) async fn set(story: &str, replicas: usize, on_valkey: bool) -> anyhow::Result<Option<Self>> {
         let Some(issuer) = OidcProvider::start(TOKENS_LIVE).await? else {
             tokenward_harness::aloud!("left out: {story}: {}", tools::OIDC_PROVIDER_IS_MISSING);
             return Ok(None);
         };
-        let valkey = if on_valkey {
-            Some(Valkey::start().await?)
-        } else {
-            None
-        };
-        let mut config = ControlConfig::default()
-            .forwarding_server("local", &[])
-            .setting("margin", MARGIN)
-            .setting("issuer_timeout", ISSUER_TIMEOUT)
-            .setting("caller_deadline", CALLER_DEADLINE);
-        config.store_deadline = Some(STORE_DEADLINE.to_owned());
         let (client_id, client_secret) = OidcProvider::CLIENT;
-        config.issuers.push(ControlIssuer {
-            issuer: issuer.issuer().to_owned(),
-            client_id: client_id.to_owned(),
-            client_secret: client_secret.into(),
-            policy: Some("strict".to_owned()),
-        });
-        if let Some(valkey) = &valkey {
-            config.store = ControlStore::Valkey {
-                url: valkey.url(),
-                password: None,
-            };
-        }
-        let mut stage = Self {
-            issuer,
-            replicas: Vec::new(),
-            valkey,
-            http: reqwest::Client::builder().no_proxy().build()?,
+        let plan = Plan {
+            replicas,
+            valkey: on_valkey,
+            store_deadline: Some(STORE_DEADLINE),
+            settings: json!({
+                "margin": MARGIN, "issuer_timeout": ISSUER_TIMEOUT, "caller_deadline": CALLER_DEADLINE,
+            }),
+            client: (client_id.to_owned(), client_secret.to_owned()),
+            policy: "strict",
+            ..Plan::of_one_process()
         };
-        for _ in 0..replicas {
-            stage.replicas.push(Control::start(config.clone()).await?);
-        }
-        Ok(Some(stage))
+        let deployment = Deployment::start_processes_at(plan, issuer.issuer()).await?;
+        Ok(Some(Self { issuer, deployment }))
     }
 
-    /// A login that is put under the session `account`.
+    /// A login that is registered as the session `account`.
     pub(super) async fn log_in(&self, account: &str) -> anyhow::Result<OidcTokens> {
         let tokens = self.issuer.log_in(account).await?;
-        let control = &self.replicas[0];
-        let answer = self
-            .http
-            .put(format!("{}/v1/sessions/{account}", control.url()))
-            .bearer_auth(control.config().aggregator_credential.expose_secret())
-            .json(&json!({
-                "issuer": self.issuer.issuer(), "client_id": OidcProvider::CLIENT.0,
-                "id_token": tokens.id_token, "refresh_token": tokens.refresh_token,
-            }))
-            .send()
-            .await?;
-        let status = answer.status();
-        anyhow::ensure!(status.is_success(), "{status}: {}", answer.text().await?);
+        let put = self
+            .deployment
+            .put(account, &tokens.id_token, Some(&tokens.refresh_token));
+        let answer = put.await?;
+        anyhow::ensure!(matches!(answer.status, 200..300), "{answer:?}");
         Ok(tokens)
     }
 
-    /// One question of the filter at one replica.
-    pub(super) async fn ask(&self, replica: usize, token: &str) -> anyhow::Result<Told> {
-        let control = &self.replicas[replica];
-        let form = TokenRequest {
-            subject_token: token.into(),
-            server: "local".to_owned(),
-            session: None,
-            reason: Reason::Stale,
-        };
-        let credential = control.config().filter_credential.expose_secret();
-        let answer = self
-            .http
-            .post(format!("{}/oauth2/token", control.url()))
-            .header("authorization", basic("filter", credential))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form.to_form())
-            .send()
-            .await?;
-        let status = answer.status().as_u16();
-        let says_when = answer.headers().contains_key("retry-after");
-        let body: Value = answer.json().await?;
-        anyhow::ensure!(status != 503 || says_when, "503 without Retry-After: {body}");
-        let text = |member: &str| body[member].as_str().unwrap_or_default().to_owned();
-        Ok(Told {
-            status,
-            refusal: text("refusal"),
-            token: text("access_token"),
-        })
+    /// One call of the filter at one replica.
+    pub(super) async fn ask(&self, replica: usize, token: &str) -> anyhow::Result<Answer> {
+        let answer = self.deployment.ask(token).replica(replica).send().await?;
+        let pauses = answer.header("retry-after").is_some();
+        anyhow::ensure!(
+            answer.status != 503 || pauses,
+            "503 without Retry-After: {answer:?}"
+        );
+        Ok(answer)
     }
 
     /// A caller that leaves as soon as the issuer has done the refresh, whose answer is still on its way: the second of
@@ -144,7 +84,7 @@ impl Stage {
     }
 
     /// Asks until the answer is not to come back later.
-    pub(super) async fn ask_until_told(&self, replica: usize, token: &str) -> anyhow::Result<Told> {
+    pub(super) async fn ask_until_told(&self, replica: usize, token: &str) -> anyhow::Result<Answer> {
         let limit = Instant::now() + PATIENCE;
         loop {
             let told = self.ask(replica, token).await?;
@@ -157,11 +97,11 @@ impl Stage {
     }
 
     /// Asks until another token than `last` is served: while nothing may be presented, a good one still is.
-    pub(super) async fn ask_until_renewed(&self, replica: usize, last: &str) -> anyhow::Result<Told> {
+    pub(super) async fn ask_until_renewed(&self, replica: usize, last: &str) -> anyhow::Result<Answer> {
         let limit = Instant::now() + PATIENCE;
         loop {
             let told = self.ask_until_told(replica, last).await?;
-            if told.status != 200 || told.token != last {
+            if told.status != 200 || told.token() != last {
                 return Ok(told);
             }
             anyhow::ensure!(Instant::now() < limit, "still {told:?}");
@@ -177,31 +117,31 @@ impl Stage {
             if told.status != 200 {
                 break;
             }
-            assert_eq!(told.token, last, "nothing new can have come");
+            assert_eq!(told.token(), last, "nothing new can have come");
             anyhow::ensure!(Instant::now() < limit, "still {told:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         for _ in 0..3 {
             let told = self.ask(replica, last).await?;
-            assert_eq!((told.status, told.refusal.as_str()), (400, "needs_login"));
+            assert_eq!(told.refusal(), (400, "needs_login"));
         }
         Ok(())
     }
 
     /// Valkey as it was when it was last told to `SAVE`.
     pub(super) async fn restore_valkey(&mut self) -> anyhow::Result<()> {
-        if let Some(valkey) = &mut self.valkey {
+        if let Some(valkey) = &mut self.deployment.replicas.valkey {
             valkey.kill()?;
             valkey.restart().await?;
         }
-        for replica in &mut self.replicas {
-            replica.wait_until_ready(PATIENCE).await?;
+        for control in &mut self.deployment.replicas.controls {
+            control.wait_until_ready(PATIENCE).await?;
         }
         Ok(())
     }
 
     pub(super) async fn save_valkey(&self) -> anyhow::Result<()> {
-        if let Some(valkey) = &self.valkey {
+        if let Some(valkey) = &self.deployment.replicas.valkey {
             let reply = valkey.command(&["SAVE"]).await?;
             anyhow::ensure!(reply == "+OK\r\n", "SAVE: {reply}");
         }

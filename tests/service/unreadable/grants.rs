@@ -74,10 +74,10 @@ async fn without_a_refresh_token_or_a_store_that_answers_nothing_is_superseded()
         let put = deployment.put("s-1", &login.id_token, None).await?;
         assert_eq!(put.refusal(), AWAY);
         for operation in ["read", "write", "lineage"] {
-            deployment.store.set_broken(Some(operation));
+            deployment.store().set_broken(Some(operation));
             let put = deployment.put_login("s-1", &login).await?;
             assert_eq!(put.refusal(), AWAY, "{operation}");
-            deployment.store.set_broken(None);
+            deployment.store().set_broken(None);
             assert_eq!(lying_at(&deployment, &grant_of(&deployment)).await?, planted);
         }
     }
@@ -125,10 +125,10 @@ async fn a_sign_out_everywhere_that_cannot_be_read_holds() -> anyhow::Result<()>
         let deployment = on(valkey).await?;
         let before = deployment.log_in("s-1").await?;
         // Cut short: the grant is signed out, its session is still there.
-        deployment.store.set_broken(Some("members"));
+        deployment.store().set_broken(Some("members"));
         let subject = deployment.dex.subject(crate::deployment::ADMIN);
         assert_eq!(deployment.sign_out(&subject).await?.refusal(), AWAY);
-        deployment.store.set_broken(None);
+        deployment.store().set_broken(None);
         plant(&deployment, &grant_of(&deployment), GARBLED[3]).await?;
         deployment.advance(5);
         let login = deployment.log_in("s-2").await?;

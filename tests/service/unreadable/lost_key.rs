@@ -12,7 +12,7 @@ const REPLACED: &str = "a login took the place of tokens that do not open";
 
 /// The configuration with another sealing key and without the one before.
 fn without_the_key(deployment: &Deployment) -> anyhow::Result<Config> {
-    deployment.write_secret("key-2", "c2VhbGluZy1rZXktbnVtYmVyLXR3by0zMi1ieXRlcyE=")?;
+    deployment.write_file("key-2", "c2VhbGluZy1rZXktbnVtYmVyLXR3by0zMi1ieXRlcyE=")?;
     deployment.changed(|document| {
         document["sealing"] = json!({"current": {"id": "k2", "key": {"file": "@key-2"}}});
     })
@@ -25,7 +25,7 @@ async fn the_same_login_put_again_is_sealed_anew_and_goes_on() -> anyhow::Result
         let deployment = on(valkey).await?;
         let login = deployment.log_in("s-1").await?;
         deployment.put_login("s-2", &login).await?;
-        apply(&deployment.services[0], without_the_key(&deployment)?)?;
+        apply(deployment.service(0), without_the_key(&deployment)?)?;
         assert_eq!(asked(&deployment, &login.id_token, "s-1").await?.refusal(), AWAY);
         for _ in 0..3 {
             let put = deployment.put_login("s-1", &login).await?;
@@ -50,7 +50,7 @@ async fn tokens_that_no_key_opens_are_told_from_a_store_that_is_away() -> anyhow
         let (captured, _guard) = Captured::start(tracing::Level::WARN);
         let deployment = on(valkey).await?;
         let login = deployment.log_in("s-1").await?;
-        apply(&deployment.services[0], without_the_key(&deployment)?)?;
+        apply(deployment.service(0), without_the_key(&deployment)?)?;
         for _ in 0..3 {
             let answer = asked(&deployment, &login.id_token, "s-1").await?;
             assert_eq!(answer.refusal(), AWAY);
@@ -61,7 +61,7 @@ async fn tokens_that_no_key_opens_are_told_from_a_store_that_is_away() -> anyhow
         }
         assert_eq!(warnings(&captured, "cannot be read or opened"), 1);
         deployment.advance(61);
-        deployment.store.set_broken(Some("read"));
+        deployment.store().set_broken(Some("read"));
         assert_eq!(asked(&deployment, &login.id_token, "s-1").await?.refusal(), AWAY);
         assert_eq!(warnings(&captured, "no token"), 2);
         assert_eq!(warnings(&captured, "cannot be read or opened"), 1);
@@ -78,11 +78,11 @@ async fn a_login_whose_refresh_token_is_used_up_takes_nothing_from_who_puts_the_
     deployment.advance(301);
     let served = asked(&deployment, &login.id_token, "s-1").await?;
     assert_eq!(served.status, 200);
-    apply(&deployment.services[0], without_the_key(&deployment)?)?;
+    apply(deployment.service(0), without_the_key(&deployment)?)?;
     let put = deployment.put_login("s-1", &login).await?;
     assert_eq!(put.status, 200);
     assert_eq!(asked(&deployment, &login.id_token, "s-1").await?.refusal(), AWAY);
-    apply(&deployment.services[0], deployment.changed(|_| ())?)?;
+    apply(deployment.service(0), deployment.changed(|_| ())?)?;
     let answer = asked(&deployment, &login.id_token, "s-1").await?;
     assert_eq!((answer.status, answer.token()), (200, served.token()));
     deployment.advance(301);
@@ -98,7 +98,7 @@ async fn a_new_login_goes_on_for_all_sessions_and_says_what_it_replaced() -> any
         let (captured, _guard) = Captured::start(tracing::Level::WARN);
         let deployment = on(valkey).await?;
         let before = deployment.log_in("s-1").await?;
-        apply(&deployment.services[0], without_the_key(&deployment)?)?;
+        apply(deployment.service(0), without_the_key(&deployment)?)?;
         let login = deployment.log_in("s-2").await?;
         for session in ["s-1", "s-2"] {
             let answer = asked(&deployment, &before.id_token, session).await?;

@@ -42,7 +42,7 @@ pub(super) fn session_of(id: &str) -> Key {
 }
 
 pub(super) async fn lying_at(deployment: &Deployment, key: &Key) -> anyhow::Result<Entry> {
-    let entry = deployment.store.read(key).await?;
+    let entry = deployment.store().read(key).await?;
     entry.ok_or_else(|| anyhow::anyhow!("nothing lies at {key}"))
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn lying_at(deployment: &Deployment, key: &Key) -> anyhow::Resu
 pub(super) async fn plant(deployment: &Deployment, key: &Key, bytes: &[u8]) -> anyhow::Result<Entry> {
     let before = lying_at(deployment, key).await?;
     let at = Expected::At(before.revision);
-    match deployment.store.write(key, at, bytes, None).await? {
+    match deployment.store().write(key, at, bytes, None).await? {
         Outcome::Done(_) => lying_at(deployment, key).await,
         conflict => anyhow::bail!("not written: {conflict:?}"),
     }

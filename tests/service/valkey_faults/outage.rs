@@ -102,7 +102,7 @@ async fn a_rotated_token_is_kept_once_whatever_a_hanging_valkey_does_with_the_at
     paused?;
     assert_eq!(answer?.status, 503);
     valkey.resume()?;
-    assert!(deployment.services[0].drain(super::PATIENCE).await);
+    assert!(deployment.service(0).drain(super::PATIENCE).await);
     let first = assert_as_before(&deployment, &tokens.id_token, 1).await?;
     deployment.advance(301);
     let second = assert_as_before(&deployment, &tokens.id_token, 2).await?;

@@ -97,7 +97,7 @@ async fn a_caller_waits_no_longer_than_its_deadline_however_many_slow_operations
     assert!(waited < CALLER_DEADLINE * 2, "{waited:?}");
     // The refresh that it asked for goes on without it, once.
     slow.detour.set_delay(Duration::ZERO);
-    assert!(deployment.services[0].drain(PATIENCE).await);
+    assert!(deployment.service(0).drain(PATIENCE).await);
     let answer = deployment.ask(&tokens.id_token).session("s-1").send().await?;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
+use tempfile::TempDir;
 
-use super::{TempFolder, tools};
+use super::{tools, write_file};
 
 /// The Kubernetes that resources are rendered for.
 const KUBERNETES: &str = "1.32.0";
@@ -43,8 +44,8 @@ impl Chart {
     /// # Errors
     /// What Helm says, when it refuses the values.
     pub fn render(&self, values: &Value) -> anyhow::Result<Vec<Rendered>> {
-        let folder = TempFolder::new("chart")?;
-        let file = folder.write("values.yaml", values.to_string())?;
+        let folder = TempDir::with_prefix("tokenward-chart-")?;
+        let file = write_file(&folder, "values.yaml", values.to_string())?;
         let run = Command::new(&self.helm)
             .args(["template", "tokenward"])
             .arg(tools::workspace().join("envoy/chart"))
@@ -65,8 +66,8 @@ impl Chart {
     /// # Errors
     /// Every finding, one a line.
     pub fn validate(&self, yaml: &str) -> anyhow::Result<String> {
-        let folder = TempFolder::new("validate")?;
-        let file = folder.write("resources.yaml", yaml)?;
+        let folder = TempDir::with_prefix("tokenward-validate-")?;
+        let file = write_file(&folder, "resources.yaml", yaml)?;
         let run = Command::new(&self.validate)
             .arg(file)
             .output()

@@ -6,10 +6,11 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use tempfile::TempDir;
 
 use super::control_config::ControlConfig;
 use super::process::LOOK_AGAIN;
-use super::{LogBook, Metrics, Process, ProcessSpec, TempFolder, ports, tools};
+use super::{LogBook, Metrics, Process, ProcessSpec, ports, tools};
 use crate::issuer::jose::http_client;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -21,7 +22,7 @@ pub struct Control {
     config: ControlConfig,
     address: SocketAddr,
     process: Option<Process>,
-    folder: TempFolder,
+    folder: TempDir,
 }
 
 impl Control {
@@ -47,7 +48,7 @@ impl Control {
     /// # Errors
     /// When there is no `tokenward` binary.
     pub fn launched(config: ControlConfig) -> anyhow::Result<Self> {
-        let folder = TempFolder::new("control")?;
+        let folder = TempDir::with_prefix("tokenward-control-")?;
         let mut control = Self {
             config,
             // One that nobody takes while this service is down.
@@ -86,6 +87,11 @@ impl Control {
     /// What it was started with.
     pub fn config(&self) -> &ControlConfig {
         &self.config
+    }
+
+    /// The file of the embedded store.
+    pub fn store_file(&self) -> PathBuf {
+        self.folder.path().join(super::control_config::STORE_FILE)
     }
 
     /// What the running process has printed; empty after it ended and before it is started again.
@@ -196,7 +202,7 @@ impl Control {
     }
 
     fn address_file(&self) -> PathBuf {
-        self.folder.join("address")
+        self.folder.path().join("address")
     }
 
     /// Waits until it says where it listens.

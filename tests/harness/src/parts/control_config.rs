@@ -5,13 +5,17 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
+use tempfile::TempDir;
 
-use super::TempFolder;
+use super::write_file;
 use crate::issuer::Issuer;
 use crate::secrets;
 
 /// 32 bytes in base64: the sealing key of every control service of a test, so that replicas can read one store.
 const SEALING_KEY: &str = "dGVzdHMtc2VhbC13aXRoLXRoaXMta2V5LTMyLWJ5dGU=";
+
+/// The file of the embedded store, in the folder of the configuration.
+pub const STORE_FILE: &str = "tokenward.redb";
 
 /// What a control service shall do.
 #[derive(Debug, Clone)]
@@ -32,8 +36,11 @@ pub struct ControlConfig {
     pub issuers: Vec<ControlIssuer>,
     /// `servers`.
     pub servers: Vec<ControlServer>,
-    /// Any other top-level setting, `("issuer_timeout", json!("2s"))`; it replaces what is set here.
+    /// Any other top-level setting, `("issuer_timeout", json!("2s"))`; it replaces what is set here. A text `@NAME` in it
+    /// becomes the path of that file of `files`.
     pub settings: Vec<(String, Value)>,
+    /// More files beside the configuration: name and content.
+    pub files: Vec<(String, Vec<u8>)>,
     /// The program, where it is not the one that [`super::tools::tokenward`] finds.
     pub program: Option<PathBuf>,
     /// The process's environment, `RUST_LOG` for one.
@@ -111,6 +118,7 @@ impl Default for ControlConfig {
             issuers: Vec::new(),
             servers: Vec::new(),
             settings: Vec::new(),
+            files: Vec::new(),
             program: None,
             environment: Vec::new(),
             failpoint: None,
@@ -174,8 +182,17 @@ impl ControlConfig {
         self
     }
 
-    /// Writes the configuration and its secrets, and returns the configuration file. JSON is YAML.
-    pub(super) fn write(&self, folder: &TempFolder, listen: SocketAddr) -> std::io::Result<PathBuf> {
+    /// Writes the configuration and its files, and returns the configuration file.
+    pub(super) fn write(&self, folder: &TempDir, listen: SocketAddr) -> std::io::Result<PathBuf> {
+        let document = self.document(folder, listen)?;
+        write_file(folder, "tokenward.yaml", text_of(&document, folder))
+    }
+
+    /// Writes the files that the configuration names, and returns it.
+    pub fn document(&self, folder: &TempDir, listen: SocketAddr) -> std::io::Result<Value> {
+        for (name, content) in &self.files {
+            write_file(folder, name, content)?;
+        }
         let secrets = SecretFiles { folder };
         let mut document = Map::new();
         document.insert("listen".to_owned(), json!(listen.to_string()));
@@ -220,26 +237,32 @@ impl ControlConfig {
             json!(servers.collect::<Result<Vec<_>, _>>()?),
         );
         document.extend(self.settings.iter().cloned());
-        folder.write("tokenward.yaml", Value::Object(document).to_string())
+        Ok(Value::Object(document))
     }
 }
 
+/// The text of a configuration, with the paths of its files in place of `@NAME`. JSON is YAML.
+pub fn text_of(document: &Value, folder: &TempDir) -> String {
+    let folder = folder.path().display();
+    document.to_string().replace("\"@", &format!("\"{folder}/"))
+}
+
 struct SecretFiles<'a> {
-    folder: &'a TempFolder,
+    folder: &'a TempDir,
 }
 
 impl SecretFiles<'_> {
     /// `{"file": …}` of a file with the secret.
     fn write(&self, name: &str, secret: &SecretString) -> std::io::Result<Value> {
         secrets::note(secret.expose_secret());
-        Ok(json!({"file": self.folder.write(name, secret.expose_secret())?}))
+        Ok(json!({"file": write_file(self.folder, name, secret.expose_secret())?}))
     }
 }
 
 impl ControlStore {
     fn to_json(&self, secrets: &SecretFiles<'_>) -> std::io::Result<Value> {
         Ok(match self {
-            Self::Embedded => json!({"embedded": {"path": secrets.folder.join("tokenward.redb")}}),
+            Self::Embedded => json!({"embedded": {"path": secrets.folder.path().join(STORE_FILE)}}),
             Self::Valkey { url, password } => {
                 let mut valkey = json!({"url": url});
                 if let Some(password) = password {

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::process::LOOK_AGAIN;
-use super::{LogBook, LoopbackSocket, Process, ProcessSpec, TempFolder, dex_config, ports, tools};
+use super::{LogBook, LoopbackSocket, Process, ProcessSpec, dex_config, ports, tools, write_file};
 use crate::issuer::{
     CountingProxy, DexConfig, Issuer, IssuerClock, IssuerCounts, LoginTokens, Presentation, http_client,
 };
@@ -28,7 +29,7 @@ pub struct RealDex {
     config: DexConfig,
     proxy: CountingProxy,
     process: Process,
-    _folder: TempFolder,
+    _folder: TempDir,
 }
 
 impl RealDex {
@@ -43,13 +44,13 @@ impl Issuer for RealDex {
 
     /// Starts it. An issuer that a connector of `config` names must be up: Dex asks it at once.
     async fn start(config: DexConfig) -> anyhow::Result<Self> {
-        let folder = TempFolder::new("dex")?;
+        let folder = TempDir::with_prefix("tokenward-dex-")?;
         let socket = LoopbackSocket::bind().await?;
         let issuer = format!("http://{}/dex", socket.address());
         for attempt in 1.. {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free_port()?));
             let document = dex_config::document(&config, &issuer, listen)?;
-            let file = folder.write("config.yaml", document.to_string())?;
+            let file = write_file(&folder, "config.yaml", document.to_string())?;
             match launch(&file, &issuer, listen).await {
                 Ok(process) => {
                     return Ok(Self {

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::envoy_start::wait_until_started;
 use super::envoy_template::{render, render_listener, render_with_listener_file};
 use super::prometheus::settled;
-use super::{LogBook, Metrics, Process, ProcessSpec, SteppingClock, TempFolder, tools};
+use super::{LogBook, Metrics, Process, ProcessSpec, SteppingClock, tools, write_file};
 use crate::issuer::jose::http_client;
 
 const LISTENER_FILE: &str = "listener.yaml";
@@ -162,7 +163,7 @@ pub struct Envoy {
     admin: SocketAddr,
     listener: SocketAddr,
     config: EnvoyConfig,
-    folder: TempFolder,
+    folder: TempDir,
 }
 
 impl Envoy {
@@ -171,16 +172,16 @@ impl Envoy {
     /// # Errors
     /// When there is no Envoy on this machine, or it rejects the configuration or the filter.
     pub async fn start(config: &EnvoyConfig) -> anyhow::Result<Self> {
-        let folder = TempFolder::new("envoy-config")?;
+        let folder = TempDir::with_prefix("tokenward-envoy-config-")?;
         let bootstrap = match config.listener_from_file {
             true => {
-                let file = folder.write(LISTENER_FILE, render_listener(config)?)?;
+                let file = write_file(&folder, LISTENER_FILE, render_listener(config)?)?;
                 render_with_listener_file(config, &file)?
             }
             false => render(config)?,
         };
-        let bootstrap = folder.write("envoy.yaml", bootstrap)?;
-        let address_file = folder.join("admin-address");
+        let bootstrap = write_file(&folder, "envoy.yaml", bootstrap)?;
+        let address_file = folder.path().join("admin-address");
         let arguments = [
             "-c".into(),
             bootstrap.into_os_string(),
@@ -229,9 +230,12 @@ impl Envoy {
             self.config.listener_from_file,
             "this listener is part of the bootstrap"
         );
-        let unfinished = self.folder.write("listener.new", render_listener(config)?)?;
+        let unfinished = write_file(&self.folder, "listener.new", render_listener(config)?)?;
         // Envoy looks for a rename into the folder, never for a write.
-        Ok(std::fs::rename(unfinished, self.folder.join(LISTENER_FILE))?)
+        Ok(std::fs::rename(
+            unfinished,
+            self.folder.path().join(LISTENER_FILE),
+        )?)
     }
 
     /// `http://127.0.0.1:PORT` of the listener.

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::process::LOOK_AGAIN;
 use super::prometheus::settled;
-use super::{EnvoyLine, LogBook, Metrics, Process, ProcessSpec, TempFolder, tools};
+use super::{EnvoyLine, LogBook, Metrics, Process, ProcessSpec, tools, write_file};
 use crate::issuer::jose::http_client;
 
 /// Envoy Gateway, its Envoy, the module fetched twice and compiled for every worker, on a busy machine.
@@ -39,7 +40,7 @@ pub struct EnvoyGateway {
     process: Process,
     admin: SocketAddr,
     port: u16,
-    folder: TempFolder,
+    folder: TempDir,
     // Declared last: the fixed ports are free again when the process is gone.
     _turn: Turn,
 }
@@ -68,11 +69,11 @@ impl EnvoyGateway {
     pub async fn start(config: &EnvoyGatewayConfig) -> anyhow::Result<Self> {
         let program = tools::envoy_gateway()?.context(Self::IS_MISSING)?;
         let turn = Turn::take().await?;
-        let folder = TempFolder::new("envoy-gateway")?;
+        let folder = TempDir::with_prefix("tokenward-envoy-gateway-")?;
         prepare(&folder, &program)?;
         let resources = format!("{}\n---\n{}", config.resources, reach_module_server(&folder)?);
-        folder.write(&format!("{RESOURCES}/all.yaml"), &resources)?;
-        let file = folder.write("envoy-gateway.yaml", configuration(&folder).to_string())?;
+        write_file(&folder, format!("{RESOURCES}/all.yaml"), &resources)?;
+        let file = write_file(&folder, "envoy-gateway.yaml", configuration(&folder).to_string())?;
         let arguments = ["server".into(), "--config-path".into(), file.into_os_string()];
         let mut spec = ProcessSpec::new::<std::ffi::OsString>("envoy-gateway", program, arguments);
         spec.environment = vec![
@@ -115,8 +116,8 @@ impl EnvoyGateway {
     pub fn replace_resources(&self, resources: &str) -> anyhow::Result<()> {
         let resources = format!("{resources}\n---\n{}", reach_module_server(&self.folder)?);
         // Written in place: Envoy Gateway reads every file of the folder at any change, and an unfinished one as well.
-        let unfinished = self.folder.write("all.yaml.new", resources)?;
-        std::fs::rename(unfinished, self.folder.join(RESOURCES).join("all.yaml"))?;
+        let unfinished = write_file(&self.folder, "all.yaml.new", resources)?;
+        std::fs::rename(unfinished, self.folder.path().join(RESOURCES).join("all.yaml"))?;
         Ok(())
     }
 
@@ -182,17 +183,23 @@ impl EnvoyGateway {
 }
 
 /// Its configuration, certificates and Envoy, in a folder.
-fn prepare(folder: &TempFolder, program: &Path) -> anyhow::Result<()> {
+fn prepare(folder: &TempDir, program: &Path) -> anyhow::Result<()> {
     let envoy = tools::envoy_of_gateway()?.context(EnvoyGateway::IS_MISSING)?;
-    let place = folder.join(format!("data/envoy-versions/{ENVOY_VERSION}/bin"));
-    for path in [place.clone(), folder.join(RESOURCES), folder.join("run")] {
+    let place = folder
+        .path()
+        .join(format!("data/envoy-versions/{ENVOY_VERSION}/bin"));
+    for path in [
+        place.clone(),
+        folder.path().join(RESOURCES),
+        folder.path().join("run"),
+    ] {
         std::fs::create_dir_all(path)?;
     }
     // Found there, it is not downloaded.
     std::os::unix::fs::symlink(envoy, place.join("envoy"))?;
     let run = Command::new(program)
         .args(["certgen", "--local", "--config-home"])
-        .arg(folder.join("config"))
+        .arg(folder.path().join("config"))
         .env("HOME", folder.path())
         .output()?;
     ensure!(
@@ -203,16 +210,16 @@ fn prepare(folder: &TempFolder, program: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn configuration(folder: &TempFolder) -> Value {
+fn configuration(folder: &TempDir) -> Value {
     json!({
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "EnvoyGateway",
         "gateway": {"controllerName": "gateway.envoyproxy.io/gatewayclass-controller"},
         "provider": {"type": "Custom", "custom": {
-            "resource": {"type": "File", "file": {"paths": [folder.join(RESOURCES)]}},
+            "resource": {"type": "File", "file": {"paths": [folder.path().join(RESOURCES)]}},
             "infrastructure": {"type": "Host", "host": {
-                "configHome": folder.join("config"), "dataHome": folder.join("data"),
-                "stateHome": folder.join("state"), "runtimeDir": folder.join("run"),
+                "configHome": folder.path().join("config"), "dataHome": folder.path().join("data"),
+                "stateHome": folder.path().join("state"), "runtimeDir": folder.path().join("run"),
             }},
         }},
         "logging": {"level": {"default": "info"}},
@@ -222,8 +229,8 @@ fn configuration(folder: &TempFolder) -> Value {
 
 /// Envoy Gateway tells Envoy to fetch modules from its Service in the cluster, with certificates at a pod's paths. Neither is
 /// on this machine: this patch names the same server at 127.0.0.1, with the same certificates where `certgen` put them.
-fn reach_module_server(folder: &TempFolder) -> anyhow::Result<String> {
-    let certificates = folder.join("config/certs/envoy");
+fn reach_module_server(folder: &TempDir) -> anyhow::Result<String> {
+    let certificates = folder.path().join("config/certs/envoy");
     let file = |name: &str| json!({"filename": certificates.join(name)});
     let tls = json!({
         "tls_params": {"tls_maximum_protocol_version": "TLSv1_3"},
@@ -256,8 +263,8 @@ fn reach_module_server(folder: &TempFolder) -> anyhow::Result<String> {
 }
 
 /// Envoy Gateway gives each Envoy a folder of its own, with the address of its admin interface.
-fn admin_address(folder: &TempFolder) -> Option<SocketAddr> {
-    let runs = std::fs::read_dir(folder.join("run")).ok()?;
+fn admin_address(folder: &TempDir) -> Option<SocketAddr> {
+    let runs = std::fs::read_dir(folder.path().join("run")).ok()?;
     let written = |run: PathBuf| std::fs::read_to_string(run.join("admin-address.txt")).ok();
     runs.filter_map(|run| written(run.ok()?.path()))
         .find_map(|address| address.trim().parse().ok())

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use super::process::LOOK_AGAIN;
-use super::{LogBook, Process, ProcessSpec, TempFolder, ports, tools};
+use super::{LogBook, Process, ProcessSpec, ports, tools, write_file};
 use crate::issuer::Issuer;
 
 /// Generous: Python and Node load for seconds on a busy machine.
@@ -20,7 +21,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(60);
 pub struct McpProgram {
     address: SocketAddr,
     process: Process,
-    _folder: TempFolder,
+    _folder: TempDir,
 }
 
 impl McpProgram {
@@ -40,7 +41,7 @@ impl McpProgram {
         ];
         let mut spec = ProcessSpec::new::<std::ffi::OsString>("everything", node, arguments);
         spec.environment.push(("PORT".to_owned(), port.to_string()));
-        Self::start(spec, port, TempFolder::new("everything")?).await
+        Self::start(spec, port, TempDir::with_prefix("tokenward-everything-")?).await
     }
 
     /// A server of the official Python SDK: the stateless style of 2026-07-28, and the older ones.
@@ -57,7 +58,7 @@ impl McpProgram {
         let mut spec = ProcessSpec::new("modern-server", python, arguments);
         let packages = packages.display().to_string();
         spec.environment.push(("PYTHONPATH".to_owned(), packages));
-        Self::start(spec, port, TempFolder::new("modern-server")?).await
+        Self::start(spec, port, TempDir::with_prefix("tokenward-modern-server-")?).await
     }
 
     /// `kubernetes-mcp-server`, which verifies the issuer's tokens by itself; `None` where there is none for this machine.
@@ -71,7 +72,10 @@ impl McpProgram {
         if !program.is_file() {
             return Ok(None);
         }
-        let (port, folder) = (ports::free_port()?, TempFolder::new("kubernetes-mcp")?);
+        let (port, folder) = (
+            ports::free_port()?,
+            TempDir::with_prefix("tokenward-kubernetes-mcp-")?,
+        );
         // No cluster is there: what it serves of its own configuration is enough.
         let cluster = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "none",
@@ -79,7 +83,7 @@ impl McpProgram {
             "users": [{"name": "nobody", "user": {"token": "none"}}],
             "contexts": [{"name": "none", "context": {"cluster": "none", "user": "nobody"}}],
         });
-        let kubeconfig = folder.write("kubeconfig", cluster.to_string())?;
+        let kubeconfig = write_file(&folder, "kubeconfig", cluster.to_string())?;
         let settings = [
             ("port", json!(port.to_string())),
             ("bind_address", json!("127.0.0.1")),
@@ -94,7 +98,7 @@ impl McpProgram {
             .collect();
         let arguments = [
             "--config".into(),
-            folder.write("config.toml", toml)?.into_os_string(),
+            write_file(&folder, "config.toml", toml)?.into_os_string(),
         ];
         let spec = ProcessSpec::new::<std::ffi::OsString>("kubernetes-mcp", program, arguments);
         Self::start(spec, port, folder).await.map(Some)
@@ -110,7 +114,7 @@ impl McpProgram {
         self.process.log()
     }
 
-    async fn start(spec: ProcessSpec, port: u16, folder: TempFolder) -> anyhow::Result<Self> {
+    async fn start(spec: ProcessSpec, port: u16, folder: TempDir) -> anyhow::Result<Self> {
         let mut process = Process::start(&spec)?;
         let (address, limit) = (
             SocketAddr::from((Ipv4Addr::LOCALHOST, port)),

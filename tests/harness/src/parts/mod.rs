@@ -3,7 +3,7 @@
 
 mod chart;
 mod control;
-mod control_config;
+pub mod control_config;
 mod detour;
 mod dex;
 mod dex_config;
@@ -11,6 +11,7 @@ mod envoy;
 mod envoy_gateway;
 mod envoy_start;
 mod envoy_template;
+mod files;
 mod log_book;
 mod loopback;
 mod mcp_client;
@@ -24,7 +25,6 @@ mod processor_time;
 mod prometheus;
 mod scripted;
 mod stepping_clock;
-mod temp_folder;
 pub mod tools;
 mod valkey;
 
@@ -35,6 +35,7 @@ pub use detour::Detour;
 pub use dex::RealDex;
 pub use envoy::{Envoy, EnvoyConfig, EnvoyFilter, EnvoyLine, EnvoyRoute};
 pub use envoy_gateway::{EnvoyGateway, EnvoyGatewayConfig};
+pub use files::write_file;
 pub use log_book::LogBook;
 pub use loopback::{Cut, LoopbackServer, LoopbackSocket};
 pub use mcp_client::{McpClient, McpSdk};
@@ -47,5 +48,4 @@ pub use processor_time::{CLOCK_TICK_NS, cpu_ns, cpu_ns_with_ended_threads};
 pub use prometheus::{Metrics, Sample};
 pub use scripted::{Script, ScriptedServer};
 pub use stepping_clock::SteppingClock;
-pub use temp_folder::TempFolder;
 pub use valkey::Valkey;

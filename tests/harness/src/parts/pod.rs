@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::process::LOOK_AGAIN;
-use super::{Process, ProcessSpec, Rendered, TempFolder, tools};
+use super::{Process, ProcessSpec, Rendered, tools};
 use crate::issuer::jose::http_client;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -52,7 +53,7 @@ pub struct Pod {
     address: SocketAddr,
     container: Value,
     grace: Duration,
-    folder: TempFolder,
+    folder: TempDir,
 }
 
 /// Who the container runs as.
@@ -84,8 +85,12 @@ impl Pod {
         let spec = &deployment["spec"]["template"]["spec"];
         let container = spec["containers"][0].clone();
         let nobody = Nobody::of(&spec["securityContext"])?;
-        let folder = TempFolder::new("pod")?;
-        let root = folder.join("root");
+        // The container's user must be able to enter it; by default only its owner can.
+        let folder = tempfile::Builder::new()
+            .prefix("tokenward-pod-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()?;
+        let root = folder.path().join("root");
         let image = Image::unpack(&root)?;
         ensure!(
             image.user == format!("{}:{}", nobody.uid, nobody.gid),
@@ -115,7 +120,7 @@ impl Pod {
                     nobody.write_readable(&inside.join(name), &content)?;
                 }
             } else {
-                let outside = folder.join(format!("volume-{}", writable.len()));
+                let outside = folder.path().join(format!("volume-{}", writable.len()));
                 fs::create_dir(&outside)?;
                 nobody.own(&outside, 0o2770)?;
                 writable.push((outside, at));

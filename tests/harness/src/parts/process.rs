@@ -7,8 +7,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use tempfile::TempDir;
 
-use super::{LogBook, TempFolder};
+use super::LogBook;
 
 /// How often a condition outside this process (an exit, a file, a port) is looked at while it is awaited.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -55,7 +56,7 @@ pub struct Process {
     log: LogBook,
     readers: Vec<JoinHandle<()>>,
     // Declared last: the folder goes after the process that works in it.
-    _folder: TempFolder,
+    _folder: TempDir,
 }
 
 impl Process {
@@ -64,7 +65,7 @@ impl Process {
     /// # Errors
     /// When the program cannot be started.
     pub fn start(spec: &ProcessSpec) -> anyhow::Result<Self> {
-        let folder = TempFolder::new(&spec.name)?;
+        let folder = TempDir::with_prefix(format!("tokenward-{}-", spec.name))?;
         let mut child = Command::new(&spec.program)
             .args(&spec.arguments)
             .env_clear()

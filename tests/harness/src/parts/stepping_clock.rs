@@ -6,8 +6,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
+use tempfile::TempDir;
 
-use super::TempFolder;
+use super::write_file;
 
 const SOURCE: &str = include_str!("stepping_clock.c");
 const LIBRARY: &str = "stepping_clock.so";
@@ -17,7 +18,7 @@ const OFFSET: &str = "offset";
 /// Clones are the same clock.
 #[derive(Debug, Clone)]
 pub struct SteppingClock {
-    folder: Arc<TempFolder>,
+    folder: Arc<TempDir>,
 }
 
 impl SteppingClock {
@@ -26,12 +27,12 @@ impl SteppingClock {
     /// # Errors
     /// When there is no C compiler, or when a process that it is preloaded into does not see the other time.
     pub fn build() -> anyhow::Result<Self> {
-        let folder = TempFolder::new("stepping-clock")?;
-        let source = folder.write("stepping_clock.c", SOURCE)?;
+        let folder = TempDir::with_prefix("tokenward-stepping-clock-")?;
+        let source = write_file(&folder, "stepping_clock.c", SOURCE)?;
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
         let built = Command::new(&compiler)
             .args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(folder.join(LIBRARY))
+            .arg(folder.path().join(LIBRARY))
             .arg(source)
             .output()
             .with_context(|| format!("cannot start the C compiler {}", compiler.display()))?;
@@ -41,7 +42,7 @@ impl SteppingClock {
             compiler.display(),
             String::from_utf8_lossy(&built.stderr)
         );
-        folder.write(OFFSET, 0_i64.to_ne_bytes())?;
+        write_file(&folder, OFFSET, 0_i64.to_ne_bytes())?;
         let clock = Self {
             folder: Arc::new(folder),
         };
@@ -55,13 +56,15 @@ impl SteppingClock {
     /// When its file cannot be written.
     pub fn set_offset_seconds(&self, seconds: i64) -> anyhow::Result<()> {
         // In place: a file that is cut off while it is mapped would kill the process.
-        let file = OpenOptions::new().write(true).open(self.folder.join(OFFSET))?;
+        let file = OpenOptions::new()
+            .write(true)
+            .open(self.folder.path().join(OFFSET))?;
         Ok(file.write_all_at(&seconds.to_ne_bytes(), 0)?)
     }
 
     /// What a process needs in its environment to live by this clock.
     pub fn environment(&self) -> [(String, String); 2] {
-        let path = |name| self.folder.join(name).display().to_string();
+        let path = |name| self.folder.path().join(name).display().to_string();
         [
             ("LD_PRELOAD".to_owned(), path(LIBRARY)),
             ("TOKENWARD_TEST_CLOCK".to_owned(), path(OFFSET)),

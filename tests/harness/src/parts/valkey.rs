@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Process, ProcessSpec, TempFolder, ports, tools};
+use super::{Process, ProcessSpec, ports, tools};
 
 /// Generous: a loaded machine starts Valkey in a second, an idle one in 30 ms.
 const STARTS_WITHIN: Duration = Duration::from_secs(20);
@@ -26,7 +27,7 @@ pub struct Valkey {
     address: Address,
     arguments: Vec<String>,
     process: Option<Process>,
-    folder: TempFolder,
+    folder: TempDir,
 }
 
 impl Valkey {
@@ -40,8 +41,8 @@ impl Valkey {
 
     /// The same with further arguments, as `--requirepass x`.
     pub async fn start_with(arguments: &[&str]) -> anyhow::Result<Self> {
-        let folder = TempFolder::new("valkey")?;
-        let address = Address::Socket(folder.join("valkey.sock"));
+        let folder = TempDir::with_prefix("tokenward-valkey-")?;
+        let address = Address::Socket(folder.path().join("valkey.sock"));
         let mut valkey = Self {
             address,
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
@@ -58,7 +59,7 @@ impl Valkey {
             address: Address::Port(0),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             process: None,
-            folder: TempFolder::new("valkey")?,
+            folder: TempDir::with_prefix("tokenward-valkey-")?,
         };
         for attempt in 1.. {
             valkey.address = Address::Port(ports::free_port()?);

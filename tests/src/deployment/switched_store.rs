@@ -1,4 +1,4 @@
-//! A store that can be switched off, and whose writes can be watched.
+//! A store that a test can switch off, hold and watch.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 /// While off, every operation fails and nothing is done.
 #[derive(Debug)]
-pub(crate) struct SwitchedStore {
+pub struct SwitchedStore {
     store: Arc<dyn Store>,
     off: AtomicBool,
     broken: Mutex<Option<&'static str>>,
@@ -23,7 +23,8 @@ pub(crate) struct SwitchedStore {
 }
 
 impl SwitchedStore {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+    /// Passes everything on to `store`.
+    pub fn new(store: Arc<dyn Store>) -> Self {
         Self {
             store,
             off: AtomicBool::new(false),
@@ -35,32 +36,33 @@ impl SwitchedStore {
         }
     }
 
-    pub(crate) fn set_off(&self, off: bool) {
+    /// Switches it off or on.
+    pub fn set_off(&self, off: bool) {
         self.off.store(off, Ordering::SeqCst);
     }
 
     /// While held, every operation waits.
-    pub(crate) fn hold(&self, held: bool) {
+    pub fn hold(&self, held: bool) {
         self.held.send_replace(held);
     }
 
     /// Returns when `count` operations have been held since the start.
-    pub(crate) async fn wait_for_held(&self, count: usize) {
+    pub async fn wait_for_held(&self, count: usize) {
         let _ = self.waiting.subscribe().wait_for(|held| *held >= count).await;
     }
 
-    /// Counts what is held from the beginning.
-    pub(crate) fn forget_held(&self) {
+    /// Counts held operations from zero again.
+    pub fn forget_held(&self) {
         self.waiting.send_replace(0);
     }
 
     /// Only this operation fails, or none.
-    pub(crate) fn set_broken(&self, operation: Option<&'static str>) {
+    pub fn set_broken(&self, operation: Option<&'static str>) {
         *self.broken.lock().expect("no panic while it is held") = operation;
     }
 
     /// The next `count` writes are done, and their answers lost.
-    pub(crate) fn lose_answers(&self, count: usize) {
+    pub fn lose_answers(&self, count: usize) {
         self.answers_to_lose.store(count, Ordering::SeqCst);
     }
 
@@ -72,7 +74,7 @@ impl SwitchedStore {
     }
 
     /// Returns when `count` operations have failed since the start.
-    pub(crate) async fn wait_for_failures(&self, count: usize) {
+    pub async fn wait_for_failures(&self, count: usize) {
         let _ = self
             .failures
             .subscribe()
@@ -80,7 +82,8 @@ impl SwitchedStore {
             .await;
     }
 
-    pub(crate) fn failures(&self) -> usize {
+    /// How many operations have failed since the start.
+    pub fn failures(&self) -> usize {
         *self.failures.borrow()
     }
 
