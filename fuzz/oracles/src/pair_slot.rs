@@ -1,11 +1,13 @@
 //! The pairs' shared memory: its format, the gate and the log throttle, over arbitrary bytes and arbitrary histories.
 
-use tokenward_filter::config::GateTimes;
-use tokenward_filter::pair::allowance::Allowance;
-use tokenward_filter::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms, longest_ms};
-use tokenward_filter::pair::record::{Gate, MOST_GATES, PAIR_CALL_MS, PAIR_CALLS, Record, Spans, Throttle};
-use tokenward_filter::pair::slot::{MOST_BYTES, PLACES, Slot};
-use tokenward_filter::pair::throttle::{note_refusals, note_success};
+use tokenward_filter_core::config::GateTimes;
+use tokenward_filter_core::pair::allowance::Allowance;
+use tokenward_filter_core::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms, longest_ms};
+use tokenward_filter_core::pair::record::{
+    Gate, MOST_GATES, PAIR_CALL_MS, PAIR_CALLS, Record, Spans, Throttle,
+};
+use tokenward_filter_core::pair::slot::{MOST_BYTES, PLACES, Slot};
+use tokenward_filter_core::pair::throttle::{note_refusals, note_success};
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 use crate::deal::Deal;

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use tokenward_filter::config::{FilterConfig, HostPattern, Route};
-use tokenward_filter::request::RequestHead;
-use tokenward_filter::server_match::{ServerMatch, find_server, path_without_query};
+use tokenward_filter_core::config::{FilterConfig, HostPattern, Route};
+use tokenward_filter_core::request::RequestHead;
+use tokenward_filter_core::server_match::{ServerMatch, find_server, path_without_query};
 use tokenward_protocol::bearer::{bearer_token, why_malformed};
 use tokenward_protocol::jwt::{Claims, Malformed};
 use tokenward_protocol::refusal::Refusal;

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use tokenward_filter::config::GateTimes;
-use tokenward_filter::host::Level;
-use tokenward_filter::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms};
-use tokenward_filter::pair::record::{Record, Spans};
-use tokenward_filter::pair::slot::{PLACES, Slot};
-use tokenward_filter::pair::throttle::{note_refusals, note_success};
+use tokenward_filter_core::config::GateTimes;
+use tokenward_filter_core::host::Level;
+use tokenward_filter_core::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms};
+use tokenward_filter_core::pair::record::{Record, Spans};
+use tokenward_filter_core::pair::slot::{PLACES, Slot};
+use tokenward_filter_core::pair::throttle::{note_refusals, note_success};
 
 use super::{any_record, any_refusal, longest_of_class, may_wait, reads_back};
 use crate::deal::Deal;
