@@ -14,7 +14,7 @@ use tokenward_protocol::token_endpoint::Reason;
 
 use crate::digest_map::DigestMap;
 use crate::host::{CallId, StreamId};
-use crate::identity::{PairKey, SubjectDigest, TicketKey};
+use crate::identity::{PairKey, SubjectDigest, TokenKey};
 use crate::token_memo::KnownToken;
 
 /// Requests that may wait at once in one worker, and questions that may be under way. Past that a request is refused as
@@ -22,7 +22,7 @@ use crate::token_memo::KnownToken;
 pub const MOST_WAITERS: usize = 10_000;
 
 /// Bytes that the questions not yet asked may hold in sum, per worker. Past that no token is fetched ahead of time.
-pub const MOST_QUESTION_BYTES: usize = 8 * 1024 * 1024;
+pub const MOST_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 
 /// Bytes of questions that one tick asks: encoding more would hold up the worker's requests.
 const MOST_STARTED_BYTES: usize = 1024 * 1024;
@@ -38,10 +38,10 @@ pub struct Waiter {
 
 /// What a call has taken of the allowances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Taken {
+pub struct CallCharge {
     /// One of [`crate::pair::record::PAIR_CALLS`].
     pub of_pair: bool,
-    /// One of [`crate::pair::calls::ENVOY_CALLS`].
+    /// One of [`crate::pair::call_limit::ENVOY_CALLS`].
     pub of_envoy: bool,
 }
 
@@ -58,7 +58,7 @@ pub struct Flight {
     /// Why control is asked.
     pub reason: Reason,
     /// What control is to be asked, until the call has started.
-    pub question: Option<Question>,
+    pub request: Option<CallRequest>,
     /// The call, once started.
     pub call: Option<CallId>,
     /// Streams that wait.
@@ -66,7 +66,7 @@ pub struct Flight {
     /// Nobody needs to wait for it: a token is fetched ahead of time.
     pub background: bool,
     /// What its call has taken of the allowances for tokens that control has never accepted.
-    pub taken: Taken,
+    pub charge: CallCharge,
     /// Number of the worker's tick at which the wait ends, answered or not. Ticks, not the wall clock: a clock that
     /// steps back must not lengthen a pause.
     pub deadline_tick: u64,
@@ -74,7 +74,7 @@ pub struct Flight {
 
 /// What a call to control is made of.
 #[derive(Debug)]
-pub struct Question {
+pub struct CallRequest {
     /// The presented token.
     pub token: Rc<KnownToken>,
     /// The session handle, where there is one.
@@ -87,32 +87,32 @@ pub struct Question {
 #[derive(Debug, Default)]
 pub struct Flights {
     /// What the questions not yet asked hold.
-    question_bytes: usize,
-    flights: DigestMap<TicketKey, Flight>,
-    tickets: DigestMap<CallId, TicketKey>,
+    request_bytes: usize,
+    flights: DigestMap<TokenKey, Flight>,
+    keys_by_call: DigestMap<CallId, TokenKey>,
     waiting: usize,
 }
 
 impl Flight {
-    fn question_bytes(&self) -> usize {
-        let question = self.question.as_ref();
-        question.map_or(0, |question| question.token.cost_bytes())
+    fn request_bytes(&self) -> usize {
+        let request = self.request.as_ref();
+        request.map_or(0, |request| request.token.cost_bytes())
     }
 }
 
 impl Flights {
     /// Whether a question with this ticket is under way.
     #[must_use]
-    pub fn is_under_way(&self, ticket: &TicketKey) -> bool {
-        self.flights.contains_key(ticket)
+    pub fn is_under_way(&self, token_key: &TokenKey) -> bool {
+        self.flights.contains_key(token_key)
     }
 
     /// Lets `waiter` wait for the flight with this ticket. False when there is none or too many wait already.
-    pub fn join(&mut self, ticket: &TicketKey, waiter: Waiter) -> bool {
+    pub fn join(&mut self, token_key: &TokenKey, waiter: Waiter) -> bool {
         if self.is_full() {
             return false;
         }
-        let Some(flight) = self.flights.get_mut(ticket) else {
+        let Some(flight) = self.flights.get_mut(token_key) else {
             return false;
         };
         flight.waiters.push(waiter);
@@ -121,50 +121,50 @@ impl Flights {
     }
 
     /// Adds a flight that has not been started yet.
-    pub fn add(&mut self, ticket: TicketKey, flight: Flight) {
+    pub fn add(&mut self, token_key: TokenKey, flight: Flight) {
         self.waiting = self.waiting.saturating_add(flight.waiters.len());
-        self.question_bytes = self.question_bytes.saturating_add(flight.question_bytes());
-        self.flights.insert(ticket, flight);
+        self.request_bytes = self.request_bytes.saturating_add(flight.request_bytes());
+        self.flights.insert(token_key, flight);
     }
 
     /// Whether a question about `token` may be added that is not asked at once.
     #[must_use]
     pub fn has_room_for(&self, token: &KnownToken) -> bool {
-        let bytes = self.question_bytes.saturating_add(token.cost_bytes());
-        !self.is_full() && bytes <= MOST_QUESTION_BYTES
+        let bytes = self.request_bytes.saturating_add(token.cost_bytes());
+        !self.is_full() && bytes <= MOST_REQUEST_BYTES
     }
 
     /// Takes what control is to be asked: the call starts now.
-    pub fn take_question(&mut self, ticket: &TicketKey) -> Option<Question> {
-        let flight = self.flights.get_mut(ticket)?;
-        self.question_bytes = self.question_bytes.saturating_sub(flight.question_bytes());
-        flight.question.take()
+    pub fn take_request(&mut self, token_key: &TokenKey) -> Option<CallRequest> {
+        let flight = self.flights.get_mut(token_key)?;
+        self.request_bytes = self.request_bytes.saturating_sub(flight.request_bytes());
+        flight.request.take()
     }
 
     /// Notes that the call of a flight was started.
-    pub fn started(&mut self, ticket: &TicketKey, call: CallId) {
-        if let Some(flight) = self.flights.get_mut(ticket) {
+    pub fn started(&mut self, token_key: &TokenKey, call: CallId) {
+        if let Some(flight) = self.flights.get_mut(token_key) {
             if let Some(before) = flight.call.replace(call) {
-                self.tickets.remove(&before);
+                self.keys_by_call.remove(&before);
             }
-            self.tickets.insert(call, *ticket);
+            self.keys_by_call.insert(call, *token_key);
         }
     }
 
     /// Takes the flight that this call belongs to.
-    pub fn take_by_call(&mut self, call: CallId) -> Option<(TicketKey, Flight)> {
-        let ticket = self.tickets.get(&call).copied()?;
-        self.take(&ticket).map(|flight| (ticket, flight))
+    pub fn take_by_call(&mut self, call: CallId) -> Option<(TokenKey, Flight)> {
+        let token_key = self.keys_by_call.get(&call).copied()?;
+        self.take(&token_key).map(|flight| (token_key, flight))
     }
 
     /// Takes a flight: it is over.
-    pub fn take(&mut self, ticket: &TicketKey) -> Option<Flight> {
-        let flight = self.flights.remove(ticket)?;
+    pub fn take(&mut self, token_key: &TokenKey) -> Option<Flight> {
+        let flight = self.flights.remove(token_key)?;
         if let Some(call) = flight.call {
-            self.tickets.remove(&call);
+            self.keys_by_call.remove(&call);
         }
         self.waiting = self.waiting.saturating_sub(flight.waiters.len());
-        self.question_bytes = self.question_bytes.saturating_sub(flight.question_bytes());
+        self.request_bytes = self.request_bytes.saturating_sub(flight.request_bytes());
         Some(flight)
     }
 
@@ -176,50 +176,50 @@ impl Flights {
 
     /// Forgets those who wait no longer because their client has left. The calls go on, and their answers are kept for
     /// whoever comes next.
-    pub fn forget_gone(&mut self, is_there: impl Fn(StreamId) -> bool) {
+    pub fn forget_gone(&mut self, stream_exists: impl Fn(StreamId) -> bool) {
         for flight in self.flights.values_mut() {
-            flight.waiters.retain(|waiter| is_there(waiter.stream));
+            flight.waiters.retain(|waiter| stream_exists(waiter.stream));
         }
         self.waiting = self.flights.values().map(|flight| flight.waiters.len()).sum();
     }
 
     /// Tickets of flights whose deadline is over.
     #[must_use]
-    pub fn overdue(&self, tick: u64) -> Vec<TicketKey> {
+    pub fn overdue(&self, tick: u64) -> Vec<TokenKey> {
         self.flights
             .iter()
             .filter(|(_, flight)| flight.deadline_tick <= tick)
-            .map(|(ticket, _)| *ticket)
+            .map(|(token_key, _)| *token_key)
             .collect()
     }
 
     /// Tickets of flights without a call, new background ones: as many as one tick may start.
     #[must_use]
-    pub fn not_started(&self) -> Vec<TicketKey> {
+    pub fn not_started(&self) -> Vec<TokenKey> {
         let mut bytes: usize = 0;
         self.flights
             .iter()
             .filter(|(_, flight)| flight.call.is_none())
             .take_while(|(_, flight)| {
                 let before = bytes;
-                bytes = bytes.saturating_add(flight.question_bytes());
+                bytes = bytes.saturating_add(flight.request_bytes());
                 before < MOST_STARTED_BYTES
             })
-            .map(|(ticket, _)| *ticket)
+            .map(|(token_key, _)| *token_key)
             .collect()
     }
 
     /// Notes what the call of a flight has taken.
-    pub fn takes(&mut self, ticket: &TicketKey, taken: Taken) {
-        if let Some(flight) = self.flights.get_mut(ticket) {
-            flight.taken = taken;
+    pub fn takes(&mut self, token_key: &TokenKey, charge: CallCharge) {
+        if let Some(flight) = self.flights.get_mut(token_key) {
+            flight.charge = charge;
         }
     }
 
     /// The flight with this ticket.
     #[must_use]
-    pub fn get(&self, ticket: &TicketKey) -> Option<&Flight> {
-        self.flights.get(ticket)
+    pub fn get(&self, token_key: &TokenKey) -> Option<&Flight> {
+        self.flights.get(token_key)
     }
 
     /// Whether nothing is under way.

@@ -36,7 +36,7 @@ pub struct SharedValue {
 
 /// What must hold for a shared-data write to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claim {
+pub enum WriteCondition {
     /// The key does not exist.
     Absent,
     /// The key is as it was read.
@@ -87,7 +87,7 @@ pub trait Host {
     fn random(&self) -> [u8; 16];
 
     /// Whether a line of this level would be written at all.
-    fn would_log(&self, level: Level) -> bool;
+    fn log_enabled(&self, level: Level) -> bool;
 
     /// Writes one log line.
     fn log(&self, level: Level, line: &str);
@@ -108,7 +108,7 @@ pub trait Host {
     ///
     /// # Errors
     /// [`SetFailure`]; nothing was written then.
-    fn set_shared(&self, key: &str, bytes: &[u8], claim: Claim) -> Result<(), SetFailure>;
+    fn set_shared(&self, key: &str, bytes: &[u8], claim: WriteCondition) -> Result<(), SetFailure>;
 
     /// Starts a call to control. The answer comes whatever becomes of the stream that asked.
     ///
@@ -129,7 +129,7 @@ pub trait Host {
     fn reply(&self, stream: StreamId, reply: &Reply) -> Result<(), HostFailure>;
 
     /// Whether the stream still exists.
-    fn is_there(&self, stream: StreamId) -> bool;
+    fn stream_exists(&self, stream: StreamId) -> bool;
 
     /// Counts one event.
     fn count(&self, metric: &Metric<'_>);

@@ -59,9 +59,9 @@ pub struct PairKey([u8; 16]);
 
 /// One presented token within a pair: the unit of gating and of replacing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TicketKey([u8; 32]);
+pub struct TokenKey([u8; 32]);
 
-impl Hash for TicketKey {
+impl Hash for TokenKey {
     /// A part of the digest is hash enough.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(&self.0);
@@ -110,7 +110,7 @@ impl PairKey {
     }
 }
 
-impl TicketKey {
+impl TokenKey {
     /// The ticket of `token` presented within `pair`.
     #[must_use]
     pub fn new(pair: &PairKey, token: &[u8]) -> Self {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::digest_map::DigestMap;
-use crate::identity::TicketKey;
+use crate::identity::TokenKey;
 
 /// Bytes of tokens that the cache may hold, whatever the number.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
@@ -30,8 +30,8 @@ impl fmt::Debug for Replacement {
 /// The replacements of one worker. Two generations, like the token memo: bounded without a scan.
 #[derive(Debug)]
 pub struct Replacements {
-    young: DigestMap<TicketKey, Replacement>,
-    old: DigestMap<TicketKey, Replacement>,
+    young: DigestMap<TokenKey, Replacement>,
+    old: DigestMap<TokenKey, Replacement>,
     young_bytes: usize,
     most: usize,
 }
@@ -49,34 +49,34 @@ impl Replacements {
     }
 
     /// The replacement of `ticket`, fresh or not: the decision judges it.
-    pub fn get(&mut self, ticket: &TicketKey) -> Option<Replacement> {
-        if let Some(replacement) = self.young.get(ticket) {
+    pub fn get(&mut self, token_key: &TokenKey) -> Option<Replacement> {
+        if let Some(replacement) = self.young.get(token_key) {
             return Some(replacement.clone());
         }
-        let replacement = self.old.remove(ticket)?;
-        self.insert(*ticket, replacement.clone());
+        let replacement = self.old.remove(token_key)?;
+        self.insert(*token_key, replacement.clone());
         Some(replacement)
     }
 
     /// Keeps `replacement` for `ticket`.
-    pub fn insert(&mut self, ticket: TicketKey, replacement: Replacement) {
+    pub fn insert(&mut self, token_key: TokenKey, replacement: Replacement) {
         let bytes = replacement.authorization.len();
         let full = self.young.len() >= self.most.div_euclid(2);
         if full || self.young_bytes.saturating_add(bytes) > MOST_BYTES.div_euclid(2) {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
-        self.old.remove(&ticket);
-        if let Some(before) = self.young.insert(ticket, replacement) {
+        self.old.remove(&token_key);
+        if let Some(before) = self.young.insert(token_key, replacement) {
             self.young_bytes = self.young_bytes.saturating_sub(before.authorization.len());
         }
         self.young_bytes = self.young_bytes.saturating_add(bytes);
     }
 
     /// Forgets the replacement of `ticket`.
-    pub fn remove(&mut self, ticket: &TicketKey) {
-        self.old.remove(ticket);
-        if let Some(before) = self.young.remove(ticket) {
+    pub fn remove(&mut self, token_key: &TokenKey) {
+        self.old.remove(token_key);
+        if let Some(before) = self.young.remove(token_key) {
             self.young_bytes = self.young_bytes.saturating_sub(before.authorization.len());
         }
     }

@@ -17,7 +17,7 @@ const LONGEST_ROUTE_BYTES: usize = 512;
 const ANNOTATION_MS: u64 = 1_000;
 /// How Envoy Gateway names routes: `httproute/<namespace>/<name>/rule/<n>/match/<n>/<host>`
 /// (`internal/gatewayapi/route.go`).
-const TELLING: [&[u8]; 2] = [b"httproute/", b"grpcroute/"];
+const UNIQUE_NAME_PREFIXES: [&[u8]; 2] = [b"httproute/", b"grpcroute/"];
 
 /// The memo of one worker: directly mapped, so it is bounded without any bookkeeping.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl RouteMemo {
                 return found;
             }
         }
-        let name = self.telling_name(host, now_ms);
+        let name = self.unique_name(host, now_ms);
         let key = name.as_deref().map(|name| Key {
             name,
             authority,
@@ -96,12 +96,12 @@ impl RouteMemo {
     }
 
     /// The route's name, if it tells the route from every other.
-    fn telling_name(&mut self, host: &impl Host, now_ms: u64) -> Option<Vec<u8>> {
+    fn unique_name(&mut self, host: &impl Host, now_ms: u64) -> Option<Vec<u8>> {
         if is_ahead(self.nameless_until_ms, now_ms) {
             return None;
         }
         let name = host.route_name();
-        let telling = name.filter(|name| TELLING.iter().any(|prefix| name.starts_with(prefix)));
+        let telling = name.filter(|name| UNIQUE_NAME_PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
         if telling.is_none() {
             self.nameless_until_ms = now_ms.saturating_add(ANNOTATION_MS);
         }

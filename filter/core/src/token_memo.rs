@@ -17,7 +17,7 @@ use tokenward_protocol::jwt::{Claims, Malformed};
 
 use crate::config::RequiredAudiences;
 use crate::digest_map::DigestMap;
-use crate::identity::{PairKey, SessionSource, SubjectDigest, TicketKey, TokenSubject};
+use crate::identity::{PairKey, SessionSource, SubjectDigest, TokenKey, TokenSubject};
 
 /// Bytes that one generation may hold: about 2,000 tokens as Dex makes them (1 KB), each used at a few servers.
 const GENERATION_BYTES: usize = 5 * 1024 * 1024;
@@ -64,7 +64,7 @@ pub struct TokenUse {
     /// Session × server.
     pub pair: PairKey,
     /// The token within the pair.
-    pub ticket: TicketKey,
+    pub token_key: TokenKey,
     /// Until this moment (Unix ms) the pair's memory need not be told that this token is fresh: refusals of other
     /// requests of the pair may come in between, so it is told again once in a while.
     pub settled_until_ms: u64,
@@ -131,11 +131,15 @@ impl TokenMemo {
     /// The token that `handle` names if it was used under `ticket`, and the session handle with which it came (none when the token's own subject is
     /// the session); `None` when it is forgotten.
     #[must_use]
-    pub fn named(&self, handle: TokenHandle, ticket: &TicketKey) -> Option<(Rc<KnownToken>, Option<String>)> {
+    pub fn named(
+        &self,
+        handle: TokenHandle,
+        token_key: &TokenKey,
+    ) -> Option<(Rc<KnownToken>, Option<String>)> {
         let buckets = [self.young.get(&handle.0), self.old.get(&handle.0)];
         buckets.into_iter().flatten().flatten().find_map(|remembered| {
             let mut uses = remembered.uses.iter();
-            let (_, session, _) = uses.find(|(_, _, token_use)| token_use.ticket == *ticket)?;
+            let (_, session, _) = uses.find(|(_, _, token_use)| token_use.token_key == *token_key)?;
             let session = String::from_utf8_lossy(session).into_owned();
             Some((
                 Rc::clone(&remembered.known),
@@ -145,7 +149,7 @@ impl TokenMemo {
     }
 
     /// Notes that the pair's memory knows of this use's freshness and need not be told again before `until_ms`.
-    pub fn settle(&mut self, known: &KnownToken, ticket: &TicketKey, until_ms: u64) {
+    pub fn settle(&mut self, known: &KnownToken, token_key: &TokenKey, until_ms: u64) {
         let tail = tail_of(&known.token);
         let is_young = of_bucket(self.young.get_mut(&tail), &known.token).is_some();
         if !is_young {
@@ -153,7 +157,7 @@ impl TokenMemo {
         }
         if let Some(remembered) = of_bucket(self.young.get_mut(&tail), &known.token) {
             let uses = remembered.uses.iter_mut().map(|(_, _, token_use)| token_use);
-            for token_use in uses.filter(|token_use| token_use.ticket == *ticket) {
+            for token_use in uses.filter(|token_use| token_use.token_key == *token_key) {
                 token_use.settled_until_ms = until_ms;
             }
         }
@@ -234,7 +238,7 @@ impl Remembered {
         let source = session.map_or(SessionSource::Subject(&self.known.owner), SessionSource::Handle);
         let pair = PairKey::new(name, source);
         let token_use = TokenUse {
-            ticket: TicketKey::new(&pair, &self.known.token),
+            token_key: TokenKey::new(&pair, &self.known.token),
             pair,
             settled_until_ms: 0,
         };

@@ -3,7 +3,7 @@
 /// How far an allowance can be used up. All costs are spans of time: what something costs is how long it takes until
 /// that much is there again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
+pub struct AllowanceLimit {
     /// The whole allowance, in milliseconds.
     pub most_ms: u64,
     /// The part of it that first attempts leave for those that come back.
@@ -21,14 +21,14 @@ pub struct Allowance {
 impl Allowance {
     /// What is used up at `now_ms`. A moment further ahead than the whole allowance means that the clock stepped back:
     /// then nothing is.
-    fn used_ms(self, terms: Terms, now_ms: u64) -> u64 {
+    fn used_ms(self, terms: AllowanceLimit, now_ms: u64) -> u64 {
         let used_ms = self.whole_at_ms.saturating_sub(now_ms);
         if used_ms > terms.most_ms { 0 } else { used_ms }
     }
 
     /// Whether nothing is used up.
     #[must_use]
-    pub fn is_whole(self, terms: Terms, now_ms: u64) -> bool {
+    pub fn is_whole(self, terms: AllowanceLimit, now_ms: u64) -> bool {
         self.used_ms(terms, now_ms) == 0
     }
 
@@ -36,7 +36,13 @@ impl Allowance {
     ///
     /// # Errors
     /// The time in milliseconds until there is enough, when there is not.
-    pub fn take(self, cost_ms: u64, terms: Terms, returning: bool, now_ms: u64) -> Result<Self, u64> {
+    pub fn take(
+        self,
+        cost_ms: u64,
+        terms: AllowanceLimit,
+        returning: bool,
+        now_ms: u64,
+    ) -> Result<Self, u64> {
         let used_ms = self.used_ms(terms, now_ms).saturating_add(cost_ms);
         let reserve_ms = if returning { 0 } else { terms.reserve_ms };
         let most_ms = terms.most_ms.saturating_sub(reserve_ms);
@@ -50,7 +56,7 @@ impl Allowance {
 
     /// Takes `cost_ms` of something that has happened already, as far as it is there.
     #[must_use]
-    pub fn charge(self, cost_ms: u64, terms: Terms, now_ms: u64) -> Self {
+    pub fn charge(self, cost_ms: u64, terms: AllowanceLimit, now_ms: u64) -> Self {
         let used_ms = self.used_ms(terms, now_ms).saturating_add(cost_ms);
         Self {
             whole_at_ms: now_ms.saturating_add(used_ms.min(terms.most_ms)),
@@ -59,7 +65,7 @@ impl Allowance {
 
     /// Gives `cost_ms` back that was taken for nothing.
     #[must_use]
-    pub fn give_back(self, cost_ms: u64, terms: Terms, now_ms: u64) -> Self {
+    pub fn give_back(self, cost_ms: u64, terms: AllowanceLimit, now_ms: u64) -> Self {
         match self.used_ms(terms, now_ms).saturating_sub(cost_ms) {
             0 => Self::default(),
             used_ms => Self {

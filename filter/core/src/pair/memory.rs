@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use sha2::{Digest, Sha256};
 
-use crate::host::{Claim, Host, SetFailure};
+use crate::host::{Host, SetFailure, WriteCondition};
 use crate::identity::PairKey;
 
 use super::record::{Record, Spans};
@@ -20,7 +20,7 @@ const SALT_VERSION: u8 = 1;
 /// Nothing was remembered: the host failed, every try lost, or the pair's slot has no place for it. The caller must
 /// take the quiet, safe way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unremembered;
+pub struct NotStored;
 
 /// One worker's access to the pairs' memory.
 #[derive(Debug)]
@@ -53,21 +53,21 @@ impl PairMemory {
     /// answer; it may be called again when another worker wrote in between, so it must have no effect of its own.
     ///
     /// # Errors
-    /// [`Unremembered`]; nothing was written then.
+    /// [`NotStored`]; nothing was written then.
     pub fn update<T>(
         &self,
         host: &impl Host,
         pair: &PairKey,
         now_ms: u64,
         mut change: impl FnMut(&mut Record) -> (bool, T),
-    ) -> Result<T, Unremembered> {
+    ) -> Result<T, NotStored> {
         let mut answer = None;
         self.write_record(host, pair, now_ms, &mut |record| {
             let (write, latest) = change(record);
             answer = Some(latest);
             write
         })?;
-        answer.ok_or(Unremembered)
+        answer.ok_or(NotStored)
     }
 
     /// The middle of [`Self::update`], compiled once for all its callers: the module's size is limited.
@@ -78,12 +78,12 @@ impl PairMemory {
         pair: &PairKey,
         now_ms: u64,
         change: &mut dyn FnMut(&mut Record) -> bool,
-    ) -> Result<(), Unremembered> {
+    ) -> Result<(), NotStored> {
         // Without a salt nothing was ever written, and an Envoy in which nothing fails never needs one.
         if self.salt(host, false)?.is_none() && !change(&mut Record::new(*pair.bytes())) {
             return Ok(());
         }
-        let salt = self.salt(host, true)?.ok_or(Unremembered)?;
+        let salt = self.salt(host, true)?.ok_or(NotStored)?;
         let mut placed = true;
         update_value(host, &slot_key(salt, pair), &mut |bytes| {
             let mut slot = bytes.map_or_else(Slot::default, Slot::decode);
@@ -100,11 +100,11 @@ impl PairMemory {
             placed = slot.put(&record, self.spans, now_ms);
             placed.then(|| slot.encode())
         })?;
-        if placed { Ok(()) } else { Err(Unremembered) }
+        if placed { Ok(()) } else { Err(NotStored) }
     }
 
     /// The salt of this `vm_id`: the first worker that writes creates it (`make`), all others read it.
-    fn salt(&self, host: &impl Host, make: bool) -> Result<Option<[u8; 16]>, Unremembered> {
+    fn salt(&self, host: &impl Host, make: bool) -> Result<Option<[u8; 16]>, NotStored> {
         if self.salt.get().is_some() {
             return Ok(self.salt.get());
         }
@@ -134,26 +134,26 @@ fn slot_key(salt: [u8; 16], pair: &PairKey) -> String {
 /// must be written, if any; it may be called again.
 ///
 /// # Errors
-/// [`Unremembered`]; nothing was written then.
+/// [`NotStored`]; nothing was written then.
 #[inline(never)]
 pub(super) fn update_value(
     host: &impl Host,
     key: &str,
     change: &mut dyn FnMut(Option<Vec<u8>>) -> Option<Vec<u8>>,
-) -> Result<(), Unremembered> {
+) -> Result<(), NotStored> {
     for _ in 0..TRIES {
-        let before = host.shared(key).map_err(|_| Unremembered)?;
-        let claim = before
-            .as_ref()
-            .map_or(Claim::Absent, |value| Claim::Unchanged(value.cas));
+        let before = host.shared(key).map_err(|_| NotStored)?;
+        let claim = before.as_ref().map_or(WriteCondition::Absent, |value| {
+            WriteCondition::Unchanged(value.cas)
+        });
         let Some(bytes) = change(before.map(|value| value.bytes)) else {
             return Ok(());
         };
         match host.set_shared(key, &bytes, claim) {
             Ok(()) => return Ok(()),
             Err(SetFailure::Mismatch) => {}
-            Err(SetFailure::Host) => return Err(Unremembered),
+            Err(SetFailure::Host) => return Err(NotStored),
         }
     }
-    Err(Unremembered)
+    Err(NotStored)
 }

@@ -7,10 +7,10 @@
 //! without a gate, but nothing stale passes, because freshness never depends on this memory.
 
 pub mod allowance;
-pub mod calls;
+pub mod call_limit;
 pub mod gate;
-pub mod lines;
 pub mod memory;
 pub mod record;
 pub mod slot;
 pub mod throttle;
+pub mod warn_limit;

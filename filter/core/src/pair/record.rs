@@ -2,7 +2,7 @@
 
 use tokenward_protocol::refusal::Refusal;
 
-use super::allowance::{Allowance, Terms};
+use super::allowance::{Allowance, AllowanceLimit};
 use super::gate::proves_token;
 
 /// Refused tokens that one pair remembers a gate for.
@@ -15,7 +15,7 @@ const GATES_AT: usize = 18;
 
 /// Calls to control that a pair may make for tokens that control has never accepted: ten at once, of which four are for
 /// tokens that come back, and one more every five seconds.
-pub const PAIR_CALLS: Terms = Terms {
+pub const PAIR_CALLS: AllowanceLimit = AllowanceLimit {
     most_ms: 50_000,
     reserve_ms: 20_000,
 };

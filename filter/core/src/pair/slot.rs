@@ -14,7 +14,7 @@ pub const MOST_BYTES: usize = 1 + PLACES * (RECORD_BYTES + MOST_GATES * GATE_BYT
 /// Raised whenever the layout changes; a slot of another version counts as empty and is overwritten.
 const VERSION: u8 = 2;
 /// A record that has been idle for so long, in milliseconds, gives its place up when its slot is written.
-const KEPT_IDLE_MS: u64 = 900_000;
+const IDLE_RECORD_MS: u64 = 900_000;
 
 /// One slot's records, as bytes: a request looks at one of them, and most of the others are never decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Slot {
         for (_, bytes) in self.records() {
             let idle = Record::decode(bytes).is_none_or(|record| {
                 let idle_ms = now_ms.saturating_sub(record.touched_ms);
-                idle_ms >= KEPT_IDLE_MS && record.worth(spans, now_ms) == Worth::Idle
+                idle_ms >= IDLE_RECORD_MS && record.worth(spans, now_ms) == Worth::Idle
             });
             if !idle {
                 kept.extend_from_slice(bytes);

@@ -2,15 +2,15 @@
 //!
 //! Generic over the [`Host`], so that the same code runs in Envoy and in native tests.
 
-pub mod answer;
-mod ask;
+mod call;
+mod call_permit;
+pub mod control_response;
 mod each_try;
-mod held;
-mod leave;
-mod lines;
-mod recover;
-mod refuse;
-mod watch;
+mod gate_cache;
+mod logging;
+mod recovery;
+mod refusal;
+mod response;
 
 use std::rc::Rc;
 
@@ -21,9 +21,9 @@ use tokenward_protocol::refusal::Refusal;
 use crate::config::{BadConfig, EachTry, FilterConfig, Server};
 use crate::decision::{Decision, decide};
 use crate::digest_map::{DigestMap, set_seed};
-use crate::flight::{Flights, Taken};
+use crate::flight::{CallCharge, Flights};
 use crate::host::{Host, StreamId};
-use crate::identity::{PairKey, SessionSource, TicketKey};
+use crate::identity::{PairKey, SessionSource, TokenKey};
 use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, ServerLabel, refusal_reply};
 use crate::pair::gate;
 use crate::pair::memory::PairMemory;
@@ -32,13 +32,13 @@ use crate::replacement::Replacements;
 use crate::request::RequestHead;
 use crate::route_memo::RouteMemo;
 use crate::server_match::ServerMatch;
-use held::HeldGates;
-use leave::Merits;
-use refuse::{Gated, Misconfigured};
+use call_permit::CallHistory;
+use gate_cache::GateCache;
+use refusal::{Gated, Misconfigured};
 
 use crate::token_memo::{KnownToken, TokenMemo, TokenUse};
 
-pub use watch::{ResponseVerdict, Watch};
+pub use response::{ResponseVerdict, Watch};
 
 /// Period of the worker's tick, in milliseconds: how late a pause may end after its deadline.
 pub const TICK_MS: u64 = 100;
@@ -65,12 +65,12 @@ pub struct Worker<H> {
     memo: TokenMemo,
     replacements: Replacements,
     flights: Flights,
-    notes: DigestMap<TicketKey, TicketNote>,
-    held: HeldGates,
+    notes: DigestMap<TokenKey, TokenState>,
+    held: GateCache,
     /// Set where this is an upstream filter.
     each_try: Option<EachTry>,
     memory: PairMemory,
-    merits: Merits,
+    history: CallHistory,
     /// When the minute is over in which this worker withheld a WARN, Unix ms.
     withheld_until_ms: Option<u64>,
     /// What the last request may send to a server, until the host takes it.
@@ -82,7 +82,7 @@ pub struct Worker<H> {
 
 /// What is remembered of one presented token within a pair.
 #[derive(Debug, Clone, Copy, Default)]
-struct TicketNote {
+struct TokenState {
     /// When a background question that brought nothing may be asked again, Unix ms.
     prefetch_after_ms: u64,
     /// Rejections by the server in a row; the second is one of a newly made token.
@@ -142,10 +142,10 @@ impl<H: Host> Worker<H> {
             replacements: Replacements::new(1),
             flights: Flights::default(),
             notes: DigestMap::default(),
-            held: HeldGates::default(),
+            held: GateCache::default(),
             each_try: None,
             memory: PairMemory::new(spans(None)),
-            merits: Merits::default(),
+            history: CallHistory::default(),
             withheld_until_ms: None,
             watch: None,
             ticks: 0,
@@ -243,10 +243,10 @@ impl<H: Host> Worker<H> {
     fn on_presented(&mut self, stream: StreamId, presented: &Presented<'_>) -> Verdict {
         let TokenUse {
             pair,
-            ticket,
+            token_key,
             settled_until_ms,
         } = presented.token_use;
-        let distrusted = presented.known.was_seen_stale() || self.is_rejected(&ticket, presented.now_ms);
+        let distrusted = presented.known.was_seen_stale() || self.is_rejected(&token_key, presented.now_ms);
         let Ok(config) = &self.config else {
             return unconfigured();
         };
@@ -263,17 +263,17 @@ impl<H: Host> Worker<H> {
             Ok(&presented.known.claims),
             distrusted,
             || {
-                cached = self.replacements.get(&ticket);
+                cached = self.replacements.get(&token_key);
                 cached.as_ref().map(|replacement| replacement.exp_seconds)
             },
             || {
-                let held = self.held.get(&ticket);
+                let held = self.held.get(&token_key);
                 if let Some(closed) = held.and_then(|held| held.admission(presented.now_ms)) {
                     is_held = true;
                     return closed;
                 }
                 let gate = Gated {
-                    ticket: &ticket,
+                    token_key: &token_key,
                     now_ms: presented.now_ms,
                     config,
                     memory: &self.memory,
@@ -292,7 +292,7 @@ impl<H: Host> Worker<H> {
             && cached.take().is_some()
         {
             // Judged stale just now; a clock that steps back must not bring it back.
-            self.replacements.remove(&ticket);
+            self.replacements.remove(&token_key);
         }
         if !matches!(decision, Decision::Forward | Decision::ForwardAndPrefetch)
             && freshness.judge(presented.known.claims.exp_seconds, presented.now_ms) == Freshness::Stale
@@ -306,9 +306,9 @@ impl<H: Host> Worker<H> {
                 // A moment further away than one span means that the clock stepped back.
                 let settled_ms = settled_until_ms.saturating_sub(presented.now_ms);
                 if settled_ms == 0 || settled_ms > warn_every_ms {
-                    self.recover(presented.server_index, &pair, &ticket, Taken::default());
+                    self.recover(presented.server_index, &pair, &token_key, CallCharge::default());
                     let until_ms = presented.now_ms.saturating_add(warn_every_ms);
-                    self.memo.settle(presented.known, &ticket, until_ms);
+                    self.memo.settle(presented.known, &token_key, until_ms);
                 }
                 if decision == Decision::ForwardAndPrefetch {
                     self.prefetch(presented);
@@ -381,7 +381,7 @@ fn spans(config: Option<&FilterConfig>) -> Spans {
         longest_held_ms: config.map_or(0, |config| {
             gate::longest_held_ms(&config.gate, config.control.pause_ms)
         }),
-        warn_every_ms: config.map_or(refuse::MISCONFIGURED_MS, |config| config.warn_every_ms),
+        warn_every_ms: config.map_or(refusal::MISCONFIGURED_MS, |config| config.warn_every_ms),
     }
 }
 

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
-use tokenward_filter_core::pair::allowance::{Allowance, Terms};
+use tokenward_filter_core::pair::allowance::{Allowance, AllowanceLimit};
 
 const NOW_MS: u64 = 1_800_000_000_000;
-const TERMS: Terms = Terms {
+const TERMS: AllowanceLimit = AllowanceLimit {
     most_ms: 50_000,
     reserve_ms: 20_000,
 };
@@ -10,11 +10,11 @@ const COST_MS: u64 = 5_000;
 
 /// Takes until there is no more. How often, and how long to wait.
 fn take_all(allowance: &mut Allowance, returning: bool, now_ms: u64) -> (usize, u64) {
-    let mut taken = 0;
+    let mut charge = 0;
     loop {
         match allowance.take(COST_MS, TERMS, returning, now_ms) {
-            Ok(after) => (*allowance, taken) = (after, taken + 1),
-            Err(wait_ms) => return (taken, wait_ms),
+            Ok(after) => (*allowance, charge) = (after, charge + 1),
+            Err(wait_ms) => return (charge, wait_ms),
         }
     }
 }
@@ -54,14 +54,14 @@ fn a_clock_that_steps_makes_an_allowance_whole_and_holds_nothing_up() {
 proptest! {
     #[test]
     fn in_any_span_no_more_is_taken_than_all_at_once_and_what_grows_back(steps in prop::collection::vec((0u64..20_000, any::<bool>()), 1..200)) {
-        let (mut allowance, mut now_ms, mut taken) = (Allowance::default(), NOW_MS, 0);
+        let (mut allowance, mut now_ms, mut charge) = (Allowance::default(), NOW_MS, 0);
         for (wait_ms, returning) in steps {
             now_ms += wait_ms;
             if let Ok(after) = allowance.take(COST_MS, TERMS, returning, now_ms) {
                 allowance = after;
-                taken += 1;
+                charge += 1;
             }
-            prop_assert!(taken <= 10 + (now_ms - NOW_MS) / COST_MS);
+            prop_assert!(charge <= 10 + (now_ms - NOW_MS) / COST_MS);
             prop_assert!(allowance.charge(u64::MAX, TERMS, now_ms).take(1, TERMS, true, now_ms).is_err());
         }
     }

@@ -8,7 +8,7 @@ use tokenward_filter_core::host::{CallId, Level};
 use tokenward_filter_core::identity::{PairKey, SessionSource};
 use tokenward_filter_core::pair::slot::{CAPACITY, MOST_BYTES, SLOTS};
 use tokenward_filter_core::worker::Verdict;
-use tokenward_filter_core::worker::answer::ControlAnswer;
+use tokenward_filter_core::worker::control_response::ControlResponse;
 use tokenward_protocol::refusal::Refusal;
 
 use crate::host::{Envoy, ISSUER, home, refused, status, token};
@@ -41,7 +41,7 @@ struct Crowd {
     pairs: Vec<(String, String)>,
     seen: Vec<Seen>,
     /// What control answers.
-    answer: ControlAnswer,
+    answer: ControlResponse,
     /// How long a gate is closed at first, and at the longest: the backoff of the configuration.
     gate: (&'static str, &'static str),
 }
@@ -79,7 +79,7 @@ impl Crowd {
         if verdict == Verdict::Pause {
             self.seen[pair].calls += 1;
             let call = u32::try_from(self.envoy.calls()).unwrap();
-            self.envoy.workers[worker].on_control_answer(CallId(call), &self.answer);
+            self.envoy.workers[worker].on_control_response(CallId(call), &self.answer);
         } else {
             assert!(matches!(status(&verdict), Some(401 | 503)), "{verdict:?}");
         }

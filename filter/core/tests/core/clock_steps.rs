@@ -74,7 +74,7 @@ fn each_time_that_a_token_is_tried_again_its_rejection_counts_as_the_first() {
         let (presented, verdict) = envoy.send(0, KUBE, Some(&home(7200)), None);
         assert_eq!(verdict, Verdict::Continue);
         let softened = envoy.respond(presented, 401, false).expect("a watched answer");
-        assert!(matches!(softened, ResponseVerdict::Soften { .. }));
+        assert!(matches!(softened, ResponseVerdict::AsUnavailable { .. }));
         envoy.workers[0].on_tick();
         assert_eq!(envoy.calls(), round, "asked in the background: no gate is closed");
         envoy.answer(0, u32::try_from(round).unwrap(), &home(7300));

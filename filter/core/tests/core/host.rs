@@ -8,11 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokenward_filter_core::config::{AnnotationPath, FilterConfig};
 use tokenward_filter_core::host::{
-    CallFailure, CallId, Claim, ControlCall, Host, HostFailure, Level, SetFailure, SharedValue, StreamId,
+    CallFailure, CallId, ControlCall, Host, HostFailure, Level, SetFailure, SharedValue, StreamId,
+    WriteCondition,
 };
 use tokenward_filter_core::outcome::{Metric, Reply};
 use tokenward_filter_core::request::RequestHead;
-use tokenward_filter_core::worker::answer::ControlAnswer;
+use tokenward_filter_core::worker::control_response::ControlResponse;
 use tokenward_filter_core::worker::{ResponseVerdict, Verdict, Watch, Worker};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenError};
@@ -41,7 +42,7 @@ pub(crate) struct FakeHost {
     pub(crate) route_name: RefCell<Option<Vec<u8>>>,
     pub(crate) names_read: Cell<usize>,
     pub(crate) gone: RefCell<BTreeSet<StreamId>>,
-    pub(crate) asked_whether_there: Cell<usize>,
+    pub(crate) existence_checks: Cell<usize>,
     pub(crate) call_failure: Cell<Option<CallFailure>>,
     pub(crate) shared_fails: Cell<bool>,
     pub(crate) before_write: RefCell<Option<BeforeWrite>>,
@@ -82,7 +83,7 @@ impl Host for HostOf {
         self.0.random.get()
     }
 
-    fn would_log(&self, level: Level) -> bool {
+    fn log_enabled(&self, level: Level) -> bool {
         level > Level::Debug || !self.0.hides_debug.get()
     }
 
@@ -100,10 +101,8 @@ impl Host for HostOf {
         self.0.route_name.borrow().clone()
     }
 
-    fn is_there(&self, stream: StreamId) -> bool {
-        self.0
-            .asked_whether_there
-            .set(self.0.asked_whether_there.get() + 1);
+    fn stream_exists(&self, stream: StreamId) -> bool {
+        self.0.existence_checks.set(self.0.existence_checks.get() + 1);
         !self.0.gone.borrow().contains(&stream)
     }
 
@@ -115,7 +114,7 @@ impl Host for HostOf {
         }
     }
 
-    fn set_shared(&self, key: &str, bytes: &[u8], claim: Claim) -> Result<(), SetFailure> {
+    fn set_shared(&self, key: &str, bytes: &[u8], claim: WriteCondition) -> Result<(), SetFailure> {
         self.0.writes.set(self.0.writes.get() + 1);
         let hook = self.0.before_write.borrow_mut().take();
         if let Some(hook) = hook {
@@ -125,8 +124,10 @@ impl Host for HostOf {
         let mut shared = self.0.shared.borrow_mut();
         let there = shared.get(key).map(|value| value.cas);
         match (claim, there) {
-            (Claim::Absent, Some(_)) => return Err(SetFailure::Mismatch),
-            (Claim::Unchanged(cas), Some(other)) if cas != other => return Err(SetFailure::Mismatch),
+            (WriteCondition::Absent, Some(_)) => return Err(SetFailure::Mismatch),
+            (WriteCondition::Unchanged(cas), Some(other)) if cas != other => {
+                return Err(SetFailure::Mismatch);
+            }
             _ => {}
         }
         self.0.cas.set(self.0.cas.get() + 1);
@@ -275,18 +276,18 @@ impl Envoy {
             expires_in: 60,
             expires_at: START_MS / 1000 + 60,
         };
-        let answer = ControlAnswer {
+        let answer = ControlResponse {
             status: 200,
             marked: true,
             retry_after: None,
             body: serde_json::to_vec(&body).unwrap(),
         };
-        self.workers[worker].on_control_answer(CallId(call), &answer);
+        self.workers[worker].on_control_response(CallId(call), &answer);
     }
 
     /// Control's call number `call` (from 1) is refused.
     pub(crate) fn refuse(&mut self, worker: usize, call: u32, refusal: Refusal) {
-        self.workers[worker].on_control_answer(CallId(call), &refused(refusal));
+        self.workers[worker].on_control_response(CallId(call), &refused(refusal));
     }
 
     /// The client of a stream goes away; the filter is not told.
@@ -311,13 +312,13 @@ impl Envoy {
 }
 
 /// Control's answer when it refuses.
-pub(crate) fn refused(refusal: Refusal) -> ControlAnswer {
+pub(crate) fn refused(refusal: Refusal) -> ControlResponse {
     let body = TokenError {
         error: refusal.control_error().to_owned(),
         error_description: refusal.description().to_owned(),
         refusal: refusal.name().to_owned(),
     };
-    ControlAnswer {
+    ControlResponse {
         status: refusal.control_status(),
         marked: true,
         retry_after: None,

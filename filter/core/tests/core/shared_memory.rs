@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use tokenward_filter_core::host::{Claim, Host, Level, SharedValue};
+use tokenward_filter_core::host::{Host, Level, SharedValue, WriteCondition};
 use tokenward_filter_core::identity::{PairKey, SessionSource};
-use tokenward_filter_core::pair::memory::{PairMemory, Unremembered};
+use tokenward_filter_core::pair::memory::{NotStored, PairMemory};
 use tokenward_filter_core::pair::record::{Record, Spans, Throttle};
 use tokenward_filter_core::pair::slot::{MOST_BYTES, SLOTS};
 use tokenward_filter_core::pair::throttle::note_refusals;
@@ -34,7 +34,7 @@ fn refused(record: &mut Record) -> (bool, Level) {
     (true, line.level)
 }
 
-fn note(host: &HostOf) -> Result<Level, Unremembered> {
+fn note(host: &HostOf) -> Result<Level, NotStored> {
     memory().update(host, &pair(), START_MS, refused)
 }
 
@@ -87,10 +87,10 @@ fn a_host_that_always_loses_or_fails_gives_up_quietly() {
             value.cas += 1;
         }
     }));
-    assert_eq!(note(&host), Err(Unremembered));
+    assert_eq!(note(&host), Err(NotStored));
     assert_eq!(host.0.writes.get(), before + 16);
     host.0.shared_fails.set(true);
-    assert_eq!(note(&host), Err(Unremembered));
+    assert_eq!(note(&host), Err(NotStored));
     assert_eq!(memory().read(&host, &pair()), Record::new(*pair().bytes()));
 }
 
@@ -203,9 +203,12 @@ fn a_hundred_thousand_pairs_use_a_bounded_number_of_keys_and_bytes() {
 #[test]
 fn the_fake_host_claims_as_the_real_one_does() {
     let host = host();
-    assert!(host.set_shared("k", b"1", Claim::Absent).is_ok());
-    assert!(host.set_shared("k", b"2", Claim::Absent).is_err());
+    assert!(host.set_shared("k", b"1", WriteCondition::Absent).is_ok());
+    assert!(host.set_shared("k", b"2", WriteCondition::Absent).is_err());
     let cas = host.shared("k").unwrap().unwrap().cas;
-    assert!(host.set_shared("k", b"2", Claim::Unchanged(cas)).is_ok());
-    assert!(host.set_shared("k", b"3", Claim::Unchanged(cas)).is_err());
+    assert!(host.set_shared("k", b"2", WriteCondition::Unchanged(cas)).is_ok());
+    assert!(
+        host.set_shared("k", b"3", WriteCondition::Unchanged(cas))
+            .is_err()
+    );
 }

@@ -50,11 +50,11 @@ fn pairs_and_tickets_differ_by_server_session_subject_and_token() {
     ] {
         let other = use_of(&mut memo, known, server, session);
         assert_ne!(other.pair, base.pair);
-        assert_ne!(other.ticket, base.ticket);
+        assert_ne!(other.token_key, base.token_key);
     }
     let newer = use_of(&mut memo, &later, (0, "a"), Some("s"));
     assert_eq!(newer.pair, base.pair);
-    assert_ne!(newer.ticket, base.ticket);
+    assert_ne!(newer.token_key, base.token_key);
     assert_eq!(
         use_of(&mut memo, &alice, (0, "a"), None).pair,
         use_of(&mut memo, &later, (0, "a"), None).pair
@@ -67,7 +67,7 @@ fn settled_is_remembered_per_use() {
     let known = claims(&mut memo, home(5).as_bytes()).unwrap();
     let first = use_of(&mut memo, &known, (0, "a"), Some("s"));
     use_of(&mut memo, &known, (0, "a"), Some("t"));
-    memo.settle(&known, &first.ticket, 7);
+    memo.settle(&known, &first.token_key, 7);
     assert_eq!(use_of(&mut memo, &known, (0, "a"), Some("s")).settled_until_ms, 7);
     assert_eq!(use_of(&mut memo, &known, (0, "a"), Some("t")).settled_until_ms, 0);
 }

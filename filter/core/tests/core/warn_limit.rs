@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tokenward_filter_core::host::Level;
-use tokenward_filter_core::pair::lines::{Leave, Lines};
+use tokenward_filter_core::pair::warn_limit::{WarnMinute, WarnPermit};
 
 use crate::host::{Envoy, token};
 
@@ -101,7 +101,7 @@ proptest! {
     fn every_line_is_written_or_counted_and_no_minute_has_more_than_its_lines(
         steps in prop::collection::vec((0u64..30_000, 1u32..20), 1..100), most in 1u32..20,
     ) {
-        let (mut lines, mut now_ms) = (Lines::default(), 1_800_000_000_000);
+        let (mut lines, mut now_ms) = (WarnMinute::default(), 1_800_000_000_000);
         let (mut asked, mut written, mut said) = (0u64, Vec::new(), 0u64);
         for (wait_ms, count) in steps {
             now_ms += wait_ms;
@@ -112,7 +112,7 @@ proptest! {
                 asked += 1;
                 let (after, leave) = lines.one_more(most, now_ms);
                 lines = after;
-                if let Leave::Write { withheld } = leave {
+                if let WarnPermit::Write { withheld } = leave {
                     written.push(now_ms);
                     said += u64::from(withheld);
                 }

@@ -12,7 +12,7 @@ fn respond(envoy: &mut Envoy, stream: StreamId, status: u16) -> ResponseVerdict 
 }
 
 fn is_softened(verdict: &ResponseVerdict) -> bool {
-    matches!(verdict, ResponseVerdict::Soften { .. })
+    matches!(verdict, ResponseVerdict::AsUnavailable { .. })
 }
 
 #[test]

@@ -326,7 +326,7 @@ pub(super) fn set_effective_context(context: u32) -> Answer<()> {
 }
 
 /// Whether a context still exists. Makes it the effective one if so.
-pub(super) fn is_there(context: u32) -> bool {
+pub(super) fn stream_exists(context: u32) -> bool {
     set_effective_context(context).is_ok()
 }
 

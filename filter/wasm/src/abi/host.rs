@@ -6,7 +6,8 @@ use super::calls::{self, LogLevel, MapType};
 use super::counters::Counters;
 use tokenward_filter_core::config::AnnotationPath;
 use tokenward_filter_core::host::{
-    CallFailure, CallId, Claim, ControlCall, Host, HostFailure, Level, SetFailure, SharedValue, StreamId,
+    CallFailure, CallId, ControlCall, Host, HostFailure, Level, SetFailure, SharedValue, StreamId,
+    WriteCondition,
 };
 use tokenward_filter_core::outcome::{Metric, Reply};
 
@@ -80,7 +81,7 @@ impl Host for Envoy {
         calls::random().unwrap_or_else(|| by_clock().to_le_bytes())
     }
 
-    fn would_log(&self, level: Level) -> bool {
+    fn log_enabled(&self, level: Level) -> bool {
         calls::log_level().is_none_or(|lowest| log_level(level) as u32 >= lowest)
     }
 
@@ -100,10 +101,10 @@ impl Host for Envoy {
         Ok(value.map(|(bytes, cas)| SharedValue { bytes, cas }))
     }
 
-    fn set_shared(&self, key: &str, bytes: &[u8], claim: Claim) -> Result<(), SetFailure> {
+    fn set_shared(&self, key: &str, bytes: &[u8], claim: WriteCondition) -> Result<(), SetFailure> {
         let cas = match claim {
-            Claim::Absent => CLAIM_ABSENT,
-            Claim::Unchanged(cas) => cas,
+            WriteCondition::Absent => CLAIM_ABSENT,
+            WriteCondition::Unchanged(cas) => cas,
         };
         calls::set_shared_data(key, bytes, cas).map_err(|status| {
             if status == calls::CAS_MISMATCH {
@@ -139,8 +140,8 @@ impl Host for Envoy {
         answered
     }
 
-    fn is_there(&self, stream: StreamId) -> bool {
-        let there = calls::is_there(stream.0);
+    fn stream_exists(&self, stream: StreamId) -> bool {
+        let there = calls::stream_exists(stream.0);
         let _ = calls::set_effective_context(self.home.get());
         there
     }

@@ -11,7 +11,7 @@ use super::stream::three_digits;
 use crate::header_map;
 use tokenward_filter_core::config::{BadConfig, EachTry, FilterConfig};
 use tokenward_filter_core::host::{CallId, StreamId};
-use tokenward_filter_core::worker::answer::{ControlAnswer, LONGEST_ANSWER_BYTES};
+use tokenward_filter_core::worker::control_response::{ControlResponse, LONGEST_RESPONSE_BYTES};
 use tokenward_filter_core::worker::{TICK_MS, Worker};
 
 /// The worker, shared between its root context and the streams that it made.
@@ -87,7 +87,7 @@ impl Root {
         for worker in self.retired.iter().chain([&self.worker]) {
             if let Ok(mut worker) = worker.try_borrow_mut() {
                 worker.host().enter(self.context_id);
-                worker.on_control_answer(CallId(call), &answer);
+                worker.on_control_response(CallId(call), &answer);
             }
         }
     }
@@ -99,8 +99,8 @@ fn unconfigured(context_id: u32) -> Worker<Envoy> {
 }
 
 /// `headers` is 0 when the call was reset after its headers.
-fn read_answer(headers: usize, body_bytes: usize) -> ControlAnswer {
-    let mut answer = ControlAnswer::default();
+fn read_answer(headers: usize, body_bytes: usize) -> ControlResponse {
+    let mut answer = ControlResponse::default();
     if headers == 0 {
         return answer;
     }
@@ -113,7 +113,7 @@ fn read_answer(headers: usize, body_bytes: usize) -> ControlAnswer {
             _ => {}
         }
     }
-    if body_bytes <= LONGEST_ANSWER_BYTES {
+    if body_bytes <= LONGEST_RESPONSE_BYTES {
         answer.body = calls::buffer(BufferType::CallResponseBody, body_bytes).unwrap_or_default();
     }
     answer

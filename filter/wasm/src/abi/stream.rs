@@ -70,7 +70,7 @@ impl Stream {
         worker.host().enter(context);
         let status = calls::header(MapType::Response, ":status");
         let status = status.map_or(0, |text| three_digits(&text));
-        if let ResponseVerdict::Soften { retry_after } =
+        if let ResponseVerdict::AsUnavailable { retry_after } =
             worker.on_response(&watch, status, says_invalid_token)
         {
             soften(&retry_after);

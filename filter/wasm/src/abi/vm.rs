@@ -76,7 +76,7 @@ impl Vm {
     /// Forgets streams that are gone. The next sweep comes when as many again have been added as are there now, so
     /// each stream is asked about twice at the most, on average.
     fn sweep(&mut self, home: u32) {
-        self.streams.retain(|context, _| calls::is_there(*context));
+        self.streams.retain(|context, _| calls::stream_exists(*context));
         // The home context exists as long as its callback runs.
         let _ = calls::set_effective_context(home);
         self.sweep_at = self.streams.len().saturating_mul(2).max(FIRST_SWEEP);
@@ -85,7 +85,7 @@ impl Vm {
 
     pub(super) fn configure(&mut self, root: u32) {
         // Each configuration has a root context of its own; those whose listener is drained are gone by now.
-        self.roots.retain(|(context, _)| calls::is_there(*context));
+        self.roots.retain(|(context, _)| calls::stream_exists(*context));
         let _ = calls::set_effective_context(root);
         if let Some(root) = self.root(root) {
             root.configure();

@@ -10,13 +10,13 @@ const PLACES: usize = 8192;
 /// Digests that were met lately. Each falls on one place and pushes out what was there: bounded without a list to keep in
 /// order and without a scan. Where it falls depends on the thread's seed, so no client can aim at another's place.
 #[derive(Debug, Default)]
-pub struct Recent {
+pub struct LastSeen {
     salted: Salted,
     /// None until the first one is remembered.
     places: Vec<(u64, u64)>,
 }
 
-impl Recent {
+impl LastSeen {
     fn place(&self, key: impl Hash) -> (u64, usize) {
         let hash = self.salted.hash_one(key);
         (hash, usize::try_from(hash >> 32).unwrap_or(0) & (PLACES - 1))

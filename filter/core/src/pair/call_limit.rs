@@ -4,8 +4,8 @@
 //! brought a token or proved the presented one gives it back, and one that did not costs the whole. So a thousand
 //! users who come back at once are not held up, and a thousand forged tokens are.
 
-use super::allowance::{Allowance, Terms};
-use super::memory::{Unremembered, update_value};
+use super::allowance::{Allowance, AllowanceLimit};
+use super::memory::{NotStored, update_value};
 use crate::host::Host;
 
 /// Where the allowance is kept.
@@ -13,7 +13,7 @@ const KEY: &str = "tokenward/calls";
 const VERSION: u8 = 1;
 
 /// 256 calls that brought nothing, of which 64 are for tokens that come back, and 5,000 more a minute.
-pub const ENVOY_CALLS: Terms = Terms {
+pub const ENVOY_CALLS: AllowanceLimit = AllowanceLimit {
     most_ms: 3_072,
     reserve_ms: 768,
 };
@@ -28,13 +28,13 @@ pub const CALL_UNDER_WAY_MS: u64 = 2;
 /// # Errors
 /// The time in milliseconds until there is leave again. A host that cannot say gives leave.
 pub fn take(host: &impl Host, returning: bool, now_ms: u64) -> Result<(), u64> {
-    let mut taken = Ok(());
+    let mut charge = Ok(());
     let _ = change(host, &mut |allowance| {
         let after = allowance.take(CALL_UNDER_WAY_MS, ENVOY_CALLS, returning, now_ms);
-        taken = after.map(|_| ());
+        charge = after.map(|_| ());
         after.ok()
     });
-    taken
+    charge
 }
 
 /// A call is over. `futile`: it brought nothing, and proved nothing of the presented token.
@@ -50,10 +50,7 @@ pub fn settle(host: &impl Host, futile: bool, now_ms: u64) {
     });
 }
 
-fn change(
-    host: &impl Host,
-    change: &mut dyn FnMut(Allowance) -> Option<Allowance>,
-) -> Result<(), Unremembered> {
+fn change(host: &impl Host, change: &mut dyn FnMut(Allowance) -> Option<Allowance>) -> Result<(), NotStored> {
     update_value(host, KEY, &mut |bytes| {
         let whole_at_ms = bytes
             .and_then(|bytes| bytes.strip_prefix(&[VERSION])?.try_into().ok())

@@ -1,6 +1,6 @@
 //! The WARN lines of the whole Envoy: however many pairs fail, a minute has a bounded number of them.
 
-use super::memory::{Unremembered, update_value};
+use super::memory::{NotStored, update_value};
 use crate::host::Host;
 
 /// Where the count is kept.
@@ -10,7 +10,7 @@ const MINUTE_MS: u64 = 60_000;
 
 /// The lines of one minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lines {
+pub struct WarnMinute {
     /// When the minute began, Unix ms.
     pub since_ms: u64,
     /// WARN lines written in it.
@@ -21,7 +21,7 @@ pub struct Lines {
 
 /// Whether a WARN line may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leave {
+pub enum WarnPermit {
     /// It may. `withheld` lines were not written before, which no line has said yet.
     Write {
         /// 0 for none.
@@ -34,15 +34,15 @@ pub enum Leave {
     },
 }
 
-impl Lines {
+impl WarnMinute {
     /// One line of at most `most` a minute.
     #[must_use]
-    pub fn one_more(self, most: u32, now_ms: u64) -> (Self, Leave) {
+    pub fn one_more(self, most: u32, now_ms: u64) -> (Self, WarnPermit) {
         let minute = self.minute_of(now_ms);
         if minute.written >= most {
             let until_ms = minute.since_ms.saturating_add(MINUTE_MS);
             let withheld = minute.withheld.saturating_add(1);
-            return (Self { withheld, ..minute }, Leave::Withhold { until_ms });
+            return (Self { withheld, ..minute }, WarnPermit::Withhold { until_ms });
         }
         let after = Self {
             written: minute.written.saturating_add(1),
@@ -50,7 +50,7 @@ impl Lines {
             ..minute
         };
         let withheld = minute.withheld;
-        (after, Leave::Write { withheld })
+        (after, WarnPermit::Write { withheld })
     }
 
     /// What must be said once the minute is over: how many lines were withheld, if any.
@@ -104,11 +104,11 @@ impl Lines {
 /// Asks for leave to write one WARN line, for the whole Envoy.
 ///
 /// # Errors
-/// [`Unremembered`]: the host failed.
-pub fn one_more(host: &impl Host, most: u32, now_ms: u64) -> Result<Leave, Unremembered> {
-    let mut leave = Leave::Write { withheld: 0 };
+/// [`NotStored`]: the host failed.
+pub fn one_more(host: &impl Host, most: u32, now_ms: u64) -> Result<WarnPermit, NotStored> {
+    let mut leave = WarnPermit::Write { withheld: 0 };
     update_value(host, KEY, &mut |bytes| {
-        let (after, latest) = Lines::decode(bytes).one_more(most, now_ms);
+        let (after, latest) = WarnMinute::decode(bytes).one_more(most, now_ms);
         leave = latest;
         Some(after.encode())
     })?;
@@ -120,7 +120,7 @@ pub fn one_more(host: &impl Host, most: u32, now_ms: u64) -> Result<Leave, Unrem
 pub fn say_withheld(host: &impl Host, now_ms: u64) -> Option<u32> {
     let mut withheld = None;
     let updated = update_value(host, KEY, &mut |bytes| {
-        let said = Lines::decode(bytes).say_withheld(now_ms);
+        let said = WarnMinute::decode(bytes).say_withheld(now_ms);
         withheld = said.map(|(_, withheld)| withheld);
         said.map(|(after, _)| after.encode())
     });

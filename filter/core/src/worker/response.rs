@@ -12,10 +12,10 @@ use secrecy::SecretString;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-use super::{Presented, TicketNote, Worker};
-use crate::flight::{Question, Taken};
+use super::{Presented, TokenState, Worker};
+use crate::flight::{CallCharge, CallRequest};
 use crate::host::Host;
-use crate::identity::{PairKey, TicketKey};
+use crate::identity::{PairKey, TokenKey};
 use crate::outcome::{Event, retry_after_seconds};
 use crate::token_memo::TokenHandle;
 
@@ -30,9 +30,9 @@ const MOST_NOTES: usize = 4096;
 pub struct Watch {
     server: usize,
     pair: PairKey,
-    ticket: TicketKey,
+    token_key: TokenKey,
     token: TokenHandle,
-    /// [`super::TicketNote::counted`] when it was sent.
+    /// [`super::TokenState::counted`] when it was sent.
     counted: u32,
 }
 
@@ -42,7 +42,7 @@ pub enum ResponseVerdict {
     /// Let it go on, untouched.
     PassOn,
     /// Make it a 503 with this `Retry-After`, without its `www-authenticate`.
-    Soften {
+    AsUnavailable {
         /// Whole seconds.
         retry_after: String,
     },
@@ -57,28 +57,28 @@ impl<H: Host> Worker<H> {
     }
 
     pub(super) fn watch_of(&self, presented: &Presented<'_>) -> Watch {
-        let ticket = presented.token_use.ticket;
+        let token_key = presented.token_use.token_key;
         Watch {
             server: presented.server_index,
             pair: presented.token_use.pair,
-            ticket,
+            token_key,
             token: presented.known.handle(),
-            counted: self.notes.get(&ticket).map_or(0, |note| note.counted),
+            counted: self.notes.get(&token_key).map_or(0, |note| note.counted),
         }
     }
 
     /// What is remembered of a ticket.
-    pub(super) fn note(&mut self, ticket: TicketKey) -> &mut TicketNote {
+    pub(super) fn note(&mut self, token_key: TokenKey) -> &mut TokenState {
         if self.notes.len() >= MOST_NOTES {
             self.notes.clear();
         }
-        self.notes.entry(ticket).or_default()
+        self.notes.entry(token_key).or_default()
     }
 
     /// Whether the server has rejected this token although it looked fresh, a while ago at the most.
-    pub(super) fn is_rejected(&self, ticket: &TicketKey, now_ms: u64) -> bool {
+    pub(super) fn is_rejected(&self, token_key: &TokenKey, now_ms: u64) -> bool {
         // A moment further away than the span means that the clock stepped back.
-        let until_ms = self.notes.get(ticket).map_or(0, |note| note.rejected_until_ms);
+        let until_ms = self.notes.get(token_key).map_or(0, |note| note.rejected_until_ms);
         (1..=REJECTED_MS).contains(&until_ms.saturating_sub(now_ms))
     }
 
@@ -96,31 +96,31 @@ impl<H: Host> Worker<H> {
         // Some answers are made before anybody looks at the token.
         if status < 500
             && !matches!(status, 408 | 429)
-            && let Some(note) = self.notes.get_mut(&watch.ticket)
+            && let Some(note) = self.notes.get_mut(&watch.token_key)
             && note.rejections > 1
         {
             // The newly made token works; the presented one stays known as bad.
             note.rejections = 1;
-            self.recover(watch.server, &watch.pair, &watch.ticket, Taken::default());
+            self.recover(watch.server, &watch.pair, &watch.token_key, CallCharge::default());
         }
         ResponseVerdict::PassOn
     }
 
     fn rejected(&mut self, watch: &Watch, status: u16) -> ResponseVerdict {
         self.count(watch.server, Event::ServerRejection(status));
-        let counted = self.notes.get(&watch.ticket).map_or(0, |note| note.counted);
+        let counted = self.notes.get(&watch.token_key).map_or(0, |note| note.counted);
         if watch.counted < counted {
             // Under way together with one whose rejection is known: it says nothing about what is made since.
-            return ResponseVerdict::Soften {
+            return ResponseVerdict::AsUnavailable {
                 retry_after: retry_after_seconds(0),
             };
         }
-        self.replacements.remove(&watch.ticket);
+        self.replacements.remove(&watch.token_key);
         let now_ms = self.host.now_ms();
         let until_ms = now_ms.saturating_add(REJECTED_MS);
         // Its time was over, so it was the presented token that was sent and rejected, not a newly made one.
-        let sent_anew = !self.is_rejected(&watch.ticket, now_ms);
-        let note = self.note(watch.ticket);
+        let sent_anew = !self.is_rejected(&watch.token_key, now_ms);
+        let note = self.note(watch.token_key);
         if sent_anew {
             note.rejections = 0;
         }
@@ -130,34 +130,34 @@ impl<H: Host> Worker<H> {
         let first = note.rejections == 1;
         if first {
             self.ask_after_rejection(watch);
-            return ResponseVerdict::Soften {
+            return ResponseVerdict::AsUnavailable {
                 retry_after: retry_after_seconds(0),
             };
         }
         let flight = self.new_flight(watch.server, watch.pair, None, Reason::Rejected);
-        let refused = self.refuse_flight(&watch.ticket, &flight, Refusal::TokenRejected, None);
+        let refused = self.refuse_flight(&watch.token_key, &flight, Refusal::TokenRejected, None);
         let headers = refused.for_waiter(false).headers;
         let retry_after = headers.into_iter().find(|(name, _)| *name == "retry-after");
-        ResponseVerdict::Soften {
+        ResponseVerdict::AsUnavailable {
             retry_after: retry_after.map_or_else(|| retry_after_seconds(0), |(_, value)| value),
         }
     }
 
     /// Asks control for a newly made token, in the background, if the rejected one is still known.
     fn ask_after_rejection(&mut self, watch: &Watch) {
-        let Some((token, session)) = self.memo.named(watch.token, &watch.ticket) else {
+        let Some((token, session)) = self.memo.named(watch.token, &watch.token_key) else {
             return;
         };
-        if !self.flights.has_room_for(&token) || self.flights.is_under_way(&watch.ticket) {
+        if !self.flights.has_room_for(&token) || self.flights.is_under_way(&watch.token_key) {
             return;
         }
-        let question = Question {
+        let request = CallRequest {
             token,
             session: session.map(SecretString::from),
             traceparent: None,
         };
-        let mut flight = self.new_flight(watch.server, watch.pair, Some(question), Reason::Rejected);
+        let mut flight = self.new_flight(watch.server, watch.pair, Some(request), Reason::Rejected);
         flight.background = true;
-        self.flights.add(watch.ticket, flight);
+        self.flights.add(watch.token_key, flight);
     }
 }

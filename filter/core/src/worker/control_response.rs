@@ -8,36 +8,36 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{ControlSaid, Reason, TokenAnswer, read_answer};
 
 use super::Worker;
-use super::leave::is_given_back;
-use super::refuse::prefetch_pause_ms;
+use super::call_permit::is_given_back;
+use super::refusal::prefetch_pause_ms;
 use crate::config::{AuthKind, Server};
 use crate::decision::fits;
 use crate::flight::Flight;
 use crate::host::{CallId, Host, Level};
-use crate::identity::{SubjectDigest, TicketKey};
+use crate::identity::{SubjectDigest, TokenKey};
 use crate::outcome::{Event, Outcome};
 use crate::replacement::Replacement;
 
 /// Longest answer of control that is read into the sandbox.
-pub const LONGEST_ANSWER_BYTES: usize = 64 * 1024;
+pub const LONGEST_RESPONSE_BYTES: usize = 64 * 1024;
 
 /// What the host got from control.
 #[derive(Debug, Default)]
-pub struct ControlAnswer {
+pub struct ControlResponse {
     /// HTTP status; 0 when the stream was reset after its headers.
     pub status: u16,
     /// Whether [`tokenward_protocol::token_endpoint::MARKER_HEADER`] was there.
     pub marked: bool,
     /// `Retry-After`.
     pub retry_after: Option<Vec<u8>>,
-    /// The body; empty when it was longer than [`LONGEST_ANSWER_BYTES`].
+    /// The body; empty when it was longer than [`LONGEST_RESPONSE_BYTES`].
     pub body: Vec<u8>,
 }
 
 impl<H: Host> Worker<H> {
     /// Control has answered a call, or the host says that it never will.
-    pub fn on_control_answer(&mut self, call: CallId, answer: &ControlAnswer) {
-        let Some((ticket, flight)) = self.flights.take_by_call(call) else {
+    pub fn on_control_response(&mut self, call: CallId, answer: &ControlResponse) {
+        let Some((token_key, flight)) = self.flights.take_by_call(call) else {
             return;
         };
         let said = read_answer(
@@ -62,11 +62,11 @@ impl<H: Host> Worker<H> {
         };
         let refusal = judged.as_ref().err().map(|(refusal, _)| *refusal);
         self.count(flight.server, Event::ControlAnswer(refusal));
-        self.settle(&ticket, &flight, refusal);
+        self.settle(&token_key, &flight, refusal);
         match judged {
-            Ok(replacement) => self.deliver(ticket, &flight, replacement),
+            Ok(replacement) => self.deliver(token_key, &flight, replacement),
             Err((refusal, retry_after_seconds)) => {
-                self.end_without_token(&ticket, &flight, refusal, retry_after_seconds);
+                self.end_without_token(&token_key, &flight, refusal, retry_after_seconds);
             }
         }
     }
@@ -81,47 +81,47 @@ impl<H: Host> Worker<H> {
         if self.flights.is_empty() {
             return;
         }
-        for ticket in self.flights.not_started() {
-            self.start_in_background(&ticket);
+        for token_key in self.flights.not_started() {
+            self.start_in_background(&token_key);
         }
-        for ticket in self.flights.overdue(self.ticks) {
-            if let Some(flight) = self.flights.take(&ticket) {
+        for token_key in self.flights.overdue(self.ticks) {
+            if let Some(flight) = self.flights.take(&token_key) {
                 let refusal = Refusal::ControlLate;
                 self.count(flight.server, Event::ControlAnswer(Some(refusal)));
-                self.settle(&ticket, &flight, Some(refusal));
-                self.end_without_token(&ticket, &flight, Refusal::ControlLate, None);
+                self.settle(&token_key, &flight, Some(refusal));
+                self.end_without_token(&token_key, &flight, Refusal::ControlLate, None);
             }
         }
     }
 
     /// Starts a question that no request waited for when it was noted. Without leave it is dropped, and requests that have
     /// joined it since are turned away.
-    fn start_in_background(&mut self, ticket: &TicketKey) {
-        let Some(pair) = self.flights.get(ticket).map(|flight| flight.pair) else {
+    fn start_in_background(&mut self, token_key: &TokenKey) {
+        let Some(pair) = self.flights.get(token_key).map(|flight| flight.pair) else {
             return;
         };
-        let refusal = match self.leave(ticket, &pair) {
-            Ok(taken) => {
-                self.flights.takes(ticket, taken);
-                self.start(ticket).err()
+        let refusal = match self.leave(token_key, &pair) {
+            Ok(charge) => {
+                self.flights.takes(token_key, charge);
+                self.start(token_key).err()
             }
-            Err(no_leave) => return self.drop_question(ticket, no_leave),
+            Err(denied) => return self.drop_call(token_key, denied),
         };
         if let Some(refusal) = refusal
-            && let Some(flight) = self.flights.take(ticket)
+            && let Some(flight) = self.flights.take(token_key)
         {
-            self.settle(ticket, &flight, Some(refusal));
-            self.end_without_token(ticket, &flight, refusal, None);
+            self.settle(token_key, &flight, Some(refusal));
+            self.end_without_token(token_key, &flight, refusal, None);
         }
     }
 
-    fn deliver(&mut self, ticket: TicketKey, flight: &Flight, replacement: Replacement) {
+    fn deliver(&mut self, token_key: TokenKey, flight: &Flight, replacement: Replacement) {
         let authorization = Rc::clone(&replacement.authorization);
-        self.pause_prefetch_while_near_expiry(ticket, replacement.exp_seconds);
-        self.replacements.insert(ticket, replacement);
+        self.pause_prefetch_while_near_expiry(token_key, replacement.exp_seconds);
+        self.replacements.insert(token_key, replacement);
         // Where the server has rejected newly made tokens too, only its answer tells whether this one is any better.
-        if self.notes.get(&ticket).is_none_or(|note| note.rejections < 2) {
-            self.recover(flight.server, &flight.pair, &ticket, flight.taken);
+        if self.notes.get(&token_key).is_none_or(|note| note.rejections < 2) {
+            self.recover(flight.server, &flight.pair, &token_key, flight.charge);
         } else {
             self.give_back_to_pair(flight);
         }
@@ -131,7 +131,7 @@ impl<H: Host> Worker<H> {
                 self.count_request(flight.server, Outcome::Replaced);
             }
         }
-        if flight.background && self.host.would_log(Level::Debug) {
+        if flight.background && self.host.log_enabled(Level::Debug) {
             let server = self.server_name(flight.server);
             self.host.log(
                 Level::Debug,
@@ -142,7 +142,7 @@ impl<H: Host> Worker<H> {
 
     /// Control may have nothing better yet than a token that is itself near expiry (the issuer is down, or its tokens
     /// are short-lived): asking again with every request would be a storm of our own.
-    fn pause_prefetch_while_near_expiry(&mut self, ticket: TicketKey, exp_seconds: u64) {
+    fn pause_prefetch_while_near_expiry(&mut self, token_key: TokenKey, exp_seconds: u64) {
         let Ok(config) = &self.config else {
             return;
         };
@@ -152,8 +152,8 @@ impl<H: Host> Worker<H> {
                 .freshness
                 .forward_until_ms(exp_seconds)
                 .saturating_sub(now_ms);
-            self.pause_prefetch(ticket, left_ms.div_euclid(3).clamp(500, 10_000));
-        } else if let Some(note) = self.notes.get_mut(&ticket) {
+            self.pause_prefetch(token_key, left_ms.div_euclid(3).clamp(500, 10_000));
+        } else if let Some(note) = self.notes.get_mut(&token_key) {
             // No note is made for it: a full memory of notes forgets rejections.
             note.prefetch_after_ms = 0;
         }
@@ -161,14 +161,14 @@ impl<H: Host> Worker<H> {
 
     fn end_without_token(
         &mut self,
-        ticket: &TicketKey,
+        token_key: &TokenKey,
         flight: &Flight,
         refusal: Refusal,
         retry_after_seconds: Option<u32>,
     ) {
         if flight.background {
-            self.pause_prefetch(*ticket, prefetch_pause_ms(refusal, retry_after_seconds));
-            if self.host.would_log(Level::Debug) {
+            self.pause_prefetch(*token_key, prefetch_pause_ms(refusal, retry_after_seconds));
+            if self.host.log_enabled(Level::Debug) {
                 let server = self.server_name(flight.server);
                 let pair = flight.pair.short();
                 self.host.log(
@@ -187,7 +187,7 @@ impl<H: Host> Worker<H> {
             }
             return;
         }
-        let replies = self.refuse_flight(ticket, flight, refusal, retry_after_seconds);
+        let replies = self.refuse_flight(token_key, flight, refusal, retry_after_seconds);
         for waiter in &flight.waiters {
             // A stream that is gone needs no answer.
             let _ = self

@@ -8,21 +8,21 @@ use std::rc::Rc;
 
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
-use super::lines::note_in;
+use super::logging::note_in;
 use super::{Presented, Worker};
 use crate::digest_map::DigestMap;
 use crate::host::{Host, Level};
-use crate::identity::{PairKey, TicketKey};
+use crate::identity::{PairKey, TokenKey};
 use crate::outcome::{Outcome, Reply, refusal_reply};
 use crate::pair::gate::Admission;
 use crate::pair::throttle::RefusalLine;
 
 /// Gates held; past that a request looks into shared data as if there were no such memory.
-const MOST_HELD: usize = 4096;
+const MOST_CACHED: usize = 4096;
 
 /// One closed gate.
 #[derive(Debug)]
-pub(super) struct HeldGate {
+pub(super) struct CachedGate {
     pair: PairKey,
     refusal: Refusal,
     closed_until_ms: u64,
@@ -36,9 +36,9 @@ pub(super) struct HeldGate {
 }
 
 /// The closed gates that one worker knows of since its last tick.
-pub(super) type HeldGates = DigestMap<TicketKey, HeldGate>;
+pub(super) type GateCache = DigestMap<TokenKey, CachedGate>;
 
-impl HeldGate {
+impl CachedGate {
     /// The gate's judgement; `None` when shared data must be read. A clock that stepped back must not lengthen
     /// anything.
     pub(super) fn admission(&self, now_ms: u64) -> Option<Admission> {
@@ -60,7 +60,7 @@ impl<H: Host> Worker<H> {
         presented: &Presented<'_>,
         (refusal, retry_after_ms): (Refusal, u64),
     ) -> Option<Rc<Reply>> {
-        let held = self.held.get_mut(&presented.token_use.ticket)?;
+        let held = self.held.get_mut(&presented.token_use.token_key)?;
         held.untold = held.untold.saturating_add(1);
         let seconds = whole_seconds(retry_after_ms);
         if held.said_seconds.is_some_and(|said| said != seconds) {
@@ -96,25 +96,25 @@ impl<H: Host> Worker<H> {
         let counts_listeners = self
             .server(presented.server_index)
             .is_none_or(|server| server.listener_405_after.is_some());
-        if counts_listeners || self.held.len() >= MOST_HELD || self.host.would_log(Level::Debug) {
+        if counts_listeners || self.held.len() >= MOST_CACHED || self.host.log_enabled(Level::Debug) {
             return;
         }
-        let gate = HeldGate {
+        let gate = CachedGate {
             pair: presented.token_use.pair,
             refusal,
             closed_until_ms: presented.now_ms.saturating_add(retry_after_ms),
-            untold: self.release(&presented.token_use.ticket),
+            untold: self.release(&presented.token_use.token_key),
             read_at_ms: presented.now_ms,
             reply: Rc::clone(reply),
             said_seconds: (refusal.class() != RefusalClass::LoginNeeded)
                 .then(|| whole_seconds(retry_after_ms)),
         };
-        self.held.insert(presented.token_use.ticket, gate);
+        self.held.insert(presented.token_use.token_key, gate);
     }
 
     /// How many refusals of this gate the pair's memory has not been told of. The gate is not held any more.
-    fn release(&mut self, ticket: &TicketKey) -> u32 {
-        self.held.remove(ticket).map_or(0, |held| held.untold)
+    fn release(&mut self, token_key: &TokenKey) -> u32 {
+        self.held.remove(token_key).map_or(0, |held| held.untold)
     }
 
     /// How many refusals of any of a pair's gates its memory has not been told of. None of them is held any more.

@@ -7,14 +7,14 @@
 use tokenward_protocol::refusal::Refusal;
 
 use super::{Presented, Worker};
-use crate::flight::{Flight, Taken};
+use crate::flight::{CallCharge, Flight};
 use crate::host::Host;
-use crate::identity::{PairKey, SessionSource, TicketKey};
+use crate::identity::{PairKey, SessionSource, TokenKey};
+use crate::last_seen::LastSeen;
 use crate::outcome::{Outcome, Reply};
-use crate::pair::calls;
+use crate::pair::call_limit;
 use crate::pair::gate::proves_token;
 use crate::pair::record::{PAIR_CALL_MS, PAIR_CALLS, Record};
-use crate::recent::Recent;
 
 /// `Retry-After` of a token that is turned away for the first time.
 const COME_BACK_MS: u64 = 1_000;
@@ -23,16 +23,16 @@ const COMES_BACK_MS: std::ops::RangeInclusive<u64> = 750..=300_000;
 
 /// What one worker knows of tokens' merits.
 #[derive(Debug, Default)]
-pub(super) struct Merits {
+pub(super) struct CallHistory {
     /// Presented tokens for which control gave a token, and their pairs; when, Unix ms.
-    accepted: Recent,
+    accepted: LastSeen,
     /// When a token was turned away, Unix ms.
-    turned_away: Recent,
+    turned_away: LastSeen,
 }
 
 /// There is no leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoLeave {
+pub(super) struct CallDenied {
     /// Whether it is the pair's allowance that is used up, not the whole Envoy's.
     of_pair: bool,
     pub(super) retry_after_ms: u64,
@@ -40,51 +40,51 @@ pub(super) struct NoLeave {
 
 impl<H: Host> Worker<H> {
     /// Leave to ask control about a token that no gate is known of.
-    pub(super) fn leave(&mut self, ticket: &TicketKey, pair: &PairKey) -> Result<Taken, NoLeave> {
-        if self.merits.accepted.get(ticket).is_some() {
-            return Ok(Taken::default());
+    pub(super) fn leave(&mut self, token_key: &TokenKey, pair: &PairKey) -> Result<CallCharge, CallDenied> {
+        if self.history.accepted.get(token_key).is_some() {
+            return Ok(CallCharge::default());
         }
         let now_ms = self.host.now_ms();
-        let turned_away_ms = self.merits.turned_away.get(ticket);
+        let turned_away_ms = self.history.turned_away.get(token_key);
         let returning =
             turned_away_ms.is_some_and(|at_ms| COMES_BACK_MS.contains(&now_ms.saturating_sub(at_ms)));
         match self.take(pair, returning, now_ms) {
-            Ok(taken) => {
-                self.merits.turned_away.set(ticket, 0);
-                Ok(taken)
+            Ok(charge) => {
+                self.history.turned_away.set(token_key, 0);
+                Ok(charge)
             }
-            Err(no_leave) => {
+            Err(denied) => {
                 let too_long_ago =
                     turned_away_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) > *COMES_BACK_MS.end());
                 if too_long_ago {
-                    self.merits.turned_away.set(ticket, now_ms);
+                    self.history.turned_away.set(token_key, now_ms);
                 }
                 Err(if returning {
-                    no_leave
+                    denied
                 } else {
-                    NoLeave {
+                    CallDenied {
                         retry_after_ms: COME_BACK_MS,
-                        ..no_leave
+                        ..denied
                     }
                 })
             }
         }
     }
 
-    fn take(&self, pair: &PairKey, returning: bool, now_ms: u64) -> Result<Taken, NoLeave> {
+    fn take(&self, pair: &PairKey, returning: bool, now_ms: u64) -> Result<CallCharge, CallDenied> {
         let try_pair = |record: &Record| record.calls.take(PAIR_CALL_MS, PAIR_CALLS, returning, now_ms);
-        let of_pair = |retry_after_ms| NoLeave {
+        let of_pair = |retry_after_ms| CallDenied {
             of_pair: true,
             retry_after_ms,
         };
         // Looked at first, taken last: one pair that is over its bound costs no other pair anything.
         try_pair(&self.memory.read(&self.host, pair)).map_err(of_pair)?;
-        let mut taken = Taken {
-            of_envoy: self.merits.accepted.get(pair).is_none(),
+        let mut charge = CallCharge {
+            of_envoy: self.history.accepted.get(pair).is_none(),
             of_pair: false,
         };
-        if taken.of_envoy {
-            calls::take(&self.host, returning, now_ms).map_err(|retry_after_ms| NoLeave {
+        if charge.of_envoy {
+            call_limit::take(&self.host, returning, now_ms).map_err(|retry_after_ms| CallDenied {
                 of_pair: false,
                 retry_after_ms,
             })?;
@@ -99,36 +99,36 @@ impl<H: Host> Worker<H> {
                 Err(wait_ms) => (false, Err(wait_ms)),
             });
         match noted {
-            Ok(Ok(())) => taken.of_pair = true,
+            Ok(Ok(())) => charge.of_pair = true,
             // Another worker took the last one.
             Ok(Err(wait_ms)) => {
-                if taken.of_envoy {
-                    calls::settle(&self.host, false, now_ms);
+                if charge.of_envoy {
+                    call_limit::settle(&self.host, false, now_ms);
                 }
                 return Err(of_pair(wait_ms));
             }
             // What cannot be counted is bounded by the whole Envoy's allowance only.
             Err(_) => {}
         }
-        Ok(taken)
+        Ok(charge)
     }
 
     /// A question is over. `refusal` is `None` when control gave a token that could be used.
-    pub(super) fn settle(&mut self, ticket: &TicketKey, flight: &Flight, refusal: Option<Refusal>) {
+    pub(super) fn settle(&mut self, token_key: &TokenKey, flight: &Flight, refusal: Option<Refusal>) {
         let now_ms = self.host.now_ms();
         if refusal.is_none() {
-            self.merits.accepted.set(ticket, now_ms);
-            self.merits.accepted.set(flight.pair, now_ms);
+            self.history.accepted.set(token_key, now_ms);
+            self.history.accepted.set(flight.pair, now_ms);
         }
-        if flight.taken.of_envoy {
-            calls::settle(&self.host, !is_given_back(refusal), now_ms);
+        if flight.charge.of_envoy {
+            call_limit::settle(&self.host, !is_given_back(refusal), now_ms);
         }
     }
 
     /// Answers a request that has no leave: it may come back.
-    pub(super) fn turn_away(&mut self, presented: &Presented<'_>, no_leave: NoLeave) -> Reply {
-        let refusal = (Refusal::CallLimit, no_leave.retry_after_ms);
-        if no_leave.of_pair {
+    pub(super) fn turn_away(&mut self, presented: &Presented<'_>, denied: CallDenied) -> Reply {
+        let refusal = (Refusal::CallLimit, denied.retry_after_ms);
+        if denied.of_pair {
             self.count_request(presented.server_index, Outcome::Gated(refusal.0));
             let pair = presented.token_use.pair;
             let line = self.note_and_log(presented.server_index, &pair, refusal.0, 1, true);
@@ -157,21 +157,21 @@ impl<H: Host> Worker<H> {
     /// Gives the pair back what a question has taken, where nothing else is noted of it.
     pub(super) fn give_back_to_pair(&self, flight: &Flight) {
         let now_ms = self.host.now_ms();
-        if flight.taken.of_pair {
+        if flight.charge.of_pair {
             // What cannot be noted is whole again by itself.
             let _ = self.memory.update(&self.host, &flight.pair, now_ms, |record| {
-                (give_back(record, flight.taken, None, now_ms), ())
+                (give_back(record, flight.charge, None, now_ms), ())
             });
         }
     }
 
     /// Drops a question that has no leave. Requests that have joined it are turned away.
-    pub(super) fn drop_question(&mut self, ticket: &TicketKey, no_leave: NoLeave) {
-        let Some(flight) = self.flights.take(ticket) else {
+    pub(super) fn drop_call(&mut self, token_key: &TokenKey, denied: CallDenied) {
+        let Some(flight) = self.flights.take(token_key) else {
             return;
         };
-        let retry_after_ms = no_leave.retry_after_ms;
-        self.pause_prefetch(*ticket, retry_after_ms.clamp(10_000, 60_000));
+        let retry_after_ms = denied.retry_after_ms;
+        self.pause_prefetch(*token_key, retry_after_ms.clamp(10_000, 60_000));
         for waiter in &flight.waiters {
             let reply = self.refuse_overload(flight.server, (Refusal::CallLimit, retry_after_ms));
             // A stream that is gone needs no answer.
@@ -181,8 +181,13 @@ impl<H: Host> Worker<H> {
 }
 
 /// Gives the pair back what a question has taken, if it was not in vain.
-pub(super) fn give_back(record: &mut Record, taken: Taken, refusal: Option<Refusal>, now_ms: u64) -> bool {
-    let given_back = taken.of_pair && is_given_back(refusal);
+pub(super) fn give_back(
+    record: &mut Record,
+    charge: CallCharge,
+    refusal: Option<Refusal>,
+    now_ms: u64,
+) -> bool {
+    let given_back = charge.of_pair && is_given_back(refusal);
     if given_back {
         record.calls = record.calls.give_back(PAIR_CALL_MS, PAIR_CALLS, now_ms);
     }

@@ -3,14 +3,14 @@
 use tokenward_protocol::refusal::Refusal;
 
 use super::Worker;
-use super::refuse::MISCONFIGURED_MS;
+use super::refusal::MISCONFIGURED_MS;
 use crate::config::WARN_LIMIT;
 use crate::host::{Host, Level};
 use crate::identity::PairKey;
 use crate::outcome::refusal_line;
-use crate::pair::lines::{self, Leave};
 use crate::pair::record::Record;
 use crate::pair::throttle::{RefusalLine, note_refusals};
+use crate::pair::warn_limit::{self, WarnPermit};
 
 impl<H: Host> Worker<H> {
     /// Notes refusals in a pair's record. What has no place there says nothing above DEBUG.
@@ -51,7 +51,7 @@ impl<H: Host> Worker<H> {
         line: RefusalLine,
     ) {
         // Under a storm nothing is written, and then nothing should be made either.
-        if line.level == Level::Warn || self.host.would_log(line.level) {
+        if line.level == Level::Warn || self.host.log_enabled(line.level) {
             let text = refusal_line(refusal, self.server_name(server_index), pair, count, line);
             self.write(line.level, text);
         }
@@ -61,16 +61,16 @@ impl<H: Host> Worker<H> {
     pub(super) fn write(&mut self, level: Level, text: String) {
         if level == Level::Warn {
             let (most, now_ms) = (self.warn_limit(), self.host.now_ms());
-            match lines::one_more(&self.host, most, now_ms) {
-                Ok(Leave::Write { withheld: 0 }) | Err(_) => {}
-                Ok(Leave::Write { withheld }) => self.log_withheld(withheld),
-                Ok(Leave::Withhold { until_ms }) => {
+            match warn_limit::one_more(&self.host, most, now_ms) {
+                Ok(WarnPermit::Write { withheld: 0 }) | Err(_) => {}
+                Ok(WarnPermit::Write { withheld }) => self.log_withheld(withheld),
+                Ok(WarnPermit::Withhold { until_ms }) => {
                     self.withheld_until_ms = Some(until_ms);
                     return self.write(Level::Debug, text);
                 }
             }
             self.host.log(level, &text);
-        } else if self.host.would_log(level) {
+        } else if self.host.log_enabled(level) {
             self.host.log(level, &text);
         }
     }
@@ -87,7 +87,7 @@ impl<H: Host> Worker<H> {
             return;
         }
         self.withheld_until_ms = None;
-        if let Some(withheld) = lines::say_withheld(&self.host, now_ms) {
+        if let Some(withheld) = warn_limit::say_withheld(&self.host, now_ms) {
             self.log_withheld(withheld);
         }
     }

@@ -7,22 +7,22 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, TOKEN_PATH, TokenRequest};
 
 use super::{Presented, TICK_MS, Verdict, Worker};
-use crate::flight::{Flight, Question, Taken, Waiter};
+use crate::flight::{CallCharge, CallRequest, Flight, Waiter};
 use crate::host::{CallFailure, CallId, ControlCall, Host, StreamId};
-use crate::identity::{PairKey, TicketKey};
+use crate::identity::{PairKey, TokenKey};
 use crate::outcome::{Event, Metric, ServerLabel};
 use crate::pair::gate::{self, Admission};
 
 impl<H: Host> Worker<H> {
     /// Pauses `stream` until control has answered.
     pub(super) fn ask(&mut self, stream: StreamId, presented: &Presented<'_>, probe: bool) -> Verdict {
-        let ticket = presented.token_use.ticket;
+        let token_key = presented.token_use.token_key;
         let waiter = Waiter {
             stream,
             is_listener: presented.is_listener(),
         };
         self.make_room();
-        if self.flights.join(&ticket, waiter) {
+        if self.flights.join(&token_key, waiter) {
             self.watch = Some(self.watch_of(presented));
             return Verdict::Pause;
         }
@@ -42,24 +42,24 @@ impl<H: Host> Worker<H> {
             );
         }
         // A probe needs no leave: its gate says how often it may be made.
-        let taken = match probe {
-            true => Taken::default(),
-            false => match self.leave(&ticket, &presented.token_use.pair) {
-                Ok(taken) => taken,
-                Err(no_leave) => return Verdict::Reply(self.turn_away(presented, no_leave).into()),
+        let charge = match probe {
+            true => CallCharge::default(),
+            false => match self.leave(&token_key, &presented.token_use.pair) {
+                Ok(charge) => charge,
+                Err(denied) => return Verdict::Reply(self.turn_away(presented, denied).into()),
             },
         };
-        let rejected = self.is_rejected(&ticket, presented.now_ms);
+        let rejected = self.is_rejected(&token_key, presented.now_ms);
         let mut flight = self.flight(presented, if rejected { Reason::Rejected } else { Reason::Stale });
         flight.waiters.push(waiter);
-        flight.taken = taken;
-        self.flights.add(ticket, flight);
-        if let Err(refusal) = self.start(&ticket)
-            && let Some(flight) = self.flights.take(&ticket)
+        flight.charge = charge;
+        self.flights.add(token_key, flight);
+        if let Err(refusal) = self.start(&token_key)
+            && let Some(flight) = self.flights.take(&token_key)
         {
-            self.settle(&ticket, &flight, Some(refusal));
+            self.settle(&token_key, &flight, Some(refusal));
             return Verdict::Reply(
-                self.refuse_flight(&ticket, &flight, refusal, None)
+                self.refuse_flight(&token_key, &flight, refusal, None)
                     .for_waiter(waiter.is_listener)
                     .into(),
             );
@@ -74,13 +74,13 @@ impl<H: Host> Worker<H> {
         if self.flights.is_full() && self.made_room_at != self.ticks {
             self.made_room_at = self.ticks;
             let host = &self.host;
-            self.flights.forget_gone(|stream| host.is_there(stream));
+            self.flights.forget_gone(|stream| host.stream_exists(stream));
         }
     }
 
     /// Claims the right to try a gate whose time is over. [`Admission::Closed`] when another worker was faster.
     fn claim_probe(&self, presented: &Presented<'_>) -> Admission {
-        let (key, now_ms) = (presented.token_use.ticket.gate_bytes(), self.host.now_ms());
+        let (key, now_ms) = (presented.token_use.token_key.gate_bytes(), self.host.now_ms());
         let Ok(config) = &self.config else {
             return Admission::Open;
         };
@@ -108,11 +108,11 @@ impl<H: Host> Worker<H> {
     /// Fetches the next token in the background, once, unless that failed a moment ago. The call starts at the next
     /// tick: this request need not pay for it.
     pub(super) fn prefetch(&mut self, presented: &Presented<'_>) {
-        let ticket = presented.token_use.ticket;
-        if !self.flights.has_room_for(presented.known) || self.flights.is_under_way(&ticket) {
+        let token_key = presented.token_use.token_key;
+        if !self.flights.has_room_for(presented.known) || self.flights.is_under_way(&token_key) {
             return;
         }
-        if let Some(note) = self.notes.get(&ticket) {
+        if let Some(note) = self.notes.get(&token_key) {
             // A moment further away than any pause can be means that the clock stepped back.
             let left_ms = note.prefetch_after_ms.saturating_sub(presented.now_ms);
             if left_ms > 0 && left_ms <= 600_000 {
@@ -121,23 +121,23 @@ impl<H: Host> Worker<H> {
         }
         let mut flight = self.flight(presented, Reason::NearExpiry);
         flight.background = true;
-        self.flights.add(ticket, flight);
+        self.flights.add(token_key, flight);
     }
 
     /// Remembers that a background question failed.
-    pub(super) fn pause_prefetch(&mut self, ticket: TicketKey, pause_ms: u64) {
+    pub(super) fn pause_prefetch(&mut self, token_key: TokenKey, pause_ms: u64) {
         let after_ms = self.host.now_ms().saturating_add(pause_ms);
-        self.note(ticket).prefetch_after_ms = after_ms;
+        self.note(token_key).prefetch_after_ms = after_ms;
     }
 
     fn flight(&self, presented: &Presented<'_>, reason: Reason) -> Flight {
-        let question = Question {
+        let request = CallRequest {
             token: Rc::clone(presented.known),
             session: presented.head.session.map(SecretString::from),
             traceparent: presented.head.traceparent.map(str::to_owned),
         };
         let (server, pair) = (presented.server_index, presented.token_use.pair);
-        self.new_flight(server, pair, Some(question), reason)
+        self.new_flight(server, pair, Some(request), reason)
     }
 
     /// A flight that has not started and for which no request waits yet.
@@ -145,7 +145,7 @@ impl<H: Host> Worker<H> {
         &self,
         server: usize,
         pair: PairKey,
-        question: Option<Question>,
+        request: Option<CallRequest>,
         reason: Reason,
     ) -> Flight {
         let pause_ms = self
@@ -156,21 +156,21 @@ impl<H: Host> Worker<H> {
         Flight {
             server,
             pair,
-            subject: question.as_ref().map(|question| question.token.subject),
-            question,
+            subject: request.as_ref().map(|request| request.token.subject),
+            request,
             reason,
             call: None,
             waiters: Vec::new(),
             background: false,
-            taken: Taken::default(),
+            charge: CallCharge::default(),
             deadline_tick: self.ticks.saturating_add(pause_ticks),
         }
     }
 
     /// Starts the call of a flight.
-    pub(super) fn start(&mut self, ticket: &TicketKey) -> Result<(), Refusal> {
-        let question = self.flights.take_question(ticket);
-        let (Ok(config), Some(flight), Some(question)) = (&self.config, self.flights.get(ticket), question)
+    pub(super) fn start(&mut self, token_key: &TokenKey) -> Result<(), Refusal> {
+        let request = self.flights.take_request(token_key);
+        let (Ok(config), Some(flight), Some(request)) = (&self.config, self.flights.get(token_key), request)
         else {
             return Err(Refusal::FilterMisconfigured);
         };
@@ -179,11 +179,9 @@ impl<H: Host> Worker<H> {
             .get(flight.server)
             .map_or("-", |server| server.name.as_str());
         let form = TokenRequest {
-            subject_token: String::from_utf8_lossy(question.token.bytes())
-                .into_owned()
-                .into(),
+            subject_token: String::from_utf8_lossy(request.token.bytes()).into_owned().into(),
             server: server.to_owned(),
-            session: question.session,
+            session: request.session,
             reason: flight.reason,
         }
         .to_form();
@@ -199,7 +197,7 @@ impl<H: Host> Worker<H> {
                 concat!("tokenward-filter/", env!("CARGO_PKG_VERSION")),
             ),
         ];
-        if let Some(traceparent) = &question.traceparent {
+        if let Some(traceparent) = &request.traceparent {
             headers.push(("traceparent", traceparent));
         }
         let call = ControlCall {
@@ -227,7 +225,7 @@ impl<H: Host> Worker<H> {
             });
             refusal
         })?;
-        self.flights.started(ticket, call);
+        self.flights.started(token_key, call);
         Ok(())
     }
 }

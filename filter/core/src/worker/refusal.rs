@@ -2,13 +2,13 @@
 
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
-use super::leave::give_back;
-use super::lines::note_in;
+use super::call_permit::give_back;
+use super::logging::note_in;
 use super::{Presented, Worker};
 use crate::config::{BadConfig, FilterConfig, Server};
 use crate::flight::Flight;
 use crate::host::Host;
-use crate::identity::{PairKey, SessionSource, TicketKey};
+use crate::identity::{PairKey, SessionSource, TokenKey};
 use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, listener_reply, refusal_line, refusal_reply};
 use crate::pair::gate;
 use crate::pair::gate::Admission;
@@ -59,7 +59,7 @@ fn escaped(text: &str) -> String {
 
 /// The gate of a request that would ask control.
 pub(super) struct Gated<'a> {
-    pub(super) ticket: &'a TicketKey,
+    pub(super) token_key: &'a TokenKey,
     pub(super) now_ms: u64,
     pub(super) config: &'a FilterConfig,
     pub(super) memory: &'a PairMemory,
@@ -74,7 +74,7 @@ impl Gated<'_> {
         pair: &PairKey,
     ) -> (Admission, Option<RefusalLine>) {
         let longest_ms = gate::longest_held_ms(&self.config.gate, self.config.control.pause_ms);
-        let (key, every_ms) = (self.ticket.gate_bytes(), self.config.warn_every_ms);
+        let (key, every_ms) = (self.token_key.gate_bytes(), self.config.warn_every_ms);
         let noted = self.memory.update(host, pair, self.now_ms, |record| {
             let admission = gate::admit(record.gate(&key).as_ref(), self.now_ms, longest_ms);
             let Admission::Closed { refusal, .. } = admission else {
@@ -218,7 +218,7 @@ impl<H: Host> Worker<H> {
     /// Control gave no token: closes the gate, logs once for all who waited, and makes their answer.
     pub(super) fn refuse_flight(
         &mut self,
-        ticket: &TicketKey,
+        token_key: &TokenKey,
         flight: &Flight,
         refusal: Refusal,
         retry_after_seconds: Option<u32>,
@@ -234,7 +234,7 @@ impl<H: Host> Worker<H> {
         let noted = self.memory.update(&self.host, &pair, now_ms, |record| {
             let mut closed_ms = misconfigured_ms;
             if let Some(times) = &times {
-                let key = ticket.gate_bytes();
+                let key = token_key.gate_bytes();
                 let jitter =
                     now_ms.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from_le_bytes(first_eight(&key));
                 let closed = gate::close(
@@ -249,7 +249,7 @@ impl<H: Host> Worker<H> {
                 closed_ms = closed.closed_until_ms.saturating_sub(now_ms);
                 record.put_gate(closed);
             }
-            give_back(record, flight.taken, Some(refusal), now_ms);
+            give_back(record, flight.charge, Some(refusal), now_ms);
             let line = note_in(record, refusal, requests, true, every_ms, now_ms);
             (true, (line, closed_ms))
         });

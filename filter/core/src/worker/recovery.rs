@@ -1,10 +1,10 @@
 //! Success: a pair's gate opens, and a pair that was failing has recovered.
 
 use super::Worker;
-use super::leave::give_back;
-use crate::flight::Taken;
+use super::call_permit::give_back;
+use crate::flight::CallCharge;
 use crate::host::{Host, Level};
-use crate::identity::{PairKey, TicketKey};
+use crate::identity::{PairKey, TokenKey};
 use crate::outcome::recovery_line;
 use crate::pair::throttle;
 
@@ -12,11 +12,17 @@ impl<H: Host> Worker<H> {
     /// Tells the pair's memory of a success: the gate of this token opens, and a pair that was failing has recovered,
     /// which is said once for the whole Envoy.
     /// `taken` is what the question that brought it has taken.
-    pub(super) fn recover(&mut self, server_index: usize, pair: &PairKey, ticket: &TicketKey, taken: Taken) {
+    pub(super) fn recover(
+        &mut self,
+        server_index: usize,
+        pair: &PairKey,
+        token_key: &TokenKey,
+        charge: CallCharge,
+    ) {
         let (now_ms, untold) = (self.host.now_ms(), self.release_pair(pair));
         let recovered = self.memory.update(&self.host, pair, now_ms, |record| {
-            let given_back = give_back(record, taken, None, now_ms);
-            let opened = record.open_gate(&ticket.gate_bytes());
+            let given_back = give_back(record, charge, None, now_ms);
+            let opened = record.open_gate(&token_key.gate_bytes());
             let after = throttle::note_success(&record.throttle.and_refused(untold));
             if let Some((throttle, _)) = after {
                 record.throttle = throttle;
