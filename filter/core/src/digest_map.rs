@@ -42,26 +42,6 @@ impl BuildHasher for Salted {
     }
 }
 
-/// Takes the number itself for its hash: only for ids that the host counts up.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct KeyIsHash(u64);
-
-impl Hasher for KeyIsHash {
-    fn write(&mut self, bytes: &[u8]) {
-        let first = bytes.first_chunk::<8>().copied().unwrap_or_default();
-        self.0 = u64::from_le_bytes(first);
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        // The table takes its place from the low bits and its tag from the high ones: a counter fills only the former.
-        self.0 = u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 /// Takes the key's first eight bytes, or its number: the rest of a digest adds nothing. A product with a secret odd
 /// factor: two keys fall on one of n places for two in n factors at the most (Dietzfelbinger, multiply-shift).
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use crate::config::AnnotationPath;
-use crate::outcome::{Metric, Reply};
+use crate::log::Level;
+use crate::metric::Metric;
+use crate::reply::Reply;
 
 /// A paused or running HTTP stream; the ABI's context id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,17 +15,6 @@ pub struct StreamId(pub u32);
 /// A call to control under way. Unique within one VM only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallId(pub u32);
-
-/// Severity of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// For following one request.
-    Debug,
-    /// A state changed for the better.
-    Info,
-    /// Somebody should know.
-    Warn,
-}
 
 /// Shared data as read, with what a later compare-and-set must name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -71,3 +71,18 @@ pub fn block(headers: &[(&str, &str)]) -> Vec<u8> {
     }
     block
 }
+
+/// A status as HTTP writes it; 0 for anything else.
+#[must_use]
+pub fn status_code(text: &[u8]) -> u16 {
+    match text {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+            let digit = |byte: &u8| u16::from(byte.wrapping_sub(b'0'));
+            digit(a)
+                .saturating_mul(100)
+                .saturating_add(digit(b).saturating_mul(10))
+                .saturating_add(digit(c))
+        }
+        _ => 0,
+    }
+}

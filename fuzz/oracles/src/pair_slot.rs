@@ -2,11 +2,11 @@
 
 use tokenward_filter_core::config::GateTimes;
 use tokenward_filter_core::pair::allowance::Allowance;
+use tokenward_filter_core::pair::gate::Gate;
 use tokenward_filter_core::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms, longest_ms};
-use tokenward_filter_core::pair::record::{
-    Gate, MOST_GATES, PAIR_CALL_MS, PAIR_CALLS, Record, Spans, Throttle,
-};
+use tokenward_filter_core::pair::record::{MOST_GATES, PAIR_CALL_MS, PAIR_CALLS, Record, Spans};
 use tokenward_filter_core::pair::slot::{MOST_BYTES, PLACES, Slot};
+use tokenward_filter_core::pair::throttle::Throttle;
 use tokenward_filter_core::pair::throttle::{note_refusals, note_success};
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 

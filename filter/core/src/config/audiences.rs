@@ -1,6 +1,6 @@
 //! The audiences that decide: the only ones that are kept of a token.
 
-use super::Server;
+use super::servers::Server;
 
 /// Every audience that some server requires of the presented token, sorted, each once.
 #[derive(Debug, Clone, Default)]

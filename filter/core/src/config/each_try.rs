@@ -3,8 +3,8 @@
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::json::{self, Json};
 
-use super::fields::Fields;
-use super::{BadConfig, LONGEST_SECONDS};
+use super::error::BadConfig;
+use super::fields::{Fields, LONGEST_SECONDS};
 
 /// A try whose token lives no longer than this is not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

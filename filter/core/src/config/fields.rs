@@ -5,7 +5,10 @@ use std::time::Duration;
 use tokenward_protocol::duration::parse_duration;
 use tokenward_protocol::json::Json;
 
-use super::BadConfig;
+use super::error::BadConfig;
+
+/// Longest span of any setting but the deadline of a call: a day, seconds.
+pub(super) const LONGEST_SECONDS: u64 = 86_400;
 
 /// An object whose fields are taken out one by one.
 pub(super) struct Fields<'a> {

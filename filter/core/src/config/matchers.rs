@@ -3,7 +3,7 @@
 
 use tokenward_protocol::json::quote;
 
-use super::BadConfig;
+use super::error::BadConfig;
 use super::fields::Fields;
 
 /// Host and path of a server's route.

@@ -4,37 +4,37 @@
 //! keep an old one unnoticed, depending on how it was delivered): the filter then refuses every request and says so.
 
 mod audiences;
+mod control;
 mod each_try;
+mod error;
 mod fields;
+mod gate_times;
 mod matchers;
+mod server_index;
 mod servers;
 mod unmatched;
 
-use std::time::Duration;
-
-use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::FreshnessPolicy;
 use tokenward_protocol::json::{self, Json, quote};
 
 pub use audiences::RequiredAudiences;
+pub use control::Control;
+use control::control;
 pub use each_try::EachTry;
-use fields::Fields;
+pub use error::BadConfig;
+use fields::{Fields, LONGEST_SECONDS};
+pub use gate_times::GateTimes;
+use gate_times::gate_times;
 pub use matchers::{HostPattern, Route};
-use servers::servers;
+pub use server_index::ServerIndex;
+pub use servers::{AuthKind, Server, TokenShape};
+use servers::{metadata_url, servers};
 pub use unmatched::Unmatched;
 use unmatched::unmatched;
 
 use crate::request::MOST_SESSION_HEADERS;
-use crate::server_index::ServerIndex;
 
-/// Half a second: time for an answer that made the call's own deadline to be read and acted on.
-const PAUSE_GRACE_MS: u64 = 500;
-
-/// Longest span of any setting but the next one: a day.
-const LONGEST_SECONDS: u64 = 86_400;
-/// Longest deadline of a call, seconds: a request is held for so long.
-const LONGEST_CALL_SECONDS: u64 = 60;
 /// Most replacement tokens of a worker; their bytes are bounded besides.
 const MOST_REPLACEMENTS: usize = 65_536;
 /// WARN lines of the whole Envoy in a minute, unless set.
@@ -97,96 +97,6 @@ impl AnnotationPath {
     }
 }
 
-/// How to reach control.
-#[derive(Debug)]
-pub struct Control {
-    /// Envoy cluster.
-    pub cluster: String,
-    /// `:authority`.
-    pub authority: String,
-    /// Value of `authorization`: the credential as a bearer (RFC 6750 §2.1).
-    pub authorization: SecretString,
-    /// Deadline of one call.
-    pub timeout: Duration,
-    /// Deadline of one pause, in milliseconds: the call's and half a second.
-    pub pause_ms: u64,
-}
-
-/// How long the gate stays closed, in milliseconds.
-#[derive(Debug, Clone, Copy)]
-pub struct GateTimes {
-    /// First closing after a transient failure.
-    pub transient_first_ms: u64,
-    /// Longest closing after transient failures.
-    pub transient_longest_ms: u64,
-    /// First closing when a login is needed.
-    pub login_first_ms: u64,
-    /// Longest closing when a login is needed.
-    pub login_longest_ms: u64,
-    /// Closing when an operator must mend something.
-    pub misconfigured_ms: u64,
-}
-
-/// A protected server.
-#[derive(Debug)]
-pub struct Server {
-    /// Its name.
-    pub name: String,
-    /// Its route, for finding it without an annotation.
-    pub route: Option<Route>,
-    /// `resource_metadata` of its 401 challenges.
-    pub resource_metadata: Option<String>,
-    /// After this many refusals in a row a listener (`GET`) is answered 405, if at all.
-    pub listener_405_after: Option<u32>,
-    /// How its token is made.
-    pub kind: AuthKind,
-    /// What the presented token must be.
-    pub presented: TokenShape,
-    /// What the token that reaches the server must be.
-    pub delivered: TokenShape,
-}
-
-/// How a server's token is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthKind {
-    /// The user's own ID token is forwarded.
-    Forward,
-    /// The user's ID token is exchanged at the server's issuer.
-    Exchange,
-}
-
-/// Issuer and audiences that a token must have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenShape {
-    /// Required `iss`, compared exactly (OpenID Connect Discovery §4.3).
-    pub issuer: String,
-    /// All of these must be in `aud`.
-    pub audiences: Vec<String>,
-}
-
-/// Why a configuration cannot be used: the field, the fault and the cure. The text holds no value of a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("field {field}: {fault}")]
-pub struct BadConfig {
-    field: String,
-    fault: String,
-}
-
-impl BadConfig {
-    /// A fault of the field at `field` (`servers[0].auth.kind`); empty for the configuration as a whole.
-    pub fn new(field: &str, fault: impl Into<String>) -> Self {
-        let field = if field.is_empty() {
-            "(the whole configuration)"
-        } else {
-            field
-        };
-        Self {
-            field: field.to_owned(),
-            fault: fault.into(),
-        }
-    }
-}
-
 impl FilterConfig {
     /// Parses and compiles the configuration. `environment` looks a variable up in Envoy's environment.
     ///
@@ -238,63 +148,6 @@ fn needs_annotation(servers: &[Server]) -> bool {
     servers.iter().any(|server| server.route.is_none())
 }
 
-fn control(json: Json<'_>, environment: impl Fn(&str) -> Option<String>) -> Result<Control, BadConfig> {
-    let mut fields = Fields::of(json, "control")?;
-    let cluster = fields.text("cluster")?;
-    let authority = fields
-        .optional_text("authority")?
-        .unwrap_or_else(|| cluster.clone());
-    if !authority.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(fields.fault("authority", "must be visible ASCII without blanks"));
-    }
-    let timeout = fields.span("timeout", "5s", LONGEST_CALL_SECONDS)?;
-    let credential = credential(fields.required("credential")?, environment)?;
-    fields.end()?;
-    Ok(Control {
-        cluster,
-        authority,
-        authorization: format!("Bearer {}", credential.expose_secret()).into(),
-        timeout,
-        pause_ms: whole_ms(timeout).saturating_add(PAUSE_GRACE_MS),
-    })
-}
-
-fn credential(
-    json: Json<'_>,
-    environment: impl Fn(&str) -> Option<String>,
-) -> Result<SecretString, BadConfig> {
-    let mut fields = Fields::of(json, "control.credential")?;
-    let (value, variable) = (fields.optional_text("value")?, fields.optional_text("env")?);
-    let credential = match (value, variable) {
-        (Some(value), None) => value,
-        (None, Some(name)) => environment(&name).ok_or_else(|| {
-            let cure =
-                "pass it with vm_config.environment_variables.host_env_keys (Envoy Gateway: env.hostKeys)";
-            // Not which name: it may be the secret itself, written into the wrong field.
-            fields.fault(
-                "env",
-                format!("Envoy's environment has no variable of this name; {cure}"),
-            )
-        })?,
-        _ => {
-            return Err(BadConfig::new(
-                "control.credential",
-                "must have exactly one of value and env",
-            ));
-        }
-    };
-    fields.end()?;
-    // A secret that was written with an editor ends in a line break.
-    let credential = credential.trim();
-    if credential.is_empty() || !credential.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(BadConfig::new(
-            "control.credential",
-            "must be visible ASCII without blanks, and not empty",
-        ));
-    }
-    Ok(credential.into())
-}
-
 fn session_headers(fields: &mut Fields<'_>) -> Result<Vec<String>, BadConfig> {
     let names = fields.texts("session_headers")?;
     if names.len() > MOST_SESSION_HEADERS {
@@ -321,29 +174,4 @@ fn session_required(fields: &mut Fields<'_>, headers: &[String]) -> Result<bool,
         return Err(fields.fault("session_required", "needs session_headers to look at"));
     }
     Ok(required)
-}
-
-fn gate_times(json: Json<'_>) -> Result<GateTimes, BadConfig> {
-    let mut fields = Fields::of(json, "gate")?;
-    let times = GateTimes {
-        transient_first_ms: whole_ms(fields.span("transient_first", "1s", LONGEST_SECONDS)?),
-        transient_longest_ms: whole_ms(fields.span("transient_longest", "60s", LONGEST_SECONDS)?),
-        login_first_ms: whole_ms(fields.span("login_first", "5s", LONGEST_SECONDS)?),
-        login_longest_ms: whole_ms(fields.span("login_longest", "30s", LONGEST_SECONDS)?),
-        misconfigured_ms: whole_ms(fields.span("misconfigured", "5m", LONGEST_SECONDS)?),
-    };
-    fields.end()?;
-    Ok(times)
-}
-
-fn metadata_url(fields: &mut Fields<'_>) -> Result<Option<String>, BadConfig> {
-    let url = fields.optional_text("resource_metadata")?;
-    let quotable = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    if url
-        .as_ref()
-        .is_some_and(|url| url.is_empty() || !url.bytes().all(quotable))
-    {
-        return Err(fields.fault("resource_metadata", "must be a URL without blanks and quotes"));
-    }
-    Ok(url)
 }

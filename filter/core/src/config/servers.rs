@@ -2,12 +2,49 @@
 
 use tokenward_protocol::json::{Json, quote};
 
+use super::error::BadConfig;
 use super::fields::Fields;
-use super::matchers::route;
-use super::{AuthKind, BadConfig, Server, TokenShape, metadata_url};
+use super::matchers::{Route, route};
 
 /// More servers than this would make metrics unbounded.
 const MOST_SERVERS: usize = 4096;
+
+/// A protected server.
+#[derive(Debug)]
+pub struct Server {
+    /// Its name.
+    pub name: String,
+    /// Its route, for finding it without an annotation.
+    pub route: Option<Route>,
+    /// `resource_metadata` of its 401 challenges.
+    pub resource_metadata: Option<String>,
+    /// After this many refusals in a row a listener (`GET`) is answered 405, if at all.
+    pub listener_405_after: Option<u32>,
+    /// How its token is made.
+    pub kind: AuthKind,
+    /// What the presented token must be.
+    pub presented: TokenShape,
+    /// What the token that reaches the server must be.
+    pub delivered: TokenShape,
+}
+
+/// How a server's token is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthKind {
+    /// The user's own ID token is forwarded.
+    Forward,
+    /// The user's ID token is exchanged at the server's issuer.
+    Exchange,
+}
+
+/// Issuer and audiences that a token must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenShape {
+    /// Required `iss`, compared exactly (OpenID Connect Discovery §4.3).
+    pub issuer: String,
+    /// All of these must be in `aud`.
+    pub audiences: Vec<String>,
+}
 
 /// Compiles the list of servers. `resource_metadata` is the general one, for servers without their own.
 pub(super) fn servers(json: Json<'_>, resource_metadata: Option<&String>) -> Result<Vec<Server>, BadConfig> {
@@ -96,4 +133,16 @@ fn auth(json: Json<'_>, path: &str) -> Result<(AuthKind, TokenShape, TokenShape)
     };
     fields.end()?;
     Ok((kind, presented, delivered))
+}
+
+pub(super) fn metadata_url(fields: &mut Fields<'_>) -> Result<Option<String>, BadConfig> {
+    let url = fields.optional_text("resource_metadata")?;
+    let quotable = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    if url
+        .as_ref()
+        .is_some_and(|url| url.is_empty() || !url.bytes().all(quotable))
+    {
+        return Err(fields.fault("resource_metadata", "must be a URL without blanks and quotes"));
+    }
+    Ok(url)
 }

@@ -2,7 +2,7 @@
 
 use tokenward_protocol::json::{Json, quote};
 
-use super::BadConfig;
+use super::error::BadConfig;
 use super::fields::Fields;
 use super::matchers::{HostPattern, Route, route};
 

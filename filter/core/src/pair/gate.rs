@@ -3,8 +3,22 @@
 
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
-use super::record::Gate;
 use crate::config::GateTimes;
+
+/// The gate of one presented token within a pair. All times are Unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gate {
+    /// Digest of (session, server, presented token).
+    pub key: [u8; 16],
+    /// [`Refusal::code`] of the refusal that closed it.
+    pub refusal: u8,
+    /// Refusals in a row, for the backoff.
+    pub failures: u16,
+    /// Closed before this moment.
+    pub closed_until_ms: u64,
+    /// A probe is under way until this moment at the latest; 0 for none.
+    pub probe_until_ms: u64,
+}
 
 /// Whether a request may ask control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use tokenward_protocol::refusal::Refusal;
 
 use super::allowance::{Allowance, AllowanceLimit};
-use super::gate::proves_token;
+use super::gate::{Gate, proves_token};
+use super::throttle::Throttle;
 
 /// Refused tokens that one pair remembers a gate for.
 pub const MOST_GATES: usize = 4;
@@ -21,36 +22,6 @@ pub const PAIR_CALLS: AllowanceLimit = AllowanceLimit {
 };
 /// What one of these calls costs.
 pub const PAIR_CALL_MS: u64 = 5_000;
-
-/// The gate of one presented token within a pair. All times are Unix milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gate {
-    /// Digest of (session, server, presented token).
-    pub key: [u8; 16],
-    /// [`Refusal::code`] of the refusal that closed it.
-    pub refusal: u8,
-    /// Refusals in a row, for the backoff.
-    pub failures: u16,
-    /// Closed before this moment.
-    pub closed_until_ms: u64,
-    /// A probe is under way until this moment at the latest; 0 for none.
-    pub probe_until_ms: u64,
-}
-
-/// The log throttle of a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Throttle {
-    /// Whether the pair is failing and a WARN said so: the next success is worth an INFO.
-    pub warned: bool,
-    /// [`Refusal::code`] of the last refusal.
-    pub refusal: u8,
-    /// Refusals since the last WARN that were not logged above DEBUG.
-    pub suppressed: u32,
-    /// Refusals in a row since the last success.
-    pub in_a_row: u32,
-    /// When the last WARN was written, Unix ms; 0 for never.
-    pub last_warn_ms: u64,
-}
 
 /// The spans of time that say whether a record still matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

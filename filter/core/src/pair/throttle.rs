@@ -2,27 +2,21 @@
 
 use tokenward_protocol::refusal::Refusal;
 
-use super::record::Throttle;
-use crate::host::Level;
+use crate::log::{Level, RecoveryLine, RefusalLine};
 
-/// What to write about a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RefusalLine {
-    /// WARN or DEBUG.
-    pub level: Level,
-    /// Refusals since the last WARN that were not logged above DEBUG; said with a WARN.
+/// The log throttle of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Throttle {
+    /// Whether the pair is failing and a WARN said so: the next success is worth an INFO.
+    pub warned: bool,
+    /// [`Refusal::code`] of the last refusal.
+    pub refusal: u8,
+    /// Refusals since the last WARN that were not logged above DEBUG.
     pub suppressed: u32,
-    /// Refusals in a row since the last success, these included.
+    /// Refusals in a row since the last success.
     pub in_a_row: u32,
-}
-
-impl RefusalLine {
-    /// When the pair's memory could not be reached: nothing is said above DEBUG.
-    pub const QUIET: Self = Self {
-        level: Level::Debug,
-        suppressed: 0,
-        in_a_row: 0,
-    };
+    /// When the last WARN was written, Unix ms; 0 for never.
+    pub last_warn_ms: u64,
 }
 
 impl Throttle {
@@ -35,15 +29,6 @@ impl Throttle {
             ..self
         }
     }
-}
-
-/// What to write about a recovery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecoveryLine {
-    /// The last refusal.
-    pub refusal: Option<Refusal>,
-    /// Refusals since the last WARN that were not logged above DEBUG.
-    pub suppressed: u32,
 }
 
 /// Notes `count` refusals at once. `may_warn` is false for answers from the gate's memory, which say nothing new.

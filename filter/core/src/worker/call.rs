@@ -10,7 +10,7 @@ use super::{Presented, TICK_MS, Verdict, Worker};
 use crate::flight::{CallCharge, CallRequest, Flight, Waiter};
 use crate::host::{CallFailure, CallId, ControlCall, Host, StreamId};
 use crate::identity::{PairKey, TokenKey};
-use crate::outcome::{Event, Metric, ServerLabel};
+use crate::metric::{Event, Metric, ServerLabel};
 use crate::pair::gate::{self, Admission};
 
 impl<H: Host> Worker<H> {

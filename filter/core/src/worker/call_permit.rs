@@ -11,10 +11,11 @@ use crate::flight::{CallCharge, Flight};
 use crate::host::Host;
 use crate::identity::{PairKey, SessionSource, TokenKey};
 use crate::last_seen::LastSeen;
-use crate::outcome::{Outcome, Reply};
+use crate::metric::Outcome;
 use crate::pair::call_limit;
 use crate::pair::gate::proves_token;
 use crate::pair::record::{PAIR_CALL_MS, PAIR_CALLS, Record};
+use crate::reply::Reply;
 
 /// `Retry-After` of a token that is turned away for the first time.
 const COME_BACK_MS: u64 = 1_000;

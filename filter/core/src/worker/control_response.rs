@@ -13,9 +13,10 @@ use super::refusal::prefetch_pause_ms;
 use crate::config::{AuthKind, Server};
 use crate::decision::fits;
 use crate::flight::Flight;
-use crate::host::{CallId, Host, Level};
+use crate::host::{CallId, Host};
 use crate::identity::{SubjectDigest, TokenKey};
-use crate::outcome::{Event, Outcome};
+use crate::log::Level;
+use crate::metric::{Event, Outcome};
 use crate::replacement::Replacement;
 
 /// Longest answer of control that is read into the sandbox.

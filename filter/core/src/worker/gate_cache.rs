@@ -11,11 +11,13 @@ use tokenward_protocol::refusal::{Refusal, RefusalClass};
 use super::logging::note_in;
 use super::{Presented, Worker};
 use crate::digest_map::DigestMap;
-use crate::host::{Host, Level};
+use crate::host::Host;
 use crate::identity::{PairKey, TokenKey};
-use crate::outcome::{Outcome, Reply, refusal_reply};
+use crate::log::Level;
+use crate::log::RefusalLine;
+use crate::metric::Outcome;
 use crate::pair::gate::Admission;
-use crate::pair::throttle::RefusalLine;
+use crate::reply::{Reply, refusal_reply};
 
 /// Gates held; past that a request looks into shared data as if there were no such memory.
 const MOST_CACHED: usize = 4096;

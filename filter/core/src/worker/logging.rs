@@ -5,11 +5,13 @@ use tokenward_protocol::refusal::Refusal;
 use super::Worker;
 use super::refusal::MISCONFIGURED_MS;
 use crate::config::WARN_LIMIT;
-use crate::host::{Host, Level};
+use crate::host::Host;
 use crate::identity::PairKey;
-use crate::outcome::refusal_line;
+use crate::log::Level;
+use crate::log::RefusalLine;
+use crate::log::refusal_line;
 use crate::pair::record::Record;
-use crate::pair::throttle::{RefusalLine, note_refusals};
+use crate::pair::throttle::note_refusals;
 use crate::pair::warn_limit::{self, WarnPermit};
 
 impl<H: Host> Worker<H> {

@@ -3,9 +3,10 @@
 use super::Worker;
 use super::call_permit::give_back;
 use crate::flight::CallCharge;
-use crate::host::{Host, Level};
+use crate::host::Host;
 use crate::identity::{PairKey, TokenKey};
-use crate::outcome::recovery_line;
+use crate::log::Level;
+use crate::log::recovery_line;
 use crate::pair::throttle;
 
 impl<H: Host> Worker<H> {

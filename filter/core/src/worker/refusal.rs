@@ -9,11 +9,13 @@ use crate::config::{BadConfig, FilterConfig, Server};
 use crate::flight::Flight;
 use crate::host::Host;
 use crate::identity::{PairKey, SessionSource, TokenKey};
-use crate::outcome::{Event, Metric, NO_SERVER, Outcome, Reply, listener_reply, refusal_line, refusal_reply};
+use crate::log::RefusalLine;
+use crate::log::refusal_line;
+use crate::metric::{Event, Metric, NO_SERVER, Outcome};
 use crate::pair::gate;
 use crate::pair::gate::Admission;
 use crate::pair::memory::PairMemory;
-use crate::pair::throttle::RefusalLine;
+use crate::reply::{Reply, listener_reply, refusal_reply};
 
 use super::Verdict;
 

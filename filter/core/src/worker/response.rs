@@ -16,7 +16,8 @@ use super::{Presented, TokenState, Worker};
 use crate::flight::{CallCharge, CallRequest};
 use crate::host::Host;
 use crate::identity::{PairKey, TokenKey};
-use crate::outcome::{Event, retry_after_seconds};
+use crate::metric::Event;
+use crate::reply::retry_after_seconds;
 use crate::token_memo::TokenHandle;
 
 /// How long a token that a server rejected is not forwarded there again, in milliseconds.

@@ -1,7 +1,7 @@
 //! Tokens that control has never accepted cost it a bounded number of calls, of a pair and of the whole Envoy; and a
 //! user's own token among them is not held up for long.
 
-use tokenward_filter_core::host::Level;
+use tokenward_filter_core::log::Level;
 use tokenward_filter_core::worker::Verdict;
 use tokenward_protocol::refusal::Refusal;
 

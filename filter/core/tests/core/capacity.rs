@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
-use tokenward_filter_core::host::{CallId, Level};
+use tokenward_filter_core::host::CallId;
 use tokenward_filter_core::identity::{PairKey, SessionSource};
+use tokenward_filter_core::log::Level;
 use tokenward_filter_core::pair::slot::{CAPACITY, MOST_BYTES, SLOTS};
 use tokenward_filter_core::worker::Verdict;
 use tokenward_filter_core::worker::control_response::ControlResponse;

@@ -1,7 +1,7 @@
 //! What a worker has seen as stale stays stale, whatever the clock says afterwards: time does not run backwards, so the
 //! clock was wrong before or is wrong now.
 
-use tokenward_filter_core::host::Level;
+use tokenward_filter_core::log::Level;
 use tokenward_filter_core::worker::{ResponseVerdict, Verdict};
 use tokenward_protocol::refusal::Refusal;
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use tokenward_filter_core::config::GateTimes;
+use tokenward_filter_core::pair::gate::Gate;
 use tokenward_filter_core::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms, longest_ms};
-use tokenward_filter_core::pair::record::Gate;
 use tokenward_protocol::refusal::Refusal;
 
 const KEY: [u8; 16] = [1; 16];

@@ -8,10 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokenward_filter_core::config::{AnnotationPath, FilterConfig};
 use tokenward_filter_core::host::{
-    CallFailure, CallId, ControlCall, Host, HostFailure, Level, SetFailure, SharedValue, StreamId,
-    WriteCondition,
+    CallFailure, CallId, ControlCall, Host, HostFailure, SetFailure, SharedValue, StreamId, WriteCondition,
 };
-use tokenward_filter_core::outcome::{Metric, Reply};
+use tokenward_filter_core::log::Level;
+use tokenward_filter_core::metric::Metric;
+use tokenward_filter_core::reply::Reply;
 use tokenward_filter_core::request::RequestHead;
 use tokenward_filter_core::worker::control_response::ControlResponse;
 use tokenward_filter_core::worker::{ResponseVerdict, Verdict, Watch, Worker};

@@ -1,7 +1,7 @@
 //! What others can make one worker keep.
 
 use tokenward_filter_core::flight::MOST_WAITERS;
-use tokenward_filter_core::host::Level;
+use tokenward_filter_core::log::Level;
 use tokenward_filter_core::worker::Verdict;
 
 use crate::host::{Envoy, ISSUER, home, status, token};

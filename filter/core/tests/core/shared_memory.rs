@@ -1,11 +1,13 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use tokenward_filter_core::host::{Host, Level, SharedValue, WriteCondition};
+use tokenward_filter_core::host::{Host, SharedValue, WriteCondition};
 use tokenward_filter_core::identity::{PairKey, SessionSource};
+use tokenward_filter_core::log::Level;
 use tokenward_filter_core::pair::memory::{NotStored, PairMemory};
-use tokenward_filter_core::pair::record::{Record, Spans, Throttle};
+use tokenward_filter_core::pair::record::{Record, Spans};
 use tokenward_filter_core::pair::slot::{MOST_BYTES, SLOTS};
+use tokenward_filter_core::pair::throttle::Throttle;
 use tokenward_filter_core::pair::throttle::note_refusals;
 use tokenward_protocol::refusal::Refusal;
 

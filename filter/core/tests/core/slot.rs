@@ -1,8 +1,8 @@
 use proptest::prelude::*;
-use tokenward_filter_core::pair::record::{
-    Gate, MOST_GATES, PAIR_CALL_MS, PAIR_CALLS, Record, Spans, Throttle, Worth,
-};
+use tokenward_filter_core::pair::gate::Gate;
+use tokenward_filter_core::pair::record::{MOST_GATES, PAIR_CALL_MS, PAIR_CALLS, Record, Spans, Worth};
 use tokenward_filter_core::pair::slot::{MOST_BYTES, PLACES, Slot};
+use tokenward_filter_core::pair::throttle::Throttle;
 use tokenward_protocol::refusal::Refusal;
 
 const NOW_MS: u64 = 1_800_000_000_000;

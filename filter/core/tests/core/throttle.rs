@@ -1,5 +1,5 @@
-use tokenward_filter_core::host::Level;
-use tokenward_filter_core::pair::record::Throttle;
+use tokenward_filter_core::log::Level;
+use tokenward_filter_core::pair::throttle::Throttle;
 use tokenward_filter_core::pair::throttle::{note_refusals, note_success};
 use tokenward_protocol::refusal::Refusal;
 

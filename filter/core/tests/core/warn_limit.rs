@@ -1,7 +1,7 @@
 //! However many pairs fail, the whole Envoy writes a bounded number of WARN lines a minute, and says how many it withheld.
 
 use proptest::prelude::*;
-use tokenward_filter_core::host::Level;
+use tokenward_filter_core::log::Level;
 use tokenward_filter_core::pair::warn_limit::{WarnMinute, WarnPermit};
 
 use crate::host::{Envoy, token};

@@ -1,4 +1,5 @@
-use tokenward_filter_core::host::{Level, StreamId};
+use tokenward_filter_core::host::StreamId;
+use tokenward_filter_core::log::Level;
 use tokenward_filter_core::worker::{ResponseVerdict, Verdict};
 use tokenward_protocol::refusal::Refusal;
 

@@ -1,5 +1,6 @@
 use tokenward_filter_core::config::FilterConfig;
-use tokenward_filter_core::host::{CallFailure, Level};
+use tokenward_filter_core::host::CallFailure;
+use tokenward_filter_core::log::Level;
 use tokenward_filter_core::worker::{Verdict, Worker};
 use tokenward_protocol::refusal::Refusal;
 

@@ -31,6 +31,14 @@ pub(super) enum BufferType {
     PluginConfiguration = 7,
 }
 
+/// What Envoy is told to do with a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Action {
+    Continue = 0,
+    Pause = 1,
+}
+
 /// `MetricType::Counter`.
 const COUNTER: u32 = 0;
 

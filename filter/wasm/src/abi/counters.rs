@@ -2,7 +2,7 @@
 //! the tick. Under load that saves a host call for each request; a quiet counter is never late.
 
 use super::calls;
-use tokenward_filter_core::outcome::{Event, Metric};
+use tokenward_filter_core::metric::{Event, Metric};
 
 /// The counters of one worker.
 #[derive(Debug, Default)]

@@ -6,7 +6,8 @@
 
 use std::alloc::Layout;
 
-use super::vm::{self, Action};
+use super::calls::Action;
+use super::vm;
 
 /// The version of the ABI that this module speaks; only its name matters.
 #[unsafe(no_mangle)]

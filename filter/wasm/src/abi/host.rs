@@ -6,10 +6,11 @@ use super::calls::{self, LogLevel, MapType};
 use super::counters::Counters;
 use tokenward_filter_core::config::AnnotationPath;
 use tokenward_filter_core::host::{
-    CallFailure, CallId, ControlCall, Host, HostFailure, Level, SetFailure, SharedValue, StreamId,
-    WriteCondition,
+    CallFailure, CallId, ControlCall, Host, HostFailure, SetFailure, SharedValue, StreamId, WriteCondition,
 };
-use tokenward_filter_core::outcome::{Metric, Reply};
+use tokenward_filter_core::log::Level;
+use tokenward_filter_core::metric::Metric;
+use tokenward_filter_core::reply::Reply;
 
 /// Writing with this number inserts when the key is missing and mismatches when it exists: the ABI has no other
 /// "create if absent", and 0 would overwrite (cpp-host `shared_data.cc`).

@@ -7,7 +7,6 @@ use tokenward_protocol::token_endpoint::MARKER_HEADER;
 
 use super::calls::{self, BufferType, MapType};
 use super::host::Envoy;
-use super::stream::three_digits;
 use crate::header_map;
 use tokenward_filter_core::config::{BadConfig, EachTry, FilterConfig};
 use tokenward_filter_core::host::{CallId, StreamId};
@@ -107,7 +106,7 @@ fn read_answer(headers: usize, body_bytes: usize) -> ControlResponse {
     let block = calls::header_block(MapType::CallResponse).unwrap_or_default();
     for (name, value) in header_map::read(&block) {
         match name {
-            b":status" => answer.status = three_digits(value),
+            b":status" => answer.status = header_map::status_code(value),
             b"retry-after" => answer.retry_after = Some(value.to_vec()),
             name if name == MARKER_HEADER.as_bytes() => answer.marked = true,
             _ => {}

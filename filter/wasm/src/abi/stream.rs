@@ -2,13 +2,12 @@
 
 use tokenward_protocol::refusal::Refusal;
 
-use super::calls::{self, MapType};
+use super::calls::{self, Action, MapType};
 use super::host::send;
 use super::root::SharedWorker;
-use super::vm::Action;
 use crate::header_map;
 use tokenward_filter_core::host::StreamId;
-use tokenward_filter_core::outcome::{Reply, refusal_reply};
+use tokenward_filter_core::reply::{Reply, refusal_reply};
 use tokenward_filter_core::request::RequestHead;
 use tokenward_filter_core::worker::{ResponseVerdict, Verdict, Watch};
 
@@ -69,7 +68,7 @@ impl Stream {
         };
         worker.host().enter(context);
         let status = calls::header(MapType::Response, ":status");
-        let status = status.map_or(0, |text| three_digits(&text));
+        let status = status.map_or(0, |text| header_map::status_code(&text));
         if let ResponseVerdict::AsUnavailable { retry_after } =
             worker.on_response(&watch, status, says_invalid_token)
         {
@@ -108,18 +107,4 @@ fn soften(retry_after: &str) {
 fn answer(reply: &Reply) -> Action {
     let _ = send(reply);
     Action::Pause
-}
-
-/// A status as HTTP writes it; 0 for anything else.
-pub(super) fn three_digits(text: &[u8]) -> u16 {
-    match text {
-        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
-            let digit = |byte: &u8| u16::from(byte.wrapping_sub(b'0'));
-            digit(a)
-                .saturating_mul(100)
-                .saturating_add(digit(b).saturating_mul(10))
-                .saturating_add(digit(c))
-        }
-        _ => 0,
-    }
 }

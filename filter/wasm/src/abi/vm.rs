@@ -3,20 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, Hasher};
 
-use super::calls;
+use super::calls::{self, Action};
 use super::root::Root;
 use super::stream::Stream;
-use tokenward_filter_core::digest_map::KeyIsHash;
-
-/// What Envoy is told to do with a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub(super) enum Action {
-    Continue = 0,
-    Pause = 1,
-}
 
 thread_local! {
     static VM: RefCell<Vm> = const { RefCell::new(Vm::new()) };
@@ -39,7 +30,7 @@ pub(super) struct Vm {
     roots: Vec<(u32, Root)>,
     /// Streams that no server has answered yet. Envoy is not asked to say when one ends: that would be one more entry
     /// into the VM for every request, and nearly all are answered. What is left over is swept away.
-    streams: HashMap<u32, Stream, BuildHasherDefault<KeyIsHash>>,
+    streams: HashMap<u32, Stream, BuildHasherDefault<ContextIdHasher>>,
     sweep_at: usize,
     ticks: u32,
 }
@@ -128,5 +119,25 @@ impl Vm {
         for stream in self.root(root).map(Root::take_answered).unwrap_or_default() {
             self.streams.remove(&stream.0);
         }
+    }
+}
+
+/// Takes the number itself for its hash: only for ids that the host counts up.
+#[derive(Debug, Default, Clone, Copy)]
+struct ContextIdHasher(u64);
+
+impl Hasher for ContextIdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let first = bytes.first_chunk::<8>().copied().unwrap_or_default();
+        self.0 = u64::from_le_bytes(first);
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // The table takes its place from the low bits and its tag from the high ones: a counter fills only the former.
+        self.0 = u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tokenward_filter_core::config::GateTimes;
-use tokenward_filter_core::host::Level;
+use tokenward_filter_core::log::Level;
 use tokenward_filter_core::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms};
 use tokenward_filter_core::pair::record::{Record, Spans};
 use tokenward_filter_core::pair::slot::{PLACES, Slot};

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use tokenward_protocol::bytes::{order_of_bytes, same_bytes};
 
-use crate::config::{HostPattern, Server};
+use super::matchers::HostPattern;
+use super::servers::Server;
 
 /// Positions in the list of servers, sorted for looking up.
 #[derive(Debug, Default)]
@@ -23,7 +24,7 @@ pub struct ServerIndex {
 
 /// A route's host, or the part of a request's host that a route may have.
 #[derive(Debug, Clone, Copy)]
-enum Host<'a> {
+enum HostKey<'a> {
     Any,
     Suffix(&'a [u8]),
     Exact(&'a [u8]),
@@ -52,9 +53,9 @@ impl ServerIndex {
             let (prefix, host) = route;
             insert_longest_first(&mut index.prefix_lengths, prefix.len());
             match host {
-                Host::Any => {}
-                Host::Suffix(suffix) => insert_longest_first(&mut index.suffix_lengths, suffix.len()),
-                Host::Exact(_) => index.has_exact = true,
+                HostKey::Any => {}
+                HostKey::Suffix(suffix) => insert_longest_first(&mut index.suffix_lengths, suffix.len()),
+                HostKey::Exact(_) => index.has_exact = true,
             }
         }
         index
@@ -82,10 +83,10 @@ impl ServerIndex {
         let suffixes = self.suffix_lengths.iter().filter_map(|length| {
             // At least one more label stands before it.
             let before = host.len().checked_sub(*length).filter(|before| *before > 0)?;
-            host.get(before..).map(Host::Suffix)
+            host.get(before..).map(HostKey::Suffix)
         });
-        let exact = self.has_exact.then_some(Host::Exact(host));
-        let mut hosts = exact.into_iter().chain(suffixes).chain([Host::Any]);
+        let exact = self.has_exact.then_some(HostKey::Exact(host));
+        let mut hosts = exact.into_iter().chain(suffixes).chain([HostKey::Any]);
         hosts.find_map(|host| {
             let mut prefixes = self.prefix_lengths.iter().filter_map(|length| {
                 let ends = matches!(path.get(*length), None | Some(b'/'));
@@ -95,7 +96,7 @@ impl ServerIndex {
         })
     }
 
-    fn at(&self, servers: &[Server], wanted: (&[u8], Host<'_>)) -> Option<usize> {
+    fn at(&self, servers: &[Server], wanted: (&[u8], HostKey<'_>)) -> Option<usize> {
         let order =
             |at: &usize| key(servers, *at).map_or(Ordering::Greater, |present| compare(present, wanted));
         let place = self.by_route.partition_point(|at| order(at).is_lt());
@@ -104,18 +105,18 @@ impl ServerIndex {
     }
 }
 
-fn key(servers: &[Server], at: usize) -> Option<(&[u8], Host<'_>)> {
+fn key(servers: &[Server], at: usize) -> Option<(&[u8], HostKey<'_>)> {
     let route = servers.get(at)?.route.as_ref()?;
     let host = match &route.host {
-        None => Host::Any,
-        Some(HostPattern::Suffix(suffix)) => Host::Suffix(suffix.as_bytes()),
-        Some(HostPattern::Exact(exact)) => Host::Exact(exact.as_bytes()),
+        None => HostKey::Any,
+        Some(HostPattern::Suffix(suffix)) => HostKey::Suffix(suffix.as_bytes()),
+        Some(HostPattern::Exact(exact)) => HostKey::Exact(exact.as_bytes()),
     };
     Some((route.path_prefix.as_bytes(), host))
 }
 
 /// Any order that is the same everywhere. Hosts are compared without regard to letter case.
-fn compare(one: (&[u8], Host<'_>), other: (&[u8], Host<'_>)) -> Ordering {
+fn compare(one: (&[u8], HostKey<'_>), other: (&[u8], HostKey<'_>)) -> Ordering {
     let (one_kind, one_host) = one.1.parts();
     let (other_kind, other_host) = other.1.parts();
     let by_route = order_of_bytes(one.0, other.0).then(one_kind.cmp(&other_kind));
@@ -125,7 +126,7 @@ fn compare(one: (&[u8], Host<'_>), other: (&[u8], Host<'_>)) -> Ordering {
     })
 }
 
-impl<'a> Host<'a> {
+impl<'a> HostKey<'a> {
     fn parts(self) -> (u8, &'a [u8]) {
         match self {
             Self::Any => (0, &[]),
