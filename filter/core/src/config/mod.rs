@@ -3,6 +3,7 @@
 //! A configuration that cannot be used never fails the load (Envoy would exit, or answer 503 without a reason, or
 //! keep an old one unnoticed, depending on how it was delivered): the filter then refuses every request and says so.
 
+mod annotation;
 mod audiences;
 mod control;
 mod each_try;
@@ -18,6 +19,7 @@ use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::FreshnessPolicy;
 use tokenward_protocol::json::{self, Json, quote};
 
+pub use annotation::AnnotationPath;
 pub use audiences::RequiredAudiences;
 pub use control::Control;
 use control::control;
@@ -51,7 +53,7 @@ pub struct FilterConfig {
     pub session_headers: Vec<String>,
     /// Whether a token is replaced only in a request that carries a session handle.
     pub session_required: bool,
-    /// Where the host keeps the HTTPRoute annotation that names the server; `None` when the look-up is turned off.
+    /// Where the host stores the HTTPRoute annotation that names the server; `None` turns the look-up off.
     pub server_annotation: Option<AnnotationPath>,
     /// Whether the annotation is looked at before host and path; otherwise only where these lead to no server.
     pub annotation_first: bool,
@@ -73,28 +75,6 @@ pub struct FilterConfig {
     pub hosts_decide: bool,
     /// Every audience that one of them requires of the presented token.
     pub required_audiences: RequiredAudiences,
-}
-
-/// Path of the property in which Envoy Gateway keeps an annotation of the request's HTTPRoute, as the host takes it:
-/// parts joined by NUL. The route is the first resource of its metadata (Envoy Gateway,
-/// `internal/xds/translator/metadata.go`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnnotationPath(String);
-
-impl AnnotationPath {
-    /// The path of the annotation `key` (without the prefix `gateway.envoyproxy.io/`, which Envoy Gateway strips).
-    #[must_use]
-    pub fn new(key: &str) -> Self {
-        Self(format!(
-            "xds\0route_metadata\0filter_metadata\0envoy-gateway\0resources\x000\0annotations\0{key}"
-        ))
-    }
-
-    /// The joined parts.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl FilterConfig {
@@ -125,7 +105,7 @@ impl FilterConfig {
             annotation_first: annotation.is_some() || needs_annotation(&servers),
             server_annotation: Some(annotation.unwrap_or_else(|| "tokenward-server".to_owned()))
                 .filter(|key| !key.is_empty())
-                .map(|key| AnnotationPath::new(&key)),
+                .map(AnnotationPath::new),
             warn_every_ms: whole_ms(fields.span("warn_every", "60s", LONGEST_SECONDS)?),
             warn_limit: fields.optional_count("warn_limit")?.unwrap_or(WARN_LIMIT),
             gate: gate_times(fields.take("gate").unwrap_or(Json::Object(Vec::new())))?,

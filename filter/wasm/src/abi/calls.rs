@@ -189,8 +189,9 @@ pub(super) fn set_tick_period_ms(period: u32) -> Answer<()> {
     checked(unsafe { import::proxy_set_tick_period_milliseconds(period) })
 }
 
-/// A property by its path, whose parts are joined by NUL; `None` when it is absent.
-pub(super) fn property(path: &str) -> Answer<Option<Vec<u8>>> {
+/// A property by the segments of its path, which the ABI joins by NUL; `None` when it is absent.
+pub(super) fn property(segments: &[&str]) -> Answer<Option<Vec<u8>>> {
+    let path = segments.join("\0");
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: pointer and length of one live string; the host writes a pointer and a size.
     let status = unsafe { import::proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };

@@ -91,7 +91,7 @@ impl Host for Envoy {
     }
 
     fn route_annotation(&self, path: &AnnotationPath) -> Option<Vec<u8>> {
-        calls::property(path.as_str())
+        calls::property(&path.segments())
             .ok()
             .flatten()
             .filter(|value| !value.is_empty())
@@ -148,7 +148,7 @@ impl Host for Envoy {
     }
 
     fn route_name(&self) -> Option<Vec<u8>> {
-        calls::property("xds\0route_name").ok().flatten()
+        calls::property(&["xds", "route_name"]).ok().flatten()
     }
 
     fn count(&self, metric: &Metric<'_>) {
