@@ -1,4 +1,8 @@
-//! The one decision of the data path, as a pure function of the clock and plain data.
+//! The decision of the data path, as pure functions of the clock and plain data.
+//!
+//! It has two steps, because each needs more than the one before: [`judge_presented`] reads the presented token alone,
+//! which is all that a fresh token needs; [`decide`] adds the cached replacement. Only [`Decision::Call`] needs the gate,
+//! and reading it costs a host call, so the worker reads it after these two.
 
 use tokenward_protocol::bytes::same_bytes;
 use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
@@ -6,96 +10,86 @@ use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 
 use crate::config::{AuthKind, Server, TokenShape};
-use crate::pair::gate::Admission;
+use crate::replacement::Replacement;
 
-/// What to do with a request.
+/// How far the presented token can be used at its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The server gets it as it is.
+    Fresh,
+    /// The same, but it expires soon.
+    NearExpiry,
+    /// The server must get another one: this one is stale or distrusted, or the server takes exchanged tokens.
+    NeedsReplacement,
+}
+
+/// What to do with a request whose token fits its server.
+#[derive(Debug)]
 pub enum Decision {
-    /// Forward untouched.
-    Forward,
-    /// Forward untouched, and fetch the next token in the background.
-    ForwardAndPrefetch,
-    /// Put the cached replacement in place of the presented token and forward.
-    Replace,
-    /// The same, and fetch the next replacement in the background.
-    ReplaceAndPrefetch,
-    /// Pause and ask control. `probe`: the gate was closed and this is the one request that tries it.
-    Ask {
-        /// Whether the gate must be claimed first.
-        probe: bool,
+    /// Forward it untouched.
+    Forward {
+        /// Whether to fetch the next token in the background.
+        prefetch: bool,
     },
-    /// Refuse without asking anybody: the presented token itself is at fault.
-    Refuse(Refusal),
-    /// Refuse from memory: the gate is closed.
-    RefuseFromGate {
-        /// The reason that closed the gate.
-        refusal: Refusal,
-        /// Time until it opens.
-        retry_after_ms: u64,
+    /// Put this token in place of the presented one and forward it.
+    Replace {
+        /// The cached token.
+        replacement: Replacement,
+        /// Whether to fetch the next one in the background.
+        prefetch: bool,
     },
+    /// Call control for a token, as far as the gate admits the call.
+    Call,
 }
 
-impl Decision {
-    /// What becomes of it where only a session handle opens anything but the presented token itself.
-    #[must_use]
-    pub fn without_session(self) -> Self {
-        match self {
-            Self::Forward | Self::ForwardAndPrefetch => Self::Forward,
-            Self::Refuse(refusal) => Self::Refuse(refusal),
-            _ => Self::Refuse(Refusal::UnknownSession),
-        }
-    }
-}
-
-/// Decides.
+/// Judges the presented token by its `claims`. `distrusted`: the server has rejected it although it looked fresh, or it
+/// was stale before by a clock that has stepped back since.
 ///
-/// `presented` are the claims of the presented token, or why there are none; `distrusted` says that the server
-/// has rejected it although it looked fresh, or that it was stale before by a clock that has stepped back since. `cached_exp_seconds` is the `exp` of the
-/// replacement kept for exactly this (session, server, presented token); it is asked for only when it matters. `gate` is
-/// asked last and only if a call to control would follow, because reading it costs a host call.
+/// A token that is stale by `policy` at `now_ms` (Unix ms) is never [`Standing::Fresh`] or [`Standing::NearExpiry`].
 ///
-/// No branch forwards or replaces with a token that is stale by `policy` at `now_ms`.
-pub fn decide(
-    now_ms: u64,
-    policy: &FreshnessPolicy,
+/// # Errors
+/// [`Refusal::WrongIssuer`] or [`Refusal::WrongAudience`]: the token does not fit the server.
+pub fn judge_presented(
+    claims: &Claims,
     server: &Server,
-    presented: Result<&Claims, Refusal>,
+    policy: &FreshnessPolicy,
     distrusted: bool,
-    mut cached_exp_seconds: impl FnMut() -> Option<u64>,
-    gate: impl FnOnce() -> Admission,
+    now_ms: u64,
+) -> Result<Standing, Refusal> {
+    fits(claims, &server.presented)?;
+    if server.kind != AuthKind::Forward || distrusted {
+        return Ok(Standing::NeedsReplacement);
+    }
+    Ok(match policy.judge(claims.exp_seconds, now_ms) {
+        Freshness::Fresh => Standing::Fresh,
+        Freshness::NearExpiry => Standing::NearExpiry,
+        Freshness::Stale => Standing::NeedsReplacement,
+    })
+}
+
+/// Decides by the presented token's `standing` and the `replacement` that is cached for exactly this (session, server,
+/// presented token). A replacement that is stale by `policy` at `now_ms` (Unix ms) is never used.
+pub fn decide(
+    standing: Standing,
+    replacement: Option<Replacement>,
+    policy: &FreshnessPolicy,
+    now_ms: u64,
 ) -> Decision {
-    let claims = match presented {
-        Ok(claims) => claims,
-        Err(refusal) => return Decision::Refuse(refusal),
-    };
-    if let Err(refusal) = fits(claims, &server.presented) {
-        return Decision::Refuse(refusal);
-    }
-    let mut cached = || cached_exp_seconds().map(|exp_seconds| policy.judge(exp_seconds, now_ms));
-    if server.kind == AuthKind::Forward && !distrusted {
-        match policy.judge(claims.exp_seconds, now_ms) {
-            Freshness::Fresh => return Decision::Forward,
-            // A replacement that is fresher than the presented token: the prefetch is done.
-            Freshness::NearExpiry if cached() == Some(Freshness::Fresh) => return Decision::Forward,
-            Freshness::NearExpiry => return Decision::ForwardAndPrefetch,
-            Freshness::Stale => {}
-        }
-    }
-    match cached() {
-        Some(Freshness::Fresh) => return Decision::Replace,
-        Some(Freshness::NearExpiry) => return Decision::ReplaceAndPrefetch,
-        Some(Freshness::Stale) | None => {}
-    }
-    match gate() {
-        Admission::Open => Decision::Ask { probe: false },
-        Admission::Probe => Decision::Ask { probe: true },
-        Admission::Closed {
-            refusal,
-            retry_after_ms,
-        } => Decision::RefuseFromGate {
-            refusal,
-            retry_after_ms,
+    let replacement =
+        replacement.map(|replacement| (policy.judge(replacement.exp_seconds, now_ms), replacement));
+    match (standing, replacement) {
+        (Standing::Fresh, _) => Decision::Forward { prefetch: false },
+        // A fresh replacement means that the prefetch is done.
+        (Standing::NearExpiry, replacement) => Decision::Forward {
+            prefetch: !matches!(replacement, Some((Freshness::Fresh, _))),
         },
+        (Standing::NeedsReplacement, Some((freshness, replacement))) if freshness != Freshness::Stale => {
+            Decision::Replace {
+                replacement,
+                prefetch: freshness == Freshness::NearExpiry,
+            }
+        }
+        (Standing::NeedsReplacement, _) => Decision::Call,
     }
 }
 

@@ -1,30 +1,31 @@
 //! Calls to control under way, and the requests that wait for them.
 //!
-//! All requests of one worker with the same ticket (session, server, presented token) share one call. Every wait has
-//! a deadline of the filter's own, because a call may never be answered: the host may drop it, and what limits a call
-//! is the host's timer, not ours.
+//! All requests of one worker with the same token key (session, server, presented token) share one call. Every wait has
+//! a deadline of the filter's own, because a call may never be answered: the host may drop it, and the host's timer, not
+//! the filter's, limits a call.
 //!
-//! A flight holds its token only until the call has started, and what is held so is bounded in sum: clients choose how
-//! long their tokens are.
+//! A flight holds its token only until its call starts, and the bytes held so are bounded in sum: clients choose how long
+//! their tokens are.
 
 use std::rc::Rc;
 
 use secrecy::SecretString;
 use tokenward_protocol::token_endpoint::Reason;
 
+use crate::config::Server;
 use crate::digest_map::DigestMap;
 use crate::host::{CallId, StreamId};
 use crate::identity::{PairKey, SubjectDigest, TokenKey};
 use crate::token_memo::KnownToken;
 
-/// Requests that may wait at once in one worker, and questions that may be under way. Past that a request is refused as
-/// busy: each holds a downstream connection and its buffers, or a token.
+/// Requests that may wait at once in one worker, and calls that may be under way. Past that a request is refused as busy:
+/// each holds a downstream connection and its buffers, or a token.
 pub const MOST_WAITERS: usize = 10_000;
 
-/// Bytes that the questions not yet asked may hold in sum, per worker. Past that no token is fetched ahead of time.
+/// Bytes that the calls not yet started may hold in sum, per worker. Past that no token is prefetched.
 pub const MOST_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 
-/// Bytes of questions that one tick asks: encoding more would hold up the worker's requests.
+/// Bytes of the calls that one tick starts: encoding more would hold up the worker's requests.
 const MOST_STARTED_BYTES: usize = 1024 * 1024;
 
 /// A stream that waits.
@@ -32,7 +33,7 @@ const MOST_STARTED_BYTES: usize = 1024 * 1024;
 pub struct Waiter {
     /// The stream.
     pub stream: StreamId,
-    /// A `GET` for the server's event stream.
+    /// Whether its request is a `GET` for the server's event stream.
     pub is_listener: bool,
 }
 
@@ -45,34 +46,33 @@ pub struct CallCharge {
     pub of_envoy: bool,
 }
 
-/// One question to control, shared by all who need its answer.
+/// One call to control, shared by all requests that need its response.
 #[derive(Debug)]
 pub struct Flight {
-    /// Number of the server.
-    pub server: usize,
+    /// The server.
+    pub server: Rc<Server>,
     /// Session × server.
     pub pair: PairKey,
-    /// Digest of the presented token's `sub`: a forwarded replacement must have the same. Not known where there is
-    /// nothing left to ask.
-    pub subject: Option<SubjectDigest>,
-    /// Why control is asked.
+    /// Digest of the presented token's `sub`: a forwarded replacement must have the same.
+    pub subject: SubjectDigest,
+    /// Why the filter calls.
     pub reason: Reason,
-    /// What control is to be asked, until the call has started.
+    /// What to send, until the call has started.
     pub request: Option<CallRequest>,
     /// The call, once started.
     pub call: Option<CallId>,
     /// Streams that wait.
     pub waiters: Vec<Waiter>,
-    /// Nobody needs to wait for it: a token is fetched ahead of time.
+    /// Whether this is a prefetch, for which no request needs to wait.
     pub background: bool,
-    /// What its call has taken of the allowances for tokens that control has never accepted.
+    /// What the call has taken of the allowances for tokens that control has never accepted.
     pub charge: CallCharge,
     /// Number of the worker's tick at which the wait ends, answered or not. Ticks, not the wall clock: a clock that
     /// steps back must not lengthen a pause.
     pub deadline_tick: u64,
 }
 
-/// What a call to control is made of.
+/// What a call sends to control.
 #[derive(Debug)]
 pub struct CallRequest {
     /// The presented token.
@@ -86,7 +86,7 @@ pub struct CallRequest {
 /// The flights of one worker.
 #[derive(Debug, Default)]
 pub struct Flights {
-    /// What the questions not yet asked hold.
+    /// Bytes that the calls not yet started hold.
     request_bytes: usize,
     flights: DigestMap<TokenKey, Flight>,
     keys_by_call: DigestMap<CallId, TokenKey>,
@@ -101,18 +101,18 @@ impl Flight {
 }
 
 impl Flights {
-    /// Whether a question with this ticket is under way.
+    /// Whether a call for this token is under way or queued.
     #[must_use]
-    pub fn is_under_way(&self, token_key: &TokenKey) -> bool {
-        self.flights.contains_key(token_key)
+    pub fn is_under_way(&self, key: &TokenKey) -> bool {
+        self.flights.contains_key(key)
     }
 
-    /// Lets `waiter` wait for the flight with this ticket. False when there is none or too many wait already.
-    pub fn join(&mut self, token_key: &TokenKey, waiter: Waiter) -> bool {
+    /// Lets `waiter` wait for the flight of this token. False when there is none or too many requests wait already.
+    pub fn join(&mut self, key: &TokenKey, waiter: Waiter) -> bool {
         if self.is_full() {
             return false;
         }
-        let Some(flight) = self.flights.get_mut(token_key) else {
+        let Some(flight) = self.flights.get_mut(key) else {
             return false;
         };
         flight.waiters.push(waiter);
@@ -120,46 +120,32 @@ impl Flights {
         true
     }
 
-    /// Adds a flight that has not been started yet.
-    pub fn add(&mut self, token_key: TokenKey, flight: Flight) {
+    /// Adds a flight, started or not.
+    pub fn add(&mut self, key: TokenKey, flight: Flight) {
         self.waiting = self.waiting.saturating_add(flight.waiters.len());
         self.request_bytes = self.request_bytes.saturating_add(flight.request_bytes());
-        self.flights.insert(token_key, flight);
+        if let Some(call) = flight.call {
+            self.keys_by_call.insert(call, key);
+        }
+        self.flights.insert(key, flight);
     }
 
-    /// Whether a question about `token` may be added that is not asked at once.
+    /// Whether a call with `token` may be queued.
     #[must_use]
     pub fn has_room_for(&self, token: &KnownToken) -> bool {
         let bytes = self.request_bytes.saturating_add(token.cost_bytes());
         !self.is_full() && bytes <= MOST_REQUEST_BYTES
     }
 
-    /// Takes what control is to be asked: the call starts now.
-    pub fn take_request(&mut self, token_key: &TokenKey) -> Option<CallRequest> {
-        let flight = self.flights.get_mut(token_key)?;
-        self.request_bytes = self.request_bytes.saturating_sub(flight.request_bytes());
-        flight.request.take()
-    }
-
-    /// Notes that the call of a flight was started.
-    pub fn started(&mut self, token_key: &TokenKey, call: CallId) {
-        if let Some(flight) = self.flights.get_mut(token_key) {
-            if let Some(before) = flight.call.replace(call) {
-                self.keys_by_call.remove(&before);
-            }
-            self.keys_by_call.insert(call, *token_key);
-        }
-    }
-
     /// Takes the flight that this call belongs to.
     pub fn take_by_call(&mut self, call: CallId) -> Option<(TokenKey, Flight)> {
-        let token_key = self.keys_by_call.get(&call).copied()?;
-        self.take(&token_key).map(|flight| (token_key, flight))
+        let key = self.keys_by_call.get(&call).copied()?;
+        self.take(&key).map(|flight| (key, flight))
     }
 
-    /// Takes a flight: it is over.
-    pub fn take(&mut self, token_key: &TokenKey) -> Option<Flight> {
-        let flight = self.flights.remove(token_key)?;
+    /// Takes a flight: it is over, or its call starts now.
+    pub fn take(&mut self, key: &TokenKey) -> Option<Flight> {
+        let flight = self.flights.remove(key)?;
         if let Some(call) = flight.call {
             self.keys_by_call.remove(&call);
         }
@@ -168,34 +154,33 @@ impl Flights {
         Some(flight)
     }
 
-    /// Whether so many wait, or so much is asked, that nothing more may be.
+    /// Whether so many requests wait, or so many calls are under way, that no more may.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.waiting.max(self.flights.len()) >= MOST_WAITERS
     }
 
-    /// Forgets those who wait no longer because their client has left. The calls go on, and their answers are kept for
-    /// whoever comes next.
-    pub fn forget_gone(&mut self, stream_exists: impl Fn(StreamId) -> bool) {
+    /// Drops the waiters whose stream has closed. The calls go on, and their tokens are cached for the next request.
+    pub fn drop_closed(&mut self, stream_exists: impl Fn(StreamId) -> bool) {
         for flight in self.flights.values_mut() {
             flight.waiters.retain(|waiter| stream_exists(waiter.stream));
         }
         self.waiting = self.flights.values().map(|flight| flight.waiters.len()).sum();
     }
 
-    /// Tickets of flights whose deadline is over.
+    /// Keys of flights whose deadline is over.
     #[must_use]
     pub fn overdue(&self, tick: u64) -> Vec<TokenKey> {
         self.flights
             .iter()
             .filter(|(_, flight)| flight.deadline_tick <= tick)
-            .map(|(token_key, _)| *token_key)
+            .map(|(key, _)| *key)
             .collect()
     }
 
-    /// Tickets of flights without a call, new background ones: as many as one tick may start.
+    /// Keys of flights whose call has not started: as many as one tick may start.
     #[must_use]
-    pub fn not_started(&self) -> Vec<TokenKey> {
+    pub fn queued(&self) -> Vec<TokenKey> {
         let mut bytes: usize = 0;
         self.flights
             .iter()
@@ -205,21 +190,8 @@ impl Flights {
                 bytes = bytes.saturating_add(flight.request_bytes());
                 before < MOST_STARTED_BYTES
             })
-            .map(|(token_key, _)| *token_key)
+            .map(|(key, _)| *key)
             .collect()
-    }
-
-    /// Notes what the call of a flight has taken.
-    pub fn takes(&mut self, token_key: &TokenKey, charge: CallCharge) {
-        if let Some(flight) = self.flights.get_mut(token_key) {
-            flight.charge = charge;
-        }
-    }
-
-    /// The flight with this ticket.
-    #[must_use]
-    pub fn get(&self, token_key: &TokenKey) -> Option<&Flight> {
-        self.flights.get(token_key)
     }
 
     /// Whether nothing is under way.

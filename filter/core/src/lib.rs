@@ -15,14 +15,18 @@
 
 pub mod authority;
 pub mod config;
+mod context;
 pub mod decision;
 pub mod digest_map;
+pub mod each_try;
+pub mod filter;
 pub mod flight;
 pub mod host;
 pub mod identity;
 pub mod last_seen;
 pub mod log;
 pub mod metric;
+pub mod misconfigured;
 pub mod pair;
 pub mod replacement;
 pub mod reply;
@@ -30,4 +34,5 @@ pub mod request;
 pub mod route_memo;
 pub mod server_match;
 pub mod token_memo;
+pub mod verdict;
 pub mod worker;

@@ -5,7 +5,7 @@ use tokenward_protocol::token_endpoint::Reason;
 
 /// How a request ended, as a metric label. Refusals go by [`Refusal::name`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// No server matched: passed untouched, unwatched.
     Passed,
     /// The presented token was fresh.
@@ -20,7 +20,7 @@ pub enum Outcome {
     Gated(Refusal),
 }
 
-impl Outcome {
+impl RequestOutcome {
     /// The label's value. Gated refusals are told from asked ones by the prefix `gated_`.
     #[must_use]
     pub fn label(self) -> String {
@@ -54,7 +54,7 @@ pub const NO_SERVER: ServerLabel<'static> = ServerLabel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
     /// `tokenward_requests_total{mcp_server,outcome}`: how a request ended.
-    Request(Outcome),
+    Request(RequestOutcome),
     /// `tokenward_control_calls_total{mcp_server,outcome}`: a call, by its reason.
     ControlCall(Reason),
     /// `tokenward_server_rejections_total{mcp_server,outcome}`: the server's status to a token that looked fresh.

@@ -41,7 +41,7 @@ pub struct KnownToken {
     owner: TokenSubject,
     /// Digest of its `sub`.
     pub subject: SubjectDigest,
-    seen_stale: Cell<bool>,
+    was_stale: Cell<bool>,
 }
 
 impl fmt::Debug for KnownToken {
@@ -268,7 +268,7 @@ impl KnownToken {
             claims,
             owner,
             subject,
-            seen_stale: Cell::new(false),
+            was_stale: Cell::new(false),
         })
     }
 
@@ -296,13 +296,13 @@ impl KnownToken {
     /// Whether this worker has judged it stale before. Time does not run backwards: a clock that now calls it fresh
     /// was wrong then or is wrong now, and which of the two cannot be told here.
     #[must_use]
-    pub fn was_seen_stale(&self) -> bool {
-        self.seen_stale.get()
+    pub fn was_stale(&self) -> bool {
+        self.was_stale.get()
     }
 
     /// It has been judged stale.
-    pub fn note_stale(&self) {
-        self.seen_stale.set(true);
+    pub fn mark_stale(&self) {
+        self.was_stale.set(true);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The audiences that decide: the only ones that are kept of a token.
 
+use std::rc::Rc;
+
 use super::servers::Server;
 
 /// Every audience that some server requires of the presented token, sorted, each once.
@@ -9,7 +11,7 @@ pub struct RequiredAudiences(Vec<String>);
 impl RequiredAudiences {
     /// Those of `servers`.
     #[must_use]
-    pub fn of(servers: &[Server]) -> Self {
+    pub fn of(servers: &[Rc<Server>]) -> Self {
         let mut all = Vec::new();
         for audience in servers.iter().flat_map(|server| &server.presented.audiences) {
             insert(&mut all, audience.clone());

@@ -15,6 +15,8 @@ mod server_index;
 mod servers;
 mod unmatched;
 
+use std::rc::Rc;
+
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::FreshnessPolicy;
 use tokenward_protocol::json::{self, Json, quote};
@@ -66,7 +68,7 @@ pub struct FilterConfig {
     /// Replacement tokens kept per worker.
     pub replacements: usize,
     /// The protected servers; their position is their number everywhere else.
-    pub servers: Vec<Server>,
+    pub servers: Vec<Rc<Server>>,
     /// Where they are found.
     pub index: ServerIndex,
     /// What becomes of a request that is for none of them.
@@ -124,7 +126,7 @@ impl FilterConfig {
 /// Whether a route's annotation is the only way to one of the servers. Where each has a host or a path of its own,
 /// reading the annotation first could only contradict them, and it is the dearest thing that a fresh request does
 /// (ADR 8).
-fn needs_annotation(servers: &[Server]) -> bool {
+fn needs_annotation(servers: &[Rc<Server>]) -> bool {
     servers.iter().any(|server| server.route.is_none())
 }
 

@@ -1,6 +1,7 @@
 //! Finding a server among thousands without looking at each: by its name, or by host and path.
 
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 use tokenward_protocol::bytes::{order_of_bytes, same_bytes};
 
@@ -35,7 +36,7 @@ impl ServerIndex {
     ///
     /// Inserts where a search says, instead of sorting: a sort would be an eighth of the whole module.
     #[must_use]
-    pub fn new(servers: &[Server]) -> Self {
+    pub fn new(servers: &[Rc<Server>]) -> Self {
         let mut index = Self::default();
         for (at, server) in servers.iter().enumerate() {
             let name = server.name.as_bytes();
@@ -69,7 +70,7 @@ impl ServerIndex {
 
     /// The server with this name.
     #[must_use]
-    pub fn named(&self, servers: &[Server], name: &[u8]) -> Option<usize> {
+    pub fn named(&self, servers: &[Rc<Server>], name: &[u8]) -> Option<usize> {
         let of = |at: &usize| servers.get(*at).map(|server| server.name.as_bytes());
         let is_before = |at: &usize| of(at).is_some_and(|other| order_of_bytes(other, name).is_lt());
         let at = self.by_name.get(self.by_name.partition_point(is_before))?;
@@ -79,7 +80,7 @@ impl ServerIndex {
     /// The server whose route fits best, as Gateway API orders routes: exact host, longer wildcard, any host; then the
     /// longer path. `path` has no query.
     #[must_use]
-    pub fn routed(&self, servers: &[Server], host: &[u8], path: &[u8]) -> Option<usize> {
+    pub fn routed(&self, servers: &[Rc<Server>], host: &[u8], path: &[u8]) -> Option<usize> {
         let suffixes = self.suffix_lengths.iter().filter_map(|length| {
             // At least one more label stands before it.
             let before = host.len().checked_sub(*length).filter(|before| *before > 0)?;
@@ -96,7 +97,7 @@ impl ServerIndex {
         })
     }
 
-    fn at(&self, servers: &[Server], wanted: (&[u8], HostKey<'_>)) -> Option<usize> {
+    fn at(&self, servers: &[Rc<Server>], wanted: (&[u8], HostKey<'_>)) -> Option<usize> {
         let order =
             |at: &usize| key(servers, *at).map_or(Ordering::Greater, |present| compare(present, wanted));
         let place = self.by_route.partition_point(|at| order(at).is_lt());
@@ -105,7 +106,7 @@ impl ServerIndex {
     }
 }
 
-fn key(servers: &[Server], at: usize) -> Option<(&[u8], HostKey<'_>)> {
+fn key(servers: &[Rc<Server>], at: usize) -> Option<(&[u8], HostKey<'_>)> {
     let route = servers.get(at)?.route.as_ref()?;
     let host = match &route.host {
         None => HostKey::Any,

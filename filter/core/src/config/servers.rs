@@ -1,10 +1,13 @@
 //! The `servers` of the configuration.
 
+use std::rc::Rc;
+
 use tokenward_protocol::json::{Json, quote};
 
 use super::error::BadConfig;
 use super::fields::Fields;
 use super::matchers::{Route, route};
+use crate::metric::ServerLabel;
 
 /// More servers than this would make metrics unbounded.
 const MOST_SERVERS: usize = 4096;
@@ -12,6 +15,8 @@ const MOST_SERVERS: usize = 4096;
 /// A protected server.
 #[derive(Debug)]
 pub struct Server {
+    /// Its position in the configuration, from 0.
+    pub number: usize,
     /// Its name.
     pub name: String,
     /// Its route, for finding it without an annotation.
@@ -26,6 +31,17 @@ pub struct Server {
     pub presented: TokenShape,
     /// What the token that reaches the server must be.
     pub delivered: TokenShape,
+}
+
+impl Server {
+    /// Its label in metrics.
+    #[must_use]
+    pub fn label(&self) -> ServerLabel<'_> {
+        ServerLabel {
+            number: Some(self.number),
+            name: &self.name,
+        }
+    }
 }
 
 /// How a server's token is made.
@@ -47,7 +63,10 @@ pub struct TokenShape {
 }
 
 /// Compiles the list of servers. `resource_metadata` is the general one, for servers without their own.
-pub(super) fn servers(json: Json<'_>, resource_metadata: Option<&String>) -> Result<Vec<Server>, BadConfig> {
+pub(super) fn servers(
+    json: Json<'_>,
+    resource_metadata: Option<&String>,
+) -> Result<Vec<Rc<Server>>, BadConfig> {
     let Json::List(items) = json else {
         return Err(BadConfig::new(
             "servers",
@@ -60,10 +79,10 @@ pub(super) fn servers(json: Json<'_>, resource_metadata: Option<&String>) -> Res
             format!("name between 1 and {MOST_SERVERS} servers"),
         ));
     }
-    let mut servers: Vec<Server> = Vec::with_capacity(items.len());
-    for (index, item) in items.into_iter().enumerate() {
-        let path = format!("servers[{index}]");
-        let mut server = server(item, &path)?;
+    let mut servers: Vec<Rc<Server>> = Vec::with_capacity(items.len());
+    for (number, item) in items.into_iter().enumerate() {
+        let path = format!("servers[{number}]");
+        let mut server = server(item, number, &path)?;
         if servers.iter().any(|other| other.name == server.name) {
             return Err(BadConfig::new(
                 &format!("{path}.name"),
@@ -71,12 +90,12 @@ pub(super) fn servers(json: Json<'_>, resource_metadata: Option<&String>) -> Res
             ));
         }
         server.resource_metadata = server.resource_metadata.or_else(|| resource_metadata.cloned());
-        servers.push(server);
+        servers.push(Rc::new(server));
     }
     Ok(servers)
 }
 
-fn server(json: Json<'_>, path: &str) -> Result<Server, BadConfig> {
+fn server(json: Json<'_>, number: usize, path: &str) -> Result<Server, BadConfig> {
     let mut fields = Fields::of(json, path)?;
     let name = fields.text("name")?;
     let name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -95,6 +114,7 @@ fn server(json: Json<'_>, path: &str) -> Result<Server, BadConfig> {
     let (kind, presented, delivered) = auth(fields.required("auth")?, &fields.at("auth"))?;
     fields.end()?;
     Ok(Server {
+        number,
         name,
         route,
         resource_metadata,

@@ -1,5 +1,5 @@
-//! The gate: a presented token that was refused is refused again from memory, until a moment, then one probe goes
-//! through. Each presented token has its own gate, so a new login opens it at once, and nobody can close another's.
+//! The gate: a presented token that was refused is refused again from memory, until a moment, then one probe goes through.
+//! Each presented token has a gate of its own, so a new login passes at once and no client can close another's gate.
 
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
@@ -20,7 +20,24 @@ pub struct Gate {
     pub probe_until_ms: u64,
 }
 
-/// Whether a request may ask control.
+/// Why a gate is closed, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClosedGate {
+    /// The refusal that closed it.
+    pub refusal: Refusal,
+    /// Time until it opens, milliseconds.
+    pub retry_after_ms: u64,
+}
+
+impl ClosedGate {
+    /// For a gate that could not be claimed: the request comes back after a second.
+    pub const BUSY: Self = Self {
+        refusal: Refusal::Busy,
+        retry_after_ms: 1_000,
+    };
+}
+
+/// Whether a request may call control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     /// Nothing is held against this token.
@@ -28,12 +45,22 @@ pub enum Admission {
     /// The gate's time is over: one request may try. It must claim the probe first.
     Probe,
     /// Refused from memory.
-    Closed {
-        /// Why the gate was closed.
-        refusal: Refusal,
-        /// Time until it opens.
-        retry_after_ms: u64,
-    },
+    Closed(ClosedGate),
+}
+
+/// A refusal that closes a gate.
+#[derive(Debug, Clone, Copy)]
+pub struct Closing {
+    /// The gate's key: digest of (session, server, presented token).
+    pub key: [u8; 16],
+    /// The refusal.
+    pub refusal: Refusal,
+    /// Control's `Retry-After` in milliseconds, 0 for none. It is honoured up to the longest closing.
+    pub retry_after_ms: u64,
+    /// The clock, Unix ms.
+    pub now_ms: u64,
+    /// Any number. It takes up to a quarter off, so that pairs closed together do not probe together.
+    pub jitter: u64,
 }
 
 /// How long a probe may be under way before another request may try. Longer than any pause.
@@ -56,10 +83,10 @@ pub fn admit(gate: Option<&Gate>, now_ms: u64, longest_ms: u64) -> Admission {
     }
     match closed_ms.max(probing_ms) {
         0 => Admission::Probe,
-        retry_after_ms => Admission::Closed {
+        retry_after_ms => Admission::Closed(ClosedGate {
             refusal,
             retry_after_ms,
-        },
+        }),
     }
 }
 
@@ -75,19 +102,11 @@ pub fn claim_probe(gate: Gate, now_ms: u64, pause_ms: u64) -> Gate {
 
 /// The gate after a refusal.
 ///
-/// Refusals that arrive while the gate is closed (other workers asked at the same moment) do not lengthen it: only a
-/// probe's refusal does. `asked_ms` is what control's `Retry-After` asked for; it is honoured up to the longest
-/// closing. `jitter` (any number) takes up to a quarter off, so that pairs closed together do not probe together.
+/// Refusals that arrive while the gate is closed (other workers called control at the same moment) do not lengthen it:
+/// only a probe's refusal does.
 #[must_use]
-pub fn close(
-    before: Option<&Gate>,
-    key: [u8; 16],
-    refusal: Refusal,
-    asked_ms: u64,
-    times: &GateTimes,
-    now_ms: u64,
-    jitter: u64,
-) -> Gate {
+pub fn close(before: Option<&Gate>, closing: &Closing, times: &GateTimes) -> Gate {
+    let Closing { refusal, now_ms, .. } = *closing;
     if let Some(gate) = before
         && gate.failures > 0
         && gate.probe_until_ms == 0
@@ -105,12 +124,15 @@ pub fn close(
     let doublings = u32::from(failures.saturating_sub(1)).min(16);
     let backoff_ms = first_ms
         .saturating_mul(1u64 << doublings)
-        .max(asked_ms)
+        .max(closing.retry_after_ms)
         .min(longest_ms);
     let quarter_ms = backoff_ms.div_euclid(4);
-    let off_ms = jitter.checked_rem(quarter_ms.saturating_add(1)).unwrap_or(0);
+    let off_ms = closing
+        .jitter
+        .checked_rem(quarter_ms.saturating_add(1))
+        .unwrap_or(0);
     Gate {
-        key,
+        key: closing.key,
         refusal: refusal.code(),
         failures,
         closed_until_ms: now_ms.saturating_add(backoff_ms.saturating_sub(off_ms)),
@@ -118,8 +140,8 @@ pub fn close(
     }
 }
 
-/// Whether control says this only after it has verified the presented token: no client can bring it about with a token
-/// that it made up.
+/// Whether control returns this refusal only after it has verified the presented token: no client can cause it with a
+/// token that it made up.
 #[must_use]
 pub fn proves_token(refusal: Refusal) -> bool {
     matches!(

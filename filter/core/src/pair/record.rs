@@ -5,6 +5,7 @@ use tokenward_protocol::refusal::Refusal;
 use super::allowance::{Allowance, AllowanceLimit};
 use super::gate::{Gate, proves_token};
 use super::throttle::Throttle;
+use crate::log::{RefusalLine, Refusals};
 
 /// Refused tokens that one pair remembers a gate for.
 pub const MOST_GATES: usize = 4;
@@ -70,6 +71,13 @@ impl Record {
             touched_ms: 0,
             gates: Vec::new(),
         }
+    }
+
+    /// Counts `refusals`, and returns what to log about them.
+    pub fn note_refusals(&mut self, refusals: Refusals, warn_every_ms: u64, now_ms: u64) -> RefusalLine {
+        let (after, line) = self.throttle.refused(refusals, warn_every_ms, now_ms);
+        self.throttle = after;
+        line
     }
 
     /// The gate of a presented token.

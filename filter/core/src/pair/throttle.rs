@@ -2,12 +2,12 @@
 
 use tokenward_protocol::refusal::Refusal;
 
-use crate::log::{Level, RecoveryLine, RefusalLine};
+use crate::log::{Level, RecoveryLine, RefusalLine, Refusals};
 
 /// The log throttle of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Throttle {
-    /// Whether the pair is failing and a WARN said so: the next success is worth an INFO.
+    /// Whether the pair is failing and a WARN was written about it: the next success is worth an INFO.
     pub warned: bool,
     /// [`Refusal::code`] of the last refusal.
     pub refusal: u8,
@@ -20,72 +20,61 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// With `count` refusals more, none of which was worth a line.
+    /// The throttle after `count` more refusals that write no line.
     #[must_use]
-    pub fn and_refused(self, count: u32) -> Self {
+    pub fn and_suppressed(self, count: u32) -> Self {
         Self {
             suppressed: self.suppressed.saturating_add(count),
             in_a_row: self.in_a_row.saturating_add(count),
             ..self
         }
     }
-}
 
-/// Notes `count` refusals at once. `may_warn` is false for answers from the gate's memory, which say nothing new.
-#[must_use]
-pub fn note_refusals(
-    before: &Throttle,
-    refusal: Refusal,
-    count: u32,
-    may_warn: bool,
-    warn_every_ms: u64,
-    now_ms: u64,
-) -> (Throttle, RefusalLine) {
-    // A WARN "in the future" means that the clock stepped back: wait no longer than one span from now.
-    let due = now_ms.saturating_sub(before.last_warn_ms) >= warn_every_ms
-        || before.last_warn_ms > now_ms.saturating_add(warn_every_ms);
-    let warn = may_warn && (before.last_warn_ms == 0 || due);
-    let after = Throttle {
-        warned: warn || before.warned,
-        refusal: refusal.code(),
-        suppressed: if warn {
-            count.saturating_sub(1)
-        } else {
-            before.suppressed.saturating_add(count)
-        },
-        last_warn_ms: if warn { now_ms } else { before.last_warn_ms },
-        in_a_row: before.in_a_row.saturating_add(count),
-    };
-    let level = if warn { Level::Warn } else { Level::Debug };
-    (
-        after,
-        RefusalLine {
-            level,
-            suppressed: before.suppressed,
+    /// The throttle after `refusals`, and what to log about them.
+    #[must_use]
+    pub fn refused(&self, refusals: Refusals, warn_every_ms: u64, now_ms: u64) -> (Self, RefusalLine) {
+        // A WARN "in the future" means that the clock stepped back: wait no longer than one span from now.
+        let due = now_ms.saturating_sub(self.last_warn_ms) >= warn_every_ms
+            || self.last_warn_ms > now_ms.saturating_add(warn_every_ms);
+        let warn = refusals.may_warn && (self.last_warn_ms == 0 || due);
+        let after = Self {
+            warned: warn || self.warned,
+            refusal: refusals.refusal.code(),
+            suppressed: if warn {
+                refusals.requests.saturating_sub(1)
+            } else {
+                self.suppressed.saturating_add(refusals.requests)
+            },
+            last_warn_ms: if warn { now_ms } else { self.last_warn_ms },
+            in_a_row: self.in_a_row.saturating_add(refusals.requests),
+        };
+        let line = RefusalLine {
+            level: if warn { Level::Warn } else { Level::Debug },
+            suppressed: self.suppressed,
             in_a_row: after.in_a_row,
-        },
-    )
-}
-
-/// Notes a success. A recovery is worth a line only if a WARN said that the pair was failing, so a pair that flaps
-/// writes no more INFO than WARN. The moment of the last WARN is kept for the same reason.
-///
-/// `None` when there is nothing to note.
-#[must_use]
-pub fn note_success(before: &Throttle) -> Option<(Throttle, Option<RecoveryLine>)> {
-    if !before.warned && before.in_a_row == 0 {
-        return None;
+        };
+        (after, line)
     }
-    let suppressed = if before.warned { 0 } else { before.suppressed };
-    let after = Throttle {
-        warned: false,
-        suppressed,
-        in_a_row: 0,
-        ..*before
-    };
-    let line = RecoveryLine {
-        refusal: Refusal::from_code(before.refusal),
-        suppressed: before.suppressed,
-    };
-    Some((after, before.warned.then_some(line)))
+
+    /// The throttle after a success, and what to log about the recovery; `None` when nothing changes. A recovery is worth
+    /// a line only if a WARN was written before it, so a pair that flaps writes no more INFO than WARN. The moment of the
+    /// last WARN stays for the same reason.
+    #[must_use]
+    pub fn recovered(&self) -> Option<(Self, Option<RecoveryLine>)> {
+        if !self.warned && self.in_a_row == 0 {
+            return None;
+        }
+        let suppressed = if self.warned { 0 } else { self.suppressed };
+        let after = Self {
+            warned: false,
+            suppressed,
+            in_a_row: 0,
+            ..*self
+        };
+        let line = RecoveryLine {
+            refusal: Refusal::from_code(self.refusal),
+            suppressed: self.suppressed,
+        };
+        Some((after, self.warned.then_some(line)))
+    }
 }

@@ -37,7 +37,7 @@ pub enum WarnPermit {
 impl WarnMinute {
     /// One line of at most `most` a minute.
     #[must_use]
-    pub fn one_more(self, most: u32, now_ms: u64) -> (Self, WarnPermit) {
+    pub fn take(self, most: u32, now_ms: u64) -> (Self, WarnPermit) {
         let minute = self.minute_of(now_ms);
         if minute.written >= most {
             let until_ms = minute.since_ms.saturating_add(MINUTE_MS);
@@ -55,7 +55,7 @@ impl WarnMinute {
 
     /// What must be said once the minute is over: how many lines were withheld, if any.
     #[must_use]
-    pub fn say_withheld(self, now_ms: u64) -> Option<(Self, u32)> {
+    pub fn take_withheld(self, now_ms: u64) -> Option<(Self, u32)> {
         let minute = self.minute_of(now_ms);
         let said = Self {
             withheld: 0,
@@ -105,10 +105,10 @@ impl WarnMinute {
 ///
 /// # Errors
 /// [`NotStored`]: the host failed.
-pub fn one_more(host: &impl Host, most: u32, now_ms: u64) -> Result<WarnPermit, NotStored> {
+pub fn take(host: &impl Host, most: u32, now_ms: u64) -> Result<WarnPermit, NotStored> {
     let mut leave = WarnPermit::Write { withheld: 0 };
     update_value(host, KEY, &mut |bytes| {
-        let (after, latest) = WarnMinute::decode(bytes).one_more(most, now_ms);
+        let (after, latest) = WarnMinute::decode(bytes).take(most, now_ms);
         leave = latest;
         Some(after.encode())
     })?;
@@ -117,10 +117,10 @@ pub fn one_more(host: &impl Host, most: u32, now_ms: u64) -> Result<WarnPermit, 
 
 /// How many lines were withheld in a minute that is over, to one of all workers that ask.
 #[must_use]
-pub fn say_withheld(host: &impl Host, now_ms: u64) -> Option<u32> {
+pub fn take_withheld(host: &impl Host, now_ms: u64) -> Option<u32> {
     let mut withheld = None;
     let updated = update_value(host, KEY, &mut |bytes| {
-        let said = WarnMinute::decode(bytes).say_withheld(now_ms);
+        let said = WarnMinute::decode(bytes).take_withheld(now_ms);
         withheld = said.map(|(_, withheld)| withheld);
         said.map(|(after, _)| after.encode())
     });

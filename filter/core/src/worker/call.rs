@@ -1,4 +1,5 @@
-//! Asking control: joining a question that is under way, or starting one; in the background for tokens near expiry.
+//! Calls to control: a request joins the one that is under way for its token, or starts one; prefetches start in the
+//! background.
 
 use std::rc::Rc;
 
@@ -6,158 +7,114 @@ use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, TOKEN_PATH, TokenRequest};
 
-use super::{Presented, TICK_MS, Verdict, Worker};
+use super::presented::Presented;
+use super::refusal::{FailedCall, Replies};
+use super::state::{TICK_MS, Worker};
+use crate::config::Server;
 use crate::flight::{CallCharge, CallRequest, Flight, Waiter};
 use crate::host::{CallFailure, CallId, ControlCall, Host, StreamId};
 use crate::identity::{PairKey, TokenKey};
-use crate::metric::{Event, Metric, ServerLabel};
-use crate::pair::gate::{self, Admission};
+use crate::metric::Event;
+use crate::pair::gate::Admission;
+use crate::verdict::Verdict;
 
 impl<H: Host> Worker<H> {
-    /// Pauses `stream` until control has answered.
-    pub(super) fn ask(&mut self, stream: StreamId, presented: &Presented<'_>, probe: bool) -> Verdict {
-        let token_key = presented.token_use.token_key;
+    /// Pauses `stream` until control has answered a call for its token. `probe`: the request is the one that tries a gate
+    /// whose time is over.
+    pub(super) fn call(&mut self, stream: StreamId, presented: &Presented<'_>, probe: bool) -> Verdict {
+        let key = presented.token_use.token_key;
         let waiter = Waiter {
             stream,
             is_listener: presented.is_listener(),
         };
-        self.make_room();
-        if self.flights.join(&token_key, waiter) {
+        self.drop_closed_waiters();
+        if self.flights.join(&key, waiter) {
             self.watch = Some(self.watch_of(presented));
             return Verdict::Pause;
         }
         if self.flights.is_full() {
-            let reply = self.refuse_overload(presented.server_index, (Refusal::Busy, 1_000));
+            let reply = self.refuse_overload(presented.server, Refusal::Busy, 1_000);
             return Verdict::Reply(reply.into());
         }
-        if probe
-            && let Admission::Closed {
-                refusal,
-                retry_after_ms,
-            } = self.claim_probe(presented)
-        {
-            return Verdict::Reply(
-                self.refuse_from_gate(presented, (refusal, retry_after_ms), None)
-                    .into(),
-            );
+        if probe && let Admission::Closed(closed) = self.claim_probe(presented) {
+            return Verdict::Reply(self.refuse_from_gate(presented, closed, None).into());
         }
-        // A probe needs no leave: its gate says how often it may be made.
+        // A probe needs no permission: its gate limits how often it is made.
         let charge = match probe {
             true => CallCharge::default(),
-            false => match self.leave(&token_key, &presented.token_use.pair) {
+            false => match self.permit_call(&key, &presented.token_use.pair) {
                 Ok(charge) => charge,
-                Err(denied) => return Verdict::Reply(self.turn_away(presented, denied).into()),
+                Err(denied) => return Verdict::Reply(self.refuse_call(presented, denied).into()),
             },
         };
-        let rejected = self.is_rejected(&token_key, presented.now_ms);
-        let mut flight = self.flight(presented, if rejected { Reason::Rejected } else { Reason::Stale });
+        let reason = match self.token_states.is_rejected(&key, presented.now_ms) {
+            true => Reason::Rejected,
+            false => Reason::Stale,
+        };
+        let mut flight = self.flight(presented, reason);
         flight.waiters.push(waiter);
         flight.charge = charge;
-        self.flights.add(token_key, flight);
-        if let Err(refusal) = self.start(&token_key)
-            && let Some(flight) = self.flights.take(&token_key)
-        {
-            self.settle(&token_key, &flight, Some(refusal));
-            return Verdict::Reply(
-                self.refuse_flight(&token_key, &flight, refusal, None)
-                    .for_waiter(waiter.is_listener)
-                    .into(),
-            );
+        if let Some(replies) = self.start(key, flight) {
+            return Verdict::Reply(replies.for_waiter(waiter.is_listener).into());
         }
         self.watch = Some(self.watch_of(presented));
         Verdict::Pause
     }
 
-    /// Who has left waits no longer. Asked for only when the places are used up, and once between two ticks: it takes
-    /// a host call for each of them.
-    fn make_room(&mut self) {
-        if self.flights.is_full() && self.made_room_at != self.ticks {
-            self.made_room_at = self.ticks;
-            let host = &self.host;
-            self.flights.forget_gone(|stream| host.stream_exists(stream));
+    /// Drops waiters whose stream has closed. Only when no more may wait, and once between two ticks: it costs a host call
+    /// for each waiter.
+    fn drop_closed_waiters(&mut self) {
+        if self.flights.is_full() && self.checked_streams_at != self.ticks {
+            self.checked_streams_at = self.ticks;
+            let host = &self.context.host;
+            self.flights.drop_closed(|stream| host.stream_exists(stream));
         }
-    }
-
-    /// Claims the right to try a gate whose time is over. [`Admission::Closed`] when another worker was faster.
-    fn claim_probe(&self, presented: &Presented<'_>) -> Admission {
-        let (key, now_ms) = (presented.token_use.token_key.gate_bytes(), self.host.now_ms());
-        let Ok(config) = &self.config else {
-            return Admission::Open;
-        };
-        let longest_ms = gate::longest_held_ms(&config.gate, config.control.pause_ms);
-        let claimed = self
-            .memory
-            .update(&self.host, &presented.token_use.pair, now_ms, |record| {
-                let before = record.gate(&key);
-                let admission = gate::admit(before.as_ref(), now_ms, longest_ms);
-                match before.filter(|_| admission == Admission::Probe) {
-                    Some(before) => {
-                        record.put_gate(gate::claim_probe(before, now_ms, config.control.pause_ms));
-                        (true, admission)
-                    }
-                    None => (false, admission),
-                }
-            });
-        // Nothing could be claimed: the quiet way is to let others try.
-        claimed.unwrap_or(Admission::Closed {
-            refusal: Refusal::Busy,
-            retry_after_ms: 1_000,
-        })
     }
 
     /// Fetches the next token in the background, once, unless that failed a moment ago. The call starts at the next
     /// tick: this request need not pay for it.
     pub(super) fn prefetch(&mut self, presented: &Presented<'_>) {
-        let token_key = presented.token_use.token_key;
-        if !self.flights.has_room_for(presented.known) || self.flights.is_under_way(&token_key) {
+        let key = presented.token_use.token_key;
+        if !self.flights.has_room_for(presented.token)
+            || self.flights.is_under_way(&key)
+            || self.token_states.is_prefetch_paused(&key, presented.now_ms)
+        {
             return;
-        }
-        if let Some(note) = self.notes.get(&token_key) {
-            // A moment further away than any pause can be means that the clock stepped back.
-            let left_ms = note.prefetch_after_ms.saturating_sub(presented.now_ms);
-            if left_ms > 0 && left_ms <= 600_000 {
-                return;
-            }
         }
         let mut flight = self.flight(presented, Reason::NearExpiry);
         flight.background = true;
-        self.flights.add(token_key, flight);
+        self.flights.add(key, flight);
     }
 
-    /// Remembers that a background question failed.
-    pub(super) fn pause_prefetch(&mut self, token_key: TokenKey, pause_ms: u64) {
-        let after_ms = self.host.now_ms().saturating_add(pause_ms);
-        self.note(token_key).prefetch_after_ms = after_ms;
+    /// Starts no prefetch for this token for a while: the last one brought nothing.
+    pub(super) fn pause_prefetch(&mut self, key: TokenKey, pause_ms: u64) {
+        let after_ms = self.context.host.now_ms().saturating_add(pause_ms);
+        self.token_states.pause_prefetch(key, after_ms);
     }
 
     fn flight(&self, presented: &Presented<'_>, reason: Reason) -> Flight {
         let request = CallRequest {
-            token: Rc::clone(presented.known),
+            token: Rc::clone(presented.token),
             session: presented.head.session.map(SecretString::from),
             traceparent: presented.head.traceparent.map(str::to_owned),
         };
-        let (server, pair) = (presented.server_index, presented.token_use.pair);
-        self.new_flight(server, pair, Some(request), reason)
+        self.new_flight(presented.server, presented.token_use.pair, request, reason)
     }
 
     /// A flight that has not started and for which no request waits yet.
     pub(super) fn new_flight(
         &self,
-        server: usize,
+        server: &Rc<Server>,
         pair: PairKey,
-        request: Option<CallRequest>,
+        request: CallRequest,
         reason: Reason,
     ) -> Flight {
-        let pause_ms = self
-            .config
-            .as_ref()
-            .map_or(TICK_MS, |config| config.control.pause_ms);
-        let pause_ticks = pause_ms.div_ceil(TICK_MS).saturating_add(1);
+        let pause_ticks = self.config.control.pause_ms.div_ceil(TICK_MS).saturating_add(1);
         Flight {
-            server,
+            server: Rc::clone(server),
             pair,
-            subject: request.as_ref().map(|request| request.token.subject),
-            request,
+            subject: request.token.subject,
+            request: Some(request),
             reason,
             call: None,
             waiters: Vec::new(),
@@ -167,20 +124,47 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Starts the call of a flight.
-    pub(super) fn start(&mut self, token_key: &TokenKey) -> Result<(), Refusal> {
-        let request = self.flights.take_request(token_key);
-        let (Ok(config), Some(flight), Some(request)) = (&self.config, self.flights.get(token_key), request)
-        else {
-            return Err(Refusal::FilterMisconfigured);
+    /// Starts the call of a flight; the replies to its waiters when it could not be started.
+    fn start(&mut self, key: TokenKey, mut flight: Flight) -> Option<Replies> {
+        match self.start_call(&mut flight) {
+            Ok(()) => {
+                self.flights.add(key, flight);
+                None
+            }
+            Err(refusal) => {
+                self.settle(&key, &flight, Some(refusal));
+                Some(self.refuse_failed(&FailedCall::new(&key, &flight, refusal, None)))
+            }
+        }
+    }
+
+    /// Starts a queued call. Without permission it is dropped, and requests that have joined it since are refused.
+    pub(super) fn start_in_background(&mut self, key: TokenKey) {
+        let Some(mut flight) = self.flights.take(&key) else {
+            return;
         };
-        let server = config
-            .servers
-            .get(flight.server)
-            .map_or("-", |server| server.name.as_str());
+        match self.permit_call(&key, &flight.pair) {
+            Ok(charge) => flight.charge = charge,
+            Err(denied) => return self.drop_call(key, &flight, denied),
+        }
+        match self.start_call(&mut flight) {
+            Ok(()) => self.flights.add(key, flight),
+            Err(refusal) => {
+                self.settle(&key, &flight, Some(refusal));
+                self.end_without_token(&key, &flight, refusal, None);
+            }
+        }
+    }
+
+    /// Hands a flight's request to the host.
+    fn start_call(&self, flight: &mut Flight) -> Result<(), Refusal> {
+        let Some(request) = flight.request.take() else {
+            return Ok(());
+        };
+        let (host, control) = (&self.context.host, &self.config.control);
         let form = TokenRequest {
             subject_token: String::from_utf8_lossy(request.token.bytes()).into_owned().into(),
-            server: server.to_owned(),
+            server: flight.server.name.clone(),
             session: request.session,
             reason: flight.reason,
         }
@@ -188,8 +172,8 @@ impl<H: Host> Worker<H> {
         let mut headers = vec![
             (":method", "POST"),
             (":path", TOKEN_PATH),
-            (":authority", config.control.authority.as_str()),
-            ("authorization", config.control.authorization.expose_secret()),
+            (":authority", control.authority.as_str()),
+            ("authorization", control.authorization.expose_secret()),
             ("content-type", "application/x-www-form-urlencoded"),
             ("accept", "application/json"),
             (
@@ -201,31 +185,21 @@ impl<H: Host> Worker<H> {
             headers.push(("traceparent", traceparent));
         }
         let call = ControlCall {
-            cluster: &config.control.cluster,
+            cluster: &control.cluster,
             headers,
             body: form.as_bytes(),
-            timeout: config.control.timeout,
+            timeout: control.timeout,
         };
-        let label = ServerLabel {
-            number: Some(flight.server),
-            name: server,
-        };
-        self.host.count(&Metric {
-            server: label,
-            event: Event::ControlCall(flight.reason),
-        });
-        let call: CallId = self.host.call_control(&call).map_err(|failure| {
+        self.count(&flight.server, Event::ControlCall(flight.reason));
+        let call: CallId = host.call_control(&call).map_err(|failure| {
             let refusal = match failure {
                 CallFailure::UnknownCluster => Refusal::FilterMisconfigured,
                 CallFailure::Unavailable => Refusal::ControlUnreachable,
             };
-            self.host.count(&Metric {
-                server: label,
-                event: Event::ControlAnswer(Some(refusal)),
-            });
+            self.count(&flight.server, Event::ControlAnswer(Some(refusal)));
             refusal
         })?;
-        self.flights.started(token_key, call);
+        flight.call = Some(call);
         Ok(())
     }
 }

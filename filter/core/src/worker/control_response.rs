@@ -1,4 +1,4 @@
-//! Control's answers and the tick: every pause ends here, exactly once.
+//! Control's responses and the tick: every pause ends here, exactly once.
 
 use std::rc::Rc;
 
@@ -7,19 +7,19 @@ use tokenward_protocol::jwt::{Claims, Malformed};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{ControlSaid, Reason, TokenAnswer, read_answer};
 
-use super::Worker;
-use super::call_permit::is_given_back;
-use super::refusal::prefetch_pause_ms;
-use crate::config::{AuthKind, Server};
+use super::call_permit::is_refunded;
+use super::refusal::{FailedCall, prefetch_pause_ms};
+use super::state::Worker;
+use crate::config::AuthKind;
 use crate::decision::fits;
 use crate::flight::Flight;
 use crate::host::{CallId, Host};
 use crate::identity::{SubjectDigest, TokenKey};
 use crate::log::Level;
-use crate::metric::{Event, Outcome};
+use crate::metric::{Event, RequestOutcome};
 use crate::replacement::Replacement;
 
-/// Longest answer of control that is read into the sandbox.
+/// Longest response of control that is read into the sandbox.
 pub const LONGEST_RESPONSE_BYTES: usize = 64 * 1024;
 
 /// What the host got from control.
@@ -36,173 +36,139 @@ pub struct ControlResponse {
 }
 
 impl<H: Host> Worker<H> {
-    /// Control has answered a call, or the host says that it never will.
-    pub fn on_control_response(&mut self, call: CallId, answer: &ControlResponse) {
-        let Some((token_key, flight)) = self.flights.take_by_call(call) else {
+    /// Takes control's response to a call, or the host's notice that there will be none.
+    pub(crate) fn on_control_response(&mut self, call: CallId, response: &ControlResponse) {
+        let Some((key, flight)) = self.flights.take_by_call(call) else {
             return;
         };
         let said = read_answer(
-            answer.status,
-            answer.marked,
-            answer.retry_after.as_deref(),
-            &answer.body,
+            response.status,
+            response.marked,
+            response.retry_after.as_deref(),
+            &response.body,
         );
-        let judged = match (said, &self.config, self.server(flight.server)) {
-            (ControlSaid::Token(token), Ok(config), Some(server)) => {
-                judge(&token, server, &flight, &config.freshness, self.host.now_ms())
-                    .map_err(|refusal| (refusal, None))
+        let result = match said {
+            ControlSaid::Token(token) => {
+                let now_ms = self.context.host.now_ms();
+                accept(&token, &flight, &self.config.freshness, now_ms).map_err(|refusal| (refusal, None))
             }
-            (
-                ControlSaid::Refused {
-                    refusal,
-                    retry_after_seconds,
-                },
-                ..,
-            ) => Err((refusal, retry_after_seconds)),
-            _ => Err((Refusal::FilterMisconfigured, None)),
+            ControlSaid::Refused {
+                refusal,
+                retry_after_seconds,
+            } => Err((refusal, retry_after_seconds)),
         };
-        let refusal = judged.as_ref().err().map(|(refusal, _)| *refusal);
-        self.count(flight.server, Event::ControlAnswer(refusal));
-        self.settle(&token_key, &flight, refusal);
-        match judged {
-            Ok(replacement) => self.deliver(token_key, &flight, replacement),
+        let refusal = result.as_ref().err().map(|(refusal, _)| *refusal);
+        self.count(&flight.server, Event::ControlAnswer(refusal));
+        self.settle(&key, &flight, refusal);
+        match result {
+            Ok(replacement) => self.deliver(key, &flight, replacement),
             Err((refusal, retry_after_seconds)) => {
-                self.end_without_token(&token_key, &flight, refusal, retry_after_seconds);
+                self.end_without_token(&key, &flight, refusal, retry_after_seconds);
             }
         }
     }
 
-    /// Time passes: waits that are too long end, and calls that nobody has started yet are started.
-    pub fn on_tick(&mut self) {
+    /// Acts on the passing of one tick: pauses past their deadline end, and queued calls start.
+    pub(crate) fn on_tick(&mut self) {
         self.ticks = self.ticks.saturating_add(1);
-        if !self.held.is_empty() {
-            self.release_all();
+        if !self.gate_cache.is_empty() {
+            self.flush_gate_cache();
         }
-        self.say_withheld();
+        self.context.report_withheld();
         if self.flights.is_empty() {
             return;
         }
-        for token_key in self.flights.not_started() {
-            self.start_in_background(&token_key);
+        for key in self.flights.queued() {
+            self.start_in_background(key);
         }
-        for token_key in self.flights.overdue(self.ticks) {
-            if let Some(flight) = self.flights.take(&token_key) {
+        for key in self.flights.overdue(self.ticks) {
+            if let Some(flight) = self.flights.take(&key) {
                 let refusal = Refusal::ControlLate;
-                self.count(flight.server, Event::ControlAnswer(Some(refusal)));
-                self.settle(&token_key, &flight, Some(refusal));
-                self.end_without_token(&token_key, &flight, Refusal::ControlLate, None);
+                self.count(&flight.server, Event::ControlAnswer(Some(refusal)));
+                self.settle(&key, &flight, Some(refusal));
+                self.end_without_token(&key, &flight, refusal, None);
             }
         }
     }
 
-    /// Starts a question that no request waited for when it was noted. Without leave it is dropped, and requests that have
-    /// joined it since are turned away.
-    fn start_in_background(&mut self, token_key: &TokenKey) {
-        let Some(pair) = self.flights.get(token_key).map(|flight| flight.pair) else {
-            return;
-        };
-        let refusal = match self.leave(token_key, &pair) {
-            Ok(charge) => {
-                self.flights.takes(token_key, charge);
-                self.start(token_key).err()
-            }
-            Err(denied) => return self.drop_call(token_key, denied),
-        };
-        if let Some(refusal) = refusal
-            && let Some(flight) = self.flights.take(token_key)
-        {
-            self.settle(token_key, &flight, Some(refusal));
-            self.end_without_token(token_key, &flight, refusal, None);
-        }
-    }
-
-    fn deliver(&mut self, token_key: TokenKey, flight: &Flight, replacement: Replacement) {
+    fn deliver(&mut self, key: TokenKey, flight: &Flight, replacement: Replacement) {
         let authorization = Rc::clone(&replacement.authorization);
-        self.pause_prefetch_while_near_expiry(token_key, replacement.exp_seconds);
-        self.replacements.insert(token_key, replacement);
-        // Where the server has rejected newly made tokens too, only its answer tells whether this one is any better.
-        if self.notes.get(&token_key).is_none_or(|note| note.rejections < 2) {
-            self.recover(flight.server, &flight.pair, &token_key, flight.charge);
+        self.pause_prefetch_while_near_expiry(key, replacement.exp_seconds);
+        self.replacements.insert(key, replacement);
+        // Where the server has rejected newly made tokens too, only its response shows whether this one is any better.
+        if self.token_states.rejects_new_tokens(&key) {
+            self.refund_pair(flight);
         } else {
-            self.give_back_to_pair(flight);
+            self.recover(&flight.server, &flight.pair, &key, flight.charge);
         }
+        let host = &self.context.host;
         for waiter in &flight.waiters {
-            // A stream that is gone needs nothing any more.
-            if self.host.resume_with(waiter.stream, &authorization).is_ok() {
-                self.count_request(flight.server, Outcome::Replaced);
+            // A closed stream needs nothing any more.
+            if host.resume_with(waiter.stream, &authorization).is_ok() {
+                self.count_request(&flight.server, RequestOutcome::Replaced);
             }
         }
-        if flight.background && self.host.log_enabled(Level::Debug) {
-            let server = self.server_name(flight.server);
-            self.host.log(
+        if flight.background && host.log_enabled(Level::Debug) {
+            let (server, pair) = (&flight.server.name, flight.pair.short());
+            host.log(
                 Level::Debug,
-                &format!("fetched ahead server={server} pair={}", flight.pair.short()),
+                &format!("fetched ahead server={server} pair={pair}"),
             );
         }
     }
 
     /// Control may have nothing better yet than a token that is itself near expiry (the issuer is down, or its tokens
-    /// are short-lived): asking again with every request would be a storm of our own.
-    fn pause_prefetch_while_near_expiry(&mut self, token_key: TokenKey, exp_seconds: u64) {
-        let Ok(config) = &self.config else {
-            return;
-        };
-        let now_ms = self.host.now_ms();
-        if config.freshness.judge(exp_seconds, now_ms) == Freshness::NearExpiry {
-            let left_ms = config
-                .freshness
-                .forward_until_ms(exp_seconds)
-                .saturating_sub(now_ms);
-            self.pause_prefetch(token_key, left_ms.div_euclid(3).clamp(500, 10_000));
-        } else if let Some(note) = self.notes.get_mut(&token_key) {
-            // No note is made for it: a full memory of notes forgets rejections.
-            note.prefetch_after_ms = 0;
+    /// are short-lived): calling again with every request would be a storm of the filter's own.
+    fn pause_prefetch_while_near_expiry(&mut self, key: TokenKey, exp_seconds: u64) {
+        let (policy, now_ms) = (&self.config.freshness, self.context.host.now_ms());
+        if policy.judge(exp_seconds, now_ms) == Freshness::NearExpiry {
+            let left_ms = policy.forward_until_ms(exp_seconds).saturating_sub(now_ms);
+            self.pause_prefetch(key, left_ms.div_euclid(3).clamp(500, 10_000));
+        } else {
+            self.token_states.resume_prefetch(&key);
         }
     }
 
-    fn end_without_token(
+    /// Ends a flight that brought no token: refuses the requests that waited for it.
+    pub(super) fn end_without_token(
         &mut self,
-        token_key: &TokenKey,
+        key: &TokenKey,
         flight: &Flight,
         refusal: Refusal,
         retry_after_seconds: Option<u32>,
     ) {
         if flight.background {
-            self.pause_prefetch(*token_key, prefetch_pause_ms(refusal, retry_after_seconds));
-            if self.host.log_enabled(Level::Debug) {
-                let server = self.server_name(flight.server);
-                let pair = flight.pair.short();
-                self.host.log(
+            self.pause_prefetch(*key, prefetch_pause_ms(refusal, retry_after_seconds));
+            let host = &self.context.host;
+            if host.log_enabled(Level::Debug) {
+                let (server, pair) = (&flight.server.name, flight.pair.short());
+                let name = refusal.name();
+                host.log(
                     Level::Debug,
-                    &format!(
-                        "not fetched ahead server={server} pair={pair} refusal={}",
-                        refusal.name()
-                    ),
+                    &format!("not fetched ahead server={server} pair={pair} refusal={name}"),
                 );
             }
         }
         if flight.waiters.is_empty() && flight.background && flight.reason != Reason::Rejected {
-            // The token in use is still good: nobody was refused, nothing is failing yet.
-            if is_given_back(Some(refusal)) {
-                self.give_back_to_pair(flight);
+            // The token in use is still good: no request was refused, nothing is failing yet.
+            if is_refunded(Some(refusal)) {
+                self.refund_pair(flight);
             }
             return;
         }
-        let replies = self.refuse_flight(token_key, flight, refusal, retry_after_seconds);
+        let replies = self.refuse_failed(&FailedCall::new(key, flight, refusal, retry_after_seconds));
         for waiter in &flight.waiters {
-            // A stream that is gone needs no answer.
-            let _ = self
-                .host
-                .reply(waiter.stream, &replies.for_waiter(waiter.is_listener));
+            // A closed stream needs no reply.
+            let reply = replies.for_waiter(waiter.is_listener);
+            let _ = self.context.host.reply(waiter.stream, &reply);
         }
     }
 }
 
-/// Whether control's token may be put in place of the presented one: it must be fresh by the filter's own margin, fit
-/// the server, and, when a user's own token is forwarded, name the same subject.
-fn judge(
+/// Whether control's token may replace the presented one: it must be fresh by the filter's own margin, fit the server,
+/// and, when a user's own token is forwarded, name the same subject.
+fn accept(
     answer: &TokenAnswer,
-    server: &Server,
     flight: &Flight,
     policy: &FreshnessPolicy,
     now_ms: u64,
@@ -211,10 +177,11 @@ fn judge(
         Malformed::TooLong => Refusal::TokenTooLarge,
         _ => Refusal::ControlGarbled,
     })?;
+    let server = &flight.server;
     if fits(&claims, &server.delivered).is_err() {
         return Err(Refusal::AnswerUnfit);
     }
-    if server.kind == AuthKind::Forward && flight.subject != Some(SubjectDigest::new(&claims.subject)) {
+    if server.kind == AuthKind::Forward && flight.subject != SubjectDigest::new(&claims.subject) {
         return Err(Refusal::AnswerUnfit);
     }
     if policy.judge(claims.exp_seconds, now_ms) == Freshness::Stale {

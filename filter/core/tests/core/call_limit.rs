@@ -2,7 +2,7 @@
 //! user's own token among them is not held up for long.
 
 use tokenward_filter_core::log::Level;
-use tokenward_filter_core::worker::Verdict;
+use tokenward_filter_core::verdict::Verdict;
 use tokenward_protocol::refusal::Refusal;
 
 use crate::host::{Envoy, ISSUER, REMOTE, START_MS, home, status, token};

@@ -8,8 +8,8 @@ use tokenward_filter_core::host::CallId;
 use tokenward_filter_core::identity::{PairKey, SessionSource};
 use tokenward_filter_core::log::Level;
 use tokenward_filter_core::pair::slot::{CAPACITY, MOST_BYTES, SLOTS};
-use tokenward_filter_core::worker::Verdict;
-use tokenward_filter_core::worker::control_response::ControlResponse;
+use tokenward_filter_core::verdict::Verdict;
+use tokenward_filter_core::worker::ControlResponse;
 use tokenward_protocol::refusal::Refusal;
 
 use crate::host::{Envoy, ISSUER, home, refused, status, token};

@@ -2,7 +2,7 @@
 //! clock was wrong before or is wrong now.
 
 use tokenward_filter_core::log::Level;
-use tokenward_filter_core::worker::{ResponseVerdict, Verdict};
+use tokenward_filter_core::verdict::{ResponseVerdict, Verdict};
 use tokenward_protocol::refusal::Refusal;
 
 use crate::host::{Envoy, home};

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tokenward_filter_core::config::{AuthKind, Server, TokenShape};
-use tokenward_filter_core::decision::{Decision, decide};
-use tokenward_filter_core::pair::gate::Admission;
+use tokenward_filter_core::decision::{Decision, decide, judge_presented};
+use tokenward_filter_core::replacement::Replacement;
 use tokenward_protocol::freshness::FreshnessPolicy;
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
@@ -24,6 +24,7 @@ fn server(kind: AuthKind) -> Server {
         shape("remote")
     };
     Server {
+        number: 0,
         name: "s".into(),
         route: None,
         resource_metadata: None,
@@ -48,151 +49,95 @@ fn policy() -> FreshnessPolicy {
     FreshnessPolicy::new(Duration::from_secs(MARGIN_S), Duration::from_secs(AHEAD_S)).unwrap()
 }
 
-fn decision(kind: AuthKind, exp_in: i64, cached_in: Option<i64>, gate: Admission) -> Decision {
-    let cached = cached_in.map(|cached_in| NOW_S.saturating_add_signed(cached_in));
-    decide(
-        NOW_S * 1000,
-        &policy(),
-        &server(kind),
-        Ok(&claims(exp_in)),
-        false,
-        || cached,
-        || gate,
-    )
+/// A decision without the data that it carries.
+#[derive(Debug, PartialEq, Eq)]
+enum Decided {
+    Forward { prefetch: bool },
+    Replace { prefetch: bool },
+    Call,
 }
 
-const CLOSED: Admission = Admission::Closed {
-    refusal: Refusal::NeedsLogin,
-    retry_after_ms: 5_000,
-};
+fn replacement(exp_seconds: u64) -> Replacement {
+    Replacement {
+        authorization: format!("Bearer {exp_seconds}").into(),
+        exp_seconds,
+    }
+}
+
+fn decided(kind: AuthKind, exp_in: i64, cached_in: Option<i64>) -> Decided {
+    let (policy, now_ms) = (policy(), NOW_S * 1000);
+    let cached = cached_in.map(|cached_in| replacement(NOW_S.saturating_add_signed(cached_in)));
+    let standing = judge_presented(&claims(exp_in), &server(kind), &policy, false, now_ms).unwrap();
+    match decide(standing, cached, &policy, now_ms) {
+        Decision::Forward { prefetch } => Decided::Forward { prefetch },
+        Decision::Replace { prefetch, .. } => Decided::Replace { prefetch },
+        Decision::Call => Decided::Call,
+    }
+}
 
 #[test]
 fn each_row_of_the_table() {
     use AuthKind::{Exchange, Forward};
-    let from_gate = Decision::RefuseFromGate {
-        refusal: Refusal::NeedsLogin,
-        retry_after_ms: 5_000,
-    };
-    for (kind, exp_in, cached_in, gate, expected) in [
-        (Forward, 1800, None, Admission::Open, Decision::Forward),
-        (Forward, 1800, Some(1800), CLOSED, Decision::Forward),
-        (Forward, 90, None, Admission::Open, Decision::ForwardAndPrefetch),
-        (
-            Forward,
-            90,
-            Some(90),
-            Admission::Open,
-            Decision::ForwardAndPrefetch,
-        ),
-        (Forward, 90, Some(1800), Admission::Open, Decision::Forward),
-        (Forward, 60, None, Admission::Open, Decision::Ask { probe: false }),
-        (Forward, -5, Some(1800), Admission::Open, Decision::Replace),
-        (Forward, -5, Some(1800), CLOSED, Decision::Replace),
-        (
-            Forward,
-            -5,
-            Some(90),
-            Admission::Open,
-            Decision::ReplaceAndPrefetch,
-        ),
-        (
-            Forward,
-            -5,
-            Some(60),
-            Admission::Open,
-            Decision::Ask { probe: false },
-        ),
-        (Forward, -5, None, Admission::Probe, Decision::Ask { probe: true }),
-        (Forward, -5, None, CLOSED, from_gate),
-        (
-            Exchange,
-            1800,
-            None,
-            Admission::Open,
-            Decision::Ask { probe: false },
-        ),
-        (Exchange, 1800, Some(1800), Admission::Open, Decision::Replace),
-        (Exchange, -5, Some(1800), Admission::Open, Decision::Replace),
-        (
-            Exchange,
-            1800,
-            Some(90),
-            Admission::Open,
-            Decision::ReplaceAndPrefetch,
-        ),
-        (Exchange, 1800, None, CLOSED, from_gate),
+    let forward = |prefetch| Decided::Forward { prefetch };
+    let replace = |prefetch| Decided::Replace { prefetch };
+    for (kind, exp_in, cached_in, expected) in [
+        (Forward, 1800, None, forward(false)),
+        (Forward, 1800, Some(1800), forward(false)),
+        (Forward, 90, None, forward(true)),
+        (Forward, 90, Some(90), forward(true)),
+        (Forward, 90, Some(60), forward(true)),
+        (Forward, 90, Some(1800), forward(false)),
+        (Forward, 60, None, Decided::Call),
+        (Forward, -5, Some(1800), replace(false)),
+        (Forward, -5, Some(90), replace(true)),
+        (Forward, -5, Some(60), Decided::Call),
+        (Forward, -5, None, Decided::Call),
+        (Exchange, 1800, None, Decided::Call),
+        (Exchange, 1800, Some(1800), replace(false)),
+        (Exchange, -5, Some(1800), replace(false)),
+        (Exchange, 1800, Some(90), replace(true)),
     ] {
         assert_eq!(
-            decision(kind, exp_in, cached_in, gate),
+            decided(kind, exp_in, cached_in),
             expected,
-            "{kind:?} {exp_in} {cached_in:?} {gate:?}"
+            "{kind:?} {exp_in} {cached_in:?}"
         );
     }
 }
 
 #[test]
-fn a_token_that_does_not_fit_the_server_is_refused_without_asking_anybody() {
-    let gate = || -> Admission { panic!("the gate was asked") };
+fn a_token_that_does_not_fit_the_server_is_refused_by_itself() {
     for kind in [AuthKind::Forward, AuthKind::Exchange] {
+        let judged = |claims: &Claims| judge_presented(claims, &server(kind), &policy(), false, NOW_S * 1000);
         for exp_in in [-5, 90, 1800] {
             let mut other = claims(exp_in);
             other.issuer = "elsewhere".into();
-            let decided = decide(
-                NOW_S * 1000,
-                &policy(),
-                &server(kind),
-                Ok(&other),
-                false,
-                || Some(u64::MAX),
-                gate,
-            );
-            assert_eq!(decided, Decision::Refuse(Refusal::WrongIssuer));
+            assert_eq!(judged(&other), Err(Refusal::WrongIssuer));
             let mut other = claims(exp_in);
             other.audiences = vec!["other".into()];
-            let decided = decide(
-                NOW_S * 1000,
-                &policy(),
-                &server(kind),
-                Ok(&other),
-                false,
-                || Some(u64::MAX),
-                gate,
-            );
-            assert_eq!(decided, Decision::Refuse(Refusal::WrongAudience));
+            assert_eq!(judged(&other), Err(Refusal::WrongAudience));
         }
-        let decided = decide(
-            0,
-            &policy(),
-            &server(kind),
-            Err(Refusal::MalformedBearer),
-            false,
-            || Some(u64::MAX),
-            gate,
-        );
-        assert_eq!(decided, Decision::Refuse(Refusal::MalformedBearer));
     }
-}
-
-fn gates() -> impl Strategy<Value = Admission> {
-    prop_oneof![Just(Admission::Open), Just(Admission::Probe), Just(CLOSED)]
 }
 
 proptest! {
     /// Against a plain reference: what leaves the gateway lives longer than the margin, always.
     #[test]
     fn no_stale_token_is_forwarded_or_used_as_replacement(
-        exchange: bool, rejected: bool, now_ms in 0u64..4_000_000_000_000, exp: u64, cached: Option<u64>, gate in gates(),
+        exchange: bool, distrusted: bool, now_ms in 0u64..4_000_000_000_000, exp: u64, cached: Option<u64>,
     ) {
         let kind = if exchange { AuthKind::Exchange } else { AuthKind::Forward };
         let mut presented = claims(0);
         presented.exp_seconds = exp;
         let lives = |exp: u64| u128::from(exp) * 1000 > u128::from(now_ms) + u128::from(MARGIN_S) * 1000;
-        match decide(now_ms, &policy(), &server(kind), Ok(&presented), rejected, || cached, || gate) {
-            Decision::Forward | Decision::ForwardAndPrefetch => prop_assert!(!exchange && !rejected && lives(exp)),
-            Decision::Replace | Decision::ReplaceAndPrefetch => prop_assert!(cached.is_some_and(lives)),
-            Decision::Ask { .. } => prop_assert!(gate != CLOSED),
-            Decision::RefuseFromGate { .. } => prop_assert!(gate == CLOSED),
-            Decision::Refuse(_) => prop_assert!(false, "a fitting token was refused"),
+        let standing = judge_presented(&presented, &server(kind), &policy(), distrusted, now_ms);
+        prop_assert!(standing.is_ok(), "a fitting token was refused");
+        match decide(standing.unwrap(), cached.map(replacement), &policy(), now_ms) {
+            Decision::Forward { .. } => prop_assert!(!exchange && !distrusted && lives(exp)),
+            Decision::Replace { replacement, .. } => {
+                prop_assert!(cached == Some(replacement.exp_seconds) && lives(replacement.exp_seconds));
+            }
+            Decision::Call => prop_assert!(!cached.is_some_and(lives)),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokenward_filter_core::config::{AnnotationPath, FilterConfig};
+use tokenward_filter_core::filter::Filter;
 use tokenward_filter_core::host::{
     CallFailure, CallId, ControlCall, Host, HostFailure, SetFailure, SharedValue, StreamId, WriteCondition,
 };
@@ -14,8 +15,9 @@ use tokenward_filter_core::log::Level;
 use tokenward_filter_core::metric::Metric;
 use tokenward_filter_core::reply::Reply;
 use tokenward_filter_core::request::RequestHead;
-use tokenward_filter_core::worker::control_response::ControlResponse;
-use tokenward_filter_core::worker::{ResponseVerdict, Verdict, Watch, Worker};
+use tokenward_filter_core::verdict::{ResponseVerdict, Verdict};
+use tokenward_filter_core::worker::ControlResponse;
+use tokenward_filter_core::worker::Watch;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenError};
 
@@ -192,7 +194,7 @@ pub(crate) const CONFIG: &str = r#"{
 /// One Envoy with several workers.
 pub(crate) struct Envoy {
     pub(crate) host: Rc<FakeHost>,
-    pub(crate) workers: Vec<Worker<HostOf>>,
+    pub(crate) workers: Vec<Filter<HostOf>>,
     streams: u32,
     watches: BTreeMap<StreamId, Watch>,
 }
@@ -211,7 +213,7 @@ impl Envoy {
             .map(|_| {
                 let config = FilterConfig::parse(text.as_bytes(), |_| None);
                 assert!(config.is_ok(), "{config:?}");
-                Worker::new(HostOf(Rc::clone(&host)), config, text.as_bytes())
+                Filter::new(HostOf(Rc::clone(&host)), config, text.as_bytes())
             })
             .collect();
         Self {

@@ -2,7 +2,7 @@
 
 use tokenward_filter_core::flight::MOST_WAITERS;
 use tokenward_filter_core::log::Level;
-use tokenward_filter_core::worker::Verdict;
+use tokenward_filter_core::verdict::Verdict;
 
 use crate::host::{Envoy, ISSUER, home, status, token};
 

@@ -1,7 +1,8 @@
 use tokenward_filter_core::config::FilterConfig;
+use tokenward_filter_core::filter::Filter;
 use tokenward_filter_core::host::CallFailure;
 use tokenward_filter_core::log::Level;
-use tokenward_filter_core::worker::{Verdict, Worker};
+use tokenward_filter_core::verdict::Verdict;
 use tokenward_protocol::refusal::Refusal;
 
 use crate::host::{CONFIG, Envoy, HostOf, home, status};
@@ -17,7 +18,7 @@ fn with_405_after(refusals: u32) -> Envoy {
     );
     for worker in &mut envoy.workers {
         let config = FilterConfig::parse(text.as_bytes(), |_| None);
-        *worker = Worker::new(HostOf(envoy.host.clone()), config, text.as_bytes());
+        *worker = Filter::new(HostOf(envoy.host.clone()), config, text.as_bytes());
     }
     envoy
 }

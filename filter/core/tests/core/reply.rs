@@ -1,4 +1,4 @@
-use tokenward_filter_core::worker::Verdict;
+use tokenward_filter_core::verdict::Verdict;
 
 use crate::host::Envoy;
 

@@ -1,7 +1,8 @@
 //! Where a session handle is required, a token alone opens nothing.
 
 use tokenward_filter_core::config::FilterConfig;
-use tokenward_filter_core::worker::{Verdict, Worker};
+use tokenward_filter_core::filter::Filter;
+use tokenward_filter_core::verdict::Verdict;
 
 use crate::host::{CONFIG, Envoy, HostOf, home, status};
 
@@ -12,7 +13,7 @@ fn envoy() -> Envoy {
     let text = CONFIG.replacen("\"servers\"", "\"session_required\": true, \"servers\"", 1);
     let config = FilterConfig::parse(text.as_bytes(), |_| None);
     assert!(config.is_ok());
-    envoy.workers[0] = Worker::new(HostOf(envoy.host.clone()), config, text.as_bytes());
+    envoy.workers[0] = Filter::new(HostOf(envoy.host.clone()), config, text.as_bytes());
     envoy
 }
 

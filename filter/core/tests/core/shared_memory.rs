@@ -3,12 +3,11 @@ use std::rc::Rc;
 
 use tokenward_filter_core::host::{Host, SharedValue, WriteCondition};
 use tokenward_filter_core::identity::{PairKey, SessionSource};
-use tokenward_filter_core::log::Level;
+use tokenward_filter_core::log::{Level, Refusals};
 use tokenward_filter_core::pair::memory::{NotStored, PairMemory};
 use tokenward_filter_core::pair::record::{Record, Spans};
 use tokenward_filter_core::pair::slot::{MOST_BYTES, SLOTS};
 use tokenward_filter_core::pair::throttle::Throttle;
-use tokenward_filter_core::pair::throttle::note_refusals;
 use tokenward_protocol::refusal::Refusal;
 
 use crate::host::{FakeHost, HostOf, START_MS};
@@ -31,9 +30,8 @@ fn memory() -> PairMemory {
 }
 
 fn refused(record: &mut Record) -> (bool, Level) {
-    let (after, line) = note_refusals(&record.throttle, Refusal::NeedsLogin, 1, true, 60_000, START_MS);
-    record.throttle = after;
-    (true, line.level)
+    let refusals = Refusals::one(Refusal::NeedsLogin);
+    (true, record.note_refusals(refusals, 60_000, START_MS).level)
 }
 
 fn note(host: &HostOf) -> Result<Level, NotStored> {

@@ -105,12 +105,12 @@ proptest! {
         let (mut asked, mut written, mut said) = (0u64, Vec::new(), 0u64);
         for (wait_ms, count) in steps {
             now_ms += wait_ms;
-            if let Some((after, withheld)) = lines.say_withheld(now_ms) {
+            if let Some((after, withheld)) = lines.take_withheld(now_ms) {
                 (lines, said) = (after, said + u64::from(withheld));
             }
             for _ in 0..count {
                 asked += 1;
-                let (after, leave) = lines.one_more(most, now_ms);
+                let (after, leave) = lines.take(most, now_ms);
                 lines = after;
                 if let WarnPermit::Write { withheld } = leave {
                     written.push(now_ms);

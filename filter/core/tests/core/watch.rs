@@ -1,6 +1,6 @@
 use tokenward_filter_core::host::StreamId;
 use tokenward_filter_core::log::Level;
-use tokenward_filter_core::worker::{ResponseVerdict, Verdict};
+use tokenward_filter_core::verdict::{ResponseVerdict, Verdict};
 use tokenward_protocol::refusal::Refusal;
 
 use crate::host::{Envoy, ISSUER, home, status, token};

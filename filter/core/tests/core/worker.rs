@@ -1,7 +1,8 @@
 use tokenward_filter_core::config::FilterConfig;
+use tokenward_filter_core::filter::Filter;
 use tokenward_filter_core::host::CallFailure;
 use tokenward_filter_core::log::Level;
-use tokenward_filter_core::worker::{Verdict, Worker};
+use tokenward_filter_core::verdict::Verdict;
 use tokenward_protocol::refusal::Refusal;
 
 use crate::host::{Envoy, FakeHost, HostOf, ISSUER, REMOTE, home, status, token};
@@ -327,7 +328,7 @@ fn an_unusable_configuration_refuses_everything_and_is_said_once_by_all_vms() {
         .replace("\"path_prefix\"", "\"path\nprefix\"");
     let workers: Vec<_> = (0..7)
         .map(|_| {
-            Worker::new(
+            Filter::new(
                 HostOf(host.clone()),
                 FilterConfig::parse(text.as_bytes(), |_| None),
                 text.as_bytes(),

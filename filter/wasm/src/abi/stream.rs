@@ -4,21 +4,22 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::calls::{self, Action, MapType};
 use super::host::send;
-use super::root::SharedWorker;
+use super::root::SharedFilter;
 use crate::header_map;
 use tokenward_filter_core::host::StreamId;
 use tokenward_filter_core::reply::{Reply, refusal_reply};
 use tokenward_filter_core::request::RequestHead;
-use tokenward_filter_core::worker::{ResponseVerdict, Verdict, Watch};
+use tokenward_filter_core::verdict::{ResponseVerdict, Verdict};
+use tokenward_filter_core::worker::Watch;
 
 pub(super) struct Stream {
-    worker: SharedWorker,
+    filter: SharedFilter,
     watch: Option<Watch>,
 }
 
 impl Stream {
-    pub(super) fn new(worker: SharedWorker) -> Self {
-        Self { worker, watch: None }
+    pub(super) fn new(filter: SharedFilter) -> Self {
+        Self { filter, watch: None }
     }
 
     /// The request's headers have arrived.
@@ -37,19 +38,19 @@ impl Stream {
     }
 
     fn verdict(&mut self, context: u32) -> Verdict {
-        let Ok(mut worker) = self.worker.try_borrow_mut() else {
+        let Ok(mut filter) = self.filter.try_borrow_mut() else {
             return Verdict::Reply(unreadable().into());
         };
-        worker.host().enter(context);
+        filter.host().enter(context);
         // Headers that cannot be read might hold a stale token.
         let block = calls::header_block(MapType::Request).unwrap_or_default();
         let mut headers = header_map::read(&block);
-        let head = RequestHead::read(&mut headers, worker.session_headers());
+        let head = RequestHead::read(&mut headers, filter.session_headers());
         if !headers.is_whole() {
-            return worker.refuse_unreadable();
+            return filter.refuse_unreadable();
         }
-        let verdict = worker.on_request(StreamId(context), &head);
-        self.watch = worker.take_watch();
+        let verdict = filter.on_request(StreamId(context), &head);
+        self.watch = filter.take_watch();
         verdict
     }
 
@@ -63,14 +64,14 @@ impl Stream {
         let Some(watch) = self.watch else {
             return;
         };
-        let Ok(mut worker) = self.worker.try_borrow_mut() else {
+        let Ok(mut filter) = self.filter.try_borrow_mut() else {
             return;
         };
-        worker.host().enter(context);
+        filter.host().enter(context);
         let status = calls::header(MapType::Response, ":status");
         let status = status.map_or(0, |text| header_map::status_code(&text));
         if let ResponseVerdict::AsUnavailable { retry_after } =
-            worker.on_response(&watch, status, says_invalid_token)
+            filter.on_response(&watch, status, says_invalid_token)
         {
             soften(&retry_after);
         }

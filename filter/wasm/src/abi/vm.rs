@@ -59,7 +59,7 @@ impl Vm {
             self.sweep(context);
         }
         if let Some(root) = self.root(root) {
-            let stream = Stream::new(root.worker());
+            let stream = Stream::new(root.filter());
             self.streams.insert(context, stream);
         }
     }
