@@ -1,10 +1,10 @@
-//! The host of a request's authority (RFC 3986 §3.2), in the one spelling that hosts are compared in but for letter case.
+//! The host of a request's authority (RFC 3986 §3.2), in the one spelling in which hosts are compared, but for letter case.
 
 /// The host of `authority`: without port, and without the dots that end an absolute name (RFC 1034 §3.1). An IPv6 literal
-/// keeps its brackets.
+/// retains its brackets.
 ///
 /// `None` for everything that is not a host and at most one port: userinfo (RFC 9110 §4.2.4 and RFC 9113 §8.3.1 forbid
-/// it), percent-encoding, an empty host or label. Readers differ in what they take for its host.
+/// it), percent-encoding, an empty host or label. Parsers differ in what they take for the host of such an authority.
 #[must_use]
 pub fn plain_host(authority: &[u8]) -> Option<&[u8]> {
     if authority.first() == Some(&b'[') {

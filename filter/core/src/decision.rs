@@ -23,7 +23,7 @@ pub enum Standing {
     NeedsReplacement,
 }
 
-/// What to do with a request whose token fits its server.
+/// What to do with a request, once its token fits the server.
 #[derive(Debug)]
 pub enum Decision {
     /// Forward it untouched.

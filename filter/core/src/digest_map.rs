@@ -1,4 +1,4 @@
-//! Maps whose keys are digests or counted numbers, hashed with few instructions.
+//! Maps by digests or counted numbers, hashed with few instructions.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -12,15 +12,15 @@ thread_local! {
 }
 
 /// Sets the seed of every map that this thread makes from now on. The standard library's own seeds are the same in every
-/// wasm VM, and with a known seed a client can choose keys that all fall on one place: of a digest that takes a few
-/// thousand tries each.
+/// wasm VM, and with a known seed a client can choose keys that all collide: for a digest that takes a few thousand tries
+/// each.
 pub fn set_seed(random: [u8; 16]) {
     let number = u128::from_le_bytes(random);
     let (low, high) = (number as u64, (number >> 64) as u64);
     SEED.with(|seed| seed.set((low, high | 1)));
 }
 
-/// Makes [`KeyHasher`]s with the seed of the moment at which its map was made.
+/// Makes [`KeyHasher`]s with the seed that was set when its map was made.
 #[derive(Debug, Clone, Copy)]
 pub struct Salted(u64, u64);
 
@@ -42,8 +42,8 @@ impl BuildHasher for Salted {
     }
 }
 
-/// Takes the key's first eight bytes, or its number: the rest of a digest adds nothing. A product with a secret odd
-/// factor: two keys fall on one of n places for two in n factors at the most (Dietzfelbinger, multiply-shift).
+/// Hashes the key's first eight bytes, or its number; the rest of a digest adds nothing. The hash is a product with a secret
+/// odd factor: two keys share one of n places for at most two in n factors (Dietzfelbinger, multiply-shift).
 #[derive(Debug, Clone, Copy)]
 pub struct KeyHasher {
     salted: u64,
@@ -64,7 +64,7 @@ impl Hasher for KeyHasher {
         self.salted ^= number;
     }
 
-    /// The table takes its places from the low bits, and the product's high ones depend on all of the key.
+    /// The table takes the place from the low bits, and the product's high bits depend on all of the key.
     fn finish(&self) -> u64 {
         self.salted.wrapping_mul(self.factor).rotate_left(32)
     }

@@ -32,7 +32,7 @@ impl<H: Host> EachTryFilter<H> {
         }
     }
 
-    /// Refuses a try whose token expires too soon.
+    /// Refuses a try with a token that expires too soon.
     pub(crate) fn on_request(&mut self, head: &RequestHead<'_>) -> Verdict {
         let token = bearer_token(head.authorization.values()).ok();
         let known = token.and_then(|token| self.memo.look_up(token, (0, ""), None).ok());

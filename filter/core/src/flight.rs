@@ -160,7 +160,7 @@ impl Flights {
         self.waiting.max(self.flights.len()) >= MOST_WAITERS
     }
 
-    /// Drops the waiters whose stream has closed. The calls go on, and their tokens are cached for the next request.
+    /// Drops the waiters of closed streams. The calls go on, and their tokens are cached for the next request.
     pub fn drop_closed(&mut self, stream_exists: impl Fn(StreamId) -> bool) {
         for flight in self.flights.values_mut() {
             flight.waiters.retain(|waiter| stream_exists(waiter.stream));
@@ -168,7 +168,7 @@ impl Flights {
         self.waiting = self.flights.values().map(|flight| flight.waiters.len()).sum();
     }
 
-    /// Keys of flights whose deadline is over.
+    /// Keys of flights past their deadline.
     #[must_use]
     pub fn overdue(&self, tick: u64) -> Vec<TokenKey> {
         self.flights
@@ -178,7 +178,7 @@ impl Flights {
             .collect()
     }
 
-    /// Keys of flights whose call has not started: as many as one tick may start.
+    /// Keys of flights with a call that has not started: as many as one tick may start.
     #[must_use]
     pub fn queued(&self) -> Vec<TokenKey> {
         let mut bytes: usize = 0;

@@ -1,5 +1,5 @@
-//! What the filter needs of the proxy around it. Implemented over the proxy-wasm ABI for `wasm32`, and by a plain
-//! struct in native tests.
+//! What the filter needs from the proxy around it. The crate `tokenward-filter` implements it over the proxy-wasm ABI, native
+//! tests by a plain struct.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::reply::Reply;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u32);
 
-/// A call to control under way. Unique within one VM only.
+/// A call to control that is under way. Unique within one VM only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallId(pub u32);
 
-/// Shared data as read, with what a later compare-and-set must name.
+/// Shared data as read, and the number for a later compare-and-set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedValue {
     /// The bytes; empty when the key exists with an empty value.
@@ -25,7 +25,7 @@ pub struct SharedValue {
     pub cas: u32,
 }
 
-/// What must hold for a shared-data write to happen.
+/// The condition of a shared-data write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteCondition {
     /// The key does not exist.
@@ -46,13 +46,13 @@ pub enum SetFailure {
 /// Why a call to control could not be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallFailure {
-    /// Envoy knows no such cluster: a configuration fault.
+    /// Envoy has no such cluster: a configuration fault.
     UnknownCluster,
     /// The cluster has no host or its circuit breaker is open.
     Unavailable,
 }
 
-/// The host refused a call, for example because the stream is gone.
+/// The host refused a call, for example because the stream has closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostFailure;
 
@@ -65,11 +65,11 @@ pub struct ControlCall<'a> {
     pub headers: Vec<(&'a str, &'a str)>,
     /// The form.
     pub body: &'a [u8],
-    /// Deadline by the host.
+    /// Deadline that the host enforces.
     pub timeout: Duration,
 }
 
-/// The proxy around the filter. No method may panic; what the host refuses is an error or is ignored.
+/// The proxy around the filter. No method may panic; a call that the host refuses is an error or is ignored.
 pub trait Host {
     /// Wall clock, Unix milliseconds.
     fn now_ms(&self) -> u64;
@@ -77,7 +77,7 @@ pub trait Host {
     /// Random bytes that no client can guess.
     fn random(&self) -> [u8; 16];
 
-    /// Whether a line of this level would be written at all.
+    /// Whether a line of this level would be written.
     fn log_enabled(&self, level: Level) -> bool;
 
     /// Writes one log line.
@@ -92,31 +92,31 @@ pub trait Host {
     /// Reads shared data; `None` when the key was never written.
     ///
     /// # Errors
-    /// [`HostFailure`] when the host cannot say.
+    /// [`HostFailure`] when the host cannot read it.
     fn shared(&self, key: &str) -> Result<Option<SharedValue>, HostFailure>;
 
-    /// Writes shared data if `claim` holds.
+    /// Writes shared data if `condition` holds.
     ///
     /// # Errors
     /// [`SetFailure`]; nothing was written then.
-    fn set_shared(&self, key: &str, bytes: &[u8], claim: WriteCondition) -> Result<(), SetFailure>;
+    fn set_shared(&self, key: &str, bytes: &[u8], condition: WriteCondition) -> Result<(), SetFailure>;
 
-    /// Starts a call to control. The answer comes whatever becomes of the stream that asked.
+    /// Starts a call to control. The response arrives even if the stream that started the call closes.
     ///
     /// # Errors
-    /// [`CallFailure`] when it could not even be started; no answer will come then.
+    /// [`CallFailure`] when it could not be started; no response follows then.
     fn call_control(&self, call: &ControlCall<'_>) -> Result<CallId, CallFailure>;
 
-    /// Sets the paused stream's `authorization` and lets it go on.
+    /// Sets the paused stream's `authorization` and resumes it.
     ///
     /// # Errors
-    /// [`HostFailure`] when the stream is gone.
+    /// [`HostFailure`] when the stream has closed.
     fn resume_with(&self, stream: StreamId, authorization: &str) -> Result<(), HostFailure>;
 
-    /// Answers the paused stream.
+    /// Replies to the paused stream.
     ///
     /// # Errors
-    /// [`HostFailure`] when the stream is gone.
+    /// [`HostFailure`] when the stream has closed.
     fn reply(&self, stream: StreamId, reply: &Reply) -> Result<(), HostFailure>;
 
     /// Whether the stream still exists.

@@ -1,7 +1,7 @@
-//! Whose request it is: digests for the pair (session × server) and for the one presented token within it.
+//! The identity of a request: digests of the pair (session × server) and of the one presented token within it.
 //!
-//! A digest, never the handle or the token, is what reaches shared data and logs. SHA-256, because whoever could make
-//! two sessions share a digest could quieten or refuse somebody else's.
+//! Only digests reach shared data and logs, never the handle or the token. They are SHA-256, because a client that could
+//! make two sessions share a digest could silence or refuse another client's.
 
 use std::hash::{Hash, Hasher};
 
@@ -14,16 +14,16 @@ use tokenward_protocol::refusal::Refusal;
 pub enum SessionSource<'a> {
     /// A session handle that the aggregator sent.
     Handle(&'a str),
-    /// The subject of the presented token: an unmodified aggregator works too.
+    /// The subject of the presented token, so that an unmodified aggregator works too.
     Subject(&'a TokenSubject),
-    /// Neither: a request without a readable token. All of a server's share one pair, whatever handle they name.
+    /// Neither: a request without a readable token. All of them at one server share one pair, whatever handle they name.
     Anonymous,
-    /// No session: what is said of the worker or of the whole Envoy, once for each server and reason.
+    /// No session: log lines about the worker or the whole Envoy, one pair for each server and reason.
     Overload(Refusal),
 }
 
-/// Whose token it is and for whom it was made: the digest of `iss`, `sub` and every `aud`. A client chooses how long
-/// these are, so their digest is what is kept.
+/// Owner and audience of a token: the digest of `iss`, `sub` and every `aud`. A client chooses how long these are, so only
+/// their digest is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenSubject([u8; 32]);
 
@@ -62,14 +62,14 @@ pub struct PairKey([u8; 16]);
 pub struct TokenKey([u8; 32]);
 
 impl Hash for TokenKey {
-    /// A part of the digest is hash enough.
+    /// A part of the digest is a sufficient hash.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(&self.0);
     }
 }
 
 impl Hash for PairKey {
-    /// A part of the digest is hash enough.
+    /// A part of the digest is a sufficient hash.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(&self.0);
     }
@@ -111,7 +111,7 @@ impl PairKey {
 }
 
 impl TokenKey {
-    /// The ticket of `token` presented within `pair`.
+    /// The key of `token` presented within `pair`.
     #[must_use]
     pub fn new(pair: &PairKey, token: &[u8]) -> Self {
         let mut digest = Sha256::new();
@@ -120,7 +120,7 @@ impl TokenKey {
         Self(digest.finalize().into())
     }
 
-    /// The half of the digest that the shared-data format keeps.
+    /// The half of the digest that the shared-data format stores.
     #[must_use]
     pub fn gate_bytes(&self) -> [u8; 16] {
         first_half(&self.0)

@@ -1,4 +1,4 @@
-//! A bounded memory of digests that were met lately, each with a moment.
+//! A bounded memory of digests that were seen lately, each with a time.
 
 use std::hash::{BuildHasher, Hash};
 
@@ -7,12 +7,12 @@ use crate::digest_map::Salted;
 /// Places; a power of two.
 const PLACES: usize = 8192;
 
-/// Digests that were met lately. Each falls on one place and pushes out what was there: bounded without a list to keep in
-/// order and without a scan. Where it falls depends on the thread's seed, so no client can aim at another's place.
+/// Digests that were seen lately. Each maps to one place and evicts what was there: bounded without an ordered list and
+/// without a scan. The place depends on the thread's seed, so no client can aim at another's.
 #[derive(Debug, Default)]
 pub struct LastSeen {
     salted: Salted,
-    /// None until the first one is remembered.
+    /// Empty until the first digest is stored.
     places: Vec<(u64, u64)>,
 }
 
@@ -22,7 +22,7 @@ impl LastSeen {
         (hash, usize::try_from(hash >> 32).unwrap_or(0) & (PLACES - 1))
     }
 
-    /// The moment that was remembered with `key`, Unix ms.
+    /// The time stored with `key`, Unix ms.
     #[must_use]
     pub fn get(&self, key: impl Hash) -> Option<u64> {
         let (hash, place) = self.place(key);
@@ -30,7 +30,7 @@ impl LastSeen {
         (other == hash && moment_ms != 0).then_some(moment_ms)
     }
 
-    /// Remembers `key` with a moment; 0 forgets it.
+    /// Stores `key` with a time, Unix ms; 0 removes it.
     pub fn set(&mut self, key: impl Hash, moment_ms: u64) {
         let (hash, at) = self.place(key);
         if self.places.is_empty() && moment_ms != 0 {

@@ -3,6 +3,7 @@
 //! Everything that decides, as plain Rust over the [`host::Host`] trait: no host ABI, no `unsafe`, native tests. The
 //! crate `tokenward-filter` puts it behind the proxy-wasm ABI.
 //!
+//! - [`filter`]: the entry point, by what the configuration makes of a filter; [`worker`]: the filter that protects servers;
 //! - [`config`]: the filter's JSON configuration, parsed strictly and compiled;
 //! - [`request`]: what is read of a request's headers; [`authority`], [`server_match`] and [`identity`]:
 //!   whose request, to which server;

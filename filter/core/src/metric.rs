@@ -6,7 +6,7 @@ use tokenward_protocol::token_endpoint::Reason;
 /// How a request ended, as a metric label. Refusals go by [`Refusal::name`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RequestOutcome {
-    /// No server matched: passed untouched, unwatched.
+    /// No server matched: passed untouched and unwatched.
     Passed,
     /// The presented token was fresh.
     Forwarded,
@@ -14,14 +14,14 @@ pub enum RequestOutcome {
     ReplacedFromCache,
     /// A replacement that the request waited for.
     Replaced,
-    /// Refused, for the first time or after asking control.
+    /// Refused because of the presented token, or after a call to control.
     Refused(Refusal),
     /// Refused from the gate's memory, without a call.
     Gated(Refusal),
 }
 
 impl RequestOutcome {
-    /// The label's value. Gated refusals are told from asked ones by the prefix `gated_`.
+    /// The label's value. Refusals from the gate's memory have the prefix `gated_`.
     #[must_use]
     pub fn label(self) -> String {
         match self {
@@ -38,19 +38,19 @@ impl RequestOutcome {
 /// The server of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerLabel<'a> {
-    /// Its number in the configuration, if it has one: with the event it is the counter's identity.
+    /// Its position in the configuration, if it has one: with the event it identifies the counter.
     pub number: Option<usize>,
-    /// Its name; `-` where no server is known.
+    /// Its name; `-` where no server matched.
     pub name: &'a str,
 }
 
-/// The label of requests to no known server.
+/// The label of requests for which no server matched.
 pub const NO_SERVER: ServerLabel<'static> = ServerLabel {
     number: None,
     name: "-",
 };
 
-/// What is counted.
+/// An event that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
     /// `tokenward_requests_total{mcp_server,outcome}`: how a request ended.
@@ -63,7 +63,7 @@ pub enum Event {
     ControlAnswer(Option<Refusal>),
 }
 
-/// Something to count.
+/// An event at a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric<'a> {
     /// Where it happened.
@@ -73,8 +73,8 @@ pub struct Metric<'a> {
 }
 
 impl Metric<'_> {
-    /// The name under which Envoy keeps the counter. The labels are inside the name: Envoy's `stats_tags` take them
-    /// out by regular expression, for which a server's name may hold neither `.` nor `;`.
+    /// The name of Envoy's counter. The labels are inside the name: Envoy's `stats_tags` extract them by regular expression,
+    /// for which a server's name may contain neither `.` nor `;`.
     #[must_use]
     pub fn stat_name(&self) -> String {
         let (outcome, what) = match self.event {

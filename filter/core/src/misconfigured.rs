@@ -14,8 +14,8 @@ use crate::reply::{Reply, refusal_reply};
 #[derive(Debug)]
 pub struct Misconfigured<H> {
     pub(crate) context: Context<H>,
-    /// The pair whose record limits the log lines. Every VM of Envoy reads the same configuration, so all of them share
-    /// this pair and one of them logs.
+    /// Its record limits the log lines. Every VM of Envoy reads the same configuration, so all of them share this pair and
+    /// one of them logs.
     pair: PairKey,
     /// For log lines.
     fault: String,

@@ -1,4 +1,4 @@
-//! Fresh tokens that control gave, per (session, server, presented token): never used past `exp − margin`.
+//! Fresh tokens from control, per (session, server, presented token). None is used past `exp − margin`.
 
 use std::fmt;
 use std::rc::Rc;
@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::digest_map::DigestMap;
 use crate::identity::TokenKey;
 
-/// Bytes of tokens that the cache may hold, whatever the number.
+/// Bytes of tokens that the cache may hold, however many they are.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// A fresh token to put in place of the presented one.
@@ -27,7 +27,7 @@ impl fmt::Debug for Replacement {
     }
 }
 
-/// The replacements of one worker. Two generations, like the token memo: bounded without a scan.
+/// The replacements of one worker, in two generations like the token memo: bounded without a scan.
 #[derive(Debug)]
 pub struct Replacements {
     young: DigestMap<TokenKey, Replacement>,
@@ -48,7 +48,7 @@ impl Replacements {
         }
     }
 
-    /// The replacement of `ticket`, fresh or not: the decision judges it.
+    /// The replacement for a token, fresh or not: the decision judges it.
     pub fn get(&mut self, token_key: &TokenKey) -> Option<Replacement> {
         if let Some(replacement) = self.young.get(token_key) {
             return Some(replacement.clone());
@@ -58,7 +58,7 @@ impl Replacements {
         Some(replacement)
     }
 
-    /// Keeps `replacement` for `ticket`.
+    /// Stores `replacement` for a token.
     pub fn insert(&mut self, token_key: TokenKey, replacement: Replacement) {
         let bytes = replacement.authorization.len();
         let full = self.young.len() >= self.most.div_euclid(2);
@@ -73,7 +73,7 @@ impl Replacements {
         self.young_bytes = self.young_bytes.saturating_add(bytes);
     }
 
-    /// Forgets the replacement of `ticket`.
+    /// Removes the replacement for a token.
     pub fn remove(&mut self, token_key: &TokenKey) {
         self.old.remove(token_key);
         if let Some(before) = self.young.remove(token_key) {

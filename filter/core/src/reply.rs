@@ -5,7 +5,7 @@ use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 use crate::config::Server;
 
-/// An answer made by the filter itself.
+/// A response made by the filter itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// HTTP status.
@@ -19,7 +19,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Adds to the answer how long the token was.
+    /// Adds the length of the token to the body.
     pub fn name_token_bytes(&mut self, bytes: usize) {
         if self.body.ends_with('}') {
             self.body.pop();
@@ -30,7 +30,7 @@ impl Reply {
     }
 }
 
-/// The answer to a refused request. `server` is `None` when no server is known (filter misconfigured).
+/// The response to a refused request. `server` is `None` where no server matched or the filter is misconfigured.
 #[must_use]
 pub fn refusal_reply(refusal: Refusal, server: Option<&Server>, retry_after_ms: u64) -> Reply {
     let header = match refusal.class() {
@@ -45,8 +45,8 @@ pub fn refusal_reply(refusal: Refusal, server: Option<&Server>, retry_after_ms: 
     reply(refusal.client_status(), refusal, server, header)
 }
 
-/// The answer to a listener that was refused too often: the only status at which listeners of the Go MCP library stop
-/// retrying every second. It turns the server's push messages off until the client connects anew, so it is opt-in.
+/// The response to a listener that was refused too often: 405 is the only status at which listeners of the Go MCP library
+/// stop retrying every second. It turns the server's push messages off until the client reconnects, so it is opt-in.
 #[must_use]
 pub fn listener_reply(refusal: Refusal, server: &Server) -> Reply {
     reply(405, refusal, Some(server), ("allow", "POST, DELETE".to_owned()))

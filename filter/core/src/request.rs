@@ -1,4 +1,4 @@
-//! What is read of a request, in one pass over its headers, as bytes: a client may send any byte.
+//! The parts of a request that the filter reads, in one pass over its headers, as bytes: a client may send any byte.
 
 use tokenward_protocol::bytes::same_bytes;
 use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
@@ -23,7 +23,7 @@ pub struct RequestHead<'a> {
     pub traceparent: Option<&'a str>,
 }
 
-/// The `authorization` values of a request. One is usable, so the others are only known to be there.
+/// The `authorization` values of a request. Only one is usable, so the others are counted.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Authorization<'a> {
     first: Option<&'a [u8]>,
@@ -45,7 +45,7 @@ impl<'a> Authorization<'a> {
     }
 }
 
-/// What came under one session header.
+/// The values of one session header.
 #[derive(Debug, Default, Clone, Copy)]
 enum Came<'a> {
     #[default]
@@ -58,14 +58,14 @@ impl<'a> RequestHead<'a> {
     /// Reads the headers. `session_headers` are lower case, in order of preference, [`MOST_SESSION_HEADERS`] at the
     /// most.
     ///
-    /// A session header that comes twice, is empty, too long or not visible ASCII is not used: the next source is.
-    /// Falling back is safe, because the presented token proves itself at control.
+    /// A session header that appears twice, is empty, too long or not visible ASCII is ignored in favour of the next source.
+    /// Falling back is safe, because control verifies the presented token.
     #[must_use]
     pub fn read(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>, session_headers: &[String]) -> Self {
         let mut head = Self::default();
         let mut sessions = [Came::default(); MOST_SESSION_HEADERS];
         for (name, value) in headers {
-            // By length first: comparing is what this loop does most.
+            // By length first: this loop mostly compares.
             match name.len() {
                 5 if same_bytes(name, b":path") => head.path = value,
                 7 if same_bytes(name, b":method") => head.method = value,

@@ -1,19 +1,19 @@
-//! Which server a request is for, where its route's annotation may say so.
+//! Finds the server of a request where its route's annotation may name it.
 //!
-//! Reading a route's annotation is the dearest thing that a fresh request could do (Envoy walks protobuf messages by
-//! name for it). A route's name is cheap, and Envoy Gateway gives each route one of its own, so an annotation is read
-//! again only once a second for each (route, host, path). Names that other people chose may be used twice: they are
-//! not trusted to tell routes apart. Host and path alone are looked up each time: that is as cheap as remembering.
+//! Reading a route's annotation is the most expensive step of a fresh request (Envoy walks protobuf messages by name for
+//! it). A route's name is cheap, and Envoy Gateway gives each route a unique one, so an annotation is read again only once a
+//! second for each (route, host, path). Names from other sources may repeat, so they do not identify routes. Host and path
+//! alone are looked up each time: that is as cheap as a cache.
 
 use crate::config::FilterConfig;
 use crate::host::Host;
 use crate::server_match::{ServerMatch, find_server, path_without_query};
 
-/// Places; each holds the last route that fell on it. A power of two, several for each of a thousand routes.
+/// Places; each holds the last route that mapped to it. A power of two, several for each of a thousand routes.
 const PLACES: usize = 4096;
-/// Longer routes are looked up each time: an attacker shall not choose how much is kept.
+/// Longer routes are looked up each time: an attacker must not choose how much is stored.
 const LONGEST_ROUTE_BYTES: usize = 512;
-/// For so long a route's annotation is believed to be what it was: how late a changed one is noticed, milliseconds.
+/// How long a read annotation is used, and so how late a changed one is noticed, milliseconds.
 const ANNOTATION_MS: u64 = 1_000;
 /// How Envoy Gateway names routes: `httproute/<namespace>/<name>/rule/<n>/match/<n>/<host>`
 /// (`internal/gatewayapi/route.go`).
@@ -22,27 +22,27 @@ const UNIQUE_NAME_PREFIXES: [&[u8]; 2] = [b"httproute/", b"grpcroute/"];
 /// The memo of one worker: directly mapped, so it is bounded without any bookkeeping.
 #[derive(Debug)]
 pub struct RouteMemo {
-    places: Vec<Option<Remembered>>,
-    /// Until this moment (Unix ms) names are not asked for: the last one told nothing.
+    places: Vec<Option<CachedRoute>>,
+    /// Until this moment (Unix ms) names are not read: the last one was not unique.
     nameless_until_ms: u64,
 }
 
-/// What stands for the server of a request.
+/// What determines the server of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Key<'a> {
-    /// The route's name, which stands for whatever its annotation is.
+    /// The route's name, in place of its annotation.
     name: &'a [u8],
     authority: &'a [u8],
     path: &'a [u8],
 }
 
 #[derive(Debug)]
-struct Remembered {
+struct CachedRoute {
     name: Box<[u8]>,
     authority: Box<[u8]>,
     path: Box<[u8]>,
     found: ServerMatch,
-    /// Until when the annotation is believed, Unix ms.
+    /// Until when the annotation is used, Unix ms.
     until_ms: u64,
 }
 
@@ -73,7 +73,7 @@ impl RouteMemo {
         };
         if !config.annotation_first {
             let found = by_route();
-            // Somebody may have annotated a route that leads to no server: such a request must not just pass.
+            // A route that leads to no server may be annotated: such a request must not just pass.
             if !matches!(found, ServerMatch::None | ServerMatch::Unmatched) {
                 return found;
             }
@@ -84,18 +84,18 @@ impl RouteMemo {
             authority,
             path,
         });
-        if let Some(found) = key.and_then(|key| self.remembered(key, now_ms)) {
+        if let Some(found) = key.and_then(|key| self.cached(key, now_ms)) {
             return found;
         }
         let annotation = host.route_annotation(annotation);
         let found = find_server(config, annotation.as_deref(), authority, path);
         if let Some(key) = key {
-            self.remember(key, found, now_ms.saturating_add(ANNOTATION_MS));
+            self.store(key, found, now_ms.saturating_add(ANNOTATION_MS));
         }
         found
     }
 
-    /// The route's name, if it tells the route from every other.
+    /// The route's name, if it is unique to the route.
     fn unique_name(&mut self, host: &impl Host, now_ms: u64) -> Option<Vec<u8>> {
         if is_ahead(self.nameless_until_ms, now_ms) {
             return None;
@@ -108,17 +108,17 @@ impl RouteMemo {
         telling
     }
 
-    fn remembered(&self, key: Key<'_>, now_ms: u64) -> Option<ServerMatch> {
-        let remembered = self.places.get(key.place())?.as_ref()?;
-        (remembered.key() == key && is_ahead(remembered.until_ms, now_ms)).then_some(remembered.found)
+    fn cached(&self, key: Key<'_>, now_ms: u64) -> Option<ServerMatch> {
+        let cached = self.places.get(key.place())?.as_ref()?;
+        (cached.key() == key && is_ahead(cached.until_ms, now_ms)).then_some(cached.found)
     }
 
-    fn remember(&mut self, key: Key<'_>, found: ServerMatch, until_ms: u64) {
+    fn store(&mut self, key: Key<'_>, found: ServerMatch, until_ms: u64) {
         if key.bytes() > LONGEST_ROUTE_BYTES {
             return;
         }
         if let Some(place) = self.places.get_mut(key.place()) {
-            *place = Some(Remembered {
+            *place = Some(CachedRoute {
                 name: key.name.into(),
                 authority: key.authority.into(),
                 path: key.path.into(),
@@ -129,7 +129,7 @@ impl RouteMemo {
     }
 }
 
-impl Remembered {
+impl CachedRoute {
     fn key(&self) -> Key<'_> {
         Key {
             name: &self.name,
@@ -145,7 +145,7 @@ impl Key<'_> {
         name_and_authority.saturating_add(self.path.len())
     }
 
-    /// A collision costs a look-up, so no strong hash is needed.
+    /// A collision costs one look-up, so a weak hash is enough.
     fn place(&self) -> usize {
         let hash = mixed(mixed(0, self.name), self.path) >> 32;
         usize::try_from(hash).unwrap_or(0) & (PLACES - 1)
@@ -162,8 +162,8 @@ fn mixed(hash: u64, bytes: &[u8]) -> u64 {
     })
 }
 
-/// Whether a moment that was at most [`ANNOTATION_MS`] ahead when it was set still is. One that is further away than
-/// that means that the clock stepped back.
+/// Whether a moment that was at most [`ANNOTATION_MS`] ahead when it was set is still ahead. One further away means that
+/// the clock stepped back.
 fn is_ahead(until_ms: u64, now_ms: u64) -> bool {
     (1..=ANNOTATION_MS).contains(&until_ms.saturating_sub(now_ms))
 }

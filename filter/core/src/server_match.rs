@@ -1,21 +1,21 @@
-//! Which server a request is for: the HTTPRoute's annotation, else host and path prefix.
+//! Finds the server of a request: by the HTTPRoute's annotation, else by host and path prefix.
 
 use crate::authority::plain_host;
 use crate::config::FilterConfig;
 
-/// The answer to "which server is this request for".
+/// The server of a request, or why there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerMatch {
     /// The server with this position in the configuration.
     Server(usize),
-    /// None, and such a request passes untouched.
+    /// No server; such a request passes untouched.
     None,
-    /// None, and the configuration wants such a request refused.
+    /// No server, and the configuration refuses such a request.
     Unmatched,
-    /// The route is annotated with a server that the configuration does not have: somebody wants protection that
-    /// this filter cannot give, so the request must not pass.
+    /// The route is annotated with a server that is not in the configuration. The annotation requires protection that this
+    /// filter cannot give, so the request must not pass.
     UnknownAnnotation,
-    /// Hosts decide, and the request's authority is not a plain host: two readers could take it for two hosts.
+    /// Hosts decide, and the request's authority is not a plain host: two parsers could take it for two hosts.
     UnreadableHost,
 }
 

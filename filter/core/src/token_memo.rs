@@ -1,12 +1,11 @@
-//! Tokens seen before, with their claims: the same token comes with every request of a session, so it is decoded
-//! once per worker and compared byte by byte afterwards.
+//! Tokens seen before, with their claims: the same token comes with every request of a session, so each worker decodes it
+//! once and compares all of its bytes afterwards.
 //!
-//! Only what decides is kept of the claims: audiences that no server requires are dropped when the token is read, and
-//! whose token it is is a digest. What a request that waits for its server needs of its token is a [`TokenHandle`], which
-//! pins nothing here.
+//! The memo stores only the claims that decide: it drops audiences that no server requires, and stores the owner as a
+//! digest. A request that waits for its server refers to its token by a [`TokenHandle`], which pins nothing here.
 //!
-//! Bounded by two generations: when the young one is full it becomes the old one and the old one is dropped. No
-//! list to keep in order, no scan, and a token in use moves back into the young generation.
+//! Two generations bound the memo: when the young one is full it becomes the old one and the old one is dropped. That needs
+//! no ordered list and no scan, and a token in use moves back into the young generation.
 
 use std::cell::Cell;
 use std::fmt;
@@ -21,22 +20,21 @@ use crate::identity::{PairKey, SessionSource, SubjectDigest, TokenKey, TokenSubj
 
 /// Bytes that one generation may hold: about 2,000 tokens as Dex makes them (1 KB), each used at a few servers.
 const GENERATION_BYTES: usize = 5 * 1024 * 1024;
-/// What a token costs besides its text and claims, and what one of its uses costs besides the session's handle: rather
-/// too much than too little, for clients choose both.
+/// What a token costs besides its text and claims, and what one of its uses costs besides the session's handle. Estimated
+/// rather too high than too low, because clients choose both.
 const TOKEN_BYTES: usize = 256;
 const USE_BYTES: usize = 160;
-/// What one kept audience costs besides its text.
+/// What one stored audience costs besides its text.
 const AUDIENCE_BYTES: usize = 40;
-/// Tokens with the same tail kept side by side; only somebody who forges tails gets past one.
+/// Tokens with the same tail in one bucket; only forged tails need more than one.
 const BUCKET: usize = 4;
-/// Uses (server × session) remembered per token.
+/// Uses (server × session) stored per token.
 const USES: usize = 64;
 
 /// A token seen before.
 pub struct KnownToken {
     token: Box<[u8]>,
-    /// What it says of itself, as far as it decides: `audiences` are those that some server requires, each once, and
-    /// `subject` is empty.
+    /// The claims that decide: `audiences` are those that some server requires, each once, and `subject` is empty.
     pub claims: Claims,
     owner: TokenSubject,
     /// Digest of its `sub`.
@@ -54,7 +52,7 @@ impl fmt::Debug for KnownToken {
     }
 }
 
-/// Names a token that this memo may still have: a few bytes that may be kept for as long as a request lasts.
+/// Refers to a token that the memo may still hold: a few bytes that a request can store for as long as it lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenHandle(u64);
 
@@ -65,16 +63,16 @@ pub struct TokenUse {
     pub pair: PairKey,
     /// The token within the pair.
     pub token_key: TokenKey,
-    /// Until this moment (Unix ms) the pair's memory need not be told that this token is fresh: refusals of other
-    /// requests of the pair may come in between, so it is told again once in a while.
+    /// Until this moment (Unix ms) the success of this token need not be written to the pair's record again. Other requests
+    /// of the pair may be refused in between, so it is written once in a while.
     pub settled_until_ms: u64,
 }
 
 #[derive(Debug)]
-struct Remembered {
+struct MemoEntry {
     known: Rc<KnownToken>,
     uses: Vec<(usize, Box<[u8]>, TokenUse)>,
-    /// What it costs, uses included.
+    /// Bytes that it costs, uses included.
     bytes: usize,
 }
 
@@ -82,13 +80,13 @@ struct Remembered {
 #[derive(Debug, Default)]
 pub struct TokenMemo {
     required: RequiredAudiences,
-    young: DigestMap<u64, Vec<Remembered>>,
-    old: DigestMap<u64, Vec<Remembered>>,
+    young: DigestMap<u64, Vec<MemoEntry>>,
+    old: DigestMap<u64, Vec<MemoEntry>>,
     young_bytes: usize,
 }
 
 impl TokenMemo {
-    /// An empty memo that keeps, of each token's audiences, those that are `required` somewhere.
+    /// An empty memo that stores, of each token's audiences, those that are `required` somewhere.
     #[must_use]
     pub fn new(required: RequiredAudiences) -> Self {
         Self {
@@ -97,11 +95,11 @@ impl TokenMemo {
         }
     }
 
-    /// The token, decoded now or remembered, and its use at the server with this number and name in this session (a
-    /// handle, or none for the token's own subject).
+    /// The token, decoded now or before, and its use at the server with this number and name in this session (a handle, or
+    /// none for the token's own subject).
     ///
     /// # Errors
-    /// [`Malformed`]; such tokens are not remembered, decoding them again stops early.
+    /// [`Malformed`]; such tokens are not stored, decoding them again stops early.
     pub fn look_up(
         &mut self,
         token: &[u8],
@@ -112,24 +110,24 @@ impl TokenMemo {
         if let Some(found) = self.young_use(tail, token, server, session) {
             return Ok(found);
         }
-        if self.bring_back(tail, token)
+        if self.promote(tail, token)
             && let Some(found) = self.young_use(tail, token, server, session)
         {
             return Ok(found);
         }
         let known = Rc::new(KnownToken::read(token, &self.required)?);
-        let mut remembered = Remembered {
+        let mut entry = MemoEntry {
             bytes: known.cost_bytes(),
             known: Rc::clone(&known),
             uses: Vec::new(),
         };
-        let token_use = remembered.use_at(server, session);
-        self.insert(tail, remembered);
+        let token_use = entry.use_at(server, session);
+        self.insert(tail, entry);
         Ok((known, token_use))
     }
 
-    /// The token that `handle` names if it was used under `ticket`, and the session handle with which it came (none when the token's own subject is
-    /// the session); `None` when it is forgotten.
+    /// The token that `handle` refers to, if it was used under this key, and the session handle that came with it (none when
+    /// the token's own subject is the session); `None` when the memo has dropped it.
     #[must_use]
     pub fn named(
         &self,
@@ -137,33 +135,33 @@ impl TokenMemo {
         token_key: &TokenKey,
     ) -> Option<(Rc<KnownToken>, Option<String>)> {
         let buckets = [self.young.get(&handle.0), self.old.get(&handle.0)];
-        buckets.into_iter().flatten().flatten().find_map(|remembered| {
-            let mut uses = remembered.uses.iter();
+        buckets.into_iter().flatten().flatten().find_map(|entry| {
+            let mut uses = entry.uses.iter();
             let (_, session, _) = uses.find(|(_, _, token_use)| token_use.token_key == *token_key)?;
             let session = String::from_utf8_lossy(session).into_owned();
             Some((
-                Rc::clone(&remembered.known),
+                Rc::clone(&entry.known),
                 Some(session).filter(|session| !session.is_empty()),
             ))
         })
     }
 
-    /// Notes that the pair's memory knows of this use's freshness and need not be told again before `until_ms`.
+    /// Marks this use's success as written to the pair's record; it need not be written again before `until_ms`.
     pub fn settle(&mut self, known: &KnownToken, token_key: &TokenKey, until_ms: u64) {
         let tail = tail_of(&known.token);
         let is_young = of_bucket(self.young.get_mut(&tail), &known.token).is_some();
         if !is_young {
-            self.bring_back(tail, &known.token);
+            self.promote(tail, &known.token);
         }
-        if let Some(remembered) = of_bucket(self.young.get_mut(&tail), &known.token) {
-            let uses = remembered.uses.iter_mut().map(|(_, _, token_use)| token_use);
+        if let Some(entry) = of_bucket(self.young.get_mut(&tail), &known.token) {
+            let uses = entry.uses.iter_mut().map(|(_, _, token_use)| token_use);
             for token_use in uses.filter(|token_use| token_use.token_key == *token_key) {
                 token_use.settled_until_ms = until_ms;
             }
         }
     }
 
-    /// The token and its use, if it is of the young generation: what nearly every request asks for, in one look-up.
+    /// The token and its use, if it is of the young generation: what nearly every request needs, in one look-up.
     fn young_use(
         &mut self,
         tail: u64,
@@ -171,30 +169,30 @@ impl TokenMemo {
         server: (usize, &str),
         session: Option<&str>,
     ) -> Option<(Rc<KnownToken>, TokenUse)> {
-        let remembered = of_bucket(self.young.get_mut(&tail), token)?;
-        let before = remembered.bytes;
-        let token_use = remembered.use_at(server, session);
-        let (known, after) = (Rc::clone(&remembered.known), remembered.bytes);
-        self.weigh_anew(before, after);
+        let entry = of_bucket(self.young.get_mut(&tail), token)?;
+        let before = entry.bytes;
+        let token_use = entry.use_at(server, session);
+        let (known, after) = (Rc::clone(&entry.known), entry.bytes);
+        self.adjust_bytes(before, after);
         Some((known, token_use))
     }
 
     /// Moves a token of the old generation into the young one. Whether it was there.
-    fn bring_back(&mut self, tail: u64, token: &[u8]) -> bool {
+    fn promote(&mut self, tail: u64, token: &[u8]) -> bool {
         let bucket = self.old.get_mut(&tail);
-        let remembered = bucket.and_then(|bucket| {
-            let at = bucket.iter().position(|remembered| remembered.is(token))?;
+        let entry = bucket.and_then(|bucket| {
+            let at = bucket.iter().position(|entry| entry.is(token))?;
             Some(bucket.swap_remove(at))
         });
-        let was_there = remembered.is_some();
-        if let Some(remembered) = remembered {
-            self.insert(tail, remembered);
+        let was_there = entry.is_some();
+        if let Some(entry) = entry {
+            self.insert(tail, entry);
         }
         was_there
     }
 
-    /// A token of the young generation costs another number of bytes now.
-    fn weigh_anew(&mut self, before: usize, after: usize) {
+    /// A token of the young generation has another cost now.
+    fn adjust_bytes(&mut self, before: usize, after: usize) {
         if before != after {
             self.young_bytes = self.young_bytes.saturating_sub(before).saturating_add(after);
             self.make_room(0);
@@ -208,20 +206,20 @@ impl TokenMemo {
         }
     }
 
-    fn insert(&mut self, tail: u64, remembered: Remembered) {
-        let bytes = remembered.bytes;
+    fn insert(&mut self, tail: u64, entry: MemoEntry) {
+        let bytes = entry.bytes;
         self.make_room(bytes);
         let bucket = self.young.entry(tail).or_default();
         if bucket.len() >= BUCKET {
             let evicted = bucket.swap_remove(0);
             self.young_bytes = self.young_bytes.saturating_sub(evicted.bytes);
         }
-        bucket.push(remembered);
+        bucket.push(entry);
         self.young_bytes = self.young_bytes.saturating_add(bytes);
     }
 }
 
-impl Remembered {
+impl MemoEntry {
     fn is(&self, token: &[u8]) -> bool {
         same_bytes(&self.known.token, token)
     }
@@ -252,12 +250,12 @@ impl Remembered {
     }
 }
 
-fn of_bucket<'a>(bucket: Option<&'a mut Vec<Remembered>>, token: &[u8]) -> Option<&'a mut Remembered> {
-    bucket?.iter_mut().find(|remembered| remembered.is(token))
+fn of_bucket<'a>(bucket: Option<&'a mut Vec<MemoEntry>>, token: &[u8]) -> Option<&'a mut MemoEntry> {
+    bucket?.iter_mut().find(|entry| entry.is(token))
 }
 
 impl KnownToken {
-    /// Reads a token, and keeps of its claims what decides.
+    /// Reads a token and the claims that decide.
     fn read(token: &[u8], required: &RequiredAudiences) -> Result<Self, Malformed> {
         let mut claims = Claims::read(token)?;
         let owner = TokenSubject::new(&claims);
@@ -272,7 +270,7 @@ impl KnownToken {
         })
     }
 
-    /// Bytes that keeping it takes, rather too many than too few.
+    /// Bytes that storing it takes, estimated rather too high than too low.
     #[must_use]
     pub fn cost_bytes(&self) -> usize {
         let audiences = self.claims.audiences.iter();
@@ -281,7 +279,7 @@ impl KnownToken {
         texts.chain(audiences).fold(0, usize::saturating_add)
     }
 
-    /// What a request keeps of it when it has gone to its server.
+    /// What a request stores of it after it was forwarded to its server.
     #[must_use]
     pub fn handle(&self) -> TokenHandle {
         TokenHandle(tail_of(&self.token))
@@ -293,14 +291,14 @@ impl KnownToken {
         &self.token
     }
 
-    /// Whether this worker has judged it stale before. Time does not run backwards: a clock that now calls it fresh
-    /// was wrong then or is wrong now, and which of the two cannot be told here.
+    /// Whether this worker has judged it stale before. Time does not run backwards: a clock by which it is fresh now was
+    /// wrong then or is wrong now, and this worker cannot determine which.
     #[must_use]
     pub fn was_stale(&self) -> bool {
         self.was_stale.get()
     }
 
-    /// It has been judged stale.
+    /// Marks it as judged stale.
     pub fn mark_stale(&self) {
         self.was_stale.set(true);
     }

@@ -1,4 +1,4 @@
-//! The audiences that decide: the only ones that are kept of a token.
+//! The audiences that decide: the only ones of a token that the filter stores.
 
 use std::rc::Rc;
 
@@ -22,13 +22,13 @@ impl RequiredAudiences {
     /// Those of `audiences` that are required somewhere, sorted, each once: a token may name thousands.
     #[must_use]
     pub fn among(&self, audiences: Vec<String>) -> Vec<String> {
-        let mut kept = Vec::new();
+        let mut required = Vec::new();
         for audience in audiences {
             if self.0.binary_search(&audience).is_ok() {
-                insert(&mut kept, audience);
+                insert(&mut required, audience);
             }
         }
-        kept
+        required
     }
 }
 

@@ -9,7 +9,7 @@ use tokenward_protocol::json::Json;
 use super::error::BadConfig;
 use super::fields::Fields;
 
-/// Half a second: time for an answer that made the call's own deadline to be read and acted on.
+/// Half a second: time to read and act on a response that arrived just before the call's own deadline.
 const PAUSE_GRACE_MS: u64 = 500;
 /// Longest deadline of a call, seconds: a request is held for so long.
 const LONGEST_CALL_SECONDS: u64 = 60;
@@ -62,12 +62,12 @@ fn credential(
     let credential = match (value, variable) {
         (Some(value), None) => value,
         (None, Some(name)) => environment(&name).ok_or_else(|| {
-            let cure =
+            let hint =
                 "pass it with vm_config.environment_variables.host_env_keys (Envoy Gateway: env.hostKeys)";
-            // Not which name: it may be the secret itself, written into the wrong field.
+            // Without the name: it may be the secret itself, written into the wrong field.
             fields.fault(
                 "env",
-                format!("Envoy's environment has no variable of this name; {cure}"),
+                format!("Envoy's environment has no variable of this name; {hint}"),
             )
         })?,
         _ => {
@@ -78,7 +78,7 @@ fn credential(
         }
     };
     fields.end()?;
-    // A secret that was written with an editor ends in a line break.
+    // Editors end a file with a line break.
     let credential = credential.trim();
     if credential.is_empty() || !credential.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(BadConfig::new(

@@ -1,4 +1,4 @@
-//! The configuration of the module where it is an upstream HTTP filter: it looks at each try that the router makes.
+//! The configuration of the filter as an upstream HTTP filter: it checks each try that the router makes.
 
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::json::{self, Json};
@@ -6,7 +6,7 @@ use tokenward_protocol::json::{self, Json};
 use super::error::BadConfig;
 use super::fields::{Fields, LONGEST_SECONDS};
 
-/// A try whose token lives no longer than this is not made.
+/// The router makes no try with a token that lives no longer than this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EachTry {
     margin_ms: u64,

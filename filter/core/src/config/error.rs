@@ -1,6 +1,6 @@
 //! Why a configuration cannot be used.
 
-/// Why a configuration cannot be used: the field, the fault and the cure. The text holds no value of a secret.
+/// Why a configuration cannot be used: the field, the fault and a hint. The text contains no value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("field {field}: {fault}")]
 pub struct BadConfig {

@@ -1,4 +1,4 @@
-//! Reading an object field by field: every fault names the field's whole path, and nothing unknown is overlooked.
+//! Reads an object field by field: every fault names the field's whole path, and an unknown field is a fault.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use super::error::BadConfig;
 /// Longest span of any setting but the deadline of a call: a day, seconds.
 pub(super) const LONGEST_SECONDS: u64 = 86_400;
 
-/// An object whose fields are taken out one by one.
+/// An object; its fields are taken out one by one.
 pub(super) struct Fields<'a> {
     path: String,
     left: Vec<(String, Json<'a>)>,
-    asked: Vec<&'static str>,
+    known: Vec<&'static str>,
 }
 
 impl<'a> Fields<'a> {
@@ -29,7 +29,7 @@ impl<'a> Fields<'a> {
         let mut fields = Self {
             path: path.to_owned(),
             left: Vec::new(),
-            asked: Vec::new(),
+            known: Vec::new(),
         };
         for (name, value) in members {
             if fields.left.iter().any(|(other, _)| *other == name) {
@@ -56,7 +56,7 @@ impl<'a> Fields<'a> {
 
     /// Takes a field that may be missing; `null` counts as missing.
     pub(super) fn take(&mut self, name: &'static str) -> Option<Json<'a>> {
-        self.asked.push(name);
+        self.known.push(name);
         let at = self.left.iter().position(|(other, _)| other == name)?;
         let (_, value) = self.left.swap_remove(at);
         (value != Json::Null).then_some(value)
@@ -155,13 +155,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Ends the object: whatever was not taken is unknown.
+    /// Ends the object: a field that was not taken is unknown.
     pub(super) fn end(self) -> Result<(), BadConfig> {
         match self.left.first() {
             None => Ok(()),
             Some((name, _)) => Err(self.fault(
                 name,
-                format!("unknown field; the fields here are {}", self.asked.join(", ")),
+                format!("unknown field; the fields here are {}", self.known.join(", ")),
             )),
         }
     }

@@ -17,7 +17,7 @@ pub struct GateTimes {
     pub login_first_ms: u64,
     /// Longest closing when a login is needed.
     pub login_longest_ms: u64,
-    /// Closing when an operator must mend something.
+    /// Closing when an operator must fix something.
     pub misconfigured_ms: u64,
 }
 

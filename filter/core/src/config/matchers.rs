@@ -1,5 +1,5 @@
-//! The `host` and `path_prefix` of a server. One that no request can be on would leave its server unprotected in silence,
-//! so such a matcher is a fault that names the field.
+//! The `host` and `path_prefix` of a server. A matcher that no request can match would silently leave its server
+//! unprotected, so it is a fault that names the field.
 
 use tokenward_protocol::json::quote;
 
@@ -72,13 +72,13 @@ fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
-/// What a request's host can be once port and final dot are off: labels of letters, digits, `-` and `_`.
+/// What a request's host can be without port and final dot: labels of letters, digits, `-` and `_`.
 fn is_host_name(name: &str) -> bool {
     let mut labels = name.as_bytes().split(|byte| *byte == b'.');
     name.len() <= 253 && name.bytes().all(is_host_byte) && labels.all(|label| (1..=63).contains(&label.len()))
 }
 
-/// The host that the author of `host` may have had in mind, or nothing: the first part of it that is a name with a dot.
+/// The host that `host` may be meant as, or nothing: the first part of it that is a name with a dot.
 fn meant_host(host: &[u8]) -> String {
     let mut meant = String::new();
     if host.is_ascii() {
@@ -118,7 +118,7 @@ fn why_not_normal(prefix: &[u8]) -> Option<&'static str> {
     if prefix.contains(&b'%') {
         return Some("must not be percent-encoded: such a path has several spellings");
     }
-    // RFC 3986 §3.3 without what only a glob, a regular expression or a template writes.
+    // RFC 3986 §3.3 without the characters of globs, regular expressions and templates.
     let path_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~!&'+,;=:@".contains(byte);
     let of_pattern = |pair: &[u8]| pair == b".+" || pair == b"/:";
     if !prefix.iter().all(path_byte) || prefix.windows(2).any(of_pattern) {
@@ -133,7 +133,7 @@ fn why_not_normal(prefix: &[u8]) -> Option<&'static str> {
         .then_some("must be normalised: no \"//\", \"/./\" or \"/../\"")
 }
 
-/// The prefix that the author of `prefix` may have had in mind, or nothing: its plain beginning, in whole segments.
+/// The prefix that `prefix` may be meant as, or nothing: its plain beginning, in whole segments.
 fn meant_prefix(prefix: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'/');
     let (mut meant, mut begins) = (String::new(), true);

@@ -1,7 +1,7 @@
 //! The filter's configuration, parsed strictly and compiled into what the data path needs.
 //!
-//! A configuration that cannot be used never fails the load (Envoy would exit, or answer 503 without a reason, or
-//! keep an old one unnoticed, depending on how it was delivered): the filter then refuses every request and says so.
+//! An unusable configuration never fails the load (Envoy would exit, or answer 503 without a reason, or go on with an old
+//! one unnoticed, depending on how it was delivered): the filter then refuses every request and logs the fault.
 
 mod annotation;
 mod audiences;
@@ -57,23 +57,23 @@ pub struct FilterConfig {
     pub session_required: bool,
     /// Where the host stores the HTTPRoute annotation that names the server; `None` turns the look-up off.
     pub server_annotation: Option<AnnotationPath>,
-    /// Whether the annotation is looked at before host and path; otherwise only where these lead to no server.
+    /// Whether the annotation is read before host and path; otherwise only where these lead to no server.
     pub annotation_first: bool,
     /// At most one WARN per pair in this many milliseconds.
     pub warn_every_ms: u64,
-    /// At most so many WARN lines of the whole Envoy in a minute.
+    /// At most this many WARN lines of the whole Envoy in a minute.
     pub warn_limit: u32,
     /// How long the gate stays closed.
     pub gate: GateTimes,
-    /// Replacement tokens kept per worker.
+    /// Replacement tokens per worker.
     pub replacements: usize,
-    /// The protected servers; their position is their number everywhere else.
+    /// The protected servers; [`Server::number`] is the position.
     pub servers: Vec<Rc<Server>>,
-    /// Where they are found.
+    /// Finds them by name, or by host and path.
     pub index: ServerIndex,
-    /// What becomes of a request that is for none of them.
+    /// What happens to a request that is for none of them.
     pub unmatched: Unmatched,
-    /// Whether the request's host is looked at: where no matcher has one, any is as good.
+    /// Whether the request's host matters: some matcher names one.
     pub hosts_decide: bool,
     /// Every audience that one of them requires of the presented token.
     pub required_audiences: RequiredAudiences,
@@ -123,9 +123,8 @@ impl FilterConfig {
     }
 }
 
-/// Whether a route's annotation is the only way to one of the servers. Where each has a host or a path of its own,
-/// reading the annotation first could only contradict them, and it is the dearest thing that a fresh request does
-/// (ADR 8).
+/// Whether a route's annotation is the only way to one of the servers. Where each has a host or a path of its own, reading
+/// the annotation first could only contradict them, and it is the most expensive step of a fresh request (ADR 8).
 fn needs_annotation(servers: &[Rc<Server>]) -> bool {
     servers.iter().any(|server| server.route.is_none())
 }

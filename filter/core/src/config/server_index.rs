@@ -1,4 +1,4 @@
-//! Finding a server among thousands without looking at each: by its name, or by host and path.
+//! Finds a server among thousands without a scan: by its name, or by host and path.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -23,7 +23,7 @@ pub struct ServerIndex {
     has_exact: bool,
 }
 
-/// A route's host, or the part of a request's host that a route may have.
+/// A route's host, or the part of a request's host that a route may name.
 #[derive(Debug, Clone, Copy)]
 enum HostKey<'a> {
     Any,
@@ -34,7 +34,7 @@ enum HostKey<'a> {
 impl ServerIndex {
     /// The index of these servers.
     ///
-    /// Inserts where a search says, instead of sorting: a sort would be an eighth of the whole module.
+    /// Inserts by binary search instead of sorting: a sort would be an eighth of the whole module.
     #[must_use]
     pub fn new(servers: &[Rc<Server>]) -> Self {
         let mut index = Self::default();
@@ -77,8 +77,8 @@ impl ServerIndex {
         of(at).filter(|other| same_bytes(other, name)).map(|_| *at)
     }
 
-    /// The server whose route fits best, as Gateway API orders routes: exact host, longer wildcard, any host; then the
-    /// longer path. `path` has no query.
+    /// The server with the most specific matching route, as Gateway API orders routes: exact host, longer wildcard, any host;
+    /// then the longer path. `path` has no query.
     #[must_use]
     pub fn routed(&self, servers: &[Rc<Server>], host: &[u8], path: &[u8]) -> Option<usize> {
         let suffixes = self.suffix_lengths.iter().filter_map(|length| {

@@ -19,7 +19,7 @@ pub struct Server {
     pub number: usize,
     /// Its name.
     pub name: String,
-    /// Its route, for finding it without an annotation.
+    /// Its route, by which it is found without an annotation.
     pub route: Option<Route>,
     /// `resource_metadata` of its 401 challenges.
     pub resource_metadata: Option<String>,

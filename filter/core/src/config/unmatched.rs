@@ -1,4 +1,4 @@
-//! What becomes of requests that no server's route matches.
+//! What happens to requests that no server's route matches.
 
 use tokenward_protocol::json::{Json, quote};
 
@@ -6,17 +6,17 @@ use super::error::BadConfig;
 use super::fields::Fields;
 use super::matchers::{HostPattern, Route, route};
 
-/// Matchers that may be named.
+/// Matchers in the list.
 const MOST_UNPROTECTED: usize = 256;
 
-/// What becomes of a request that is for none of the servers.
+/// What happens to a request that is for none of the servers.
 #[derive(Debug)]
 pub enum Unmatched {
     /// It passes untouched.
     Pass,
     /// It is refused, unless one of these matches it.
     Refuse {
-        /// What may pass without a token, such as the documents that tell clients where to log in.
+        /// What may pass without a token, such as the documents by which clients find the login.
         unprotected: Vec<Route>,
     },
 }
@@ -33,7 +33,7 @@ impl Unmatched {
         }
     }
 
-    /// Whether the request's host is looked at.
+    /// Whether the request's host matters.
     pub(super) fn looks_at_hosts(&self) -> bool {
         match self {
             Self::Pass => false,
@@ -42,7 +42,7 @@ impl Unmatched {
     }
 }
 
-/// Whether every reader takes the path for the same one: a segment that leads elsewhere, or a spelling of one, must not
+/// Whether every parser takes the path for the same one: a segment that leads elsewhere, or a spelling of one, must not
 /// borrow an unprotected prefix.
 fn is_normal(path: &[u8]) -> bool {
     let odd = |byte: &u8| matches!(byte, b'%' | b'\\' | b';');
@@ -56,7 +56,7 @@ fn is_normal(path: &[u8]) -> bool {
 }
 
 impl Route {
-    /// Whether a request with this host, which is plain, and this path is on the route.
+    /// Whether the route matches a request with this plain host and this path.
     fn matches(&self, host: &[u8], path: &[u8]) -> bool {
         let prefix = self.path_prefix.as_bytes();
         let on_path = path.starts_with(prefix) && matches!(path.get(prefix.len()), None | Some(b'/'));

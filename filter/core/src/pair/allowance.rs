@@ -1,17 +1,16 @@
-//! A bound on how often something may happen: much at once, then one for each span of time that passes.
+//! A rate limit: a burst at once, then one event for each span of time that passes.
 
-/// How far an allowance can be used up. All costs are spans of time: what something costs is how long it takes until
-/// that much is there again.
+/// The size of an allowance. All costs are spans of time: an event costs the time until its share is available again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AllowanceLimit {
     /// The whole allowance, in milliseconds.
     pub most_ms: u64,
-    /// The part of it that first attempts leave for those that come back.
+    /// The part of it that is reserved for attempts that return after a denial.
     pub reserve_ms: u64,
 }
 
-/// What is left of an allowance, kept as the moment at which it is whole again (the generic cell rate algorithm of ATM
-/// Forum TM 4.1): one number, and a whole allowance needs no place at all.
+/// What is left of an allowance, stored as the moment at which it is whole again (the generic cell rate algorithm of ATM
+/// Forum TM 4.1): one number, and a whole allowance needs no storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Allowance {
     /// Unix ms; a moment that is past, or 0, for a whole one.
@@ -54,7 +53,7 @@ impl Allowance {
         }
     }
 
-    /// Takes `cost_ms` of something that has happened already, as far as it is there.
+    /// Takes `cost_ms` for an event that has happened already, as far as it is available.
     #[must_use]
     pub fn charge(self, cost_ms: u64, terms: AllowanceLimit, now_ms: u64) -> Self {
         let used_ms = self.used_ms(terms, now_ms).saturating_add(cost_ms);
@@ -63,7 +62,7 @@ impl Allowance {
         }
     }
 
-    /// Gives `cost_ms` back that was taken for nothing.
+    /// Gives back `cost_ms` that an event turned out not to cost.
     #[must_use]
     pub fn give_back(self, cost_ms: u64, terms: AllowanceLimit, now_ms: u64) -> Self {
         match self.used_ms(terms, now_ms).saturating_sub(cost_ms) {

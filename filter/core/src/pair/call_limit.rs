@@ -1,14 +1,14 @@
-//! Calls to control for tokens that control has never accepted, of the whole Envoy.
+//! Limits the whole Envoy's calls to control for tokens that control has never accepted.
 //!
-//! Any client can make up tokens, and pairs with them. A call that is under way holds a part of the allowance, one that
-//! brought a token or proved the presented one gives it back, and one that did not costs the whole. So a thousand
-//! users who come back at once are not held up, and a thousand forged tokens are.
+//! Any client can make up tokens, and pairs with them. A call that is under way holds a part of the allowance; one that
+//! brought a token or proved the presented one gives it back, and one that did neither costs its full price. So a thousand
+//! users that return at once are not delayed, and a thousand forged tokens are.
 
 use super::allowance::{Allowance, AllowanceLimit};
 use super::memory::{NotStored, update_value};
 use crate::host::Host;
 
-/// Where the allowance is kept.
+/// The key of the allowance in shared data.
 const KEY: &str = "tokenward/calls";
 const VERSION: u8 = 1;
 
@@ -23,10 +23,10 @@ pub const FUTILE_CALL_MS: u64 = 12;
 /// by default.
 pub const CALL_UNDER_WAY_MS: u64 = 2;
 
-/// Takes leave for a call.
+/// Takes permission for a call.
 ///
 /// # Errors
-/// The time in milliseconds until there is leave again. A host that cannot say gives leave.
+/// The time in milliseconds until a call is permitted again. A host that fails permits the call.
 pub fn take(host: &impl Host, returning: bool, now_ms: u64) -> Result<(), u64> {
     let mut charge = Ok(());
     let _ = change(host, &mut |allowance| {
@@ -37,9 +37,9 @@ pub fn take(host: &impl Host, returning: bool, now_ms: u64) -> Result<(), u64> {
     charge
 }
 
-/// A call is over. `futile`: it brought nothing, and proved nothing of the presented token.
+/// Settles a call that is over. `futile`: it brought nothing, and did not prove the presented token.
 pub fn settle(host: &impl Host, futile: bool, now_ms: u64) {
-    // What cannot be noted is whole again by itself.
+    // An allowance that cannot be written is whole again by itself.
     let _ = change(host, &mut |allowance| {
         Some(if futile {
             let rest_ms = FUTILE_CALL_MS.saturating_sub(CALL_UNDER_WAY_MS);

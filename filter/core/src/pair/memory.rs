@@ -1,4 +1,4 @@
-//! The pairs' memory in the host's shared data: read, decide, compare-and-set, again if another worker was faster.
+//! The pairs' records in the host's shared data: read, decide, compare-and-set, and retry if another worker was faster.
 
 use std::cell::Cell;
 
@@ -12,13 +12,13 @@ use super::slot::{SLOTS, Slot};
 
 /// How often a write is tried. Each try loses only to another worker's success, and Envoy has a few workers.
 const TRIES: usize = 16;
-/// Where the salt is. It is made once for each `vm_id` and lives as long as the slots do.
+/// The key of the salt in shared data. It is made once for each `vm_id` and lives as long as the slots do.
 const SALT_KEY: &str = "tokenward/salt";
 /// The salt's format version; one of another version is replaced.
 const SALT_VERSION: u8 = 1;
 
-/// Nothing was remembered: the host failed, every try lost, or the pair's slot has no place for it. The caller must
-/// take the quiet, safe way.
+/// Nothing was stored: the host failed, every try lost, or the pair's slot has no place for it. The caller must take the
+/// quiet, safe way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotStored;
 
@@ -26,12 +26,12 @@ pub struct NotStored;
 #[derive(Debug)]
 pub struct PairMemory {
     spans: Spans,
-    /// Where a pair falls depends on it, so that no client can fill the slot of another pair.
+    /// A pair's slot depends on it, so that no client can fill the slot of another pair.
     salt: Cell<Option<[u8; 16]>>,
 }
 
 impl PairMemory {
-    /// The memory, judged by `spans`. Makes no host call.
+    /// The memory; `spans` decide which records give way. Makes no host call.
     #[must_use]
     pub fn new(spans: Spans) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl PairMemory {
         }
     }
 
-    /// The record of a pair; a blank one when there is none or the host cannot say.
+    /// The record of a pair; a blank one when there is none or the host fails.
     pub fn read(&self, host: &impl Host, pair: &PairKey) -> Record {
         let found = self.salt(host, false).ok().flatten().and_then(|salt| {
             let value = host.shared(&slot_key(salt, pair)).ok()??;
@@ -49,8 +49,8 @@ impl PairMemory {
         found.unwrap_or_else(|| Record::new(*pair.bytes()))
     }
 
-    /// Changes the record of a pair. `change` gets the record as it is and returns whether it must be written, and its
-    /// answer; it may be called again when another worker wrote in between, so it must have no effect of its own.
+    /// Changes the record of a pair. `change` gets the record as it is and returns whether it must be written, and a result; it
+    /// is called again when another worker wrote in between, so it must have no effect of its own.
     ///
     /// # Errors
     /// [`NotStored`]; nothing was written then.
@@ -61,13 +61,13 @@ impl PairMemory {
         now_ms: u64,
         mut change: impl FnMut(&mut Record) -> (bool, T),
     ) -> Result<T, NotStored> {
-        let mut answer = None;
+        let mut result = None;
         self.write_record(host, pair, now_ms, &mut |record| {
             let (write, latest) = change(record);
-            answer = Some(latest);
+            result = Some(latest);
             write
         })?;
-        answer.ok_or(NotStored)
+        result.ok_or(NotStored)
     }
 
     /// The middle of [`Self::update`], compiled once for all its callers: the module's size is limited.
@@ -79,7 +79,7 @@ impl PairMemory {
         now_ms: u64,
         change: &mut dyn FnMut(&mut Record) -> bool,
     ) -> Result<(), NotStored> {
-        // Without a salt nothing was ever written, and an Envoy in which nothing fails never needs one.
+        // Without a salt nothing was ever written, and an Envoy without failures never needs one.
         if self.salt(host, false)?.is_none() && !change(&mut Record::new(*pair.bytes())) {
             return Ok(());
         }

@@ -1,10 +1,10 @@
-//! What Envoy remembers of a pair across all its workers: the gate of each presented token, the log throttle, and its
-//! calls for tokens that control does not know.
+//! What all workers of an Envoy share about a pair: the gate of each presented token, the log throttle, and the calls for
+//! tokens that control has never accepted.
 //!
-//! Shared data never shrinks (ABI 0.2.1 has no delete), so there is a fixed number of slots and every pair falls on one,
-//! by a digest with a secret salt. A slot holds up to [`slot::PLACES`] pairs, carries a format version, and is only ever
-//! written by compare-and-set. Past [`slot::CAPACITY`] pairs some find no place: such a pair is refused without a WARN and
-//! without a gate, but nothing stale passes, because freshness never depends on this memory.
+//! Shared data never shrinks (ABI 0.2.1 has no delete), so there is a fixed number of slots, and a digest with a secret salt
+//! assigns one to every pair. A slot holds up to [`slot::PLACES`] pairs, has a format version, and is only written by
+//! compare-and-set. Past [`slot::CAPACITY`] pairs some find no place: such a pair is refused without a WARN and without a
+//! gate, but nothing stale passes, because freshness never depends on this memory.
 
 pub mod allowance;
 pub mod call_limit;

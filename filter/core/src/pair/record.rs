@@ -1,4 +1,4 @@
-//! What is remembered of one pair, and its bytes.
+//! The record of one pair, and its bytes.
 
 use tokenward_protocol::refusal::Refusal;
 
@@ -7,12 +7,12 @@ use super::gate::{Gate, proves_token};
 use super::throttle::Throttle;
 use crate::log::{RefusalLine, Refusals};
 
-/// Refused tokens that one pair remembers a gate for.
+/// Gates of one pair: refused tokens that are refused again from memory.
 pub const MOST_GATES: usize = 4;
 /// Bytes of a record without gates, and of one gate.
 pub(super) const RECORD_BYTES: usize = 52;
 pub(super) const GATE_BYTES: usize = 36;
-/// Where a record says how many gates it has.
+/// Position of the number of gates in a record.
 const GATES_AT: usize = 18;
 
 /// Calls to control that a pair may make for tokens that control has never accepted: ten at once, of which four are for
@@ -24,7 +24,7 @@ pub const PAIR_CALLS: AllowanceLimit = AllowanceLimit {
 /// What one of these calls costs.
 pub const PAIR_CALL_MS: u64 = 5_000;
 
-/// The spans of time that say whether a record still matters.
+/// The spans of time that decide whether a record still matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spans {
     /// [`super::gate::longest_held_ms`].
@@ -40,13 +40,13 @@ pub enum Worth {
     Idle,
     /// A WARN was written a moment ago, or calls were made.
     Recent,
-    /// A gate is closed for a token that nothing is known of: any client can make one up.
+    /// A gate is closed for an unverified token: any client can make one up.
     Closed,
     /// A gate is closed for a token that control has verified.
     ClosedForProven,
 }
 
-/// What is remembered of one pair.
+/// The record of one pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Digest of (session, server).
@@ -61,7 +61,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Nothing is known of the pair yet.
+    /// A blank record.
     #[must_use]
     pub fn new(key: [u8; 16]) -> Self {
         Self {
@@ -92,7 +92,7 @@ impl Record {
         &self.gates
     }
 
-    /// Remembers a gate in place of the one of its token, or in a free place, or in place of the one that opens first.
+    /// Stores a gate in place of the one of its token, or in a free place, or in place of the one that opens first.
     pub fn put_gate(&mut self, gate: Gate) {
         if let Some(place) = self.gates.iter_mut().find(|other| other.key == gate.key) {
             *place = gate;
@@ -109,18 +109,18 @@ impl Record {
         self.gates.push(gate);
     }
 
-    /// Opens the gate of a token: its backoff is forgotten. Whether there was one.
+    /// Opens the gate of a token and drops its backoff. Whether there was one.
     pub fn open_gate(&mut self, key: &[u8; 16]) -> bool {
         let before = self.gates.len();
         self.gates.retain(|gate| gate.key != *key);
         self.gates.len() < before
     }
 
-    /// What would be lost with it at `now_ms`.
+    /// What would be lost with the record at `now_ms`.
     #[must_use]
     pub fn worth(&self, spans: Spans, now_ms: u64) -> Worth {
         let longest_ms = spans.longest_held_ms.saturating_mul(2);
-        // A gate whose time is over waits for the request that will be its probe: its backoff is still needed.
+        // A gate past its closing time waits for the request that will be its probe: its backoff is still needed.
         let touched_ms = now_ms.checked_sub(self.touched_ms);
         let in_use = touched_ms.is_some_and(|touched_ms| touched_ms < spans.warn_every_ms);
         let held = self.gates.iter().filter(|gate| {
@@ -142,7 +142,7 @@ impl Record {
         })
     }
 
-    /// Whether it says nothing that a new record would not.
+    /// Whether it holds nothing that a new record would not.
     #[must_use]
     pub fn is_blank(&self, spans: Spans, now_ms: u64) -> bool {
         let Throttle {

@@ -4,10 +4,10 @@ use super::record::{GATE_BYTES, MOST_GATES, RECORD_BYTES, Record, Spans, Worth};
 
 /// Number of slots in shared data.
 pub const SLOTS: u16 = 2048;
-/// Pairs that one slot has places for. Pairs fall on slots by a digest with a secret salt, so with [`CAPACITY`] pairs the
-/// fullest of all slots has 20 or so; that a pair finds no place is one chance in five hundred.
+/// Pairs that one slot has places for. A digest with a secret salt assigns pairs to slots, so with [`CAPACITY`] pairs the
+/// fullest slot has 20 or so; that a pair finds no place is one chance in five hundred.
 pub const PLACES: usize = 24;
-/// Failing pairs that are all remembered.
+/// Failing pairs that all find a place.
 pub const CAPACITY: usize = 16_384;
 /// The largest slot; [`SLOTS`] of them are 9.7 MB, for the whole Envoy. A pair with one refused token takes 88 bytes.
 pub const MOST_BYTES: usize = 1 + PLACES * (RECORD_BYTES + MOST_GATES * GATE_BYTES);
@@ -16,7 +16,7 @@ const VERSION: u8 = 2;
 /// A record that has been idle for so long, in milliseconds, gives its place up when its slot is written.
 const IDLE_RECORD_MS: u64 = 900_000;
 
-/// One slot's records, as bytes: a request looks at one of them, and most of the others are never decoded.
+/// One slot's records, as bytes: a request reads one of them, and most of the others are never decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
     /// The version, and whole records.
@@ -30,8 +30,8 @@ impl Default for Slot {
 }
 
 impl Slot {
-    /// Reads a slot. Bytes of another version or of no whole records count as an empty slot: forgetting costs a call
-    /// and a WARN of each pair at the most.
+    /// Reads a slot. Bytes of another version or of no whole records count as an empty slot: that costs at most a call and a
+    /// WARN of each pair.
     #[must_use]
     pub fn decode(bytes: Vec<u8>) -> Self {
         let slot = Self { bytes };
@@ -50,7 +50,7 @@ impl Slot {
         self.bytes
     }
 
-    /// The bytes of each record, and where they begin. What is cut off at the end is given as it is.
+    /// The bytes of each record, and where they begin. A record that is cut off at the end is returned as it is.
     fn records(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let mut at = 1;
         std::iter::from_fn(move || {
@@ -73,7 +73,7 @@ impl Slot {
         Record::decode(record)
     }
 
-    /// Forgets the record of a pair. Whether there was one.
+    /// Removes the record of a pair. Whether there was one.
     pub fn remove(&mut self, key: &[u8; 16]) -> bool {
         let place = self.place_of(key).map(|(at, record)| (at, record.len()));
         if let Some((at, length)) = place {
@@ -82,9 +82,9 @@ impl Slot {
         place.is_some()
     }
 
-    /// Writes a record in place of the one of its pair, or into a free place, or in place of the one that is worth
-    /// least, if that is worth less than this one. Among those worth the same only idle ones give way, the oldest first:
-    /// if closed gates did, each of them would be forgotten by turns.
+    /// Writes a record in place of the one of its pair, or into a free place, or in place of the one that is worth least, if
+    /// that is worth less than this one. Among those worth the same only idle ones give way, the oldest first: if closed gates
+    /// did, they would evict each other by turns.
     ///
     /// False when there is no place.
     pub fn put(&mut self, record: &Record, spans: Spans, now_ms: u64) -> bool {
@@ -95,7 +95,7 @@ impl Slot {
             self.replace(at, length, &bytes);
             return true;
         }
-        self.forget_idle(spans, now_ms);
+        self.remove_idle(spans, now_ms);
         if self.records().count() >= PLACES {
             let worth = record.worth(spans, now_ms).max(Worth::Recent);
             let worths = self.records().filter_map(|(at, other)| {
@@ -111,18 +111,18 @@ impl Slot {
         true
     }
 
-    fn forget_idle(&mut self, spans: Spans, now_ms: u64) {
-        let mut kept = vec![VERSION];
+    fn remove_idle(&mut self, spans: Spans, now_ms: u64) {
+        let mut remaining = vec![VERSION];
         for (_, bytes) in self.records() {
             let idle = Record::decode(bytes).is_none_or(|record| {
                 let idle_ms = now_ms.saturating_sub(record.touched_ms);
                 idle_ms >= IDLE_RECORD_MS && record.worth(spans, now_ms) == Worth::Idle
             });
             if !idle {
-                kept.extend_from_slice(bytes);
+                remaining.extend_from_slice(bytes);
             }
         }
-        self.bytes = kept;
+        self.bytes = remaining;
     }
 
     fn replace(&mut self, at: usize, length: usize, with: &[u8]) {

@@ -1,33 +1,33 @@
-//! The WARN lines of the whole Envoy: however many pairs fail, a minute has a bounded number of them.
+//! Limits the WARN lines of the whole Envoy: however many pairs fail, a minute has a bounded number of them.
 
 use super::memory::{NotStored, update_value};
 use crate::host::Host;
 
-/// Where the count is kept.
+/// The key of the count in shared data.
 const KEY: &str = "tokenward/lines";
 const VERSION: u8 = 1;
 const MINUTE_MS: u64 = 60_000;
 
-/// The lines of one minute.
+/// The WARN lines of one minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WarnMinute {
     /// When the minute began, Unix ms.
     pub since_ms: u64,
     /// WARN lines written in it.
     pub written: u32,
-    /// WARN lines withheld since a line last said how many.
+    /// WARN lines withheld since a line last reported their number.
     pub withheld: u32,
 }
 
 /// Whether a WARN line may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WarnPermit {
-    /// It may. `withheld` lines were not written before, which no line has said yet.
+    /// It may. `withheld` lines were not written before, and no line has reported them yet.
     Write {
         /// 0 for none.
         withheld: u32,
     },
-    /// This minute has had its lines. It will be over at this moment, Unix ms.
+    /// This minute has had its lines. It ends at this moment, Unix ms.
     Withhold {
         /// Unix ms.
         until_ms: u64,
@@ -35,7 +35,7 @@ pub enum WarnPermit {
 }
 
 impl WarnMinute {
-    /// One line of at most `most` a minute.
+    /// Takes one line of at most `most` a minute.
     #[must_use]
     pub fn take(self, most: u32, now_ms: u64) -> (Self, WarnPermit) {
         let minute = self.minute_of(now_ms);
@@ -53,15 +53,15 @@ impl WarnMinute {
         (after, WarnPermit::Write { withheld })
     }
 
-    /// What must be said once the minute is over: how many lines were withheld, if any.
+    /// Takes the number of withheld lines to report once the minute is over; `None` for no line.
     #[must_use]
     pub fn take_withheld(self, now_ms: u64) -> Option<(Self, u32)> {
         let minute = self.minute_of(now_ms);
-        let said = Self {
+        let reported = Self {
             withheld: 0,
             ..minute
         };
-        (minute.written == 0 && minute.withheld > 0).then_some((said, minute.withheld))
+        (minute.written == 0 && minute.withheld > 0).then_some((reported, minute.withheld))
     }
 
     /// A minute that begins in the future means that the clock stepped back.
@@ -101,28 +101,28 @@ impl WarnMinute {
     }
 }
 
-/// Asks for leave to write one WARN line, for the whole Envoy.
+/// Takes one WARN line of the whole Envoy's minute.
 ///
 /// # Errors
 /// [`NotStored`]: the host failed.
 pub fn take(host: &impl Host, most: u32, now_ms: u64) -> Result<WarnPermit, NotStored> {
-    let mut leave = WarnPermit::Write { withheld: 0 };
+    let mut permit = WarnPermit::Write { withheld: 0 };
     update_value(host, KEY, &mut |bytes| {
         let (after, latest) = WarnMinute::decode(bytes).take(most, now_ms);
-        leave = latest;
+        permit = latest;
         Some(after.encode())
     })?;
-    Ok(leave)
+    Ok(permit)
 }
 
-/// How many lines were withheld in a minute that is over, to one of all workers that ask.
+/// How many lines were withheld in a minute that is over, for one of all workers to report.
 #[must_use]
 pub fn take_withheld(host: &impl Host, now_ms: u64) -> Option<u32> {
     let mut withheld = None;
     let updated = update_value(host, KEY, &mut |bytes| {
-        let said = WarnMinute::decode(bytes).take_withheld(now_ms);
-        withheld = said.map(|(_, withheld)| withheld);
-        said.map(|(after, _)| after.encode())
+        let taken = WarnMinute::decode(bytes).take_withheld(now_ms);
+        withheld = taken.map(|(_, withheld)| withheld);
+        taken.map(|(after, _)| after.encode())
     });
     withheld.filter(|_| updated.is_ok())
 }

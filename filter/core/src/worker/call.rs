@@ -20,7 +20,7 @@ use crate::verdict::Verdict;
 
 impl<H: Host> Worker<H> {
     /// Pauses `stream` until control has answered a call for its token. `probe`: the request is the one that tries a gate
-    /// whose time is over.
+    /// after its closing time.
     pub(super) fn call(&mut self, stream: StreamId, presented: &Presented<'_>, probe: bool) -> Verdict {
         let key = presented.token_use.token_key;
         let waiter = Waiter {
@@ -61,7 +61,7 @@ impl<H: Host> Worker<H> {
         Verdict::Pause
     }
 
-    /// Drops waiters whose stream has closed. Only when no more may wait, and once between two ticks: it costs a host call
+    /// Drops the waiters of closed streams. Only when no more may wait, and once between two ticks: it costs a host call
     /// for each waiter.
     fn drop_closed_waiters(&mut self) {
         if self.flights.is_full() && self.checked_streams_at != self.ticks {

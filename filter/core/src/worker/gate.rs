@@ -86,7 +86,7 @@ impl<H: Host> Worker<H> {
         self.gate_cache.insert(pair, key, closed, presented.now_ms, reply);
     }
 
-    /// Claims the right to try a gate whose time is over. [`Admission::Closed`] when another worker was faster.
+    /// Claims the right to try a gate after its closing time. [`Admission::Closed`] when another worker was faster.
     pub(super) fn claim_probe(&self, presented: &Presented<'_>) -> Admission {
         let (host, now_ms) = (&self.context.host, self.context.host.now_ms());
         let key = presented.token_use.token_key.gate_bytes();

@@ -48,7 +48,7 @@ impl<H: Host> Worker<H> {
             retry_after: retry_after_seconds(0),
         };
         if watch.rejections_counted < self.token_states.rejections_counted(&watch.token_key) {
-            // It was under way together with one whose rejection is counted: no news about a token made since.
+            // The request was under way when another one's rejection was counted: no news about a token made since.
             return at_once;
         }
         self.replacements.remove(&watch.token_key);
