@@ -2,8 +2,8 @@
 
 use anyhow::Context as _;
 use serde_json::Value;
-use tokenward_filter::config::FilterConfig;
-use tokenward_filter::server_match::{ServerMatch, find_server};
+use tokenward_filter_core::config::FilterConfig;
+use tokenward_filter_core::server_match::{ServerMatch, find_server};
 use tokenward_harness::parts::tools;
 
 const EXAMPLES: [&str; 2] = ["with-patches.yaml", "without-patches.yaml"];

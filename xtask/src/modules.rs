@@ -28,8 +28,9 @@ const EXPORTS: [&str; 8] = [
 const LONGEST_BUILD: Duration = Duration::from_secs(3600);
 
 /// Every crate: one selection for all native builds, so that features and thus dependencies are built once.
-pub(crate) const PACKAGES: [&str; 11] = [
+pub(crate) const PACKAGES: [&str; 12] = [
     "tokenward-protocol",
+    "tokenward-filter-core",
     "tokenward-filter",
     "tokenward-control",
     "tokenward-harness",

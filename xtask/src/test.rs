@@ -127,6 +127,8 @@ fn selection(suites: &[Suite]) -> Vec<&'static str> {
                 "--test",
                 "core",
                 "--test",
+                "shell",
+                "--test",
                 "rules",
                 "--test",
                 "interleavings",

@@ -69,6 +69,8 @@ fn clippy_on_wasm(workspace: &Workspace, step: &Step) -> Result<Outcome> {
         step,
         &[
             "--package",
+            "tokenward-filter-core",
+            "--package",
             "tokenward-filter",
             "--package",
             "tokenward-baseline-filter",
