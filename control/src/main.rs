@@ -7,9 +7,9 @@ use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use tokenward_control::config::{Config, ConfigError};
 use tokenward_control::doctor::{self, Outcome};
-use tokenward_control::import::Import;
-use tokenward_control::log::{self, LogFormat};
+use tokenward_control::observe::log::{self, LogFormat};
 use tokenward_control::serve::{self, NotServed};
+use tokenward_control::servers::import::Import;
 
 /// Keeps stale ID tokens from leaving the gateway: the control service.
 #[derive(Debug, Parser)]

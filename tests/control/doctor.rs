@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tokenward_control::clock::SystemClock;
 use tokenward_control::config::Config;
 use tokenward_control::doctor::{Check, Outcome, Report, examine};
-use tokenward_control::issuer::keys::record_of;
 use tokenward_control::store::embedded::EmbeddedStore;
 use tokenward_control::store::{Expected, Store as _};
+use tokenward_control::upstream::issuer::keys::record_of;
 use tokenward_tests::issuer::{DexConfig, Issuer as _};
 use tokenward_tests::parts::{RealDex, tools};
 

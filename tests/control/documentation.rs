@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use serde_json::Value;
 use tokenward_control::config::Config;
-use tokenward_control::metrics::Metrics;
+use tokenward_control::observe::metrics::Metrics;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 use tokenward_tests::parts::{TempFolder, tools};
 

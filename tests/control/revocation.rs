@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokenward_control::issuer::answer::RawAnswer;
-use tokenward_control::issuer::revocation::read_revocation;
+use tokenward_control::upstream::issuer::answer::RawAnswer;
+use tokenward_control::upstream::issuer::revocation::read_revocation;
 use tokenward_tests::issuer::{DexConfig, Endpoint, Failure, fingerprint};
 
 use crate::deployment::{ADMIN, Deployment, Plan};

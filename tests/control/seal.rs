@@ -1,7 +1,7 @@
 //! Sealing: only the right key under the right name opens a value, and every other way fails by its own cause.
 
 use secrecy::{ExposeSecret, SecretString};
-use tokenward_control::seal::{BadKey, KeyRing, OpenError, SealingKey};
+use tokenward_control::record::keyring::{BadKey, KeyRing, OpenError, SealingKey};
 
 /// base64 of the bytes 0 to 31.
 const KEY_A: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";

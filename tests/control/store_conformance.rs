@@ -10,6 +10,7 @@ mod engine;
 mod file;
 mod leases;
 mod lineage;
+mod listing;
 mod outage;
 mod records;
 mod sets;
@@ -77,6 +78,12 @@ both_engines! {
     sets::a_set_lives_as_long_as_its_longest_lifetime,
     sets::an_expired_set_is_empty_and_starts_anew,
     sets::fifty_concurrent_additions_are_all_there,
+    listing::an_unknown_kind_lists_nothing,
+    listing::every_record_of_a_kind_is_listed_whatever_the_pages,
+    listing::a_listing_shows_nothing_of_other_kinds_nor_sets_nor_leases,
+    listing::what_was_deleted_or_has_expired_is_not_listed,
+    listing::what_stays_is_listed_while_other_records_come_and_go,
+    listing::a_cursor_of_another_store_is_refused,
     leases::a_lease_has_one_holder,
     leases::a_lease_is_free_once_it_has_expired,
     leases::its_owner_renews_a_lease,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokenward_control::issuer::key_set::KeySet;
-use tokenward_control::issuer::verify::{read_header, signed_by};
+use tokenward_control::upstream::issuer::key_set::KeySet;
+use tokenward_control::upstream::issuer::verify::{read_header, signed_by};
 use tokenward_tests::parts::tools;
 
 #[derive(Deserialize)]
@@ -56,7 +56,7 @@ impl Group {
     }
 }
 
-/// As [`tokenward_control::issuer::keys`] does it: the header is read, and one of the keys that it names must have
+/// As [`tokenward_control::upstream::issuer::keys`] does it: the header is read, and one of the keys that it names must have
 /// made the signature.
 fn is_accepted(group: &Group, vector: &Vector) -> bool {
     let Some(token) = vector.jws.as_str() else {

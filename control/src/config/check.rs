@@ -14,7 +14,7 @@ use super::secret_source::SecretSource;
 use super::spans::{self, Bounds};
 use super::{
     ClientAuth, Config, Credentials, IssuerConfig, IssuerPolicy, Problem, callers, filter_module, intake,
-    keeping, resources, servers,
+    resources, servers, store,
 };
 use crate::yaml::{Location, Spanned};
 
@@ -177,8 +177,8 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
         filter.as_ref(),
         aggregator.as_ref(),
     );
-    let store = keeping::store(&mut findings, &raw.store);
-    let sealing = keeping::sealing(&mut findings, &raw.sealing.value);
+    let store = store::store(&mut findings, &raw.store);
+    let sealing = store::sealing(&mut findings, &raw.sealing.value);
     let margin = findings.span("margin", raw.margin.as_ref(), spans::MARGIN);
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let stale_subject_grace = findings.duration(

@@ -6,12 +6,12 @@ pub(crate) mod endpoint;
 mod filter_module;
 mod intake;
 mod issuer;
-mod keeping;
 mod raw;
 mod resources;
 pub mod secret_source;
 mod servers;
 mod spans;
+mod store;
 
 use std::fmt;
 use std::io::Read as _;

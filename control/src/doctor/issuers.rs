@@ -8,11 +8,11 @@ use url::Url;
 use super::probe::{Heard, Prober};
 use super::report::Check;
 use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, ServerConfig, TokenSource};
-use crate::issuer::answer::refusal_of;
-use crate::issuer::client::ClientCredentials;
-use crate::issuer::discovery::{Endpoints, read_document};
-use crate::issuer::key_set::{BadKeySet, KeySet};
-use crate::issuer::verify::shown;
+use crate::upstream::issuer::answer::refusal_of;
+use crate::upstream::issuer::client::ClientCredentials;
+use crate::upstream::issuer::discovery::{Endpoints, read_document};
+use crate::upstream::issuer::key_set::{BadKeySet, KeySet};
+use crate::upstream::issuer::verify::shown;
 
 /// A clock off by less than this is as good as any.
 const CLOCK_OFF_SECONDS: u64 = 5;
@@ -200,7 +200,7 @@ fn key_set_check(name: String, set: Result<KeySet, BadKeySet>, took: Duration) -
 /// The first keys, as `rejected_keys` may name them.
 fn names(set: &KeySet) -> String {
     const MOST_NAMED: usize = 4;
-    let name = |key: &crate::issuer::jwk::VerifyingKey| {
+    let name = |key: &crate::upstream::issuer::jwk::VerifyingKey| {
         let id = key
             .id()
             .map_or_else(|| "without kid".to_owned(), |id| format!("kid {}", shown(id)));

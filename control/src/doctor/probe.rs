@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reqwest::header::{ACCEPT, DATE, HeaderMap};
 use url::Url;
 
-use crate::issuer::answer::members::Members;
-use crate::issuer::answer::{RawAnswer, RefreshAnswer, read_refresh};
-use crate::issuer::client::{ClientCredentials, form_of_client};
+use crate::upstream::issuer::answer::members::Members;
+use crate::upstream::issuer::answer::{RawAnswer, RefreshAnswer, read_refresh};
+use crate::upstream::issuer::client::{ClientCredentials, form_of_client};
 
 /// Longest body that is read.
 const LONGEST_BODY_BYTES: usize = 256 * 1024;

@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::report::Check;
+use crate::app::{self, StartError};
 use crate::clock::SystemClock;
 use crate::config::{Config, StoreEngine};
-use crate::issuer::keys;
-use crate::service::{self, StartError};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::valkey::ConnectError;
 use crate::store::{Key, Store, StoreError, trial};
+use crate::upstream::issuer::keys;
 
 /// How often it is asked for its latency.
 const PINGS: usize = 5;
@@ -24,7 +24,7 @@ pub(super) async fn store(config: &Config) -> Vec<Check> {
     {
         return vec![new_file(path)];
     }
-    match service::try_store(&config.store, Arc::new(SystemClock)).await {
+    match app::try_store(&config.store, Arc::new(SystemClock)).await {
         Ok(store) => vec![work(&store, config).await, sealing(&store, config).await],
         Err(StartError::Embedded(error @ OpenError::AlreadyOpen { .. })) => vec![Check::warn(
             "store",
@@ -113,7 +113,7 @@ async fn median_ping(store: &Arc<dyn Store>) -> Result<Duration, StoreError> {
 /// The issuers' keys are the records whose names are known without a login.
 async fn sealing(store: &Arc<dyn Store>, config: &Config) -> Check {
     const NAME: &str = "store: sealed records";
-    let ring = match service::key_ring(&config.sealing) {
+    let ring = match app::key_ring(&config.sealing) {
         Ok(ring) => ring,
         Err(error) => return Check::fail(NAME, error.to_string(), "openssl rand -base64 32"),
     };

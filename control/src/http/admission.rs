@@ -11,9 +11,9 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::answer::failure;
 use super::{caller, target};
-use crate::metrics::Metrics;
+use crate::app::Current;
+use crate::observe::metrics::Metrics;
 use crate::serve::{Admission, Arrival, Budget, Caller, NoRoom, UNKNOWN_SHARE};
-use crate::service::Current;
 
 /// What an orchestrator and Prometheus ask. They are answered also where everything else gets 503.
 pub(super) const LIVEZ: &str = "/livez";

@@ -10,8 +10,8 @@ use tokenward_protocol::form::Form;
 use tokenward_protocol::refusal::Refusal;
 
 use super::{answer, sessions};
+use crate::app::Service;
 use crate::refused::Refused;
-use crate::service::Service;
 
 /// The header with the session's handle.
 pub const SESSION_HEADER: &str = "x-tokenward-session";

@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use tokenward_protocol::refusal::Refusal;
 
 use super::answer::failure;
+use crate::app::Service;
 use crate::config::FilterModule;
-use crate::service::Service;
 
 /// The address stays while the module changes with a release: who has a copy asks whether it is still the one.
 const REVALIDATE: &str = "public, max-age=60, must-revalidate";

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::answer;
-use crate::log::Line;
-use crate::service::Service;
+use crate::app::Service;
+use crate::observe::throttle::Emit;
 
 /// The trouble's name: probes come every few seconds, and an outage may last hours.
 const STORE: &str = "store";
@@ -39,8 +39,8 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
     };
     let (cause, error) = (format!("the store: {}", not_ready.cause), &not_ready.words);
     match service.throttle.failed(STORE, service.context.clock.now_ms()) {
-        Line::Warn { suppressed } => tracing::warn!(%error, cause, suppressed, "not ready"),
-        Line::Debug => tracing::debug!(%error, cause, "not ready"),
+        Emit::Warn { suppressed } => tracing::warn!(%error, cause, suppressed, "not ready"),
+        Emit::Debug => tracing::debug!(%error, cause, "not ready"),
     }
     let mut response = answer::json(
         StatusCode::SERVICE_UNAVAILABLE,

@@ -13,8 +13,9 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::admission::{Admitted, no_room, unread};
 use super::answer::failure;
-use crate::metrics::Metrics;
-use crate::serve::{IntakeLate, NoRoom};
+use super::timed_body::IntakeLate;
+use crate::observe::metrics::Metrics;
+use crate::serve::NoRoom;
 
 /// Forms.
 const FORM: &str = "application/x-www-form-urlencoded";

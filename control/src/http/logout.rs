@@ -15,8 +15,8 @@ use tokenward_protocol::refusal::Refusal;
 use super::admission::Admitted;
 use super::answer;
 use super::intake::Intake;
+use crate::app::Service;
 use crate::refused::Refused;
-use crate::service::Service;
 
 /// Longest form with a logout token, in bytes: it names a user and a session, and nothing else.
 const LONGEST_LOGOUT_BYTES: usize = 16 * 1024;

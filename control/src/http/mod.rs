@@ -12,6 +12,7 @@ mod openapi;
 mod protected_resource;
 mod sessions;
 mod target;
+mod timed_body;
 mod token;
 
 use std::future::ready;
@@ -31,7 +32,7 @@ use tower::ServiceExt as _;
 
 use self::admission::{Gate, LIVEZ, METRICS, READYZ};
 use self::answer::failure;
-use crate::service::{Current, Service};
+use crate::app::{Current, Service};
 
 impl FromRef<Current> for Arc<Service> {
     fn from_ref(current: &Current) -> Self {
@@ -40,6 +41,7 @@ impl FromRef<Current> for Arc<Service> {
 }
 
 pub use explain::SESSION_HEADER;
+pub(crate) use timed_body::TimedBody;
 
 /// The version in the marker header.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -16,8 +16,8 @@ use serde::Serialize;
 use tokenward_protocol::refusal::Refusal;
 
 use super::answer::failure;
+use crate::app::Service;
 use crate::config::{Config, Resource};
-use crate::service::Service;
 
 /// Where all documents are.
 pub(super) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";

@@ -16,10 +16,10 @@ use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
 use super::admission::Admitted;
 use super::intake::Intake;
 use super::{answer, caller};
-use crate::grant::sign_out::SignOutMoment;
+use crate::app::Service;
+use crate::app::register::{PutRefused, Registration};
 use crate::refused::Refused;
-use crate::service::Service;
-use crate::service::register::{PutRefused, Registration};
+use crate::upstream::grant::sign_out::SignOutMoment;
 
 /// Longest `PUT` of a session, in bytes: two tokens of the largest size that a gateway lets through (60 KiB), and the rest.
 const LONGEST_PUT_BYTES: usize = 160 * 1024;

@@ -18,9 +18,9 @@ use super::admission::Admitted;
 use super::caller::{FILTER, InForm};
 use super::intake::{self, Intake};
 use super::{answer, caller};
+use crate::app::Service;
 use crate::config::ServerConfig;
 use crate::refused::Refused;
-use crate::service::Service;
 
 /// RFC 6749 §2.3: no more than one method.
 const AUTHENTICATE_ONCE: &str =

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 
-use crate::metrics::Metrics;
+use crate::observe::metrics::Metrics;
 
 /// What a request costs beside its bytes: its task, its stream, its decoded form.
 pub const REQUEST_BYTES: usize = 8 * 1024;

@@ -12,7 +12,6 @@ use hyper::body::{Body as _, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,9 +19,8 @@ use tokio::time::Instant;
 use super::arrival::Arrival;
 use super::pace::{Limit, Pace};
 use super::paced_stream::PacedStream;
-use super::timed_body::TimedBody;
 use crate::config::IntakeConfig;
-use crate::http::Site;
+use crate::http::{Site, TimedBody};
 
 /// Longest head, of either version of HTTP: a credential, a session handle and a proxy's own headers.
 const LONGEST_HEAD_BYTES: u32 = 16 * 1024;
@@ -68,9 +66,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let requests = Arc::clone(&pace);
-    let service = TowerToHyperService::new(tower::service_fn(move |request| {
-        answered(&site, &requests, &intake, request)
-    }));
+    // hyper's own service: an adapter for tower would call `answered` only when the request's task is first polled, and until
+    // then every task of a flood would hold its request's head.
+    let service = hyper::service::service_fn(move |request| answered(&site, &requests, &intake, request));
     let stream = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace)));
     let builder = builder();
     let mut connection = pin!(builder.serve_connection(stream, service));

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::connection::{self, End};
 use super::pace::Pace;
 use super::places::{Place, Places};
+use crate::app::Current;
 use crate::config::IntakeConfig;
 use crate::http::Site;
-use crate::metrics::Metrics;
-use crate::service::Current;
+use crate::observe::metrics::Metrics;
 
 /// After a failed `accept` (mostly: no file descriptor is left) the next try waits this long.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(500);

@@ -11,11 +11,9 @@ mod preflight;
 mod process;
 pub mod reload;
 mod signals;
-mod timed_body;
 
 pub(crate) use arrival::Arrival;
 pub use budget::{Admission, Budget, Caller, NoRoom, REQUEST_BYTES, UNKNOWN_SHARE};
 pub use listener::Listener;
 pub use preflight::preflight;
 pub use process::{NotServed, longest_stop, serve, serve_until};
-pub use timed_body::IntakeLate;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::pace::Pace;
-use crate::metrics::Metrics;
+use crate::observe::metrics::Metrics;
 
 /// All places of one listener.
 #[derive(Debug)]

@@ -3,17 +3,17 @@
 use std::net::{SocketAddr, TcpListener};
 
 use super::NotServed;
+use crate::app::{self, StartError};
 use crate::config::Config;
-use crate::issuer::client::IssuerClient;
-use crate::service::{self, StartError};
+use crate::upstream::issuer::client::IssuerClient;
 
 /// Everything that would end `serve` at its start on this machine, as far as it can be told without the network and beside
 /// a tokenward that runs. What lies behind the network is the doctor's. Blocking.
 #[must_use]
 pub fn preflight(config: &Config) -> Vec<NotServed> {
     let tried = [
-        service::check_store(&config.store).map_err(NotServed::from),
-        service::key_ring(&config.sealing)
+        app::check_store(&config.store).map_err(NotServed::from),
+        app::key_ring(&config.sealing)
             .map(drop)
             .map_err(|bad| StartError::from(bad).into()),
         IssuerClient::new(config.issuer_timeout)

@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use super::Listener;
 use super::reload::reload;
 use super::signals::{Hangups, Stops};
+use crate::app::{self, Current, Service, StartError};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::http;
-use crate::service::{self, Current, Service, StartError};
 
 /// Why the process could not start.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener,
     let config = Config::load(path)?;
     let listen = config.listen;
     let clock = Arc::new(SystemClock);
-    let store = service::open_store(&config.store, clock.clone()).await?;
+    let store = app::open_store(&config.store, clock.clone()).await?;
     tracing::info!(
         version = http::VERSION,
         store = store.engine(),

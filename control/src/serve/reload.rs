@@ -5,8 +5,8 @@ use std::path::Path;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::process::tell_filter_module;
+use crate::app::{Current, StartError};
 use crate::config::{Config, ConfigError, StoreConfig, StoreEngine, ValkeyServers};
-use crate::service::{Current, StartError};
 
 /// Why the old configuration stays.
 #[derive(Debug, thiserror::Error)]

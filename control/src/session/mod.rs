@@ -15,16 +15,16 @@ pub use self::sid::SidLogout;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::context::Context;
 use crate::digest;
-use crate::exchange::Exchanges;
-use crate::grant::Grants;
-use crate::grant::decide::Since;
-use crate::grant::record::{GrantKey, GrantRecord};
-use crate::grant::sign_out::{SignOutMoment, UserOfClient};
-use crate::issuer::Context;
-use crate::kept;
+use crate::record::codec;
+use crate::record::unreadable::Notices;
 use crate::store::{Expected, Key, StoreError};
-use crate::unread::Notices;
+use crate::upstream::exchange::Exchanges;
+use crate::upstream::grant::Grants;
+use crate::upstream::grant::decide::Since;
+use crate::upstream::grant::record::{GrantKey, GrantRecord};
+use crate::upstream::grant::sign_out::{SignOutMoment, UserOfClient};
 
 const FORMAT: u8 = 2;
 /// A set entry outlives its session by this, so that a session never outlives its entry.
@@ -234,7 +234,7 @@ impl Sessions {
         let Some(entry) = self.context.store.read(&key).await? else {
             return Ok(None);
         };
-        kept::read(FORMAT, &key, &entry.value).map(Some)
+        codec::read(FORMAT, &key, &entry.value).map(Some)
     }
 
     /// Whether the logout token `id` of `issuer` was noted.
@@ -264,5 +264,5 @@ fn logout_key(issuer: &str, id: &str) -> Key {
 }
 
 fn to_bytes(record: &SessionRecord) -> Result<Vec<u8>, StoreError> {
-    kept::write("serialize session", record)
+    codec::write("serialize session", record)
 }

@@ -3,11 +3,11 @@
 use super::{
     FORMAT, MOST_ROUNDS, SET_MARGIN, SessionKey, SessionRecord, Sessions, to_bytes, user_digest, user_set,
 };
-use crate::grant::Login;
-use crate::grant::record::GrantKey;
-use crate::kept::{self, Unread};
+use crate::record::codec::{self, Unreadable};
+use crate::record::unreadable::Replaced;
 use crate::store::{Expected, Outcome, StoreError};
-use crate::unread::Told;
+use crate::upstream::grant::Login;
+use crate::upstream::grant::record::GrantKey;
 
 /// What [`Sessions::put`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum NotPut {
 /// What lies at a session's key.
 struct There {
     record: Option<SessionRecord>,
-    unread: Option<Unread>,
+    unread: Option<Unreadable>,
     /// What a write in its place must find.
     expected: Expected,
 }
@@ -121,7 +121,7 @@ impl Sessions {
                 .await?;
             if let Outcome::Done(revision) = written {
                 if let Some(unread) = there.unread.take() {
-                    self.notices.tell(Told::Session, &unread.why);
+                    self.notices.tell(Replaced::Session, &unread.why);
                 }
                 there.expected = Expected::At(revision);
                 return Ok(());
@@ -152,10 +152,10 @@ impl Sessions {
                 expected: Expected::Absent,
             });
         };
-        let (record, unread) = match kept::read_entry(FORMAT, &key, &entry) {
+        let (record, unread) = match codec::read_entry(FORMAT, &key, &entry) {
             Ok((_, record)) => (Some(record), None),
             Err(unread) if unread.is_newer => {
-                self.notices.tell(Told::Left, &unread.why);
+                self.notices.tell(Replaced::Left, &unread.why);
                 return Err(unread.why);
             }
             Err(unread) => (None, Some(unread)),

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use super::{NotPut, SET_MARGIN, SessionKey, SessionRecord, Sessions, user_digest, user_set};
 use crate::digest;
-use crate::grant::Login;
-use crate::grant::login::{Presented, retired};
-use crate::grant::record::{GrantKey, fingerprint};
-use crate::grant::sign_out::SignOutMoment;
-use crate::kept;
+use crate::record::codec;
 use crate::store::{Expected, Key, StoreError};
+use crate::upstream::grant::Login;
+use crate::upstream::grant::login::{Presented, retired};
+use crate::upstream::grant::record::{GrantKey, fingerprint};
+use crate::upstream::grant::sign_out::SignOutMoment;
 
 const FORMAT: u8 = 1;
 /// Longest life of an ID token that a mark outlives, beside the grace in which it proves its subject.
@@ -117,7 +117,7 @@ impl Sessions {
         let moment = SignOutMoment::AtIssuer(logout.issued_at_seconds);
         let last_second = moment.last_second(newest_seconds, self.context.clock.now_ms());
         mark.at_seconds = mark.at_seconds.max(last_second);
-        let bytes = kept::write("serialize ended sid", &mark)?;
+        let bytes = codec::write("serialize ended sid", &mark)?;
         let put_again = self.context.past_key_grace.saturating_add(ID_TOKEN_LIFE);
         let lifetime = self.lifetime.max(put_again);
         let store = &self.context.store;
@@ -233,6 +233,6 @@ impl Sessions {
         let Some(entry) = self.context.store.read(&key).await? else {
             return Ok(None);
         };
-        kept::read(FORMAT, &key, &entry.value).map(Some)
+        codec::read(FORMAT, &key, &entry.value).map(Some)
     }
 }

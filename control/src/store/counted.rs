@@ -7,8 +7,10 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::readiness::NotReady;
-use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError};
-use crate::metrics::Metrics;
+use super::{
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Page, Store, StoreError,
+};
+use crate::observe::metrics::Metrics;
 
 /// Passes every operation on and counts those without an answer in `tokenward_store_errors_total`.
 #[derive(Debug)]
@@ -77,6 +79,10 @@ impl Store for CountedStore {
 
     async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {
         self.changed("delete", self.store.delete(key, expected).await)
+    }
+
+    async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.counted("list", self.store.list(kind, after, limit).await)
     }
 
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@
 //! be lost or doubled (a rotated refresh token above all) is decided in one place above the engines, and an
 //! engine is right when it passes the conformance suite (`tests/control/store_conformance.rs`).
 //!
-//! Values are opaque here and tokens in them are already sealed ([`crate::seal`]). Every operation touches one
+//! Values are opaque here and tokens in them are already sealed ([`crate::record::keyring`]). Every operation touches one
 //! key, so any key can live on any node of a Valkey Cluster. Every operation has a deadline, and an outage is an
 //! error that the caller can tell from "not there": never a sign-out, never a silent switch to memory.
 
@@ -63,6 +63,19 @@ pub struct Entry {
 /// has been lost. Never used twice.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lineage(pub String);
+
+/// Where a listing continues: opaque, and only valid in the store that returned it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
+/// Part of a listing of [`Store::list`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Keys of records, in no order.
+    pub keys: Vec<Key>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<Cursor>,
+}
 
 /// What must hold for a write or a deletion to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +190,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Deletes `key` if `expected` holds. Deleting what is absent, with [`Expected::Any`] or [`Expected::Absent`], is
     /// `Done(Revision(0))`.
     async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError>;
+
+    /// One page of the keys of all records of `kind`, from `after` on or from the beginning. Sets and leases are not records.
+    ///
+    /// `limit` bounds the work for a page, not its size: the engine examines about that many keys, so that a page can hold
+    /// fewer keys or none, and listing ends only where [`Page::next`] is `None`. A record that exists from the first page to
+    /// the last is listed at least once; one that is written or deleted meanwhile may be listed or not, and a Cluster that
+    /// moves slots meanwhile can hide records. So a listing is for people, not for decisions.
+    async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError>;
 
     /// Adds `member` to the set `set` and lets the whole set live at least `lifetime` from now.
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError>;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Expected, Key, Outcome, Store, StoreError};
-use crate::lease;
+use crate::coordination::lease;
 
 /// What a trial that was interrupted leaves behind goes by itself after this.
 const LIFETIME: Duration = Duration::from_secs(60);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tokenward_control::config::IssuerPolicy;
-use tokenward_control::grant::attempt::Answer;
-use tokenward_control::issuer::answer::Death;
+use tokenward_control::upstream::grant::attempt::Answer;
+use tokenward_control::upstream::issuer::answer::Death;
 
 use crate::records::refresh_token;
 

@@ -5,7 +5,7 @@
 //! state once, and "never" means never within the bounds of a setup. A simulator of sockets under the real service would
 //! only sample schedules, thousands of times slower. The I/O around it is tested with real processes (`tests/control`).
 //!
-//! [`Attempt`]: tokenward_control::grant::attempt::Attempt
+//! [`Attempt`]: tokenward_control::upstream::grant::attempt::Attempt
 
 mod exhaustive;
 mod found;

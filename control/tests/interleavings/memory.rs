@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tokenward_control::grant::lines::Line;
-use tokenward_control::grant::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
-use tokenward_control::grant::rotations::Rotation;
-use tokenward_control::grant::takeover::unresolved;
+use tokenward_control::upstream::grant::lineage::ObservedLineage;
+use tokenward_control::upstream::grant::record::{GrantRecord, StoredIdToken, StoredRefreshToken};
+use tokenward_control::upstream::grant::rotations::Rotation;
+use tokenward_control::upstream::grant::takeover::unresolved;
 
 use crate::records::lineage;
 
@@ -15,7 +15,7 @@ pub(crate) struct Memory {
     /// Holders of announcements that came to nothing.
     unused: BTreeSet<String>,
     /// The store's lines of writes, with the moment when each was met.
-    lines: BTreeMap<u32, u64>,
+    lineage: BTreeMap<u32, u64>,
     /// Announcements without an end, by holder and whether their answer is lost, with the moment when each was met.
     marks: BTreeMap<(String, bool), u64>,
 }
@@ -26,10 +26,10 @@ impl Memory {
         rotation.follows(record).then(|| Box::new(rotation.clone()))
     }
 
-    pub(crate) fn met(&mut self, line: u32, now_ms: u64) -> Line {
-        Line {
+    pub(crate) fn met(&mut self, line: u32, now_ms: u64) -> ObservedLineage {
+        ObservedLineage {
             name: Some(lineage(line)),
-            since_ms: *self.lines.entry(line).or_insert(now_ms),
+            since_ms: *self.lineage.entry(line).or_insert(now_ms),
         }
     }
 
@@ -46,12 +46,12 @@ impl Memory {
         GrantRecord { intent, ..record }
     }
 
-    pub(crate) fn rotated(&mut self, record: &GrantRecord, token: &KeptRefreshToken, now_ms: u64) {
+    pub(crate) fn rotated(&mut self, record: &GrantRecord, token: &StoredRefreshToken, now_ms: u64) {
         self.rotation = Some(Rotation::after(self.rotation.take(), record, token, now_ms));
     }
 
     /// An ID token came with `fingerprint`, the newest refresh token of an attempt.
-    pub(crate) fn renewed(&mut self, fingerprint: &str, token: &KeptIdToken) {
+    pub(crate) fn renewed(&mut self, fingerprint: &str, token: &StoredIdToken) {
         if let Some(rotation) = &mut self.rotation {
             rotation.renewed(fingerprint, token);
         }

@@ -1,7 +1,7 @@
 //! What may happen next in the world of the model.
 
 use tokenward_control::config::IssuerPolicy;
-use tokenward_control::grant::attempt::Step;
+use tokenward_control::upstream::grant::attempt::Step;
 use tokenward_protocol::duration::whole_ms;
 
 use crate::setup::Action;

@@ -1,9 +1,9 @@
 //! What must hold, whatever happens.
 
 use tokenward_control::config::IssuerPolicy;
-use tokenward_control::grant::attempt::{Step, Verdict};
-use tokenward_control::grant::decide::is_hopeless;
-use tokenward_control::grant::record::{DeathReason, GrantState};
+use tokenward_control::upstream::grant::attempt::{Step, Verdict};
+use tokenward_control::upstream::grant::decide::is_hopeless;
+use tokenward_control::upstream::grant::record::{DeathReason, GrantState};
 use tokenward_protocol::refusal::Refusal;
 
 use crate::setup::{Action, Budget};

@@ -1,27 +1,27 @@
 //! The records of the model: real grant records whose tokens are numbers.
 
-use tokenward_control::grant::login::NewLogin;
-use tokenward_control::grant::record::{GrantRecord, KeptIdToken, KeptRefreshToken};
+use tokenward_control::upstream::grant::login::NewLogin;
+use tokenward_control::upstream::grant::record::{GrantRecord, StoredIdToken, StoredRefreshToken};
 
 use tokenward_control::store::Lineage;
 
 use crate::issuer::Token;
 
-pub(crate) fn refresh_token(number: Token) -> KeptRefreshToken {
-    KeptRefreshToken {
+pub(crate) fn refresh_token(number: Token) -> StoredRefreshToken {
+    StoredRefreshToken {
         sealed: sealed(),
         fingerprint: format!("r{number}"),
     }
 }
 
 /// The number of a kept refresh token.
-pub(crate) fn number_of(token: &KeptRefreshToken) -> Token {
+pub(crate) fn number_of(token: &StoredRefreshToken) -> Token {
     token.fingerprint[1..].parse().expect("a token of the model")
 }
 
 /// An ID token that is made at `now_ms`.
-pub(crate) fn id_token(now_ms: u64, life_seconds: u64) -> KeptIdToken {
-    KeptIdToken {
+pub(crate) fn id_token(now_ms: u64, life_seconds: u64) -> StoredIdToken {
+    StoredIdToken {
         sealed: sealed(),
         fingerprint: format!("i{now_ms}"),
         exp_seconds: now_ms / 1000 + life_seconds,
@@ -47,6 +47,6 @@ pub(crate) fn lineage(line: u32) -> Lineage {
     Lineage(format!("l{line}"))
 }
 
-fn sealed() -> tokenward_control::sealed::Sealed {
-    tokenward_control::sealed::Sealed::from(b"s".to_vec())
+fn sealed() -> tokenward_control::record::sealed::Sealed {
+    tokenward_control::record::sealed::Sealed::from(b"s".to_vec())
 }

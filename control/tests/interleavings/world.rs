@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use tokenward_control::config::IssuerPolicy;
-use tokenward_control::grant::attempt::{
-    Answer, Attempt, Event, Finished, Moment, Seen, Step, Terms, Verdict,
-};
-use tokenward_control::grant::decide::{Policy, Since, Want};
-use tokenward_control::grant::lines::Line;
-use tokenward_control::grant::record::GrantRecord;
-use tokenward_control::issuer::answer::Transient;
-use tokenward_control::issuer::introspection::Introspected;
 use tokenward_control::store::Revision;
-use tokenward_control::streak::StreakKind;
+use tokenward_control::upstream::grant::attempt::{
+    Answer, Attempt, AttemptConfig, Event, Finished, Now, Seen, Step, Verdict,
+};
+use tokenward_control::upstream::grant::decide::{Policy, Since, Want};
+use tokenward_control::upstream::grant::lineage::ObservedLineage;
+use tokenward_control::upstream::grant::record::GrantRecord;
+use tokenward_control::upstream::issuer::answer::Transient;
+use tokenward_control::upstream::issuer::introspection::Introspected;
+use tokenward_control::upstream::streak::StreakKind;
 use tokenward_protocol::token_endpoint::Reason;
 
 use crate::issuer::{ModelIssuer, Token};
@@ -201,7 +201,7 @@ impl World {
             presented_fingerprint: "stale".to_owned(),
             since: Since::default(),
         };
-        let terms = Terms {
+        let terms = AttemptConfig {
             policy: POLICY,
             issuer: self.policy,
             patience: Duration::ZERO,
@@ -298,7 +298,7 @@ impl World {
     }
 
     /// The store's line of writes, as a replica of a strict issuer learns it.
-    fn line(&mut self, at: usize) -> Option<Line> {
+    fn line(&mut self, at: usize) -> Option<ObservedLineage> {
         let now_ms = self.clock(at);
         (self.policy == IssuerPolicy::Strict).then(|| self.memories[at].met(self.line, now_ms))
     }
@@ -360,7 +360,7 @@ impl World {
 
     /// Tells a replica how its step ended, and does the next ones that touch nothing shared.
     fn hear(&mut self, at: usize, event: Event) {
-        let moment = Moment {
+        let moment = Now {
             now_ms: self.clock(at),
             jitter: u32::MAX,
         };

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokenward_control::config::ClientAuth;
-use tokenward_control::issuer::answer::{
+use tokenward_control::upstream::issuer::answer::{
     Death, ExchangeAnswer, GivenIdToken, RawAnswer, RefreshAnswer, read_exchange, read_refresh,
 };
-use tokenward_control::issuer::client::{ClientCredentials, basic};
-use tokenward_control::streak::StreakKind;
+use tokenward_control::upstream::issuer::client::{ClientCredentials, basic};
+use tokenward_control::upstream::streak::StreakKind;
 
 pub(crate) fn raw(status: u16, body: &str) -> RawAnswer {
     RawAnswer {

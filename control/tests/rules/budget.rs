@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use tokenward_control::metrics::Metrics;
+use tokenward_control::observe::metrics::Metrics;
 use tokenward_control::serve::{Admission, Budget, Caller, REQUEST_BYTES, UNKNOWN_SHARE};
 use tokio::time::{Duration, timeout};
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use tokenward_control::grant::decide::{
+use tokenward_control::upstream::grant::decide::{
     Decision, Policy, Since, Want, decide, is_fresh, is_hopeless, is_near_expiry, is_never_fresh,
 };
-use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState, KeptIdToken};
-use tokenward_control::streak::{Streak, StreakKind};
+use tokenward_control::upstream::grant::record::{DeathReason, GrantRecord, GrantState, StoredIdToken};
+use tokenward_control::upstream::streak::{Streak, StreakKind};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
@@ -25,7 +25,7 @@ const POLICY: Policy = Policy {
 fn grant(state: GrantState, failures: Option<Streak>) -> GrantRecord {
     GrantRecord {
         state,
-        id_token: Some(KeptIdToken {
+        id_token: Some(StoredIdToken {
             sealed: b"s".to_vec().into(),
             fingerprint: "kept".to_owned(),
             exp_seconds: 300,

@@ -1,6 +1,6 @@
 //! What a discovery document may say.
 
-use tokenward_control::issuer::discovery::read_document;
+use tokenward_control::upstream::issuer::discovery::read_document;
 
 fn document(issuer: &str, token_endpoint: &str, jwks_uri: &str) -> Vec<u8> {
     serde_json::json!({"issuer": issuer, "token_endpoint": token_endpoint, "jwks_uri": jwks_uri})

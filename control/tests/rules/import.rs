@@ -1,6 +1,6 @@
 //! MCPServer resources become servers; what is left out or must be filled in is said with its line.
 
-use tokenward_control::import::Import;
+use tokenward_control::servers::import::Import;
 
 const LIST: &str = r#"apiVersion: v1
 kind: List

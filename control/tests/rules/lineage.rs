@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tokenward_control::grant::decide::Policy;
-use tokenward_control::grant::lines::{Line, Lines, Proof, proof};
-use tokenward_control::grant::record::GrantRecord;
-use tokenward_control::issuer::answer::RawAnswer;
-use tokenward_control::issuer::introspection::{Introspected, read_introspection};
 use tokenward_control::store::Lineage;
+use tokenward_control::upstream::grant::decide::Policy;
+use tokenward_control::upstream::grant::lineage::{ObservedLineage, ObservedLineages, Proof, proof};
+use tokenward_control::upstream::grant::record::GrantRecord;
+use tokenward_control::upstream::issuer::answer::RawAnswer;
+use tokenward_control::upstream::issuer::introspection::{Introspected, read_introspection};
 
 use crate::records::plain_grant;
 
@@ -32,7 +32,7 @@ fn record_of(lineage: Option<&str>) -> GrantRecord {
 
 #[test]
 fn a_record_of_this_line_is_the_newest_and_any_other_must_be_asked_about_after_a_wait() {
-    let line = |name: Option<Lineage>| Line {
+    let line = |name: Option<Lineage>| ObservedLineage {
         name,
         since_ms: 1_000,
     };
@@ -64,10 +64,10 @@ fn a_record_of_this_line_is_the_newest_and_any_other_must_be_asked_about_after_a
 
 #[test]
 fn a_line_is_met_once() {
-    let lines = Lines::default();
-    assert_eq!(lines.met(named("a"), 5).since_ms, 5);
-    assert_eq!(lines.met(named("b"), 7).since_ms, 7);
-    assert_eq!(lines.met(named("a"), 9).since_ms, 5);
+    let lineage = ObservedLineages::default();
+    assert_eq!(lineage.met(named("a"), 5).since_ms, 5);
+    assert_eq!(lineage.met(named("b"), 7).since_ms, 7);
+    assert_eq!(lineage.met(named("a"), 9).since_ms, 5);
 }
 
 #[test]

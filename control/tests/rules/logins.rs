@@ -1,10 +1,10 @@
 //! What a login that is put means for the grant that is kept.
 
-use tokenward_control::grant::login::{
+use tokenward_control::store::Revision;
+use tokenward_control::upstream::grant::login::{
     Admission, NewLogin, Presented, has_ended, is_signed_out, judge, retired,
 };
-use tokenward_control::grant::record::{DeathReason, GrantRecord, GrantState, KeptIdToken};
-use tokenward_control::store::Revision;
+use tokenward_control::upstream::grant::record::{DeathReason, GrantRecord, GrantState, StoredIdToken};
 use tokenward_protocol::jwt::Claims;
 
 use crate::records::{kept_refresh_token, plain_grant};
@@ -13,7 +13,7 @@ use crate::records::{kept_refresh_token, plain_grant};
 fn grant(state: GrantState) -> GrantRecord {
     GrantRecord {
         state,
-        id_token: Some(KeptIdToken {
+        id_token: Some(StoredIdToken {
             sealed: b"s".to_vec().into(),
             fingerprint: "f".to_owned(),
             exp_seconds: 400,
@@ -187,7 +187,7 @@ fn the_first_login_after_a_sign_out_is_opened_by_its_own_token_and_by_none_of_be
         let login = NewLogin {
             issuer: "i".to_owned(),
             client_id: "c".to_owned(),
-            id_token: KeptIdToken {
+            id_token: StoredIdToken {
                 issued_at_seconds: Some(issued),
                 ..grant(GrantState::Active).id_token.expect("it has one")
             },

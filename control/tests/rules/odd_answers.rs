@@ -2,9 +2,9 @@
 //! nothing about a login, and a rotated refresh token is lifted out of whatever it stands in.
 
 use secrecy::ExposeSecret as _;
-use tokenward_control::issuer::answer::members::Members;
-use tokenward_control::issuer::answer::plain::plain;
-use tokenward_control::issuer::answer::{GivenIdToken, RawAnswer, RefreshAnswer, read_refresh};
+use tokenward_control::upstream::issuer::answer::members::Members;
+use tokenward_control::upstream::issuer::answer::plain::plain;
+use tokenward_control::upstream::issuer::answer::{GivenIdToken, RawAnswer, RefreshAnswer, read_refresh};
 
 use crate::answers::{exchange_class, raw, refresh_class};
 

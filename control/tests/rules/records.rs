@@ -1,6 +1,6 @@
 //! A plain grant record, from which each story changes what it is about: a new field of the record is written here once.
 
-use tokenward_control::grant::record::{FORMAT, GrantRecord, GrantState, KeptRefreshToken};
+use tokenward_control::upstream::grant::record::{FORMAT, GrantRecord, GrantState, StoredRefreshToken};
 
 /// An active grant of the first generation with a refresh token, no ID token, and nothing that ever happened to it.
 pub(crate) fn plain_grant() -> GrantRecord {
@@ -26,8 +26,8 @@ pub(crate) fn plain_grant() -> GrantRecord {
 }
 
 /// A kept refresh token that is recognised by `fingerprint`.
-pub(crate) fn kept_refresh_token(fingerprint: &str) -> KeptRefreshToken {
-    KeptRefreshToken {
+pub(crate) fn kept_refresh_token(fingerprint: &str) -> StoredRefreshToken {
+    StoredRefreshToken {
         sealed: b"s".to_vec().into(),
         fingerprint: fingerprint.to_owned(),
     }

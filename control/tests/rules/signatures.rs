@@ -5,9 +5,9 @@ use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed2551
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use tokenward_control::issuer::jwk::VerifyingKey;
-use tokenward_control::issuer::key_set::KeySet;
-use tokenward_control::issuer::verify::{Algorithm, BadHeader, read_header, shown, signed_by};
+use tokenward_control::upstream::issuer::jwk::VerifyingKey;
+use tokenward_control::upstream::issuer::key_set::KeySet;
+use tokenward_control::upstream::issuer::verify::{Algorithm, BadHeader, read_header, shown, signed_by};
 
 fn encoded(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokenward_control::streak::{StreakKind, failed};
+use tokenward_control::upstream::streak::{StreakKind, failed};
 
 #[test]
 fn waits_double_with_jitter_between_half_a_second_and_a_minute() {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tokenward_control::config::IssuerPolicy::{Strict, Tolerant};
-use tokenward_control::grant::decide::Policy;
-use tokenward_control::grant::marks::Marks;
-use tokenward_control::grant::record::{GrantRecord, Intent, KeptRefreshToken};
-use tokenward_control::grant::takeover::{Takeover, takeover};
+use tokenward_control::upstream::grant::decide::Policy;
+use tokenward_control::upstream::grant::marks::Marks;
+use tokenward_control::upstream::grant::record::{GrantRecord, Intent, StoredRefreshToken};
+use tokenward_control::upstream::grant::takeover::{Takeover, takeover};
 
 use crate::records::plain_grant;
 
@@ -21,7 +21,7 @@ const POLICY: Policy = Policy {
 /// A grant whose refresh token somebody has announced, by a clock that showed this.
 fn announced(started_at_ms: u64, lost: bool) -> GrantRecord {
     let grant = plain_grant();
-    let token = KeptRefreshToken {
+    let token = StoredRefreshToken {
         sealed: b"s".to_vec().into(),
         fingerprint: "kept".to_owned(),
     };

@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use tokenward_control::log::{Line, Throttle};
+use tokenward_control::observe::throttle::{Emit, Throttle};
 
 #[test]
 fn a_storm_is_one_warning_a_minute_that_counts_what_it_kept_back() {
     let throttle = Throttle::new(Duration::from_secs(60));
-    let lines: Vec<Line> = (0..=120)
+    let lines: Vec<Emit> = (0..=120)
         .map(|second| throttle.failed("pair", second * 1000))
         .collect();
     let warnings: Vec<_> = lines
         .iter()
-        .filter(|line| matches!(line, Line::Warn { .. }))
+        .filter(|line| matches!(line, Emit::Warn { .. }))
         .collect();
     assert_eq!(
         warnings,
         [
-            &Line::Warn { suppressed: 0 },
-            &Line::Warn { suppressed: 59 },
-            &Line::Warn { suppressed: 59 }
+            &Emit::Warn { suppressed: 0 },
+            &Emit::Warn { suppressed: 59 },
+            &Emit::Warn { suppressed: 59 }
         ]
     );
 }
@@ -27,18 +27,18 @@ fn a_storm_is_one_warning_a_minute_that_counts_what_it_kept_back() {
 #[test]
 fn each_trouble_has_its_own_minute_and_ends_with_what_was_kept_back() {
     let throttle = Throttle::new(Duration::from_secs(60));
-    assert_eq!(throttle.failed("a", 0), Line::Warn { suppressed: 0 });
-    assert_eq!(throttle.failed("b", 0), Line::Warn { suppressed: 0 });
-    assert_eq!(throttle.failed("a", 1), Line::Debug);
+    assert_eq!(throttle.failed("a", 0), Emit::Warn { suppressed: 0 });
+    assert_eq!(throttle.failed("b", 0), Emit::Warn { suppressed: 0 });
+    assert_eq!(throttle.failed("a", 1), Emit::Debug);
     assert_eq!(throttle.recovered("a"), Some(1));
     assert_eq!(throttle.recovered("a"), None);
     // What comes and goes within its minute is the same trouble, and its end is told once.
-    assert_eq!(throttle.failed("a", 2), Line::Debug);
+    assert_eq!(throttle.failed("a", 2), Emit::Debug);
     assert!(!throttle.is_calm(2));
     assert_eq!(throttle.recovered("a"), None);
     assert_eq!(throttle.recovered("b"), Some(0));
     assert!(throttle.is_calm(2));
-    assert_eq!(throttle.failed("a", 60_000), Line::Warn { suppressed: 1 });
+    assert_eq!(throttle.failed("a", 60_000), Emit::Warn { suppressed: 1 });
     assert_eq!(throttle.recovered("a"), Some(0));
 }
 
@@ -47,7 +47,7 @@ fn a_flood_of_different_troubles_neither_grows_for_ever_nor_fills_the_log() {
     let throttle = Throttle::new(Duration::from_secs(60));
     for minute in 0..2_u64 {
         let lines = (0..20_000_u64).map(|number| throttle.failed(&number.to_string(), minute * 60_000));
-        let warnings = lines.filter(|line| matches!(line, Line::Warn { .. })).count();
+        let warnings = lines.filter(|line| matches!(line, Emit::Warn { .. })).count();
         assert_eq!(warnings, 1000);
     }
 }
@@ -60,16 +60,16 @@ fn a_trouble_that_never_ends_and_is_not_seen_any_more_is_forgotten() {
     let calm_after = |minutes: u64| throttle.is_calm(now_ms + minutes * MINUTE_MS);
     assert_eq!(
         throttle.failed("dead issuer", now_ms),
-        Line::Warn { suppressed: 0 }
+        Emit::Warn { suppressed: 0 }
     );
-    assert_eq!(throttle.failed("dead issuer", now_ms + 1), Line::Debug);
+    assert_eq!(throttle.failed("dead issuer", now_ms + 1), Emit::Debug);
     let minutes: Vec<u64> = (0..30).filter(|&minutes| calm_after(minutes)).collect();
     assert_eq!(minutes, (11..30).collect::<Vec<_>>());
     // Whoever is served after that has not recovered from it.
     assert_eq!(throttle.recovered("dead issuer"), None);
     // It is counted once when it comes again, with what was kept back, and one that is seen all the time stays.
     let line = throttle.failed("dead issuer", now_ms + 30 * MINUTE_MS);
-    assert_eq!(line, Line::Warn { suppressed: 1 });
+    assert_eq!(line, Emit::Warn { suppressed: 1 });
     for minutes in 30..60 {
         assert!(!calm_after(minutes), "{minutes}");
         let _ = throttle.failed("dead issuer", now_ms + minutes * MINUTE_MS);

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tokenward_control::issuer::logout_token::{LoggedOut, LogoutToken, NotLogoutToken};
-use tokenward_control::issuer::token_type::{IdTokenProfile, NotIdToken, is_media_type};
+use tokenward_control::upstream::issuer::logout_token::{LoggedOut, LogoutToken, NotLogoutToken};
+use tokenward_control::upstream::issuer::token_type::{IdTokenProfile, NotIdToken, is_media_type};
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 

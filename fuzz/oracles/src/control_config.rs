@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use tokenward_control::app::key_ring;
 use tokenward_control::config::{Config, ConfigError, Problem, StoreEngine, TokenSource};
-use tokenward_control::service::key_ring;
 use url::{Host, Url};
 
 /// The secrets that a text may name: `@filter` is the path of a file.

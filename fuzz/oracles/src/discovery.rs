@@ -1,7 +1,7 @@
 //! A discovery document: it is the issuer's own, and leads nowhere where a secret must not go.
 
 use serde_json::Value;
-use tokenward_control::issuer::discovery::{DiscoveryFailed, read_document};
+use tokenward_control::upstream::issuer::discovery::{DiscoveryFailed, read_document};
 use url::{Host, Url};
 
 /// Reads a line with the issuer, and its document below it.

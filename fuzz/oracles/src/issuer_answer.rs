@@ -6,10 +6,10 @@ use std::fmt;
 use secrecy::ExposeSecret;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use tokenward_control::issuer::answer::members::Members;
-use tokenward_control::issuer::answer::plain::plain;
-use tokenward_control::issuer::answer::{RawAnswer, RefreshAnswer, read_exchange, read_refresh};
-use tokenward_control::issuer::introspection::read_introspection;
+use tokenward_control::upstream::issuer::answer::members::Members;
+use tokenward_control::upstream::issuer::answer::plain::plain;
+use tokenward_control::upstream::issuer::answer::{RawAnswer, RefreshAnswer, read_exchange, read_refresh};
+use tokenward_control::upstream::issuer::introspection::read_introspection;
 
 const NAMES: [&str; 6] = [
     "refresh_token",

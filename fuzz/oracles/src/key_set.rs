@@ -2,9 +2,9 @@
 
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
-use tokenward_control::issuer::jwk::VerifyingKey;
-use tokenward_control::issuer::key_set::{BadKeySet, CacheTime, KeySet, MOST_KEYS};
-use tokenward_control::issuer::verify::{read_header, shown, signed_by};
+use tokenward_control::upstream::issuer::jwk::VerifyingKey;
+use tokenward_control::upstream::issuer::key_set::{BadKeySet, CacheTime, KeySet, MOST_KEYS};
+use tokenward_control::upstream::issuer::verify::{read_header, shown, signed_by};
 
 /// Reads a line with the values of `cache-control` and `age`, separated by a semicolon, and a key set below it.
 pub fn key_set(data: &[u8]) {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokenward_control::app::key_ring;
 use tokenward_control::clock::HandClock;
-use tokenward_control::issuer::client::IssuerClient;
-use tokenward_control::issuer::discovery::{Discovery, DiscoveryFailed};
-use tokenward_control::issuer::keys::IssuerKeys;
-use tokenward_control::issuer::traffic::Traffic;
-use tokenward_control::issuer::{Context, HomeIssuer, NoLeave};
-use tokenward_control::metrics::Metrics;
-use tokenward_control::service::key_ring;
+use tokenward_control::context::Context;
+use tokenward_control::observe::metrics::Metrics;
+use tokenward_control::upstream::issuer::client::IssuerClient;
+use tokenward_control::upstream::issuer::discovery::{Discovery, DiscoveryFailed};
+use tokenward_control::upstream::issuer::keys::IssuerKeys;
+use tokenward_control::upstream::issuer::limits::CallLimits;
+use tokenward_control::upstream::issuer::{HomeIssuer, NotPermitted};
 use tokenward_tests::issuer::{DexConfig, DexUser, Endpoint, Failure};
 
 use crate::deployment::{Deployment, Plan, at_once};
@@ -144,13 +145,13 @@ async fn a_fetch_that_failed_for_many_logins_is_held_against_the_issuer_once() -
     let issuer = dex.issuer().to_owned();
     let discovery = Arc::new(Discovery::new(issuer.clone(), None, None));
     let keys = IssuerKeys::new(issuer.clone(), Arc::clone(&discovery), context.clone());
-    let traffic = Traffic::new(issuer, clock.clone(), Metrics::default());
+    let traffic = CallLimits::new(issuer, clock.clone(), Metrics::default());
     let config = deployment.changed(|_| ())?.issuers[0].clone();
     let home = HomeIssuer::new(config, discovery, Arc::new(keys), Arc::new(traffic));
     let grants: Vec<String> = (0..20).map(|number| format!("{number:016x}")).collect();
     let fails = |grant: String| {
         let (home, context) = (&home, &context);
-        async move { matches!(home.leave(context, &grant).await, Err(NoLeave::Transient(_))) }
+        async move { matches!(home.leave(context, &grant).await, Err(NotPermitted::Transient(_))) }
     };
     let before = dex.counts().discovery_fetches;
     dex.fail_always(Endpoint::Discovery, Failure::answer(503, "{}"));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::routing::get;
 use serde_json::{Value, json};
 use tokenward_control::clock::HandClock;
-use tokenward_control::issuer::discovery::Discovery;
 use tokenward_control::serve::reload::apply;
+use tokenward_control::upstream::issuer::discovery::Discovery;
 use tokenward_tests::issuer::{Endpoint, Failure};
 use tokio::task::JoinHandle;
 

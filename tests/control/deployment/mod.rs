@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokenward_control::app::{Current, Service};
 use tokenward_control::clock::Clock;
 use tokenward_control::config::Config;
 use tokenward_control::serve::Listener;
-use tokenward_control::service::{Current, Service};
 use tokenward_control::store::Store;
 use tokenward_control::store::embedded::EmbeddedStore;
 use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokenward_control::store::{
-    Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError,
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Page, Store, StoreError,
 };
 use tokio::sync::watch;
 
@@ -135,6 +135,11 @@ impl Store for SwitchedStore {
     async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {
         self.pass("delete").await?;
         self.store.delete(key, expected).await
+    }
+
+    async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.pass("list").await?;
+        self.store.list(kind, after, limit).await
     }
 
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {

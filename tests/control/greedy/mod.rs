@@ -29,7 +29,7 @@ const STREAMS: usize = 16;
 /// a body is decoded; as much that is being pushed out; for each connection 128 KiB; and room for an allocator that gives
 /// nothing back.
 const fn most_growth_kib(connections: usize) -> u64 {
-    3 * SHARE_BYTES / 1024 + 128 * connections as u64 + 24 * 1024
+    3 * SHARE_BYTES / 1024 + 128 * connections as u64 + 12 * 1024
 }
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -1,9 +1,9 @@
 //! A key that its issuer has withdrawn proves what was issued before, and one that an operator rejects proves nothing.
 
 use serde_json::json;
-use tokenward_control::issuer::keys::record_of;
-use tokenward_control::service::key_ring;
+use tokenward_control::app::key_ring;
 use tokenward_control::store::{Expected, Store as _};
+use tokenward_control::upstream::issuer::keys::record_of;
 use tokenward_tests::issuer::{Endpoint, LoginTokens};
 
 use super::stage::{Stage, issuers_own};
@@ -181,7 +181,7 @@ async fn a_rejected_key_proves_nothing_from_the_reload_on_whether_it_is_withdraw
 
     // By its thumbprint, while the issuer publishes it.
     let published = issuers_own(&stage.control).await?;
-    let set = tokenward_control::issuer::key_set::KeySet::read(published.to_string().as_bytes())?;
+    let set = tokenward_control::upstream::issuer::key_set::KeySet::read(published.to_string().as_bytes())?;
     let thumbprint = set.keys[0].thumbprint();
     let login = stage.control.dex.log_in(ADMIN, "muster").await?;
     assert_eq!(stage.control.put_login("s-4", &login).await?.status, 201);

@@ -57,6 +57,11 @@ impl Engine {
         Key::new("test", &self.keys.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
+    /// A kind that no other behaviour uses.
+    pub(super) fn kind(&self) -> String {
+        format!("kind{}", self.keys.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Lets `span` pass where time is moved by hand. Where it passes by itself, what should come of it is awaited.
     pub(super) fn pass(&self, span: Duration) {
         if let Some(clock) = &self.clock {

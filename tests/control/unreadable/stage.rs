@@ -1,8 +1,8 @@
 //! A deployment on either engine, and records in its store that nobody can read.
 
 use tokenward_control::digest;
-use tokenward_control::grant::record::GrantKey;
 use tokenward_control::store::{Entry, Expected, Key, Outcome, Store};
+use tokenward_control::upstream::grant::record::GrantKey;
 
 use crate::deployment::{ADMIN, Answer, Deployment, Plan};
 use crate::secrecy::Captured;

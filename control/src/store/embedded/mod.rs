@@ -15,7 +15,9 @@ use redb::{ReadTransaction, ReadableDatabase};
 use crate::clock::Clock;
 
 use super::lifetime::lifetime_ms;
-use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError};
+use super::{
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Page, Store, StoreError,
+};
 
 mod file;
 mod leases;
@@ -219,6 +221,21 @@ impl Store for EmbeddedStore {
             expected,
         };
         self.outcome("delete", change).await
+    }
+
+    async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        let any = Key::new(kind, "");
+        if after.is_some_and(|Cursor(last)| !last.starts_with(any.as_str())) {
+            return Err(StoreError::Unexpected {
+                key: any,
+                what: "the cursor is not one of this store".to_owned(),
+            });
+        }
+        let (kind, after) = (kind.to_owned(), after.cloned());
+        self.read_in("list", move |transaction, now_ms| {
+            tables::list_entries(transaction, &kind, after.as_ref(), limit, now_ms)
+        })
+        .await
     }
 
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {

@@ -3,12 +3,14 @@
 //! Whatever has a lifetime also stands in [`EXPIRIES`], ordered by the moment it ends, so that a sweep costs as
 //! much as it removes and never a scan of the whole file.
 
+use std::ops::Bound;
+
 use redb::{
     Database, MultimapTable, MultimapTableDefinition, ReadTransaction, ReadableTable, Table, TableDefinition,
     WriteTransaction,
 };
 
-use crate::store::{Entry, Expected, Outcome, Revision};
+use crate::store::{Cursor, Entry, Expected, Key, Outcome, Page, Revision};
 
 /// Bumped when a table, or every record in them, changes its shape; another number in a file is refused at [`prepare`].
 const FORMAT: u64 = 2;
@@ -105,6 +107,45 @@ pub(super) fn read_entry(
 ) -> Result<Option<Entry>, redb::Error> {
     let entries = transaction.open_table(ENTRIES)?;
     Ok(live_entry(&entries, key, now_ms)?)
+}
+
+/// The keys of `kind` behind `after`, of the next `limit` rows those that have not expired at `now_ms`. The cursor is the last
+/// key that was examined.
+pub(super) fn list_entries(
+    transaction: &ReadTransaction,
+    kind: &str,
+    after: Option<&Cursor>,
+    limit: usize,
+    now_ms: u64,
+) -> Result<Page, redb::Error> {
+    let first = Key::new(kind, "");
+    // Keys are ordered by their bytes, and `;` follows `:`.
+    let end = format!("{kind};");
+    let start = match after {
+        Some(Cursor(last)) => Bound::Excluded(last.as_str()),
+        None => Bound::Included(first.as_str()),
+    };
+    let entries = transaction.open_table(ENTRIES)?;
+    let (mut page, mut examined) = (Page::default(), 0);
+    for row in entries
+        .range::<&str>((start, Bound::Excluded(end.as_str())))?
+        .take(limit.max(1))
+    {
+        let (key, row) = row?;
+        let (_, expires_ms, _) = row.value();
+        let Some((_, name)) = key.value().split_once(':') else {
+            continue;
+        };
+        if expires_ms > now_ms {
+            page.keys.push(Key::new(kind, name));
+        }
+        page.next = Some(Cursor(key.value().to_owned()));
+        examined += 1;
+    }
+    if examined < limit.max(1) {
+        page.next = None;
+    }
+    Ok(page)
 }
 
 /// The members of `set` at `now_ms`.

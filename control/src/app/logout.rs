@@ -1,0 +1,104 @@
+//! Back-Channel Logout: what a logout token must be (OpenID Connect Back-Channel Logout 1.0 §2.6) and what follows (§2.7).
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::refusal::Refusal;
+
+use super::Service;
+use crate::refused::Refused;
+use crate::session::SidLogout;
+use crate::upstream::grant::sign_out::SignOutMoment;
+use crate::upstream::issuer::keys::KeyAge;
+use crate::upstream::issuer::logout_token::{LONGEST_AGE_SECONDS, LoggedOut, LogoutToken, NotLogoutToken};
+
+impl From<NotLogoutToken> for Refused {
+    fn from(not_logout_token: NotLogoutToken) -> Self {
+        bad(not_logout_token.to_string())
+    }
+}
+
+fn bad(cause: impl Into<String>) -> Refused {
+    Refused::new(Refusal::BadRequest).because(cause)
+}
+
+impl Service {
+    /// Ends what an issuer's logout token names: one session at the issuer (`sid`), or all sessions of its user (`sub`).
+    /// Answers how many there were.
+    ///
+    /// # Errors
+    /// [`Refused`]: [`Refusal::BadRequest`] for everything that is not a new, valid logout token.
+    pub async fn backchannel_logout(&self, token: &SecretString) -> Result<u64, Refused> {
+        let logout = self.proven_logout(token.expose_secret()).await?;
+        logout.is_current(self.context.clock.now_ms() / 1000)?;
+        let issuer = logout.issuer.as_str();
+        if self.sessions.has_seen(issuer, &logout.id).await? {
+            return Err(bad("logout_token was used before"));
+        }
+        let ended = match &logout.whose {
+            LoggedOut::User(subject) => {
+                let moment = SignOutMoment::AtIssuer(logout.issued_at_seconds);
+                self.sign_out(issuer, subject, moment).await?
+            }
+            LoggedOut::Session { session_id, subject } => {
+                let logout = SidLogout {
+                    issuer,
+                    session_id,
+                    subject: subject.as_deref(),
+                    issued_at_seconds: logout.issued_at_seconds,
+                };
+                self.sessions.end_of_sid(logout).await?
+            }
+        };
+        // Only what is done is done: an issuer that got an outage for an answer sends the same token again.
+        let lifetime = Duration::from_secs(2 * LONGEST_AGE_SECONDS);
+        self.sessions.note_seen(issuer, &logout.id, lifetime).await?;
+        tracing::info!(issuer, ended, "signed out by the issuer");
+        Ok(ended)
+    }
+
+    /// A logout token that its issuer signed for a configured client.
+    async fn proven_logout(&self, token: &str) -> Result<LogoutToken, Refused> {
+        let logout = LogoutToken::read(token)?;
+        let home = self
+            .homes
+            .iter()
+            .find(|home| {
+                home.config.issuer == logout.issuer && logout.audiences.contains(&home.config.client_id)
+            })
+            .ok_or_else(|| bad("logout_token is of an issuer or for a client that is not configured"))?;
+        // A logout token need not name a user, which the keys do not look at.
+        let claims = Claims {
+            exp_seconds: logout.exp_seconds,
+            issued_at_seconds: Some(logout.issued_at_seconds),
+            issuer: logout.issuer.clone(),
+            subject: String::new(),
+            audiences: Vec::new(),
+        };
+        let proven = home.keys.prove(token, &claims, KeyAge::Present).await;
+        proven.map_err(|unverified| {
+            if unverified.is_transient() {
+                unverified.into()
+            } else {
+                bad(format!("logout_token: {unverified}"))
+            }
+        })?;
+        Ok(logout)
+    }
+
+    /// Refuses a token whose session at the issuer has ended since it was issued.
+    pub(super) async fn still_logged_in(
+        &self,
+        issuer: &str,
+        session_id: &str,
+        issued_at_seconds: Option<u64>,
+    ) -> Result<(), Refused> {
+        let sessions = &self.sessions;
+        if sessions.has_ended(issuer, session_id, issued_at_seconds).await? {
+            return Err(Refused::new(Refusal::UnknownSession)
+                .because("its session at the issuer has been logged out"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! A request's body that must be complete at a moment.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Bytes, HttpBody};
+use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+/// The request was not complete in time.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the request did not arrive within intake.deadline")]
+pub(crate) struct IntakeLate;
+
+/// `Incoming` until a moment; then an error.
+pub(crate) struct TimedBody {
+    body: Incoming,
+    until: Instant,
+    /// Only once something is missing: mostly the whole body comes with its head.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl TimedBody {
+    /// `body`, which must have come whole at `until`.
+    pub(crate) fn new(body: Incoming, until: Instant) -> Self {
+        Self {
+            body,
+            until,
+            alarm: None,
+        }
+    }
+}
+
+impl HttpBody for TimedBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+            Poll::Pending => {
+                let until = self.until;
+                let alarm = self
+                    .alarm
+                    .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+                alarm
+                    .as_mut()
+                    .poll(context)
+                    .map(|()| Some(Err(IntakeLate.into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

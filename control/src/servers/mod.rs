@@ -1,0 +1,3 @@
+//! The protected MCP servers: how the aggregator's MCPServer resources become configuration.
+
+pub mod import;

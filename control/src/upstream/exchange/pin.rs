@@ -1,0 +1,81 @@
+//! Whose token an exchange brings: the first subject of a grant's exchanged tokens is kept, and a token of another one is
+//! never served. A remote issuer names its users by other subjects than the home issuer does, so the first answer is all
+//! that there is to compare with.
+//!
+//! A pin belongs to one login and to everything in the server's configuration that makes the token
+//! ([`ExchangeKey`]): a new login, another connector or another issuer starts a new one.
+
+use super::record::ExchangeKey;
+use super::{Inner, SET_LIFETIME};
+use crate::digest;
+use crate::store::{Expected, Key, Outcome, StoreError};
+use crate::upstream::grant::record::{GrantKey, GrantRecord};
+
+/// Version of the value's shape: this byte, then the digest of the subject.
+const FORMAT: u8 = 1;
+
+/// How a subject compares with the pinned one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pinned {
+    /// It is the first, or the same.
+    Same,
+    /// The remote issuer has answered for somebody else.
+    Other,
+}
+
+/// Generations begin again when a record has expired, so the moment of the login counts too.
+fn pin_of(exchange: &ExchangeKey, login: &GrantRecord) -> Key {
+    let (generation, logged_in_at_ms) = (login.generation.to_string(), login.logged_in_at_ms.to_string());
+    let parts = [
+        "exchange_subject",
+        exchange.digest(),
+        &generation,
+        &logged_in_at_ms,
+    ];
+    Key::new("exchange_subject", &digest::hex_of_parts(&parts))
+}
+
+fn value_of(subject: &str) -> Vec<u8> {
+    let digest = digest::of_parts(&["exchanged_subject", subject]);
+    std::iter::once(FORMAT).chain(digest).collect()
+}
+
+impl Inner {
+    /// Compares `subject` with the one that the exchange `key` brought first for the present login of `grant`, or keeps it
+    /// as that. It is kept for as long as exchanges go on.
+    ///
+    /// # Errors
+    /// [`StoreError`], also for a value that cannot be read: then nothing is known, and nothing is served.
+    pub(super) async fn pinned(
+        &self,
+        key: &ExchangeKey,
+        grant: &GrantKey,
+        subject: &str,
+    ) -> Result<Pinned, StoreError> {
+        let Some(login) = self.grants.record(grant).await? else {
+            // It has ended, and the caller finds that out before anything is served.
+            return Ok(Pinned::Same);
+        };
+        let (pin, value) = (pin_of(key, &login), value_of(subject));
+        let lifetime = self.grants.record_lifetime().max(SET_LIFETIME);
+        let mut expected = Expected::Absent;
+        let store = &self.context.store;
+        loop {
+            let written = store.write(&pin, expected, &value, Some(lifetime)).await?;
+            let Outcome::Conflict(there) = written else {
+                return Ok(Pinned::Same);
+            };
+            expected = match there {
+                None => Expected::Absent,
+                Some(entry) if entry.value == value => Expected::At(entry.revision),
+                Some(entry) if entry.value.first() == Some(&FORMAT) => return Ok(Pinned::Other),
+                Some(_) => {
+                    return Err(StoreError::Unexpected {
+                        key: pin,
+                        what: "not a subject of this version of tokenward".to_owned(),
+                    });
+                }
+            };
+        }
+    }
+}

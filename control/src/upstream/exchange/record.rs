@@ -1,0 +1,201 @@
+//! The record of one exchanged token, and what to do with it at a moment. The rules are pure.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokenward_protocol::duration::whole_ms;
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::Reason;
+
+use crate::config::ExchangeConfig;
+use crate::digest;
+use crate::record::sealed::Sealed;
+use crate::refused::Refused;
+use crate::store::Key;
+use crate::upstream::grant::decide::{Policy, is_fresh, is_near_expiry};
+use crate::upstream::grant::record::GrantKey;
+use crate::upstream::streak::{Streak, StreakKind, left};
+
+/// Version of the record's shape.
+pub const FORMAT: u8 = 2;
+
+/// Names one exchanged token by everything that makes it what it is: another endpoint, connector, client, scope or
+/// audience in the configuration is another token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExchangeKey {
+    digest: String,
+}
+
+impl ExchangeKey {
+    /// The token for `grant` by `config`.
+    #[must_use]
+    pub fn new(grant: &GrantKey, config: &ExchangeConfig, required_audiences: &[String]) -> Self {
+        let audiences = required_audiences.join(" ");
+        Self {
+            digest: digest::hex_of_parts(&[
+                "exchange",
+                grant.digest(),
+                config.token_endpoint.as_str(),
+                &config.expected_issuer,
+                &config.connector_id,
+                &config.client_id,
+                &config.scopes,
+                &audiences,
+            ]),
+        }
+    }
+
+    /// The token whose digest was kept in a grant's set.
+    #[must_use]
+    pub fn from_digest(digest: String) -> Self {
+        Self { digest }
+    }
+
+    /// 64 hex digits.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Where its record is.
+    #[must_use]
+    pub fn record(&self) -> Key {
+        Key::new("exchange", &self.digest)
+    }
+
+    /// The lease under which it is made.
+    #[must_use]
+    pub fn lease(&self) -> Key {
+        Key::new("lease", &format!("exchange:{}", self.digest))
+    }
+}
+
+/// An exchanged token, the failures to make one, or both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeRecord {
+    /// [`FORMAT`].
+    pub format: u8,
+    /// The token.
+    pub token: Option<ExchangedToken>,
+    /// Failures since the last success.
+    pub failures: Option<Streak>,
+}
+
+/// An exchanged token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangedToken {
+    /// The token.
+    pub sealed: Sealed,
+    /// `exp`, Unix seconds.
+    pub exp_seconds: u64,
+    /// `iat`, Unix seconds.
+    pub issued_at_seconds: Option<u64>,
+    /// When it was made, Unix ms.
+    pub made_at_ms: u64,
+}
+
+impl ExchangedToken {
+    /// Its share of the time by which renewals are spread.
+    #[must_use]
+    pub fn spread(&self) -> u32 {
+        digest::spread(&digest::hex_of_parts(&[&self.made_at_ms.to_string()]))
+    }
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Hand out the kept token.
+    Serve,
+    /// Make a new one.
+    Exchange,
+    /// Neither.
+    Refuse(Refused),
+}
+
+/// The kept token, if it is fresh.
+#[must_use]
+pub fn fresh<'a>(
+    record: Option<&'a ExchangeRecord>,
+    policy: &Policy,
+    now_ms: u64,
+) -> Option<&'a ExchangedToken> {
+    record?
+        .token
+        .as_ref()
+        .filter(|token| is_fresh(token.exp_seconds, policy.margin, now_ms))
+}
+
+/// What to do with `record` for a caller with `reason` at `now_ms`.
+#[must_use]
+pub fn decide(record: Option<&ExchangeRecord>, reason: Reason, policy: &Policy, now_ms: u64) -> Decision {
+    let fresh = fresh(record, policy, now_ms);
+    if let Some(token) = fresh {
+        let serves = match reason {
+            Reason::Stale => true,
+            Reason::NearExpiry => !is_near_expiry(
+                token.exp_seconds,
+                token.issued_at_seconds,
+                policy.margin,
+                now_ms,
+                token.spread(),
+            ),
+            // Which of the tokens was rejected is not said; a new one this young is the answer to an earlier asker.
+            Reason::Rejected => {
+                let interval_ms = whole_ms(policy.rejected_interval);
+                let until_ms = token.made_at_ms.saturating_add(interval_ms);
+                left(until_ms, interval_ms, now_ms).is_some()
+            }
+        };
+        if serves {
+            return Decision::Serve;
+        }
+    }
+    match record.and_then(|record| record.failures) {
+        Some(streak) => match streak.wait(now_ms) {
+            Some(_) if fresh.is_some() && reason == Reason::NearExpiry => Decision::Serve,
+            Some(wait) => Decision::Refuse(of_streak(&streak).retry_after(wait)),
+            None => Decision::Exchange,
+        },
+        None => Decision::Exchange,
+    }
+}
+
+/// The refusal while a streak lasts.
+#[must_use]
+pub fn of_streak(streak: &Streak) -> Refused {
+    /// Dex answers 500 for a scope that it will never grant; a passing 500 does not come this often in a row.
+    const FAILING_IS_A_FAULT: u32 = 3;
+    match streak.kind {
+        StreakKind::Misconfigured | StreakKind::Unusable => Refused::new(Refusal::ExchangeMisconfigured),
+        StreakKind::Substituted => Refused::new(Refusal::Substitution),
+        StreakKind::NotOauth if streak.is_lasting() => Refused::new(Refusal::ExchangeMisconfigured).because(
+            "something that is no token endpoint answers in the remote issuer's place: check dexTokenEndpoint, and what \
+             stands in between",
+        ),
+        StreakKind::Failing if streak.same_kind >= FAILING_IS_A_FAULT => {
+            Refused::new(Refusal::ExchangeMisconfigured).because(
+                "the remote issuer fails every time; Dex does so for an audience that does not trust the client: \
+                 check requiredAudiences and the trustedPeers there",
+            )
+        }
+        StreakKind::Denied => Refused::new(Refusal::ExchangeUnavailable).because(
+            "the remote issuer denied a fresh token; it may not reach the home issuer, or its connector may name \
+             another issuer",
+        ),
+        StreakKind::Failing | StreakKind::Unreachable | StreakKind::AskedToWait | StreakKind::NotOauth => {
+            Refused::new(Refusal::ExchangeUnavailable)
+        }
+    }
+}
+
+/// How long a record is worth keeping: until the token's end, or until failures are forgotten.
+#[must_use]
+pub fn lifetime(record: &ExchangeRecord, now_ms: u64) -> Duration {
+    const FAILURES_ARE_KEPT: Duration = Duration::from_secs(600);
+    let token = record.token.as_ref().map_or(0, |token| {
+        token.exp_seconds.saturating_mul(1000).saturating_sub(now_ms)
+    });
+    let failures = record.failures.map_or(0, |_| whole_ms(FAILURES_ARE_KEPT));
+    Duration::from_millis(token.max(failures).max(1_000))
+}

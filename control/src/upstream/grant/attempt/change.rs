@@ -1,0 +1,268 @@
+//! Compare-and-set on a grant's record, as steps: a change lands on the generation and refresh token that it was made
+//! for, or not at all.
+
+use std::time::Duration;
+
+use super::super::record::{DeathReason, GrantRecord, GrantState, Intent, StoredIdToken, StoredRefreshToken};
+use super::super::rotations::Rotation;
+use super::{Event, Seen, Step};
+use crate::store::{Lineage, Revision};
+use crate::upstream::streak::Streak;
+
+/// Waits between tries while the store does not answer.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// How long a rotated refresh token is held in memory while the store does not answer: it exists nowhere else.
+const KEEP_PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// How long a mere note (a failure, a death) is tried: it can be found out again.
+const NOTE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a change is made for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Precondition {
+    pub(super) generation: u64,
+    /// Fingerprints of the refresh token that the record may hold: the presented one, and the new one, because an
+    /// unanswered write may have landed.
+    pub(super) refresh_fingerprints: Vec<String>,
+}
+
+impl Precondition {
+    fn carries(&self, record: &GrantRecord) -> bool {
+        let held = record.refresh_token.as_ref().map(|token| &token.fingerprint);
+        record.generation == self.generation
+            && !matches!(record.state, GrantState::SignedOut { .. })
+            && held.is_some_and(|held| self.refresh_fingerprints.contains(held))
+    }
+}
+
+/// What becomes of the attempt's own announcement. Another's is left alone: it may have been made in between, by a
+/// replica that took the lease over, and tells the next one that the token may be used up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct IntentOwner {
+    pub(super) holder: String,
+    pub(super) becomes: Option<Intent>,
+}
+
+impl IntentOwner {
+    fn settle(&self, record: &mut GrantRecord) {
+        let ours = record
+            .intent
+            .as_ref()
+            .is_some_and(|intent| intent.holder == self.holder);
+        if !ours {
+            return;
+        }
+        record.intent = self.becomes.clone();
+        // Given up because of this very announcement, by somebody who could not know how it ended. We do.
+        if let GrantState::Dead {
+            reason: DeathReason::AnswerLost,
+            ..
+        } = record.state
+        {
+            record.state = GrantState::Active;
+        }
+    }
+}
+
+/// What changes. Doing it twice is the same as doing it once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Edit {
+    /// Write-ahead: who presents what, before it is presented, and the line of writes on which it is the newest.
+    Announce(Intent, Option<Lineage>),
+    /// The outcome of an earlier refresh, which the store has lost.
+    PutBack(Box<Rotation>),
+    /// The announced presentation was not made; what was there before it is there again.
+    Withdraw(IntentOwner),
+    /// The rotated refresh token.
+    StoreRefreshToken(StoredRefreshToken),
+    /// The new ID token; a streak when it is of no use.
+    StoreIdToken {
+        token: StoredIdToken,
+        failures: Option<Streak>,
+        mark: IntentOwner,
+    },
+    /// A failure that leaves the login as it is, or ends it.
+    Note {
+        streak: Streak,
+        mark: IntentOwner,
+        dead: bool,
+    },
+    /// The login is over.
+    End { reason: DeathReason, mark: IntentOwner },
+    /// The issuer refused, but somebody else may hold the good token.
+    Suspect(IntentOwner),
+}
+
+impl Edit {
+    /// Its name among the places of an attempt.
+    pub(super) fn place(&self) -> &'static str {
+        match self {
+            Self::PutBack(_) => "put_back",
+            Self::Announce(..) => "announce",
+            Self::Withdraw(_) => "withdraw",
+            Self::StoreRefreshToken(_) => "keep_refresh_token",
+            Self::StoreIdToken { .. } => "keep_id_token",
+            Self::Note { .. } => "note",
+            Self::End { .. } => "end",
+            Self::Suspect(_) => "suspect",
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        match self {
+            Self::PutBack(_) | Self::Announce(..) => Duration::ZERO,
+            // A mark that nothing was presented under costs a strict issuer's login as a real one does.
+            Self::Withdraw(_) | Self::StoreRefreshToken(_) | Self::StoreIdToken { .. } => KEEP_PATIENCE,
+            Self::Note { .. } | Self::End { .. } | Self::Suspect(_) => NOTE_PATIENCE,
+        }
+    }
+
+    fn apply(&self, record: &mut GrantRecord, now_ms: u64) {
+        match self.clone() {
+            Self::PutBack(rotation) => rotation.put_back(record),
+            Self::Announce(intent, lineage) => {
+                record.intent = Some(intent);
+                record.lineage = lineage;
+            }
+            Self::Withdraw(mark) => mark.settle(record),
+            Self::StoreRefreshToken(token) => {
+                // A write that landed unheard is repeated: by then somebody may have announced the new token.
+                record.intent = record
+                    .intent
+                    .take()
+                    .filter(|intent| intent.fingerprint == token.fingerprint);
+                record.refresh_token = Some(token);
+                record.state = GrantState::Active;
+                record.refreshed_at_ms = Some(now_ms);
+                record.last_used_at_ms = now_ms;
+            }
+            Self::StoreIdToken {
+                token,
+                failures,
+                mark,
+            } => {
+                mark.settle(record);
+                record.id_token = Some(token);
+                // The issuer still knows us. But whoever found the kept token dead since then is right: it is a later
+                // one than this ID token came with.
+                if let GrantState::Suspect { .. } = record.state {
+                    record.state = GrantState::Active;
+                }
+                record.failures = failures;
+                record.refreshed_at_ms = Some(now_ms);
+                record.last_used_at_ms = now_ms;
+            }
+            Self::Note { streak, mark, dead } => {
+                mark.settle(record);
+                record.failures = Some(streak);
+                record.last_used_at_ms = now_ms;
+                if dead {
+                    record.state = GrantState::Dead {
+                        reason: DeathReason::IssuerFailing,
+                        since_ms: now_ms,
+                    };
+                }
+            }
+            Self::End { reason, mark } => {
+                mark.settle(record);
+                record.state = GrantState::Dead {
+                    reason,
+                    since_ms: now_ms,
+                };
+                record.failures = None;
+                record.last_used_at_ms = now_ms;
+            }
+            Self::Suspect(mark) => {
+                mark.settle(record);
+                record.state = GrantState::Suspect { since_ms: now_ms };
+                record.failures = None;
+                record.last_used_at_ms = now_ms;
+            }
+        }
+    }
+}
+
+/// How a change goes on.
+pub(super) enum Transition {
+    /// Do this next.
+    Step(Step),
+    /// It is in the store; the record as it is now.
+    Done(Box<GrantRecord>),
+    /// A newer login, a sign-out or another refresh came first; nothing was changed.
+    Superseded,
+    /// The store did not answer for too long.
+    GivenUp,
+}
+
+/// One change under way: read, compare, write, and all over again when somebody else wrote in between.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Change {
+    pub(super) edit: Edit,
+    /// What was tried to write.
+    tried: Option<Box<GrantRecord>>,
+    /// The only revision that it may change.
+    only_at: Option<Revision>,
+    waited: Duration,
+    wait: Duration,
+}
+
+impl Change {
+    pub(super) fn of(edit: Edit) -> Self {
+        Self {
+            edit,
+            tried: None,
+            only_at: None,
+            waited: Duration::ZERO,
+            wait: FIRST_WAIT,
+        }
+    }
+
+    /// A change of the very record that was looked at, and of no later one: whoever has changed it since may have
+    /// presented the token, or found out how an earlier presentation ended.
+    pub(super) fn of_seen(edit: Edit, seen: &Seen, now_ms: u64) -> (Self, Step) {
+        let mut change = Self::of(edit);
+        let mut record = Box::new(seen.record.clone());
+        change.edit.apply(&mut record, now_ms);
+        (change.tried, change.only_at) = (Some(record.clone()), Some(seen.revision));
+        let at = seen.revision;
+        (change, Step::Write { at, record })
+    }
+
+    /// Whether the store has left a try without an answer.
+    pub(super) fn is_held_up(&self) -> bool {
+        !self.waited.is_zero()
+    }
+
+    fn may_change(&self, revision: Revision) -> bool {
+        self.only_at.is_none_or(|only_at| only_at == revision)
+    }
+
+    pub(super) fn next(&mut self, event: Event, basis: &Precondition, now_ms: u64) -> Transition {
+        match event {
+            Event::Read(Some(seen)) if basis.carries(&seen.record) && self.may_change(seen.revision) => {
+                let Seen {
+                    revision, mut record, ..
+                } = *seen;
+                self.edit.apply(&mut record, now_ms);
+                let record = Box::new(record);
+                self.tried = Some(record.clone());
+                Transition::Step(Step::Write { at: revision, record })
+            }
+            Event::Read(_) => Transition::Superseded,
+            Event::Overtaken if self.only_at.is_some() => Transition::Superseded,
+            Event::Written => match self.tried.take() {
+                Some(record) => Transition::Done(record),
+                None => Transition::Step(Step::Read),
+            },
+            Event::StoreSilent if self.waited + self.wait > self.edit.patience() => Transition::GivenUp,
+            Event::StoreSilent => {
+                let wait = self.wait;
+                self.waited += wait;
+                self.wait = (wait * 2).min(LONGEST_WAIT);
+                Transition::Step(Step::Wait(wait))
+            }
+            // Somebody else wrote in between, or the wait is over: look again.
+            _ => Transition::Step(Step::Read),
+        }
+    }
+}

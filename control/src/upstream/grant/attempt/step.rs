@@ -1,0 +1,169 @@
+//! The language between an attempt and whoever carries its steps out.
+
+use std::time::Duration;
+
+use super::super::decide::Policy;
+use super::super::lineage::ObservedLineage;
+use super::super::record::{GrantRecord, StoredIdToken, StoredRefreshToken};
+use super::super::rotations::Rotation;
+use super::Finished;
+use crate::config::IssuerPolicy;
+use crate::refused::Refused;
+use crate::store::Revision;
+use crate::upstream::issuer::answer::{Death, Transient};
+use crate::upstream::issuer::introspection::Introspected;
+use crate::upstream::streak::StreakKind;
+
+/// What to do next. Each step is answered with the events that are named with it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Take the grant's lease: [`Event::Leased`], [`Event::LeaseTaken`] or [`Event::StoreSilent`].
+    TakeLease,
+    /// Look whether the lease is still held: [`Event::Ours`].
+    ConfirmLease,
+    /// Let this time pass: [`Event::Waited`].
+    Wait(Duration),
+    /// Read the record: [`Event::Read`] or [`Event::StoreSilent`].
+    Read,
+    /// Write the record if it is still at the revision: [`Event::Written`], [`Event::Overtaken`] or
+    /// [`Event::StoreSilent`]. An announcement on another line of writes than the record was read on counts as unheard.
+    Write {
+        /// The revision that was read.
+        at: Revision,
+        /// What it becomes.
+        record: Box<GrantRecord>,
+    },
+    /// Ask the issuer whether this refresh token is unused: [`Event::Introspected`], [`Event::NotReady`] or
+    /// [`Event::Unready`].
+    Introspect(StoredRefreshToken),
+    /// Open the refresh token, find the token endpoint, get leave to call it: [`Event::Ready`], [`Event::NotReady`] or
+    /// [`Event::Unready`]. Nothing has been presented when this fails.
+    Prepare(StoredRefreshToken),
+    /// Present it, once: [`Event::Answered`].
+    Present,
+    /// Look at the ID token that came: [`Event::Examined`].
+    Examine,
+    /// Give the lease back if it is held. It is over.
+    Finish(Box<Finished>),
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The attempt begins.
+    Begun,
+    /// The lease is held, in this holder's name.
+    Leased(String),
+    /// Somebody else holds the lease.
+    LeaseTaken,
+    /// Whether the lease is still held.
+    Ours(bool),
+    /// The wait is over.
+    Waited,
+    /// The record, if there is one.
+    Read(Option<Box<Seen>>),
+    /// The write happened.
+    Written,
+    /// The write did not happen: the record is at another revision.
+    Overtaken,
+    /// The store did not answer: a write may have happened.
+    StoreSilent,
+    /// What the issuer says of the refresh token.
+    Introspected(Introspected),
+    /// Everything is ready to present the token.
+    Ready,
+    /// Not now, and not because of this grant.
+    NotReady(Refused),
+    /// The issuer cannot even be asked.
+    Unready(Failure),
+    /// The issuer's answer.
+    Answered(Answer),
+    /// The new ID token as it is kept, or what is wrong with it.
+    Examined(Result<StoredIdToken, Failure>),
+}
+
+/// A record as read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// For the write after it.
+    pub revision: Revision,
+    /// The record.
+    pub record: GrantRecord,
+    /// What this process wrote after that, and the store has lost: it went back in time.
+    pub forgotten: Option<Box<Rotation>>,
+    /// The store's line of writes, looked up after the read; only for `strict` issuers.
+    pub line: Option<ObservedLineage>,
+    /// Since when this process has known the record's announcement, Unix ms; only for `strict` issuers.
+    pub mark_met_ms: Option<u64>,
+}
+
+/// A failure that leaves the login as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Failure {
+    /// What it says about the future.
+    pub kind: StreakKind,
+    /// The issuer's `Retry-After`.
+    pub asked: Option<Duration>,
+    /// For people.
+    pub cause: String,
+}
+
+/// The issuer's answer, with the new refresh token sealed already.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// New tokens.
+    Refreshed {
+        /// The new refresh token, where it is another than the presented one; or that one, sealed by a newer key.
+        rotated: Option<StoredRefreshToken>,
+        /// Why there is no ID token to be examined; `None`: there is one.
+        lacks: Option<Failure>,
+    },
+    /// This refresh token will never work again.
+    Dead(Death),
+    /// An operator must act.
+    Misconfigured(String),
+    /// Waiting may help.
+    Transient(Transient),
+}
+
+/// The time of a transition, and its chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Now {
+    /// Unix ms, by the clock of the process that makes the attempt.
+    pub now_ms: u64,
+    /// Uniform in `0..=u32::MAX`.
+    pub jitter: u32,
+}
+
+/// What an attempt's decisions rest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttemptConfig {
+    /// The configured spans of time.
+    pub policy: Policy,
+    /// What the issuer does to a token that is presented twice.
+    pub issuer: IssuerPolicy,
+    /// How long the lease may be somebody else's until the attempt gives up.
+    pub patience: Duration,
+}
+
+impl From<Transient> for Failure {
+    fn from(passing: Transient) -> Self {
+        Self {
+            kind: passing.kind,
+            asked: passing.retry_after,
+            cause: passing.cause,
+        }
+    }
+}
+
+impl Failure {
+    /// An operator must act.
+    #[must_use]
+    pub fn misconfigured(cause: impl Into<String>) -> Self {
+        Self {
+            kind: StreakKind::Misconfigured,
+            asked: None,
+            cause: cause.into(),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The end that the user wants.
+
+use std::time::Duration;
+
+use super::login::{retired, valid_from_seconds};
+use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, REFRESH_TOKEN_FIELD};
+use super::{Grants, Inner, SIGNED_OUT_LIFETIME};
+use crate::record::sealed;
+use crate::store::{Expected, Outcome, StoreError};
+use crate::upstream::issuer::revocation::GivenBack;
+
+/// Longest life of an ID token that a sign-out's mark still outlives, beside the grace in which it proves its subject.
+const ID_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// When a login ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignOutMoment {
+    /// Now, by control's clock, which may be behind the issuer's: what is known to be issued by then is over too.
+    Now,
+    /// At this second (Unix time) of the issuer's own clock.
+    AtIssuer(u64),
+}
+
+impl SignOutMoment {
+    /// The last second (Unix time) whose logins have ended, where the newest token that is known of them was issued at
+    /// `newest_seconds`. An issuer's moment in the future is no moment: its clock is ahead, and a user who comes back must
+    /// not wait for it.
+    #[must_use]
+    pub fn last_second(self, newest_seconds: Option<u64>, now_ms: u64) -> u64 {
+        let now_seconds = now_ms / 1000;
+        match self {
+            Self::AtIssuer(seconds) if seconds <= now_seconds => seconds,
+            Self::AtIssuer(_) | Self::Now => now_seconds.max(newest_seconds.unwrap_or(0)),
+        }
+    }
+}
+
+/// The grant of one client that a user has, or could have.
+#[derive(Debug, Clone, Copy)]
+pub struct UserOfClient<'a> {
+    /// `iss`.
+    pub issuer: &'a str,
+    /// The client that logs the user in.
+    pub client_id: &'a str,
+    /// `sub`.
+    pub subject: &'a str,
+}
+
+impl Grants {
+    /// Forgets the tokens of `key`; whatever is in flight for it is dropped when it lands.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sign_out(&self, key: &GrantKey) -> Result<(), StoreError> {
+        self.inner.rotations.forget(key);
+        while let Some(kept) = self.inner.read(key).await? {
+            if matches!(kept.record.state, GrantState::SignedOut { .. }) {
+                return Ok(());
+            }
+            let now_ms = self.inner.context.clock.now_ms();
+            let given_back = self.inner.given_back(key, &kept.record);
+            let record = ended(&kept.record, retired(&kept.record, false), now_ms);
+            if self.mark(key, Expected::At(kept.revision), &record).await? {
+                self.inner.revoke(given_back);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, and ends by that one write every session of the grant ([`super::decide::Since::is_over`]) and every
+    /// login that was made by then, also one that was never put here ([`super::login::is_signed_out`]).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sign_out_everywhere(
+        &self,
+        user: UserOfClient<'_>,
+        moment: SignOutMoment,
+    ) -> Result<(), StoreError> {
+        let key = GrantKey::new(user.issuer, user.client_id, user.subject);
+        self.inner.rotations.forget(&key);
+        loop {
+            let now_ms = self.inner.context.clock.now_ms();
+            let (expected, before) = match self.inner.read(&key).await? {
+                Some(kept) => (Expected::At(kept.revision), kept.record),
+                None => (Expected::Absent, nobody(user, now_ms)),
+            };
+            let given_back = self.inner.given_back(&key, &before);
+            let newest = before.id_token.as_ref().and_then(|token| token.issued_at_seconds);
+            let from = moment.last_second(newest, now_ms).saturating_add(1);
+            let record = GrantRecord {
+                sign_outs: before.sign_outs + 1,
+                valid_from_seconds: Some(from.max(valid_from_seconds(&before).unwrap_or(0))),
+                ..ended(&before, retired(&before, true), now_ms)
+            };
+            if self.mark(&key, expected, &record).await? {
+                self.inner.revoke(given_back);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes the mark that a login's end leaves; `false`: somebody else wrote there first.
+    async fn mark(
+        &self,
+        key: &GrantKey,
+        expected: Expected,
+        record: &GrantRecord,
+    ) -> Result<bool, StoreError> {
+        let inner = &self.inner;
+        // It must outlive the sessions, which the count ends, and the time for which a login of before can be put again.
+        let lifetime = if record.sign_outs > 0 || !record.retired.is_empty() {
+            let put_again = inner.context.past_key_grace.saturating_add(ID_TOKEN_LIFE);
+            SIGNED_OUT_LIFETIME
+                .max(inner.times.record_lifetime)
+                .max(put_again)
+        } else {
+            SIGNED_OUT_LIFETIME
+        };
+        let store = &inner.context.store;
+        let written = store
+            .write(&key.record(), expected, &record.to_bytes()?, Some(lifetime))
+            .await?;
+        Ok(matches!(written, Outcome::Done(_)))
+    }
+}
+
+fn ended(record: &GrantRecord, retired: Vec<String>, now_ms: u64) -> GrantRecord {
+    GrantRecord {
+        state: GrantState::SignedOut { since_ms: now_ms },
+        id_token: None,
+        refresh_token: None,
+        login_fingerprint: None,
+        intent: None,
+        failures: None,
+        retired,
+        ..record.clone()
+    }
+}
+
+/// Of a user who has no login here: the sign-out must be known all the same when an older login is put.
+fn nobody(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
+    GrantRecord {
+        format: FORMAT,
+        issuer: user.issuer.to_owned(),
+        client_id: user.client_id.to_owned(),
+        generation: 0,
+        state: GrantState::SignedOut { since_ms: now_ms },
+        id_token: None,
+        refresh_token: None,
+        login_fingerprint: None,
+        intent: None,
+        failures: None,
+        sign_outs: 0,
+        valid_from_seconds: None,
+        lineage: None,
+        retired: Vec::new(),
+        logged_in_at_ms: now_ms,
+        refreshed_at_ms: None,
+        last_used_at_ms: now_ms,
+    }
+}
+
+impl Inner {
+    fn revoke(&self, given_back: Option<GivenBack>) {
+        if let Some(token) = given_back {
+            self.revocations.give_back(token);
+        }
+    }
+
+    /// The refresh token of `record`, to be given back at its issuer; `None` where there is none or it does not open.
+    fn given_back(&self, key: &GrantKey, record: &GrantRecord) -> Option<GivenBack> {
+        let token = record.refresh_token.as_ref()?;
+        let ring = &self.context.ring;
+        Some(GivenBack {
+            issuer: record.issuer.clone(),
+            client_id: record.client_id.clone(),
+            grant: key.digest().to_owned(),
+            refresh_token: sealed::open(ring, &key.record(), REFRESH_TOKEN_FIELD, &token.sealed).ok()?,
+        })
+    }
+}

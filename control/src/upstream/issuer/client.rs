@@ -1,0 +1,275 @@
+//! Calls to issuers. Endpoints come from the configuration or from a checked discovery document; no redirect is
+//! followed, no proxy of the environment is used, and no body is read past a cap.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use form_urlencoded::byte_serialize;
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE,
+};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::answer::plain::plain;
+use super::answer::{RawAnswer, Transient};
+use super::key_set::CacheTime;
+use super::retry_after::retry_after;
+use crate::config::ClientAuth;
+use crate::upstream::streak::StreakKind;
+
+/// Longest document that is read: a key set of some hundred keys.
+const LONGEST_BODY_BYTES: usize = 256 * 1024;
+/// Longest answer to a form that is read. A token answer with thousands of groups is longer than a document; of one that
+/// is longer still, its beginning is read.
+const LONGEST_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// Only a peer that does not answer at all may take this long to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why there was no answer. The request may have arrived all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallFailed {
+    /// No connection.
+    #[error("no connection")]
+    Connect,
+    /// No answer in time.
+    #[error("no answer in time")]
+    Late,
+    /// The body is larger than anything that makes sense.
+    #[error("the document is larger than {LONGEST_BODY_BYTES} bytes")]
+    TooLarge,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken,
+    /// The connection ended before the request was written to it.
+    #[error("the connection ended before the request was sent")]
+    NotSent,
+}
+
+impl From<CallFailed> for Transient {
+    fn from(failed: CallFailed) -> Self {
+        Self {
+            kind: StreakKind::Unreachable,
+            retry_after: None,
+            cause: failed.to_string(),
+            perhaps_done: !matches!(failed, CallFailed::Connect | CallFailed::NotSent),
+        }
+    }
+}
+
+/// Why the client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client for issuers could not be made: {0}")]
+pub struct ClientUnusable(#[from] reqwest::Error);
+
+/// The one HTTP client for all issuers.
+#[derive(Debug, Clone)]
+pub struct IssuerClient {
+    http: reqwest::Client,
+    /// Without a pool, for [`Connection::Fresh`].
+    unpooled: reqwest::Client,
+    timeout: Duration,
+}
+
+/// A client's name and secret at one issuer.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientCredentials<'a> {
+    /// `client_id`.
+    pub id: &'a str,
+    /// Its secret.
+    pub secret: &'a SecretString,
+    /// How the issuer wants to see them.
+    pub auth: ClientAuth,
+}
+
+/// The connection of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// One that was used before, where there is one.
+    Pooled,
+    /// One of this call alone. A connection that rests in a pool may be closed by the other side at the very moment it is
+    /// used again, and then it is not known whether the request arrived: not for what must not be presented twice.
+    Fresh,
+}
+
+impl IssuerClient {
+    /// A client whose calls, from connecting to the last byte, may take `timeout`.
+    ///
+    /// # Errors
+    /// [`ClientUnusable`] when TLS cannot be set up.
+    pub fn new(timeout: Duration) -> Result<Self, ClientUnusable> {
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                // What may be sent again, and when, is decided by who calls.
+                .retry(reqwest::retry::never())
+                .no_proxy()
+                .timeout(timeout)
+                // Never as long as the whole call: which of the two has passed decides whether anything was presented.
+                .connect_timeout(CONNECT_TIMEOUT.min(timeout / 2))
+                .user_agent(concat!("tokenward/", env!("CARGO_PKG_VERSION")))
+        };
+        Ok(Self {
+            http: builder().build()?,
+            unpooled: builder().http1_only().pool_max_idle_per_host(0).build()?,
+            timeout,
+        })
+    }
+
+    /// How long one call may take.
+    #[must_use]
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Posts a form with the client's credentials (RFC 6749 §2.3.1). An answer whose body breaks off, or is too long, is an
+    /// answer all the same: a new refresh token may stand in its beginning.
+    ///
+    /// # Errors
+    /// [`CallFailed`] when no answer began.
+    pub async fn post_form(
+        &self,
+        endpoint: &Url,
+        credentials: ClientCredentials<'_>,
+        form: &[(&str, &str)],
+        connection: Connection,
+    ) -> Result<RawAnswer, CallFailed> {
+        let client = match connection {
+            Connection::Pooled => &self.http,
+            Connection::Fresh => &self.unpooled,
+        };
+        let request =
+            form_of_client(client.post(endpoint.clone()), credentials, form).ok_or(CallFailed::NotSent)?;
+        let (answer, _) = answer(request, LONGEST_ANSWER_BYTES).await?;
+        Ok(answer)
+    }
+
+    /// Gets a public document (discovery).
+    ///
+    /// # Errors
+    /// [`CallFailed`] when no complete answer came.
+    pub async fn get(&self, url: &Url) -> Result<RawAnswer, CallFailed> {
+        Ok(self.get_current(url).await?.0)
+    }
+
+    /// Gets a public document as it is now: caches in between are asked to look whether theirs is (RFC 9111 §5.2.1.4);
+    /// with what the answer says of caches that do not.
+    ///
+    /// # Errors
+    /// [`CallFailed`] when no complete answer came.
+    pub async fn get_current(&self, url: &Url) -> Result<(RawAnswer, CacheTime), CallFailed> {
+        let request = self.http.get(url.clone()).header(CACHE_CONTROL, "no-cache");
+        let response = sent(request).await?;
+        let cache = CacheTime::read(response.headers());
+        match read(response, LONGEST_BODY_BYTES).await {
+            (_, Some(cut)) => Err(cut),
+            (answer, None) => Ok((answer, cache)),
+        }
+    }
+}
+
+/// `request` with `form`, and the client's credentials in the header or in the form, never in both (RFC 6749 §2.3); `None`
+/// when they fit no header.
+pub(crate) fn form_of_client(
+    request: reqwest::RequestBuilder,
+    credentials: ClientCredentials<'_>,
+    form: &[(&str, &str)],
+) -> Option<reqwest::RequestBuilder> {
+    let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let mut body = form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(form);
+    let request = match credentials.auth {
+        ClientAuth::Basic => {
+            let mut authorization = reqwest::header::HeaderValue::from_str(&basic(credentials)).ok()?;
+            authorization.set_sensitive(true);
+            request.header(AUTHORIZATION, authorization)
+        }
+        ClientAuth::Post => {
+            body.append_pair("client_id", credentials.id)
+                .append_pair("client_secret", credentials.secret.expose_secret());
+            request
+        }
+    };
+    Some(request.body(body.finish()))
+}
+
+/// `Basic` with id and secret form-encoded **before** base64, as RFC 6749 §2.3.1 and Dex want it. Most HTTP clients
+/// leave that out, and a `+` in a secret then ends as a blank.
+#[must_use]
+pub fn basic(credentials: ClientCredentials<'_>) -> String {
+    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!(
+        "{}:{}",
+        encoded(credentials.id),
+        encoded(credentials.secret.expose_secret())
+    );
+    format!("Basic {}", STANDARD.encode(pair))
+}
+
+/// An answer, and what cut its body off.
+async fn answer(
+    request: reqwest::RequestBuilder,
+    longest: usize,
+) -> Result<(RawAnswer, Option<CallFailed>), CallFailed> {
+    Ok(read(sent(request).await?, longest).await)
+}
+
+async fn sent(request: reqwest::RequestBuilder) -> Result<reqwest::Response, CallFailed> {
+    let request = request
+        .header(ACCEPT, "application/json")
+        // Some issuers compress for every client that does not say this.
+        .header(ACCEPT_ENCODING, "identity");
+    request.send().await.map_err(|error| failed(&error))
+}
+
+async fn read(mut response: reqwest::Response, longest: usize) -> (RawAnswer, Option<CallFailed>) {
+    let status = response.status().as_u16();
+    let retry_after = retry_after(response.headers(), SystemTime::now());
+    let encoding = response.headers().get(CONTENT_ENCODING);
+    let encoding = encoding.and_then(|name| name.to_str().ok()).map(str::to_owned);
+    let mut body = Vec::new();
+    let cut = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > longest => {
+                body.extend_from_slice(chunk.get(..longest - body.len()).unwrap_or_default());
+                break Some(CallFailed::TooLarge);
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break None,
+            Err(error) => break Some(failed(&error)),
+        }
+    };
+    let answer = RawAnswer {
+        status,
+        retry_after,
+        body: plain(encoding.as_deref(), body, longest),
+        cut: cut.is_some(),
+    };
+    (answer, cut)
+}
+
+fn failed(error: &reqwest::Error) -> CallFailed {
+    // A connection that was not made in time is both; nothing was sent on it.
+    if error.is_connect() {
+        CallFailed::Connect
+    } else if error.is_timeout() {
+        CallFailed::Late
+    } else if was_not_sent(error) {
+        CallFailed::NotSent
+    } else {
+        CallFailed::Broken
+    }
+}
+
+/// hyper gives a request back unsent where the connection ended before it was taken up.
+fn was_not_sent(error: &reqwest::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
+            return hyper.is_canceled();
+        }
+        source = cause.source();
+    }
+    false
+}

@@ -1,0 +1,342 @@
+//! OpenID Connect Discovery 1.0: where an issuer's token endpoint and keys are.
+
+mod again;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tokenward_protocol::duration::whole_ms;
+use url::Url;
+
+pub(super) use self::again::is_elsewhere;
+use self::again::{Doubts, due_ms};
+use super::answer::RawAnswer;
+use super::verify::shown;
+use crate::config::ClientAuth;
+use crate::config::endpoint::{is_at_home, parse_endpoint, parse_issuer};
+use crate::context::Context;
+use crate::coordination::singleflight::{FlightOutcome, SingleFlight};
+
+/// How long a failure stands for whoever asks next: not everybody asks an issuer that fails. Nobody is told to come back
+/// in less (`Retry-After` is in whole seconds).
+const FAILURE_KEPT: Duration = Duration::from_secs(1);
+/// The longest that an issuer's `Retry-After` makes it stand.
+const LONGEST_KEPT: Duration = Duration::from_secs(60);
+/// What a fetch may take beyond the client's own timeout.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// An issuer's endpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Where refreshes go.
+    pub token_endpoint: Url,
+    /// Where the keys are.
+    pub jwks_uri: Url,
+    /// Where it says what a token is still good for (RFC 7662), if it does.
+    pub introspection_endpoint: Option<Url>,
+    /// Where a token is given back (RFC 7009), if it can be.
+    pub revocation_endpoint: Option<Url>,
+    /// How clients authenticate themselves there.
+    pub client_auth: ClientAuth,
+}
+
+/// Why the endpoints are not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DiscoveryFailed {
+    /// Waiting may help.
+    #[error("discovery failed: {cause}")]
+    Unavailable {
+        /// For people.
+        cause: String,
+        /// What is left of the issuer's `Retry-After`.
+        retry_after: Option<Duration>,
+        /// Whether the issuer was asked for this answer; else it failed a moment before.
+        asked: bool,
+    },
+    /// An operator must look.
+    #[error("the discovery document is not usable: {0}")]
+    Unusable(String),
+}
+
+#[derive(Deserialize)]
+struct Document {
+    issuer: String,
+    token_endpoint: String,
+    jwks_uri: String,
+    introspection_endpoint: Option<String>,
+    revocation_endpoint: Option<Value>,
+    token_endpoint_auth_methods_supported: Option<Value>,
+}
+
+/// Endpoints from the configuration, completed by discovery once, when first needed.
+#[derive(Debug)]
+pub struct Discovery {
+    issuer: String,
+    token_endpoint: Option<Url>,
+    jwks_uri: Option<Url>,
+    known: Mutex<Known>,
+    fetches: SingleFlight<Result<Endpoints, DiscoveryFailed>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    found: Option<Endpoints>,
+    failed: Option<Failed>,
+    /// When the document is due to be read again, Unix ms.
+    due_ms: u64,
+    doubts: Doubts,
+}
+
+/// A failure that stands for a while.
+#[derive(Debug)]
+struct Failed {
+    since_ms: u64,
+    until_ms: u64,
+    why: DiscoveryFailed,
+    /// Whether it was held against the issuer.
+    counted: bool,
+}
+
+impl Discovery {
+    /// What is configured; `None` is asked for at the issuer.
+    #[must_use]
+    pub fn new(issuer: String, token_endpoint: Option<Url>, jwks_uri: Option<Url>) -> Self {
+        Self {
+            issuer,
+            token_endpoint,
+            jwks_uri,
+            known: Mutex::default(),
+            fetches: SingleFlight::default(),
+        }
+    }
+
+    /// The token endpoint.
+    ///
+    /// # Errors
+    /// [`DiscoveryFailed`].
+    pub async fn token_endpoint(self: &Arc<Self>, context: &Context) -> Result<Url, DiscoveryFailed> {
+        match &self.token_endpoint {
+            Some(url) => Ok(url.clone()),
+            None => Ok(self.found(context).await?.token_endpoint),
+        }
+    }
+
+    /// The address of the keys.
+    ///
+    /// # Errors
+    /// [`DiscoveryFailed`].
+    pub async fn jwks_uri(self: &Arc<Self>, context: &Context) -> Result<Url, DiscoveryFailed> {
+        match &self.jwks_uri {
+            Some(url) => Ok(url.clone()),
+            None => Ok(self.found(context).await?.jwks_uri),
+        }
+    }
+
+    /// The introspection endpoint, where the issuer has one.
+    ///
+    /// # Errors
+    /// [`DiscoveryFailed`].
+    pub async fn introspection_endpoint(
+        self: &Arc<Self>,
+        context: &Context,
+    ) -> Result<Option<Url>, DiscoveryFailed> {
+        Ok(self.found(context).await?.introspection_endpoint)
+    }
+
+    /// The revocation endpoint, where the issuer has one.
+    ///
+    /// # Errors
+    /// [`DiscoveryFailed`].
+    pub async fn revocation_endpoint(
+        self: &Arc<Self>,
+        context: &Context,
+    ) -> Result<Option<Url>, DiscoveryFailed> {
+        Ok(self.found(context).await?.revocation_endpoint)
+    }
+
+    /// Reads the document where it has not been read.
+    ///
+    /// # Errors
+    /// [`DiscoveryFailed`].
+    pub async fn ensure_read(self: &Arc<Self>, context: &Context) -> Result<(), DiscoveryFailed> {
+        self.found(context).await.map(drop)
+    }
+
+    /// How clients authenticate themselves, as far as the document was read; nothing is fetched for it.
+    #[must_use]
+    pub fn client_auth(&self) -> ClientAuth {
+        let known = self.lock();
+        known
+            .found
+            .as_ref()
+            .map_or(ClientAuth::Basic, |found| found.client_auth)
+    }
+
+    /// Whether the newest failure has still to be held against the issuer: `true` for the first of those who shared it.
+    pub(super) fn counts(&self) -> bool {
+        let mut known = self.lock();
+        (known.failed.as_mut()).is_some_and(|failed| !std::mem::replace(&mut failed.counted, true))
+    }
+
+    /// All who ask meanwhile share one fetch and what comes of it.
+    async fn found(self: &Arc<Self>, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
+        if let Some(known) = self.known(context.clock.now_ms()) {
+            if known.is_ok() {
+                self.reread_when_due(context);
+            }
+            return known;
+        }
+        let longest = context.client.timeout() + SLACK;
+        let fetch = self.fetches.join("", longest, |_| {
+            let (discovery, context) = (Arc::clone(self), context.clone());
+            async move { discovery.fetched(&context).await }
+        });
+        match fetch.await {
+            FlightOutcome::Done(found) => found,
+            FlightOutcome::Deadline(_) | FlightOutcome::Lost => Err(unavailable("it did not end", None)),
+        }
+    }
+
+    /// What needs no fetch.
+    fn known(&self, now_ms: u64) -> Option<Result<Endpoints, DiscoveryFailed>> {
+        let known = self.lock();
+        if let Some(endpoints) = &known.found {
+            return Some(Ok(endpoints.clone()));
+        }
+        let failed = known.failed.as_ref()?;
+        // A clock that was set back must not let it stand for longer.
+        (failed.since_ms..failed.until_ms).contains(&now_ms).then(|| {
+            Err(match &failed.why {
+                DiscoveryFailed::Unavailable {
+                    cause, retry_after, ..
+                } => DiscoveryFailed::Unavailable {
+                    cause: cause.clone(),
+                    retry_after: retry_after.map(|_| Duration::from_millis(failed.until_ms - now_ms)),
+                    asked: false,
+                },
+                unusable @ DiscoveryFailed::Unusable(_) => unusable.clone(),
+            })
+        })
+    }
+
+    async fn fetched(&self, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
+        // Another fetch may have ended between the look and this.
+        if let Some(known) = self.known(context.clock.now_ms()) {
+            return known;
+        }
+        let fetched = self.fetch(context).await;
+        let mut known = self.lock();
+        match &fetched {
+            Ok(endpoints) => {
+                known.found = Some(endpoints.clone());
+                known.due_ms = due_ms(context.clock.now_ms());
+            }
+            Err(why) => {
+                let since_ms = context.clock.now_ms();
+                let kept = match why {
+                    DiscoveryFailed::Unavailable {
+                        retry_after: Some(asked),
+                        ..
+                    } => (*asked).clamp(FAILURE_KEPT, LONGEST_KEPT),
+                    _ => FAILURE_KEPT,
+                };
+                known.failed = Some(Failed {
+                    since_ms,
+                    until_ms: since_ms.saturating_add(whole_ms(kept)),
+                    why: why.clone(),
+                    counted: false,
+                });
+            }
+        }
+        fetched
+    }
+
+    async fn fetch(&self, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
+        let address = format!(
+            "{}/.well-known/openid-configuration",
+            self.issuer.trim_end_matches('/')
+        );
+        let url = Url::parse(&address)
+            .map_err(|_| DiscoveryFailed::Unusable("the issuer is not a URL".to_owned()))?;
+        match context.client.get(&url).await {
+            Ok(answer) => read_answer(&self.issuer, &answer),
+            Err(failed) => Err(unavailable(&failed.to_string(), None)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // It is consistent after every statement; a panic elsewhere does not spoil it.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unavailable(cause: &str, retry_after: Option<Duration>) -> DiscoveryFailed {
+    DiscoveryFailed::Unavailable {
+        cause: cause.to_owned(),
+        retry_after,
+        asked: true,
+    }
+}
+
+fn read_answer(issuer: &str, answer: &RawAnswer) -> Result<Endpoints, DiscoveryFailed> {
+    let cause = || format!("status {}", answer.status);
+    match answer.status {
+        200 => read_document(issuer, &answer.body),
+        429 | 500.. => Err(unavailable(&cause(), answer.retry_after)),
+        _ => Err(DiscoveryFailed::Unusable(cause())),
+    }
+}
+
+/// Reads a discovery document of `issuer`.
+///
+/// # Errors
+/// [`DiscoveryFailed::Unusable`] for another issuer (OIDC Discovery §4.3: exactly the same, no forgiveness for a
+/// slash), for an endpoint that is not https, and for one on the loopback when the issuer is not.
+pub fn read_document(issuer: &str, body: &[u8]) -> Result<Endpoints, DiscoveryFailed> {
+    let unusable = |cause: &str| DiscoveryFailed::Unusable(cause.to_owned());
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    let document: Document =
+        serde_json::from_slice(body).map_err(|_| unusable("it is not the JSON of RFC 8414"))?;
+    if document.issuer != issuer {
+        return Err(unusable(&format!(
+            "it names another issuer, {}; the configured issuer must be byte for byte the same",
+            shown(&document.issuer)
+        )));
+    }
+    let at_home = parse_issuer(issuer).is_ok_and(|url| is_at_home(&url));
+    let endpoint = |name: &str, text: &str| match parse_endpoint(text) {
+        Ok(url) if at_home || !is_at_home(&url) => Ok(url),
+        Ok(_) => Err(unusable(&format!("its {name} is on the loopback"))),
+        Err(bad) => Err(unusable(&format!("its {name} {bad}"))),
+    };
+    Ok(Endpoints {
+        token_endpoint: endpoint("token_endpoint", &document.token_endpoint)?,
+        jwks_uri: endpoint("jwks_uri", &document.jwks_uri)?,
+        // Seldom needed: what is wrong with it must not keep anybody from a refresh.
+        introspection_endpoint: document
+            .introspection_endpoint
+            .and_then(|text| endpoint("introspection_endpoint", &text).ok()),
+        revocation_endpoint: document
+            .revocation_endpoint
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(|text| endpoint("revocation_endpoint", text).ok()),
+        client_auth: client_auth(document.token_endpoint_auth_methods_supported.as_ref()),
+    })
+}
+
+/// `client_secret_basic`, which is the default (OIDC Discovery §3), unless only `client_secret_post` is listed.
+fn client_auth(methods: Option<&Value>) -> ClientAuth {
+    let lists = |method: &str| match methods {
+        Some(Value::Array(methods)) => methods.iter().any(|listed| listed.as_str() == Some(method)),
+        Some(Value::String(listed)) => listed == method,
+        _ => false,
+    };
+    if lists("client_secret_post") && !lists("client_secret_basic") {
+        ClientAuth::Post
+    } else {
+        ClientAuth::Basic
+    }
+}

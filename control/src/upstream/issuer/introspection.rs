@@ -1,0 +1,92 @@
+//! Asking an issuer whether a refresh token is still unused, without using it up (RFC 7662).
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use super::answer::members::Members;
+use super::answer::{RawAnswer, Transient, refusal_of};
+use super::client::Connection;
+use super::discovery::DiscoveryFailed;
+use super::limits::CallOutcome;
+use super::{Context, HomeIssuer, NotPermitted};
+
+/// What an issuer says of a refresh token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Introspected {
+    /// It works.
+    Unused,
+    /// It does not: used up, expired or revoked.
+    UsedUp,
+    /// The issuer does not tell this client.
+    NotTold,
+}
+
+impl HomeIssuer {
+    /// Asks about `refresh_token` of the grant with this digest.
+    ///
+    /// # Errors
+    /// [`NotPermitted`], also when the issuer failed: asking again may help.
+    pub async fn introspect(
+        &self,
+        context: &Context,
+        grant: &str,
+        refresh_token: &SecretString,
+    ) -> Result<Introspected, NotPermitted> {
+        let pass = self.traffic.pass(grant).await.map_err(NotPermitted::Throttled)?;
+        let endpoint = match self.discovery.introspection_endpoint(context).await {
+            Ok(Some(endpoint)) => endpoint,
+            Ok(None) | Err(DiscoveryFailed::Unusable(_)) => {
+                pass.heard(CallOutcome::Answer);
+                return Ok(Introspected::NotTold);
+            }
+            Err(failed) => return Err(self.not_found(pass, &failed)),
+        };
+        let form = [
+            ("token", refresh_token.expose_secret()),
+            ("token_type_hint", "refresh_token"),
+        ];
+        let started = Instant::now();
+        let answer = context
+            .client
+            .post_form(&endpoint, self.credentials(), &form, Connection::Pooled)
+            .await;
+        let metrics = &context.metrics;
+        metrics.issuer_request(&self.config.issuer, "introspect", started.elapsed());
+        let told = match answer {
+            Ok(answer) => read_introspection(&answer),
+            Err(failed) => Err(failed.into()),
+        };
+        let class = match &told {
+            Ok(Introspected::Unused) => "unused",
+            Ok(Introspected::UsedUp) => "used_up",
+            Ok(Introspected::NotTold) => "not_told",
+            Err(passing) => passing.class(),
+        };
+        metrics.issuer_answer(&self.config.issuer, "introspect", class);
+        pass.heard(match &told {
+            Ok(_) => CallOutcome::Answer,
+            Err(passing) => passing.into(),
+        });
+        told.map_err(NotPermitted::Transient)
+    }
+}
+
+/// Reads the answer of an introspection endpoint (RFC 7662 §2.2), by the rules of [`super::answer`]: only `active` in a 2xx
+/// tells, only an OAuth error code says that this client is not told, and everything else may pass.
+///
+/// # Errors
+/// [`Transient`] for overload, gateways, the issuer's own failures, and what answers without OAuth's words.
+pub fn read_introspection(answer: &RawAnswer) -> Result<Introspected, Transient> {
+    let active = Members::read(&answer.body, &["active"]).flag("active");
+    match active.filter(|_| answer.is_success()) {
+        Some(true) => Ok(Introspected::Unused),
+        Some(false) => Ok(Introspected::UsedUp),
+        None => match refusal_of(answer) {
+            Ok(()) => Ok(Introspected::NotTold),
+            Err(passing) => Err(Transient {
+                cause: format!("introspection: {}", passing.cause),
+                ..passing
+            }),
+        },
+    }
+}

@@ -1,0 +1,342 @@
+//! An issuer's keys: fetched when needed and never more often than a pace allows, the last good set kept, and keys that
+//! were rotated away remembered in the store, because a token that expired long ago still has to prove whose it is.
+
+mod fetch;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokenward_protocol::duration::whole_ms;
+use tokenward_protocol::jwt::Claims;
+use tokio::time::Instant;
+
+use super::discovery::Discovery;
+use super::known_keys::{Case, Judgement, Known};
+use super::verify::{BadHeader, SignatureHeader, read_header, shown};
+use crate::context::Context;
+use crate::coordination::singleflight::SingleFlight;
+
+pub(super) use self::fetch::NoKeys;
+pub use super::remembered_keys::record_of;
+pub use super::unverified::Unverified;
+
+/// At least this long between two fetches for tokens of callers: a caller can write any `kid`.
+pub const FETCH_APART: Duration = Duration::from_secs(10);
+/// The same for tokens of the issuer itself and of the aggregator: made-up tokens must not make them wait.
+pub const TRUSTED_FETCH_APART: Duration = Duration::from_secs(2);
+/// The longest wait that a cache's lifetime causes.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// Unknown keys of the issuer's own answers whose first sight is remembered.
+const MOST_UNKNOWN: usize = 16;
+
+/// Which keys may have signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyAge {
+    /// Only those that the issuer publishes.
+    Present,
+    /// Also those that it published not longer than the grace ago, for tokens issued before they were withdrawn.
+    PresentOrPast,
+}
+
+/// Where a token comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The issuer's own answer.
+    Answer,
+    /// A login that the aggregator registers.
+    Login,
+    /// Anyone.
+    Caller,
+}
+
+impl Source {
+    const fn fetch_apart(self) -> Duration {
+        match self {
+            Self::Answer | Self::Login => TRUSTED_FETCH_APART,
+            Self::Caller => FETCH_APART,
+        }
+    }
+}
+
+/// The keys of one issuer.
+pub struct IssuerKeys {
+    issuer: String,
+    discovery: Arc<Discovery>,
+    context: Context,
+    /// `kid`s and RFC 7638 thumbprints of keys that prove nothing.
+    rejected: Vec<String>,
+    known: RwLock<Arc<Known>>,
+    /// One fetch at a time, for all who need it.
+    fetches: SingleFlight<Arc<Known>>,
+    /// One look into the store at a time.
+    recalling: tokio::sync::Mutex<()>,
+    /// Unknown keys of the issuer's own answers, with the time of the first sight (Unix ms).
+    unknown: Mutex<VecDeque<(Option<String>, u64)>>,
+}
+
+impl std::fmt::Debug for IssuerKeys {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("IssuerKeys")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl IssuerKeys {
+    /// No key is fetched before the first is needed.
+    #[must_use]
+    pub fn new(issuer: String, discovery: Arc<Discovery>, context: Context) -> Self {
+        Self {
+            issuer,
+            discovery,
+            context,
+            rejected: Vec::new(),
+            known: RwLock::default(),
+            fetches: SingleFlight::default(),
+            recalling: tokio::sync::Mutex::new(()),
+            unknown: Mutex::default(),
+        }
+    }
+
+    /// The same, without the keys of these `kid`s or RFC 7638 thumbprints: they prove nothing, present or past.
+    #[must_use]
+    pub fn rejecting(mut self, rejected: Vec<String>) -> Self {
+        self.rejected = rejected;
+        self
+    }
+
+    /// The claims of `token`, if one of this issuer's keys signed it. Issuer, audience and times are not judged.
+    ///
+    /// # Errors
+    /// [`Unverified`].
+    pub async fn verify(self: &Arc<Self>, token: &str, age: KeyAge) -> Result<Claims, Unverified> {
+        let claims = Claims::read(token.as_bytes())?;
+        self.prove(token, &claims, age).await?;
+        Ok(claims)
+    }
+
+    /// The same of a token with which the issuer itself has just answered: its key is looked for sooner, and one that
+    /// stays unknown however new the answers are is found out.
+    ///
+    /// # Errors
+    /// [`Unverified`].
+    pub async fn verify_answer(self: &Arc<Self>, token: &str) -> Result<Claims, Unverified> {
+        let claims = Claims::read(token.as_bytes())?;
+        self.judged(token, &claims, KeyAge::Present, Source::Answer)
+            .await?;
+        Ok(claims)
+    }
+
+    /// Whether one of this issuer's keys signed `token`, whose claims were read already. They are not judged, but for
+    /// `iat` and `exp` against the withdrawal of the key.
+    ///
+    /// # Errors
+    /// [`Unverified`].
+    pub async fn prove(
+        self: &Arc<Self>,
+        token: &str,
+        claims: &Claims,
+        age: KeyAge,
+    ) -> Result<(), Unverified> {
+        self.judged(token, claims, age, Source::Caller).await
+    }
+
+    /// The same of a login that the aggregator registers: its key is looked for sooner.
+    ///
+    /// # Errors
+    /// [`Unverified`].
+    pub async fn prove_login(self: &Arc<Self>, token: &str, claims: &Claims) -> Result<(), Unverified> {
+        self.judged(token, claims, KeyAge::PresentOrPast, Source::Login)
+            .await
+    }
+
+    async fn judged(
+        self: &Arc<Self>,
+        token: &str,
+        claims: &Claims,
+        age: KeyAge,
+        source: Source,
+    ) -> Result<(), Unverified> {
+        let (now_ms, arrived) = (self.context.clock.now_ms(), Instant::now());
+        let case = Case {
+            token,
+            claims,
+            age,
+            now_ms,
+            retired_since_ms: self.retired_since_ms(now_ms),
+            rejected: &self.rejected,
+        };
+        let mut known = self.snapshot();
+        if known.has_proven(&case) {
+            self.refetch_when_old(&known, now_ms);
+            return Ok(());
+        }
+        let header = read_header(token).map_err(|bad| match bad {
+            BadHeader::Unreadable => Unverified::Header,
+            BadHeader::Algorithm(name) => Unverified::Algorithm(name),
+        })?;
+        let mut judgement = known.judge(&case, &header);
+        if judgement.is_open()
+            && let Some(recalled) = self.recalled(&known).await
+        {
+            known = recalled;
+            judgement = known.judge(&case, &header);
+        }
+        if judgement.is_open() {
+            let judge = |known: &Known| known.judge(&case, &header);
+            known = self.newer(source, arrived, judge).await?;
+            judgement = judge(&known);
+        } else {
+            self.refetch_when_old(&known, now_ms);
+        }
+        self.verdict(&judgement, &known, &case, &header, source)
+    }
+
+    fn verdict(
+        &self,
+        judgement: &Judgement,
+        known: &Known,
+        case: &Case<'_>,
+        header: &SignatureHeader,
+        source: Source,
+    ) -> Result<(), Unverified> {
+        let name = header.key_id.as_deref().map(shown);
+        let last_word = match judgement {
+            Judgement::Signed => return Ok(()),
+            Judgement::Forged => return Err(Unverified::Forged),
+            Judgement::OtherAlgorithm => return Err(Unverified::OtherAlgorithm),
+            Judgement::Rejected => return Err(Unverified::KeyRejected),
+            Judgement::NotUsed(why) => {
+                let why = why.clone();
+                return Err(Unverified::KeyNotUsed {
+                    id: name.unwrap_or_default(),
+                    why,
+                });
+            }
+            Judgement::Withdrawn => Unverified::KeyWithdrawn,
+            Judgement::UnknownKey if case.age == KeyAge::PresentOrPast && !known.remembered => {
+                return Err(Unverified::StoreUnavailable);
+            }
+            Judgement::UnknownKey => Unverified::KeyUnknown(name.clone()),
+        };
+        let now_ms = self.context.clock.now_ms();
+        let since_seconds = self.unknown_since(case.claims, header, source, now_ms);
+        if known.is_later_than(since_seconds, now_ms) {
+            return Err(last_word);
+        }
+        let rest = self.resting(known, source).unwrap_or(Duration::from_secs(1));
+        if let Some(failed) = &known.failed {
+            return Err(failed.unverified(rest));
+        }
+        let cached = known.cache.left().map(|left| left.min(LONGEST_WAIT));
+        let what = match name {
+            Some(id) => format!("the issuer's key set does not hold the key {id} yet"),
+            None => "no key of the issuer's key set verifies it yet".to_owned(),
+        };
+        let behind = match cached {
+            Some(_) => "; a cache in between serves an older key set",
+            None => "",
+        };
+        Err(Unverified::KeyNotYetKnown {
+            retry_after: cached.unwrap_or(rest).max(rest),
+            cached_for: cached.filter(|left| !left.is_zero()),
+            cause: format!("{what}{behind}"),
+        })
+    }
+
+    /// Since when the key of a token is in use: each of the issuer's own answers is new, their key need not be.
+    fn unknown_since(
+        &self,
+        claims: &Claims,
+        header: &SignatureHeader,
+        source: Source,
+        now_ms: u64,
+    ) -> Option<u64> {
+        if source != Source::Answer {
+            return claims.issued_at_seconds;
+        }
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = unknown.iter().find(|(id, _)| *id == header.key_id);
+        let first_ms = first
+            .map(|(_, since_ms)| *since_ms)
+            .filter(|since_ms| *since_ms <= now_ms);
+        if first_ms.is_none() {
+            unknown.retain(|(id, _)| *id != header.key_id);
+            unknown.truncate(MOST_UNKNOWN - 1);
+            unknown.push_front((header.key_id.clone(), now_ms));
+        }
+        Some(first_ms.unwrap_or(now_ms) / 1000)
+    }
+
+    /// After a start: the keys of before, so that what they prove needs no issuer, which may be slow or away.
+    async fn recalled(&self, known: &Known) -> Option<Arc<Known>> {
+        if known.remembered || known.attempted_at_ms.is_some() {
+            return None;
+        }
+        let _recalling = self.recalling.lock().await;
+        let is_over = |known: &Known| known.remembered || known.attempted_at_ms.is_some();
+        let snapshot = self.snapshot();
+        if is_over(&snapshot) {
+            return Some(snapshot);
+        }
+        let remembered = super::remembered_keys::read(&self.context, &self.issuer)
+            .await
+            .ok()?;
+        Some(self.publish(|known| {
+            if !is_over(known) {
+                known.recall(remembered);
+            }
+        }))
+    }
+
+    /// A set newer than the one that left the judgement open, for a token that came when it had `arrived`; the same set
+    /// where it is too early to fetch another.
+    async fn newer(
+        self: &Arc<Self>,
+        source: Source,
+        arrived: Instant,
+        judge: impl Fn(&Known) -> Judgement,
+    ) -> Result<Arc<Known>, Unverified> {
+        let known = self.snapshot();
+        // A fetch may have ended since that set was looked at.
+        if !judge(&known).is_open() {
+            return Ok(known);
+        }
+        if self.resting(&known, source).is_some() {
+            return Ok(known);
+        }
+        let known = self.fetched(source).await?;
+        let is_of_before = known.attempted.is_none_or(|attempted| attempted < arrived);
+        if !is_of_before || !judge(&known).is_open() || self.resting(&known, source).is_some() {
+            return Ok(known);
+        }
+        // The key may be younger than a fetch that was under way already.
+        self.fetched(source).await
+    }
+
+    /// How much longer nothing is fetched for tokens of this `source`.
+    fn resting(&self, known: &Known, source: Source) -> Option<Duration> {
+        let rests_until_ms = known.attempted_at_ms? + whole_ms(source.fetch_apart());
+        let left_ms = rests_until_ms.saturating_sub(self.context.clock.now_ms());
+        (left_ms > 0).then(|| Duration::from_millis(left_ms))
+    }
+
+    fn retired_since_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(whole_ms(self.context.past_key_grace))
+    }
+
+    fn snapshot(&self) -> Arc<Known> {
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes what is known; nothing that another task has learnt meanwhile is lost.
+    fn publish(&self, change: impl FnOnce(&mut Known)) -> Arc<Known> {
+        let mut place = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = place.as_ref().clone();
+        change(&mut known);
+        *place = Arc::new(known);
+        Arc::clone(&place)
+    }
+}

@@ -1,0 +1,266 @@
+//! How much one issuer is asked: so many calls at once, so many per second, and none while it fails everybody.
+//!
+//! Per process: replicas that share these numbers would need the store for every call, and what they protect an issuer
+//! from (a herd at a restart, a retry storm) grows with the callers, not with the replicas.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokenward_protocol::refusal::Refusal;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::answer::Transient;
+use super::breaker::{Breaker, Turned};
+use super::bucket::Bucket;
+use crate::clock::Clock;
+use crate::observe::metrics::Metrics;
+use crate::refused::Refused;
+use crate::upstream::streak::{NOT_OAUTH, StreakKind, is_lasting, jitter};
+
+/// Calls that may be under way at one issuer at the same time.
+const MOST_AT_ONCE: usize = 32;
+/// Calls per second in the long run, and in a burst.
+const PER_SECOND: u32 = 100;
+const BURST: u32 = 200;
+/// How long a call waits for its turn: shorter than a caller waits.
+const LONGEST_QUEUE: Duration = Duration::from_secs(3);
+/// When a call that found the queue full may come again.
+const QUEUE_WAIT: Duration = Duration::from_secs(1);
+
+/// The traffic to one issuer.
+#[derive(Debug)]
+pub struct CallLimits {
+    issuer: String,
+    slots: Arc<Semaphore>,
+    bucket: Mutex<Bucket>,
+    breaker: Mutex<Breaker>,
+    in_between: Mutex<InBetween>,
+    held_back: AtomicU64,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+}
+
+/// Answers of something in between, without one of the issuer's own: whether they last, as in [`Streak::is_lasting`].
+/// While the circuit is open each login is asked for too seldom for its own streak to tell.
+///
+/// [`Streak::is_lasting`]: crate::upstream::streak::Streak::is_lasting
+#[derive(Debug, Default)]
+struct InBetween {
+    since_ms: u64,
+    count: u32,
+}
+
+impl InBetween {
+    fn heard(&mut self, heard: CallOutcome, now_ms: u64) {
+        match heard {
+            CallOutcome::Answer => self.count = 0,
+            CallOutcome::Failure { .. } => {}
+            CallOutcome::NotOauth { .. } => {
+                if self.count == 0 {
+                    self.since_ms = now_ms;
+                }
+                self.count = self.count.saturating_add(1);
+            }
+        }
+    }
+
+    fn lasts(&self, now_ms: u64) -> bool {
+        is_lasting(self.count, now_ms.saturating_sub(self.since_ms))
+    }
+}
+
+/// A call that is not made now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Throttled {
+    /// `circuit`, `rate` or `queue`; `in_between` where the circuit is open because something that is no issuer has
+    /// answered for long.
+    pub reason: &'static str,
+    /// When asking again can help.
+    pub retry_after: Duration,
+}
+
+impl Throttled {
+    /// What callers are told.
+    #[must_use]
+    pub fn refused(self, refusal: Refusal) -> Refused {
+        let refusal = match (self.reason, refusal) {
+            ("in_between", Refusal::IssuerUnavailable) => Refusal::IssuerMisconfigured,
+            ("in_between", Refusal::ExchangeUnavailable) => Refusal::ExchangeMisconfigured,
+            (_, refusal) => refusal,
+        };
+        let cause = match self.reason {
+            "in_between" => NOT_OAUTH,
+            "circuit" => "the issuer fails everybody and is left alone for a while",
+            "rate" => "too many logins are refreshed at this issuer at once",
+            _ => "the issuer is slow, and too many calls wait for it",
+        };
+        Refused::new(refusal).because(cause).retry_after(self.retry_after)
+    }
+}
+
+/// How a call ended, as far as the issuer's health goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// The issuer answered.
+    Answer,
+    /// It did not, or said that it fails.
+    Failure {
+        /// Its `Retry-After`.
+        asked: Option<Duration>,
+    },
+    /// Something answered that does not speak OAuth.
+    NotOauth {
+        /// Its `Retry-After`.
+        asked: Option<Duration>,
+    },
+}
+
+impl From<&Transient> for CallOutcome {
+    fn from(passing: &Transient) -> Self {
+        let asked = passing.retry_after;
+        match passing.kind {
+            StreakKind::NotOauth => Self::NotOauth { asked },
+            _ => Self::Failure { asked },
+        }
+    }
+}
+
+impl CallLimits {
+    /// No traffic yet.
+    #[must_use]
+    pub fn new(issuer: String, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+        metrics.issuer_circuit(&issuer, false);
+        Self {
+            issuer,
+            slots: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+            bucket: Mutex::new(Bucket::new(PER_SECOND, BURST)),
+            breaker: Mutex::default(),
+            in_between: Mutex::default(),
+            held_back: AtomicU64::new(0),
+            clock,
+            metrics,
+        }
+    }
+
+    /// Waits for its turn and lets one call for the grant with this digest pass.
+    ///
+    /// # Errors
+    /// [`Throttled`].
+    pub async fn pass(self: &Arc<Self>, grant: &str) -> Result<Permit, Throttled> {
+        let held_back = |reason, retry_after| {
+            self.held_back.fetch_add(1, Ordering::Relaxed);
+            self.metrics.issuer_held_back(&self.issuer, reason);
+            let reason = if reason == "circuit" {
+                self.why_open()
+            } else {
+                reason
+            };
+            Throttled { reason, retry_after }
+        };
+        let until = Instant::now() + LONGEST_QUEUE;
+        if let Some(left) = lock(&self.breaker).held(self.clock.now_ms()) {
+            return Err(held_back("circuit", left));
+        }
+        loop {
+            let taken = lock(&self.bucket).take(self.clock.now_ms());
+            match taken {
+                Ok(()) => break,
+                Err(wait) if Instant::now() + wait > until => return Err(held_back("rate", wait)),
+                Err(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+        let Ok(Ok(slot)) = tokio::time::timeout_at(until, Arc::clone(&self.slots).acquire_owned()).await
+        else {
+            return Err(held_back("queue", QUEUE_WAIT));
+        };
+        if let Err(left) = lock(&self.breaker).admit(self.clock.now_ms()) {
+            return Err(held_back("circuit", left));
+        }
+        Ok(Permit {
+            traffic: Arc::clone(self),
+            grant: grant
+                .get(..16)
+                .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+                .unwrap_or(0),
+            heard: false,
+            _slot: slot,
+        })
+    }
+
+    /// How much longer the issuer is left alone because it fails everybody; `None`: it is asked.
+    #[must_use]
+    pub fn left_alone(&self) -> Option<Throttled> {
+        let retry_after = lock(&self.breaker).held(self.clock.now_ms())?;
+        Some(Throttled {
+            reason: self.why_open(),
+            retry_after,
+        })
+    }
+
+    fn why_open(&self) -> &'static str {
+        if lock(&self.in_between).lasts(self.clock.now_ms()) {
+            "in_between"
+        } else {
+            "circuit"
+        }
+    }
+
+    fn turned(&self, turned: Option<Turned>) {
+        match turned {
+            Some(Turned::Open) => {
+                self.held_back.store(0, Ordering::Relaxed);
+                self.metrics.issuer_circuit(&self.issuer, true);
+                tracing::warn!(
+                    issuer = self.issuer,
+                    "the issuer fails everybody: it is left alone, and asked now and then by one"
+                );
+            }
+            Some(Turned::Closed) => {
+                self.metrics.issuer_circuit(&self.issuer, false);
+                let held_back = self.held_back.swap(0, Ordering::Relaxed);
+                tracing::info!(issuer = self.issuer, held_back, "the issuer answers again");
+            }
+            None => {}
+        }
+    }
+}
+
+/// Leave for one call. Dropped without a word, the call was not made.
+#[derive(Debug)]
+pub struct Permit {
+    traffic: Arc<CallLimits>,
+    grant: u64,
+    heard: bool,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Permit {
+    /// The call has ended.
+    pub fn heard(mut self, heard: CallOutcome) {
+        self.heard = true;
+        let traffic = &self.traffic;
+        lock(&traffic.in_between).heard(heard, traffic.clock.now_ms());
+        let turned = match heard {
+            CallOutcome::Answer => lock(&traffic.breaker).answered(),
+            CallOutcome::Failure { asked } | CallOutcome::NotOauth { asked } => {
+                lock(&traffic.breaker).failed(self.grant, asked, traffic.clock.now_ms(), jitter())
+            }
+        };
+        traffic.turned(turned);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.heard {
+            lock(&self.traffic.breaker).abandoned();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Both are consistent after every statement; a panic elsewhere does not spoil them.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
