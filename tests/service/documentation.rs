@@ -10,6 +10,9 @@ use tokenward_control::observe::metrics::Metrics;
 use tokenward_harness::parts::{tools, write_file};
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
+/// The page that has both tables of fields and control's example.
+const CONFIGURATION: &str = "docs/configuration.md";
+
 fn document(path: &str) -> String {
     let path = tools::workspace().join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -26,7 +29,7 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_readmes_control_configuration_is_accepted() -> anyhow::Result<()> {
+fn the_pages_configuration_of_control_is_accepted() -> anyhow::Result<()> {
     let secrets = TempDir::with_prefix("tokenward-documentation-")?;
     for name in ["filter", "aggregator", "valkey", "dex", "remote"] {
         write_file(&secrets, name, format!("a-secret-of-the-{name}"))?;
@@ -36,8 +39,8 @@ fn the_readmes_control_configuration_is_accepted() -> anyhow::Result<()> {
         "sealing-k1",
         "kC3b0tZ3mW5s1hQ0aYVbq7cYpYw8v2y3m0mJ0f4d2lE=",
     )?;
-    let [yaml] = &blocks(&document("README.md"), "yaml")[..] else {
-        panic!("one configuration in the README")
+    let [yaml] = &blocks(&document(CONFIGURATION), "yaml")[..] else {
+        panic!("one configuration in {CONFIGURATION}")
     };
     let yaml = yaml.replace("/run/secrets/tokenward", &secrets.path().display().to_string());
     let config = Config::parse(&yaml)?;
@@ -121,10 +124,10 @@ fn the_metrics_page_lists_every_metric_of_control_and_no_other() {
     assert_eq!(exposed, documented);
 }
 
-/// The first column of the README's table that follows `heading`, down to the depth of the chart's schema: `gate.login_first`,
+/// The first column of the configuration page's table that follows `heading`, down to the depth of the chart's schema: `gate.login_first`,
 /// but `servers` for `servers[].name`.
-fn settings_of_the_readme(heading: &str) -> BTreeSet<String> {
-    let page = document("README.md");
+fn settings_of_the_page(heading: &str) -> BTreeSet<String> {
+    let page = document(CONFIGURATION);
     let (_, rest) = page.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
     let table = rest.split("\n## ").next().unwrap_or(rest);
     let cells = table
@@ -171,17 +174,17 @@ fn settings_of_the_chart(pointer: &str) -> anyhow::Result<BTreeSet<String>> {
 
 /// The filter refuses every request at a name that it does not know: the chart must refuse it before.
 #[test]
-fn the_charts_free_settings_are_the_fields_of_the_readmes_tables_and_no_others() -> anyhow::Result<()> {
+fn the_charts_free_settings_are_the_fields_of_the_pages_tables_and_no_others() -> anyhow::Result<()> {
     for (heading, pointer) in [
         (
-            "## Configuring the filter",
+            "## The filter",
             "/properties/gateway/properties/filter/properties/settings",
         ),
-        ("## Configuring control", "/properties/controlSettings"),
+        ("## Control", "/properties/controlSettings"),
     ] {
         assert_eq!(
             settings_of_the_chart(pointer)?,
-            settings_of_the_readme(heading),
+            settings_of_the_page(heading),
             "{heading}"
         );
     }

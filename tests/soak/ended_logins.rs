@@ -13,7 +13,7 @@ const SPAN: Duration = Duration::from_secs(60);
 const CONNECTIONS: usize = 64;
 /// Calls of one pair within [`SPAN`]: at first, and probes after about 5, 10, 20 and 30 s, each up to a quarter earlier.
 const MOST_CALLS: u64 = 5;
-/// `warn_limit` of the README, in two minutes that may be touched.
+/// `warn_limit` of docs/configuration.md, in two minutes that may be touched.
 const MOST_WARNINGS: usize = 2_000;
 /// For the whole test.
 const DEADLINE: Duration = Duration::from_secs(100);

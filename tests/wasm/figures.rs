@@ -1,10 +1,10 @@
-//! The README's figures are those of the runs that are kept beside docs/benchmarks/README.md.
+//! The figures of docs/benchmarks/README.md and of README.md are those of the runs that are stored beside the former.
 
 use serde_json::Value;
 use tokenward_harness::parts::tools;
 
-/// What the README tells of a run of the data path.
-const TOLD: [&str; 8] = [
+/// The configurations in the page's table of the data path.
+const LANES: [&str; 8] = [
     "fresh",
     "fresh_annotated",
     "replaced",
@@ -21,8 +21,8 @@ fn kept(name: &str) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-fn readme() -> String {
-    std::fs::read_to_string(tools::workspace().join("README.md")).expect("the README")
+fn document(path: &str) -> String {
+    std::fs::read_to_string(tools::workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 fn two_decimals(number: &Value) -> String {
@@ -32,7 +32,7 @@ fn two_decimals(number: &Value) -> String {
     )
 }
 
-/// The end of a row of the README's table, as it must be.
+/// The end of a row of the page's table, as it must be.
 fn row(run: &Value, lane: &str) -> String {
     let rows = run["rows"].as_array().expect("rows");
     let row = rows.iter().find(|row| row["name"] == lane);
@@ -47,27 +47,50 @@ fn row(run: &Value, lane: &str) -> String {
     )
 }
 
+const PAGE: &str = "docs/benchmarks/README.md";
+
 #[test]
-fn the_readme_tells_the_data_path_as_the_kept_run_has_it() {
-    let (readme, run) = (readme(), kept("data-path.json"));
-    let wanted: Vec<String> = TOLD.iter().map(|lane| row(&run, lane)).collect();
-    let missing: Vec<&String> = wanted.iter().filter(|row| !readme.contains(*row)).collect();
+fn the_page_shows_the_data_path_as_the_stored_run_has_it() {
+    let (page, run) = (document(PAGE), kept("data-path.json"));
+    let wanted: Vec<String> = LANES.iter().map(|lane| row(&run, lane)).collect();
+    let missing: Vec<&String> = wanted.iter().filter(|row| !page.contains(*row)).collect();
     assert!(
         missing.is_empty(),
-        "\"What it costs\" in README.md does not have these ends of rows:\n{missing:#?}"
+        "\"Results\" in {PAGE} does not have these ends of rows:\n{missing:#?}"
     );
 }
 
 #[test]
-fn the_readme_tells_memory_as_the_kept_run_has_it() {
-    let (readme, run) = (readme(), kept("memory.json"));
+fn the_readme_repeats_two_ratios_of_the_stored_run() {
+    let run = kept("data-path.json");
+    let ratio = |lane: &str| {
+        let rows = run["rows"].as_array().expect("rows");
+        let row = rows.iter().find(|row| row["name"] == lane).expect("a row");
+        two_decimals(&row["added_ratio_to_floor"])
+    };
+    let expected = [
+        format!(
+            "A fresh token costs {} times what a wasm filter costs",
+            ratio("fresh")
+        ),
+        format!("an `ext_authz` call {} times", ratio("ext_authz")),
+    ];
+    let readme = document("README.md");
+    for sentence in &expected {
+        assert!(readme.contains(sentence), "README.md lacks {sentence:?}");
+    }
+}
+
+#[test]
+fn the_page_shows_memory_as_the_stored_run_has_it() {
+    let (page, run) = (document(PAGE), kept("memory.json"));
     let memory = &run["memory"];
     assert_eq!(memory["flat"], true);
-    let told = format!(
+    let expected = format!(
         "grew by {} KiB over the last three quarters of {} sessions",
         memory["growth_kib_after_warm_up"], memory["sessions"]
     );
-    assert!(readme.contains(&told), "README.md does not say {told:?}");
+    assert!(page.contains(&expected), "{PAGE} lacks {expected:?}");
 }
 
 #[test]

@@ -221,7 +221,7 @@ impl Problem {
 
 /// What to do about a text that is no YAML.
 const NOT_YAML: &str = "see to the indentation, the quotes and the brackets here and in the lines before";
-const EMPTY: &str = "begin with the example in the README";
+const EMPTY: &str = "begin with the example in docs/configuration.md";
 const ONE_DOCUMENT: &str = "a configuration is one document: remove the line ---, or the other document";
 
 impl fmt::Display for Problem {

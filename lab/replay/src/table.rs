@@ -2,7 +2,7 @@
 
 use super::{Half, Lines, Replay};
 
-/// The table of the README.
+/// The table of docs/replay/README.md.
 pub fn markdown(replay: &Replay) -> String {
     let row = |counted: &str, value: &dyn Fn(&Half) -> String| {
         format!("| {counted} | {} | {} |\n", value(&replay.off), value(&replay.on))
