@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokenward_control::store::{Entry, Expected, Key, LeaseOwner, Outcome, Revision, Store};
+use tokenward_control::store::{Entry, Expected, Key, LeaseOwner, Revision, Store, WriteOutcome};
 use tokio::time::{Instant, sleep};
 
 mod engine;
@@ -104,10 +104,10 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// How long a condition may take to come true on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn done(outcome: &Outcome) -> anyhow::Result<Revision> {
+fn done(outcome: &WriteOutcome) -> anyhow::Result<Revision> {
     match outcome {
-        Outcome::Done(revision) => Ok(*revision),
-        Outcome::Conflict(entry) => anyhow::bail!("unexpected conflict with {entry:?}"),
+        WriteOutcome::Done(revision) => Ok(*revision),
+        WriteOutcome::Conflict(entry) => anyhow::bail!("unexpected conflict with {entry:?}"),
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::record::codec::{self, Unreadable};
 use crate::record::unreadable::Replaced;
-use crate::store::{Expected, Outcome, StoreError};
+use crate::store::{Expected, StoreError, WriteOutcome};
 use crate::upstream::grant::Login;
 use crate::upstream::grant::record::GrantKey;
 
@@ -119,7 +119,7 @@ impl Sessions {
             let written = store
                 .write(&session.record(), there.expected, &bytes, lifetime)
                 .await?;
-            if let Outcome::Done(revision) = written {
+            if let WriteOutcome::Done(revision) = written {
                 if let Some(unread) = there.unread.take() {
                     self.notices.tell(Replaced::Session, &unread.why);
                 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::readiness::NotReady;
 use super::{
-    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Page, Store, StoreError,
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, WriteOutcome,
 };
 use crate::observe::metrics::Metrics;
 
@@ -73,11 +73,11 @@ impl Store for CountedStore {
         expected: Expected,
         value: &[u8],
         lifetime: Option<Duration>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         self.changed("write", self.store.write(key, expected, value, lifetime).await)
     }
 
-    async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {
+    async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError> {
         self.changed("delete", self.store.delete(key, expected).await)
     }
 

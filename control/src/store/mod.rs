@@ -90,7 +90,7 @@ pub enum Expected {
 
 /// How a write or deletion ended. Both are answers, not errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum WriteOutcome {
     /// It happened; for a write, the key's new revision, for a deletion, the one that was deleted.
     Done(Revision),
     /// The expectation did not hold and nothing changed; what is there instead.
@@ -185,18 +185,18 @@ pub trait Store: Send + Sync + fmt::Debug {
         expected: Expected,
         value: &[u8],
         lifetime: Option<Duration>,
-    ) -> Result<Outcome, StoreError>;
+    ) -> Result<WriteOutcome, StoreError>;
 
     /// Deletes `key` if `expected` holds. Deleting what is absent, with [`Expected::Any`] or [`Expected::Absent`], is
     /// `Done(Revision(0))`.
-    async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError>;
+    async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError>;
 
     /// One page of the keys of all records of `kind`, from `after` on or from the beginning. Sets and leases are not records.
     ///
     /// `limit` bounds the work for a page, not its size: the engine examines about that many keys, so that a page can hold
     /// fewer keys or none, and listing ends only where [`Page::next`] is `None`. A record that exists from the first page to
     /// the last is listed at least once; one that is written or deleted meanwhile may be listed or not, and a Cluster that
-    /// moves slots meanwhile can hide records. So a listing is for people, not for decisions.
+    /// moves slots meanwhile can hide records. So a listing is for people, not for decisions. A Valkey user needs `+scan` for it.
     async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError>;
 
     /// Adds `member` to the set `set` and lets the whole set live at least `lifetime` from now.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use tokenward_control::clock::SystemClock;
 use tokenward_control::store::embedded::{EmbeddedStore, OpenError};
-use tokenward_control::store::{Expected, Key, Outcome, Store as _};
+use tokenward_control::store::{Expected, Key, Store as _, WriteOutcome};
 use tokenward_harness::issuer::Endpoint;
 
 use crate::deployment::ADMIN;
@@ -183,7 +183,7 @@ async fn a_file_that_another_process_has_taken_meanwhile_is_left_to_it() -> anyh
     let written = other
         .write(&Key::new("other", "1"), Expected::Absent, b"x", None)
         .await?;
-    assert!(matches!(written, Outcome::Done(_)), "{written:?}");
+    assert!(matches!(written, WriteOutcome::Done(_)), "{written:?}");
     assert_eq!(stage.put("s-meanwhile", &tokens).await?, 503);
     other.close().await?;
     stage.wait_until_ready().await?;

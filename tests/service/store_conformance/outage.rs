@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokenward_control::store::valkey::{ValkeyConfig, ValkeyStore};
-use tokenward_control::store::{Expected, Key, Outcome, Store, StoreError};
+use tokenward_control::store::{Expected, Key, Store, StoreError, WriteOutcome};
 use tokenward_harness::parts::Valkey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -105,7 +105,7 @@ async fn scripts_that_valkey_forgot_are_loaded_again() -> anyhow::Result<()> {
     }
     assert!(matches!(
         store.delete(&key, Expected::Any).await?,
-        Outcome::Done(_)
+        WriteOutcome::Done(_)
     ));
     Ok(())
 }

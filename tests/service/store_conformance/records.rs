@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokenward_control::store::valkey::ValkeyStore;
-use tokenward_control::store::{Expected, Key, Outcome, Revision, Store, StoreError};
+use tokenward_control::store::{Expected, Key, Revision, Store, StoreError, WriteOutcome};
 use tokenward_harness::parts::Valkey;
 
 use super::engine::{LONG_DEADLINE, config};
@@ -72,7 +72,7 @@ async fn a_misshapen_value_can_be_deleted_so_that_a_login_mends_it() -> anyhow::
         is_unexpected(store.read(&key).await, &key);
         assert_eq!(
             store.delete(&key, Expected::Any).await?,
-            Outcome::Done(Revision(0))
+            WriteOutcome::Done(Revision(0))
         );
         assert_eq!(store.read(&key).await?, None);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokenward_control::store::{Expected, Key, Outcome, Revision, Store};
+use tokenward_control::store::{Expected, Key, Revision, Store, WriteOutcome};
 use tokio::task::JoinSet;
 
 use super::engine::Engine;
@@ -114,7 +114,7 @@ pub(super) async fn a_write_expecting_absence_happens_only_once(engine: &Engine)
         .store
         .write(&key, Expected::Absent, b"second", Some(MINUTE))
         .await?;
-    assert_eq!(second, Outcome::Conflict(Some(entry(revision, b"first"))));
+    assert_eq!(second, WriteOutcome::Conflict(Some(entry(revision, b"first"))));
     assert_eq!(engine.store.read(&key).await?, Some(entry(revision, b"first")));
     Ok(())
 }
@@ -134,13 +134,13 @@ pub(super) async fn a_write_at_a_stale_revision_changes_nothing_and_shows_what_i
         .store
         .write(&key, Expected::At(first), b"stale", Some(MINUTE))
         .await?;
-    assert_eq!(stale, Outcome::Conflict(Some(entry(second, b"second"))));
+    assert_eq!(stale, WriteOutcome::Conflict(Some(entry(second, b"second"))));
     assert_eq!(engine.store.read(&key).await?, Some(entry(second, b"second")));
     let nowhere = engine
         .store
         .write(&engine.key(), Expected::At(first), b"lost", None)
         .await?;
-    assert_eq!(nowhere, Outcome::Conflict(None));
+    assert_eq!(nowhere, WriteOutcome::Conflict(None));
     Ok(())
 }
 
@@ -170,7 +170,7 @@ pub(super) async fn an_expired_value_counts_as_absent_for_writes(engine: &Engine
         .store
         .write(&compared, Expected::At(revisions[1]), b"late", Some(MINUTE))
         .await?;
-    assert_eq!(late, Outcome::Conflict(None));
+    assert_eq!(late, WriteOutcome::Conflict(None));
     Ok(())
 }
 
@@ -190,7 +190,7 @@ pub(super) async fn revisions_grow_and_are_never_repeated_after_a_deletion(
             .store
             .write(&key, Expected::At(last), b"ghost", Some(MINUTE))
             .await?;
-        assert_eq!(ghost, Outcome::Conflict(None));
+        assert_eq!(ghost, WriteOutcome::Conflict(None));
     }
     Ok(())
 }
@@ -206,7 +206,7 @@ async fn increment(store: &dyn Store, key: &Key) -> anyhow::Result<()> {
             ),
         };
         let next = (number + 1).to_string();
-        if let Outcome::Done(_) = store.write(key, expected, next.as_bytes(), Some(MINUTE)).await? {
+        if let WriteOutcome::Done(_) = store.write(key, expected, next.as_bytes(), Some(MINUTE)).await? {
             return Ok(());
         }
     }
@@ -242,8 +242,8 @@ pub(super) async fn of_fifty_concurrent_creators_exactly_one_succeeds(engine: &E
     let mut seen = Vec::new();
     while let Some(result) = tasks.join_next().await {
         match result?? {
-            Outcome::Done(revision) => created.push(revision),
-            Outcome::Conflict(entry) => seen.push(entry.map(|entry| entry.revision)),
+            WriteOutcome::Done(revision) => created.push(revision),
+            WriteOutcome::Conflict(entry) => seen.push(entry.map(|entry| entry.revision)),
         }
     }
     assert_eq!(created.len(), 1);
@@ -255,17 +255,17 @@ pub(super) async fn deletion_obeys_its_expectation(engine: &Engine) -> anyhow::R
     let key = engine.key();
     let first = put(&*engine.store, &key, b"first").await?;
     let second = put(&*engine.store, &key, b"second").await?;
-    let there = Outcome::Conflict(Some(entry(second, b"second")));
+    let there = WriteOutcome::Conflict(Some(entry(second, b"second")));
     assert_eq!(engine.store.delete(&key, Expected::At(first)).await?, there);
     assert_eq!(engine.store.delete(&key, Expected::Absent).await?, there);
     assert_eq!(
         engine.store.delete(&key, Expected::At(second)).await?,
-        Outcome::Done(second)
+        WriteOutcome::Done(second)
     );
     assert_eq!(engine.store.read(&key).await?, None);
     assert_eq!(
         engine.store.delete(&key, Expected::At(second)).await?,
-        Outcome::Conflict(None)
+        WriteOutcome::Conflict(None)
     );
     Ok(())
 }
@@ -275,7 +275,7 @@ pub(super) async fn deleting_what_is_absent_is_no_error(engine: &Engine) -> anyh
     for expected in [Expected::Any, Expected::Absent] {
         assert_eq!(
             engine.store.delete(&key, expected).await?,
-            Outcome::Done(Revision(0))
+            WriteOutcome::Done(Revision(0))
         );
     }
     Ok(())
@@ -288,7 +288,7 @@ pub(super) async fn any_bytes_survive(engine: &Engine) -> anyhow::Result<()> {
         let revision = put(&*engine.store, &key, value).await?;
         assert_eq!(engine.store.read(&key).await?, Some(entry(revision, value)));
         let conflict = engine.store.write(&key, Expected::Absent, b"", None).await?;
-        assert_eq!(conflict, Outcome::Conflict(Some(entry(revision, value))));
+        assert_eq!(conflict, WriteOutcome::Conflict(Some(entry(revision, value))));
     }
     Ok(())
 }

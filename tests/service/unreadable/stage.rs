@@ -1,7 +1,7 @@
 //! A deployment on either engine, and records in its store that nobody can read.
 
 use tokenward_control::digest;
-use tokenward_control::store::{Entry, Expected, Key, Outcome, Store};
+use tokenward_control::store::{Entry, Expected, Key, Store, WriteOutcome};
 use tokenward_control::upstream::grant::record::GrantKey;
 
 use crate::deployment::{ADMIN, Answer, Deployment, Plan};
@@ -51,7 +51,7 @@ pub(super) async fn plant(deployment: &Deployment, key: &Key, bytes: &[u8]) -> a
     let before = lying_at(deployment, key).await?;
     let at = Expected::At(before.revision);
     match deployment.store().write(key, at, bytes, None).await? {
-        Outcome::Done(_) => lying_at(deployment, key).await,
+        WriteOutcome::Done(_) => lying_at(deployment, key).await,
         conflict => anyhow::bail!("not written: {conflict:?}"),
     }
 }

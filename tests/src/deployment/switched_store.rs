@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokenward_control::store::{
-    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Page, Store, StoreError,
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, WriteOutcome,
 };
 use tokio::sync::watch;
 
@@ -122,7 +122,7 @@ impl Store for SwitchedStore {
         expected: Expected,
         value: &[u8],
         lifetime: Option<Duration>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         self.pass("write").await?;
         let answer = self.store.write(key, expected, value, lifetime).await;
         if self.loses_this_answer() {
@@ -135,7 +135,7 @@ impl Store for SwitchedStore {
         answer
     }
 
-    async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {
+    async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError> {
         self.pass("delete").await?;
         self.store.delete(key, expected).await
     }

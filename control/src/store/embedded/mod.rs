@@ -16,7 +16,7 @@ use crate::clock::Clock;
 
 use super::lifetime::lifetime_ms;
 use super::{
-    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Page, Store, StoreError,
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, WriteOutcome,
 };
 
 mod file;
@@ -158,9 +158,9 @@ impl EmbeddedStore {
         }
     }
 
-    async fn outcome(&self, operation: &'static str, change: Change) -> Result<Outcome, StoreError> {
+    async fn outcome(&self, operation: &'static str, change: Change) -> Result<WriteOutcome, StoreError> {
         match self.change(operation, change).await? {
-            Changed::Outcome(outcome) => Ok(outcome),
+            Changed::WriteOutcome(outcome) => Ok(outcome),
             Changed::Set | Changed::Swept(_) => Err(failed(operation, EngineFailure::Panicked)),
         }
     }
@@ -205,7 +205,7 @@ impl Store for EmbeddedStore {
         expected: Expected,
         value: &[u8],
         lifetime: Option<Duration>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let change = Change::Write {
             key: key.as_str().to_owned(),
             expected,
@@ -215,7 +215,7 @@ impl Store for EmbeddedStore {
         self.outcome("write", change).await
     }
 
-    async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {
+    async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError> {
         let change = Change::Delete {
             key: key.as_str().to_owned(),
             expected,

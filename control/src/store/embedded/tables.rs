@@ -10,7 +10,7 @@ use redb::{
     WriteTransaction,
 };
 
-use crate::store::{Cursor, Entry, Expected, Key, Outcome, Page, Revision};
+use crate::store::{Cursor, Entry, Expected, Key, Page, Revision, WriteOutcome};
 
 /// Bumped when a table, or every record in them, changes its shape; another number in a file is refused at [`prepare`].
 const FORMAT: u64 = 2;
@@ -67,7 +67,7 @@ pub(super) enum Change {
 
 /// What a change came to.
 pub(super) enum Changed {
-    Outcome(Outcome),
+    WriteOutcome(WriteOutcome),
     Set,
     Swept(usize),
 }
@@ -222,8 +222,10 @@ impl<'txn> Tables<'txn> {
                 lifetime_ms,
             } => self
                 .write(key, *expected, value, *lifetime_ms, now_ms)
-                .map(Changed::Outcome),
-            Change::Delete { key, expected } => self.delete(key, *expected, now_ms).map(Changed::Outcome),
+                .map(Changed::WriteOutcome),
+            Change::Delete { key, expected } => {
+                self.delete(key, *expected, now_ms).map(Changed::WriteOutcome)
+            }
             Change::AddMember {
                 set,
                 member,
@@ -243,10 +245,10 @@ impl<'txn> Tables<'txn> {
         value: &[u8],
         lifetime_ms: Option<u64>,
         now_ms: u64,
-    ) -> Result<Outcome, redb::Error> {
+    ) -> Result<WriteOutcome, redb::Error> {
         let current = live_entry(&self.entries, key, now_ms)?;
         if !holds(expected, current.as_ref()) {
-            return Ok(Outcome::Conflict(current));
+            return Ok(WriteOutcome::Conflict(current));
         }
         self.remove_entry(key)?;
         self.changed = true;
@@ -256,16 +258,18 @@ impl<'txn> Tables<'txn> {
         if expires_ms != NEVER_MS {
             self.expiries.insert((expires_ms, Kind::Entry as u8, key), ())?;
         }
-        Ok(Outcome::Done(Revision(revision)))
+        Ok(WriteOutcome::Done(Revision(revision)))
     }
 
-    fn delete(&mut self, key: &str, expected: Expected, now_ms: u64) -> Result<Outcome, redb::Error> {
+    fn delete(&mut self, key: &str, expected: Expected, now_ms: u64) -> Result<WriteOutcome, redb::Error> {
         let current = live_entry(&self.entries, key, now_ms)?;
         if !holds(expected, current.as_ref()) {
-            return Ok(Outcome::Conflict(current));
+            return Ok(WriteOutcome::Conflict(current));
         }
         self.remove_entry(key)?;
-        Ok(Outcome::Done(current.map_or(Revision(0), |entry| entry.revision)))
+        Ok(WriteOutcome::Done(
+            current.map_or(Revision(0), |entry| entry.revision),
+        ))
     }
 
     fn add_member(

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::lifetime::lifetime_ms;
 use super::{
-    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Page, Store, StoreError,
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, WriteOutcome,
 };
 
 pub mod address;
@@ -265,7 +265,7 @@ impl Store for ValkeyStore {
         expected: Expected,
         value: &[u8],
         lifetime: Option<Duration>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let mut script = scripts::WRITE.key(self.value_key(key));
         script.arg(expectation(expected)).arg(value);
         script.arg(lifetime.map_or_else(String::new, |lifetime| lifetime_ms(lifetime).to_string()));
@@ -273,7 +273,7 @@ impl Store for ValkeyStore {
         reply::outcome(reply).map_err(unexpected(key))
     }
 
-    async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {
+    async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError> {
         let mut script = scripts::DELETE.key(self.value_key(key));
         script.arg(expectation(expected));
         let reply = self.run("delete", key, &script).await?;

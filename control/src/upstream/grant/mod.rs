@@ -39,7 +39,7 @@ use crate::digest;
 use crate::record::sealed;
 use crate::record::unreadable::Notices;
 use crate::refused::Refused;
-use crate::store::{Expected, Lineage, Outcome, Revision, StoreError};
+use crate::store::{Expected, Lineage, Revision, StoreError, WriteOutcome};
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::local_pauses::LocalPauses;
@@ -250,7 +250,7 @@ impl Grants {
                 }
             };
             let expected = (kept.as_ref()).map_or(Expected::Absent, |kept| Expected::At(kept.revision));
-            if let Outcome::Done(_) = inner.write(key, expected, &record).await? {
+            if let WriteOutcome::Done(_) = inner.write(key, expected, &record).await? {
                 if let Some(before) = &kept {
                     inner.tell_of_lost(key, &before.record, &record);
                 }
@@ -297,7 +297,7 @@ impl Inner {
         key: &GrantKey,
         expected: Expected,
         record: &GrantRecord,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         self.context
             .store
             .write(

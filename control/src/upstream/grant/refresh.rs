@@ -19,7 +19,7 @@ use crate::coordination::singleflight::{Reporter, Stage};
 use crate::digest;
 use crate::failpoint;
 use crate::refused::Refused;
-use crate::store::{Expected, Outcome, Revision, StoreError};
+use crate::store::{Expected, Revision, StoreError, WriteOutcome};
 use crate::upstream::issuer::revocation::GivenBack;
 use crate::upstream::issuer::{CallPermit, HomeIssuer};
 use crate::upstream::streak::jitter;
@@ -225,8 +225,8 @@ impl Driver {
 
     async fn write(&self, at: Revision, record: &GrantRecord) -> Event {
         match self.inner.write(&self.key, Expected::At(at), record).await {
-            Ok(Outcome::Done(_)) => Event::Written,
-            Ok(Outcome::Conflict(_)) => Event::Overtaken,
+            Ok(WriteOutcome::Done(_)) => Event::Written,
+            Ok(WriteOutcome::Conflict(_)) => Event::Overtaken,
             Err(error) => silent(&error),
         }
     }

@@ -6,7 +6,7 @@ use super::login::{retired, valid_from_seconds};
 use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, REFRESH_TOKEN_FIELD};
 use super::{Grants, Inner, SIGNED_OUT_LIFETIME};
 use crate::record::sealed;
-use crate::store::{Expected, Outcome, StoreError};
+use crate::store::{Expected, StoreError, WriteOutcome};
 use crate::upstream::issuer::revocation::GivenBack;
 
 /// Longest life of an ID token that a sign-out's mark still outlives, beside the grace in which it proves its subject.
@@ -122,7 +122,7 @@ impl Grants {
         let written = store
             .write(&key.record(), expected, &record.to_bytes()?, Some(lifetime))
             .await?;
-        Ok(matches!(written, Outcome::Done(_)))
+        Ok(matches!(written, WriteOutcome::Done(_)))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::digest;
 use crate::record::codec::{self, Unreadable};
 use crate::record::sealed;
 use crate::record::unreadable::Replaced;
-use crate::store::{Expected, Outcome, StoreError};
+use crate::store::{Expected, StoreError, WriteOutcome};
 
 impl Inner {
     /// The record of `key`, or what lies there and cannot be read.
@@ -50,7 +50,7 @@ impl Inner {
         };
         let record = login.supersedes_unread(unread.revision, self.context.clock.now_ms());
         let written = self.write(key, Expected::At(unread.revision), &record).await?;
-        let Outcome::Done(_) = written else {
+        let WriteOutcome::Done(_) = written else {
             return Ok(None);
         };
         self.notices.tell(Replaced::Grant, &unread.why);

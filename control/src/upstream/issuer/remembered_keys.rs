@@ -8,7 +8,7 @@ use tokenward_protocol::duration::whole_ms;
 use super::known_keys::{KnownKey, MOST_PAST_KEYS, from_stored, keep_the_latest, to_stored};
 use crate::context::Context;
 use crate::digest;
-use crate::store::{Expected, Key, Outcome, StoreError};
+use crate::store::{Expected, Key, StoreError, WriteOutcome};
 
 /// The store's key for the keys of `issuer`.
 #[must_use]
@@ -66,6 +66,6 @@ pub(super) async fn write(context: &Context, issuer: &str, keys: &[KnownKey]) ->
         .store
         .write(&key, Expected::Any, &sealed, Some(lifetime))
         .await?;
-    debug_assert!(matches!(written, Outcome::Done(_)));
+    debug_assert!(matches!(written, WriteOutcome::Done(_)));
     Ok(())
 }
