@@ -179,7 +179,8 @@ async fn connections_and_refreshes_that_do_not_end_hold_up_the_end_together_for_
         took = ended => took,
         () = async { asked.await; std::future::pending().await } => Duration::MAX,
     };
-    assert!(took >= LONGEST && took < LONGEST * 3 / 2, "{took:?}");
+    // One after the other they would take twice as long.
+    assert!(took >= LONGEST && took < LONGEST * 2, "{took:?}");
     deployment.dex.release(Endpoint::Refresh);
     drop(unfinished);
     Ok(())
