@@ -75,7 +75,7 @@ both_engines! {
     sets::an_unknown_set_is_empty,
     sets::members_are_added_once_and_removed_once,
     sets::a_set_lives_as_long_as_its_longest_lifetime,
-    sets::an_expired_set_is_empty_and_starts_anew,
+    sets::an_expired_set_is_empty_and_starts_again,
     sets::fifty_concurrent_additions_are_all_there,
     leases::a_lease_has_one_holder,
     leases::a_lease_is_free_once_it_has_expired,
