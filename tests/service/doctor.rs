@@ -1,4 +1,4 @@
-//! The doctor finds what is wrong and says the cure, shows no secret, and touches nobody's grant.
+//! The doctor finds what is wrong and names the fix, shows no secret, and touches no grant.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +74,7 @@ async fn a_good_deployment_is_good_and_stays_as_it_is() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_refused_client_and_an_issuer_that_is_away_fail_with_their_cure() -> anyhow::Result<()> {
+async fn a_refused_client_and_an_issuer_that_is_away_fail_with_their_fix() -> anyhow::Result<()> {
     let Pair { remote, home } = pair(1, |_| {}).await?;
     home.write_file("issuer-0", "wrong-secret")?;
     home.write_file("exchanger", "also-wrong")?;
@@ -131,7 +131,7 @@ async fn a_store_in_use_is_a_warning_and_one_that_is_away_or_sealed_otherwise_a_
     );
 
     let away = home.changed(|document| {
-        // Port 9 of the loopback: nobody listens there.
+        // Port 9 of the loopback: no process listens there.
         document["store"] = json!({"valkey": {"url": "redis://127.0.0.1:9"}, "deadline": "500ms"});
     })?;
     let away = examine(&away).await;
@@ -150,7 +150,7 @@ async fn a_store_in_use_is_a_warning_and_one_that_is_away_or_sealed_otherwise_a_
 }
 
 #[tokio::test]
-async fn a_real_dex_tells_the_doctor_whether_its_clients_are_accepted() -> anyhow::Result<()> {
+async fn the_doctor_learns_from_a_real_dex_whether_its_clients_are_accepted() -> anyhow::Result<()> {
     if tools::dex()?.is_none() {
         tokenward_harness::aloud!("left out: the doctor at a real Dex: {}", tools::DEX_IS_MISSING);
         return Ok(());
@@ -185,7 +185,7 @@ async fn a_real_dex_tells_the_doctor_whether_its_clients_are_accepted() -> anyho
 }
 
 #[tokio::test]
-async fn where_the_client_shows_its_secret_is_found_out_and_said() -> anyhow::Result<()> {
+async fn where_the_client_shows_its_secret_is_found_out_and_reported() -> anyhow::Result<()> {
     let dex = DexConfig {
         post_only: true,
         ..DexConfig::default().discovery(

@@ -70,7 +70,7 @@ fn claims(token: &str) -> Value {
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
-/// #863: an access token was asked for, and every tool was denied.
+/// #863: an access token was requested, and every tool was denied.
 #[tokio::test]
 async fn a_remote_server_gets_a_token_of_its_own_issuer() -> anyhow::Result<()> {
     let Pair { remote, home } = pair(1, |_| {}).await?;
@@ -176,7 +176,7 @@ async fn what_the_remote_issuer_refuses_is_the_operators_business() -> anyhow::R
 }
 
 #[tokio::test]
-async fn required_audiences_are_asked_for_and_checked() -> anyhow::Result<()> {
+async fn required_audiences_are_requested_and_checked() -> anyhow::Result<()> {
     let Pair { remote, home } =
         pair(1, |exchange| exchange["audiences"] = json!(["api", "exchanger"])).await?;
     let tokens = home.log_in("s-1").await?;

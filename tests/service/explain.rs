@@ -1,4 +1,4 @@
-//! `/v1/explain` says why, changes nothing, asks no issuer, and shows no token.
+//! `/v1/explain` states why, changes nothing, calls no issuer, and shows no token.
 
 use std::time::Duration;
 
@@ -200,7 +200,7 @@ async fn an_exchange_is_explained_with_its_token_and_its_failures() -> anyhow::R
 }
 
 #[tokio::test]
-async fn only_the_aggregator_asks_and_the_handle_never_stands_in_the_address() -> anyhow::Result<()> {
+async fn only_the_aggregator_may_call_and_the_handle_is_never_in_the_url() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     deployment.log_in("s-1").await?;
     let url = |query: &str| format!("{}/v1/explain{query}", deployment.urls[0]);

@@ -91,7 +91,7 @@ async fn what_is_fresh_is_never_refreshed_whatever_is_presented() -> anyhow::Res
 }
 
 #[tokio::test]
-async fn near_expiry_refreshes_ahead_and_falls_back_to_the_kept_token() -> anyhow::Result<()> {
+async fn near_expiry_refreshes_ahead_and_falls_back_to_the_stored_token() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let tokens = deployment.log_in("s-1").await?;
     // 300 s of life, margin 60 s, ahead 60 s before that.
@@ -148,7 +148,7 @@ async fn a_rejected_token_is_replaced_at_most_once_in_the_interval() -> anyhow::
 }
 
 #[tokio::test]
-async fn a_dead_grant_is_never_asked_again_until_a_new_login() -> anyhow::Result<()> {
+async fn a_dead_grant_is_never_presented_again_until_a_new_login() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan {
         replicas: 2,
         ..Plan::default()

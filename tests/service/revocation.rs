@@ -1,5 +1,5 @@
 //! After the last sign-out the refresh token is given back (RFC 7009), where the issuer has an endpoint for it: in the
-//! background, once, and without any say in how the sign-out ends.
+//! background, once, and without effect on the sign-out's outcome.
 
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ async fn a_refresh_token_that_comes_after_the_sign_out_is_given_back_as_well() -
 }
 
 #[tokio::test]
-async fn dex_has_no_such_endpoint_and_is_asked_nothing() -> anyhow::Result<()> {
+async fn dex_has_no_such_endpoint_and_gets_no_call() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let _tokens = deployment.log_in("s-1").await?;
     assert_eq!(deployment.end("s-1").await?.status, 204);

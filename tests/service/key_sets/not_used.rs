@@ -151,7 +151,7 @@ async fn a_token_as_large_as_a_gateway_lets_through_is_put_and_served_and_a_larg
 }
 
 #[tokio::test]
-async fn a_refreshed_token_that_is_too_large_is_an_operators_matter_and_its_refresh_token_is_kept()
+async fn a_refreshed_token_that_is_too_large_is_an_operators_matter_and_its_refresh_token_is_stored()
 -> anyhow::Result<()> {
     let Stage { control, .. } = &Stage::set(Plan::default()).await?;
     let tokens = control.log_in("s-1").await?;

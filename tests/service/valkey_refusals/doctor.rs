@@ -1,4 +1,4 @@
-//! The doctor tries a real write, names what is in the way with its cure, and leaves nothing behind.
+//! The doctor tries a real write, names what is in the way with its fix, and leaves nothing behind.
 
 use serde_json::json;
 use tokenward_control::doctor::{Check, Outcome, Report, examine};
@@ -50,7 +50,7 @@ async fn a_store_that_takes_writes_is_good_and_empty_afterwards() -> anyhow::Res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_keeps_a_store_from_being_written_to_fails_with_its_cure() -> anyhow::Result<()> {
+async fn a_store_that_cannot_be_written_to_fails_with_the_fix() -> anyhow::Result<()> {
     let valkey = with_user(&["~tokenward:*", "+@all"]).await?;
     let rows: [(&[&str], &str, &str); 4] = [
         (&["CONFIG", "SET", "maxmemory", "1"], "(OOM)", "raise maxmemory"),
