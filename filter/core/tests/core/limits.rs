@@ -1,8 +1,8 @@
 //! Bounds on what clients can make one worker store.
 
-use tokenward_filter_core::flight::MOST_WAITERS;
 use tokenward_filter_core::log::Level;
 use tokenward_filter_core::verdict::Verdict;
+use tokenward_filter_core::worker::MOST_WAITERS;
 
 use crate::host::{Envoy, ISSUER, home, status, token};
 
