@@ -17,7 +17,7 @@ fn is_softened(verdict: &ResponseVerdict) -> bool {
 }
 
 #[test]
-fn a_401_to_a_fresh_token_is_softened_and_control_is_asked_once_for_a_newly_made_one() {
+fn a_401_to_a_fresh_token_becomes_503_and_control_is_called_once_for_a_newly_made_one() {
     let mut envoy = Envoy::new(1);
     let streams: Vec<_> = (0..5)
         .map(|_| envoy.send(0, KUBE, Some(&home(1800)), Some("s1")).0)
@@ -104,7 +104,7 @@ fn a_newly_made_token_that_is_rejected_too_closes_the_gate_with_backoff() {
     let warns = envoy.host.lines_at(Level::Warn);
     assert_eq!(warns.len(), 1);
     assert!(warns[0].contains("token_rejected"), "{}", warns[0]);
-    // The gate's time is over: one probe asks for another new token.
+    // The gate's closing time has passed: one probe calls for another new token.
     envoy.host.advance_ms(1_000);
     assert_eq!(envoy.send(0, KUBE, Some(&home(1800)), None).1, Verdict::Pause);
     assert!(envoy.host.calls.borrow()[1].1.contains("reason=rejected"));
@@ -115,7 +115,7 @@ fn a_newly_made_token_that_is_rejected_too_closes_the_gate_with_backoff() {
 }
 
 #[test]
-fn control_that_has_no_newer_token_yet_closes_the_gate_and_the_login_is_kept() {
+fn control_that_has_no_newer_token_yet_closes_the_gate_and_the_login_remains() {
     let mut envoy = Envoy::new(1);
     let (stream, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
     respond(&mut envoy, stream, 401);
@@ -160,8 +160,8 @@ fn a_rejected_token_is_tried_again_after_a_while_and_a_new_login_at_once() {
     assert_eq!(envoy.send(0, KUBE, Some(&home(1800)), None).1, Verdict::Continue);
 }
 
-/// One request at worker 0, whose server rejects whatever reaches it; control makes a new token for whoever asks. Whether
-/// anything reached the server.
+/// One request at worker 0: the server rejects every token, and control makes a new one for each call. Whether anything
+/// reached the server.
 fn send_to_a_server_that_rejects_all(envoy: &mut Envoy, life_seconds: i64) -> bool {
     envoy.workers[0].on_tick();
     let (calls, resumed) = (envoy.calls(), envoy.host.resumed.borrow().len());
@@ -177,7 +177,7 @@ fn send_to_a_server_that_rejects_all(envoy: &mut Envoy, life_seconds: i64) -> bo
     if arrived {
         assert!(is_softened(&respond(envoy, stream, 401)));
     }
-    // What the rejection asks for in the background.
+    // The background call that the rejection caused.
     let calls = envoy.calls();
     envoy.workers[0].on_tick();
     for call in calls..envoy.calls() {
@@ -220,7 +220,7 @@ fn thousands_of_tokens_that_others_get_do_not_make_a_rejection_forgotten() {
 }
 
 #[test]
-fn an_answer_that_says_nothing_of_the_token_is_no_recovery() {
+fn a_response_that_does_not_judge_the_token_is_no_recovery() {
     for status in [408, 429, 500, 503] {
         let mut envoy = Envoy::new(1);
         for _ in 0..2 {
