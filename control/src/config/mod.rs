@@ -22,6 +22,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::upstream::dialect::Dialect;
 use crate::yaml::{self, Location};
 
 pub use filter_module::FilterModule;
@@ -170,7 +171,7 @@ pub enum TokenSource {
     Exchange(Box<ExchangeConfig>),
 }
 
-/// An RFC 8693 exchange at a remote Dex.
+/// An RFC 8693 exchange at a remote issuer.
 #[derive(Debug, Clone)]
 pub struct ExchangeConfig {
     /// The remote token endpoint.
@@ -179,9 +180,11 @@ pub struct ExchangeConfig {
     pub expected_issuer: String,
     /// The remote's keys.
     pub jwks_uri: Url,
-    /// Dex's `connector_id`.
+    /// The remote's dialect.
+    pub dialect: Dialect,
+    /// The remote's connector that verifies the subject ([`Dialect::connector_parameter`]).
     pub connector_id: String,
-    /// Scopes, with one `audience:server:client_id:X` for every required audience that is not the client itself.
+    /// Scopes, with those for the required audiences ([`Dialect::scopes_for`]).
     pub scopes: String,
     /// The client that exchanges.
     pub client_id: String,

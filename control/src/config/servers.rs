@@ -1,10 +1,9 @@
 //! The `servers` list: the MCPServer CRD's `auth` blocks, with the CRD's own rules.
 
-use url::Url;
-
 use super::check::{Findings, shown};
 use super::raw::{RawAuth, RawExchange, RawServer, Text};
 use super::{ExchangeConfig, ServerConfig, TokenSource, resources};
+use crate::upstream::dialect::Dialect;
 use crate::yaml::Spanned;
 
 /// The CRD's default.
@@ -71,22 +70,6 @@ fn is_server_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte))
 }
 
-/// What may stand in `audience:server:client_id:X` without ending the scope and starting another.
-fn is_audience(audience: &str) -> bool {
-    !audience.is_empty()
-        && audience
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte))
-}
-
-/// The CRD's `^[a-zA-Z][a-zA-Z0-9_-]*$`.
-fn is_connector_id(id: &str) -> bool {
-    id.starts_with(|first: char| first.is_ascii_alphabetic())
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-}
-
 fn checked_server(findings: &mut Findings, name: &Text, auth: &Spanned<RawAuth>) -> Option<ServerConfig> {
     let server = shown(&name.value);
     if let Some(kind) = &auth.value.kind
@@ -102,7 +85,7 @@ fn checked_server(findings: &mut Findings, name: &Text, auth: &Spanned<RawAuth>)
         );
     }
     for audience in &auth.value.required_audiences {
-        if !is_audience(&audience.value) {
+        if !Dialect::default().is_audience(&audience.value) {
             findings.add(
                 audience.referenced,
                 format!("required audience {:?} is not usable", shown(&audience.value)),
@@ -149,6 +132,7 @@ fn checked_exchange(
     raw: &Spanned<RawExchange>,
     required_audiences: &[String],
 ) -> Option<ExchangeConfig> {
+    let dialect = Dialect::default();
     let mut missing = |field: &str| {
         findings.add(
             raw.referenced,
@@ -169,7 +153,7 @@ fn checked_exchange(
     let connector_id = raw.value.connector_id.as_ref()?;
     let credentials = raw.value.client_credentials.as_ref()?;
     let token_endpoint = findings.endpoint("dexTokenEndpoint", endpoint_text);
-    if !is_connector_id(&connector_id.value) {
+    if !dialect.is_connector_id(&connector_id.value) {
         findings.add(
             connector_id.referenced,
             format!("connectorId {:?} is not usable", shown(&connector_id.value)),
@@ -196,27 +180,24 @@ fn checked_exchange(
         .jwks_uri
         .as_ref()
         .map(|text| findings.endpoint("jwksUri", text));
-    let base = token_endpoint
+    let derived = token_endpoint
         .as_ref()
-        .filter(|url| url.query().is_none())
-        .and_then(|url| url.as_str().strip_suffix("/token"))
-        .map(str::to_owned);
-    if token_endpoint.is_some() && base.is_none() && (expected_issuer.is_none() || jwks_uri.is_none()) {
+        .and_then(|url| dialect.remote_addresses(url));
+    if token_endpoint.is_some() && derived.is_none() && (expected_issuer.is_none() || jwks_uri.is_none()) {
         findings.add(
             endpoint_text.referenced,
             "the issuer and its keys cannot be told from a dexTokenEndpoint that does not end in /token",
             "add expectedIssuer and jwksUri",
         );
     }
-    let keys_beside = base
-        .as_ref()
-        .and_then(|base| Url::parse(&format!("{base}/keys")).ok());
+    let (issuer, keys) = derived.map(|derived| (derived.issuer, derived.jwks_uri)).unzip();
     Some(ExchangeConfig {
         token_endpoint: token_endpoint?,
-        expected_issuer: expected_issuer.unwrap_or(base)?,
-        jwks_uri: jwks_uri.unwrap_or(keys_beside)?,
+        expected_issuer: expected_issuer.unwrap_or(issuer)?,
+        jwks_uri: jwks_uri.unwrap_or(keys)?,
+        dialect,
         connector_id: connector_id.value.clone(),
-        scopes: with_audiences(&scopes, required_audiences, &credentials.client_id.value),
+        scopes: dialect.scopes_for(&scopes, required_audiences, &credentials.client_id.value),
         client_id: credentials.client_id.value.clone(),
         client_secret: client_secret?,
         client_auth,
@@ -240,25 +221,4 @@ fn scopes(findings: &mut Findings, text: Option<&Text>) -> String {
         );
     }
     text.value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Dex puts the exchanging client itself into `aud`; every other audience needs its cross-client scope.
-fn with_audiences(scopes: &str, required_audiences: &[String], client_id: &str) -> String {
-    let mut scopes: Vec<String> = scopes.split(' ').map(str::to_owned).collect();
-    let cross_client = |audience: &str| format!("audience:server:client_id:{audience}");
-    for audience in required_audiences {
-        let scope = cross_client(audience);
-        if audience != client_id && !scopes.contains(&scope) {
-            scopes.push(scope);
-        }
-    }
-    // With a cross-client scope Dex leaves the client out of `aud` unless it is asked for as well.
-    let own = cross_client(client_id);
-    let crosses = scopes
-        .iter()
-        .any(|scope| scope.starts_with("audience:server:client_id:"));
-    if crosses && required_audiences.iter().any(|audience| audience == client_id) && !scopes.contains(&own) {
-        scopes.push(own);
-    }
-    scopes.join(" ")
 }

@@ -2,6 +2,7 @@
 //! nothing about a login, and a rotated refresh token is lifted out of whatever it stands in.
 
 use secrecy::ExposeSecret as _;
+use tokenward_control::upstream::dialect::Dialect;
 use tokenward_control::upstream::issuer::answer::members::Members;
 use tokenward_control::upstream::issuer::answer::plain::plain;
 use tokenward_control::upstream::issuer::answer::{GivenIdToken, RawAnswer, RefreshAnswer, read_refresh};
@@ -79,7 +80,7 @@ fn an_answer_without_oauths_words_is_of_something_in_between_and_passes() {
 
 #[test]
 fn what_cannot_be_understood_may_have_been_carried_out_and_a_refusal_was_not() {
-    let perhaps_done = |status, body: &str| match read_refresh(&raw(status, body)) {
+    let perhaps_done = |status, body: &str| match read_refresh(&raw(status, body), Dialect::Dex) {
         RefreshAnswer::Transient(passing) => passing.perhaps_done,
         other => panic!("{status} {body}: {other:?}"),
     };
@@ -121,7 +122,7 @@ fn lifted(body: &[u8], cut: bool) -> Option<(Option<String>, Option<String>)> {
         ..RawAnswer::default()
     };
     let text = |token: secrecy::SecretString| token.expose_secret().to_owned();
-    match read_refresh(&answer) {
+    match read_refresh(&answer, Dialect::Dex) {
         RefreshAnswer::Refreshed {
             id_token,
             refresh_token,

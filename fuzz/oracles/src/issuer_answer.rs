@@ -6,6 +6,7 @@ use std::fmt;
 use secrecy::ExposeSecret;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use tokenward_control::upstream::dialect::Dialect;
 use tokenward_control::upstream::issuer::answer::members::Members;
 use tokenward_control::upstream::issuer::answer::plain::plain;
 use tokenward_control::upstream::issuer::answer::{RawAnswer, RefreshAnswer, read_exchange, read_refresh};
@@ -54,7 +55,7 @@ fn classes(status: u16, body: &[u8], cut: bool) {
         cut,
         ..RawAnswer::default()
     };
-    let refreshed = read_refresh(&answer);
+    let refreshed = read_refresh(&answer, Dialect::Dex);
     if let RefreshAnswer::Refreshed { refresh_token, .. } = &refreshed {
         assert!(answer.is_success(), "tokens out of status {status}");
         if let Some(token) = refresh_token {
@@ -64,8 +65,8 @@ fn classes(status: u16, body: &[u8], cut: bool) {
             assert!(token.len() < 32 || !shown.contains(token), "{shown}");
         }
     }
-    let _ = read_exchange(&answer);
-    if let Ok(told) = read_introspection(&answer) {
+    let _ = read_exchange(&answer, Dialect::Dex);
+    if let Ok(told) = read_introspection(&answer, Dialect::Dex) {
         let _ = format!("{told:?}");
     }
 }

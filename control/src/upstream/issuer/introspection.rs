@@ -9,6 +9,7 @@ use super::client::Connection;
 use super::discovery::DiscoveryFailed;
 use super::limits::CallOutcome;
 use super::{Context, HomeIssuer, NotPermitted};
+use crate::upstream::dialect::Dialect;
 
 /// What an issuer says of a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,7 +54,7 @@ impl HomeIssuer {
         let metrics = &context.metrics;
         metrics.issuer_request(&self.config.issuer, "introspect", started.elapsed());
         let told = match answer {
-            Ok(answer) => read_introspection(&answer),
+            Ok(answer) => read_introspection(&answer, self.config.dialect),
             Err(failed) => Err(failed.into()),
         };
         let class = match &told {
@@ -76,12 +77,12 @@ impl HomeIssuer {
 ///
 /// # Errors
 /// [`Transient`] for overload, gateways, the issuer's own failures, and what answers without OAuth's words.
-pub fn read_introspection(answer: &RawAnswer) -> Result<Introspected, Transient> {
+pub fn read_introspection(answer: &RawAnswer, dialect: Dialect) -> Result<Introspected, Transient> {
     let active = Members::read(&answer.body, &["active"]).flag("active");
     match active.filter(|_| answer.is_success()) {
         Some(true) => Ok(Introspected::Unused),
         Some(false) => Ok(Introspected::UsedUp),
-        None => match refusal_of(answer) {
+        None => match refusal_of(answer, dialect) {
             Ok(()) => Ok(Introspected::NotTold),
             Err(passing) => Err(Transient {
                 cause: format!("introspection: {}", passing.cause),

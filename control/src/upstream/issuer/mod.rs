@@ -169,7 +169,7 @@ impl HomeIssuer {
             self.discovery.doubt(context);
         }
         let answer = match &raw {
-            Ok(answer) => read_refresh(answer),
+            Ok(answer) => read_refresh(answer, self.config.dialect),
             Err(failed) => RefreshAnswer::Transient(failed.clone().into()),
         };
         context.metrics.issuer_answer(issuer, "refresh", answer.class());
@@ -177,7 +177,9 @@ impl HomeIssuer {
             RefreshAnswer::Transient(passing) => passing.into(),
             _ => CallOutcome::Answer,
         });
-        if self.config.client_auth.is_none() && raw.as_ref().is_ok_and(refuses_client) {
+        let is_client_refused =
+            (raw.as_ref()).is_ok_and(|answer| refuses_client(answer, self.config.dialect));
+        if self.config.client_auth.is_none() && is_client_refused {
             // With a token_endpoint of the configuration the document may not have been read. The next attempt, which is
             // half a minute away, knows from it how this client has to authenticate itself.
             let (discovery, context) = (Arc::clone(&self.discovery), context.clone());
@@ -217,7 +219,7 @@ impl RemoteIssuer {
         self.traffic.left_alone()
     }
 
-    /// Exchanges `subject_token` of the grant with this digest (RFC 8693 §2.1, with Dex's `connector_id`).
+    /// Exchanges `subject_token` of the grant with this digest (RFC 8693 §2.1).
     ///
     /// # Errors
     /// [`Throttled`]; nothing was asked.
@@ -233,17 +235,19 @@ impl RemoteIssuer {
             .client_auth
             .unwrap_or_else(|| self.discovery.client_auth());
         let mut raw = self.presented(context, subject_token, auth).await;
+        let is_client_refused =
+            (raw.as_ref()).is_ok_and(|answer| refuses_client(answer, self.config.dialect));
         // Nothing is used up by an exchange, so asking again in the way that the remote wants costs nothing.
         if self.config.client_auth.is_none()
             && auth == ClientAuth::Basic
-            && raw.as_ref().is_ok_and(refuses_client)
+            && is_client_refused
             && self.discovery.ensure_read(context).await.is_ok()
             && self.discovery.client_auth() == ClientAuth::Post
         {
             raw = self.presented(context, subject_token, ClientAuth::Post).await;
         }
         let answer = match &raw {
-            Ok(answer) => read_exchange(answer),
+            Ok(answer) => read_exchange(answer, self.config.dialect),
             Err(failed) => ExchangeAnswer::Transient(failed.clone().into()),
         };
         let issuer = &self.config.expected_issuer;
@@ -271,14 +275,14 @@ impl RemoteIssuer {
             secret: &self.config.client_secret,
             auth,
         };
-        let form = [
-            ("grant_type", GRANT_TYPE_TOKEN_EXCHANGE),
-            ("connector_id", self.config.connector_id.as_str()),
+        let mut form = vec![("grant_type", GRANT_TYPE_TOKEN_EXCHANGE)];
+        form.extend(self.config.dialect.connector_parameter(&self.config.connector_id));
+        form.extend([
             ("scope", self.config.scopes.as_str()),
             ("requested_token_type", TOKEN_TYPE_ID_TOKEN),
             ("subject_token_type", TOKEN_TYPE_ID_TOKEN),
             ("subject_token", subject_token.expose_secret()),
-        ];
+        ]);
         let started = Instant::now();
         let answer = context
             .client

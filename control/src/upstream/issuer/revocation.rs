@@ -12,6 +12,7 @@ use super::discovery::DiscoveryFailed;
 use super::limits::CallOutcome;
 use super::{Context, HomeIssuer};
 use crate::digest;
+use crate::upstream::dialect::Dialect;
 
 /// Calls under way at the same time, at all issuers together.
 const MOST_AT_ONCE: usize = 8;
@@ -143,7 +144,7 @@ impl HomeIssuer {
             Err(_) => CallOutcome::Failure { asked: None },
         });
         Some(match answer {
-            Ok(answer) => read_revocation(&answer),
+            Ok(answer) => read_revocation(&answer, self.config.dialect),
             Err(_) => "failed",
         })
     }
@@ -152,11 +153,11 @@ impl HomeIssuer {
 /// Reads the answer of a revocation endpoint (RFC 7009 §2.2): `revoked`, `refused` or `failed`. A token that is not valid
 /// any more is answered like one that was revoked.
 #[must_use]
-pub fn read_revocation(answer: &RawAnswer) -> &'static str {
+pub fn read_revocation(answer: &RawAnswer, dialect: Dialect) -> &'static str {
     if answer.is_success() {
         return "revoked";
     }
-    match refusal_of(answer) {
+    match refusal_of(answer, dialect) {
         Ok(()) => "refused",
         Err(_) => "failed",
     }
