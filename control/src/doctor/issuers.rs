@@ -13,7 +13,7 @@ use crate::upstream::issuer::answer::refusal_of;
 use crate::upstream::issuer::client::ClientCredentials;
 use crate::upstream::issuer::discovery::{Endpoints, read_document};
 use crate::upstream::issuer::key_set::{BadKeySet, KeySet};
-use crate::upstream::issuer::verify::shown;
+use crate::upstream::issuer::loggable::loggable;
 
 /// A clock off by less than this is as good as any.
 const CLOCK_OFF_SECONDS: u64 = 5;
@@ -204,7 +204,7 @@ fn names(set: &KeySet) -> String {
     let name = |key: &crate::upstream::issuer::jwk::VerifyingKey| {
         let id = key
             .id()
-            .map_or_else(|| "without kid".to_owned(), |id| format!("kid {}", shown(id)));
+            .map_or_else(|| "without kid".to_owned(), |id| format!("kid {}", loggable(id)));
         format!("{id}, thumbprint {}", key.thumbprint())
     };
     let mut names: Vec<String> = set.keys.iter().take(MOST_NAMED).map(name).collect();

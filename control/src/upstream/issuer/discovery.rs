@@ -13,7 +13,7 @@ use url::Url;
 pub(super) use self::again::is_elsewhere;
 use self::again::{Doubts, due_ms};
 use super::answer::RawAnswer;
-use super::verify::shown;
+use super::loggable::loggable;
 use crate::config::ClientAuth;
 use crate::config::endpoint::{is_at_home, parse_endpoint, parse_issuer};
 use crate::context::Context;
@@ -302,7 +302,7 @@ pub fn read_document(issuer: &str, body: &[u8]) -> Result<Endpoints, DiscoveryFa
     if document.issuer != issuer {
         return Err(unusable(&format!(
             "it names another issuer, {}; the configured issuer must be byte for byte the same",
-            shown(&document.issuer)
+            loggable(&document.issuer)
         )));
     }
     let at_home = parse_issuer(issuer).is_ok_and(|url| is_at_home(&url));

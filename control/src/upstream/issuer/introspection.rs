@@ -7,8 +7,9 @@ use super::answer::members::Members;
 use super::answer::{RawAnswer, Transient, refusal_of};
 use super::client::Connection;
 use super::discovery::DiscoveryFailed;
+use super::home::{HomeIssuer, NotPermitted};
 use super::limits::CallOutcome;
-use super::{Context, HomeIssuer, NotPermitted};
+use crate::context::Context;
 use crate::upstream::dialect::Dialect;
 
 /// What an issuer says of a refresh token.

@@ -13,11 +13,12 @@ use tokio::time::Instant;
 
 use super::discovery::Discovery;
 use super::known_keys::{Case, Judgement, Known};
-use super::verify::{BadHeader, SignatureHeader, read_header, shown};
+use super::loggable::loggable;
+use super::verify::{BadHeader, SignatureHeader, read_header};
 use crate::context::Context;
 use crate::coordination::singleflight::SingleFlight;
 
-pub(super) use self::fetch::NoKeys;
+pub use super::known_keys::KeyAge;
 pub use super::remembered_keys::record_of;
 pub use super::unverified::Unverified;
 
@@ -29,15 +30,6 @@ pub const TRUSTED_FETCH_APART: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// Unknown keys of the issuer's own answers whose first sight is remembered.
 const MOST_UNKNOWN: usize = 16;
-
-/// Which keys may have signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyAge {
-    /// Only those that the issuer publishes.
-    Present,
-    /// Also those that it published not longer than the grace ago, for tokens issued before they were withdrawn.
-    PresentOrPast,
-}
 
 /// Where a token comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,7 +194,7 @@ impl IssuerKeys {
         header: &SignatureHeader,
         source: Source,
     ) -> Result<(), Unverified> {
-        let name = header.key_id.as_deref().map(shown);
+        let name = header.key_id.as_deref().map(loggable);
         let last_word = match judgement {
             Judgement::Signed => return Ok(()),
             Judgement::Forged => return Err(Unverified::Forged),

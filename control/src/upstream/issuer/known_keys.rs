@@ -9,9 +9,9 @@ use tokenward_protocol::jwt::Claims;
 use tokio::time::Instant;
 
 use super::jwk::{LeftOut, VerifyingKey};
-use super::key_set::{CacheTime, KeySet};
-use super::keys::{KeyAge, NoKeys};
+use super::key_set::{BadKeySet, CacheTime, KeySet};
 use super::proven::Proven;
+use super::unverified::Unverified;
 use super::verify::{SignatureHeader, key_fits, signed_by};
 
 /// Keys that were rotated away: a week of an issuer that makes a new one every hour.
@@ -24,6 +24,41 @@ const LONGEST_LIFE_BEYOND: Duration = Duration::from_secs(3600);
 const PUBLISHED_LATE: Duration = Duration::from_secs(60);
 /// How far the issuer's clock may be ahead of this one.
 const CLOCK_AHEAD: Duration = Duration::from_secs(300);
+
+/// Which keys may have signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyAge {
+    /// Only those that the issuer publishes.
+    Present,
+    /// Also those that it published not longer than the grace ago, for tokens issued before they were withdrawn.
+    PresentOrPast,
+}
+
+/// Why a fetch brought no keys.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoKeys {
+    /// No answer, or one that is no key set.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A key set without keys: not filled yet.
+    #[error("{}", BadKeySet::Empty)]
+    Empty,
+}
+
+impl NoKeys {
+    /// What that means for a token whose key is not known.
+    pub(super) fn unverified(&self, retry_after: Duration) -> Unverified {
+        let cause = self.to_string();
+        match self {
+            Self::Unavailable(_) => Unverified::KeysUnavailable { retry_after, cause },
+            Self::Empty => Unverified::KeyNotYetKnown {
+                retry_after,
+                cached_for: None,
+                cause: format!("the issuer's keys cannot be had: {cause}"),
+            },
+        }
+    }
+}
 
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct KnownKey {

@@ -9,8 +9,9 @@ use tokio::sync::{Semaphore, watch};
 use super::answer::{RawAnswer, refusal_of};
 use super::client::Connection;
 use super::discovery::DiscoveryFailed;
+use super::home::HomeIssuer;
 use super::limits::CallOutcome;
-use super::{Context, HomeIssuer};
+use crate::context::Context;
 use crate::digest;
 use crate::upstream::dialect::Dialect;
 

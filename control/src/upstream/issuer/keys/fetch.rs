@@ -1,45 +1,18 @@
 //! Fetching an issuer's key set: one fetch at a time, shared by all who need it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::super::discovery::is_elsewhere;
 use super::super::key_set::{BadKeySet, CacheTime, KeySet};
-use super::super::known_keys::Known;
+use super::super::known_keys::{Known, NoKeys};
 use super::super::remembered_keys;
 use super::{FETCH_APART, IssuerKeys, Source, Unverified};
 use crate::coordination::singleflight::FlightOutcome;
 
 /// A set older than this is fetched in the background (Dex: `max-age=600`).
 const REFETCH_AFTER_MS: u64 = 600_000;
-
-/// Why a fetch brought no keys.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in super::super) enum NoKeys {
-    /// No answer, or one that is no key set.
-    #[error("{0}")]
-    Unavailable(String),
-    /// A key set without keys: not filled yet.
-    #[error("{}", BadKeySet::Empty)]
-    Empty,
-}
-
-impl NoKeys {
-    /// What that means for a token whose key is not known.
-    pub(super) fn unverified(&self, retry_after: Duration) -> Unverified {
-        let cause = self.to_string();
-        match self {
-            Self::Unavailable(_) => Unverified::KeysUnavailable { retry_after, cause },
-            Self::Empty => Unverified::KeyNotYetKnown {
-                retry_after,
-                cached_for: None,
-                cause: format!("the issuer's keys cannot be had: {cause}"),
-            },
-        }
-    }
-}
 
 impl IssuerKeys {
     /// What is known after the fetch that is under way, or after a new one. It is not the callers': a slow issuer's keys
