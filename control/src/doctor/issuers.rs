@@ -170,9 +170,9 @@ fn key_set_check(name: String, set: Result<KeySet, BadKeySet>, took: Duration) -
             );
         }
     };
-    let missed = match set.missed() {
+    let missed = match set.unusable() {
         0 => String::new(),
-        missed => format!("; {missed} left out: {}", set.missed_why()),
+        missed => format!("; {missed} left out: {}", set.unusable_reasons()),
     };
     if set.keys.is_empty() {
         return Check::fail(

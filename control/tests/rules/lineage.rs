@@ -87,7 +87,7 @@ fn only_a_plain_answer_says_anything_of_a_token() {
     // RFC 7662 §2.3: in OAuth's words this client is not told. Anything else may be of something in between.
     for status in [200, 400, 401, 403, 404] {
         let refused = r#"{"error":"invalid_client"}"#;
-        assert_eq!(read(status, refused), Some(Introspected::NotTold), "{status}");
+        assert_eq!(read(status, refused), Some(Introspected::Withheld), "{status}");
         assert_eq!(read(status, "{}"), None, "{status}");
     }
     for (status, body) in [

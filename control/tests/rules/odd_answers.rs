@@ -3,8 +3,8 @@
 
 use secrecy::ExposeSecret as _;
 use tokenward_control::upstream::dialect::Dialect;
+use tokenward_control::upstream::issuer::answer::body::decode;
 use tokenward_control::upstream::issuer::answer::members::Members;
-use tokenward_control::upstream::issuer::answer::plain::plain;
 use tokenward_control::upstream::issuer::answer::{GivenIdToken, RawAnswer, RefreshAnswer, read_refresh};
 
 use crate::answers::{exchange_class, raw, refresh_class};
@@ -258,7 +258,7 @@ fn an_answer_is_unpacked_and_decoded_whether_a_header_says_so_or_not() {
         ),
     ];
     for (what, encoding, body) in rows {
-        let body = plain(encoding, body, LONGEST);
+        let body = decode(encoding, body, LONGEST);
         assert_eq!(lifted(&body, false), both(), "{what}");
     }
 }
@@ -271,10 +271,10 @@ fn of_gzip_that_breaks_off_what_came_is_kept_and_a_bomb_is_bounded() {
     );
     let mut packed = gzip(long.as_bytes());
     packed.truncate(packed.len() - 12);
-    let body = plain(Some("gzip"), packed, LONGEST);
+    let body = decode(Some("gzip"), packed, LONGEST);
     assert_eq!(lifted(&body, true), both());
     let bomb = gzip(&vec![b' '; 64 * 1024 * 1024]);
-    assert_eq!(plain(Some("gzip"), bomb, LONGEST).len(), LONGEST);
+    assert_eq!(decode(Some("gzip"), bomb, LONGEST).len(), LONGEST);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use secrecy::ExposeSecret;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use tokenward_control::upstream::dialect::Dialect;
+use tokenward_control::upstream::issuer::answer::body::decode;
 use tokenward_control::upstream::issuer::answer::members::Members;
-use tokenward_control::upstream::issuer::answer::plain::plain;
 use tokenward_control::upstream::issuer::answer::{RawAnswer, RefreshAnswer, read_exchange, read_refresh};
 use tokenward_control::upstream::issuer::introspection::read_introspection;
 
@@ -31,8 +31,8 @@ pub fn issuer_answer(data: &[u8]) {
         ),
         None => (200, data),
     };
-    assert!(plain(None, body.to_vec(), LONGEST_BYTES).len() <= 2 * LONGEST_BYTES.max(body.len()));
-    let _ = plain(Some("deflate"), body.to_vec(), LONGEST_BYTES);
+    assert!(decode(None, body.to_vec(), LONGEST_BYTES).len() <= 2 * LONGEST_BYTES.max(body.len()));
+    let _ = decode(Some("deflate"), body.to_vec(), LONGEST_BYTES);
     let whole = model(body);
     if let Some(model) = &whole {
         same(&Members::read(body, &NAMES), model);

@@ -15,9 +15,9 @@ pub fn key_set(data: &[u8]) {
     match KeySet::read(body) {
         Ok(set) => {
             let members = members(body).expect("a set is an object with an array of keys");
-            assert_eq!(set.keys.len() + set.left_out.len() + set.more, members);
-            assert!(set.keys.len() <= MOST_KEYS && set.missed() <= members);
-            assert_eq!(set.missed() == 0, set.missed_why().is_empty());
+            assert_eq!(set.keys.len() + set.unused.len() + set.more, members);
+            assert!(set.keys.len() <= MOST_KEYS && set.unusable() <= members);
+            assert_eq!(set.unusable() == 0, set.unusable_reasons().is_empty());
             set.keys.iter().for_each(used);
         }
         Err(BadKeySet::Empty) => assert!(members(body).is_some()),

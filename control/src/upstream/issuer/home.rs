@@ -8,7 +8,7 @@ use url::Url;
 
 use super::answer::{RefreshAnswer, Transient, read_refresh, refuses_client};
 use super::client::{ClientCredentials, Connection};
-use super::discovery::{Discovery, DiscoveryFailed, is_elsewhere};
+use super::discovery::{Discovery, DiscoveryFailed, is_no_endpoint};
 use super::keys::IssuerKeys;
 use super::limits::{CallLimits, CallOutcome, Permit, Throttled};
 use crate::config::{IssuerConfig, IssuerPolicy};
@@ -19,13 +19,13 @@ use crate::upstream::streak::StreakKind;
 #[derive(Debug)]
 pub struct CallPermit {
     endpoint: Url,
-    pass: Permit,
+    call: Permit,
 }
 
 /// Why there is no leave. Nothing was presented.
 #[derive(Debug)]
 pub enum NotPermitted {
-    /// Too much traffic, or an issuer that fails everybody.
+    /// Too much limits, or an issuer that fails everybody.
     Throttled(Throttled),
     /// The issuer's endpoints cannot be had.
     Transient(Transient),
@@ -41,59 +41,68 @@ pub struct HomeIssuer {
     /// Its keys; shared by all its clients.
     pub keys: Arc<IssuerKeys>,
     pub(super) discovery: Arc<Discovery>,
-    pub(super) traffic: Arc<CallLimits>,
+    pub(super) limits: Arc<CallLimits>,
 }
 
 impl HomeIssuer {
-    /// The issuer of `config`, with `keys` found through the same `discovery`, and the `traffic` of all its clients.
+    /// The issuer of `config`, with `keys` found through the same `discovery`, and the `limits` of all its clients.
     #[must_use]
     pub fn new(
         config: IssuerConfig,
         discovery: Arc<Discovery>,
         keys: Arc<IssuerKeys>,
-        traffic: Arc<CallLimits>,
+        limits: Arc<CallLimits>,
     ) -> Self {
         Self {
             config,
             keys,
             discovery,
-            traffic,
+            limits,
         }
     }
 
-    /// [`CallLimits::left_alone`].
+    /// [`CallLimits::circuit_open`].
     #[must_use]
-    pub fn left_alone(&self) -> Option<Throttled> {
-        self.traffic.left_alone()
+    pub fn circuit_open(&self) -> Option<Throttled> {
+        self.limits.circuit_open()
     }
 
     /// Finds the token endpoint and waits for leave to call it for the grant with this digest.
     ///
     /// # Errors
     /// [`NotPermitted`].
-    pub async fn leave(&self, context: &Context, grant: &str) -> Result<CallPermit, NotPermitted> {
-        let pass = self.traffic.pass(grant).await.map_err(NotPermitted::Throttled)?;
+    pub async fn permit(&self, context: &Context, grant: &str) -> Result<CallPermit, NotPermitted> {
+        let permit = self
+            .limits
+            .acquire(grant)
+            .await
+            .map_err(NotPermitted::Throttled)?;
         match self.discovery.token_endpoint(context).await {
-            Ok(endpoint) => Ok(CallPermit { endpoint, pass }),
+            Ok(endpoint) => Ok(CallPermit {
+                endpoint,
+                call: permit,
+            }),
             Err(DiscoveryFailed::Unusable(cause)) => {
-                pass.heard(CallOutcome::Answer);
+                permit.record(CallOutcome::Answer);
                 Err(NotPermitted::Misconfigured(cause))
             }
-            Err(failed) => Err(self.not_found(pass, &failed)),
+            Err(failed) => Err(self.endpoint_unavailable(permit, &failed)),
         }
     }
 
     /// Who was told of a failure of a moment ago has asked the issuer nothing: it says nothing about the issuer's health.
     /// One that many waited for together is one failure.
-    pub(super) fn not_found(&self, pass: Permit, failed: &DiscoveryFailed) -> NotPermitted {
+    pub(super) fn endpoint_unavailable(&self, permit: Permit, failed: &DiscoveryFailed) -> NotPermitted {
         let mut transient = unreachable(failed.to_string());
         if let DiscoveryFailed::Unavailable {
-            retry_after, asked, ..
+            retry_after, is_new, ..
         } = failed
         {
             transient.retry_after = *retry_after;
-            if *asked && self.discovery.counts() {
-                pass.heard(CallOutcome::Failure { asked: *retry_after });
+            if *is_new && self.discovery.take_uncounted_failure() {
+                permit.record(CallOutcome::Failure {
+                    retry_after: *retry_after,
+                });
             }
         }
         NotPermitted::Transient(transient)
@@ -123,7 +132,7 @@ impl HomeIssuer {
     pub async fn refresh(
         &self,
         context: &Context,
-        leave: CallPermit,
+        permit: CallPermit,
         refresh_token: &SecretString,
     ) -> RefreshAnswer {
         let form = [
@@ -133,21 +142,21 @@ impl HomeIssuer {
         let started = Instant::now();
         let raw = context
             .client
-            .post_form(&leave.endpoint, self.credentials(), &form, self.connection())
+            .post_form(&permit.endpoint, self.credentials(), &form, self.connection())
             .await;
         let issuer = &self.config.issuer;
         context
             .metrics
             .issuer_request(issuer, "refresh", started.elapsed());
-        if is_elsewhere(raw.as_ref()) {
-            self.discovery.doubt(context);
+        if is_no_endpoint(raw.as_ref()) {
+            self.discovery.reread_soon(context);
         }
         let answer = match &raw {
             Ok(answer) => read_refresh(answer, self.config.dialect),
             Err(failed) => RefreshAnswer::Transient(failed.clone().into()),
         };
         context.metrics.issuer_answer(issuer, "refresh", answer.class());
-        leave.pass.heard(match &answer {
+        permit.call.record(match &answer {
             RefreshAnswer::Transient(passing) => passing.into(),
             _ => CallOutcome::Answer,
         });

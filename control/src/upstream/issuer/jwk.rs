@@ -130,7 +130,7 @@ pub enum NotUsed {
 
 /// A key of a set that is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct UnusedKey {
     /// Its `kid`.
     pub id: Option<String>,
     /// Why.

@@ -22,27 +22,27 @@ pub struct RemoteIssuer {
     pub config: ExchangeConfig,
     /// Its keys.
     pub keys: Arc<IssuerKeys>,
-    traffic: Arc<CallLimits>,
+    limits: Arc<CallLimits>,
     /// Read only when the remote refuses the client: it may want to see the secret elsewhere.
     discovery: Arc<Discovery>,
 }
 
 impl RemoteIssuer {
-    /// The remote of `config`, verified with `keys`, with the `traffic` of all servers that it makes tokens for.
+    /// The remote of `config`, verified with `keys`, with the `limits` of all servers that it makes tokens for.
     #[must_use]
-    pub fn new(config: ExchangeConfig, keys: Arc<IssuerKeys>, traffic: Arc<CallLimits>) -> Self {
+    pub fn new(config: ExchangeConfig, keys: Arc<IssuerKeys>, limits: Arc<CallLimits>) -> Self {
         Self {
             discovery: Arc::new(Discovery::new(config.expected_issuer.clone(), None, None)),
             config,
             keys,
-            traffic,
+            limits,
         }
     }
 
-    /// [`CallLimits::left_alone`].
+    /// [`CallLimits::circuit_open`].
     #[must_use]
-    pub fn left_alone(&self) -> Option<Throttled> {
-        self.traffic.left_alone()
+    pub fn circuit_open(&self) -> Option<Throttled> {
+        self.limits.circuit_open()
     }
 
     /// Exchanges `subject_token` of the grant with this digest (RFC 8693 §2.1).
@@ -55,7 +55,7 @@ impl RemoteIssuer {
         grant: &str,
         subject_token: &SecretString,
     ) -> Result<ExchangeAnswer, Throttled> {
-        let pass = self.traffic.pass(grant).await?;
+        let permit = self.limits.acquire(grant).await?;
         let auth = self
             .config
             .client_auth
@@ -78,7 +78,7 @@ impl RemoteIssuer {
         };
         let issuer = &self.config.expected_issuer;
         context.metrics.issuer_answer(issuer, "exchange", answer.class());
-        pass.heard(match &answer {
+        permit.record(match &answer {
             // Dex answers 500 for a scope that it will never grant: that is one server's fault, not the issuer's.
             ExchangeAnswer::Transient(passing)
                 if matches!(passing.kind, StreakKind::Unreachable | StreakKind::NotOauth) =>

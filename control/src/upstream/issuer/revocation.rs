@@ -126,7 +126,7 @@ impl HomeIssuer {
             Err(DiscoveryFailed::Unusable(_)) => return None,
             Err(_) => return Some("failed"),
         };
-        let Ok(pass) = self.traffic.pass(&token.grant).await else {
+        let Ok(permit) = self.limits.acquire(&token.grant).await else {
             return Some("failed");
         };
         let form = [
@@ -137,12 +137,12 @@ impl HomeIssuer {
             .client
             .post_form(&endpoint, self.credentials(), &form, Connection::Pooled)
             .await;
-        pass.heard(match &answer {
+        permit.record(match &answer {
             Ok(answer) if answer.status < 500 => CallOutcome::Answer,
             Ok(answer) => CallOutcome::Failure {
-                asked: answer.retry_after,
+                retry_after: answer.retry_after,
             },
-            Err(_) => CallOutcome::Failure { asked: None },
+            Err(_) => CallOutcome::Failure { retry_after: None },
         });
         Some(match answer {
             Ok(answer) => read_revocation(&answer, self.config.dialect),

@@ -6,9 +6,9 @@
 //!
 //! What a code means, and what issuers write in its place, is in [`crate::upstream::dialect`].
 
+pub mod body;
 pub mod members;
 mod oauth_error;
-pub mod plain;
 
 use std::time::Duration;
 
