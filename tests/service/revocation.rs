@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokenward_control::upstream::dialect::Dialect;
 use tokenward_control::upstream::issuer::answer::RawAnswer;
 use tokenward_control::upstream::issuer::revocation::read_revocation;
 use tokenward_harness::issuer::{DexConfig, Endpoint, Failure, fingerprint};
@@ -120,11 +121,12 @@ async fn dex_has_no_such_endpoint_and_gets_no_call() -> anyhow::Result<()> {
 #[test]
 fn a_revocation_is_read_by_the_rules_of_every_answer() {
     let read = |status, body: &str| {
-        read_revocation(&RawAnswer {
+        let answer = RawAnswer {
             status,
             body: body.as_bytes().to_vec(),
             ..RawAnswer::default()
-        })
+        };
+        read_revocation(&answer, Dialect::Dex)
     };
     assert_eq!(read(200, ""), "revoked");
     assert_eq!(read(204, ""), "revoked");

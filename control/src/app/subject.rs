@@ -211,9 +211,9 @@ impl Service {
         }
         // A caller cannot bring a fresh token either while the issuer does not answer.
         let mut homes = candidates.iter().map(|(_, home)| home);
-        match homes.clone().find_map(|home| home.left_alone()) {
+        match homes.clone().find_map(|home| home.circuit_open()) {
             Some(held_back) => held_back.refused(Refusal::IssuerUnavailable),
-            None if homes.any(|home| home.keys.cannot_be_had()) => Refused::new(Refusal::IssuerUnavailable)
+            None if homes.any(|home| home.keys.are_unavailable()) => Refused::new(Refusal::IssuerUnavailable)
                 .because("the issuer did not answer when its keys were last looked for"),
             None => Refusal::TokenExpired.into(),
         }

@@ -16,6 +16,7 @@ use super::{
     ClientAuth, Config, Credentials, IssuerConfig, IssuerPolicy, Problem, callers, filter_module, intake,
     resources, servers, store,
 };
+use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
 
 /// What was found so far.
@@ -374,6 +375,7 @@ fn checked_issuer(
         trusted_peers,
         policy: policy?,
         rejected_keys: rejected_keys(findings, &raw.rejected_keys),
+        dialect: Dialect::default(),
     })
 }
 

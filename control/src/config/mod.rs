@@ -5,10 +5,11 @@ mod check;
 pub(crate) mod endpoint;
 mod filter_module;
 mod intake;
-mod issuer;
+pub(crate) mod issuer;
 mod raw;
 mod resources;
 pub mod secret_source;
+pub(crate) mod server;
 mod servers;
 mod spans;
 mod store;
@@ -20,7 +21,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
-use url::Url;
 
 use crate::yaml::{self, Location};
 
@@ -28,6 +28,7 @@ pub use filter_module::FilterModule;
 pub use intake::IntakeConfig;
 pub use issuer::{ClientAuth, IssuerConfig, IssuerPolicy};
 pub use resources::{Resource, ResourceMetadata};
+pub use server::{ExchangeConfig, ServerConfig, TokenSource};
 
 /// Everything that the service needs to know, checked, with secrets read.
 #[derive(Debug, Clone)]
@@ -146,49 +147,6 @@ pub struct SealingKeyConfig {
     pub id: String,
     /// Base64 of 32 bytes.
     pub key: SecretString,
-}
-
-/// One protected server.
-#[derive(Debug, Clone)]
-pub struct ServerConfig {
-    /// Its name, the `audience` of a token request.
-    pub name: String,
-    /// The URL that its clients use.
-    pub resource: Option<Resource>,
-    /// What its tokens' `aud` must hold.
-    pub required_audiences: Vec<String>,
-    /// How its token is made.
-    pub token: TokenSource,
-}
-
-/// How a server's token is made.
-#[derive(Debug, Clone)]
-pub enum TokenSource {
-    /// The login's own ID token.
-    Forward,
-    /// An exchange at a remote issuer.
-    Exchange(Box<ExchangeConfig>),
-}
-
-/// An RFC 8693 exchange at a remote Dex.
-#[derive(Debug, Clone)]
-pub struct ExchangeConfig {
-    /// The remote token endpoint.
-    pub token_endpoint: Url,
-    /// `iss` of what comes back.
-    pub expected_issuer: String,
-    /// The remote's keys.
-    pub jwks_uri: Url,
-    /// Dex's `connector_id`.
-    pub connector_id: String,
-    /// Scopes, with one `audience:server:client_id:X` for every required audience that is not the client itself.
-    pub scopes: String,
-    /// The client that exchanges.
-    pub client_id: String,
-    /// Its secret.
-    pub client_secret: SecretString,
-    /// How it authenticates itself; `None`: as the remote issuer's discovery says, once it has refused the client.
-    pub client_auth: Option<ClientAuth>,
 }
 
 /// One thing that is wrong with a configuration.

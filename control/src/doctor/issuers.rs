@@ -8,11 +8,12 @@ use url::Url;
 use super::probe::{Heard, Prober};
 use super::report::Check;
 use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, ServerConfig, TokenSource};
+use crate::upstream::dialect::Dialect;
 use crate::upstream::issuer::answer::refusal_of;
 use crate::upstream::issuer::client::ClientCredentials;
 use crate::upstream::issuer::discovery::{Endpoints, read_document};
 use crate::upstream::issuer::key_set::{BadKeySet, KeySet};
-use crate::upstream::issuer::verify::shown;
+use crate::upstream::issuer::loggable::loggable;
 
 /// A clock off by less than this is as good as any.
 const CLOCK_OFF_SECONDS: u64 = 5;
@@ -61,7 +62,7 @@ impl Issuers<'_> {
                 .await;
             checks.push(token_endpoint_check(
                 format!("{name}: token endpoint"),
-                auth,
+                (auth, config.dialect),
                 heard,
                 "check client_id, client_secret and client_auth",
             ));
@@ -108,7 +109,7 @@ impl Issuers<'_> {
             .await;
         checks.push(token_endpoint_check(
             format!("{name}: exchange at {}", config.token_endpoint),
-            auth,
+            (auth, config.dialect),
             heard,
             "check clientCredentials and their clientAuth, and that the client may use the grant type token-exchange",
         ));
@@ -169,9 +170,9 @@ fn key_set_check(name: String, set: Result<KeySet, BadKeySet>, took: Duration) -
             );
         }
     };
-    let missed = match set.missed() {
+    let missed = match set.unusable() {
         0 => String::new(),
-        missed => format!("; {missed} left out: {}", set.missed_why()),
+        missed => format!("; {missed} left out: {}", set.unusable_reasons()),
     };
     if set.keys.is_empty() {
         return Check::fail(
@@ -203,7 +204,7 @@ fn names(set: &KeySet) -> String {
     let name = |key: &crate::upstream::issuer::jwk::VerifyingKey| {
         let id = key
             .id()
-            .map_or_else(|| "without kid".to_owned(), |id| format!("kid {}", shown(id)));
+            .map_or_else(|| "without kid".to_owned(), |id| format!("kid {}", loggable(id)));
         format!("{id}, thumbprint {}", key.thumbprint())
     };
     let mut names: Vec<String> = set.keys.iter().take(MOST_NAMED).map(name).collect();
@@ -214,7 +215,12 @@ fn names(set: &KeySet) -> String {
 }
 
 /// A request without a token is refused; how, tells whether the client is accepted.
-fn token_endpoint_check(name: String, auth: ClientAuth, heard: Result<Heard, String>, cure: &str) -> Check {
+fn token_endpoint_check(
+    name: String,
+    (auth, dialect): (ClientAuth, Dialect),
+    heard: Result<Heard, String>,
+    cure: &str,
+) -> Check {
     const UNREACHABLE: &str = "check the address, and that it can be reached from here";
     let heard = match heard {
         Ok(heard) => heard,
@@ -233,7 +239,7 @@ fn token_endpoint_check(name: String, auth: ClientAuth, heard: Result<Heard, Str
             format!("status {}", heard.status),
             "look at the issuer; logins are kept meanwhile",
         ),
-        _ if refusal_of(&heard.raw()).is_ok() || heard.has_tokens() => Check::ok(
+        _ if refusal_of(&heard.raw(), dialect).is_ok() || heard.has_tokens(dialect) => Check::ok(
             name,
             format!(
                 "answers in {} ms and accepts the client ({shown}); no token was presented",

@@ -263,7 +263,7 @@ impl World {
             }
             Step::Write { .. } => Event::Overtaken,
             Step::Present => Event::Answered(self.remembered(at, answer?)),
-            Step::Introspect(_) if !self.tells => Event::Introspected(Introspected::NotTold),
+            Step::Introspect(_) if !self.tells => Event::Introspected(Introspected::Withheld),
             Step::Introspect(token) if self.issuer.accepts(number_of(&token), self.now_ms) => {
                 Event::Introspected(Introspected::Unused)
             }

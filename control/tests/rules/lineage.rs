@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokenward_control::store::Lineage;
+use tokenward_control::upstream::dialect::Dialect;
 use tokenward_control::upstream::grant::decide::Policy;
 use tokenward_control::upstream::grant::lineage::{ObservedLineage, ObservedLineages, Proof, proof};
 use tokenward_control::upstream::grant::record::GrantRecord;
@@ -73,12 +74,12 @@ fn a_line_is_met_once() {
 #[test]
 fn only_a_plain_answer_says_anything_of_a_token() {
     let read = |status, body: &str| {
-        read_introspection(&RawAnswer {
+        let answer = RawAnswer {
             status,
             body: body.as_bytes().to_vec(),
             ..RawAnswer::default()
-        })
-        .ok()
+        };
+        read_introspection(&answer, Dialect::Dex).ok()
     };
     assert_eq!(read(200, r#"{"active":true}"#), Some(Introspected::Unused));
     assert_eq!(read(200, r#"{"active":false}"#), Some(Introspected::UsedUp));
@@ -86,7 +87,7 @@ fn only_a_plain_answer_says_anything_of_a_token() {
     // RFC 7662 §2.3: in OAuth's words this client is not told. Anything else may be of something in between.
     for status in [200, 400, 401, 403, 404] {
         let refused = r#"{"error":"invalid_client"}"#;
-        assert_eq!(read(status, refused), Some(Introspected::NotTold), "{status}");
+        assert_eq!(read(status, refused), Some(Introspected::Withheld), "{status}");
         assert_eq!(read(status, "{}"), None, "{status}");
     }
     for (status, body) in [

@@ -5,6 +5,7 @@ mod budget;
 mod codec;
 mod config;
 mod decisions;
+mod dialects;
 mod discovery;
 mod http_date;
 mod import;

@@ -151,7 +151,12 @@ async fn a_fetch_that_failed_for_many_logins_is_held_against_the_issuer_once() -
     let grants: Vec<String> = (0..20).map(|number| format!("{number:016x}")).collect();
     let fails = |grant: String| {
         let (home, context) = (&home, &context);
-        async move { matches!(home.leave(context, &grant).await, Err(NotPermitted::Transient(_))) }
+        async move {
+            matches!(
+                home.permit(context, &grant).await,
+                Err(NotPermitted::Transient(_))
+            )
+        }
     };
     let before = dex.counts().discovery_fetches;
     dex.fail_always(Endpoint::Discovery, Failure::answer(503, "{}"));
@@ -163,18 +168,18 @@ async fn a_fetch_that_failed_for_many_logins_is_held_against_the_issuer_once() -
     let (failed, ()) = tokio::join!(at_once(grants.iter().cloned().map(fails)), releasing);
     assert_eq!(failed, [true; 20]);
     assert_eq!(dex.counts().discovery_fetches, before + 1);
-    assert_eq!(home.left_alone(), None);
+    assert_eq!(home.circuit_open(), None);
     // Of five different logins each of which had a fetch of its own fail, the fifth opens the circuit.
     for fetches in 2..=5 {
         clock.advance(Duration::from_secs(1));
         assert!(fails(format!("{:016x}", fetches * 100)).await);
         assert_eq!(dex.counts().discovery_fetches, before + fetches);
-        assert_eq!(home.left_alone().is_some(), fetches == 5, "{fetches}");
+        assert_eq!(home.circuit_open().is_some(), fetches == 5, "{fetches}");
     }
     // The probe's failure counts too: no other call passes after it.
     clock.advance(Duration::from_secs(6));
     assert!(fails("f".repeat(16)).await);
-    assert!(home.left_alone().is_some());
+    assert!(home.circuit_open().is_some());
     assert_eq!(dex.counts().discovery_fetches, before + 6);
     Ok(())
 }

@@ -80,7 +80,7 @@ impl Service {
     }
 
     fn home_left_alone(&self, grant: &GrantRecord) -> Option<Throttled> {
-        self.home(&grant.issuer, &grant.client_id)?.left_alone()
+        self.home(&grant.issuer, &grant.client_id)?.circuit_open()
     }
 
     /// An issuer that is left alone is not asked; what is kept is good until its last moment.
@@ -137,7 +137,7 @@ impl Service {
 }
 
 fn remote_left_alone(server: &Server) -> Option<Throttled> {
-    server.remote.as_ref()?.left_alone()
+    server.remote.as_ref()?.circuit_open()
 }
 
 /// Those of `required` that the kept ID token does not have.

@@ -216,8 +216,11 @@ impl Exchange {
         let config = &self.order.remote.config;
         let text = token.expose_secret();
         let claims = Claims::read(text.as_bytes()).map_err(|why| {
-            let AnswerUnverified { kind, asked, cause } =
-                Unverified::Malformed(why).of_answer("the exchanged token");
+            let AnswerUnverified {
+                kind,
+                retry_after: asked,
+                cause,
+            } = Unverified::Malformed(why).of_answer("the exchanged token");
             let cause = format!("{cause} ({} bytes)", text.len());
             Failure { kind, asked, cause }
         })?;
@@ -244,7 +247,11 @@ impl Exchange {
         match self.order.remote.keys.verify_answer(text).await {
             Ok(claims) => self.long_enough(claims),
             Err(unverified) => {
-                let AnswerUnverified { kind, asked, cause } = unverified.of_answer("the exchanged token");
+                let AnswerUnverified {
+                    kind,
+                    retry_after: asked,
+                    cause,
+                } = unverified.of_answer("the exchanged token");
                 let hint = match kind {
                     StreakKind::Substituted => ": check expectedIssuer and jwksUri",
                     _ => "",

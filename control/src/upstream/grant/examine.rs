@@ -45,7 +45,11 @@ impl Inner {
         match issuer.keys.verify_answer(text).await {
             Ok(_) | Err(Unverified::KeysUnavailable { .. } | Unverified::StoreUnavailable) => {}
             Err(unverified) => {
-                let AnswerUnverified { kind, asked, cause } = unverified.of_answer("the refreshed ID token");
+                let AnswerUnverified {
+                    kind,
+                    retry_after: asked,
+                    cause,
+                } = unverified.of_answer("the refreshed ID token");
                 return Err(Failure { kind, asked, cause });
             }
         }

@@ -36,7 +36,7 @@ impl Driver {
             Ok(token) => token,
             Err(error) => return Event::NotReady(error.into()),
         };
-        match self.issuer.leave(&self.inner.context, self.key.digest()).await {
+        match self.issuer.permit(&self.inner.context, self.key.digest()).await {
             Ok(leave) => {
                 self.ready = Some((leave, token));
                 Event::Ready

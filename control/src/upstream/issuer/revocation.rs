@@ -9,9 +9,11 @@ use tokio::sync::{Semaphore, watch};
 use super::answer::{RawAnswer, refusal_of};
 use super::client::Connection;
 use super::discovery::DiscoveryFailed;
+use super::home::HomeIssuer;
 use super::limits::CallOutcome;
-use super::{Context, HomeIssuer};
+use crate::context::Context;
 use crate::digest;
+use crate::upstream::dialect::Dialect;
 
 /// Calls under way at the same time, at all issuers together.
 const MOST_AT_ONCE: usize = 8;
@@ -124,7 +126,7 @@ impl HomeIssuer {
             Err(DiscoveryFailed::Unusable(_)) => return None,
             Err(_) => return Some("failed"),
         };
-        let Ok(pass) = self.traffic.pass(&token.grant).await else {
+        let Ok(permit) = self.limits.acquire(&token.grant).await else {
             return Some("failed");
         };
         let form = [
@@ -135,15 +137,15 @@ impl HomeIssuer {
             .client
             .post_form(&endpoint, self.credentials(), &form, Connection::Pooled)
             .await;
-        pass.heard(match &answer {
+        permit.record(match &answer {
             Ok(answer) if answer.status < 500 => CallOutcome::Answer,
             Ok(answer) => CallOutcome::Failure {
-                asked: answer.retry_after,
+                retry_after: answer.retry_after,
             },
-            Err(_) => CallOutcome::Failure { asked: None },
+            Err(_) => CallOutcome::Failure { retry_after: None },
         });
         Some(match answer {
-            Ok(answer) => read_revocation(&answer),
+            Ok(answer) => read_revocation(&answer, self.config.dialect),
             Err(_) => "failed",
         })
     }
@@ -152,11 +154,11 @@ impl HomeIssuer {
 /// Reads the answer of a revocation endpoint (RFC 7009 §2.2): `revoked`, `refused` or `failed`. A token that is not valid
 /// any more is answered like one that was revoked.
 #[must_use]
-pub fn read_revocation(answer: &RawAnswer) -> &'static str {
+pub fn read_revocation(answer: &RawAnswer, dialect: Dialect) -> &'static str {
     if answer.is_success() {
         return "revoked";
     }
-    match refusal_of(answer) {
+    match refusal_of(answer, dialect) {
         Ok(()) => "refused",
         Err(_) => "failed",
     }

@@ -45,7 +45,7 @@ impl Attempt {
             (Introspected::Unused, None) => self.refuse(Refusal::NeedsLogin.into(), None),
             (_, _) if is_doubtful => self.end_seen(DeathReason::AnswerLost, now_ms),
             (Introspected::UsedUp, _) => self.end_seen(DeathReason::Forgotten, now_ms),
-            (Introspected::NotTold, _) => self.end_seen(DeathReason::Unproven, now_ms),
+            (Introspected::Withheld, _) => self.end_seen(DeathReason::Unproven, now_ms),
         }
     }
 
@@ -54,7 +54,7 @@ impl Attempt {
     pub(super) fn not_proven(&mut self, failure: Failure, at: Now) -> Step {
         let before = self.record().and_then(|record| record.failures);
         if failed(before, failure.kind, failure.asked, at.now_ms, at.jitter).is_lasting() {
-            return self.introspected(Introspected::NotTold, at.now_ms);
+            return self.introspected(Introspected::Withheld, at.now_ms);
         }
         self.note(failure, false, at)
     }
@@ -71,7 +71,7 @@ impl Attempt {
     /// its time is over asks again before presenting.
     pub(super) fn settled_by_issuer(&mut self, lost: Transient, said: &Event, at: Now) -> Step {
         match said {
-            Event::Introspected(Introspected::UsedUp | Introspected::NotTold) => {
+            Event::Introspected(Introspected::UsedUp | Introspected::Withheld) => {
                 self.end(DeathReason::AnswerLost)
             }
             _ => self.note(lost.into(), true, at),

@@ -16,36 +16,37 @@ const REREAD_AFTER: Duration = Duration::from_secs(3600);
 /// How long after a reading that failed the next is made.
 const RETRY_AFTER: Duration = Duration::from_secs(300);
 /// At least this long between two readings for endpoints that do not answer as such; doubles while nothing has changed.
-const DOUBTS_APART: Duration = Duration::from_secs(30);
+const EARLY_REREAD_INTERVAL: Duration = Duration::from_secs(30);
 /// The longest that it grows to.
-const LONGEST_DOUBTS_APART: Duration = Duration::from_secs(960);
+const LONGEST_EARLY_REREAD_INTERVAL: Duration = Duration::from_secs(960);
 
 /// How often the endpoints have not answered as such.
 #[derive(Debug, Default)]
-pub(super) struct Doubts {
+pub(super) struct EarlyRereads {
     /// No reading for them before this moment, Unix ms.
     next_ms: u64,
     /// Readings that changed nothing.
-    in_vain: u32,
+    unchanged: u32,
 }
 
 impl Discovery {
-    /// An endpoint did not answer as one ([`is_elsewhere`]): it may have moved, so the document is read again soon. Where
+    /// An endpoint did not answer as one ([`is_no_endpoint`]): it may have moved, so the document is read again soon. Where
     /// both endpoints are configured there is no document to look at.
-    pub(in super::super) fn doubt(self: &Arc<Self>, context: &Context) {
+    pub(in super::super) fn reread_soon(self: &Arc<Self>, context: &Context) {
         let now_ms = context.clock.now_ms();
-        let mut known = self.lock();
+        let mut state = self.lock();
         // A clock that was set back must not put it off for longer.
-        let latest_ms = now_ms.saturating_add(whole_ms(LONGEST_DOUBTS_APART));
-        let is_too_soon = (now_ms + 1..=latest_ms).contains(&known.doubts.next_ms);
-        if known.found.is_none() || self.is_configured() || is_too_soon {
+        let latest_ms = now_ms.saturating_add(whole_ms(LONGEST_EARLY_REREAD_INTERVAL));
+        let is_too_soon = (now_ms + 1..=latest_ms).contains(&state.early_rereads.next_ms);
+        if state.found.is_none() || self.is_configured() || is_too_soon {
             return;
         }
-        let apart = DOUBTS_APART.saturating_mul(1 << known.doubts.in_vain.min(10));
-        known.doubts.next_ms = now_ms.saturating_add(whole_ms(apart.min(LONGEST_DOUBTS_APART)));
-        known.doubts.in_vain = known.doubts.in_vain.saturating_add(1);
-        drop(known);
-        self.start_reading_again(context);
+        let apart = EARLY_REREAD_INTERVAL.saturating_mul(1 << state.early_rereads.unchanged.min(10));
+        state.early_rereads.next_ms =
+            now_ms.saturating_add(whole_ms(apart.min(LONGEST_EARLY_REREAD_INTERVAL)));
+        state.early_rereads.unchanged = state.early_rereads.unchanged.saturating_add(1);
+        drop(state);
+        self.start_reread(context);
     }
 
     fn is_configured(&self) -> bool {
@@ -56,28 +57,28 @@ impl Discovery {
     pub(super) fn reread_when_due(self: &Arc<Self>, context: &Context) {
         let now_ms = context.clock.now_ms();
         let is_due = {
-            let known = self.lock();
+            let state = self.lock();
             // A clock that was set back must not put it off for longer.
             let latest_ms = now_ms.saturating_add(whole_ms(REREAD_AFTER) * 2);
-            now_ms >= known.due_ms || known.due_ms > latest_ms
+            now_ms >= state.due_ms || state.due_ms > latest_ms
         };
         if is_due && !self.is_configured() {
-            self.start_reading_again(context);
+            self.start_reread(context);
         }
     }
 
-    fn start_reading_again(self: &Arc<Self>, context: &Context) {
+    fn start_reread(self: &Arc<Self>, context: &Context) {
         self.fetches.start("", |_| {
             let (discovery, context) = (Arc::clone(self), context.clone());
-            async move { discovery.read_again(&context).await }
+            async move { discovery.reread(&context).await }
         });
     }
 
-    async fn read_again(&self, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
+    async fn reread(&self, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
         let read = self.fetch(context).await;
         let now_ms = context.clock.now_ms();
-        let mut known = self.lock();
-        let before = known.found.clone();
+        let mut state = self.lock();
+        let before = state.found.clone();
         match (read, before) {
             (Ok(endpoints), before) => {
                 if before.is_some_and(|before| before != endpoints) {
@@ -87,10 +88,10 @@ impl Discovery {
                         jwks_uri = %endpoints.jwks_uri,
                         "the issuer's discovery document has changed; its endpoints are used from now on"
                     );
-                    known.doubts.in_vain = 0;
+                    state.early_rereads.unchanged = 0;
                 }
-                known.found = Some(endpoints.clone());
-                known.due_ms = due_ms(now_ms);
+                state.found = Some(endpoints.clone());
+                state.due_ms = due_ms(now_ms);
                 Ok(endpoints)
             }
             (Err(why), Some(before)) => {
@@ -99,7 +100,7 @@ impl Discovery {
                     cause = %why,
                     "the discovery document could not be read again; the one of before stays in use"
                 );
-                known.due_ms = now_ms.saturating_add(whole_ms(RETRY_AFTER));
+                state.due_ms = now_ms.saturating_add(whole_ms(RETRY_AFTER));
                 Ok(before)
             }
             (Err(why), None) => Err(why),
@@ -108,7 +109,7 @@ impl Discovery {
 }
 
 /// Whether an answer is none of an OAuth endpoint at all: the endpoint may have moved.
-pub(in super::super) fn is_elsewhere(answer: Result<&RawAnswer, &CallFailed>) -> bool {
+pub(in super::super) fn is_no_endpoint(answer: Result<&RawAnswer, &CallFailed>) -> bool {
     match answer {
         Ok(answer) => {
             let begins = answer.body.iter().find(|byte| byte.is_ascii_graphic());

@@ -11,7 +11,7 @@ const MOST_LAYERS: usize = 2;
 /// `body`, sent with the header `content-encoding`, unpacked to at most `longest` bytes, as UTF-8 without a byte order
 /// mark. What cannot be unpacked to its end is kept as far as it could be.
 #[must_use]
-pub fn plain(content_encoding: Option<&str>, body: Vec<u8>, longest: usize) -> Vec<u8> {
+pub fn decode(content_encoding: Option<&str>, body: Vec<u8>, longest: usize) -> Vec<u8> {
     let mut body = body;
     for _ in 0..MOST_LAYERS {
         match unpacked(content_encoding, &body, longest) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tokenward_protocol::duration::whole_ms;
 
-use super::known_keys::{KnownKey, MOST_PAST_KEYS, from_stored, keep_the_latest, to_stored};
+use super::known_keys::{KnownKey, MOST_PAST_KEYS, from_stored, to_stored, truncate_past};
 use crate::context::Context;
 use crate::digest;
 use crate::store::{Expected, Key, StoreError, WriteOutcome};
@@ -49,7 +49,7 @@ pub(super) async fn write(context: &Context, issuer: &str, keys: &[KnownKey]) ->
         }
     }
     let past = keys.iter().filter(|known| known.retired_at_ms.is_some()).count();
-    keep_the_latest(&mut others);
+    truncate_past(&mut others);
     others.truncate(MOST_PAST_KEYS.saturating_sub(past));
     keys.append(&mut others);
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Failed {
