@@ -4,8 +4,9 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokenward_demo::{self as demo, Bound, Look, Report, Screen};
+use tokenward_demo::{self as demo, Bound, Report, Screen};
 use tokenward_harness::world::WorldBuilder;
+use tokenward_lab_cli::Look;
 
 /// Only an end to a story that hangs.
 const LONGEST: Duration = Duration::from_secs(240);

@@ -2,6 +2,9 @@
 
 use super::tokens::Tokens;
 
+#[cfg(test)]
+mod tests;
+
 /// One configuration.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lane {

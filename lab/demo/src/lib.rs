@@ -15,7 +15,7 @@ mod watcher;
 
 pub use ledger::{Bound, Promise, Step};
 pub use report::Report;
-pub use screen::{Look, Screen};
+pub use screen::Screen;
 pub use setting::{stage, start};
 pub use stay::stay_up;
 pub use storm::Storm;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Half, Pace};
+use super::{Half, Pace, table};
 use tokenward_demo::{Bound, Promise, Screen};
 use tokenward_harness::issuer::Issuer;
 
@@ -117,9 +117,7 @@ impl Replay {
     /// Shows the counts and the promises.
     pub fn print(&self, screen: &Screen) {
         screen.line("");
-        for line in super::markdown(self).lines() {
-            screen.line(&format!("  {line}"));
-        }
+        screen.table(&table::HEAD, &table::rows(self));
         screen.line("");
         for promise in self.promises() {
             screen.promise(&promise);
