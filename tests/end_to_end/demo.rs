@@ -46,10 +46,10 @@ async fn told(stage: WorldBuilder) -> anyhow::Result<(Report, String)> {
 async fn the_demo_keeps_every_promise_with_the_filter_and_finds_them_broken_without_it() -> anyhow::Result<()>
 {
     let shortly = Duration::from_secs(4);
-    let bare = demo::stage().filter_off().tokens_live(shortly, shortly);
+    let bare = demo::stage()?.filter_off().tokens_live(shortly, shortly);
     // Longer than in the demo that a person watches: some of its numbers are exact because a token still lives.
     let longer = Duration::from_secs(25);
-    let stage = demo::stage().tokens_live(longer, longer);
+    let stage = demo::stage()?.tokens_live(longer, longer);
     let (with, without) = tokio::join!(Box::pin(told(stage)), Box::pin(told(bare)));
     assert_kept(&with?);
     assert_broken(&without?.0);

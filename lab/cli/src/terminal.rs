@@ -42,8 +42,9 @@ impl Look {
         Self {
             live: true,
             colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-            columns: terminal_size::terminal_size()
-                .map(|(width, _)| usize::from(width.0))
+            columns: rustix::termios::tcgetwinsize(stdout())
+                .map(|size| usize::from(size.ws_col))
+                .ok()
                 .filter(|columns| *columns > 0)
                 .unwrap_or(USUAL_COLUMNS),
         }

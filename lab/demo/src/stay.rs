@@ -53,8 +53,13 @@ fn print<I: Issuer>(world: &World<I>, screen: &Screen, headers: &Path) {
     screen.command("     -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}' \\");
     screen.command(&format!("     {gateway}/{LOCAL}/mcp"));
     screen.line("");
-    screen.note("Without a token the gateway answers by itself, and what it counted:");
+    screen.note("Without a token the gateway answers 401, and names the document from which a client learns where to log in:");
     screen.command(&format!("curl -i {gateway}/{LOCAL}/mcp"));
+    screen.command(&format!(
+        "curl -s {gateway}/.well-known/oauth-protected-resource/{LOCAL}/mcp"
+    ));
+    screen.line("");
+    screen.note("What the gateway counted:");
     screen.command(&format!("curl -s {admin}/stats/prometheus | grep ^tokenward_"));
     screen.line("");
 }
