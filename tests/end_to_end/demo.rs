@@ -37,7 +37,7 @@ async fn told(stage: WorldBuilder) -> anyhow::Result<(Report, String)> {
     let world = stage.start().await?;
     let paper = Paper::default();
     let screen = Screen::new(paper.clone(), Look::plain());
-    let report = demo::tell(&world, &screen, LONGEST).await;
+    let report = demo::play(&world, &screen, LONGEST).await;
     Ok((report, paper.text()))
 }
 
@@ -68,7 +68,7 @@ fn assert_kept((report, paper): &(Report, String)) {
     assert!(
         report
             .promises()
-            .all(|promise| promise.kept && promise.must_be.holds(promise.found))
+            .all(|promise| promise.met && promise.must_be.holds(promise.found))
     );
     let json = serde_json::to_value(report).unwrap();
     let number = |pointer: &str| json.pointer(pointer).and_then(serde_json::Value::as_u64);
@@ -107,7 +107,7 @@ fn assert_broken(report: &Report) {
     assert_eq!(passed, [false; STEPS], "{:#?}", report.broken);
     assert!(report.tally.rejected_expired > 200, "{:?}", report.tally);
     assert!(report.tally.rejected_other > 0, "{:?}", report.tally);
-    let broken = report.promises().filter(|promise| !promise.kept).count();
+    let broken = report.promises().filter(|promise| !promise.met).count();
     assert_eq!(
         report.broken.len(),
         broken,

@@ -14,11 +14,11 @@ use tokenward_harness::parts::RealDex;
 use tokenward_harness::world::World;
 use tokenward_lab_cli::{DemoFlags, Look};
 
-/// What shells make of SIGINT.
+/// Exit code of shells for SIGINT.
 const INTERRUPTED: u8 = 130;
 /// With `--check`, from the start of the first part to the last promise.
 const CHECKED_WITHIN: Duration = Duration::from_secs(60);
-/// A person may have a slow machine.
+/// Without `--check`: the machine may be slow.
 const WATCHED_WITHIN: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Parser)]
@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
 async fn run<I: Issuer>(flags: &DemoFlags, screen: &Screen) -> anyhow::Result<ExitCode> {
     // What is interrupted is dropped, and with it every child process and folder.
     let (world, report) = tokio::select! {
-        told = Box::pin(story::<I>(flags, screen)) => told?,
+        played = Box::pin(story::<I>(flags, screen)) => played?,
         interruption = interruption() => {
             screen.clear_live();
             return interruption.map(|()| ExitCode::from(INTERRUPTED));
@@ -61,7 +61,7 @@ async fn run<I: Issuer>(flags: &DemoFlags, screen: &Screen) -> anyhow::Result<Ex
     }
     drop(world);
     if !flags.check {
-        screen.note("Ended, and so has everything that was started");
+        screen.note("Ended, with everything that it had started");
     }
     Ok(if report.broken.is_empty() {
         ExitCode::SUCCESS
@@ -78,7 +78,7 @@ async fn story<I: Issuer>(flags: &DemoFlags, screen: &Screen) -> anyhow::Result<
     } else {
         WATCHED_WITHIN
     };
-    let report = demo::tell(&world, screen, longest.saturating_sub(begun.elapsed())).await;
+    let report = demo::play(&world, screen, longest.saturating_sub(begun.elapsed())).await;
     if let Some(file) = &flags.json {
         write(&report, file)?;
     }

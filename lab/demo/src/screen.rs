@@ -1,4 +1,4 @@
-//! What a person sees: one line per event, a live line while something is awaited; plain lines where nobody watches.
+//! The output: one line per event, and in a terminal a live line while the story waits.
 
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,7 +30,7 @@ const GREEN: &str = "32";
 const YELLOW: &str = "33";
 const RED: &str = "31";
 
-/// The terminal, or whatever stands in for one. Lines carry the time since it was made.
+/// The terminal, or the log in its place. Lines carry the time since its creation.
 pub struct Screen {
     look: Look,
     start: Instant,
@@ -65,7 +65,7 @@ impl Screen {
         }
     }
 
-    /// Whether a person watches.
+    /// Whether lines may be redrawn in place.
     pub fn is_live(&self) -> bool {
         self.look.live
     }
@@ -91,7 +91,7 @@ impl Screen {
         self.block("  ", 2, DIM, text);
     }
 
-    /// A name and what is to be said of it.
+    /// A name and its description.
     pub fn fact(&self, name: &str, text: &str) {
         let head = format!("    {} ", self.paint(CYAN, &format!("{name:<16}")));
         self.block(&head, FACT_HEAD, PLAIN, text);
@@ -102,7 +102,7 @@ impl Screen {
         self.line(&format!("      {}", self.paint(BOLD, text)));
     }
 
-    /// One event: who, the status where there is one, and what happened.
+    /// One event: the actor, the status of a response, and what happened.
     pub fn event(&self, actor: &str, status: Option<u16>, text: &str) {
         let status = status.map_or_else(|| "   ".to_owned(), |status| status.to_string());
         let style = match status.as_str() {
@@ -112,7 +112,7 @@ impl Screen {
         self.timed((CYAN, actor), &self.paint(style, &status), (PLAIN, text));
     }
 
-    /// A line of the filter as it came, its sentence below.
+    /// A log line of the filter: its fields, its sentence below.
     pub fn filter_line(&self, line: &EnvoyLine) {
         let (level, style) = match line.level.as_str() {
             "warning" => ("WARN", YELLOW),
@@ -130,22 +130,22 @@ impl Screen {
         }
     }
 
-    /// One promise, kept or broken.
+    /// One promise, met or broken.
     pub fn promise(&self, promise: &Promise) {
         let Promise {
             counted,
             must_be,
             found,
-            kept,
+            met,
         } = promise;
-        let (mark, style) = if *kept { ("✓", GREEN) } else { ("✗", RED) };
-        let text = match (kept, must_be) {
+        let (mark, style) = if *met { ("✓", GREEN) } else { ("✗", RED) };
+        let text = match (met, must_be) {
             (true, Bound::Exactly(_)) => counted.clone(),
             (true, _) => format!("{counted} ({must_be})"),
             (false, _) => format!("{counted} (must be {must_be})"),
         };
         let head = format!("       {} {found:>5}  ", self.paint(style, mark));
-        self.block(&head, PROMISE_HEAD, if *kept { PLAIN } else { RED }, &text);
+        self.block(&head, PROMISE_HEAD, if *met { PLAIN } else { RED }, &text);
     }
 
     /// One row of the table of counts.
@@ -197,7 +197,7 @@ impl Screen {
         }
     }
 
-    /// The last word.
+    /// The result, at the end.
     pub fn verdict(&self, good: bool, text: &str) {
         let (mark, style) = if good { ("✓", "1;32") } else { ("✗", "1;31") };
         self.line("");
@@ -205,7 +205,7 @@ impl Screen {
         self.line("");
     }
 
-    /// Shows what is awaited, in place; nothing where nobody watches.
+    /// Shows in place what the story waits for; only in a terminal.
     pub fn live(&self, text: &str) {
         if !self.look.live {
             return;
@@ -218,7 +218,7 @@ impl Screen {
         canvas.redraw();
     }
 
-    /// Takes the live line away.
+    /// Removes the live line.
     pub fn clear_live(&self) {
         let mut canvas = self.canvas();
         canvas.erase();
@@ -229,7 +229,7 @@ impl Screen {
     pub fn line(&self, text: &str) {
         let mut canvas = self.canvas();
         canvas.erase();
-        // Nobody to read it any more is no reason to stop the story.
+        // A closed pipe does not stop the story.
         let _ = writeln!(canvas.out, "{}", text.trim_end());
         canvas.redraw();
     }

@@ -10,7 +10,7 @@ use tokenward_harness::world::{Store, World, WorldBuilder};
 
 use super::Screen;
 
-/// The user whom nothing but the issuer's outage happens to.
+/// The user of the issuer's outage.
 pub(super) const CAROL: &str = "carol@example.com";
 /// The user of the two hundred parallel calls.
 pub(super) const BOB: &str = "bob@example.com";
@@ -49,7 +49,7 @@ pub fn stage() -> anyhow::Result<WorldBuilder> {
     Ok(builder)
 }
 
-/// Starts both issuers, both servers, control and Envoy, and says where they are.
+/// Starts both issuers, both servers, control and Envoy, and prints their addresses.
 ///
 /// # Errors
 /// When a part is missing on this machine or does not start.
@@ -80,7 +80,7 @@ pub async fn start<I: Issuer>(screen: &Screen) -> anyhow::Result<World<I>> {
     Ok(world)
 }
 
-/// Awaits `work` while a live line says how long it has taken.
+/// Awaits `work`, with a live line.
 async fn awaited<T>(screen: &Screen, what: &str, work: impl Future<Output = T>) -> T {
     const FRAMES: [char; 8] = ['⣷', '⣯', '⣟', '⡿', '⢿', '⣻', '⣽', '⣾'];
     let mut ticks = tokio::time::interval(LOOK_AGAIN);

@@ -1,4 +1,4 @@
-//! After the story: everything stays up, for a person to try by hand.
+//! After the story: everything stays up for calls by hand.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -44,7 +44,7 @@ fn print<I: Issuer>(world: &World<I>, screen: &Screen, headers: &Path) {
     screen.fact("gateway stats", &format!("{admin}/stats/prometheus"));
     screen.fact("control metrics", &format!("{control}/metrics"));
     screen.line("");
-    screen.note("Call as alice. Her token in that file expires in 15 s; the same command keeps working:");
+    screen.note("Call as alice. Her token in that file expires in 15 s; the same command goes on working:");
     let headers = headers.display();
     screen.command(&format!(
         "curl -i -H @{headers} -H 'content-type: application/json' \\"

@@ -13,7 +13,7 @@ use tokenward_harness::parts::RealDex;
 use tokenward_lab_cli::{Look, ReplayFlags};
 use tokenward_replay::{self as replay, Pace, Replay};
 
-/// What shells make of SIGINT.
+/// Exit code of shells for SIGINT.
 const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, Parser)]
@@ -41,9 +41,9 @@ async fn main() -> ExitCode {
 
 async fn run(flags: &ReplayFlags, screen: &Screen) -> anyhow::Result<ExitCode> {
     let replay = if flags.dex {
-        Box::pin(told::<RealDex>(screen)).await?
+        Box::pin(replay_on::<RealDex>(screen)).await?
     } else {
-        Box::pin(told::<FakeDex>(screen)).await?
+        Box::pin(replay_on::<FakeDex>(screen)).await?
     };
     replay.print(screen);
     if let Some(file) = &flags.json {
@@ -62,7 +62,7 @@ async fn run(flags: &ReplayFlags, screen: &Screen) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn told<I: Issuer>(screen: &Screen) -> anyhow::Result<Replay> {
+async fn replay_on<I: Issuer>(screen: &Screen) -> anyhow::Result<Replay> {
     let pace = Pace::incident();
     screen.title(
         "The incident, replayed without the filter and with it",

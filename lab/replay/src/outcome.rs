@@ -1,4 +1,4 @@
-//! Both halves side by side, and which promises were kept.
+//! Both halves side by side, and which promises were met.
 
 use serde::{Deserialize, Serialize};
 
@@ -96,14 +96,14 @@ impl Replay {
                 counted: counted.to_owned(),
                 must_be,
                 found,
-                kept: must_be.holds(found),
+                met: must_be.holds(found),
             })
             .collect()
     }
 
     /// The broken promises, one sentence each; empty when all is well.
     pub fn broken(&self) -> Vec<String> {
-        let broken = self.promises().into_iter().filter(|promise| !promise.kept);
+        let broken = self.promises().into_iter().filter(|promise| !promise.met);
         broken
             .map(|promise| {
                 format!(
@@ -123,7 +123,7 @@ impl Replay {
             screen.promise(&promise);
         }
         let (all, broken) = (self.promises().len(), self.broken().len());
-        let text = format!("{} of {all} promises kept", all - broken);
+        let text = format!("{} of {all} promises met", all - broken);
         screen.verdict(broken == 0, &text);
     }
 }
