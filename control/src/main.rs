@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tokenward_control::config::{Config, ConfigError};
 use tokenward_control::doctor::{self, Outcome};
 use tokenward_control::observe::log::{self, LogFormat};
-use tokenward_control::serve::{self, NotServed};
+use tokenward_control::serve::{self, ServeError};
 use tokenward_control::servers::import::Import;
 
 /// Keeps stale ID tokens from leaving the gateway: the control service.
@@ -80,7 +80,7 @@ pub(crate) fn main() -> ExitCode {
             });
             match serve(&config, address_file.as_deref()) {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(NotServed::Config(error)) => {
+                Err(ServeError::Config(error)) => {
                     report(&config, &error);
                     ExitCode::FAILURE
                 }
@@ -185,6 +185,6 @@ async fn doctor(config: &Path, json: bool) -> anyhow::Result<()> {
 }
 
 #[tokio::main]
-async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), NotServed> {
+async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), ServeError> {
     serve::serve(path, address_file).await
 }

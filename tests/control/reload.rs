@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokenward_control::config::ConfigError;
-use tokenward_control::serve::reload::{NotReloaded, apply};
+use tokenward_control::serve::reload::{ReloadError, apply};
 use tokenward_tests::issuer::{DexConfig, Endpoint, FakeDex};
 use tokenward_tests::parts::{Control, ControlConfig};
 
@@ -128,7 +128,7 @@ async fn what_needs_a_restart_or_is_wrong_changes_nothing() -> anyhow::Result<()
         })?;
         let refused = apply(&deployment.services[0], config).expect_err("it needs a restart");
         assert!(
-            matches!(&refused, NotReloaded::RestartNeeded(fields) if fields == named),
+            matches!(&refused, ReloadError::RestartNeeded(fields) if fields == named),
             "{refused}"
         );
         assert_eq!(

@@ -1,7 +1,6 @@
 //! The pure rules of the control service: tables and decisions, without a socket or a store.
 
 mod answers;
-mod budget;
 mod codec;
 mod config;
 mod decisions;
