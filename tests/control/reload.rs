@@ -141,7 +141,7 @@ async fn what_needs_a_restart_or_is_wrong_changes_nothing() -> anyhow::Result<()
     let error = wrong.expect_err("it is wrong");
     assert!(matches!(
         error.downcast_ref::<ConfigError>(),
-        Some(ConfigError::Wrong(_))
+        Some(ConfigError::Invalid(_))
     ));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::check::{Findings, shown};
+use super::findings::{Findings, shown};
 use super::raw::{RawAuth, RawExchange, RawServer, Text};
 use super::{ExchangeConfig, ServerConfig, TokenSource, resources};
 use crate::yaml::Spanned;

@@ -84,7 +84,7 @@ fn report(result: &Result<(), ReloadError>, path: &Path) {
     let path = path.display();
     match result {
         Ok(()) => tracing::info!(%path, "the configuration was reloaded"),
-        Err(ReloadError::Invalid(ConfigError::Wrong(problems))) => {
+        Err(ReloadError::Invalid(ConfigError::Invalid(problems))) => {
             let first = problems.first();
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             tracing::error!(
