@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub use self::probe::http_date_seconds;
 pub use self::report::{Check, CheckOutcome, Report};
 
 use self::issuers::Issuers;

@@ -120,8 +120,10 @@ fn clock_ahead_seconds(headers: &HeaderMap) -> Option<i64> {
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7) as Unix seconds.
-#[must_use]
-pub fn http_date_seconds(text: &str) -> Option<i64> {
+fn http_date_seconds(text: &str) -> Option<i64> {
     let moment = httpdate::parse_http_date(text).ok()?;
     moment.duration_since(UNIX_EPOCH).ok()?.as_secs().try_into().ok()
 }
+
+#[cfg(test)]
+mod tests;
