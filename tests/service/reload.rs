@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokenward_control::config::ConfigError;
-use tokenward_control::serve::reload::{NotReloaded, apply};
+use tokenward_control::serve::reload::{ReloadError, apply};
 use tokenward_harness::issuer::Endpoint;
 use tokenward_harness::parts::ControlConfig;
 
@@ -128,7 +128,7 @@ async fn what_needs_a_restart_or_is_wrong_changes_nothing() -> anyhow::Result<()
         })?;
         let refused = apply(deployment.service(0), config).expect_err("it needs a restart");
         assert!(
-            matches!(&refused, NotReloaded::RestartNeeded(fields) if fields == named),
+            matches!(&refused, ReloadError::RestartNeeded(fields) if fields == named),
             "{refused}"
         );
         assert_eq!(
@@ -141,7 +141,7 @@ async fn what_needs_a_restart_or_is_wrong_changes_nothing() -> anyhow::Result<()
     let error = wrong.expect_err("it is wrong");
     assert!(matches!(
         error.downcast_ref::<ConfigError>(),
-        Some(ConfigError::Wrong(_))
+        Some(ConfigError::Invalid(_))
     ));
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::answer::failure;
 use super::{caller, target};
 use crate::app::Current;
 use crate::observe::metrics::Metrics;
-use crate::serve::{Admission, Arrival, Budget, Caller, NoRoom, UNKNOWN_SHARE};
+use crate::serve::{Admission, Budget, Caller, NoRoom, RequestTracker, UNKNOWN_SHARE};
 
 /// What an orchestrator and Prometheus ask. They are answered also where everything else gets 503.
 pub(super) const LIVEZ: &str = "/livez";
@@ -48,23 +48,23 @@ impl Gate {
 #[derive(Debug, Clone)]
 pub(super) struct Admitted {
     pub(super) admission: Admission,
-    arrival: Option<Arrival>,
+    tracker: Option<RequestTracker>,
 }
 
 impl Admitted {
     /// The body has come whole.
     pub(super) fn is_whole(&self) {
-        self.admission.waits_for_client(None);
-        if let Some(arrival) = &self.arrival {
-            arrival.is_whole();
+        self.admission.set_waiting(None);
+        if let Some(tracker) = &self.tracker {
+            tracker.body_received();
         }
     }
 
     /// The caller has shown a credential in its body.
     pub(super) fn is_known(&self) {
-        self.admission.is_known();
-        if let Some(arrival) = &self.arrival {
-            arrival.is_of(Caller::Known);
+        self.admission.set_known();
+        if let Some(tracker) = &self.tracker {
+            tracker.identified(Caller::Known);
         }
     }
 }
@@ -101,8 +101,8 @@ impl Gate {
             self.current.service().metrics().request_unread("no_room");
             return Err(Box::new(no_room()));
         };
-        if let Some(arrival) = request.extensions().get::<Arrival>() {
-            arrival.admitted(&admission);
+        if let Some(tracker) = request.extensions().get::<RequestTracker>() {
+            tracker.hold(&admission);
         }
         Ok(Passed {
             request,
@@ -113,22 +113,22 @@ impl Gate {
     fn other(&self, mut request: Request) -> Result<Passed, Box<Response>> {
         let service = self.current.service();
         let caller = caller::of(request.headers(), &service.config.credentials);
-        let arrival = request.extensions().get::<Arrival>().cloned();
-        if let Some(arrival) = &arrival {
-            arrival.is_of(caller);
+        let tracker = request.extensions().get::<RequestTracker>().cloned();
+        if let Some(tracker) = &tracker {
+            tracker.identified(caller);
         }
         let limit_bytes = service.config.intake.bytes;
         let Some(admission) = self.requests.admit(caller, head_bytes(&request), limit_bytes) else {
             service.metrics().request_unread("no_room");
             return Err(Box::new(no_room()));
         };
-        if let Some(arrival) = &arrival {
-            arrival.admitted(&admission);
+        if let Some(tracker) = &tracker {
+            tracker.hold(&admission);
         }
         if takes_no_body(request.method()) {
             *request.body_mut() = Body::empty();
         }
-        request.extensions_mut().insert(Admitted { admission, arrival });
+        request.extensions_mut().insert(Admitted { admission, tracker });
         Ok(Passed { request, probe: None })
     }
 }

@@ -157,12 +157,12 @@ async fn read(
     }
     let largest = announced.unwrap_or(longest_bytes);
     let mut bytes = Vec::new();
-    admitted.admission.arriving();
-    let mut pushed_out = pin!(admitted.admission.pushed_out());
+    admitted.admission.body_expected();
+    let mut evicted = pin!(admitted.admission.evicted());
     loop {
         let frame = tokio::select! {
             biased;
-            () = &mut pushed_out => return Err(Unread::NoRoom),
+            () = &mut evicted => return Err(Unread::NoRoom),
             frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)) => frame,
         };
         let data = match frame {

@@ -42,10 +42,10 @@ async fn all_callers_of_a_discovery_share_its_failure_which_stands_for_a_second(
         dex.wait_until_held(Endpoint::Discovery, 1).await;
         dex.release(Endpoint::Discovery);
     };
-    let failure = |asked| DiscoveryFailed::Unavailable {
+    let failure = |is_new| DiscoveryFailed::Unavailable {
         cause: "status 503".to_owned(),
         retry_after: None,
-        asked,
+        is_new,
     };
     let (found, ()) = tokio::join!(at_once(asks), releasing);
     assert_eq!(found, vec![Err(failure(true)); 20]);

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use tokenward_control::doctor::{Outcome, examine};
+use tokenward_control::doctor::{CheckOutcome, examine};
 use tokenward_protocol::jwt::MAX_TOKEN_BYTES;
 
 use super::stage::{Stage, issuers_own};
@@ -65,12 +65,12 @@ async fn the_doctor_names_the_keys_and_warns_of_those_that_are_left_out() -> any
     for (more, outcome, says) in [
         (
             json!([encryption]),
-            Outcome::Ok,
+            CheckOutcome::Ok,
             format!("1 usable (kid {kid}, thumbprint "),
         ),
         (
             json!([left_out]),
-            Outcome::Warn,
+            CheckOutcome::Warn,
             "; 1 left out: curve Ed448 is not supported".to_owned(),
         ),
     ] {
@@ -87,7 +87,7 @@ async fn the_doctor_names_the_keys_and_warns_of_those_that_are_left_out() -> any
             .find(|check| check.name.contains("(muster): keys"));
         let keys = keys.context("a check of the keys")?;
         assert_eq!(keys.outcome, outcome, "{report}");
-        assert!(keys.says.contains(&says), "{says}: {report}");
+        assert!(keys.finding.contains(&says), "{says}: {report}");
     }
     Ok(())
 }

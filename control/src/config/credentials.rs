@@ -2,13 +2,13 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::check::Findings;
+use super::findings::Findings;
 use super::raw::{RawCredentials, RawSecret};
 use crate::yaml::Spanned;
 
 /// A shorter credential can be guessed.
 const LEAST_BYTES: usize = 16;
-const CURE: &str = "make it with `openssl rand -hex 32`";
+const HINT: &str = "make it with `openssl rand -hex 32`";
 
 /// The credential that `raw` names, if it can be shown in a header and cannot be guessed. Its content is never repeated.
 pub(super) fn credential(
@@ -23,12 +23,12 @@ pub(super) fn credential(
             "{name} has {} bytes, and needs at least {LEAST_BYTES}",
             shown.len()
         );
-        findings.add(raw.referenced, what, CURE);
+        findings.add(raw.referenced, what, HINT);
         return None;
     }
     if !shown.bytes().all(|byte| byte.is_ascii_graphic()) {
         let what = format!("{name} holds a blank, or a character that no header carries");
-        findings.add(raw.referenced, what, CURE);
+        findings.add(raw.referenced, what, HINT);
         return None;
     }
     Some(credential)

@@ -1,9 +1,9 @@
-//! `Date` headers as moments.
+//! `Date` headers as Unix time.
 
-use tokenward_control::doctor::http_date_seconds;
+use super::http_date_seconds;
 
 #[test]
-fn dates_are_read_to_the_second_and_anything_else_is_nothing() {
+fn a_date_is_read_to_the_second_and_any_other_text_is_not_a_date() {
     let cases = [
         ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
         ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),

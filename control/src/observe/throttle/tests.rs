@@ -1,11 +1,11 @@
-//! One warning a minute for the same trouble.
+//! One warning a minute for the same key.
 
 use std::time::Duration;
 
-use tokenward_control::observe::throttle::{Emit, Throttle};
+use super::{Emit, Throttle};
 
 #[test]
-fn a_storm_is_one_warning_a_minute_that_counts_what_it_kept_back() {
+fn a_storm_is_one_warning_a_minute_with_the_number_of_suppressed_ones() {
     let throttle = Throttle::new(Duration::from_secs(60));
     let lines: Vec<Emit> = (0..=120)
         .map(|second| throttle.failed("pair", second * 1000))
@@ -25,14 +25,14 @@ fn a_storm_is_one_warning_a_minute_that_counts_what_it_kept_back() {
 }
 
 #[test]
-fn each_trouble_has_its_own_minute_and_ends_with_what_was_kept_back() {
+fn each_key_has_its_own_minute_and_its_recovery_reports_what_was_suppressed() {
     let throttle = Throttle::new(Duration::from_secs(60));
     assert_eq!(throttle.failed("a", 0), Emit::Warn { suppressed: 0 });
     assert_eq!(throttle.failed("b", 0), Emit::Warn { suppressed: 0 });
     assert_eq!(throttle.failed("a", 1), Emit::Debug);
     assert_eq!(throttle.recovered("a"), Some(1));
     assert_eq!(throttle.recovered("a"), None);
-    // What comes and goes within its minute is the same trouble, and its end is told once.
+    // A failure that recurs within its minute is the same one, and its recovery is reported once.
     assert_eq!(throttle.failed("a", 2), Emit::Debug);
     assert!(!throttle.is_calm(2));
     assert_eq!(throttle.recovered("a"), None);
@@ -43,7 +43,7 @@ fn each_trouble_has_its_own_minute_and_ends_with_what_was_kept_back() {
 }
 
 #[test]
-fn a_flood_of_different_troubles_neither_grows_for_ever_nor_fills_the_log() {
+fn a_flood_of_keys_is_limited_in_entries_and_in_warnings() {
     let throttle = Throttle::new(Duration::from_secs(60));
     for minute in 0..2_u64 {
         let lines = (0..20_000_u64).map(|number| throttle.failed(&number.to_string(), minute * 60_000));
@@ -53,7 +53,7 @@ fn a_flood_of_different_troubles_neither_grows_for_ever_nor_fills_the_log() {
 }
 
 #[test]
-fn a_trouble_that_never_ends_and_is_not_seen_any_more_is_forgotten() {
+fn a_failure_that_does_not_recover_expires() {
     const MINUTE_MS: u64 = 60_000;
     let throttle = Throttle::new(Duration::from_secs(60));
     let now_ms = 1_700_000_000_000;
@@ -65,9 +65,9 @@ fn a_trouble_that_never_ends_and_is_not_seen_any_more_is_forgotten() {
     assert_eq!(throttle.failed("dead issuer", now_ms + 1), Emit::Debug);
     let minutes: Vec<u64> = (0..30).filter(|&minutes| calm_after(minutes)).collect();
     assert_eq!(minutes, (11..30).collect::<Vec<_>>());
-    // Whoever is served after that has not recovered from it.
+    // A success after that is no recovery.
     assert_eq!(throttle.recovered("dead issuer"), None);
-    // It is counted once when it comes again, with what was kept back, and one that is seen all the time stays.
+    // It warns once when it recurs, with the suppressed count, and a failure that recurs all the time remains open.
     let line = throttle.failed("dead issuer", now_ms + 30 * MINUTE_MS);
     assert_eq!(line, Emit::Warn { suppressed: 1 });
     for minutes in 30..60 {
@@ -79,7 +79,7 @@ fn a_trouble_that_never_ends_and_is_not_seen_any_more_is_forgotten() {
 }
 
 #[test]
-fn troubles_are_forgotten_one_by_one_and_also_after_the_clock_was_set_back() {
+fn failures_expire_one_by_one_and_also_after_the_clock_was_set_back() {
     const MINUTE_MS: u64 = 60_000;
     let throttle = Throttle::new(Duration::from_secs(60));
     let hour_ms = 60 * MINUTE_MS;

@@ -1,4 +1,4 @@
-//! What a request knows of the connection that it came by.
+//! Ties a request to its connection's progress and to its bytes in the budget, until the client has accepted the response.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,32 +10,32 @@ use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::budget::{Admission, Caller};
-use super::pace::{Phase, RequestPace};
+use super::progress::{RequestPhase, RequestProgress};
 
-/// The end of an answer that is handed over in a frame of its own. HTTP/2 takes a frame whole as soon as it may send one
-/// byte of it; only when the client has made room for everything before the tail is the tail asked for.
+/// The last bytes of a response, sent in a frame of their own. HTTP/2 takes a frame whole as soon as it may send one byte of
+/// it, so the tail is polled only when the client has made room for everything before it.
 const TAIL_BYTES: usize = 256;
 
-/// One request's way in: an extension of the request. Cheap to clone.
+/// Tracks one request; an extension of the request. Cheap to clone: the last clone ends the request.
 #[derive(Debug, Clone)]
-pub(crate) struct Arrival(Arc<Inner>);
+pub(crate) struct RequestTracker(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    pace: RequestPace,
+    progress: RequestProgress,
     admission: Mutex<Option<Admission>>,
 }
 
-impl Arrival {
-    pub(super) fn new(pace: RequestPace) -> Self {
+impl RequestTracker {
+    pub(super) fn new(progress: RequestProgress) -> Self {
         Self(Arc::new(Inner {
-            pace,
+            progress,
             admission: Mutex::default(),
         }))
     }
 
-    /// The request's bytes are on the account of `admission` until its answer is taken.
-    pub(crate) fn admitted(&self, admission: &Admission) {
+    /// Holds `admission`, and with it the request's bytes in the budget, until the client has accepted the response.
+    pub(crate) fn hold(&self, admission: &Admission) {
         *self.admission() = Some(admission.clone());
     }
 
@@ -43,45 +43,45 @@ impl Arrival {
         self.0.admission.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The body has come whole.
-    pub(crate) fn is_whole(&self) {
-        self.0.pace.enter(Phase::Answering);
+    /// Records that the body is complete.
+    pub(crate) fn body_received(&self) {
+        self.0.progress.enter(RequestPhase::Handling);
     }
 
-    /// Whether the caller has shown a credential.
-    pub(crate) fn is_of(&self, caller: Caller) {
+    /// Records whether the request has presented a valid credential.
+    pub(crate) fn identified(&self, caller: Caller) {
         if caller == Caller::Known {
-            self.0.pace.enter(Phase::Known);
+            self.0.progress.enter(RequestPhase::Authenticated);
         }
     }
 
-    /// `answer` is sent from now on: the request lasts until the client has taken it.
-    pub(super) fn answered(self, answer: Response<Body>, now: Instant) -> Response<Body> {
-        self.0.pace.enter(Phase::Sending(now));
+    /// Starts to send `response`: the request lasts until the client has accepted all of it.
+    pub(super) fn respond(self, response: Response<Body>, now: Instant) -> Response<Body> {
+        self.0.progress.enter(RequestPhase::Sending(now));
         if let Some(admission) = &*self.admission() {
-            admission.waits_for_client(Some(self.0.pace.leave()));
+            admission.set_waiting(Some(self.0.progress.eviction()));
         }
-        if answer.body().is_end_stream() {
-            return answer;
+        if response.body().is_end_stream() {
+            return response;
         }
-        answer.map(|body| {
-            Body::new(AnswerBody {
+        response.map(|body| {
+            Body::new(ResponseBody {
                 body,
                 tail: None,
-                _arrival: self,
+                _tracker: self,
             })
         })
     }
 }
 
-/// An answer's body, which keeps its request until the client has taken it.
-struct AnswerBody {
+/// A response body that holds its request's tracker until the client has accepted the last byte.
+struct ResponseBody {
     body: Body,
     tail: Option<Bytes>,
-    _arrival: Arrival,
+    _tracker: RequestTracker,
 }
 
-impl HttpBody for AnswerBody {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -99,7 +99,7 @@ impl HttpBody for AnswerBody {
         let frame = match frame.into_data() {
             Ok(mut data) => {
                 if data.len() > TAIL_BYTES {
-                    // A copy: a slice would keep the whole answer.
+                    // A copy: a slice would retain the whole response.
                     let tail = data.split_off(data.len() - TAIL_BYTES);
                     self.tail = Some(Bytes::copy_from_slice(&tail));
                 }

@@ -9,13 +9,13 @@ use super::fault::Fault;
 use super::spanned::{SPANNED, SpannedParts};
 
 /// Stands in for a member that is missing, so that the next one that is missing is found too.
-pub(super) struct Stopgap;
+pub(super) struct Placeholder;
 
-impl<'de> Deserializer<'de> for Stopgap {
+impl<'de> Deserializer<'de> for Placeholder {
     type Error = Fault;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_map(StopgapMembers::of(&[]))
+        visitor.visit_map(PlaceholderMembers::of(&[]))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -40,7 +40,7 @@ impl<'de> Deserializer<'de> for Stopgap {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        visitor.visit_map(StopgapMembers::of(fields))
+        visitor.visit_map(PlaceholderMembers::of(fields))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -73,15 +73,15 @@ impl<'de> Deserializer<'de> for Stopgap {
     }
 }
 
-struct StopgapMembers(std::slice::Iter<'static, &'static str>);
+struct PlaceholderMembers(std::slice::Iter<'static, &'static str>);
 
-impl StopgapMembers {
+impl PlaceholderMembers {
     fn of(fields: &'static [&'static str]) -> Self {
         Self(fields.iter())
     }
 }
 
-impl<'de> MapAccess<'de> for StopgapMembers {
+impl<'de> MapAccess<'de> for PlaceholderMembers {
     type Error = Fault;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
@@ -91,6 +91,6 @@ impl<'de> MapAccess<'de> for StopgapMembers {
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
-        seed.deserialize(Stopgap)
+        seed.deserialize(Placeholder)
     }
 }

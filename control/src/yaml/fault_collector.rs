@@ -8,32 +8,32 @@ use super::suggest::nearest;
 use super::{Id, Location, Member, Node, Placed};
 
 /// The faults of a document so far, and what is set aside because of them.
-pub(super) struct Settling<'a> {
+pub(super) struct FaultCollector<'a> {
     document: &'a Placed,
     /// Every value, with the map or list that it is in.
     values: HashMap<Id, (&'a Placed, Option<&'a Placed>)>,
-    set_aside: HashSet<Id>,
+    excluded: HashSet<Id>,
     /// Members that are missing, by map: others stand in for them until all that are missing are known.
-    stopgaps: HashMap<Id, Vec<&'static str>>,
-    /// Names that unknown members were probably meant to be, by map.
-    meant: HashMap<Id, Vec<&'static str>>,
+    placeholders: HashMap<Id, Vec<&'static str>>,
+    /// Names that unknown members were probably intended to be, by map.
+    intended: HashMap<Id, Vec<&'static str>>,
     faults: Vec<ShapeFault>,
     incomplete: Vec<Location>,
 }
 
-impl<'a> Settling<'a> {
+impl<'a> FaultCollector<'a> {
     pub(super) fn new(document: &'a Placed) -> Self {
-        let mut settling = Self {
+        let mut collector = Self {
             document,
             values: HashMap::new(),
-            set_aside: HashSet::new(),
-            stopgaps: HashMap::new(),
-            meant: HashMap::new(),
+            excluded: HashSet::new(),
+            placeholders: HashMap::new(),
+            intended: HashMap::new(),
             faults: Vec::new(),
             incomplete: Vec::new(),
         };
-        settling.index(document, None);
-        settling
+        collector.index(document, None);
+        collector
     }
 
     fn index(&mut self, placed: &'a Placed, within: Option<&'a Placed>) {
@@ -47,36 +47,36 @@ impl<'a> Settling<'a> {
         }
     }
 
-    pub(super) fn is_set_aside(&self, id: Id) -> bool {
-        self.set_aside.contains(&id)
+    pub(super) fn is_excluded(&self, id: Id) -> bool {
+        self.excluded.contains(&id)
     }
 
-    pub(super) fn stopgaps(&self, id: Id) -> Vec<&'static str> {
-        self.stopgaps.get(&id).cloned().unwrap_or_default()
+    pub(super) fn placeholders(&self, id: Id) -> Vec<&'static str> {
+        self.placeholders.get(&id).cloned().unwrap_or_default()
     }
 
     /// Whether there is anything left to make a type of.
     pub(super) fn is_whole(&self) -> bool {
-        !self.is_set_aside(self.document.id)
+        !self.is_excluded(self.document.id)
     }
 
-    pub(super) fn outcome(self) -> (Vec<ShapeFault>, Vec<Location>) {
+    pub(super) fn into_parts(self) -> (Vec<ShapeFault>, Vec<Location>) {
         (self.faults, self.incomplete)
     }
 
     /// Sets aside the members of `map` whose key stood there before or is not among those `known`.
-    pub(super) fn look_at_keys(&mut self, map: &'a Placed, known: Option<&'static [&'static str]>) {
+    pub(super) fn check_keys(&mut self, map: &'a Placed, known: Option<&'static [&'static str]>) {
         let mut seen: HashMap<&str, Location> = HashMap::new();
         for member in map.node.members() {
-            if self.is_set_aside(member.value.id) {
+            if self.is_excluded(member.value.id) {
                 seen.entry(&member.key).or_insert(member.key_place);
                 continue;
             }
             if let Some(first) = seen.get(member.key.as_str()) {
                 let what = format!("{} stands there twice", member.value.path);
-                let cure = format!("keep one of them: the first is in line {}", first.line());
-                self.fault(member.key_place, what, cure);
-                self.put_aside(&member.value);
+                let hint = format!("keep one of them: the first is in line {}", first.line());
+                self.fault(member.key_place, what, hint);
+                self.exclude(&member.value);
                 continue;
             }
             seen.insert(&member.key, member.key_place);
@@ -92,10 +92,10 @@ impl<'a> Settling<'a> {
             .copied()
             .filter(|known| map.node.members().iter().all(|other| other.key != *known))
             .collect();
-        let cure = match nearest(&member.key, &absent) {
-            Some(meant) => {
-                self.meant.entry(map.id).or_default().push(meant);
-                format!("did you mean {meant}?")
+        let hint = match nearest(&member.key, &absent) {
+            Some(intended) => {
+                self.intended.entry(map.id).or_default().push(intended);
+                format!("did you mean {intended}?")
             }
             None => format!("known here: {}", known.join(", ")),
         };
@@ -104,12 +104,12 @@ impl<'a> Settling<'a> {
             "" => format!("{name} is not known"),
             path => format!("{name} is not known in {path}"),
         };
-        self.fault(member.key_place, what, cure);
-        self.put_aside(&member.value);
+        self.fault(member.key_place, what, hint);
+        self.exclude(&member.value);
     }
 
     /// Says `fault` and sets aside what it is about; `false`: nothing is left.
-    pub(super) fn settle(&mut self, fault: Fault) -> bool {
+    pub(super) fn record(&mut self, fault: Fault) -> bool {
         let at = fault.at.unwrap_or(self.document.id);
         let Some((placed, _)) = self.values.get(&at).copied() else {
             return false;
@@ -127,7 +127,7 @@ impl<'a> Settling<'a> {
                     };
                     self.fault(placed.place, what, format!("add {missing}"));
                 }
-                self.stopgaps.entry(placed.id).or_default().push(missing);
+                self.placeholders.entry(placed.id).or_default().push(missing);
                 return true;
             }
             Kind::Unknown { name, known } => {
@@ -147,37 +147,37 @@ impl<'a> Settling<'a> {
             }
             Kind::Other(words) => self.fault(placed.place, format!("{name}: {words}"), ""),
         }
-        self.put_aside(placed)
+        self.exclude(placed)
     }
 
-    /// A member that was set aside, or that an unknown one was meant to be, is not missing as well.
+    /// A member that was set aside, or that an unknown one was intended to be, is not missing as well.
     fn is_explained(&self, map: &Placed, missing: &str) -> bool {
-        let meant = self
-            .meant
+        let intended = self
+            .intended
             .get(&map.id)
-            .is_some_and(|meant| meant.contains(&missing));
-        meant
+            .is_some_and(|intended| intended.contains(&missing));
+        intended
             || map
                 .node
                 .members()
                 .iter()
-                .any(|member| member.key == missing && self.is_set_aside(member.value.id))
+                .any(|member| member.key == missing && self.is_excluded(member.value.id))
     }
 
     /// The maps in which something was missing; `false`: there are none.
-    pub(super) fn set_stopgaps_aside(&mut self) -> bool {
-        let lacking: Vec<Id> = std::mem::take(&mut self.stopgaps).into_keys().collect();
-        let mut goes_on = false;
+    pub(super) fn exclude_placeholders(&mut self) -> bool {
+        let lacking: Vec<Id> = std::mem::take(&mut self.placeholders).into_keys().collect();
+        let mut progressed = false;
         for id in lacking {
             if let Some((placed, _)) = self.values.get(&id).copied() {
-                goes_on |= self.put_aside(placed);
+                progressed |= self.exclude(placed);
             }
         }
-        goes_on && self.is_whole()
+        progressed && self.is_whole()
     }
 
-    fn put_aside(&mut self, placed: &'a Placed) -> bool {
-        self.set_aside.insert(placed.id);
+    fn exclude(&mut self, placed: &'a Placed) -> bool {
+        self.excluded.insert(placed.id);
         match self.values.get(&placed.id) {
             Some((_, Some(within))) => {
                 self.incomplete.push(within.place);
@@ -187,11 +187,11 @@ impl<'a> Settling<'a> {
         }
     }
 
-    fn fault(&mut self, place: Location, what: impl Into<String>, cure: impl Into<String>) {
+    fn fault(&mut self, place: Location, what: impl Into<String>, hint: impl Into<String>) {
         self.faults.push(ShapeFault {
             place,
             what: what.into(),
-            cure: cure.into(),
+            hint: hint.into(),
         });
     }
 }

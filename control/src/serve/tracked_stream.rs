@@ -1,4 +1,4 @@
-//! A stream that tells its [`Pace`] which bytes came, and whether the client takes what is written.
+//! A byte stream that reports reads and blocked writes to its [`ConnectionProgress`].
 
 use std::io;
 use std::pin::Pin;
@@ -8,27 +8,27 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::pace::Pace;
+use super::progress::ConnectionProgress;
 
-pub(super) struct PacedStream<S> {
+pub(super) struct TrackedStream<S> {
     stream: S,
-    pace: Arc<Pace>,
+    progress: Arc<ConnectionProgress>,
 }
 
-impl<S> PacedStream<S> {
-    pub(super) fn new(stream: S, pace: Arc<Pace>) -> Self {
-        Self { stream, pace }
+impl<S> TrackedStream<S> {
+    pub(super) fn new(stream: S, progress: Arc<ConnectionProgress>) -> Self {
+        Self { stream, progress }
     }
-}
 
-impl<S> PacedStream<S> {
+    /// Records whether the write is blocked, and passes its result on.
     fn written<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        self.pace.write_blocked(polled.is_pending(), Instant::now());
+        self.progress
+            .set_write_blocked(polled.is_pending(), Instant::now());
         polled
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for PacedStream<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TrackedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -36,16 +36,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for PacedStream<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if let Some(came) = buffer.filled().get(before..)
-            && !came.is_empty()
+        if let Some(received) = buffer.filled().get(before..)
+            && !received.is_empty()
         {
-            self.pace.bytes_came(came, Instant::now());
+            self.progress.bytes_received(received, Instant::now());
         }
         polled
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
