@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokenward_protocol::backoff::Backoff;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -10,12 +11,33 @@ use tokio::time::Instant;
 use crate::digest;
 use crate::store::{Key, LeaseAnswer, LeaseOwner, Store, StoreError};
 
-/// First wait of a loser; doubles up to [`LONGEST_WAIT`].
-pub const FIRST_WAIT: Duration = Duration::from_millis(50);
-/// Longest wait of a loser between two looks.
-pub const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// Waits between two attempts to take or release a lease.
+const WAITS: Backoff = Backoff::new(50, 500);
 /// A lease is renewed this many times in its lifetime: one lost renewal loses nothing.
 const RENEWALS: u32 = 3;
+
+/// The waits of a task that found a lease held by another owner. Pure: the caller lets the time pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct LeaseQueue {
+    waits: u32,
+    waited: Duration,
+}
+
+impl LeaseQueue {
+    /// The wait before the next attempt: from 50 ms, doubling, up to 500 ms.
+    pub fn next_wait(&mut self) -> Duration {
+        let wait = WAITS.wait(self.waits);
+        self.waits = self.waits.saturating_add(1);
+        self.waited = self.waited.saturating_add(wait);
+        wait
+    }
+
+    /// All waits so far together.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+}
 
 /// A new owner: 128 random bits.
 ///
@@ -153,10 +175,9 @@ impl Held {
 /// Tries until the lease expires by itself: nobody else may work meanwhile.
 async fn released_later(store: Arc<dyn Store>, name: Key, owner: LeaseOwner, lifetime: Duration) {
     let until = Instant::now() + lifetime;
-    let mut wait = FIRST_WAIT;
+    let mut queue = LeaseQueue::default();
     while Instant::now() < until {
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(LONGEST_WAIT);
+        tokio::time::sleep(queue.next_wait()).await;
         if store.release_lease(&name, &owner).await.is_ok() {
             return;
         }

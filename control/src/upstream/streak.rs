@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokenward_protocol::backoff::Backoff;
 use tokenward_protocol::duration::whole_ms;
 
 /// Failures without a success in between. Kept in the record, so that every replica backs off together.
@@ -43,10 +44,8 @@ pub enum StreakKind {
     Unusable,
 }
 
-/// First wait after a transient failure; doubles each time, with full jitter.
-const FIRST_WAIT_MS: u64 = 1_000;
-/// Longest wait after a transient failure: recovery must be noticed soon.
-const LONGEST_WAIT_MS: u64 = 60_000;
+/// Longest waits after transient failures, before jitter. The cap is low so that a recovery is noticed soon.
+const BACKOFF: Backoff = Backoff::new(1_000, 60_000);
 /// Longest wait that an issuer's `Retry-After` may ask for.
 pub const LONGEST_ASKED_MS: u64 = 300_000;
 /// Wait after a configuration fault.
@@ -82,11 +81,11 @@ pub fn failed(
         (StreakKind::Misconfigured | StreakKind::Substituted | StreakKind::Unusable, _) => {
             MISCONFIGURED_WAIT_MS
         }
-        (_, Some(asked)) => whole_ms(asked).clamp(FIRST_WAIT_MS, LONGEST_ASKED_MS),
+        (_, Some(asked)) => whole_ms(asked).clamp(BACKOFF.base_ms(), LONGEST_ASKED_MS),
         (_, None) => {
             let ceiling_ms = longest_backoff_ms(count);
             // Full jitter above a floor: a wait of nothing would let 1,000 grants come back at once.
-            let floor_ms = FIRST_WAIT_MS / 2;
+            let floor_ms = BACKOFF.base_ms() / 2;
             floor_ms + (ceiling_ms - floor_ms) * u64::from(jitter) / u64::from(u32::MAX)
         }
     };
@@ -109,9 +108,7 @@ pub fn is_lasting(count: u32, span_ms: u64) -> bool {
 
 /// The longest wait of a backoff after `count` failures.
 fn longest_backoff_ms(count: u32) -> u64 {
-    FIRST_WAIT_MS
-        .saturating_mul(1 << count.saturating_sub(1).min(10))
-        .min(LONGEST_WAIT_MS)
+    BACKOFF.wait_ms(count.saturating_sub(1))
 }
 
 impl Streak {

@@ -14,7 +14,7 @@ use super::record::{
     Decision, ExchangeKey, ExchangeRecord, ExchangedToken, FORMAT, decide, lifetime, of_streak,
 };
 use super::{ExchangeRequest, Inner, SET_LIFETIME, TOKEN_FIELD, Versioned};
-use crate::coordination::lease;
+use crate::coordination::lease::{self, LeaseQueue};
 use crate::coordination::singleflight::Reporter;
 use crate::digest;
 use crate::record::codec;
@@ -68,7 +68,7 @@ impl Exchange {
     async fn run(&self) -> Result<Served, Refused> {
         let lifetime = self.inner.times.lease_lifetime;
         let until = Instant::now() + self.inner.times.lease_patience;
-        let mut wait = lease::FIRST_WAIT;
+        let mut queue = LeaseQueue::default();
         loop {
             let taken = lease::try_take(&self.inner.context.store, &self.key.lease(), lifetime).await?;
             if let Some(held) = taken {
@@ -76,8 +76,7 @@ impl Exchange {
                 held.release().await;
                 return result;
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(lease::LONGEST_WAIT);
+            tokio::time::sleep(queue.next_wait()).await;
             if let (_, Some(result)) = self.look().await? {
                 return result;
             }

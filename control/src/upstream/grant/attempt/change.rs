@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokenward_protocol::backoff::Backoff;
+
 use super::super::record::{DeathReason, GrantRecord, GrantState, Intent, StoredIdToken, StoredRefreshToken};
 use super::super::rotations::Rotation;
 use super::{Event, Seen, Step};
@@ -10,8 +12,7 @@ use crate::store::{Lineage, Revision};
 use crate::upstream::streak::Streak;
 
 /// Waits between tries while the store does not answer.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+const WAITS: Backoff = Backoff::new(50, 2_000);
 /// How long a rotated refresh token is held in memory while the store does not answer: it exists nowhere else.
 const KEEP_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// How long a mere note (a failure, a death) is tried: it can be found out again.
@@ -202,8 +203,9 @@ pub(super) struct Change {
     tried: Option<Box<GrantRecord>>,
     /// The only revision that it may change.
     only_at: Option<Revision>,
+    /// Tries that the store has left without an answer, and the waits after them together.
+    unanswered: u32,
     waited: Duration,
-    wait: Duration,
 }
 
 impl Change {
@@ -212,8 +214,8 @@ impl Change {
             edit,
             tried: None,
             only_at: None,
+            unanswered: 0,
             waited: Duration::ZERO,
-            wait: FIRST_WAIT,
         }
     }
 
@@ -254,11 +256,13 @@ impl Change {
                 Some(record) => Transition::Done(record),
                 None => Transition::Step(Step::Read),
             },
-            Event::StoreSilent if self.waited + self.wait > self.edit.patience() => Transition::GivenUp,
+            Event::StoreSilent if self.waited + WAITS.wait(self.unanswered) > self.edit.patience() => {
+                Transition::GivenUp
+            }
             Event::StoreSilent => {
-                let wait = self.wait;
+                let wait = WAITS.wait(self.unanswered);
                 self.waited += wait;
-                self.wait = (wait * 2).min(LONGEST_WAIT);
+                self.unanswered = self.unanswered.saturating_add(1);
                 Transition::Step(Step::Wait(wait))
             }
             // Somebody else wrote in between, or the wait is over: look again.

@@ -22,12 +22,9 @@ use super::decide::{Decision, Want, decide};
 use super::record::{GrantRecord, GrantState, Intent};
 use super::takeover::{Takeover, takeover};
 use crate::config::IssuerPolicy;
+use crate::coordination::lease::LeaseQueue;
 use crate::refused::Refused;
 use crate::upstream::issuer::answer::{Death, Transient};
-
-/// Waits of who finds the lease taken.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Stage {
@@ -54,8 +51,7 @@ pub struct Attempt {
     terms: AttemptConfig,
     stage: Stage,
     holder: String,
-    waited: Duration,
-    wait: Duration,
+    queue: LeaseQueue,
     /// The record whose refresh token is presented, as it was when that was decided.
     seen: Option<Box<Seen>>,
     /// An earlier presentation of the same token.
@@ -81,8 +77,7 @@ impl Attempt {
             terms,
             stage: Stage::Start,
             holder: String::new(),
-            waited: Duration::ZERO,
-            wait: FIRST_WAIT,
+            queue: LeaseQueue::default(),
             seen: None,
             unresolved: None,
             intent: None,
@@ -196,9 +191,7 @@ impl Attempt {
     }
 
     fn queue(&mut self) -> Step {
-        let wait = self.wait;
-        self.waited += wait;
-        self.wait = (wait * 2).min(LONGEST_WAIT);
+        let wait = self.queue.next_wait();
         self.at(Stage::Queueing, Step::Wait(wait))
     }
 
@@ -206,7 +199,7 @@ impl Attempt {
     fn peeked(&mut self, seen: Option<Box<Seen>>, now_ms: u64) -> Step {
         match self.settled(seen, now_ms) {
             Err(finish) => finish,
-            Ok(_) if self.waited > self.terms.patience => self.refuse(Refusal::Busy.into(), None),
+            Ok(_) if self.queue.waited() > self.terms.patience => self.refuse(Refusal::Busy.into(), None),
             Ok(_) => self.at(Stage::Leasing, Step::TakeLease),
         }
     }

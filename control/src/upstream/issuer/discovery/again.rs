@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokenward_protocol::backoff::Backoff;
 use tokenward_protocol::duration::whole_ms;
 
 use super::super::answer::RawAnswer;
@@ -16,9 +17,7 @@ const REREAD_AFTER: Duration = Duration::from_secs(3600);
 /// How long after a reading that failed the next is made.
 const RETRY_AFTER: Duration = Duration::from_secs(300);
 /// At least this long between two readings for endpoints that do not answer as such; doubles while nothing has changed.
-const DOUBTS_APART: Duration = Duration::from_secs(30);
-/// The longest that it grows to.
-const LONGEST_DOUBTS_APART: Duration = Duration::from_secs(960);
+const DOUBTS_APART: Backoff = Backoff::new(30_000, 960_000);
 
 /// How often the endpoints have not answered as such.
 #[derive(Debug, Default)]
@@ -36,13 +35,13 @@ impl Discovery {
         let now_ms = context.clock.now_ms();
         let mut known = self.lock();
         // A clock that was set back must not put it off for longer.
-        let latest_ms = now_ms.saturating_add(whole_ms(LONGEST_DOUBTS_APART));
+        let latest_ms = now_ms.saturating_add(DOUBTS_APART.cap_ms());
         let is_too_soon = (now_ms + 1..=latest_ms).contains(&known.doubts.next_ms);
         if known.found.is_none() || self.is_configured() || is_too_soon {
             return;
         }
-        let apart = DOUBTS_APART.saturating_mul(1 << known.doubts.in_vain.min(10));
-        known.doubts.next_ms = now_ms.saturating_add(whole_ms(apart.min(LONGEST_DOUBTS_APART)));
+        let apart_ms = DOUBTS_APART.wait_ms(known.doubts.in_vain);
+        known.doubts.next_ms = now_ms.saturating_add(apart_ms);
         known.doubts.in_vain = known.doubts.in_vain.saturating_add(1);
         drop(known);
         self.start_reading_again(context);
