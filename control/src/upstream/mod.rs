@@ -5,8 +5,11 @@
 //! - [`exchange`]: RFC 8693 exchanges at remote issuers;
 //! - [`streak`]: consecutive failures of one grant or exchange.
 
+pub mod entitlement;
 pub mod exchange;
 pub mod grant;
 pub mod issuer;
 pub(crate) mod local_pauses;
+pub mod policy;
+pub mod renewal;
 pub mod streak;

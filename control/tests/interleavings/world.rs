@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use tokenward_control::config::IssuerPolicy;
 use tokenward_control::store::Revision;
+use tokenward_control::upstream::entitlement::Entitlement;
 use tokenward_control::upstream::grant::attempt::{
     Answer, Attempt, AttemptConfig, Event, Finished, Now, Seen, Step, Verdict,
 };
-use tokenward_control::upstream::grant::decide::{Policy, Since, Want};
+use tokenward_control::upstream::grant::decide::Want;
 use tokenward_control::upstream::grant::lineage::ObservedLineage;
 use tokenward_control::upstream::grant::record::GrantRecord;
 use tokenward_control::upstream::issuer::answer::Transient;
 use tokenward_control::upstream::issuer::introspection::Introspected;
+use tokenward_control::upstream::policy::Policy;
 use tokenward_control::upstream::streak::StreakKind;
 use tokenward_protocol::token_endpoint::Reason;
 
@@ -199,7 +201,7 @@ impl World {
         let want = Want {
             reason: Reason::Stale,
             presented_fingerprint: "stale".to_owned(),
-            since: Since::default(),
+            entitlement: Entitlement::default(),
         };
         let terms = AttemptConfig {
             policy: POLICY,

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use tokenward_control::upstream::grant::decide::{
-    Decision, Policy, Since, Want, decide, is_fresh, is_hopeless, is_near_expiry, is_never_fresh,
-};
+use tokenward_control::upstream::entitlement::Entitlement;
+use tokenward_control::upstream::grant::decide::{Decision, Want, decide, is_hopeless};
 use tokenward_control::upstream::grant::record::{DeathReason, GrantRecord, GrantState, StoredIdToken};
+use tokenward_control::upstream::policy::Policy;
+use tokenward_control::upstream::renewal::{is_near_expiry, is_never_fresh};
 use tokenward_control::upstream::streak::{Streak, StreakKind};
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
@@ -41,7 +43,7 @@ fn want(reason: Reason) -> Want {
     Want {
         reason,
         presented_fingerprint: "kept".to_owned(),
-        since: Since::default(),
+        entitlement: Entitlement::default(),
     }
 }
 

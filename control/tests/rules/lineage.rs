@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use tokenward_control::store::Lineage;
-use tokenward_control::upstream::grant::decide::Policy;
 use tokenward_control::upstream::grant::lineage::{ObservedLineage, ObservedLineages, Proof, proof};
 use tokenward_control::upstream::grant::record::GrantRecord;
 use tokenward_control::upstream::issuer::answer::RawAnswer;
 use tokenward_control::upstream::issuer::introspection::{Introspected, read_introspection};
+use tokenward_control::upstream::policy::Policy;
 
 use crate::records::plain_grant;
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tokenward_control::config::IssuerPolicy::{Strict, Tolerant};
-use tokenward_control::upstream::grant::decide::Policy;
 use tokenward_control::upstream::grant::marks::Marks;
 use tokenward_control::upstream::grant::record::{GrantRecord, Intent, StoredRefreshToken};
 use tokenward_control::upstream::grant::takeover::{Takeover, takeover};
+use tokenward_control::upstream::policy::Policy;
 
 use crate::records::plain_grant;
 

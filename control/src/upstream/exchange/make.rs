@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
@@ -22,10 +23,10 @@ use crate::record::sealed;
 use crate::refused::Refused;
 use crate::store::{Expected, StoreError};
 use crate::upstream::grant::Served;
-use crate::upstream::grant::decide::{is_fresh, is_never_fresh};
 use crate::upstream::issuer::answer::ExchangeAnswer;
 use crate::upstream::issuer::token_type::{IdTokenProfile, NotIdToken};
 use crate::upstream::issuer::unverified::{AnswerUnverified, Unverified};
+use crate::upstream::renewal::is_never_fresh;
 use crate::upstream::streak::{StreakKind, failed, jitter};
 
 type Report = Arc<Reporter<Result<Served, Refused>>>;
@@ -198,7 +199,7 @@ impl Exchange {
                 &order.home,
                 Reason::Stale,
                 &order.presented,
-                order.since,
+                order.entitlement,
             )
             .await;
         match kept {
@@ -291,7 +292,7 @@ impl Exchange {
             .await?;
         self.write(kept.as_ref(), &record).await?;
         // A sign-out that came while the remote was asked has already emptied the set.
-        if !self.inner.grants.is_known(grant, self.order.since).await? {
+        if !self.inner.grants.is_known(grant, self.order.entitlement).await? {
             store.delete(&self.key.record(), Expected::Any).await?;
             return Err(Refusal::UnknownSession.into());
         }

@@ -18,11 +18,12 @@ use crate::record::codec;
 use crate::record::sealed;
 use crate::refused::Refused;
 use crate::store::{Expected, Revision, StoreError};
-use crate::upstream::grant::decide::{Policy, Since};
+use crate::upstream::entitlement::Entitlement;
 use crate::upstream::grant::record::GrantKey;
 use crate::upstream::grant::{Grants, Served};
 use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
 use crate::upstream::local_pauses::LocalPauses;
+use crate::upstream::policy::Policy;
 
 /// The sealed field of a record.
 const TOKEN_FIELD: &str = "exchanged_token";
@@ -56,7 +57,7 @@ pub struct ExchangeRequest {
     /// Who refreshes that token.
     pub home: Arc<HomeIssuer>,
     /// Since when the caller is let in.
-    pub since: Since,
+    pub entitlement: Entitlement,
     /// Why the caller asks.
     pub reason: Reason,
     /// The presented token, whose subject is proven.
@@ -106,7 +107,10 @@ impl Exchanges {
         let inner = &self.inner;
         let key = ExchangeKey::new(&order.grant, &order.remote.config, &order.required_audiences);
         // The grant is looked at even when the token is there: a sign-out that was cut short must hold all the same.
-        let (kept, grant) = tokio::join!(inner.read(&key), inner.grants.is_known(&order.grant, order.since));
+        let (kept, grant) = tokio::join!(
+            inner.read(&key),
+            inner.grants.is_known(&order.grant, order.entitlement)
+        );
         let kept = kept?;
         if !grant? {
             return Err(Refusal::UnknownSession.into());

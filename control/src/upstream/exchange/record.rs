@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokenward_protocol::duration::whole_ms;
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
@@ -12,8 +13,9 @@ use crate::digest;
 use crate::record::sealed::Sealed;
 use crate::refused::Refused;
 use crate::store::Key;
-use crate::upstream::grant::decide::{Policy, is_fresh, is_near_expiry};
 use crate::upstream::grant::record::GrantKey;
+use crate::upstream::policy::Policy;
+use crate::upstream::renewal::is_near_expiry;
 use crate::upstream::streak::{Streak, StreakKind, left};
 
 /// Version of the record's shape.

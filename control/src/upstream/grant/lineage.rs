@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokenward_protocol::duration::whole_ms;
 
-use super::decide::Policy;
 use super::record::GrantRecord;
 use crate::store::Lineage;
+use crate::upstream::policy::Policy;
 
 /// Remembered lines; the oldest goes first. A Cluster has one for each primary.
 const MOST_LINEAGES: usize = 64;

@@ -22,11 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-use self::decide::{Decision, Policy, Since, Want, decide, is_fresh};
+use self::decide::{Decision, Want, decide};
 use self::login::{Admission, NewLogin, Presented, is_signed_out, judge};
 use self::record::{
     GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, StoredIdToken,
@@ -40,9 +41,11 @@ use crate::record::sealed;
 use crate::record::unreadable::Notices;
 use crate::refused::Refused;
 use crate::store::{Expected, Lineage, Outcome, Revision, StoreError};
+use crate::upstream::entitlement::Entitlement;
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::local_pauses::LocalPauses;
+use crate::upstream::policy::Policy;
 
 /// How long a signed-out grant's mark stays: longer than anything that was in flight can take.
 pub const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
@@ -145,9 +148,9 @@ impl Grants {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn is_known(&self, key: &GrantKey, since: Since) -> Result<bool, StoreError> {
+    pub async fn is_known(&self, key: &GrantKey, entitlement: Entitlement) -> Result<bool, StoreError> {
         let record = self.record(key).await?;
-        Ok(record.is_some_and(|record| !since.is_over(&record)))
+        Ok(record.is_some_and(|record| !entitlement.is_revoked(&record)))
     }
 
     /// The ID token of `key`, refreshed where `reason` asks for it and the record allows it.
@@ -160,13 +163,13 @@ impl Grants {
         issuer: &Arc<HomeIssuer>,
         reason: Reason,
         presented: &SecretString,
-        since: Since,
+        entitlement: Entitlement,
     ) -> Result<Served, Refused> {
         let inner = &self.inner;
         let want = Want {
             reason,
             presented_fingerprint: fingerprint(presented),
-            since,
+            entitlement,
         };
         let kept = inner.known(key).await?;
         match decide(

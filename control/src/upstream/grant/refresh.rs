@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 
 use super::attempt::{Attempt, AttemptConfig, Event, Finished, Now, Seen, Step, Verdict};
-use super::decide::{Want, is_fresh};
+use super::decide::Want;
 use super::lineage::ObservedLineage;
 use super::record::{GrantKey, GrantRecord};
 use super::{Inner, Served, Versioned};

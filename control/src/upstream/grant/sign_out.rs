@@ -68,7 +68,7 @@ impl Grants {
         Ok(())
     }
 
-    /// The same, and ends by that one write every session of the grant ([`super::decide::Since::is_over`]) and every
+    /// The same, and ends by that one write every session of the grant ([`crate::upstream::entitlement::Entitlement::is_revoked`]) and every
     /// login that was made by then, also one that was never put here ([`super::login::is_signed_out`]).
     ///
     /// # Errors

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokenward_protocol::duration::whole_ms;
 
-use super::decide::Policy;
 use super::record::{GrantRecord, Intent};
 use crate::config::IssuerPolicy;
+use crate::upstream::policy::Policy;
 
 /// A clock that is further ahead than this is wrong, and what it wrote down is not waited for.
 const LARGEST_SKEW_MS: u64 = 300_000;

@@ -1,8 +1,9 @@
 //! After the issuer's answer: what it means for the login, and what is kept of it.
 
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 
-use super::super::decide::{is_fresh, is_hopeless, is_never_fresh, of_streak};
+use super::super::decide::{is_hopeless, of_streak};
 use super::super::record::{DeathReason, Intent, StoredIdToken};
 use super::super::takeover::contested_for;
 use super::change::Edit;
@@ -10,6 +11,7 @@ use super::{Answer, Attempt, Failure, Now, Stage, Step};
 use crate::config::IssuerPolicy;
 use crate::refused::Refused;
 use crate::upstream::issuer::answer::Death;
+use crate::upstream::renewal::is_never_fresh;
 use crate::upstream::streak::{StreakKind, failed};
 
 impl Attempt {

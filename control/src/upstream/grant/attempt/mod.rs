@@ -238,7 +238,7 @@ impl Attempt {
     fn put_back(&mut self, seen: &mut Option<Box<Seen>>, now_ms: u64) -> Option<Step> {
         let seen = seen
             .as_mut()
-            .filter(|seen| !self.want.since.is_over(&seen.record))?;
+            .filter(|seen| !self.want.entitlement.is_revoked(&seen.record))?;
         let rotation = seen.forgotten.take()?;
         let (change, step) = Change::of_seen(Edit::PutBack(rotation), seen, now_ms);
         Some(self.at(Stage::Changing(Box::new(change)), step))

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::super::decide::Policy;
 use super::super::lineage::ObservedLineage;
 use super::super::record::{GrantRecord, StoredIdToken, StoredRefreshToken};
 use super::super::rotations::Rotation;
@@ -12,6 +11,7 @@ use crate::refused::Refused;
 use crate::store::Revision;
 use crate::upstream::issuer::answer::{Death, Transient};
 use crate::upstream::issuer::introspection::Introspected;
+use crate::upstream::policy::Policy;
 use crate::upstream::streak::StreakKind;
 
 /// What to do next. Each step is answered with the events that are named with it.
