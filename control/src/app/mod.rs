@@ -231,8 +231,8 @@ impl Service {
     /// Waits until nothing is under way at an issuer, and nothing that a caller asked to be changed.
     pub(crate) async fn landed(&self) {
         self.errands.done().await;
-        self.exchanges.landed().await;
-        self.grants.landed().await;
+        self.exchanges.finished().await;
+        self.grants.finished().await;
     }
 
     /// The home of `issuer` and `client_id`.

@@ -7,6 +7,7 @@
 
 pub mod entitlement;
 pub mod exchange;
+pub mod failure;
 pub mod grant;
 pub mod issuer;
 pub(crate) mod local_pauses;

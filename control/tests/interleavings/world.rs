@@ -10,7 +10,7 @@ use tokenward_control::upstream::grant::attempt::{
 };
 use tokenward_control::upstream::grant::decide::Want;
 use tokenward_control::upstream::grant::lineage::ObservedLineage;
-use tokenward_control::upstream::grant::record::GrantRecord;
+use tokenward_control::upstream::grant::record::{GrantRecord, VersionedGrant};
 use tokenward_control::upstream::issuer::answer::Transient;
 use tokenward_control::upstream::issuer::introspection::Introspected;
 use tokenward_control::upstream::policy::Policy;
@@ -260,10 +260,10 @@ impl World {
                 if announces && seen_line != self.line(replica) {
                     Event::StoreSilent
                 } else {
-                    Event::Written
+                    Event::Written(Revision(self.revision))
                 }
             }
-            Step::Write { .. } => Event::Overtaken,
+            Step::Write { .. } => Event::Conflict(Some(Box::new(self.conflicting(replica)))),
             Step::Present => Event::Answered(self.remembered(at, answer?)),
             Step::Introspect(_) if !self.tells => Event::Introspected(Introspected::NotTold),
             Step::Introspect(token) if self.issuer.accepts(number_of(&token), self.now_ms) => {
@@ -286,17 +286,33 @@ impl World {
 
     /// The record as a replica reads it.
     fn seen(&mut self, at: usize) -> Seen {
-        let (now_ms, record) = (self.clock(at), self.memories[at].corrected(self.record.clone()));
-        let is_strict = self.policy == IssuerPolicy::Strict;
+        let (record, mark_met_ms) = self.corrected(at);
         Seen {
             revision: Revision(self.revision),
             forgotten: self.memories[at].forgotten(&self.record),
             line: self.line(at),
-            mark_met_ms: is_strict
-                .then(|| self.memories[at].met_mark(&record, now_ms))
-                .flatten(),
+            mark_met_ms,
             record,
         }
+    }
+
+    /// The record as a replica gets it when its write conflicts with another.
+    fn conflicting(&mut self, at: usize) -> VersionedGrant {
+        let (record, _) = self.corrected(at);
+        VersionedGrant {
+            revision: Revision(self.revision),
+            record,
+        }
+    }
+
+    /// The record with what a replica knows better, and since when the replica has known its announcement.
+    fn corrected(&mut self, at: usize) -> (GrantRecord, Option<u64>) {
+        let (now_ms, record) = (self.clock(at), self.memories[at].corrected(self.record.clone()));
+        let is_strict = self.policy == IssuerPolicy::Strict;
+        let met_ms = is_strict
+            .then(|| self.memories[at].met_mark(&record, now_ms))
+            .flatten();
+        (record, met_ms)
     }
 
     /// The store's line of writes, as a replica of a strict issuer learns it.

@@ -1,8 +1,8 @@
 //! RFC 8693 exchanges at remote issuers: one at a time for one token, sealed, shared by all replicas.
 
-mod make;
 mod pin;
 pub mod record;
+mod run;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokenward_protocol::token_endpoint::Reason;
 
 use self::record::{Decision, ExchangeKey, ExchangeRecord, FORMAT, decide, fresh};
 use crate::context::Context;
-use crate::coordination::singleflight::{FlightOutcome, SingleFlight, Stage};
+use crate::coordination::singleflight::{FlightOutcome, FlightStage, SingleFlight};
 use crate::record::codec;
 use crate::record::sealed;
 use crate::refused::Refused;
@@ -99,17 +99,21 @@ impl Exchanges {
         }
     }
 
-    /// The exchanged token of `order`.
+    /// The exchanged token of `request`.
     ///
     /// # Errors
     /// [`Refused`].
-    pub async fn token(&self, order: ExchangeRequest) -> Result<Served, Refused> {
+    pub async fn token(&self, request: ExchangeRequest) -> Result<Served, Refused> {
         let inner = &self.inner;
-        let key = ExchangeKey::new(&order.grant, &order.remote.config, &order.required_audiences);
+        let key = ExchangeKey::new(
+            &request.grant,
+            &request.remote.config,
+            &request.required_audiences,
+        );
         // The grant is looked at even when the token is there: a sign-out that was cut short must hold all the same.
         let (kept, grant) = tokio::join!(
             inner.read(&key),
-            inner.grants.is_known(&order.grant, order.entitlement)
+            inner.grants.is_known(&request.grant, request.entitlement)
         );
         let kept = kept?;
         if !grant? {
@@ -117,32 +121,32 @@ impl Exchanges {
         }
         let record = kept.as_ref().map(|kept| &kept.record);
         let now_ms = inner.context.clock.now_ms();
-        match decide(record, order.reason, &inner.times.policy, now_ms) {
+        match decide(record, request.reason, &inner.times.policy, now_ms) {
             Decision::Serve => inner.serve(&key, record),
             Decision::Refuse(refused) => Err(refused),
             Decision::Exchange => {
-                let reason = order.reason;
-                let made = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
-                    Ok(()) => self.made(&key, order).await,
+                let reason = request.reason;
+                let result = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
+                    Ok(()) => self.run(&key, request).await,
                     Err(refused) => Err(refused),
                 };
-                made.or_else(|refused| inner.fallback(&key, record, reason, refused))
+                result.or_else(|refused| inner.fallback(&key, record, reason, refused))
             }
         }
     }
 
-    async fn made(&self, key: &ExchangeKey, order: ExchangeRequest) -> Result<Served, Refused> {
+    async fn run(&self, key: &ExchangeKey, request: ExchangeRequest) -> Result<Served, Refused> {
         let inner = &self.inner;
-        let landed = inner
+        let outcome = inner
             .flights
             .join(key.digest(), inner.times.caller_deadline, |reporter| {
-                make::make(Arc::clone(inner), key.clone(), order, reporter)
+                run::run(Arc::clone(inner), key.clone(), request, reporter)
             })
             .await;
-        match landed {
+        match outcome {
             FlightOutcome::Done(result) => result,
-            FlightOutcome::Deadline(Stage::Asking) | FlightOutcome::Lost => Err(Refusal::Busy.into()),
-            FlightOutcome::Deadline(Stage::Keeping) => Err(Refusal::StoreUnavailable.into()),
+            FlightOutcome::Deadline(FlightStage::Issuer) | FlightOutcome::Lost => Err(Refusal::Busy.into()),
+            FlightOutcome::Deadline(FlightStage::Store) => Err(Refusal::StoreUnavailable.into()),
         }
     }
 
@@ -169,8 +173,8 @@ impl Exchanges {
     }
 
     /// Waits until no exchange is under way.
-    pub async fn landed(&self) {
-        self.inner.flights.landed().await;
+    pub async fn finished(&self) {
+        self.inner.flights.finished().await;
     }
 }
 

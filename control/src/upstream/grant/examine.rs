@@ -4,12 +4,12 @@ use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::jwt::{Claims, Malformed};
 
 use super::Inner;
-use super::attempt::Failure;
 use super::record::{GrantKey, GrantRecord, StoredIdToken};
 use crate::digest;
+use crate::upstream::failure::Failure;
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::token_type::{IdTokenProfile, NotIdToken};
-use crate::upstream::issuer::unverified::{AnswerUnverified, Unverified};
+use crate::upstream::issuer::unverified::Unverified;
 use crate::upstream::streak::StreakKind;
 
 impl Inner {
@@ -45,8 +45,7 @@ impl Inner {
         match issuer.keys.verify_answer(text).await {
             Ok(_) | Err(Unverified::KeysUnavailable { .. } | Unverified::StoreUnavailable) => {}
             Err(unverified) => {
-                let AnswerUnverified { kind, asked, cause } = unverified.of_answer("the refreshed ID token");
-                return Err(Failure { kind, asked, cause });
+                return Err(unverified.of_answer("the refreshed ID token").into());
             }
         }
         self.sealed_id_token(key, token, &claims)
@@ -76,11 +75,7 @@ pub(super) fn note_unfit(key: &GrantKey, issuer: &HomeIssuer, failure: &Failure)
 }
 
 fn substituted(cause: &str) -> Failure {
-    Failure {
-        kind: StreakKind::Substituted,
-        asked: None,
-        cause: cause.to_owned(),
-    }
+    Failure::new(StreakKind::Substituted, cause)
 }
 
 /// Not to be read is not to be another's.
@@ -90,11 +85,7 @@ fn unreadable(text: &str, why: Malformed) -> Failure {
 }
 
 fn unusable(cause: impl Into<String>) -> Failure {
-    Failure {
-        kind: StreakKind::Unusable,
-        asked: None,
-        cause: cause.into(),
-    }
+    Failure::new(StreakKind::Unusable, cause)
 }
 
 /// An ID token that was issued to a client that is trusted with it, and counts already. Only another client's token may be
@@ -106,11 +97,10 @@ fn is_our_id_token(text: &str, issuer: &HomeIssuer, now_ms: u64) -> Result<(), F
     });
     judged.map_err(|not_id_token| match not_id_token {
         NotIdToken::OtherClient(_) => substituted("a token of another client"),
-        NotIdToken::Early(_) => Failure {
-            kind: StreakKind::Unreachable,
-            asked: None,
-            cause: format!("the refreshed ID token cannot be used yet: {not_id_token}"),
-        },
+        NotIdToken::Early(_) => Failure::new(
+            StreakKind::Unreachable,
+            format!("the refreshed ID token cannot be used yet: {not_id_token}"),
+        ),
         other => unusable(format!("the refreshed token is not an ID token: {other}")),
     })
 }

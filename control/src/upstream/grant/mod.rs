@@ -4,6 +4,7 @@
 //! at a time, all pure; `refresh` carries its steps out, `examine` looks at the ID token that comes, and [`rotations`]
 //! remembers what a store that goes back in time forgets.
 
+mod access;
 pub mod attempt;
 pub mod decide;
 mod examine;
@@ -30,17 +31,17 @@ use tokenward_protocol::token_endpoint::Reason;
 use self::decide::{Decision, Want, decide};
 use self::login::{Admission, NewLogin, Presented, is_signed_out, judge};
 use self::record::{
-    GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, StoredIdToken,
-    StoredRefreshToken, fingerprint,
+    GrantKey, GrantRecord, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, StoredIdToken, StoredRefreshToken,
+    fingerprint,
 };
 use self::rotations::Rotations;
 use crate::context::Context;
-use crate::coordination::singleflight::{FlightOutcome, SingleFlight, Stage};
+use crate::coordination::singleflight::{FlightOutcome, FlightStage, SingleFlight};
 use crate::digest;
 use crate::record::sealed;
 use crate::record::unreadable::Notices;
 use crate::refused::Refused;
-use crate::store::{Expected, Lineage, Outcome, Revision, StoreError};
+use crate::store::{Expected, Lineage, Outcome, StoreError};
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::revocation::Revocations;
@@ -107,12 +108,6 @@ struct Inner {
     notices: Notices,
 }
 
-/// A record as read.
-struct Versioned {
-    revision: Revision,
-    record: GrantRecord,
-}
-
 impl Grants {
     /// Grants in the context's store; `rotations` are remembered from the configuration before, and `revocations` give back
     /// what is signed out.
@@ -171,7 +166,7 @@ impl Grants {
             presented_fingerprint: fingerprint(presented),
             entitlement,
         };
-        let kept = inner.known(key).await?;
+        let kept = inner.read_active(key).await?;
         match decide(
             &kept.record,
             &want,
@@ -197,16 +192,16 @@ impl Grants {
         want: Want,
     ) -> Result<Served, Refused> {
         let inner = &self.inner;
-        let landed = inner
+        let outcome = inner
             .flights
             .join(key.digest(), inner.times.caller_deadline, |reporter| {
                 refresh::refresh(Arc::clone(inner), key.clone(), Arc::clone(issuer), want, reporter)
             })
             .await;
-        match landed {
+        match outcome {
             FlightOutcome::Done(result) => result,
-            FlightOutcome::Deadline(Stage::Asking) | FlightOutcome::Lost => Err(Refusal::Busy.into()),
-            FlightOutcome::Deadline(Stage::Keeping) => Err(Refusal::StoreUnavailable.into()),
+            FlightOutcome::Deadline(FlightStage::Issuer) | FlightOutcome::Lost => Err(Refusal::Busy.into()),
+            FlightOutcome::Deadline(FlightStage::Store) => Err(Refusal::StoreUnavailable.into()),
         }
     }
 
@@ -227,7 +222,7 @@ impl Grants {
         // Before the write: a login that lands on a later line is then known not to be proven there.
         let lineage = inner.context.store.lineage(&key.record()).await?;
         loop {
-            let kept = match inner.found(key).await? {
+            let kept = match inner.read_or_unreadable(key).await? {
                 Ok(kept) => kept,
                 Err(unread) => match inner.supersede(key, login, unread).await? {
                     Some(record) => return Ok(Some(record)),
@@ -276,42 +271,13 @@ impl Grants {
     }
 
     /// Waits until no refresh is under way, and no refresh token is being given back.
-    pub async fn landed(&self) {
-        self.inner.flights.landed().await;
+    pub async fn finished(&self) {
+        self.inner.flights.finished().await;
         self.inner.revocations.landed().await;
     }
 }
 
 impl Inner {
-    async fn read(&self, key: &GrantKey) -> Result<Option<Versioned>, StoreError> {
-        self.found(key).await?.map_err(|unread| unread.why)
-    }
-
-    /// A record that is there and not signed out.
-    async fn known(&self, key: &GrantKey) -> Result<Versioned, Refused> {
-        self.read(key)
-            .await?
-            .filter(|kept| !matches!(kept.record.state, GrantState::SignedOut { .. }))
-            .ok_or_else(|| Refusal::UnknownSession.into())
-    }
-
-    async fn write(
-        &self,
-        key: &GrantKey,
-        expected: Expected,
-        record: &GrantRecord,
-    ) -> Result<Outcome, StoreError> {
-        self.context
-            .store
-            .write(
-                &key.record(),
-                expected,
-                &record.to_bytes()?,
-                Some(self.times.record_lifetime),
-            )
-            .await
-    }
-
     /// Whether the store has lost what this replica wrote after `record`.
     fn has_forgotten(&self, key: &GrantKey, record: &GrantRecord) -> bool {
         let now_ms = self.context.clock.now_ms();

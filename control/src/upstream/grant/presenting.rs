@@ -3,12 +3,13 @@
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::refusal::Refusal;
 
-use super::attempt::{Answer, Event, Failure};
+use super::attempt::{Answer, Event};
 use super::examine::note_unfit;
 use super::record::{GrantRecord, REFRESH_TOKEN_FIELD, StoredRefreshToken};
 use super::refresh::Driver;
 use crate::record::sealed;
 use crate::store::StoreError;
+use crate::upstream::failure::Failure;
 use crate::upstream::issuer::NotPermitted;
 use crate::upstream::issuer::answer::{GivenIdToken, RefreshAnswer, Transient};
 use crate::upstream::streak::StreakKind;
@@ -68,13 +69,7 @@ impl Driver {
 
     /// Holds the ID token for its examination, or says why there is none.
     fn take(&mut self, id_token: GivenIdToken) -> Option<Failure> {
-        let failure = |kind, cause: &str| {
-            Some(Failure {
-                kind,
-                asked: None,
-                cause: cause.to_owned(),
-            })
-        };
+        let failure = |kind, cause: &str| Some(Failure::new(kind, cause));
         match id_token {
             GivenIdToken::Given(token) => {
                 self.id_token = Some(token);
@@ -160,11 +155,7 @@ fn without(no_leave: NotPermitted) -> Event {
     match no_leave {
         NotPermitted::Throttled(held_back) => Event::NotReady(held_back.refused(Refusal::IssuerUnavailable)),
         NotPermitted::Misconfigured(cause) => Event::Unready(Failure::misconfigured(cause)),
-        NotPermitted::Transient(passing) => Event::Unready(Failure {
-            kind: passing.kind,
-            asked: passing.retry_after,
-            cause: passing.cause,
-        }),
+        NotPermitted::Transient(transient) => Event::Unready(transient.into()),
     }
 }
 

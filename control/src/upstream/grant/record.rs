@@ -7,7 +7,7 @@ use tokenward_protocol::jwt::Claims;
 use crate::digest;
 use crate::record::codec;
 use crate::record::sealed::Sealed;
-use crate::store::{Key, Lineage, StoreError};
+use crate::store::{Key, Lineage, Revision, StoreError};
 use crate::upstream::issuer::answer::Death;
 use crate::upstream::streak::Streak;
 
@@ -107,6 +107,15 @@ pub struct GrantRecord {
     pub refreshed_at_ms: Option<u64>,
     /// The last login, refresh or attempt at one, Unix ms.
     pub last_used_at_ms: u64,
+}
+
+/// A record as it was read or written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct VersionedGrant {
+    /// What the next compare-and-set must name.
+    pub revision: Revision,
+    /// The record.
+    pub record: GrantRecord,
 }
 
 /// Whether a grant can be refreshed.

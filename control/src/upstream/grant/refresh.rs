@@ -9,14 +9,15 @@ use secrecy::SecretString;
 use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 
+use super::access::decoded;
 use super::attempt::{Attempt, AttemptConfig, Event, Finished, Now, Seen, Step, Verdict};
 use super::decide::Want;
 use super::lineage::ObservedLineage;
-use super::record::{GrantKey, GrantRecord};
-use super::{Inner, Served, Versioned};
+use super::record::{GrantKey, GrantRecord, VersionedGrant};
+use super::{Inner, Served};
 use crate::config::IssuerPolicy;
 use crate::coordination::lease::{self, Held};
-use crate::coordination::singleflight::{Reporter, Stage};
+use crate::coordination::singleflight::{FlightStage, Reporter};
 use crate::digest;
 use crate::failpoint;
 use crate::refused::Refused;
@@ -61,9 +62,9 @@ pub(super) async fn refresh(
         };
         let step = attempt.next(event, at);
         report.stage(if attempt.is_held_up() {
-            Stage::Keeping
+            FlightStage::Store
         } else {
-            Stage::Asking
+            FlightStage::Issuer
         });
         event = match step {
             Step::Finish(finished) => {
@@ -123,7 +124,7 @@ impl Driver {
                     event
                 };
                 failpoint::reached("after", place);
-                if place == "put_back" && event == Event::Written {
+                if place == "put_back" && matches!(event, Event::Written(_)) {
                     self.tell_of_put_back();
                 }
                 event
@@ -179,7 +180,7 @@ impl Driver {
 
     /// What was looked at may not be the newest any more where the announcement was written: then it must not count.
     async fn on_the_same_line(&self, written: Event, seen: Option<&ObservedLineage>) -> Event {
-        if seen.is_none() || written != Event::Written {
+        if seen.is_none() || !matches!(written, Event::Written(_)) {
             return written;
         }
         match self.line().await {
@@ -190,19 +191,32 @@ impl Driver {
     }
 
     /// The record as read, with what this process knows better than the store.
-    fn known_of(&self, kept: Versioned, line: Option<ObservedLineage>) -> Seen {
-        let Versioned { revision, mut record } = kept;
-        let (rotations, now_ms) = (&self.inner.rotations, self.inner.context.clock.now_ms());
-        record.intent = record.intent.filter(|intent| !rotations.is_nothing(intent));
-        let forgotten = rotations.after(&self.key, &record, now_ms).map(Box::new);
-        let is_strict = self.issuer.config.policy == IssuerPolicy::Strict;
+    fn known_of(&self, stored: VersionedGrant, line: Option<ObservedLineage>) -> Seen {
+        let (VersionedGrant { revision, record }, mark_met_ms) = self.corrected(stored);
+        let now_ms = self.inner.context.clock.now_ms();
+        let forgotten = self.inner.rotations.after(&self.key, &record, now_ms);
         Seen {
             revision,
-            mark_met_ms: is_strict.then(|| rotations.marks.met(&record, now_ms)).flatten(),
+            mark_met_ms,
             record,
-            forgotten,
+            forgotten: forgotten.map(Box::new),
             line,
         }
+    }
+
+    /// The record without an announcement that this process knows to have come to nothing; for `strict` issuers also since
+    /// when this process has known the one that is left, Unix ms.
+    fn corrected(&self, mut stored: VersionedGrant) -> (VersionedGrant, Option<u64>) {
+        let (rotations, record) = (&self.inner.rotations, &mut stored.record);
+        record.intent = record
+            .intent
+            .take()
+            .filter(|intent| !rotations.is_nothing(intent));
+        let met_ms = match self.issuer.config.policy {
+            IssuerPolicy::Strict => rotations.marks.met(record, self.inner.context.clock.now_ms()),
+            IssuerPolicy::Tolerant => None,
+        };
+        (stored, met_ms)
     }
 
     fn remember(&self, attempt: &Attempt) {
@@ -226,8 +240,12 @@ impl Driver {
 
     async fn write(&self, at: Revision, record: &GrantRecord) -> Event {
         match self.inner.write(&self.key, Expected::At(at), record).await {
-            Ok(Outcome::Done(_)) => Event::Written,
-            Ok(Outcome::Conflict(_)) => Event::Overtaken,
+            Ok(Outcome::Done(revision)) => Event::Written(revision),
+            Ok(Outcome::Conflict(None)) => Event::Conflict(None),
+            Ok(Outcome::Conflict(Some(entry))) => match decoded(&self.key, &entry) {
+                Ok(stored) => Event::Conflict(Some(Box::new(self.corrected(stored).0))),
+                Err(unreadable) => silent(&unreadable.why),
+            },
             Err(error) => silent(&error),
         }
     }

@@ -1,28 +1,15 @@
 //! A login over a record, or over tokens in it, that cannot be read.
 
 use super::login::NewLogin;
-use super::record::{FORMAT, GrantKey, GrantRecord, REFRESH_TOKEN_FIELD, fingerprint};
-use super::{Inner, Login, Versioned};
+use super::record::{GrantKey, GrantRecord, REFRESH_TOKEN_FIELD, fingerprint};
+use super::{Inner, Login};
 use crate::digest;
-use crate::record::codec::{self, Unreadable};
+use crate::record::codec::Unreadable;
 use crate::record::sealed;
 use crate::record::unreadable::Replaced;
 use crate::store::{Expected, Outcome, StoreError};
 
 impl Inner {
-    /// The record of `key`, or what lies there and cannot be read.
-    pub(super) async fn found(
-        &self,
-        key: &GrantKey,
-    ) -> Result<Result<Option<Versioned>, Unreadable>, StoreError> {
-        let name = key.record();
-        let Some(entry) = self.context.store.read(&name).await? else {
-            return Ok(Ok(None));
-        };
-        let read = codec::read_entry(FORMAT, &name, &entry);
-        Ok(read.map(|(revision, record)| Some(Versioned { revision, record })))
-    }
-
     /// Keeps `login` in place of what cannot be read; `None`: somebody else wrote there first.
     ///
     /// # Errors

@@ -7,9 +7,10 @@ use super::super::decide::{is_hopeless, of_streak};
 use super::super::record::{DeathReason, Intent, StoredIdToken};
 use super::super::takeover::contested_for;
 use super::change::Edit;
-use super::{Answer, Attempt, Failure, Now, Stage, Step};
+use super::{Answer, Attempt, Now, Stage, Step};
 use crate::config::IssuerPolicy;
 use crate::refused::Refused;
+use crate::upstream::failure::Failure;
 use crate::upstream::issuer::answer::Death;
 use crate::upstream::renewal::is_never_fresh;
 use crate::upstream::streak::{StreakKind, failed};
@@ -23,7 +24,7 @@ impl Attempt {
                     // Before anything else about the answer is looked at: it exists nowhere else.
                     Some(rotated) => {
                         self.basis.refresh_fingerprints.push(rotated.fingerprint.clone());
-                        self.change(Edit::StoreRefreshToken(rotated))
+                        self.change(Edit::StoreRefreshToken(rotated), at.now_ms)
                     }
                     None => self.examine(at),
                 }
@@ -36,7 +37,7 @@ impl Attempt {
             Answer::Transient(passing)
                 if passing.perhaps_done && self.terms.issuer == IssuerPolicy::Strict =>
             {
-                self.settle(passing)
+                self.settle(passing, at.now_ms)
             }
             Answer::Transient(passing) => {
                 self.came_to_nothing = !passing.perhaps_done;
@@ -67,11 +68,12 @@ impl Attempt {
         // Of no use here alone: that is for this replica's clock to answer for, and for no other's record.
         self.stale_on_arrival = !is_never_fresh && !is_fresh(token.exp_seconds, margin, at.now_ms);
         let mark = self.mark(None);
-        self.change(Edit::StoreIdToken {
+        let edit = Edit::StoreIdToken {
             token,
             failures,
             mark,
-        })
+        };
+        self.change(edit, at.now_ms)
     }
 
     /// Whether the refusal is the last word: not without the lease, and not while an earlier presenter, of whom nobody
@@ -85,28 +87,29 @@ impl Attempt {
             let wait = self.terms.policy.suspect_wait;
             self.verdict = Some(contested().retry_after(wait));
             let mark = self.mark(unresolved);
-            return self.change(Edit::Suspect(mark));
+            return self.change(Edit::Suspect(mark), now_ms);
         }
-        self.end(match (death, unresolved) {
+        let reason = match (death, unresolved) {
             (Death::Expired, _) => DeathReason::Expired,
             (Death::Interaction, _) => DeathReason::Interaction,
             (Death::Claimed | Death::InvalidGrant, Some(_)) => DeathReason::AnswerLost,
             (Death::Claimed, None) => DeathReason::Claimed,
             (Death::InvalidGrant, None) => DeathReason::InvalidGrant,
-        })
+        };
+        self.end(reason, now_ms)
     }
 
-    pub(super) fn end(&mut self, reason: DeathReason) -> Step {
+    pub(super) fn end(&mut self, reason: DeathReason, now_ms: u64) -> Step {
         self.verdict = Some(Refused::new(Refusal::NeedsLogin).because(reason.says()));
         let mark = self.mark(None);
-        self.change(Edit::End { reason, mark })
+        self.change(Edit::End { reason, mark }, now_ms)
     }
 
     /// Notes a failure that leaves the login as it is, or ends it when it has lasted too long.
     pub(super) fn note(&mut self, failure: Failure, perhaps_done: bool, at: Now) -> Step {
         let Now { now_ms, jitter } = at;
         let before = self.record().and_then(|record| record.failures);
-        let streak = failed(before, failure.kind, failure.asked, now_ms, jitter);
+        let streak = failed(before, failure.kind, failure.retry_after, now_ms, jitter);
         let dead = is_hopeless(&streak, &self.terms.policy, now_ms);
         self.verdict = Some(if dead {
             Refused::new(Refusal::NeedsLogin).because(DeathReason::IssuerFailing.says())
@@ -120,7 +123,7 @@ impl Attempt {
             _ => self.unresolved.take(),
         };
         let mark = self.mark(intent);
-        self.change(Edit::Note { streak, mark, dead })
+        self.change(Edit::Note { streak, mark, dead }, now_ms)
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokenward_protocol::backoff::Backoff;
 
-use super::super::record::{DeathReason, GrantRecord, GrantState, Intent, StoredIdToken, StoredRefreshToken};
+use super::super::record::{
+    DeathReason, GrantRecord, GrantState, Intent, StoredIdToken, StoredRefreshToken, VersionedGrant,
+};
 use super::super::rotations::Rotation;
 use super::{Event, Seen, Step};
 use crate::store::{Lineage, Revision};
@@ -188,9 +190,9 @@ pub(super) enum Transition {
     /// Do this next.
     Step(Step),
     /// It is in the store; the record as it is now.
-    Done(Box<GrantRecord>),
-    /// A newer login, a sign-out or another refresh came first; nothing was changed.
-    Superseded,
+    Done(Box<VersionedGrant>),
+    /// A newer login, a sign-out or another refresh came first, and nothing was changed; what the store holds.
+    Superseded(Option<Box<GrantRecord>>),
     /// The store did not answer for too long.
     GivenUp,
 }
@@ -223,11 +225,23 @@ impl Change {
     /// presented the token, or found out how an earlier presentation ended.
     pub(super) fn of_seen(edit: Edit, seen: &Seen, now_ms: u64) -> (Self, Step) {
         let mut change = Self::of(edit);
-        let mut record = Box::new(seen.record.clone());
-        change.edit.apply(&mut record, now_ms);
-        (change.tried, change.only_at) = (Some(record.clone()), Some(seen.revision));
-        let at = seen.revision;
-        (change, Step::Write { at, record })
+        change.only_at = Some(seen.revision);
+        let step = change.write(seen.revision, seen.record.clone(), now_ms);
+        (change, step)
+    }
+
+    /// A change of the record that the attempt itself wrote last: it is not read again before it is compared.
+    pub(super) fn of_written(edit: Edit, written: VersionedGrant, now_ms: u64) -> (Self, Step) {
+        let mut change = Self::of(edit);
+        let step = change.write(written.revision, written.record, now_ms);
+        (change, step)
+    }
+
+    fn write(&mut self, at: Revision, mut record: GrantRecord, now_ms: u64) -> Step {
+        self.edit.apply(&mut record, now_ms);
+        let record = Box::new(record);
+        self.tried = Some(record.clone());
+        Step::Write { at, record }
     }
 
     /// Whether the store has left a try without an answer.
@@ -235,25 +249,32 @@ impl Change {
         !self.waited.is_zero()
     }
 
-    fn may_change(&self, revision: Revision) -> bool {
-        self.only_at.is_none_or(|only_at| only_at == revision)
+    /// Writes on top of what the store holds, if it is still what the change was made for.
+    fn compare(
+        &mut self,
+        at: Revision,
+        record: GrantRecord,
+        basis: &Precondition,
+        now_ms: u64,
+    ) -> Transition {
+        let is_expected = self.only_at.is_none_or(|only_at| only_at == at);
+        if is_expected && basis.carries(&record) {
+            Transition::Step(self.write(at, record, now_ms))
+        } else {
+            Transition::Superseded(Some(Box::new(record)))
+        }
     }
 
     pub(super) fn next(&mut self, event: Event, basis: &Precondition, now_ms: u64) -> Transition {
         match event {
-            Event::Read(Some(seen)) if basis.carries(&seen.record) && self.may_change(seen.revision) => {
-                let Seen {
-                    revision, mut record, ..
-                } = *seen;
-                self.edit.apply(&mut record, now_ms);
-                let record = Box::new(record);
-                self.tried = Some(record.clone());
-                Transition::Step(Step::Write { at: revision, record })
-            }
-            Event::Read(_) => Transition::Superseded,
-            Event::Overtaken if self.only_at.is_some() => Transition::Superseded,
-            Event::Written => match self.tried.take() {
-                Some(record) => Transition::Done(record),
+            Event::Read(Some(seen)) => self.compare(seen.revision, seen.record, basis, now_ms),
+            Event::Conflict(Some(stored)) => self.compare(stored.revision, stored.record, basis, now_ms),
+            Event::Read(None) | Event::Conflict(None) => Transition::Superseded(None),
+            Event::Written(revision) => match self.tried.take() {
+                Some(record) => Transition::Done(Box::new(VersionedGrant {
+                    revision,
+                    record: *record,
+                })),
                 None => Transition::Step(Step::Read),
             },
             Event::StoreSilent if self.waited + WAITS.wait(self.unanswered) > self.edit.patience() => {
@@ -265,7 +286,7 @@ impl Change {
                 self.unanswered = self.unanswered.saturating_add(1);
                 Transition::Step(Step::Wait(wait))
             }
-            // Somebody else wrote in between, or the wait is over: look again.
+            // The wait is over.
             _ => Transition::Step(Step::Read),
         }
     }

@@ -14,16 +14,17 @@ use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::refusal::Refusal;
 
 pub use self::outcome::{Finished, Verdict};
-pub use self::step::{Answer, AttemptConfig, Event, Failure, Now, Seen, Step};
+pub use self::step::{Answer, AttemptConfig, Event, Now, Seen, Step};
 
 use self::answered::contested;
 use self::change::{Change, Edit, IntentOwner, Precondition, Transition};
 use super::decide::{Decision, Want, decide};
-use super::record::{GrantRecord, GrantState, Intent};
+use super::record::{GrantRecord, GrantState, Intent, VersionedGrant};
 use super::takeover::{Takeover, takeover};
 use crate::config::IssuerPolicy;
 use crate::coordination::lease::LeaseQueue;
 use crate::refused::Refused;
+use crate::upstream::failure::Failure;
 use crate::upstream::issuer::answer::{Death, Transient};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -40,7 +41,6 @@ enum Stage {
     Settling(Box<Transient>),
     Confirming(Death),
     Examining,
-    Resettling,
     Over,
 }
 
@@ -54,6 +54,8 @@ pub struct Attempt {
     queue: LeaseQueue,
     /// The record whose refresh token is presented, as it was when that was decided.
     seen: Option<Box<Seen>>,
+    /// The record as this attempt wrote it last, until its next change.
+    written: Option<Box<VersionedGrant>>,
     /// An earlier presentation of the same token.
     unresolved: Option<Intent>,
     /// Our own.
@@ -79,6 +81,7 @@ impl Attempt {
             holder: String::new(),
             queue: LeaseQueue::default(),
             seen: None,
+            written: None,
             unresolved: None,
             intent: None,
             basis: Precondition::default(),
@@ -135,7 +138,6 @@ impl Attempt {
             Stage::Settling(_) => "settle",
             Stage::Confirming(_) => "confirm",
             Stage::Examining => "examine",
-            Stage::Resettling => "resettle",
             Stage::Over => "release",
         }
     }
@@ -152,7 +154,6 @@ impl Attempt {
             (Stage::Queueing, Event::Waited) => self.at(Stage::Peeking, Step::Read),
             (Stage::Peeking, Event::Read(seen)) => self.peeked(seen, at.now_ms),
             (Stage::Looking, Event::Read(seen)) => self.looked(seen, at.now_ms),
-            (Stage::Resettling, Event::Read(seen)) => self.resettled(seen, at.now_ms),
             (Stage::Preparing, Event::Ready) => self.announce(at.now_ms),
             (Stage::Proving, Event::Introspected(introspected)) => self.introspected(introspected, at.now_ms),
             (Stage::Proving | Stage::Preparing, Event::NotReady(refused)) => self.refuse(refused, None),
@@ -164,9 +165,9 @@ impl Attempt {
             (Stage::Examining, Event::Examined(examined)) => self.examined(examined, at),
             (Stage::Changing(mut change), event) => match change.next(event, &self.basis, at.now_ms) {
                 Transition::Step(step) => self.at(Stage::Changing(change), step),
-                Transition::Done(record) => self.changed(change.edit, record, at),
-                Transition::Superseded => self.overtaken(&change.edit),
-                Transition::GivenUp => self.given_up(&change.edit),
+                Transition::Done(written) => self.changed(change.edit, *written, at),
+                Transition::Superseded(record) => self.overtaken(&change.edit, record, at.now_ms),
+                Transition::GivenUp => self.given_up(&change.edit, at.now_ms),
             },
             (_, Event::StoreSilent) => self.refuse(Refusal::StoreUnavailable.into(), None),
             // Whoever carries the steps out has mixed them up: nothing was decided, so nothing is lost.
@@ -179,8 +180,13 @@ impl Attempt {
         step
     }
 
-    fn change(&mut self, edit: Edit) -> Step {
-        self.at(Stage::Changing(Box::new(Change::of(edit))), Step::Read)
+    /// Changes the record that this attempt wrote last, or reads it first where the outcome of its last write is unknown.
+    fn change(&mut self, edit: Edit, now_ms: u64) -> Step {
+        let (change, step) = match self.written.take() {
+            Some(written) => Change::of_written(edit, *written, now_ms),
+            None => (Change::of(edit), Step::Read),
+        };
+        self.at(Stage::Changing(Box::new(change)), step)
     }
 
     fn mark(&self, becomes: Option<Intent>) -> IntentOwner {
@@ -197,10 +203,11 @@ impl Attempt {
 
     /// Another replica is at work; its result shows in the record.
     fn peeked(&mut self, seen: Option<Box<Seen>>, now_ms: u64) -> Step {
-        match self.settled(seen, now_ms) {
-            Err(finish) => finish,
-            Ok(_) if self.queue.waited() > self.terms.patience => self.refuse(Refusal::Busy.into(), None),
-            Ok(_) => self.at(Stage::Leasing, Step::TakeLease),
+        let record = seen.map(|seen| seen.record);
+        match self.settled(record.as_ref(), now_ms) {
+            Some(finish) => finish,
+            None if self.queue.waited() > self.terms.patience => self.refuse(Refusal::Busy.into(), None),
+            None => self.at(Stage::Leasing, Step::TakeLease),
         }
     }
 
@@ -209,9 +216,11 @@ impl Attempt {
         if let Some(step) = self.put_back(&mut seen, now_ms) {
             return step;
         }
-        let seen = match self.settled(seen, now_ms) {
-            Err(finish) => return finish,
-            Ok(seen) => seen,
+        if let Some(finish) = self.settled(seen.as_ref().map(|seen| &seen.record), now_ms) {
+            return finish;
+        }
+        let Some(seen) = seen else {
+            return self.refuse(Refusal::UnknownSession.into(), None);
         };
         let record = &seen.record;
         let Some(token) = record.refresh_token.clone() else {
@@ -244,16 +253,16 @@ impl Attempt {
         Some(self.at(Stage::Changing(Box::new(change)), step))
     }
 
-    /// The record that must be refreshed, or the end of the attempt.
-    fn settled(&mut self, seen: Option<Box<Seen>>, now_ms: u64) -> Result<Box<Seen>, Step> {
-        let known = seen.filter(|seen| !matches!(seen.record.state, GrantState::SignedOut { .. }));
-        let Some(seen) = known else {
-            return Err(self.refuse(Refusal::UnknownSession.into(), None));
+    /// The end of the attempt, unless `record` must be refreshed.
+    fn settled(&mut self, record: Option<&GrantRecord>, now_ms: u64) -> Option<Step> {
+        let known = record.filter(|record| !matches!(record.state, GrantState::SignedOut { .. }));
+        let Some(record) = known else {
+            return Some(self.refuse(Refusal::UnknownSession.into(), None));
         };
-        match decide(&seen.record, &self.want, &self.terms.policy, now_ms) {
-            Decision::Serve => Err(self.serve(Box::new(seen.record), None)),
-            Decision::Refuse(refused) => Err(self.refuse(refused, None)),
-            Decision::Refresh => Ok(seen),
+        match decide(record, &self.want, &self.terms.policy, now_ms) {
+            Decision::Serve => Some(self.serve(Box::new(record.clone()), None)),
+            Decision::Refuse(refused) => Some(self.refuse(refused, None)),
+            Decision::Refresh => None,
         }
     }
 
@@ -285,18 +294,24 @@ impl Attempt {
         self.at(Stage::Changing(Box::new(change)), step)
     }
 
-    fn changed(&mut self, edit: Edit, record: Box<GrantRecord>, at: Now) -> Step {
+    fn changed(&mut self, edit: Edit, written: VersionedGrant, at: Now) -> Step {
         let verdict = self.verdict.take();
         match edit {
             Edit::PutBack(_) => self.at(Stage::Looking, Step::Read),
-            Edit::Announce(intent, _) => self.announced(&intent, at.now_ms),
+            Edit::Announce(intent, _) => {
+                self.written = Some(Box::new(written));
+                self.announced(&intent, at.now_ms)
+            }
             Edit::Withdraw(_) => self.refuse(Refusal::StoreUnavailable.into(), None),
             Edit::StoreRefreshToken(token) => {
+                self.written = Some(Box::new(written));
                 self.basis.refresh_fingerprints = vec![token.fingerprint];
                 (self.intent, self.unresolved) = (None, None);
                 self.examine(at)
             }
-            Edit::StoreIdToken { failures: None, .. } => self.serve(record, Some("refreshed")),
+            Edit::StoreIdToken { failures: None, .. } => {
+                self.serve(Box::new(written.record), Some("refreshed"))
+            }
             Edit::StoreIdToken { .. } => {
                 let cure = "the issuer's new ID token lives no longer than margin: lengthen its tokens' life or \
                             shorten margin";
@@ -316,45 +331,37 @@ impl Attempt {
         let passed_ms = now_ms.saturating_sub(intent.started_at_ms);
         let limit_ms = whole_ms(self.terms.policy.announcement_limit());
         if self.terms.issuer == IssuerPolicy::Strict && passed_ms > limit_ms {
-            return self.withdraw();
+            return self.withdraw(now_ms);
         }
         self.came_to_nothing = false;
         self.at(Stage::Presenting, Step::Present)
     }
 
-    fn withdraw(&mut self) -> Step {
+    fn withdraw(&mut self, now_ms: u64) -> Step {
         let before = self.unresolved.take();
         let mark = self.mark(before);
-        self.change(Edit::Withdraw(mark))
+        self.change(Edit::Withdraw(mark), now_ms)
     }
 
-    fn overtaken(&mut self, edit: &Edit) -> Step {
+    /// Another writer came first: `record` is what it wrote.
+    fn overtaken(&mut self, edit: &Edit, record: Option<Box<GrantRecord>>, now_ms: u64) -> Step {
         match edit {
             Edit::Withdraw(_) => self.refuse(Refusal::StoreUnavailable.into(), None),
             Edit::PutBack(_) => self.at(Stage::Looking, Step::Read),
             _ => {
                 self.superseded = true;
-                self.at(Stage::Resettling, Step::Read)
+                let busy = Refused::new(Refusal::Busy).retry_after(Duration::from_secs(1));
+                self.settled(record.as_deref(), now_ms)
+                    .unwrap_or_else(|| self.refuse(busy, None))
             }
         }
     }
 
-    /// After somebody else changed the record under us.
-    fn resettled(&mut self, seen: Option<Box<Seen>>, now_ms: u64) -> Step {
-        match self.settled(seen, now_ms) {
-            Err(finish) => finish,
-            Ok(_) => self.refuse(
-                Refused::new(Refusal::Busy).retry_after(Duration::from_secs(1)),
-                None,
-            ),
-        }
-    }
-
-    fn given_up(&mut self, edit: &Edit) -> Step {
+    fn given_up(&mut self, edit: &Edit, now_ms: u64) -> Step {
         let verdict = self.verdict.take();
         match edit {
             // The mark may have been written all the same, and nothing will be presented under it.
-            Edit::Announce(..) => self.withdraw(),
+            Edit::Announce(..) => self.withdraw(now_ms),
             // The failure stands, written down or not.
             Edit::Note { .. } => self.told(verdict, None),
             Edit::StoreRefreshToken(_) => self.refuse(Refusal::StoreUnavailable.into(), Some("lost")),

@@ -8,8 +8,9 @@ use super::super::record::{DeathReason, StoredRefreshToken};
 use super::super::takeover::unresolved;
 use super::answered::contested;
 use super::change::Edit;
-use super::{Attempt, Event, Failure, Now, Stage, Step};
+use super::{Attempt, Event, Now, Stage, Step};
 use crate::refused::Refused;
+use crate::upstream::failure::Failure;
 use crate::upstream::issuer::answer::Transient;
 use crate::upstream::issuer::introspection::Introspected;
 use crate::upstream::streak::failed;
@@ -53,17 +54,17 @@ impl Attempt {
     /// not tell, and never will.
     pub(super) fn not_proven(&mut self, failure: Failure, at: Now) -> Step {
         let before = self.record().and_then(|record| record.failures);
-        if failed(before, failure.kind, failure.asked, at.now_ms, at.jitter).is_lasting() {
+        if failed(before, failure.kind, failure.retry_after, at.now_ms, at.jitter).is_lasting() {
             return self.introspected(Introspected::NotTold, at.now_ms);
         }
         self.note(failure, false, at)
     }
 
     /// The answer to a presentation was lost: the issuer is asked at once whether it was carried out.
-    pub(super) fn settle(&mut self, lost: Transient) -> Step {
+    pub(super) fn settle(&mut self, lost: Transient, now_ms: u64) -> Step {
         match self.record().and_then(|record| record.refresh_token.clone()) {
             Some(token) => self.at(Stage::Settling(Box::new(lost)), Step::Introspect(token)),
-            None => self.end(DeathReason::AnswerLost),
+            None => self.end(DeathReason::AnswerLost, now_ms),
         }
     }
 
@@ -72,7 +73,7 @@ impl Attempt {
     pub(super) fn settled_by_issuer(&mut self, lost: Transient, said: &Event, at: Now) -> Step {
         match said {
             Event::Introspected(Introspected::UsedUp | Introspected::NotTold) => {
-                self.end(DeathReason::AnswerLost)
+                self.end(DeathReason::AnswerLost, at.now_ms)
             }
             _ => self.note(lost.into(), true, at),
         }

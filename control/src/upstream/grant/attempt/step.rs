@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use super::super::lineage::ObservedLineage;
-use super::super::record::{GrantRecord, StoredIdToken, StoredRefreshToken};
+use super::super::record::{GrantRecord, StoredIdToken, StoredRefreshToken, VersionedGrant};
 use super::super::rotations::Rotation;
 use super::Finished;
 use crate::config::IssuerPolicy;
 use crate::refused::Refused;
 use crate::store::Revision;
+use crate::upstream::failure::Failure;
 use crate::upstream::issuer::answer::{Death, Transient};
 use crate::upstream::issuer::introspection::Introspected;
 use crate::upstream::policy::Policy;
-use crate::upstream::streak::StreakKind;
 
 /// What to do next. Each step is answered with the events that are named with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,7 +25,7 @@ pub enum Step {
     Wait(Duration),
     /// Read the record: [`Event::Read`] or [`Event::StoreSilent`].
     Read,
-    /// Write the record if it is still at the revision: [`Event::Written`], [`Event::Overtaken`] or
+    /// Write the record if it is still at the revision: [`Event::Written`], [`Event::Conflict`] or
     /// [`Event::StoreSilent`]. An announcement on another line of writes than the record was read on counts as unheard.
     Write {
         /// The revision that was read.
@@ -62,10 +62,10 @@ pub enum Event {
     Waited,
     /// The record, if there is one.
     Read(Option<Box<Seen>>),
-    /// The write happened.
-    Written,
-    /// The write did not happen: the record is at another revision.
-    Overtaken,
+    /// The write was done; the record's new revision.
+    Written(Revision),
+    /// The write was not done, because the record is at another revision: what the store holds instead.
+    Conflict(Option<Box<VersionedGrant>>),
     /// The store did not answer: a write may have happened.
     StoreSilent,
     /// What the issuer says of the refresh token.
@@ -95,17 +95,6 @@ pub struct Seen {
     pub line: Option<ObservedLineage>,
     /// Since when this process has known the record's announcement, Unix ms; only for `strict` issuers.
     pub mark_met_ms: Option<u64>,
-}
-
-/// A failure that leaves the login as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Failure {
-    /// What it says about the future.
-    pub kind: StreakKind,
-    /// The issuer's `Retry-After`.
-    pub asked: Option<Duration>,
-    /// For people.
-    pub cause: String,
 }
 
 /// The issuer's answer, with the new refresh token sealed already.
@@ -144,26 +133,4 @@ pub struct AttemptConfig {
     pub issuer: IssuerPolicy,
     /// How long the lease may be somebody else's until the attempt gives up.
     pub patience: Duration,
-}
-
-impl From<Transient> for Failure {
-    fn from(passing: Transient) -> Self {
-        Self {
-            kind: passing.kind,
-            asked: passing.retry_after,
-            cause: passing.cause,
-        }
-    }
-}
-
-impl Failure {
-    /// An operator must act.
-    #[must_use]
-    pub fn misconfigured(cause: impl Into<String>) -> Self {
-        Self {
-            kind: StreakKind::Misconfigured,
-            asked: None,
-            cause: cause.into(),
-        }
-    }
 }

@@ -1,7 +1,6 @@
 //! One exchange: lease, second look, a fresh subject, one call, and a result that is verified before it is kept.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::freshness::is_fresh;
@@ -16,53 +15,45 @@ use super::record::{
 };
 use super::{ExchangeRequest, Inner, SET_LIFETIME, TOKEN_FIELD, Versioned};
 use crate::coordination::lease::{self, LeaseQueue};
-use crate::coordination::singleflight::Reporter;
+use crate::coordination::singleflight::{FlightStage, Reporter};
 use crate::digest;
 use crate::record::codec;
 use crate::record::sealed;
 use crate::refused::Refused;
 use crate::store::{Expected, StoreError};
+use crate::upstream::failure::Failure;
 use crate::upstream::grant::Served;
 use crate::upstream::issuer::answer::ExchangeAnswer;
 use crate::upstream::issuer::token_type::{IdTokenProfile, NotIdToken};
-use crate::upstream::issuer::unverified::{AnswerUnverified, Unverified};
+use crate::upstream::issuer::unverified::Unverified;
 use crate::upstream::renewal::is_never_fresh;
 use crate::upstream::streak::{StreakKind, failed, jitter};
 
-type Report = Arc<Reporter<Result<Served, Refused>>>;
-
-pub(super) async fn make(
+/// Makes the token of `key`, or reads the one that another replica makes meanwhile.
+///
+/// # Errors
+/// [`Refused`].
+pub(super) async fn run(
     inner: Arc<Inner>,
     key: ExchangeKey,
-    order: ExchangeRequest,
-    _report: Report,
+    request: ExchangeRequest,
+    reporter: Arc<Reporter<Result<Served, Refused>>>,
 ) -> Result<Served, Refused> {
-    let flight = Exchange { inner, key, order };
-    flight.run().await
+    let exchange = Exchange {
+        inner,
+        key,
+        request,
+        reporter,
+    };
+    exchange.run().await
 }
 
 /// One exchange under way.
 struct Exchange {
     inner: Arc<Inner>,
     key: ExchangeKey,
-    order: ExchangeRequest,
-}
-
-/// A failure to be noted.
-struct Failure {
-    kind: StreakKind,
-    asked: Option<Duration>,
-    cause: String,
-}
-
-impl Failure {
-    fn misconfigured(cause: impl Into<String>) -> Self {
-        Self {
-            kind: StreakKind::Misconfigured,
-            asked: None,
-            cause: cause.into(),
-        }
-    }
+    request: ExchangeRequest,
+    reporter: Arc<Reporter<Result<Served, Refused>>>,
 }
 
 impl Exchange {
@@ -91,7 +82,7 @@ impl Exchange {
         let kept = self.inner.read(&self.key).await?;
         let record = kept.as_ref().map(|kept| &kept.record);
         let now_ms = self.inner.context.clock.now_ms();
-        let settled = match decide(record, self.order.reason, &self.inner.times.policy, now_ms) {
+        let settled = match decide(record, self.request.reason, &self.inner.times.policy, now_ms) {
             Decision::Serve => Some(self.inner.serve(&self.key, record)),
             Decision::Refuse(refused) => Some(Err(refused)),
             Decision::Exchange => None,
@@ -105,21 +96,19 @@ impl Exchange {
             return result;
         }
         let subject = self.fresh_subject().await?;
-        let order = &self.order;
-        let answer = order
+        let request = &self.request;
+        let answer = request
             .remote
-            .exchange(&self.inner.context, order.grant.digest(), &subject)
+            .exchange(&self.inner.context, request.grant.digest(), &subject)
             .await
             .map_err(|held_back| held_back.refused(Refusal::ExchangeUnavailable))?;
         let outcome = match answer {
             ExchangeAnswer::Exchanged(token) => self.fitting(&token).await.map(|claims| (token, claims)),
             ExchangeAnswer::Misconfigured(cause) => Err(Failure::misconfigured(cause)),
-            ExchangeAnswer::Transient(transient) => Err(Failure {
-                kind: transient.kind,
-                asked: transient.retry_after,
-                cause: transient.cause,
-            }),
+            ExchangeAnswer::Transient(transient) => Err(transient.into()),
         };
+        // From here on only the store is waited for.
+        self.reporter.stage(FlightStage::Store);
         match outcome {
             Ok((token, claims)) => match self.of_the_same_user(&claims).await? {
                 Ok(()) => self.keep(kept, token, &claims).await,
@@ -131,28 +120,26 @@ impl Exchange {
 
     /// RFC 8693 §2.2.1 leaves it to the issuer whose token it gives. It must not change while the login lasts.
     async fn of_the_same_user(&self, claims: &Claims) -> Result<Result<(), Failure>, Refused> {
-        let order = &self.order;
+        let request = &self.request;
         match self
             .inner
-            .pinned(&self.key, &order.grant, &claims.subject)
+            .pinned(&self.key, &request.grant, &claims.subject)
             .await?
         {
             Pinned::Same => Ok(Ok(())),
             Pinned::Other => {
                 tracing::error!(
-                    grant = digest::short(order.grant.digest()),
-                    server = order.server,
-                    issuer = order.remote.config.expected_issuer,
+                    grant = digest::short(request.grant.digest()),
+                    server = request.server,
+                    issuer = request.remote.config.expected_issuer,
                     "ALARM: the remote issuer answered an exchange with a token of another subject than before; it is \
                      not served"
                 );
-                Ok(Err(Failure {
-                    kind: StreakKind::Substituted,
-                    asked: None,
-                    cause: "the exchanged token is of another subject than the first one of this login; where the \
-                            remote issuer has renamed the user, a new login is needed"
-                        .to_owned(),
-                }))
+                Ok(Err(Failure::new(
+                    StreakKind::Substituted,
+                    "the exchanged token is of another subject than the first one of this login; where the remote \
+                     issuer has renamed the user, a new login is needed",
+                )))
             }
         }
     }
@@ -160,11 +147,11 @@ impl Exchange {
     /// What the remote issuer gave must be what was asked for: an ID token for the client that exchanges, or for the server's
     /// own audience.
     fn of_the_right_type(&self, token: &str) -> Result<(), Failure> {
-        let client_id = &self.order.remote.config.client_id;
+        let client_id = &self.request.remote.config.client_id;
         let is_ours = |party: &str| {
             party == client_id
                 || self
-                    .order
+                    .request
                     .required_audiences
                     .iter()
                     .any(|audience| audience == party)
@@ -189,37 +176,36 @@ impl Exchange {
     async fn fresh_subject(&self) -> Result<SecretString, Refused> {
         let now_ms = self.inner.context.clock.now_ms();
         let margin = self.inner.times.policy.margin;
-        let order = &self.order;
+        let request = &self.request;
         // The server rejected the exchanged token; that says nothing against the home token.
         let kept = self
             .inner
             .grants
             .id_token(
-                &order.grant,
-                &order.home,
+                &request.grant,
+                &request.home,
                 Reason::Stale,
-                &order.presented,
-                order.entitlement,
+                &request.presented,
+                request.entitlement,
             )
             .await;
         match kept {
             Ok(served) => Ok(served.token),
             Err(refused) if refused.refusal == Refusal::UnknownSession => Err(refused),
-            Err(refused) => match Claims::read(order.presented.expose_secret().as_bytes()) {
-                Ok(claims) if is_fresh(claims.exp_seconds, margin, now_ms) => Ok(order.presented.clone()),
+            Err(refused) => match Claims::read(request.presented.expose_secret().as_bytes()) {
+                Ok(claims) if is_fresh(claims.exp_seconds, margin, now_ms) => Ok(request.presented.clone()),
                 _ => Err(refused),
             },
         }
     }
 
     async fn fitting(&self, token: &SecretString) -> Result<Claims, Failure> {
-        let config = &self.order.remote.config;
+        let config = &self.request.remote.config;
         let text = token.expose_secret();
         let claims = Claims::read(text.as_bytes()).map_err(|why| {
-            let AnswerUnverified { kind, asked, cause } =
-                Unverified::Malformed(why).of_answer("the exchanged token");
-            let cause = format!("{cause} ({} bytes)", text.len());
-            Failure { kind, asked, cause }
+            let failure = Failure::from(Unverified::Malformed(why).of_answer("the exchanged token"));
+            let cause = format!("{} ({} bytes)", failure.cause, text.len());
+            Failure { cause, ..failure }
         })?;
         if claims.issuer != config.expected_issuer {
             return Err(Failure::misconfigured(format!(
@@ -229,7 +215,7 @@ impl Exchange {
             )));
         }
         if let Some(missing) = self
-            .order
+            .request
             .required_audiences
             .iter()
             .find(|audience| !claims.audiences.contains(audience))
@@ -241,16 +227,14 @@ impl Exchange {
             )));
         }
         self.of_the_right_type(text)?;
-        match self.order.remote.keys.verify_answer(text).await {
+        match self.request.remote.keys.verify_answer(text).await {
             Ok(claims) => self.long_enough(claims),
             Err(unverified) => {
-                let AnswerUnverified { kind, asked, cause } = unverified.of_answer("the exchanged token");
-                let hint = match kind {
-                    StreakKind::Substituted => ": check expectedIssuer and jwksUri",
-                    _ => "",
-                };
-                let cause = format!("{cause}{hint}");
-                Err(Failure { kind, asked, cause })
+                let mut failure = Failure::from(unverified.of_answer("the exchanged token"));
+                if failure.kind == StreakKind::Substituted {
+                    failure.cause.push_str(": check expectedIssuer and jwksUri");
+                }
+                Err(failure)
             }
         }
     }
@@ -285,14 +269,19 @@ impl Exchange {
             }),
             failures: None,
         };
-        let grant = &self.order.grant;
+        let grant = &self.request.grant;
         let store = &self.inner.context.store;
         store
             .add_member(&grant.exchanges(), self.key.digest(), SET_LIFETIME)
             .await?;
         self.write(kept.as_ref(), &record).await?;
         // A sign-out that came while the remote was asked has already emptied the set.
-        if !self.inner.grants.is_known(grant, self.order.entitlement).await? {
+        if !self
+            .inner
+            .grants
+            .is_known(grant, self.request.entitlement)
+            .await?
+        {
             store.delete(&self.key.record(), Expected::Any).await?;
             return Err(Refusal::UnknownSession.into());
         }
@@ -314,12 +303,12 @@ impl Exchange {
         let streak = failed(
             before.and_then(|record| record.failures),
             failure.kind,
-            failure.asked,
+            failure.retry_after,
             now_ms,
             jitter(),
         );
         // A rejected token is dropped even when no new one can be had: nobody shall be handed it again.
-        let keeps_token = self.order.reason != Reason::Rejected;
+        let keeps_token = self.request.reason != Reason::Rejected;
         let record = ExchangeRecord {
             format: FORMAT,
             token: before
@@ -357,6 +346,6 @@ impl Exchange {
     }
 
     fn count(&self, outcome: &'static str) {
-        self.inner.context.metrics.exchange(&self.order.server, outcome);
+        self.inner.context.metrics.exchange(&self.request.server, outcome);
     }
 }
