@@ -52,26 +52,26 @@ pub fn new_owner() -> Result<LeaseOwner, StoreError> {
     Ok(LeaseOwner(digest::hex(&bytes)))
 }
 
-/// A lease that is held, and renewed as long as this lives. Give it back with [`Held::release`]; otherwise it expires
+/// A lease that is held, and renewed as long as this lives. Give it back with [`HeldLease::release`]; otherwise it expires
 /// by itself. Its lifetime is short, so that a replica that died holds nobody up for long, and says nothing about how
 /// long the work may take.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldLease {
     store: Arc<dyn Store>,
     name: Key,
     owner: LeaseOwner,
     lifetime: Duration,
-    renewing: Renewing,
+    renewing: Renewal,
 }
 
 /// The task that renews; it ends with this.
 #[derive(Debug)]
-struct Renewing {
+struct Renewal {
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Renewing {
+impl Drop for Renewal {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -81,22 +81,22 @@ impl Drop for Renewing {
 ///
 /// # Errors
 /// [`StoreError`] when the store does not answer: nobody may go on without it.
-pub async fn try_take(
+pub async fn try_acquire(
     store: &Arc<dyn Store>,
     name: &Key,
     lifetime: Duration,
-) -> Result<Option<Held>, StoreError> {
+) -> Result<Option<HeldLease>, StoreError> {
     let owner = new_owner()?;
     match store.acquire_lease(name, &owner, lifetime).await {
         Ok(LeaseAnswer::Acquired) => {
             let (stop, stopped) = oneshot::channel();
             let renewal = renew(Arc::clone(store), name.clone(), owner.clone(), lifetime, stopped);
-            Ok(Some(Held {
+            Ok(Some(HeldLease {
                 store: Arc::clone(store),
                 name: name.clone(),
                 owner,
                 lifetime,
-                renewing: Renewing {
+                renewing: Renewal {
                     stop: Some(stop),
                     task: tokio::spawn(renewal),
                 },
@@ -105,7 +105,12 @@ pub async fn try_take(
         Ok(LeaseAnswer::Held { .. }) => Ok(None),
         Err(error) => {
             // It may have been taken all the same.
-            tokio::spawn(released_later(Arc::clone(store), name.clone(), owner, lifetime));
+            tokio::spawn(release_with_retries(
+                Arc::clone(store),
+                name.clone(),
+                owner,
+                lifetime,
+            ));
             Err(error)
         }
     }
@@ -134,7 +139,7 @@ async fn renew(
     }
 }
 
-impl Held {
+impl HeldLease {
     /// Who holds it: new for every acquisition.
     #[must_use]
     pub fn owner(&self) -> &LeaseOwner {
@@ -142,7 +147,7 @@ impl Held {
     }
 
     /// Whether the lease is still ours; renews it. An unanswered question counts as lost.
-    pub async fn still_ours(&self) -> bool {
+    pub async fn confirm(&self) -> bool {
         matches!(
             self.store
                 .acquire_lease(&self.name, &self.owner, self.lifetime)
@@ -167,13 +172,13 @@ impl Held {
                 lifetime,
                 ..
             } = self;
-            tokio::spawn(released_later(store, name, owner, lifetime));
+            tokio::spawn(release_with_retries(store, name, owner, lifetime));
         }
     }
 }
 
 /// Tries until the lease expires by itself: nobody else may work meanwhile.
-async fn released_later(store: Arc<dyn Store>, name: Key, owner: LeaseOwner, lifetime: Duration) {
+async fn release_with_retries(store: Arc<dyn Store>, name: Key, owner: LeaseOwner, lifetime: Duration) {
     let until = Instant::now() + lifetime;
     let mut queue = LeaseQueue::default();
     while Instant::now() < until {

@@ -24,7 +24,7 @@ use crate::upstream::entitlement::Entitlement;
 use crate::upstream::exchange::Exchanges;
 use crate::upstream::grant::Grants;
 use crate::upstream::grant::record::{GrantKey, GrantRecord};
-use crate::upstream::grant::sign_out::{SignOutMoment, UserOfClient};
+use crate::upstream::grant::sign_out::{SignOutTime, UserOfClient};
 
 const FORMAT: u8 = 2;
 /// A set entry outlives its session by this, so that a session never outlives its entry.
@@ -157,7 +157,7 @@ impl Sessions {
         issuer: &str,
         subject: &str,
         clients: &[&str],
-        moment: SignOutMoment,
+        moment: SignOutTime,
     ) -> Result<u64, StoreError> {
         for client_id in clients {
             let user = UserOfClient {

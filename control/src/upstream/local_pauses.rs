@@ -19,7 +19,7 @@ const MANY: usize = 4096;
 const CLOCKS: &str = "the new token lives long enough, but is stale by this replica's clock: compare the clocks of this replica and \
                       of the issuer (tokenward doctor does)";
 
-/// The names that are left alone, each until a moment.
+/// The names that are remaining alone, each until a moment.
 #[derive(Debug, Default)]
 pub(crate) struct LocalPauses(Mutex<HashMap<String, u64>>);
 
@@ -29,7 +29,7 @@ impl LocalPauses {
     pub(crate) fn stale_on_arrival(&self, name: &str, now_ms: u64) -> Refused {
         let mut pauses = self.lock();
         if pauses.len() >= MANY {
-            pauses.retain(|_, until_ms| left(*until_ms, now_ms).is_some());
+            pauses.retain(|_, until_ms| remaining(*until_ms, now_ms).is_some());
         }
         pauses.insert(name.to_owned(), now_ms.saturating_add(whole_ms(PAUSE)));
         Refused::new(Refusal::AnswerStale)
@@ -37,16 +37,16 @@ impl LocalPauses {
             .retry_after(PAUSE)
     }
 
-    /// The refusal while `name` is left alone.
+    /// The refusal while `name` is remaining alone.
     ///
     /// # Errors
     /// [`Refusal::AnswerStale`].
     pub(crate) fn check(&self, name: &str, now_ms: u64) -> Result<(), Refused> {
         let until_ms = self.lock().get(name).copied();
-        match until_ms.and_then(|until_ms| left(until_ms, now_ms)) {
-            Some(left) => Err(Refused::new(Refusal::AnswerStale)
+        match until_ms.and_then(|until_ms| remaining(until_ms, now_ms)) {
+            Some(remaining) => Err(Refused::new(Refusal::AnswerStale)
                 .because(CLOCKS)
-                .retry_after(left)),
+                .retry_after(remaining)),
             None => Ok(()),
         }
     }
@@ -57,8 +57,8 @@ impl LocalPauses {
     }
 }
 
-/// What is left; a clock that was set back makes no pause longer.
-fn left(until_ms: u64, now_ms: u64) -> Option<Duration> {
-    let left_ms = until_ms.saturating_sub(now_ms);
-    (left_ms > 0 && left_ms <= whole_ms(PAUSE)).then(|| Duration::from_millis(left_ms))
+/// What is remaining; a clock that was set back makes no pause longer.
+fn remaining(until_ms: u64, now_ms: u64) -> Option<Duration> {
+    let remaining_ms = until_ms.saturating_sub(now_ms);
+    (remaining_ms > 0 && remaining_ms <= whole_ms(PAUSE)).then(|| Duration::from_millis(remaining_ms))
 }

@@ -24,7 +24,7 @@ pub struct Streak {
 /// What a failure says about the future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StreakKind {
-    /// The issuer could not be reached, a gateway answered in its place, or it asked for time: nothing is known about the
+    /// The issuer could not be reached, a gateway answered in its place, or it retry_after for time: nothing is known about the
     /// grant.
     Unreachable,
     /// The issuer itself answered that it failed (5xx with an OAuth error): waiting may help, or never.
@@ -38,8 +38,8 @@ pub enum StreakKind {
     /// Something answered without OAuth's words, and not as an overload or a gateway does: a page, a redirect, a 404 or
     /// 403 of a proxy in between. It passes, or it is a fault of a configuration: [`Streak::is_lasting`].
     NotOauth,
-    /// [`StreakKind::Unreachable`], with the time that the issuer asked for (`Retry-After`).
-    AskedToWait,
+    /// [`StreakKind::Unreachable`], with the time that the issuer retry_after for (`Retry-After`).
+    RetryAfter,
     /// The issuer carried the request out, and the token that it gave cannot be read or verified here.
     Unusable,
 }
@@ -47,7 +47,7 @@ pub enum StreakKind {
 /// Longest waits after transient failures, before jitter. The cap is low so that a recovery is noticed soon.
 const BACKOFF: Backoff = Backoff::new(1_000, 60_000);
 /// Longest wait that an issuer's `Retry-After` may ask for.
-pub const LONGEST_ASKED_MS: u64 = 300_000;
+pub const MAX_RETRY_AFTER_MS: u64 = 300_000;
 /// Wait after a configuration fault.
 const MISCONFIGURED_WAIT_MS: u64 = 30_000;
 /// So many answers without OAuth's words, over so long, are a fault of a configuration: an ingress that is being replaced
@@ -58,18 +58,18 @@ const LASTING_MS: u64 = 300_000;
 pub const NOT_OAUTH: &str = "something in between answers in the issuer's place (a proxy, firewall or load balancer), or \
                              token_endpoint is not the issuer's own";
 
-/// The streak after one more failure at `now_ms`. `jitter` is uniform in `0..=u32::MAX`; `asked` is the issuer's
+/// The streak after one more failure at `now_ms`. `jitter` is uniform in `0..=u32::MAX`; `retry_after` is the issuer's
 /// `Retry-After`.
 #[must_use]
 pub fn failed(
     before: Option<Streak>,
     kind: StreakKind,
-    asked: Option<Duration>,
+    retry_after: Option<Duration>,
     now_ms: u64,
     jitter: u32,
 ) -> Streak {
-    let kind = match (kind, asked) {
-        (StreakKind::Unreachable, Some(_)) => StreakKind::AskedToWait,
+    let kind = match (kind, retry_after) {
+        (StreakKind::Unreachable, Some(_)) => StreakKind::RetryAfter,
         (kind, _) => kind,
     };
     let count = before.map_or(0, |streak| streak.count).saturating_add(1);
@@ -77,11 +77,11 @@ pub fn failed(
         .filter(|streak| streak.kind == kind)
         .map_or(0, |streak| streak.same_kind)
         .saturating_add(1);
-    let wait_ms = match (kind, asked) {
+    let wait_ms = match (kind, retry_after) {
         (StreakKind::Misconfigured | StreakKind::Substituted | StreakKind::Unusable, _) => {
             MISCONFIGURED_WAIT_MS
         }
-        (_, Some(asked)) => whole_ms(asked).clamp(BACKOFF.base_ms(), LONGEST_ASKED_MS),
+        (_, Some(retry_after)) => whole_ms(retry_after).clamp(BACKOFF.base_ms(), MAX_RETRY_AFTER_MS),
         (_, None) => {
             let ceiling_ms = longest_backoff_ms(count);
             // Full jitter above a floor: a wait of nothing would let 1,000 grants come back at once.
@@ -121,7 +121,7 @@ impl Streak {
     }
 
     /// Time until the next attempt may be made; `None` when it may be made now. Each kind of failure has a longest wait:
-    /// more than that is left only where the clock that noted it is ahead of the reader's, and such a note delays no caller.
+    /// more than that is remaining only where the clock that noted it is ahead of the reader's, and such a note delays no caller.
     #[must_use]
     pub fn wait(&self, now_ms: u64) -> Option<Duration> {
         let longest_ms = match self.kind {
@@ -129,24 +129,24 @@ impl Streak {
                 MISCONFIGURED_WAIT_MS
             }
             StreakKind::Unreachable => longest_backoff_ms(self.count),
-            StreakKind::AskedToWait | StreakKind::Failing | StreakKind::Denied | StreakKind::NotOauth => {
-                LONGEST_ASKED_MS
+            StreakKind::RetryAfter | StreakKind::Failing | StreakKind::Denied | StreakKind::NotOauth => {
+                MAX_RETRY_AFTER_MS
             }
         };
-        left(self.next_attempt_at_ms, longest_ms, now_ms)
+        remaining(self.next_attempt_at_ms, longest_ms, now_ms)
     }
 }
 
 /// Two clocks that differ by less than this are both right.
 pub const CLOCK_SLACK_MS: u64 = 5_000;
 
-/// What is left until `until_ms`, which was noted not longer than `longest_ms` ahead; `None`: nothing is left, or it was
+/// What is remaining until `until_ms`, which was noted not longer than `longest_ms` ahead; `None`: nothing is remaining, or it was
 /// noted by a clock that is ahead of this one.
 #[must_use]
-pub fn left(until_ms: u64, longest_ms: u64, now_ms: u64) -> Option<Duration> {
-    let left_ms = until_ms.saturating_sub(now_ms);
-    (left_ms > 0 && left_ms <= longest_ms.saturating_add(CLOCK_SLACK_MS))
-        .then(|| Duration::from_millis(left_ms))
+pub fn remaining(until_ms: u64, longest_ms: u64, now_ms: u64) -> Option<Duration> {
+    let remaining_ms = until_ms.saturating_sub(now_ms);
+    (remaining_ms > 0 && remaining_ms <= longest_ms.saturating_add(CLOCK_SLACK_MS))
+        .then(|| Duration::from_millis(remaining_ms))
 }
 
 /// A uniform jitter; without randomness none, which only makes waits alike.

@@ -29,7 +29,7 @@ fn grant(state: GrantState, failures: Option<Streak>) -> GrantRecord {
         state,
         id_token: Some(StoredIdToken {
             sealed: b"s".to_vec().into(),
-            fingerprint: "kept".to_owned(),
+            fingerprint: "stored".to_owned(),
             exp_seconds: 300,
             issued_at_seconds: Some(0),
             audiences: vec!["c".to_owned()],
@@ -42,7 +42,7 @@ fn grant(state: GrantState, failures: Option<Streak>) -> GrantRecord {
 fn want(reason: Reason) -> Want {
     Want {
         reason,
-        presented_fingerprint: "kept".to_owned(),
+        presented_fingerprint: "stored".to_owned(),
         entitlement: Entitlement::default(),
     }
 }
@@ -61,7 +61,7 @@ fn an_active_grant_over_its_tokens_life() {
     let rows = [
         (Reason::Stale, 0, "serve"),
         (Reason::Stale, 179, "serve"),
-        // The caller presents the kept token itself and calls it stale: its margin is larger.
+        // The caller presents the stored token itself and calls it stale: its margin is larger.
         (Reason::Stale, 180, "refresh"),
         (Reason::Stale, 240, "refresh"),
         (Reason::Stale, 1000, "refresh"),
@@ -170,7 +170,7 @@ fn a_streak_refuses_until_its_next_attempt_and_says_when() {
         };
         assert_eq!((refused.refusal, refused.retry_after_seconds), (refusal, Some(4)));
         assert_eq!(at(&grant, Reason::Stale, 304), "refresh");
-        // Ahead of time the kept token still serves.
+        // Ahead of time the stored token still serves.
         assert_eq!(at(&ahead_of_time, Reason::NearExpiry, 200), "serve");
     }
 }

@@ -128,9 +128,9 @@ impl Service {
             };
         }
         match exchanges::decide(exchange, Reason::Stale, &self.policy, now_ms) {
-            exchanges::Decision::Serve => Next::Serve,
-            exchanges::Decision::Refuse(refused) => Next::Refuse(refused),
-            exchanges::Decision::Exchange => match (home, remote_left_alone(server)) {
+            exchanges::ExchangeDecision::Serve => Next::Serve,
+            exchanges::ExchangeDecision::Refuse(refused) => Next::Refuse(refused),
+            exchanges::ExchangeDecision::Exchange => match (home, remote_left_alone(server)) {
                 (Decision::Refuse(refused), _) => Next::Refuse(refused),
                 (_, Some(held_back)) => Next::Refuse(held_back.refused(Refusal::ExchangeUnavailable)),
                 (Decision::Serve, None) => Next::Exchange { refresh_first: false },

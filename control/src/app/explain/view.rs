@@ -299,7 +299,7 @@ impl Facts<'_> {
     fn failures_view(&self, streak: &Streak) -> FailuresView {
         FailuresView {
             kind: match streak.kind {
-                StreakKind::Unreachable | StreakKind::AskedToWait => "unreachable",
+                StreakKind::Unreachable | StreakKind::RetryAfter => "unreachable",
                 StreakKind::Failing => "failing",
                 StreakKind::Denied => "denied",
                 StreakKind::Misconfigured => "misconfigured",

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-use self::record::{Decision, ExchangeKey, ExchangeRecord, FORMAT, decide, fresh};
+use self::record::{ExchangeDecision, ExchangeKey, ExchangeRecord, FORMAT, decide, fresh};
 use crate::context::Context;
 use crate::coordination::singleflight::{FlightOutcome, FlightStage, SingleFlight};
 use crate::record::codec;
@@ -79,7 +79,7 @@ struct Inner {
 }
 
 /// A record as read.
-struct Versioned {
+struct VersionedExchange {
     revision: Revision,
     record: ExchangeRecord,
 }
@@ -111,20 +111,20 @@ impl Exchanges {
             &request.required_audiences,
         );
         // The grant is looked at even when the token is there: a sign-out that was cut short must hold all the same.
-        let (kept, grant) = tokio::join!(
+        let (stored, grant) = tokio::join!(
             inner.read(&key),
             inner.grants.is_known(&request.grant, request.entitlement)
         );
-        let kept = kept?;
+        let stored = stored?;
         if !grant? {
             return Err(Refusal::UnknownSession.into());
         }
-        let record = kept.as_ref().map(|kept| &kept.record);
+        let record = stored.as_ref().map(|stored| &stored.record);
         let now_ms = inner.context.clock.now_ms();
         match decide(record, request.reason, &inner.times.policy, now_ms) {
-            Decision::Serve => inner.serve(&key, record),
-            Decision::Refuse(refused) => Err(refused),
-            Decision::Exchange => {
+            ExchangeDecision::Serve => inner.serve(&key, record),
+            ExchangeDecision::Refuse(refused) => Err(refused),
+            ExchangeDecision::Exchange => {
                 let reason = request.reason;
                 let result = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
                     Ok(()) => self.run(&key, request).await,
@@ -150,12 +150,12 @@ impl Exchanges {
         }
     }
 
-    /// What is kept of the exchange `key`.
+    /// What is stored of the exchange `key`.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn record(&self, key: &ExchangeKey) -> Result<Option<ExchangeRecord>, StoreError> {
-        Ok(self.inner.read(key).await?.map(|kept| kept.record))
+        Ok(self.inner.read(key).await?.map(|stored| stored.record))
     }
 
     /// Forgets all tokens made from `grant`: the remotes know nothing of a sign-out, so nothing else ends them here.
@@ -179,12 +179,12 @@ impl Exchanges {
 }
 
 impl Inner {
-    async fn read(&self, key: &ExchangeKey) -> Result<Option<Versioned>, StoreError> {
+    async fn read(&self, key: &ExchangeKey) -> Result<Option<VersionedExchange>, StoreError> {
         let name = key.record();
         let Some(entry) = self.context.store.read(&name).await? else {
             return Ok(None);
         };
-        Ok(Some(Versioned {
+        Ok(Some(VersionedExchange {
             revision: entry.revision,
             record: codec::read(FORMAT, &name, &entry.value)?,
         }))

@@ -1,4 +1,4 @@
-//! Whose token an exchange brings: the first subject of a grant's exchanged tokens is kept, and a token of another one is
+//! Whose token an exchange brings: the first subject of a grant's exchanged tokens is stored, and a token of another one is
 //! never served. A remote issuer names its users by other subjects than the home issuer does, so the first answer is all
 //! that there is to compare with.
 //!
@@ -42,11 +42,11 @@ fn value_of(subject: &str) -> Vec<u8> {
 
 impl Inner {
     /// Compares `subject` with the one that the exchange `key` brought first for the present login of `grant`, or keeps it
-    /// as that. It is kept for as long as exchanges go on.
+    /// as that. It is stored for as long as exchanges go on.
     ///
     /// # Errors
     /// [`StoreError`], also for a value that cannot be read: then nothing is known, and nothing is served.
-    pub(super) async fn pinned(
+    pub(super) async fn pin_subject(
         &self,
         key: &ExchangeKey,
         grant: &GrantKey,

@@ -16,7 +16,7 @@ use crate::store::Key;
 use crate::upstream::grant::record::GrantKey;
 use crate::upstream::policy::Policy;
 use crate::upstream::renewal::is_near_expiry;
-use crate::upstream::streak::{Streak, StreakKind, left};
+use crate::upstream::streak::{Streak, StreakKind, remaining};
 
 /// Version of the record's shape.
 pub const FORMAT: u8 = 2;
@@ -47,7 +47,7 @@ impl ExchangeKey {
         }
     }
 
-    /// The token whose digest was kept in a grant's set.
+    /// The token whose digest was stored in a grant's set.
     #[must_use]
     pub fn from_digest(digest: String) -> Self {
         Self { digest }
@@ -106,8 +106,8 @@ impl ExchangedToken {
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// Hand out the kept token.
+pub enum ExchangeDecision {
+    /// Hand out the stored token.
     Serve,
     /// Make a new one.
     Exchange,
@@ -115,7 +115,7 @@ pub enum Decision {
     Refuse(Refused),
 }
 
-/// The kept token, if it is fresh.
+/// The stored token, if it is fresh.
 #[must_use]
 pub fn fresh<'a>(
     record: Option<&'a ExchangeRecord>,
@@ -130,7 +130,12 @@ pub fn fresh<'a>(
 
 /// What to do with `record` for a caller with `reason` at `now_ms`.
 #[must_use]
-pub fn decide(record: Option<&ExchangeRecord>, reason: Reason, policy: &Policy, now_ms: u64) -> Decision {
+pub fn decide(
+    record: Option<&ExchangeRecord>,
+    reason: Reason,
+    policy: &Policy,
+    now_ms: u64,
+) -> ExchangeDecision {
     let fresh = fresh(record, policy, now_ms);
     if let Some(token) = fresh {
         let serves = match reason {
@@ -146,20 +151,20 @@ pub fn decide(record: Option<&ExchangeRecord>, reason: Reason, policy: &Policy, 
             Reason::Rejected => {
                 let interval_ms = whole_ms(policy.rejected_interval);
                 let until_ms = token.made_at_ms.saturating_add(interval_ms);
-                left(until_ms, interval_ms, now_ms).is_some()
+                remaining(until_ms, interval_ms, now_ms).is_some()
             }
         };
         if serves {
-            return Decision::Serve;
+            return ExchangeDecision::Serve;
         }
     }
     match record.and_then(|record| record.failures) {
         Some(streak) => match streak.wait(now_ms) {
-            Some(_) if fresh.is_some() && reason == Reason::NearExpiry => Decision::Serve,
-            Some(wait) => Decision::Refuse(of_streak(&streak).retry_after(wait)),
-            None => Decision::Exchange,
+            Some(_) if fresh.is_some() && reason == Reason::NearExpiry => ExchangeDecision::Serve,
+            Some(wait) => ExchangeDecision::Refuse(of_streak(&streak).retry_after(wait)),
+            None => ExchangeDecision::Exchange,
         },
-        None => Decision::Exchange,
+        None => ExchangeDecision::Exchange,
     }
 }
 
@@ -185,7 +190,7 @@ pub fn of_streak(streak: &Streak) -> Refused {
             "the remote issuer denied a fresh token; it may not reach the home issuer, or its connector may name \
              another issuer",
         ),
-        StreakKind::Failing | StreakKind::Unreachable | StreakKind::AskedToWait | StreakKind::NotOauth => {
+        StreakKind::Failing | StreakKind::Unreachable | StreakKind::RetryAfter | StreakKind::NotOauth => {
             Refused::new(Refusal::ExchangeUnavailable)
         }
     }
@@ -194,10 +199,10 @@ pub fn of_streak(streak: &Streak) -> Refused {
 /// How long a record is worth keeping: until the token's end, or until failures are forgotten.
 #[must_use]
 pub fn lifetime(record: &ExchangeRecord, now_ms: u64) -> Duration {
-    const FAILURES_ARE_KEPT: Duration = Duration::from_secs(600);
+    const FAILURE_LIFETIME: Duration = Duration::from_secs(600);
     let token = record.token.as_ref().map_or(0, |token| {
         token.exp_seconds.saturating_mul(1000).saturating_sub(now_ms)
     });
-    let failures = record.failures.map_or(0, |_| whole_ms(FAILURES_ARE_KEPT));
+    let failures = record.failures.map_or(0, |_| whole_ms(FAILURE_LIFETIME));
     Duration::from_millis(token.max(failures).max(1_000))
 }

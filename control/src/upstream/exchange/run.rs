@@ -1,4 +1,4 @@
-//! One exchange: lease, second look, a fresh subject, one call, and a result that is verified before it is kept.
+//! One exchange: lease, second look, a fresh subject, one call, and a result that is verified before it is stored.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::pin::Pinned;
 use super::record::{
-    Decision, ExchangeKey, ExchangeRecord, ExchangedToken, FORMAT, decide, lifetime, of_streak,
+    ExchangeDecision, ExchangeKey, ExchangeRecord, ExchangedToken, FORMAT, decide, lifetime, of_streak,
 };
-use super::{ExchangeRequest, Inner, SET_LIFETIME, TOKEN_FIELD, Versioned};
+use super::{ExchangeRequest, Inner, SET_LIFETIME, TOKEN_FIELD, VersionedExchange};
 use crate::coordination::lease::{self, LeaseQueue};
 use crate::coordination::singleflight::{FlightStage, Reporter};
 use crate::digest;
@@ -62,14 +62,14 @@ impl Exchange {
         let until = Instant::now() + self.inner.times.lease_patience;
         let mut queue = LeaseQueue::default();
         loop {
-            let taken = lease::try_take(&self.inner.context.store, &self.key.lease(), lifetime).await?;
+            let taken = lease::try_acquire(&self.inner.context.store, &self.key.lease(), lifetime).await?;
             if let Some(held) = taken {
-                let result = self.holding().await;
+                let result = self.run_under_lease().await;
                 held.release().await;
                 return result;
             }
             tokio::time::sleep(queue.next_wait()).await;
-            if let (_, Some(result)) = self.look().await? {
+            if let (_, Some(result)) = self.read_and_decide().await? {
                 return result;
             }
             if Instant::now() > until {
@@ -78,52 +78,54 @@ impl Exchange {
         }
     }
 
-    async fn look(&self) -> Result<(Option<Versioned>, Option<Result<Served, Refused>>), Refused> {
-        let kept = self.inner.read(&self.key).await?;
-        let record = kept.as_ref().map(|kept| &kept.record);
+    async fn read_and_decide(
+        &self,
+    ) -> Result<(Option<VersionedExchange>, Option<Result<Served, Refused>>), Refused> {
+        let stored = self.inner.read(&self.key).await?;
+        let record = stored.as_ref().map(|stored| &stored.record);
         let now_ms = self.inner.context.clock.now_ms();
         let settled = match decide(record, self.request.reason, &self.inner.times.policy, now_ms) {
-            Decision::Serve => Some(self.inner.serve(&self.key, record)),
-            Decision::Refuse(refused) => Some(Err(refused)),
-            Decision::Exchange => None,
+            ExchangeDecision::Serve => Some(self.inner.serve(&self.key, record)),
+            ExchangeDecision::Refuse(refused) => Some(Err(refused)),
+            ExchangeDecision::Exchange => None,
         };
-        Ok((kept, settled))
+        Ok((stored, settled))
     }
 
-    async fn holding(&self) -> Result<Served, Refused> {
-        let (kept, settled) = self.look().await?;
+    async fn run_under_lease(&self) -> Result<Served, Refused> {
+        let (stored, settled) = self.read_and_decide().await?;
         if let Some(result) = settled {
             return result;
         }
-        let subject = self.fresh_subject().await?;
+        let subject = self.subject_token().await?;
         let request = &self.request;
         let answer = request
             .remote
             .exchange(&self.inner.context, request.grant.digest(), &subject)
             .await
-            .map_err(|held_back| held_back.refused(Refusal::ExchangeUnavailable))?;
+            .map_err(|throttled| throttled.refused(Refusal::ExchangeUnavailable))?;
         let outcome = match answer {
-            ExchangeAnswer::Exchanged(token) => self.fitting(&token).await.map(|claims| (token, claims)),
+            ExchangeAnswer::Exchanged(token) => self.check_token(&token).await.map(|claims| (token, claims)),
             ExchangeAnswer::Misconfigured(cause) => Err(Failure::misconfigured(cause)),
             ExchangeAnswer::Transient(transient) => Err(transient.into()),
         };
         // From here on only the store is waited for.
         self.reporter.stage(FlightStage::Store);
         match outcome {
-            Ok((token, claims)) => match self.of_the_same_user(&claims).await? {
-                Ok(()) => self.keep(kept, token, &claims).await,
-                Err(failure) => self.note(kept, failure).await,
+            Ok((token, claims)) => match self.check_subject(&claims).await? {
+                Ok(()) => self.store_token(stored, token, &claims).await,
+                Err(failure) => self.record_failure(stored, failure).await,
             },
-            Err(failure) => self.note(kept, failure).await,
+            Err(failure) => self.record_failure(stored, failure).await,
         }
     }
 
     /// RFC 8693 §2.2.1 leaves it to the issuer whose token it gives. It must not change while the login lasts.
-    async fn of_the_same_user(&self, claims: &Claims) -> Result<Result<(), Failure>, Refused> {
+    async fn check_subject(&self, claims: &Claims) -> Result<Result<(), Failure>, Refused> {
         let request = &self.request;
         match self
             .inner
-            .pinned(&self.key, &request.grant, &claims.subject)
+            .pin_subject(&self.key, &request.grant, &claims.subject)
             .await?
         {
             Pinned::Same => Ok(Ok(())),
@@ -146,7 +148,7 @@ impl Exchange {
 
     /// What the remote issuer gave must be what was asked for: an ID token for the client that exchanges, or for the server's
     /// own audience.
-    fn of_the_right_type(&self, token: &str) -> Result<(), Failure> {
+    fn check_token_type(&self, token: &str) -> Result<(), Failure> {
         let client_id = &self.request.remote.config.client_id;
         let is_ours = |party: &str| {
             party == client_id
@@ -172,13 +174,13 @@ impl Exchange {
             })
     }
 
-    /// A home token that the remote will accept: the kept one, the presented one, or a refreshed one.
-    async fn fresh_subject(&self) -> Result<SecretString, Refused> {
+    /// A home token that the remote will accept: the stored one, the presented one, or a refreshed one.
+    async fn subject_token(&self) -> Result<SecretString, Refused> {
         let now_ms = self.inner.context.clock.now_ms();
         let margin = self.inner.times.policy.margin;
         let request = &self.request;
         // The server rejected the exchanged token; that says nothing against the home token.
-        let kept = self
+        let stored = self
             .inner
             .grants
             .id_token(
@@ -189,7 +191,7 @@ impl Exchange {
                 request.entitlement,
             )
             .await;
-        match kept {
+        match stored {
             Ok(served) => Ok(served.token),
             Err(refused) if refused.refusal == Refusal::UnknownSession => Err(refused),
             Err(refused) => match Claims::read(request.presented.expose_secret().as_bytes()) {
@@ -199,7 +201,7 @@ impl Exchange {
         }
     }
 
-    async fn fitting(&self, token: &SecretString) -> Result<Claims, Failure> {
+    async fn check_token(&self, token: &SecretString) -> Result<Claims, Failure> {
         let config = &self.request.remote.config;
         let text = token.expose_secret();
         let claims = Claims::read(text.as_bytes()).map_err(|why| {
@@ -226,9 +228,9 @@ impl Exchange {
                 config.client_id
             )));
         }
-        self.of_the_right_type(text)?;
+        self.check_token_type(text)?;
         match self.request.remote.keys.verify_answer(text).await {
-            Ok(claims) => self.long_enough(claims),
+            Ok(claims) => self.check_lifetime(claims),
             Err(unverified) => {
                 let mut failure = Failure::from(unverified.of_answer("the exchanged token"));
                 if failure.kind == StreakKind::Substituted {
@@ -239,7 +241,7 @@ impl Exchange {
         }
     }
 
-    fn long_enough(&self, claims: Claims) -> Result<Claims, Failure> {
+    fn check_lifetime(&self, claims: Claims) -> Result<Claims, Failure> {
         let margin = self.inner.times.policy.margin;
         if !is_never_fresh(claims.exp_seconds, claims.issued_at_seconds, margin) {
             Ok(claims)
@@ -251,9 +253,9 @@ impl Exchange {
         }
     }
 
-    async fn keep(
+    async fn store_token(
         &self,
-        kept: Option<Versioned>,
+        stored: Option<VersionedExchange>,
         token: SecretString,
         claims: &Claims,
     ) -> Result<Served, Refused> {
@@ -274,7 +276,7 @@ impl Exchange {
         store
             .add_member(&grant.exchanges(), self.key.digest(), SET_LIFETIME)
             .await?;
-        self.write(kept.as_ref(), &record).await?;
+        self.write(stored.as_ref(), &record).await?;
         // A sign-out that came while the remote was asked has already emptied the set.
         if !self
             .inner
@@ -297,9 +299,13 @@ impl Exchange {
         })
     }
 
-    async fn note(&self, kept: Option<Versioned>, failure: Failure) -> Result<Served, Refused> {
+    async fn record_failure(
+        &self,
+        stored: Option<VersionedExchange>,
+        failure: Failure,
+    ) -> Result<Served, Refused> {
         let now_ms = self.inner.context.clock.now_ms();
-        let before = kept.as_ref().map(|kept| &kept.record);
+        let before = stored.as_ref().map(|stored| &stored.record);
         let streak = failed(
             before.and_then(|record| record.failures),
             failure.kind,
@@ -308,15 +314,15 @@ impl Exchange {
             jitter(),
         );
         // A rejected token is dropped even when no new one can be had: nobody shall be handed it again.
-        let keeps_token = self.request.reason != Reason::Rejected;
+        let retains_token = self.request.reason != Reason::Rejected;
         let record = ExchangeRecord {
             format: FORMAT,
             token: before
                 .and_then(|record| record.token.clone())
-                .filter(|_| keeps_token),
+                .filter(|_| retains_token),
             failures: Some(streak),
         };
-        self.write(kept.as_ref(), &record).await?;
+        self.write(stored.as_ref(), &record).await?;
         let mut refused = of_streak(&streak).retry_after(streak.wait(now_ms).unwrap_or_default());
         if refused.cause.is_empty() {
             refused = refused.because(failure.cause);
@@ -326,9 +332,13 @@ impl Exchange {
     }
 
     /// Under the lease nobody else writes; a lost race means the lease was lost, and the other's result counts.
-    async fn write(&self, kept: Option<&Versioned>, record: &ExchangeRecord) -> Result<(), StoreError> {
+    async fn write(
+        &self,
+        stored: Option<&VersionedExchange>,
+        record: &ExchangeRecord,
+    ) -> Result<(), StoreError> {
         let bytes = codec::write("serialize exchange", record)?;
-        let expected = kept.map_or(Expected::Absent, |kept| Expected::At(kept.revision));
+        let expected = stored.map_or(Expected::Absent, |stored| Expected::At(stored.revision));
         let lifetime = lifetime(record, self.inner.context.clock.now_ms());
         let outcome = self
             .inner

@@ -11,7 +11,7 @@ use crate::refused::Refused;
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::policy::Policy;
 use crate::upstream::renewal::is_near_expiry;
-use crate::upstream::streak::{NOT_OAUTH, Streak, StreakKind, left};
+use crate::upstream::streak::{NOT_OAUTH, Streak, StreakKind, remaining};
 
 /// What a caller wants.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub struct Want {
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Decision {
-    /// Hand out the kept token.
+    /// Hand out the stored token.
     Serve,
     /// Present the refresh token.
     Refresh,
@@ -44,36 +44,36 @@ pub fn decide(record: &GrantRecord, want: &Want, policy: &Policy, now_ms: u64) -
     let fresh = record
         .id_token
         .as_ref()
-        .filter(|kept| is_fresh(kept.exp_seconds, policy.margin, now_ms));
-    if let Some(kept) = fresh
-        && serves(kept, want, policy, now_ms)
+        .filter(|stored| is_fresh(stored.exp_seconds, policy.margin, now_ms));
+    if let Some(stored) = fresh
+        && serves(stored, want, policy, now_ms)
     {
         return Decision::Serve;
     }
     match may_refresh(record, fresh.is_some(), want, policy, now_ms) {
         Ok(()) => Decision::Refresh,
-        // Ahead of time nothing is lost yet: the kept token is good until its last moment.
+        // Ahead of time nothing is lost yet: the stored token is good until its last moment.
         Err(_) if fresh.is_some() && want.reason != Reason::Rejected => Decision::Serve,
         Err(refused) => Decision::Refuse(refused),
     }
 }
 
-fn serves(kept: &StoredIdToken, want: &Want, policy: &Policy, now_ms: u64) -> bool {
+fn serves(stored: &StoredIdToken, want: &Want, policy: &Policy, now_ms: u64) -> bool {
     match want.reason {
-        // Who calls the kept token itself stale has a larger margin than we; near its end that is reason enough.
-        Reason::Stale if kept.fingerprint != want.presented_fingerprint => true,
+        // Who calls the stored token itself stale has a larger margin than we; near its end that is reason enough.
+        Reason::Stale if stored.fingerprint != want.presented_fingerprint => true,
         Reason::Stale | Reason::NearExpiry => {
-            let spread = digest::spread(&kept.fingerprint);
+            let spread = digest::spread(&stored.fingerprint);
             !is_near_expiry(
-                kept.exp_seconds,
-                kept.issued_at_seconds,
+                stored.exp_seconds,
+                stored.issued_at_seconds,
                 policy.margin,
                 now_ms,
                 spread,
             )
         }
         // What the server rejected was an older one.
-        Reason::Rejected => kept.fingerprint != want.presented_fingerprint,
+        Reason::Rejected => stored.fingerprint != want.presented_fingerprint,
     }
 }
 
@@ -92,10 +92,10 @@ fn may_refresh(
         }
         GrantState::Suspect { since_ms } => {
             let wait_ms = whole_ms(policy.suspect_wait);
-            if let Some(left) = left(since_ms.saturating_add(wait_ms), wait_ms, now_ms) {
+            if let Some(wait) = remaining(since_ms.saturating_add(wait_ms), wait_ms, now_ms) {
                 return Err(Refused::new(Refusal::IssuerUnavailable)
                     .because("another refresh of this login may still be under way")
-                    .retry_after(left));
+                    .retry_after(wait));
             }
         }
     }
@@ -111,12 +111,12 @@ fn may_refresh(
     if fresh && want.reason == Reason::Rejected {
         let last_ms = record.refreshed_at_ms.unwrap_or(record.logged_in_at_ms);
         let interval_ms = whole_ms(policy.rejected_interval);
-        if let Some(left) = left(last_ms.saturating_add(interval_ms), interval_ms, now_ms) {
+        if let Some(wait) = remaining(last_ms.saturating_add(interval_ms), interval_ms, now_ms) {
             return Err(Refused::new(Refusal::Busy)
                 .because(
                     "the rejected token is only just made; the server may not know the issuer's new key yet",
                 )
-                .retry_after(left));
+                .retry_after(wait));
         }
     }
     Ok(())
@@ -134,7 +134,7 @@ pub fn of_streak(streak: &Streak) -> Refused {
             Refused::new(Refusal::IssuerMisconfigured).because(NOT_OAUTH)
         }
         StreakKind::NotOauth => Refused::new(Refusal::IssuerUnavailable).because(NOT_OAUTH),
-        StreakKind::Unreachable | StreakKind::AskedToWait | StreakKind::Failing | StreakKind::Denied => {
+        StreakKind::Unreachable | StreakKind::RetryAfter | StreakKind::Failing | StreakKind::Denied => {
             Refused::new(Refusal::IssuerUnavailable)
         }
     }

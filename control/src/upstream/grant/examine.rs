@@ -20,7 +20,7 @@ impl Inner {
     /// # Errors
     /// [`StreakKind::Substituted`] for a token that is plainly another's, [`StreakKind::Unusable`] for one of which nothing
     /// is known because it cannot be read or verified here: nothing was substituted then.
-    pub(super) async fn examined(
+    pub(super) async fn examine(
         &self,
         key: &GrantKey,
         issuer: &HomeIssuer,
@@ -36,7 +36,10 @@ impl Inner {
         if GrantKey::new(&claims.issuer, &config.client_id, &claims.subject) != *key {
             return Err(substituted("another subject"));
         }
-        let before = record.id_token.as_ref().map_or(&[][..], |kept| &kept.audiences);
+        let before = record
+            .id_token
+            .as_ref()
+            .map_or(&[][..], |stored| &stored.audiences);
         if !claims.audiences.contains(&config.client_id) || !claims.covers_audiences(before) {
             return Err(substituted("another audience"));
         }
@@ -54,7 +57,7 @@ impl Inner {
 }
 
 /// An alarm is for a token that is another's; one that cannot be verified or read is no attack.
-pub(super) fn note_unfit(key: &GrantKey, issuer: &HomeIssuer, failure: &Failure) {
+pub(super) fn log_rejected(key: &GrantKey, issuer: &HomeIssuer, failure: &Failure) {
     let (grant, issuer) = (digest::short(key.digest()), &issuer.config.issuer);
     let cause = failure.cause.as_str();
     if failure.kind == StreakKind::Substituted {
@@ -62,14 +65,14 @@ pub(super) fn note_unfit(key: &GrantKey, issuer: &HomeIssuer, failure: &Failure)
             grant,
             issuer,
             cause,
-            "ALARM: the issuer answered a refresh with another's token; the old ID token is kept"
+            "ALARM: the issuer answered a refresh with another's token; the old ID token is stored"
         );
     } else {
         tracing::debug!(
             grant,
             issuer,
             cause,
-            "the refreshed ID token cannot be used; the refresh token that came with it is kept"
+            "the refreshed ID token cannot be used; the refresh token that came with it is stored"
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Grants: what an issuer gave for (issuer, client, user), shared by all that user's sessions.
 //!
-//! [`record`] is what is kept; [`decide`], [`login`] and [`takeover`] are the rules and [`attempt`] the one refresh
+//! [`record`] is what is stored; [`decide`], [`login`] and [`takeover`] are the rules and [`attempt`] the one refresh
 //! at a time, all pure; `refresh` carries its steps out, `examine` looks at the ID token that comes, and [`rotations`]
 //! remembers what a store that goes back in time forgets.
 
@@ -8,16 +8,16 @@ mod access;
 pub mod attempt;
 pub mod decide;
 mod examine;
+pub mod intents;
 pub mod lineage;
 pub mod login;
-pub mod marks;
-mod presenting;
+mod presentation;
 pub mod record;
 mod refresh;
+mod replacement;
 pub mod rotations;
 pub mod sign_out;
 pub mod takeover;
-mod unreadable;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
 use self::decide::{Decision, Want, decide};
-use self::login::{Admission, NewLogin, Presented, is_signed_out, judge};
+use self::login::{LoginAdmission, NewLogin, PresentedLogin, is_signed_out, judge};
 use self::record::{
     GrantKey, GrantRecord, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, StoredIdToken, StoredRefreshToken,
     fingerprint,
@@ -88,7 +88,7 @@ pub struct GrantTimes {
     pub lease_lifetime: Duration,
     /// How long an attempt waits for a lease that somebody else holds.
     pub lease_patience: Duration,
-    /// How long an unchanged record is kept.
+    /// How long an unchanged record is stored.
     pub record_lifetime: Duration,
 }
 
@@ -136,7 +136,7 @@ impl Grants {
     /// # Errors
     /// [`StoreError`].
     pub async fn record(&self, key: &GrantKey) -> Result<Option<GrantRecord>, StoreError> {
-        Ok(self.inner.read(key).await?.map(|kept| kept.record))
+        Ok(self.inner.read(key).await?.map(|stored| stored.record))
     }
 
     /// Whether `key` is known, for a caller that is let in since then.
@@ -166,21 +166,21 @@ impl Grants {
             presented_fingerprint: fingerprint(presented),
             entitlement,
         };
-        let kept = inner.read_active(key).await?;
+        let stored = inner.read_active(key).await?;
         match decide(
-            &kept.record,
+            &stored.record,
             &want,
             &inner.times.policy,
             inner.context.clock.now_ms(),
         ) {
-            Decision::Serve => inner.serve(key, &kept.record),
-            Decision::Refuse(refused) if !inner.has_forgotten(key, &kept.record) => Err(refused),
+            Decision::Serve => inner.serve(key, &stored.record),
+            Decision::Refuse(refused) if !inner.store_lost_rotation(key, &stored.record) => Err(refused),
             Decision::Refuse(_) | Decision::Refresh => {
                 let refreshed = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
                     Ok(()) => self.refreshed(key, issuer, want).await,
                     Err(refused) => Err(refused),
                 };
-                refreshed.or_else(|refused| inner.fallback(key, &kept.record, reason, refused))
+                refreshed.or_else(|refused| inner.fallback(key, &stored.record, reason, refused))
             }
         }
     }
@@ -214,7 +214,7 @@ impl Grants {
         let inner = &self.inner;
         let id_token_fingerprint = fingerprint(login.id_token);
         let refresh_fingerprint = login.refresh_token.map(fingerprint);
-        let presented = Presented {
+        let presented = PresentedLogin {
             claims: login.claims,
             id_token_fingerprint: &id_token_fingerprint,
             refresh_fingerprint: refresh_fingerprint.as_deref(),
@@ -222,41 +222,43 @@ impl Grants {
         // Before the write: a login that lands on a later line is then known not to be proven there.
         let lineage = inner.context.store.lineage(&key.record()).await?;
         loop {
-            let kept = match inner.read_or_unreadable(key).await? {
-                Ok(kept) => kept,
-                Err(unread) => match inner.supersede(key, login, unread).await? {
+            let stored = match inner.read_or_unreadable(key).await? {
+                Ok(stored) => stored,
+                Err(unreadable) => match inner.supersede(key, login, unreadable).await? {
                     Some(record) => return Ok(Some(record)),
                     None => continue,
                 },
             };
-            if (kept.as_ref()).is_some_and(|kept| is_signed_out(&kept.record, presented)) {
+            if (stored.as_ref()).is_some_and(|stored| is_signed_out(&stored.record, presented)) {
                 return Ok(None);
             }
-            let admission = judge(kept.as_ref().map(|kept| &kept.record), presented);
-            let record = match (admission, &kept) {
-                (Admission::Known, Some(kept)) => match inner.sealed_anew(key, login, &kept.record)? {
-                    Some(record) => record,
-                    None => return Ok(Some(kept.record.clone())),
-                },
-                (Admission::NewerIdToken, Some(kept)) => GrantRecord {
+            let admission = judge(stored.as_ref().map(|stored| &stored.record), presented);
+            let record = match (admission, &stored) {
+                (LoginAdmission::Unchanged, Some(stored)) => {
+                    match inner.resealed(key, login, &stored.record)? {
+                        Some(record) => record,
+                        None => return Ok(Some(stored.record.clone())),
+                    }
+                }
+                (LoginAdmission::NewerIdToken, Some(stored)) => GrantRecord {
                     id_token: Some(inner.sealed_id_token(key, login.id_token, login.claims)?),
-                    ..(inner.sealed_anew(key, login, &kept.record)?).unwrap_or_else(|| kept.record.clone())
+                    ..(inner.resealed(key, login, &stored.record)?).unwrap_or_else(|| stored.record.clone())
                 },
                 _ => {
-                    let kept = kept.as_ref().map(|kept| &kept.record);
-                    inner.new_generation(key, login, kept, lineage.clone())?
+                    let stored = stored.as_ref().map(|stored| &stored.record);
+                    inner.new_generation(key, login, stored, lineage.clone())?
                 }
             };
-            let expected = (kept.as_ref()).map_or(Expected::Absent, |kept| Expected::At(kept.revision));
+            let expected = (stored.as_ref()).map_or(Expected::Absent, |stored| Expected::At(stored.revision));
             if let Outcome::Done(_) = inner.write(key, expected, &record).await? {
-                if let Some(before) = &kept {
-                    inner.tell_of_lost(key, &before.record, &record);
+                if let Some(before) = &stored {
+                    inner.log_unopenable(key, &before.record, &record);
                 }
-                if admission == Admission::NewLogin {
+                if admission == LoginAdmission::NewLogin {
                     tracing::info!(
                         grant = digest::short(key.digest()),
                         generation = record.generation,
-                        "a new login is kept"
+                        "a new login is stored"
                     );
                 }
                 return Ok(Some(record));
@@ -264,7 +266,7 @@ impl Grants {
         }
     }
 
-    /// How long an unchanged record is kept.
+    /// How long an unchanged record is stored.
     #[must_use]
     pub fn record_lifetime(&self) -> Duration {
         self.inner.times.record_lifetime
@@ -279,21 +281,21 @@ impl Grants {
 
 impl Inner {
     /// Whether the store has lost what this replica wrote after `record`.
-    fn has_forgotten(&self, key: &GrantKey, record: &GrantRecord) -> bool {
+    fn store_lost_rotation(&self, key: &GrantKey, record: &GrantRecord) -> bool {
         let now_ms = self.context.clock.now_ms();
-        self.rotations.after(key, record, now_ms).is_some()
+        self.rotations.lost_by_store(key, record, now_ms).is_some()
     }
 
     fn serve(&self, key: &GrantKey, record: &GrantRecord) -> Result<Served, Refused> {
-        let kept = record.id_token.as_ref().ok_or(Refusal::Busy)?;
+        let stored = record.id_token.as_ref().ok_or(Refusal::Busy)?;
         Ok(Served {
-            token: sealed::open(&self.context.ring, &key.record(), ID_TOKEN_FIELD, &kept.sealed)?,
-            exp_seconds: kept.exp_seconds,
-            audiences: kept.audiences.clone(),
+            token: sealed::open(&self.context.ring, &key.record(), ID_TOKEN_FIELD, &stored.sealed)?,
+            exp_seconds: stored.exp_seconds,
+            audiences: stored.audiences.clone(),
         })
     }
 
-    /// A refresh ahead of time that failed loses nothing: the kept token is good until its last moment.
+    /// A refresh ahead of time that failed loses nothing: the stored token is good until its last moment.
     fn fallback(
         &self,
         key: &GrantKey,
@@ -306,7 +308,7 @@ impl Inner {
         let good = record
             .id_token
             .as_ref()
-            .is_some_and(|kept| is_fresh(kept.exp_seconds, margin, now_ms));
+            .is_some_and(|stored| is_fresh(stored.exp_seconds, margin, now_ms));
         if reason != Reason::Rejected && good && refused.refusal != Refusal::UnknownSession {
             self.serve(key, record)
         } else {
@@ -345,7 +347,7 @@ impl Inner {
         &self,
         key: &GrantKey,
         login: &Login<'_>,
-        kept: Option<&GrantRecord>,
+        stored: Option<&GrantRecord>,
         lineage: Option<Lineage>,
     ) -> Result<GrantRecord, StoreError> {
         let login = NewLogin {
@@ -358,6 +360,6 @@ impl Inner {
                 .map(|token| self.sealed_refresh_token(key, token))
                 .transpose()?,
         };
-        Ok(login.supersedes(kept, self.context.clock.now_ms()))
+        Ok(login.supersede(stored, self.context.clock.now_ms()))
     }
 }
