@@ -11,12 +11,12 @@ use tokio::time::Instant;
 use crate::digest;
 use crate::store::{Key, LeaseAnswer, LeaseOwner, Store, StoreError};
 
-/// Waits between two attempts to take or release a lease.
+/// Waits between two attempts to acquire or release a lease.
 const WAITS: Backoff = Backoff::new(50, 500);
-/// A lease is renewed this many times in its lifetime: one lost renewal loses nothing.
+/// Renewals in a lease's lifetime: a single lost renewal does not lose the lease.
 const RENEWALS: u32 = 3;
 
-/// The waits of a task that found a lease held by another owner. Pure: the caller lets the time pass.
+/// The waits of a task that found a lease held by another owner. Pure: the caller sleeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct LeaseQueue {
     waits: u32,
@@ -24,7 +24,7 @@ pub struct LeaseQueue {
 }
 
 impl LeaseQueue {
-    /// The wait before the next attempt: from 50 ms, doubling, up to 500 ms.
+    /// The wait before the next attempt: 50 ms, doubling, up to 500 ms.
     pub fn next_wait(&mut self) -> Duration {
         let wait = WAITS.wait(self.waits);
         self.waits = self.waits.saturating_add(1);
@@ -32,7 +32,7 @@ impl LeaseQueue {
         wait
     }
 
-    /// All waits so far together.
+    /// The sum of all waits so far.
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.waited
@@ -42,7 +42,7 @@ impl LeaseQueue {
 /// A new owner: 128 random bits.
 ///
 /// # Errors
-/// [`StoreError::Failed`] when the system has no randomness; a guessable owner could release another's lease.
+/// [`StoreError::Failed`] if the system has no randomness; a guessable owner could release another owner's lease.
 pub fn new_owner() -> Result<LeaseOwner, StoreError> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Failed {
@@ -52,9 +52,9 @@ pub fn new_owner() -> Result<LeaseOwner, StoreError> {
     Ok(LeaseOwner(digest::hex(&bytes)))
 }
 
-/// A lease that is held, and renewed as long as this lives. Give it back with [`HeldLease::release`]; otherwise it expires
-/// by itself. Its lifetime is short, so that a replica that died holds nobody up for long, and says nothing about how
-/// long the work may take.
+/// An acquired lease, renewed until this is dropped. [`HeldLease::release`] releases it; otherwise it expires. Its
+/// lifetime is short, so that a dead replica blocks the others only briefly, and does not limit how long the work may
+/// take.
 #[derive(Debug)]
 pub struct HeldLease {
     store: Arc<dyn Store>,
@@ -64,7 +64,7 @@ pub struct HeldLease {
     renewing: Renewal,
 }
 
-/// The task that renews; it ends with this.
+/// The renewal task; aborted on drop.
 #[derive(Debug)]
 struct Renewal {
     stop: Option<oneshot::Sender<()>>,
@@ -77,10 +77,10 @@ impl Drop for Renewal {
     }
 }
 
-/// Tries to take the lease `name` once.
+/// One attempt to acquire the lease `name`; `None` if another owner holds it.
 ///
 /// # Errors
-/// [`StoreError`] when the store does not answer: nobody may go on without it.
+/// [`StoreError`] if the store does not answer: the work must not start without a lease.
 pub async fn try_acquire(
     store: &Arc<dyn Store>,
     name: &Key,
@@ -104,7 +104,7 @@ pub async fn try_acquire(
         }
         Ok(LeaseAnswer::Held { .. }) => Ok(None),
         Err(error) => {
-            // It may have been taken all the same.
+            // The acquisition may have taken effect without an answer.
             tokio::spawn(release_with_retries(
                 Arc::clone(store),
                 name.clone(),
@@ -116,7 +116,7 @@ pub async fn try_acquire(
     }
 }
 
-/// Renews until told to stop, or until somebody else holds the lease.
+/// Renews until stopped, or until another owner holds the lease.
 async fn renew(
     store: Arc<dyn Store>,
     name: Key,
@@ -140,13 +140,13 @@ async fn renew(
 }
 
 impl HeldLease {
-    /// Who holds it: new for every acquisition.
+    /// The owner under which it is held: new for every acquisition.
     #[must_use]
     pub fn owner(&self) -> &LeaseOwner {
         &self.owner
     }
 
-    /// Whether the lease is still ours; renews it. An unanswered question counts as lost.
+    /// Renews the lease and returns whether this owner still holds it. No answer counts as lost.
     pub async fn confirm(&self) -> bool {
         matches!(
             self.store
@@ -156,15 +156,15 @@ impl HeldLease {
         )
     }
 
-    /// Gives it back; when the store does not answer, as soon as it does.
+    /// Releases the lease; if the store does not answer, retries in the background.
     pub async fn release(mut self) {
-        // A renewal that is under way would take the lease again after it was given back.
+        // A renewal in progress would acquire the lease again after its release.
         if let Some(stop) = self.renewing.stop.take() {
             let _ = stop.send(());
         }
         let _ = (&mut self.renewing.task).await;
         if let Err(error) = self.store.release_lease(&self.name, &self.owner).await {
-            tracing::debug!(%error, "a lease could not be given back yet");
+            tracing::debug!(%error, "a lease could not be released yet");
             let Self {
                 store,
                 name,
@@ -177,7 +177,7 @@ impl HeldLease {
     }
 }
 
-/// Tries until the lease expires by itself: nobody else may work meanwhile.
+/// Retries until the lease expires by itself: until then no other owner can work.
 async fn release_with_retries(store: Arc<dyn Store>, name: Key, owner: LeaseOwner, lifetime: Duration) {
     let until = Instant::now() + lifetime;
     let mut queue = LeaseQueue::default();

@@ -2,17 +2,17 @@
 
 use crate::upstream::grant::record::{GrantRecord, GrantState};
 
-/// What a caller's right to a grant rests on; after a sign-out everywhere it is over.
+/// What a caller's right to a grant rests on. A sign-out everywhere revokes it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Entitlement {
-    /// The user's sign-outs when the session was put; `None` for a token without a session.
+    /// The user's count of sign-outs when the session was registered; `None` for a token without a session.
     pub sign_outs: Option<u64>,
-    /// `iat` of the presented token, 0 where it has none; `None` where none is presented.
+    /// `iat` of the presented token, 0 if it has none; `None` if no token is presented.
     pub issued_at_seconds: Option<u64>,
 }
 
 impl Entitlement {
-    /// Whether the user has signed out everywhere meanwhile, or the grant is not there for anybody.
+    /// Whether the user has signed out everywhere since, or the grant itself is signed out.
     #[must_use]
     pub fn is_revoked(&self, record: &GrantRecord) -> bool {
         let session_over = self.sign_outs.is_some_and(|then| then != record.sign_outs);

@@ -1,4 +1,4 @@
-//! A failure at an issuer that leaves the login as it is.
+//! A failure at an issuer that leaves the login intact.
 
 use std::time::Duration;
 

@@ -1,15 +1,15 @@
-//! The configured spans of time of refreshes and exchanges.
+//! The configured durations for refreshes and exchanges.
 
 use std::time::Duration;
 
-/// The configured spans of time that decisions rest on.
+/// The configured durations on which decisions rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// No token is served later than this before its `exp`.
     pub margin: Duration,
-    /// A refusing issuer is asked again after this, when somebody else may have rotated the token meanwhile.
+    /// Wait before the next attempt after a refusal, when another process may have rotated the token meanwhile.
     pub suspect_wait: Duration,
-    /// How long after its announcement a presenter may still come and keep the issuer's answer.
+    /// How long after its announcement a presenter may still return and store the issuer's answer.
     pub presentation_limit: Duration,
     /// How long an issuer may fail a refresh until the grant counts as dead.
     pub transient_limit: Duration,
@@ -18,8 +18,9 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// How long after its announcement a presentation may begin: the announcement's own write, and the look at the store's
-    /// line after it. A process that was held up for longer presents nothing: another may have asked the issuer meanwhile.
+    /// How long after its announcement a presentation may begin: the announcement's write, and the lookup of the
+    /// store's lineage after it. A process that was suspended for longer presents nothing, because another may have
+    /// introspected the token meanwhile.
     #[must_use]
     pub fn announcement_limit(&self) -> Duration {
         self.presentation_limit.saturating_sub(self.suspect_wait)

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use tokenward_protocol::duration::whole_ms;
 
-/// Whether a token's whole life, by its issuer's own clock, is not longer than `margin`: no clock can take it for fresh.
-/// Without `iat` that cannot be told.
+/// Whether a token's whole life, by its issuer's own clock, is at most `margin`, so that it is stale by any clock.
+/// False without `iat`.
 #[must_use]
 pub fn is_never_fresh(exp_seconds: u64, issued_at_seconds: Option<u64>, margin: Duration) -> bool {
     issued_at_seconds.is_some_and(|issued| exp_seconds.saturating_sub(issued) <= margin.as_secs())
 }
 
-/// Whether the token is so near to the end of its use that the next one may be fetched ahead of time.
+/// Whether a token is so near to the end of its use that its successor may be fetched ahead of time.
 ///
 /// `ahead = max(min(60 s, life / 2), 20 % of life)` before `exp − margin`: 60 s for tokens of minutes, a fifth for
-/// tokens of hours; up to a tenth of the life earlier still by `spread` (uniform in `0..=u32::MAX`, the same for the
-/// same token), so that what was made together is not renewed together; and never more than half of a very short life.
+/// tokens of hours. `spread` (uniform in `0..=u32::MAX`, constant for a token) adds up to a tenth of the life, so that
+/// tokens made together are not renewed together. The total is at most half of a very short life.
 #[must_use]
 pub fn is_near_expiry(
     exp_seconds: u64,

@@ -1,4 +1,4 @@
-//! A run of failures of one grant or one exchange, and when the next attempt may be made.
+//! Consecutive failures of one grant or exchange, and when the next attempt is allowed.
 
 use std::time::Duration;
 
@@ -6,55 +6,54 @@ use serde::{Deserialize, Serialize};
 use tokenward_protocol::backoff::Backoff;
 use tokenward_protocol::duration::whole_ms;
 
-/// Failures without a success in between. Kept in the record, so that every replica backs off together.
+/// Failures without a success in between. Stored in the record, so that all replicas back off together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Streak {
-    /// When the run of failures of the last kind began, Unix ms.
+    /// When the current run of failures of one kind began, Unix ms.
     pub since_ms: u64,
-    /// How many so far.
+    /// Number of failures so far, of any kind.
     pub count: u32,
-    /// No attempt before this moment, Unix ms.
+    /// No attempt before this time, Unix ms.
     pub next_attempt_at_ms: u64,
-    /// What the last of them was.
+    /// The kind of the last failure.
     pub kind: StreakKind,
-    /// How many in a row were of `kind`.
+    /// Number of consecutive failures of `kind`.
     pub same_kind: u32,
 }
 
-/// What a failure says about the future.
+/// What a failure means for the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StreakKind {
-    /// The issuer could not be reached, a gateway answered in its place, or it retry_after for time: nothing is known about the
-    /// grant.
+    /// The issuer could not be reached, or a gateway answered in its place. Nothing is known about the grant.
     Unreachable,
-    /// The issuer itself answered that it failed (5xx with an OAuth error): waiting may help, or never.
+    /// The issuer itself answered with a failure (5xx with an OAuth error), which may be temporary or permanent.
     Failing,
-    /// The issuer denied a subject that is fresh by our clock (its way to the home issuer may be down).
+    /// The issuer denied a subject token that is fresh by this clock; it may be unable to reach the home issuer.
     Denied,
-    /// An operator must mend something.
+    /// An operator must fix a configuration.
     Misconfigured,
-    /// The issuer answered with somebody else's token.
+    /// The issuer answered with a token of another user, client or issuer.
     Substituted,
-    /// Something answered without OAuth's words, and not as an overload or a gateway does: a page, a redirect, a 404 or
-    /// 403 of a proxy in between. It passes, or it is a fault of a configuration: [`Streak::is_lasting`].
+    /// The answer has no OAuth error and is neither an overload's nor a gateway's: a page, a redirect, a 404 or 403 of
+    /// a proxy. Temporary, or a misconfiguration: [`Streak::is_lasting`].
     NotOauth,
-    /// [`StreakKind::Unreachable`], with the time that the issuer retry_after for (`Retry-After`).
+    /// [`StreakKind::Unreachable`], with a `Retry-After` of the issuer.
     RetryAfter,
-    /// The issuer carried the request out, and the token that it gave cannot be read or verified here.
+    /// The issuer carried the request out, but its token cannot be read or verified here.
     Unusable,
 }
 
-/// Longest waits after transient failures, before jitter. The cap is low so that a recovery is noticed soon.
+/// Waits after transient failures, before jitter. The cap is low so that a recovery is noticed soon.
 const BACKOFF: Backoff = Backoff::new(1_000, 60_000);
-/// Longest wait that an issuer's `Retry-After` may ask for.
+/// Upper bound for an issuer's `Retry-After`.
 pub const MAX_RETRY_AFTER_MS: u64 = 300_000;
-/// Wait after a configuration fault.
+/// Wait after a misconfiguration.
 const MISCONFIGURED_WAIT_MS: u64 = 30_000;
-/// So many answers without OAuth's words, over so long, are a fault of a configuration: an ingress that is being replaced
+/// This many answers without an OAuth error, over this long, are a misconfiguration: an ingress that is being replaced
 /// answers 404 for a minute or two.
 const LASTING_COUNT: u32 = 5;
 const LASTING_MS: u64 = 300_000;
-/// For people, while such answers come.
+/// Hint for an operator while such answers arrive.
 pub const NOT_OAUTH: &str = "something in between answers in the issuer's place (a proxy, firewall or load balancer), or \
                              token_endpoint is not the issuer's own";
 
@@ -84,7 +83,7 @@ pub fn failed(
         (_, Some(retry_after)) => whole_ms(retry_after).clamp(BACKOFF.base_ms(), MAX_RETRY_AFTER_MS),
         (_, None) => {
             let ceiling_ms = longest_backoff_ms(count);
-            // Full jitter above a floor: a wait of nothing would let 1,000 grants come back at once.
+            // Full jitter above a floor: without a floor, 1,000 grants could retry at once.
             let floor_ms = BACKOFF.base_ms() / 2;
             floor_ms + (ceiling_ms - floor_ms) * u64::from(jitter) / u64::from(u32::MAX)
         }
@@ -100,28 +99,28 @@ pub fn failed(
     }
 }
 
-/// Whether `count` answers without OAuth's words over `span_ms` are more than a passing trouble.
+/// Whether `count` answers without an OAuth error over `span_ms` are a misconfiguration.
 #[must_use]
 pub fn is_lasting(count: u32, span_ms: u64) -> bool {
     count >= LASTING_COUNT && span_ms >= LASTING_MS
 }
 
-/// The longest wait of a backoff after `count` failures.
+/// The longest backoff after `count` failures.
 fn longest_backoff_ms(count: u32) -> u64 {
     BACKOFF.wait_ms(count.saturating_sub(1))
 }
 
 impl Streak {
-    /// Whether answers without OAuth's words have come for so long that an operator must look. Both moments were noted by
-    /// those who made the attempts: the reader's clock has no part in it.
+    /// Whether answers without an OAuth error have lasted so long that an operator must look. Both times come from the
+    /// clocks that made the attempts, so the reader's clock does not matter.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         let span_ms = self.next_attempt_at_ms.saturating_sub(self.since_ms);
         self.kind == StreakKind::NotOauth && is_lasting(self.same_kind, span_ms)
     }
 
-    /// Time until the next attempt may be made; `None` when it may be made now. Each kind of failure has a longest wait:
-    /// more than that is remaining only where the clock that noted it is ahead of the reader's, and such a note delays no caller.
+    /// Time until the next attempt is allowed; `None` if it is allowed now. Each kind has a longest wait. A longer rest
+    /// means that the clock of the writer is ahead of the reader's; such a streak delays no caller.
     #[must_use]
     pub fn wait(&self, now_ms: u64) -> Option<Duration> {
         let longest_ms = match self.kind {
@@ -137,11 +136,11 @@ impl Streak {
     }
 }
 
-/// Two clocks that differ by less than this are both right.
+/// Clocks that differ by less than this count as synchronised.
 pub const CLOCK_SLACK_MS: u64 = 5_000;
 
-/// What is remaining until `until_ms`, which was noted not longer than `longest_ms` ahead; `None`: nothing is remaining, or it was
-/// noted by a clock that is ahead of this one.
+/// The time until `until_ms`, which was written at most `longest_ms` ahead. `None` if it has passed, or if the clock of
+/// the writer is ahead of this one.
 #[must_use]
 pub fn remaining(until_ms: u64, longest_ms: u64, now_ms: u64) -> Option<Duration> {
     let remaining_ms = until_ms.saturating_sub(now_ms);
@@ -149,7 +148,7 @@ pub fn remaining(until_ms: u64, longest_ms: u64, now_ms: u64) -> Option<Duration
         .then(|| Duration::from_millis(remaining_ms))
 }
 
-/// A uniform jitter; without randomness none, which only makes waits alike.
+/// Uniform jitter; the maximum if the system has no randomness, which only makes waits equal.
 #[must_use]
 pub fn jitter() -> u32 {
     getrandom::u32().unwrap_or(u32::MAX)

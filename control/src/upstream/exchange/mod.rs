@@ -1,4 +1,4 @@
-//! RFC 8693 exchanges at remote issuers: one at a time for one token, sealed, shared by all replicas.
+//! RFC 8693 exchanges at remote issuers: one at a time for one token; the result is sealed and shared by all replicas.
 
 mod pin;
 pub mod record;
@@ -25,42 +25,42 @@ use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
 use crate::upstream::local_pauses::LocalPauses;
 use crate::upstream::policy::Policy;
 
-/// The sealed field of a record.
+/// Name of the sealed field of a record.
 const TOKEN_FIELD: &str = "exchanged_token";
-/// A grant's set of exchanged tokens must outlive every token in it.
+/// Lifetime of a grant's set of exchanged tokens; must outlive every token in it.
 const SET_LIFETIME: Duration = Duration::from_secs(31 * 24 * 3600);
 
-/// Spans of time of [`Exchanges`].
+/// Durations of [`Exchanges`].
 #[derive(Debug, Clone, Copy)]
 pub struct ExchangeTimes {
     /// Margin and intervals.
     pub policy: Policy,
     /// How long a caller waits for an exchange.
     pub caller_deadline: Duration,
-    /// How long an exchange whose process died keeps the others waiting; renewed while it lives.
+    /// Lifetime of an exchange's lease: how long a dead process blocks the others. Renewed while the process lives.
     pub lease_lifetime: Duration,
-    /// How long an exchange waits for a lease that somebody else holds.
+    /// How long an exchange waits for a lease that another replica holds.
     pub lease_patience: Duration,
 }
 
-/// Everything that an exchange is made from.
+/// The input of an exchange.
 #[derive(Debug, Clone)]
 pub struct ExchangeRequest {
     /// The server's name, for metrics and logs.
     pub server: String,
-    /// What the token must hold.
+    /// Audiences that the exchanged token must have.
     pub required_audiences: Vec<String>,
-    /// Where it is made.
+    /// The issuer that exchanges.
     pub remote: Arc<RemoteIssuer>,
-    /// Whose token is exchanged.
+    /// The grant whose ID token is exchanged.
     pub grant: GrantKey,
-    /// Who refreshes that token.
+    /// The issuer that refreshes that ID token.
     pub home: Arc<HomeIssuer>,
-    /// Since when the caller is let in.
+    /// The caller's right to the grant.
     pub entitlement: Entitlement,
-    /// Why the caller asks.
+    /// Why the caller requests a token.
     pub reason: Reason,
-    /// The presented token, whose subject is proven.
+    /// The presented token, whose subject has been verified.
     pub presented: SecretString,
 }
 
@@ -85,7 +85,7 @@ struct VersionedExchange {
 }
 
 impl Exchanges {
-    /// Exchanges of `grants`' tokens.
+    /// Exchanges of `grants`' ID tokens.
     #[must_use]
     pub fn new(context: Context, grants: Grants, times: ExchangeTimes) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl Exchanges {
         }
     }
 
-    /// The exchanged token of `request`.
+    /// The exchanged token for `request`.
     ///
     /// # Errors
     /// [`Refused`].
@@ -110,7 +110,7 @@ impl Exchanges {
             &request.remote.config,
             &request.required_audiences,
         );
-        // The grant is looked at even when the token is there: a sign-out that was cut short must hold all the same.
+        // The grant is read even if the token exists: a sign-out that was interrupted must still take effect.
         let (stored, grant) = tokio::join!(
             inner.read(&key),
             inner.grants.is_known(&request.grant, request.entitlement)
@@ -150,7 +150,7 @@ impl Exchanges {
         }
     }
 
-    /// What is stored of the exchange `key`.
+    /// The stored record of the exchange `key`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -158,7 +158,8 @@ impl Exchanges {
         Ok(self.inner.read(key).await?.map(|stored| stored.record))
     }
 
-    /// Forgets all tokens made from `grant`: the remotes know nothing of a sign-out, so nothing else ends them here.
+    /// Deletes all tokens made from `grant`: remote issuers do not learn of a sign-out, so nothing else ends these
+    /// tokens.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -172,7 +173,7 @@ impl Exchanges {
         Ok(())
     }
 
-    /// Waits until no exchange is under way.
+    /// Returns when no exchange is running.
     pub async fn finished(&self) {
         self.inner.flights.finished().await;
     }
@@ -201,7 +202,7 @@ impl Inner {
         })
     }
 
-    /// As for grants: a renewal ahead of time that failed loses nothing.
+    /// As for grants: a failed renewal ahead of time loses nothing while the stored token is fresh.
     fn fallback(
         &self,
         key: &ExchangeKey,

@@ -1,4 +1,4 @@
-//! The record of one exchanged token, and what to do with it at a moment. The rules are pure.
+//! The record of one exchanged token, and the decision about it at a given time. Pure.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::upstream::policy::Policy;
 use crate::upstream::renewal::is_near_expiry;
 use crate::upstream::streak::{Streak, StreakKind, remaining};
 
-/// Version of the record's shape.
+/// Version of the record's format.
 pub const FORMAT: u8 = 2;
 
-/// Names one exchanged token by everything that makes it what it is: another endpoint, connector, client, scope or
+/// Identifies an exchanged token by everything that determines it: another endpoint, connector, client, scope or
 /// audience in the configuration is another token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExchangeKey {
@@ -47,7 +47,7 @@ impl ExchangeKey {
         }
     }
 
-    /// The token whose digest was stored in a grant's set.
+    /// The token whose digest a grant's set contains.
     #[must_use]
     pub fn from_digest(digest: String) -> Self {
         Self { digest }
@@ -59,20 +59,20 @@ impl ExchangeKey {
         &self.digest
     }
 
-    /// Where its record is.
+    /// The key of its record.
     #[must_use]
     pub fn record(&self) -> Key {
         Key::new("exchange", &self.digest)
     }
 
-    /// The lease under which it is made.
+    /// The lease under which it is exchanged.
     #[must_use]
     pub fn lease(&self) -> Key {
         Key::new("lease", &format!("exchange:{}", self.digest))
     }
 }
 
-/// An exchanged token, the failures to make one, or both.
+/// An exchanged token, the failures to obtain one, or both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExchangeRecord {
     /// [`FORMAT`].
@@ -92,26 +92,26 @@ pub struct ExchangedToken {
     pub exp_seconds: u64,
     /// `iat`, Unix seconds.
     pub issued_at_seconds: Option<u64>,
-    /// When it was made, Unix ms.
+    /// When it was stored, Unix ms.
     pub made_at_ms: u64,
 }
 
 impl ExchangedToken {
-    /// Its share of the time by which renewals are spread.
+    /// The token's share of the span over which renewals are spread.
     #[must_use]
     pub fn spread(&self) -> u32 {
         digest::spread(&digest::hex_of_parts(&[&self.made_at_ms.to_string()]))
     }
 }
 
-/// What to do.
+/// What to do with an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExchangeDecision {
-    /// Hand out the stored token.
+    /// Serve the stored token.
     Serve,
-    /// Make a new one.
+    /// Exchange again.
     Exchange,
-    /// Neither.
+    /// Refuse.
     Refuse(Refused),
 }
 
@@ -128,7 +128,7 @@ pub fn fresh<'a>(
         .filter(|token| is_fresh(token.exp_seconds, policy.margin, now_ms))
 }
 
-/// What to do with `record` for a caller with `reason` at `now_ms`.
+/// The decision about `record` for a caller with `reason` at `now_ms`.
 #[must_use]
 pub fn decide(
     record: Option<&ExchangeRecord>,
@@ -147,7 +147,8 @@ pub fn decide(
                 now_ms,
                 token.spread(),
             ),
-            // Which of the tokens was rejected is not said; a new one this young is the answer to an earlier asker.
+            // The request does not name the rejected token; a token this new answers an earlier request with the same
+            // reason.
             Reason::Rejected => {
                 let interval_ms = whole_ms(policy.rejected_interval);
                 let until_ms = token.made_at_ms.saturating_add(interval_ms);
@@ -171,16 +172,16 @@ pub fn decide(
 /// The refusal while a streak lasts.
 #[must_use]
 pub fn of_streak(streak: &Streak) -> Refused {
-    /// Dex answers 500 for a scope that it will never grant; a passing 500 does not come this often in a row.
-    const FAILING_IS_A_FAULT: u32 = 3;
+    /// Dex answers 500 for a scope that it never grants; a temporary 500 does not occur this often in a row.
+    const FAILING_IS_MISCONFIGURED: u32 = 3;
     match streak.kind {
         StreakKind::Misconfigured | StreakKind::Unusable => Refused::new(Refusal::ExchangeMisconfigured),
         StreakKind::Substituted => Refused::new(Refusal::Substitution),
         StreakKind::NotOauth if streak.is_lasting() => Refused::new(Refusal::ExchangeMisconfigured).because(
-            "something that is no token endpoint answers in the remote issuer's place: check dexTokenEndpoint, and what \
+            "something other than a token endpoint answers in the remote issuer's place: check dexTokenEndpoint, and what \
              stands in between",
         ),
-        StreakKind::Failing if streak.same_kind >= FAILING_IS_A_FAULT => {
+        StreakKind::Failing if streak.same_kind >= FAILING_IS_MISCONFIGURED => {
             Refused::new(Refusal::ExchangeMisconfigured).because(
                 "the remote issuer fails every time; Dex does so for an audience that does not trust the client: \
                  check requiredAudiences and the trustedPeers there",
@@ -196,7 +197,7 @@ pub fn of_streak(streak: &Streak) -> Refused {
     }
 }
 
-/// How long a record is worth keeping: until the token's end, or until failures are forgotten.
+/// Lifetime of a record: until the token expires, or until failures are dropped.
 #[must_use]
 pub fn lifetime(record: &ExchangeRecord, now_ms: u64) -> Duration {
     const FAILURE_LIFETIME: Duration = Duration::from_secs(600);

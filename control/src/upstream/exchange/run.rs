@@ -1,4 +1,4 @@
-//! One exchange: lease, second look, a fresh subject, one call, and a result that is verified before it is stored.
+//! One exchange: acquire the lease, read again, get a fresh subject token, call once, verify the result and store it.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use crate::upstream::issuer::unverified::Unverified;
 use crate::upstream::renewal::is_never_fresh;
 use crate::upstream::streak::{StreakKind, failed, jitter};
 
-/// Makes the token of `key`, or reads the one that another replica makes meanwhile.
+/// Exchanges for `key`, or waits for another replica that does.
 ///
 /// # Errors
 /// [`Refused`].
@@ -48,7 +48,7 @@ pub(super) async fn run(
     exchange.run().await
 }
 
-/// One exchange under way.
+/// An exchange in progress.
 struct Exchange {
     inner: Arc<Inner>,
     key: ExchangeKey,
@@ -109,7 +109,7 @@ impl Exchange {
             ExchangeAnswer::Misconfigured(cause) => Err(Failure::misconfigured(cause)),
             ExchangeAnswer::Transient(transient) => Err(transient.into()),
         };
-        // From here on only the store is waited for.
+        // From here on the caller waits for the store only.
         self.reporter.stage(FlightStage::Store);
         match outcome {
             Ok((token, claims)) => match self.check_subject(&claims).await? {
@@ -120,7 +120,7 @@ impl Exchange {
         }
     }
 
-    /// RFC 8693 §2.2.1 leaves it to the issuer whose token it gives. It must not change while the login lasts.
+    /// RFC 8693 §2.2.1 leaves the subject to the issuer of the token. It must not change while the login lasts.
     async fn check_subject(&self, claims: &Claims) -> Result<Result<(), Failure>, Refused> {
         let request = &self.request;
         match self
@@ -146,8 +146,8 @@ impl Exchange {
         }
     }
 
-    /// What the remote issuer gave must be what was asked for: an ID token for the client that exchanges, or for the server's
-    /// own audience.
+    /// The result must be what was requested: an ID token for the exchanging client, or for one of the server's own
+    /// audiences.
     fn check_token_type(&self, token: &str) -> Result<(), Failure> {
         let client_id = &self.request.remote.config.client_id;
         let is_ours = |party: &str| {
@@ -169,17 +169,17 @@ impl Exchange {
                     NotIdToken::OtherClient(party) => {
                         format!("the exchanged token was issued to the client {party:?} (azp), not to {client_id:?}")
                     }
-                    other => format!("the exchanged token is not the ID token that was asked for: {other}"),
+                    other => format!("the exchanged token is not the requested ID token: {other}"),
                 })
             })
     }
 
-    /// A home token that the remote will accept: the stored one, the presented one, or a refreshed one.
+    /// A home token that the remote issuer accepts: the stored one, a refreshed one, or the presented one.
     async fn subject_token(&self) -> Result<SecretString, Refused> {
         let now_ms = self.inner.context.clock.now_ms();
         let margin = self.inner.times.policy.margin;
         let request = &self.request;
-        // The server rejected the exchanged token; that says nothing against the home token.
+        // The server rejected the exchanged token, which does not affect the home token.
         let stored = self
             .inner
             .grants
@@ -277,7 +277,7 @@ impl Exchange {
             .add_member(&grant.exchanges(), self.key.digest(), SET_LIFETIME)
             .await?;
         self.write(stored.as_ref(), &record).await?;
-        // A sign-out that came while the remote was asked has already emptied the set.
+        // A sign-out during the call has already emptied the set.
         if !self
             .inner
             .grants
@@ -288,7 +288,7 @@ impl Exchange {
             return Err(Refusal::UnknownSession.into());
         }
         self.count("exchanged");
-        // The others may use it; that it is of no use here is for this replica's clock to answer for.
+        // Other replicas may use the token: only this replica's clock makes it stale.
         if !is_fresh(claims.exp_seconds, self.inner.times.policy.margin, now_ms) {
             return Err(self.inner.pauses.stale_on_arrival(self.key.digest(), now_ms));
         }
@@ -313,7 +313,7 @@ impl Exchange {
             now_ms,
             jitter(),
         );
-        // A rejected token is dropped even when no new one can be had: nobody shall be handed it again.
+        // A rejected token is dropped even if no new one is available, so that it is never served again.
         let retains_token = self.request.reason != Reason::Rejected;
         let record = ExchangeRecord {
             format: FORMAT,
@@ -331,7 +331,8 @@ impl Exchange {
         Err(refused)
     }
 
-    /// Under the lease nobody else writes; a lost race means the lease was lost, and the other's result counts.
+    /// Under the lease there is no other writer; a conflict means that the lease was lost, and the other writer's
+    /// result stands.
     async fn write(
         &self,
         stored: Option<&VersionedExchange>,
@@ -349,7 +350,7 @@ impl Exchange {
         if let crate::store::Outcome::Conflict(_) = outcome {
             tracing::debug!(
                 exchange = digest::short(self.key.digest()),
-                "another replica has written this exchange meanwhile"
+                "another replica wrote this exchange first"
             );
         }
         Ok(())

@@ -199,7 +199,7 @@ pub(super) enum Transition {
 
 /// One change under way: read, compare, write, and all over again when somebody else wrote in between.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Change {
+pub(super) struct RecordChange {
     pub(super) edit: Edit,
     /// What was tried to write.
     tried: Option<Box<GrantRecord>>,
@@ -210,7 +210,7 @@ pub(super) struct Change {
     waited: Duration,
 }
 
-impl Change {
+impl RecordChange {
     pub(super) fn of(edit: Edit) -> Self {
         Self {
             edit,

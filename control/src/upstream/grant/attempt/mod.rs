@@ -17,7 +17,7 @@ pub use self::outcome::{Finished, Verdict};
 pub use self::step::{Answer, AttemptConfig, Event, Now, ObservedGrant, Step};
 
 use self::answer::contended;
-use self::change::{Change, Edit, IntentOwner, Precondition, Transition};
+use self::change::{Edit, IntentOwner, Precondition, RecordChange, Transition};
 use super::decide::{Decision, Want, decide};
 use super::record::{GrantRecord, GrantState, Intent, VersionedGrant};
 use super::takeover::{Takeover, takeover};
@@ -36,7 +36,7 @@ enum Stage {
     Reading,
     Proving,
     Preparing,
-    Changing(Box<Change>),
+    Changing(Box<RecordChange>),
     Presenting,
     Settling(Box<Transient>),
     Confirming(Death),
@@ -187,8 +187,8 @@ impl Attempt {
     /// Changes the record that this attempt wrote last, or reads it first where the outcome of its last write is unknown.
     fn change(&mut self, edit: Edit, now_ms: u64) -> Step {
         let (change, step) = match self.written.take() {
-            Some(written) => Change::of_written(edit, *written, now_ms),
-            None => (Change::of(edit), Step::Read),
+            Some(written) => RecordChange::of_written(edit, *written, now_ms),
+            None => (RecordChange::of(edit), Step::Read),
         };
         self.go(Stage::Changing(Box::new(change)), step)
     }
@@ -253,7 +253,7 @@ impl Attempt {
             .as_mut()
             .filter(|observed| !self.want.entitlement.is_revoked(&observed.record))?;
         let rotation = observed.lost_rotation.take()?;
-        let (change, step) = Change::of_observed(Edit::Restore(rotation), observed, now_ms);
+        let (change, step) = RecordChange::of_observed(Edit::Restore(rotation), observed, now_ms);
         Some(self.go(Stage::Changing(Box::new(change)), step))
     }
 
@@ -294,7 +294,7 @@ impl Attempt {
         let Some(observed) = &self.observed else {
             return self.refuse(Refusal::Busy.into(), None);
         };
-        let (change, step) = Change::of_observed(edit, observed, now_ms);
+        let (change, step) = RecordChange::of_observed(edit, observed, now_ms);
         self.go(Stage::Changing(Box::new(change)), step)
     }
 
