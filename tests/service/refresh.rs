@@ -267,3 +267,23 @@ async fn a_filter_with_a_larger_margin_gets_its_fresh_token_too() -> anyhow::Res
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
     Ok(())
 }
+
+/// What an attempt has written it does not read again: after the issuer's answer nothing stands between the new refresh
+/// token and the store.
+#[tokio::test]
+async fn a_refresh_reads_the_grant_before_the_lease_and_under_it_and_never_again() -> anyhow::Result<()> {
+    for policy in ["tolerant", "strict"] {
+        let deployment = Deployment::start(Plan {
+            policy,
+            ..Plan::default()
+        })
+        .await?;
+        let tokens = deployment.log_in("s-1").await?;
+        deployment.advance(301);
+        let before = deployment.store().grant_reads();
+        assert_eq!(deployment.ask(&tokens.id_token).send().await?.status, 200);
+        assert_eq!(deployment.store().grant_reads() - before, 2, "{policy}");
+        assert_eq!(deployment.dex.counts().refreshes_succeeded, 1);
+    }
+    Ok(())
+}

@@ -28,7 +28,7 @@ const EXPORTS: [&str; 8] = [
 const LONGEST_BUILD: Duration = Duration::from_secs(3600);
 
 /// Every crate: one selection for all native builds, so that features and thus dependencies are built once.
-pub(crate) const PACKAGES: [&str; 12] = [
+pub(crate) const PACKAGES: [&str; 13] = [
     "tokenward-protocol",
     "tokenward-filter-core",
     "tokenward-filter",

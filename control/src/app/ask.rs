@@ -93,7 +93,7 @@ impl Service {
                 remote: Arc::clone(remote),
                 grant: proven.grant.clone(),
                 home: Arc::clone(&proven.home),
-                since: proven.since,
+                entitlement: proven.since,
                 reason: request.reason,
                 presented: request.subject_token.clone(),
             })

@@ -9,7 +9,7 @@ use tokenward_protocol::refusal::Refusal;
 use super::Service;
 use crate::refused::Refused;
 use crate::session::SidLogout;
-use crate::upstream::grant::sign_out::SignOutMoment;
+use crate::upstream::grant::sign_out::SignOutTime;
 use crate::upstream::issuer::keys::KeyAge;
 use crate::upstream::issuer::logout_token::{LONGEST_AGE_SECONDS, LoggedOut, LogoutToken, NotLogoutToken};
 
@@ -38,7 +38,7 @@ impl Service {
         }
         let ended = match &logout.whose {
             LoggedOut::User(subject) => {
-                let moment = SignOutMoment::AtIssuer(logout.issued_at_seconds);
+                let moment = SignOutTime::AtIssuer(logout.issued_at_seconds);
                 self.sign_out(issuer, subject, moment).await?
             }
             LoggedOut::Session { session_id, subject } => {

@@ -29,7 +29,6 @@ use crate::store::Store;
 use crate::store::counted::CountedStore;
 use crate::store::readiness::Readiness;
 use crate::upstream::exchange::{ExchangeTimes, Exchanges};
-use crate::upstream::grant::decide::Policy;
 use crate::upstream::grant::rotations::Rotations;
 use crate::upstream::grant::{GrantTimes, Grants, SIGNED_OUT_LIFETIME};
 use crate::upstream::issuer::client::{ClientUnusable, IssuerClient};
@@ -37,6 +36,7 @@ use crate::upstream::issuer::discovery::Discovery;
 use crate::upstream::issuer::keys::IssuerKeys;
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
+use crate::upstream::policy::Policy;
 
 use self::background::Background;
 use self::limits::LimitsByIssuer;
@@ -231,8 +231,8 @@ impl Service {
     /// Waits until nothing is under way at an issuer, and nothing that a caller asked to be changed.
     pub(crate) async fn landed(&self) {
         self.errands.done().await;
-        self.exchanges.landed().await;
-        self.grants.landed().await;
+        self.exchanges.finished().await;
+        self.grants.finished().await;
     }
 
     /// The home of `issuer` and `client_id`.

@@ -10,7 +10,7 @@ use crate::refused::Refused;
 use crate::session::{NotPut, Put, SessionKey};
 use crate::upstream::grant::Login;
 use crate::upstream::grant::record::{GrantRecord, GrantState};
-use crate::upstream::grant::sign_out::SignOutMoment;
+use crate::upstream::grant::sign_out::SignOutTime;
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::token_type::IdTokenProfile;
 
@@ -174,7 +174,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Refused`]: the store.
-    pub async fn sign_out(&self, issuer: &str, subject: &str, moment: SignOutMoment) -> Result<u64, Refused> {
+    pub async fn sign_out(&self, issuer: &str, subject: &str, moment: SignOutTime) -> Result<u64, Refused> {
         let homes = self.homes.iter().filter(|home| home.config.issuer == issuer);
         let clients: Vec<&str> = homes.map(|home| home.config.client_id.as_str()).collect();
         Ok(self.sessions.sign_out(issuer, subject, &clients, moment).await?)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::duration::whole_ms;
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
@@ -13,18 +14,19 @@ use super::readings::Reading;
 use super::{Server, Service, readings};
 use crate::refused::Refused;
 use crate::session::SessionKey;
-use crate::upstream::grant::decide::{Since, is_fresh, is_near_expiry};
+use crate::upstream::entitlement::Entitlement;
 use crate::upstream::grant::login::has_ended;
 use crate::upstream::grant::record::GrantKey;
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::keys::KeyAge;
 use crate::upstream::issuer::token_type::{IdTokenProfile, NotIdToken};
+use crate::upstream::renewal::is_near_expiry;
 
 /// A subject that is proven.
 pub(super) struct Proven {
     pub(super) grant: GrantKey,
     pub(super) home: Arc<HomeIssuer>,
-    pub(super) since: Since,
+    pub(super) since: Entitlement,
     reading: Arc<Reading>,
 }
 
@@ -62,7 +64,7 @@ impl Service {
             self.still_logged_in(&claims.issuer, session_id, profile.issued_at_seconds)
                 .await?;
         }
-        let since = Since {
+        let since = Entitlement {
             sign_outs: None,
             issued_at_seconds: Some(profile.issued_at_seconds.unwrap_or(0)),
         };
@@ -138,12 +140,12 @@ impl Service {
         &self,
         session: &SecretString,
         candidates: &[Candidate],
-        token: Since,
-    ) -> Result<Option<(Candidate, Since)>, Refused> {
+        token: Entitlement,
+    ) -> Result<Option<(Candidate, Entitlement)>, Refused> {
         let Some((grant, since)) = self.sessions.grant(&SessionKey::of_id(session)).await? else {
             return Ok(None);
         };
-        let since = Since {
+        let since = Entitlement {
             sign_outs: since.sign_outs,
             ..token
         };
@@ -159,8 +161,8 @@ impl Service {
     async fn of_token(
         &self,
         candidates: &[Candidate],
-        since: Since,
-    ) -> Result<Option<(Candidate, Since)>, Refused> {
+        since: Entitlement,
+    ) -> Result<Option<(Candidate, Entitlement)>, Refused> {
         // With one candidate the grant itself is read next anyway.
         if let [only] = candidates {
             return Ok(Some((only.clone(), since)));

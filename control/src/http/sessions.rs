@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
+use tokenward_protocol::token_endpoint::MAX_SESSION_BYTES;
 
 use super::admission::Admitted;
 use super::intake::Intake;
@@ -19,7 +19,7 @@ use super::{answer, caller};
 use crate::app::Service;
 use crate::app::register::{PutRefused, Registration};
 use crate::refused::Refused;
-use crate::upstream::grant::sign_out::SignOutMoment;
+use crate::upstream::grant::sign_out::SignOutTime;
 
 /// Longest `PUT` of a session, in bytes: two tokens of the largest size that a gateway lets through (60 KiB), and the rest.
 const LONGEST_PUT_BYTES: usize = 160 * 1024;
@@ -72,9 +72,9 @@ fn noted<'a>(service: &Service, refused: &'a Refused) -> &'a Refused {
 }
 
 pub(super) fn session_id(id: String) -> Result<SecretString, Refused> {
-    if id.is_empty() || id.len() > LONGEST_SESSION_BYTES {
+    if id.is_empty() || id.len() > MAX_SESSION_BYTES {
         return Err(Refused::new(Refusal::BadRequest)
-            .because(format!("a session id has 1 to {LONGEST_SESSION_BYTES} bytes")));
+            .because(format!("a session id has 1 to {MAX_SESSION_BYTES} bytes")));
     }
     Ok(id.into())
 }
@@ -212,7 +212,7 @@ pub(super) async fn sign_out(
     }
     let ended = service.to_its_end(|service| async move {
         let _admitted = admitted;
-        let now = SignOutMoment::Now;
+        let now = SignOutTime::Now;
         service.sign_out(&body.issuer, &body.subject, now).await
     });
     match ended.await {

@@ -10,9 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use secrecy::ExposeSecret;
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::{
-    LONGEST_FORM_BYTES, TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenRequest,
-};
+use tokenward_protocol::token_endpoint::{MAX_FORM_BYTES, TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenRequest};
 
 use super::admission::Admitted;
 use super::caller::{FILTER, InForm};
@@ -79,7 +77,7 @@ async fn request(
         admitted,
         metrics: service.metrics(),
     };
-    let form = intake.form(LONGEST_FORM_BYTES).await?;
+    let form = intake.form(MAX_FORM_BYTES).await?;
     match (caller::in_form(&form, FILTER, credential), in_header) {
         (InForm::Nothing, true) => {}
         (InForm::Shown, false) => admitted.is_known(),

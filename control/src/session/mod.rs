@@ -20,11 +20,11 @@ use crate::digest;
 use crate::record::codec;
 use crate::record::unreadable::Notices;
 use crate::store::{Expected, Key, StoreError};
+use crate::upstream::entitlement::Entitlement;
 use crate::upstream::exchange::Exchanges;
 use crate::upstream::grant::Grants;
-use crate::upstream::grant::decide::Since;
 use crate::upstream::grant::record::{GrantKey, GrantRecord};
-use crate::upstream::grant::sign_out::{SignOutMoment, UserOfClient};
+use crate::upstream::grant::sign_out::{SignOutTime, UserOfClient};
 
 const FORMAT: u8 = 2;
 /// A set entry outlives its session by this, so that a session never outlives its entry.
@@ -59,8 +59,8 @@ impl SessionKey {
 }
 
 impl SessionRecord {
-    fn since(&self) -> Since {
-        Since {
+    fn since(&self) -> Entitlement {
+        Entitlement {
             sign_outs: Some(self.sign_outs),
             issued_at_seconds: None,
         }
@@ -113,7 +113,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn grant(&self, session: &SessionKey) -> Result<Option<(GrantKey, Since)>, StoreError> {
+    pub async fn grant(&self, session: &SessionKey) -> Result<Option<(GrantKey, Entitlement)>, StoreError> {
         Ok(self.read(session).await?.map(|record| {
             let since = record.since();
             (GrantKey::from_digest(record.grant), since)
@@ -128,7 +128,7 @@ impl Sessions {
         match self.grant(session).await? {
             Some((grant, since)) => {
                 let record = self.grants.record(&grant).await?;
-                Ok(record.filter(|record| !since.is_over(record)))
+                Ok(record.filter(|record| !since.is_revoked(record)))
             }
             None => Ok(None),
         }
@@ -157,7 +157,7 @@ impl Sessions {
         issuer: &str,
         subject: &str,
         clients: &[&str],
-        moment: SignOutMoment,
+        moment: SignOutTime,
     ) -> Result<u64, StoreError> {
         for client_id in clients {
             let user = UserOfClient {

@@ -12,9 +12,9 @@ use crate::digest;
 use crate::record::codec;
 use crate::store::{Expected, Key, StoreError};
 use crate::upstream::grant::Login;
-use crate::upstream::grant::login::{Presented, retired};
+use crate::upstream::grant::login::{PresentedLogin, retired};
 use crate::upstream::grant::record::{GrantKey, fingerprint};
-use crate::upstream::grant::sign_out::SignOutMoment;
+use crate::upstream::grant::sign_out::SignOutTime;
 
 const FORMAT: u8 = 1;
 /// Longest life of an ID token that a mark outlives, beside the grace in which it proves its subject.
@@ -114,7 +114,7 @@ impl Sessions {
                 }
             }
         }
-        let moment = SignOutMoment::AtIssuer(logout.issued_at_seconds);
+        let moment = SignOutTime::AtIssuer(logout.issued_at_seconds);
         let last_second = moment.last_second(newest_seconds, self.context.clock.now_ms());
         mark.at_seconds = mark.at_seconds.max(last_second);
         let bytes = codec::write("serialize ended sid", &mark)?;
@@ -170,7 +170,7 @@ impl Sessions {
             return Ok(());
         };
         let refresh_fingerprint = login.refresh_token.map(fingerprint);
-        let presented = Presented {
+        let presented = PresentedLogin {
             claims: login.claims,
             id_token_fingerprint: &fingerprint(login.id_token),
             refresh_fingerprint: refresh_fingerprint.as_deref(),

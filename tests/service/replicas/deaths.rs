@@ -29,15 +29,15 @@ const STEPS: [(&str, Expected, Expected, Expected); 10] = [
     // The answer dies with the process. Dex is called again once no other process can have it.
     ("after:present", Served(2), NeedsLogin(2, 3), NeedsLogin(1, 1)),
     (
-        "before:keep_refresh_token",
+        "before:store_refresh_token",
         Served(2),
         NeedsLogin(2, 3),
         NeedsLogin(1, 1),
     ),
     // The new refresh token is stored, the ID token is not.
-    ("after:keep_refresh_token", Served(2), Served(2), Served(2)),
-    ("before:keep_id_token", Served(2), Served(2), Served(2)),
-    ("after:keep_id_token", Served(1), Served(1), Served(1)),
+    ("after:store_refresh_token", Served(2), Served(2), Served(2)),
+    ("before:store_id_token", Served(2), Served(2), Served(2)),
+    ("after:store_id_token", Served(1), Served(1), Served(1)),
     ("before:release", Served(1), Served(1), Served(1)),
 ];
 

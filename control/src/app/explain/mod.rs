@@ -5,6 +5,7 @@ mod view;
 mod words;
 
 use secrecy::SecretString;
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
@@ -15,8 +16,9 @@ pub use view::{
 use super::{Server, Service};
 use crate::refused::Refused;
 use crate::session::SessionKey;
+use crate::upstream::entitlement::Entitlement;
 use crate::upstream::exchange::record::{self as exchanges, ExchangeKey, ExchangeRecord};
-use crate::upstream::grant::decide::{Decision, Since, Want, decide, is_fresh};
+use crate::upstream::grant::decide::{Decision, Want, decide};
 use crate::upstream::grant::record::GrantRecord;
 use crate::upstream::issuer::limits::Throttled;
 
@@ -52,7 +54,9 @@ impl Service {
         };
         let session = SessionKey::of_id(id);
         let found = self.sessions.grant(&session).await?;
-        let since = found.as_ref().map_or_else(Since::default, |(_, since)| *since);
+        let since = found
+            .as_ref()
+            .map_or_else(Entitlement::default, |(_, since)| *since);
         let (grant, exchange) = match (&found, &server.remote) {
             (None, _) => (None, None),
             (Some((key, _)), None) => (self.grants.record(key).await?, None),
@@ -65,7 +69,7 @@ impl Service {
             }
         };
         let now_ms = self.context.clock.now_ms();
-        let grant = grant.filter(|grant| !since.is_over(grant));
+        let grant = grant.filter(|grant| !since.is_revoked(grant));
         let next = self.next(server, grant.as_ref(), exchange.as_ref(), now_ms);
         let view = view::Facts {
             server,
@@ -112,7 +116,7 @@ impl Service {
         let want = Want {
             reason: Reason::Stale,
             presented_fingerprint: String::new(),
-            since: Since::default(),
+            entitlement: Entitlement::default(),
         };
         let home = self.unless_left_alone(grant, decide(grant, &want, &self.policy, now_ms), now_ms);
         if server.remote.is_none() {
@@ -124,9 +128,9 @@ impl Service {
             };
         }
         match exchanges::decide(exchange, Reason::Stale, &self.policy, now_ms) {
-            exchanges::Decision::Serve => Next::Serve,
-            exchanges::Decision::Refuse(refused) => Next::Refuse(refused),
-            exchanges::Decision::Exchange => match (home, remote_left_alone(server)) {
+            exchanges::ExchangeDecision::Serve => Next::Serve,
+            exchanges::ExchangeDecision::Refuse(refused) => Next::Refuse(refused),
+            exchanges::ExchangeDecision::Exchange => match (home, remote_left_alone(server)) {
                 (Decision::Refuse(refused), _) => Next::Refuse(refused),
                 (_, Some(held_back)) => Next::Refuse(held_back.refused(Refusal::ExchangeUnavailable)),
                 (Decision::Serve, None) => Next::Exchange { refresh_first: false },

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokenward_protocol::duration::whole_ms;
+use tokenward_protocol::freshness::is_fresh;
 
 use super::{Next, lacks, remote_left_alone, words};
 use crate::app::Server;
 use crate::config::TokenSource;
 use crate::digest;
 use crate::upstream::exchange::record::ExchangeRecord;
-use crate::upstream::grant::decide::{Policy, is_fresh, is_near_expiry};
 use crate::upstream::grant::record::{GrantRecord, GrantState};
 use crate::upstream::issuer::limits::Throttled;
+use crate::upstream::policy::Policy;
+use crate::upstream::renewal::is_near_expiry;
 use crate::upstream::streak::{Streak, StreakKind};
 
 /// The answer of `GET /v1/explain`.
@@ -297,7 +299,7 @@ impl Facts<'_> {
     fn failures_view(&self, streak: &Streak) -> FailuresView {
         FailuresView {
             kind: match streak.kind {
-                StreakKind::Unreachable | StreakKind::AskedToWait => "unreachable",
+                StreakKind::Unreachable | StreakKind::RetryAfter => "unreachable",
                 StreakKind::Failing => "failing",
                 StreakKind::Denied => "denied",
                 StreakKind::Misconfigured => "misconfigured",

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use tokenward_protocol::backoff::Backoff;
 use tokenward_protocol::duration::whole_ms;
 
 /// So many different grants must have failed, without one answer in between: what one user's login is refused for says
 /// nothing about the issuer.
 const FEWEST_GRANTS: usize = 5;
-/// How long it stays open at first; doubles with each probe that fails, with jitter.
-const FIRST_OPEN_MS: u64 = 5_000;
-/// Recovery must be noticed soon.
-const LONGEST_OPEN_MS: u64 = 60_000;
+/// How long it stays open; doubles with each probe that fails, with jitter. The cap is low so that a recovery is noticed
+/// soon.
+const OPEN: Backoff = Backoff::new(5_000, 60_000);
 /// The longest that an issuer's `Retry-After` keeps it open.
 const LONGEST_RETRY_AFTER_MS: u64 = 300_000;
 /// When those who find a probe under way may come again.
@@ -112,9 +112,7 @@ impl Breaker {
             State::Open { .. } => return None,
             State::Probing { opened } => opened.saturating_add(1),
         };
-        let ceiling_ms = FIRST_OPEN_MS
-            .saturating_mul(1 << opened.min(10))
-            .min(LONGEST_OPEN_MS);
+        let ceiling_ms = OPEN.wait_ms(opened);
         let own_ms = ceiling_ms / 2 + ceiling_ms / 2 * u64::from(jitter) / u64::from(u32::MAX);
         let asked_ms = retry_after.map_or(0, whole_ms).min(LONGEST_RETRY_AFTER_MS);
         self.state = State::Open {

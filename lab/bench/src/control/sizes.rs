@@ -16,11 +16,11 @@ use tokenward_control::record::keyring::{KeyRing, SealingKey};
 use tokenward_control::session::{SessionKey, Sessions};
 use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 use tokenward_control::upstream::exchange::{ExchangeTimes, Exchanges};
-use tokenward_control::upstream::grant::decide::Policy;
 use tokenward_control::upstream::grant::rotations::Rotations;
 use tokenward_control::upstream::grant::{GrantTimes, Grants, Login};
 use tokenward_control::upstream::issuer::client::IssuerClient;
 use tokenward_control::upstream::issuer::revocation::Revocations;
+use tokenward_control::upstream::policy::Policy;
 use tokenward_protocol::jwt::Claims;
 
 use super::load::{Client, Requests, Until, closed_loop};

@@ -1,28 +1,15 @@
 //! A login over a record, or over tokens in it, that cannot be read.
 
 use super::login::NewLogin;
-use super::record::{FORMAT, GrantKey, GrantRecord, REFRESH_TOKEN_FIELD, fingerprint};
-use super::{Inner, Login, Versioned};
+use super::record::{GrantKey, GrantRecord, REFRESH_TOKEN_FIELD, fingerprint};
+use super::{Inner, Login};
 use crate::digest;
-use crate::record::codec::{self, Unreadable};
+use crate::record::codec::Unreadable;
 use crate::record::sealed;
 use crate::record::unreadable::Replaced;
 use crate::store::{Expected, StoreError, WriteOutcome};
 
 impl Inner {
-    /// The record of `key`, or what lies there and cannot be read.
-    pub(super) async fn found(
-        &self,
-        key: &GrantKey,
-    ) -> Result<Result<Option<Versioned>, Unreadable>, StoreError> {
-        let name = key.record();
-        let Some(entry) = self.context.store.read(&name).await? else {
-            return Ok(Ok(None));
-        };
-        let read = codec::read_entry(FORMAT, &name, &entry);
-        Ok(read.map(|(revision, record)| Some(Versioned { revision, record })))
-    }
-
     /// Keeps `login` in place of what cannot be read; `None`: somebody else wrote there first.
     ///
     /// # Errors
@@ -31,14 +18,14 @@ impl Inner {
         &self,
         key: &GrantKey,
         login: &Login<'_>,
-        unread: Unreadable,
+        unreadable: Unreadable,
     ) -> Result<Option<GrantRecord>, StoreError> {
-        if unread.is_newer {
-            self.notices.tell(Replaced::Left, &unread.why);
-            return Err(unread.why);
+        if unreadable.is_newer {
+            self.notices.tell(Replaced::Left, &unreadable.why);
+            return Err(unreadable.why);
         }
         let Some(refresh_token) = login.refresh_token else {
-            return Err(unread.why);
+            return Err(unreadable.why);
         };
         let login = NewLogin {
             // What became of the refresh token so far is not known: a strict issuer is asked before it is presented.
@@ -48,23 +35,25 @@ impl Inner {
             id_token: self.sealed_id_token(key, login.id_token, login.claims)?,
             refresh_token: Some(self.sealed_refresh_token(key, refresh_token)?),
         };
-        let record = login.supersedes_unread(unread.revision, self.context.clock.now_ms());
-        let written = self.write(key, Expected::At(unread.revision), &record).await?;
+        let record = login.supersede_unreadable(unreadable.revision, self.context.clock.now_ms());
+        let written = self
+            .write(key, Expected::At(unreadable.revision), &record)
+            .await?;
         let WriteOutcome::Done(_) = written else {
             return Ok(None);
         };
-        self.notices.tell(Replaced::Grant, &unread.why);
+        self.notices.tell(Replaced::Grant, &unreadable.why);
         tracing::info!(
             grant = digest::short(key.digest()),
             generation = record.generation,
-            "a new login is kept"
+            "a new login is stored"
         );
         Ok(Some(record))
     }
 
     /// `record` with the refresh token of `login` in place of the same one that does not open; `None` where it opens, or
     /// is another: what came after the login may be opened again by who finds the key.
-    pub(super) fn sealed_anew(
+    pub(super) fn resealed(
         &self,
         key: &GrantKey,
         login: &Login<'_>,
@@ -99,7 +88,7 @@ impl Inner {
     }
 
     /// Tells where `after` has another refresh token than `before`, whose own does not open.
-    pub(super) fn tell_of_lost(&self, key: &GrantKey, before: &GrantRecord, after: &GrantRecord) {
+    pub(super) fn log_unopenable(&self, key: &GrantKey, before: &GrantRecord, after: &GrantRecord) {
         if before.refresh_token != after.refresh_token
             && let Some(error) = self.lost(key, before)
         {
