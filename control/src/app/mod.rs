@@ -1,6 +1,6 @@
 //! Everything wired together: one [`Service`] per process, or per replica in a test.
 
-pub mod ask;
+
 mod background;
 mod current;
 pub mod explain;
@@ -8,8 +8,9 @@ mod limits;
 pub mod logout;
 mod open;
 mod readings;
-pub mod register;
+pub mod sessions;
 mod subject;
+pub mod token;
 
 pub use current::Current;
 pub use open::{check_store, open_store, try_store};

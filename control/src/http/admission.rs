@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use tokenward_protocol::refusal::Refusal;
 
-use super::answer::failure;
-use super::{caller, target};
+use super::response::failure;
+use super::{caller, host};
 use crate::app::Current;
 use crate::observe::metrics::Metrics;
 use crate::serve::{Admission, Arrival, Budget, Caller, NoRoom, UNKNOWN_SHARE};
@@ -79,7 +79,7 @@ pub(super) struct Passed {
 impl Gate {
     /// Lets `request` through when it names one host and there is room for it. Without waiting: what waits is held too.
     pub(super) fn admit(&self, request: Request) -> Result<Passed, Box<Response>> {
-        if let Err(bad) = target::check(&request) {
+        if let Err(bad) = host::check(&request) {
             return Err(Box::new(unread(StatusCode::BAD_REQUEST, &bad.to_string())));
         }
         if matches!(request.uri().path(), LIVEZ | READYZ | METRICS) {

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use tokenward_protocol::form::Form;
 use tokenward_protocol::refusal::Refusal;
 
-use super::{answer, sessions};
+use super::{response, sessions};
 use crate::app::Service;
 use crate::refused::Refused;
 
@@ -28,14 +28,14 @@ pub(super) async fn explain(
         service.explain(&session, &server).await
     };
     match explained.await {
-        Ok(explanation) => answer::json(StatusCode::OK, &explanation),
-        Err(refused) if refused.refusal == Refusal::UnknownServer => answer::failure(
+        Ok(explanation) => response::json(StatusCode::OK, &explanation),
+        Err(refused) if refused.refusal == Refusal::UnknownServer => response::failure(
             StatusCode::NOT_FOUND,
             "invalid_target",
             Refusal::UnknownServer,
             &refused.description(),
         ),
-        Err(refused) => answer::refused(&refused),
+        Err(refused) => response::refused(&refused),
     }
 }
 

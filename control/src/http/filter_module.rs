@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokenward_protocol::refusal::Refusal;
 
-use super::answer::failure;
+use super::response::failure;
 use crate::app::Service;
 use crate::config::FilterModule;
 

@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::answer;
+use super::response;
 use crate::app::Service;
 use crate::observe::throttle::Emit;
 
@@ -26,7 +26,7 @@ struct Health {
 
 /// The process runs.
 pub(super) async fn livez(State(service): State<Arc<Service>>) -> Response {
-    answer::json(StatusCode::OK, &health(&service, "ok", None))
+    response::json(StatusCode::OK, &health(&service, "ok", None))
 }
 
 /// The store answers and takes writes; issuers have no say, because everything that is fresh can be served without them.
@@ -35,14 +35,14 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
         if let Some(suppressed) = service.throttle.recovered(STORE) {
             tracing::info!(suppressed, "ready again: the store answers");
         }
-        return answer::json(StatusCode::OK, &health(&service, "ok", None));
+        return response::json(StatusCode::OK, &health(&service, "ok", None));
     };
     let (cause, error) = (format!("the store: {}", not_ready.cause), &not_ready.words);
     match service.throttle.failed(STORE, service.context.clock.now_ms()) {
         Emit::Warn { suppressed } => tracing::warn!(%error, cause, suppressed, "not ready"),
         Emit::Debug => tracing::debug!(%error, cause, "not ready"),
     }
-    let mut response = answer::json(
+    let mut response = response::json(
         StatusCode::SERVICE_UNAVAILABLE,
         &health(&service, "unavailable", Some(cause)),
     );

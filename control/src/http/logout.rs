@@ -13,8 +13,8 @@ use secrecy::SecretString;
 use tokenward_protocol::refusal::Refusal;
 
 use super::admission::Admitted;
-use super::answer;
-use super::intake::Intake;
+use super::body::Intake;
+use super::response;
 use crate::app::Service;
 use crate::refused::Refused;
 
@@ -41,7 +41,7 @@ pub(super) async fn backchannel_logout(
         Ok(Some(token)) => token.into(),
         Ok(None) | Err(_) => {
             let bad = Refused::new(Refusal::BadRequest).because("send one logout_token");
-            return answer::refused(&bad);
+            return response::refused(&bad);
         }
     };
     let ended = service.to_its_end(|service| async move {
@@ -55,6 +55,6 @@ pub(super) async fn backchannel_logout(
             [(CACHE_CONTROL, HeaderValue::from_static("no-store"))],
         )
             .into_response(),
-        Err(refused) => answer::refused(&refused),
+        Err(refused) => response::refused(&refused),
     }
 }

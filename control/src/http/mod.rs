@@ -1,17 +1,17 @@
 //! HTTP: routes, callers' credentials, body caps, and the marker header on every answer.
 
 mod admission;
-mod answer;
+mod body;
 mod caller;
 mod explain;
 mod filter_module;
 mod health;
-mod intake;
+mod host;
 mod logout;
 mod openapi;
 mod protected_resource;
+mod response;
 mod sessions;
-mod target;
 mod timed_body;
 mod token;
 
@@ -31,7 +31,7 @@ use tokenward_protocol::token_endpoint::{MARKER_HEADER, TOKEN_PATH};
 use tower::ServiceExt as _;
 
 use self::admission::{Gate, LIVEZ, METRICS, READYZ};
-use self::answer::failure;
+use self::response::failure;
 use crate::app::{Current, Service};
 
 impl FromRef<Current> for Arc<Service> {

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokenward_protocol::refusal::Refusal;
 
-use super::answer::failure;
+use super::response::failure;
 use crate::app::Service;
 use crate::config::{Config, Resource};
 

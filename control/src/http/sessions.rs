@@ -14,10 +14,10 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
 
 use super::admission::Admitted;
-use super::intake::Intake;
-use super::{answer, caller};
+use super::body::Intake;
+use super::{caller, response};
 use crate::app::Service;
-use crate::app::register::{PutRefused, Registration};
+use crate::app::sessions::{PutRefused, Registration};
 use crate::refused::Refused;
 use crate::upstream::grant::sign_out::SignOutMoment;
 
@@ -98,7 +98,7 @@ pub(super) async fn put(
     body: Body,
 ) -> Response {
     if let Err(refused) = aggregator(&service, &headers) {
-        return answer::refused(&refused);
+        return response::refused(&refused);
     }
     let intake = Intake {
         headers: &headers,
@@ -128,7 +128,7 @@ pub(super) async fn put(
         Ok(response) => response,
         Err(refused) => {
             service.note_caller("aggregator", &refused);
-            answer::refused(&refused)
+            response::refused(&refused)
         }
     }
 }
@@ -144,12 +144,12 @@ async fn kept(service: &Service, id: NamedId, registration: &Registration) -> Re
         Err(PutRefused::Refused(refused)) => return Err(refused),
         Err(PutRefused::Taken) => return Ok(taken(service)),
     };
-    Ok(answer::json(status, &service.session_status(&id).await?))
+    Ok(response::json(status, &service.session_status(&id).await?))
 }
 
 fn taken(service: &Service) -> Response {
     service.note_caller("aggregator", &Refused::new(Refusal::BadRequest).because(TAKEN));
-    answer::failure(
+    response::failure(
         StatusCode::CONFLICT,
         "invalid_request",
         Refusal::BadRequest,
@@ -163,14 +163,14 @@ pub(super) async fn get(State(service): State<Arc<Service>>, id: NamedId, header
         service.session_status(&named(id)?).await
     };
     match looked.await {
-        Ok(status) => answer::json(StatusCode::OK, &status),
-        Err(refused) if refused.refusal == Refusal::UnknownSession => answer::failure(
+        Ok(status) => response::json(StatusCode::OK, &status),
+        Err(refused) if refused.refusal == Refusal::UnknownSession => response::failure(
             StatusCode::NOT_FOUND,
             "invalid_request",
             Refusal::UnknownSession,
             "no such session is known; put it again",
         ),
-        Err(refused) => answer::refused(noted(&service, &refused)),
+        Err(refused) => response::refused(noted(&service, &refused)),
     }
 }
 
@@ -183,7 +183,7 @@ pub(super) async fn delete(State(service): State<Arc<Service>>, id: NamedId, hea
     };
     match ended.await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(refused) => answer::refused(noted(&service, &refused)),
+        Err(refused) => response::refused(noted(&service, &refused)),
     }
 }
 
@@ -194,7 +194,7 @@ pub(super) async fn sign_out(
     body: Body,
 ) -> Response {
     if let Err(refused) = aggregator(&service, &headers) {
-        return answer::refused(&refused);
+        return response::refused(&refused);
     }
     let intake = Intake {
         headers: &headers,
@@ -208,7 +208,7 @@ pub(super) async fn sign_out(
     };
     if body.issuer.is_empty() || body.subject.is_empty() {
         let bad = Refused::new(Refusal::BadRequest).because("the members issuer and subject are not empty");
-        return answer::refused(&bad);
+        return response::refused(&bad);
     }
     let ended = service.to_its_end(|service| async move {
         let _admitted = admitted;
@@ -216,7 +216,7 @@ pub(super) async fn sign_out(
         service.sign_out(&body.issuer, &body.subject, now).await
     });
     match ended.await {
-        Ok(sessions) => answer::json(StatusCode::OK, &SignedOut { sessions }),
-        Err(refused) => answer::refused(noted(&service, &refused)),
+        Ok(sessions) => response::json(StatusCode::OK, &SignedOut { sessions }),
+        Err(refused) => response::refused(noted(&service, &refused)),
     }
 }

@@ -1,8 +1,8 @@
 //! Why a session gets, or does not get, a token for a server: everything that the decision rests on, and what it
 //! would be now. Nothing is changed and no issuer is asked. No token is in it.
 
+mod summary;
 mod view;
-mod words;
 
 use secrecy::SecretString;
 use tokenward_protocol::refusal::Refusal;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokenward_protocol::duration::whole_ms;
 
-use super::{Next, lacks, remote_left_alone, words};
+use super::{Next, lacks, remote_left_alone, summary};
 use crate::app::Server;
 use crate::config::TokenSource;
 use crate::digest;
@@ -166,7 +166,7 @@ impl Facts<'_> {
         let server = self.server_view();
         let grant = self.grant.map(|grant| self.grant_view(grant));
         let exchange = self.grant.and(self.exchange_view());
-        let what_next = words::what_next(self, grant.as_ref(), exchange.as_ref(), caller_deadline);
+        let what_next = summary::what_next(self, grant.as_ref(), exchange.as_ref(), caller_deadline);
         Explanation {
             session: SessionView {
                 digest: session.to_owned(),

@@ -12,7 +12,7 @@ use tokenward_protocol::form::Form;
 use tokenward_protocol::refusal::Refusal;
 
 use super::admission::{Admitted, no_room, unread};
-use super::answer::failure;
+use super::response::failure;
 use super::timed_body::IntakeLate;
 use crate::observe::metrics::Metrics;
 use crate::serve::NoRoom;

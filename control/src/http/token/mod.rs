@@ -15,9 +15,9 @@ use tokenward_protocol::token_endpoint::{
 };
 
 use super::admission::Admitted;
+use super::body::{self, Intake};
 use super::caller::{FILTER, InForm};
-use super::intake::{self, Intake};
-use super::{answer, caller};
+use super::{caller, response};
 use crate::app::Service;
 use crate::config::ServerConfig;
 use crate::refused::Refused;
@@ -42,7 +42,7 @@ pub(super) async fn token(
     match service.token(request).await {
         Ok(served) => {
             let now_seconds = service.context.clock.now_ms() / 1000;
-            answer::json(
+            response::json(
                 StatusCode::OK,
                 &TokenAnswer {
                     access_token: served.token.expose_secret().to_owned(),
@@ -53,7 +53,7 @@ pub(super) async fn token(
                 },
             )
         }
-        Err(refused) => answer::refused(&refused),
+        Err(refused) => response::refused(&refused),
     }
 }
 
@@ -70,7 +70,7 @@ async fn request(
     if headers.get_all(AUTHORIZATION).iter().count() > 1 {
         return Err(bad(service, "invalid_request", AUTHENTICATE_ONCE));
     }
-    if in_header || !intake::is_form(headers) {
+    if in_header || !body::is_form(headers) {
         caller::check(headers, FILTER, credential).map_err(|refused| rejected(service, &refused))?;
     }
     let intake = Intake {
@@ -111,7 +111,7 @@ fn server_of(service: &Service, resource: &str) -> Option<String> {
 fn rejected(service: &Service, refused: &Refused) -> NotServed {
     service.metrics().token_request("unknown", refused.refusal.name());
     service.note_caller(FILTER, refused);
-    Box::new(answer::refused(refused))
+    Box::new(response::refused(refused))
 }
 
 fn bad(service: &Service, error: &str, what: &str) -> NotServed {
@@ -119,7 +119,7 @@ fn bad(service: &Service, error: &str, what: &str) -> NotServed {
         .metrics()
         .token_request("unknown", Refusal::BadRequest.name());
     let refused = Refused::new(Refusal::BadRequest).because(what);
-    Box::new(answer::failure(
+    Box::new(response::failure(
         StatusCode::BAD_REQUEST,
         error,
         Refusal::BadRequest,
