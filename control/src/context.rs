@@ -8,6 +8,7 @@ use crate::observe::metrics::Metrics;
 use crate::record::keyring::KeyRing;
 use crate::store::Store;
 use crate::upstream::issuer::client::IssuerClient;
+use crate::upstream::issuer::proven_tokens::ProvenTokens;
 
 /// What everything that speaks to issuers shares.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Counts and times calls.
     pub metrics: Metrics,
+    /// Tokens whose signature was verified, of all issuers.
+    pub proven_tokens: Arc<ProvenTokens>,
     /// How long a key that was rotated away still proves a subject.
     pub past_key_grace: Duration,
 }

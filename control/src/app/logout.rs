@@ -12,6 +12,7 @@ use crate::session::SidLogout;
 use crate::upstream::grant::sign_out::SignOutMoment;
 use crate::upstream::issuer::keys::KeyAge;
 use crate::upstream::issuer::logout_token::{LONGEST_AGE_SECONDS, LoggedOut, LogoutToken, NotLogoutToken};
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 
 impl From<NotLogoutToken> for Refused {
     fn from(not_logout_token: NotLogoutToken) -> Self {
@@ -76,7 +77,10 @@ impl Service {
             subject: String::new(),
             audiences: Vec::new(),
         };
-        let proven = home.keys.prove(token, &claims, KeyAge::Present).await;
+        let proven = home
+            .keys
+            .prove(token, TokenDigest::of(token), &claims, KeyAge::Present)
+            .await;
         proven.map_err(|unverified| {
             if unverified.is_transient() {
                 unverified.into()

@@ -1,13 +1,11 @@
 //! Everything wired together: one [`Service`] per process, or per replica in a test.
 
-
 mod background;
 mod current;
 pub mod explain;
 mod limits;
 pub mod logout;
 mod open;
-mod readings;
 pub mod sessions;
 mod subject;
 pub mod token;
@@ -41,7 +39,6 @@ use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
 
 use self::background::Background;
 use self::limits::LimitsByIssuer;
-use self::readings::Readings;
 
 /// One warning per trouble in this span.
 const WARN_EVERY: Duration = Duration::from_secs(60);
@@ -77,7 +74,6 @@ pub struct Service {
     pub(crate) readiness: Arc<Readiness>,
     rotations: Arc<Rotations>,
     traffics: LimitsByIssuer,
-    readings: Readings,
     errands: Background,
 }
 
@@ -158,6 +154,7 @@ impl Service {
             ring: Arc::new(key_ring(&config.sealing)?),
             clock: lasting.clock,
             metrics: lasting.metrics,
+            proven_tokens: Arc::default(),
             past_key_grace: config.stale_subject_grace,
         };
         let policy = Policy {
@@ -213,7 +210,6 @@ impl Service {
             readiness: lasting.readiness,
             rotations: lasting.rotations,
             traffics,
-            readings: Readings::default(),
             errands: Background::default(),
         }))
     }

@@ -9,8 +9,7 @@ use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
 
-use super::readings::Reading;
-use super::{Server, Service, readings};
+use super::{Server, Service};
 use crate::refused::Refused;
 use crate::session::SessionKey;
 use crate::upstream::grant::decide::{Since, is_fresh, is_near_expiry};
@@ -18,6 +17,7 @@ use crate::upstream::grant::login::has_ended;
 use crate::upstream::grant::record::GrantKey;
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::keys::KeyAge;
+use crate::upstream::issuer::proven_tokens::{ParsedIdToken, TokenDigest};
 use crate::upstream::issuer::token_type::{IdTokenProfile, NotIdToken};
 
 /// A subject that is proven.
@@ -25,7 +25,9 @@ pub(super) struct Proven {
     pub(super) grant: GrantKey,
     pub(super) home: Arc<HomeIssuer>,
     pub(super) since: Since,
-    reading: Arc<Reading>,
+    /// Digest of the presented token.
+    pub(super) digest: TokenDigest,
+    parsed: Arc<ParsedIdToken>,
 }
 
 /// A grant that a token can belong to, and its issuer.
@@ -41,10 +43,10 @@ impl Service {
     /// Proves the token of `request` and finds the grant it belongs to, through its session where it names one.
     pub(super) async fn prove(&self, server: &Server, request: &TokenRequest) -> Result<Proven, Refused> {
         let token = request.subject_token.expose_secret();
-        let named = readings::digest(token);
-        let known = self.readings.of(&named);
-        let (reading, candidates) = self.read_token(token, known.as_ref())?;
-        let Reading { claims, profile } = reading.as_ref();
+        let digest = TokenDigest::of(token);
+        let known = self.context.proven_tokens.parsed(&digest);
+        let (parsed, candidates) = self.read_token(token, known.as_ref())?;
+        let ParsedIdToken { claims, profile } = parsed.as_ref();
         let now_ms = self.context.clock.now_ms();
         profile.has_begun(now_ms)?;
         let grace_ms = whole_ms(self.config.stale_subject_grace);
@@ -54,9 +56,11 @@ impl Service {
         let Some((_, home)) = candidates.first() else {
             return Err(Refusal::WrongAudience.into());
         };
-        home.keys.prove(token, claims, KeyAge::PresentOrPast).await?;
+        home.keys
+            .prove(token, digest, claims, KeyAge::PresentOrPast)
+            .await?;
         if known.is_none() {
-            self.readings.remember(named, &reading);
+            self.context.proven_tokens.store_parsed(&digest, &parsed);
         }
         if let Some(session_id) = &profile.session_id {
             self.still_logged_in(&claims.issuer, session_id, profile.issued_at_seconds)
@@ -75,9 +79,10 @@ impl Service {
                 grant,
                 home,
                 since,
-                reading,
+                digest,
+                parsed,
             }),
-            None => Err(self.unknown(&candidates, &reading, server, request.reason).await),
+            None => Err(self.unknown(&candidates, &parsed, server, request.reason).await),
         }
     }
 
@@ -85,11 +90,11 @@ impl Service {
     fn read_token(
         &self,
         token: &str,
-        known: Option<&Arc<Reading>>,
-    ) -> Result<(Arc<Reading>, Vec<Candidate>), Refused> {
-        if let Some(reading) = known {
-            let candidates = self.candidates(&reading.claims, &reading.profile)?;
-            return Ok((Arc::clone(reading), candidates));
+        known: Option<&Arc<ParsedIdToken>>,
+    ) -> Result<(Arc<ParsedIdToken>, Vec<Candidate>), Refused> {
+        if let Some(parsed) = known {
+            let candidates = self.candidates(&parsed.claims, &parsed.profile)?;
+            return Ok((Arc::clone(parsed), candidates));
         }
         let claims = Claims::read(token.as_bytes())
             .map_err(|why| Refused::unreadable("the bearer token", token, why))?;
@@ -97,7 +102,7 @@ impl Service {
         self.candidates(&claims, &IdTokenProfile::default())?;
         let profile = IdTokenProfile::read(token)?;
         let candidates = self.candidates(&claims, &profile)?;
-        Ok((Arc::new(Reading { claims, profile }), candidates))
+        Ok((Arc::new(ParsedIdToken { claims, profile }), candidates))
     }
 
     /// Every grant that a token can belong to: one per configured client in its audience that the client that it was
@@ -176,7 +181,7 @@ impl Service {
     /// The same for a subject whose grant turned out to be unknown when it was looked at.
     pub(super) async fn unknown_grant(&self, proven: &Proven, server: &Server, reason: Reason) -> Refused {
         let candidate = (proven.grant.clone(), Arc::clone(&proven.home));
-        self.unknown(&[candidate], &proven.reading, server, reason).await
+        self.unknown(&[candidate], &proven.parsed, server, reason).await
     }
 
     /// Why a proven token opens nothing: the user's login has ended, or none was ever registered. To log in again helps
@@ -184,13 +189,13 @@ impl Service {
     async fn unknown(
         &self,
         candidates: &[Candidate],
-        reading: &Reading,
+        parsed: &ParsedIdToken,
         server: &Server,
         reason: Reason,
     ) -> Refused {
         for (grant, _) in candidates {
             match self.grants.record(grant).await {
-                Ok(Some(record)) if has_ended(&record, reading.profile.issued_at_seconds) => {
+                Ok(Some(record)) if has_ended(&record, parsed.profile.issued_at_seconds) => {
                     return Refusal::UnknownSession.into();
                 }
                 Ok(_) => {}
@@ -198,10 +203,10 @@ impl Service {
             }
         }
         let (now_ms, margin) = (self.context.clock.now_ms(), self.policy.margin);
-        let claims = &reading.claims;
+        let claims = &parsed.claims;
         let is_stale = if server.remote.is_none() && reason == Reason::Stale {
             // The caller's own margin may be larger.
-            let issued_at_seconds = reading.profile.issued_at_seconds;
+            let issued_at_seconds = parsed.profile.issued_at_seconds;
             is_near_expiry(claims.exp_seconds, issued_at_seconds, margin, now_ms, u32::MAX)
         } else {
             !is_fresh(claims.exp_seconds, margin, now_ms)

@@ -80,7 +80,7 @@ impl Service {
                     &proven.grant,
                     &proven.home,
                     request.reason,
-                    &request.subject_token,
+                    proven.digest,
                     proven.since,
                 )
                 .await?;
@@ -96,6 +96,7 @@ impl Service {
                 since: proven.since,
                 reason: request.reason,
                 presented: request.subject_token.clone(),
+                presented_digest: proven.digest,
             })
             .await
     }

@@ -198,7 +198,7 @@ impl Exchange {
                 &order.grant,
                 &order.home,
                 Reason::Stale,
-                &order.presented,
+                order.presented_digest,
                 order.since,
             )
             .await;

@@ -21,6 +21,7 @@ use crate::store::{Expected, Revision, StoreError};
 use crate::upstream::grant::decide::{Policy, Since};
 use crate::upstream::grant::record::GrantKey;
 use crate::upstream::grant::{Grants, Served};
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
 use crate::upstream::local_pauses::LocalPauses;
 
@@ -61,6 +62,8 @@ pub struct ExchangeRequest {
     pub reason: Reason,
     /// The presented token, whose subject is proven.
     pub presented: SecretString,
+    /// Digest of the presented token.
+    pub presented_digest: TokenDigest,
 }
 
 /// All exchanged tokens.

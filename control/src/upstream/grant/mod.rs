@@ -41,6 +41,7 @@ use crate::record::unreadable::Notices;
 use crate::refused::Refused;
 use crate::store::{Expected, Lineage, Outcome, Revision, StoreError};
 use crate::upstream::issuer::HomeIssuer;
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::local_pauses::LocalPauses;
 
@@ -159,13 +160,13 @@ impl Grants {
         key: &GrantKey,
         issuer: &Arc<HomeIssuer>,
         reason: Reason,
-        presented: &SecretString,
+        presented: TokenDigest,
         since: Since,
     ) -> Result<Served, Refused> {
         let inner = &self.inner;
         let want = Want {
             reason,
-            presented_fingerprint: fingerprint(presented),
+            presented_fingerprint: presented.fingerprint(),
             since,
         };
         let kept = inner.known(key).await?;

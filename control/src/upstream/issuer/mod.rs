@@ -15,7 +15,7 @@ pub mod keys;
 mod known_keys;
 pub mod limits;
 pub mod logout_token;
-mod proven;
+pub mod proven_tokens;
 mod remembered_keys;
 pub mod retry_after;
 pub mod revocation;
