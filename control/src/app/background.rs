@@ -43,7 +43,10 @@ impl Service {
     ///
     /// # Errors
     /// [`Refused`]: those of `work`.
-    pub async fn to_its_end<T, F>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>) -> F) -> Result<T, Refused>
+    pub async fn run_to_completion<T, F>(
+        self: &Arc<Self>,
+        work: impl FnOnce(Arc<Self>) -> F,
+    ) -> Result<T, Refused>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Refused>> + Send + 'static,

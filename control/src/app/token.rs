@@ -102,7 +102,7 @@ impl Service {
     }
 
     /// A caller that is not let in, or puts what cannot be kept: at most one line a minute per caller and reason.
-    pub(crate) fn note_caller(&self, caller: &str, refused: &Refused) {
+    pub(crate) fn log_rejected_caller(&self, caller: &str, refused: &Refused) {
         let trouble = digest::hex_of_parts(&["caller", caller, refused.refusal.name()]);
         self.note(caller, &trouble, &Err(refused.clone()));
     }

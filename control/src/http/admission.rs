@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use tokenward_protocol::refusal::Refusal;
 
-use super::response::failure;
+use super::response;
 use super::{caller, host};
 use crate::app::Current;
 use crate::observe::metrics::Metrics;
@@ -53,7 +53,7 @@ pub(super) struct Admitted {
 
 impl Admitted {
     /// The body has come whole.
-    pub(super) fn is_whole(&self) {
+    pub(super) fn body_complete(&self) {
         self.admission.waits_for_client(None);
         if let Some(arrival) = &self.arrival {
             arrival.is_whole();
@@ -61,7 +61,7 @@ impl Admitted {
     }
 
     /// The caller has shown a credential in its body.
-    pub(super) fn is_known(&self) {
+    pub(super) fn authenticated(&self) {
         self.admission.is_known();
         if let Some(arrival) = &self.arrival {
             arrival.is_of(Caller::Known);
@@ -190,7 +190,7 @@ pub(super) fn unread(status: StatusCode, description: &str) -> Response {
 /// What is left of the body is not read, so the connection ends with the answer. A client that is not told may send its next
 /// request on it, and loses that.
 fn closing(status: StatusCode, error: &str, refusal: Refusal, description: &str) -> Response {
-    let mut answer = failure(status, error, refusal, description);
+    let mut answer = response::error(status, error, refusal, description);
     answer
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -12,7 +12,7 @@ use tokenward_protocol::form::Form;
 use tokenward_protocol::refusal::Refusal;
 
 use super::admission::{Admitted, no_room, unread};
-use super::response::failure;
+use super::response;
 use super::timed_body::IntakeLate;
 use crate::observe::metrics::Metrics;
 use crate::serve::NoRoom;
@@ -26,7 +26,7 @@ const JSON: &str = "application/json";
 pub(super) type Rejection = Box<Response>;
 
 /// One request's body, and what is known of it.
-pub(super) struct Intake<'a> {
+pub(super) struct RequestBody<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) body: Body,
     pub(super) admitted: &'a Admitted,
@@ -48,12 +48,12 @@ impl From<NoRoom> for Unread {
     }
 }
 
-impl Intake<'_> {
+impl RequestBody<'_> {
     /// The body as a form of at most `longest_bytes`.
     pub(super) async fn form(self, longest_bytes: usize) -> Result<Form, Rejection> {
         let bytes = self.whole(FORM, longest_bytes).await?;
         Form::read(&bytes).map_err(|bad| {
-            Box::new(failure(
+            Box::new(response::error(
                 StatusCode::BAD_REQUEST,
                 "invalid_request",
                 Refusal::BadRequest,
@@ -71,7 +71,7 @@ impl Intake<'_> {
     ) -> Result<T, Rejection> {
         let bytes = self.whole(JSON, longest_bytes).await?;
         read_json(&bytes, members).map_err(|what| {
-            Box::new(failure(
+            Box::new(response::error(
                 StatusCode::BAD_REQUEST,
                 "invalid_request",
                 Refusal::BadRequest,
@@ -182,7 +182,7 @@ async fn read(
         }
         bytes.extend_from_slice(&data);
     }
-    admitted.is_whole();
+    admitted.body_complete();
     Ok(bytes)
 }
 

@@ -29,40 +29,40 @@ pub(super) fn of(headers: &HeaderMap, credentials: &Credentials) -> Caller {
 
 /// How the form of a token request authenticates its client (RFC 6749 §2.3, RFC 7521 §4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum InForm {
+pub(super) enum FormCredential {
     /// Not at all.
-    Nothing,
+    Absent,
     /// `client_secret_post`, with the credential.
-    Shown,
+    Valid,
     /// In a way or with a secret that is not accepted.
-    Wrong,
+    Invalid,
     /// A parameter was sent twice, or two ways were taken at once.
     Ambiguous,
 }
 
 /// What `form` shows of `credential`, whose `client_id` is `user`.
-pub(super) fn in_form(form: &Form, user: &str, credential: &SecretString) -> InForm {
+pub(super) fn in_form(form: &Form, user: &str, credential: &SecretString) -> FormCredential {
     let read = |name| form.once(name);
     let (Ok(id), Ok(secret), Ok(assertion)) =
         (read("client_id"), read("client_secret"), read("client_assertion"))
     else {
-        return InForm::Ambiguous;
+        return FormCredential::Ambiguous;
     };
     match (id, secret, assertion) {
-        (_, Some(_), Some(_)) => InForm::Ambiguous,
+        (_, Some(_), Some(_)) => FormCredential::Ambiguous,
         (id, Some(secret), None) => {
             // The secret is looked at in any case.
             let same = same(secret.as_bytes(), credential);
             if same && id == Some(user) {
-                InForm::Shown
+                FormCredential::Valid
             } else {
-                InForm::Wrong
+                FormCredential::Invalid
             }
         }
-        (_, None, Some(_)) => InForm::Wrong,
+        (_, None, Some(_)) => FormCredential::Invalid,
         // A client may repeat its name beside another way (RFC 6749 §3.2.1).
-        (Some(id), None, None) if id != user => InForm::Wrong,
-        (_, None, None) => InForm::Nothing,
+        (Some(id), None, None) if id != user => FormCredential::Invalid,
+        (_, None, None) => FormCredential::Absent,
     }
 }
 

@@ -29,13 +29,13 @@ pub(super) async fn explain(
     };
     match explained.await {
         Ok(explanation) => response::json(StatusCode::OK, &explanation),
-        Err(refused) if refused.refusal == Refusal::UnknownServer => response::failure(
+        Err(refused) if refused.refusal == Refusal::UnknownServer => response::error(
             StatusCode::NOT_FOUND,
             "invalid_target",
             Refusal::UnknownServer,
             &refused.description(),
         ),
-        Err(refused) => response::refused(&refused),
+        Err(refused) => response::refusal(&refused),
     }
 }
 

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokenward_protocol::refusal::Refusal;
 
-use super::response::failure;
+use super::response;
 use crate::app::Service;
 use crate::config::FilterModule;
 
@@ -80,7 +80,7 @@ fn described(module: &FilterModule, content_type: &'static str, status: StatusCo
 }
 
 fn absent() -> Response {
-    failure(
+    response::error(
         StatusCode::NOT_FOUND,
         "invalid_request",
         Refusal::BadRequest,

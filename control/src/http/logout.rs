@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use tokenward_protocol::refusal::Refusal;
 
 use super::admission::Admitted;
-use super::body::Intake;
+use super::body::RequestBody;
 use super::response;
 use crate::app::Service;
 use crate::refused::Refused;
@@ -27,13 +27,13 @@ pub(super) async fn backchannel_logout(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let intake = Intake {
+    let body = RequestBody {
         headers: &headers,
         body,
         admitted: &admitted,
         metrics: service.metrics(),
     };
-    let form = match intake.form(LONGEST_LOGOUT_BYTES).await {
+    let form = match body.form(LONGEST_LOGOUT_BYTES).await {
         Ok(form) => form,
         Err(rejection) => return *rejection,
     };
@@ -41,10 +41,10 @@ pub(super) async fn backchannel_logout(
         Ok(Some(token)) => token.into(),
         Ok(None) | Err(_) => {
             let bad = Refused::new(Refusal::BadRequest).because("send one logout_token");
-            return response::refused(&bad);
+            return response::refusal(&bad);
         }
     };
-    let ended = service.to_its_end(|service| async move {
+    let ended = service.run_to_completion(|service| async move {
         // It goes on when its client has left, and so does the account of its bytes.
         let _admitted = admitted;
         service.backchannel_logout(&token).await
@@ -55,6 +55,6 @@ pub(super) async fn backchannel_logout(
             [(CACHE_CONTROL, HeaderValue::from_static("no-store"))],
         )
             .into_response(),
-        Err(refused) => response::refused(&refused),
+        Err(refused) => response::refusal(&refused),
     }
 }

@@ -31,7 +31,7 @@ use tokenward_protocol::token_endpoint::{MARKER_HEADER, TOKEN_PATH};
 use tower::ServiceExt as _;
 
 use self::admission::{Gate, LIVEZ, METRICS, READYZ};
-use self::response::failure;
+
 use crate::app::{Current, Service};
 
 impl FromRef<Current> for Arc<Service> {
@@ -159,7 +159,7 @@ fn probes() -> [(&'static str, MethodRouter<Current>); 3] {
 }
 
 async fn not_found() -> Response {
-    failure(
+    response::error(
         StatusCode::NOT_FOUND,
         "invalid_request",
         Refusal::BadRequest,
@@ -168,7 +168,7 @@ async fn not_found() -> Response {
 }
 
 async fn method_not_allowed() -> Response {
-    failure(
+    response::error(
         StatusCode::METHOD_NOT_ALLOWED,
         "invalid_request",
         Refusal::BadRequest,

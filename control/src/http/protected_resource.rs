@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokenward_protocol::refusal::Refusal;
 
-use super::response::failure;
+use super::response;
 use crate::app::Service;
 use crate::config::{Config, Resource};
 
@@ -47,7 +47,7 @@ pub(super) async fn metadata(State(service): State<Arc<Service>>, uri: Uri, head
     });
     match found {
         Some((name, resource)) => answered(&document(config, name, resource)),
-        None => readable(failure(
+        None => readable(response::error(
             StatusCode::NOT_FOUND,
             "invalid_request",
             Refusal::UnknownServer,

@@ -24,7 +24,7 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 /// An error with a status and code of its own. RFC 6749 §5.2 says which characters the description may have.
-pub(super) fn failure(status: StatusCode, error: &str, refusal: Refusal, description: &str) -> Response {
+pub(super) fn error(status: StatusCode, error: &str, refusal: Refusal, description: &str) -> Response {
     json(
         status,
         &TokenError {
@@ -36,10 +36,10 @@ pub(super) fn failure(status: StatusCode, error: &str, refusal: Refusal, descrip
 }
 
 /// A refusal, as the refusal table has it.
-pub(super) fn refused(refused: &Refused) -> Response {
+pub(super) fn refusal(refused: &Refused) -> Response {
     let status =
         StatusCode::from_u16(refused.refusal.control_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = failure(
+    let mut response = error(
         status,
         refused.refusal.control_error(),
         refused.refusal,

@@ -14,7 +14,7 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
 
 use super::admission::Admitted;
-use super::body::Intake;
+use super::body::RequestBody;
 use super::{caller, response};
 use crate::app::Service;
 use crate::app::sessions::{PutRefused, Registration};
@@ -60,13 +60,13 @@ pub(super) fn aggregator(service: &Service, headers: &HeaderMap) -> Result<(), R
         caller::AGGREGATOR,
         &service.config.credentials.aggregator,
     )
-    .inspect_err(|refused| service.note_caller(caller::AGGREGATOR, refused))
+    .inspect_err(|refused| service.log_rejected_caller(caller::AGGREGATOR, refused))
 }
 
 /// What the store keeps from being done is said in the log too, not only to the caller.
 fn noted<'a>(service: &Service, refused: &'a Refused) -> &'a Refused {
     if refused.refusal == Refusal::StoreUnavailable {
-        service.note_caller("aggregator", refused);
+        service.log_rejected_caller("aggregator", refused);
     }
     refused
 }
@@ -98,15 +98,15 @@ pub(super) async fn put(
     body: Body,
 ) -> Response {
     if let Err(refused) = aggregator(&service, &headers) {
-        return response::refused(&refused);
+        return response::refusal(&refused);
     }
-    let intake = Intake {
+    let body = RequestBody {
         headers: &headers,
         body,
         admitted: &admitted,
         metrics: service.metrics(),
     };
-    let body: PutBody = match intake.json(LONGEST_PUT_BYTES, &PUT_MEMBERS).await {
+    let body: PutBody = match body.json(LONGEST_PUT_BYTES, &PUT_MEMBERS).await {
         Ok(body) => body,
         Err(rejection) => return *rejection,
     };
@@ -120,15 +120,15 @@ pub(super) async fn put(
             .filter(|token| !token.is_empty())
             .map(Into::into),
     };
-    let put = service.to_its_end(|service| async move {
+    let put = service.run_to_completion(|service| async move {
         let _admitted = admitted;
         kept(&service, id, &registration).await
     });
     match put.await {
         Ok(response) => response,
         Err(refused) => {
-            service.note_caller("aggregator", &refused);
-            response::refused(&refused)
+            service.log_rejected_caller("aggregator", &refused);
+            response::refusal(&refused)
         }
     }
 }
@@ -148,8 +148,8 @@ async fn kept(service: &Service, id: NamedId, registration: &Registration) -> Re
 }
 
 fn taken(service: &Service) -> Response {
-    service.note_caller("aggregator", &Refused::new(Refusal::BadRequest).because(TAKEN));
-    response::failure(
+    service.log_rejected_caller("aggregator", &Refused::new(Refusal::BadRequest).because(TAKEN));
+    response::error(
         StatusCode::CONFLICT,
         "invalid_request",
         Refusal::BadRequest,
@@ -164,13 +164,13 @@ pub(super) async fn get(State(service): State<Arc<Service>>, id: NamedId, header
     };
     match looked.await {
         Ok(status) => response::json(StatusCode::OK, &status),
-        Err(refused) if refused.refusal == Refusal::UnknownSession => response::failure(
+        Err(refused) if refused.refusal == Refusal::UnknownSession => response::error(
             StatusCode::NOT_FOUND,
             "invalid_request",
             Refusal::UnknownSession,
             "no such session is known; put it again",
         ),
-        Err(refused) => response::refused(noted(&service, &refused)),
+        Err(refused) => response::refusal(noted(&service, &refused)),
     }
 }
 
@@ -178,12 +178,12 @@ pub(super) async fn delete(State(service): State<Arc<Service>>, id: NamedId, hea
     let ended = async {
         aggregator(&service, &headers)?;
         let id = named(id)?;
-        let ended = service.to_its_end(|service| async move { service.end_session(&id).await });
+        let ended = service.run_to_completion(|service| async move { service.end_session(&id).await });
         ended.await
     };
     match ended.await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(refused) => response::refused(noted(&service, &refused)),
+        Err(refused) => response::refusal(noted(&service, &refused)),
     }
 }
 
@@ -194,29 +194,29 @@ pub(super) async fn sign_out(
     body: Body,
 ) -> Response {
     if let Err(refused) = aggregator(&service, &headers) {
-        return response::refused(&refused);
+        return response::refusal(&refused);
     }
-    let intake = Intake {
+    let body = RequestBody {
         headers: &headers,
         body,
         admitted: &admitted,
         metrics: service.metrics(),
     };
-    let body: SignOutBody = match intake.json(LONGEST_SIGN_OUT_BYTES, &SIGN_OUT_MEMBERS).await {
+    let body: SignOutBody = match body.json(LONGEST_SIGN_OUT_BYTES, &SIGN_OUT_MEMBERS).await {
         Ok(body) => body,
         Err(rejection) => return *rejection,
     };
     if body.issuer.is_empty() || body.subject.is_empty() {
         let bad = Refused::new(Refusal::BadRequest).because("the members issuer and subject are not empty");
-        return response::refused(&bad);
+        return response::refusal(&bad);
     }
-    let ended = service.to_its_end(|service| async move {
+    let ended = service.run_to_completion(|service| async move {
         let _admitted = admitted;
         let now = SignOutMoment::Now;
         service.sign_out(&body.issuer, &body.subject, now).await
     });
     match ended.await {
         Ok(sessions) => response::json(StatusCode::OK, &SignedOut { sessions }),
-        Err(refused) => response::refused(noted(&service, &refused)),
+        Err(refused) => response::refusal(noted(&service, &refused)),
     }
 }
