@@ -276,7 +276,7 @@ impl Grants {
     /// Waits until no refresh is under way, and no refresh token is being given back.
     pub async fn landed(&self) {
         self.inner.flights.landed().await;
-        self.inner.revocations.landed().await;
+        self.inner.revocations.wait_idle().await;
     }
 }
 

@@ -7,7 +7,7 @@ use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, REFRESH_TOKEN_FIE
 use super::{Grants, Inner, SIGNED_OUT_LIFETIME};
 use crate::record::sealed;
 use crate::store::{Expected, Outcome, StoreError};
-use crate::upstream::issuer::revocation::GivenBack;
+use crate::upstream::issuer::revocation::RevokedToken;
 
 /// Longest life of an ID token that a sign-out's mark still outlives, beside the grace in which it proves its subject.
 const ID_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -163,17 +163,17 @@ fn nobody(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
 }
 
 impl Inner {
-    fn revoke(&self, given_back: Option<GivenBack>) {
+    fn revoke(&self, given_back: Option<RevokedToken>) {
         if let Some(token) = given_back {
-            self.revocations.give_back(token);
+            self.revocations.revoke(token);
         }
     }
 
     /// The refresh token of `record`, to be given back at its issuer; `None` where there is none or it does not open.
-    fn given_back(&self, key: &GrantKey, record: &GrantRecord) -> Option<GivenBack> {
+    fn given_back(&self, key: &GrantKey, record: &GrantRecord) -> Option<RevokedToken> {
         let token = record.refresh_token.as_ref()?;
         let ring = &self.context.ring;
-        Some(GivenBack {
+        Some(RevokedToken {
             issuer: record.issuer.clone(),
             client_id: record.client_id.clone(),
             grant: key.digest().to_owned(),
