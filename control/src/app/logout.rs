@@ -34,7 +34,7 @@ impl Service {
         let logout = self.proven_logout(token.expose_secret()).await?;
         logout.is_current(self.context.clock.now_ms() / 1000)?;
         let issuer = logout.issuer.as_str();
-        if self.sessions.has_seen(issuer, &logout.id).await? {
+        if self.sessions.is_logout_token_used(issuer, &logout.id).await? {
             return Err(bad("logout_token was used before"));
         }
         let ended = match &logout.whose {
@@ -54,7 +54,9 @@ impl Service {
         };
         // Only what is done is done: an issuer that got an outage for an answer sends the same token again.
         let lifetime = Duration::from_secs(2 * LONGEST_AGE_SECONDS);
-        self.sessions.note_seen(issuer, &logout.id, lifetime).await?;
+        self.sessions
+            .record_logout_token(issuer, &logout.id, lifetime)
+            .await?;
         tracing::info!(issuer, ended, "signed out by the issuer");
         Ok(ended)
     }

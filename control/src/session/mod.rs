@@ -3,6 +3,7 @@
 //! A session's id is as good as a password, so only its SHA-256 is kept or logged. Two sets lead back: from a grant
 //! to its sessions (the last one ends the grant) and from a user to all sessions (sign-out everywhere).
 
+mod logout_replay;
 mod put;
 mod sid;
 
@@ -236,31 +237,6 @@ impl Sessions {
         };
         codec::read(FORMAT, &key, &entry.value).map(Some)
     }
-
-    /// Whether the logout token `id` of `issuer` was noted.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn has_seen(&self, issuer: &str, id: &str) -> Result<bool, StoreError> {
-        Ok(self.context.store.read(&logout_key(issuer, id)).await?.is_some())
-    }
-
-    /// Notes the logout token `id` of `issuer` for `lifetime`.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn note_seen(&self, issuer: &str, id: &str, lifetime: Duration) -> Result<(), StoreError> {
-        let key = logout_key(issuer, id);
-        self.context
-            .store
-            .write(&key, Expected::Any, b"1", Some(lifetime))
-            .await
-            .map(drop)
-    }
-}
-
-fn logout_key(issuer: &str, id: &str) -> Key {
-    Key::new("logout", &digest::hex_of_parts(&[issuer, id]))
 }
 
 fn to_bytes(record: &SessionRecord) -> Result<Vec<u8>, StoreError> {
