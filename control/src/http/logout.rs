@@ -1,5 +1,5 @@
-//! `POST /v1/backchannel-logout`: OpenID Connect Back-Channel Logout 1.0. The logout token itself is the proof, so
-//! no credential is asked for.
+//! `POST /v1/backchannel-logout`: OpenID Connect Back-Channel Logout 1.0. The logout token itself is the proof, so no
+//! credential is required.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use super::response;
 use crate::app::Service;
 use crate::refused::Refused;
 
-/// Longest form with a logout token, in bytes: it names a user and a session, and nothing else.
-const LONGEST_LOGOUT_BYTES: usize = 16 * 1024;
+/// Largest form with a logout token, in bytes: the token names a user and a session only.
+const MAX_LOGOUT_BYTES: usize = 16 * 1024;
 
 pub(super) async fn backchannel_logout(
     State(service): State<Arc<Service>>,
@@ -33,7 +33,7 @@ pub(super) async fn backchannel_logout(
         admitted: &admitted,
         metrics: service.metrics(),
     };
-    let form = match body.form(LONGEST_LOGOUT_BYTES).await {
+    let form = match body.form(MAX_LOGOUT_BYTES).await {
         Ok(form) => form,
         Err(rejection) => return *rejection,
     };
@@ -45,7 +45,7 @@ pub(super) async fn backchannel_logout(
         }
     };
     let ended = service.run_to_completion(|service| async move {
-        // It goes on when its client has left, and so does the account of its bytes.
+        // The work continues after a disconnect, and its bytes stay accounted for until it ends.
         let _admitted = admitted;
         service.backchannel_logout(&token).await
     });

@@ -20,7 +20,7 @@ use super::arrival::Arrival;
 use super::pace::{Limit, Pace};
 use super::paced_stream::PacedStream;
 use crate::config::IntakeConfig;
-use crate::http::{Site, TimedBody};
+use crate::http::{HttpService, TimedBody};
 
 /// Longest head, of either version of HTTP: a credential, a session handle and a proxy's own headers.
 const LONGEST_HEAD_BYTES: u32 = 16 * 1024;
@@ -57,7 +57,7 @@ pub(super) enum End {
 /// requests are answered.
 pub(super) async fn serve<S>(
     stream: S,
-    site: Site,
+    site: HttpService,
     intake: IntakeConfig,
     pace: Arc<Pace>,
     mut stopping: watch::Receiver<bool>,
@@ -115,7 +115,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
 
 /// Begins to answer `request`: whether there is room for it is decided at once.
 fn answered(
-    site: &Site,
+    site: &HttpService,
     pace: &Arc<Pace>,
     intake: &IntakeConfig,
     request: Request<Incoming>,
@@ -126,7 +126,7 @@ fn answered(
     let until = began + intake.deadline;
     let mut request = request.map(|body| Body::new(TimedBody::new(body, until)));
     request.extensions_mut().insert(arrival.clone());
-    let answering = site.answer(request);
+    let answering = site.call(request);
     async move {
         let answer = answering.await;
         Ok(arrival.answered(answer, Instant::now()))

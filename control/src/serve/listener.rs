@@ -12,7 +12,7 @@ use super::pace::Pace;
 use super::places::{Place, Places};
 use crate::app::Current;
 use crate::config::IntakeConfig;
-use crate::http::Site;
+use crate::http::HttpService;
 use crate::observe::metrics::Metrics;
 
 /// After a failed `accept` (mostly: no file descriptor is left) the next try waits this long.
@@ -42,11 +42,11 @@ impl Listener {
         let (stopping, stopped) = watch::channel(false);
         let metrics = self.current.service().metrics().clone();
         let all = Kind {
-            site: Site::new(self.current.clone()),
+            site: HttpService::new(self.current.clone()),
             places: Places::new(metrics.clone()),
         };
         let reserve = Kind {
-            site: all.site.only_probes(self.current.clone()),
+            site: all.site.probes_only(self.current.clone()),
             places: Places::new(metrics.clone()),
         };
         let mut stop = std::pin::pin!(stop);
@@ -92,7 +92,7 @@ impl Listener {
 
 /// One kind of places, and what is served there.
 struct Kind {
-    site: Site,
+    site: HttpService,
     places: Arc<Places>,
 }
 
