@@ -34,7 +34,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Refused`]: those of `work`; [`Refusal::Busy`] where the task panics or the runtime shuts down.
-    pub async fn run_to_completion<T, F>(
+    pub(crate) async fn run_to_completion<T, F>(
         self: &Arc<Self>,
         work: impl FnOnce(Arc<Self>) -> F,
     ) -> Result<T, Refused>

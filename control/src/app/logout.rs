@@ -31,7 +31,7 @@ impl Service {
     /// # Errors
     /// [`Refused`]: [`Refusal::BadRequest`] for everything that is not a valid logout token, or was used before; the store; the
     /// issuer, whose keys cannot be fetched.
-    pub async fn backchannel_logout(&self, token: &SecretString) -> Result<u64, Refused> {
+    pub(crate) async fn backchannel_logout(&self, token: &SecretString) -> Result<u64, Refused> {
         let logout = self.proven_logout(token.expose_secret()).await?;
         logout.is_current(self.context.clock.now_ms() / 1000)?;
         let issuer = logout.issuer.as_str();

@@ -3,13 +3,13 @@
 mod background;
 mod build;
 mod current;
-pub mod explain;
+pub(crate) mod explain;
 mod limits;
-pub mod logout;
+mod logout;
 mod open;
-pub mod sessions;
+pub(crate) mod sessions;
 mod subject;
-pub mod token;
+mod token;
 
 pub use current::Current;
 pub use open::{check_store, open_store, try_store};

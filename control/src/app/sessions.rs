@@ -16,40 +16,40 @@ use crate::upstream::issuer::token_type::IdTokenProfile;
 
 /// A login that the aggregator registers.
 #[derive(Debug)]
-pub struct Registration {
+pub(crate) struct Registration {
     /// `iss`.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// The client that logged the user in.
-    pub client_id: String,
+    pub(crate) client_id: String,
     /// The ID token.
-    pub id_token: SecretString,
+    pub(crate) id_token: SecretString,
     /// The refresh token, if the issuer returned one.
-    pub refresh_token: Option<SecretString>,
+    pub(crate) refresh_token: Option<SecretString>,
 }
 
 /// The state of a session, without its tokens.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct SessionStatus {
+pub(crate) struct SessionStatus {
     /// `iss` of the login.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// The client that logged the user in.
-    pub client_id: String,
+    pub(crate) client_id: String,
     /// `active`, `suspect` or `needs_login`.
-    pub state: &'static str,
+    pub(crate) state: &'static str,
     /// Grows with each of the user's logins: by one, unless the previous record was unreadable.
-    pub generation: u64,
+    pub(crate) generation: u64,
     /// `exp` of the stored ID token, Unix seconds.
-    pub id_token_expires_at: Option<u64>,
+    pub(crate) id_token_expires_at: Option<u64>,
     /// Whether the login has a refresh token.
-    pub refreshable: bool,
+    pub(crate) refreshable: bool,
     /// Why a new login is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub(crate) reason: Option<&'static str>,
 }
 
 /// Why a login is not registered.
 #[derive(Debug)]
-pub enum RegistrationError {
+pub(crate) enum RegistrationError {
     /// The session id is in use for another user's login: 409.
     Conflict,
     /// Any other refusal.
@@ -80,7 +80,7 @@ impl Service {
     ///
     /// # Errors
     /// [`RegistrationError`]; nothing is changed then, unless the store fails half-way, which a repeated `PUT` repairs.
-    pub async fn put_session(
+    pub(crate) async fn put_session(
         &self,
         id: &SecretString,
         registration: &Registration,
@@ -160,7 +160,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Refused`]: [`Refusal::UnknownSession`], or the store.
-    pub async fn session_status(&self, id: &SecretString) -> Result<SessionStatus, Refused> {
+    pub(crate) async fn session_status(&self, id: &SecretString) -> Result<SessionStatus, Refused> {
         let record = self.sessions.grant_record(&SessionKey::of_id(id)).await?;
         let now_ms = self.context.clock.now_ms();
         record
@@ -172,7 +172,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Refused`]: the store.
-    pub async fn end_session(&self, id: &SecretString) -> Result<(), Refused> {
+    pub(crate) async fn end_session(&self, id: &SecretString) -> Result<(), Refused> {
         Ok(self.sessions.end(&SessionKey::of_id(id)).await?)
     }
 
@@ -180,7 +180,12 @@ impl Service {
     ///
     /// # Errors
     /// [`Refused`]: the store.
-    pub async fn sign_out(&self, issuer: &str, subject: &str, moment: SignOutMoment) -> Result<u64, Refused> {
+    pub(crate) async fn sign_out(
+        &self,
+        issuer: &str,
+        subject: &str,
+        moment: SignOutMoment,
+    ) -> Result<u64, Refused> {
         let homes = self.homes.iter().filter(|home| home.config.issuer == issuer);
         let clients: Vec<&str> = homes.map(|home| home.config.client_id.as_str()).collect();
         Ok(self.sessions.sign_out(issuer, subject, &clients, moment).await?)

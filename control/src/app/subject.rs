@@ -25,7 +25,7 @@ pub(super) struct ProvenSubject {
     pub(super) grant: GrantKey,
     /// The issuer and client of the grant.
     pub(super) home: Arc<HomeIssuer>,
-    /// Sign-outs after this point end the subject's access.
+    /// The sign-out count of the session and `iat` of the token: a later sign-out invalidates both.
     pub(super) since: Since,
     /// Digest of the presented token.
     pub(super) digest: TokenDigest,
@@ -106,7 +106,7 @@ impl Service {
         }
         let claims = Claims::read(token.as_bytes())
             .map_err(|why| Refused::unreadable("the bearer token", token, why))?;
-        // A token of another issuer or client is refused for that, whatever kind of token it is: the more useful refusal.
+        // Issuer and audience before the kind of token: for a foreign token they are the more useful refusal.
         self.candidates(&claims, &IdTokenProfile::default())?;
         let profile = IdTokenProfile::read(token)?;
         let candidates = self.candidates(&claims, &profile)?;

@@ -56,6 +56,7 @@ impl Service {
         })
     }
 
+    /// Proves the subject of `request` and issues its token for `server`.
     async fn token_for(&self, server: &Arc<Server>, request: &TokenRequest) -> Result<Served, Refused> {
         let subject = self.prove(server, request).await?;
         match self.token_of(server, &subject, request).await {
@@ -66,6 +67,7 @@ impl Service {
         }
     }
 
+    /// The token of a proven subject: the login's own, or one that `server.remote` exchanges for it.
     async fn token_of(
         &self,
         server: &Arc<Server>,
@@ -101,7 +103,7 @@ impl Service {
             .await
     }
 
-    /// Logs the rejected request of a caller that is not a token request, at most once a minute per caller and refusal.
+    /// Logs the refusal of a caller's credential or registration, at most once a minute per caller and refusal.
     pub(crate) fn log_rejected_caller(&self, caller: &str, refused: &Refused) {
         let key = digest::hex_of_parts(&["caller", caller, refused.refusal.name()]);
         self.log_outcome(caller, &key, &Err(refused.clone()));

@@ -8,9 +8,7 @@ use secrecy::SecretString;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-pub use view::{
-    ExchangeView, Explanation, FailuresView, GrantView, IntentView, ServerView, SessionView, TokenView,
-};
+pub(crate) use view::Explanation;
 
 use super::{Server, Service};
 use crate::refused::Refused;
@@ -38,7 +36,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Refused`]: [`Refusal::UnknownServer`], or the store.
-    pub async fn explain(&self, id: &SecretString, server: &str) -> Result<Explanation, Refused> {
+    pub(crate) async fn explain(&self, id: &SecretString, server: &str) -> Result<Explanation, Refused> {
         let Some(server) = self.servers.get(server) else {
             let names: Vec<&str> = self
                 .config

@@ -17,130 +17,130 @@ use crate::upstream::streak::{Streak, StreakKind};
 
 /// The response of `GET /v1/explain`.
 #[derive(Debug, Clone, Serialize)]
-pub struct Explanation {
+pub(crate) struct Explanation {
     /// The server in the request.
-    pub server: ServerView,
+    pub(crate) server: ServerView,
     /// The session in the request.
-    pub session: SessionView,
+    pub(crate) session: SessionView,
     /// The login, if the session is known.
-    pub grant: Option<GrantView>,
+    pub(crate) grant: Option<GrantView>,
     /// The exchanged token, if the server needs one and the session is known.
-    pub exchange: Option<ExchangeView>,
+    pub(crate) exchange: Option<ExchangeView>,
     /// `serve`, `refresh`, `exchange`, `refresh_and_exchange` or `refuse`: what control does for the next request.
-    pub next: &'static str,
+    pub(crate) next: &'static str,
     /// The refusal, if `next` is `refuse`.
-    pub refusal: Option<&'static str>,
+    pub(crate) refusal: Option<&'static str>,
     /// When a retry can succeed, if that is known.
-    pub retry_after_seconds: Option<u64>,
+    pub(crate) retry_after_seconds: Option<u64>,
     /// The same in a sentence or two: what happens next, and what the user, the aggregator or an operator has to do.
-    pub what_next: String,
+    pub(crate) what_next: String,
 }
 
 /// A server, as configured.
 #[derive(Debug, Clone, Serialize)]
-pub struct ServerView {
+pub(crate) struct ServerView {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// `forward` or `exchange`.
-    pub token: &'static str,
+    pub(crate) token: &'static str,
     /// The audiences that `aud` of its tokens must contain.
-    pub required_audiences: Vec<String>,
+    pub(crate) required_audiences: Vec<String>,
     /// The issuer of its exchanged tokens.
-    pub exchange_issuer: Option<String>,
+    pub(crate) exchange_issuer: Option<String>,
 }
 
 /// A session.
 #[derive(Debug, Clone, Serialize)]
-pub struct SessionView {
+pub(crate) struct SessionView {
     /// As in log lines: the first eight hex digits of the digest of the handle.
-    pub digest: String,
+    pub(crate) digest: String,
     /// Whether a `PUT` registered it and nothing has ended it since.
-    pub known: bool,
+    pub(crate) known: bool,
 }
 
 /// A login.
 #[derive(Debug, Clone, Serialize)]
-pub struct GrantView {
+pub(crate) struct GrantView {
     /// `iss`.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// The client that logged the user in.
-    pub client_id: String,
+    pub(crate) client_id: String,
     /// `active`, `suspect` or `needs_login`.
-    pub state: &'static str,
+    pub(crate) state: &'static str,
     /// The reason of a state that is not `active`.
-    pub reason: Option<&'static str>,
+    pub(crate) reason: Option<&'static str>,
     /// The start of a state that is not `active`.
-    pub since: Option<u64>,
+    pub(crate) since: Option<u64>,
     /// Counts the user's logins.
-    pub generation: u64,
+    pub(crate) generation: u64,
     /// The time of the present login.
-    pub logged_in_at: u64,
+    pub(crate) logged_in_at: u64,
     /// The time of the last refresh.
-    pub refreshed_at: Option<u64>,
+    pub(crate) refreshed_at: Option<u64>,
     /// Whether there is a usable refresh token.
-    pub refreshable: bool,
+    pub(crate) refreshable: bool,
     /// Whether control no longer calls the issuer for this login.
-    pub never_asked_again: bool,
+    pub(crate) never_asked_again: bool,
     /// The stored ID token.
-    pub id_token: Option<TokenView>,
+    pub(crate) id_token: Option<TokenView>,
     /// A presentation of the refresh token whose outcome is not stored yet.
-    pub intent: Option<IntentView>,
+    pub(crate) intent: Option<IntentView>,
     /// The outcome of the last refresh: `refreshed`, `dead`, or the kind of the last failure.
-    pub last_issuer_answer: Option<&'static str>,
+    pub(crate) last_issuer_answer: Option<&'static str>,
     /// Failures since the last success.
-    pub failures: Option<FailuresView>,
+    pub(crate) failures: Option<FailuresView>,
     /// The circuit breaker of the issuer suspends calls until then.
-    pub breaker_open_until: Option<u64>,
+    pub(crate) breaker_open_until: Option<u64>,
 }
 
 /// A stored token's times and audiences, without the token.
 #[derive(Debug, Clone, Serialize)]
-pub struct TokenView {
+pub(crate) struct TokenView {
     /// `exp`.
-    pub expires_at: u64,
+    pub(crate) expires_at: u64,
     /// Seconds until `exp`; negative once it is past.
-    pub expires_in_seconds: i64,
+    pub(crate) expires_in_seconds: i64,
     /// `fresh`, `near_expiry` or `stale`, by control's own margin.
-    pub freshness: &'static str,
+    pub(crate) freshness: &'static str,
     /// Audiences that the server requires and the token lacks.
-    pub missing_audiences: Vec<String>,
+    pub(crate) missing_audiences: Vec<String>,
 }
 
 /// A refresh in progress.
 #[derive(Debug, Clone, Serialize)]
-pub struct IntentView {
+pub(crate) struct IntentView {
     /// The generation of the login that it refreshes.
-    pub generation: u64,
+    pub(crate) generation: u64,
     /// Seconds since it began.
-    pub began_seconds_ago: u64,
+    pub(crate) began_seconds_ago: u64,
 }
 
 /// Consecutive failures.
 #[derive(Debug, Clone, Serialize)]
-pub struct FailuresView {
+pub(crate) struct FailuresView {
     /// `unreachable`, `failing`, `denied`, `misconfigured`, `substituted`, `not_oauth` or `unusable`.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Their number.
-    pub count: u32,
+    pub(crate) count: u32,
     /// The number of the last ones that are of this kind.
-    pub of_this_kind: u32,
+    pub(crate) of_this_kind: u32,
     /// Time of the first of this kind.
-    pub since: u64,
+    pub(crate) since: u64,
     /// Seconds until the next attempt; 0: the next request makes one.
-    pub next_attempt_in_seconds: u64,
+    pub(crate) next_attempt_in_seconds: u64,
 }
 
 /// The exchange for one server.
 #[derive(Debug, Clone, Serialize)]
-pub struct ExchangeView {
+pub(crate) struct ExchangeView {
     /// The stored token, exchanged under the present configuration of the server.
-    pub token: Option<TokenView>,
+    pub(crate) token: Option<TokenView>,
     /// The time of the exchange.
-    pub made_at: Option<u64>,
+    pub(crate) made_at: Option<u64>,
     /// Failures since the last success.
-    pub failures: Option<FailuresView>,
+    pub(crate) failures: Option<FailuresView>,
     /// The circuit breaker of the remote issuer suspends calls until then.
-    pub breaker_open_until: Option<u64>,
+    pub(crate) breaker_open_until: Option<u64>,
 }
 
 /// The inputs of an explanation.

@@ -131,8 +131,8 @@ impl IssuerKeys {
         Ok(claims)
     }
 
-    /// Whether one of this issuer's keys signed `token`, whose `digest` and claims were computed already. The claims are not judged, but for
-    /// `iat` and `exp` against the withdrawal of the key.
+    /// Whether one of this issuer's keys signed `token`, whose `digest` and `claims` the caller has computed. The claims are
+    /// not judged, except `iat` and `exp` against the withdrawal of the key.
     ///
     /// # Errors
     /// [`Unverified`].

@@ -14,7 +14,7 @@ use tokenward_protocol::jwt::Claims;
 use super::token_type::IdTokenProfile;
 use crate::digest;
 
-/// Entries; the cache is emptied when it is full. An entry without its parsed token takes about 60 bytes.
+/// Entries; the cache is emptied when it is full. An entry without its parsed token takes about 70 bytes.
 const MAX_TOKENS: usize = 8192;
 /// All parsed tokens together, in bytes.
 const MAX_PARSED_BYTES: usize = 8 * 1024 * 1024;
