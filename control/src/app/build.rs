@@ -11,8 +11,8 @@ use crate::upstream::issuer::discovery::Discovery;
 use crate::upstream::issuer::keys::IssuerKeys;
 use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
 
-/// The issuers that log users in, one for each configured client. Clients of one issuer with the same `jwks_uri` share its
-/// keys.
+/// The issuers that log users in, one for each configured client. Clients of one issuer with the same `jwks_uri` share
+/// its keys.
 pub(super) fn homes(
     configs: &[IssuerConfig],
     context: &Context,

@@ -1,5 +1,5 @@
-//! The service for new requests. A reload replaces it as a whole; requests in progress finish with the service that they
-//! began with.
+//! The service for new requests. A reload replaces it as a whole; requests in progress finish with the service that
+//! they began with.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;

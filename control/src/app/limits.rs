@@ -26,8 +26,8 @@ impl LimitsByIssuer {
         Arc::clone(self.0.entry(issuer.to_owned()).or_insert_with(create))
     }
 
-    /// The limits of the issuers that have the same addresses in both configurations. An issuer that fails at one address
-    /// may be healthy at another.
+    /// The limits of the issuers that have the same addresses in both configurations. An issuer that fails at one
+    /// address may be healthy at another.
     pub(super) fn carried_over(&self, old: &Config, new: &Config) -> Self {
         let is_unchanged = |issuer: &str| {
             let addresses = addresses(old, issuer);

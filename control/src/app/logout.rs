@@ -25,14 +25,14 @@ fn bad(cause: impl Into<String>) -> Refused {
 }
 
 impl Service {
-    /// Ends the sessions that an issuer's logout token names: those of one session at the issuer (`sid`), or all of a user
-    /// (`sub`). Returns how many there were.
+    /// Ends the sessions that an issuer's logout token names: those of one session at the issuer (`sid`), or all of a
+    /// user (`sub`). Returns how many there were.
     ///
     /// # Errors
-    /// [`Refused`]: [`Refusal::BadRequest`] for everything that is not a valid logout token, or was used before; the store; the
-    /// issuer, whose keys cannot be fetched.
+    /// [`Refused`]: [`Refusal::BadRequest`] for a token that is not a valid logout token or was used before; the store
+    /// failed, or the issuer's keys cannot be fetched.
     pub(crate) async fn backchannel_logout(&self, token: &SecretString) -> Result<u64, Refused> {
-        let logout = self.proven_logout(token.expose_secret()).await?;
+        let logout = self.verify_logout_token(token.expose_secret()).await?;
         logout.is_current(self.context.clock.now_ms() / 1000)?;
         let issuer = logout.issuer.as_str();
         if self.sessions.is_logout_token_used(issuer, &logout.id).await? {
@@ -63,7 +63,7 @@ impl Service {
     }
 
     /// Parses the logout token and verifies that its issuer signed it for a configured client.
-    async fn proven_logout(&self, token: &str) -> Result<LogoutToken, Refused> {
+    async fn verify_logout_token(&self, token: &str) -> Result<LogoutToken, Refused> {
         let logout = LogoutToken::read(token)?;
         let home = self
             .homes

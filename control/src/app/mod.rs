@@ -129,8 +129,8 @@ impl Service {
         Self::assemble(config, state)
     }
 
-    /// The service of the next configuration on the same store. It takes over the metrics, the log throttle and the limits
-    /// of issuers: a reload must not close an open circuit breaker.
+    /// The service of the next configuration on the same store. It takes over the metrics, the log throttle and the
+    /// limits of issuers: a reload must not close an open circuit breaker.
     ///
     /// # Errors
     /// [`StartError`].
@@ -165,8 +165,8 @@ impl Service {
             transient_limit: config.transient_limit,
             rejected_interval: config.rejected_interval,
         };
-        // Discovery, the call and the keys may each take the full timeout, and the lease of a replica that died stands for its
-        // lifetime.
+        // Discovery, the call and the keys may each take the full timeout, and the lease of a replica that died stands
+        // for its lifetime.
         let lease_patience = config.issuer_timeout * 3 + config.lease;
         let mut limits = state.limits;
         let homes = build::homes(&config.issuers, &context, &mut limits);

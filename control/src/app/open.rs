@@ -11,9 +11,9 @@ use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 
-/// Opens the configured store. An unreachable Valkey does not delay the start: requests get 503 and `/readyz` reports it
-/// until Valkey answers. If the process exited instead, an orchestrator would back off between restarts, and control would
-/// stay down for minutes after Valkey is back.
+/// Opens the configured store. An unreachable Valkey does not delay the start: requests get 503 and `/readyz` reports
+/// it until Valkey answers. If the process exited instead, an orchestrator would back off between restarts, and control
+/// would stay down for minutes after Valkey is back.
 ///
 /// # Errors
 /// [`StartError`].
@@ -48,7 +48,8 @@ enum Engine {
     Valkey(Arc<ValkeyStore>),
 }
 
-/// Checks as much of [`open_store`] as needs no connection and changes nothing, and fails as [`open_store`] would. Blocking.
+/// Checks as much of [`open_store`] as needs no connection and changes nothing, and fails as [`open_store`] would.
+/// Blocking.
 ///
 /// # Errors
 /// [`StartError`].

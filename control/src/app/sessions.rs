@@ -112,8 +112,8 @@ impl Service {
         Ok(put)
     }
 
-    /// Parses the ID token of `registration` and checks that it was issued to its client or to a trusted peer. The signature is
-    /// not verified here.
+    /// Parses the ID token of `registration` and checks that it was issued to its client or to a trusted peer. The
+    /// signature is not verified here.
     fn parse_id_token(
         &self,
         registration: &Registration,
@@ -136,8 +136,8 @@ impl Service {
         Ok((claims, profile))
     }
 
-    /// Refuses an ID token that expired too long ago. An aggregator that restarts registers the logins that it holds, and an
-    /// expired ID token still identifies the user of the refresh token.
+    /// Refuses an ID token that expired too long ago. An aggregator that restarts registers the logins that it holds,
+    /// and an expired ID token still identifies the user of the refresh token.
     fn check_age(&self, claims: &Claims, refreshable: bool) -> Result<(), Refused> {
         let now_ms = self.context.clock.now_ms();
         let exp_ms = claims.exp_seconds.saturating_mul(1000);

@@ -1,5 +1,5 @@
-//! Proves the subject of a token request: the presented token is an ID token that its issuer signed for a configured client,
-//! that expired within `stale_subject_grace`, and that belongs to the user of the named session.
+//! Proves the subject of a token request: the presented token is an ID token that its issuer signed for a configured
+//! client, that expired within `stale_subject_grace`, and that belongs to the user of the named session.
 
 use std::sync::Arc;
 
@@ -113,8 +113,8 @@ impl Service {
         Ok((Arc::new(ParsedIdToken { claims, profile }), candidates))
     }
 
-    /// The grants that a token may belong to: one for each configured client in its audience that accepts the client which
-    /// the token was issued to (its own, or one of `trusted_peers`).
+    /// The grants that a token may belong to: one for each configured client in its audience that accepts the client
+    /// which the token was issued to (its own, or one of `trusted_peers`).
     fn candidates(&self, claims: &Claims, profile: &IdTokenProfile) -> Result<Vec<Candidate>, Refused> {
         let mut of_issuer = self
             .homes
@@ -199,8 +199,8 @@ impl Service {
             .await
     }
 
-    /// The refusal for a proven token without a grant: the user's login has ended, or none was registered. A new login fixes
-    /// the first; the second needs a fresh token, or an aggregator that registers its logins.
+    /// The refusal for a proven token without a grant: the user's login has ended, or none was registered. A new login
+    /// fixes the first; the second needs a fresh token, or an aggregator that registers its logins.
     async fn unknown_subject(
         &self,
         candidates: &[Candidate],

@@ -42,8 +42,8 @@ impl Service {
         issued
     }
 
-    /// Bounds the sum of all operations, which have deadlines of their own, by the caller's deadline. A call to an issuer
-    /// that is in progress continues.
+    /// Bounds the sum of all operations, which have deadlines of their own, by the caller's deadline. A call to an
+    /// issuer that is in progress continues.
     async fn within_deadline(
         &self,
         issued: impl Future<Output = Result<Served, Refused>>,
@@ -157,8 +157,8 @@ fn pair_key(request: &TokenRequest) -> String {
     }
 }
 
-/// Refuses a token without the server's audiences. They may have been configured after the login, and only a new login adds
-/// them.
+/// Refuses a token without the server's audiences. They may have been configured after the login, and only a new login
+/// adds them.
 fn with_audiences(served: Served, required: &[String]) -> Result<Served, Refused> {
     let covers = |audience| served.audiences.contains(audience);
     if required.iter().all(covers) {

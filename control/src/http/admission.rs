@@ -1,4 +1,5 @@
-//! Admission control before every handler: checks the host, reserves memory for the request, and authenticates the caller.
+//! Admission control before every handler: checks the host, reserves memory for the request, and checks whether
+//! its caller presents a credential.
 
 use std::sync::Arc;
 
@@ -9,8 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use tokenward_protocol::refusal::Refusal;
 
-use super::response;
-use super::{caller, host};
+use super::{caller, host, response};
 use crate::app::Current;
 use crate::observe::metrics::Metrics;
 use crate::serve::{Admission, Arrival, Budget, Caller, NoRoom, UNKNOWN_SHARE};
@@ -77,7 +77,8 @@ pub(super) struct AdmittedRequest {
 }
 
 impl AdmissionControl {
-    /// Admits `request` if it names one host and the budget covers it. Never waits: a waiting request occupies memory too.
+    /// Admits `request` if it names one host and the budget covers it. Never waits: a waiting request occupies memory
+    /// too.
     pub(super) fn admit(&self, request: Request) -> Result<AdmittedRequest, Box<Response>> {
         if let Err(bad) = host::check(&request) {
             return Err(Box::new(rejected(StatusCode::BAD_REQUEST, &bad.to_string())));
@@ -188,7 +189,7 @@ pub(super) fn rejected(status: StatusCode, description: &str) -> Response {
     closing(status, "invalid_request", Refusal::BadRequest, description)
 }
 
-/// The rest of the body is not read, so the connection closes after the response. Without `Connection: close` a client might
+/// An error that closes the connection: the rest of the body is not read. Without `Connection: close` a client might
 /// send its next request on it, and lose that request.
 fn closing(status: StatusCode, error: &str, refusal: Refusal, description: &str) -> Response {
     let mut response = response::error(status, error, refusal, description);

@@ -62,8 +62,8 @@ impl RequestBody<'_> {
         })
     }
 
-    /// Reads a JSON object of at most `max_bytes` with members of `members`. The error names the member at fault if it is one
-    /// of them, otherwise line and column. It never contains a value: values here are tokens.
+    /// Reads a JSON object of at most `max_bytes` with members of `members`. The error names the member at fault if it
+    /// is one of them, otherwise line and column. It never contains a value: values here are tokens.
     pub(super) async fn json<T: DeserializeOwned>(
         self,
         max_bytes: usize,
@@ -147,8 +147,8 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads `body` into one buffer and accounts for it. The buffer grows with the bytes that arrive; frames are copied, because
-/// a frame retains the whole buffer that it was read from.
+/// Reads `body` into one buffer and accounts for it. The buffer grows with the bytes that arrive; frames are copied,
+/// because a frame retains the whole buffer that it was read from.
 async fn read(
     mut body: Body,
     content_length: Option<usize>,

@@ -79,8 +79,8 @@ impl HttpService {
         }
     }
 
-    /// Serves `request`. Admission is decided before this returns: hyper calls it for each stream of a connection before it
-    /// polls any of the responses.
+    /// Serves `request`. Admission is decided before this returns: hyper calls it for each stream of a connection
+    /// before it polls any of the responses.
     pub(crate) fn call(&self, request: Request<Body>) -> ResponseFuture {
         let admitted = match self.admission.admit(request) {
             Ok(admitted) => admitted,

@@ -1,4 +1,5 @@
-//! Protected resource metadata (RFC 9728): the filter's 401 refers a client here for the authorization server of its user.
+//! Protected resource metadata (RFC 9728): the filter's 401 refers a client here for the authorization server of its
+//! user.
 //!
 //! The document of `https://host/path` is at `https://host/.well-known/oauth-protected-resource/path` (§3.1: the
 //! well-known part goes between host and path), so host and path of the request together name the resource.

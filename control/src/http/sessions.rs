@@ -79,8 +79,8 @@ pub(super) fn session_id(id: String) -> Result<SecretString, Refused> {
     Ok(id.into())
 }
 
-/// The id in the path. Extracted as a `Result`: axum's own rejection would have another shape than every other response, and
-/// would come before the credential is checked.
+/// The id in the path. Extracted as a `Result`: axum's own rejection would have another shape than every other
+/// response, and would come before the credential is checked.
 type PathId = Result<Path<String>, PathRejection>;
 
 fn decoded_id(id: PathId) -> Result<SecretString, Refused> {
@@ -133,8 +133,8 @@ pub(super) async fn put(
     }
 }
 
-const CONFLICT: &str = "this session is in use for another user's login: end it first (DELETE), or put the login under a session \
-                     of its own";
+const CONFLICT: &str =
+    "this session is in use for another user's login: end it first (DELETE), or use another session id";
 
 async fn register(service: &Service, id: PathId, registration: &Registration) -> Result<Response, Refused> {
     let id = decoded_id(id)?;

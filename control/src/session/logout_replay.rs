@@ -1,4 +1,4 @@
-//! Logout tokens that were used before (OpenID Connect Back-Channel Logout 1.0 §2.6, step 8: `jti`).
+//! Replay protection for logout tokens: records each `jti` that was used (OpenID Connect Back-Channel Logout 1.0 §2.6).
 
 use std::time::Duration;
 

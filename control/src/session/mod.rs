@@ -1,7 +1,7 @@
 //! Sessions: each is one login of a user at the aggregator, and a reference to the user's grant.
 //!
-//! A session's id is a bearer credential, so only its SHA-256 is stored or logged. Two sets are indexes: from a grant to its
-//! sessions (ending the last one ends the grant) and from a user to all sessions (sign-out everywhere).
+//! A session's id is a bearer credential, so only its SHA-256 is stored or logged. Two sets are indexes: from a grant
+//! to its sessions (ending the last one ends the grant) and from a user to all sessions (sign-out everywhere).
 
 mod logout_replay;
 mod put;
@@ -147,8 +147,9 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends all sessions of a user, with the grants at `clients`, and every login that the user made until `moment`. Returns the
-    /// number of sessions. The grants end first: from then on no earlier session gets a token, even if the rest fails.
+    /// Ends all sessions of a user, with the grants at `clients`, and every login that the user made until `moment`.
+    /// Returns the number of sessions. The grants end first: from then on no earlier session gets a token, even if the
+    /// rest fails.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -187,8 +188,8 @@ impl Sessions {
         Ok(ended)
     }
 
-    /// Removes a session and what belongs to it alone. The grant of a last session ends first: an outage half-way then leaves
-    /// a session that can be ended again, never a grant without a session.
+    /// Removes a session and what belongs to it alone. The grant of a last session ends first: an outage half-way then
+    /// leaves a session that can be ended again, never a grant without a session.
     async fn remove(&self, session: &SessionKey, record: &SessionRecord) -> Result<(), StoreError> {
         self.detach(session, record).await?;
         self.remove_sid(session).await?;

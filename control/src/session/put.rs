@@ -43,8 +43,8 @@ struct Stored {
 }
 
 impl Sessions {
-    /// Registers a login under a session, also in place of an unreadable record. Idempotent: the same `PUT` again changes
-    /// nothing.
+    /// Registers a login under a session, also in place of an unreadable record. Idempotent: the same `PUT` again
+    /// changes nothing.
     ///
     /// # Errors
     /// [`PutError`].
@@ -85,7 +85,8 @@ impl Sessions {
                 return Err(error);
             }
             self.record_sid(session, login, created).await?;
-            // The grant's last other session may have ended after the admission and before this session entered the set.
+            // The grant's last other session may have ended after the admission and before this session entered the
+            // set.
             if self.grants.is_known(&grant, record.since()).await? {
                 break;
             }

@@ -1,8 +1,8 @@
 //! The issuer's own sessions (`sid`): a logout that names one ends the logins that were made in it, and no others
 //! (OpenID Connect Back-Channel Logout 1.0 §2.7).
 //!
-//! The `sid` of a session is a value of its own beside the session's record, so that the record's format is unchanged from
-//! the version before. A set indexes the sessions of a `sid`, and a record marks a `sid` that has ended.
+//! The `sid` of a session is a value of its own beside the session's record, so that the record's format is unchanged
+//! from the version before. A set indexes the sessions of a `sid`, and a record marks a `sid` that has ended.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -61,8 +61,8 @@ fn sid_key(session: &SessionKey) -> Key {
 }
 
 impl Sessions {
-    /// Whether the issuer's session `session_id` has ended since a token was issued in it. A token without `iat` counts as
-    /// issued before.
+    /// Whether the issuer's session `session_id` has ended since a token was issued in it. A token without `iat` counts
+    /// as issued before.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -76,8 +76,9 @@ impl Sessions {
         Ok(ended.is_some_and(|ended| issued_at_seconds.is_none_or(|issued| issued < ended.at_seconds)))
     }
 
-    /// Ends the sessions of logins that were made in the issuer's session, and returns their number. If the logout names the
-    /// user, the user's sessions without a known `sid` end too: the ID token had none, or an older version registered it.
+    /// Ends the sessions of logins that were made in the issuer's session, and returns their number. If the logout
+    /// names the user, the user's sessions without a known `sid` end too: the ID token had none, or an older version
+    /// registered it.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -81,8 +81,8 @@ impl Service {
         self.home(&grant.issuer, &grant.client_id)?.left_alone()
     }
 
-    /// Replaces a refresh while the issuer's limits suspend calls: the stored token is served as long as it is fresh, then the
-    /// request is refused.
+    /// Replaces a refresh while the issuer's limits suspend calls: the stored token is served as long as it is fresh,
+    /// then the request is refused.
     fn without_throttled_refresh(&self, grant: &GrantRecord, decision: Decision, now_ms: u64) -> Decision {
         let Some(throttled) = self.home_throttled(grant) else {
             return decision;

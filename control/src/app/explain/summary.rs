@@ -1,5 +1,4 @@
-//! Summarizes an explanation in a sentence or two: what happens next, and what the user, the aggregator or an operator has to
-//! do.
+//! The text of an explanation: what happens next, and what the user, the aggregator or an operator has to do.
 
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use super::NextAction;
 use super::view::{ExchangeView, FailuresView, GrantView, Inputs};
 use crate::refused::Refused;
 
+/// One or two sentences for `what_next`.
 pub(super) fn what_next(
     inputs: &Inputs<'_>,
     grant: Option<&GrantView>,

@@ -1,5 +1,5 @@
-//! Client authentication at the token endpoint (RFC 6749 §2.3). The one client is the filter, or a caller that holds the
-//! filter's credential.
+//! Client authentication at the token endpoint (RFC 6749 §2.3). The one client is the filter, or a caller that holds
+//! the filter's credential.
 
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -19,8 +19,8 @@ use crate::refused::Refused;
 const AUTHENTICATE_ONCE: &str =
     "authenticate once: in one Authorization header, or with client_id and client_secret";
 
-/// The request's form, once its client is authenticated. Without a credential in the header the body is read only where it
-/// is announced as a form, which may hold the credential (RFC 6749 §2.3.1, `client_secret_post`).
+/// The request's form, once its client is authenticated. Without a credential in the header the body is read only where
+/// it is announced as a form, which may hold the credential (RFC 6749 §2.3.1, `client_secret_post`).
 pub(super) async fn authenticated_form(
     service: &Service,
     admitted: &Admitted,

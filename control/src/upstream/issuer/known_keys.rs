@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::jwk::{LeftOut, VerifyingKey};
 use super::key_set::{CacheTime, KeySet};
 use super::keys::{KeyAge, NoKeys};
-use super::proven_tokens::{KeySetVersion, Proof, TokenDigest};
+use super::proven_tokens::{KeySetVersion, SignatureProof, TokenDigest};
 use super::verify::{SignatureHeader, key_fits, signed_by};
 
 /// Keys that were rotated away: a week of an issuer that makes a new one every hour.
@@ -92,7 +92,7 @@ pub(super) struct Known {
 /// What the known keys say about a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Judgement {
-    Signed(Proof),
+    Signed(SignatureProof),
     Forged,
     OtherAlgorithm,
     Rejected,
@@ -156,7 +156,7 @@ impl Known {
     }
 
     /// Whether a proof of the token by these keys still holds: the key that signed it may prove this case.
-    pub(super) fn still_proves(&self, proof: Proof, case: &Case<'_>) -> bool {
+    pub(super) fn still_proves(&self, proof: SignatureProof, case: &Case<'_>) -> bool {
         is_usable(proof.retired_at_ms, case) && !self.is_too_late(proof.retired_at_ms, case)
     }
 
@@ -205,7 +205,7 @@ impl Known {
                 verdict = Some(Judgement::Withdrawn);
                 continue;
             }
-            return Judgement::Signed(Proof {
+            return Judgement::Signed(SignatureProof {
                 key_set: self.version,
                 retired_at_ms: known.retired_at_ms,
             });

@@ -21,8 +21,8 @@ const MAX_PARSED_BYTES: usize = 8 * 1024 * 1024;
 /// One parsed token, in bytes; most take a few hundred. A larger one is parsed for each request.
 const MAX_PARSED_BYTES_EACH: usize = 2048;
 
-/// Digest of a whole token, its signature included: the cache key, and the fingerprint that records store. It is computed
-/// once per request and passed along.
+/// Digest of a whole token, its signature included: the cache key, and the fingerprint that records store. It is
+/// computed once per request and passed along.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenDigest([u8; digest::BYTES]);
 
@@ -61,15 +61,15 @@ impl KeySetVersion {
 
 /// The verified signature of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Proof {
+pub(super) struct SignatureProof {
     /// The keys that were known at the time.
     pub(super) key_set: KeySetVersion,
     /// When the signing key was retired, Unix ms; `None` while the issuer publishes it.
     pub(super) retired_at_ms: Option<u64>,
 }
 
-/// A parsed ID token. A pure function of the token's bytes, so it never expires; times, audiences and sessions are checked
-/// for each request.
+/// A parsed ID token. A pure function of the token's bytes, so it never expires; times, audiences and sessions are
+/// checked for each request.
 #[derive(Debug)]
 pub struct ParsedIdToken {
     /// The claims that every ID token has.
@@ -89,7 +89,7 @@ struct Table {
 }
 
 struct Entry {
-    proof: Proof,
+    proof: SignatureProof,
     parsed: Option<Arc<ParsedIdToken>>,
 }
 
@@ -122,13 +122,13 @@ impl ProvenTokens {
     }
 
     /// The proof of a token, if `key_set` has verified it before.
-    pub(super) fn proof(&self, token: &TokenDigest, key_set: KeySetVersion) -> Option<Proof> {
+    pub(super) fn proof(&self, token: &TokenDigest, key_set: KeySetVersion) -> Option<SignatureProof> {
         let proof = self.table().tokens.get(token)?.proof;
         (proof.key_set == key_set).then_some(proof)
     }
 
     /// Stores the proof of a token, in place of one by other keys.
-    pub(super) fn store_proof(&self, token: TokenDigest, proof: Proof) {
+    pub(super) fn store_proof(&self, token: TokenDigest, proof: SignatureProof) {
         let mut table = self.table();
         if let Some(entry) = table.tokens.get_mut(&token) {
             entry.proof = proof;

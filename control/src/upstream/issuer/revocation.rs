@@ -1,5 +1,5 @@
-//! Revokes refresh tokens at their issuer after a sign-out (RFC 7009). Best effort, in the background: no caller waits for
-//! it, and a failure changes nothing here, because the token is already deleted from the store.
+//! Revokes refresh tokens at their issuer after a sign-out (RFC 7009). Best effort, in the background: no caller waits
+//! for it, and a failure changes nothing here, because the token is already deleted from the store.
 
 use std::sync::Arc;
 
@@ -140,8 +140,8 @@ impl HomeIssuer {
     }
 }
 
-/// Classifies the response of a revocation endpoint (RFC 7009 §2.2): `revoked`, `refused` or `failed`. An issuer answers for
-/// an invalid token as for one that it has revoked.
+/// Classifies the response of a revocation endpoint (RFC 7009 §2.2): `revoked`, `refused` or `failed`. An issuer
+/// answers for an invalid token as for one that it has revoked.
 #[must_use]
 pub fn read_revocation(answer: &RawAnswer) -> &'static str {
     if answer.is_success() {

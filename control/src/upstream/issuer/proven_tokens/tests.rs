@@ -3,13 +3,14 @@ use std::sync::Arc;
 use tokenward_protocol::jwt::Claims;
 
 use super::{
-    KeySetVersion, MAX_PARSED_BYTES_EACH, MAX_TOKENS, ParsedIdToken, Proof, ProvenTokens, TokenDigest,
+    KeySetVersion, MAX_PARSED_BYTES_EACH, MAX_TOKENS, ParsedIdToken, ProvenTokens, SignatureProof,
+    TokenDigest,
 };
 use crate::upstream::grant::record::fingerprint;
 use crate::upstream::issuer::token_type::IdTokenProfile;
 
-fn proof() -> Proof {
-    Proof {
+fn proof() -> SignatureProof {
+    SignatureProof {
         key_set: KeySetVersion::next(),
         retired_at_ms: None,
     }
