@@ -187,7 +187,7 @@ impl Exchange {
                 &request.grant,
                 &request.home,
                 Reason::Stale,
-                &request.presented,
+                request.presented_digest,
                 request.entitlement,
             )
             .await;

@@ -44,6 +44,7 @@ use crate::refused::Refused;
 use crate::store::{Expected, Lineage, StoreError, WriteOutcome};
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::issuer::HomeIssuer;
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::local_pauses::LocalPauses;
 use crate::upstream::policy::Policy;
@@ -157,13 +158,13 @@ impl Grants {
         key: &GrantKey,
         issuer: &Arc<HomeIssuer>,
         reason: Reason,
-        presented: &SecretString,
+        presented: TokenDigest,
         entitlement: Entitlement,
     ) -> Result<Served, Refused> {
         let inner = &self.inner;
         let want = Want {
             reason,
-            presented_fingerprint: fingerprint(presented),
+            presented_fingerprint: presented.fingerprint(),
             entitlement,
         };
         let stored = inner.read_active(key).await?;
@@ -275,7 +276,7 @@ impl Grants {
     /// Waits until no refresh is under way, and no refresh token is being given back.
     pub async fn finished(&self) {
         self.inner.flights.finished().await;
-        self.inner.revocations.landed().await;
+        self.inner.revocations.wait_idle().await;
     }
 }
 

@@ -22,7 +22,7 @@ use crate::digest;
 use crate::failpoint;
 use crate::refused::Refused;
 use crate::store::{Expected, Revision, StoreError, WriteOutcome};
-use crate::upstream::issuer::revocation::GivenBack;
+use crate::upstream::issuer::revocation::RevokedToken;
 use crate::upstream::issuer::{CallPermit, HomeIssuer};
 use crate::upstream::streak::jitter;
 
@@ -272,7 +272,7 @@ impl Driver {
             && refused.refusal == Refusal::UnknownSession
         {
             let config = &self.issuer.config;
-            self.inner.revocations.give_back(GivenBack {
+            self.inner.revocations.revoke(RevokedToken {
                 issuer: config.issuer.clone(),
                 client_id: config.client_id.clone(),
                 grant: self.key.digest().to_owned(),

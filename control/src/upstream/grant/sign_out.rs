@@ -7,7 +7,7 @@ use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, REFRESH_TOKEN_FIE
 use super::{Grants, Inner, SIGNED_OUT_LIFETIME};
 use crate::record::sealed;
 use crate::store::{Expected, StoreError, WriteOutcome};
-use crate::upstream::issuer::revocation::GivenBack;
+use crate::upstream::issuer::revocation::RevokedToken;
 
 /// Longest life of an ID token that a sign-out's mark still outlives, beside the grace in which it proves its subject.
 const ID_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -166,17 +166,17 @@ fn without_login(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
 }
 
 impl Inner {
-    fn revoke(&self, revocable: Option<GivenBack>) {
+    fn revoke(&self, revocable: Option<RevokedToken>) {
         if let Some(token) = revocable {
-            self.revocations.give_back(token);
+            self.revocations.revoke(token);
         }
     }
 
     /// The refresh token of `record`, to be given back at its issuer; `None` where there is none or it does not open.
-    fn revocable(&self, key: &GrantKey, record: &GrantRecord) -> Option<GivenBack> {
+    fn revocable(&self, key: &GrantKey, record: &GrantRecord) -> Option<RevokedToken> {
         let token = record.refresh_token.as_ref()?;
         let ring = &self.context.ring;
-        Some(GivenBack {
+        Some(RevokedToken {
             issuer: record.issuer.clone(),
             client_id: record.client_id.clone(),
             grant: key.digest().to_owned(),

@@ -209,6 +209,7 @@ async fn writer(url: String, id: &str, key: &SecretString) -> anyhow::Result<Ses
         ring: Arc::new(KeyRing::new(SealingKey::from_base64(id, key)?, Vec::new())?),
         clock: Arc::new(SystemClock),
         metrics: Metrics::default(),
+        proven_tokens: Arc::default(),
         past_key_grace: HOUR,
     };
     let policy = Policy {

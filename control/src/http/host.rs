@@ -1,12 +1,12 @@
-//! Which host a request is for: named once and the same everywhere, or the request is refused. Two readers of an ambiguous
-//! one would each see another host.
+//! Checks the host of a request: it is named once and consistently, or the request is refused. Two parsers may read an
+//! ambiguous host differently.
 
 use axum::body::Body;
 use axum::http::header::HOST;
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, Request, Version};
 
-/// Why a request names no host. RFC 9112 §3.2, RFC 9113 §8.3.1.
+/// Why a request's host is invalid (RFC 9112 §3.2, RFC 9113 §8.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadHost {
     #[error("the request must have one Host header field")]
@@ -19,7 +19,7 @@ pub(super) enum BadHost {
     Differs,
 }
 
-/// Checks the host that `request` is for.
+/// Checks the host of `request`.
 pub(super) fn check(request: &Request<Body>) -> Result<(), BadHost> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (host, second) = (hosts.next(), hosts.next());
@@ -37,13 +37,13 @@ pub(super) fn check(request: &Request<Body>) -> Result<(), BadHost> {
             Err(BadHost::Differs)
         }
         (Version::HTTP_2 | Version::HTTP_3, Some(_), _) => Ok(()),
-        // Also with an absolute target, which then counts in its place (RFC 9112 §3.2.2).
+        // Required also with an absolute request target, whose host then takes precedence (RFC 9112 §3.2.2).
         (_, _, None) if needed => Err(BadHost::Missing),
         _ => Ok(()),
     }
 }
 
-/// The host and port in a Host header field.
+/// Parses a Host header field.
 fn valid_host(value: &HeaderValue) -> Result<Authority, BadHost> {
     let host = Authority::try_from(value.as_bytes()).map_err(|_| BadHost::Invalid)?;
     if is_valid(&host) {
@@ -53,7 +53,7 @@ fn valid_host(value: &HeaderValue) -> Result<Authority, BadHost> {
     }
 }
 
-/// A host, and at most a port: RFC 9110 §7.2 has no user there.
+/// A host with an optional port. RFC 9110 §7.2 allows no userinfo.
 fn is_valid(authority: &Authority) -> bool {
     let text = authority.as_str();
     let port = text.strip_prefix(authority.host()).unwrap_or(text);

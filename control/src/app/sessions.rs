@@ -1,4 +1,4 @@
-//! Putting, looking at and ending sessions, with everything checked before anything is kept.
+//! The sessions API: registers, reports and ends sessions. A login is fully verified before anything is stored.
 
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::duration::whole_ms;
@@ -7,67 +7,67 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::Service;
 use crate::refused::Refused;
-use crate::session::{NotPut, Put, SessionKey};
+use crate::session::{Put, PutError, SessionKey};
 use crate::upstream::grant::Login;
 use crate::upstream::grant::record::{GrantRecord, GrantState};
 use crate::upstream::grant::sign_out::SignOutTime;
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::token_type::IdTokenProfile;
 
-/// A login as the aggregator puts it.
+/// A login that the aggregator registers.
 #[derive(Debug)]
-pub struct Registration {
-    /// The issuer.
-    pub issuer: String,
+pub(crate) struct Registration {
+    /// `iss`.
+    pub(crate) issuer: String,
     /// The client that logged the user in.
-    pub client_id: String,
+    pub(crate) client_id: String,
     /// The ID token.
-    pub id_token: SecretString,
-    /// The refresh token, where the issuer gave one.
-    pub refresh_token: Option<SecretString>,
+    pub(crate) id_token: SecretString,
+    /// The refresh token, if the issuer returned one.
+    pub(crate) refresh_token: Option<SecretString>,
 }
 
-/// What may be told of a session.
+/// The state of a session, without its tokens.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct SessionStatus {
-    /// The issuer.
-    pub issuer: String,
-    /// The client.
-    pub client_id: String,
+pub(crate) struct SessionStatus {
+    /// `iss` of the login.
+    pub(crate) issuer: String,
+    /// The client that logged the user in.
+    pub(crate) client_id: String,
     /// `active`, `suspect` or `needs_login`.
-    pub state: &'static str,
-    /// Grows with each of the user's logins; by one, unless the record of before could not be read.
-    pub generation: u64,
-    /// `exp` of the kept ID token, Unix seconds.
-    pub id_token_expires_at: Option<u64>,
-    /// Whether it can be refreshed at all.
-    pub refreshable: bool,
+    pub(crate) state: &'static str,
+    /// Grows with each of the user's logins: by one, unless the previous record was unreadable.
+    pub(crate) generation: u64,
+    /// `exp` of the stored ID token, Unix seconds.
+    pub(crate) id_token_expires_at: Option<u64>,
+    /// Whether the login has a refresh token.
+    pub(crate) refreshable: bool,
     /// Why a new login is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub(crate) reason: Option<&'static str>,
 }
 
-/// Why a login is not taken in.
+/// Why a login is not registered.
 #[derive(Debug)]
-pub enum PutRefused {
-    /// The session's id is in use for another user's login: 409.
-    Taken,
-    /// Anything else.
+pub(crate) enum RegistrationError {
+    /// The session id is in use for another user's login: 409.
+    Conflict,
+    /// Any other refusal.
     Refused(Refused),
 }
 
-impl<R: Into<Refused>> From<R> for PutRefused {
+impl<R: Into<Refused>> From<R> for RegistrationError {
     fn from(refused: R) -> Self {
         Self::Refused(refused.into())
     }
 }
 
-impl From<NotPut> for PutRefused {
-    fn from(not_put: NotPut) -> Self {
-        match not_put {
-            NotPut::Store(error) => Self::Refused(error.into()),
-            NotPut::Taken => Self::Taken,
-            NotPut::SignedOut => Self::Refused(
+impl From<PutError> for RegistrationError {
+    fn from(error: PutError) -> Self {
+        match error {
+            PutError::Store(error) => Self::Refused(error.into()),
+            PutError::Conflict => Self::Conflict,
+            PutError::SignedOut => Self::Refused(
                 Refused::new(Refusal::SubjectRejected)
                     .because("the user signed out after this login was made"),
             ),
@@ -76,25 +76,25 @@ impl From<NotPut> for PutRefused {
 }
 
 impl Service {
-    /// Takes a login in under the session `id`.
+    /// Registers a login under the session `id`.
     ///
     /// # Errors
-    /// [`PutRefused`]; nothing was changed then, unless the store failed half-way, which putting it again repairs.
-    pub async fn put_session(
+    /// [`RegistrationError`]; nothing is changed then, unless the store fails half-way, which a repeated `PUT` repairs.
+    pub(crate) async fn put_session(
         &self,
         id: &SecretString,
         registration: &Registration,
-    ) -> Result<Put, PutRefused> {
+    ) -> Result<Put, RegistrationError> {
         let home = self
             .home(&registration.issuer, &registration.client_id)
             .ok_or_else(|| {
                 Refused::new(Refusal::BadRequest).because("no such issuer and client_id are configured here")
             })?;
         let token = registration.id_token.expose_secret();
-        let (claims, profile) = self.id_token_of(registration, home)?;
-        self.not_too_old(&claims, registration.refresh_token.is_some())?;
-        let proven = home.keys.prove_login(token, &claims).await;
-        proven.map_err(Refused::from)?;
+        let (claims, profile) = self.parse_id_token(registration, home)?;
+        self.check_age(&claims, registration.refresh_token.is_some())?;
+        let verified = home.keys.prove_login(token, &claims).await;
+        verified.map_err(Refused::from)?;
         let login = Login {
             id_token: &registration.id_token,
             claims: &claims,
@@ -104,12 +104,17 @@ impl Service {
         };
         let session = SessionKey::of_id(id);
         let put = self.sessions.put(&session, &login).await?;
-        tracing::debug!(session = session.short(), created = put.created, "session put");
+        tracing::debug!(
+            session = session.short(),
+            created = put.created,
+            "session registered"
+        );
         Ok(put)
     }
 
-    /// What the ID token of `registration` says, if it is one that was issued to its client or to one that is trusted.
-    fn id_token_of(
+    /// Parses the ID token of `registration` and checks that it was issued to its client or to a trusted peer. The
+    /// signature is not verified here.
+    fn parse_id_token(
         &self,
         registration: &Registration,
         home: &HomeIssuer,
@@ -126,13 +131,14 @@ impl Service {
         let profile = IdTokenProfile::read(token)?;
         profile.is_issued_to(|party| home.config.trusts(party))?;
         profile.has_begun(self.context.clock.now_ms())?;
-        // A fraction of a second that an issuer may write decides nothing.
+        // Whole seconds: a fraction, which some issuers write, must not decide between two logins.
         claims.issued_at_seconds = profile.issued_at_seconds;
         Ok((claims, profile))
     }
 
-    /// An aggregator that restarted puts what it has: an expired ID token still proves whose refresh token it is.
-    fn not_too_old(&self, claims: &Claims, refreshable: bool) -> Result<(), Refused> {
+    /// Refuses an ID token that expired too long ago. An aggregator that restarts registers the logins that it holds,
+    /// and an expired ID token still identifies the user of the refresh token.
+    fn check_age(&self, claims: &Claims, refreshable: bool) -> Result<(), Refused> {
         let now_ms = self.context.clock.now_ms();
         let exp_ms = claims.exp_seconds.saturating_mul(1000);
         if exp_ms > now_ms {
@@ -150,11 +156,11 @@ impl Service {
         Ok(())
     }
 
-    /// What is known of the session `id`.
+    /// The state of the session `id`.
     ///
     /// # Errors
     /// [`Refused`]: [`Refusal::UnknownSession`], or the store.
-    pub async fn session_status(&self, id: &SecretString) -> Result<SessionStatus, Refused> {
+    pub(crate) async fn session_status(&self, id: &SecretString) -> Result<SessionStatus, Refused> {
         let record = self.sessions.grant_record(&SessionKey::of_id(id)).await?;
         let now_ms = self.context.clock.now_ms();
         record
@@ -162,19 +168,24 @@ impl Service {
             .ok_or_else(|| Refusal::UnknownSession.into())
     }
 
-    /// Ends the session `id`; ending what is not known is no error.
+    /// Ends the session `id`. An unknown session is no error.
     ///
     /// # Errors
     /// [`Refused`]: the store.
-    pub async fn end_session(&self, id: &SecretString) -> Result<(), Refused> {
+    pub(crate) async fn end_session(&self, id: &SecretString) -> Result<(), Refused> {
         Ok(self.sessions.end(&SessionKey::of_id(id)).await?)
     }
 
-    /// Ends all sessions of a user, and every login of the user that was made until `moment`.
+    /// Ends all sessions of a user, and every login that the user made until `moment`. Returns the number of sessions.
     ///
     /// # Errors
     /// [`Refused`]: the store.
-    pub async fn sign_out(&self, issuer: &str, subject: &str, moment: SignOutTime) -> Result<u64, Refused> {
+    pub(crate) async fn sign_out(
+        &self,
+        issuer: &str,
+        subject: &str,
+        moment: SignOutTime,
+    ) -> Result<u64, Refused> {
         let homes = self.homes.iter().filter(|home| home.config.issuer == issuer);
         let clients: Vec<&str> = homes.map(|home| home.config.client_id.as_str()).collect();
         Ok(self.sessions.sign_out(issuer, subject, &clients, moment).await?)
@@ -182,7 +193,7 @@ impl Service {
 }
 
 fn status(record: &GrantRecord, now_ms: u64) -> Option<SessionStatus> {
-    let exp_seconds = record.id_token.as_ref().map(|kept| kept.exp_seconds);
+    let exp_seconds = record.id_token.as_ref().map(|stored| stored.exp_seconds);
     let refreshable = record.refresh_token.is_some();
     let usable = refreshable || exp_seconds.is_some_and(|exp| exp.saturating_mul(1000) > now_ms);
     let (state, reason) = match record.state {

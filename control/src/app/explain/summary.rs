@@ -1,48 +1,49 @@
-//! An explanation in plain words: what happens next, and who has to do what.
+//! The text of an explanation: what happens next, and what the user, the aggregator or an operator has to do.
 
 use std::time::Duration;
 
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
-use super::Next;
-use super::view::{ExchangeView, Facts, FailuresView, GrantView};
+use super::NextAction;
+use super::view::{ExchangeView, FailuresView, GrantView, Inputs};
 use crate::refused::Refused;
 
+/// One or two sentences for `what_next`.
 pub(super) fn what_next(
-    facts: &Facts<'_>,
+    inputs: &Inputs<'_>,
     grant: Option<&GrantView>,
     exchange: Option<&ExchangeView>,
     caller_deadline: Duration,
 ) -> String {
     let Some(grant) = grant else {
-        return "The aggregator must PUT this session. Until then every request is refused with 401; no issuer is \
-                asked."
+        return "The aggregator must PUT this session. Until then every request is refused with 401, and no issuer is \
+                called."
             .to_owned();
     };
     let failures = exchange
         .and_then(|exchange| exchange.failures.as_ref())
         .or(grant.failures.as_ref());
-    match facts.next {
-        Next::Serve => served(facts, grant, exchange),
-        Next::Refresh => format!(
+    match inputs.next {
+        NextAction::Serve => served(inputs, grant, exchange),
+        NextAction::Refresh => format!(
             "The next request refreshes the login at {}{}, once for all callers, and gets the new token. {}",
             grant.issuer,
             after(failures),
-            under_way(grant, caller_deadline)
+            in_progress(grant, caller_deadline)
         ),
-        Next::Exchange { refresh_first } => format!(
+        NextAction::Exchange { refresh_first } => format!(
             "The next request {}exchanges the login's token{}, once for all callers, and gets the exchanged one. {}",
             if *refresh_first { "refreshes the login, " } else { "" },
             after(failures),
-            under_way(grant, caller_deadline)
+            in_progress(grant, caller_deadline)
         ),
-        Next::Refuse(refused) => why_not(refused, grant, failures),
+        NextAction::Refuse(refused) => self::refused(refused, grant, failures),
     }
     .trim_end()
     .to_owned()
 }
 
-fn served(facts: &Facts<'_>, grant: &GrantView, exchange: Option<&ExchangeView>) -> String {
+fn served(inputs: &Inputs<'_>, grant: &GrantView, exchange: Option<&ExchangeView>) -> String {
     let token = match exchange {
         Some(exchange) => exchange.token.as_ref(),
         None => grant.id_token.as_ref(),
@@ -52,10 +53,10 @@ fn served(facts: &Facts<'_>, grant: &GrantView, exchange: Option<&ExchangeView>)
     };
     let left = token
         .expires_in_seconds
-        .saturating_sub(facts.policy.margin.as_secs().cast_signed());
+        .saturating_sub(inputs.policy.margin.as_secs().cast_signed());
     let kind = if exchange.is_some() { "exchanged" } else { "ID" };
     let ahead = if token.freshness == "near_expiry" {
-        " It is near its expiry: whoever asks ahead of time brings the next one."
+        " It is near its expiry: a request ahead of time fetches the next one."
     } else {
         ""
     };
@@ -65,7 +66,7 @@ fn served(facts: &Facts<'_>, grant: &GrantView, exchange: Option<&ExchangeView>)
         ""
     };
     format!(
-        "Every request gets the kept {kind} token, for {left} s more without asking any issuer.{ahead}{dead}"
+        "Every request gets the stored {kind} token, for {left} s more without a call to any issuer.{ahead}{dead}"
     )
 }
 
@@ -75,17 +76,17 @@ fn after(failures: Option<&FailuresView>) -> String {
     })
 }
 
-fn under_way(grant: &GrantView, caller_deadline: Duration) -> String {
+fn in_progress(grant: &GrantView, caller_deadline: Duration) -> String {
     grant.intent.as_ref().map_or_else(String::new, |intent| {
         format!(
-            "A refresh began {} s ago and is not written down yet: requests wait for it up to {} s, then hear 503.",
+            "A refresh began {} s ago and its outcome is not stored yet: requests wait for it up to {} s, then get 503.",
             intent.began_seconds_ago,
             caller_deadline.as_secs()
         )
     })
 }
 
-fn why_not(refused: &Refused, grant: &GrantView, failures: Option<&FailuresView>) -> String {
+fn refused(refused: &Refused, grant: &GrantView, failures: Option<&FailuresView>) -> String {
     let waits = failures.map_or_else(String::new, |failures| {
         format!(
             " {} failed attempts so far ({}); the next is made by the first request after {} s.",
@@ -94,12 +95,12 @@ fn why_not(refused: &Refused, grant: &GrantView, failures: Option<&FailuresView>
     });
     match (refused.refusal, refused.refusal.class()) {
         (Refusal::NeedsLogin, _) => format!(
-            "The user must log in again: {}. The issuer is not asked for this login any more; a PUT with the new login \
-             opens the way at once.",
+            "The user must log in again: {}. Control no longer calls the issuer for this login; a PUT with the new login \
+             takes effect at once.",
             grant.reason.unwrap_or(refused.cause.as_str())
         ),
         (Refusal::WrongAudience, _) => format!(
-            "The aggregator must ask for the audience{} at login, and the user log in again: a refresh never adds one.",
+            "The aggregator must request the audience{} at login, and the user must log in again: a refresh never adds one.",
             grant.id_token.as_ref().map_or_else(String::new, |token| format!(
                 " {}",
                 token.missing_audiences.join(", ")
@@ -107,7 +108,7 @@ fn why_not(refused: &Refused, grant: &GrantView, failures: Option<&FailuresView>
         ),
         (_, RefusalClass::LoginNeeded) => format!("{}.", refused.description()),
         (_, RefusalClass::Transient) => format!(
-            "Nobody has to do anything: {}. Requests hear 503 until then.{waits}",
+            "No action is needed: {}. Requests get 503 until then.{waits}",
             refused.description()
         ),
         (_, RefusalClass::Misconfigured) => {

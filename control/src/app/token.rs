@@ -1,4 +1,4 @@
-//! The question for a token: prove the subject, then forward or exchange.
+//! Issues tokens: proves the subject, then returns the login's ID token or exchanges it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 use tokenward_protocol::token_endpoint::TokenRequest;
 
-use super::subject::Proven;
+use super::subject::ProvenSubject;
 use super::{Server, Service};
 use crate::digest;
 use crate::observe::throttle::Emit;
@@ -17,7 +17,7 @@ use crate::upstream::exchange::ExchangeRequest;
 use crate::upstream::grant::Served;
 
 impl Service {
-    /// A fresh token for `request`'s server and user.
+    /// Issues a fresh token for the server and the user of `request`.
     ///
     /// # Errors
     /// [`Refused`].
@@ -26,50 +26,52 @@ impl Service {
         let label = server
             .as_ref()
             .map_or_else(|| "unknown".to_owned(), |server| server.config.name.clone());
-        let answer = match server {
-            Some(server) => self.in_time(self.token_for(&server, &request)).await,
+        let issued = match server {
+            Some(server) => self.within_deadline(self.token_for(&server, &request)).await,
             None => Err(Refusal::UnknownServer.into()),
         };
-        let outcome = match &answer {
+        let outcome = match &issued {
             Ok(_) => "token",
             Err(refused) => refused.refusal.name(),
         };
         self.context.metrics.token_request(&label, outcome);
-        // To name the pair the token is read once more: not for every good answer.
-        if answer.is_err() || !self.throttle.is_calm(self.context.clock.now_ms()) {
-            self.note(&label, &trouble(&request), &answer);
+        // The log key costs a second parse of the token: it is computed only when a line may be due.
+        if issued.is_err() || !self.throttle.is_calm(self.context.clock.now_ms()) {
+            self.log_outcome(&label, &pair_key(&request), &issued);
         }
-        answer
+        issued
     }
 
-    /// Every operation has a deadline of its own; together they may not exceed the caller's. What is under way at an
-    /// issuer goes on without the caller.
-    async fn in_time(
+    /// Bounds the sum of all operations, which have deadlines of their own, by the caller's deadline. A call to an
+    /// issuer that is in progress continues.
+    async fn within_deadline(
         &self,
-        answer: impl Future<Output = Result<Served, Refused>>,
+        issued: impl Future<Output = Result<Served, Refused>>,
     ) -> Result<Served, Refused> {
-        /// A refresh that is late knows on what it waits: its own answer comes first.
-        const LAST_WORD: Duration = Duration::from_millis(200);
-        let deadline = self.config.caller_deadline + LAST_WORD;
-        tokio::time::timeout(deadline, answer).await.unwrap_or_else(|_| {
+        /// A late refresh reports what it waits for; its own, more precise refusal must come first.
+        const SLACK: Duration = Duration::from_millis(200);
+        let deadline = self.config.caller_deadline + SLACK;
+        tokio::time::timeout(deadline, issued).await.unwrap_or_else(|_| {
             Err(Refused::new(Refusal::Busy).because("the store or the issuer answers too slowly"))
         })
     }
 
+    /// Proves the subject of `request` and issues its token for `server`.
     async fn token_for(&self, server: &Arc<Server>, request: &TokenRequest) -> Result<Served, Refused> {
-        let proven = self.prove(server, request).await?;
-        match self.token_of(server, &proven, request).await {
+        let subject = self.prove(server, request).await?;
+        match self.token_of(server, &subject, request).await {
             Err(refused) if refused.refusal == Refusal::UnknownSession => {
-                Err(self.unknown_grant(&proven, server, request.reason).await)
+                Err(self.unknown_grant(&subject, server, request.reason).await)
             }
-            answer => answer,
+            issued => issued,
         }
     }
 
+    /// The token of a proven subject: the login's own, or one that `server.remote` exchanges for it.
     async fn token_of(
         &self,
         server: &Arc<Server>,
-        proven: &Proven,
+        subject: &ProvenSubject,
         request: &TokenRequest,
     ) -> Result<Served, Refused> {
         let required = &server.config.required_audiences;
@@ -77,11 +79,11 @@ impl Service {
             let served = self
                 .grants
                 .id_token(
-                    &proven.grant,
-                    &proven.home,
+                    &subject.grant,
+                    &subject.home,
                     request.reason,
-                    &request.subject_token,
-                    proven.since,
+                    subject.digest,
+                    subject.since,
                 )
                 .await?;
             return with_audiences(served, required);
@@ -91,34 +93,35 @@ impl Service {
                 server: server.config.name.clone(),
                 required_audiences: required.clone(),
                 remote: Arc::clone(remote),
-                grant: proven.grant.clone(),
-                home: Arc::clone(&proven.home),
-                entitlement: proven.since,
+                grant: subject.grant.clone(),
+                home: Arc::clone(&subject.home),
+                entitlement: subject.since,
                 reason: request.reason,
                 presented: request.subject_token.clone(),
+                presented_digest: subject.digest,
             })
             .await
     }
 
-    /// A caller that is not let in, or puts what cannot be kept: at most one line a minute per caller and reason.
-    pub(crate) fn note_caller(&self, caller: &str, refused: &Refused) {
-        let trouble = digest::hex_of_parts(&["caller", caller, refused.refusal.name()]);
-        self.note(caller, &trouble, &Err(refused.clone()));
+    /// Logs the refusal of a caller's credential or registration, at most once a minute per caller and refusal.
+    pub(crate) fn log_rejected_caller(&self, caller: &str, refused: &Refused) {
+        let key = digest::hex_of_parts(&["caller", caller, refused.refusal.name()]);
+        self.log_outcome(caller, &key, &Err(refused.clone()));
     }
 
-    /// One line at the boundary: a warning a minute per trouble, INFO when it is over.
-    fn note(&self, server: &str, trouble: &str, answer: &Result<Served, Refused>) {
-        let pair = digest::short(trouble);
-        match answer {
+    /// Logs at the boundary: at most one WARN or ERROR a minute per `key`, and INFO on recovery.
+    fn log_outcome(&self, server: &str, key: &str, issued: &Result<Served, Refused>) {
+        let pair = digest::short(key);
+        match issued {
             Ok(_) => {
-                if let Some(suppressed) = self.throttle.recovered(trouble) {
-                    tracing::info!(server, pair, suppressed, "tokens can be had again");
+                if let Some(suppressed) = self.throttle.recovered(key) {
+                    tracing::info!(server, pair, suppressed, "tokens are available again");
                 }
             }
             Err(refused) => {
                 let now_ms = self.context.clock.now_ms();
                 let (refusal, cause) = (refused.refusal.name(), refused.cause.as_str());
-                match self.throttle.failed(trouble, now_ms) {
+                match self.throttle.failed(key, now_ms) {
                     Emit::Warn { suppressed } if refused.refusal.class() == RefusalClass::Misconfigured => {
                         tracing::error!(
                             server,
@@ -139,8 +142,8 @@ impl Service {
     }
 }
 
-/// The pair of a request, before anything about it is proven: it only names a log line.
-fn trouble(request: &TokenRequest) -> String {
+/// Log key of the request's pair of server and subject. Nothing about the subject is verified yet.
+fn pair_key(request: &TokenRequest) -> String {
     let token = request.subject_token.expose_secret();
     match Claims::read(token.as_bytes()) {
         Ok(claims) => {
@@ -154,14 +157,15 @@ fn trouble(request: &TokenRequest) -> String {
     }
 }
 
-/// A server's audiences may have been added after the login; only a new login brings them.
+/// Refuses a token without the server's audiences. They may have been configured after the login, and only a new login
+/// adds them.
 fn with_audiences(served: Served, required: &[String]) -> Result<Served, Refused> {
     let covers = |audience| served.audiences.contains(audience);
     if required.iter().all(covers) {
         Ok(served)
     } else {
         Err(Refused::new(Refusal::WrongAudience).because(format!(
-            "the login's token lacks one of {required:?}: the aggregator must ask for them at login"
+            "the login's token lacks one of {required:?}: the aggregator must request them at login"
         )))
     }
 }

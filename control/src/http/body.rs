@@ -1,4 +1,4 @@
-//! Bodies: of the right type, within the cap and the room that there is, whole.
+//! Reads request bodies: of the expected content type, within the limit of the path and the memory budget, complete.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -11,49 +11,49 @@ use serde::de::DeserializeOwned;
 use tokenward_protocol::form::Form;
 use tokenward_protocol::refusal::Refusal;
 
-use super::admission::{Admitted, no_room, unread};
-use super::answer::failure;
-use super::timed_body::IntakeLate;
+use super::admission::{Admitted, over_budget, rejected};
+use super::response;
+use super::timed_body::BodyTimeout;
 use crate::observe::metrics::Metrics;
 use crate::serve::NoRoom;
 
-/// Forms.
+/// Content type of forms.
 const FORM: &str = "application/x-www-form-urlencoded";
-/// JSON.
+/// Content type of JSON.
 const JSON: &str = "application/json";
 
-/// Boxed: an axum answer is large for an error.
+/// The response to a body that is not accepted. Boxed: an axum response is large for an error.
 pub(super) type Rejection = Box<Response>;
 
-/// One request's body, and what is known of it.
-pub(super) struct Intake<'a> {
+/// A request body that is not read yet.
+pub(super) struct RequestBody<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) body: Body,
     pub(super) admitted: &'a Admitted,
     pub(super) metrics: &'a Metrics,
 }
 
-/// Why a body was not read.
+/// Why a body was not read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unread {
-    NoRoom,
+enum BodyError {
+    OverBudget,
     Late,
     TooLarge,
-    BrokeOff,
+    Truncated,
 }
 
-impl From<NoRoom> for Unread {
+impl From<NoRoom> for BodyError {
     fn from(_: NoRoom) -> Self {
-        Self::NoRoom
+        Self::OverBudget
     }
 }
 
-impl Intake<'_> {
-    /// The body as a form of at most `longest_bytes`.
-    pub(super) async fn form(self, longest_bytes: usize) -> Result<Form, Rejection> {
-        let bytes = self.whole(FORM, longest_bytes).await?;
+impl RequestBody<'_> {
+    /// Reads a form of at most `max_bytes`.
+    pub(super) async fn form(self, max_bytes: usize) -> Result<Form, Rejection> {
+        let bytes = self.bytes(FORM, max_bytes).await?;
         Form::read(&bytes).map_err(|bad| {
-            Box::new(failure(
+            Box::new(response::error(
                 StatusCode::BAD_REQUEST,
                 "invalid_request",
                 Refusal::BadRequest,
@@ -62,16 +62,16 @@ impl Intake<'_> {
         })
     }
 
-    /// The body as JSON of at most `longest_bytes`, an object with members of `members`. The error names the member at
-    /// fault where it is one of them, else the place; never a value: values here are tokens.
+    /// Reads a JSON object of at most `max_bytes` with members of `members`. The error names the member at fault if it
+    /// is one of them, otherwise line and column. It never contains a value: values here are tokens.
     pub(super) async fn json<T: DeserializeOwned>(
         self,
-        longest_bytes: usize,
+        max_bytes: usize,
         members: &[&'static str],
     ) -> Result<T, Rejection> {
-        let bytes = self.whole(JSON, longest_bytes).await?;
+        let bytes = self.bytes(JSON, max_bytes).await?;
         read_json(&bytes, members).map_err(|what| {
-            Box::new(failure(
+            Box::new(response::error(
                 StatusCode::BAD_REQUEST,
                 "invalid_request",
                 Refusal::BadRequest,
@@ -80,100 +80,103 @@ impl Intake<'_> {
         })
     }
 
-    /// The whole body, if it is of `content_type`.
-    async fn whole(self, content_type: &str, longest_bytes: usize) -> Result<Vec<u8>, Rejection> {
+    /// Reads the complete body, if it is of `content_type`.
+    async fn bytes(self, content_type: &str, max_bytes: usize) -> Result<Vec<u8>, Rejection> {
         if !is_of_type(self.headers, content_type) {
-            return Err(Box::new(unread(
+            return Err(Box::new(rejected(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 &format!("the body must be {content_type} in UTF-8, without a content coding"),
             )));
         }
         let (admitted, metrics) = (self.admitted, self.metrics);
-        let announced = announced_bytes(self.headers);
-        let whole = read(self.body, announced, longest_bytes, admitted).await;
-        whole.map_err(|why| {
-            let (cause, answer) = match why {
-                Unread::NoRoom => ("no_room", no_room()),
-                Unread::Late => (
+        let content_length = content_length(self.headers);
+        let complete = read(self.body, content_length, max_bytes, admitted).await;
+        complete.map_err(|why| {
+            let (cause, response) = match why {
+                BodyError::OverBudget => ("no_room", over_budget()),
+                BodyError::Late => (
                     "late",
-                    unread(
+                    rejected(
                         StatusCode::REQUEST_TIMEOUT,
-                        "the request did not arrive whole within intake.deadline; send it at once",
+                        "the request was not complete within intake.deadline; send it without pauses",
                     ),
                 ),
-                Unread::TooLarge => (
+                BodyError::TooLarge => (
                     "too_large",
-                    unread(
+                    rejected(
                         StatusCode::PAYLOAD_TOO_LARGE,
-                        &format!("the body is larger than {longest_bytes} bytes"),
+                        &format!("the body is larger than {max_bytes} bytes"),
                     ),
                 ),
-                Unread::BrokeOff => ("broke_off", unread(StatusCode::BAD_REQUEST, "the body broke off")),
+                BodyError::Truncated => (
+                    "broke_off",
+                    rejected(StatusCode::BAD_REQUEST, "the body is incomplete"),
+                ),
             };
             metrics.request_unread(cause);
-            Box::new(answer)
+            Box::new(response)
         })
     }
 }
 
-/// Whether the one content type of `headers` is `wanted`, in UTF-8 where it says a charset, and nothing is compressed.
-fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
+/// Whether `headers` have one content type, `expected`, in UTF-8 if a charset is named, and no content coding.
+fn is_of_type(headers: &HeaderMap, expected: &str) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let (Some(Ok(value)), None) = (types.next().map(|value| value.to_str()), types.next()) else {
         return false;
     };
     let mut parts = value.split(';').map(str::trim);
-    let right = parts
+    let has_type = parts
         .next()
-        .is_some_and(|media| media.eq_ignore_ascii_case(wanted));
+        .is_some_and(|media| media.eq_ignore_ascii_case(expected));
     let in_utf8 = parts.all(|parameter| match parameter.split_once('=') {
         Some((name, charset)) if name.trim().eq_ignore_ascii_case("charset") => {
             charset.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
         }
         _ => true,
     });
-    right && in_utf8 && !headers.contains_key(CONTENT_ENCODING)
+    has_type && in_utf8 && !headers.contains_key(CONTENT_ENCODING)
 }
 
-/// Whether the body is announced as a form.
+/// Whether the content type is that of a form.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
     is_of_type(headers, FORM)
 }
 
-fn announced_bytes(headers: &HeaderMap) -> Option<usize> {
+fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads `body` into one buffer, which is no larger than what has come (a frame keeps the whole buffer that it was read
-/// from), and accounts for that.
+/// Reads `body` into one buffer and accounts for it. The buffer grows with the bytes that arrive; frames are copied,
+/// because a frame retains the whole buffer that it was read from.
 async fn read(
     mut body: Body,
-    announced: Option<usize>,
-    longest_bytes: usize,
+    content_length: Option<usize>,
+    max_bytes: usize,
     admitted: &Admitted,
-) -> Result<Vec<u8>, Unread> {
-    if announced.is_some_and(|announced| announced > longest_bytes) {
-        return Err(Unread::TooLarge);
+) -> Result<Vec<u8>, BodyError> {
+    if content_length.is_some_and(|content_length| content_length > max_bytes) {
+        return Err(BodyError::TooLarge);
     }
-    let largest = announced.unwrap_or(longest_bytes);
+    let largest = content_length.unwrap_or(max_bytes);
     let mut bytes = Vec::new();
     admitted.admission.body_expected();
     let mut evicted = pin!(admitted.admission.evicted());
     loop {
         let frame = tokio::select! {
             biased;
-            () = &mut evicted => return Err(Unread::NoRoom),
+            () = &mut evicted => return Err(BodyError::OverBudget),
             frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)) => frame,
         };
         let data = match frame {
             None => break,
-            Some(Err(error)) if is_late(&error) => return Err(Unread::Late),
-            Some(Err(_)) => return Err(Unread::BrokeOff),
+            Some(Err(error)) if is_late(&error) => return Err(BodyError::Late),
+            Some(Err(_)) => return Err(BodyError::Truncated),
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
         };
         let needed = bytes.len().saturating_add(data.len());
-        if needed > longest_bytes {
-            return Err(Unread::TooLarge);
+        if needed > max_bytes {
+            return Err(BodyError::TooLarge);
         }
         if needed > bytes.capacity() {
             let capacity = needed.max(largest.min(bytes.capacity() * 2));
@@ -182,14 +185,14 @@ async fn read(
         }
         bytes.extend_from_slice(&data);
     }
-    admitted.is_whole();
+    admitted.body_complete();
     Ok(bytes)
 }
 
 fn is_late(error: &axum::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if error.is::<IntakeLate>() {
+        if error.is::<BodyTimeout>() {
             return true;
         }
         cause = error.source();
@@ -197,7 +200,7 @@ fn is_late(error: &axum::Error) -> bool {
     false
 }
 
-/// `bytes` as JSON, or what is wrong with them, in words that hold nothing of them but names out of `members`.
+/// Parses `bytes`. The error contains nothing of them but names in `members`.
 fn read_json<T: DeserializeOwned>(bytes: &[u8], members: &[&'static str]) -> Result<T, String> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut reader);
@@ -223,7 +226,7 @@ fn read_json<T: DeserializeOwned>(bytes: &[u8], members: &[&'static str]) -> Res
     ))
 }
 
-/// Which member is at fault. serde's own words repeat the value, or a name that the client made up.
+/// Describes the member at fault. serde's own message may repeat the value, or a name that the client chose.
 fn faulty_member(path: &str, error: &serde_json::Error, members: &[&'static str]) -> Option<String> {
     if error.classify() != serde_json::error::Category::Data {
         return None;

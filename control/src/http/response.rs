@@ -1,4 +1,4 @@
-//! Answers: JSON in OAuth's shape, never cached.
+//! Responses: JSON in the shape of OAuth, never cached.
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -10,21 +10,21 @@ use tokenward_protocol::token_endpoint::TokenError;
 
 use crate::refused::Refused;
 
-/// `body` as JSON.
+/// A response with `body` as JSON.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    // Plain data always serializes; an empty object would still be JSON.
+    // Plain data always serializes; the fallback is valid JSON.
     let bytes = serde_json::to_vec(body).unwrap_or_else(|_| b"{}".to_vec());
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        // RFC 6749 §5.1, for caches of HTTP/1.0.
+        // RFC 6749 §5.1, for HTTP/1.0 caches.
         (PRAGMA, HeaderValue::from_static("no-cache")),
     ];
     (status, headers, bytes).into_response()
 }
 
-/// An error with a status and code of its own. RFC 6749 §5.2 says which characters the description may have.
-pub(super) fn failure(status: StatusCode, error: &str, refusal: Refusal, description: &str) -> Response {
+/// An error with its own status and code. The description is reduced to the characters that RFC 6749 §5.2 allows.
+pub(super) fn error(status: StatusCode, error: &str, refusal: Refusal, description: &str) -> Response {
     json(
         status,
         &TokenError {
@@ -35,11 +35,11 @@ pub(super) fn failure(status: StatusCode, error: &str, refusal: Refusal, descrip
     )
 }
 
-/// A refusal, as the refusal table has it.
-pub(super) fn refused(refused: &Refused) -> Response {
+/// The response to a refusal, as the refusal table defines it.
+pub(super) fn refusal(refused: &Refused) -> Response {
     let status =
         StatusCode::from_u16(refused.refusal.control_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = failure(
+    let mut response = error(
         status,
         refused.refusal.control_error(),
         refused.refusal,
