@@ -1,4 +1,4 @@
-//! A fresh token passes untouched: nobody is asked, nothing is written, and it costs next to nothing.
+//! A fresh token passes unchanged: no call to control, no write, and a bounded cost.
 
 use tokenward_wasm_host::Headers;
 use tokenward_wasm_host::story::{FilterWorld, HOST, SESSION_HEADER, exp_in, forward, secs, token};
@@ -48,7 +48,7 @@ fn a_known_fresh_token_costs_three_host_calls_a_request_and_no_shared_data() {
 }
 
 #[test]
-fn a_fresh_token_asks_nobody_and_logs_nothing_on_every_worker_for_as_long_as_it_is_fresh() {
+fn a_fresh_token_causes_no_call_and_no_line_on_every_worker_for_as_long_as_it_is_fresh() {
     let world = kubernetes().workers(4).start();
     let presented = world.mint(&token(exp_in(1800)));
     // Near expiry begins 120 s before exp: the last of these is at 1,650 s.
