@@ -1,5 +1,5 @@
-//! An issuer's answer: where it is JSON, its top members are read as `serde_json` reads them; where it breaks off, no token
-//! comes out that the whole answer does not hold; and nothing deeper, and no half, is ever taken for a token.
+//! An issuer's answer: where it is JSON, its top members are read as `serde_json` reads them; where it breaks off, no
+//! token comes out that the whole answer does not hold; and nothing deeper, and no half, is ever taken for a token.
 
 use std::fmt;
 
@@ -65,8 +65,8 @@ fn classes(status: u16, body: &[u8], cut: bool) {
         }
     }
     let _ = read_exchange(&answer);
-    if let Ok(told) = read_introspection(&answer) {
-        let _ = format!("{told:?}");
+    if let Ok(introspection) = read_introspection(&answer) {
+        let _ = format!("{introspection:?}");
     }
 }
 
@@ -114,7 +114,7 @@ fn within(read: &Members, model: &[(String, Value)]) {
             other == name
                 && match value {
                     Value::String(whole) => whole == text,
-                    // Nothing says where a number ends but what follows it, and that is waited for.
+                    // Only the next byte ends a number, so it must have arrived.
                     Value::Number(_) => serde_json::from_str::<Value>(text).ok().as_ref() == Some(value),
                     _ => false,
                 }
