@@ -259,7 +259,7 @@ fn mirrors_in_paragraphs(text: &str) -> Vec<Mirror> {
         if !has("Types", "deb") || !has("Components", "main") || has("Enabled", "no") {
             continue;
         }
-        // A key that is written out in the paragraph is no file; apt's trusted keys are asked then.
+        // A key that is written out in the paragraph is no file; apt's trusted keys apply then.
         let key = field("Signed-By")
             .filter(|key| key.starts_with('/'))
             .map(str::to_owned);
