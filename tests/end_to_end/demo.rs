@@ -1,4 +1,4 @@
-//! The demo keeps its promises, and notices when they are broken.
+//! The demo meets its promises, and notices when they are broken.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -40,9 +40,9 @@ async fn told(stage: WorldBuilder) -> anyhow::Result<(Report, String)> {
     Ok((report, paper.text()))
 }
 
-/// Both stories wait for real expiries most of the time, so they are told side by side.
+/// Both stories wait for real expiries most of the time, so they run concurrently.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_keeps_every_promise_with_the_filter_and_finds_them_broken_without_it() -> anyhow::Result<()>
+async fn the_demo_meets_every_promise_with_the_filter_and_finds_them_broken_without_it() -> anyhow::Result<()>
 {
     let shortly = Duration::from_secs(4);
     let bare = demo::stage().filter_off().tokens_live(shortly, shortly);
@@ -107,11 +107,7 @@ fn assert_broken(report: &Report) {
     assert!(report.tally.rejected_expired > 200, "{:?}", report.tally);
     assert!(report.tally.rejected_other > 0, "{:?}", report.tally);
     let broken = report.promises().filter(|promise| !promise.kept).count();
-    assert_eq!(
-        report.broken.len(),
-        broken,
-        "the story itself was told to its end"
-    );
+    assert_eq!(report.broken.len(), broken, "the story itself ran to its end");
     let expected = "The one invariant: requests with an expired token at a server must be exactly 0, was";
     assert!(
         report.broken.iter().any(|line| line.starts_with(expected)),

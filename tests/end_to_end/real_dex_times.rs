@@ -20,7 +20,7 @@ const REUSE: Duration = Duration::from_secs(3);
 /// Logins in each of which something is tried within [`REUSE`]: a machine that stands still may miss some.
 const TRIES: usize = 6;
 
-/// Whether there is a real Dex; says so when there is none.
+/// Whether there is a real Dex; reports it when there is none.
 fn is_built(story: &str) -> anyhow::Result<bool> {
     let built = tools::dex()?.is_some();
     if !built {

@@ -352,9 +352,9 @@ fn control_takes_the_configuration_that_the_chart_writes() -> anyhow::Result<()>
         .args(["check", "--config"])
         .arg(file)
         .output()?;
-    let said = String::from_utf8_lossy(&run.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&run.stdout).into_owned();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    assert!(said.contains("good (1 issuers, 2 servers)"), "{said}");
+    assert!(printed.contains("good (1 issuers, 2 servers)"), "{printed}");
     assert_eq!(secrets, 6);
     Ok(())
 }

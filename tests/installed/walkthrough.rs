@@ -59,7 +59,7 @@ fn any_helm_renders_the_values_that_one_begins_with() -> anyhow::Result<()> {
     let command = command("helm template ")?;
     let arguments = command
         .strip_suffix(" > /dev/null")
-        .context("it says nothing")?
+        .context("it does not discard its output")?
         .replace("-f values.yaml", "-f envoy/gateway/values.yaml");
     let run = Command::new(helm)
         .args(arguments.split_whitespace().skip(1))

@@ -29,10 +29,10 @@ fn every_failure_on_the_page_is_held_down_by_a_test_that_names_it_or_has_a_reaso
             .collect();
         named += tests.len();
         for number in numbers(failure).filter(|_| !tests.is_empty()) {
-            let told = tests
+            let named_above = tests
                 .iter()
                 .any(|above| numbers(above).any(|other| other == number));
-            assert!(told, "no test of the row names #{number}: {row}");
+            assert!(named_above, "no test of the row names #{number}: {row}");
         }
     }
     assert!(named >= 40, "{named} tests named");

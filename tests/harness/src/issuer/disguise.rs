@@ -30,7 +30,7 @@ pub enum Disguise {
     ByteOrderMark,
     /// UTF-16.
     Utf16,
-    /// gzip, which was not asked for.
+    /// gzip, which the request did not accept.
     Gzip,
     /// Raw deflate.
     Deflate,

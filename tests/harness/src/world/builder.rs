@@ -25,7 +25,7 @@ const STORE_DEADLINE: &str = "6s";
 const CONTROL_DEADLINE: &str = "15s";
 const FILTER_DEADLINE: &str = "20s";
 
-/// Where control keeps its sessions.
+/// Where control stores its sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
     /// A file of its own.
