@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokenward_demo::{self as demo, Bound, Look, Report, Screen};
 use tokenward_harness::world::WorldBuilder;
 
-/// Only an end to a story that hangs.
+/// Only bounds a story that hangs.
 const LONGEST: Duration = Duration::from_secs(240);
 const STEPS: usize = 7;
 
@@ -46,7 +46,7 @@ async fn the_demo_meets_every_promise_with_the_filter_and_finds_them_broken_with
 {
     let shortly = Duration::from_secs(4);
     let bare = demo::stage().filter_off().tokens_live(shortly, shortly);
-    // Longer than in the demo that a person watches: some of its numbers are exact because a token still lives.
+    // Longer than in the interactive demo: some of its numbers are exact because a token is still valid.
     let longer = Duration::from_secs(25);
     let stage = demo::stage().tokens_live(longer, longer);
     let (with, without) = tokio::join!(Box::pin(told(stage)), Box::pin(told(bare)));

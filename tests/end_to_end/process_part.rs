@@ -42,7 +42,7 @@ async fn lines_of_both_outputs_can_be_counted_and_awaited() {
     assert!(late.unwrap_err().to_string().contains("three"));
 }
 
-/// A test that has had a process's answer may count at once what was written before that answer.
+/// A test that has received a process's answer may count at once what was written before that answer.
 #[tokio::test]
 async fn what_a_process_printed_before_it_did_something_is_counted_as_soon_as_that_is_seen() {
     const TIMES: usize = 500;

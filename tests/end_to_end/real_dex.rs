@@ -10,7 +10,7 @@ const REMOTE: &str = "remote-1";
 const TOKENS_LIVE: Duration = Duration::from_secs(12);
 const MARGIN: Duration = Duration::from_secs(3);
 
-/// A world on two real Dex whose tokens live some seconds; `None` where there is no Dex.
+/// A world on two real Dex whose tokens are valid for some seconds; `None` where there is no Dex.
 async fn on_real_dex(story: &str) -> anyhow::Result<Option<World<RealDex>>> {
     start(story, World::builder().short_lived(TOKENS_LIVE, MARGIN)).await
 }

@@ -1,4 +1,4 @@
-//! The fake Dex is held to a real one: the same requests to both, and the same answers but for what is random in them.
+//! The fake Dex is compared with a real one: the same requests to both, and the same answers except for random parts.
 //!
 //! Not compared, because a Dex with memory storage and without its gRPC API cannot be brought to it: a refresh token
 //! revoked by `DexApi.RevokeRefresh` (it shares its answer with a used one, which is compared), failures and lock
@@ -19,7 +19,7 @@ const PASSWORD: &str = "password";
 const REFRESH: &str = "refresh_token";
 const ALL: &str = "openid profile email groups offline_access";
 
-/// One issuer under questions, and what it answered to each.
+/// One issuer, and its answer to each request.
 struct Questions<'a, I> {
     issuer: &'a I,
     http: reqwest::Client,

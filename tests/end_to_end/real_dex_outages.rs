@@ -1,4 +1,4 @@
-//! What a user sees of outages, on two real Dex: a server that rejects good tokens, control or the store away, and the
+//! What a user sees of outages, on two real Dex: a server that rejects good tokens, control or the store down, and the
 //! restart during which the home Dex is down. Left out, with a line on the terminal, where Dex is not built.
 
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::real_dex_stories::{
 const REMOTES: usize = 3;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// How often a token may have come near its end since `then` and been renewed: 0 unless the machine stands still.
+/// How often a token may have come near its end since `then` and been renewed: 0 unless the machine stalls.
 fn ends_since(then: Instant) -> usize {
     let soonest = TOKENS_LIVE / 2 - MARGIN;
     usize::try_from(then.elapsed().as_millis() / soonest.as_millis()).unwrap_or(usize::MAX)
@@ -96,7 +96,7 @@ async fn a_restart_while_a_real_dex_is_down_is_over_with_the_refresh_that_comes_
     assert_over(&world, &alice, home, healed).await
 }
 
-/// A server rejects a token that looks fresh: a new one is made once, and until then the server is spared.
+/// A server rejects a token that looks fresh: a new one is fetched once, and until then the server gets no request.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fresh_token_of_a_real_dex_that_a_server_rejects_is_replaced_once() -> anyhow::Result<()> {
     // One worker: each has to see the server's answer by itself before it knows a fresh token as rejected.

@@ -134,7 +134,7 @@ fn with_exp(token: &str, exp: Value) -> anyhow::Result<String> {
     Ok(format!("{head}.{claims}.{signature}"))
 }
 
-/// The pods restart with stale sessions in Valkey; then the store, then control is away.
+/// The pods restart with stale sessions in Valkey; then the store, then control is down.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_of_a_real_dex_survive_a_restart_and_outages() -> anyhow::Result<()> {
     let world = short_lived().store(Store::Valkey).remotes(3);
@@ -175,7 +175,7 @@ async fn sessions_of_a_real_dex_survive_a_restart_and_outages() -> anyhow::Resul
     Ok(())
 }
 
-/// One local and 16 exchange servers, a dead login, listeners that come back: then a new login.
+/// One local and 16 exchange servers, a dead login, listeners that reconnect: then a new login.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_after_a_real_dex_has_ended_the_login_reaches_no_server_and_a_new_login_recovers()
 -> anyhow::Result<()> {

@@ -58,7 +58,7 @@ async fn an_issuer_that_is_down_signs_no_user_out() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_control_service_that_is_gone_is_503_and_back_without_anybodys_help() -> anyhow::Result<()> {
+async fn a_control_service_that_is_gone_is_503_and_recovers_by_itself() -> anyhow::Result<()> {
     let mut world = World::builder().start().await?;
     let alice = world.log_in_an_hour_ago(ALICE).await?;
     world.control.kill()?;

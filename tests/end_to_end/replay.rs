@@ -5,7 +5,7 @@ use tokenward_harness::issuer::FakeDex;
 use tokenward_harness::parts::tools;
 use tokenward_replay::{self as replay, Pace, Replay};
 
-/// Both halves side by side: most of the time they wait for tokens to expire.
+/// Both halves run concurrently: most of the time they wait for tokens to expire.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_replay_breaks_without_the_filter_and_holds_with_it() -> anyhow::Result<()> {
     let screen = Screen::new(std::io::sink(), Look::plain());

@@ -46,7 +46,7 @@ async fn only_the_users_own_id_token_is_replaced_by_a_fresh_one() -> anyhow::Res
 }
 
 /// Users whose logins are not registered: a stale token needs a fresh one, a fresh one that must be exchanged needs a
-/// registered login. A new login brings neither of them further.
+/// registered login. A new login helps neither of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unregistered_user_is_not_sent_to_log_in_again() -> anyhow::Result<()> {
     let world = World::builder().start().await?;

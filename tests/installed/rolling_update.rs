@@ -22,7 +22,7 @@ const BOB: &str = "bob@example.com";
 /// What is answered before, between and after the updates.
 const A_WHILE: usize = 400;
 
-/// Requests that go out until they are stopped, at a steady pace, whatever becomes of the earlier ones.
+/// Requests at a steady rate until stopped, whatever the outcome of the earlier ones.
 struct Flow {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,

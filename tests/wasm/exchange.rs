@@ -96,7 +96,7 @@ fn a_renewal_that_fails_leaves_the_old_token_in_use_until_its_margin_and_then_re
     let presented = world.mint(&token(exp_in(3600)));
     assert!(send(&world, &presented).is_forwarded());
     world.advance(secs(100));
-    // 100 s left: renewed from now on, in vain, every 5 s at the most.
+    // 100 s left: renewal is tried from now on, without success, every 5 s at the most.
     for _ in 0..40 {
         assert!(send(&world, &presented).is_forwarded());
         world.advance(secs(1));

@@ -123,7 +123,7 @@ fn a_route_annotated_with_a_server_that_is_not_configured_never_passes() {
     for worker in 0..2 {
         let sent = world
             .request("kubernetes")
-            .annotated("nobody")
+            .annotated("unknown")
             .bearer(token(exp_in(1800)))
             .on_worker(worker)
             .send();
@@ -170,7 +170,7 @@ fn without_a_setting_host_and_path_decide_and_an_annotation_only_where_these_lea
     let fresh = world.mint(&token(exp_in(1800)));
     let by_path = world
         .request("kubernetes")
-        .annotated("nobody")
+        .annotated("unknown")
         .bearer(fresh.as_str());
     assert!(by_path.send().is_forwarded());
     let elsewhere = world.request("kubernetes").path("/elsewhere");
@@ -184,7 +184,7 @@ fn without_a_setting_host_and_path_decide_and_an_annotation_only_where_these_lea
     let unknown = world
         .request("kubernetes")
         .path("/elsewhere")
-        .annotated("nobody")
+        .annotated("unknown")
         .send();
     assert_eq!(unknown.refusal().as_deref(), Some("unknown_server"));
     assert_eq!(world.upstream_requests().len(), 1);

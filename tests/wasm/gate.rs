@@ -30,7 +30,7 @@ fn a_gate_closed_by_one_worker_is_closed_for_all() {
 }
 
 #[test]
-fn retry_after_is_honest_and_counts_down() {
+fn retry_after_is_the_time_until_the_probe_and_counts_down() {
     let world = kubernetes().workers(2).start();
     world.control().refuses_for(Refusal::IssuerUnavailable, 40);
     let stale = world.mint(&token(exp_in(-5)));

@@ -27,7 +27,7 @@ fn worker_1_cuts_in(world: &FilterWorld, nth: usize, stale: &str) {
     });
 }
 
-/// Worker 0's life with one pair: refused, refused from memory, the probe is refused, refused from memory, and a new
+/// Worker 0's history with one pair: refused, refused from memory, the probe is refused, refused from memory, and a new
 /// login. Each is one write of the pair's record, the first one and the probe are two (taking leave or claiming it, and
 /// the refusal). The first one makes the salt as well, takes leave of the whole Envoy and gives it back, and counts its
 /// WARN.

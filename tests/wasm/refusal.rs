@@ -76,7 +76,7 @@ fn assert_answer(sent: &Sent, refusal: Refusal, waits: std::ops::RangeInclusive<
     );
 }
 
-/// The client was refused, once and cheaply: one call, one WARN, nothing at the server.
+/// The client was refused once: one call, one WARN, no request at the server.
 fn assert_refused(world: &FilterWorld, sent: &Sent, refusal: Refusal) {
     assert_refused_once(sent, refusal.client_status(), refusal.name());
     assert_eq!(world.upstream_requests().len(), 0, "{refusal:?}");

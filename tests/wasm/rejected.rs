@@ -26,7 +26,7 @@ fn answered(world: &FilterWorld, status: u16, challenges: &[&str]) -> (Option<u1
 }
 
 #[test]
-fn a_403_is_softened_when_any_of_its_challenges_names_the_token() {
+fn a_403_becomes_503_when_any_of_its_challenges_names_the_token() {
     let named = "Bearer realm=\"mcp\", error=\"invalid_token\", error_description=\"token is expired\"";
     for challenges in [
         &[named][..],

@@ -1,4 +1,4 @@
-//! What went wrong once must not go wrong again: each story is named after an incident.
+//! Regression tests: each story is named after an incident.
 
 use std::collections::BTreeMap;
 

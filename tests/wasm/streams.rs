@@ -50,7 +50,7 @@ fn open_streams_are_retained_through_any_number_of_ended_ones() {
     for _ in 0..5_000 {
         send_on(&world, 0, &presented).disconnect();
     }
-    // A server that rejects a fresh token is answered for with 503: only a stream that is remembered can be.
+    // A server's rejection of a fresh token becomes 503: only for a stream that the filter remembers.
     for sent in &open {
         sent.stream()
             .respond(401, &Headers::new().with("www-authenticate", "Bearer"), "");

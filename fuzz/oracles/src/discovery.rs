@@ -1,4 +1,4 @@
-//! A discovery document: it is the issuer's own, and leads nowhere where a secret must not go.
+//! A discovery document: it is the issuer's own, and names no endpoint to which a secret must not go.
 
 use serde_json::Value;
 use tokenward_control::upstream::issuer::discovery::{DiscoveryFailed, read_document};

@@ -1,4 +1,4 @@
-//! docs/METRICS.md and docs/LOGGING.md, held to what the filter in a real Envoy exposes and writes.
+//! docs/METRICS.md and docs/LOGGING.md, compared with what the filter in a real Envoy exposes and logs.
 
 mod pages;
 mod witness;

@@ -32,12 +32,12 @@ const SENT_BY_CONTROL: [Refusal; 18] = [
 ];
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the filter waits for control. Only one story waits for so long; in all others control answers at once, and
-/// a machine that stands still for some seconds must not make it late.
+/// a machine that stalls for some seconds must not make it late.
 const CONTROL_TIMEOUT: &str = "6s";
 /// How long a refusal is remembered at first: the second call of each story comes within it, also on a slow machine.
 const GATE: &str = "20s";
 
-/// All that was seen.
+/// Everything that was observed.
 pub(super) struct Witness {
     pub(super) samples: Vec<Sample>,
     pub(super) lines: Vec<EnvoyLine>,
@@ -125,7 +125,7 @@ impl Stage {
         })
     }
 
-    /// A login of a session of its own; its token and session must never be seen again.
+    /// A login of a session of its own; its token and session must not occur in any output.
     async fn login(&mut self, session: &str, expires_in_seconds: i64) -> anyhow::Result<Login> {
         let mut login = self.world.log_in_unregistered(ALICE).await?;
         login.session = format!("documented-session-{session}");
@@ -140,7 +140,7 @@ impl Stage {
         self.secrets.extend(token.split('.').skip(1).map(str::to_owned));
     }
 
-    /// A token that control shall give.
+    /// A token for control to return.
     fn better(&mut self, mark: &str) -> String {
         let token = self
             .world
@@ -186,7 +186,7 @@ impl Stage {
                 );
             }
         }
-        assert_eq!(self.world.call("nobodys").send().await?.status, 404);
+        assert_eq!(self.world.call("unknown").send().await?.status, 404);
         self.expect(&fresh, 200, None).await?;
         self.add_secret(&other);
         self.add_secret(&stranger);
@@ -271,7 +271,7 @@ impl Stage {
         Ok(())
     }
 
-    /// More tokens of one session than control is called for.
+    /// More tokens of one session than the filter calls control for.
     async fn made_up_tokens(&mut self) -> anyhow::Result<()> {
         self.control.play(Script::refusal(Refusal::SubjectRejected));
         let mut login = self.login("made-up", -5).await?;

@@ -1,11 +1,11 @@
-//! `docs/muster.md` names tests that exist, and these name the failures that they hold down.
+//! `docs/muster.md` names tests that exist, and these name the failures that they prevent.
 
 use std::path::Path;
 
 use tokenward_harness::parts::tools;
 
 #[test]
-fn every_failure_on_the_page_is_held_down_by_a_test_that_names_it_or_has_a_reason() -> anyhow::Result<()> {
+fn every_failure_on_the_page_is_covered_by_a_test_that_names_it_or_has_a_reason() -> anyhow::Result<()> {
     let page = std::fs::read_to_string(tools::workspace().join("docs/muster.md"))?;
     let mut sources = String::new();
     for folder in ["tests/end_to_end", "tests/service", "tests/wasm"] {

@@ -1,4 +1,4 @@
-//! What is written, and what is not.
+//! What is logged, and what is not.
 
 use tokenward_harness::world::{ALICE, CLIENT, LOCAL, World};
 

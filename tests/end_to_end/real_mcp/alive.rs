@@ -1,4 +1,4 @@
-//! While the grant lives a user sees no error, ever.
+//! While the grant is valid a user sees no error.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use super::{
     start, tools_step,
 };
 
-/// Longer than a token lives.
+/// Longer than a token is valid.
 const LONG_CALL_SECONDS: u64 = 14;
 /// A listener's stream is ended by the server now and then, also after the token that opened it has expired.
 const STREAMS_LAST_SECONDS: u64 = 13;

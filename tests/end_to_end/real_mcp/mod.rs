@@ -14,13 +14,13 @@ use tokenward_harness::parts::{McpClient, McpProgram, McpSdk, tools};
 use tokenward_harness::world::{CLIENT, LOCAL, Login, World, WorldBuilder};
 
 const REMOTE: &str = "remote-1";
-/// ID tokens and exchanged tokens live this long.
+/// Lifetime of ID tokens and of exchanged tokens.
 const TOKENS_LIVE: Duration = Duration::from_secs(10);
-/// What is let through is good for so long at the least: a busy machine takes some seconds from here to the server.
+/// A forwarded token is valid for at least so long: a busy machine takes some seconds from here to the server.
 const MARGIN: Duration = Duration::from_secs(4);
-/// Longer than a token lives.
+/// Longer than a token is valid.
 const IDLE_SECONDS: u64 = 12;
-/// For a client's whole story on a busy machine.
+/// For all steps of a client on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Whether everything is installed; reports it when it is not.
@@ -38,7 +38,7 @@ fn short_lived() -> WorldBuilder {
         .filter_setting("refresh_ahead", "6s")
 }
 
-/// Two real servers, each behind a strict check of tokens that counts.
+/// Two real servers, each behind a strict check of tokens that counts its results.
 struct Servers {
     /// Sessions, listeners, long calls; takes the home issuer's tokens.
     everything: McpServer,

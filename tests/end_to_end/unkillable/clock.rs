@@ -73,7 +73,7 @@ async fn envoys_second_of_the_day(world: &World) -> anyhow::Result<i64> {
     Ok(seconds)
 }
 
-/// The user logged in so many minutes ago; the token lived, or lives, two hours.
+/// The user logged in so many minutes ago; the token's lifetime is two hours.
 async fn logged_in(world: &World, user: &str, minutes_ago: u64) -> anyhow::Result<Login> {
     let ago = Duration::from_secs(minutes_ago * 60);
     world.home.clock().rewind(ago);

@@ -135,7 +135,7 @@ async fn whatever_control_answers_each_request_is_refused_once_and_every_worker_
     let fresh = world.log_in(ALICE).await?;
     let mut stale = world.log_in_an_hour_ago(ALICE).await?;
     for (number, (what, script, refusal)) in attacks(&world).into_iter().enumerate() {
-        // A pair of its own, for the gate of the one before is closed.
+        // A pair of its own, because the gate of the previous one is closed.
         stale.session = format!("attack-{number}");
         let before = Before::attack(&world).await?;
         let (answered, arrived) = (control.requests(), world.upstream_requests());

@@ -12,7 +12,7 @@ const PIECE: usize = 16;
 const SHORTEST: usize = 6;
 /// A benchmark with a million logins is not searched; 40 bytes each.
 const MOST_PIECES: usize = 1_000_000;
-/// How every compact JWT begins, noted or not: the base64url of `{"`, and more of it than a word of a person.
+/// How every compact JWT begins, noted or not: the base64url of `{"`, and more of it than ordinary text contains.
 const JWT_BEGINS: &[u8] = b"eyJ";
 const JWT_HEAD: usize = 20;
 

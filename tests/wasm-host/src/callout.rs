@@ -27,7 +27,7 @@ pub struct Callout {
     pub body: Vec<u8>,
     /// The timeout; 0 means none.
     pub timeout_ms: u32,
-    /// Where the calling VM lives.
+    /// The thread of the calling VM.
     pub thread: Thread,
     /// The calling context.
     pub context: u32,
@@ -37,7 +37,7 @@ pub struct Callout {
     pub elapsed_ms: u64,
     /// Wall time, Unix milliseconds.
     pub at_ms: u64,
-    /// What became of it at once.
+    /// Its immediate outcome.
     pub dispatch: Dispatch,
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Root {
     pub(crate) shutting_down: bool,
 }
 
-/// The books of one VM.
+/// The bookkeeping of one VM.
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) streams: BTreeMap<u32, Rc<RefCell<StreamState>>>,

@@ -127,7 +127,7 @@ struct Program {
     ways: &'static [Way],
 }
 
-/// A way to fetch a program: where from (for the person), and how.
+/// A way to fetch a program: its origin (for messages), and the function.
 type Way = (&'static str, fn(&Workspace, &Step, &Path) -> Result<()>);
 
 fn provide(workspace: &Workspace, step: &Step, network: Network, program: &Program) -> Result<Outcome> {

@@ -9,7 +9,7 @@ use sha2::Digest as _;
 pub struct IssuerCounts {
     /// Logins that succeeded.
     pub logins: usize,
-    /// Refresh requests that arrived, whatever became of them.
+    /// Refresh requests that arrived, whatever their outcome.
     pub refreshes_presented: usize,
     /// Refreshes that were done, also where the answer was lost on the way.
     pub refreshes_succeeded: usize,

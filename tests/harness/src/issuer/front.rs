@@ -1,4 +1,4 @@
-//! The way of a request through a fake Dex: counted, held, delayed, failed on demand, answered.
+//! The path of a request through a fake Dex: counted, held, delayed, failed on demand, answered.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! Reading and verifying compact JWS with RS256, written apart from the library that control uses, so that a fault
-//! in that library does not hide itself.
+//! Reading and verifying compact JWS with RS256, written independently of the library that control uses, so that a fault
+//! in that library does not stay hidden.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Tokens made by hand, for what an issuer never issues: without expiry, unsigned, signed by a stranger.
+//! Tokens made by hand, for what an issuer never issues: without expiry, unsigned, signed with an unknown key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

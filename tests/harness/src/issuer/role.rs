@@ -7,7 +7,7 @@ use super::{DexConfig, FakeDex, IssuerClock, IssuerCounts, LoginTokens, Presenta
 
 /// A running Dex, fake or real. What only the fake can do (move its clock, fail on demand, mint tokens) is not here.
 pub trait Issuer: Debug + Send + Sync + Sized {
-    /// What it is, for people.
+    /// What it is, for messages.
     const KIND: &'static str;
 
     /// Starts it.

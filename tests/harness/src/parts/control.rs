@@ -16,7 +16,7 @@ use crate::issuer::jose::http_client;
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// A control service with its configuration, secrets and embedded store in a folder of its own. It may be ended and
-/// started again; it ends for good with this guard.
+/// started again; it ends finally with this guard.
 #[derive(Debug)]
 pub struct Control {
     config: ControlConfig,
@@ -137,7 +137,7 @@ impl Control {
         Ok((status, log))
     }
 
-    /// Writes another configuration and its secrets into the files of the running process. It knows nothing of them
+    /// Writes another configuration and its secrets into the files of the running process, which does not read them
     /// until [`Control::hang_up`].
     pub fn rewrite(&mut self, config: ControlConfig) -> anyhow::Result<()> {
         self.config = config;

@@ -35,7 +35,7 @@ pub struct EnvoyConfig {
     pub module_from_control: Option<String>,
     /// Where the cluster `tokenward_control` leads; `None` makes a cluster without hosts.
     pub control: Option<SocketAddr>,
-    /// The clock that Envoy lives by; `None` for the machine's.
+    /// The clock that Envoy reads; `None` for the machine's.
     pub clock: Option<SteppingClock>,
     /// The routes, first match first.
     pub routes: Vec<EnvoyRoute>,

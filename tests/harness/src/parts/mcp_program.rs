@@ -1,4 +1,4 @@
-//! MCP servers of other people, as they are.
+//! Third-party MCP servers, unmodified.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -133,7 +133,7 @@ const BY_ADMIN: [(&str, &str); 1] = [("envoy_http_conn_manager_prefix", "admin")
 /// the tick was due. Merging a histogram takes each worker's part in its loop, so a merge that is over is the proof.
 ///
 /// # Errors
-/// As `read`, and when a worker does not come round.
+/// As `read`, and when a worker does not complete its loop.
 pub(super) async fn settled<F>(read: impl Fn() -> F) -> anyhow::Result<Metrics>
 where
     F: Future<Output = anyhow::Result<Metrics>>,
@@ -159,7 +159,7 @@ where
         }
         ensure!(
             Instant::now() < limit,
-            "a worker of Envoy does not come round: {merged} of {requests} readings are merged"
+            "a worker of Envoy does not complete its loop: {merged} of {requests} readings are merged"
         );
         tokio::time::sleep(LOOK_AGAIN).await;
     }

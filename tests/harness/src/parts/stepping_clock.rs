@@ -62,7 +62,7 @@ impl SteppingClock {
         Ok(file.write_all_at(&seconds.to_ne_bytes(), 0)?)
     }
 
-    /// What a process needs in its environment to live by this clock.
+    /// What a process needs in its environment to read this clock.
     pub fn environment(&self) -> [(String, String); 2] {
         let path = |name| self.folder.path().join(name).display().to_string();
         [

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::Call;
 use super::call::PATIENCE;
 
-/// All that a connection brought until it was closed.
+/// All that was read from a connection until it was closed.
 #[derive(Debug, Clone)]
 pub struct WholeAnswer {
     /// The status of each answer on the connection; there must be one.

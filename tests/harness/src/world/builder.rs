@@ -170,8 +170,8 @@ impl WorldBuilder {
             .control_setting("margin", margin)
     }
 
-    /// With the deadlines that the product has by itself. Stories have longer ones, so that a machine that stands
-    /// still for some seconds changes no answer.
+    /// With the deadlines that the product has by itself. Stories have longer ones, so that a machine that stalls
+    /// for some seconds changes no answer.
     pub fn usual_deadlines(mut self) -> Self {
         self.usual_deadlines = true;
         self

@@ -212,7 +212,7 @@ impl Installation {
     }
 }
 
-/// The file provider knows no Services: what leads to control's leads to a Backend at its address instead.
+/// The file provider does not support Services: references to control's become references to a Backend at its address.
 fn for_the_gateway(resource: &Rendered, control: SocketAddr) -> Option<String> {
     let service = format!("{{name: tokenward, namespace: mcp, port: {}}}", control.port());
     let backend = format!("{{group: gateway.envoyproxy.io, kind: Backend, name: {CONTROL}}}");
