@@ -4,8 +4,9 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokenward_demo::{self as demo, Bound, Look, Report, Screen};
+use tokenward_demo::{self as demo, Bound, Report, Screen};
 use tokenward_harness::world::WorldBuilder;
+use tokenward_lab_cli::Look;
 
 /// Only bounds a story that hangs.
 const LONGEST: Duration = Duration::from_secs(240);
@@ -32,11 +33,11 @@ impl Paper {
     }
 }
 
-async fn told(stage: WorldBuilder) -> anyhow::Result<(Report, String)> {
+async fn performed(stage: WorldBuilder) -> anyhow::Result<(Report, String)> {
     let world = stage.start().await?;
     let paper = Paper::default();
     let screen = Screen::new(paper.clone(), Look::plain());
-    let report = demo::tell(&world, &screen, LONGEST).await;
+    let report = demo::play(&world, &screen, LONGEST).await;
     Ok((report, paper.text()))
 }
 
@@ -45,17 +46,17 @@ async fn told(stage: WorldBuilder) -> anyhow::Result<(Report, String)> {
 async fn the_demo_meets_every_promise_with_the_filter_and_finds_them_broken_without_it() -> anyhow::Result<()>
 {
     let shortly = Duration::from_secs(4);
-    let bare = demo::stage().filter_off().tokens_live(shortly, shortly);
+    let bare = demo::stage()?.filter_off().tokens_live(shortly, shortly);
     // Longer than in the interactive demo: some of its numbers are exact because a token is still valid.
     let longer = Duration::from_secs(25);
-    let stage = demo::stage().tokens_live(longer, longer);
-    let (with, without) = tokio::join!(Box::pin(told(stage)), Box::pin(told(bare)));
-    assert_kept(&with?);
+    let stage = demo::stage()?.tokens_live(longer, longer);
+    let (with, without) = tokio::join!(Box::pin(performed(stage)), Box::pin(performed(bare)));
+    assert_met(&with?);
     assert_broken(&without?.0);
     Ok(())
 }
 
-fn assert_kept((report, paper): &(Report, String)) {
+fn assert_met((report, paper): &(Report, String)) {
     assert_eq!(report.broken, [] as [String; 0], "{paper}");
     assert_eq!(report.steps.len(), STEPS);
     assert!(
@@ -67,7 +68,7 @@ fn assert_kept((report, paper): &(Report, String)) {
     assert!(
         report
             .promises()
-            .all(|promise| promise.kept && promise.must_be.holds(promise.found))
+            .all(|promise| promise.met && promise.must_be.holds(promise.found))
     );
     let json = serde_json::to_value(report).unwrap();
     let number = |pointer: &str| json.pointer(pointer).and_then(serde_json::Value::as_u64);
@@ -106,7 +107,7 @@ fn assert_broken(report: &Report) {
     assert_eq!(passed, [false; STEPS], "{:#?}", report.broken);
     assert!(report.tally.rejected_expired > 200, "{:?}", report.tally);
     assert!(report.tally.rejected_other > 0, "{:?}", report.tally);
-    let broken = report.promises().filter(|promise| !promise.kept).count();
+    let broken = report.promises().filter(|promise| !promise.met).count();
     assert_eq!(report.broken.len(), broken, "the story itself ran to its end");
     let expected = "The one invariant: requests with an expired token at a server must be exactly 0, was";
     assert!(

@@ -1,8 +1,9 @@
 //! The replay of the incident meets its promises, and the page that shows it agrees with the measurement.
 
-use tokenward_demo::{Look, Screen};
+use tokenward_demo::Screen;
 use tokenward_harness::issuer::FakeDex;
 use tokenward_harness::parts::tools;
+use tokenward_lab_cli::Look;
 use tokenward_replay::{self as replay, Pace, Replay};
 
 /// Both halves run concurrently: most of the time they wait for tokens to expire.

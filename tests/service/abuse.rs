@@ -11,7 +11,7 @@ const ROUNDS: usize = 20;
 /// One in ten seconds, however many unknown keys there are; the time of a test stands still.
 const FETCHES: usize = 1;
 
-/// A good form that says it is something else.
+/// A good form with another content type.
 async fn of_another_type(deployment: &Deployment, form: &str) -> anyhow::Result<Answer> {
     let request = deployment
         .http

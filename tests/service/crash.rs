@@ -21,7 +21,7 @@ async fn crash(policy: &'static str, reuse_interval: Duration) -> anyhow::Result
     let mut deployment = Deployment::start(Plan {
         dex,
         policy,
-        // Who comes while the dead one's lease lasts waits this out.
+        // A caller that comes while the dead replica's lease lasts waits this long.
         settings: json!({"caller_deadline": "4s"}),
         ..Plan::default()
     })
@@ -49,7 +49,7 @@ async fn crash(policy: &'static str, reuse_interval: Duration) -> anyhow::Result
     })
 }
 
-/// Until the dead replica's lease is over nobody presents anything.
+/// Until the dead replica's lease is over no replica presents anything.
 async fn wait_for_the_lease(after: &AfterCrash) -> anyhow::Result<()> {
     let presented = after.deployment.dex.counts().refreshes_presented;
     let early = after
@@ -132,7 +132,7 @@ async fn the_heir_of_a_dead_replica_comes_inside_a_reuse_interval_of_a_minute() 
 }
 
 #[tokio::test]
-async fn without_a_reuse_interval_the_login_ends_with_the_reason_and_is_not_asked_about_again()
+async fn without_a_reuse_interval_the_login_ends_with_the_reason_and_the_issuer_is_not_called_again()
 -> anyhow::Result<()> {
     let after = crash("tolerant", Duration::ZERO).await?;
     after.deployment.advance(120);

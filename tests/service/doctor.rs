@@ -1,4 +1,4 @@
-//! The doctor finds what is wrong and says the cure, shows no secret, and touches nobody's grant.
+//! The doctor finds what is wrong and names the fix, shows no secret, and touches no grant.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokenward_control::clock::SystemClock;
 use tokenward_control::config::Config;
-use tokenward_control::doctor::{Check, Outcome, Report, examine};
+use tokenward_control::doctor::{Check, CheckOutcome, Report, examine};
 use tokenward_control::store::embedded::EmbeddedStore;
 use tokenward_control::store::{Expected, Store as _};
 use tokenward_control::upstream::issuer::keys::record_of;
@@ -32,7 +32,7 @@ fn failed(report: &Report) -> Vec<&str> {
     report
         .checks
         .iter()
-        .filter(|check| check.outcome == Outcome::Fail)
+        .filter(|check| check.outcome == CheckOutcome::Fail)
         .map(|check| check.name.as_str())
         .collect()
 }
@@ -53,14 +53,14 @@ async fn a_good_deployment_is_good_and_stays_as_it_is() -> anyhow::Result<()> {
         "token endpoint",
         "exchange at",
     ] {
-        assert_eq!(check(&report, name).outcome, Outcome::Ok, "{report}");
+        assert_eq!(check(&report, name).outcome, CheckOutcome::Ok, "{report}");
     }
-    assert!(check(&report, "(muster): keys").says.starts_with("1 usable"));
-    assert_eq!(check(&report, "(muster): clock").outcome, Outcome::Ok);
+    assert!(check(&report, "(muster): keys").finding.starts_with("1 usable"));
+    assert_eq!(check(&report, "(muster): clock").outcome, CheckOutcome::Ok);
     // The key of these tests repeats itself, and `kubernetes` requires no audience.
-    assert_eq!(check(&report, "sealing key").outcome, Outcome::Warn);
-    assert_eq!(check(&report, "server kubernetes").outcome, Outcome::Warn);
-    assert_eq!(report.outcome, Outcome::Warn);
+    assert_eq!(check(&report, "sealing key").outcome, CheckOutcome::Warn);
+    assert_eq!(check(&report, "server kubernetes").outcome, CheckOutcome::Warn);
+    assert_eq!(report.outcome, CheckOutcome::Warn);
 
     let text = format!("{report}{}", serde_json::to_string(&report)?);
     for secret in [FILTER, AGGREGATOR, "s3cret", "ex+change/secret%=", "q83vEjRW"] {
@@ -74,25 +74,25 @@ async fn a_good_deployment_is_good_and_stays_as_it_is() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_refused_client_and_an_issuer_that_is_away_fail_with_their_cure() -> anyhow::Result<()> {
+async fn a_refused_client_and_an_issuer_that_is_away_fail_with_their_fix() -> anyhow::Result<()> {
     let Pair { remote, home } = pair(1, |_| {}).await?;
     home.write_file("issuer-0", "wrong-secret")?;
     home.write_file("exchanger", "also-wrong")?;
     let report = examine(&home.changed(elsewhere)?).await;
     let refused = check(&report, "token endpoint");
-    assert_eq!(refused.outcome, Outcome::Fail, "{report}");
-    assert!(refused.says.contains("refused (status 401") && refused.cure.contains("client_secret"));
+    assert_eq!(refused.outcome, CheckOutcome::Fail, "{report}");
+    assert!(refused.finding.contains("refused (status 401") && refused.hint.contains("client_secret"));
     let exchange = check(&report, "exchange at");
     assert!(
-        exchange.outcome == Outcome::Fail && exchange.cure.contains("clientCredentials"),
+        exchange.outcome == CheckOutcome::Fail && exchange.hint.contains("clientCredentials"),
         "{report}"
     );
     assert_eq!(failed(&report).len(), 2, "{report}");
 
     remote.set_down(true);
     let report = examine(&home.changed(elsewhere)?).await;
-    assert_eq!(check(&report, "server remote: keys").outcome, Outcome::Fail);
-    assert_eq!(check(&report, "exchange at").outcome, Outcome::Fail);
+    assert_eq!(check(&report, "server remote: keys").outcome, CheckOutcome::Fail);
+    assert_eq!(check(&report, "exchange at").outcome, CheckOutcome::Fail);
     let wrong_issuer = home.changed(|document| {
         elsewhere(document);
         let issuer = format!("{}/", home.dex.issuer());
@@ -101,7 +101,7 @@ async fn a_refused_client_and_an_issuer_that_is_away_fail_with_their_cure() -> a
     let report = examine(&wrong_issuer).await;
     let discovery = check(&report, "discovery");
     assert!(
-        discovery.outcome == Outcome::Fail && discovery.says.contains("another issuer"),
+        discovery.outcome == CheckOutcome::Fail && discovery.finding.contains("another issuer"),
         "{report}"
     );
     Ok(())
@@ -126,31 +126,31 @@ async fn a_store_in_use_is_a_warning_and_one_that_is_away_or_sealed_otherwise_a_
     let in_use = examine(&home.changed(|_| {})?).await;
     let store = check(&in_use, "store");
     assert!(
-        store.outcome == Outcome::Warn && store.says.contains("already open"),
+        store.outcome == CheckOutcome::Warn && store.finding.contains("already open"),
         "{in_use}"
     );
 
     let away = home.changed(|document| {
-        // Port 9 of the loopback: nobody listens there.
+        // Port 9 of the loopback: no process listens there.
         document["store"] = json!({"valkey": {"url": "redis://127.0.0.1:9"}, "deadline": "500ms"});
     })?;
     let away = examine(&away).await;
-    assert_eq!(check(&away, "store").outcome, Outcome::Fail, "{away}");
+    assert_eq!(check(&away, "store").outcome, CheckOutcome::Fail, "{away}");
 
     let config = home.changed(elsewhere)?;
     sealed_with_another_key(&config).await?;
     let report = examine(&config).await;
     let sealed = check(&report, "sealed records");
     assert!(
-        sealed.outcome == Outcome::Fail && sealed.cure.contains("sealing.previous"),
+        sealed.outcome == CheckOutcome::Fail && sealed.hint.contains("sealing.previous"),
         "{report}"
     );
-    assert_eq!(check(&report, "store (embedded)").outcome, Outcome::Ok);
+    assert_eq!(check(&report, "store (embedded)").outcome, CheckOutcome::Ok);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_real_dex_tells_the_doctor_whether_its_clients_are_accepted() -> anyhow::Result<()> {
+async fn the_doctor_learns_from_a_real_dex_whether_its_clients_are_accepted() -> anyhow::Result<()> {
     if tools::dex()?.is_none() {
         tokenward_harness::aloud!("left out: the doctor at a real Dex: {}", tools::DEX_IS_MISSING);
         return Ok(());
@@ -171,7 +171,7 @@ async fn a_real_dex_tells_the_doctor_whether_its_clients_are_accepted() -> anyho
     assert_eq!(failed(&report), Vec::<&str>::new(), "{report}");
     for name in ["token endpoint", "exchange at"] {
         assert!(
-            check(&report, name).says.contains("accepts the client"),
+            check(&report, name).finding.contains("accepts the client"),
             "{report}"
         );
     }
@@ -179,13 +179,13 @@ async fn a_real_dex_tells_the_doctor_whether_its_clients_are_accepted() -> anyho
     home.write_file("exchanger", "also-wrong")?;
     let report = examine(&config()?).await;
     assert_eq!(failed(&report).len(), 2, "{report}");
-    assert_eq!(check(&report, "token endpoint").outcome, Outcome::Fail);
-    assert_eq!(check(&report, "exchange at").outcome, Outcome::Fail);
+    assert_eq!(check(&report, "token endpoint").outcome, CheckOutcome::Fail);
+    assert_eq!(check(&report, "exchange at").outcome, CheckOutcome::Fail);
     Ok(())
 }
 
 #[tokio::test]
-async fn where_the_client_shows_its_secret_is_found_out_and_said() -> anyhow::Result<()> {
+async fn where_the_client_shows_its_secret_is_found_out_and_reported() -> anyhow::Result<()> {
     let dex = DexConfig {
         post_only: true,
         ..DexConfig::default().discovery(
@@ -200,16 +200,16 @@ async fn where_the_client_shows_its_secret_is_found_out_and_said() -> anyhow::Re
     .await?;
     let report = examine(&home.changed(elsewhere)?).await;
     let found = check(&report, "token endpoint");
-    assert_eq!(found.outcome, Outcome::Ok, "{report}");
-    assert!(found.says.contains("client_secret_post"), "{report}");
+    assert_eq!(found.outcome, CheckOutcome::Ok, "{report}");
+    assert!(found.finding.contains("client_secret_post"), "{report}");
     let wrong = home.changed(|document| {
         elsewhere(document);
         document["issuers"][0]["client_auth"] = json!("basic");
     })?;
     let report = examine(&wrong).await;
     let refused = check(&report, "token endpoint");
-    assert_eq!(refused.outcome, Outcome::Fail, "{report}");
-    assert!(refused.says.contains("client_secret_basic"), "{report}");
-    assert!(refused.cure.contains("client_auth"), "{report}");
+    assert_eq!(refused.outcome, CheckOutcome::Fail, "{report}");
+    assert!(refused.finding.contains("client_secret_basic"), "{report}");
+    assert!(refused.hint.contains("client_auth"), "{report}");
     Ok(())
 }

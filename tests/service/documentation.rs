@@ -1,4 +1,4 @@
-//! What the documents say is true.
+//! Statements of the documents, compared with the code.
 
 use std::collections::BTreeSet;
 

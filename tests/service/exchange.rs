@@ -70,7 +70,7 @@ fn claims(token: &str) -> Value {
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
-/// #863: an access token was asked for, and every tool was denied.
+/// #863: an access token was requested, and every tool was denied.
 #[tokio::test]
 async fn a_remote_server_gets_a_token_of_its_own_issuer() -> anyhow::Result<()> {
     let Pair { remote, home } = pair(1, |_| {}).await?;
@@ -176,7 +176,7 @@ async fn what_the_remote_issuer_refuses_is_the_operators_business() -> anyhow::R
 }
 
 #[tokio::test]
-async fn required_audiences_are_asked_for_and_checked() -> anyhow::Result<()> {
+async fn required_audiences_are_requested_and_checked() -> anyhow::Result<()> {
     let Pair { remote, home } =
         pair(1, |exchange| exchange["audiences"] = json!(["api", "exchanger"])).await?;
     let tokens = home.log_in("s-1").await?;
@@ -293,5 +293,31 @@ async fn a_token_that_the_remote_did_not_sign_for_us_is_never_handed_out() -> an
         let answer = home.ask(&tokens.id_token).server("remote").send().await?;
         assert_eq!(answer.text("refusal"), refusal, "{failure:?}: {answer:?}");
     }
+    Ok(())
+}
+
+/// As for a refresh: the remote issuer has answered, so it is not the issuer that the caller waits for.
+#[tokio::test]
+async fn an_exchanged_token_that_the_store_is_slow_to_take_is_store_unavailable() -> anyhow::Result<()> {
+    let Pair { remote, home } = pair(1, |_| {}).await?;
+    let config = home.changed(|document| document["caller_deadline"] = "3s".into())?;
+    let service = home.service(0).service().succeeded_by(config)?;
+    home.service(0).replace(service);
+    let tokens = home.log_in("s-1").await?;
+    let ask = home.ask(&tokens.id_token).server("remote");
+    // The remote issuer's keys are known from here on.
+    assert_eq!(ask.send().await?.status, 200);
+    home.advance(250);
+    remote.hold(Endpoint::Exchange);
+    let (answer, ()) = tokio::join!(ask.send(), async {
+        remote.wait_until_held(Endpoint::Exchange, 1).await;
+        home.store().hold(true);
+        remote.release(Endpoint::Exchange);
+    });
+    assert_eq!(answer?.refusal(), (503, "store_unavailable"));
+    home.store().hold(false);
+    assert!(home.service(0).drain(Duration::from_secs(30)).await);
+    assert_eq!(ask.send().await?.status, 200);
+    assert_eq!(remote.counts().exchanges_presented, 2);
     Ok(())
 }

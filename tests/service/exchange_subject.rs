@@ -83,7 +83,7 @@ async fn another_login_begins_with_the_subject_that_its_first_exchange_brings() 
 
 /// Generations start again where nothing is left of the login before.
 #[tokio::test]
-async fn a_login_after_the_mark_of_the_last_one_has_expired_begins_anew_too() -> anyhow::Result<()> {
+async fn a_login_after_the_mark_of_the_last_one_has_expired_begins_again_too() -> anyhow::Result<()> {
     let Pair { remote, home } = pair(1, |_| {}).await?;
     let tokens = home.log_in("s-1").await?;
     let ask = home.ask(&tokens.id_token).server("remote");

@@ -1,4 +1,4 @@
-//! `/v1/explain` says why, changes nothing, asks no issuer, and shows no token.
+//! `/v1/explain` states why, changes nothing, calls no issuer, and shows no token.
 
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ async fn failures_and_deaths_are_explained_with_whose_turn_it_is() -> anyhow::Re
             .as_u64()
             .is_some_and(|wait| wait > 0)
     );
-    assert!(says(&failing, "Nobody has to do anything"), "{failing}");
+    assert!(says(&failing, "No action is needed"), "{failing}");
 
     deployment.advance(61);
     let again = explained(&deployment, "s-1", "kubernetes").await?;
@@ -173,7 +173,7 @@ async fn an_exchange_is_explained_with_its_token_and_its_failures() -> anyhow::R
         (&json!("serve"), &json!("fresh"))
     );
     assert!(kept["exchange"]["token"]["expires_at"].is_u64());
-    assert!(says(&kept, "kept exchanged token"), "{kept}");
+    assert!(says(&kept, "stored exchanged token"), "{kept}");
 
     home.advance(301);
     assert_eq!(
@@ -200,7 +200,7 @@ async fn an_exchange_is_explained_with_its_token_and_its_failures() -> anyhow::R
 }
 
 #[tokio::test]
-async fn only_the_aggregator_asks_and_the_handle_never_stands_in_the_address() -> anyhow::Result<()> {
+async fn only_the_aggregator_may_call_and_the_handle_is_never_in_the_url() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     deployment.log_in("s-1").await?;
     let url = |query: &str| format!("{}/v1/explain{query}", deployment.urls[0]);

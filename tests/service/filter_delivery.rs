@@ -40,8 +40,8 @@ async fn serving(module: &[u8]) -> anyhow::Result<Deployment> {
 }
 
 #[tokio::test]
-async fn the_module_and_its_digest_are_served_to_anybody_until_a_reload_brings_another() -> anyhow::Result<()>
-{
+async fn the_module_and_its_digest_are_served_without_credentials_until_a_reload_brings_another()
+-> anyhow::Result<()> {
     let first = module(env!("CARGO_PKG_VERSION"), b"one");
     let deployment = serving(&first).await?;
     let url = format!("{}{PATH}", deployment.urls[0]);
@@ -97,7 +97,7 @@ async fn what_is_no_module_or_of_another_version_is_a_problem_of_the_configurati
             "{problem}"
         );
     }
-    // One that does not say its version is served; a cut one too: Envoy checks the digest, and V8 the rest.
+    // One without a version is served; a truncated one too: Envoy checks the digest, and V8 the rest.
     deployment.write_file("filter.wasm", b"\0asm\x01\0\0\0\x00\xff")?;
     let config = deployment.changed(|_| {})?;
     assert!(
@@ -109,7 +109,7 @@ async fn what_is_no_module_or_of_another_version_is_a_problem_of_the_configurati
 }
 
 #[tokio::test]
-async fn without_one_the_answer_says_what_to_configure() -> anyhow::Result<()> {
+async fn without_one_the_answer_states_what_to_configure() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     for path in [PATH.to_owned(), format!("{PATH}.sha256")] {
         let answer = deployment.get(&path).await?;
@@ -123,7 +123,7 @@ async fn without_one_the_answer_says_what_to_configure() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn the_module_that_the_build_makes_says_this_version() -> anyhow::Result<()> {
+async fn the_module_that_the_build_makes_has_this_version() -> anyhow::Result<()> {
     let built = std::fs::read(tools::filter_module()?)?;
     let deployment = serving(&built).await?;
     let module = deployment

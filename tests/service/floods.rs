@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::deployment::{ADMIN, Deployment, FILTER, Plan, at_once, basic};
 
 const UNKNOWN_SESSIONS: usize = 10_000;
-/// Who ask for them at the same time.
+/// Clients that present them at the same time.
 const CLIENTS: usize = 64;
 /// 2,000 requests in waves of 500 at the same time.
 const WAVES: usize = 4;
@@ -51,8 +51,8 @@ async fn flooded(
     Ok(answers)
 }
 
-/// One of the clients that ask for unknown sessions, each over connections of its own; how often it was refused.
-async fn ask_for_unknown_sessions(url: String, forms: Vec<String>) -> anyhow::Result<usize> {
+/// One client that names unknown sessions, over connections of its own; how often it was refused.
+async fn call_with_unknown_sessions(url: String, forms: Vec<String>) -> anyhow::Result<usize> {
     let http = reqwest::Client::builder().no_proxy().build()?;
     let caller = basic("filter", FILTER);
     let mut refused = 0;
@@ -73,9 +73,9 @@ async fn ask_for_unknown_sessions(url: String, forms: Vec<String>) -> anyhow::Re
 
 /// As many as are to be held off in a second, as fast as this machine sends them. A build that is not optimised, with its
 /// clients in the same process on two cores, takes some seconds for them: what is asserted is their number, that none of
-/// them costs the issuer anything, and that nobody else waits; the rate is printed.
+/// them costs the issuer anything, and that no other caller waits; the rate is printed.
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_unknown_sessions_are_refused_and_no_issuer_hears_of_them() -> anyhow::Result<()> {
+async fn ten_thousand_unknown_sessions_are_refused_without_a_call_to_an_issuer() -> anyhow::Result<()> {
     let bob = "bob@example.com";
     let deployment = Deployment::start(Plan {
         dex: DexConfig::default()
@@ -85,7 +85,7 @@ async fn ten_thousand_unknown_sessions_are_refused_and_no_issuer_hears_of_them()
     })
     .await?;
     let tokens = deployment.log_in("s-1").await?;
-    // Stale, so that whoever got through would cause a refresh; the known session's is fresh.
+    // Stale, so that a call that got through would cause a refresh; the known session's is fresh.
     deployment.advance(301);
     let known = deployment.log_in_as("s-2", bob).await?;
     let before = deployment.dex.counts();
@@ -97,7 +97,7 @@ async fn ten_thousand_unknown_sessions_are_refused_and_no_issuer_hears_of_them()
             deployment.ask(&tokens.id_token).session(&session).form()
         });
         let url = format!("{}/oauth2/token", deployment.urls[0]);
-        flood.spawn(ask_for_unknown_sessions(url, forms.collect()));
+        flood.spawn(call_with_unknown_sessions(url, forms.collect()));
     }
     let (mut refused, mut waits) = (0, Vec::new());
     while !flood.is_empty() {
@@ -120,7 +120,7 @@ async fn ten_thousand_unknown_sessions_are_refused_and_no_issuer_hears_of_them()
     assert_eq!(refused, UNKNOWN_SESSIONS);
     assert!(waits.len() >= 10, "answered in the middle of it: {waits:?}");
     assert_eq!(deployment.dex.counts(), before, "the issuer heard of it");
-    // The session whose token they all presented is served as before, with the one refresh that it needs.
+    // The session of the token that they all presented is served as before, with the one refresh that it needs.
     let answer = deployment.ask(&tokens.id_token).session("s-1").send().await?;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);

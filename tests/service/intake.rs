@@ -1,4 +1,4 @@
-//! Slow and greedy callers: they cost a place for a while and are ended by the deadline; nobody else waits for them.
+//! Slow and greedy callers: each takes a connection slot until the deadline closes it; no other caller waits for them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,7 +76,7 @@ async fn drip(mut stream: TcpStream, since: Instant, bytes: &[u8]) -> anyhow::Re
 }
 
 #[tokio::test]
-async fn two_hundred_callers_that_drip_a_byte_a_second_block_nobody_and_are_ended() -> anyhow::Result<()> {
+async fn two_hundred_callers_that_drip_a_byte_a_second_block_no_other_and_are_ended() -> anyhow::Result<()> {
     const HEAD: &[u8] = b"POST /oauth2/token HTTP/1.1\r\nhost: control\r\nx-slow: very\r\n\r\n";
     let deployment = deployment(json!({"deadline": "4s"})).await?;
     let tokens = deployment.log_in("s-1").await?;
@@ -112,7 +112,7 @@ async fn two_hundred_callers_that_drip_a_byte_a_second_block_nobody_and_are_ende
         waits.len() > 10,
         "others were answered while 200 dripped: {waits:?}"
     );
-    // Half of them, for a busy machine lets anybody wait for once.
+    // Half of them: on a busy machine any single caller may wait.
     let usual = waits[waits.len() / 2];
     assert!(usual < Duration::from_secs(1), "callers had to wait: {waits:?}");
     for took in took {
@@ -180,8 +180,8 @@ async fn a_head_that_never_comes_is_closed_and_one_that_drips_after_a_good_reque
 }
 
 #[tokio::test]
-async fn a_connection_between_two_requests_is_kept_past_the_deadline_until_keep_alive() -> anyhow::Result<()>
-{
+async fn a_connection_between_two_requests_stays_open_past_the_deadline_until_keep_alive()
+-> anyhow::Result<()> {
     let deployment = deployment(json!({"deadline": "2s", "keep_alive": "10s"})).await?;
     let mut stream = connect(&deployment).await?;
     let mut answer = vec![0_u8; 4096];
@@ -208,7 +208,7 @@ async fn a_connection_between_two_requests_is_kept_past_the_deadline_until_keep_
 }
 
 #[tokio::test]
-async fn a_stop_answers_what_was_asked_and_closes_the_rest() -> anyhow::Result<()> {
+async fn a_stop_answers_requests_under_way_and_closes_idle_connections() -> anyhow::Result<()> {
     let deployment = deployment(json!({})).await?;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);

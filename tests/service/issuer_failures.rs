@@ -1,4 +1,5 @@
-//! What an issuer does wrong, and what becomes of the login: kept while there is hope, never another's token.
+//! What an issuer does wrong, and what becomes of the login: it stays while a retry can help, and never gets another
+//! user's token.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokenward_harness::issuer::{DexConfig, Endpoint, Failure};
 use crate::deployment::{ADMIN, Deployment, Plan};
 
 #[tokio::test]
-async fn an_issuer_that_fails_is_asked_with_backoff_and_no_login_is_lost() -> anyhow::Result<()> {
+async fn an_issuer_that_fails_is_called_with_backoff_and_no_login_is_lost() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);
@@ -125,7 +126,7 @@ async fn anothers_token_in_the_answer_is_never_handed_out() -> anyhow::Result<()
         let again = deployment.ask(&tokens.id_token).send().await?;
         assert_eq!(again.refusal(), (500, "substitution"), "{failure:?}");
         assert_eq!(deployment.dex.counts().refreshes_presented, 1);
-        // The rotated refresh token was kept all the same: the login goes on.
+        // The rotated refresh token was stored all the same: the login goes on.
         deployment.advance(31);
         assert_eq!(
             deployment.ask(&tokens.id_token).send().await?.status,
@@ -138,7 +139,7 @@ async fn anothers_token_in_the_answer_is_never_handed_out() -> anyhow::Result<()
 }
 
 #[tokio::test]
-async fn an_answer_without_a_refresh_token_keeps_the_old_one() -> anyhow::Result<()> {
+async fn an_answer_without_a_refresh_token_leaves_the_old_one_in_use() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);
@@ -219,7 +220,7 @@ async fn a_token_that_lives_no_longer_than_the_margin_is_not_refreshed_for_every
         assert_eq!(answer.refusal(), (500, "issuer_misconfigured"));
     }
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
-    // An operator mends it.
+    // An operator fixes it.
     deployment.dex.set_id_token_lifetime(Duration::from_secs(300));
     deployment.advance(31);
     assert_eq!(deployment.ask(&tokens.id_token).send().await?.status, 200);

@@ -31,7 +31,7 @@ fn plan(policy: &'static str, settings: serde_json::Value) -> Plan {
     }
 }
 
-/// With an issuer that does not tell what a refresh token is still good for.
+/// With an issuer that has no introspection endpoint: whether a refresh token is unused stays unknown.
 fn mute(plan: Plan) -> Plan {
     Plan {
         dex: plan.dex.clone().discovery("introspection_endpoint", json!(null)),
@@ -40,7 +40,7 @@ fn mute(plan: Plan) -> Plan {
 }
 
 #[tokio::test]
-async fn an_issuer_that_asks_for_time_gets_it_and_no_more_than_five_minutes() -> anyhow::Result<()> {
+async fn an_issuers_retry_after_is_honoured_up_to_five_minutes() -> anyhow::Result<()> {
     for policy in ["tolerant", "strict"] {
         for (asked, granted) in [(120, 120), (86_400, 300)] {
             let deployment = Deployment::start(plan(policy, json!({}))).await?;
@@ -90,11 +90,12 @@ async fn a_streak_of_every_5xx_ends_no_login_where_presenting_again_is_safe() ->
 }
 
 #[tokio::test]
-async fn at_a_strict_issuer_a_gateway_that_may_have_lost_the_answer_is_not_asked_twice() -> anyhow::Result<()>
+async fn at_a_strict_issuer_a_gateway_that_may_have_lost_the_answer_is_not_called_twice() -> anyhow::Result<()>
 {
     let oauth = r#"{"error":"server_error"}"#;
     let cases = [
-        // Who answers for itself has not done it; who answers for another, or without OAuth's words, does not know.
+        // Not done: what the issuer itself refuses, and answers without a call to it (429, 404, 302). Unknown: a proxy's 5xx,
+        // and a page in place of an OAuth answer.
         (500, oauth, (503, "issuer_unavailable")),
         (503, oauth, (503, "issuer_unavailable")),
         (429, "{}", (503, "issuer_unavailable")),
@@ -104,7 +105,7 @@ async fn at_a_strict_issuer_a_gateway_that_may_have_lost_the_answer_is_not_asked
         (200, "<html>", (400, "needs_login")),
         (502, "<html>", (400, "needs_login")),
         (504, "<html>", (400, "needs_login")),
-        // Envoy says 503 for a connection that was never made, and also for one that broke after the request.
+        // Envoy answers 503 for a connection that was never made, and also for one that broke after the request.
         (503, "no healthy upstream", (503, "issuer_unavailable")),
         (503, NOT_CONNECTED, (503, "issuer_unavailable")),
         (503, BROKE_OFF, (400, "needs_login")),
@@ -129,7 +130,7 @@ async fn at_a_strict_issuer_a_gateway_that_may_have_lost_the_answer_is_not_asked
     Ok(())
 }
 
-/// Asks until it is served: a busy machine may miss a caller's short deadline without any issuer's help.
+/// Repeats the call until it is served: on a busy machine a short caller deadline may pass without a slow issuer.
 async fn served_in_the_end(ask: &TokenCall) -> anyhow::Result<()> {
     let limit = Instant::now() + PATIENCE;
     loop {
@@ -162,7 +163,7 @@ async fn an_issuer_slower_than_its_callers_is_waited_for_once() -> anyhow::Resul
 }
 
 #[tokio::test]
-async fn an_issuer_slower_than_its_timeout_is_asked_again_only_where_that_is_safe() -> anyhow::Result<()> {
+async fn an_issuer_slower_than_its_timeout_is_called_again_only_where_that_is_safe() -> anyhow::Result<()> {
     for (policy, status, presented) in [("tolerant", 200, 2), ("strict", 400, 1)] {
         let settings = json!({"issuer_timeout": "3s"});
         let deployment = Deployment::start(mute(plan(policy, settings))).await?;
@@ -197,7 +198,7 @@ async fn keys_that_come_late_are_fetched_once_although_no_caller_waits_for_them(
     deployment.dex.hold(Endpoint::Keys);
     let ask = deployment.ask(&signed_since).replica(restarted);
     for _ in 0..3 {
-        // They are held until these have their answers: nobody waits for them.
+        // They are held until these have their answers: no caller waits for them.
         let answer = ask.send().await?;
         assert_eq!(answer.status, 503, "{answer:?}");
         assert!(answer.header("retry-after").is_some());
@@ -218,7 +219,7 @@ async fn keys_that_change_between_two_calls_cost_no_login() -> anyhow::Result<()
         if round % 2 == 0 {
             deployment.dex.forget_previous_keys();
         }
-        // The answer is signed by a key that nobody has seen yet.
+        // The answer is signed by a key that control has not seen yet.
         let answer = deployment.ask(&presented).session("s-1").send().await?;
         assert_eq!(answer.status, 200, "round {round}: {answer:?}");
         presented = answer.token().to_owned();
@@ -271,7 +272,7 @@ async fn secrets_of_odd_letters_reach_both_issuers_as_they_are() -> anyhow::Resu
 }
 
 #[tokio::test]
-async fn a_remote_that_cannot_reach_the_home_denies_and_nobody_is_signed_out() -> anyhow::Result<()> {
+async fn a_remote_that_cannot_reach_the_home_denies_and_no_user_is_signed_out() -> anyhow::Result<()> {
     let asks_home = |issuer: &str| DexConnector {
         get_user_info: true,
         ..DexConnector::oidc("home", issuer)

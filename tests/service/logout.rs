@@ -199,7 +199,7 @@ async fn a_session_that_has_ended_at_the_issuer_is_not_brought_back_by_its_login
         assert_eq!(put.refusal(), (400, "subject_rejected"), "{put:?}");
         assert_eq!(deployment.status("s-1").await?.status, 404);
     }
-    // Nor does its token open what the other session keeps.
+    // Nor does its token open what the other session holds.
     assert_eq!(
         deployment.ask(&first).send().await?.refusal(),
         (400, "unknown_session")
@@ -230,7 +230,7 @@ async fn a_session_that_was_put_with_a_login_of_another_sid_follows_that() -> an
     Ok(())
 }
 
-/// Logins without `sid`, and those that an older version took in: which session they are of is not known, but whose.
+/// Logins without `sid`, and those that an older version stored: their user is known, their session at the issuer is not.
 #[tokio::test]
 async fn a_logout_of_one_session_ends_the_users_sessions_of_which_no_sid_is_known() -> anyhow::Result<()> {
     let other = "other@example.com";
@@ -247,7 +247,7 @@ async fn a_logout_of_one_session_ends_the_users_sessions_of_which_no_sid_is_know
     for (session, status) in [("s-1", 404), ("s-2", 200), ("s-3", 200)] {
         assert_eq!(deployment.status(session).await?.status, status, "{session}");
     }
-    // Without the user nothing is known of whose it is.
+    // Without the user there is nothing to match it by.
     let token = logout_token(&deployment, "two")
         .claim("sid", "sid-1")
         .without("sub");
@@ -292,7 +292,7 @@ async fn a_logout_of_the_user_is_not_undone_by_putting_the_old_login() -> anyhow
 
 /// An issuer's clock that is ahead locks no user out.
 #[tokio::test]
-async fn who_comes_back_after_a_logout_from_the_future_is_let_in_at_once() -> anyhow::Result<()> {
+async fn a_user_who_comes_back_after_a_logout_from_the_future_is_let_in_at_once() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let ahead = deployment.clock().now_ms() / 1000 + 200;
     let old = deployment.log_in("s-1").await?;

@@ -1,5 +1,5 @@
-//! A strict issuer's refresh that may or may not have been carried out: the issuer is asked (RFC 7662) before a login ends,
-//! nothing is presented twice that may have arrived, and no login ends for a request that never did.
+//! A strict issuer's refresh that may or may not have been carried out: control queries the issuer (RFC 7662)
+//! before a login ends, nothing is presented twice that may have arrived, and no login ends for a request that never did.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn a_request_that_the_issuer_never_saw_is_made_again_once_its_time_is_over
         deployment.advance(301);
         deployment.dex.fail_next(Endpoint::Refresh, 1, &failure);
         let ask = deployment.ask(&tokens.id_token).session("s-1");
-        // The issuer says that the token is unused, but the request may still be under way.
+        // By introspection the token is unused, but the request may still be under way.
         assert_eq!(
             ask.send().await?.refusal(),
             (503, "issuer_unavailable"),
@@ -67,7 +67,7 @@ async fn a_request_that_the_issuer_never_saw_is_made_again_once_its_time_is_over
 }
 
 #[tokio::test]
-async fn an_answer_that_was_truly_lost_ends_the_login_at_once_and_asks_nothing_again() -> anyhow::Result<()> {
+async fn an_answer_that_was_truly_lost_ends_the_login_at_once_without_another_call() -> anyhow::Result<()> {
     for failure in [Failure::CloseAfterCommit, Failure::Garbage] {
         let deployment = Deployment::start(strict()).await?;
         let tokens = deployment.log_in("s-1").await?;
@@ -91,7 +91,7 @@ async fn an_answer_that_was_truly_lost_ends_the_login_at_once_and_asks_nothing_a
 }
 
 #[tokio::test]
-async fn an_issuer_that_does_not_tell_is_presented_nothing_twice() -> anyhow::Result<()> {
+async fn an_issuer_without_introspection_is_presented_nothing_twice() -> anyhow::Result<()> {
     let plan = strict();
     let deployment = Deployment::start(Plan {
         dex: plan.dex.clone().discovery("introspection_endpoint", json!(null)),
@@ -112,7 +112,7 @@ async fn an_issuer_that_does_not_tell_is_presented_nothing_twice() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn an_introspection_that_fails_ends_nothing_and_is_asked_again() -> anyhow::Result<()> {
+async fn an_introspection_that_fails_ends_nothing_and_is_repeated() -> anyhow::Result<()> {
     let deployment = Deployment::start(strict()).await?;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);
@@ -136,8 +136,7 @@ async fn an_introspection_that_fails_ends_nothing_and_is_asked_again() -> anyhow
 }
 
 #[tokio::test]
-async fn an_introspection_endpoint_that_is_closed_for_good_keeps_nobody_from_logging_in() -> anyhow::Result<()>
-{
+async fn an_introspection_endpoint_that_is_closed_for_good_prevents_no_new_login() -> anyhow::Result<()> {
     let deployment = Deployment::start(strict()).await?;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);

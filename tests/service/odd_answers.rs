@@ -1,5 +1,5 @@
-//! An issuer whose answers no RFC describes, and whatever stands before it: the login goes on wherever it can, ends where
-//! the OAuth error code says so, and no alarm is raised.
+//! Answers that no RFC describes, of an issuer or a proxy before it: the login goes on wherever it can, ends where
+//! the OAuth error code demands it, and no alarm is raised.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ fn plan(policy: &'static str) -> Plan {
 }
 
 #[tokio::test]
-async fn a_dead_login_in_any_words_and_at_any_status_needs_a_login_and_is_asked_once() -> anyhow::Result<()> {
+async fn a_dead_login_in_any_words_and_at_any_status_needs_a_login_and_costs_one_call() -> anyhow::Result<()>
+{
     for (status, body) in [
         (
             403,
@@ -129,7 +130,7 @@ async fn a_page_that_many_logins_get_becomes_the_operators_business_although_the
         }
         deployment.advance(33);
     }
-    // The circuit has kept most of them away.
+    // The open circuit has stopped most of them.
     assert!(deployment.dex.counts().refreshes_presented < 30);
     deployment.dex.heal(Endpoint::Refresh);
     deployment.advance(61);
@@ -209,7 +210,7 @@ async fn a_good_answer_in_any_framing_is_taken_and_no_refresh_token_is_presented
 }
 
 #[tokio::test]
-async fn an_id_token_that_cannot_be_read_is_no_substitution_and_the_new_refresh_token_is_kept()
+async fn an_id_token_that_cannot_be_read_is_no_substitution_and_the_new_refresh_token_is_stored()
 -> anyhow::Result<()> {
     for policy in ["tolerant", "strict"] {
         for (disguise, says) in [
@@ -240,7 +241,7 @@ async fn an_id_token_that_cannot_be_read_is_no_substitution_and_the_new_refresh_
 }
 
 #[tokio::test]
-async fn a_client_that_must_show_its_secret_in_the_form_does_so_as_discovery_says() -> anyhow::Result<()> {
+async fn a_client_that_must_show_its_secret_in_the_form_does_so_as_discovery_states() -> anyhow::Result<()> {
     let only_post = json!(["client_secret_post"]);
     let dex = DexConfig {
         post_only: true,

@@ -1,4 +1,4 @@
-//! A remote issuer whose answers to an exchange no RFC describes: they are read by the rules of every answer.
+//! A remote issuer's answers to an exchange that no RFC describes: the rules for every answer apply to them.
 
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ async fn a_page_before_the_remote_passes_and_is_the_operators_business_only_if_i
 }
 
 #[tokio::test]
-async fn no_word_of_a_remote_issuer_sends_anybody_to_log_in() -> anyhow::Result<()> {
+async fn no_answer_of_a_remote_issuer_sends_a_user_to_log_in() -> anyhow::Result<()> {
     for (status, code) in [
         (400, "invalid_grant"),
         (403, "access_denied"),
@@ -132,7 +132,7 @@ async fn a_remote_that_wants_the_secret_in_the_form_gets_it_there() -> anyhow::R
     let says_so = remote
         .clone()
         .discovery("token_endpoint_auth_methods_supported", methods);
-    // Said by the remote, once it has refused the client, or by the configuration.
+    // From the remote, once it has refused the client, or from the configuration.
     for (remote, credentials, presented) in [
         (says_so, json!({}), 2),
         (remote, json!({"clientAuth": "post"}), 1),

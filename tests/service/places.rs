@@ -63,7 +63,7 @@ async fn wait_until_closed(stream: &mut TcpStream) -> anyhow::Result<()> {
     closed.context("it was not closed")
 }
 
-/// How many connections were closed for these causes: `pushed_out`, `full`. Asked without a connection that stays.
+/// How many connections were closed for these causes: `pushed_out`, `full`. Read without a connection.
 async fn closed(deployment: &Deployment) -> anyhow::Result<(u64, u64)> {
     let text = deployment.service(0).service().metrics().exposition();
     let metrics = Metrics::read(&text);
@@ -90,7 +90,7 @@ async fn places_of_connections_that_rest_are_there_for_new_ones_the_longest_rest
     for _ in 0..8 {
         attackers.push(resting(&deployment, LIVEZ).await?);
     }
-    // The connection of the login has shown a credential, and keeps its place.
+    // The connection of the login has shown a credential, and stays.
     wait_until_closed(&mut attackers[0]).await?;
     let request = token_request(&deployment.ask(&tokens.id_token).session("s-1").form());
     let mut callers = Vec::new();
@@ -106,7 +106,8 @@ async fn places_of_connections_that_rest_are_there_for_new_ones_the_longest_rest
 }
 
 #[tokio::test]
-async fn who_never_asked_rests_worst_and_who_showed_a_credential_best() -> anyhow::Result<()> {
+async fn connections_without_a_request_make_room_first_and_those_with_a_credential_last() -> anyhow::Result<()>
+{
     let deployment = deployment(4).await?;
     let tokens = deployment.log_in("s-1").await?;
     let request = token_request(&deployment.ask(&tokens.id_token).session("s-1").form());
@@ -186,8 +187,7 @@ async fn http_2_connections_without_a_stream_make_room_too() -> anyhow::Result<(
 }
 
 #[tokio::test]
-async fn connections_at_work_for_known_callers_keep_their_places_and_probes_are_answered()
--> anyhow::Result<()> {
+async fn connections_at_work_for_known_callers_stay_and_probes_are_answered() -> anyhow::Result<()> {
     let deployment = deployment(4).await?;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);

@@ -1,4 +1,4 @@
-//! RFC 9728: who was refused learns where to log in, from the address that §3.1 makes of the resource.
+//! RFC 9728: a client that was refused learns where to log in, from the address that §3.1 derives from the resource.
 
 use serde_json::{Value, json};
 

@@ -91,7 +91,7 @@ async fn what_is_fresh_is_never_refreshed_whatever_is_presented() -> anyhow::Res
 }
 
 #[tokio::test]
-async fn near_expiry_refreshes_ahead_and_falls_back_to_the_kept_token() -> anyhow::Result<()> {
+async fn near_expiry_refreshes_ahead_and_falls_back_to_the_stored_token() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let tokens = deployment.log_in("s-1").await?;
     // 300 s of life, margin 60 s, ahead 60 s before that.
@@ -148,7 +148,7 @@ async fn a_rejected_token_is_replaced_at_most_once_in_the_interval() -> anyhow::
 }
 
 #[tokio::test]
-async fn a_dead_grant_is_never_asked_again_until_a_new_login() -> anyhow::Result<()> {
+async fn a_dead_grant_is_never_presented_again_until_a_new_login() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan {
         replicas: 2,
         ..Plan::default()
@@ -265,5 +265,25 @@ async fn a_filter_with_a_larger_margin_gets_its_fresh_token_too() -> anyhow::Res
     assert_eq!(answer.status, 200);
     assert_ne!(answer.token(), tokens.id_token);
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
+    Ok(())
+}
+
+/// What an attempt has written it does not read again: after the issuer's answer nothing stands between the new refresh
+/// token and the store.
+#[tokio::test]
+async fn a_refresh_reads_the_grant_before_the_lease_and_under_it_and_never_again() -> anyhow::Result<()> {
+    for policy in ["tolerant", "strict"] {
+        let deployment = Deployment::start(Plan {
+            policy,
+            ..Plan::default()
+        })
+        .await?;
+        let tokens = deployment.log_in("s-1").await?;
+        deployment.advance(301);
+        let before = deployment.store().grant_reads();
+        assert_eq!(deployment.ask(&tokens.id_token).send().await?.status, 200);
+        assert_eq!(deployment.store().grant_reads() - before, 2, "{policy}");
+        assert_eq!(deployment.dex.counts().refreshes_succeeded, 1);
+    }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokenward_control::config::ConfigError;
-use tokenward_control::serve::reload::{NotReloaded, apply};
+use tokenward_control::serve::reload::{ReloadError, apply};
 use tokenward_harness::issuer::Endpoint;
 use tokenward_harness::parts::ControlConfig;
 
@@ -68,7 +68,7 @@ async fn an_exchanged_token_of_a_changed_server_is_not_used_any_more() -> anyhow
     assert_ne!(first.token(), second.token());
     assert_eq!(remote.counts().exchanges_presented, 2);
 
-    // What is not changed keeps what it has.
+    // A server that is not changed retains its tokens.
     let unchanged = home.changed(|document| document["margin"] = json!("61s"))?;
     apply(home.service(0), unchanged)?;
     assert_eq!(ask.send().await?.token(), first.token());
@@ -86,7 +86,7 @@ async fn a_refresh_under_way_finishes_under_the_old_configuration_and_is_the_onl
     let ask = deployment.ask(&tokens.id_token).session("s-1");
     let reloads = async {
         tokio::time::timeout(PATIENCE, deployment.dex.wait_until_held(Endpoint::Refresh, 1)).await?;
-        // The server is gone from the new configuration; who asked before still gets its token.
+        // The server is gone from the new configuration; a call from before still gets its token.
         let config = deployment.changed(|document| {
             document["servers"] = json!([{"name": "other", "auth": {"forwardToken": true}}]);
         })?;
@@ -128,7 +128,7 @@ async fn what_needs_a_restart_or_is_wrong_changes_nothing() -> anyhow::Result<()
         })?;
         let refused = apply(deployment.service(0), config).expect_err("it needs a restart");
         assert!(
-            matches!(&refused, NotReloaded::RestartNeeded(fields) if fields == named),
+            matches!(&refused, ReloadError::RestartNeeded(fields) if fields == named),
             "{refused}"
         );
         assert_eq!(
@@ -141,7 +141,7 @@ async fn what_needs_a_restart_or_is_wrong_changes_nothing() -> anyhow::Result<()
     let error = wrong.expect_err("it is wrong");
     assert!(matches!(
         error.downcast_ref::<ConfigError>(),
-        Some(ConfigError::Wrong(_))
+        Some(ConfigError::Invalid(_))
     ));
     Ok(())
 }
@@ -172,7 +172,7 @@ async fn callers_see_no_failure_while_the_configuration_is_reloaded_again_and_ag
 
 /// The real process, its signal, its log lines and its metric.
 #[tokio::test]
-async fn sighup_applies_a_good_file_and_keeps_the_old_one_on_a_bad_or_fixed_one() -> anyhow::Result<()> {
+async fn sighup_applies_a_good_file_and_retains_the_old_one_on_a_bad_or_fixed_one() -> anyhow::Result<()> {
     const ROTATED: &str = "another-aggregator-secret";
     let plan = Plan {
         settings: json!({"listen": "127.0.0.1:0"}),

@@ -1,4 +1,4 @@
-//! A replica whose clock is wrong: what it takes for stale is its own business, and the others serve what is good.
+//! A replica with a wrong clock: what it takes for stale affects it alone, and the others serve what is good.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn plan() -> Plan {
 }
 
 #[tokio::test]
-async fn a_replica_two_minutes_fast_makes_no_other_refuse_anybody() -> anyhow::Result<()> {
+async fn a_replica_two_minutes_fast_makes_no_other_refuse_a_user() -> anyhow::Result<()> {
     let mut deployment = Deployment::start(plan()).await?;
     let fast = deployment.add_replica_ahead(AHEAD).await?;
     let tokens = deployment.log_in("s-1").await?;

@@ -1,4 +1,4 @@
-//! A refresh token that is known to be dead is refused without asking the issuer, also after the session was ended and
+//! A refresh token that is known to be dead is refused without a call to the issuer, also after the session was ended and
 //! the same login is put again.
 
 use tokenward_harness::issuer::{FakeDex, LoginTokens};

@@ -1,9 +1,10 @@
 //! After the last sign-out the refresh token is given back (RFC 7009), where the issuer has an endpoint for it: in the
-//! background, once, and without any say in how the sign-out ends.
+//! background, once, and without effect on the sign-out's outcome.
 
 use std::time::Duration;
 
 use serde_json::json;
+use tokenward_control::upstream::dialect::Dialect;
 use tokenward_control::upstream::issuer::answer::RawAnswer;
 use tokenward_control::upstream::issuer::revocation::read_revocation;
 use tokenward_harness::issuer::{DexConfig, Endpoint, Failure, fingerprint};
@@ -108,7 +109,7 @@ async fn a_refresh_token_that_comes_after_the_sign_out_is_given_back_as_well() -
 }
 
 #[tokio::test]
-async fn dex_has_no_such_endpoint_and_is_asked_nothing() -> anyhow::Result<()> {
+async fn dex_has_no_such_endpoint_and_gets_no_call() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let _tokens = deployment.log_in("s-1").await?;
     assert_eq!(deployment.end("s-1").await?.status, 204);
@@ -120,11 +121,12 @@ async fn dex_has_no_such_endpoint_and_is_asked_nothing() -> anyhow::Result<()> {
 #[test]
 fn a_revocation_is_read_by_the_rules_of_every_answer() {
     let read = |status, body: &str| {
-        read_revocation(&RawAnswer {
+        let answer = RawAnswer {
             status,
             body: body.as_bytes().to_vec(),
             ..RawAnswer::default()
-        })
+        };
+        read_revocation(&answer, Dialect::Dex)
     };
     assert_eq!(read(200, ""), "revoked");
     assert_eq!(read(204, ""), "revoked");

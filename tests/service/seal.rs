@@ -148,7 +148,7 @@ fn another_key_under_the_same_id_does_not_open() {
 }
 
 #[test]
-fn keys_that_protect_nothing_are_refused_with_the_cure() {
+fn keys_that_protect_nothing_are_refused_with_the_fix() {
     let bad = [
         ("", "not 32"),
         (

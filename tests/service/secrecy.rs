@@ -177,7 +177,7 @@ async fn a_storm_of_one_pair_is_one_warning_and_its_end_one_line() -> anyhow::Re
     let recoveries = captured
         .text()
         .lines()
-        .filter(|line| line.contains("tokens can be had again"))
+        .filter(|line| line.contains("tokens are available again"))
         .count();
     assert_eq!(recoveries, 1);
     Ok(())

@@ -152,7 +152,7 @@ async fn two_sessions_of_a_user_share_one_grant_and_the_newest_login_wins() -> a
         assert_eq!(answer.token(), second.id_token);
         assert_eq!(deployment.status(session).await?.body["generation"], 2);
     }
-    // Dex ended the first refresh token; nobody presents it.
+    // Dex ended the first refresh token; no replica presents it.
     deployment.advance(301);
     assert_eq!(
         deployment

@@ -48,7 +48,7 @@ async fn the_last_session_takes_the_grant_with_it() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn signing_out_ends_all_sessions_of_the_user_and_of_nobody_else() -> anyhow::Result<()> {
+async fn signing_out_ends_all_sessions_of_the_user_and_of_no_other() -> anyhow::Result<()> {
     let other = "other@example.com";
     let dex = DexConfig::default()
         .id_token_lifetime(Duration::from_secs(300))
@@ -124,7 +124,7 @@ async fn a_session_id_of_another_users_login_is_refused_and_ends_nothing() -> an
     assert_eq!(ask.send().await?.token(), mine.id_token);
     let ask = deployment.ask(&theirs.id_token).session("s-1");
     assert_eq!(ask.send().await?.refusal(), (400, "subject_rejected"));
-    // An id whose login has ended is free.
+    // The id of an ended login is free.
     deployment.end("s-1").await?;
     assert_eq!(deployment.put_login("s-1", &theirs).await?.status, 201);
     assert_eq!(
@@ -140,7 +140,7 @@ async fn a_session_id_of_another_users_login_is_refused_and_ends_nothing() -> an
 }
 
 #[tokio::test]
-async fn of_two_users_who_put_one_session_id_at_once_one_gets_it_and_keeps_it() -> anyhow::Result<()> {
+async fn of_two_users_with_one_session_id_put_at_once_one_gets_it_for_good() -> anyhow::Result<()> {
     let other = "other@example.com";
     for _ in 0..20 {
         let dex = DexConfig::default().user(DexUser::new(other));
@@ -163,7 +163,7 @@ async fn of_two_users_who_put_one_session_id_at_once_one_gets_it_and_keeps_it() 
         };
         let ask = deployment.ask(&winner.id_token).session("s-1");
         assert_eq!(ask.send().await?.token(), winner.id_token);
-        // Nothing is left of the other, whose login no session has.
+        // Nothing is left of the other: no session has its login.
         assert_ne!(deployment.ask(&loser.id_token).send().await?.status, 200);
     }
     Ok(())

@@ -95,7 +95,7 @@ async fn a_login_that_was_never_put_is_over_as_well_when_its_user_signs_out() ->
 }
 
 #[tokio::test]
-async fn a_user_who_comes_back_in_the_same_second_is_let_in_and_the_old_login_is_not() -> anyhow::Result<()> {
+async fn a_user_back_in_the_same_second_is_let_in_and_the_old_login_is_not() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let old = deployment.log_in("s-1").await?;
     sign_out(&deployment).await?;
@@ -171,7 +171,7 @@ async fn the_mark_of_a_sign_out_outlives_the_grace_in_which_a_login_can_be_put()
 }
 
 #[tokio::test]
-async fn an_outage_during_a_sign_out_signs_out_or_says_that_it_did_not() -> anyhow::Result<()> {
+async fn an_outage_during_a_sign_out_signs_out_or_reports_that_it_did_not() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let login = deployment.log_in("s-1").await?;
     deployment.advance(2);

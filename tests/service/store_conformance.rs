@@ -76,7 +76,7 @@ both_engines! {
     sets::an_unknown_set_is_empty,
     sets::members_are_added_once_and_removed_once,
     sets::a_set_lives_as_long_as_its_longest_lifetime,
-    sets::an_expired_set_is_empty_and_starts_anew,
+    sets::an_expired_set_is_empty_and_starts_again,
     sets::fifty_concurrent_additions_are_all_there,
     listing::an_unknown_kind_lists_nothing,
     listing::every_record_of_a_kind_is_listed_whatever_the_pages,

@@ -71,7 +71,7 @@ async fn without_the_store_no_refresh_token_is_presented() -> anyhow::Result<()>
 }
 
 #[tokio::test]
-async fn a_rotated_token_that_cannot_be_kept_is_kept_when_the_store_is_back() -> anyhow::Result<()> {
+async fn a_rotated_token_that_cannot_be_stored_is_stored_when_the_store_is_back() -> anyhow::Result<()> {
     let settings = json!({"caller_deadline": "5s"});
     let deployment = Deployment::start(Plan {
         settings,
@@ -94,7 +94,7 @@ async fn a_rotated_token_that_cannot_be_kept_is_kept_when_the_store_is_back() ->
     assert!(deployment.service(0).drain(Duration::from_secs(30)).await);
     assert_eq!(ask.send().await?.status, 200);
     assert_eq!(deployment.dex.counts().refreshes_presented, 1);
-    // And the token that was kept is the rotated one.
+    // And the stored token is the rotated one.
     deployment.advance(301);
     assert_eq!(ask.send().await?.status, 200);
     assert_eq!(deployment.dex.counts().refreshes_succeeded, 2);
@@ -150,7 +150,7 @@ async fn a_refusal_that_was_answered_but_not_written_down_costs_no_login_at_a_st
     assert_eq!(answer?.status, 503);
     assert!(deployment.service(0).drain(Duration::from_secs(30)).await);
     deployment.store().set_off(false);
-    // Neither could the lease be given back; it is once the store answers, and the issuer asked for a second.
+    // Neither could the lease be released; it is once the store answers, and the issuer is called a second time.
     deployment.advance(2);
     assert_eq!(ask.send().await?.status, 200);
     assert_eq!(deployment.dex.counts().refreshes_presented, 2);
@@ -158,7 +158,7 @@ async fn a_refusal_that_was_answered_but_not_written_down_costs_no_login_at_a_st
 }
 
 #[tokio::test]
-async fn lost_answers_to_the_commit_keep_the_rotated_token_once() -> anyhow::Result<()> {
+async fn lost_answers_to_the_commit_store_the_rotated_token_once() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan {
         policy: "strict",
         ..Plan::default()

@@ -104,7 +104,7 @@ async fn a_token_that_proves_nothing_is_refused_and_changes_nothing() -> anyhow:
     deployment.advance(11);
     let answer = deployment.ask(&unknown_key).send().await?;
     assert_eq!(answer.refusal(), (503, "issuer_unavailable"));
-    // Dex lets its key set be kept for ten minutes, and a minute is added: then its key would be known.
+    // Dex's key set may be cached for ten minutes, and a minute is added: then its key would be known.
     let issued_seconds = deployment.dex.clock().now_ms() / 1000 - 661;
     let unknown_key = good.clone().unknown_key_id().claim("iat", issued_seconds).token();
     let answer = deployment.ask(&unknown_key).send().await?;
@@ -248,7 +248,7 @@ async fn bodies_of_another_type_or_size_and_unknown_paths_are_refused() -> anyho
     Ok(())
 }
 
-/// #847: keys were kept for an hour, and after a rotation every user was refused.
+/// #847: keys were cached for an hour, and after a rotation every user was refused.
 #[tokio::test]
 async fn a_key_that_was_rotated_away_still_proves_a_subject_also_after_a_restart() -> anyhow::Result<()> {
     let mut deployment = deployment().await?;
@@ -262,7 +262,7 @@ async fn a_key_that_was_rotated_away_still_proves_a_subject_also_after_a_restart
     let restarted = deployment.add_replica().await?;
     let answer = deployment.ask(&tokens.id_token).replica(restarted).send().await?;
     assert_eq!(answer.token(), renewed.token());
-    // An old key proves whose login it is; it does not log anybody in.
+    // An old key proves which user's login it is; it opens no login.
     deployment.advance(3600);
     let late = deployment.ask(&tokens.id_token).replica(restarted).send().await?;
     assert_eq!(late.refusal(), (400, "subject_rejected"));
@@ -288,7 +288,7 @@ async fn a_token_that_was_proven_proves_nothing_about_one_with_another_signature
     Ok(())
 }
 
-/// #848: an unknown key did not make anybody look again.
+/// #848: an unknown key caused no new fetch.
 #[tokio::test]
 async fn keys_are_fetched_once_for_many_and_not_again_for_every_unknown_key() -> anyhow::Result<()> {
     let deployment = deployment().await?;

@@ -165,7 +165,7 @@ async fn what_was_proven_once_is_judged_each_time_by_its_nbf() -> anyhow::Result
     Ok(())
 }
 
-/// A deployment whose issuer has two configured clients, and one more that its first client trusts.
+/// A deployment with two configured clients at its issuer, and one more that the first client trusts.
 async fn with_peers() -> anyhow::Result<Deployment> {
     let dex = FakeDex::start(lifetime()).await?;
     let issuer = dex.issuer().to_owned();

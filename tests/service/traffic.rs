@@ -1,4 +1,4 @@
-//! An issuer that fails everybody is left alone; one login that fails is nobody else's business.
+//! Calls to an issuer that fails every login are suspended; one login that fails affects no other.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,8 @@ async fn metrics(deployment: &Deployment) -> anyhow::Result<Metrics> {
 }
 
 #[tokio::test]
-async fn an_issuer_that_fails_everybody_is_left_alone_and_found_again_by_one() -> anyhow::Result<()> {
+async fn calls_to_an_issuer_that_fails_every_login_are_suspended_and_resumed_by_one_probe()
+-> anyhow::Result<()> {
     let Crowd { deployment, tokens } = crowd(20).await?;
     deployment
         .dex
@@ -69,7 +70,7 @@ async fn an_issuer_that_fails_everybody_is_left_alone_and_found_again_by_one() -
     let seen = metrics(&deployment).await?;
     assert_eq!(seen.count("tokenward_issuer_circuit_open", &open), 1);
     assert_eq!(seen.count("tokenward_issuer_calls_held_back_total", &held), 15);
-    // Still down when the probe comes: one call, however many ask.
+    // Still down when the probe comes: one call, however many callers there are.
     deployment.advance(6);
     for token in &tokens[5..] {
         assert_eq!(
@@ -93,7 +94,7 @@ async fn an_issuer_that_fails_everybody_is_left_alone_and_found_again_by_one() -
 }
 
 #[tokio::test]
-async fn logins_that_are_dead_or_fail_alone_hold_nobody_else_back() -> anyhow::Result<()> {
+async fn logins_that_are_dead_or_fail_alone_hold_no_other_back() -> anyhow::Result<()> {
     let Crowd { deployment, tokens } = crowd(20).await?;
     // Ten are dead: the issuer answers, so nothing is wrong with it.
     for number in 0..10 {
@@ -105,7 +106,7 @@ async fn logins_that_are_dead_or_fail_alone_hold_nobody_else_back() -> anyhow::R
             (400, "needs_login")
         );
     }
-    // One fails for ever behind its connector.
+    // One fails indefinitely behind its connector.
     deployment.dex.set_upstream_broken(&email(10), true);
     for _ in 0..10 {
         assert_eq!(
@@ -123,8 +124,7 @@ async fn logins_that_are_dead_or_fail_alone_hold_nobody_else_back() -> anyhow::R
 }
 
 #[tokio::test]
-async fn at_most_thirty_two_calls_are_under_way_and_the_others_are_told_when_to_come_again()
--> anyhow::Result<()> {
+async fn at_most_thirty_two_calls_are_under_way_and_the_others_get_a_retry_after() -> anyhow::Result<()> {
     let Crowd { deployment, tokens } = crowd(50).await?;
     deployment.dex.hold(Endpoint::Refresh);
     let asks: Vec<_> = tokens.iter().map(|token| deployment.ask(token)).collect();
@@ -134,7 +134,7 @@ async fn at_most_thirty_two_calls_are_under_way_and_the_others_are_told_when_to_
             deployment.dex.wait_until_held(Endpoint::Refresh, 32).await;
             let limit = Instant::now() + Duration::from_secs(20);
             while queue_was_full(&deployment).await? < 18 {
-                anyhow::ensure!(Instant::now() < limit, "nobody was held back");
+                anyhow::ensure!(Instant::now() < limit, "no call was held back");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             let presented = deployment.dex.counts().refreshes_presented;
@@ -174,7 +174,7 @@ async fn explained(deployment: &Deployment, session: &str) -> anyhow::Result<ser
 }
 
 #[tokio::test]
-async fn a_reload_leaves_an_issuer_that_fails_everybody_alone_and_explain_says_until_when()
+async fn a_reload_leaves_the_circuit_of_a_failing_issuer_open_and_explain_states_until_when()
 -> anyhow::Result<()> {
     let Crowd { deployment, tokens } = crowd(6).await?;
     // The sixth was never refused: only the breaker stands between it and the issuer.

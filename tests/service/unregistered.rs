@@ -1,4 +1,4 @@
-//! Users whose logins are not registered: what they get is true. To log in again does not help them, a fresh token does.
+//! Users without a registered login: what their answers state is true. Another login does not help them, a fresh token does.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ async fn a_token_that_only_the_callers_margin_calls_stale_needs_a_fresh_one() ->
 }
 
 #[tokio::test]
-async fn who_has_signed_out_logs_in_again_and_a_later_login_that_is_not_registered_does_not()
+async fn a_signed_out_token_needs_a_login_and_a_later_login_that_is_not_registered_does_not()
 -> anyhow::Result<()> {
     let Pair { remote: _, home } = pair(1, |_| {}).await?;
     let before = home.log_in("s-1").await?.id_token;
@@ -132,7 +132,7 @@ async fn while_the_issuers_keys_cannot_be_had_a_stale_unregistered_token_waits()
 }
 
 #[tokio::test]
-async fn while_the_issuer_fails_everybody_a_stale_unregistered_token_waits() -> anyhow::Result<()> {
+async fn while_the_issuer_fails_every_login_a_stale_unregistered_token_waits() -> anyhow::Result<()> {
     let user = |number: usize| format!("user-{number}@example.com");
     let mut dex = DexConfig::default().id_token_lifetime(Duration::from_secs(300));
     for number in 0..6 {

@@ -37,9 +37,9 @@ struct Vector {
 /// Why a vector is judged otherwise than by the project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Deviation {
-    /// Valid, and refused: who has an issuer's published key must not be able to sign.
+    /// Valid, and refused: an issuer's published key must not be enough to sign.
     Symmetric,
-    /// Valid, and refused: the key says that it is for another algorithm.
+    /// Valid, and refused: the key's `alg` is another algorithm.
     KeyOfAnotherAlgorithm,
     /// Invalid, and accepted: whether an issuer's own key is a weak one is the issuer's business.
     WeakKeyOfTheIssuer,
@@ -73,7 +73,7 @@ fn is_accepted(group: &Group, vector: &Vector) -> bool {
         .any(|key| signed_by(token, header.algorithm, key))
 }
 
-/// The vectors whose verdict is not the project's.
+/// The vectors where the project's verdict is another one.
 fn judged_otherwise(file: &str, count: usize) -> anyhow::Result<BTreeMap<usize, String>> {
     let path = tools::workspace().join("tests/data/wycheproof").join(file);
     let vectors: Vectors = serde_json::from_slice(&std::fs::read(path)?)?;

@@ -62,7 +62,7 @@ async fn soak() -> anyhow::Result<()> {
         "{} requests show little",
         hammer.sent()
     );
-    // Two workers may ask about a pair before the first has been answered.
+    // Two workers may call about a pair before the first has been answered.
     assert!(asked <= PAIRS * MOST_CALLS * 11 / 10, "{asked} calls");
     assert!(warned <= MOST_WARNINGS, "{warned} WARN lines");
     assert_eq!((upstream, world.rejected_expired()), (0, 0));

@@ -53,7 +53,7 @@ async fn round(
     let chance = u64::from(getrandom::u32()?);
     tokio::time::sleep(Duration::from_millis(chance % LATEST_KILL_MS)).await;
     deployment.replicas.controls[victim].kill()?;
-    // Whatever these hear, and be it nothing, is no promise yet.
+    // Any answer to these, or none, is no promise yet.
     callers.join_all().await;
     deployment.replicas.controls[victim].restart().await?;
     let mut heirs = JoinSet::new();
@@ -71,7 +71,7 @@ async fn round(
     Ok(())
 }
 
-/// Lost is exactly whom the issuer refused after it had rotated the token; and it is lost with the reason, once.
+/// Exactly the logins that the issuer refused after it had rotated the token are lost, with the reason, once.
 async fn judge(
     deployment: &Deployment<Processes>,
     session: &Session,

@@ -59,7 +59,7 @@ servers:
 pub(crate) fn parse(folder: &Folder, yaml: &str) -> Result<Config, Vec<Problem>> {
     match Config::parse(&yaml.replace("DIR", &folder.path().display().to_string())) {
         Ok(config) => Ok(config),
-        Err(ConfigError::Wrong(problems)) => Err(problems),
+        Err(ConfigError::Invalid(problems)) => Err(problems),
         Err(other) => panic!("{other}"),
     }
 }

@@ -6,7 +6,7 @@
 /// `None` for everything that is not a host and at most one port: userinfo (RFC 9110 §4.2.4 and RFC 9113 §8.3.1 forbid
 /// it), percent-encoding, an empty host or label. Parsers differ in what they take for the host of such an authority.
 #[must_use]
-pub fn plain_host(authority: &[u8]) -> Option<&[u8]> {
+pub(crate) fn plain_host(authority: &[u8]) -> Option<&[u8]> {
     if authority.first() == Some(&b'[') {
         return literal(authority);
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 
 /// A map by a digest or a number.
-pub type DigestMap<K, V> = HashMap<K, V, Salted>;
+pub(crate) type DigestMap<K, V> = HashMap<K, V, Salted>;
 
 thread_local! {
     static SEED: Cell<(u64, u64)> = const { Cell::new((0x243F_6A88_85A3_08D3, 0x1319_8A2E_0370_7344)) };
@@ -14,7 +14,7 @@ thread_local! {
 /// Sets the seed of every map that this thread makes from now on. The standard library's own seeds are the same in every
 /// wasm VM, and with a known seed a client can choose keys that all collide: for a digest that takes a few thousand tries
 /// each.
-pub fn set_seed(random: [u8; 16]) {
+pub(crate) fn set_seed(random: [u8; 16]) {
     let number = u128::from_le_bytes(random);
     let (low, high) = (number as u64, (number >> 64) as u64);
     SEED.with(|seed| seed.set((low, high | 1)));
@@ -22,7 +22,7 @@ pub fn set_seed(random: [u8; 16]) {
 
 /// Makes [`KeyHasher`]s with the seed that was set when its map was made.
 #[derive(Debug, Clone, Copy)]
-pub struct Salted(u64, u64);
+pub(crate) struct Salted(u64, u64);
 
 impl Default for Salted {
     fn default() -> Self {
@@ -45,7 +45,7 @@ impl BuildHasher for Salted {
 /// Hashes the key's first eight bytes, or its number; the rest of a digest adds nothing. The hash is a product with a secret
 /// odd factor: two keys share one of n places for at most two in n factors (Dietzfelbinger, multiply-shift).
 #[derive(Debug, Clone, Copy)]
-pub struct KeyHasher {
+pub(crate) struct KeyHasher {
     salted: u64,
     factor: u64,
 }

@@ -23,69 +23,69 @@ use crate::token_memo::KnownToken;
 pub const MOST_WAITERS: usize = 10_000;
 
 /// Bytes that the calls not yet started may hold in sum, per worker. Past that no token is prefetched.
-pub const MOST_REQUEST_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const MOST_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 
 /// Bytes of the calls that one tick starts: encoding more would hold up the worker's requests.
 const MOST_STARTED_BYTES: usize = 1024 * 1024;
 
 /// A stream that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Waiter {
+pub(crate) struct Waiter {
     /// The stream.
-    pub stream: StreamId,
+    pub(crate) stream: StreamId,
     /// Whether its request is a `GET` for the server's event stream.
-    pub is_listener: bool,
+    pub(crate) is_listener: bool,
 }
 
 /// What a call has taken of the allowances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct CallCharge {
+pub(crate) struct CallCharge {
     /// One of [`crate::pair::record::PAIR_CALLS`].
-    pub of_pair: bool,
+    pub(crate) of_pair: bool,
     /// One of [`crate::pair::call_limit::ENVOY_CALLS`].
-    pub of_envoy: bool,
+    pub(crate) of_envoy: bool,
 }
 
 /// One call to control, shared by all requests that need its response.
 #[derive(Debug)]
-pub struct Flight {
+pub(crate) struct Flight {
     /// The server.
-    pub server: Rc<Server>,
+    pub(crate) server: Rc<Server>,
     /// Session × server.
-    pub pair: PairKey,
+    pub(crate) pair: PairKey,
     /// Digest of the presented token's `sub`: a forwarded replacement must have the same.
-    pub subject: SubjectDigest,
+    pub(crate) subject: SubjectDigest,
     /// Why the filter calls.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// What to send, until the call has started.
-    pub request: Option<CallRequest>,
+    pub(crate) request: Option<CallRequest>,
     /// The call, once started.
-    pub call: Option<CallId>,
+    pub(crate) call: Option<CallId>,
     /// Streams that wait.
-    pub waiters: Vec<Waiter>,
+    pub(crate) waiters: Vec<Waiter>,
     /// Whether this is a prefetch, for which no request needs to wait.
-    pub background: bool,
+    pub(crate) background: bool,
     /// What the call has taken of the allowances for tokens that control has never accepted.
-    pub charge: CallCharge,
+    pub(crate) charge: CallCharge,
     /// Number of the worker's tick at which the wait ends, answered or not. Ticks, not the wall clock: a clock that
     /// steps back must not lengthen a pause.
-    pub deadline_tick: u64,
+    pub(crate) deadline_tick: u64,
 }
 
 /// What a call sends to control.
 #[derive(Debug)]
-pub struct CallRequest {
+pub(crate) struct CallRequest {
     /// The presented token.
-    pub token: Rc<KnownToken>,
+    pub(crate) token: Rc<KnownToken>,
     /// The session handle, where there is one.
-    pub session: Option<SecretString>,
+    pub(crate) session: Option<SecretString>,
     /// Copied to the call.
-    pub traceparent: Option<String>,
+    pub(crate) traceparent: Option<String>,
 }
 
 /// The flights of one worker.
 #[derive(Debug, Default)]
-pub struct Flights {
+pub(crate) struct Flights {
     /// Bytes that the calls not yet started hold.
     request_bytes: usize,
     flights: DigestMap<TokenKey, Flight>,
@@ -103,12 +103,12 @@ impl Flight {
 impl Flights {
     /// Whether a call for this token is under way or queued.
     #[must_use]
-    pub fn is_under_way(&self, key: &TokenKey) -> bool {
+    pub(crate) fn is_under_way(&self, key: &TokenKey) -> bool {
         self.flights.contains_key(key)
     }
 
     /// Lets `waiter` wait for the flight of this token. False when there is none or too many requests wait already.
-    pub fn join(&mut self, key: &TokenKey, waiter: Waiter) -> bool {
+    pub(crate) fn join(&mut self, key: &TokenKey, waiter: Waiter) -> bool {
         if self.is_full() {
             return false;
         }
@@ -121,7 +121,7 @@ impl Flights {
     }
 
     /// Adds a flight, started or not.
-    pub fn add(&mut self, key: TokenKey, flight: Flight) {
+    pub(crate) fn add(&mut self, key: TokenKey, flight: Flight) {
         self.waiting = self.waiting.saturating_add(flight.waiters.len());
         self.request_bytes = self.request_bytes.saturating_add(flight.request_bytes());
         if let Some(call) = flight.call {
@@ -132,19 +132,19 @@ impl Flights {
 
     /// Whether a call with `token` may be queued.
     #[must_use]
-    pub fn has_room_for(&self, token: &KnownToken) -> bool {
+    pub(crate) fn has_room_for(&self, token: &KnownToken) -> bool {
         let bytes = self.request_bytes.saturating_add(token.cost_bytes());
         !self.is_full() && bytes <= MOST_REQUEST_BYTES
     }
 
     /// Takes the flight that this call belongs to.
-    pub fn take_by_call(&mut self, call: CallId) -> Option<(TokenKey, Flight)> {
+    pub(crate) fn take_by_call(&mut self, call: CallId) -> Option<(TokenKey, Flight)> {
         let key = self.keys_by_call.get(&call).copied()?;
         self.take(&key).map(|flight| (key, flight))
     }
 
     /// Takes a flight: it is over, or its call starts now.
-    pub fn take(&mut self, key: &TokenKey) -> Option<Flight> {
+    pub(crate) fn take(&mut self, key: &TokenKey) -> Option<Flight> {
         let flight = self.flights.remove(key)?;
         if let Some(call) = flight.call {
             self.keys_by_call.remove(&call);
@@ -156,12 +156,12 @@ impl Flights {
 
     /// Whether so many requests wait, or so many calls are under way, that no more may.
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.waiting.max(self.flights.len()) >= MOST_WAITERS
     }
 
     /// Drops the waiters of closed streams. The calls go on, and their tokens are cached for the next request.
-    pub fn drop_closed(&mut self, stream_exists: impl Fn(StreamId) -> bool) {
+    pub(crate) fn drop_closed(&mut self, stream_exists: impl Fn(StreamId) -> bool) {
         for flight in self.flights.values_mut() {
             flight.waiters.retain(|waiter| stream_exists(waiter.stream));
         }
@@ -170,7 +170,7 @@ impl Flights {
 
     /// Keys of flights past their deadline.
     #[must_use]
-    pub fn overdue(&self, tick: u64) -> Vec<TokenKey> {
+    pub(crate) fn overdue(&self, tick: u64) -> Vec<TokenKey> {
         self.flights
             .iter()
             .filter(|(_, flight)| flight.deadline_tick <= tick)
@@ -180,7 +180,7 @@ impl Flights {
 
     /// Keys of flights with a call that has not started: as many as one tick may start.
     #[must_use]
-    pub fn queued(&self) -> Vec<TokenKey> {
+    pub(crate) fn queued(&self) -> Vec<TokenKey> {
         let mut bytes: usize = 0;
         self.flights
             .iter()
@@ -196,7 +196,7 @@ impl Flights {
 
     /// Whether nothing is under way.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.flights.is_empty()
     }
 }

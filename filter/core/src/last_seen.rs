@@ -10,7 +10,7 @@ const PLACES: usize = 8192;
 /// Digests that were seen lately. Each maps to one place and evicts what was there: bounded without an ordered list and
 /// without a scan. The place depends on the thread's seed, so no client can aim at another's.
 #[derive(Debug, Default)]
-pub struct LastSeen {
+pub(crate) struct LastSeen {
     salted: Salted,
     /// Empty until the first digest is stored.
     places: Vec<(u64, u64)>,
@@ -24,14 +24,14 @@ impl LastSeen {
 
     /// The time stored with `key`, Unix ms.
     #[must_use]
-    pub fn get(&self, key: impl Hash) -> Option<u64> {
+    pub(crate) fn get(&self, key: impl Hash) -> Option<u64> {
         let (hash, place) = self.place(key);
         let (other, moment_ms) = *self.places.get(place)?;
         (other == hash && moment_ms != 0).then_some(moment_ms)
     }
 
     /// Stores `key` with a time, Unix ms; 0 removes it.
-    pub fn set(&mut self, key: impl Hash, moment_ms: u64) {
+    pub(crate) fn set(&mut self, key: impl Hash, moment_ms: u64) {
         let (hash, at) = self.place(key);
         if self.places.is_empty() && moment_ms != 0 {
             self.places.resize(PLACES, (0, 0));

@@ -1,7 +1,7 @@
 //! The parts of a request that the filter reads, in one pass over its headers, as bytes: a client may send any byte.
 
 use tokenward_protocol::bytes::same_bytes;
-use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
+use tokenward_protocol::token_endpoint::MAX_SESSION_BYTES;
 
 /// Session headers that a configuration may name.
 pub const MOST_SESSION_HEADERS: usize = 8;
@@ -91,7 +91,7 @@ fn note_session<'a>(
 ) {
     for (came, other) in sessions.iter_mut().zip(names) {
         if other.len() == name.len() && same_bytes(other.as_bytes(), name) {
-            if let Some(value) = visible(value, LONGEST_SESSION_BYTES) {
+            if let Some(value) = visible(value, MAX_SESSION_BYTES) {
                 *came = match came {
                     Came::Nothing => Came::Once(value),
                     Came::Once(_) | Came::Twice => Came::Twice,

@@ -88,7 +88,7 @@ pub struct TokenMemo {
 impl TokenMemo {
     /// An empty memo that stores, of each token's audiences, those that are `required` somewhere.
     #[must_use]
-    pub fn new(required: RequiredAudiences) -> Self {
+    pub(crate) fn new(required: RequiredAudiences) -> Self {
         Self {
             required,
             ..Self::default()
@@ -129,7 +129,7 @@ impl TokenMemo {
     /// The token that `handle` refers to, if it was used under this key, and the session handle that came with it (none when
     /// the token's own subject is the session); `None` when the memo has dropped it.
     #[must_use]
-    pub fn named(
+    pub(crate) fn named(
         &self,
         handle: TokenHandle,
         token_key: &TokenKey,
@@ -272,7 +272,7 @@ impl KnownToken {
 
     /// Bytes that storing it takes, estimated rather too high than too low.
     #[must_use]
-    pub fn cost_bytes(&self) -> usize {
+    pub(crate) fn cost_bytes(&self) -> usize {
         let audiences = self.claims.audiences.iter();
         let audiences = audiences.map(|audience| audience.len().saturating_add(AUDIENCE_BYTES));
         let texts = [self.token.len(), self.claims.issuer.len(), TOKEN_BYTES].into_iter();
@@ -281,7 +281,7 @@ impl KnownToken {
 
     /// What a request stores of it after it was forwarded to its server.
     #[must_use]
-    pub fn handle(&self) -> TokenHandle {
+    pub(crate) fn handle(&self) -> TokenHandle {
         TokenHandle(tail_of(&self.token))
     }
 
@@ -294,12 +294,12 @@ impl KnownToken {
     /// Whether this worker has judged it stale before. Time does not run backwards: a clock by which it is fresh now was
     /// wrong then or is wrong now, and this worker cannot determine which.
     #[must_use]
-    pub fn was_stale(&self) -> bool {
+    pub(crate) fn was_stale(&self) -> bool {
         self.was_stale.get()
     }
 
     /// Marks it as judged stale.
-    pub fn mark_stale(&self) {
+    pub(crate) fn mark_stale(&self) {
         self.was_stale.set(true);
     }
 }

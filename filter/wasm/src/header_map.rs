@@ -1,35 +1,35 @@
-//! Header maps as one block of memory, as the proxy-wasm ABI passes them: count, then the lengths of all names and values,
+//! Header maps as the proxy-wasm ABI passes them, in one block of memory: count, then the lengths of all names and values,
 //! then `name\0value\0` each.
 
-/// The pairs of a block, one after the other.
+/// The headers of a block, one after the other.
 #[derive(Debug)]
-pub struct Pairs<'a> {
+pub struct HeaderMap<'a> {
     left: usize,
     lengths: &'a [u8],
     text: &'a [u8],
 }
 
-/// The pairs of `block`. Stops at the first thing that does not fit; [`Pairs::is_whole`] tells whether it did.
+/// Reads the headers of `block`. The iterator stops at the first one that does not fit; [`HeaderMap::is_whole`] is false then.
 #[must_use]
-pub fn read(block: &[u8]) -> Pairs<'_> {
+pub fn read(block: &[u8]) -> HeaderMap<'_> {
     let (count, rest) = split_u32(block).unwrap_or((0, &[]));
     let left = usize::try_from(count).unwrap_or(usize::MAX);
     let (lengths, text) = rest
         .split_at_checked(left.saturating_mul(8))
         .unwrap_or((&[], &[]));
-    Pairs { left, lengths, text }
+    HeaderMap { left, lengths, text }
 }
 
-impl Pairs<'_> {
-    /// Whether every pair that the block announced has been read: headers of a block that is cut short might hold
-    /// anything.
+impl HeaderMap<'_> {
+    /// Whether every header that the block announced has been read: the missing headers of a truncated block might have any
+    /// value.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.left == 0
     }
 }
 
-impl<'a> Iterator for Pairs<'a> {
+impl<'a> Iterator for HeaderMap<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -54,9 +54,9 @@ fn split_text(bytes: &[u8], length: u32) -> Option<(&[u8], &[u8])> {
     Some((text, rest.get(1..)?))
 }
 
-/// Headers as one block, for the host.
+/// Encodes headers as one block, for the host.
 #[must_use]
-pub fn block(headers: &[(&str, &str)]) -> Vec<u8> {
+pub fn encode(headers: &[(&str, &str)]) -> Vec<u8> {
     let length = |text: &str| u32::try_from(text.len()).unwrap_or(0).to_le_bytes();
     let mut block = u32::try_from(headers.len()).unwrap_or(0).to_le_bytes().to_vec();
     for (name, value) in headers {
@@ -72,7 +72,7 @@ pub fn block(headers: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// A status as HTTP writes it; 0 for anything else.
+/// Parses a `:status` of three digits; 0 for anything else.
 #[must_use]
 pub fn status_code(text: &[u8]) -> u16 {
     match text {

@@ -1,7 +1,7 @@
 //! The module that Envoy loads: [`tokenward_filter_core`] behind the proxy-wasm ABI.
 //!
-//! Everything that decides is in the core, which knows no ABI. The adapter ([`abi`]) is compiled for `wasm32` only;
-//! [`header_map`], the ABI's format of header maps, is plain Rust and has native tests.
+//! The core makes every decision and knows no ABI. The adapter (`abi`) is compiled for `wasm32` only; [`header_map`], the ABI's
+//! format of header maps, is plain Rust with native tests.
 
 pub mod header_map;
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::{ControlSaid, TOKEN_TYPE_ID_TOKEN, read_answer};
+use tokenward_protocol::token_endpoint::{ControlAnswer, TOKEN_TYPE_ID_TOKEN, read_answer};
 
 use crate::json::agrees;
 
@@ -47,7 +47,7 @@ pub fn control_answer(data: &[u8]) {
     let answer = Answer::read(data);
     let response = read_answer(answer.status, answer.marked, answer.retry_after, answer.body);
     match &response {
-        ControlSaid::Token(token) => {
+        ControlAnswer::Token(token) => {
             assert!(
                 answer.marked && answer.status == 200,
                 "a token out of {response:?}"
@@ -59,7 +59,7 @@ pub fn control_answer(data: &[u8]) {
                 !token.access_token.contains('.') || !format!("{response:?}").contains(&token.access_token)
             );
         }
-        ControlSaid::Refused {
+        ControlAnswer::Refused {
             refusal,
             retry_after_seconds,
         } => {
@@ -76,8 +76,8 @@ pub fn control_answer(data: &[u8]) {
         let expected = serde_json::from_slice(answer.body).map_err(|_| Refusal::ControlGarbled);
         let expected = expected.and_then(|body| expected_token(answer.status, &body));
         let read = match &response {
-            ControlSaid::Token(token) => Ok((token.access_token.clone(), token.expires_at)),
-            ControlSaid::Refused { refusal, .. } => Err(*refusal),
+            ControlAnswer::Token(token) => Ok((token.access_token.clone(), token.expires_at)),
+            ControlAnswer::Refused { refusal, .. } => Err(*refusal),
         };
         // A repeated member is refused by the product and overwritten by serde_json.
         if read != Err(Refusal::ControlGarbled) {

@@ -6,7 +6,7 @@ use tokenward_filter_core::server_match::{ServerMatch, find_server, path_without
 use tokenward_protocol::bearer::{bearer_token, why_malformed};
 use tokenward_protocol::jwt::{Claims, Malformed};
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
+use tokenward_protocol::token_endpoint::MAX_SESSION_BYTES;
 
 type Header<'a> = (&'a [u8], &'a [u8]);
 
@@ -83,7 +83,7 @@ fn session<'a>(names: &[String], values: &impl Fn(&str) -> Vec<&'a [u8]>) -> Opt
     names.iter().find_map(|name| {
         let usable: Vec<&str> = values(name)
             .into_iter()
-            .filter(|value| (1..=LONGEST_SESSION_BYTES).contains(&value.len()))
+            .filter(|value| (1..=MAX_SESSION_BYTES).contains(&value.len()))
             .filter(|value| value.iter().all(u8::is_ascii_graphic))
             .filter_map(|value| std::str::from_utf8(value).ok())
             .collect();

@@ -55,21 +55,21 @@ pub(super) struct Measured {
 /// By lane.
 pub(super) type All = BTreeMap<&'static str, Measured>;
 
-/// Runs the benchmark; `say` gets a line about its progress now and then.
+/// Runs the benchmark; `log` gets a line about its progress now and then.
 ///
 /// # Errors
-/// When something is missing, or a lane does not do what its name says.
-pub async fn data_path(options: &DataPath, say: &dyn Fn(&str)) -> anyhow::Result<Report> {
+/// When something is missing, or a lane does not do what its name states.
+pub async fn data_path(options: &DataPath, log: &dyn Fn(&str)) -> anyhow::Result<Report> {
     ensure!(
         options.rounds > 0 && options.latency_rounds > 0,
         "at least one round"
     );
-    let lanes = chosen(&options.only)?;
+    let lanes = chosen(&options.only);
     let pinning = Pinning::of_this_process();
     let machine = Machine::look(pinning)?;
-    say(&machine.describe());
+    log(&machine.describe());
     let setting = Setting::start(pinning).await?;
-    let measured = Box::pin(measure(&setting, options, &lanes, say)).await;
+    let measured = Box::pin(measure(&setting, options, &lanes, log)).await;
     let all = measured.with_context(|| format!("Envoy said:\n{}", setting.gateway.log_tail()))?;
     let idle_us = setting.gateway.idle_us_per_second().await?;
     let rows = rows(&lanes, &all);
@@ -93,28 +93,21 @@ pub async fn data_path(options: &DataPath, say: &dyn Fn(&str)) -> anyhow::Result
 }
 
 /// The lanes named, or all, with those that they are compared with.
-fn chosen(only: &[String]) -> anyhow::Result<Vec<Lane>> {
-    for name in only {
-        let names: Vec<_> = LANES.iter().map(|lane| lane.name).collect();
-        ensure!(
-            names.contains(&name.as_str()),
-            "no lane {name}; there are {names:?}"
-        );
-    }
+fn chosen(only: &[String]) -> Vec<Lane> {
     let named = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
     let is_base = |lane: &Lane| {
         let mut others = LANES.iter();
         others.any(|other| other.base == lane.name && named(other.name))
     };
     let wanted = |lane: &&Lane| [NO_FILTER, FLOOR].contains(&lane.name) || named(lane.name) || is_base(lane);
-    Ok(LANES.iter().filter(wanted).copied().collect())
+    LANES.iter().filter(wanted).copied().collect()
 }
 
 async fn measure(
     setting: &Setting,
     options: &DataPath,
     lanes: &[Lane],
-    say: &dyn Fn(&str),
+    log: &dyn Fn(&str),
 ) -> anyhow::Result<All> {
     let mut all: All = lanes
         .iter()
@@ -126,18 +119,18 @@ async fn measure(
         moment: options.round,
         connections: options.connections,
     };
-    say("warm-up");
+    log("warm-up");
     rounds.warm_up(options.round.max(WARM_UP)).await?;
     for round in 0..options.rounds {
         if round % SAY_EVERY == 0 {
-            say(&format!("cost: round {} of {}", round + 1, options.rounds));
+            log(&format!("cost: round {} of {}", round + 1, options.rounds));
         }
         rounds.run(round, &mut all).await?;
     }
     let per_second = half_the_maximum(lanes, &all);
     for round in 0..options.latency_rounds {
         let (number, rounds) = (round + 1, options.latency_rounds);
-        say(&format!(
+        log(&format!(
             "latency at {per_second} requests/s, and event streams: round {number} of {rounds}"
         ));
         for lane in in_turn(lanes, round) {

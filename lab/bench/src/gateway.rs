@@ -38,7 +38,7 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// A chain whose route has no annotation.
+    /// A chain with a route without annotation.
     pub(super) fn new(name: &'static str, filters: Vec<Value>) -> Self {
         Self {
             name,

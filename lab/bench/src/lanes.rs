@@ -2,6 +2,9 @@
 
 use super::tokens::Tokens;
 
+#[cfg(test)]
+mod tests;
+
 /// One configuration.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lane {
@@ -15,7 +18,7 @@ pub(super) struct Lane {
     pub(super) path: &'static str,
     /// Which token it presents.
     presents: Presents,
-    /// How one sees that it does what its name says.
+    /// How one sees that it does what its name states.
     pub(super) evidence: Evidence,
     /// Whether requests reach the upstream with 200, or are refused with 401.
     forwarded: bool,

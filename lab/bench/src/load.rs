@@ -15,7 +15,7 @@ use super::wire::Connection;
 /// Writes the request with this number, counted from 0, into an empty buffer.
 pub(super) type Requests = Arc<dyn Fn(u64, &mut Vec<u8>) + Send + Sync>;
 
-/// The same request for ever.
+/// The same request, without end.
 pub(super) fn same_request(request: Vec<u8>) -> Requests {
     Arc::new(move |_, buffer| buffer.extend_from_slice(&request))
 }

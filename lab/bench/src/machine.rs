@@ -87,7 +87,7 @@ pub(super) fn cpus() -> (String, usize) {
         line.and_then(|line| line.split_once(": "))
             .map_or("unknown", |(_, value)| value)
     };
-    // Cloud providers cut the name short; family, model and stepping tell the generation.
+    // Cloud providers cut the name short; family, model and stepping identify the generation.
     let model = format!(
         "{} (family {}, model {}, stepping {})",
         value("model name"),

@@ -1,5 +1,5 @@
-//! Tokens by the million: of the shape and length of Dex's, but signed by nobody. The filter does not verify
-//! signatures, and nobody behind it does in this benchmark.
+//! Tokens by the million: of the shape and length of Dex's, but not signed. The filter does not verify
+//! signatures, and the servers of this benchmark do not either.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +17,7 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Sessions of `issuer` whose tokens expire at `exp_seconds`, spread over so many servers.
+    /// Sessions of `issuer` with tokens that expire at `exp_seconds`, spread over so many servers.
     pub(super) fn new(issuer: &str, audience: &str, exp_seconds: i64, servers: u64) -> Self {
         let groups: Vec<String> = (1..=10)
             .map(|number| format!("\"customer-{number:02}:engineers\""))

@@ -25,7 +25,7 @@ const SAMPLES: u64 = 20;
 const WARM_UP: f64 = 0.25;
 /// One session in so many has ended: its token is expired and control refuses.
 const ENDED_ONE_IN: u64 = 10;
-/// Growth that counts as none: a session takes over a thousand bytes when it is kept.
+/// Growth that counts as none: a stored session takes over a thousand bytes.
 const FLAT_BYTES_PER_SESSION: f64 = 4.0;
 /// Rounds between two lines about the progress.
 const SAY_EVERY: usize = 10;
@@ -57,7 +57,7 @@ pub(super) struct Growth {
     growth_kib_after_warm_up: i64,
     bytes_per_session_after_warm_up: f64,
     flat: bool,
-    /// CPU of a session's first request, which decodes and hashes its token, and of a refused one, which asks.
+    /// CPU of a session's first request, which decodes and hashes its token, and of a refused one, which calls control.
     first_fresh_cpu_us_median: f64,
     first_refused_cpu_us_median: f64,
 }
@@ -69,11 +69,11 @@ struct Sample {
     resident_kib: u64,
 }
 
-/// Runs the benchmark; `say` gets a line about its progress now and then.
+/// Runs the benchmark; `log` gets a line about its progress now and then.
 ///
 /// # Errors
 /// When something is missing, or requests are not treated as they must be.
-pub async fn memory(options: &Memory, say: &dyn Fn(&str)) -> anyhow::Result<Report> {
+pub async fn memory(options: &Memory, log: &dyn Fn(&str)) -> anyhow::Result<Report> {
     ensure!(
         options.rounds > 0 && options.sessions >= SAMPLES * ENDED_ONE_IN && options.servers > 0,
         "at least one round, one server and {} sessions",
@@ -81,7 +81,7 @@ pub async fn memory(options: &Memory, say: &dyn Fn(&str)) -> anyhow::Result<Repo
     );
     let pinning = Pinning::of_this_process();
     let machine = Machine::look(pinning)?;
-    say(&machine.describe());
+    log(&machine.describe());
     let (upstream, control) = (upstream().await?, Tokens::make().await?.endpoint().await?);
     let clusters = [
         ("upstream", upstream.address()),
@@ -101,8 +101,8 @@ pub async fn memory(options: &Memory, say: &dyn Fn(&str)) -> anyhow::Result<Repo
         Chain::new("many", tokenward("many", options.servers)?),
     ];
     let gateway = Gateway::start(&chains, &clusters, pinning).await?;
-    let growth = grow(options, &gateway, &upstream, say).await?;
-    let costs = costs(options, &gateway, say).await?;
+    let growth = grow(options, &gateway, &upstream, log).await?;
+    let costs = costs(options, &gateway, log).await?;
     let (rows, budgets) = (rows(&costs), budgets(&growth, &costs));
     Ok(Report {
         benchmark: "memory",
@@ -149,7 +149,7 @@ async fn grow(
     options: &Memory,
     gateway: &Gateway,
     upstream: &Responder,
-    say: &dyn Fn(&str),
+    log: &dyn Fn(&str),
 ) -> anyhow::Result<Growth> {
     let address = gateway.address("many")?;
     let (fresh, ended) = (
@@ -176,7 +176,7 @@ async fn grow(
         refused += done.requests;
         ended_us.push(cpu_us);
         let resident_kib = gateway.resident_kib()?;
-        say(&format!(
+        log(&format!(
             "{} sessions, {refused} of them refused: VmRSS {resident_kib} KiB",
             forwarded + refused
         ));
@@ -255,7 +255,7 @@ struct Costs {
     per_second: Vec<f64>,
 }
 
-async fn costs(options: &Memory, gateway: &Gateway, say: &dyn Fn(&str)) -> anyhow::Result<Vec<Costs>> {
+async fn costs(options: &Memory, gateway: &Gateway, log: &dyn Fn(&str)) -> anyhow::Result<Vec<Costs>> {
     let many = options.servers;
     let lanes = [
         ("no_filter", 0, "no_filter", 1, 1),
@@ -293,7 +293,7 @@ async fn costs(options: &Memory, gateway: &Gateway, say: &dyn Fn(&str)) -> anyho
     }
     for round in 0..options.rounds {
         if round % SAY_EVERY == 0 {
-            say(&format!("cost: round {} of {}", round + 1, options.rounds));
+            log(&format!("cost: round {} of {}", round + 1, options.rounds));
         }
         let (first, count) = (round % all.len(), all.len());
         for turn in 0..count {

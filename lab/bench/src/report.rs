@@ -22,7 +22,7 @@ pub struct Report {
     pub(super) token_bytes: usize,
     /// What Envoy uses while nothing happens: part of every cost.
     pub(super) idle_cpu_us_per_second: f64,
-    /// Whether Envoy had its core to itself: otherwise the numbers say little.
+    /// Whether Envoy had its core to itself: otherwise the numbers mean little.
     pub(super) undisturbed: bool,
     pub(super) rows: Vec<Row>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,7 +166,7 @@ impl Report {
         if !self.was_undisturbed() {
             line(
                 &mut text,
-                "NOISY: Envoy had less than 0.9 of its core (see `busy`). Something else ran; the numbers say little.",
+                "NOISY: Envoy had less than 0.9 of its core (see `busy`). Something else ran; the numbers mean little.",
             );
         }
         for budget in &self.budgets {

@@ -36,10 +36,10 @@ struct Moment {
 }
 
 impl Rounds<'_> {
-    /// V8 optimises what runs often, and the first request of a lane asks control. Each lane is accounted for alone.
+    /// V8 optimises what runs often, and the first request of a lane calls control. Each lane is checked alone.
     ///
     /// # Errors
-    /// When a lane does not do what its name says.
+    /// When a lane does not do what its name states.
     pub(super) async fn warm_up(&self, duration: Duration) -> anyhow::Result<()> {
         for lane in self.lanes {
             self.setting
@@ -57,7 +57,7 @@ impl Rounds<'_> {
     /// Measures the round with this number into `all`. Every request of it is accounted for.
     ///
     /// # Errors
-    /// When a lane does not do what its name says.
+    /// When a lane does not do what its name states.
     pub(super) async fn run(&self, number: usize, all: &mut All) -> anyhow::Result<()> {
         let before = self.setting.counted(self.lanes).await?;
         let mut moments = Vec::new();
@@ -87,7 +87,7 @@ impl Rounds<'_> {
         })
     }
 
-    /// Waits until the counters say what was done: the filter tells some of what it counted at its next tick.
+    /// Waits until the counters show what was done: the filter publishes some of its counts at its next tick.
     async fn accounted_for(&self, moments: &[Moment], before: &Counted) -> anyhow::Result<()> {
         let limit = Instant::now() + COUNTED_WITHIN;
         let sent: Vec<(Lane, u64)> = moments

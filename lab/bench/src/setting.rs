@@ -102,7 +102,7 @@ impl Setting {
 }
 
 impl Counted {
-    /// Whether the requests that were sent since did what their lanes' names say, each of them.
+    /// Whether the requests that were sent since did what their lanes' names state, each of them.
     ///
     /// # Errors
     /// When a count differs: what was measured was something else.

@@ -85,7 +85,7 @@ impl EventServer {
                     let status = connection.stream(request.as_bytes(), seen).await?;
                     ensure!(status == 200, "a stream was answered {status}");
                     ensure!(events == CHUNKS, "{events} events instead of {CHUNKS}");
-                    // The one that the last event asked for.
+                    // The one that the last event requested.
                     wanted[reader].forget_permits(1);
                     total.fetch_add(u64::try_from(events)?, Ordering::Relaxed);
                 }

@@ -32,9 +32,9 @@ pub(super) struct Tokens {
     pub(super) jwks: String,
     /// A fresh token.
     pub(super) fresh: String,
-    /// An expired token whose session lives: control has a fresh one.
+    /// An expired token of a live session: control has a fresh one.
     pub(super) stale: String,
-    /// An expired token whose session has ended: control refuses.
+    /// An expired token of an ended session: control refuses.
     pub(super) ended: String,
     /// What control gives for the stale token.
     pub(super) refreshed: String,

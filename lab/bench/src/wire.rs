@@ -18,7 +18,7 @@ pub(super) struct Incoming<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// A server that answers every request with what a function says. It ends when it is dropped.
+/// A server that answers every request with the result of a function. It ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Responder {
     address: SocketAddr,
@@ -96,7 +96,7 @@ where
     }
 }
 
-/// A client connection that is kept alive.
+/// A persistent client connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
@@ -132,7 +132,7 @@ impl Connection {
         }
     }
 
-    /// Sends a request whose answer is a stream, and calls `seen` with the number of events in each piece that
+    /// Sends a request for a stream, and calls `seen` with the number of events in each piece that
     /// arrives, until the last chunk of a chunked body.
     pub(super) async fn stream(
         &mut self,

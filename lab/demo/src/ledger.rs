@@ -1,4 +1,4 @@
-//! Promises and whether they were kept. A promise is a bound on a number that was counted, nothing else.
+//! Promises and whether they were met. A promise is a bound on a counted number.
 
 use std::fmt;
 
@@ -53,8 +53,8 @@ pub struct Promise {
     pub must_be: Bound,
     /// What it was.
     pub found: usize,
-    /// Whether that is so.
-    pub kept: bool,
+    /// Whether the bound holds.
+    pub met: bool,
 }
 
 /// One part of the story.
@@ -62,13 +62,13 @@ pub struct Promise {
 pub struct Step {
     /// What it shows.
     pub title: String,
-    /// Whether it was told to its end and every promise was kept.
+    /// Whether it ran to its end and every promise was met.
     pub passed: bool,
     /// Its promises.
     pub promises: Vec<Promise>,
 }
 
-/// What the story writes down while it is told.
+/// What the story records while it runs.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) steps: Vec<Step>,
@@ -90,13 +90,13 @@ impl Ledger {
         self.steps.len()
     }
 
-    /// Writes a promise of the open step down.
+    /// Records a promise of the open step.
     pub(super) fn promise(&mut self, counted: &str, must_be: Bound, found: usize) -> Promise {
         let promise = Promise {
             counted: counted.to_owned(),
             must_be,
             found,
-            kept: must_be.holds(found),
+            met: must_be.holds(found),
         };
         if let Some(step) = self.steps.last_mut() {
             step.promises.push(promise.clone());
@@ -104,10 +104,10 @@ impl Ledger {
         promise
     }
 
-    /// The open step was told to its end.
+    /// The open step ran to its end.
     pub(super) fn close(&mut self) {
         if let Some(step) = self.steps.last_mut() {
-            step.passed = !step.promises.is_empty() && step.promises.iter().all(|promise| promise.kept);
+            step.passed = !step.promises.is_empty() && step.promises.iter().all(|promise| promise.met);
         }
     }
 }

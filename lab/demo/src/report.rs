@@ -1,4 +1,4 @@
-//! The counts at the end: as a table for people, as JSON for everything else.
+//! The counts at the end: as a table for the terminal, as JSON for programs.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokenward_harness::issuer::Issuer;
 use tokenward_harness::parts::EnvoyLine;
 use tokenward_harness::world::{Tally, World};
 
-/// What was counted, and which promises were kept.
+/// What was counted, and which promises were met.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// Counts of the whole world.
@@ -22,7 +22,7 @@ pub struct Report {
     pub refused: usize,
     /// WARN lines of the loudest pair of session and server; the story is shorter than their minute.
     pub warn_per_pair_max: usize,
-    /// Calls from the gateway to control; `None` when Envoy did not tell.
+    /// Calls from the gateway to control; `None` when Envoy did not answer.
     pub control_calls: Option<usize>,
     /// The storm.
     pub storm: Storm,
@@ -38,12 +38,13 @@ impl Report {
     pub(super) async fn new<I: Issuer>(
         world: &World<I>,
         ledger: Ledger,
-        told: anyhow::Result<()>,
+        outcome: anyhow::Result<()>,
         took: Duration,
     ) -> Self {
         let mut broken: Vec<String> = ledger.steps.iter().flat_map(broken_in).collect();
         broken.extend(
-            told.err()
+            outcome
+                .err()
                 .map(|error| format!("the story ended early: {error:#}")),
         );
         Self {
@@ -93,24 +94,21 @@ impl Report {
         row("WARN lines of the filter", *warnings);
         row("WARN lines of the loudest pair", self.warn_per_pair_max);
         row("INFO lines of the filter", *recoveries);
-        let (all, kept) = (
+        let (all, met) = (
             self.promises().count(),
-            self.promises().filter(|promise| promise.kept).count(),
+            self.promises().filter(|promise| promise.met).count(),
         );
         let seconds = self.duration_seconds;
         if self.broken.is_empty() {
-            screen.verdict(true, &format!("all {all} promises kept, in {seconds:.1} s"));
+            screen.verdict(true, &format!("all {all} promises met, in {seconds:.1} s"));
         } else {
-            screen.verdict(
-                false,
-                &format!("{kept} of {all} promises kept, in {seconds:.1} s"),
-            );
+            screen.verdict(false, &format!("{met} of {all} promises met, in {seconds:.1} s"));
         }
     }
 }
 
 fn broken_in(step: &Step) -> impl Iterator<Item = String> + '_ {
-    let broken = step.promises.iter().filter(|promise| !promise.kept);
+    let broken = step.promises.iter().filter(|promise| !promise.met);
     broken.map(|promise| {
         format!(
             "{}: {} must be {}, was {}",

@@ -1,16 +1,28 @@
-//! What a person sees: one line per event, a live line while something is awaited; plain lines where nobody watches.
+//! The output: one line per event, and in a terminal a live line while the story waits.
 
-use std::io::{IsTerminal as _, Write, stdout};
-use std::process::{Command, Stdio};
+use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::{Bound, Promise};
 use tokenward_harness::parts::EnvoyLine;
+use tokenward_lab_cli::{Look, wrap};
+
+use super::{Bound, Promise};
 
 const ACTOR_WIDTH: usize = 27;
-const USUAL_COLUMNS: usize = 80;
+/// Columns of an event before its text: time, actor, status and the blanks between.
+const EVENT_HEAD: usize = 8 + 1 + ACTOR_WIDTH + 1 + 3 + 2;
+/// Columns of a fact before its text.
+const FACT_HEAD: usize = 4 + 16 + 1;
+/// Columns of a promise before its text: mark, count and the blanks between.
+const PROMISE_HEAD: usize = 7 + 1 + 1 + 5 + 2;
+/// Columns of a row of counts besides the name of the count.
+const ROW_FRAME: usize = 3 + 1 + 1 + 1 + 8;
+const LONGEST_ROW_NAME: usize = 62;
+/// A terminal that leaves less than this for a text gets longer lines.
+const LEAST_TEXT: usize = 24;
 
+const PLAIN: &str = "";
 const DIM: &str = "2";
 const BOLD: &str = "1";
 const CYAN: &str = "36";
@@ -18,44 +30,7 @@ const GREEN: &str = "32";
 const YELLOW: &str = "33";
 const RED: &str = "31";
 
-/// How a screen looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
-    /// Whether a line may be redrawn in place.
-    pub live: bool,
-    /// Whether there are colours.
-    pub colour: bool,
-    /// Width of the terminal.
-    pub columns: usize,
-}
-
-impl Look {
-    /// Plain lines, as in a log.
-    pub fn plain() -> Self {
-        Self {
-            live: false,
-            colour: false,
-            columns: USUAL_COLUMNS,
-        }
-    }
-
-    /// What standard output can do: live in a terminal, plain in a pipe, with `CI=true` and with `TERM=dumb`;
-    /// `NO_COLOR` takes the colours away.
-    pub fn of_stdout() -> Self {
-        let set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty() && value != "false");
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        if !stdout().is_terminal() || set("CI") || dumb {
-            return Self::plain();
-        }
-        Self {
-            live: true,
-            colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-            columns: columns_of_terminal().unwrap_or(USUAL_COLUMNS),
-        }
-    }
-}
-
-/// The terminal, or whatever stands in for one. Lines carry the time since it was made.
+/// The terminal, or the log in its place. Lines carry the time since its creation.
 pub struct Screen {
     look: Look,
     start: Instant,
@@ -90,7 +65,7 @@ impl Screen {
         }
     }
 
-    /// Whether a person watches.
+    /// Whether lines may be redrawn in place.
     pub fn is_live(&self) -> bool {
         self.look.live
     }
@@ -98,7 +73,7 @@ impl Screen {
     /// The title of everything.
     pub fn title(&self, text: &str, below: &str) {
         self.line("");
-        self.line(&format!("  {}", self.paint(BOLD, text)));
+        self.block("  ", 2, BOLD, text);
         self.note(below);
         self.line("");
     }
@@ -106,25 +81,20 @@ impl Screen {
     /// Opens a step: what it shows, and why that matters.
     pub fn heading(&self, number: usize, title: &str, why: &str) {
         self.line("");
-        self.line(&format!(
-            "  {} {}",
-            self.paint("1;36", &format!("{number}")),
-            self.paint(BOLD, title)
-        ));
-        self.note(&format!("  {why}"));
+        let head = format!("  {} ", self.paint("1;36", &number.to_string()));
+        self.block(&head, 4, BOLD, title);
+        self.block("    ", 4, DIM, why);
     }
 
     /// A quiet line.
     pub fn note(&self, text: &str) {
-        self.line(&format!("  {}", self.paint(DIM, text)));
+        self.block("  ", 2, DIM, text);
     }
 
-    /// A name and what is to be said of it.
+    /// A name and its description.
     pub fn fact(&self, name: &str, text: &str) {
-        self.line(&format!(
-            "    {} {text}",
-            self.paint(CYAN, &format!("{name:<16}"))
-        ));
+        let head = format!("    {} ", self.paint(CYAN, &format!("{name:<16}")));
+        self.block(&head, FACT_HEAD, PLAIN, text);
     }
 
     /// A command to be copied.
@@ -132,17 +102,17 @@ impl Screen {
         self.line(&format!("      {}", self.paint(BOLD, text)));
     }
 
-    /// One event: who, the status where there is one, and what happened.
+    /// One event: the actor, the status of a response, and what happened.
     pub fn event(&self, actor: &str, status: Option<u16>, text: &str) {
         let status = status.map_or_else(|| "   ".to_owned(), |status| status.to_string());
         let style = match status.as_str() {
             "200" => GREEN,
             _ => YELLOW,
         };
-        self.timed(CYAN, actor, &self.paint(style, &status), text);
+        self.timed((CYAN, actor), &self.paint(style, &status), (PLAIN, text));
     }
 
-    /// A line of the filter as it came, its sentence below.
+    /// A log line of the filter: its fields, its sentence below.
     pub fn filter_line(&self, line: &EnvoyLine) {
         let (level, style) = match line.level.as_str() {
             "warning" => ("WARN", YELLOW),
@@ -154,36 +124,28 @@ impl Screen {
             Some((fields, sentence)) => (fields, Some(sentence)),
             None => (line.message.as_str(), None),
         };
-        self.timed(
-            style,
-            &format!("gateway log  {level}"),
-            "   ",
-            &self.paint(style, fields),
-        );
+        self.timed((style, &format!("gateway log  {level}")), "   ", (style, fields));
         if let Some(sentence) = sentence {
-            let indent = " ".repeat(9 + ACTOR_WIDTH + 6);
-            self.line(&format!("{indent}{}", self.paint(style, sentence)));
+            self.block(&" ".repeat(EVENT_HEAD), EVENT_HEAD, style, sentence);
         }
     }
 
-    /// One promise, kept or broken.
+    /// One promise, met or broken.
     pub fn promise(&self, promise: &Promise) {
         let Promise {
             counted,
             must_be,
             found,
-            kept,
+            met,
         } = promise;
-        let (mark, style) = if *kept { ("✓", GREEN) } else { ("✗", RED) };
-        let rest = match (kept, must_be) {
-            (true, Bound::Exactly(_)) => String::new(),
-            (true, _) => self.paint(DIM, &format!("({must_be})")),
-            (false, _) => self.paint(RED, &format!("(must be {must_be})")),
+        let (mark, style) = if *met { ("✓", GREEN) } else { ("✗", RED) };
+        let text = match (met, must_be) {
+            (true, Bound::Exactly(_)) => counted.clone(),
+            (true, _) => format!("{counted} ({must_be})"),
+            (false, _) => format!("{counted} (must be {must_be})"),
         };
-        self.line(&format!(
-            "       {} {found:>5}  {counted} {rest}",
-            self.paint(style, mark)
-        ));
+        let head = format!("       {} {found:>5}  ", self.paint(style, mark));
+        self.block(&head, PROMISE_HEAD, if *met { PLAIN } else { RED }, &text);
     }
 
     /// One row of the table of counts.
@@ -191,24 +153,59 @@ impl Screen {
         let (mark, style) = match good {
             Some(true) => ("✓", GREEN),
             Some(false) => ("✗", RED),
-            None => (" ", "0"),
+            None => (" ", PLAIN),
         };
-        self.line(&format!(
-            "   {} {count:<62} {}",
-            self.paint(style, mark),
-            self.paint(style, &format!("{value:>8}"))
-        ));
+        let width = self.room(ROW_FRAME).min(LONGEST_ROW_NAME);
+        let lines = wrap(count, width);
+        for (number, line) in lines.iter().enumerate() {
+            let value = if number + 1 == lines.len() { value } else { "" };
+            self.line(&format!(
+                "   {} {line:<width$} {}",
+                self.paint(style, if number == 0 { mark } else { " " }),
+                self.paint(style, &format!("{value:>8}"))
+            ));
+        }
     }
 
-    /// The last word.
+    /// A table of names and values: the names wrap, the values are aligned to the right.
+    pub fn table(&self, head: &[&str], rows: &[Vec<String>]) {
+        let values = head.len().saturating_sub(1);
+        let width_of = |column: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str);
+            cells
+                .chain([head[column]])
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<usize> = (1..=values).map(width_of).collect();
+        let taken: usize = 2 + widths.iter().map(|width| width + 2).sum::<usize>();
+        let names = self.room(taken).min(width_of(0));
+        let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
+        for (number, row) in std::iter::once(&head).chain(rows).enumerate() {
+            let style = if number == 0 { BOLD } else { PLAIN };
+            let lines = wrap(&row[0], names);
+            for (at, line) in lines.iter().enumerate() {
+                let mut text = format!("{line:<names$}");
+                if at + 1 == lines.len() {
+                    for (cell, width) in row[1..].iter().zip(&widths) {
+                        text += &format!("  {cell:>width$}");
+                    }
+                }
+                self.line(&format!("  {}", self.paint(style, text.trim_end())));
+            }
+        }
+    }
+
+    /// The result, at the end.
     pub fn verdict(&self, good: bool, text: &str) {
         let (mark, style) = if good { ("✓", "1;32") } else { ("✗", "1;31") };
         self.line("");
-        self.line(&format!("  {}", self.paint(style, &format!("{mark} {text}"))));
+        self.block("  ", 2, style, &format!("{mark} {text}"));
         self.line("");
     }
 
-    /// Shows what is awaited, in place; nothing where nobody watches.
+    /// Shows in place what the story waits for; only in a terminal.
     pub fn live(&self, text: &str) {
         if !self.look.live {
             return;
@@ -221,7 +218,7 @@ impl Screen {
         canvas.redraw();
     }
 
-    /// Takes the live line away.
+    /// Removes the live line.
     pub fn clear_live(&self) {
         let mut canvas = self.canvas();
         canvas.erase();
@@ -232,19 +229,37 @@ impl Screen {
     pub fn line(&self, text: &str) {
         let mut canvas = self.canvas();
         canvas.erase();
-        // Nobody to read it any more is no reason to stop the story.
+        // A closed pipe does not stop the story.
         let _ = writeln!(canvas.out, "{}", text.trim_end());
         canvas.redraw();
     }
 
-    fn timed(&self, style: &str, actor: &str, status: &str, text: &str) {
+    fn timed(&self, (style, actor): (&str, &str), status: &str, (text_style, text): (&str, &str)) {
         let time = self.paint(DIM, &format!("{:>7.1} ", self.start.elapsed().as_secs_f64()));
         let actor = self.paint(style, &format!("{actor:<ACTOR_WIDTH$}"));
-        self.line(&format!("{time} {actor} {status}  {text}"));
+        self.block(
+            &format!("{time} {actor} {status}  "),
+            EVENT_HEAD,
+            text_style,
+            text,
+        );
+    }
+
+    /// `text` after `head`, which takes `indent` columns; more lines of it are indented as far.
+    fn block(&self, head: &str, indent: usize, style: &str, text: &str) {
+        let lines = wrap(text, self.room(indent)).into_iter();
+        let painted: Vec<_> = lines.map(|line| self.paint(style, &line)).collect();
+        let between = format!("\n{:indent$}", "");
+        self.line(&format!("{head}{}", painted.join(&between)));
+    }
+
+    /// Columns beside `taken` ones.
+    fn room(&self, taken: usize) -> usize {
+        self.look.columns.saturating_sub(taken).max(LEAST_TEXT)
     }
 
     fn paint(&self, style: &str, text: &str) -> String {
-        if self.look.colour && !text.trim().is_empty() {
+        if self.look.colour && style != PLAIN && !text.trim().is_empty() {
             format!("\x1b[{style}m{text}\x1b[0m")
         } else {
             text.to_owned()
@@ -275,18 +290,4 @@ impl Canvas {
 pub(super) fn bar(done: usize, all: usize, width: usize) -> String {
     let filled = (done * width).checked_div(all).unwrap_or(width).min(width);
     format!("{}{}", "━".repeat(filled), "╌".repeat(width - filled))
-}
-
-/// How wide the terminal is, from `stty size` (`rows columns`): a live line that wraps cannot be redrawn.
-fn columns_of_terminal() -> Option<usize> {
-    let terminal = std::fs::File::open("/dev/tty").ok()?;
-    let run = Command::new("stty")
-        .arg("size")
-        .stdin(terminal)
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let size = String::from_utf8(run.stdout).ok()?;
-    let columns = size.split_whitespace().nth(1)?.parse().ok()?;
-    (columns > 0).then_some(columns)
 }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::Screen;
 use tokenward_harness::issuer::Issuer;
+use tokenward_harness::parts::ports;
 use tokenward_harness::world::{Store, World, WorldBuilder};
 
-/// The user whom nothing but the issuer's outage happens to.
+use super::Screen;
+
+/// The user of the issuer's outage.
 pub(super) const CAROL: &str = "carol@example.com";
 /// The user of the two hundred parallel calls.
 pub(super) const BOB: &str = "bob@example.com";
@@ -28,9 +30,12 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long the gateway's log may lag behind its answers.
 pub(super) const LOG_LAG: Duration = Duration::from_secs(5);
 
-/// What the demo needs of a world.
-pub fn stage() -> WorldBuilder {
-    World::builder()
+/// What the demo needs of a world. Each server is a protected resource (RFC 9728): the document that a 401 names is served.
+///
+/// # Errors
+/// When no port is free for the gateway.
+pub fn stage() -> anyhow::Result<WorldBuilder> {
+    let builder = World::builder()
         .workers(WORKERS)
         .remotes(1)
         .store(Store::Embedded)
@@ -40,9 +45,11 @@ pub fn stage() -> WorldBuilder {
         .filter_setting("refresh_ahead", REFRESH_AHEAD)
         .filter_setting("gate", json!({"login_first": "2s"}))
         .control_setting("margin", MARGIN)
+        .resources_at(ports::free_port()?);
+    Ok(builder)
 }
 
-/// Starts both issuers, both servers, control and Envoy, and says where they are.
+/// Starts both issuers, both servers, control and Envoy, and prints their addresses.
 ///
 /// # Errors
 /// When a part is missing on this machine or does not start.
@@ -51,7 +58,7 @@ pub async fn start<I: Issuer>(screen: &Screen) -> anyhow::Result<World<I>> {
         "Tokenward: a stale ID token never leaves the gateway",
         "Real Envoy, real control service, real time. ID tokens live 15 s here.",
     );
-    let starting = Box::pin(stage().start_on::<I>());
+    let starting = Box::pin(stage()?.start_on::<I>());
     let world = awaited(
         screen,
         "starting two issuers, two MCP servers, control and Envoy",
@@ -73,7 +80,7 @@ pub async fn start<I: Issuer>(screen: &Screen) -> anyhow::Result<World<I>> {
     Ok(world)
 }
 
-/// Awaits `work` while a live line says how long it has taken.
+/// Awaits `work`, with a live line.
 async fn awaited<T>(screen: &Screen, what: &str, work: impl Future<Output = T>) -> T {
     const FRAMES: [char; 8] = ['⣷', '⣯', '⣟', '⡿', '⢿', '⣻', '⣽', '⣾'];
     let mut ticks = tokio::time::interval(LOOK_AGAIN);

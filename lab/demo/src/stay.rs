@@ -1,4 +1,4 @@
-//! After the story: everything stays up, for a person to try by hand.
+//! After the story: everything stays up for calls by hand.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -45,7 +45,7 @@ fn print<I: Issuer>(world: &World<I>, screen: &Screen, headers: &Path) {
     screen.fact("gateway stats", &format!("{admin}/stats/prometheus"));
     screen.fact("control metrics", &format!("{control}/metrics"));
     screen.line("");
-    screen.note("Call as alice. Her token in that file expires in 15 s; the same command keeps working:");
+    screen.note("Call as alice. Her token in that file expires in 15 s; the same command goes on working:");
     let headers = headers.display();
     screen.command(&format!(
         "curl -i -H @{headers} -H 'content-type: application/json' \\"
@@ -54,8 +54,13 @@ fn print<I: Issuer>(world: &World<I>, screen: &Screen, headers: &Path) {
     screen.command("     -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}' \\");
     screen.command(&format!("     {gateway}/{LOCAL}/mcp"));
     screen.line("");
-    screen.note("Without a token the gateway answers by itself, and what it counted:");
+    screen.note("Without a token the gateway answers 401, and names the document from which a client learns where to log in:");
     screen.command(&format!("curl -i {gateway}/{LOCAL}/mcp"));
+    screen.command(&format!(
+        "curl -s {gateway}/.well-known/oauth-protected-resource/{LOCAL}/mcp"
+    ));
+    screen.line("");
+    screen.note("What the gateway counted:");
     screen.command(&format!("curl -s {admin}/stats/prometheus | grep ^tokenward_"));
     screen.line("");
 }

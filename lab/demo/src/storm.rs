@@ -18,7 +18,7 @@ const LISTENERS: usize = 5;
 const ROUNDS: usize = 40;
 const REQUESTS: usize = 2 * LISTENERS * ROUNDS;
 const PAIRS: usize = 2;
-/// Per pair each worker may ask once before the gate is known to all, then one probe at a time: closed for 2 s, 4 s,
+/// Per pair each worker may call once before the gate is known to all, then one probe at a time: closed for 2 s, 4 s,
 /// 8 s, 16 s (each up to a quarter less), so at most four more while a storm of half a minute lasts.
 const MOST_CONTROL_CALLS: usize = PAIRS * (WORKERS + 4);
 
@@ -27,7 +27,7 @@ const MOST_CONTROL_CALLS: usize = PAIRS * (WORKERS + 4);
 pub struct Storm {
     /// Requests sent.
     pub requests: usize,
-    /// Answered 401 by the gateway with a challenge that asks for a login.
+    /// Answered 401 by the gateway with a challenge that requires a login.
     pub refused: usize,
     /// Requests that reached any server.
     pub upstream_requests: usize,
@@ -45,20 +45,20 @@ impl<I: Issuer> Story<'_, I> {
     pub(super) async fn storm_is_refused(&mut self, alice: &Login) -> anyhow::Result<()> {
         self.open(
             "The grant is revoked, and the listeners storm",
-            "456 straight 403s at one server, 1,378 of 1,813 log lines in half an hour: that was this.",
+            "In the incident: 456 consecutive 403s at one server, 1,378 of 1,813 log lines in half an hour.",
         );
         let revoked = self.world.home.end_login(ALICE, CLIENT.0).await;
         self.screen.event(
             "home issuer",
             None,
-            "alice's refresh token is revoked; nobody is told",
+            "alice's refresh token is revoked; no other component learns of it",
         );
         self.promise(
             "refresh tokens revoked",
             Bound::Exactly(1),
             usize::from(revoked.is_ok()),
         );
-        let last = self.kept_until(alice).await?.max(self.exchanged_until()?);
+        let last = self.stored_until(alice).await?.max(self.exchanged_until()?);
         self.await_expiry("until the last token of that login has expired", last)
             .await;
         self.ledger.storm = self.storm(alice).await?;
@@ -99,13 +99,13 @@ impl<I: Issuer> Story<'_, I> {
         let (refreshes_before, upstream_before) = (self.refreshes_of(ALICE), self.world.upstream_requests());
         let calls_before = control_calls(self.world).await?;
         let start = Instant::now();
-        let answers = self.blow(alice).await?;
+        let answers = self.run_listeners(alice).await?;
         let seconds = start.elapsed().as_secs_f64();
         self.note_answers(&answers);
         self.await_log_of(mark, answers.len()).await;
         Ok(Storm {
             requests: answers.len(),
-            refused: answers.iter().filter(|answer| asks_for_login(answer)).count(),
+            refused: answers.iter().filter(|answer| requires_login(answer)).count(),
             upstream_requests: self.world.upstream_requests() - upstream_before,
             refreshes: self.refreshes_of(ALICE) - refreshes_before,
             control_calls: control_calls(self.world).await? - calls_before,
@@ -117,7 +117,7 @@ impl<I: Issuer> Story<'_, I> {
     }
 
     /// Listeners at both servers, round after round, never waiting for one another's answers.
-    async fn blow(&self, alice: &Login) -> anyhow::Result<Vec<Answer>> {
+    async fn run_listeners(&self, alice: &Login) -> anyhow::Result<Vec<Answer>> {
         const BAR_WIDTH: usize = 30;
         let calls = [LOCAL, REMOTE].map(|server| self.world.call(server).login(alice).listen());
         let mut under_way = JoinSet::new();
@@ -132,7 +132,7 @@ impl<I: Issuer> Story<'_, I> {
             while let Some(answer) = under_way.try_join_next() {
                 answers.push(answer??);
             }
-            let refused = answers.iter().filter(|answer| asks_for_login(answer)).count();
+            let refused = answers.iter().filter(|answer| requires_login(answer)).count();
             let bar = bar(refused, REQUESTS, BAR_WIDTH);
             self.screen.live(&format!("{bar} {refused}/{REQUESTS} refused"));
         }
@@ -159,7 +159,7 @@ impl<I: Issuer> Story<'_, I> {
 }
 
 /// RFC 6750 §3: 401 with a challenge, made by the gateway because the login has ended.
-fn asks_for_login(answer: &Answer) -> bool {
+fn requires_login(answer: &Answer) -> bool {
     answer.status == 401
         && answer.refusal().as_deref() == Some("needs_login")
         && answer

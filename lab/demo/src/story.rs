@@ -11,7 +11,7 @@ use tokenward_harness::world::{ALICE, LOCAL, Login};
 
 const PARALLEL: usize = 200;
 
-/// Who is logged in.
+/// The logins of the story.
 #[derive(Debug)]
 struct Logins {
     alice: Login,
@@ -20,7 +20,7 @@ struct Logins {
 }
 
 impl<I: Issuer> Story<'_, I> {
-    pub(super) async fn tell(mut self) -> anyhow::Result<()> {
+    pub(super) async fn play(mut self) -> anyhow::Result<()> {
         let logins = self.fresh_passes().await?;
         self.idle_past_expiry(&logins).await?;
         self.exchange_is_renewed(&logins.alice).await?;
@@ -33,7 +33,7 @@ impl<I: Issuer> Story<'_, I> {
     async fn fresh_passes(&mut self) -> anyhow::Result<Logins> {
         self.open(
             "A user logs in: a fresh token passes",
-            "Nobody is asked, nothing is changed; only the exchange server needs a token made for it.",
+            "The filter decides alone and changes nothing; only the exchange server needs a token of its own.",
         );
         let logins = Logins {
             alice: self.log_in(ALICE, "alice").await?,
@@ -75,13 +75,13 @@ impl<I: Issuer> Story<'_, I> {
     async fn idle_past_expiry(&mut self, logins: &Logins) -> anyhow::Result<()> {
         self.open(
             "Idle past expiry",
-            "This is where the expired token used to go out as it was, and came back as 401.",
+            "Without the filter the expired token went upstream as it was, and the server answered 401.",
         );
         let mut last = self.exchanged_until()?;
         for login in [&logins.alice, &logins.bob, &logins.carol] {
             last = last.max(exp_of(&login.tokens.id_token)?);
         }
-        self.await_expiry("everybody is idle until all tokens have expired", last)
+        self.await_expiry("all users are idle until their tokens have expired", last)
             .await;
         self.one_stale_call(&logins.alice).await?;
         self.parallel_stale_calls(&logins.bob).await?;
@@ -92,7 +92,7 @@ impl<I: Issuer> Story<'_, I> {
     async fn one_stale_call(&mut self, alice: &Login) -> anyhow::Result<()> {
         let before = self.refreshes_of(ALICE);
         let answer = self.call(alice, LOCAL).await?;
-        let text = "held, refreshed, sent on: she noticed nothing";
+        let text = "held, refreshed, forwarded: the client sees a 200";
         self.screen
             .event("alice → gateway → local", Some(answer.status), text);
         self.promise(
@@ -122,7 +122,7 @@ impl<I: Issuer> Story<'_, I> {
     async fn exchange_is_renewed(&mut self, alice: &Login) -> anyhow::Result<()> {
         self.open(
             "The exchanged token has expired too",
-            "Nothing renewed these: 16 servers at one error a second each, for ever.",
+            "Without the filter nothing renewed these tokens: 16 servers, one error per second each.",
         );
         let (home, remote) = (self.world.home.counts(), self.world.remote.counts());
         let passed = self
@@ -144,7 +144,7 @@ impl<I: Issuer> Story<'_, I> {
     async fn issuer_is_down(&mut self, carol: &Login) -> anyhow::Result<()> {
         self.open(
             "The home issuer is down for a moment",
-            "503 and Retry-After: MCP clients throw a login away on 401, and never on 503.",
+            "503 and Retry-After: MCP clients discard a login on 401, never on 503.",
         );
         let upstream = self.world.upstream_requests();
         self.world.home.set_down(true);
@@ -158,7 +158,7 @@ impl<I: Issuer> Story<'_, I> {
         self.screen.event(
             "carol → gateway",
             Some(answer.status),
-            &format!("Retry-After: {wait_seconds}; the login is kept"),
+            &format!("Retry-After: {wait_seconds}; the login remains valid"),
         );
         self.promise(
             "answers 503",
@@ -173,7 +173,7 @@ impl<I: Issuer> Story<'_, I> {
             reached,
         );
         self.await_moment(
-            "carol waits as she was told",
+            "carol waits as long as Retry-After states",
             Duration::from_secs(wait_seconds as u64),
         )
         .await;
@@ -181,7 +181,7 @@ impl<I: Issuer> Story<'_, I> {
         self.screen.event(
             "carol → gateway → local",
             Some(answer.status),
-            "the issuer is back, and so is she",
+            "the issuer is back, the same login works",
         );
         self.promise(
             "answered by the server afterwards",
@@ -189,7 +189,7 @@ impl<I: Issuer> Story<'_, I> {
             count_ok(&[answer]),
         );
         let logins = self.world.home.counts_of(CAROL).logins;
-        self.promise("logins that carol needed, all in all", Bound::Exactly(1), logins);
+        self.promise("logins that carol needed in total", Bound::Exactly(1), logins);
         self.ledger.close();
         Ok(())
     }
@@ -197,7 +197,7 @@ impl<I: Issuer> Story<'_, I> {
     async fn new_login_recovers(&mut self, alice: &Login) -> anyhow::Result<()> {
         self.open(
             "The user logs in again",
-            "The next request works on both servers, whatever the gate remembers.",
+            "The next request works on both servers, although the gate was closed.",
         );
         let mark = self.world.envoy.log().mark();
         let mut again = self.world.log_in_unregistered(ALICE).await?;
@@ -210,7 +210,7 @@ impl<I: Issuer> Story<'_, I> {
         );
         for (server, text) in [
             (LOCAL, "at the first try"),
-            (REMOTE, "at the first try, exchanged anew"),
+            (REMOTE, "at the first try, exchanged again"),
         ] {
             let answer = self.call(&again, server).await?;
             self.screen

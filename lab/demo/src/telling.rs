@@ -1,4 +1,4 @@
-//! What every step of the story does: call, wait, promise, and say so.
+//! What every step of the story does: it calls, waits, records promises, and shows each of these.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use tokenward_harness::world::{Answer, CLIENT, Login, World};
 /// Calls to each server where one would do: they spread over the workers.
 pub(super) const A_FEW: usize = 4;
 
-/// The story while it is told.
+/// The running story.
 #[derive(Debug)]
 pub(super) struct Story<'a, I> {
     pub(super) world: &'a World<I>,
@@ -128,12 +128,12 @@ impl<'a, I: Issuer> Story<'a, I> {
         u64::try_from(self.world.home.clock().now_ms()).unwrap_or(0)
     }
 
-    /// When the ID token that control keeps for a session expires, Unix seconds.
-    pub(super) async fn kept_until(&self, login: &Login) -> anyhow::Result<u64> {
+    /// When the ID token that control stores for a session expires, Unix seconds.
+    pub(super) async fn stored_until(&self, login: &Login) -> anyhow::Result<u64> {
         let session = self.world.session(login).await?;
         match session["id_token_expires_at"].as_u64() {
             Some(exp_seconds) => Ok(exp_seconds),
-            None => bail!("control keeps no ID token for this session: {session}"),
+            None => bail!("control stores no ID token for this session: {session}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Shows by itself what the gateway logs and what the issuers are asked, as it happens.
+//! Shows log lines of the gateway and calls to the issuers as they happen.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokenward_harness::parts::{EnvoyLine, LogBook};
 use tokenward_harness::world::{ALICE, World};
 
 /// Longer than any demo.
-const FOR_EVER: Duration = Duration::from_secs(30 * 24 * 3600);
+const NO_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Follows one world.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ struct LogFollower<'a> {
     debug: bool,
 }
 
-/// Only for a person's own calls: the story tells of its calls itself.
+/// Only for calls by hand: the story shows its own calls.
 #[derive(Debug)]
 struct ServerFollower<'a> {
     screen: &'a Screen,
@@ -48,7 +48,7 @@ struct IssuerFollower<'a, I> {
 }
 
 impl<'a, I: Issuer> Watcher<'a, I> {
-    /// A watcher of all that happens from now on.
+    /// A watcher of what happens from now on.
     pub(super) fn new(world: &'a World<I>, screen: &'a Screen) -> Self {
         let log = world.envoy.log();
         let follower = |issuer: &'a I, name| IssuerFollower {
@@ -106,8 +106,11 @@ impl<'a, I: Issuer> Watcher<'a, I> {
 impl LogFollower<'_> {
     async fn follow(&mut self) -> Infallible {
         loop {
-            // An error is only that nothing came for a very long time.
-            let _ = self.log.wait_for_line_after(self.seen, |_| true, FOR_EVER).await;
+            // The only error is the end of that long time.
+            let _ = self
+                .log
+                .wait_for_line_after(self.seen, |_| true, NO_DEADLINE)
+                .await;
             self.show_new();
         }
     }
@@ -157,7 +160,7 @@ impl<I: Issuer> IssuerFollower<'_, I> {
         loop {
             let seen = self.seen;
             let news = |counts: &IssuerCounts| *counts != seen;
-            let _ = self.issuer.wait_for_counts(news, FOR_EVER).await;
+            let _ = self.issuer.wait_for_counts(news, NO_DEADLINE).await;
             self.show_new();
         }
     }
@@ -178,7 +181,7 @@ impl<I: Issuer> IssuerFollower<'_, I> {
             self.screen.event(self.name, None, &text);
         }
         for number in before.exchanges_presented..now.exchanges_presented {
-            let text = format!("a token exchange is asked for (no. {})", number + 1);
+            let text = format!("a token exchange is requested (no. {})", number + 1);
             self.screen.event(self.name, None, &text);
         }
         if now.while_down > before.while_down {
@@ -188,7 +191,7 @@ impl<I: Issuer> IssuerFollower<'_, I> {
     }
 }
 
-/// What a user is called in the story.
+/// Name of a user in the story.
 fn name_of(email: Option<&str>) -> &str {
     match email {
         Some(ALICE) => "alice",

@@ -1,5 +1,5 @@
-//! The aggregator as it behaved: it keeps tokens without an expiry, renews none of them, finds its sessions again in
-//! Valkey after a restart, and has a listener per session and server that retries every second, whatever it is told.
+//! The aggregator as it behaved: it stores tokens without an expiry, renews none of them, finds its sessions again in
+//! Valkey after a restart, and has a listener per session and server that retries every second, whatever the answer.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// Longer than any pause of the filter. What is not answered by then has failed.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// One session, as it is kept in Valkey.
+/// One session, as it is stored in Valkey.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Session {
     handle: String,
@@ -103,7 +103,7 @@ impl Aggregator {
         })
     }
 
-    /// The user has logged in: tokens are kept as they are, and every remote server's is exchanged once.
+    /// The user has logged in: tokens are stored as they are, and every remote server's is exchanged once.
     pub(super) async fn log_in<I: Issuer>(
         &self,
         world: &World<I>,
@@ -122,7 +122,7 @@ impl Aggregator {
                 }
             }
         }
-        self.keep(world, user, session).await
+        self.store(world, user, session).await
     }
 
     /// The user's client came back with a new ID token. Nobody thinks of the exchanged ones.
@@ -136,18 +136,21 @@ impl Aggregator {
             id_token: login.tokens.id_token.clone(),
             ..user.session()
         };
-        self.keep(world, user, session).await
+        self.store(world, user, session).await
     }
 
-    async fn keep<I: Issuer>(&self, world: &World<I>, user: &User, session: Session) -> anyhow::Result<()> {
+    async fn store<I: Issuer>(&self, world: &World<I>, user: &User, session: Session) -> anyhow::Result<()> {
         let text = serde_json::to_string(&session)?;
         let reply = valkey(world)?.command(&["SET", &key(user.email), &text]).await?;
-        ensure!(reply.starts_with("+OK"), "Valkey did not keep a session: {reply}");
+        ensure!(
+            reply.starts_with("+OK"),
+            "Valkey did not store a session: {reply}"
+        );
         user.set_session(session);
         Ok(())
     }
 
-    /// Opens the user's listeners, one per server; each comes back for ever.
+    /// Opens the user's listeners, one per server; each retries indefinitely.
     pub(super) fn open_listeners(&mut self, user: &User) {
         for server in self.servers.clone() {
             let (client, user, retry) = (self.client.clone(), user.clone(), self.pace.retry);
@@ -170,7 +173,7 @@ impl Aggregator {
         }
     }
 
-    /// The pod is gone, and with it all that was not in Valkey. Calls are awaited before: one that nobody answers failed.
+    /// The pod is gone, and with it all that was not in Valkey. Calls are awaited before: a call without an answer failed.
     pub(super) async fn end(&mut self, users: &[&User]) {
         while self.calls.join_next().await.is_some() {}
         self.listeners.shutdown().await;

@@ -41,7 +41,7 @@ pub struct Half {
     pub control_calls: usize,
     /// Calls to both issuers.
     pub issuer_calls: IssuerCalls,
-    /// The listeners of a user whose grant is dead.
+    /// The listeners of the user with the dead grant.
     pub storm: Storm,
     /// By user: seconds from the new login until every server had answered; `None` is never.
     pub recovery_seconds: BTreeMap<String, Option<f64>>,
@@ -73,7 +73,7 @@ pub struct IssuerCalls {
     pub logins: usize,
     /// Refresh tokens presented.
     pub refreshes: usize,
-    /// Exchanges asked for.
+    /// Exchanges requested.
     pub exchanges: usize,
     /// Keys, discovery, userinfo and introspection.
     pub other: usize,
@@ -93,13 +93,13 @@ impl IssuerCalls {
     }
 }
 
-/// Requests of a user whose grant is dead, from the restart to the new login.
+/// Requests of the user with the dead grant, from the restart to the new login.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Storm {
     /// All.
     pub requests: usize,
     /// Refused by the gateway.
     pub refused: usize,
-    /// Answered by a server, or by nobody.
+    /// Answered by a server, or not answered.
     pub passed_on: usize,
 }

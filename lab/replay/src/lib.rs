@@ -1,6 +1,6 @@
 //! The incident, replayed twice: first without the filter, as it was; then with it.
 //!
-//! One local and 16 remote servers; an aggregator that keeps tokens without an expiry in Valkey and renews nothing, with
+//! One local and 16 remote servers; an aggregator that stores tokens without an expiry in Valkey and renews nothing, with
 //! a listener per session and server that retries every second; ID tokens and exchanged tokens that expire; idle gaps; a
 //! grant that dies; a long restart. Time is compressed by [`Pace`]; everything else is real.
 
@@ -30,7 +30,7 @@ use tokenward_harness::issuer::Issuer;
 /// When a part is missing on this machine, or ends.
 pub async fn half<I: Issuer>(pace: Pace, filter_on: bool, screen: &Screen) -> anyhow::Result<Half> {
     let mut world = Box::pin(pace.stage(filter_on).start_on::<I>()).await?;
-    Box::pin(story::tell(&mut world, pace, filter_on, screen)).await
+    Box::pin(story::play(&mut world, pace, filter_on, screen)).await
 }
 
 /// Replays both halves, one after the other: first off, then on.

@@ -39,7 +39,7 @@ pub(super) fn warnings_of_filter(log: &[String]) -> Vec<Warning> {
         let begin_ms = *begin_ms.get_or_insert(at_ms);
         Some(Warning {
             pair: line.field("pair").unwrap_or(&line.message).to_owned(),
-            // Past midnight the time of day begins anew.
+            // Past midnight the time of day starts at 0 again.
             at: Duration::from_millis((at_ms + DAY_MS - begin_ms) % DAY_MS),
         })
     });

@@ -1,48 +1,35 @@
 //! The replay of the incident, run by `cargo xtask replay`: see [`tokenward_replay`].
 
 use std::io::stdout;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use tokenward_demo::{Look, Screen};
+use tokenward_demo::Screen;
 use tokenward_harness::interruption::interruption;
 use tokenward_harness::issuer::{FakeDex, Issuer};
 use tokenward_harness::parts::RealDex;
+use tokenward_lab_cli::{Look, ReplayFlags};
 use tokenward_replay::{self as replay, Pace, Replay};
 
-/// What shells make of SIGINT.
+/// Exit code of shells for SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// Replays the incident that started this project twice, first without the filter and then with it, a minute a second.
-///
-/// Everything runs on 127.0.0.1: two issuers, Valkey, the control service, Envoy, 17 MCP servers, and an aggregator that
-/// behaves as it did. It takes three minutes.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask replay", bin_name = "cargo xtask replay", version)]
 struct CommandLine {
-    /// Exit with 1 if any promise broke
-    #[arg(long)]
-    check: bool,
-    /// Use two real Dex as issuers, built by `cargo xtask setup` where there is Go; without it, two in-process doubles
-    #[arg(long)]
-    dex: bool,
-    /// Write the counts to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Write the plot of errors a minute to this file
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
+    #[command(flatten)]
+    flags: ReplayFlags,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let command_line = CommandLine::parse();
+    let CommandLine { flags } = CommandLine::parse();
     let screen = Screen::new(stdout(), Look::of_stdout());
     // What is interrupted is dropped, and with it every child process and folder.
     let ended = tokio::select! {
-        ended = Box::pin(run(&command_line, &screen)) => ended,
+        ended = Box::pin(run(&flags, &screen)) => ended,
         interrupted = interruption() => interrupted.map(|()| ExitCode::from(INTERRUPTED)),
     };
     screen.clear_live();
@@ -52,30 +39,30 @@ async fn main() -> ExitCode {
     })
 }
 
-async fn run(command_line: &CommandLine, screen: &Screen) -> anyhow::Result<ExitCode> {
-    let replay = if command_line.dex {
-        Box::pin(told::<RealDex>(screen)).await?
+async fn run(flags: &ReplayFlags, screen: &Screen) -> anyhow::Result<ExitCode> {
+    let replay = if flags.dex {
+        Box::pin(replay_on::<RealDex>(screen)).await?
     } else {
-        Box::pin(told::<FakeDex>(screen)).await?
+        Box::pin(replay_on::<FakeDex>(screen)).await?
     };
     replay.print(screen);
-    if let Some(file) = &command_line.json {
+    if let Some(file) = &flags.json {
         write(&(serde_json::to_string_pretty(&replay)? + "\n"), file)?;
     }
-    if let Some(file) = &command_line.svg {
+    if let Some(file) = &flags.svg {
         write(&replay::svg(&replay), file)?;
     }
     let broken = replay.broken();
     for promise in &broken {
         eprintln!("broken promise: {promise}");
     }
-    Ok(match command_line.check && !broken.is_empty() {
+    Ok(match flags.check && !broken.is_empty() {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })
 }
 
-async fn told<I: Issuer>(screen: &Screen) -> anyhow::Result<Replay> {
+async fn replay_on<I: Issuer>(screen: &Screen) -> anyhow::Result<Replay> {
     let pace = Pace::incident();
     screen.title(
         "The incident, replayed without the filter and with it",

@@ -1,8 +1,8 @@
-//! Both halves side by side, and which promises were kept.
+//! Both halves side by side, and which promises were met.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Half, Pace};
+use super::{Half, Pace, table};
 use tokenward_demo::{Bound, Promise, Screen};
 use tokenward_harness::issuer::Issuer;
 
@@ -96,14 +96,14 @@ impl Replay {
                 counted: counted.to_owned(),
                 must_be,
                 found,
-                kept: must_be.holds(found),
+                met: must_be.holds(found),
             })
             .collect()
     }
 
     /// The broken promises, one sentence each; empty when all is well.
     pub fn broken(&self) -> Vec<String> {
-        let broken = self.promises().into_iter().filter(|promise| !promise.kept);
+        let broken = self.promises().into_iter().filter(|promise| !promise.met);
         broken
             .map(|promise| {
                 format!(
@@ -117,15 +117,13 @@ impl Replay {
     /// Shows the counts and the promises.
     pub fn print(&self, screen: &Screen) {
         screen.line("");
-        for line in super::markdown(self).lines() {
-            screen.line(&format!("  {line}"));
-        }
+        screen.table(&table::HEAD, &table::rows(self));
         screen.line("");
         for promise in self.promises() {
             screen.promise(&promise);
         }
         let (all, broken) = (self.promises().len(), self.broken().len());
-        let text = format!("{} of {all} promises kept", all - broken);
+        let text = format!("{} of {all} promises met", all - broken);
         screen.verdict(broken == 0, &text);
     }
 }

@@ -24,11 +24,11 @@ const IDLE_FROM: f64 = 6.0;
 /// Longer idle than a token lives; then one call.
 const BACK_FROM_IDLE: f64 = 34.0;
 const CALLS_END: f64 = 38.0;
-/// Bob's grant is revoked at the issuer, and nobody is told.
+/// Bob's grant is revoked at the issuer; no other component learns of it.
 const GRANT_DIES: f64 = 39.0;
 /// The pods of the aggregator and of control are gone …
 const PODS_END: f64 = 41.0;
-/// … and are back when every token that anybody holds has expired.
+/// … and are back when every token has expired.
 const PODS_ARE_BACK: f64 = 62.0;
 /// Both users call every server.
 const CALLS_AFTER_RESTART: f64 = 64.0;
@@ -66,7 +66,7 @@ struct Story<'a, I> {
 }
 
 /// Plays it to its end.
-pub(super) async fn tell<I: Issuer>(
+pub(super) async fn play<I: Issuer>(
     world: &mut World<I>,
     pace: Pace,
     filter_on: bool,
@@ -151,7 +151,7 @@ impl<I: Issuer> Story<'_, I> {
         Ok(())
     }
 
-    /// Only where there is the filter does anybody tell control.
+    /// Logs in; in the half with the filter the login is registered at control.
     async fn log_in(&self, email: &str) -> anyhow::Result<Login> {
         match self.filter_on {
             true => self.world.log_in(email).await,

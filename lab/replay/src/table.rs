@@ -2,14 +2,25 @@
 
 use super::{Half, Lines, Replay};
 
+/// Titles of the columns.
+pub(super) const HEAD: [&str; 3] = ["counted", "filter off, as it was", "filter on"];
+
 /// The table of docs/replay/README.md.
 pub fn markdown(replay: &Replay) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let rows = rows(replay);
+    let lines = rows.iter().map(|row| line(row));
+    let head = format!("{}|---|--:|--:|\n", line(&HEAD.map(str::to_owned)));
+    std::iter::once(head).chain(lines).collect()
+}
+
+/// What was counted, without the filter and with it.
+pub(super) fn rows(replay: &Replay) -> Vec<Vec<String>> {
     let row = |counted: &str, value: &dyn Fn(&Half) -> String| {
-        format!("| {counted} | {} | {} |\n", value(&replay.off), value(&replay.on))
+        vec![counted.to_owned(), value(&replay.off), value(&replay.on)]
     };
     let count = |value: fn(&Half) -> usize| move |half: &Half| thousands(value(half));
-    [
-        "| counted | filter off, as it was | filter on |\n|---|--:|--:|\n".to_owned(),
+    vec![
         row(
             "requests that reached a server with an expired token",
             &count(|half| half.rejected_expired),
@@ -80,7 +91,6 @@ pub fn markdown(replay: &Replay) -> String {
             &recovery,
         ),
     ]
-    .concat()
 }
 
 fn recovery(half: &Half) -> String {

@@ -1,4 +1,4 @@
-//! An issuer that says nothing of where its endpoints are, while many ask.
+//! An issuer that serves no discovery document, while many callers wait for its endpoints.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokenward_harness::issuer::{DexConfig, DexUser, Endpoint, Failure};
 
 use crate::deployment::{Deployment, Plan, at_once};
 
-/// A context of its own, whose clock is moved by hand.
+/// A context of its own, with a clock that the test moves.
 pub(super) fn context(deployment: &Deployment, clock: &Arc<HandClock>) -> anyhow::Result<Context> {
     Ok(Context {
         client: IssuerClient::new(Duration::from_secs(20))?,
@@ -24,12 +24,13 @@ pub(super) fn context(deployment: &Deployment, clock: &Arc<HandClock>) -> anyhow
         ring: Arc::new(key_ring(&deployment.changed(|_| ())?.sealing)?),
         clock: clock.clone(),
         metrics: Metrics::default(),
+        proven_tokens: Arc::default(),
         past_key_grace: Duration::from_secs(3600),
     })
 }
 
 #[tokio::test]
-async fn all_who_wait_for_a_discovery_share_its_failure_which_stands_for_a_second() -> anyhow::Result<()> {
+async fn all_callers_of_a_discovery_share_its_failure_which_stands_for_a_second() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let dex = &deployment.dex;
     let clock = Arc::new(HandClock::at(1_000_000));
@@ -42,10 +43,10 @@ async fn all_who_wait_for_a_discovery_share_its_failure_which_stands_for_a_secon
         dex.wait_until_held(Endpoint::Discovery, 1).await;
         dex.release(Endpoint::Discovery);
     };
-    let failure = |asked| DiscoveryFailed::Unavailable {
+    let failure = |is_new| DiscoveryFailed::Unavailable {
         cause: "status 503".to_owned(),
         retry_after: None,
-        asked,
+        is_new,
     };
     let (found, ()) = tokio::join!(at_once(asks), releasing);
     assert_eq!(found, vec![Err(failure(true)); 20]);
@@ -62,7 +63,7 @@ async fn all_who_wait_for_a_discovery_share_its_failure_which_stands_for_a_secon
 }
 
 #[tokio::test]
-async fn an_issuer_that_asks_for_time_gets_it_but_no_more_than_a_minute() -> anyhow::Result<()> {
+async fn an_issuers_retry_after_is_honoured_up_to_a_minute() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let dex = &deployment.dex;
     let clock = Arc::new(HandClock::at(1_000_000));
@@ -72,7 +73,7 @@ async fn an_issuer_that_asks_for_time_gets_it_but_no_more_than_a_minute() -> any
         Err(DiscoveryFailed::Unavailable { retry_after, .. }) => retry_after.map(|left| left.as_secs()),
         _ => None,
     };
-    // What an issuer asks for is read as five minutes at the most, and stands for one here.
+    // An issuer's `Retry-After` counts as five minutes at the most, and as one minute here.
     for (asked_seconds, told_seconds, stands_seconds) in [(20, 20, 20), (3600, 300, 60)] {
         dex.fail_next(Endpoint::Discovery, 1, &Failure::too_many_requests(asked_seconds));
         let before = dex.counts().discovery_fetches;
@@ -90,7 +91,7 @@ async fn an_issuer_that_asks_for_time_gets_it_but_no_more_than_a_minute() -> any
 }
 
 #[tokio::test]
-async fn logins_that_need_an_endpoint_nobody_can_find_cost_one_fetch_together() -> anyhow::Result<()> {
+async fn logins_that_need_an_endpoint_that_cannot_be_found_cost_one_fetch_together() -> anyhow::Result<()> {
     let emails: Vec<String> = (0..6)
         .map(|number| format!("user-{number}@example.com"))
         .collect();
@@ -151,7 +152,12 @@ async fn a_fetch_that_failed_for_many_logins_is_held_against_the_issuer_once() -
     let grants: Vec<String> = (0..20).map(|number| format!("{number:016x}")).collect();
     let fails = |grant: String| {
         let (home, context) = (&home, &context);
-        async move { matches!(home.leave(context, &grant).await, Err(NotPermitted::Transient(_))) }
+        async move {
+            matches!(
+                home.permit(context, &grant).await,
+                Err(NotPermitted::Transient(_))
+            )
+        }
     };
     let before = dex.counts().discovery_fetches;
     dex.fail_always(Endpoint::Discovery, Failure::answer(503, "{}"));
@@ -163,18 +169,18 @@ async fn a_fetch_that_failed_for_many_logins_is_held_against_the_issuer_once() -
     let (failed, ()) = tokio::join!(at_once(grants.iter().cloned().map(fails)), releasing);
     assert_eq!(failed, [true; 20]);
     assert_eq!(dex.counts().discovery_fetches, before + 1);
-    assert_eq!(home.left_alone(), None);
+    assert_eq!(home.circuit_open(), None);
     // Of five different logins each of which had a fetch of its own fail, the fifth opens the circuit.
     for fetches in 2..=5 {
         clock.advance(Duration::from_secs(1));
         assert!(fails(format!("{:016x}", fetches * 100)).await);
         assert_eq!(dex.counts().discovery_fetches, before + fetches);
-        assert_eq!(home.left_alone().is_some(), fetches == 5, "{fetches}");
+        assert_eq!(home.circuit_open().is_some(), fetches == 5, "{fetches}");
     }
-    // The probe's failure counts too: nobody else is let pass after it.
+    // The probe's failure counts too: no other call passes after it.
     clock.advance(Duration::from_secs(6));
     assert!(fails("f".repeat(16)).await);
-    assert!(home.left_alone().is_some());
+    assert!(home.circuit_open().is_some());
     assert_eq!(dex.counts().discovery_fetches, before + 6);
     Ok(())
 }

@@ -8,7 +8,7 @@ use tokenward_harness::issuer::{DexConfig, Endpoint, Failure};
 
 use crate::deployment::{Deployment, Plan};
 
-/// Connections are taken, and nothing is said on them: a handshake never ends, as behind a firewall that drops.
+/// Connections are accepted, and nothing is sent on them: a handshake never ends, as behind a firewall that drops.
 async fn silent() -> anyhow::Result<(std::net::SocketAddr, tokio::task::JoinHandle<()>)> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

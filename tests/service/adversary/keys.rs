@@ -1,4 +1,4 @@
-//! Keys of an issuer that is slow after a restart, or makes up new ones for ever.
+//! Keys of an issuer that is slow after a restart, or publishes new ones without end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +41,7 @@ async fn a_restart_beside_an_issuer_that_hangs_serves_what_is_fresh_at_once() ->
     Ok(())
 }
 
-/// A hundred RSA keys that nobody has seen before, each time.
+/// A hundred new RSA keys, each time.
 fn new_keys(round: u64) -> Value {
     let key = |number: u64| {
         let mut modulus = [0xA5_u8; 256];
@@ -86,7 +86,7 @@ async fn an_issuer_that_makes_up_new_keys_for_ever_takes_no_more_room_than_so_mu
     Ok(())
 }
 
-/// A service in which a login is known, and no fetch of keys is too early; and a token by a key that nobody knows.
+/// A service that knows a login, where no fetch of keys is too early; and a token by an unknown key.
 async fn beside_a_stranger(caller_deadline: &str) -> anyhow::Result<(Deployment, String)> {
     let deployment = Deployment::start(Plan {
         settings: json!({"caller_deadline": caller_deadline}),
@@ -129,7 +129,7 @@ async fn callers_that_do_not_wait_for_hanging_keys_leave_nothing_behind() -> any
     Ok(())
 }
 
-/// One starts a fetch, another joins it; what both hear, after the fetch took so long.
+/// One caller starts a fetch, another joins it; what both are answered, after the fetch took so long.
 async fn joined(deployment: &Deployment, token: &str, took_seconds: u64) -> [Option<Refusal>; 2] {
     let service = deployment.service(0).service();
     let ask = || asked(Arc::clone(&service), token.to_owned());
@@ -163,7 +163,7 @@ async fn a_fetch_of_keys_that_was_under_way_already_is_no_last_word_on_a_key() -
 }
 
 #[tokio::test]
-async fn who_joined_a_fetch_of_keys_that_took_long_has_another_made() -> anyhow::Result<()> {
+async fn a_caller_that_joined_a_long_fetch_of_keys_has_another_made() -> anyhow::Result<()> {
     let (deployment, stranger) = beside_a_stranger("20s").await?;
     let before = deployment.dex.counts().key_fetches;
     let heard = joined(&deployment, &stranger, 11).await;
@@ -175,7 +175,7 @@ async fn who_joined_a_fetch_of_keys_that_took_long_has_another_made() -> anyhow:
 /// Many at once, on many threads. It does not place the race in which a fetch ends between a caller's look at the keys and
 /// its wish for newer ones: that one is rarer than these rounds, and showed in `muster::tokens` on real Envoy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whoever_comes_as_a_first_fetch_ends_has_its_keys() -> anyhow::Result<()> {
+async fn a_caller_that_comes_as_a_first_fetch_ends_has_its_keys() -> anyhow::Result<()> {
     const ROUNDS: usize = 100;
     const CALLERS: usize = 16;
     let deployment = Deployment::start(Plan::default()).await?;

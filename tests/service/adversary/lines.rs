@@ -15,7 +15,7 @@ async fn a_pair_that_fails_and_is_served_by_turns_is_one_warning_and_one_recover
     let (captured, _guard) = Captured::start(tracing::Level::INFO);
     let deployment = Deployment::start(Plan::default()).await?;
     let good = deployment.log_in("s-1").await?.id_token;
-    // The same user's, and signed by nobody.
+    // The same user's, with no valid signature.
     let bad = deployment
         .dex
         .mint(ADMIN, "muster")
@@ -30,14 +30,20 @@ async fn a_pair_that_fails_and_is_served_by_turns_is_one_warning_and_one_recover
         assert_eq!(served.status, 200);
     }
     assert_eq!(
-        (count(&captured, "no token"), count(&captured, "can be had again")),
+        (
+            count(&captured, "no token"),
+            count(&captured, "are available again")
+        ),
         (1, 1)
     );
     deployment.advance(61);
     assert_eq!(deployment.ask(&bad).send().await?.status, 400);
     assert_eq!(deployment.ask(&good).send().await?.status, 200);
     assert_eq!(
-        (count(&captured, "no token"), count(&captured, "can be had again")),
+        (
+            count(&captured, "no token"),
+            count(&captured, "are available again")
+        ),
         (2, 2)
     );
     Ok(())

@@ -1,4 +1,4 @@
-//! What somebody who means harm, or a part that is broken in an unlucky moment, can make of the service.
+//! What an attacker, or a part that breaks in an unlucky moment, can make the service do.
 
 mod discovery;
 mod ends;

@@ -1,4 +1,4 @@
-//! An issuer whose endpoints move while control runs.
+//! An issuer that moves its endpoints while control runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -126,7 +126,7 @@ async fn dexs_access_token_passes_as_an_id_token() {
 }
 
 #[tokio::test]
-async fn an_access_token_subject_needs_a_connector_that_asks_userinfo() {
+async fn an_access_token_subject_needs_a_connector_that_calls_userinfo() {
     let two = Two::start().await;
     two.exchange(&[("subject_token_type", ACCESS_TOKEN)])
         .await
@@ -216,7 +216,7 @@ async fn forged_subjects_are_401() {
 }
 
 #[tokio::test]
-async fn no_refresh_token_comes_even_when_offline_access_is_asked_for() {
+async fn no_refresh_token_comes_even_when_offline_access_is_requested() {
     let two = Two::start().await;
     let answer = two.exchange(&[("scope", ALL_SCOPES)]).await;
     answer.assert_tokens();
@@ -270,7 +270,7 @@ async fn audience_resource_and_actor_are_ignored() {
 }
 
 #[tokio::test]
-async fn without_a_scope_a_token_says_only_who_and_for_whom() {
+async fn without_a_scope_a_token_names_only_subject_and_audience() {
     let two = Two::start().await;
     let token = two.exchange(&[("scope", "")]).await.text("access_token");
     assert_eq!(

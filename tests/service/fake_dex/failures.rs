@@ -174,7 +174,7 @@ async fn lost_storage_means_another_key_and_dead_refresh_tokens() {
 }
 
 #[tokio::test]
-async fn presentations_tell_who_presented_which_token_how_often() {
+async fn presentations_record_which_client_presented_which_token_how_often() {
     let dex = dex().await;
     let first = login(&dex).await.refresh_token;
     let second = refresh(&dex, &first).await.text("refresh_token");

@@ -87,7 +87,7 @@ async fn introspection_of_an_access_token_needs_no_authentication() {
 }
 
 #[tokio::test]
-async fn introspection_of_a_refresh_token_says_active_and_does_not_rotate() {
+async fn introspection_of_a_refresh_token_is_active_and_does_not_rotate() {
     let dex = dex().await;
     let tokens = login(&dex).await;
     let answer = introspect(&dex, &tokens.refresh_token).await;
@@ -96,7 +96,7 @@ async fn introspection_of_a_refresh_token_says_active_and_does_not_rotate() {
         (&body["active"], &body["token_use"]),
         (&json!(true), &json!("refresh_token"))
     );
-    // No absolute lifetime: Dex says it expired when it was made.
+    // No absolute lifetime: Dex reports as its expiry the moment at which it was issued.
     assert_eq!(body["exp"], body["iat"]);
     assert_eq!(
         (&body["client_id"], &body["sub"]),
@@ -112,7 +112,7 @@ async fn introspection_of_a_refresh_token_says_active_and_does_not_rotate() {
 }
 
 #[tokio::test]
-async fn introspection_of_a_used_or_unknown_token_says_inactive() {
+async fn introspection_of_a_used_or_unknown_token_is_inactive() {
     let dex = dex().await;
     let tokens = login(&dex).await;
     let current = refresh(&dex, &tokens.refresh_token).await.text("refresh_token");

@@ -1,4 +1,4 @@
-//! A client that speaks to the fake over HTTP and keeps the answers as they came.
+//! A client that calls the fake over HTTP and stores the answers as they came.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ impl Answer {
         assert_eq!(self.header("www-authenticate"), None);
     }
 
-    /// 200 that nobody may store: what every answer with tokens looks like.
+    /// 200 with `no-store`: every answer with tokens has it.
     #[track_caller]
     pub(crate) fn assert_tokens(&self) {
         assert_eq!(self.status, StatusCode::OK, "{}", self.body);

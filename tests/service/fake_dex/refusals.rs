@@ -107,7 +107,7 @@ async fn a_get_of_the_token_endpoint_is_400() {
 }
 
 #[tokio::test]
-async fn an_authorisation_code_nobody_issued_is_400_invalid_grant() {
+async fn an_authorisation_code_that_was_never_issued_is_400_invalid_grant() {
     let dex = dex().await;
     let answer = token(
         &dex,

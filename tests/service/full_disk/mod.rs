@@ -15,7 +15,7 @@ use crate::deployment::ADMIN;
 use stage::{FULL, PATIENCE, Stage, limit_files};
 
 #[tokio::test]
-async fn a_disk_that_was_full_for_a_while_needs_nobody_to_restart_the_service() -> anyhow::Result<()> {
+async fn a_disk_that_was_full_for_a_while_needs_no_restart_of_the_service() -> anyhow::Result<()> {
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
@@ -78,7 +78,7 @@ async fn a_file_that_can_be_opened_but_not_grow_is_not_ready() -> anyhow::Result
 }
 
 #[tokio::test]
-async fn however_often_it_is_asked_the_file_is_tried_once_a_second() -> anyhow::Result<()> {
+async fn however_often_it_is_probed_the_file_is_tried_once_a_second() -> anyhow::Result<()> {
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
@@ -99,7 +99,8 @@ async fn however_often_it_is_asked_the_file_is_tried_once_a_second() -> anyhow::
 }
 
 #[tokio::test]
-async fn a_token_that_was_rotated_while_the_disk_was_full_is_kept_and_presented_once() -> anyhow::Result<()> {
+async fn a_token_that_was_rotated_while_the_disk_was_full_is_stored_and_presented_once() -> anyhow::Result<()>
+{
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
@@ -112,7 +113,7 @@ async fn a_token_that_was_rotated_while_the_disk_was_full_is_kept_and_presented_
         limit_files(pid, FULL)?;
         stage.deployment.dex.release(Endpoint::Refresh);
         let limit = Instant::now() + PATIENCE;
-        // The write that keeps the new token, and what finds out whether it took effect.
+        // The write of the new token, and the read that finds out whether it took effect.
         while !matches!(stage.failures().await?, (1.., 3..)) {
             ensure!(
                 Instant::now() < limit,

@@ -1,4 +1,5 @@
-//! A real control service whose file can be made to refuse writes: by its limit of file sizes, which needs no disk.
+//! A real control service with a store file that can be made to refuse writes: by the limit of file sizes, which needs no
+//! disk.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

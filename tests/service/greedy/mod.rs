@@ -43,7 +43,7 @@ impl Stage {
         let intake = json!({"bytes": LIMIT_BYTES, "deadline": "60s"});
         let mut deployment = Deployment::start_processes(Plan {
             replicas: 1,
-            // What is measured here keeps both cores busy.
+            // The attack occupies both cores.
             store_deadline: Some("20s"),
             settings: json!({"intake": intake, "caller_deadline": "30s"}),
             ..Plan::of_processes()
@@ -179,7 +179,7 @@ async fn bodies_of_thousands_of_streams_hold_their_share_and_no_more() -> anyhow
         assert_eq!(streams, CONNECTIONS * STREAMS, "{path}");
         let held = stage.assert_bounded(before_kib, CONNECTIONS).await?;
         assert!(held > SHARE_BYTES / 2, "{path}: only {held} bytes came");
-        // Those that made room were told so.
+        // Those that made room were answered 503.
         let mut told = Vec::new();
         for client in &mut clients {
             told.extend(client.statuses().await);

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use tokenward_control::doctor::{Outcome, examine};
+use tokenward_control::doctor::{CheckOutcome, examine};
 use tokenward_protocol::jwt::MAX_TOKEN_BYTES;
 
 use super::stage::{Stage, issuers_own};
@@ -65,12 +65,12 @@ async fn the_doctor_names_the_keys_and_warns_of_those_that_are_left_out() -> any
     for (more, outcome, says) in [
         (
             json!([encryption]),
-            Outcome::Ok,
+            CheckOutcome::Ok,
             format!("1 usable (kid {kid}, thumbprint "),
         ),
         (
             json!([left_out]),
-            Outcome::Warn,
+            CheckOutcome::Warn,
             "; 1 left out: curve Ed448 is not supported".to_owned(),
         ),
     ] {
@@ -87,7 +87,7 @@ async fn the_doctor_names_the_keys_and_warns_of_those_that_are_left_out() -> any
             .find(|check| check.name.contains("(muster): keys"));
         let keys = keys.context("a check of the keys")?;
         assert_eq!(keys.outcome, outcome, "{report}");
-        assert!(keys.says.contains(&says), "{says}: {report}");
+        assert!(keys.finding.contains(&says), "{says}: {report}");
     }
     Ok(())
 }
@@ -151,7 +151,7 @@ async fn a_token_as_large_as_a_gateway_lets_through_is_put_and_served_and_a_larg
 }
 
 #[tokio::test]
-async fn a_refreshed_token_that_is_too_large_is_an_operators_matter_and_its_refresh_token_is_kept()
+async fn a_refreshed_token_that_is_too_large_is_an_operators_matter_and_its_refresh_token_is_stored()
 -> anyhow::Result<()> {
     let Stage { control, .. } = &Stage::set(Plan::default()).await?;
     let tokens = control.log_in("s-1").await?;

@@ -1,4 +1,4 @@
-//! A key that is not known yet is no forgery: no answer says to log in again, no token counts as substituted.
+//! A key that is not known yet is no forgery: no answer demands a login, no token counts as substituted.
 
 use serde_json::json;
 use tokenward_protocol::token_endpoint::Reason;
@@ -33,7 +33,7 @@ async fn a_refresh_whose_key_a_cache_holds_back_waits_for_the_cache_and_presents
         assert_eq!(ask.send().await?.refusal(), (503, "issuer_unavailable"));
     }
     assert_eq!(control.dex.counts().refreshes_presented, rotated);
-    // The refresh token that came with it was kept: once the cache is over the next refresh succeeds.
+    // The refresh token that came with it was stored: once the cache is over the next refresh succeeds.
     keys.publish(issuers_own(control).await?, &[]);
     control.advance(5);
     assert_eq!(ask.send().await?.status, 200);
@@ -42,7 +42,7 @@ async fn a_refresh_whose_key_a_cache_holds_back_waits_for_the_cache_and_presents
 }
 
 #[tokio::test]
-async fn while_the_kept_token_is_fresh_it_is_served_although_the_new_ones_key_is_not_known_yet()
+async fn while_the_stored_token_is_fresh_it_is_served_although_the_new_ones_key_is_not_known_yet()
 -> anyhow::Result<()> {
     let Stage { control, keys } = &Stage::set(Plan::default()).await?;
     let tokens = control.log_in("s-1").await?;

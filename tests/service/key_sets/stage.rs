@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::deployment::{Deployment, Plan};
 
-/// What is published, and what was asked.
+/// What is published, and what was requested.
 #[derive(Default)]
 struct Published {
     document: Value,

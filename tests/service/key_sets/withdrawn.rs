@@ -106,7 +106,7 @@ async fn a_withdrawn_key_proves_what_was_issued_before_and_nothing_later_or_long
 #[tokio::test]
 async fn what_a_withdrawn_key_proves_is_the_same_after_a_restart() -> anyhow::Result<()> {
     let mut withdrawn = Withdrawn::set().await?;
-    // Dex lets its key set be kept for ten minutes, and so long another replica of it may sign with a withdrawn key.
+    // Dex's key set may be cached for ten minutes, and so long another replica of it may sign with a withdrawn key.
     withdrawn.stage.control.advance(1200);
     let stolen = withdrawn.stolen(-60, -1);
     let (login, control) = (withdrawn.login, &mut withdrawn.stage.control);

@@ -1,4 +1,4 @@
-//! `/openapi.json` tells the truth: every route is in it and no other, and every answer of every test fits it.
+//! `/openapi.json` is true: every route is in it and no other, and every answer of every test fits it.
 
 use std::collections::BTreeSet;
 
@@ -57,7 +57,7 @@ async fn every_method_of_every_path_is_answered_as_documented() -> anyhow::Resul
     Ok(())
 }
 
-/// What the document says must not be empty is refused where it is.
+/// An empty value is refused wherever the document requires one.
 #[tokio::test]
 async fn what_must_not_be_empty_is_refused_when_it_is() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;

@@ -9,8 +9,8 @@ use crate::deployment::{Deployment, Ending, Plan, email, with_users};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// For a loaded machine: nothing in these stories waits for a deadline, and nobody dies, so a lease that runs out only says
-/// that its holder got no CPU.
+/// For a loaded machine: nothing in these tests waits for a deadline, and no process dies, so a lease that runs out
+/// only means that its holder got no CPU.
 fn patient(issuer_timeout: &str) -> Value {
     json!({"issuer_timeout": issuer_timeout, "caller_deadline": "40s", "lease": "30s"})
 }
@@ -97,7 +97,7 @@ async fn five_hundred_sessions_of_a_hundred_users_that_expire_together_cause_a_h
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_is_told_to_end_keeps_the_refresh_that_is_under_way() -> anyhow::Result<()> {
+async fn a_process_on_sigterm_completes_the_refresh_that_is_under_way() -> anyhow::Result<()> {
     let mut deployment = Deployment::start_processes(Plan {
         replicas: 2,
         store_deadline: Some("20s"),

@@ -23,21 +23,21 @@ use Expected::{NeedsLogin, Served};
 const STEPS: [(&str, Expected, Expected, Expected); 10] = [
     ("after:lease", Served(1), Served(1), Served(1)),
     ("before:announce", Served(1), Served(1), Served(1)),
-    // No replica can know that nothing was presented; a strict issuer is asked, and says so.
+    // No replica can know that nothing was presented; control queries a strict issuer, which confirms it.
     ("after:announce", Served(1), Served(1), Served(1)),
     ("before:present", Served(1), Served(1), Served(1)),
-    // The answer dies with the process. Dex is asked again once nobody else can have it.
+    // The answer dies with the process. Dex is called again once no other process can have it.
     ("after:present", Served(2), NeedsLogin(2, 3), NeedsLogin(1, 1)),
     (
-        "before:keep_refresh_token",
+        "before:store_refresh_token",
         Served(2),
         NeedsLogin(2, 3),
         NeedsLogin(1, 1),
     ),
-    // The new refresh token is kept, the ID token is not.
-    ("after:keep_refresh_token", Served(2), Served(2), Served(2)),
-    ("before:keep_id_token", Served(2), Served(2), Served(2)),
-    ("after:keep_id_token", Served(1), Served(1), Served(1)),
+    // The new refresh token is stored, the ID token is not.
+    ("after:store_refresh_token", Served(2), Served(2), Served(2)),
+    ("before:store_id_token", Served(2), Served(2), Served(2)),
+    ("after:store_id_token", Served(1), Served(1), Served(1)),
     ("before:release", Served(1), Served(1), Served(1)),
 ];
 
@@ -53,7 +53,7 @@ async fn dies_at_each_step(
         dex: with_users(dex, STEPS.len()),
         policy,
         // Longer than a busy machine takes for anything that is answered at all. The lease outlasts an issuer's answer and
-        // two of the store, so that whoever comes after it knows that nobody else has the answer.
+        // two of the store, so that its successor knows that no other process has the answer.
         store_deadline: Some("2s"),
         settings: json!({"issuer_timeout": "5s", "lease": "10s"}),
         ..Plan::of_processes()
@@ -84,7 +84,7 @@ async fn dies_at_each_step(
     Ok(())
 }
 
-/// Asks until there is no answer: a machine that stands still makes the store late before the step is reached.
+/// Repeats the call until there is no answer: on a machine that stands still the store is late before the step is reached.
 async fn send_until_dead(call: &TokenCall) -> anyhow::Result<()> {
     let limit = Instant::now() + DEADLINE;
     while let Ok(answer) = call.send().await {

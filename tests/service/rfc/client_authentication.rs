@@ -17,7 +17,7 @@ async fn posted(deployment: &Deployment, credentials: &[String], form: String) -
     deployment.request(request).await
 }
 
-/// RFC 6749 §2.3.1: the credential in the form (`client_secret_post`), which openid-client sends unless told otherwise.
+/// RFC 6749 §2.3.1: the credential in the form (`client_secret_post`), which openid-client sends by default.
 #[tokio::test]
 async fn the_credential_may_come_in_the_form() -> anyhow::Result<()> {
     let deployment = deployment().await?;

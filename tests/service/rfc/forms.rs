@@ -55,7 +55,7 @@ async fn a_form_that_readers_would_read_differently_is_an_invalid_request() -> a
 
 /// RFC 9110 §8.3.1: parameters of a media type; §8.4: content codings; §15.5.16: 415.
 #[tokio::test]
-async fn a_body_is_read_as_what_it_says_it_is_or_not_at_all() -> anyhow::Result<()> {
+async fn a_body_is_read_by_its_content_type_or_not_at_all() -> anyhow::Result<()> {
     let deployment = deployment().await?;
     let token = deployment.log_in("s-1").await?.id_token;
     let good = asking(&token, &[("audience", "kube")]);

@@ -50,7 +50,7 @@ async fn a_request_names_its_host_once() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// RFC 9112 §3.2.2: the host of an absolute target counts, whatever the Host header field says; it must be there all the same.
+/// RFC 9112 §3.2.2: the host of an absolute target counts, whatever the Host header field is; it must be there all the same.
 #[tokio::test]
 async fn an_absolute_target_is_accepted_and_its_host_counts() -> anyhow::Result<()> {
     let deployment = deployment().await?;
@@ -84,7 +84,7 @@ async fn an_absolute_target_is_accepted_and_its_host_counts() -> anyhow::Result<
     Ok(())
 }
 
-/// RFC 9112 §3.2 asks for it of HTTP/1.1 only: old health checks have none.
+/// RFC 9112 §3.2 requires it of HTTP/1.1 only: old health checks have none.
 #[tokio::test]
 async fn http_1_0_needs_no_host() -> anyhow::Result<()> {
     let deployment = deployment().await?;

@@ -22,7 +22,7 @@ async fn asked(deployment: &Deployment, method: Method, path: &str) -> anyhow::R
     deployment.request(request).await
 }
 
-/// RFC 9728 §3.2: 200, application/json. MCP clients in browsers send a header of their own, so they ask first.
+/// RFC 9728 §3.2: 200, application/json. MCP clients in browsers send a header of their own, so they send a preflight first.
 #[tokio::test]
 async fn a_page_of_any_origin_may_read_the_document_and_the_refusal() -> anyhow::Result<()> {
     let deployment = deployment().await?;

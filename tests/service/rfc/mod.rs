@@ -1,4 +1,4 @@
-//! What RFCs say of requests and answers, one file for each kind; each test names its section.
+//! What RFCs demand of requests and answers, one file for each kind; each test names its section.
 
 mod client_authentication;
 mod error_texts;

@@ -38,7 +38,7 @@ async fn another_grant_type_is_unsupported_and_none_is_an_invalid_request() -> a
     Ok(())
 }
 
-/// RFC 8693 §2.1: `audience` and `resource` say for which server, RFC 8707 §2: a resource that is unknown is
+/// RFC 8693 §2.1: `audience` and `resource` name the server, RFC 8707 §2: a resource that is unknown is
 /// `invalid_target`; RFC 8693 §2.2.2: the same where no token for all of them can be issued.
 #[tokio::test]
 async fn audience_and_resource_name_one_server_or_the_target_is_invalid() -> anyhow::Result<()> {
@@ -100,7 +100,7 @@ async fn a_scope_that_an_id_token_does_not_have_is_invalid() -> anyhow::Result<(
     Ok(())
 }
 
-/// RFC 8693 §1.1: delegation is another thing than impersonation; one that asks for it must not get the other.
+/// RFC 8693 §1.1: delegation is another thing than impersonation; a request for one must not get the other.
 #[tokio::test]
 async fn an_actor_is_refused_and_not_ignored() -> anyhow::Result<()> {
     let (deployment, token) = stage().await?;
@@ -202,7 +202,7 @@ async fn empty_parameters_count_as_omitted_and_unknown_ones_as_nothing() -> anyh
     Ok(())
 }
 
-/// RFC 6749 §5.1: answers with tokens are kept nowhere. RFC 8693 §2.2.1: the members.
+/// RFC 6749 §5.1: answers with tokens are not cached. RFC 8693 §2.2.1: the members.
 #[tokio::test]
 async fn an_answer_has_the_members_and_headers_of_a_token_answer() -> anyhow::Result<()> {
     let (deployment, token) = stage().await?;

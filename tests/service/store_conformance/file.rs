@@ -110,7 +110,7 @@ async fn a_second_opener_is_refused_until_the_first_has_closed() -> anyhow::Resu
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_store_is_refused_with_a_cure_and_left_alone() -> anyhow::Result<()> {
+async fn a_file_that_is_no_store_is_refused_with_a_hint_and_left_alone() -> anyhow::Result<()> {
     let folder = TempDir::with_prefix("tokenward-store-")?;
     let mut refused = 0;
     for content in [
@@ -227,7 +227,7 @@ async fn a_sweep_removes_what_has_expired_and_nothing_else() -> anyhow::Result<(
     Ok(())
 }
 
-/// A clock that holds up whoever looks at it, or panics: what a dead disk or a bug does to an operation.
+/// A clock that blocks its reader, or panics: what a dead disk or a bug does to an operation.
 #[derive(Debug, Default)]
 struct TroubledClock {
     stopped: Mutex<bool>,

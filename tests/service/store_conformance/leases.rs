@@ -1,4 +1,4 @@
-//! Leases: who may refresh a grant right now.
+//! Leases: which replica may refresh a grant right now.
 
 use std::sync::Arc;
 use std::time::Duration;

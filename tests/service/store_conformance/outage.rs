@@ -1,4 +1,4 @@
-//! A Valkey that hangs, dies, comes back, or does not let us in: errors that can be told from "absent", no secret
+//! A Valkey that hangs, dies, comes back, or refuses the login: errors that differ from "absent", no secret
 //! in any of them, and no restart needed afterwards.
 
 use std::time::Duration;
@@ -17,8 +17,8 @@ use super::{MINUTE, eventually, owner, put};
 const SHORT_DEADLINE: Duration = Duration::from_millis(1500);
 const PASSWORD: &str = "correct-horse-battery";
 
-/// Asks everything once; how many answers there were, and how many errors of either kind.
-async fn ask_everything(store: &dyn Store, key: &Key) -> (usize, usize, usize) {
+/// Runs each operation once; how many answers there were, and how many errors of either kind.
+async fn run_each_operation(store: &dyn Store, key: &Key) -> (usize, usize, usize) {
     let answers = [
         store.read(key).await.err(),
         store.write(key, Expected::Any, b"new", Some(MINUTE)).await.err(),
@@ -60,7 +60,7 @@ async fn a_valkey_that_hangs_makes_every_operation_late_or_failed_and_is_used_ag
         ),
         "{first:?}"
     );
-    let (answered, late, failed) = ask_everything(&store, &key).await;
+    let (answered, late, failed) = run_each_operation(&store, &key).await;
     assert_eq!((answered, late + failed), (0, 9));
     valkey.resume()?;
     eventually("it answers again", || async { Ok(store.ping().await.is_ok()) }).await?;
@@ -69,7 +69,7 @@ async fn a_valkey_that_hangs_makes_every_operation_late_or_failed_and_is_used_ag
         Some(b"kept".to_vec())
     );
     eventually("everything is answered", || async {
-        Ok(ask_everything(&store, &key).await == (9, 0, 0))
+        Ok(run_each_operation(&store, &key).await == (9, 0, 0))
     })
     .await
 }
@@ -83,13 +83,13 @@ async fn a_dead_valkey_makes_every_operation_fail_and_is_used_again_once_it_is_b
         put(&store, &key, b"there").await?;
         valkey.kill()?;
         for _ in 0..3 {
-            assert_eq!(ask_everything(&store, &key).await, (0, 0, 9), "round {round}");
+            assert_eq!(run_each_operation(&store, &key).await, (0, 0, 9), "round {round}");
         }
         valkey.restart().await?;
         eventually("it answers again", || async { Ok(store.ping().await.is_ok()) }).await?;
         // It came back empty and without our scripts: that is "absent", and the scripts are loaded again.
         assert_eq!(store.read(&key).await?, None);
-        assert_eq!(ask_everything(&store, &key).await, (9, 0, 0), "round {round}");
+        assert_eq!(run_each_operation(&store, &key).await, (9, 0, 0), "round {round}");
     }
     Ok(())
 }
@@ -131,7 +131,7 @@ async fn a_valkey_that_is_not_there_yet_is_worth_another_try() -> anyhow::Result
 }
 
 #[tokio::test]
-async fn a_configuration_that_cannot_be_right_says_so_and_quotes_no_secret() {
+async fn a_configuration_that_cannot_be_right_fails_and_quotes_no_secret() {
     let mut refused = 0;
     for url in [
         "redis://:correct-horse-battery@127.0.0.1:6379/0",
@@ -210,7 +210,7 @@ async fn a_server_that_quotes_the_password_does_not_get_it_into_an_error() -> an
 }
 
 #[tokio::test]
-async fn a_connection_lost_while_nobody_asks_is_made_again_before_anybody_does() -> anyhow::Result<()> {
+async fn a_connection_lost_while_idle_is_made_again_before_the_next_call() -> anyhow::Result<()> {
     let mut valkey = Valkey::start().await?;
     let store = ValkeyStore::connect(config(valkey.url(), LONG_DEADLINE)).await?;
     valkey.kill()?;
@@ -222,7 +222,7 @@ async fn a_connection_lost_while_nobody_asks_is_made_again_before_anybody_does()
             .contains("lib-name=redis-rs"))
     })
     .await?;
-    assert_eq!(ask_everything(&store, &Key::new("a", "1")).await, (9, 0, 0));
+    assert_eq!(run_each_operation(&store, &Key::new("a", "1")).await, (9, 0, 0));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Records that this version would not have written: an error that says so, never "absent" and never a guess.
+//! Records that this version would not have written: an error of its own, never "absent" and never a guess.
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ async fn misshapen_values_are_unexpected_and_stay_as_they_are() -> anyhow::Resul
 }
 
 #[tokio::test]
-async fn a_misshapen_value_can_be_deleted_so_that_a_login_mends_it() -> anyhow::Result<()> {
+async fn a_misshapen_value_can_be_deleted_so_that_a_login_replaces_it() -> anyhow::Result<()> {
     let (_valkey, store) = planted(&[
         &["SET", "tokenward:{bad:revision}", "secret-bytes"],
         &["HSET", "tokenward:{bad:first}", "r", "7", "v", "secret-bytes"],

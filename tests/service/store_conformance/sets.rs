@@ -73,7 +73,7 @@ pub(super) async fn a_set_lives_as_long_as_its_longest_lifetime(engine: &Engine)
     Ok(())
 }
 
-pub(super) async fn an_expired_set_is_empty_and_starts_anew(engine: &Engine) -> anyhow::Result<()> {
+pub(super) async fn an_expired_set_is_empty_and_starts_again(engine: &Engine) -> anyhow::Result<()> {
     let set = engine.key();
     engine.store.add_member(&set, "old", MOMENT).await?;
     engine.pass(MOMENT);

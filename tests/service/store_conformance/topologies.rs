@@ -189,7 +189,7 @@ impl Watched {
         }
     }
 
-    /// Waits until the sentinel knows whom to promote and the replica has all that was written.
+    /// Waits until the sentinel knows which replica to promote and that replica has all that was written.
     pub(crate) async fn ready_to_fail_over(&self) -> anyhow::Result<()> {
         let log = self.sentinel.log();
         log.wait_for_line(|line| line.contains("+slave"), LONG_DEADLINE)
@@ -215,7 +215,7 @@ async fn sentinel(primary: u16) -> anyhow::Result<(TempDir, Process, String)> {
     Ok((folder, process, format!("redis://127.0.0.1:{port}/0")))
 }
 
-/// A sentinel that got no CPU for two seconds mistrusts its clock and promotes nobody for half a minute.
+/// A sentinel that got no CPU for two seconds mistrusts its clock and promotes no replica for half a minute.
 async fn never_doubt_the_clock(port: u16) -> anyhow::Result<()> {
     const AN_HOUR_MS: &[u8] = b"SENTINEL DEBUG TILT-TRIGGER 3600000\r\n";
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;

@@ -35,7 +35,7 @@ async fn fifty_callers_of_two_replicas_and_many_rotations_burn_nothing() -> anyh
 }
 
 #[tokio::test]
-async fn a_service_killed_between_asking_and_keeping_needs_a_login_and_asks_nothing_twice()
+async fn a_service_killed_between_presenting_and_storing_needs_a_login_and_presents_nothing_twice()
 -> anyhow::Result<()> {
     let Some(mut stage) = Stage::set("a kill at a strict issuer", 1, false).await? else {
         return Ok(());
@@ -50,12 +50,12 @@ async fn a_service_killed_between_asking_and_keeping_needs_a_login_and_asks_noth
     stage.ask_until_a_login_is_needed(0, &tokens.id_token).await?;
     stage.assert_nothing_is_burnt(1).await?;
     let tokens = stage.log_in("alice").await?;
-    assert_eq!(stage.ask_until_told(0, &tokens.id_token).await?.status, 200);
+    assert_eq!(stage.ask_until_settled(0, &tokens.id_token).await?.status, 200);
     stage.assert_nothing_is_burnt(2).await
 }
 
 #[tokio::test]
-async fn a_service_that_ends_in_order_keeps_what_it_has_asked_for() -> anyhow::Result<()> {
+async fn a_service_that_ends_in_order_stores_the_answer_under_way() -> anyhow::Result<()> {
     let Some(mut stage) = Stage::set("an orderly end at a strict issuer", 1, false).await? else {
         return Ok(());
     };
@@ -66,7 +66,7 @@ async fn a_service_that_ends_in_order_keeps_what_it_has_asked_for() -> anyhow::R
     assert!(status.success(), "{status}: {}", log.tail(10));
     stage.issuer.set_delay(Duration::ZERO);
     stage.deployment.replicas.controls[0].restart().await?;
-    assert_eq!(stage.ask_until_told(0, &tokens.id_token).await?.status, 200);
+    assert_eq!(stage.ask_until_settled(0, &tokens.id_token).await?.status, 200);
     let state = stage.issuer.state().await?;
     assert_eq!(
         (state.presented_again, state.revoked, state.grants_alive),
@@ -77,7 +77,7 @@ async fn a_service_that_ends_in_order_keeps_what_it_has_asked_for() -> anyhow::R
 }
 
 #[tokio::test]
-async fn a_store_that_forgot_a_refresh_gets_it_back_from_who_made_it() -> anyhow::Result<()> {
+async fn a_store_that_forgot_a_refresh_gets_it_back_from_the_replica_that_made_it() -> anyhow::Result<()> {
     let Some(mut stage) = Stage::set("a lost write at a strict issuer", 1, true).await? else {
         return Ok(());
     };
@@ -86,17 +86,17 @@ async fn a_store_that_forgot_a_refresh_gets_it_back_from_who_made_it() -> anyhow
     let served = stage.ask(0, &tokens.id_token).await?;
     assert_eq!(served.status, 200, "{served:?}");
     stage.restore_valkey().await?;
-    let told = stage.ask_until_told(0, &tokens.id_token).await?;
+    let told = stage.ask_until_settled(0, &tokens.id_token).await?;
     assert_eq!((told.status, told.token()), (200, served.token()));
     stage.assert_nothing_is_burnt(1).await?;
-    // And so it goes on, once the issuer has said that nothing came after it.
+    // And so it goes on, once the issuer has confirmed that nothing came after it.
     let told = stage.ask_until_renewed(0, served.token()).await?;
     assert_eq!(told.status, 200, "{told:?}");
     stage.assert_nothing_is_burnt(2).await
 }
 
 #[tokio::test]
-async fn who_only_knows_that_it_was_asked_asks_nothing_again() -> anyhow::Result<()> {
+async fn a_replica_that_only_knows_of_the_presentation_presents_nothing_again() -> anyhow::Result<()> {
     let Some(mut stage) = Stage::set("a lost commit at a strict issuer", 1, true).await? else {
         return Ok(());
     };
@@ -109,7 +109,7 @@ async fn who_only_knows_that_it_was_asked_asks_nothing_again() -> anyhow::Result
     saved?;
     assert_eq!(told?.status, 200);
     stage.issuer.set_delay(Duration::ZERO);
-    // Nobody is left who knows the outcome.
+    // No process is left that knows the outcome.
     stage.deployment.replicas.controls[0].kill()?;
     if let Some(valkey) = &mut stage.deployment.replicas.valkey {
         valkey.kill()?;
@@ -121,7 +121,8 @@ async fn who_only_knows_that_it_was_asked_asks_nothing_again() -> anyhow::Result
 }
 
 #[tokio::test]
-async fn a_store_without_any_trace_of_a_refresh_makes_nobody_present_its_token_again() -> anyhow::Result<()> {
+async fn a_store_without_any_trace_of_a_refresh_makes_no_replica_present_its_token_again()
+-> anyhow::Result<()> {
     let Some(mut stage) = Stage::set("a lost refresh at a strict issuer", 2, true).await? else {
         return Ok(());
     };
@@ -134,12 +135,12 @@ async fn a_store_without_any_trace_of_a_refresh_makes_nobody_present_its_token_a
     stage.ask_until_a_login_is_needed(0, &tokens.id_token).await?;
     stage.assert_nothing_is_burnt(1).await?;
     let tokens = stage.log_in("alice").await?;
-    assert_eq!(stage.ask_until_told(0, &tokens.id_token).await?.status, 200);
+    assert_eq!(stage.ask_until_settled(0, &tokens.id_token).await?.status, 200);
     stage.assert_nothing_is_burnt(2).await
 }
 
 #[tokio::test]
-async fn a_store_that_came_back_with_all_it_had_costs_nobody_a_login() -> anyhow::Result<()> {
+async fn a_store_that_came_back_with_all_it_had_costs_no_login() -> anyhow::Result<()> {
     let Some(mut stage) = Stage::set("a restarted store at a strict issuer", 2, true).await? else {
         return Ok(());
     };
@@ -152,7 +153,7 @@ async fn a_store_that_came_back_with_all_it_had_costs_nobody_a_login() -> anyhow
 }
 
 #[tokio::test]
-async fn a_store_that_hangs_when_the_answer_comes_keeps_it_later() -> anyhow::Result<()> {
+async fn an_answer_that_comes_while_the_store_hangs_is_stored_later() -> anyhow::Result<()> {
     let Some(mut stage) = Stage::set("a hanging store at a strict issuer", 1, true).await? else {
         return Ok(());
     };
@@ -171,7 +172,7 @@ async fn a_store_that_hangs_when_the_answer_comes_keeps_it_later() -> anyhow::Re
     if let Some(valkey) = &mut stage.deployment.replicas.valkey {
         valkey.resume()?;
     }
-    assert_eq!(stage.ask_until_told(0, &tokens.id_token).await?.status, 200);
+    assert_eq!(stage.ask_until_settled(0, &tokens.id_token).await?.status, 200);
     let state = stage.issuer.state().await?;
     assert_eq!(
         (state.presented_again, state.revoked, state.grants_alive),

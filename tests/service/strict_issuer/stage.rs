@@ -7,7 +7,7 @@ use tokenward_harness::parts::{OidcProvider, OidcState, OidcTokens, tools};
 
 use crate::deployment::{Answer, Deployment, Plan, Processes};
 
-/// With a margin of 24 seconds a token of forty is replaced as soon as somebody calls it stale, and its successor
+/// With a margin of 24 seconds a token of forty is replaced as soon as a caller presents it as stale, and its successor
 /// is good for sixteen.
 const TOKENS_LIVE: Duration = Duration::from_secs(40);
 const MARGIN: &str = "24s";
@@ -69,8 +69,8 @@ impl Stage {
         Ok(answer)
     }
 
-    /// A caller that leaves as soon as the issuer has done the refresh, whose answer is still on its way: the second of
-    /// this issuer, for a login brings the first.
+    /// A caller that disconnects as soon as the issuer has done the refresh and its answer is still on its way: the
+    /// second of this issuer, for a login brings the first.
     pub(super) async fn ask_and_leave_once_refreshed(
         &self,
         replica: usize,
@@ -83,8 +83,8 @@ impl Stage {
         }
     }
 
-    /// Asks until the answer is not to come back later.
-    pub(super) async fn ask_until_told(&self, replica: usize, token: &str) -> anyhow::Result<Answer> {
+    /// Repeats the call until the answer is not 503.
+    pub(super) async fn ask_until_settled(&self, replica: usize, token: &str) -> anyhow::Result<Answer> {
         let limit = Instant::now() + PATIENCE;
         loop {
             let told = self.ask(replica, token).await?;
@@ -96,11 +96,11 @@ impl Stage {
         }
     }
 
-    /// Asks until another token than `last` is served: while nothing may be presented, a good one still is.
+    /// Repeats the call until another token than `last` is served: while nothing may be presented, a good one still is.
     pub(super) async fn ask_until_renewed(&self, replica: usize, last: &str) -> anyhow::Result<Answer> {
         let limit = Instant::now() + PATIENCE;
         loop {
-            let told = self.ask_until_told(replica, last).await?;
+            let told = self.ask_until_settled(replica, last).await?;
             if told.status != 200 || told.token() != last {
                 return Ok(told);
             }
@@ -109,11 +109,11 @@ impl Stage {
         }
     }
 
-    /// Asks until the grant's last ID token is no longer good and a login is needed; from then on it stays so.
+    /// Repeats the call until the grant's last ID token is no longer good and a login is needed; from then on it stays so.
     pub(super) async fn ask_until_a_login_is_needed(&self, replica: usize, last: &str) -> anyhow::Result<()> {
         let limit = Instant::now() + PATIENCE;
         loop {
-            let told = self.ask_until_told(replica, last).await?;
+            let told = self.ask_until_settled(replica, last).await?;
             if told.status != 200 {
                 break;
             }
@@ -128,7 +128,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Valkey as it was when it was last told to `SAVE`.
+    /// Valkey as it was at its last `SAVE`.
     pub(super) async fn restore_valkey(&mut self) -> anyhow::Result<()> {
         if let Some(valkey) = &mut self.deployment.replicas.valkey {
             valkey.kill()?;

@@ -175,7 +175,7 @@ async fn of_many_puts_at_once_one_takes_its_place() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the login's refresh token was used up stood in the record: at a strict issuer only the issuer can tell.
+/// Whether the login's refresh token was used up stood in the record: at a strict issuer only the issuer still knows.
 #[tokio::test]
 async fn at_a_strict_issuer_the_login_is_presented_only_when_it_is_unused() -> anyhow::Result<()> {
     for used_up in [false, true] {

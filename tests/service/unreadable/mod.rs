@@ -1,4 +1,4 @@
-//! Records that cannot be read: a login takes their place, and nothing that somebody can still read is lost.
+//! Records that cannot be read: a login takes their place, and nothing that another replica can still read is lost.
 
 mod grants;
 mod lost_key;

@@ -1,4 +1,4 @@
-//! A deployment on either engine, and records in its store that nobody can read.
+//! A deployment on either engine, and records in its store that no replica can read.
 
 use tokenward_control::digest;
 use tokenward_control::store::{Entry, Expected, Key, Store, WriteOutcome};
@@ -61,7 +61,7 @@ pub(super) async fn asked(deployment: &Deployment, token: &str, id: &str) -> any
     deployment.ask(token).session(id).send().await
 }
 
-/// How many warnings say `what`.
+/// How many warnings contain `what`.
 pub(super) fn warnings(captured: &Captured, what: &str) -> usize {
     let text = captured.text();
     let lines = text.lines().filter(|line| line.contains(" WARN "));

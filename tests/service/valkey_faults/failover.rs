@@ -35,15 +35,15 @@ async fn with_many_users(config: ValkeyConfig) -> anyhow::Result<Deployment> {
     .await
 }
 
-/// One user who asks again and again: what came out.
+/// The answers to one user's repeated calls.
 #[derive(Debug, Default)]
 struct Tally {
     served: AtomicUsize,
     refused: AtomicUsize,
 }
 
-/// Asks until `over`, then until served; only 200, and 503 that says when to come back, may ever be answered.
-async fn keep_asking(
+/// Repeats the call until `over`, then until served; only 200, and 503 with `Retry-After`, may ever be answered.
+async fn call_repeatedly(
     deployment: &Deployment,
     session: &str,
     token: &str,
@@ -71,8 +71,8 @@ async fn keep_asking(
     }
 }
 
-/// Every user asks before, during and after `failover`; each login is refreshed once before and once after.
-async fn nobody_notices<F: Future<Output = anyhow::Result<()>>>(
+/// Every user calls before, during and after `failover`; each login is refreshed once before and once after.
+async fn no_login_is_lost<F: Future<Output = anyhow::Result<()>>>(
     deployment: &Deployment,
     failover: impl FnOnce() -> F,
 ) -> anyhow::Result<()> {
@@ -86,7 +86,7 @@ async fn nobody_notices<F: Future<Output = anyhow::Result<()>>>(
     let (over, tally) = (AtomicBool::new(false), Tally::default());
     let asking = logins
         .iter()
-        .map(|(session, token)| keep_asking(deployment, session, token, &over, &tally));
+        .map(|(session, token)| call_repeatedly(deployment, session, token, &over, &tally));
     let (asked, failed_over) = tokio::join!(at_once(asking), async {
         let reached = async {
             // Half of the refreshes are done: the others are under way or yet to come.
@@ -120,7 +120,7 @@ async fn nobody_notices<F: Future<Output = anyhow::Result<()>>>(
     );
     deployment.advance(301);
     for (session, token) in &logins {
-        keep_asking(deployment, session, token, &over, &tally).await?;
+        call_repeatedly(deployment, session, token, &over, &tally).await?;
     }
     let counts = deployment.dex.counts();
     assert_eq!(
@@ -140,11 +140,11 @@ async fn promoted(replica: &Valkey) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn behind_sentinel_nobody_is_signed_out_when_the_primary_dies_under_load() -> anyhow::Result<()> {
+async fn behind_sentinel_no_user_is_signed_out_when_the_primary_dies_under_load() -> anyhow::Result<()> {
     let mut watched = Watched::start().await?;
     watched.ready_to_fail_over().await?;
     let deployment = with_many_users(watched.config(STORE_DEADLINE)).await?;
-    nobody_notices(&deployment, || async {
+    no_login_is_lost(&deployment, || async {
         watched.ready_to_fail_over().await?;
         watched.primary.kill()?;
         promoted(&watched.replica).await?;
@@ -154,14 +154,14 @@ async fn behind_sentinel_nobody_is_signed_out_when_the_primary_dies_under_load()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_a_cluster_nobody_is_signed_out_when_a_primary_dies_under_load() -> anyhow::Result<()> {
+async fn in_a_cluster_no_user_is_signed_out_when_a_primary_dies_under_load() -> anyhow::Result<()> {
     let mut cluster = Cluster::of(3, true).await?;
     let config = ValkeyConfig {
         topology: cluster.topology(),
         ..valkey_config(cluster.url())
     };
     let deployment = with_many_users(config).await?;
-    nobody_notices(&deployment, || async {
+    no_login_is_lost(&deployment, || async {
         let Some(replica) = &cluster.replica else {
             anyhow::bail!("no replica");
         };

@@ -18,7 +18,7 @@ use crate::deployment::{Answer, Deployment, Plan, patient_valkey_config};
 /// How long a condition may take to come true on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A deployment whose store is `valkey`, and a Dex with tokens of five minutes.
+/// A deployment on `valkey`, and a Dex with tokens of five minutes.
 async fn on(valkey: &Valkey, policy: &'static str, reuse_interval: Duration) -> anyhow::Result<Deployment> {
     on_store(patient_valkey_config(valkey.url()), policy, reuse_interval).await
 }
@@ -40,14 +40,14 @@ async fn on_store(
     .await
 }
 
-/// Keeps what Valkey holds now for its next start.
+/// Saves what Valkey holds now for its next start.
 async fn save(valkey: &Valkey) -> anyhow::Result<()> {
     let reply = valkey.command(&["SAVE"]).await?;
     anyhow::ensure!(reply == "+OK\r\n", "SAVE: {reply}");
     Ok(())
 }
 
-/// What minutes do, in no time: a snapshot also holds the leases of those who were at work.
+/// What minutes do, in no time: a snapshot also holds the leases of the replicas that were at work.
 async fn let_leases_expire(valkey: &Valkey) -> anyhow::Result<()> {
     const EXPIRE: &str =
         "for _, key in ipairs(redis.call('KEYS', '*{lease:*!*')) do redis.call('DEL', key) end return 1";
@@ -69,7 +69,7 @@ async fn recovered(deployment: &Deployment) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// 503 that says when to come back.
+/// 503 with `Retry-After`.
 fn assert_come_back(answer: &Answer, what: &str) {
     assert_eq!(answer.refusal(), (503, "store_unavailable"), "{what}: {answer:?}");
     let seconds = answer

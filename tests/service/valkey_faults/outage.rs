@@ -35,7 +35,7 @@ async fn endure(deployment: &Deployment, token: &str) -> anyhow::Result<usize> {
     Ok(waits.len())
 }
 
-/// Nobody had to act: the session is there, and a stale token becomes a fresh one with one refresh.
+/// No user or operator had to act: the session is there, and a stale token becomes a fresh one with one refresh.
 async fn assert_as_before(deployment: &Deployment, token: &str, presented: usize) -> anyhow::Result<Answer> {
     assert_eq!(deployment.status("s-1").await?.text("state"), "active");
     let answer = deployment.ask(token).session("s-1").send().await?;
@@ -45,8 +45,7 @@ async fn assert_as_before(deployment: &Deployment, token: &str, presented: usize
 }
 
 #[tokio::test]
-async fn a_valkey_that_was_stopped_and_comes_back_with_its_data_costs_nobody_anything() -> anyhow::Result<()>
-{
+async fn a_valkey_that_was_stopped_and_comes_back_with_its_data_costs_no_login() -> anyhow::Result<()> {
     let mut valkey = Valkey::start().await?;
     let deployment = in_time(&valkey).await?;
     let tokens = deployment.log_in("s-1").await?;
@@ -58,7 +57,7 @@ async fn a_valkey_that_was_stopped_and_comes_back_with_its_data_costs_nobody_any
     assert_eq!(deployment.dex.counts().refreshes_presented, 0);
     valkey.restart().await?;
     recovered(&deployment).await?;
-    // It may have lost the end: nothing is presented until Dex has said that the kept token is unused.
+    // It may have lost the end: nothing is presented until Dex has reported the stored token as unused.
     let answer = deployment.ask(&tokens.id_token).session("s-1").send().await?;
     assert_eq!(answer.refusal(), (503, "issuer_unavailable"), "{answer:?}");
     deployment.advance(61);
@@ -68,7 +67,7 @@ async fn a_valkey_that_was_stopped_and_comes_back_with_its_data_costs_nobody_any
 }
 
 #[tokio::test]
-async fn a_valkey_that_hangs_and_goes_on_costs_nobody_anything() -> anyhow::Result<()> {
+async fn a_valkey_that_hangs_and_goes_on_costs_no_login() -> anyhow::Result<()> {
     let mut valkey = Valkey::start().await?;
     let deployment = in_time(&valkey).await?;
     let tokens = deployment.log_in("s-1").await?;
@@ -83,10 +82,10 @@ async fn a_valkey_that_hangs_and_goes_on_costs_nobody_anything() -> anyhow::Resu
     Ok(())
 }
 
-/// What was sent to a hanging Valkey is carried out when it goes on, long after nobody waits for it any more.
+/// What was sent to a hanging Valkey is carried out when it goes on, long after the last waiting caller has left.
 #[tokio::test]
-async fn a_rotated_token_is_kept_once_whatever_a_hanging_valkey_does_with_the_attempts() -> anyhow::Result<()>
-{
+async fn a_rotated_token_is_stored_once_whatever_a_hanging_valkey_does_with_the_attempts()
+-> anyhow::Result<()> {
     let mut valkey = Valkey::start().await?;
     let deployment = in_time(&valkey).await?;
     let tokens = deployment.log_in("s-1").await?;

@@ -14,16 +14,16 @@ use crate::deployment::{Answer, Deployment, Plan, patient_valkey_config};
 /// When the snapshot was made that Valkey came back with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Snapshot {
-    /// Before the refresh began: nothing in it tells of the refresh.
+    /// Before the refresh began: nothing in it mentions the refresh.
     Before,
-    /// After the refresh was announced, before its answer was kept.
+    /// After the refresh was announced, before its answer was stored.
     Between,
 }
 
-/// Who goes on after it.
+/// The replica that goes on after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heir {
-    /// The replica that made the refresh whose outcome is lost.
+    /// The replica that made the lost refresh.
     Same,
     /// One that knows only what is in the store.
     Other,
@@ -99,7 +99,8 @@ impl Aftermath {
 }
 
 #[tokio::test]
-async fn who_made_the_lost_refresh_puts_its_outcome_back_and_presents_nothing_again() -> anyhow::Result<()> {
+async fn the_replica_of_a_lost_refresh_puts_its_outcome_back_and_presents_nothing_again() -> anyhow::Result<()>
+{
     for policy in ["tolerant", "strict"] {
         for snapshot in [Snapshot::Before, Snapshot::Between] {
             let after = Aftermath::of(snapshot, Heir::Same, policy, Duration::ZERO).await?;
@@ -137,7 +138,7 @@ async fn another_replica_gets_it_back_from_dex_inside_its_reuse_interval() -> an
 }
 
 #[tokio::test]
-async fn outside_the_reuse_interval_another_replica_asks_once_and_says_that_a_login_is_needed()
+async fn outside_the_reuse_interval_another_replica_queries_once_and_answers_that_a_login_is_needed()
 -> anyhow::Result<()> {
     for snapshot in [Snapshot::Before, Snapshot::Between] {
         let after = Aftermath::of(snapshot, Heir::Other, "tolerant", Duration::from_secs(1)).await?;
@@ -173,7 +174,7 @@ async fn at_a_strict_issuer_another_replica_presents_nothing_that_was_announced(
         assert_eq!(after.ask().await?.refusal(), (400, "needs_login"));
     }
     assert_eq!(after.presented(), 1);
-    // The one that knows the outcome mends it also now.
+    // The one that knows the outcome restores it also now.
     let known = after
         .deployment
         .ask(&after.login_token)
@@ -186,7 +187,7 @@ async fn at_a_strict_issuer_another_replica_presents_nothing_that_was_announced(
     Ok(())
 }
 
-/// The heir finds that the store is another one, waits for whoever may still be under way, and asks before it presents.
+/// The heir finds that the store is another one, waits for calls that may still be under way, and queries before it presents.
 #[tokio::test]
 async fn at_a_strict_issuer_another_replica_presents_nothing_that_the_store_lost_every_trace_of()
 -> anyhow::Result<()> {
@@ -203,7 +204,7 @@ async fn at_a_strict_issuer_another_replica_presents_nothing_that_the_store_lost
     }
     let counts = after.deployment.dex.counts();
     assert_eq!((counts.refreshes_presented, counts.introspections), (1, 1));
-    // Who knows the outcome mends it also now, and it goes on from there.
+    // The replica that knows the outcome restores it also now, and it goes on from there.
     let known = after
         .deployment
         .ask(&after.login_token)
@@ -278,7 +279,7 @@ async fn a_sign_out_is_not_undone_by_what_is_remembered() -> anyhow::Result<()> 
         deployment.ask(&tokens.id_token).send().await?.refusal(),
         (400, "unknown_session")
     );
-    // The old login put again is a dead one: its refresh token was rotated away, and nobody needs to ask.
+    // The old login put again is a dead one: its refresh token was rotated away, and no query is needed.
     deployment.put_login("s-1", &tokens).await?;
     assert_eq!(
         deployment.ask(&tokens.id_token).send().await?.refusal(),
@@ -289,7 +290,7 @@ async fn a_sign_out_is_not_undone_by_what_is_remembered() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn a_promoted_replica_without_the_last_writes_costs_nobody_a_login() -> anyhow::Result<()> {
+async fn a_promoted_replica_without_the_last_writes_costs_no_login() -> anyhow::Result<()> {
     let mut primary = Valkey::start_on_a_port(&[]).await?;
     let port = primary.port().unwrap_or_default();
     let of_primary = format!("127.0.0.1 {port}");

@@ -95,7 +95,7 @@ async fn a_caller_waits_no_longer_than_its_deadline_however_many_slow_operations
     assert!(answer.header("retry-after").is_some());
     // All that it would have to wait for takes longer than this.
     assert!(waited < CALLER_DEADLINE * 2, "{waited:?}");
-    // The refresh that it asked for goes on without it, once.
+    // The refresh that it started goes on without it, once.
     slow.detour.set_delay(Duration::ZERO);
     assert!(deployment.service(0).drain(PATIENCE).await);
     let answer = deployment.ask(&tokens.id_token).session("s-1").send().await?;

@@ -40,7 +40,7 @@ async fn everything_that_control_does_with_a_store_works_with_the_documented_acl
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_login_is_kept_refreshed_explained_ended_and_signed_out_with_the_documented_acl()
+async fn a_login_is_stored_refreshed_explained_ended_and_signed_out_with_the_documented_acl()
 -> anyhow::Result<()> {
     let valkey = with_user(&words(&documented()?)).await?;
     let deployment = on(&valkey).await?;
@@ -58,7 +58,8 @@ async fn a_login_is_kept_refreshed_explained_ended_and_signed_out_with_the_docum
     Ok(())
 }
 
-/// How many commands the ACL refused, but for what a connection says of itself: the client takes that refusal in silence.
+/// How many commands the ACL refused, except those by which a connection describes itself: the client ignores those
+/// refusals.
 async fn refused(valkey: &Valkey) -> anyhow::Result<i64> {
     const COUNT: &str = "local denied = string.match(redis.call('INFO', 'stats'), 'acl_access_denied_cmd:(%d+)') \
         local own = string.match(redis.call('INFO', 'commandstats'), 'client|setinfo:[^\\r]*rejected_calls=(%d+)') \

@@ -1,7 +1,7 @@
-//! The doctor tries a real write, names what is in the way with its cure, and leaves nothing behind.
+//! The doctor tries a real write, names what is in the way with its fix, and leaves nothing behind.
 
 use serde_json::json;
-use tokenward_control::doctor::{Check, Outcome, Report, examine};
+use tokenward_control::doctor::{Check, CheckOutcome, Report, examine};
 use tokenward_harness::parts::Valkey;
 
 use super::acl::documented;
@@ -35,7 +35,7 @@ async fn a_store_that_takes_writes_is_good_and_empty_afterwards() -> anyhow::Res
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     let valkey = with_user(&rules).await?;
     let report = examined(&valkey).await?;
-    assert_eq!(writes(&report).outcome, Outcome::Ok, "{report}");
+    assert_eq!(writes(&report).outcome, CheckOutcome::Ok, "{report}");
     assert_eq!(valkey.command(&["DBSIZE"]).await?, ":0\r\n");
 
     let without_info: Vec<&str> = rules.iter().copied().filter(|rule| *rule != "+info").collect();
@@ -43,14 +43,14 @@ async fn a_store_that_takes_writes_is_good_and_empty_afterwards() -> anyhow::Res
     let report = examined(&valkey).await?;
     let check = writes(&report);
     assert!(
-        check.outcome == Outcome::Warn && check.says.contains("INFO"),
+        check.outcome == CheckOutcome::Warn && check.finding.contains("INFO"),
         "{report}"
     );
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_keeps_a_store_from_being_written_to_fails_with_its_cure() -> anyhow::Result<()> {
+async fn a_store_that_cannot_be_written_to_fails_with_the_fix() -> anyhow::Result<()> {
     let valkey = with_user(&["~tokenward:*", "+@all"]).await?;
     let rows: [(&[&str], &str, &str); 4] = [
         (&["CONFIG", "SET", "maxmemory", "1"], "(OOM)", "raise maxmemory"),
@@ -71,8 +71,11 @@ async fn what_keeps_a_store_from_being_written_to_fails_with_its_cure() -> anyho
         expect_ok(&valkey, &["SCRIPT", "FLUSH"]).await?;
         let report = examined(&valkey).await?;
         let check = writes(&report);
-        assert!(check.says.contains(says) && check.cure.contains(cure), "{report}");
-        assert_eq!(check.outcome == Outcome::Ok, cure.is_empty(), "{report}");
+        assert!(
+            check.finding.contains(says) && check.hint.contains(cure),
+            "{report}"
+        );
+        assert_eq!(check.outcome == CheckOutcome::Ok, cure.is_empty(), "{report}");
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! A real Valkey that answers, and does not do what control needs: it lacks memory, replicas or a primary, or its ACL
-//! does not let control's user. The log, `/readyz` and the doctor say why, and no restart is needed afterwards.
+//! does not let control's user. The log, `/readyz` and the doctor state why, and no restart is needed afterwards.
 
 mod acl;
 mod doctor;
@@ -19,7 +19,7 @@ use crate::deployment::{Deployment, Plan, patient_valkey_config};
 const USER: &str = "tokenward";
 const PASSWORD: &str = "a-password-of-valkeys-user";
 
-/// A Valkey on a port whose user [`USER`] may do what `rules` say.
+/// A Valkey on a port, with a user [`USER`] under the ACL `rules`.
 async fn with_user(rules: &[&str]) -> anyhow::Result<Valkey> {
     let valkey = Valkey::start_on_a_port(&[]).await?;
     set_user(&valkey, rules).await?;

@@ -30,7 +30,7 @@ fn store_errors(deployment: &Deployment) -> u64 {
     Metrics::read(&text).count("tokenward_store_errors_total", &[])
 }
 
-/// What makes Valkey refuse, what the callers are told, and what ends it.
+/// What makes Valkey refuse, what callers are answered, and what ends it.
 struct Refusal {
     begins: &'static [&'static str],
     says: &'static str,
@@ -61,7 +61,7 @@ const REFUSALS: [Refusal; 4] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_refuses_writes_is_not_ready_says_why_and_is_ready_by_itself_afterwards()
+async fn a_store_that_refuses_writes_is_not_ready_states_why_and_is_ready_by_itself_afterwards()
 -> anyhow::Result<()> {
     let valkey = with_user(&["~tokenward:*", "+@all"]).await?;
     let deployment = on(&valkey).await?;

@@ -23,7 +23,7 @@ async fn allow(valkey: &Valkey, more: &[&str]) -> anyhow::Result<()> {
     set_user(valkey, &rules).await
 }
 
-/// The error and cure of the first operation of a trial that `store` refuses.
+/// The error and fix of the first operation of a trial that `store` refuses.
 async fn refused(store: &ValkeyStore) -> (String, &'static str) {
     match trial::run(store).await {
         Ok(()) => ("nothing was refused".to_owned(), ""),
@@ -85,7 +85,7 @@ async fn the_documented_acl_is_enough_on_a_cluster_and_what_a_node_refuses_is_na
 
 /// The client looks for the missing slots until the deadline.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_that_lacks_a_primary_is_not_ready_and_says_so() -> anyhow::Result<()> {
+async fn a_cluster_that_lacks_a_primary_is_not_ready_and_names_that() -> anyhow::Result<()> {
     let mut cluster = Cluster::of(3, false).await?;
     for node in &cluster.primaries {
         allow(node, &["+cluster|slots"]).await?;

@@ -20,6 +20,7 @@ pub struct SwitchedStore {
     failures: watch::Sender<usize>,
     held: watch::Sender<bool>,
     waiting: watch::Sender<usize>,
+    grant_reads: AtomicUsize,
 }
 
 impl SwitchedStore {
@@ -33,6 +34,7 @@ impl SwitchedStore {
             failures: watch::Sender::new(0),
             held: watch::Sender::new(false),
             waiting: watch::Sender::new(0),
+            grant_reads: AtomicUsize::new(0),
         }
     }
 
@@ -54,6 +56,11 @@ impl SwitchedStore {
     /// Counts held operations from zero again.
     pub fn forget_held(&self) {
         self.waiting.send_replace(0);
+    }
+
+    /// How often a grant's record has been read since the start.
+    pub fn grant_reads(&self) -> usize {
+        self.grant_reads.load(Ordering::SeqCst)
     }
 
     /// Only this operation fails, or none.
@@ -113,6 +120,9 @@ impl Store for SwitchedStore {
 
     async fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         self.pass("read").await?;
+        let is_grant = key.as_str().starts_with("grant:");
+        self.grant_reads
+            .fetch_add(usize::from(is_grant), Ordering::SeqCst);
         self.store.read(key).await
     }
 

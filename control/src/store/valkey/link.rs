@@ -16,6 +16,7 @@ use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, PushInfo, PushKind, RedisError, RedisFuture,
     RedisResult, ScriptInvocation, ServerErrorKind, Value,
 };
+use tokenward_protocol::backoff::Backoff;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -23,8 +24,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::config::Route;
 
 /// Pauses between attempts to dial: doubled from the first to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Backoff = Backoff::new(50, 1_000);
 /// Sentinel and Cluster ask several servers in turn: one that hangs must not use up the whole attempt to dial.
 const SERVERS_IN_TURN: u32 = 4;
 
@@ -214,7 +214,7 @@ struct Keeper {
 impl Keeper {
     async fn keep(mut self) {
         let mut broken = self.broken.subscribe();
-        let mut pause = FIRST_PAUSE;
+        let mut failures = 0_u32;
         for generation in 1.. {
             match self.dial(generation).await {
                 Ok(wire) => {
@@ -223,8 +223,8 @@ impl Keeper {
                     // Cannot fail: this task holds the sender.
                     let _ = broken.wait_for(|highest| *highest >= generation).await;
                     self.state.send_replace(State::Dialing);
-                    if since.elapsed() > LONGEST_PAUSE {
-                        pause = FIRST_PAUSE;
+                    if since.elapsed() > Duration::from_millis(PAUSE.cap_ms()) {
+                        failures = 0;
                         continue;
                     }
                 }
@@ -232,8 +232,8 @@ impl Keeper {
                     self.state.send_replace(State::Down(error));
                 }
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            sleep(PAUSE.wait(failures)).await;
+            failures = failures.saturating_add(1);
         }
     }
 

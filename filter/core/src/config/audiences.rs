@@ -6,12 +6,12 @@ use super::servers::Server;
 
 /// Every audience that some server requires of the presented token, sorted, each once.
 #[derive(Debug, Clone, Default)]
-pub struct RequiredAudiences(Vec<String>);
+pub(crate) struct RequiredAudiences(Vec<String>);
 
 impl RequiredAudiences {
     /// Those of `servers`.
     #[must_use]
-    pub fn of(servers: &[Rc<Server>]) -> Self {
+    pub(crate) fn of(servers: &[Rc<Server>]) -> Self {
         let mut all = Vec::new();
         for audience in servers.iter().flat_map(|server| &server.presented.audiences) {
             insert(&mut all, audience.clone());
@@ -21,7 +21,7 @@ impl RequiredAudiences {
 
     /// Those of `audiences` that are required somewhere, sorted, each once: a token may name thousands.
     #[must_use]
-    pub fn among(&self, audiences: Vec<String>) -> Vec<String> {
+    pub(crate) fn among(&self, audiences: Vec<String>) -> Vec<String> {
         let mut required = Vec::new();
         for audience in audiences {
             if self.0.binary_search(&audience).is_ok() {

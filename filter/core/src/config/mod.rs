@@ -22,7 +22,7 @@ use tokenward_protocol::freshness::FreshnessPolicy;
 use tokenward_protocol::json::{self, Json, quote};
 
 pub use annotation::AnnotationPath;
-pub use audiences::RequiredAudiences;
+pub(crate) use audiences::RequiredAudiences;
 pub use control::Control;
 use control::control;
 pub use each_try::EachTry;
@@ -31,7 +31,7 @@ use fields::{Fields, LONGEST_SECONDS};
 pub use gate_times::GateTimes;
 use gate_times::gate_times;
 pub use matchers::{HostPattern, Route};
-pub use server_index::ServerIndex;
+use server_index::ServerIndex;
 pub use servers::{AuthKind, Server, TokenShape};
 use servers::{metadata_url, servers};
 pub use unmatched::Unmatched;
@@ -70,13 +70,13 @@ pub struct FilterConfig {
     /// The protected servers; [`Server::number`] is the position.
     pub servers: Vec<Rc<Server>>,
     /// Finds them by name, or by host and path.
-    pub index: ServerIndex,
+    pub(crate) index: ServerIndex,
     /// What happens to a request that is for none of them.
     pub unmatched: Unmatched,
     /// Whether the request's host matters: some matcher names one.
     pub hosts_decide: bool,
     /// Every audience that one of them requires of the presented token.
-    pub required_audiences: RequiredAudiences,
+    pub(crate) required_audiences: RequiredAudiences,
 }
 
 impl FilterConfig {

@@ -10,7 +10,7 @@ use super::servers::Server;
 
 /// Positions in the list of servers, sorted for looking up.
 #[derive(Debug, Default)]
-pub struct ServerIndex {
+pub(crate) struct ServerIndex {
     /// In the order of the names.
     by_name: Vec<usize>,
     /// Those with a route, in the order of (path prefix, host); among equal ones the first of the configuration first.
@@ -36,7 +36,7 @@ impl ServerIndex {
     ///
     /// Inserts by binary search instead of sorting: a sort would be an eighth of the whole module.
     #[must_use]
-    pub fn new(servers: &[Rc<Server>]) -> Self {
+    pub(crate) fn new(servers: &[Rc<Server>]) -> Self {
         let mut index = Self::default();
         for (at, server) in servers.iter().enumerate() {
             let name = server.name.as_bytes();
@@ -64,13 +64,13 @@ impl ServerIndex {
 
     /// Whether some route has a host.
     #[must_use]
-    pub fn has_hosts(&self) -> bool {
+    pub(crate) fn has_hosts(&self) -> bool {
         self.has_exact || !self.suffix_lengths.is_empty()
     }
 
     /// The server with this name.
     #[must_use]
-    pub fn named(&self, servers: &[Rc<Server>], name: &[u8]) -> Option<usize> {
+    pub(crate) fn named(&self, servers: &[Rc<Server>], name: &[u8]) -> Option<usize> {
         let of = |at: &usize| servers.get(*at).map(|server| server.name.as_bytes());
         let is_before = |at: &usize| of(at).is_some_and(|other| order_of_bytes(other, name).is_lt());
         let at = self.by_name.get(self.by_name.partition_point(is_before))?;
@@ -80,7 +80,7 @@ impl ServerIndex {
     /// The server with the most specific matching route, as Gateway API orders routes: exact host, longer wildcard, any host;
     /// then the longer path. `path` has no query.
     #[must_use]
-    pub fn routed(&self, servers: &[Rc<Server>], host: &[u8], path: &[u8]) -> Option<usize> {
+    pub(crate) fn routed(&self, servers: &[Rc<Server>], host: &[u8], path: &[u8]) -> Option<usize> {
         let suffixes = self.suffix_lengths.iter().filter_map(|length| {
             // At least one more label stands before it.
             let before = host.len().checked_sub(*length).filter(|before| *before > 0)?;

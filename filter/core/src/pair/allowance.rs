@@ -20,15 +20,15 @@ pub struct Allowance {
 impl Allowance {
     /// What is used up at `now_ms`. A moment further ahead than the whole allowance means that the clock stepped back:
     /// then nothing is.
-    fn used_ms(self, terms: AllowanceLimit, now_ms: u64) -> u64 {
+    fn used_ms(self, limit: AllowanceLimit, now_ms: u64) -> u64 {
         let used_ms = self.whole_at_ms.saturating_sub(now_ms);
-        if used_ms > terms.most_ms { 0 } else { used_ms }
+        if used_ms > limit.most_ms { 0 } else { used_ms }
     }
 
     /// Whether nothing is used up.
     #[must_use]
-    pub fn is_whole(self, terms: AllowanceLimit, now_ms: u64) -> bool {
-        self.used_ms(terms, now_ms) == 0
+    pub fn is_whole(self, limit: AllowanceLimit, now_ms: u64) -> bool {
+        self.used_ms(limit, now_ms) == 0
     }
 
     /// Takes `cost_ms`. `returning` may use the reserve as well.
@@ -38,13 +38,13 @@ impl Allowance {
     pub fn take(
         self,
         cost_ms: u64,
-        terms: AllowanceLimit,
+        limit: AllowanceLimit,
         returning: bool,
         now_ms: u64,
     ) -> Result<Self, u64> {
-        let used_ms = self.used_ms(terms, now_ms).saturating_add(cost_ms);
-        let reserve_ms = if returning { 0 } else { terms.reserve_ms };
-        let most_ms = terms.most_ms.saturating_sub(reserve_ms);
+        let used_ms = self.used_ms(limit, now_ms).saturating_add(cost_ms);
+        let reserve_ms = if returning { 0 } else { limit.reserve_ms };
+        let most_ms = limit.most_ms.saturating_sub(reserve_ms);
         match used_ms.saturating_sub(most_ms) {
             0 => Ok(Self {
                 whole_at_ms: now_ms.saturating_add(used_ms),
@@ -55,17 +55,17 @@ impl Allowance {
 
     /// Takes `cost_ms` for an event that has happened already, as far as it is available.
     #[must_use]
-    pub fn charge(self, cost_ms: u64, terms: AllowanceLimit, now_ms: u64) -> Self {
-        let used_ms = self.used_ms(terms, now_ms).saturating_add(cost_ms);
+    pub fn charge(self, cost_ms: u64, limit: AllowanceLimit, now_ms: u64) -> Self {
+        let used_ms = self.used_ms(limit, now_ms).saturating_add(cost_ms);
         Self {
-            whole_at_ms: now_ms.saturating_add(used_ms.min(terms.most_ms)),
+            whole_at_ms: now_ms.saturating_add(used_ms.min(limit.most_ms)),
         }
     }
 
     /// Gives back `cost_ms` that an event turned out not to cost.
     #[must_use]
-    pub fn give_back(self, cost_ms: u64, terms: AllowanceLimit, now_ms: u64) -> Self {
-        match self.used_ms(terms, now_ms).saturating_sub(cost_ms) {
+    pub fn give_back(self, cost_ms: u64, limit: AllowanceLimit, now_ms: u64) -> Self {
+        match self.used_ms(limit, now_ms).saturating_sub(cost_ms) {
             0 => Self::default(),
             used_ms => Self {
                 whole_at_ms: now_ms.saturating_add(used_ms),

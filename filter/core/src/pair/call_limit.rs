@@ -13,21 +13,21 @@ const KEY: &str = "tokenward/calls";
 const VERSION: u8 = 1;
 
 /// 256 calls that brought nothing, of which 64 are for tokens that come back, and 5,000 more a minute.
-pub const ENVOY_CALLS: AllowanceLimit = AllowanceLimit {
+pub(crate) const ENVOY_CALLS: AllowanceLimit = AllowanceLimit {
     most_ms: 3_072,
     reserve_ms: 768,
 };
 /// What a call that brought nothing costs.
-pub const FUTILE_CALL_MS: u64 = 12;
+pub(crate) const FUTILE_CALL_MS: u64 = 12;
 /// What a call holds while it is under way. So 1,536 may be, half as many again as Envoy's circuit breaker lets through
 /// by default.
-pub const CALL_UNDER_WAY_MS: u64 = 2;
+pub(crate) const CALL_UNDER_WAY_MS: u64 = 2;
 
 /// Takes permission for a call.
 ///
 /// # Errors
 /// The time in milliseconds until a call is permitted again. A host that fails permits the call.
-pub fn take(host: &impl Host, returning: bool, now_ms: u64) -> Result<(), u64> {
+pub(crate) fn take(host: &impl Host, returning: bool, now_ms: u64) -> Result<(), u64> {
     let mut charge = Ok(());
     let _ = change(host, &mut |allowance| {
         let after = allowance.take(CALL_UNDER_WAY_MS, ENVOY_CALLS, returning, now_ms);
@@ -38,7 +38,7 @@ pub fn take(host: &impl Host, returning: bool, now_ms: u64) -> Result<(), u64> {
 }
 
 /// Settles a call that is over. `futile`: it brought nothing, and did not prove the presented token.
-pub fn settle(host: &impl Host, futile: bool, now_ms: u64) {
+pub(crate) fn settle(host: &impl Host, futile: bool, now_ms: u64) {
     // An allowance that cannot be written is whole again by itself.
     let _ = change(host, &mut |allowance| {
         Some(if futile {

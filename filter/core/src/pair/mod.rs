@@ -7,7 +7,7 @@
 //! gate, but nothing stale passes, because freshness never depends on this memory.
 
 pub mod allowance;
-pub mod call_limit;
+pub(crate) mod call_limit;
 pub mod gate;
 pub mod memory;
 pub mod record;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
 use tokenward_protocol::jwt::{Claims, Malformed};
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::{ControlSaid, Reason, TokenAnswer, read_answer};
+use tokenward_protocol::token_endpoint::{ControlAnswer, Reason, TokenAnswer, read_answer};
 
 use super::call_permit::is_refunded;
 use super::refusal::{FailedCall, prefetch_pause_ms};
@@ -48,11 +48,11 @@ impl<H: Host> Worker<H> {
             &response.body,
         );
         let result = match said {
-            ControlSaid::Token(token) => {
+            ControlAnswer::Token(token) => {
                 let now_ms = self.context.host.now_ms();
                 accept(&token, &flight, &self.config.freshness, now_ms).map_err(|refusal| (refusal, None))
             }
-            ControlSaid::Refused {
+            ControlAnswer::Refused {
                 refusal,
                 retry_after_seconds,
             } => Err((refusal, retry_after_seconds)),

@@ -19,5 +19,8 @@ mod token_state;
 mod watch;
 
 pub use control_response::{ControlResponse, LONGEST_RESPONSE_BYTES};
-pub use state::{TICK_MS, Worker};
+pub use state::TICK_MS;
+pub(crate) use state::Worker;
 pub use watch::Watch;
+
+pub use crate::flight::MOST_WAITERS;

@@ -8,7 +8,7 @@ const TERMS: AllowanceLimit = AllowanceLimit {
 };
 const COST_MS: u64 = 5_000;
 
-/// Takes until there is no more. How often, and how long to wait.
+/// Takes until the allowance is used up. How often, and how long to wait.
 fn take_all(allowance: &mut Allowance, returning: bool, now_ms: u64) -> (usize, u64) {
     let mut charge = 0;
     loop {
@@ -20,7 +20,7 @@ fn take_all(allowance: &mut Allowance, returning: bool, now_ms: u64) -> (usize, 
 }
 
 #[test]
-fn first_attempts_leave_the_reserve_to_those_that_come_back() {
+fn first_attempts_do_not_use_the_reserve_for_those_that_return() {
     let mut allowance = Allowance::default();
     assert_eq!(take_all(&mut allowance, false, NOW_MS), (6, 5_000));
     assert_eq!(take_all(&mut allowance, true, NOW_MS), (4, 5_000));
@@ -42,7 +42,7 @@ fn what_was_taken_for_nothing_is_there_again() {
 }
 
 #[test]
-fn a_clock_that_steps_makes_an_allowance_whole_and_holds_nothing_up() {
+fn a_clock_that_steps_makes_an_allowance_whole_and_delays_nothing() {
     let mut allowance = Allowance::default();
     take_all(&mut allowance, true, NOW_MS);
     for now_ms in [NOW_MS - 3_600_000, NOW_MS + 3_600_000] {

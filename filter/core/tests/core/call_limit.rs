@@ -1,5 +1,5 @@
 //! Tokens that control has never accepted cost it a bounded number of calls, of a pair and of the whole Envoy; and a
-//! user's own token among them is not held up for long.
+//! user's own token among them is not delayed for long.
 
 use tokenward_filter_core::log::Level;
 use tokenward_filter_core::verdict::Verdict;
@@ -20,7 +20,7 @@ fn made_up(number: usize, exp_in: i64) -> String {
     token(ISSUER, "kube", &format!("made-up-{number}"), exp_in)
 }
 
-/// Sends a token; a call that it causes is refused at once. Whether control was asked.
+/// Sends a token; a call that it causes is refused at once. Whether control was called.
 fn send_and_refuse(envoy: &mut Envoy, worker: usize, path: &str, presented: &str, refusal: Refusal) -> bool {
     let before = envoy.calls();
     envoy.send(worker, path, Some(presented), None);
@@ -56,17 +56,17 @@ fn is_call_limit(verdict: &Verdict) -> bool {
 #[test]
 fn a_thousand_forged_tokens_of_one_subject_cost_six_calls_at_once_and_twelve_a_minute() {
     let mut envoy = Envoy::new(4);
-    let asked = |envoy: &mut Envoy, numbers: std::ops::Range<usize>| {
+    let calls_for = |envoy: &mut Envoy, numbers: std::ops::Range<usize>| {
         numbers
             .filter(|n| send_and_refuse(envoy, n % 4, KUBE, &forged(*n, -60), Refusal::SubjectRejected))
             .count()
     };
-    assert_eq!(asked(&mut envoy, 0..1_000), 6);
+    assert_eq!(calls_for(&mut envoy, 0..1_000), 6);
     assert_eq!(envoy.host.count_of(CALL_LIMIT), 994);
     let mut later = 0;
     for second in 1..=60 {
         envoy.host.advance_ms(1_000);
-        later += asked(&mut envoy, second * 1_000..second * 1_000 + 50);
+        later += calls_for(&mut envoy, second * 1_000..second * 1_000 + 50);
     }
     assert_eq!(later, 12);
     let warns = envoy.host.lines_at(Level::Warn);
@@ -74,7 +74,7 @@ fn a_thousand_forged_tokens_of_one_subject_cost_six_calls_at_once_and_twelve_a_m
 }
 
 #[test]
-fn the_answer_to_a_token_without_leave_says_what_is_true_and_closes_no_gate() {
+fn the_reply_to_a_token_without_permission_names_the_call_limit_and_closes_no_gate() {
     let mut envoy = Envoy::new(1);
     for n in 0..6 {
         assert!(send_and_refuse(
@@ -88,7 +88,7 @@ fn the_answer_to_a_token_without_leave_says_what_is_true_and_closes_no_gate() {
     let (_, verdict) = envoy.send(0, KUBE, Some(&forged(7, -60)), None);
     assert!(is_call_limit(&verdict), "{verdict:?}");
     assert_eq!(retry_after(&verdict), 1);
-    // A refused one is still answered with what control said of it.
+    // A refused one still gets control's refusal.
     let (_, verdict) = envoy.send(0, KUBE, Some(&forged(5, -60)), None);
     assert_eq!(status(&verdict), Some(401));
     envoy.host.advance_ms(1_000);
@@ -100,7 +100,7 @@ fn the_answer_to_a_token_without_leave_says_what_is_true_and_closes_no_gate() {
 }
 
 #[test]
-fn forged_tokens_that_come_back_share_what_is_kept_for_them() {
+fn forged_tokens_that_return_share_the_reserve() {
     let mut envoy = Envoy::new(1);
     let mut calls = 0;
     for _ in 0..60 {
@@ -139,7 +139,7 @@ fn forged_tokens_near_their_expiry_and_rejected_ones_cost_no_more_calls_than_sta
         tick_and_refuse(&mut envoy, Refusal::SubjectRejected);
     }
     assert_eq!(envoy.calls(), 6, "rejected by the server");
-    // Presented again they are not forwarded, and ask no more than others.
+    // Presented again they are not forwarded, and cause no more calls than others.
     for n in 500..1_000 {
         send_and_refuse(&mut envoy, 0, KUBE, &forged(n, 3_600), Refusal::SubjectRejected);
     }
@@ -165,17 +165,17 @@ fn forged_tokens_near_their_expiry_and_rejected_ones_cost_no_more_calls_than_sta
 #[test]
 fn made_up_subjects_cost_the_whole_envoy_a_bounded_number_of_calls() {
     let mut envoy = Envoy::new(4);
-    let asked = |envoy: &mut Envoy, numbers: std::ops::Range<usize>| {
+    let calls_for = |envoy: &mut Envoy, numbers: std::ops::Range<usize>| {
         numbers
             .filter(|n| send_and_refuse(envoy, n % 4, KUBE, &made_up(*n, -60), Refusal::SubjectRejected))
             .count()
     };
-    let at_once = asked(&mut envoy, 0..3_000);
+    let at_once = calls_for(&mut envoy, 0..3_000);
     assert!((185..=200).contains(&at_once), "{at_once}");
     let mut later = 0;
     for second in 1..=10 {
         envoy.host.advance_ms(1_000);
-        later += asked(&mut envoy, second * 10_000..second * 10_000 + 500);
+        later += calls_for(&mut envoy, second * 10_000..second * 10_000 + 500);
     }
     assert!((780..=840).contains(&later), "{later} in ten seconds");
     // One WARN for each of the pairs that control has refused, and one for all that were turned away.
@@ -185,7 +185,7 @@ fn made_up_subjects_cost_the_whole_envoy_a_bounded_number_of_calls() {
 }
 
 #[test]
-fn a_users_first_token_among_forged_ones_of_the_same_subject_is_asked_about_when_it_comes_back() {
+fn a_users_first_token_among_forged_ones_of_the_same_subject_gets_a_call_when_it_returns() {
     for (path, exp_in, answer) in [
         (KUBE, -60, home(1_800)),
         (REMOTE_PATH, 3_600, token(REMOTE, "rkube", "alice-there", 1_800)),
@@ -230,7 +230,7 @@ fn a_users_first_token_among_forged_ones_of_the_same_subject_is_asked_about_when
 }
 
 #[test]
-fn a_users_first_token_among_made_up_subjects_is_asked_about_when_it_comes_back() {
+fn a_users_first_token_among_made_up_subjects_gets_a_call_when_it_returns() {
     let mut envoy = Envoy::new(2);
     for second in 0..10 {
         for n in 0..500 {
@@ -254,7 +254,7 @@ fn a_users_first_token_among_made_up_subjects_is_asked_about_when_it_comes_back(
 }
 
 #[test]
-fn a_users_new_fresh_token_needs_no_leave_at_all() {
+fn a_users_new_fresh_token_needs_no_permission() {
     let mut envoy = Envoy::new(1);
     for n in 0..1_000 {
         send_and_refuse(&mut envoy, 0, KUBE, &forged(n, -60), Refusal::SubjectRejected);
@@ -263,7 +263,7 @@ fn a_users_new_fresh_token_needs_no_leave_at_all() {
 }
 
 #[test]
-fn thousands_of_users_who_come_back_at_once_are_all_asked_about() {
+fn thousands_of_users_that_return_at_once_all_get_a_call() {
     let mut envoy = Envoy::new(4);
     // As many calls as Envoy's circuit breaker lets through are under way at each moment.
     for batch in 0..5 {
@@ -317,7 +317,7 @@ fn ended_logins_and_an_unreachable_control_use_nothing_up() {
 }
 
 #[test]
-fn requests_that_joined_a_question_without_leave_are_turned_away_with_it() {
+fn requests_that_joined_a_call_without_permission_are_refused_with_it() {
     let mut envoy = Envoy::new(1);
     for n in 0..6 {
         send_and_refuse(&mut envoy, 0, KUBE, &forged(n, -60), Refusal::SubjectRejected);

@@ -1,5 +1,5 @@
-//! Crowds of pairs whose logins have ended, through the product's own worker: as long as there are no more of them than
-//! are documented, each calls control as if it were alone and warns once a minute; beyond that a few lose at first.
+//! Crowds of pairs with ended logins, through the product's own worker: up to the documented number, each calls control as
+//! if it were alone and warns once a minute; beyond that a few lose at first.
 
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ struct Crowd {
 
 /// As it is unless set.
 const USUAL: (&str, &str) = ("5s", "30s");
-/// Longer than any crowd is looked at: then a pair alone calls once.
+/// Longer than any crowd is observed: a pair alone calls once.
 const LONG: (&str, &str) = ("120s", "120s");
 
 impl Crowd {
@@ -163,7 +163,7 @@ impl Crowd {
     }
 }
 
-/// Sessions of one user whose login has ended: what costs a crowd least to simulate.
+/// Sessions of one user after the end of its login: the cheapest crowd to simulate.
 fn ended_logins(number: usize) -> Vec<(String, String)> {
     let presented = home(-5);
     (0..number)
@@ -225,7 +225,7 @@ fn twice_as_many_as_are_documented_cost_one_in_fifty_its_place_and_none_its_sile
 }
 
 #[test]
-fn a_hundred_thousand_failing_pairs_keep_half_of_the_gates_and_none_warns_twice() {
+fn a_hundred_thousand_failing_pairs_retain_half_of_the_gates_and_none_warns_twice() {
     let mut crowd = Crowd::new(ended_logins(100_000), LONG);
     crowd.run(14, 7_000);
     let lost = crowd.too_many_calls(14, 7_000);

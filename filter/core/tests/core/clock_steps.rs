@@ -1,5 +1,5 @@
-//! What a worker has seen as stale stays stale, whatever the clock says afterwards: time does not run backwards, so the
-//! clock was wrong before or is wrong now.
+//! A token that a worker has judged stale stays stale, whatever the clock reads afterwards: time does not run backwards, so
+//! the clock was wrong before or is wrong now.
 
 use tokenward_filter_core::log::Level;
 use tokenward_filter_core::verdict::{ResponseVerdict, Verdict};
@@ -30,7 +30,7 @@ fn a_token_seen_stale_is_replaced_and_not_forwarded_after_the_clock_steps_back()
 }
 
 #[test]
-fn a_token_seen_stale_without_a_replacement_is_asked_about_again_after_the_clock_steps_back() {
+fn a_token_seen_stale_without_a_replacement_gets_a_call_again_after_the_clock_steps_back() {
     let mut envoy = Envoy::new(1);
     assert_eq!(envoy.send(0, KUBE, Some(&home(-1800)), None).1, Verdict::Pause);
     envoy.refuse(0, 1, Refusal::NeedsLogin);
@@ -76,7 +76,11 @@ fn each_time_that_a_token_is_tried_again_its_rejection_counts_as_the_first() {
         let softened = envoy.respond(presented, 401, false).expect("a watched answer");
         assert!(matches!(softened, ResponseVerdict::AsUnavailable { .. }));
         envoy.workers[0].on_tick();
-        assert_eq!(envoy.calls(), round, "asked in the background: no gate is closed");
+        assert_eq!(
+            envoy.calls(),
+            round,
+            "called in the background: no gate is closed"
+        );
         envoy.answer(0, u32::try_from(round).unwrap(), &home(7300));
         let (replaced, verdict) = envoy.send(0, KUBE, Some(&home(7200)), None);
         assert_eq!(verdict, with(&home(7300)));

@@ -58,7 +58,7 @@ fn a_refused_token_is_refused_from_memory_until_the_moment_and_then_one_probe_go
             ..
         })
     ));
-    // A probe whose request went away must not close the gate for ever.
+    // A probe without a response must not close the gate indefinitely.
     assert_eq!(
         admitted(&probing, NOW_MS + 5_000 + 5_500 + 1_000),
         Admission::Probe

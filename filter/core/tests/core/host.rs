@@ -1,4 +1,4 @@
-//! A host of plain data for the worker, and tokens to present to it.
+//! A host of plain data for the filter, and tokens to present to it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -293,12 +293,12 @@ impl Envoy {
         self.workers[worker].on_control_response(CallId(call), &refused(refusal));
     }
 
-    /// The client of a stream goes away; the filter is not told.
-    pub(crate) fn leave(&self, stream: StreamId) {
+    /// The client of a stream disconnects; the filter gets no callback.
+    pub(crate) fn close(&self, stream: StreamId) {
         self.host.gone.borrow_mut().insert(stream);
     }
 
-    /// The server answers a stream of worker 0; `None` when nobody watches that answer.
+    /// The server responds to a stream of worker 0; `None` when the filter does not watch that response.
     pub(crate) fn respond(
         &mut self,
         stream: StreamId,
@@ -314,7 +314,7 @@ impl Envoy {
     }
 }
 
-/// Control's answer when it refuses.
+/// Control's response when it refuses.
 pub(crate) fn refused(refusal: Refusal) -> ControlResponse {
     let body = TokenError {
         error: refusal.control_error().to_owned(),

@@ -1,15 +1,15 @@
-//! What others can make one worker keep.
+//! Bounds on what clients can make one worker store.
 
-use tokenward_filter_core::flight::MOST_WAITERS;
 use tokenward_filter_core::log::Level;
 use tokenward_filter_core::verdict::Verdict;
+use tokenward_filter_core::worker::MOST_WAITERS;
 
 use crate::host::{Envoy, ISSUER, home, status, token};
 
 const KUBE: &str = "/kubernetes/mcp";
 
 #[test]
-fn ten_thousand_requests_may_wait_and_the_next_is_told_to_come_back_soon_with_one_warning_a_minute() {
+fn ten_thousand_requests_may_wait_and_the_next_gets_503_with_one_warning_a_minute() {
     let mut envoy = Envoy::new(1);
     for _ in 0..MOST_WAITERS {
         assert_eq!(envoy.send(0, KUBE, Some(&home(-5)), None).1, Verdict::Pause);

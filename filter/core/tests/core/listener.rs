@@ -45,7 +45,7 @@ fn a_listener_is_answered_405_after_so_many_refusals_and_posts_never_are() {
 }
 
 #[test]
-fn a_success_starts_the_count_anew() {
+fn a_success_restarts_the_count() {
     let mut envoy = with_405_after(1);
     envoy.send(0, KUBE, Some(&home(-7)), None);
     envoy.refuse(0, 1, Refusal::NeedsLogin);
@@ -69,7 +69,7 @@ fn without_the_option_no_listener_is_ever_answered_405() {
 }
 
 #[test]
-fn who_sends_no_readable_token_is_told_to_log_in_however_often_others_did_so() {
+fn a_request_without_a_readable_token_gets_401_however_often_others_were_refused() {
     let mut envoy = with_405_after(3);
     for bearer in [None, Some("garbage")] {
         for _ in 0..20 {

@@ -1,4 +1,4 @@
-//! Matchers that no request can match, or that look as if somebody meant another one.
+//! Matchers that no request can match, or that look like a mistake for another one.
 
 use tokenward_filter_core::config::{FilterConfig, HostPattern};
 
@@ -108,7 +108,7 @@ fn a_host_that_no_request_has_is_a_fault_that_names_the_field() {
 
 #[test]
 fn plain_matchers_are_taken_as_they_are_written_but_for_letter_case_and_a_last_slash() {
-    for (prefix, kept) in [
+    for (prefix, expected) in [
         ("", ""),
         ("/", ""),
         ("/kubernetes", "/kubernetes"),
@@ -119,9 +119,9 @@ fn plain_matchers_are_taken_as_they_are_written_but_for_letter_case_and_a_last_s
         ("/@scope/a=b,c;d", "/@scope/a=b,c;d"),
     ] {
         let config = parse(&format!(r#""path_prefix":"{prefix}""#)).unwrap();
-        assert_eq!(config.servers[0].route.as_ref().unwrap().path_prefix, kept);
+        assert_eq!(config.servers[0].route.as_ref().unwrap().path_prefix, expected);
     }
-    for (host, kept) in [
+    for (host, expected) in [
         ("MCP.Example.com", HostPattern::Exact("mcp.example.com".into())),
         ("*.Example.com", HostPattern::Suffix(".example.com".into())),
         ("localhost", HostPattern::Exact("localhost".into())),
@@ -132,7 +132,7 @@ fn plain_matchers_are_taken_as_they_are_written_but_for_letter_case_and_a_last_s
         ),
     ] {
         let config = parse(&format!(r#""host":"{host}""#)).unwrap();
-        assert_eq!(config.servers[0].route.as_ref().unwrap().host, Some(kept));
+        assert_eq!(config.servers[0].route.as_ref().unwrap().host, Some(expected));
     }
 }
 

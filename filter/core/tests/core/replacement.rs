@@ -16,7 +16,7 @@ fn replacement(exp_seconds: u64) -> Replacement {
 }
 
 #[test]
-fn the_cache_is_bounded_and_keeps_what_is_in_use() {
+fn the_cache_is_bounded_and_holds_what_is_in_use() {
     let mut replacements = Replacements::new(100);
     for number in 0..10_000 {
         replacements.insert(token_key(number), replacement(1));

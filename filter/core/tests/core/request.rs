@@ -32,7 +32,7 @@ fn a_session_header_that_cannot_be_trusted_is_not_used() {
 }
 
 #[test]
-fn a_session_header_that_comes_twice_leaves_the_word_to_the_next_one() {
+fn a_session_header_that_appears_twice_yields_to_the_next_one() {
     let headers: &[Header] = &[
         (b"x-session", b"one"),
         (b"mcp-session-id", b"transport"),
@@ -42,7 +42,7 @@ fn a_session_header_that_comes_twice_leaves_the_word_to_the_next_one() {
 }
 
 #[test]
-fn the_first_authorization_is_kept_as_bytes_and_the_others_are_counted() {
+fn the_first_authorization_is_read_as_bytes_and_the_others_are_counted() {
     let head = read(&[
         (b"authorization", b"Bearer \xff"),
         (b":path", b"/\xff"),

@@ -7,7 +7,7 @@ use tokenward_filter_core::server_match::{ServerMatch, find_server, path_without
 use crate::host::{FakeHost, HostOf, START_MS};
 use crate::server_match::config;
 
-/// A memo, and what it asks the host.
+/// A memo, and the host that counts its calls.
 struct Routes {
     config: FilterConfig,
     host: HostOf,
@@ -70,7 +70,7 @@ fn what_is_remembered_of_routes_is_what_a_look_up_finds() {
         for (name, annotation) in [
             (None, None),
             (None, Some("kube")),
-            (Some(ROUTE), Some("nobody")),
+            (Some(ROUTE), Some("unknown")),
             (Some(OTHER), Some("kube")),
         ] {
             for authority in ["any", "mcp.example.com", "MCP.example.com:80"] {
@@ -122,7 +122,7 @@ fn a_changed_annotation_is_noticed_within_a_second() {
 }
 
 #[test]
-fn routes_on_the_same_host_and_path_are_told_apart_by_name() {
+fn routes_on_the_same_host_and_path_are_distinguished_by_name() {
     let mut routes = Routes::new();
     for _ in 0..3 {
         assert_eq!(routes.route(Some(ROUTE), Some("annotated")).server(), "annotated");
@@ -132,7 +132,7 @@ fn routes_on_the_same_host_and_path_are_told_apart_by_name() {
 }
 
 #[test]
-fn names_that_people_chose_are_not_trusted_and_asked_for_once_a_second() {
+fn names_from_other_sources_are_not_trusted_and_read_once_a_second() {
     for name in [
         None,
         Some(""),
@@ -153,7 +153,7 @@ fn names_that_people_chose_are_not_trusted_and_asked_for_once_a_second() {
 }
 
 #[test]
-fn a_clock_that_steps_back_does_not_keep_an_old_annotation() {
+fn a_clock_that_steps_back_does_not_prolong_an_old_annotation() {
     let mut routes = Routes::new();
     assert_eq!(routes.route(Some(ROUTE), Some("annotated")).server(), "annotated");
     routes.host.0.now_ms.set(START_MS - 3_600_000);

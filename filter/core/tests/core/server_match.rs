@@ -39,7 +39,7 @@ fn the_annotation_comes_first_and_an_unknown_one_lets_nothing_pass() {
     assert_eq!(found(Some("annotated"), "mcp.example.com", "/kube"), "annotated");
     assert_eq!(found(Some("kube"), "other", "/"), "kube");
     assert_eq!(
-        found(Some("nobody"), "mcp.example.com", "/kube"),
+        found(Some("unknown"), "mcp.example.com", "/kube"),
         "UnknownAnnotation"
     );
 }
@@ -129,7 +129,7 @@ fn where_no_matcher_has_a_host_any_authority_is_as_good() {
     }
 }
 
-/// Host, path prefix and place of a route, as the reference looks at them: one after the other.
+/// Host, path prefix and position of a route, as the reference compares them: one after the other.
 type PlainRoute = (Option<String>, String);
 
 fn plainly_found(routes: &[PlainRoute], host: &str, path: &str) -> Option<usize> {

@@ -1,4 +1,4 @@
-//! Where a session handle is required, a token alone opens nothing.
+//! Where a session handle is required, a token alone gets no replacement.
 
 use tokenward_filter_core::config::FilterConfig;
 use tokenward_filter_core::filter::Filter;
@@ -18,7 +18,7 @@ fn envoy() -> Envoy {
 }
 
 #[test]
-fn a_stale_token_without_a_session_is_refused_and_nobody_is_asked() {
+fn a_stale_token_without_a_session_is_refused_without_a_call() {
     let mut envoy = envoy();
     for _ in 0..5 {
         let (_, verdict) = envoy.send(0, KUBE, Some(&home(-5)), None);
@@ -31,7 +31,7 @@ fn a_stale_token_without_a_session_is_refused_and_nobody_is_asked() {
 }
 
 #[test]
-fn what_a_session_got_is_not_given_to_who_names_none() {
+fn a_sessions_replacement_is_not_given_to_a_request_without_one() {
     let mut envoy = envoy();
     envoy.send(0, KUBE, Some(&home(-5)), Some("s1"));
     envoy.answer(0, 1, &home(1800));

@@ -95,7 +95,7 @@ fn a_host_that_always_loses_or_fails_gives_up_quietly() {
 }
 
 #[test]
-fn an_answer_that_needs_no_write_and_a_record_that_says_nothing_write_nothing() {
+fn a_change_that_needs_no_write_and_a_blank_record_write_nothing() {
     let host = host();
     assert_eq!(memory().update(&host, &pair(), START_MS, |_| (false, 7)), Ok(7));
     assert_eq!(host.0.writes.get(), 0, "not even the salt");
@@ -107,7 +107,7 @@ fn an_answer_that_needs_no_write_and_a_record_that_says_nothing_write_nothing() 
 }
 
 #[test]
-fn a_pair_of_which_nothing_is_left_to_say_gives_its_place_back() {
+fn a_pair_with_a_blank_record_gives_its_place_back() {
     let host = host();
     note(&host).unwrap();
     let minute_later_ms = START_MS + 60_000;

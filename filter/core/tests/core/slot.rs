@@ -170,7 +170,7 @@ fn a_full_slot_gives_up_what_is_over_first_and_a_closed_gate_never_for_another_c
 }
 
 #[test]
-fn what_has_been_idle_for_a_quarter_of_an_hour_leaves_its_place_and_its_bytes() {
+fn a_record_that_is_idle_for_a_quarter_of_an_hour_gives_up_its_place_and_its_bytes() {
     let mut slot = full();
     assert!(slot.put(&warned(100), SPANS, NOW_MS + 299_000));
     assert_eq!(slot.len(), PLACES, "the oldest gave its place up");

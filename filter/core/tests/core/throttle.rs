@@ -11,7 +11,7 @@ fn noted(before: &Throttle, now_ms: u64) -> (Throttle, Level, u32) {
 }
 
 #[test]
-fn a_storm_of_two_minutes_is_two_warnings_that_say_how_many_were_suppressed() {
+fn a_storm_of_two_minutes_is_two_warnings_with_the_number_of_suppressed_ones() {
     let mut before = Throttle::default();
     let mut warnings = Vec::new();
     for second in 0..120 {
@@ -48,7 +48,7 @@ fn an_answer_from_the_gates_memory_never_warns() {
 }
 
 #[test]
-fn recovery_is_said_once_and_only_after_a_warning() {
+fn a_recovery_is_logged_once_and_only_after_a_warning() {
     let (failing, ..) = noted(&Throttle::default(), NOW_MS);
     let (failing, ..) = noted(&failing, NOW_MS + 1000);
     let (recovered, line) = failing.recovered().expect("a recovery");

@@ -36,7 +36,7 @@ fn a_token_is_decoded_once_and_remembered_by_all_of_its_bytes() {
 }
 
 #[test]
-fn pairs_and_tickets_differ_by_server_session_subject_and_token() {
+fn pairs_and_token_keys_differ_by_server_session_subject_and_token() {
     let mut memo = TokenMemo::default();
     let alice = claims(&mut memo, home(5).as_bytes()).unwrap();
     let later = claims(&mut memo, home(6).as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! What becomes of requests that are for none of the servers.
+//! What happens to requests that are for none of the servers.
 
 use tokenward_filter_core::config::FilterConfig;
 use tokenward_filter_core::server_match::{ServerMatch, find_server, path_without_query};

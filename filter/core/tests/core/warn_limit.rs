@@ -1,4 +1,4 @@
-//! However many pairs fail, the whole Envoy writes a bounded number of WARN lines a minute, and says how many it withheld.
+//! However many pairs fail, the whole Envoy writes a bounded number of WARN lines a minute, and reports how many it withheld.
 
 use proptest::prelude::*;
 use tokenward_filter_core::log::Level;
@@ -36,7 +36,7 @@ fn three_thousand_pairs_on_four_workers_are_a_thousand_warnings_a_minute_and_one
         2_000,
         "none is lost at DEBUG"
     );
-    // Nothing fails any more; the count is said all the same, once.
+    // Nothing fails any more; the count is still logged, once.
     for _ in 0..700 {
         envoy.host.advance_ms(100);
         envoy.workers.iter_mut().for_each(|worker| worker.on_tick());
@@ -102,23 +102,23 @@ proptest! {
         steps in prop::collection::vec((0u64..30_000, 1u32..20), 1..100), most in 1u32..20,
     ) {
         let (mut lines, mut now_ms) = (WarnMinute::default(), 1_800_000_000_000);
-        let (mut asked, mut written, mut said) = (0u64, Vec::new(), 0u64);
+        let (mut total, mut written, mut reported) = (0u64, Vec::new(), 0u64);
         for (wait_ms, count) in steps {
             now_ms += wait_ms;
             if let Some((after, withheld)) = lines.take_withheld(now_ms) {
-                (lines, said) = (after, said + u64::from(withheld));
+                (lines, reported) = (after, reported + u64::from(withheld));
             }
             for _ in 0..count {
-                asked += 1;
-                let (after, leave) = lines.take(most, now_ms);
+                total += 1;
+                let (after, permit) = lines.take(most, now_ms);
                 lines = after;
-                if let WarnPermit::Write { withheld } = leave {
+                if let WarnPermit::Write { withheld } = permit {
                     written.push(now_ms);
-                    said += u64::from(withheld);
+                    reported += u64::from(withheld);
                 }
             }
         }
-        prop_assert_eq!(asked, u64::try_from(written.len()).unwrap() + said + u64::from(lines.withheld));
+        prop_assert_eq!(total, u64::try_from(written.len()).unwrap() + reported + u64::from(lines.withheld));
         for (n, at_ms) in written.iter().enumerate() {
             // Two windows may touch; more than twice the limit in a minute never happens.
             let in_a_minute = written[n..].iter().filter(|other| **other < at_ms + 60_000).count();

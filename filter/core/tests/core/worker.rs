@@ -33,21 +33,21 @@ fn callers_of_one_pair_on_one_worker_share_one_call_and_all_go_on() {
 }
 
 #[test]
-fn the_starter_may_leave_and_those_who_wait_are_still_answered() {
+fn the_stream_that_started_a_call_may_close_and_the_other_waiters_are_still_resumed() {
     let mut envoy = Envoy::new(1);
     let (starter, _) = envoy.send(0, KUBE, Some(&home(-5)), None);
     envoy.send(0, KUBE, Some(&home(-5)), None);
-    envoy.leave(starter);
+    envoy.close(starter);
     envoy.workers[0].on_tick();
     envoy.answer(0, 1, &home(1800));
     assert_eq!((envoy.calls(), envoy.host.resumed.borrow().len()), (1, 1));
 }
 
 #[test]
-fn a_starter_who_leaves_alone_leaves_nothing_behind() {
+fn a_call_whose_only_stream_closes_leaves_no_waiter_behind() {
     let mut envoy = Envoy::new(1);
     let (starter, _) = envoy.send(0, KUBE, Some(&home(-5)), None);
-    envoy.leave(starter);
+    envoy.close(starter);
     for _ in 0..100 {
         envoy.workers[0].on_tick();
     }
@@ -74,7 +74,7 @@ fn a_call_that_is_never_answered_ends_at_the_filters_own_deadline_even_if_the_cl
             replies[0].1.body
         );
     }
-    // Too late: nobody is answered twice.
+    // Too late: no request gets a second response.
     envoy.answer(0, 1, &home(1800));
     assert_eq!(envoy.host.resumed.borrow().len(), 0);
 }
@@ -150,7 +150,7 @@ fn a_prefetch_that_brings_nothing_better_is_not_repeated_with_every_request() {
     assert_eq!(
         envoy.host.lines_at(Level::Warn),
         Vec::<String>::new(),
-        "nobody was refused"
+        "no request was refused"
     );
 }
 
@@ -168,7 +168,7 @@ fn a_refusal_closes_the_gate_for_all_workers_and_warns_once() {
     assert_eq!(envoy.calls(), 1);
     assert_eq!(envoy.host.lines_at(Level::Warn).len(), 1);
     assert_eq!(envoy.host.lines_at(Level::Debug).len(), 6);
-    // A new login is a new token: at once, on any worker, and said once.
+    // A new login is a new token: it passes at once, on any worker, and the recovery is logged once.
     for worker in 0..4 {
         assert_eq!(
             envoy.send(worker, KUBE, Some(&home(1800)), None).1,
@@ -189,7 +189,7 @@ fn a_refusal_closes_the_gate_for_all_workers_and_warns_once() {
 }
 
 #[test]
-fn a_gate_whose_time_is_over_lets_one_probe_through_not_one_per_worker() {
+fn a_gate_past_its_closing_time_admits_one_probe_not_one_per_worker() {
     let mut envoy = Envoy::new(4);
     envoy.send(0, KUBE, Some(&home(-5)), None);
     envoy.refuse(0, 1, Refusal::NeedsLogin);
@@ -212,7 +212,7 @@ fn a_gate_whose_time_is_over_lets_one_probe_through_not_one_per_worker() {
 }
 
 #[test]
-fn nobody_can_close_the_gate_of_another_token() {
+fn no_token_closes_the_gate_of_another() {
     let mut envoy = Envoy::new(1);
     let forged = format!("{}x", home(-5));
     envoy.send(0, KUBE, Some(&forged), None);
@@ -307,7 +307,7 @@ fn a_request_to_no_server_passes_untouched_and_is_counted() {
 #[test]
 fn a_route_annotated_with_an_unknown_server_lets_nothing_pass() {
     let mut envoy = Envoy::new(1);
-    *envoy.host.annotation.borrow_mut() = Some(b"nobody".to_vec());
+    *envoy.host.annotation.borrow_mut() = Some(b"unknown".to_vec());
     for _ in 0..5 {
         let sent = envoy.send(0, "/elsewhere", Some(&home(1800)), None);
         assert_eq!(status(&sent.1), Some(503));
@@ -320,7 +320,7 @@ fn a_route_annotated_with_an_unknown_server_lets_nothing_pass() {
 }
 
 #[test]
-fn an_unusable_configuration_refuses_everything_and_is_said_once_by_all_vms() {
+fn an_unusable_configuration_refuses_everything_and_is_logged_once_by_all_vms() {
     let host = std::rc::Rc::new(FakeHost::default());
     host.now_ms.set(crate::host::START_MS);
     let text = crate::host::CONFIG
@@ -368,7 +368,7 @@ fn shared_data_that_fails_lets_no_stale_token_through_and_does_not_warn_without_
 }
 
 #[test]
-fn a_control_cluster_that_appears_is_asked_at_once() {
+fn a_control_cluster_that_appears_is_called_at_once() {
     let mut envoy = Envoy::new(2);
     envoy.host.call_failure.set(Some(CallFailure::UnknownCluster));
     for n in 0..20 {

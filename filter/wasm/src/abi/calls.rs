@@ -1,11 +1,11 @@
 //! Host calls as safe functions that return the host's status instead of panicking.
 //!
-//! Numbers follow the ABI: proxy-wasm/spec, abi-versions/v0.2.1. Statuses are read as plain integers: a host may
-//! answer with one that an enum would not have.
+//! Numbers follow the ABI: proxy-wasm/spec, abi-versions/v0.2.1. Statuses are read as plain integers: a host may return one
+//! that an enum would not have.
 
 use crate::header_map;
 
-/// `LogLevel`, as far as the filter writes.
+/// `LogLevel`, as far as the filter uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum LogLevel {
@@ -14,7 +14,7 @@ pub(super) enum LogLevel {
     Warn = 3,
 }
 
-/// `MapType`, as far as the filter reads: the headers of …
+/// `MapType`, as far as the filter uses it: the headers of …
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum MapType {
@@ -31,7 +31,7 @@ pub(super) enum BufferType {
     PluginConfiguration = 7,
 }
 
-/// What Envoy is told to do with a stream.
+/// What Envoy does with a stream after a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Action {
@@ -42,7 +42,7 @@ pub(super) enum Action {
 /// `MetricType::Counter`.
 const COUNTER: u32 = 0;
 
-/// The host's answer to a call that did not succeed.
+/// The host's status of a call that did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HostStatus(pub(super) u32);
 
@@ -53,7 +53,7 @@ pub(super) const BAD_ARGUMENT: HostStatus = HostStatus(2);
 /// `CasMismatch`.
 pub(super) const CAS_MISMATCH: HostStatus = HostStatus(8);
 
-type Answer<T> = Result<T, HostStatus>;
+type HostResult<T> = Result<T, HostStatus>;
 
 /// `StreamType::HttpRequest`.
 const HTTP_REQUEST: u32 = 0;
@@ -145,7 +145,7 @@ mod import {
     }
 }
 
-fn checked(status: u32) -> Answer<()> {
+fn checked(status: u32) -> HostResult<()> {
     if status == 0 {
         Ok(())
     } else {
@@ -153,7 +153,7 @@ fn checked(status: u32) -> Answer<()> {
     }
 }
 
-/// Takes over memory that the host wrote: it allocated `size` bytes through this module's own `malloc` export.
+/// Takes ownership of memory that the host wrote: it allocated `size` bytes through this module's own `malloc` export.
 fn owned(data: *mut u8, size: usize) -> Vec<u8> {
     if data.is_null() || size == 0 {
         return Vec::new();
@@ -164,11 +164,11 @@ fn owned(data: *mut u8, size: usize) -> Vec<u8> {
 }
 
 pub(super) fn log(level: LogLevel, line: &str) {
-    // SAFETY: pointer and length of one live string. A line that cannot be written is lost, by design.
+    // SAFETY: pointer and length of one live string. A line that cannot be written is dropped, by design.
     let _ = unsafe { import::proxy_log(level as u32, line.as_ptr(), line.len()) };
 }
 
-/// The level from which the host writes lines; `None` when it does not say.
+/// The level from which the host writes lines; `None` when it does not report one.
 pub(super) fn log_level() -> Option<u32> {
     let mut level = 0;
     // SAFETY: the host writes one u32.
@@ -178,19 +178,19 @@ pub(super) fn log_level() -> Option<u32> {
 }
 
 /// Nanoseconds since the Unix epoch.
-pub(super) fn now_ns() -> Answer<u64> {
+pub(super) fn now_ns() -> HostResult<u64> {
     let mut time = 0;
     // SAFETY: the host writes one u64.
     checked(unsafe { import::proxy_get_current_time_nanoseconds(&mut time) }).map(|()| time)
 }
 
-pub(super) fn set_tick_period_ms(period: u32) -> Answer<()> {
+pub(super) fn set_tick_period_ms(period: u32) -> HostResult<()> {
     // SAFETY: no pointers.
     checked(unsafe { import::proxy_set_tick_period_milliseconds(period) })
 }
 
-/// A property by the segments of its path, which the ABI joins by NUL; `None` when it is absent.
-pub(super) fn property(segments: &[&str]) -> Answer<Option<Vec<u8>>> {
+/// A property by the segments of its path, which the ABI joins with NUL; `None` when it is absent.
+pub(super) fn property(segments: &[&str]) -> HostResult<Option<Vec<u8>>> {
     let path = segments.join("\0");
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: pointer and length of one live string; the host writes a pointer and a size.
@@ -204,7 +204,7 @@ pub(super) fn property(segments: &[&str]) -> Answer<Option<Vec<u8>>> {
 }
 
 /// At most `most` bytes of a buffer.
-pub(super) fn buffer(kind: BufferType, most: usize) -> Answer<Vec<u8>> {
+pub(super) fn buffer(kind: BufferType, most: usize) -> HostResult<Vec<u8>> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: the host writes a pointer and a size.
     let status = unsafe { import::proxy_get_buffer_bytes(kind as u32, 0, most, &mut data, &mut size) };
@@ -215,8 +215,8 @@ pub(super) fn buffer(kind: BufferType, most: usize) -> Answer<Vec<u8>> {
     }
 }
 
-/// All headers of a map, as one block; [`header_map::read`] reads it.
-pub(super) fn header_block(kind: MapType) -> Answer<Vec<u8>> {
+/// All headers of a map, as one block for [`header_map::read`].
+pub(super) fn header_block(kind: MapType) -> HostResult<Vec<u8>> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: the host writes a pointer and a size.
     checked(unsafe { import::proxy_get_header_map_pairs(kind as u32, &mut data, &mut size) })?;
@@ -224,7 +224,7 @@ pub(super) fn header_block(kind: MapType) -> Answer<Vec<u8>> {
 }
 
 /// The first value of a header; empty when there is none.
-pub(super) fn header(kind: MapType, name: &str) -> Answer<Vec<u8>> {
+pub(super) fn header(kind: MapType, name: &str) -> HostResult<Vec<u8>> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: pointer and length of one live string; the host writes a pointer and a size.
     let status = unsafe {
@@ -238,7 +238,7 @@ pub(super) fn header(kind: MapType, name: &str) -> Answer<Vec<u8>> {
 }
 
 /// Replaces a header of the effective context's request or response.
-pub(super) fn replace_header(kind: MapType, name: &str, value: &str) -> Answer<()> {
+pub(super) fn replace_header(kind: MapType, name: &str, value: &str) -> HostResult<()> {
     // SAFETY: pointers and lengths of two live strings.
     checked(unsafe {
         import::proxy_replace_header_map_value(
@@ -252,13 +252,13 @@ pub(super) fn replace_header(kind: MapType, name: &str, value: &str) -> Answer<(
 }
 
 /// Removes all values of a header.
-pub(super) fn remove_header(kind: MapType, name: &str) -> Answer<()> {
+pub(super) fn remove_header(kind: MapType, name: &str) -> HostResult<()> {
     // SAFETY: pointer and length of one live string.
     checked(unsafe { import::proxy_remove_header_map_value(kind as u32, name.as_ptr(), name.len()) })
 }
 
 /// Shared data and its compare-and-set number; `None` when the key was never written.
-pub(super) fn shared_data(key: &str) -> Answer<Option<(Vec<u8>, u32)>> {
+pub(super) fn shared_data(key: &str) -> HostResult<Option<(Vec<u8>, u32)>> {
     let (mut data, mut size, mut cas) = (std::ptr::null_mut(), 0, 0);
     // SAFETY: pointer and length of one live string; the host writes a pointer, a size and a u32.
     let status =
@@ -270,22 +270,22 @@ pub(super) fn shared_data(key: &str) -> Answer<Option<(Vec<u8>, u32)>> {
     }
 }
 
-pub(super) fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Answer<()> {
+pub(super) fn set_shared_data(key: &str, value: &[u8], cas: u32) -> HostResult<()> {
     // SAFETY: pointers and lengths of two live blocks.
     checked(unsafe {
         import::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas)
     })
 }
 
-/// Lets the paused request of the effective context go on.
-pub(super) fn resume_request() -> Answer<()> {
+/// Resumes the paused request of the effective context.
+pub(super) fn resume_request() -> HostResult<()> {
     // SAFETY: no pointers.
     checked(unsafe { import::proxy_continue_stream(HTTP_REQUEST) })
 }
 
-/// Answers the request of the effective context.
-pub(super) fn send_reply(status: u16, details: &str, headers: &[(&str, &str)], body: &str) -> Answer<()> {
-    let block = header_map::block(headers);
+/// Replies to the request of the effective context.
+pub(super) fn send_reply(status: u16, details: &str, headers: &[(&str, &str)], body: &str) -> HostResult<()> {
+    let block = header_map::encode(headers);
     // SAFETY: pointers and lengths of three live blocks. -1: no gRPC status.
     checked(unsafe {
         import::proxy_send_local_response(
@@ -301,15 +301,15 @@ pub(super) fn send_reply(status: u16, details: &str, headers: &[(&str, &str)], b
     })
 }
 
-/// Starts an HTTP call; the answer comes to `proxy_on_http_call_response` of the running context's root context,
-/// whatever becomes of the stream that asked (cpp-host `exports.cc`, `http_call`).
+/// Starts an HTTP call; the host passes the response to `proxy_on_http_call_response` of the running context's root context,
+/// even if the stream that started the call closes (cpp-host `exports.cc`, `http_call`).
 pub(super) fn http_call(
     cluster: &str,
     headers: &[(&str, &str)],
     body: &[u8],
     timeout_ms: u32,
-) -> Answer<u32> {
-    let (headers, trailers) = (header_map::block(headers), header_map::block(&[]));
+) -> HostResult<u32> {
+    let (headers, trailers) = (header_map::encode(headers), header_map::encode(&[]));
     let mut call = 0;
     // SAFETY: pointers and lengths of four live blocks; the host writes one u32.
     let status = unsafe {
@@ -329,7 +329,7 @@ pub(super) fn http_call(
     checked(status).map(|()| call)
 }
 
-pub(super) fn set_effective_context(context: u32) -> Answer<()> {
+pub(super) fn set_effective_context(context: u32) -> HostResult<()> {
     // SAFETY: no pointers.
     checked(unsafe { import::proxy_set_effective_context(context) })
 }
@@ -339,7 +339,7 @@ pub(super) fn stream_exists(context: u32) -> bool {
     set_effective_context(context).is_ok()
 }
 
-pub(super) fn define_counter(name: &str) -> Answer<u32> {
+pub(super) fn define_counter(name: &str) -> HostResult<u32> {
     let mut id = 0;
     // SAFETY: pointer and length of one live string; the host writes one u32.
     let status = unsafe { import::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) };
@@ -347,18 +347,18 @@ pub(super) fn define_counter(name: &str) -> Answer<u32> {
 }
 
 pub(super) fn increment(counter: u32, by: i64) {
-    // SAFETY: no pointers. A count that the host refuses is lost, by design.
+    // SAFETY: no pointers. A count that the host refuses is dropped, by design.
     let _ = unsafe { import::proxy_increment_metric(counter, by) };
 }
 
-/// Random bytes of the host's; `None` when it has none.
+/// Random bytes from the host; `None` when it has none.
 pub(super) fn random() -> Option<[u8; 16]> {
     let mut bytes = [0u8; 16];
     // SAFETY: the host writes as many bytes as the block has.
     (unsafe { import::random_get(bytes.as_mut_ptr(), bytes.len()) } == 0).then_some(bytes)
 }
 
-/// A variable of Envoy's environment, if Envoy was told to pass it (`host_env_keys`).
+/// A variable of Envoy's environment, if Envoy's configuration passes it (`host_env_keys`).
 pub(super) fn environment_variable(name: &str) -> Option<String> {
     let (mut count, mut size) = (0usize, 0usize);
     // SAFETY: the host writes two sizes.
@@ -367,7 +367,7 @@ pub(super) fn environment_variable(name: &str) -> Option<String> {
     }
     let mut pointers: Vec<*mut u8> = vec![std::ptr::null_mut(); count];
     let mut block = vec![0u8; size];
-    // SAFETY: both blocks are as large as the host just asked for; the pointers are not used, only the block.
+    // SAFETY: both blocks have the sizes that the host just returned; the pointers are not used, only the block.
     if unsafe { import::environ_get(pointers.as_mut_ptr(), block.as_mut_ptr()) } != 0 {
         return None;
     }

@@ -1,5 +1,5 @@
-//! Counters: the first event of a kind between two ticks reaches the host at once, what follows is told in one sum at
-//! the tick. Under load that saves a host call for each request; a quiet counter is never late.
+//! Counters: the first event of a kind between two ticks is reported to the host at once, the following ones in one sum at the
+//! tick. Under load that saves a host call for each request; a quiet counter is never late.
 
 use super::calls;
 use tokenward_filter_core::metric::{Event, Metric};
@@ -7,7 +7,7 @@ use tokenward_filter_core::metric::{Event, Metric};
 /// The counters of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    /// By server (the first is none), each with the few events that it has seen.
+    /// By server (the first for requests without one), each with the few events that it has seen.
     servers: Vec<Vec<Counter>>,
     /// Places in `servers` of those that were counted since the last tick.
     counted: Vec<(usize, usize)>,
@@ -16,11 +16,11 @@ pub(super) struct Counters {
 #[derive(Debug)]
 struct Counter {
     event: Event,
-    /// The host's number for it: defining costs ten times what counting does.
+    /// The host's number for it: defining a counter costs ten times as much as counting.
     id: u32,
-    /// Whether the host was told of one since the last tick.
-    told: bool,
-    untold: i64,
+    /// Whether one was reported to the host since the last tick.
+    reported: bool,
+    unreported: i64,
 }
 
 impl Counters {
@@ -40,17 +40,17 @@ impl Counters {
         let Some(counter) = counters.get_mut(at) else {
             return;
         };
-        if counter.told {
-            counter.untold = counter.untold.saturating_add(1);
+        if counter.reported {
+            counter.unreported = counter.unreported.saturating_add(1);
         } else {
             calls::increment(counter.id, 1);
-            counter.told = true;
+            counter.reported = true;
             self.counted.push((server, at));
         }
     }
 
-    /// Tells the host what it has not been told of yet.
-    pub(super) fn tell(&mut self) {
+    /// Reports to the host what was counted since.
+    pub(super) fn flush(&mut self) {
         for (server, at) in self.counted.drain(..) {
             let Some(counter) = self
                 .servers
@@ -59,10 +59,10 @@ impl Counters {
             else {
                 continue;
             };
-            if counter.untold > 0 {
-                calls::increment(counter.id, counter.untold);
+            if counter.unreported > 0 {
+                calls::increment(counter.id, counter.unreported);
             }
-            (counter.told, counter.untold) = (false, 0);
+            (counter.reported, counter.unreported) = (false, 0);
         }
     }
 }
@@ -71,8 +71,8 @@ fn define(counters: &mut Vec<Counter>, metric: &Metric<'_>) -> Option<usize> {
     let counter = Counter {
         event: metric.event,
         id: calls::define_counter(&metric.stat_name()).ok()?,
-        told: false,
-        untold: 0,
+        reported: false,
+        unreported: 0,
     };
     counters.push(counter);
     counters.len().checked_sub(1)

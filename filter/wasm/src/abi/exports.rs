@@ -1,8 +1,8 @@
-//! What Envoy calls: the callbacks of the phases in which the filter acts, and no other. Envoy enters the VM for every
-//! one that is there. `proxy_on_done` and `proxy_on_delete` are not: they would be two more for every request ([`super::vm`]
-//! sweeps instead), and saying nothing means "done".
+//! The callbacks that Envoy calls: those of the phases in which the filter acts, and no other. Envoy enters the VM for every
+//! one that exists. `proxy_on_done` and `proxy_on_delete` do not: they would be two more for every request ([`super::vm`]
+//! sweeps instead), and their absence means "done".
 //!
-//! The link keeps exactly these (`cargo xtask build`).
+//! The link exports exactly these (`cargo xtask build`).
 
 use std::alloc::Layout;
 
@@ -21,7 +21,7 @@ pub(super) extern "C" fn malloc(size: usize) -> *mut u8 {
             // SAFETY: the layout's size is not zero.
             unsafe { std::alloc::alloc(layout) }
         }
-        // One byte that nobody frees: the host takes null as failure, and empty values are not handed over.
+        // Not null, which the host takes as failure; empty values are never passed, so this pointer is never freed.
         Ok(_) => std::ptr::dangling_mut(),
         Err(_) => std::ptr::null_mut(),
     }
@@ -35,8 +35,8 @@ pub(super) extern "C" fn proxy_on_context_create(context: u32, root: u32) {
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn proxy_on_configure(root: u32, _size: usize) -> u32 {
     vm::with(|vm| vm.configure(root));
-    // Never false: how Envoy takes that depends on how the filter was delivered (it exits, keeps the old
-    // configuration unnoticed, or answers 503 without a reason). The worker refuses and says why.
+    // Never false: what Envoy does then depends on how the filter was delivered (it exits, goes on with the old configuration
+    // unnoticed, or answers 503 without a reason). The filter refuses every request and logs why.
     1
 }
 
@@ -47,7 +47,7 @@ pub(super) extern "C" fn proxy_on_tick(root: u32) {
 
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn proxy_on_request_headers(context: u32, _count: usize, _end_of_stream: u32) -> u32 {
-    // Only what was looked at may go on.
+    // Only a request that the filter has judged may go on.
     vm::with(|vm| vm.request_headers(context)).unwrap_or(Action::Pause) as u32
 }
 
@@ -65,5 +65,5 @@ pub(super) extern "C" fn proxy_on_http_call_response(
     body_bytes: usize,
     _trailers: usize,
 ) {
-    vm::with(|vm| vm.answer(root, call, headers, body_bytes));
+    vm::with(|vm| vm.call_response(root, call, headers, body_bytes));
 }

@@ -19,39 +19,39 @@ const CLAIM_ABSENT: u32 = u32::MAX;
 /// Envoy around the filter.
 #[derive(Debug)]
 pub(super) struct Envoy {
-    /// The context whose callback is running: the effective context is put back to it after an excursion.
-    home: Cell<u32>,
-    /// Streams that were answered while they waited, until they are taken.
-    answered: RefCell<Vec<StreamId>>,
+    /// The context of the running callback: the effective context is set back to it after a call for another stream.
+    running: Cell<u32>,
+    /// Streams that got a reply while they waited, until they are taken.
+    replied: RefCell<Vec<StreamId>>,
     counters: RefCell<Counters>,
 }
 
 impl Envoy {
     pub(super) fn new(root: u32) -> Self {
         Self {
-            home: Cell::new(root),
-            answered: RefCell::default(),
+            running: Cell::new(root),
+            replied: RefCell::default(),
             counters: RefCell::default(),
         }
     }
 
-    /// Notes which context's callback is running.
+    /// Sets the context of the running callback.
     pub(super) fn enter(&self, context: u32) {
-        self.home.set(context);
+        self.running.set(context);
     }
 
-    /// Streams that were answered while they waited: what passes by on them next is the filter's own answer.
-    pub(super) fn take_answered(&self) -> Vec<StreamId> {
-        self.answered
+    /// Streams that got a reply while they waited: the next response on each is the filter's own.
+    pub(super) fn take_replied(&self) -> Vec<StreamId> {
+        self.replied
             .try_borrow_mut()
             .map(|mut streams| std::mem::take(&mut *streams))
             .unwrap_or_default()
     }
 
-    /// A tick is over: the host is told what was counted since the last one.
-    pub(super) fn tell_counters(&self) {
+    /// At a tick: reports to the host what was counted since the last one.
+    pub(super) fn flush_counters(&self) {
         if let Ok(mut counters) = self.counters.try_borrow_mut() {
-            counters.tell();
+            counters.flush();
         }
     }
 
@@ -61,10 +61,10 @@ impl Envoy {
         act: impl FnOnce() -> Result<T, calls::HostStatus>,
     ) -> Result<T, HostFailure> {
         calls::set_effective_context(stream.0).map_err(|_| HostFailure)?;
-        let answer = act().map_err(|_| HostFailure);
-        // The home context exists as long as its callback runs.
-        let _ = calls::set_effective_context(self.home.get());
-        answer
+        let result = act().map_err(|_| HostFailure);
+        // This context exists as long as its callback runs.
+        let _ = calls::set_effective_context(self.running.get());
+        result
     }
 }
 
@@ -75,7 +75,7 @@ impl Host for Envoy {
     }
 
     fn random(&self) -> [u8; 16] {
-        // A host without randomness: the nanosecond of this call is better than nothing.
+        // A host without random bytes: the nanosecond of this call is better than nothing.
         let by_clock = || {
             u128::from(calls::now_ns().unwrap_or(0)).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
         };
@@ -102,8 +102,8 @@ impl Host for Envoy {
         Ok(value.map(|(bytes, cas)| SharedValue { bytes, cas }))
     }
 
-    fn set_shared(&self, key: &str, bytes: &[u8], claim: WriteCondition) -> Result<(), SetFailure> {
-        let cas = match claim {
+    fn set_shared(&self, key: &str, bytes: &[u8], condition: WriteCondition) -> Result<(), SetFailure> {
+        let cas = match condition {
             WriteCondition::Absent => CLAIM_ABSENT,
             WriteCondition::Unchanged(cas) => cas,
         };
@@ -134,16 +134,16 @@ impl Host for Envoy {
     }
 
     fn reply(&self, stream: StreamId, reply: &Reply) -> Result<(), HostFailure> {
-        let answered = self.within(stream, || send(reply));
-        if let (Ok(()), Ok(mut streams)) = (answered, self.answered.try_borrow_mut()) {
+        let sent = self.within(stream, || send(reply));
+        if let (Ok(()), Ok(mut streams)) = (sent, self.replied.try_borrow_mut()) {
             streams.push(stream);
         }
-        answered
+        sent
     }
 
     fn stream_exists(&self, stream: StreamId) -> bool {
         let there = calls::stream_exists(stream.0);
-        let _ = calls::set_effective_context(self.home.get());
+        let _ = calls::set_effective_context(self.running.get());
         there
     }
 
@@ -159,7 +159,7 @@ impl Host for Envoy {
     }
 }
 
-/// Answers the request of the effective context.
+/// Replies to the request of the effective context.
 pub(super) fn send(reply: &Reply) -> Result<(), calls::HostStatus> {
     let headers: Vec<(&str, &str)> = reply
         .headers

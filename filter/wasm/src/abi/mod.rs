@@ -1,10 +1,10 @@
 //! The adapter to the proxy-wasm ABI 0.2.1, compiled for `wasm32` only.
 //!
-//! All of it is made here, without an SDK: a wrapper that panics on a status or a context that it does not expect
-//! kills the worker's VM and hangs its requests, and Envoy enters the VM for every callback that is exported (ADR 7).
+//! It uses no SDK: a wrapper that panics on an unexpected status or context kills the worker's VM and hangs its requests, and
+//! Envoy enters the VM for every callback that is exported (ADR 7).
 //!
-//! [`exports`] is what Envoy calls, [`calls`] what Envoy offers, both as plain C functions; [`vm`] finds the root or
-//! the stream that a callback is for, [`root`] and [`stream`] are those, [`host`] is what the worker sees of Envoy.
+//! [`exports`] is what Envoy calls, [`calls`] what Envoy offers, both as plain C functions; [`vm`] finds the root context or
+//! the stream of a callback, [`root`] and [`stream`] are those, [`host`] is Envoy as the filter sees it.
 
 #![allow(
     unsafe_code,

@@ -22,7 +22,7 @@ const LONGEST_CONFIG_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Root {
     context_id: u32,
     filter: SharedFilter,
-    /// Workers of earlier configurations of this context with requests that still wait: they need the ticks.
+    /// Filters of earlier configurations of this context with requests that still wait: they need the ticks.
     retired: Vec<SharedFilter>,
 }
 
@@ -58,56 +58,56 @@ impl Root {
         self.retired.push(before);
     }
 
-    /// Time passes.
+    /// Passes the tick to the filters.
     pub(super) fn tick(&mut self) {
         for filter in self.retired.iter().chain([&self.filter]) {
             if let Ok(mut filter) = filter.try_borrow_mut() {
                 filter.host().enter(self.context_id);
                 filter.on_tick();
-                filter.host().tell_counters();
+                filter.host().flush_counters();
             }
         }
         self.retired
             .retain(|filter| filter.try_borrow().is_ok_and(|filter| !filter.is_idle()));
     }
 
-    /// Streams that were answered while they waited, since the last time.
-    pub(super) fn take_answered(&mut self) -> Vec<StreamId> {
-        let workers = self.retired.iter().chain([&self.filter]);
-        let answered = workers.filter_map(|filter| Some(filter.try_borrow().ok()?.host().take_answered()));
-        answered.flatten().collect()
+    /// Streams that got a reply while they waited, since the last call.
+    pub(super) fn take_replied(&mut self) -> Vec<StreamId> {
+        let filters = self.retired.iter().chain([&self.filter]);
+        let replied = filters.filter_map(|filter| Some(filter.try_borrow().ok()?.host().take_replied()));
+        replied.flatten().collect()
     }
 
-    /// Reads control's answer and hands it to the filter. Call ids are unique within a VM, so only the filter that
-    /// made the call takes it.
-    pub(super) fn answer(&self, call: u32, headers: usize, body_bytes: usize) {
-        let answer = read_answer(headers, body_bytes);
+    /// Reads control's response and passes it to the filters. Call ids are unique within a VM, so only the filter that made
+    /// the call takes it.
+    pub(super) fn call_response(&self, call: u32, headers: usize, body_bytes: usize) {
+        let response = read_response(headers, body_bytes);
         for filter in self.retired.iter().chain([&self.filter]) {
             if let Ok(mut filter) = filter.try_borrow_mut() {
                 filter.host().enter(self.context_id);
-                filter.on_control_response(CallId(call), &answer);
+                filter.on_control_response(CallId(call), &response);
             }
         }
     }
 }
 
 /// `headers` is 0 when the call was reset after its headers.
-fn read_answer(headers: usize, body_bytes: usize) -> ControlResponse {
-    let mut answer = ControlResponse::default();
+fn read_response(headers: usize, body_bytes: usize) -> ControlResponse {
+    let mut response = ControlResponse::default();
     if headers == 0 {
-        return answer;
+        return response;
     }
     let block = calls::header_block(MapType::CallResponse).unwrap_or_default();
     for (name, value) in header_map::read(&block) {
         match name {
-            b":status" => answer.status = header_map::status_code(value),
-            b"retry-after" => answer.retry_after = Some(value.to_vec()),
-            name if name == MARKER_HEADER.as_bytes() => answer.marked = true,
+            b":status" => response.status = header_map::status_code(value),
+            b"retry-after" => response.retry_after = Some(value.to_vec()),
+            name if name == MARKER_HEADER.as_bytes() => response.marked = true,
             _ => {}
         }
     }
     if body_bytes <= LONGEST_RESPONSE_BYTES {
-        answer.body = calls::buffer(BufferType::CallResponseBody, body_bytes).unwrap_or_default();
+        response.body = calls::buffer(BufferType::CallResponseBody, body_bytes).unwrap_or_default();
     }
-    answer
+    response
 }

@@ -33,7 +33,7 @@ impl Stream {
                     Err(_) => Self::refuse(),
                 }
             }
-            Verdict::Reply(reply) => answer(&reply),
+            Verdict::Reply(reply) => send_reply(&reply),
         }
     }
 
@@ -42,7 +42,7 @@ impl Stream {
             return Verdict::Reply(unreadable().into());
         };
         filter.host().enter(context);
-        // Headers that cannot be read might hold a stale token.
+        // Headers that cannot be read might contain a stale token.
         let block = calls::header_block(MapType::Request).unwrap_or_default();
         let mut headers = header_map::read(&block);
         let head = RequestHead::read(&mut headers, filter.session_headers());
@@ -54,12 +54,12 @@ impl Stream {
         verdict
     }
 
-    /// Refuses the running request: nothing is known that would let it pass.
+    /// Refuses the running request: without a verdict it must not pass.
     pub(super) fn refuse() -> Action {
-        answer(&unreadable())
+        send_reply(&unreadable())
     }
 
-    /// The server has answered, or the filter itself before anything was sent to the server; the latter has no watch.
+    /// The response's headers have arrived: the server's, or those of the filter's own reply, which has no watch.
     pub(super) fn response_headers(self, context: u32) {
         let Some(watch) = self.watch else {
             return;
@@ -71,9 +71,9 @@ impl Stream {
         let status = calls::header(MapType::Response, ":status");
         let status = status.map_or(0, |text| header_map::status_code(&text));
         if let ResponseVerdict::AsUnavailable { retry_after } =
-            filter.on_response(&watch, status, says_invalid_token)
+            filter.on_response(&watch, status, names_invalid_token)
         {
-            soften(&retry_after);
+            make_unavailable(&retry_after);
         }
     }
 }
@@ -84,7 +84,7 @@ fn unreadable() -> Reply {
 
 /// Whether one of the server's challenges names the token as the fault (RFC 6750 §3.1). A server may send several, for
 /// several schemes.
-fn says_invalid_token() -> bool {
+fn names_invalid_token() -> bool {
     let block = calls::header_block(MapType::Response).unwrap_or_default();
     let names_it = |challenge: &[u8]| {
         let mut parts = challenge.windows(b"invalid_token".len());
@@ -93,19 +93,19 @@ fn says_invalid_token() -> bool {
     header_map::read(&block).any(|(name, value)| name == b"www-authenticate" && names_it(value))
 }
 
-/// Makes the server's 401 a 503. What the host refuses stays as the server said it.
-fn soften(retry_after: &str) {
+/// Turns the server's 401 into a 503. A header that the host does not change stays as the server sent it.
+fn make_unavailable(retry_after: &str) {
     let kind = MapType::Response;
-    let softened = calls::replace_header(kind, ":status", "503")
+    let changed = calls::replace_header(kind, ":status", "503")
         .and_then(|()| calls::replace_header(kind, "retry-after", retry_after))
         .and_then(|()| calls::replace_header(kind, "cache-control", "no-store"))
         .and_then(|()| calls::remove_header(kind, "www-authenticate"));
-    let _ = softened;
+    let _ = changed;
 }
 
-/// Answers the running stream. If even that fails the request stays paused and Envoy's stream timeout ends it:
-/// anything is better than letting a stale token through.
-fn answer(reply: &Reply) -> Action {
+/// Replies to the running stream. If that fails the request stays paused and Envoy's stream timeout ends it: anything is
+/// better than forwarding a stale token.
+fn send_reply(reply: &Reply) -> Action {
     let _ = send(reply);
     Action::Pause
 }

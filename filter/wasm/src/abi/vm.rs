@@ -1,5 +1,4 @@
-//! One VM: its root contexts and streams by context id. A callback for a context that is not there does nothing, or
-//! refuses.
+//! One VM: its root contexts and streams by context id. A callback for an unknown context does nothing, or refuses.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,23 +12,23 @@ thread_local! {
     static VM: RefCell<Vm> = const { RefCell::new(Vm::new()) };
 }
 
-/// Acts on this VM. The host never calls back into the module while a callback runs, but for `malloc`, which does not
-/// come here; were it otherwise, the inner callback would do nothing (`None`).
+/// Acts on this VM. The host never calls back into the module while a callback runs, except `malloc`, which does not use the
+/// VM; otherwise the inner callback does nothing (`None`).
 pub(super) fn with<T>(act: impl FnOnce(&mut Vm) -> T) -> Option<T> {
     VM.with(|vm| vm.try_borrow_mut().ok().map(|mut vm| act(&mut vm)))
 }
 
-/// Streams that may be kept before it is asked which of them are gone.
+/// Streams that may be stored before the first sweep for closed ones.
 const FIRST_SWEEP: usize = 1024;
-/// Ticks (100 ms each) after which it is asked in any case: a stream that is gone keeps its worker, and with it all that
-/// a worker of an earlier configuration remembers.
+/// Ticks (100 ms each) between two sweeps at the most: a closed stream holds its filter, and with it all that a filter of an
+/// earlier configuration remembers.
 const SWEEP_TICKS: u32 = 100;
 
 pub(super) struct Vm {
     /// One per configuration: a new one comes with each push, an old one lives until its listener is drained.
     roots: Vec<(u32, Root)>,
-    /// Streams that no server has answered yet. Envoy is not asked to say when one ends: that would be one more entry
-    /// into the VM for every request, and nearly all are answered. What is left over is swept away.
+    /// Streams without a response yet. The module exports no callback for the end of a stream: that would be one more entry
+    /// into the VM for every request, and nearly all get a response. Sweeps remove the others.
     streams: HashMap<u32, Stream, BuildHasherDefault<ContextIdHasher>>,
     sweep_at: usize,
     ticks: u32,
@@ -64,18 +63,18 @@ impl Vm {
         }
     }
 
-    /// Forgets streams that are gone. The next sweep comes when as many again have been added as are there now, so
-    /// each stream is asked about twice at the most, on average.
-    fn sweep(&mut self, home: u32) {
+    /// Removes closed streams. The next sweep comes when as many again have been added as remain now, so each stream is
+    /// checked at most twice, on average.
+    fn sweep(&mut self, running: u32) {
         self.streams.retain(|context, _| calls::stream_exists(*context));
-        // The home context exists as long as its callback runs.
-        let _ = calls::set_effective_context(home);
+        // This context exists as long as its callback runs.
+        let _ = calls::set_effective_context(running);
         self.sweep_at = self.streams.len().saturating_mul(2).max(FIRST_SWEEP);
         self.ticks = 0;
     }
 
     pub(super) fn configure(&mut self, root: u32) {
-        // Each configuration has a root context of its own; those whose listener is drained are gone by now.
+        // Each configuration has a root context of its own; it is deleted once its listener is drained.
         self.roots.retain(|(context, _)| calls::stream_exists(*context));
         let _ = calls::set_effective_context(root);
         if let Some(root) = self.root(root) {
@@ -87,7 +86,7 @@ impl Vm {
         if let Some(root) = self.root(root) {
             root.tick();
         }
-        self.forget_answered(root);
+        self.forget_replied(root);
         self.ticks = self.ticks.saturating_add(1);
         if self.ticks >= SWEEP_TICKS {
             self.sweep(root);
@@ -107,22 +106,22 @@ impl Vm {
         }
     }
 
-    pub(super) fn answer(&mut self, root: u32, call: u32, headers: usize, body_bytes: usize) {
+    pub(super) fn call_response(&mut self, root: u32, call: u32, headers: usize, body_bytes: usize) {
         if let Some(root) = self.root(root) {
-            root.answer(call, headers, body_bytes);
+            root.call_response(call, headers, body_bytes);
         }
-        self.forget_answered(root);
+        self.forget_replied(root);
     }
 
-    /// Answers that the filter made to paused requests will pass by: they are not the servers'.
-    fn forget_answered(&mut self, root: u32) {
-        for stream in self.root(root).map(Root::take_answered).unwrap_or_default() {
+    /// Drops the streams that got a reply while they waited: their next response is not the server's.
+    fn forget_replied(&mut self, root: u32) {
+        for stream in self.root(root).map(Root::take_replied).unwrap_or_default() {
             self.streams.remove(&stream.0);
         }
     }
 }
 
-/// Takes the number itself for its hash: only for ids that the host counts up.
+/// Uses the number itself as its hash: only for ids that the host counts up.
 #[derive(Debug, Default, Clone, Copy)]
 struct ContextIdHasher(u64);
 
@@ -133,7 +132,7 @@ impl Hasher for ContextIdHasher {
     }
 
     fn write_u32(&mut self, number: u32) {
-        // The table takes its place from the low bits and its tag from the high ones: a counter fills only the former.
+        // The table takes the place from the low bits and the tag from the high ones: a counter fills only the former.
         self.0 = u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 

@@ -1,4 +1,4 @@
-//! Askers: connections that ask for tokens, or read raw bytes from Valkey, in a closed or an open loop.
+//! Callers: connections that request tokens, or read raw bytes from Valkey, in a closed or an open loop.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use tokio::task::JoinSet;
 use crate::load::Due;
 use crate::wire::Connection;
 
-/// Prebuilt requests, asked in turn.
+/// Prebuilt requests, sent in turn.
 pub(super) type Requests = Arc<Vec<Vec<u8>>>;
 
-/// One caller: asks, waits for the answer, asks again.
-pub(super) enum Asker {
+/// One caller: sends, waits for the answer, sends again.
+pub(super) enum Client {
     /// `POST /oauth2/token` on a connection of its own; everything but a 200 is an error.
     Token {
         /// Kept alive.
         connection: Connection,
-        /// What it asks for.
+        /// What it requests.
         requests: Requests,
     },
     /// `GET` through the client library that control uses; its clones share one connection.
@@ -61,25 +61,25 @@ impl Done {
 pub(super) enum Until {
     /// After a time.
     Elapsed(Duration),
-    /// After so many questions of all askers together.
-    Asked(u64),
+    /// After so many requests of all clients together.
+    Sent(u64),
 }
 
-impl Asker {
+impl Client {
     /// So many callers at each of these control services.
     pub(super) async fn at(
         addresses: &[SocketAddr],
         callers: usize,
         requests: &Requests,
     ) -> anyhow::Result<Vec<Self>> {
-        let mut askers = Vec::with_capacity(callers);
+        let mut clients = Vec::with_capacity(callers);
         for (_, address) in (0..callers).zip(addresses.iter().cycle()) {
-            askers.push(Self::Token {
+            clients.push(Self::Token {
                 connection: Connection::open(*address).await?,
                 requests: Arc::clone(requests),
             });
         }
-        Ok(askers)
+        Ok(clients)
     }
 
     async fn ask(&mut self, number: u64) -> anyhow::Result<()> {
@@ -102,14 +102,14 @@ impl Asker {
     }
 }
 
-/// Everybody asks the next question as soon as the answer is there.
+/// Every caller sends the next request as soon as it has the answer.
 ///
 /// # Errors
 /// When one answer is not what it must be.
-pub(super) async fn closed_loop(askers: Vec<Asker>, until: Until) -> anyhow::Result<Done> {
+pub(super) async fn closed_loop(clients: Vec<Client>, until: Until) -> anyhow::Result<Done> {
     let (begun, next) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
-    for mut asker in askers {
+    for mut client in clients {
         let next = Arc::clone(&next);
         tasks.spawn(async move {
             let mut latencies_ns = Vec::new();
@@ -117,14 +117,14 @@ pub(super) async fn closed_loop(askers: Vec<Asker>, until: Until) -> anyhow::Res
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let over = match until {
                     Until::Elapsed(duration) => begun.elapsed() >= duration,
-                    Until::Asked(count) => number >= count,
+                    Until::Sent(count) => number >= count,
                 };
                 if over {
                     return anyhow::Ok(latencies_ns);
                 }
-                let asked = Instant::now();
-                asker.ask(number).await?;
-                latencies_ns.push(u64::try_from(asked.elapsed().as_nanos())?);
+                let sent = Instant::now();
+                client.ask(number).await?;
+                latencies_ns.push(u64::try_from(sent.elapsed().as_nanos())?);
             }
         });
     }
@@ -141,19 +141,19 @@ pub(super) async fn closed_loop(askers: Vec<Asker>, until: Until) -> anyhow::Res
 /// # Errors
 /// As [`closed_loop`].
 pub(super) async fn open_loop(
-    askers: Vec<Asker>,
+    clients: Vec<Client>,
     per_second: f64,
     duration: Duration,
 ) -> anyhow::Result<Done> {
     let (begun, due) = (Instant::now(), Arc::new(Due::default()));
     let next = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
-    for mut asker in askers {
+    for mut client in clients {
         let (due, next) = (Arc::clone(&due), Arc::clone(&next));
         tasks.spawn(async move {
             let mut latencies_ns = Vec::new();
             while let Some(moment) = due.take().await {
-                asker.ask(next.fetch_add(1, Ordering::Relaxed)).await?;
+                client.ask(next.fetch_add(1, Ordering::Relaxed)).await?;
                 latencies_ns.push(u64::try_from(moment.elapsed().as_nanos())?);
             }
             anyhow::Ok(latencies_ns)

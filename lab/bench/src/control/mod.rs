@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use self::lanes::{Asked, FIRST, Lane, SIZES, STORM, chosen, wants};
+use self::lanes::{FIRST, Lane, SIZES, STORM, Target, chosen, wants};
 use self::load::{Until, closed_loop, open_loop};
 use self::sizes::{Filled, Size};
 use self::stage::{Measurement, Presented, Stage};
@@ -62,17 +62,17 @@ type All = BTreeMap<&'static str, Measured>;
 /// The storms, and the refreshes without control that they are compared with.
 const STORMS: [&str; 3] = ["dex_refresh", "refresh_storm", "refresh_storm_replicas"];
 
-/// Runs the benchmark; `say` gets a line about its progress now and then.
+/// Runs the benchmark; `log` gets a line about its progress now and then.
 ///
 /// # Errors
-/// When something is missing, or a lane does not do what its name says.
-pub async fn control(options: &Control, say: &dyn Fn(&str)) -> anyhow::Result<ControlReport> {
+/// When something is missing, or a lane does not do what its name states.
+pub async fn control(options: &Control, log: &dyn Fn(&str)) -> anyhow::Result<ControlReport> {
     ensure!(options.rounds > 0, "at least one round");
-    let lanes = chosen(&options.only)?;
+    let lanes = chosen(&options.only);
     let mut stage = Box::pin(Stage::start()).await?;
     let (cpu_model, cores) = cpus();
     let valkey_version = stage.raw.version().await?;
-    say(&format!(
+    log(&format!(
         "{cores} cores, {cpu_model}\nValkey {valkey_version}\nnothing pinned: load, fake Dex, control and Valkey share all cores"
     ));
     let presented = Presented {
@@ -81,9 +81,9 @@ pub async fn control(options: &Control, say: &dyn Fn(&str)) -> anyhow::Result<Co
     };
     stage.raw.copy_a_grant().await?;
     let mut all = All::new();
-    Box::pin(rounds(&stage, options, &lanes, &presented, &mut all, say)).await?;
+    Box::pin(rounds(&stage, options, &lanes, &presented, &mut all, log)).await?;
     Box::pin(at_half_the_maximum(
-        &stage, options, &lanes, &presented, &mut all, say,
+        &stage, options, &lanes, &presented, &mut all, log,
     ))
     .await?;
     let token_bytes = presented.to_valkey[0].tokens.id_token.len();
@@ -91,7 +91,7 @@ pub async fn control(options: &Control, say: &dyn Fn(&str)) -> anyhow::Result<Co
     let record_bytes = stage.raw.record_bytes();
     drop(stage);
     let sizes = if wants(&options.only, SIZES) {
-        Box::pin(at_sizes(options, &like, say)).await?
+        Box::pin(at_sizes(options, &like, log)).await?
     } else {
         Vec::new()
     };
@@ -130,14 +130,14 @@ async fn rounds(
     lanes: &[Lane],
     presented: &Presented,
     all: &mut All,
-    say: &dyn Fn(&str),
+    log: &dyn Fn(&str),
 ) -> anyhow::Result<()> {
     for lane in lanes {
         // Keys are fetched, connections are warm, allocators have what they need.
         measure(stage, options, lane, presented, false).await?;
     }
     for round in 0..options.rounds {
-        say(&format!("round {} of {}", round + 1, options.rounds));
+        log(&format!("round {} of {}", round + 1, options.rounds));
         for lane in in_turn(lanes, round) {
             let measurement = measure(stage, options, lane, presented, true).await?;
             all.entry(lane.name).or_default().add(&measurement);
@@ -167,9 +167,9 @@ async fn measure(
     check: bool,
 ) -> anyhow::Result<Measurement> {
     let requests = stage.requests(lane, presented);
-    let askers = stage.askers(lane, &requests, options.connections).await?;
+    let clients = stage.clients(lane, &requests, options.connections).await?;
     let (before, begun) = (stage.counts(lane).await?, stage.moment()?);
-    let done = closed_loop(askers, Until::Elapsed(options.round)).await?;
+    let done = closed_loop(clients, Until::Elapsed(options.round)).await?;
     let used = begun.until(stage.moment()?);
     if check {
         lane.check(done.requests, stage.counts(lane).await?.since(before))?;
@@ -177,22 +177,22 @@ async fn measure(
     Ok(Measurement { done, used })
 }
 
-/// Latency while half as much is asked as the lane can do.
+/// Latency at half of the rate that the lane can serve.
 async fn at_half_the_maximum(
     stage: &Stage,
     options: &Control,
     lanes: &[Lane],
     presented: &Presented,
     all: &mut All,
-    say: &dyn Fn(&str),
+    log: &dyn Fn(&str),
 ) -> anyhow::Result<()> {
     let busy: Vec<Lane> = lanes
         .iter()
-        .filter(|lane| lane.asked != Asked::Raw && !lane.one_caller)
+        .filter(|lane| lane.target != Target::Raw && !lane.one_caller)
         .copied()
         .collect();
     for round in 0..options.rounds {
-        say(&format!(
+        log(&format!(
             "half the maximum: round {} of {}",
             round + 1,
             options.rounds
@@ -203,9 +203,9 @@ async fn at_half_the_maximum(
             };
             measured.half_per_second = (median(&measured.per_second) / 2.0).round();
             let requests = stage.requests(lane, presented);
-            let askers = stage.askers(lane, &requests, options.connections * 4).await?;
+            let clients = stage.clients(lane, &requests, options.connections * 4).await?;
             let (before, begun) = (stage.counts(lane).await?, stage.moment()?);
-            let done = open_loop(askers, measured.half_per_second, options.round).await?;
+            let done = open_loop(clients, measured.half_per_second, options.round).await?;
             let used = begun.until(stage.moment()?);
             lane.check(done.requests, stage.counts(lane).await?.since(before))?;
             measured.half_p50_us.push(percentile_us(&done.latencies_ns, 0.5));
@@ -226,16 +226,16 @@ fn in_turn(lanes: &[Lane], round: usize) -> impl Iterator<Item = &Lane> {
 }
 
 /// One Valkey and one control service for each size, looked up in turn.
-async fn at_sizes(options: &Control, like: &str, say: &dyn Fn(&str)) -> anyhow::Result<Vec<Size>> {
+async fn at_sizes(options: &Control, like: &str, log: &dyn Fn(&str)) -> anyhow::Result<Vec<Size>> {
     let dex = tokenward_harness::issuer::FakeDex::start(DexConfig::default()).await?;
     let mut stores: Vec<Filled> = Vec::new();
     for sessions in sizes::sizes(options.sessions) {
-        say(&format!("filling a store with {sessions} sessions"));
+        log(&format!("filling a store with {sessions} sessions"));
         let filled = Box::pin(sizes::fill(&dex, sessions, like)).await?;
         filled.warm_up().await?;
         stores.push(filled);
     }
-    say("looking up sessions");
+    log("looking up sessions");
     for round in 0..options.rounds * sizes::LOOK_UPS_IN_A_ROUND {
         let first = round % stores.len().max(1);
         stores.rotate_left(first);

@@ -1,4 +1,4 @@
-//! The people whose sessions are asked for: logins at the fake Dex, put to control as the aggregator does.
+//! The users: logins at the fake Dex, registered at control as the aggregator does.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokenward_harness::parts::ControlConfig;
 
 /// The client that logs people in, and its secret.
 pub(super) const CLIENT: (&str, &str) = ("muster", "s3cret");
-/// The server that tokens are asked for.
+/// The server for which tokens are requested.
 pub(super) const SERVER: &str = "forward";
 /// How long an ID token lives: longer than a benchmark and what counts as near its end.
 pub(super) const LIFETIME: Duration = Duration::from_secs(2 * 3600);
@@ -37,7 +37,7 @@ pub(super) struct Login {
 }
 
 impl People {
-    /// So many people whose names begin with `prefix`.
+    /// So many users, with names that begin with `prefix`.
     pub(super) fn new(prefix: &'static str, count: usize) -> Self {
         let emails = (0..count).map(|number| format!("{prefix}-{number}@example.com"));
         Self {

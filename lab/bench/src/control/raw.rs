@@ -3,7 +3,7 @@
 use anyhow::{Context as _, ensure};
 use redis::aio::MultiplexedConnection;
 
-use super::load::Asker;
+use super::load::Client;
 use tokenward_harness::parts::Valkey;
 
 /// The key of the raw GETs.
@@ -65,16 +65,16 @@ impl Raw {
     }
 
     /// So many callers on the one connection.
-    pub(super) fn askers(&self, callers: usize) -> Vec<Asker> {
-        let asker = |_| Asker::Get {
+    pub(super) fn clients(&self, callers: usize) -> Vec<Client> {
+        let client = |_| Client::Get {
             connection: self.connection.clone(),
             key: KEY,
             bytes: self.bytes,
         };
-        (0..callers).map(asker).collect()
+        (0..callers).map(client).collect()
     }
 
-    /// Commands that the server has run for anybody so far, but for those that only ask about the server.
+    /// Commands that the server has run so far for all clients, without those about the server itself.
     pub(super) async fn commands(&self) -> anyhow::Result<u64> {
         let text: String = redis::cmd("INFO")
             .arg("commandstats")
@@ -104,7 +104,7 @@ impl Raw {
         Ok(value.context("no used_memory")?.trim().parse()?)
     }
 
-    /// What the server says of itself.
+    /// The server's version.
     pub(super) async fn version(&self) -> anyhow::Result<String> {
         let text: String = redis::cmd("INFO")
             .arg("server")

@@ -23,7 +23,7 @@ pub struct ControlReport {
     token_bytes: usize,
     /// What a raw GET reads: a grant's record.
     record_bytes: usize,
-    /// Whether nothing else ran: otherwise the numbers say little.
+    /// Whether nothing else ran: otherwise the numbers mean little.
     undisturbed: bool,
     rows: Vec<Row>,
     sizes: Vec<Size>,
@@ -38,7 +38,7 @@ pub(super) struct Machine {
     pub(super) valkey_version: String,
 }
 
-/// One lane. Medians of the rounds, where nothing else is said.
+/// One lane. Medians of the rounds, unless stated otherwise.
 #[derive(Debug, Clone, Serialize)]
 struct Row {
     name: &'static str,
@@ -208,7 +208,7 @@ impl ControlReport {
         if !self.undisturbed {
             line(
                 &mut text,
-                "NOISY: others had more than 0.1 of the machine (see `foreign`). The numbers say little.",
+                "NOISY: others had more than 0.1 of the machine (see `foreign`). The numbers mean little.",
             );
         }
         for budget in &self.budgets {

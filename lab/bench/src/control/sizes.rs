@@ -1,7 +1,7 @@
 //! The store at several sizes: bytes for each session, and how long one look-up takes.
 //!
-//! Sessions are kept by control's own code ([`Sessions::put`]) with the sealing key that the asked service has, several at
-//! a time. Their ID tokens are made up: nobody verifies what is kept. What is presented is signed by the fake Dex.
+//! Sessions are stored by control's own code ([`Sessions::put`]) with the sealing key of the called service, several at
+//! a time. Their ID tokens are made up: control does not verify a stored token. The presented ones are signed by the fake Dex.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use tokenward_control::record::keyring::{KeyRing, SealingKey};
 use tokenward_control::session::{SessionKey, Sessions};
 use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 use tokenward_control::upstream::exchange::{ExchangeTimes, Exchanges};
-use tokenward_control::upstream::grant::decide::Policy;
 use tokenward_control::upstream::grant::rotations::Rotations;
 use tokenward_control::upstream::grant::{GrantTimes, Grants, Login};
 use tokenward_control::upstream::issuer::client::IssuerClient;
 use tokenward_control::upstream::issuer::revocation::Revocations;
+use tokenward_control::upstream::policy::Policy;
 use tokenward_protocol::jwt::Claims;
 
-use super::load::{Asker, Requests, Until, closed_loop};
+use super::load::{Client, Requests, Until, closed_loop};
 use super::people::{CLIENT, LIFETIME, Service, configuration, start};
 use super::raw::Raw;
 use super::stage::on;
@@ -63,7 +63,7 @@ pub(super) struct Size {
     pub(super) sessions_put_per_second: f64,
 }
 
-/// A filled store and who serves it.
+/// A filled store and the service on it.
 pub(super) struct Filled {
     size: Size,
     service: Service,
@@ -81,7 +81,7 @@ pub(super) fn sizes(largest: u64) -> Vec<u64> {
 /// Fills a Valkey with so many sessions and starts a control service on it.
 ///
 /// # Errors
-/// When something is missing, or control does not serve what was kept.
+/// When something is missing, or control does not serve a stored token.
 pub(super) async fn fill(dex: &FakeDex, sessions: u64, like: &str) -> anyhow::Result<Filled> {
     ensure!(sessions >= LOOKED_UP, "at least {LOOKED_UP} sessions");
     let raw = Raw::start().await?;
@@ -209,6 +209,7 @@ async fn writer(url: String, id: &str, key: &SecretString) -> anyhow::Result<Ses
         ring: Arc::new(KeyRing::new(SealingKey::from_base64(id, key)?, Vec::new())?),
         clock: Arc::new(SystemClock),
         metrics: Metrics::default(),
+        proven_tokens: Arc::default(),
         past_key_grace: HOUR,
     };
     let policy = Policy {
@@ -292,8 +293,8 @@ impl Filled {
     /// # Errors
     /// When it does not answer.
     pub(super) async fn warm_up(&self) -> anyhow::Result<()> {
-        let askers = Asker::at(&[self.service.address], 1, &self.requests).await?;
-        closed_loop(askers, Until::Asked(LOOKED_UP)).await.map(drop)
+        let clients = Client::at(&[self.service.address], 1, &self.requests).await?;
+        closed_loop(clients, Until::Sent(LOOKED_UP)).await.map(drop)
     }
 
     /// Looks every chosen session up once, with one caller.
@@ -302,8 +303,8 @@ impl Filled {
     /// When one look-up is something else.
     pub(super) async fn look_up(&mut self) -> anyhow::Result<()> {
         let before = (self.service.answered().await?, self.raw.commands().await?);
-        let askers = Asker::at(&[self.service.address], 1, &self.requests).await?;
-        let done = closed_loop(askers, Until::Asked(LOOKED_UP)).await?;
+        let clients = Client::at(&[self.service.address], 1, &self.requests).await?;
+        let done = closed_loop(clients, Until::Sent(LOOKED_UP)).await?;
         let (tokens, refused) = self.service.answered().await?;
         let commands = self.raw.commands().await? - before.1;
         ensure!(

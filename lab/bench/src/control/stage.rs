@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::lanes::{Asked, Counts, Lane};
-use super::load::{Asker, Done, Requests};
+use super::lanes::{Counts, Lane, Target};
+use super::load::{Client, Done, Requests};
 use super::people::{LIFETIME, Login, People, Service, configuration, start};
 use super::raw::Raw;
 use crate::machine::machine_busy_ns;
@@ -57,7 +57,7 @@ pub(super) struct Used {
 }
 
 impl Stage {
-    /// Starts everything; nobody has logged in yet.
+    /// Starts everything, without logins.
     ///
     /// # Errors
     /// When Valkey or the release build of control is missing.
@@ -94,40 +94,40 @@ impl Stage {
     }
 
     /// Where a lane's requests go.
-    pub(super) fn addresses(&self, asked: Asked) -> Vec<SocketAddr> {
-        self.services(asked)
+    pub(super) fn addresses(&self, target: Target) -> Vec<SocketAddr> {
+        self.services(target)
             .iter()
             .map(|service| service.address)
             .collect()
     }
 
-    fn services(&self, asked: Asked) -> &[Service] {
-        match asked {
-            Asked::Raw => &[],
-            Asked::Valkey => &self.replicas[..1],
-            Asked::Embedded => std::slice::from_ref(&self.embedded),
-            Asked::Replicas => &self.replicas,
+    fn services(&self, target: Target) -> &[Service] {
+        match target {
+            Target::Raw => &[],
+            Target::Valkey => &self.replicas[..1],
+            Target::Embedded => std::slice::from_ref(&self.embedded),
+            Target::Replicas => &self.replicas,
         }
     }
 
     /// A lane's callers, connected.
-    pub(super) async fn askers(
+    pub(super) async fn clients(
         &self,
         lane: &Lane,
         requests: &Requests,
         callers: usize,
-    ) -> anyhow::Result<Vec<Asker>> {
+    ) -> anyhow::Result<Vec<Client>> {
         let callers = if lane.one_caller { 1 } else { callers };
-        match lane.asked {
-            Asked::Raw => Ok(self.raw.askers(callers)),
-            asked => Asker::at(&self.addresses(asked), callers, requests).await,
+        match lane.target {
+            Target::Raw => Ok(self.raw.clients(callers)),
+            target => Client::at(&self.addresses(target), callers, requests).await,
         }
     }
 
     /// A lane's requests.
     pub(super) fn requests(&self, lane: &Lane, presented: &Presented) -> Requests {
-        let logins = match lane.asked {
-            Asked::Embedded => &presented.to_embedded,
+        let logins = match lane.target {
+            Target::Embedded => &presented.to_embedded,
             _ => &presented.to_valkey,
         };
         // The credentials are the same everywhere.
@@ -141,7 +141,7 @@ impl Stage {
             commands: self.raw.commands().await?,
             ..Counts::default()
         };
-        for service in self.services(lane.asked) {
+        for service in self.services(lane.target) {
             let (tokens, refused) = service.answered().await?;
             counts.tokens += tokens;
             counts.refused += refused;

@@ -1,4 +1,4 @@
-//! The refresh storm: everybody's token is stale at once, and each session is asked for once, or at every replica.
+//! The refresh storm: every user's token is stale at once, and each session is requested once, or at every replica.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::lanes::{Asked, Counts, LANES, Lane};
-use super::load::{Asker, Done, Requests, Until, closed_loop};
+use super::lanes::{Counts, LANES, Lane, Target};
+use super::load::{Client, Done, Requests, Until, closed_loop};
 use super::people::{CLIENT, Login};
 use super::stage::{Measurement, PEOPLE, Stage};
 
@@ -18,7 +18,7 @@ const FIRST_SIGHTS: usize = 1_000;
 const CALLERS: usize = 32;
 
 impl Stage {
-    /// Everybody of the Valkey's people is stale; one replica is asked for each.
+    /// The token of every user of the Valkey is stale; one replica is called for each.
     ///
     /// # Errors
     /// When there is not exactly one refresh for each session.
@@ -27,11 +27,11 @@ impl Stage {
             .of_valkey
             .log_in_long_ago(&self.dex, &self.replicas[0])
             .await?;
-        let measurement = self.refreshed(Asked::Valkey, &logins).await?;
+        let measurement = self.refreshed(Target::Valkey, &logins).await?;
         Ok((logins, measurement))
     }
 
-    /// The same, and every replica is asked for every session at the same time.
+    /// The same, with calls for every session to every replica at the same time.
     ///
     /// # Errors
     /// When there is not exactly one refresh for each session.
@@ -40,7 +40,7 @@ impl Stage {
             .of_valkey
             .log_in_long_ago(&self.dex, &self.replicas[0])
             .await?;
-        self.refreshed(Asked::Replicas, &logins).await
+        self.refreshed(Target::Replicas, &logins).await
     }
 
     /// The same at the service with its own file.
@@ -52,7 +52,7 @@ impl Stage {
             .of_embedded
             .log_in_long_ago(&self.dex, &self.embedded)
             .await?;
-        let measurement = self.refreshed(Asked::Embedded, &logins).await?;
+        let measurement = self.refreshed(Target::Embedded, &logins).await?;
         Ok((logins, measurement))
     }
 
@@ -76,8 +76,8 @@ impl Stage {
         let address = self.dex.issuer().trim_start_matches("http://");
         let address: SocketAddr = address.split('/').next().context("an address")?.parse()?;
         let before = (self.dex.counts().refreshes_succeeded, self.moment()?);
-        let askers = Asker::at(&[address], CALLERS, &Arc::new(requests)).await?;
-        let done = closed_loop(askers, Until::Asked(PEOPLE as u64)).await?;
+        let clients = Client::at(&[address], CALLERS, &Arc::new(requests)).await?;
+        let done = closed_loop(clients, Until::Sent(PEOPLE as u64)).await?;
         let used = before.1.until(self.moment()?);
         let refreshes = self.dex.counts().refreshes_succeeded - before.0;
         ensure!(refreshes == PEOPLE, "{refreshes} refreshes instead of {PEOPLE}");
@@ -96,28 +96,28 @@ impl Stage {
             requests.push(self.embedded.request(&draft.claim("nonce", nonce).token(), None));
         }
         let lane = Lane {
-            asked: Asked::Valkey,
+            target: Target::Valkey,
             ..LANES[0]
         };
-        let askers = Asker::at(&self.addresses(lane.asked), callers, &Arc::new(requests)).await?;
+        let clients = Client::at(&self.addresses(lane.target), callers, &Arc::new(requests)).await?;
         let (before, begun) = (self.counts(&lane).await?, self.moment()?);
-        let done = closed_loop(askers, Until::Asked(FIRST_SIGHTS as u64)).await?;
+        let done = closed_loop(clients, Until::Sent(FIRST_SIGHTS as u64)).await?;
         let used = begun.until(self.moment()?);
         lane.check(done.requests, self.counts(&lane).await?.since(before))?;
         Ok(Measurement { done, used })
     }
 
-    async fn refreshed(&self, asked: Asked, logins: &[Login]) -> anyhow::Result<Measurement> {
-        let lane = Lane { asked, ..LANES[0] };
+    async fn refreshed(&self, target: Target, logins: &[Login]) -> anyhow::Result<Measurement> {
+        let lane = Lane { target, ..LANES[0] };
         let requests: Requests = self.embedded.requests(logins, true);
-        let addresses = self.addresses(asked);
+        let addresses = self.addresses(target);
         let (before, begun) = (self.counts(&lane).await?, self.moment()?);
         let mut at_each = Vec::new();
         for address in &addresses {
-            let askers = Asker::at(&[*address], CALLERS, &requests).await?;
+            let clients = Client::at(&[*address], CALLERS, &requests).await?;
             at_each.push(tokio::spawn(closed_loop(
-                askers,
-                Until::Asked(logins.len() as u64),
+                clients,
+                Until::Sent(logins.len() as u64),
             )));
         }
         let mut done = Done::default();
@@ -130,11 +130,11 @@ impl Stage {
             tokens: (logins.len() * addresses.len()) as u64,
             refused: 0,
             refreshes: logins.len() as u64,
-            // Leases, intents and commits: how many depends on who comes first.
+            // Leases, intents and commits: how many depends on which replica is first.
             commands: counted.commands,
         };
         ensure!(counted == expected, "storm: {counted:?} instead of {expected:?}");
-        // Each session counts once, however many asked for it.
+        // Each session counts once, for any number of requests.
         done.requests = logins.len() as u64;
         Ok(Measurement { done, used })
     }
