@@ -133,7 +133,7 @@ pub struct Metrics {
     /// `tokenward_session_changes_total{change}`.
     session_changes: Family<SessionChangeLabels, Counter>,
     /// `tokenward_connections`: open connections.
-    pub(crate) connections: Gauge,
+    pub connections: Gauge,
     /// `tokenward_connections_closed_total{cause}`: connections closed by control.
     connections_closed: Family<ConnectionClosedLabels, Counter>,
     /// `tokenward_intake_bytes{caller}`: bytes held by requests in progress.
