@@ -12,6 +12,7 @@ use super::{
     Config, Credentials, IssuerConfig, IssuerPolicy, credentials, filter_module, intake, resources, sealing,
     servers, store,
 };
+use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
 
 pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
@@ -223,6 +224,7 @@ fn checked_issuer(
         trusted_peers,
         policy: policy?,
         rejected_keys: rejected_keys(findings, &raw.rejected_keys),
+        dialect: Dialect::default(),
     })
 }
 

@@ -9,7 +9,7 @@ use crate::yaml::{self, Location};
 
 /// Hint for a text that is not YAML.
 const NOT_YAML: &str = "check the indentation, the quotes and the brackets here and in the lines before";
-const EMPTY: &str = "start with the example in the README";
+const EMPTY: &str = "start with the example in docs/configuration.md";
 const ONE_DOCUMENT: &str = "a configuration is one document: remove the line ---, or the other document";
 
 impl Config {

@@ -7,13 +7,14 @@ pub(crate) mod endpoint;
 mod filter_module;
 mod findings;
 mod intake;
-mod issuer;
+pub(crate) mod issuer;
 mod load;
 mod problem;
 mod raw;
 mod resources;
 mod sealing;
 mod secret_source;
+pub(crate) mod server;
 mod servers;
 mod store;
 
@@ -22,13 +23,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use url::Url;
 
 pub use filter_module::FilterModule;
 pub use intake::IntakeConfig;
 pub use issuer::{ClientAuth, IssuerConfig, IssuerPolicy};
 pub use problem::{ConfigError, Problem};
 pub use resources::{Resource, ResourceMetadata};
+pub use server::{ExchangeConfig, ServerConfig, TokenSource};
 
 /// The checked configuration, with all secrets read.
 #[derive(Debug, Clone)]
@@ -147,50 +148,6 @@ pub struct SealingKeyConfig {
     pub id: String,
     /// Base64 of 32 bytes.
     pub key: SecretString,
-}
-
-/// One protected server.
-#[derive(Debug, Clone)]
-pub struct ServerConfig {
-    /// Its name, the `audience` of a token request.
-    pub name: String,
-    /// Its resource identifier: the URL that its clients use.
-    pub resource: Option<Resource>,
-    /// Audiences that the `aud` of its tokens must contain.
-    pub required_audiences: Vec<String>,
-    /// How its tokens are obtained.
-    pub token: TokenSource,
-}
-
-/// How a server's tokens are obtained.
-#[derive(Debug, Clone)]
-pub enum TokenSource {
-    /// The login's own ID token.
-    Forward,
-    /// A token exchange (RFC 8693) at a remote issuer.
-    Exchange(Box<ExchangeConfig>),
-}
-
-/// An RFC 8693 exchange at a remote Dex.
-#[derive(Debug, Clone)]
-pub struct ExchangeConfig {
-    /// The remote token endpoint.
-    pub token_endpoint: Url,
-    /// The `iss` of the exchanged token.
-    pub expected_issuer: String,
-    /// The remote's keys.
-    pub jwks_uri: Url,
-    /// Dex's `connector_id`.
-    pub connector_id: String,
-    /// Scopes, with one `audience:server:client_id:X` for every required audience that is not the client itself.
-    pub scopes: String,
-    /// The client that requests the exchange.
-    pub client_id: String,
-    /// Its secret.
-    pub client_secret: SecretString,
-    /// Its authentication method; `None`: from the remote issuer's discovery document, after the issuer has refused the
-    /// client.
-    pub client_auth: Option<ClientAuth>,
 }
 
 impl Config {

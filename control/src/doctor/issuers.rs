@@ -8,11 +8,12 @@ use url::Url;
 use super::probe::{ProbeAnswer, Prober};
 use super::report::Check;
 use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, ServerConfig, TokenSource};
+use crate::upstream::dialect::Dialect;
 use crate::upstream::issuer::answer::refusal_of;
 use crate::upstream::issuer::client::ClientCredentials;
 use crate::upstream::issuer::discovery::{Endpoints, read_document};
 use crate::upstream::issuer::key_set::{BadKeySet, KeySet};
-use crate::upstream::issuer::verify::shown;
+use crate::upstream::issuer::loggable::loggable;
 
 /// Clock differences up to this are not reported.
 const TOLERATED_CLOCK_SKEW_SECONDS: u64 = 5;
@@ -61,7 +62,7 @@ impl Issuers<'_> {
                 .await;
             checks.push(token_endpoint_check(
                 format!("{name}: token endpoint"),
-                auth,
+                (auth, config.dialect),
                 answer,
                 "check client_id, client_secret and client_auth",
             ));
@@ -108,8 +109,8 @@ impl Issuers<'_> {
             .await;
         checks.push(token_endpoint_check(
             format!("{name}: exchange at {}", config.token_endpoint),
-            auth,
-            answer,
+                (auth, config.dialect),
+                answer,
             "check clientCredentials and their clientAuth, and that the client may use the grant type token-exchange",
         ));
         checks
@@ -169,9 +170,9 @@ fn key_set_check(name: String, set: Result<KeySet, BadKeySet>, took: Duration) -
             );
         }
     };
-    let missed = match set.missed() {
+    let missed = match set.unusable() {
         0 => String::new(),
-        missed => format!("; {missed} left out: {}", set.missed_why()),
+        missed => format!("; {missed} left out: {}", set.unusable_reasons()),
     };
     if set.keys.is_empty() {
         return Check::fail(
@@ -203,7 +204,7 @@ fn names(set: &KeySet) -> String {
     let name = |key: &crate::upstream::issuer::jwk::VerifyingKey| {
         let id = key
             .id()
-            .map_or_else(|| "without kid".to_owned(), |id| format!("kid {}", shown(id)));
+            .map_or_else(|| "without kid".to_owned(), |id| format!("kid {}", loggable(id)));
         format!("{id}, thumbprint {}", key.thumbprint())
     };
     let mut names: Vec<String> = set.keys.iter().take(MAX_NAMED).map(name).collect();
@@ -216,7 +217,7 @@ fn names(set: &KeySet) -> String {
 /// A request without a token is refused; the kind of refusal shows whether the client is accepted.
 fn token_endpoint_check(
     name: String,
-    auth: ClientAuth,
+    (auth, dialect): (ClientAuth, Dialect),
     answer: Result<ProbeAnswer, String>,
     hint: &str,
 ) -> Check {
@@ -238,7 +239,7 @@ fn token_endpoint_check(
             format!("status {}", answer.status),
             "check the issuer; logins are preserved meanwhile",
         ),
-        _ if refusal_of(&answer.raw()).is_ok() || answer.has_tokens() => Check::ok(
+        _ if refusal_of(&answer.raw(), dialect).is_ok() || answer.has_tokens(dialect) => Check::ok(
             name,
             format!(
                 "answers in {} ms and accepts the client ({shown}); no token was presented",

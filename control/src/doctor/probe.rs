@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reqwest::header::{ACCEPT, DATE, HeaderMap};
 use url::Url;
 
+use crate::upstream::dialect::Dialect;
 use crate::upstream::issuer::answer::members::Members;
 use crate::upstream::issuer::answer::{RawAnswer, RefreshAnswer, read_refresh};
 use crate::upstream::issuer::client::{ClientCredentials, form_of_client};
@@ -30,8 +31,11 @@ impl ProbeAnswer {
     }
 
     /// Whether the issuer issued tokens although the request contained none.
-    pub(super) fn has_tokens(&self) -> bool {
-        matches!(read_refresh(&self.raw()), RefreshAnswer::Refreshed { .. })
+    pub(super) fn has_tokens(&self, dialect: Dialect) -> bool {
+        matches!(
+            read_refresh(&self.raw(), dialect),
+            RefreshAnswer::Refreshed { .. }
+        )
     }
 
     /// The response for the parsers of issuers' answers.

@@ -20,7 +20,7 @@ use super::progress::{ConnectionProgress, Deadline};
 use super::request_tracker::RequestTracker;
 use super::tracked_stream::TrackedStream;
 use crate::config::IntakeConfig;
-use crate::http::{Site, TimedBody};
+use crate::http::{HttpService, TimedBody};
 
 /// Longest request head, in HTTP/1 and HTTP/2: a credential, a session handle and a proxy's own headers.
 const MAX_HEAD_BYTES: u32 = 16 * 1024;
@@ -58,7 +58,7 @@ pub(super) enum CloseReason {
 /// requests are answered.
 pub(super) async fn serve_connection<S>(
     stream: S,
-    site: Site,
+    site: HttpService,
     intake: IntakeConfig,
     progress: Arc<ConnectionProgress>,
     shutdown: CancellationToken,
@@ -112,7 +112,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
 
 /// Starts to handle `request`. The budget is checked in this call, before the returned future is polled.
 fn handle(
-    site: &Site,
+    site: &HttpService,
     progress: &Arc<ConnectionProgress>,
     intake: &IntakeConfig,
     request: Request<Incoming>,
@@ -123,7 +123,7 @@ fn handle(
     let until = began + intake.deadline;
     let mut request = request.map(|body| Body::new(TimedBody::new(body, until)));
     request.extensions_mut().insert(tracker.clone());
-    let responding = site.answer(request);
+    let responding = site.call(request);
     async move {
         let response = responding.await;
         Ok(tracker.respond(response, Instant::now()))

@@ -13,7 +13,7 @@ use super::connection_slots::{ConnectionSlot, ConnectionSlots};
 use super::progress::ConnectionProgress;
 use crate::app::Current;
 use crate::config::IntakeConfig;
-use crate::http::Site;
+use crate::http::HttpService;
 use crate::observe::metrics::Metrics;
 
 /// Delay after a failed `accept`, which mostly means that no file descriptor is left.
@@ -44,9 +44,9 @@ impl Listener {
         // Dropping this future shuts the connections down too.
         let shutdown = connections.shutdown.clone().drop_guard();
         let metrics = self.current.service().metrics().clone();
-        let site = Site::new(self.current.clone());
+        let site = HttpService::new(self.current.clone());
         let reserved = Pool {
-            site: site.only_probes(self.current.clone()),
+            site: site.probes_only(self.current.clone()),
             slots: ConnectionSlots::new(metrics.clone()),
         };
         let regular = Pool {
@@ -95,7 +95,7 @@ impl Listener {
 
 /// A pool of slots, and the routes that its connections are served with.
 struct Pool {
-    site: Site,
+    site: HttpService,
     slots: Arc<ConnectionSlots>,
 }
 

@@ -132,7 +132,7 @@ pub async fn serve_until(
     };
     tokio::select! {
         biased;
-        () = current.landed() => {}
+        () = current.wait_idle() => {}
         () = time_left => tracing::warn!("a refresh was still in progress"),
     }
 }

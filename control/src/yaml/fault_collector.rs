@@ -139,7 +139,11 @@ impl<'a> FaultCollector<'a> {
             }
             Kind::Expected(expected) => {
                 let what = format!("{name} must be {expected}, and is {}", placed.node.kind());
-                self.fault(placed.place, what, "see the table of fields in the README");
+                self.fault(
+                    placed.place,
+                    what,
+                    "see the table of fields in docs/configuration.md",
+                );
             }
             Kind::Other(message) => self.fault(placed.place, format!("{name}: {message}"), ""),
         }

@@ -219,7 +219,7 @@ fn folder() -> Folder {
 #[test]
 fn check_and_serve_agree_on_every_configuration_and_print_the_same_problems() {
     let folder = folder();
-    let path = folder.0.display().to_string();
+    let path = folder.path().display().to_string();
     let whole = std::fs::read_to_string(folder.config("")).expect("the configuration");
     let (mut good, mut refused) = (0, 0);
     for (from, to) in changes() {
@@ -242,7 +242,7 @@ fn check_and_serve_agree_on_every_configuration_and_print_the_same_problems() {
             (checked, served) => panic!("{to}: check says {checked:?}, and serve {served:?}"),
         }
         // The store file of a valid configuration.
-        let _ = std::fs::remove_file(folder.0.join("tokenward.redb"));
+        let _ = std::fs::remove_file(folder.path().join("tokenward.redb"));
     }
     println!("{good} good, {refused} refused");
     assert!(good >= 8 && refused >= 80, "{good} good, {refused} refused");
@@ -270,7 +270,7 @@ fn check_and_a_running_tokenward_do_not_disturb_each_other() {
     for _ in 0..5 {
         assert_eq!(checked(&config), None);
     }
-    let entries = std::fs::read_dir(&folder.0).expect("the folder").count();
+    let entries = std::fs::read_dir(folder.path()).expect("the folder").count();
     // Four secrets, the configuration, the store: `check` leaves no file.
     assert_eq!(entries, 6);
 }
@@ -280,7 +280,7 @@ fn check_creates_no_store_and_reports_an_unreadable_configuration_once() {
     let folder = Folder::new();
     let config = folder.config("").display().to_string();
     assert_eq!(checked(&config), None);
-    assert!(!folder.0.join("tokenward.redb").exists());
+    assert!(!folder.path().join("tokenward.redb").exists());
     for path in ["/nowhere/at/all.yaml", "/", "/dev/zero"] {
         let output = tokenward(&["check", "--config", path]);
         assert_eq!(output.status.code(), Some(1));

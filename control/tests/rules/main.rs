@@ -4,6 +4,7 @@ mod answers;
 mod codec;
 mod config;
 mod decisions;
+mod dialects;
 mod discovery;
 mod import;
 mod key_sets;
