@@ -43,8 +43,8 @@ impl WasmModule {
     pub fn from_file(path: &Path) -> anyhow::Result<Self> {
         let bytes = std::fs::read(path).with_context(|| {
             format!(
-                "no wasm module at {}: build it with `cargo build -p tokenward-filter --target \
-                 wasm32-unknown-unknown --profile module`, or name it in {MODULE_PATH_VARIABLE}",
+                "no wasm module at {}: build it with `cargo xtask build --module-only`, or name it in \
+                 {MODULE_PATH_VARIABLE}",
                 path.display()
             )
         })?;
