@@ -9,6 +9,7 @@ use tokenward_protocol::refusal::Refusal;
 
 use crate::config::EachTry;
 use crate::context::Context;
+use crate::digest_map::set_seed;
 use crate::host::Host;
 use crate::request::RequestHead;
 use crate::token_memo::TokenMemo;
@@ -23,8 +24,9 @@ pub struct EachTryFilter<H> {
 }
 
 impl<H: Host> EachTryFilter<H> {
-    /// A filter under `settings`. Makes no host call.
+    /// A filter under `settings`. The memo is keyed by random bytes: clients choose the tokens in it.
     pub(crate) fn new(host: H, settings: EachTry) -> Self {
+        set_seed(host.random());
         Self {
             context: Context::unconfigured(host),
             settings,

@@ -1,6 +1,7 @@
 //! The gate: a presented token that was refused is refused again from memory, until a moment, then one probe goes through.
 //! Each presented token has a gate of its own, so a new login passes at once and no client can close another's gate.
 
+use tokenward_protocol::backoff::Backoff;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 use crate::config::GateTimes;
@@ -122,8 +123,8 @@ pub fn close(before: Option<&Gate>, closing: &Closing, times: &GateTimes) -> Gat
         RefusalClass::Misconfigured => (times.misconfigured_ms, times.misconfigured_ms),
     };
     let doublings = u32::from(failures.saturating_sub(1)).min(16);
-    let backoff_ms = first_ms
-        .saturating_mul(1u64 << doublings)
+    let backoff_ms = Backoff::new(first_ms, longest_ms)
+        .wait_ms(doublings)
         .max(closing.retry_after_ms)
         .min(longest_ms);
     let quarter_ms = backoff_ms.div_euclid(4);

@@ -51,6 +51,7 @@ pub(crate) struct FakeHost {
     pub(crate) before_write: RefCell<Option<BeforeWrite>>,
     pub(crate) writes: Cell<usize>,
     pub(crate) random: Cell<[u8; 16]>,
+    pub(crate) random_draws: Cell<usize>,
     pub(crate) hides_debug: Cell<bool>,
 }
 
@@ -83,6 +84,7 @@ impl Host for HostOf {
     }
 
     fn random(&self) -> [u8; 16] {
+        self.0.random_draws.set(self.0.random_draws.get() + 1);
         self.0.random.get()
     }
 

@@ -19,6 +19,7 @@ mod gate;
 mod host;
 mod limits;
 mod listener;
+mod map_seeds;
 mod matchers;
 mod replacement;
 mod reply;
