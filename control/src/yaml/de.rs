@@ -13,7 +13,7 @@ use super::fault::{Fault, Kind, ShapeFault};
 use super::fault_collector::FaultCollector;
 use super::placeholder::Placeholder;
 use super::spanned::{SPANNED, SpannedParts};
-use super::{Location, Node, Placed};
+use super::tree::{Location, Node, Placed};
 
 /// The result of deserializing a document.
 pub(crate) struct Shaped<T> {
@@ -261,7 +261,7 @@ impl<'de> SeqAccess<'de> for Items<'_, '_> {
 
 struct Members<'s, 'a> {
     at: At<'s, 'a>,
-    left: std::slice::Iter<'a, super::Member>,
+    left: std::slice::Iter<'a, super::tree::Member>,
     /// The value of the last key; `None` for a placeholder.
     value: Option<&'a Placed>,
     placeholders: std::vec::IntoIter<&'static str>,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Id, Location};
+use super::tree::{Id, Location};
 
 /// One fault with its position and a hint. Quotes no value: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::fault::{Fault, Kind, ShapeFault};
 use super::read::shown;
 use super::suggest::nearest;
-use super::{Id, Location, Member, Node, Placed};
+use super::tree::{Id, Location, Member, Node, Placed};
 
 /// The faults of a document so far, and the values that are excluded because of them.
 pub(super) struct FaultCollector<'a> {

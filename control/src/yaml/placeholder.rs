@@ -4,9 +4,9 @@ use serde::de::value::{SeqDeserializer, StrDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::Location;
 use super::fault::Fault;
 use super::spanned::{SPANNED, SpannedParts};
+use super::tree::Location;
 
 /// Deserializes to an empty value in place of a missing member, so that the next missing one is found too.
 pub(super) struct Placeholder;

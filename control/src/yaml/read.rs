@@ -7,7 +7,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Error, Spanned};
 
-use super::{Id, Location, Member, Node, Placed};
+use super::tree::{Id, Location, Member, Node, Placed};
 
 /// The text is not YAML.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer as _, SeqAccess, Visitor};
 
-use super::Location;
 use super::fault::Fault;
+use super::tree::Location;
 
 /// A value and its position.
 #[derive(Debug, Clone)]
