@@ -5,7 +5,7 @@ use std::rc::Rc;
 use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
 use tokenward_protocol::jwt::{Claims, Malformed};
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::{ControlAnswer, Reason, TokenAnswer, read_answer};
+use tokenward_protocol::token_endpoint::{Reason, TokenAnswer, TokenReply, read_answer};
 
 use super::Worker;
 use super::leave::is_given_back;
@@ -47,12 +47,12 @@ impl<H: Host> Worker<H> {
             &answer.body,
         );
         let judged = match (said, &self.config, self.server(flight.server)) {
-            (ControlAnswer::Token(token), Ok(config), Some(server)) => {
+            (TokenReply::Token(token), Ok(config), Some(server)) => {
                 judge(&token, server, &flight, &config.freshness, self.host.now_ms())
                     .map_err(|refusal| (refusal, None))
             }
             (
-                ControlAnswer::Refused {
+                TokenReply::Refused {
                     refusal,
                     retry_after_seconds,
                 },

@@ -1,4 +1,4 @@
-//! What an attempt says to the issuer, and what it makes of the answer before it is stored.
+//! The calls of an attempt to the issuer, and the conversion of the answer before it is stored.
 
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::refusal::Refusal;
@@ -67,7 +67,7 @@ impl Driver {
         })
     }
 
-    /// Holds the ID token for its examination, or says why there is none.
+    /// Holds the ID token for its check, or returns why there is none.
     fn take(&mut self, id_token: GivenIdToken) -> Option<Failure> {
         let failure = |kind, cause: &str| Some(Failure::new(kind, cause));
         match id_token {
@@ -77,11 +77,11 @@ impl Driver {
             }
             GivenIdToken::Missing => failure(
                 StreakKind::Misconfigured,
-                "the issuer refreshed not_permitted an ID token: the login must ask for the scope openid",
+                "the issuer refreshed without an ID token: the login must request the scope openid",
             ),
             GivenIdToken::NotText => failure(
                 StreakKind::Unusable,
-                "the issuer refreshed, and its id_token is no text; look at the issuer",
+                "the issuer refreshed, and its id_token is not a string; check the issuer",
             ),
             GivenIdToken::CutOff => failure(
                 StreakKind::Unreachable,
@@ -98,7 +98,8 @@ impl Driver {
         record: Option<&GrantRecord>,
     ) -> Answer {
         let (is_rotated, unsealed) = (rotated.is_some(), rotated);
-        // A token that is never rotated would keep an older sealing key needed forever.
+        // Without sealing it again, a token that the issuer never rotates would require an older sealing key
+        // indefinitely.
         let sealed = rotated
             .or_else(|| self.needs_resealing(record).then_some(presented))
             .map(|token| self.inner.sealed_refresh_token(&self.key, token))
@@ -129,7 +130,7 @@ impl Driver {
 
     pub(super) async fn examine(&self, record: Option<&GrantRecord>) -> Event {
         let (Some(token), Some(record)) = (&self.id_token, record) else {
-            return Event::Examined(Err(Failure::misconfigured("there is none")));
+            return Event::Examined(Err(Failure::misconfigured("the answer has no ID token")));
         };
         let examined = self.inner.examine(&self.key, &self.issuer, record, token).await;
         if let Err(failure) = &examined {
@@ -143,7 +144,7 @@ impl Driver {
         Event::Examined(examined)
     }
 
-    /// Fingerprint of the newest refresh token of this attempt.
+    /// Fingerprint of this attempt's newest refresh token.
     fn refresh_token<'a>(&'a self, record: &'a GrantRecord) -> Option<&'a str> {
         let stored = record
             .refresh_token
