@@ -36,7 +36,7 @@ macro_rules! refusals {
             #[must_use]
             pub const fn class(self) -> RefusalClass { match self { $(Refusal::$name => RefusalClass::$class,)* } }
 
-            /// One sentence for the person who reads the answer: what happened and what to do.
+            /// One sentence for the reader of the response: what happened and what to do.
             #[must_use]
             pub const fn description(self) -> &'static str { match self { $(Refusal::$name => $description,)* } }
 

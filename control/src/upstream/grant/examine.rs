@@ -65,7 +65,8 @@ pub(super) fn log_rejected(key: &GrantKey, issuer: &HomeIssuer, failure: &Failur
             grant,
             issuer,
             cause,
-            "ALARM: the issuer answered a refresh with a token of another user, client or issuer; the old ID token stays in use"
+            "ALARM: the issuer answered a refresh with a token of another user, client or issuer; the old ID token \
+             stays in use"
         );
     } else {
         tracing::debug!(

@@ -17,7 +17,7 @@ const MAX_LINEAGES: usize = 64;
 /// The store's lineage when a record was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ObservedLineage {
-    /// `None` if the store cannot tell.
+    /// `None` if the store does not report one.
     pub name: Option<Lineage>,
     /// Since when this process has known it, Unix ms.
     pub since_ms: u64,

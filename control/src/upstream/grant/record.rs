@@ -195,8 +195,8 @@ impl DeathReason {
                 "the store has lost the outcome of a refresh, and the refresh token that it holds is used up"
             }
             Self::Unproven => {
-                "the store was restarted or replaced since the last refresh, and the issuer, which punishes a reused refresh \
-                 token, does not report whether the stored one is unused (RFC 7662)"
+                "the store was restarted or replaced since the last refresh, and the issuer, which punishes a reused \
+                 refresh token, does not report whether the stored one is unused (RFC 7662)"
             }
             Self::Retired => "the registered login has a refresh token that is used up or was signed out",
             Self::IssuerFailing => "the issuer has failed to refresh this login for too long",

@@ -124,7 +124,7 @@ impl Driver {
                     event
                 };
                 failpoint::reached("after", stage_name);
-                if stage_name == "put_back" && matches!(event, Event::Written(_)) {
+                if stage_name == "restore" && matches!(event, Event::Written(_)) {
                     self.log_restored();
                 }
                 event

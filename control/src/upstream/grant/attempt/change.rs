@@ -101,13 +101,13 @@ impl Edit {
     /// The name of the stage in which it is written.
     pub(super) fn stage_name(&self) -> &'static str {
         match self {
-            Self::Restore(_) => "put_back",
+            Self::Restore(_) => "restore",
             Self::Announce(..) => "announce",
             Self::Withdraw(_) => "withdraw",
             Self::StoreRefreshToken(_) => "store_refresh_token",
             Self::StoreIdToken { .. } => "store_id_token",
-            Self::RecordFailure { .. } => "note",
-            Self::EndLogin { .. } => "end",
+            Self::RecordFailure { .. } => "record_failure",
+            Self::EndLogin { .. } => "end_login",
             Self::Suspect(_) => "suspect",
         }
     }

@@ -130,7 +130,7 @@ impl Attempt {
         match &self.stage {
             Stage::Start | Stage::Leasing => "lease",
             Stage::Queueing | Stage::QueuedReading => "queue",
-            Stage::Reading => "look",
+            Stage::Reading => "read",
             Stage::Proving => "prove",
             Stage::Preparing => "prepare",
             Stage::Changing(change) => change.edit.stage_name(),
