@@ -2,7 +2,7 @@
 
 use tokenward_control::config::IssuerPolicy;
 use tokenward_control::upstream::grant::attempt::{Step, Verdict};
-use tokenward_control::upstream::grant::decide::is_hopeless;
+use tokenward_control::upstream::grant::decide::is_permanent;
 use tokenward_control::upstream::grant::record::{DeathReason, GrantState};
 use tokenward_protocol::refusal::Refusal;
 
@@ -75,11 +75,11 @@ pub(crate) fn check_transition(before: &World, after: &World, action: Action) ->
     } = after.record.state
         && !matches!(before.record.state, GrantState::Dead { .. })
     {
-        let hopeless = after
+        let permanent = after
             .record
             .failures
-            .is_some_and(|streak| is_hopeless(&streak, &POLICY, since_ms));
-        if !hopeless {
+            .is_some_and(|streak| is_permanent(&streak, &POLICY, since_ms));
+        if !permanent {
             return Err("an issuer that failed now and then ended the login".to_owned());
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokenward_control::upstream::entitlement::Entitlement;
-use tokenward_control::upstream::grant::decide::{Decision, Want, decide, is_hopeless};
+use tokenward_control::upstream::grant::decide::{Decision, Want, decide, is_permanent};
 use tokenward_control::upstream::grant::record::{DeathReason, GrantRecord, GrantState, StoredIdToken};
 use tokenward_control::upstream::policy::Policy;
 use tokenward_control::upstream::renewal::{is_near_expiry, is_never_fresh};
@@ -212,19 +212,19 @@ fn only_an_issuer_that_answers_can_end_a_login_by_failing() {
         next_attempt_at_ms: 0,
     };
     let late = 1801 * SECOND;
-    assert!(is_hopeless(&streak(StreakKind::Failing, 3), &POLICY, late));
-    assert!(!is_hopeless(
+    assert!(is_permanent(&streak(StreakKind::Failing, 3), &POLICY, late));
+    assert!(!is_permanent(
         &streak(StreakKind::Failing, 3),
         &POLICY,
         1800 * SECOND
     ));
-    assert!(!is_hopeless(&streak(StreakKind::Failing, 2), &POLICY, late));
-    assert!(!is_hopeless(
+    assert!(!is_permanent(&streak(StreakKind::Failing, 2), &POLICY, late));
+    assert!(!is_permanent(
         &streak(StreakKind::Unreachable, 1000),
         &POLICY,
         late * 100
     ));
-    assert!(!is_hopeless(
+    assert!(!is_permanent(
         &streak(StreakKind::Misconfigured, 1000),
         &POLICY,
         late * 100

@@ -146,7 +146,7 @@ pub fn of_streak(streak: &Streak) -> Refused {
 /// however long that lasts. An issuer that answers and fails this refresh every time does: Dex answers 500 permanently
 /// for a login through a dead connector.
 #[must_use]
-pub fn is_hopeless(streak: &Streak, policy: &Policy, now_ms: u64) -> bool {
+pub fn is_permanent(streak: &Streak, policy: &Policy, now_ms: u64) -> bool {
     /// One failure before a long pause and one after it are not a streak.
     const MIN_FAILURES: u32 = 3;
     streak.kind == StreakKind::Failing

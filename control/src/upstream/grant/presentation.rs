@@ -38,8 +38,8 @@ impl Driver {
             Err(error) => return Event::NotReady(error.into()),
         };
         match self.issuer.leave(&self.inner.context, self.key.digest()).await {
-            Ok(leave) => {
-                self.ready = Some((leave, token));
+            Ok(permit) => {
+                self.ready = Some((permit, token));
                 Event::Ready
             }
             Err(refusal) => not_permitted(refusal),
@@ -47,10 +47,10 @@ impl Driver {
     }
 
     pub(super) async fn present(&mut self, record: Option<&GrantRecord>) -> Event {
-        let Some((leave, presented)) = self.ready.take() else {
+        let Some((permit, presented)) = self.ready.take() else {
             return Event::Answered(Answer::Transient(not_presented()));
         };
-        let answer = self.issuer.refresh(&self.inner.context, leave, &presented).await;
+        let answer = self.issuer.refresh(&self.inner.context, permit, &presented).await;
         Event::Answered(match answer {
             RefreshAnswer::Refreshed {
                 id_token,
@@ -58,8 +58,8 @@ impl Driver {
             } => {
                 let rotated =
                     refresh_token.filter(|token| token.expose_secret() != presented.expose_secret());
-                let no_id_token = self.take(id_token);
-                self.refreshed(rotated.as_ref(), no_id_token, &presented, record)
+                let no_id_token = self.hold_id_token(id_token);
+                self.sealed_answer(rotated.as_ref(), no_id_token, &presented, record)
             }
             RefreshAnswer::Dead(death) => Answer::Dead(death),
             RefreshAnswer::Misconfigured(cause) => Answer::Misconfigured(cause),
@@ -68,7 +68,7 @@ impl Driver {
     }
 
     /// Holds the ID token for its check, or returns why there is none.
-    fn take(&mut self, id_token: GivenIdToken) -> Option<Failure> {
+    fn hold_id_token(&mut self, id_token: GivenIdToken) -> Option<Failure> {
         let failure = |kind, cause: &str| Some(Failure::new(kind, cause));
         match id_token {
             GivenIdToken::Given(token) => {
@@ -90,7 +90,7 @@ impl Driver {
         }
     }
 
-    fn refreshed(
+    fn sealed_answer(
         &mut self,
         rotated: Option<&SecretString>,
         no_id_token: Option<Failure>,

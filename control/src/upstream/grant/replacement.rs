@@ -60,16 +60,16 @@ impl Inner {
         login: &Login<'_>,
         record: &GrantRecord,
     ) -> Result<Option<GrantRecord>, StoreError> {
-        let (Some(brought), Some(held)) = (login.refresh_token, &record.refresh_token) else {
+        let (Some(registered), Some(stored)) = (login.refresh_token, &record.refresh_token) else {
             return Ok(None);
         };
-        if held.fingerprint != fingerprint(brought) || self.opening_error(key, record).is_none() {
+        if stored.fingerprint != fingerprint(registered) || self.opening_error(key, record).is_none() {
             return Ok(None);
         }
         Ok(Some(GrantRecord {
-            refresh_token: Some(self.sealed_refresh_token(key, brought)?),
+            refresh_token: Some(self.sealed_refresh_token(key, registered)?),
             id_token: match &record.id_token {
-                Some(held) if self.serve(key, record).is_ok() => Some(held.clone()),
+                Some(stored) if self.serve(key, record).is_ok() => Some(stored.clone()),
                 _ => Some(self.sealed_id_token(key, login.id_token, login.claims)?),
             },
             ..record.clone()
@@ -78,12 +78,12 @@ impl Inner {
 
     /// Why the refresh token of `record` does not open; `None` if it opens.
     fn opening_error(&self, key: &GrantKey, record: &GrantRecord) -> Option<StoreError> {
-        let held = record.refresh_token.as_ref()?;
+        let stored = record.refresh_token.as_ref()?;
         sealed::open(
             &self.context.ring,
             &key.record(),
             REFRESH_TOKEN_FIELD,
-            &held.sealed,
+            &stored.sealed,
         )
         .err()
     }

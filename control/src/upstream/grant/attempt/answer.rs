@@ -3,7 +3,7 @@
 use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 
-use super::super::decide::{is_hopeless, of_streak};
+use super::super::decide::{is_permanent, of_streak};
 use super::super::record::{DeathReason, Intent, StoredIdToken};
 use super::super::takeover::contended_for;
 use super::change::Edit;
@@ -112,7 +112,7 @@ impl Attempt {
         let Now { now_ms, jitter } = at;
         let before = self.record().and_then(|record| record.failures);
         let streak = failed(before, failure.kind, failure.retry_after, now_ms, jitter);
-        let dead = is_hopeless(&streak, &self.config.policy, now_ms);
+        let dead = is_permanent(&streak, &self.config.policy, now_ms);
         self.verdict = Some(if dead {
             Refused::new(Refusal::NeedsLogin).because(DeathReason::IssuerFailing.as_str())
         } else {

@@ -15,7 +15,7 @@ use crate::upstream::streak::Streak;
 
 /// Waits between tries while the store does not answer.
 const WAITS: Backoff = Backoff::new(50, 2_000);
-/// How long a rotated refresh token is held in memory while the store does not answer: it exists nowhere else.
+/// How long a rotated refresh token is stored in memory while the store does not answer: it exists nowhere else.
 const STORE_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// How long a finding (a failure, a death) is tried: a later attempt can find it again.
 const FINDING_PATIENCE: Duration = Duration::from_secs(2);
@@ -30,11 +30,11 @@ pub(super) struct Precondition {
 }
 
 impl Precondition {
-    fn carries(&self, record: &GrantRecord) -> bool {
-        let held = record.refresh_token.as_ref().map(|token| &token.fingerprint);
+    fn matches(&self, record: &GrantRecord) -> bool {
+        let stored = record.refresh_token.as_ref().map(|token| &token.fingerprint);
         record.generation == self.generation
             && !matches!(record.state, GrantState::SignedOut { .. })
-            && held.is_some_and(|held| self.refresh_fingerprints.contains(held))
+            && stored.is_some_and(|stored| self.refresh_fingerprints.contains(stored))
     }
 }
 
@@ -48,11 +48,11 @@ pub(super) struct IntentOwner {
 
 impl IntentOwner {
     fn settle(&self, record: &mut GrantRecord) {
-        let ours = record
+        let is_own = record
             .intent
             .as_ref()
             .is_some_and(|intent| intent.holder == self.holder);
-        if !ours {
+        if !is_own {
             return;
         }
         record.intent = self.replacement.clone();
@@ -262,7 +262,7 @@ impl RecordChange {
         now_ms: u64,
     ) -> Transition {
         let is_expected = self.only_at.is_none_or(|only_at| only_at == at);
-        if is_expected && precondition.carries(&record) {
+        if is_expected && precondition.matches(&record) {
             Transition::Step(self.write(at, record, now_ms))
         } else {
             Transition::Superseded(Some(Box::new(record)))

@@ -234,8 +234,8 @@ impl Attempt {
             generation: record.generation,
             refresh_fingerprints: vec![token.fingerprint.clone()],
         };
-        let (issuer, met_ms) = (self.config.issuer, observed.intent_observed_ms);
-        let allowed = takeover(record, issuer, &self.config.policy, met_ms, now_ms);
+        let (issuer, observed_ms) = (self.config.issuer, observed.intent_observed_ms);
+        let allowed = takeover(record, issuer, &self.config.policy, observed_ms, now_ms);
         self.observed = Some(observed);
         match allowed {
             Takeover::Present { unresolved } => {
