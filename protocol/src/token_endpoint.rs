@@ -274,7 +274,7 @@ pub struct TokenError {
 
 /// Control's answer, as the filter understands it.
 #[derive(Debug, Clone)]
-pub enum TokenReply {
+pub enum ControlAnswer {
     /// A token that control judges fresh.
     Token(TokenAnswer),
     /// No token, and why; `retry_after_seconds` if control set it.
@@ -291,8 +291,8 @@ pub enum TokenReply {
 /// Never fails: an answer that cannot be understood is itself a refusal ([`Refusal::ControlUnreachable`],
 /// [`Refusal::ControlLate`], [`Refusal::ControlGarbled`]).
 #[must_use]
-pub fn read_answer(status: u16, marked: bool, retry_after: Option<&[u8]>, body: &[u8]) -> TokenReply {
-    let refused = |refusal| TokenReply::Refused {
+pub fn read_answer(status: u16, marked: bool, retry_after: Option<&[u8]>, body: &[u8]) -> ControlAnswer {
+    let refused = |refusal| ControlAnswer::Refused {
         refusal,
         retry_after_seconds: seconds(retry_after),
     };
@@ -322,7 +322,7 @@ pub fn read_answer(status: u16, marked: bool, retry_after: Option<&[u8]>, body: 
         text("issued_token_type"),
         whole("expires_at"),
     ) {
-        (Some(token), Some(TOKEN_TYPE_ID_TOKEN), Some(expires_at)) => TokenReply::Token(TokenAnswer {
+        (Some(token), Some(TOKEN_TYPE_ID_TOKEN), Some(expires_at)) => ControlAnswer::Token(TokenAnswer {
             access_token: token.to_owned(),
             issued_token_type: TOKEN_TYPE_ID_TOKEN.to_owned(),
             token_type: text("token_type").unwrap_or_default().to_owned(),

@@ -3,6 +3,8 @@
 use secrecy::SecretString;
 use url::Url;
 
+use crate::upstream::dialect::Dialect;
+
 /// What an issuer does to a refresh token that is presented twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IssuerPolicy {
@@ -55,6 +57,8 @@ pub struct IssuerConfig {
     pub rejected_keys: Vec<String>,
     /// How the client authenticates itself; `None`: as discovery says.
     pub client_auth: Option<ClientAuth>,
+    /// Its error texts.
+    pub dialect: Dialect,
 }
 
 impl IssuerConfig {

@@ -49,7 +49,7 @@ impl From<AnswerUnverified> for Failure {
     fn from(unverified: AnswerUnverified) -> Self {
         Self {
             kind: unverified.kind,
-            retry_after: unverified.asked,
+            retry_after: unverified.retry_after,
             cause: unverified.cause,
         }
     }

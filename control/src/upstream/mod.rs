@@ -1,11 +1,13 @@
 //! The upstream side: OpenID Connect issuers, the grants that they issued, and exchanges at remote issuers.
 //!
 //! - [`issuer`]: the client for an issuer's endpoints, its keys, and the checks of its tokens;
+//! - [`dialect`]: where issuers differ from the specifications and from each other;
 //! - [`grant`]: what an issuer issued for (issuer, client, user), and the single refresh at a time;
 //! - [`exchange`]: RFC 8693 exchanges at remote issuers;
 //! - [`entitlement`], [`policy`], [`renewal`]: rules that grants and exchanges share;
 //! - [`failure`], [`streak`]: one failure, and consecutive failures of one grant or exchange.
 
+pub mod dialect;
 pub mod entitlement;
 pub mod exchange;
 pub mod failure;

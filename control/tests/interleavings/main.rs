@@ -4,7 +4,7 @@
 //! The model steps the machines itself and simulates no network: an attempt has no I/O, so every interleaving can be
 //! visited, each state once, and "never" means never within the bounds of a setup. A simulator of sockets under the
 //! real service would only sample schedules, thousands of times slower. The I/O around an attempt is tested with real
-//! processes (`tests/control`).
+//! processes (`tests/service`).
 //!
 //! [`Attempt`]: tokenward_control::upstream::grant::attempt::Attempt
 

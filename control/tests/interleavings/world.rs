@@ -266,7 +266,7 @@ impl World {
             }
             Step::Write { .. } => Event::Conflict(Some(Box::new(self.conflicting(replica)))),
             Step::Present => Event::Answered(self.remembered(at, answer?)),
-            Step::Introspect(_) if !self.introspects => Event::Introspected(Introspected::NotTold),
+            Step::Introspect(_) if !self.introspects => Event::Introspected(Introspected::Withheld),
             Step::Introspect(token) if self.issuer.accepts(number_of(&token), self.now_ms) => {
                 Event::Introspected(Introspected::Unused)
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokenward_control::config::ClientAuth;
+use tokenward_control::upstream::dialect::Dialect;
 use tokenward_control::upstream::issuer::answer::{
     Death, ExchangeAnswer, GivenIdToken, RawAnswer, RefreshAnswer, read_exchange, read_refresh,
 };
@@ -20,7 +21,7 @@ pub(crate) fn raw(status: u16, body: &str) -> RawAnswer {
 
 /// One word per class.
 pub(crate) fn refresh_class(status: u16, body: &str) -> &'static str {
-    match read_refresh(&raw(status, body)) {
+    match read_refresh(&raw(status, body), Dialect::Dex) {
         RefreshAnswer::Refreshed { .. } => "refreshed",
         RefreshAnswer::Dead(Death::Claimed) => "dead: claimed",
         RefreshAnswer::Dead(Death::Expired) => "dead: expired",
@@ -93,10 +94,10 @@ fn what_is_missing_from_a_refresh_is_missing() {
     let RefreshAnswer::Refreshed {
         id_token,
         refresh_token,
-    } = read_refresh(&raw(
-        200,
-        r#"{"access_token":"x","refresh_token":"","id_token":"y"}"#,
-    ))
+    } = read_refresh(
+        &raw(200, r#"{"access_token":"x","refresh_token":"","id_token":"y"}"#),
+        Dialect::Dex,
+    )
     else {
         panic!("a 200 with tokens is a refresh");
     };
@@ -108,7 +109,7 @@ fn what_is_missing_from_a_refresh_is_missing() {
 }
 
 pub(crate) fn exchange_class(status: u16, body: &str) -> &'static str {
-    match read_exchange(&raw(status, body)) {
+    match read_exchange(&raw(status, body), Dialect::Dex) {
         ExchangeAnswer::Exchanged(_) => "exchanged",
         ExchangeAnswer::Misconfigured(_) => "misconfigured",
         ExchangeAnswer::Transient(passing) => match passing.kind {
@@ -176,7 +177,7 @@ fn retry_after_is_passed_on() {
         retry_after: Some(Duration::from_secs(7)),
         ..raw(429, "{}")
     };
-    let RefreshAnswer::Transient(passing) = read_refresh(&answer) else {
+    let RefreshAnswer::Transient(passing) = read_refresh(&answer, Dialect::Dex) else {
         panic!("429 passes");
     };
     assert_eq!(passing.retry_after, Some(Duration::from_secs(7)));
@@ -185,7 +186,7 @@ fn retry_after_is_passed_on() {
 #[test]
 fn hostile_error_codes_are_cut_before_they_reach_a_log() {
     let body = format!(r#"{{"error":"x\ninjected: {}"}}"#, "a".repeat(500));
-    let RefreshAnswer::Transient(passing) = read_refresh(&raw(400, &body)) else {
+    let RefreshAnswer::Transient(passing) = read_refresh(&raw(400, &body), Dialect::Dex) else {
         panic!("an unknown code may be anybody's");
     };
     let cause = passing.cause;
@@ -214,5 +215,5 @@ fn client_credentials_are_form_encoded_before_base64() {
 fn an_answer_never_shows_its_body() {
     let answer = raw(200, r#"{"id_token":"secret-token"}"#);
     assert!(!format!("{answer:?}").contains("secret-token"));
-    assert!(!format!("{:?}", read_refresh(&answer)).contains("secret-token"));
+    assert!(!format!("{:?}", read_refresh(&answer, Dialect::Dex)).contains("secret-token"));
 }

@@ -117,9 +117,9 @@ fn what_cannot_be_used_is_left_out_with_the_reason_and_keeps_nothing_else_out() 
     ];
     for (jwk, why) in rows {
         let set = read(&[jwk.clone(), rsa(&json!({}))]);
-        let reasons: Vec<_> = set.left_out.iter().map(|key| key.why.clone()).collect();
+        let reasons: Vec<_> = set.unused.iter().map(|key| key.why.clone()).collect();
         assert_eq!((set.keys.len(), reasons), (1, vec![why.clone()]), "{jwk}");
-        assert_eq!(set.missed(), usize::from(why != NotUsed::OtherUse), "{jwk}");
+        assert_eq!(set.unusable(), usize::from(why != NotUsed::OtherUse), "{jwk}");
     }
 }
 
@@ -133,7 +133,7 @@ fn a_set_without_keys_is_none_yet_and_what_is_no_set_is_told_from_it() {
     }
     // All its keys are of a kind that is not supported: that is a set.
     assert_eq!(
-        read(&[json!({"kty": "OKP", "crv": "Ed448", "x": "AA"})]).missed(),
+        read(&[json!({"kty": "OKP", "crv": "Ed448", "x": "AA"})]).unusable(),
         1
     );
     let marked = [
@@ -153,9 +153,9 @@ fn of_more_keys_than_are_kept_those_for_signatures_come_first_and_the_others_are
     last["use"] = "sig".into();
     keys.push(last);
     let set = read(&keys);
-    assert_eq!((set.keys.len(), set.more, set.missed()), (MOST_KEYS, 11, 11));
+    assert_eq!((set.keys.len(), set.more, set.unusable()), (MOST_KEYS, 11, 11));
     assert_eq!(set.keys[0].id(), Some("9999"));
-    assert_eq!(set.missed_why(), "more than 1000 keys are not read");
+    assert_eq!(set.unusable_reasons(), "more than 1000 keys are not read");
 }
 
 fn cache(headers: &[(&'static str, &'static str)]) -> CacheTime {
@@ -192,7 +192,7 @@ fn a_set_is_as_old_as_the_caches_say_and_a_minute_where_they_say_nothing() {
     ] {
         let read = cache(headers);
         assert_eq!(
-            (read.behind(), read.left()),
+            (read.possible_age(), read.remaining()),
             (seconds(behind), left.map(seconds)),
             "{headers:?}"
         );

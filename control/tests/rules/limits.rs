@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokenward_control::upstream::issuer::breaker::{Breaker, Turned};
+use tokenward_control::upstream::issuer::breaker::{Breaker, CircuitChange};
 use tokenward_control::upstream::issuer::bucket::Bucket;
 
 const SECOND: u64 = 1000;
@@ -14,7 +14,7 @@ fn opened() -> Breaker {
         assert_eq!(breaker.failed(grant, None, 0, u32::MAX), None);
         assert_eq!(breaker.admit(0), Ok(()));
     }
-    assert_eq!(breaker.failed(4, None, 0, u32::MAX), Some(Turned::Open));
+    assert_eq!(breaker.failed(4, None, 0, u32::MAX), Some(CircuitChange::Opened));
     breaker
 }
 
@@ -71,7 +71,7 @@ fn an_issuer_that_fails_everybody_is_left_alone_and_then_asked_by_one() {
     assert_eq!(breaker.admit(4_999), Err(Duration::from_millis(1)));
     assert_eq!(breaker.admit(5_000), Ok(()), "the probe");
     assert_eq!(breaker.admit(5_000), Err(Duration::from_secs(2)), "one is enough");
-    assert_eq!(breaker.answered(), Some(Turned::Closed));
+    assert_eq!(breaker.answered(), Some(CircuitChange::Closed));
     assert_eq!(breaker.admit(5_001), Ok(()));
     assert_eq!(breaker.failed(1, None, 5_001, 0), None, "it counts anew");
 }
@@ -82,7 +82,7 @@ fn probes_that_fail_come_ever_later_but_at_least_once_a_minute_and_are_no_news()
     for _ in 0..6 {
         assert_eq!(breaker.admit(now), Ok(()));
         assert_eq!(breaker.failed(9, None, now, u32::MAX), None, "said already");
-        let left = breaker.held(now).unwrap_or_default();
+        let left = breaker.open_for(now).unwrap_or_default();
         spans.push(left.as_secs());
         now += u64::try_from(left.as_millis()).unwrap_or(0);
     }
@@ -96,7 +96,7 @@ fn the_issuers_own_retry_after_counts_within_reason() {
         for grant in 0..5 {
             breaker.failed(grant, Some(Duration::from_secs(asked)), 0, u32::MAX);
         }
-        assert_eq!(breaker.held(0), Some(Duration::from_secs(held)));
+        assert_eq!(breaker.open_for(0), Some(Duration::from_secs(held)));
     }
 }
 
@@ -113,7 +113,7 @@ fn a_probe_that_was_never_made_leaves_its_place_to_the_next() {
 fn calls_that_were_under_way_when_it_opened_change_nothing_unless_one_is_answered() {
     let mut breaker = opened();
     assert_eq!(breaker.failed(11, None, 4_000, u32::MAX), None);
-    assert_eq!(breaker.held(4_000), Some(Duration::from_secs(1)));
-    assert_eq!(breaker.answered(), Some(Turned::Closed));
-    assert_eq!(breaker.held(4_000), None);
+    assert_eq!(breaker.open_for(4_000), Some(Duration::from_secs(1)));
+    assert_eq!(breaker.answered(), Some(CircuitChange::Closed));
+    assert_eq!(breaker.open_for(4_000), None);
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tokenward_control::store::Lineage;
+use tokenward_control::upstream::dialect::Dialect;
 use tokenward_control::upstream::grant::lineage::{ObservedLineage, ObservedLineages, Proof, proof};
 use tokenward_control::upstream::grant::record::GrantRecord;
 use tokenward_control::upstream::issuer::answer::RawAnswer;
@@ -74,12 +75,12 @@ fn a_lineage_is_observed_once() {
 #[test]
 fn only_a_plain_answer_reports_on_a_token() {
     let read = |status, body: &str| {
-        read_introspection(&RawAnswer {
+        let answer = RawAnswer {
             status,
             body: body.as_bytes().to_vec(),
             ..RawAnswer::default()
-        })
-        .ok()
+        };
+        read_introspection(&answer, Dialect::Dex).ok()
     };
     assert_eq!(read(200, r#"{"active":true}"#), Some(Introspected::Unused));
     assert_eq!(read(200, r#"{"active":false}"#), Some(Introspected::UsedUp));
@@ -88,7 +89,7 @@ fn only_a_plain_answer_reports_on_a_token() {
     // between.
     for status in [200, 400, 401, 403, 404] {
         let refused = r#"{"error":"invalid_client"}"#;
-        assert_eq!(read(status, refused), Some(Introspected::NotTold), "{status}");
+        assert_eq!(read(status, refused), Some(Introspected::Withheld), "{status}");
         assert_eq!(read(status, "{}"), None, "{status}");
     }
     for (status, body) in [

@@ -1,12 +1,11 @@
 //! The pure rules of the control service: tables and decisions, without a socket or a store.
 
 mod answers;
-mod budget;
 mod codec;
 mod config;
 mod decisions;
+mod dialects;
 mod discovery;
-mod http_date;
 mod import;
 mod key_sets;
 mod limits;
@@ -19,6 +18,5 @@ mod shapes;
 mod signatures;
 mod streaks;
 mod takeovers;
-mod throttle;
 mod token_types;
 mod valkey_address;

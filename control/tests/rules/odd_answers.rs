@@ -2,8 +2,9 @@
 //! nothing about a login, and a rotated refresh token is lifted out of whatever it stands in.
 
 use secrecy::ExposeSecret as _;
+use tokenward_control::upstream::dialect::Dialect;
+use tokenward_control::upstream::issuer::answer::body::decode;
 use tokenward_control::upstream::issuer::answer::members::Members;
-use tokenward_control::upstream::issuer::answer::plain::plain;
 use tokenward_control::upstream::issuer::answer::{GivenIdToken, RawAnswer, RefreshAnswer, read_refresh};
 
 use crate::answers::{exchange_class, raw, refresh_class};
@@ -79,7 +80,7 @@ fn an_answer_without_oauths_words_is_of_something_in_between_and_passes() {
 
 #[test]
 fn what_cannot_be_understood_may_have_been_carried_out_and_a_refusal_was_not() {
-    let perhaps_done = |status, body: &str| match read_refresh(&raw(status, body)) {
+    let perhaps_done = |status, body: &str| match read_refresh(&raw(status, body), Dialect::Dex) {
         RefreshAnswer::Transient(passing) => passing.perhaps_done,
         other => panic!("{status} {body}: {other:?}"),
     };
@@ -121,7 +122,7 @@ fn lifted(body: &[u8], cut: bool) -> Option<(Option<String>, Option<String>)> {
         ..RawAnswer::default()
     };
     let text = |token: secrecy::SecretString| token.expose_secret().to_owned();
-    match read_refresh(&answer) {
+    match read_refresh(&answer, Dialect::Dex) {
         RefreshAnswer::Refreshed {
             id_token,
             refresh_token,
@@ -257,7 +258,7 @@ fn an_answer_is_unpacked_and_decoded_whether_a_header_says_so_or_not() {
         ),
     ];
     for (what, encoding, body) in rows {
-        let body = plain(encoding, body, LONGEST);
+        let body = decode(encoding, body, LONGEST);
         assert_eq!(lifted(&body, false), both(), "{what}");
     }
 }
@@ -270,10 +271,10 @@ fn of_gzip_that_breaks_off_what_came_is_kept_and_a_bomb_is_bounded() {
     );
     let mut packed = gzip(long.as_bytes());
     packed.truncate(packed.len() - 12);
-    let body = plain(Some("gzip"), packed, LONGEST);
+    let body = decode(Some("gzip"), packed, LONGEST);
     assert_eq!(lifted(&body, true), both());
     let bomb = gzip(&vec![b' '; 64 * 1024 * 1024]);
-    assert_eq!(plain(Some("gzip"), bomb, LONGEST).len(), LONGEST);
+    assert_eq!(decode(Some("gzip"), bomb, LONGEST).len(), LONGEST);
 }
 
 #[test]

@@ -5,9 +5,11 @@ use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed2551
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use tokenward_control::upstream::issuer::algorithm::Algorithm;
 use tokenward_control::upstream::issuer::jwk::VerifyingKey;
 use tokenward_control::upstream::issuer::key_set::KeySet;
-use tokenward_control::upstream::issuer::verify::{Algorithm, BadHeader, read_header, shown, signed_by};
+use tokenward_control::upstream::issuer::loggable::loggable;
+use tokenward_control::upstream::issuer::verify::{BadHeader, read_header, signed_by};
 
 fn encoded(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -95,7 +97,7 @@ fn an_algorithm_that_is_not_supported_is_named_and_told_from_a_header_that_is_no
 
 #[test]
 fn what_a_client_writes_into_a_header_is_shown_short_and_without_control_characters() {
-    assert_eq!(shown("key-1_A.~:/+="), "key-1_A.~:/+=");
-    assert_eq!(shown("a\"b\\c\nd\u{1b}e"), "a?b?c?d?e");
-    assert_eq!(shown(&"x".repeat(1000)), format!("{}...", "x".repeat(64)));
+    assert_eq!(loggable("key-1_A.~:/+="), "key-1_A.~:/+=");
+    assert_eq!(loggable("a\"b\\c\nd\u{1b}e"), "a?b?c?d?e");
+    assert_eq!(loggable(&"x".repeat(1000)), format!("{}...", "x".repeat(64)));
 }

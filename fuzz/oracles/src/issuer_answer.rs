@@ -6,8 +6,9 @@ use std::fmt;
 use secrecy::ExposeSecret;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use tokenward_control::upstream::dialect::Dialect;
+use tokenward_control::upstream::issuer::answer::body::decode;
 use tokenward_control::upstream::issuer::answer::members::Members;
-use tokenward_control::upstream::issuer::answer::plain::plain;
 use tokenward_control::upstream::issuer::answer::{RawAnswer, RefreshAnswer, read_exchange, read_refresh};
 use tokenward_control::upstream::issuer::introspection::read_introspection;
 
@@ -30,8 +31,8 @@ pub fn issuer_answer(data: &[u8]) {
         ),
         None => (200, data),
     };
-    assert!(plain(None, body.to_vec(), LONGEST_BYTES).len() <= 2 * LONGEST_BYTES.max(body.len()));
-    let _ = plain(Some("deflate"), body.to_vec(), LONGEST_BYTES);
+    assert!(decode(None, body.to_vec(), LONGEST_BYTES).len() <= 2 * LONGEST_BYTES.max(body.len()));
+    let _ = decode(Some("deflate"), body.to_vec(), LONGEST_BYTES);
     let whole = model(body);
     if let Some(model) = &whole {
         same(&Members::read(body, &NAMES), model);
@@ -54,7 +55,7 @@ fn classes(status: u16, body: &[u8], cut: bool) {
         cut,
         ..RawAnswer::default()
     };
-    let refreshed = read_refresh(&answer);
+    let refreshed = read_refresh(&answer, Dialect::Dex);
     if let RefreshAnswer::Refreshed { refresh_token, .. } = &refreshed {
         assert!(answer.is_success(), "tokens out of status {status}");
         if let Some(token) = refresh_token {
@@ -64,8 +65,8 @@ fn classes(status: u16, body: &[u8], cut: bool) {
             assert!(token.len() < 32 || !shown.contains(token), "{shown}");
         }
     }
-    let _ = read_exchange(&answer);
-    if let Ok(told) = read_introspection(&answer) {
+    let _ = read_exchange(&answer, Dialect::Dex);
+    if let Ok(told) = read_introspection(&answer, Dialect::Dex) {
         let _ = format!("{told:?}");
     }
 }

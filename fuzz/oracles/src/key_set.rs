@@ -4,7 +4,8 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
 use tokenward_control::upstream::issuer::jwk::VerifyingKey;
 use tokenward_control::upstream::issuer::key_set::{BadKeySet, CacheTime, KeySet, MOST_KEYS};
-use tokenward_control::upstream::issuer::verify::{read_header, shown, signed_by};
+use tokenward_control::upstream::issuer::loggable::loggable;
+use tokenward_control::upstream::issuer::verify::{read_header, signed_by};
 
 /// Reads a line with the values of `cache-control` and `age`, separated by a semicolon, and a key set below it.
 pub fn key_set(data: &[u8]) {
@@ -14,9 +15,9 @@ pub fn key_set(data: &[u8]) {
     match KeySet::read(body) {
         Ok(set) => {
             let members = members(body).expect("a set is an object with an array of keys");
-            assert_eq!(set.keys.len() + set.left_out.len() + set.more, members);
-            assert!(set.keys.len() <= MOST_KEYS && set.missed() <= members);
-            assert_eq!(set.missed() == 0, set.missed_why().is_empty());
+            assert_eq!(set.keys.len() + set.unused.len() + set.more, members);
+            assert!(set.keys.len() <= MOST_KEYS && set.unusable() <= members);
+            assert_eq!(set.unusable() == 0, set.unusable_reasons().is_empty());
             set.keys.iter().for_each(used);
         }
         Err(BadKeySet::Empty) => assert!(members(body).is_some()),
@@ -33,8 +34,8 @@ fn cache_time(line: &[u8]) {
         }
     }
     let cache = CacheTime::read(&headers);
-    assert!(cache.behind().as_secs() <= 24 * 3600 && cache.overlap().as_secs() <= 600);
-    assert!(cache.left().is_none_or(|left| Some(left) <= cache.lifetime));
+    assert!(cache.possible_age().as_secs() <= 24 * 3600 && cache.overlap().as_secs() <= 600);
+    assert!(cache.remaining().is_none_or(|left| Some(left) <= cache.lifetime));
 }
 
 /// What is kept in the store reads back as the same key, and no key verifies a made-up signature.
@@ -50,7 +51,7 @@ fn used(key: &VerifyingKey) {
     let token = "eyJhbGciOiJFUzI1NiJ9.e30.AAAA";
     let header = read_header(token).expect("a header");
     assert!(!signed_by(token, header.algorithm, key));
-    let id = key.id().map(shown).unwrap_or_default();
+    let id = key.id().map(loggable).unwrap_or_default();
     assert!(id.len() <= 67 && !id.contains(['"', '\\', '\n']));
 }
 

@@ -3,7 +3,7 @@ use secrecy::ExposeSecret;
 use tokenward_protocol::form::{Form, MAX_PARAMETERS, NotAForm};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{
-    BadTokenRequest, Reason, TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenError, TokenReply, TokenRequest,
+    BadTokenRequest, ControlAnswer, Reason, TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenError, TokenRequest,
     read_answer,
 };
 
@@ -150,20 +150,20 @@ fn debug_shows_no_token() {
     assert!(!format!("{:?} {:?}", request(None), answer()).contains("a.b.c"));
 }
 
-fn refusal(reply: &TokenReply) -> (Refusal, Option<u32>) {
+fn refusal(reply: &ControlAnswer) -> (Refusal, Option<u32>) {
     match reply {
-        TokenReply::Refused {
+        ControlAnswer::Refused {
             refusal,
             retry_after_seconds,
         } => (*refusal, *retry_after_seconds),
-        TokenReply::Token(_) => panic!("a token"),
+        ControlAnswer::Token(_) => panic!("a token"),
     }
 }
 
 #[test]
 fn controls_token_is_understood() {
     let body = serde_json::to_vec(&answer()).unwrap();
-    let TokenReply::Token(read) = read_answer(200, true, None, &body) else {
+    let ControlAnswer::Token(read) = read_answer(200, true, None, &body) else {
         panic!("no token")
     };
     assert_eq!(

@@ -3,6 +3,7 @@
 use super::Note;
 use super::reader::{Reader, flag, member, text};
 use super::shape::{AUTH, EXCHANGE, METADATA, SECRET_REFERENCE, SPEC};
+use crate::servers::mcp_server::{AuthBlock, AuthType, BlockToken, ExchangeBlock};
 use crate::yaml::{Node, Placed};
 
 /// A server that Tokenward can protect.
@@ -91,8 +92,7 @@ impl Reader<'_> {
         };
         self.look_at("spec.auth", auth, &AUTH, false);
         let audiences = self.audiences(auth);
-        let exchange = member(auth, "tokenExchange");
-        if let Some(exchange) = exchange {
+        if let Some(exchange) = member(auth, "tokenExchange") {
             self.look_at("spec.auth.tokenExchange", exchange, &EXCHANGE, false);
             if let Some(reference) = member(exchange, "clientCredentialsSecretRef") {
                 let block = "spec.auth.tokenExchange.clientCredentialsSecretRef";
@@ -111,16 +111,19 @@ impl Reader<'_> {
                 "auth.authorizationServer: it has an authorization server of its own, which Tokenward does not log in at",
             );
         }
-        match text(auth, "type") {
-            Some("none") => return self.left_out(auth, "auth.type none needs no tokens"),
-            None | Some("oauth") => {}
-            Some(other) => {
+        let block = auth_block(auth, audiences);
+        match block.auth_type() {
+            AuthType::Oauth => {}
+            AuthType::None => return self.left_out(auth, "auth.type none needs no tokens"),
+            AuthType::Unknown(other) => {
                 return self.left_out(auth, &format!("auth.type {other:?} is neither oauth nor none"));
             }
         }
-        let forward_token = flag(auth, "forwardToken");
-        let exchange = exchange.and_then(|exchange| self.exchange(exchange, forward_token));
-        if !forward_token && exchange.is_none() {
+        let exchange = match block.token() {
+            BlockToken::Exchange(exchange) => self.exchange(auth, exchange, block.forward_token),
+            BlockToken::Forward | BlockToken::Neither => None,
+        };
+        if !block.forward_token && exchange.is_none() {
             return self.left_out(auth, "auth has neither forwardToken nor a usable tokenExchange");
         }
         if flag(spec, "suspended") {
@@ -132,20 +135,20 @@ impl Reader<'_> {
                 .and_then(|metadata| text(metadata, "namespace"))
                 .map(str::to_owned),
             url: text(spec, "url").map(str::to_owned),
-            forward_token,
-            required_audiences: audiences,
+            forward_token: block.forward_token,
+            required_audiences: block.required_audiences.iter().map(ToString::to_string).collect(),
             exchange,
         })
     }
 
-    fn audiences(&mut self, auth: &Placed) -> Vec<String> {
+    fn audiences<'a>(&mut self, auth: &'a Placed) -> Vec<&'a str> {
         let Some(Node::List(items)) = member(auth, "requiredAudiences").map(|list| &list.node) else {
             return Vec::new();
         };
         let mut audiences = Vec::new();
         for item in items {
             match &item.node {
-                Node::Text(audience) => audiences.push(audience.clone()),
+                Node::Text(audience) => audiences.push(audience.as_str()),
                 other => {
                     let says = format!("a required audience must be a text, and is {}", other.kind());
                     self.note(item.place, &says);
@@ -156,13 +159,15 @@ impl Reader<'_> {
         audiences
     }
 
-    /// As in the aggregator, an exchange counts when it is enabled and has endpoint and connector.
-    fn exchange(&mut self, exchange: &Placed, forward_token: bool) -> Option<ImportedExchange> {
-        if !flag(exchange, "enabled") {
-            return None;
-        }
-        let (Some(token_endpoint), Some(connector_id)) =
-            (text(exchange, "dexTokenEndpoint"), text(exchange, "connectorId"))
+    /// An enabled exchange. As in the aggregator, it counts when it lacks no required field.
+    fn exchange(
+        &mut self,
+        auth: &Placed,
+        exchange: &ExchangeBlock<'_>,
+        forward_token: bool,
+    ) -> Option<ImportedExchange> {
+        let place = member(auth, "tokenExchange")?;
+        let (Some(token_endpoint), Some(connector_id)) = (exchange.token_endpoint, exchange.connector_id)
         else {
             let instead = if forward_token {
                 "the user's own token is forwarded, as the aggregator does"
@@ -170,16 +175,15 @@ impl Reader<'_> {
                 "it cannot be used"
             };
             let says = format!("tokenExchange is enabled without dexTokenEndpoint or connectorId; {instead}");
-            self.note(exchange.place, &says);
+            self.note(place.place, &says);
             return None;
         };
-        self.credentials(exchange);
-        let owned = |name| text(exchange, name).map(str::to_owned);
+        self.credentials(place);
         Some(ImportedExchange {
             token_endpoint: token_endpoint.to_owned(),
-            expected_issuer: owned("expectedIssuer"),
+            expected_issuer: exchange.expected_issuer.map(str::to_owned),
             connector_id: connector_id.to_owned(),
-            scopes: owned("scopes"),
+            scopes: exchange.scopes.map(str::to_owned),
         })
     }
 
@@ -202,5 +206,23 @@ impl Reader<'_> {
             or("clientSecretKey", "client-secret"),
         );
         self.note(reference.place, &says);
+    }
+}
+
+/// The block of a resource; an empty text counts as absent, and the client is in a Secret.
+fn auth_block<'a>(auth: &'a Placed, required_audiences: Vec<&'a str>) -> AuthBlock<'a> {
+    AuthBlock {
+        kind: text(auth, "type"),
+        forward_token: flag(auth, "forwardToken"),
+        required_audiences,
+        token_exchange: member(auth, "tokenExchange").map(|exchange| ExchangeBlock {
+            enabled: flag(exchange, "enabled"),
+            token_endpoint: text(exchange, "dexTokenEndpoint"),
+            expected_issuer: text(exchange, "expectedIssuer"),
+            jwks_uri: None,
+            connector_id: text(exchange, "connectorId"),
+            scopes: text(exchange, "scopes"),
+            client_id: None,
+        }),
     }
 }

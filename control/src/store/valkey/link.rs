@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection, SendError};
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{Route as SlotRoute, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, PushInfo, PushKind, RedisError, RedisFuture,
     RedisResult, ScriptInvocation, ServerErrorKind, Value,
@@ -32,6 +33,19 @@ const SERVERS_IN_TURN: u32 = 4;
 enum Wire {
     Node(MultiplexedConnection),
     Cluster(ClusterConnection),
+}
+
+impl Wire {
+    async fn at_slot(&mut self, command: &Cmd, slot: u16) -> RedisResult<Value> {
+        match self {
+            Self::Node(node) => command.query_async(node).await,
+            Self::Cluster(cluster) => {
+                let route = SlotRoute::new(slot, SlotAddr::Master);
+                let routing = RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(route));
+                cluster.route_command(command.clone(), routing).await
+            }
+        }
+    }
 }
 
 impl ConnectionLike for Wire {
@@ -83,6 +97,8 @@ pub(super) enum NoReply {
 pub(super) enum Request<'a> {
     Command(&'a Cmd),
     Script(&'a ScriptInvocation<'a>),
+    /// A command without a key, in a Cluster for the primary of this slot.
+    AtSlot(&'a Cmd, u16),
 }
 
 /// The kept connection.
@@ -135,6 +151,7 @@ impl Link {
             match request {
                 Request::Command(command) => command.query_async(&mut wire).await,
                 Request::Script(script) => script.invoke_async(&mut wire).await,
+                Request::AtSlot(command, slot) => wire.at_slot(command, slot).await,
             }
         };
         match timeout_at(until, reply).await {

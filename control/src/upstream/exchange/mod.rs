@@ -21,6 +21,7 @@ use crate::store::{Expected, Revision, StoreError};
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::grant::record::GrantKey;
 use crate::upstream::grant::{Grants, Served};
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
 use crate::upstream::local_pauses::LocalPauses;
 use crate::upstream::policy::Policy;
@@ -62,6 +63,8 @@ pub struct ExchangeRequest {
     pub reason: Reason,
     /// The presented token, whose subject has been verified.
     pub presented: SecretString,
+    /// Digest of the presented token.
+    pub presented_digest: TokenDigest,
 }
 
 /// All exchanged tokens.

@@ -8,7 +8,7 @@
 use super::record::ExchangeKey;
 use super::{Inner, SET_LIFETIME};
 use crate::digest;
-use crate::store::{Expected, Key, Outcome, StoreError};
+use crate::store::{Expected, Key, StoreError, WriteOutcome};
 use crate::upstream::grant::record::{GrantKey, GrantRecord};
 
 /// Version of the value's format: this byte, then the digest of the subject.
@@ -62,7 +62,7 @@ impl Inner {
         let store = &self.context.store;
         loop {
             let written = store.write(&pin, expected, &value, Some(lifetime)).await?;
-            let Outcome::Conflict(there) = written else {
+            let WriteOutcome::Conflict(there) = written else {
                 return Ok(Pinned::Same);
             };
             expected = match there {

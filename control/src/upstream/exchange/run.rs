@@ -187,7 +187,7 @@ impl Exchange {
                 &request.grant,
                 &request.home,
                 Reason::Stale,
-                &request.presented,
+                request.presented_digest,
                 request.entitlement,
             )
             .await;
@@ -347,7 +347,7 @@ impl Exchange {
             .store
             .write(&self.key.record(), expected, &bytes, Some(lifetime))
             .await?;
-        if let crate::store::Outcome::Conflict(_) = outcome {
+        if let crate::store::WriteOutcome::Conflict(_) = outcome {
             tracing::debug!(
                 exchange = digest::short(self.key.digest()),
                 "another replica wrote this exchange first"

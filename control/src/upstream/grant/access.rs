@@ -6,7 +6,7 @@ use super::Inner;
 use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, VersionedGrant};
 use crate::record::codec::{self, Unreadable};
 use crate::refused::Refused;
-use crate::store::{Entry, Expected, Outcome, StoreError};
+use crate::store::{Entry, Expected, StoreError, WriteOutcome};
 
 /// Decodes `entry`, which was read at `key`.
 pub(super) fn decoded(key: &GrantKey, entry: &Entry) -> Result<VersionedGrant, Unreadable> {
@@ -56,7 +56,7 @@ impl Inner {
         key: &GrantKey,
         expected: Expected,
         record: &GrantRecord,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let lifetime = Some(self.times.record_lifetime);
         let bytes = record.to_bytes()?;
         let store = &self.context.store;

@@ -41,9 +41,10 @@ use crate::digest;
 use crate::record::sealed;
 use crate::record::unreadable::Notices;
 use crate::refused::Refused;
-use crate::store::{Expected, Lineage, Outcome, StoreError};
+use crate::store::{Expected, Lineage, StoreError, WriteOutcome};
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::issuer::HomeIssuer;
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::local_pauses::LocalPauses;
 use crate::upstream::policy::Policy;
@@ -157,13 +158,13 @@ impl Grants {
         key: &GrantKey,
         issuer: &Arc<HomeIssuer>,
         reason: Reason,
-        presented: &SecretString,
+        presented: TokenDigest,
         entitlement: Entitlement,
     ) -> Result<Served, Refused> {
         let inner = &self.inner;
         let want = Want {
             reason,
-            presented_fingerprint: fingerprint(presented),
+            presented_fingerprint: presented.fingerprint(),
             entitlement,
         };
         let stored = inner.read_active(key).await?;
@@ -250,7 +251,7 @@ impl Grants {
                 }
             };
             let expected = (stored.as_ref()).map_or(Expected::Absent, |stored| Expected::At(stored.revision));
-            if let Outcome::Done(_) = inner.write(key, expected, &record).await? {
+            if let WriteOutcome::Done(_) = inner.write(key, expected, &record).await? {
                 if let Some(before) = &stored {
                     inner.log_unopenable(key, &before.record, &record);
                 }
@@ -275,7 +276,7 @@ impl Grants {
     /// Returns when no refresh is running and no refresh token is being revoked.
     pub async fn finished(&self) {
         self.inner.flights.finished().await;
-        self.inner.revocations.landed().await;
+        self.inner.revocations.wait_idle().await;
     }
 }
 

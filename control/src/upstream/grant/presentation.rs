@@ -37,7 +37,7 @@ impl Driver {
             Ok(token) => token,
             Err(error) => return Event::NotReady(error.into()),
         };
-        match self.issuer.leave(&self.inner.context, self.key.digest()).await {
+        match self.issuer.permit(&self.inner.context, self.key.digest()).await {
             Ok(permit) => {
                 self.ready = Some((permit, token));
                 Event::Ready

@@ -9,6 +9,7 @@ use crate::record::codec;
 use crate::record::sealed::Sealed;
 use crate::store::{Key, Lineage, Revision, StoreError};
 use crate::upstream::issuer::answer::Death;
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::streak::Streak;
 
 /// Version of the record's format.
@@ -253,7 +254,7 @@ pub(super) const REFRESH_TOKEN_FIELD: &str = "refresh_token";
 /// A one-way fingerprint of a token.
 #[must_use]
 pub fn fingerprint(token: &SecretString) -> String {
-    digest::hex_of_parts(&["token", token.expose_secret()])
+    TokenDigest::of(token.expose_secret()).fingerprint()
 }
 
 impl GrantRecord {

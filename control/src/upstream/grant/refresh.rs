@@ -21,8 +21,8 @@ use crate::coordination::singleflight::{FlightStage, Reporter};
 use crate::digest;
 use crate::failpoint;
 use crate::refused::Refused;
-use crate::store::{Expected, Outcome, Revision, StoreError};
-use crate::upstream::issuer::revocation::GivenBack;
+use crate::store::{Expected, Revision, StoreError, WriteOutcome};
+use crate::upstream::issuer::revocation::RevokedToken;
 use crate::upstream::issuer::{CallPermit, HomeIssuer};
 use crate::upstream::streak::jitter;
 
@@ -246,9 +246,9 @@ impl Driver {
 
     async fn write(&self, at: Revision, record: &GrantRecord) -> Event {
         match self.inner.write(&self.key, Expected::At(at), record).await {
-            Ok(Outcome::Done(revision)) => Event::Written(revision),
-            Ok(Outcome::Conflict(None)) => Event::Conflict(None),
-            Ok(Outcome::Conflict(Some(entry))) => match decoded(&self.key, &entry) {
+            Ok(WriteOutcome::Done(revision)) => Event::Written(revision),
+            Ok(WriteOutcome::Conflict(None)) => Event::Conflict(None),
+            Ok(WriteOutcome::Conflict(Some(entry))) => match decoded(&self.key, &entry) {
                 Ok(stored) => Event::Conflict(Some(Box::new(self.corrected(stored).0))),
                 Err(unreadable) => store_failed(&unreadable.why),
             },
@@ -273,7 +273,7 @@ impl Driver {
             && refused.refusal == Refusal::UnknownSession
         {
             let config = &self.issuer.config;
-            self.inner.revocations.give_back(GivenBack {
+            self.inner.revocations.revoke(RevokedToken {
                 issuer: config.issuer.clone(),
                 client_id: config.client_id.clone(),
                 grant: self.key.digest().to_owned(),

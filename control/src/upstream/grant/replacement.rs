@@ -7,7 +7,7 @@ use crate::digest;
 use crate::record::codec::Unreadable;
 use crate::record::sealed;
 use crate::record::unreadable::Replaced;
-use crate::store::{Expected, Outcome, StoreError};
+use crate::store::{Expected, StoreError, WriteOutcome};
 
 impl Inner {
     /// Stores `login` in place of an unreadable record; `None` if another writer came first.
@@ -40,7 +40,7 @@ impl Inner {
         let written = self
             .write(key, Expected::At(unreadable.revision), &record)
             .await?;
-        let Outcome::Done(_) = written else {
+        let WriteOutcome::Done(_) = written else {
             return Ok(None);
         };
         self.notices.tell(Replaced::Grant, &unreadable.why);

@@ -6,8 +6,8 @@ use super::login::{retired, valid_from_seconds};
 use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, REFRESH_TOKEN_FIELD};
 use super::{Grants, Inner, SIGNED_OUT_LIFETIME};
 use crate::record::sealed;
-use crate::store::{Expected, Outcome, StoreError};
-use crate::upstream::issuer::revocation::GivenBack;
+use crate::store::{Expected, StoreError, WriteOutcome};
+use crate::upstream::issuer::revocation::RevokedToken;
 
 /// Longest life of an ID token that the record of a sign-out outlives, in addition to the grace for expired subject
 /// tokens.
@@ -130,7 +130,7 @@ impl Grants {
         let written = store
             .write(&key.record(), expected, &record.to_bytes()?, Some(lifetime))
             .await?;
-        Ok(matches!(written, Outcome::Done(_)))
+        Ok(matches!(written, WriteOutcome::Done(_)))
     }
 }
 
@@ -171,17 +171,17 @@ fn without_login(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
 }
 
 impl Inner {
-    fn revoke(&self, revocable: Option<GivenBack>) {
+    fn revoke(&self, revocable: Option<RevokedToken>) {
         if let Some(token) = revocable {
-            self.revocations.give_back(token);
+            self.revocations.revoke(token);
         }
     }
 
     /// The refresh token of `record`, to be revoked at its issuer; `None` if there is none or it does not open.
-    fn revocable(&self, key: &GrantKey, record: &GrantRecord) -> Option<GivenBack> {
+    fn revocable(&self, key: &GrantKey, record: &GrantRecord) -> Option<RevokedToken> {
         let token = record.refresh_token.as_ref()?;
         let ring = &self.context.ring;
-        Some(GivenBack {
+        Some(RevokedToken {
             issuer: record.issuer.clone(),
             client_id: record.client_id.clone(),
             grant: key.digest().to_owned(),

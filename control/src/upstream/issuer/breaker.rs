@@ -12,25 +12,31 @@ const FEWEST_GRANTS: usize = 5;
 /// soon.
 const OPEN: Backoff = Backoff::new(5_000, 60_000);
 /// The longest that an issuer's `Retry-After` keeps it open.
-const LONGEST_ASKED_MS: u64 = 300_000;
+const LONGEST_RETRY_AFTER_MS: u64 = 300_000;
 /// When those who find a probe under way may come again.
 const PROBE_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     /// Calls pass. Whose calls failed since the last answer.
-    Closed { failed: Vec<u64> },
-    /// None passes.
-    Open { until_ms: u64, opened: u32 },
+    Closed {
+        failed: Vec<u64>,
+    },
+    Open {
+        until_ms: u64,
+        opened: u32,
+    },
     /// One is under way.
-    Probing { opened: u32 },
+    Probing {
+        opened: u32,
+    },
 }
 
 /// What is worth a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turned {
+pub enum CircuitChange {
     /// Calls are held back from now on.
-    Open,
+    Opened,
     /// Calls pass again.
     Closed,
 }
@@ -52,13 +58,13 @@ impl Default for Breaker {
 impl Breaker {
     /// Whether a call would be held back at `now_ms`, and for how long.
     #[must_use]
-    pub fn held(&self, now_ms: u64) -> Option<Duration> {
+    pub fn open_for(&self, now_ms: u64) -> Option<Duration> {
         match &self.state {
             State::Closed { .. } => None,
             State::Probing { .. } => Some(PROBE_WAIT),
             State::Open { until_ms, .. } => {
                 // A clock that was set back must not hold calls back for as long.
-                let left_ms = until_ms.saturating_sub(now_ms).min(LONGEST_ASKED_MS);
+                let left_ms = until_ms.saturating_sub(now_ms).min(LONGEST_RETRY_AFTER_MS);
                 (left_ms > 0).then(|| Duration::from_millis(left_ms))
             }
         }
@@ -67,9 +73,9 @@ impl Breaker {
     /// Lets a call pass; the first one after the open time is the probe.
     ///
     /// # Errors
-    /// [`Breaker::held`].
+    /// [`Breaker::open_for`].
     pub fn admit(&mut self, now_ms: u64) -> Result<(), Duration> {
-        if let Some(left) = self.held(now_ms) {
+        if let Some(left) = self.open_for(now_ms) {
             return Err(left);
         }
         if let State::Open { opened, .. } = self.state {
@@ -79,19 +85,19 @@ impl Breaker {
     }
 
     /// The issuer answered, whatever it said.
-    pub fn answered(&mut self) -> Option<Turned> {
+    pub fn answered(&mut self) -> Option<CircuitChange> {
         let before = std::mem::replace(&mut self.state, State::Closed { failed: Vec::new() });
-        (!matches!(before, State::Closed { .. })).then_some(Turned::Closed)
+        (!matches!(before, State::Closed { .. })).then_some(CircuitChange::Closed)
     }
 
     /// The issuer failed the call for `grant`; `asked` is its `Retry-After`, `jitter` uniform in `0..=u32::MAX`.
     pub fn failed(
         &mut self,
         grant: u64,
-        asked: Option<Duration>,
+        retry_after: Option<Duration>,
         now_ms: u64,
         jitter: u32,
-    ) -> Option<Turned> {
+    ) -> Option<CircuitChange> {
         let opened = match &mut self.state {
             State::Closed { failed } => {
                 if !failed.contains(&grant) {
@@ -108,12 +114,12 @@ impl Breaker {
         };
         let ceiling_ms = OPEN.wait_ms(opened);
         let own_ms = ceiling_ms / 2 + ceiling_ms / 2 * u64::from(jitter) / u64::from(u32::MAX);
-        let asked_ms = asked.map_or(0, whole_ms).min(LONGEST_ASKED_MS);
+        let asked_ms = retry_after.map_or(0, whole_ms).min(LONGEST_RETRY_AFTER_MS);
         self.state = State::Open {
             until_ms: now_ms.saturating_add(own_ms.max(asked_ms)),
             opened,
         };
-        (opened == 0).then_some(Turned::Open)
+        (opened == 0).then_some(CircuitChange::Opened)
     }
 
     /// A call that was let pass was not made. Was it the probe, the next one is.

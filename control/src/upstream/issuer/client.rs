@@ -12,7 +12,7 @@ use reqwest::header::{
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::answer::plain::plain;
+use super::answer::body::decode;
 use super::answer::{RawAnswer, Transient};
 use super::key_set::CacheTime;
 use super::retry_after::retry_after;
@@ -35,7 +35,7 @@ pub enum CallFailed {
     Connect,
     /// No answer in time.
     #[error("no answer in time")]
-    Late,
+    TimedOut,
     /// The body is larger than anything that makes sense.
     #[error("the document is larger than {LONGEST_BODY_BYTES} bytes")]
     TooLarge,
@@ -243,7 +243,7 @@ async fn read(mut response: reqwest::Response, longest: usize) -> (RawAnswer, Op
     let answer = RawAnswer {
         status,
         retry_after,
-        body: plain(encoding.as_deref(), body, longest),
+        body: decode(encoding.as_deref(), body, longest),
         cut: cut.is_some(),
     };
     (answer, cut)
@@ -254,7 +254,7 @@ fn failed(error: &reqwest::Error) -> CallFailed {
     if error.is_connect() {
         CallFailed::Connect
     } else if error.is_timeout() {
-        CallFailed::Late
+        CallFailed::TimedOut
     } else if was_not_sent(error) {
         CallFailed::NotSent
     } else {

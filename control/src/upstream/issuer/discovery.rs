@@ -1,6 +1,6 @@
 //! OpenID Connect Discovery 1.0: where an issuer's token endpoint and keys are.
 
-mod again;
+mod reread;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,22 +10,22 @@ use serde_json::Value;
 use tokenward_protocol::duration::whole_ms;
 use url::Url;
 
-pub(super) use self::again::is_elsewhere;
-use self::again::{Doubts, due_ms};
+pub(super) use self::reread::is_no_endpoint;
+use self::reread::{EarlyRereads, due_ms};
 use super::answer::RawAnswer;
-use super::verify::shown;
+use super::loggable::loggable;
 use crate::config::ClientAuth;
-use crate::config::endpoint::{is_at_home, parse_endpoint, parse_issuer};
+use crate::config::endpoint::{is_local, parse_endpoint, parse_issuer};
 use crate::context::Context;
 use crate::coordination::singleflight::{FlightOutcome, SingleFlight};
 
 /// How long a failure stands for whoever asks next: not everybody asks an issuer that fails. Nobody is told to come back
 /// in less (`Retry-After` is in whole seconds).
-const FAILURE_KEPT: Duration = Duration::from_secs(1);
+const FAILURE_LIFETIME: Duration = Duration::from_secs(1);
 /// The longest that an issuer's `Retry-After` makes it stand.
-const LONGEST_KEPT: Duration = Duration::from_secs(60);
+const LONGEST_FAILURE_LIFETIME: Duration = Duration::from_secs(60);
 /// What a fetch may take beyond the client's own timeout.
-const SLACK: Duration = Duration::from_secs(5);
+const FETCH_SLACK: Duration = Duration::from_secs(5);
 
 /// An issuer's endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub enum DiscoveryFailed {
         /// What is left of the issuer's `Retry-After`.
         retry_after: Option<Duration>,
         /// Whether the issuer was asked for this answer; else it failed a moment before.
-        asked: bool,
+        is_new: bool,
     },
     /// An operator must look.
     #[error("the discovery document is not usable: {0}")]
@@ -76,22 +76,22 @@ pub struct Discovery {
     issuer: String,
     token_endpoint: Option<Url>,
     jwks_uri: Option<Url>,
-    known: Mutex<Known>,
+    state: Mutex<State>,
     fetches: SingleFlight<Result<Endpoints, DiscoveryFailed>>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct State {
     found: Option<Endpoints>,
-    failed: Option<Failed>,
+    failed: Option<CachedFailure>,
     /// When the document is due to be read again, Unix ms.
     due_ms: u64,
-    doubts: Doubts,
+    early_rereads: EarlyRereads,
 }
 
 /// A failure that stands for a while.
 #[derive(Debug)]
-struct Failed {
+struct CachedFailure {
     since_ms: u64,
     until_ms: u64,
     why: DiscoveryFailed,
@@ -107,7 +107,7 @@ impl Discovery {
             issuer,
             token_endpoint,
             jwks_uri,
-            known: Mutex::default(),
+            state: Mutex::default(),
             fetches: SingleFlight::default(),
         }
     }
@@ -119,7 +119,7 @@ impl Discovery {
     pub async fn token_endpoint(self: &Arc<Self>, context: &Context) -> Result<Url, DiscoveryFailed> {
         match &self.token_endpoint {
             Some(url) => Ok(url.clone()),
-            None => Ok(self.found(context).await?.token_endpoint),
+            None => Ok(self.endpoints(context).await?.token_endpoint),
         }
     }
 
@@ -130,7 +130,7 @@ impl Discovery {
     pub async fn jwks_uri(self: &Arc<Self>, context: &Context) -> Result<Url, DiscoveryFailed> {
         match &self.jwks_uri {
             Some(url) => Ok(url.clone()),
-            None => Ok(self.found(context).await?.jwks_uri),
+            None => Ok(self.endpoints(context).await?.jwks_uri),
         }
     }
 
@@ -142,7 +142,7 @@ impl Discovery {
         self: &Arc<Self>,
         context: &Context,
     ) -> Result<Option<Url>, DiscoveryFailed> {
-        Ok(self.found(context).await?.introspection_endpoint)
+        Ok(self.endpoints(context).await?.introspection_endpoint)
     }
 
     /// The revocation endpoint, where the issuer has one.
@@ -153,7 +153,7 @@ impl Discovery {
         self: &Arc<Self>,
         context: &Context,
     ) -> Result<Option<Url>, DiscoveryFailed> {
-        Ok(self.found(context).await?.revocation_endpoint)
+        Ok(self.endpoints(context).await?.revocation_endpoint)
     }
 
     /// Reads the document where it has not been read.
@@ -161,37 +161,37 @@ impl Discovery {
     /// # Errors
     /// [`DiscoveryFailed`].
     pub async fn ensure_read(self: &Arc<Self>, context: &Context) -> Result<(), DiscoveryFailed> {
-        self.found(context).await.map(drop)
+        self.endpoints(context).await.map(drop)
     }
 
     /// How clients authenticate themselves, as far as the document was read; nothing is fetched for it.
     #[must_use]
     pub fn client_auth(&self) -> ClientAuth {
-        let known = self.lock();
-        known
+        let state = self.lock();
+        state
             .found
             .as_ref()
             .map_or(ClientAuth::Basic, |found| found.client_auth)
     }
 
     /// Whether the newest failure has still to be held against the issuer: `true` for the first of those who shared it.
-    pub(super) fn counts(&self) -> bool {
-        let mut known = self.lock();
-        (known.failed.as_mut()).is_some_and(|failed| !std::mem::replace(&mut failed.counted, true))
+    pub(super) fn take_uncounted_failure(&self) -> bool {
+        let mut state = self.lock();
+        (state.failed.as_mut()).is_some_and(|failed| !std::mem::replace(&mut failed.counted, true))
     }
 
     /// All who ask meanwhile share one fetch and what comes of it.
-    async fn found(self: &Arc<Self>, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
-        if let Some(known) = self.known(context.clock.now_ms()) {
+    async fn endpoints(self: &Arc<Self>, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
+        if let Some(known) = self.cached(context.clock.now_ms()) {
             if known.is_ok() {
                 self.reread_when_due(context);
             }
             return known;
         }
-        let longest = context.client.timeout() + SLACK;
+        let longest = context.client.timeout() + FETCH_SLACK;
         let fetch = self.fetches.join("", longest, |_| {
             let (discovery, context) = (Arc::clone(self), context.clone());
-            async move { discovery.fetched(&context).await }
+            async move { discovery.fetch_once(&context).await }
         });
         match fetch.await {
             FlightOutcome::Done(found) => found,
@@ -200,12 +200,12 @@ impl Discovery {
     }
 
     /// What needs no fetch.
-    fn known(&self, now_ms: u64) -> Option<Result<Endpoints, DiscoveryFailed>> {
-        let known = self.lock();
-        if let Some(endpoints) = &known.found {
+    fn cached(&self, now_ms: u64) -> Option<Result<Endpoints, DiscoveryFailed>> {
+        let state = self.lock();
+        if let Some(endpoints) = &state.found {
             return Some(Ok(endpoints.clone()));
         }
-        let failed = known.failed.as_ref()?;
+        let failed = state.failed.as_ref()?;
         // A clock that was set back must not let it stand for longer.
         (failed.since_ms..failed.until_ms).contains(&now_ms).then(|| {
             Err(match &failed.why {
@@ -214,37 +214,37 @@ impl Discovery {
                 } => DiscoveryFailed::Unavailable {
                     cause: cause.clone(),
                     retry_after: retry_after.map(|_| Duration::from_millis(failed.until_ms - now_ms)),
-                    asked: false,
+                    is_new: false,
                 },
                 unusable @ DiscoveryFailed::Unusable(_) => unusable.clone(),
             })
         })
     }
 
-    async fn fetched(&self, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
+    async fn fetch_once(&self, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
         // Another fetch may have ended between the look and this.
-        if let Some(known) = self.known(context.clock.now_ms()) {
+        if let Some(known) = self.cached(context.clock.now_ms()) {
             return known;
         }
         let fetched = self.fetch(context).await;
-        let mut known = self.lock();
+        let mut state = self.lock();
         match &fetched {
             Ok(endpoints) => {
-                known.found = Some(endpoints.clone());
-                known.due_ms = due_ms(context.clock.now_ms());
+                state.found = Some(endpoints.clone());
+                state.due_ms = due_ms(context.clock.now_ms());
             }
             Err(why) => {
                 let since_ms = context.clock.now_ms();
-                let kept = match why {
+                let lifetime = match why {
                     DiscoveryFailed::Unavailable {
-                        retry_after: Some(asked),
+                        retry_after: Some(retry_after),
                         ..
-                    } => (*asked).clamp(FAILURE_KEPT, LONGEST_KEPT),
-                    _ => FAILURE_KEPT,
+                    } => (*retry_after).clamp(FAILURE_LIFETIME, LONGEST_FAILURE_LIFETIME),
+                    _ => FAILURE_LIFETIME,
                 };
-                known.failed = Some(Failed {
+                state.failed = Some(CachedFailure {
                     since_ms,
-                    until_ms: since_ms.saturating_add(whole_ms(kept)),
+                    until_ms: since_ms.saturating_add(whole_ms(lifetime)),
                     why: why.clone(),
                     counted: false,
                 });
@@ -266,9 +266,9 @@ impl Discovery {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // It is consistent after every statement; a panic elsewhere does not spoil it.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -276,7 +276,7 @@ fn unavailable(cause: &str, retry_after: Option<Duration>) -> DiscoveryFailed {
     DiscoveryFailed::Unavailable {
         cause: cause.to_owned(),
         retry_after,
-        asked: true,
+        is_new: true,
     }
 }
 
@@ -302,12 +302,12 @@ pub fn read_document(issuer: &str, body: &[u8]) -> Result<Endpoints, DiscoveryFa
     if document.issuer != issuer {
         return Err(unusable(&format!(
             "it names another issuer, {}; the configured issuer must be byte for byte the same",
-            shown(&document.issuer)
+            loggable(&document.issuer)
         )));
     }
-    let at_home = parse_issuer(issuer).is_ok_and(|url| is_at_home(&url));
+    let local = parse_issuer(issuer).is_ok_and(|url| is_local(&url));
     let endpoint = |name: &str, text: &str| match parse_endpoint(text) {
-        Ok(url) if at_home || !is_at_home(&url) => Ok(url),
+        Ok(url) if local || !is_local(&url) => Ok(url),
         Ok(_) => Err(unusable(&format!("its {name} is on the loopback"))),
         Err(bad) => Err(unusable(&format!("its {name} {bad}"))),
     };

@@ -7,8 +7,10 @@ use super::answer::members::Members;
 use super::answer::{RawAnswer, Transient, refusal_of};
 use super::client::Connection;
 use super::discovery::DiscoveryFailed;
+use super::home::{HomeIssuer, NotPermitted};
 use super::limits::CallOutcome;
-use super::{Context, HomeIssuer, NotPermitted};
+use crate::context::Context;
+use crate::upstream::dialect::Dialect;
 
 /// What an issuer says of a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,7 +20,7 @@ pub enum Introspected {
     /// It does not: used up, expired or revoked.
     UsedUp,
     /// The issuer does not tell this client.
-    NotTold,
+    Withheld,
 }
 
 impl HomeIssuer {
@@ -32,14 +34,18 @@ impl HomeIssuer {
         grant: &str,
         refresh_token: &SecretString,
     ) -> Result<Introspected, NotPermitted> {
-        let pass = self.traffic.pass(grant).await.map_err(NotPermitted::Throttled)?;
+        let permit = self
+            .limits
+            .acquire(grant)
+            .await
+            .map_err(NotPermitted::Throttled)?;
         let endpoint = match self.discovery.introspection_endpoint(context).await {
             Ok(Some(endpoint)) => endpoint,
             Ok(None) | Err(DiscoveryFailed::Unusable(_)) => {
-                pass.heard(CallOutcome::Answer);
-                return Ok(Introspected::NotTold);
+                permit.record(CallOutcome::Answer);
+                return Ok(Introspected::Withheld);
             }
-            Err(failed) => return Err(self.not_found(pass, &failed)),
+            Err(failed) => return Err(self.endpoint_unavailable(permit, &failed)),
         };
         let form = [
             ("token", refresh_token.expose_secret()),
@@ -52,37 +58,37 @@ impl HomeIssuer {
             .await;
         let metrics = &context.metrics;
         metrics.issuer_request(&self.config.issuer, "introspect", started.elapsed());
-        let told = match answer {
-            Ok(answer) => read_introspection(&answer),
+        let introspected = match answer {
+            Ok(answer) => read_introspection(&answer, self.config.dialect),
             Err(failed) => Err(failed.into()),
         };
-        let class = match &told {
+        let class = match &introspected {
             Ok(Introspected::Unused) => "unused",
             Ok(Introspected::UsedUp) => "used_up",
-            Ok(Introspected::NotTold) => "not_told",
+            Ok(Introspected::Withheld) => "not_told",
             Err(passing) => passing.class(),
         };
         metrics.issuer_answer(&self.config.issuer, "introspect", class);
-        pass.heard(match &told {
+        permit.record(match &introspected {
             Ok(_) => CallOutcome::Answer,
             Err(passing) => passing.into(),
         });
-        told.map_err(NotPermitted::Transient)
+        introspected.map_err(NotPermitted::Transient)
     }
 }
 
 /// Reads the answer of an introspection endpoint (RFC 7662 §2.2), by the rules of [`super::answer`]: only `active` in a 2xx
-/// tells, only an OAuth error code says that this client is not told, and everything else may pass.
+/// tells, only an OAuth error code says that this client is not introspected, and everything else may permit.
 ///
 /// # Errors
 /// [`Transient`] for overload, gateways, the issuer's own failures, and what answers without OAuth's words.
-pub fn read_introspection(answer: &RawAnswer) -> Result<Introspected, Transient> {
+pub fn read_introspection(answer: &RawAnswer, dialect: Dialect) -> Result<Introspected, Transient> {
     let active = Members::read(&answer.body, &["active"]).flag("active");
     match active.filter(|_| answer.is_success()) {
         Some(true) => Ok(Introspected::Unused),
         Some(false) => Ok(Introspected::UsedUp),
-        None => match refusal_of(answer) {
-            Ok(()) => Ok(Introspected::NotTold),
+        None => match refusal_of(answer, dialect) {
+            Ok(()) => Ok(Introspected::Withheld),
             Err(passing) => Err(Transient {
                 cause: format!("introspection: {}", passing.cause),
                 ..passing

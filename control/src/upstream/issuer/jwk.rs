@@ -11,7 +11,8 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::verify::{Algorithm, is_of, shown};
+use super::algorithm::Algorithm;
+use super::loggable::loggable;
 
 /// What an RSA modulus may have (RFC 7518 §3.3 asks for 2,048 at the least).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
@@ -86,6 +87,25 @@ pub enum Material {
     },
 }
 
+impl Material {
+    /// Whether keys of this kind can be used with `algorithm` at all.
+    #[must_use]
+    pub fn fits(&self, algorithm: Algorithm) -> bool {
+        match self {
+            Self::Rsa { .. } => algorithm.is_rsa(),
+            Self::Ec { curve, .. } => {
+                algorithm
+                    == match curve {
+                        Curve::P256 => Algorithm::Es256,
+                        Curve::P384 => Algorithm::Es384,
+                        Curve::P521 => Algorithm::Es512,
+                    }
+            }
+            Self::Ed25519 { .. } => algorithm == Algorithm::Ed25519,
+        }
+    }
+}
+
 /// A public key that verifies signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyingKey {
@@ -110,7 +130,7 @@ pub enum NotUsed {
 
 /// A key of a set that is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct UnusedKey {
     /// Its `kid`.
     pub id: Option<String>,
     /// Why.
@@ -128,10 +148,10 @@ impl VerifyingKey {
         let stated = match text(jwk, "alg") {
             None => None,
             Some(name) => match Algorithm::from_name(name) {
-                Some(algorithm) if is_of(&material, algorithm) => Some(algorithm),
+                Some(algorithm) if material.fits(algorithm) => Some(algorithm),
                 Some(_) => return Err(NotUsed::Unreadable("its alg does not fit its type")),
                 None if is_encryption(name) => return Err(NotUsed::OtherUse),
-                None => return Err(NotUsed::Unsupported(format!("algorithm {}", shown(name)))),
+                None => return Err(NotUsed::Unsupported(format!("algorithm {}", loggable(name)))),
             },
         };
         Ok(Self {
@@ -219,7 +239,7 @@ fn is_for_signatures(jwk: &Map<String, Value>) -> Result<(), NotUsed> {
     let of_another_use = match text(jwk, "use") {
         None | Some("sig") => false,
         Some("enc") => true,
-        Some(usage) => return Err(NotUsed::Unsupported(format!("use {}", shown(usage)))),
+        Some(usage) => return Err(NotUsed::Unsupported(format!("use {}", loggable(usage)))),
     };
     let without_verify = jwk
         .get("key_ops")
@@ -239,7 +259,7 @@ fn is_encryption(name: &str) -> bool {
 }
 
 fn material(jwk: &Map<String, Value>) -> Result<Material, NotUsed> {
-    let unsupported = |what: &str, name: &str| NotUsed::Unsupported(format!("{what} {}", shown(name)));
+    let unsupported = |what: &str, name: &str| NotUsed::Unsupported(format!("{what} {}", loggable(name)));
     let curve = || text(jwk, "crv").ok_or(NotUsed::Unreadable("it has no crv"));
     match text(jwk, "kty").ok_or(NotUsed::Unreadable("it has no kty"))? {
         "RSA" => rsa(jwk),

@@ -6,16 +6,16 @@ use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES, HeaderName};
 use serde_json::{Map, Value};
 
-use super::jwk::{LeftOut, NotUsed, VerifyingKey};
+use super::jwk::{NotUsed, UnusedKey, VerifyingKey};
 
 /// Keys that are used of one set; each takes memory, and room in the store. A body of 256 KiB holds some 600 RSA keys.
 pub const MOST_KEYS: usize = 1000;
 /// Reasons that are remembered for keys that are left out.
-const MOST_LEFT_OUT: usize = 100;
+const MOST_UNUSED: usize = 100;
 /// What a cache without a word about it is assumed to keep a set for.
-const UNSAID_LIFETIME: Duration = Duration::from_secs(60);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 /// The longest that a cache which does not say `Age` is assumed to keep a set for.
-const LONGEST_UNSEEN_AGE: Duration = Duration::from_secs(600);
+const LONGEST_ASSUMED_AGE: Duration = Duration::from_secs(600);
 /// The largest `Age` that is believed.
 const LARGEST_AGE: Duration = Duration::from_secs(24 * 3600);
 
@@ -25,8 +25,8 @@ pub struct KeySet {
     /// At most [`MOST_KEYS`], those that say `use: sig` before others.
     pub keys: Vec<VerifyingKey>,
     /// Keys that are not used, those for other uses included.
-    pub left_out: Vec<LeftOut>,
-    /// How many more keys the set holds than are used or named in `left_out`.
+    pub unused: Vec<UnusedKey>,
+    /// How many more keys the set holds than are used or named in `unused`.
     pub more: usize,
 }
 
@@ -53,44 +53,43 @@ impl KeySet {
             .get("keys")
             .and_then(Value::as_array)
             .ok_or(BadKeySet::NotASet)?;
-        let (mut for_signatures, mut others, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut for_signatures, mut others, mut unused) = (Vec::new(), Vec::new(), Vec::new());
         for member in members {
             match read(member) {
                 Ok((key, true)) => for_signatures.push(key),
                 Ok((key, false)) => others.push(key),
-                Err(why) => left_out.push(why),
+                Err(why) => unused.push(why),
             }
         }
         for_signatures.append(&mut others);
-        let is_key = |left_out: &LeftOut| !matches!(left_out.why, NotUsed::Unreadable(_));
-        if for_signatures.is_empty() && !left_out.iter().any(is_key) {
+        let is_key = |unused: &UnusedKey| !matches!(unused.why, NotUsed::Unreadable(_));
+        if for_signatures.is_empty() && !unused.iter().any(is_key) {
             return Err(BadKeySet::Empty);
         }
-        let more =
-            for_signatures.len().saturating_sub(MOST_KEYS) + left_out.len().saturating_sub(MOST_LEFT_OUT);
+        let more = for_signatures.len().saturating_sub(MOST_KEYS) + unused.len().saturating_sub(MOST_UNUSED);
         for_signatures.truncate(MOST_KEYS);
-        left_out.truncate(MOST_LEFT_OUT);
+        unused.truncate(MOST_UNUSED);
         Ok(Self {
             keys: for_signatures,
-            left_out,
+            unused,
             more,
         })
     }
 
     /// How many keys were meant for signatures and cannot be used.
     #[must_use]
-    pub fn missed(&self) -> usize {
-        let missed = |left_out: &&LeftOut| left_out.why != NotUsed::OtherUse;
-        self.left_out.iter().filter(missed).count() + self.more
+    pub fn unusable(&self) -> usize {
+        let is_unusable = |unused: &&UnusedKey| unused.why != NotUsed::OtherUse;
+        self.unused.iter().filter(is_unusable).count() + self.more
     }
 
     /// The reasons for which keys meant for signatures are not used, each once and at most five, for people.
     #[must_use]
-    pub fn missed_why(&self) -> String {
+    pub fn unusable_reasons(&self) -> String {
         const MOST_REASONS: usize = 5;
         let mut reasons: Vec<String> = Vec::new();
-        for left_out in self.left_out.iter().filter(|key| key.why != NotUsed::OtherUse) {
-            let why = left_out.why.to_string();
+        for unused in self.unused.iter().filter(|key| key.why != NotUsed::OtherUse) {
+            let why = unused.why.to_string();
             if !reasons.contains(&why) && reasons.len() < MOST_REASONS {
                 reasons.push(why);
             }
@@ -103,9 +102,9 @@ impl KeySet {
 }
 
 /// One key, and whether it says `use: sig`.
-fn read(member: &Value) -> Result<(VerifyingKey, bool), LeftOut> {
+fn read(member: &Value) -> Result<(VerifyingKey, bool), UnusedKey> {
     let Some(jwk) = member.as_object() else {
-        return Err(LeftOut {
+        return Err(UnusedKey {
             id: None,
             why: NotUsed::Unreadable("it is not a JSON object"),
         });
@@ -113,7 +112,7 @@ fn read(member: &Value) -> Result<(VerifyingKey, bool), LeftOut> {
     let is_for_signatures = jwk.get("use").and_then(Value::as_str) == Some("sig");
     match VerifyingKey::read(jwk) {
         Ok(key) => Ok((key, is_for_signatures)),
-        Err(why) => Err(LeftOut {
+        Err(why) => Err(UnusedKey {
             id: jwk.get("kid").and_then(Value::as_str).map(str::to_owned),
             why,
         }),
@@ -147,12 +146,12 @@ impl CacheTime {
             .flat_map(|value| value.split(','))
         {
             let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
-            let said = match name.trim().to_ascii_lowercase().as_str() {
+            let seconds = match name.trim().to_ascii_lowercase().as_str() {
                 "max-age" | "s-maxage" | "stale-while-revalidate" => seconds(value),
                 "no-store" | "no-cache" => Some(Duration::ZERO),
                 _ => None,
             };
-            lifetime = lifetime.max(said);
+            lifetime = lifetime.max(seconds);
         }
         let date = |name: &HeaderName| httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok();
         let expires = || date(&EXPIRES)?.duration_since(date(&DATE)?).ok();
@@ -168,17 +167,17 @@ impl CacheTime {
 
     /// How long ago the answer may have been the issuer's own.
     #[must_use]
-    pub fn behind(&self) -> Duration {
+    pub fn possible_age(&self) -> Duration {
         match (self.age, self.lifetime) {
             (Some(age), _) => age,
-            (None, Some(lifetime)) => lifetime.min(LONGEST_UNSEEN_AGE),
-            (None, None) => UNSAID_LIFETIME,
+            (None, Some(lifetime)) => lifetime.min(LONGEST_ASSUMED_AGE),
+            (None, None) => DEFAULT_LIFETIME,
         }
     }
 
     /// How much longer a cache keeps this answer, where one has it.
     #[must_use]
-    pub fn left(&self) -> Option<Duration> {
+    pub fn remaining(&self) -> Option<Duration> {
         let (age, lifetime) = (self.age?, self.lifetime?);
         (!age.is_zero()).then(|| lifetime.saturating_sub(age))
     }
@@ -187,6 +186,6 @@ impl CacheTime {
     /// may have read their keys as late.
     #[must_use]
     pub fn overlap(&self) -> Duration {
-        self.lifetime.unwrap_or(UNSAID_LIFETIME).min(LONGEST_UNSEEN_AGE)
+        self.lifetime.unwrap_or(DEFAULT_LIFETIME).min(LONGEST_ASSUMED_AGE)
     }
 }

@@ -12,32 +12,25 @@ use tokenward_protocol::jwt::Claims;
 use tokio::time::Instant;
 
 use super::discovery::Discovery;
-use super::known_keys::{Case, Judgement, Known};
-use super::verify::{BadHeader, SignatureHeader, read_header, shown};
+use super::known_keys::{Case, Judgement, KnownKeys};
+use super::loggable::loggable;
+use super::proven_tokens::{KeySetVersion, TokenDigest};
+use super::verify::{BadHeader, SignatureHeader, read_header};
 use crate::context::Context;
 use crate::coordination::singleflight::SingleFlight;
 
-pub(super) use self::fetch::NoKeys;
-pub use super::remembered_keys::record_of;
+pub use super::known_keys::KeyAge;
+pub use super::stored_keys::record_of;
 pub use super::unverified::Unverified;
 
 /// At least this long between two fetches for tokens of callers: a caller can write any `kid`.
-pub const FETCH_APART: Duration = Duration::from_secs(10);
+pub const FETCH_INTERVAL: Duration = Duration::from_secs(10);
 /// The same for tokens of the issuer itself and of the aggregator: made-up tokens must not make them wait.
-pub const TRUSTED_FETCH_APART: Duration = Duration::from_secs(2);
+pub const TRUSTED_FETCH_INTERVAL: Duration = Duration::from_secs(2);
 /// The longest wait that a cache's lifetime causes.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// Unknown keys of the issuer's own answers whose first sight is remembered.
 const MOST_UNKNOWN: usize = 16;
-
-/// Which keys may have signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyAge {
-    /// Only those that the issuer publishes.
-    Present,
-    /// Also those that it published not longer than the grace ago, for tokens issued before they were withdrawn.
-    PresentOrPast,
-}
 
 /// Where a token comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +44,10 @@ enum Source {
 }
 
 impl Source {
-    const fn fetch_apart(self) -> Duration {
+    const fn fetch_interval(self) -> Duration {
         match self {
-            Self::Answer | Self::Login => TRUSTED_FETCH_APART,
-            Self::Caller => FETCH_APART,
+            Self::Answer | Self::Login => TRUSTED_FETCH_INTERVAL,
+            Self::Caller => FETCH_INTERVAL,
         }
     }
 }
@@ -66,11 +59,11 @@ pub struct IssuerKeys {
     context: Context,
     /// `kid`s and RFC 7638 thumbprints of keys that prove nothing.
     rejected: Vec<String>,
-    known: RwLock<Arc<Known>>,
+    known: RwLock<Arc<KnownKeys>>,
     /// One fetch at a time, for all who need it.
-    fetches: SingleFlight<Arc<Known>>,
+    fetches: SingleFlight<Arc<KnownKeys>>,
     /// One look into the store at a time.
-    recalling: tokio::sync::Mutex<()>,
+    reading_store: tokio::sync::Mutex<()>,
     /// Unknown keys of the issuer's own answers, with the time of the first sight (Unix ms).
     unknown: Mutex<VecDeque<(Option<String>, u64)>>,
 }
@@ -95,7 +88,7 @@ impl IssuerKeys {
             rejected: Vec::new(),
             known: RwLock::default(),
             fetches: SingleFlight::default(),
-            recalling: tokio::sync::Mutex::new(()),
+            reading_store: tokio::sync::Mutex::new(()),
             unknown: Mutex::default(),
         }
     }
@@ -113,7 +106,7 @@ impl IssuerKeys {
     /// [`Unverified`].
     pub async fn verify(self: &Arc<Self>, token: &str, age: KeyAge) -> Result<Claims, Unverified> {
         let claims = Claims::read(token.as_bytes())?;
-        self.prove(token, &claims, age).await?;
+        self.prove(token, TokenDigest::of(token), &claims, age).await?;
         Ok(claims)
     }
 
@@ -124,23 +117,25 @@ impl IssuerKeys {
     /// [`Unverified`].
     pub async fn verify_answer(self: &Arc<Self>, token: &str) -> Result<Claims, Unverified> {
         let claims = Claims::read(token.as_bytes())?;
-        self.judged(token, &claims, KeyAge::Present, Source::Answer)
+        let digest = TokenDigest::of(token);
+        self.judged(token, digest, &claims, KeyAge::Present, Source::Answer)
             .await?;
         Ok(claims)
     }
 
-    /// Whether one of this issuer's keys signed `token`, whose claims were read already. They are not judged, but for
-    /// `iat` and `exp` against the withdrawal of the key.
+    /// Whether one of this issuer's keys signed `token`, whose `digest` and `claims` the caller has computed. The claims are
+    /// not judged, except `iat` and `exp` against the withdrawal of the key.
     ///
     /// # Errors
     /// [`Unverified`].
     pub async fn prove(
         self: &Arc<Self>,
         token: &str,
+        digest: TokenDigest,
         claims: &Claims,
         age: KeyAge,
     ) -> Result<(), Unverified> {
-        self.judged(token, claims, age, Source::Caller).await
+        self.judged(token, digest, claims, age, Source::Caller).await
     }
 
     /// The same of a login that the aggregator registers: its key is looked for sooner.
@@ -148,13 +143,15 @@ impl IssuerKeys {
     /// # Errors
     /// [`Unverified`].
     pub async fn prove_login(self: &Arc<Self>, token: &str, claims: &Claims) -> Result<(), Unverified> {
-        self.judged(token, claims, KeyAge::PresentOrPast, Source::Login)
+        let digest = TokenDigest::of(token);
+        self.judged(token, digest, claims, KeyAge::PresentOrPast, Source::Login)
             .await
     }
 
     async fn judged(
         self: &Arc<Self>,
         token: &str,
+        digest: TokenDigest,
         claims: &Claims,
         age: KeyAge,
         source: Source,
@@ -162,6 +159,7 @@ impl IssuerKeys {
         let (now_ms, arrived) = (self.context.clock.now_ms(), Instant::now());
         let case = Case {
             token,
+            digest,
             claims,
             age,
             now_ms,
@@ -169,7 +167,8 @@ impl IssuerKeys {
             rejected: &self.rejected,
         };
         let mut known = self.snapshot();
-        if known.has_proven(&case) {
+        let proof = self.context.proven_tokens.proof(&digest, known.version);
+        if proof.is_some_and(|proof| known.still_proves(proof, &case)) {
             self.refetch_when_old(&known, now_ms);
             return Ok(());
         }
@@ -179,14 +178,14 @@ impl IssuerKeys {
         })?;
         let mut judgement = known.judge(&case, &header);
         if judgement.is_open()
-            && let Some(recalled) = self.recalled(&known).await
+            && let Some(with_stored) = self.with_stored(&known).await
         {
-            known = recalled;
+            known = with_stored;
             judgement = known.judge(&case, &header);
         }
         if judgement.is_open() {
-            let judge = |known: &Known| known.judge(&case, &header);
-            known = self.newer(source, arrived, judge).await?;
+            let judge = |known: &KnownKeys| known.judge(&case, &header);
+            known = self.newer_set(source, arrived, judge).await?;
             judgement = judge(&known);
         } else {
             self.refetch_when_old(&known, now_ms);
@@ -197,14 +196,17 @@ impl IssuerKeys {
     fn verdict(
         &self,
         judgement: &Judgement,
-        known: &Known,
+        known: &KnownKeys,
         case: &Case<'_>,
         header: &SignatureHeader,
         source: Source,
     ) -> Result<(), Unverified> {
-        let name = header.key_id.as_deref().map(shown);
-        let last_word = match judgement {
-            Judgement::Signed => return Ok(()),
+        let name = header.key_id.as_deref().map(loggable);
+        let final_error = match judgement {
+            Judgement::Signed(proof) => {
+                self.context.proven_tokens.store_proof(case.digest, *proof);
+                return Ok(());
+            }
             Judgement::Forged => return Err(Unverified::Forged),
             Judgement::OtherAlgorithm => return Err(Unverified::OtherAlgorithm),
             Judgement::Rejected => return Err(Unverified::KeyRejected),
@@ -216,7 +218,7 @@ impl IssuerKeys {
                 });
             }
             Judgement::Withdrawn => Unverified::KeyWithdrawn,
-            Judgement::UnknownKey if case.age == KeyAge::PresentOrPast && !known.remembered => {
+            Judgement::UnknownKey if case.age == KeyAge::PresentOrPast && !known.store_read => {
                 return Err(Unverified::StoreUnavailable);
             }
             Judgement::UnknownKey => Unverified::KeyUnknown(name.clone()),
@@ -224,13 +226,13 @@ impl IssuerKeys {
         let now_ms = self.context.clock.now_ms();
         let since_seconds = self.unknown_since(case.claims, header, source, now_ms);
         if known.is_later_than(since_seconds, now_ms) {
-            return Err(last_word);
+            return Err(final_error);
         }
-        let rest = self.resting(known, source).unwrap_or(Duration::from_secs(1));
+        let rest = self.fetch_wait(known, source).unwrap_or(Duration::from_secs(1));
         if let Some(failed) = &known.failed {
             return Err(failed.unverified(rest));
         }
-        let cached = known.cache.left().map(|left| left.min(LONGEST_WAIT));
+        let cached = known.cache.remaining().map(|left| left.min(LONGEST_WAIT));
         let what = match name {
             Some(id) => format!("the issuer's key set does not hold the key {id} yet"),
             None => "no key of the issuer's key set verifies it yet".to_owned(),
@@ -271,45 +273,43 @@ impl IssuerKeys {
     }
 
     /// After a start: the keys of before, so that what they prove needs no issuer, which may be slow or away.
-    async fn recalled(&self, known: &Known) -> Option<Arc<Known>> {
-        if known.remembered || known.attempted_at_ms.is_some() {
+    async fn with_stored(&self, known: &KnownKeys) -> Option<Arc<KnownKeys>> {
+        if known.store_read || known.attempted_at_ms.is_some() {
             return None;
         }
-        let _recalling = self.recalling.lock().await;
-        let is_over = |known: &Known| known.remembered || known.attempted_at_ms.is_some();
+        let _recalling = self.reading_store.lock().await;
+        let is_over = |known: &KnownKeys| known.store_read || known.attempted_at_ms.is_some();
         let snapshot = self.snapshot();
         if is_over(&snapshot) {
             return Some(snapshot);
         }
-        let remembered = super::remembered_keys::read(&self.context, &self.issuer)
-            .await
-            .ok()?;
+        let remembered = super::stored_keys::read(&self.context, &self.issuer).await.ok()?;
         Some(self.publish(|known| {
             if !is_over(known) {
-                known.recall(remembered);
+                known.add_stored(remembered);
             }
         }))
     }
 
     /// A set newer than the one that left the judgement open, for a token that came when it had `arrived`; the same set
     /// where it is too early to fetch another.
-    async fn newer(
+    async fn newer_set(
         self: &Arc<Self>,
         source: Source,
         arrived: Instant,
-        judge: impl Fn(&Known) -> Judgement,
-    ) -> Result<Arc<Known>, Unverified> {
+        judge: impl Fn(&KnownKeys) -> Judgement,
+    ) -> Result<Arc<KnownKeys>, Unverified> {
         let known = self.snapshot();
         // A fetch may have ended since that set was looked at.
         if !judge(&known).is_open() {
             return Ok(known);
         }
-        if self.resting(&known, source).is_some() {
+        if self.fetch_wait(&known, source).is_some() {
             return Ok(known);
         }
         let known = self.fetched(source).await?;
         let is_of_before = known.attempted.is_none_or(|attempted| attempted < arrived);
-        if !is_of_before || !judge(&known).is_open() || self.resting(&known, source).is_some() {
+        if !is_of_before || !judge(&known).is_open() || self.fetch_wait(&known, source).is_some() {
             return Ok(known);
         }
         // The key may be younger than a fetch that was under way already.
@@ -317,8 +317,8 @@ impl IssuerKeys {
     }
 
     /// How much longer nothing is fetched for tokens of this `source`.
-    fn resting(&self, known: &Known, source: Source) -> Option<Duration> {
-        let rests_until_ms = known.attempted_at_ms? + whole_ms(source.fetch_apart());
+    fn fetch_wait(&self, known: &KnownKeys, source: Source) -> Option<Duration> {
+        let rests_until_ms = known.attempted_at_ms? + whole_ms(source.fetch_interval());
         let left_ms = rests_until_ms.saturating_sub(self.context.clock.now_ms());
         (left_ms > 0).then(|| Duration::from_millis(left_ms))
     }
@@ -327,15 +327,17 @@ impl IssuerKeys {
         now_ms.saturating_sub(whole_ms(self.context.past_key_grace))
     }
 
-    fn snapshot(&self) -> Arc<Known> {
+    fn snapshot(&self) -> Arc<KnownKeys> {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes what is known; nothing that another task has learnt meanwhile is lost.
-    fn publish(&self, change: impl FnOnce(&mut Known)) -> Arc<Known> {
+    /// Changes what is known; nothing that another task has learnt meanwhile is lost. Proofs by the keys before no longer
+    /// hold.
+    fn publish(&self, change: impl FnOnce(&mut KnownKeys)) -> Arc<KnownKeys> {
         let mut place = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let mut known = place.as_ref().clone();
         change(&mut known);
+        known.version = KeySetVersion::next();
         *place = Arc::new(known);
         Arc::clone(&place)
     }

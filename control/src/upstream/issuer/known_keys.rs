@@ -8,10 +8,10 @@ use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::jwt::Claims;
 use tokio::time::Instant;
 
-use super::jwk::{LeftOut, VerifyingKey};
-use super::key_set::{CacheTime, KeySet};
-use super::keys::{KeyAge, NoKeys};
-use super::proven::Proven;
+use super::jwk::{UnusedKey, VerifyingKey};
+use super::key_set::{BadKeySet, CacheTime, KeySet};
+use super::proven_tokens::{KeySetVersion, SignatureProof, TokenDigest};
+use super::unverified::Unverified;
 use super::verify::{SignatureHeader, key_fits, signed_by};
 
 /// Keys that were rotated away: a week of an issuer that makes a new one every hour.
@@ -19,11 +19,46 @@ pub(super) const MOST_PAST_KEYS: usize = 168;
 /// Keys that are tried for one token: without `kid`, or with one that several keys have, each costs a verification.
 const MOST_TRIED: usize = 64;
 /// How far a token may live beyond the withdrawal of its key: an issuer withdraws a key when its tokens have expired.
-const LONGEST_LIFE_BEYOND: Duration = Duration::from_secs(3600);
+const LONGEST_LIFE_AFTER_WITHDRAWAL: Duration = Duration::from_secs(3600);
 /// How long after a token was issued its key may still be missing where nothing is cached.
-const PUBLISHED_LATE: Duration = Duration::from_secs(60);
+const PUBLICATION_DELAY: Duration = Duration::from_secs(60);
 /// How far the issuer's clock may be ahead of this one.
 const CLOCK_AHEAD: Duration = Duration::from_secs(300);
+
+/// Which keys may have signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyAge {
+    /// Only those that the issuer publishes.
+    Present,
+    /// Also those that it published not longer than the grace ago, for tokens issued before they were withdrawn.
+    PresentOrPast,
+}
+
+/// Why a fetch brought no keys.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoKeys {
+    /// No answer, or one that is no key set.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A key set without keys: not filled yet.
+    #[error("{}", BadKeySet::Empty)]
+    Empty,
+}
+
+impl NoKeys {
+    /// What that means for a token whose key is not known.
+    pub(super) fn unverified(&self, retry_after: Duration) -> Unverified {
+        let cause = self.to_string();
+        match self {
+            Self::Unavailable(_) => Unverified::KeysUnavailable { retry_after, cause },
+            Self::Empty => Unverified::KeyNotYetKnown {
+                retry_after,
+                cached_for: None,
+                cause: format!("the issuer's keys cannot be had: {cause}"),
+            },
+        }
+    }
+}
 
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct KnownKey {
@@ -70,28 +105,29 @@ pub(super) fn from_stored(text: &[u8]) -> Result<Vec<KnownKey>, serde_json::Erro
 }
 
 #[derive(Clone, Default)]
-pub(super) struct Known {
+pub(super) struct KnownKeys {
     pub(super) keys: Vec<KnownKey>,
     /// Keys of the last set that are not used.
-    pub(super) left_out: Vec<LeftOut>,
+    pub(super) unused: Vec<UnusedKey>,
     /// What the last set's headers said of caches.
     pub(super) cache: CacheTime,
     /// Why the last fetch brought no set.
     pub(super) failed: Option<NoKeys>,
     /// Whether the remembered keys were read from the store.
-    pub(super) remembered: bool,
+    pub(super) store_read: bool,
     /// When the fetch that brought the last set began.
     pub(super) fetched_at_ms: Option<u64>,
     pub(super) attempted_at_ms: Option<u64>,
     /// The same by a clock that only goes forward.
     pub(super) attempted: Option<Instant>,
-    pub(super) proven: Proven,
+    /// Another one after each change.
+    pub(super) version: KeySetVersion,
 }
 
 /// What the known keys say about a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Judgement {
-    Signed,
+    Signed(SignatureProof),
     Forged,
     OtherAlgorithm,
     Rejected,
@@ -111,6 +147,7 @@ impl Judgement {
 /// What a judgement rests on besides the keys.
 pub(super) struct Case<'a> {
     pub(super) token: &'a str,
+    pub(super) digest: TokenDigest,
     pub(super) claims: &'a Claims,
     pub(super) age: KeyAge,
     pub(super) now_ms: u64,
@@ -120,21 +157,27 @@ pub(super) struct Case<'a> {
     pub(super) rejected: &'a [String],
 }
 
-impl Known {
+impl KnownKeys {
     /// Takes in what the store remembers; what is known already is the newer.
-    pub(super) fn recall(&mut self, remembered: Vec<KnownKey>) {
+    pub(super) fn add_stored(&mut self, remembered: Vec<KnownKey>) {
         for stored in remembered {
             if !self.keys.iter().any(|known| known.key == stored.key) {
                 self.keys.push(stored);
             }
         }
-        self.remembered = true;
+        self.store_read = true;
     }
 
     /// Takes a fetched set in.
-    pub(super) fn take_in(&mut self, set: &KeySet, cache: CacheTime, now_ms: u64, retired_since_ms: u64) {
+    pub(super) fn apply_fetched(
+        &mut self,
+        set: &KeySet,
+        cache: CacheTime,
+        now_ms: u64,
+        retired_since_ms: u64,
+    ) {
         self.keys = self.merged(&set.keys, now_ms, retired_since_ms);
-        self.left_out.clone_from(&set.left_out);
+        self.unused.clone_from(&set.unused);
         self.cache = cache;
         self.fetched_at_ms = Some(now_ms);
     }
@@ -149,16 +192,13 @@ impl Known {
         if issued_ms > now_ms.saturating_add(whole_ms(CLOCK_AHEAD)) {
             return true;
         }
-        let late_ms = whole_ms(self.cache.behind() + PUBLISHED_LATE);
+        let late_ms = whole_ms(self.cache.possible_age() + PUBLICATION_DELAY);
         fetched_at_ms.saturating_sub(late_ms) >= issued_ms
     }
 
-    /// Whether these keys have proven the very same token before, by a key that still may.
-    pub(super) fn has_proven(&self, case: &Case<'_>) -> bool {
-        let retirement = self.proven.retirement(case.token);
-        retirement.is_some_and(|retired_at_ms| {
-            is_usable(retired_at_ms, case) && !self.is_too_late(retired_at_ms, case)
-        })
+    /// Whether a proof of the token by these keys still holds: the key that signed it may prove this case.
+    pub(super) fn still_proves(&self, proof: SignatureProof, case: &Case<'_>) -> bool {
+        is_usable(proof.retired_at_ms, case) && !self.is_too_late(proof.retired_at_ms, case)
     }
 
     /// Whether a token is too new, or lives too long, for a key that was withdrawn then. A stolen key signs whatever its
@@ -177,7 +217,7 @@ impl Known {
         let longest_life_ms = match expires_ms > case.now_ms {
             // No server accepts it any more: it can only be renewed by logging in again.
             true => overlap_ms,
-            false => whole_ms(LONGEST_LIFE_BEYOND).max(overlap_ms),
+            false => whole_ms(LONGEST_LIFE_AFTER_WITHDRAWAL).max(overlap_ms),
         };
         issued_ms > retired_at_ms.saturating_add(overlap_ms)
             || expires_ms > retired_at_ms.saturating_add(longest_life_ms)
@@ -206,19 +246,21 @@ impl Known {
                 verdict = Some(Judgement::Withdrawn);
                 continue;
             }
-            self.proven.remember(case.token, known.retired_at_ms);
-            return Judgement::Signed;
+            return Judgement::Signed(SignatureProof {
+                key_set: self.version,
+                retired_at_ms: known.retired_at_ms,
+            });
         }
         verdict.unwrap_or_else(|| match (is_named, fits) {
             (true, true) => Judgement::Forged,
             (true, false) => Judgement::OtherAlgorithm,
-            (false, _) => self.of_left_out(asked),
+            (false, _) => self.of_unused_key(asked),
         })
     }
 
-    fn of_left_out(&self, asked: Option<&str>) -> Judgement {
-        let asked_for = |key: &&LeftOut| asked.is_some() && key.id.as_deref() == asked;
-        match self.left_out.iter().find(asked_for) {
+    fn of_unused_key(&self, asked: Option<&str>) -> Judgement {
+        let asked_for = |key: &&UnusedKey| asked.is_some() && key.id.as_deref() == asked;
+        match self.unused.iter().find(asked_for) {
             Some(key) => Judgement::NotUsed(key.why.to_string()),
             None => Judgement::UnknownKey,
         }
@@ -241,7 +283,7 @@ impl Known {
                     .is_some_and(|retired| retired >= retired_since_ms)
             })
             .collect();
-        keep_the_latest(&mut gone);
+        truncate_past(&mut gone);
         let present = fetched.iter().map(|key| KnownKey {
             key: key.clone(),
             retired_at_ms: None,
@@ -266,7 +308,7 @@ fn is_rejected(key: &VerifyingKey, rejected: &[String]) -> bool {
 }
 
 /// An issuer that makes up new keys at every look must not fill memory and store.
-pub(super) fn keep_the_latest(past: &mut Vec<KnownKey>) {
+pub(super) fn truncate_past(past: &mut Vec<KnownKey>) {
     past.sort_by_key(|key| std::cmp::Reverse(key.retired_at_ms));
     past.truncate(MOST_PAST_KEYS);
 }

@@ -1,4 +1,4 @@
-//! How much one issuer is asked: so many calls at once, so many per second, and none while it fails everybody.
+//! How much one issuer is retry_after: so many calls at once, so many per second, and none while it fails everybody.
 //!
 //! Per process: replicas that share these numbers would need the store for every call, and what they protect an issuer
 //! from (a herd at a restart, a retry storm) grows with the callers, not with the replicas.
@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::answer::Transient;
-use super::breaker::{Breaker, Turned};
+use super::breaker::{Breaker, CircuitChange};
 use super::bucket::Bucket;
 use crate::clock::Clock;
 use crate::observe::metrics::Metrics;
@@ -29,32 +29,32 @@ const LONGEST_QUEUE: Duration = Duration::from_secs(3);
 /// When a call that found the queue full may come again.
 const QUEUE_WAIT: Duration = Duration::from_secs(1);
 
-/// The traffic to one issuer.
+/// The limits to one issuer.
 #[derive(Debug)]
 pub struct CallLimits {
     issuer: String,
     slots: Arc<Semaphore>,
     bucket: Mutex<Bucket>,
     breaker: Mutex<Breaker>,
-    in_between: Mutex<InBetween>,
-    held_back: AtomicU64,
+    intermediary: Mutex<IntermediaryAnswers>,
+    throttled_calls: AtomicU64,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
 
 /// Answers of something in between, without one of the issuer's own: whether they last, as in [`Streak::is_lasting`].
-/// While the circuit is open each login is asked for too seldom for its own streak to tell.
+/// While the circuit is open each login is retry_after for too seldom for its own streak to tell.
 ///
 /// [`Streak::is_lasting`]: crate::upstream::streak::Streak::is_lasting
 #[derive(Debug, Default)]
-struct InBetween {
+struct IntermediaryAnswers {
     since_ms: u64,
     count: u32,
 }
 
-impl InBetween {
-    fn heard(&mut self, heard: CallOutcome, now_ms: u64) {
-        match heard {
+impl IntermediaryAnswers {
+    fn record(&mut self, outcome: CallOutcome, now_ms: u64) {
+        match outcome {
             CallOutcome::Answer => self.count = 0,
             CallOutcome::Failure { .. } => {}
             CallOutcome::NotOauth { .. } => {
@@ -66,7 +66,7 @@ impl InBetween {
         }
     }
 
-    fn lasts(&self, now_ms: u64) -> bool {
+    fn are_lasting(&self, now_ms: u64) -> bool {
         is_lasting(self.count, now_ms.saturating_sub(self.since_ms))
     }
 }
@@ -108,27 +108,27 @@ pub enum CallOutcome {
     /// It did not, or said that it fails.
     Failure {
         /// Its `Retry-After`.
-        asked: Option<Duration>,
+        retry_after: Option<Duration>,
     },
     /// Something answered that does not speak OAuth.
     NotOauth {
         /// Its `Retry-After`.
-        asked: Option<Duration>,
+        retry_after: Option<Duration>,
     },
 }
 
 impl From<&Transient> for CallOutcome {
     fn from(passing: &Transient) -> Self {
-        let asked = passing.retry_after;
+        let retry_after = passing.retry_after;
         match passing.kind {
-            StreakKind::NotOauth => Self::NotOauth { asked },
-            _ => Self::Failure { asked },
+            StreakKind::NotOauth => Self::NotOauth { retry_after },
+            _ => Self::Failure { retry_after },
         }
     }
 }
 
 impl CallLimits {
-    /// No traffic yet.
+    /// No limits yet.
     #[must_use]
     pub fn new(issuer: String, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
         metrics.issuer_circuit(&issuer, false);
@@ -137,8 +137,8 @@ impl CallLimits {
             slots: Arc::new(Semaphore::new(MOST_AT_ONCE)),
             bucket: Mutex::new(Bucket::new(PER_SECOND, BURST)),
             breaker: Mutex::default(),
-            in_between: Mutex::default(),
-            held_back: AtomicU64::new(0),
+            intermediary: Mutex::default(),
+            throttled_calls: AtomicU64::new(0),
             clock,
             metrics,
         }
@@ -148,78 +148,78 @@ impl CallLimits {
     ///
     /// # Errors
     /// [`Throttled`].
-    pub async fn pass(self: &Arc<Self>, grant: &str) -> Result<Permit, Throttled> {
-        let held_back = |reason, retry_after| {
-            self.held_back.fetch_add(1, Ordering::Relaxed);
+    pub async fn acquire(self: &Arc<Self>, grant: &str) -> Result<Permit, Throttled> {
+        let throttled = |reason, retry_after| {
+            self.throttled_calls.fetch_add(1, Ordering::Relaxed);
             self.metrics.issuer_held_back(&self.issuer, reason);
             let reason = if reason == "circuit" {
-                self.why_open()
+                self.open_reason()
             } else {
                 reason
             };
             Throttled { reason, retry_after }
         };
         let until = Instant::now() + LONGEST_QUEUE;
-        if let Some(left) = lock(&self.breaker).held(self.clock.now_ms()) {
-            return Err(held_back("circuit", left));
+        if let Some(left) = lock(&self.breaker).open_for(self.clock.now_ms()) {
+            return Err(throttled("circuit", left));
         }
         loop {
             let taken = lock(&self.bucket).take(self.clock.now_ms());
             match taken {
                 Ok(()) => break,
-                Err(wait) if Instant::now() + wait > until => return Err(held_back("rate", wait)),
+                Err(wait) if Instant::now() + wait > until => return Err(throttled("rate", wait)),
                 Err(wait) => tokio::time::sleep(wait).await,
             }
         }
         let Ok(Ok(slot)) = tokio::time::timeout_at(until, Arc::clone(&self.slots).acquire_owned()).await
         else {
-            return Err(held_back("queue", QUEUE_WAIT));
+            return Err(throttled("queue", QUEUE_WAIT));
         };
         if let Err(left) = lock(&self.breaker).admit(self.clock.now_ms()) {
-            return Err(held_back("circuit", left));
+            return Err(throttled("circuit", left));
         }
         Ok(Permit {
-            traffic: Arc::clone(self),
+            limits: Arc::clone(self),
             grant: grant
                 .get(..16)
                 .and_then(|hex| u64::from_str_radix(hex, 16).ok())
                 .unwrap_or(0),
-            heard: false,
+            recorded: false,
             _slot: slot,
         })
     }
 
     /// How much longer the issuer is left alone because it fails everybody; `None`: it is asked.
     #[must_use]
-    pub fn left_alone(&self) -> Option<Throttled> {
-        let retry_after = lock(&self.breaker).held(self.clock.now_ms())?;
+    pub fn circuit_open(&self) -> Option<Throttled> {
+        let retry_after = lock(&self.breaker).open_for(self.clock.now_ms())?;
         Some(Throttled {
-            reason: self.why_open(),
+            reason: self.open_reason(),
             retry_after,
         })
     }
 
-    fn why_open(&self) -> &'static str {
-        if lock(&self.in_between).lasts(self.clock.now_ms()) {
+    fn open_reason(&self) -> &'static str {
+        if lock(&self.intermediary).are_lasting(self.clock.now_ms()) {
             "in_between"
         } else {
             "circuit"
         }
     }
 
-    fn turned(&self, turned: Option<Turned>) {
-        match turned {
-            Some(Turned::Open) => {
-                self.held_back.store(0, Ordering::Relaxed);
+    fn note_circuit(&self, change: Option<CircuitChange>) {
+        match change {
+            Some(CircuitChange::Opened) => {
+                self.throttled_calls.store(0, Ordering::Relaxed);
                 self.metrics.issuer_circuit(&self.issuer, true);
                 tracing::warn!(
                     issuer = self.issuer,
-                    "the issuer fails everybody: it is left alone, and asked now and then by one"
+                    "the issuer fails everybody: it is left alone, and retry_after now and then by one"
                 );
             }
-            Some(Turned::Closed) => {
+            Some(CircuitChange::Closed) => {
                 self.metrics.issuer_circuit(&self.issuer, false);
-                let held_back = self.held_back.swap(0, Ordering::Relaxed);
+                let held_back = self.throttled_calls.swap(0, Ordering::Relaxed);
                 tracing::info!(issuer = self.issuer, held_back, "the issuer answers again");
             }
             None => {}
@@ -230,32 +230,32 @@ impl CallLimits {
 /// Leave for one call. Dropped without a word, the call was not made.
 #[derive(Debug)]
 pub struct Permit {
-    traffic: Arc<CallLimits>,
+    limits: Arc<CallLimits>,
     grant: u64,
-    heard: bool,
+    recorded: bool,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Permit {
     /// The call has ended.
-    pub fn heard(mut self, heard: CallOutcome) {
-        self.heard = true;
-        let traffic = &self.traffic;
-        lock(&traffic.in_between).heard(heard, traffic.clock.now_ms());
-        let turned = match heard {
-            CallOutcome::Answer => lock(&traffic.breaker).answered(),
-            CallOutcome::Failure { asked } | CallOutcome::NotOauth { asked } => {
-                lock(&traffic.breaker).failed(self.grant, asked, traffic.clock.now_ms(), jitter())
+    pub fn record(mut self, outcome: CallOutcome) {
+        self.recorded = true;
+        let limits = &self.limits;
+        lock(&limits.intermediary).record(outcome, limits.clock.now_ms());
+        let change = match outcome {
+            CallOutcome::Answer => lock(&limits.breaker).answered(),
+            CallOutcome::Failure { retry_after } | CallOutcome::NotOauth { retry_after } => {
+                lock(&limits.breaker).failed(self.grant, retry_after, limits.clock.now_ms(), jitter())
             }
         };
-        traffic.turned(turned);
+        limits.note_circuit(change);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if !self.heard {
-            lock(&self.traffic.breaker).abandoned();
+        if !self.recorded {
+            lock(&self.limits.breaker).abandoned();
         }
     }
 }

@@ -80,7 +80,7 @@ pub struct AnswerUnverified {
     /// [`StreakKind::Substituted`] only where a signature is wrong.
     pub kind: StreakKind,
     /// When the next try can help, where that is known.
-    pub asked: Option<Duration>,
+    pub retry_after: Option<Duration>,
     /// For people.
     pub cause: String,
 }
@@ -89,7 +89,7 @@ impl Unverified {
     /// The same of `token_name`, a token that the issuer has just answered with.
     #[must_use]
     pub fn of_answer(&self, token_name: &str) -> AnswerUnverified {
-        let (kind, asked) = match self {
+        let (kind, retry_after) = match self {
             Self::Forged => (StreakKind::Substituted, None),
             Self::Malformed(_)
             | Self::Header
@@ -113,7 +113,7 @@ impl Unverified {
         };
         AnswerUnverified {
             kind,
-            asked,
+            retry_after,
             cause: format!("{token_name} cannot be used: {self}{hint}"),
         }
     }

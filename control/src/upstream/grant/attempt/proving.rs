@@ -48,7 +48,7 @@ impl Attempt {
             (Introspected::Unused, None) => self.refuse(Refusal::NeedsLogin.into(), None),
             (_, _) if is_doubtful => self.end_observed_login(DeathReason::AnswerLost, now_ms),
             (Introspected::UsedUp, _) => self.end_observed_login(DeathReason::Forgotten, now_ms),
-            (Introspected::NotTold, _) => self.end_observed_login(DeathReason::Unproven, now_ms),
+            (Introspected::Withheld, _) => self.end_observed_login(DeathReason::Unproven, now_ms),
         }
     }
 
@@ -57,7 +57,7 @@ impl Attempt {
     pub(super) fn on_introspection_failed(&mut self, failure: Failure, at: Now) -> Step {
         let before = self.record().and_then(|record| record.failures);
         if failed(before, failure.kind, failure.retry_after, at.now_ms, at.jitter).is_lasting() {
-            return self.on_introspected(Introspected::NotTold, at.now_ms);
+            return self.on_introspected(Introspected::Withheld, at.now_ms);
         }
         self.record_failure(failure, false, at)
     }
@@ -74,7 +74,7 @@ impl Attempt {
     /// comes after the wait introspects again before presenting.
     pub(super) fn on_settled(&mut self, lost: Transient, event: &Event, at: Now) -> Step {
         match event {
-            Event::Introspected(Introspected::UsedUp | Introspected::NotTold) => {
+            Event::Introspected(Introspected::UsedUp | Introspected::Withheld) => {
                 self.end_login(DeathReason::AnswerLost, at.now_ms)
             }
             _ => self.record_failure(lost.into(), true, at),

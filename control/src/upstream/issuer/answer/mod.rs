@@ -4,12 +4,11 @@
 //! comes from something in between (a proxy, a firewall, a load balancer) and says nothing about the login. Tokens are
 //! lifted out of every 2xx that holds them ([`members`]); what cannot be understood there may have been carried out.
 //!
-//! Dex does not follow RFC 6749 §5.2: a dead refresh token is `invalid_request` with one of two texts, and a
-//! failure of the connector behind it is 500 `invalid_request`. Both were observed on Dex 2.45.1.
+//! What a code means, and what issuers write in its place, is in [`crate::upstream::dialect`].
 
+pub mod body;
 pub mod members;
-pub mod plain;
-mod words;
+mod oauth_error;
 
 use std::time::Duration;
 
@@ -17,7 +16,9 @@ use secrecy::SecretString;
 use tokenward_protocol::token_endpoint::TOKEN_TYPE_ID_TOKEN;
 
 use self::members::Members;
-use self::words::{Spoken, Word, spoken, unknown_code};
+use self::oauth_error::{OauthError, unknown_code};
+use crate::upstream::dialect::Dialect;
+use crate::upstream::dialect::error_meaning::ErrorMeaning;
 use crate::upstream::streak::StreakKind;
 
 /// An answer as it came.
@@ -167,7 +168,7 @@ const EXCHANGED: [&str; 4] = ["error", "error_description", "access_token", "iss
 
 /// Reads the answer to `grant_type=refresh_token`.
 #[must_use]
-pub fn read_refresh(answer: &RawAnswer) -> RefreshAnswer {
+pub fn read_refresh(answer: &RawAnswer, dialect: Dialect) -> RefreshAnswer {
     if answer.is_success() {
         let members = Members::read(&answer.body, &REFRESHED);
         if let Some(refreshed) = refreshed(answer, &members) {
@@ -175,8 +176,8 @@ pub fn read_refresh(answer: &RawAnswer) -> RefreshAnswer {
         }
     }
     let members = Members::read(&answer.body, &ERROR);
-    match spoken(answer.status, &members) {
-        Some(spoken) => refusal_to_refresh(answer, &spoken),
+    match OauthError::read(answer.status, &members, dialect) {
+        Some(error) => refusal_to_refresh(answer, &error),
         None => RefreshAnswer::Transient(not_oauth(answer, &members)),
     }
 }
@@ -185,19 +186,19 @@ pub fn read_refresh(answer: &RawAnswer) -> RefreshAnswer {
 ///
 /// # Errors
 /// [`Transient`].
-pub fn refusal_of(answer: &RawAnswer) -> Result<(), Transient> {
+pub fn refusal_of(answer: &RawAnswer, dialect: Dialect) -> Result<(), Transient> {
     let members = Members::read(&answer.body, &ERROR);
-    match spoken(answer.status, &members) {
-        Some(Spoken {
-            word: word @ (Word::Failing | Word::Later),
+    match OauthError::read(answer.status, &members, dialect) {
+        Some(OauthError {
+            meaning: meaning @ (ErrorMeaning::IssuerFailing | ErrorMeaning::TryLater),
             code,
         }) => {
-            let kind = if word == Word::Failing {
+            let kind = if meaning == ErrorMeaning::IssuerFailing {
                 StreakKind::Failing
             } else {
                 StreakKind::Unreachable
             };
-            Err(said(answer, kind, &code))
+            Err(of_oauth_error(answer, kind, &code))
         }
         Some(_) => Ok(()),
         None => Err(not_oauth(answer, &members)),
@@ -206,9 +207,9 @@ pub fn refusal_of(answer: &RawAnswer) -> Result<(), Transient> {
 
 /// Whether an answer refuses the client itself; nothing that was presented was looked at then.
 #[must_use]
-pub fn refuses_client(answer: &RawAnswer) -> bool {
-    let spoken = spoken(answer.status, &Members::read(&answer.body, &ERROR));
-    spoken.is_some_and(|spoken| spoken.word == Word::Client)
+pub fn refuses_client(answer: &RawAnswer, dialect: Dialect) -> bool {
+    let error = OauthError::read(answer.status, &Members::read(&answer.body, &ERROR), dialect);
+    error.is_some_and(|error| error.meaning == ErrorMeaning::InvalidClient)
 }
 
 /// The tokens of a 2xx; `None` where it is not plain that the issuer carried the refresh out.
@@ -231,36 +232,44 @@ fn refreshed(answer: &RawAnswer, members: &Members) -> Option<RefreshAnswer> {
     })
 }
 
-fn refusal_to_refresh(answer: &RawAnswer, spoken: &Spoken) -> RefreshAnswer {
-    let code = &spoken.code;
+fn refusal_to_refresh(answer: &RawAnswer, error: &OauthError) -> RefreshAnswer {
+    let code = &error.code;
     let misconfigured =
         |what: &str| RefreshAnswer::Misconfigured(format!("the issuer answered {code}: {what}"));
-    match spoken.word {
-        Word::InvalidGrant => RefreshAnswer::Dead(Death::InvalidGrant),
-        Word::Claimed => RefreshAnswer::Dead(Death::Claimed),
-        Word::Expired => RefreshAnswer::Dead(Death::Expired),
-        Word::Interaction => RefreshAnswer::Dead(Death::Interaction),
-        Word::Failing => RefreshAnswer::Transient(said(answer, StreakKind::Failing, code)),
-        Word::Later => RefreshAnswer::Transient(said(answer, StreakKind::Unreachable, code)),
-        Word::Client => misconfigured("check client_id, client_secret and client_auth of this issuer"),
-        Word::Grant => misconfigured("allow grant type refresh_token for this client"),
-        Word::Denied => misconfigured("its policy denies this user or this client; look there"),
-        Word::Connector | Word::Request => RefreshAnswer::Misconfigured(format!(
-            "the issuer answered status {} {code}: check token_endpoint and the client's settings at the issuer",
-            answer.status,
-        )),
+    match error.meaning {
+        ErrorMeaning::InvalidGrant => RefreshAnswer::Dead(Death::InvalidGrant),
+        ErrorMeaning::RefreshTokenClaimed => RefreshAnswer::Dead(Death::Claimed),
+        ErrorMeaning::RefreshTokenExpired => RefreshAnswer::Dead(Death::Expired),
+        ErrorMeaning::InteractionRequired => RefreshAnswer::Dead(Death::Interaction),
+        ErrorMeaning::IssuerFailing => {
+            RefreshAnswer::Transient(of_oauth_error(answer, StreakKind::Failing, code))
+        }
+        ErrorMeaning::TryLater => {
+            RefreshAnswer::Transient(of_oauth_error(answer, StreakKind::Unreachable, code))
+        }
+        ErrorMeaning::InvalidClient => {
+            misconfigured("check client_id, client_secret and client_auth of this issuer")
+        }
+        ErrorMeaning::GrantTypeNotAllowed => misconfigured("allow grant type refresh_token for this client"),
+        ErrorMeaning::AccessDenied => misconfigured("its policy denies this user or this client; look there"),
+        ErrorMeaning::UnknownConnector | ErrorMeaning::InvalidRequest => {
+            RefreshAnswer::Misconfigured(format!(
+                "the issuer answered status {} {code}: check token_endpoint and the client's settings at the issuer",
+                answer.status,
+            ))
+        }
     }
 }
 
 /// Reads the answer to an RFC 8693 exchange.
 #[must_use]
-pub fn read_exchange(answer: &RawAnswer) -> ExchangeAnswer {
+pub fn read_exchange(answer: &RawAnswer, dialect: Dialect) -> ExchangeAnswer {
     let members = Members::read(&answer.body, &EXCHANGED);
     if answer.is_success() && members.text("access_token").is_some() {
         return exchanged(answer, &members);
     }
-    match spoken(answer.status, &members) {
-        Some(spoken) => refusal_to_exchange(answer, &spoken),
+    match OauthError::read(answer.status, &members, dialect) {
+        Some(error) => refusal_to_exchange(answer, &error),
         None => ExchangeAnswer::Transient(not_oauth(answer, &members)),
     }
 }
@@ -269,9 +278,11 @@ fn exchanged(answer: &RawAnswer, members: &Members) -> ExchangeAnswer {
     // RFC 8693 §2.2.1: the type that was issued must be looked at; it need not be the one that was asked for.
     match (members.text("issued_token_type"), members.text("access_token")) {
         (Some(TOKEN_TYPE_ID_TOKEN), Some(token)) => ExchangeAnswer::Exchanged(token.into()),
-        (None, _) if answer.cut || !members.is_complete() => {
-            ExchangeAnswer::Transient(unsaid(answer, StreakKind::Unreachable, "the answer breaks off"))
-        }
+        (None, _) if answer.cut || !members.is_complete() => ExchangeAnswer::Transient(without_oauth(
+            answer,
+            StreakKind::Unreachable,
+            "the answer breaks off",
+        )),
         _ => ExchangeAnswer::Misconfigured(
             "the remote issuer did not issue an ID token: it must support requested_token_type id_token"
                 .to_owned(),
@@ -279,28 +290,32 @@ fn exchanged(answer: &RawAnswer, members: &Members) -> ExchangeAnswer {
     }
 }
 
-fn refusal_to_exchange(answer: &RawAnswer, spoken: &Spoken) -> ExchangeAnswer {
-    let passing = |kind| ExchangeAnswer::Transient(said(answer, kind, &spoken.code));
-    match spoken.word {
+fn refusal_to_exchange(answer: &RawAnswer, error: &OauthError) -> ExchangeAnswer {
+    let passing = |kind| ExchangeAnswer::Transient(of_oauth_error(answer, kind, &error.code));
+    match error.meaning {
         // Dex's word for "the subject was not verified", also when it only cannot reach the home issuer. The subject is
         // fresh here, so that no word of the remote issuer can end the login at the home issuer.
-        Word::Denied | Word::InvalidGrant | Word::Claimed | Word::Expired | Word::Interaction => {
-            passing(StreakKind::Denied)
-        }
-        Word::Failing => passing(StreakKind::Failing),
-        Word::Later => passing(StreakKind::Unreachable),
-        Word::Client => ExchangeAnswer::Misconfigured(format!(
+        ErrorMeaning::AccessDenied
+        | ErrorMeaning::InvalidGrant
+        | ErrorMeaning::RefreshTokenClaimed
+        | ErrorMeaning::RefreshTokenExpired
+        | ErrorMeaning::InteractionRequired => passing(StreakKind::Denied),
+        ErrorMeaning::IssuerFailing => passing(StreakKind::Failing),
+        ErrorMeaning::TryLater => passing(StreakKind::Unreachable),
+        ErrorMeaning::InvalidClient => ExchangeAnswer::Misconfigured(format!(
             "the remote issuer answered {}: check clientCredentials of this server, and its clientAuth",
-            spoken.code
+            error.code
         )),
-        Word::Connector => ExchangeAnswer::Misconfigured(
+        ErrorMeaning::UnknownConnector => ExchangeAnswer::Misconfigured(
             "the remote issuer has no such connector, or it cannot exchange: check connectorId".to_owned(),
         ),
-        Word::Grant | Word::Request => ExchangeAnswer::Misconfigured(format!(
-            "the remote issuer answered status {} {}: check connectorId, scopes, requiredAudiences and the \
+        ErrorMeaning::GrantTypeNotAllowed | ErrorMeaning::InvalidRequest => {
+            ExchangeAnswer::Misconfigured(format!(
+                "the remote issuer answered status {} {}: check connectorId, scopes, requiredAudiences and the \
              client's grant types",
-            answer.status, spoken.code
-        )),
+                answer.status, error.code
+            ))
+        }
     }
 }
 
@@ -310,9 +325,11 @@ fn refusal_to_exchange(answer: &RawAnswer, spoken: &Spoken) -> ExchangeAnswer {
 fn not_oauth(answer: &RawAnswer, members: &Members) -> Transient {
     let status = answer.status;
     match status {
-        408 | 425 | 429 | 500..=599 => unsaid(answer, StreakKind::Unreachable, &format!("status {status}")),
-        200..=299 if answer.cut => unsaid(answer, StreakKind::Unreachable, "the answer breaks off"),
-        200..=299 => unsaid(
+        408 | 425 | 429 | 500..=599 => {
+            without_oauth(answer, StreakKind::Unreachable, &format!("status {status}"))
+        }
+        200..=299 if answer.cut => without_oauth(answer, StreakKind::Unreachable, "the answer breaks off"),
+        200..=299 => without_oauth(
             answer,
             StreakKind::NotOauth,
             &format!(
@@ -326,13 +343,13 @@ fn not_oauth(answer: &RawAnswer, members: &Members) -> Transient {
             };
             let cure = "something in between answered (a proxy, firewall or load balancer), or token_endpoint is not the \
                         issuer's own";
-            unsaid(answer, StreakKind::NotOauth, &format!("{says}: {cure}"))
+            without_oauth(answer, StreakKind::NotOauth, &format!("{says}: {cure}"))
         }
     }
 }
 
 /// In the issuer's own words.
-fn said(answer: &RawAnswer, kind: StreakKind, code: &str) -> Transient {
+fn of_oauth_error(answer: &RawAnswer, kind: StreakKind, code: &str) -> Transient {
     Transient {
         kind,
         retry_after: answer.retry_after,
@@ -342,7 +359,7 @@ fn said(answer: &RawAnswer, kind: StreakKind, code: &str) -> Transient {
     }
 }
 
-fn unsaid(answer: &RawAnswer, kind: StreakKind, cause: &str) -> Transient {
+fn without_oauth(answer: &RawAnswer, kind: StreakKind, cause: &str) -> Transient {
     Transient {
         kind,
         retry_after: answer.retry_after,

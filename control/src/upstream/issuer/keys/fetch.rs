@@ -1,50 +1,23 @@
 //! Fetching an issuer's key set: one fetch at a time, shared by all who need it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::discovery::is_elsewhere;
+use super::super::discovery::is_no_endpoint;
 use super::super::key_set::{BadKeySet, CacheTime, KeySet};
-use super::super::known_keys::Known;
-use super::super::remembered_keys;
-use super::{FETCH_APART, IssuerKeys, Source, Unverified};
+use super::super::known_keys::{KnownKeys, NoKeys};
+use super::super::stored_keys;
+use super::{FETCH_INTERVAL, IssuerKeys, Source, Unverified};
 use crate::coordination::singleflight::FlightOutcome;
 
 /// A set older than this is fetched in the background (Dex: `max-age=600`).
 const REFETCH_AFTER_MS: u64 = 600_000;
 
-/// Why a fetch brought no keys.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in super::super) enum NoKeys {
-    /// No answer, or one that is no key set.
-    #[error("{0}")]
-    Unavailable(String),
-    /// A key set without keys: not filled yet.
-    #[error("{}", BadKeySet::Empty)]
-    Empty,
-}
-
-impl NoKeys {
-    /// What that means for a token whose key is not known.
-    pub(super) fn unverified(&self, retry_after: Duration) -> Unverified {
-        let cause = self.to_string();
-        match self {
-            Self::Unavailable(_) => Unverified::KeysUnavailable { retry_after, cause },
-            Self::Empty => Unverified::KeyNotYetKnown {
-                retry_after,
-                cached_for: None,
-                cause: format!("the issuer's keys cannot be had: {cause}"),
-            },
-        }
-    }
-}
-
 impl IssuerKeys {
     /// What is known after the fetch that is under way, or after a new one. It is not the callers': a slow issuer's keys
     /// arrive although no caller waits so long, and a caller that leaves leaves nothing behind.
-    pub(super) async fn fetched(self: &Arc<Self>, source: Source) -> Result<Arc<Known>, Unverified> {
+    pub(super) async fn fetched(self: &Arc<Self>, source: Source) -> Result<Arc<KnownKeys>, Unverified> {
         // Discovery and the keys each may take the client's timeout; the store has deadlines of its own.
         let longest = self.context.client.timeout() * 3;
         let keys = Arc::clone(self);
@@ -54,14 +27,14 @@ impl IssuerKeys {
         match fetch.await {
             FlightOutcome::Done(fetched) => Ok(fetched),
             FlightOutcome::Deadline(_) | FlightOutcome::Lost => Err(Unverified::KeysUnavailable {
-                retry_after: FETCH_APART,
+                retry_after: FETCH_INTERVAL,
                 cause: "fetching them did not end".to_owned(),
             }),
         }
     }
 
     /// Keys that the issuer withdrew must be noticed although no unknown key points to it.
-    pub(super) fn refetch_when_old(self: &Arc<Self>, known: &Known, now_ms: u64) {
+    pub(super) fn refetch_when_old(self: &Arc<Self>, known: &KnownKeys, now_ms: u64) {
         let old = known
             .attempted_at_ms
             .is_none_or(|attempted| now_ms.saturating_sub(attempted) > REFETCH_AFTER_MS);
@@ -75,9 +48,9 @@ impl IssuerKeys {
     /// Whether the last look for the keys failed, as that of an issuer that does not answer; looks again then, in the
     /// background, as soon as it may.
     #[must_use]
-    pub fn cannot_be_had(self: &Arc<Self>) -> bool {
+    pub fn are_unavailable(self: &Arc<Self>) -> bool {
         let known = self.snapshot();
-        if known.failed.is_some() && self.resting(&known, Source::Caller).is_none() {
+        if known.failed.is_some() && self.fetch_wait(&known, Source::Caller).is_none() {
             let keys = Arc::clone(self);
             self.fetches
                 .start("", |_| async move { keys.fetch(Source::Caller).await });
@@ -85,16 +58,16 @@ impl IssuerKeys {
         known.failed.is_some()
     }
 
-    async fn fetch(&self, source: Source) -> Arc<Known> {
+    async fn fetch(&self, source: Source) -> Arc<KnownKeys> {
         let seen = self.snapshot();
         // Another fetch may have ended since the caller looked.
-        if self.resting(&seen, source).is_some() {
+        if self.fetch_wait(&seen, source).is_some() {
             return seen;
         }
         let (began_ms, began) = (self.context.clock.now_ms(), Instant::now());
         let mut remembered = None;
-        if !seen.remembered {
-            match remembered_keys::read(&self.context, &self.issuer).await {
+        if !seen.store_read {
+            match stored_keys::read(&self.context, &self.issuer).await {
                 Ok(keys) => remembered = Some(keys),
                 Err(error) => tracing::debug!(%error, issuer = self.issuer, "past keys cannot be read"),
             }
@@ -106,16 +79,16 @@ impl IssuerKeys {
             known.attempted = Some(began);
             known.failed = fetched.as_ref().err().cloned();
             if let Some(remembered) = remembered {
-                known.recall(remembered);
+                known.add_stored(remembered);
             }
             if let Ok((set, cache)) = &fetched {
-                known.take_in(set, *cache, began_ms, retired_since_ms);
+                known.apply_fetched(set, *cache, began_ms, retired_since_ms);
             }
         });
         match fetched {
             Ok((set, _)) => {
-                self.note_left_out(&seen, &set);
-                self.remember(&known).await;
+                self.note_unused_keys(&seen, &set);
+                self.store(&known).await;
             }
             Err(failed) => tracing::warn!(
                 issuer = self.issuer,
@@ -126,22 +99,22 @@ impl IssuerKeys {
         known
     }
 
-    async fn remember(&self, known: &Known) {
-        if known.remembered
-            && let Err(error) = remembered_keys::write(&self.context, &self.issuer, &known.keys).await
+    async fn store(&self, known: &KnownKeys) {
+        if known.store_read
+            && let Err(error) = stored_keys::write(&self.context, &self.issuer, &known.keys).await
         {
             tracing::debug!(%error, issuer = self.issuer, "keys cannot be remembered");
         }
     }
 
     /// A line when a set leaves out other keys than the one before.
-    fn note_left_out(&self, before: &Known, set: &KeySet) {
-        if set.missed() > 0 && before.left_out != set.left_out {
+    fn note_unused_keys(&self, before: &KnownKeys, set: &KeySet) {
+        if set.unusable() > 0 && before.unused != set.unused {
             tracing::warn!(
                 issuer = self.issuer,
-                left_out = set.missed(),
+                left_out = set.unusable(),
                 used = set.keys.len(),
-                why = set.missed_why(),
+                why = set.unusable_reasons(),
                 "keys of the issuer's key set are not used"
             );
         }
@@ -160,8 +133,8 @@ impl IssuerKeys {
         self.context
             .metrics
             .issuer_request(&self.issuer, "keys", started.elapsed());
-        if is_elsewhere(answer.as_ref().map(|(answer, _)| answer)) {
-            self.discovery.doubt(&self.context);
+        if is_no_endpoint(answer.as_ref().map(|(answer, _)| answer)) {
+            self.discovery.reread_soon(&self.context);
         }
         let (answer, cache) = answer.map_err(|failed| unavailable(failed.to_string()))?;
         if answer.status != 200 {

@@ -1,0 +1,53 @@
+//! The configuration of one protected server.
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::issuer::ClientAuth;
+use super::resources::Resource;
+use crate::upstream::dialect::Dialect;
+
+/// One protected server.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Its name, the `audience` of a token request.
+    pub name: String,
+    /// The URL that its clients use.
+    pub resource: Option<Resource>,
+    /// What its tokens' `aud` must hold.
+    pub required_audiences: Vec<String>,
+    /// How its token is made.
+    pub token: TokenSource,
+}
+
+/// How a server's token is made.
+#[derive(Debug, Clone)]
+pub enum TokenSource {
+    /// The login's own ID token.
+    Forward,
+    /// An exchange at a remote issuer.
+    Exchange(Box<ExchangeConfig>),
+}
+
+/// An RFC 8693 exchange at a remote issuer.
+#[derive(Debug, Clone)]
+pub struct ExchangeConfig {
+    /// The remote token endpoint.
+    pub token_endpoint: Url,
+    /// `iss` of what comes back.
+    pub expected_issuer: String,
+    /// The remote's keys.
+    pub jwks_uri: Url,
+    /// The remote's dialect.
+    pub dialect: Dialect,
+    /// The remote's connector that verifies the subject ([`Dialect::connector_parameter`]).
+    pub connector_id: String,
+    /// Scopes, with those for the required audiences ([`Dialect::scopes_for`]).
+    pub scopes: String,
+    /// The client that exchanges.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+    /// How it authenticates itself; `None`: as the remote issuer's discovery says, once it has refused the client.
+    pub client_auth: Option<ClientAuth>,
+}

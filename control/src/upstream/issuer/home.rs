@@ -1,0 +1,182 @@
+//! A home issuer and one client there: refreshes of the logins that the client made.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+use url::Url;
+
+use super::answer::{RefreshAnswer, Transient, read_refresh, refuses_client};
+use super::client::{ClientCredentials, Connection};
+use super::discovery::{Discovery, DiscoveryFailed, is_no_endpoint};
+use super::keys::IssuerKeys;
+use super::limits::{CallLimits, CallOutcome, Permit, Throttled};
+use crate::config::{IssuerConfig, IssuerPolicy};
+use crate::context::Context;
+use crate::upstream::streak::StreakKind;
+
+/// Leave to present one refresh token.
+#[derive(Debug)]
+pub struct CallPermit {
+    endpoint: Url,
+    call: Permit,
+}
+
+/// Why there is no leave. Nothing was presented.
+#[derive(Debug)]
+pub enum NotPermitted {
+    /// Too much limits, or an issuer that fails everybody.
+    Throttled(Throttled),
+    /// The issuer's endpoints cannot be had.
+    Transient(Transient),
+    /// An operator must act.
+    Misconfigured(String),
+}
+
+/// One issuer and client whose logins are kept.
+#[derive(Debug)]
+pub struct HomeIssuer {
+    /// What is configured.
+    pub config: IssuerConfig,
+    /// Its keys; shared by all its clients.
+    pub keys: Arc<IssuerKeys>,
+    pub(super) discovery: Arc<Discovery>,
+    pub(super) limits: Arc<CallLimits>,
+}
+
+impl HomeIssuer {
+    /// The issuer of `config`, with `keys` found through the same `discovery`, and the `limits` of all its clients.
+    #[must_use]
+    pub fn new(
+        config: IssuerConfig,
+        discovery: Arc<Discovery>,
+        keys: Arc<IssuerKeys>,
+        limits: Arc<CallLimits>,
+    ) -> Self {
+        Self {
+            config,
+            keys,
+            discovery,
+            limits,
+        }
+    }
+
+    /// [`CallLimits::circuit_open`].
+    #[must_use]
+    pub fn circuit_open(&self) -> Option<Throttled> {
+        self.limits.circuit_open()
+    }
+
+    /// Finds the token endpoint and waits for leave to call it for the grant with this digest.
+    ///
+    /// # Errors
+    /// [`NotPermitted`].
+    pub async fn permit(&self, context: &Context, grant: &str) -> Result<CallPermit, NotPermitted> {
+        let permit = self
+            .limits
+            .acquire(grant)
+            .await
+            .map_err(NotPermitted::Throttled)?;
+        match self.discovery.token_endpoint(context).await {
+            Ok(endpoint) => Ok(CallPermit {
+                endpoint,
+                call: permit,
+            }),
+            Err(DiscoveryFailed::Unusable(cause)) => {
+                permit.record(CallOutcome::Answer);
+                Err(NotPermitted::Misconfigured(cause))
+            }
+            Err(failed) => Err(self.endpoint_unavailable(permit, &failed)),
+        }
+    }
+
+    /// Who was told of a failure of a moment ago has asked the issuer nothing: it says nothing about the issuer's health.
+    /// One that many waited for together is one failure.
+    pub(super) fn endpoint_unavailable(&self, permit: Permit, failed: &DiscoveryFailed) -> NotPermitted {
+        let mut transient = unreachable(failed.to_string());
+        if let DiscoveryFailed::Unavailable {
+            retry_after, is_new, ..
+        } = failed
+        {
+            transient.retry_after = *retry_after;
+            if *is_new && self.discovery.take_uncounted_failure() {
+                permit.record(CallOutcome::Failure {
+                    retry_after: *retry_after,
+                });
+            }
+        }
+        NotPermitted::Transient(transient)
+    }
+
+    /// The client's credentials, as this issuer wants to see them.
+    pub(super) fn credentials(&self) -> ClientCredentials<'_> {
+        ClientCredentials {
+            id: &self.config.client_id,
+            secret: &self.config.client_secret,
+            auth: self
+                .config
+                .client_auth
+                .unwrap_or_else(|| self.discovery.client_auth()),
+        }
+    }
+
+    /// What must not come twice goes over a connection of its own.
+    fn connection(&self) -> Connection {
+        match self.config.policy {
+            IssuerPolicy::Strict => Connection::Fresh,
+            IssuerPolicy::Tolerant => Connection::Pooled,
+        }
+    }
+
+    /// Presents `refresh_token` once.
+    pub async fn refresh(
+        &self,
+        context: &Context,
+        permit: CallPermit,
+        refresh_token: &SecretString,
+    ) -> RefreshAnswer {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token.expose_secret()),
+        ];
+        let started = Instant::now();
+        let raw = context
+            .client
+            .post_form(&permit.endpoint, self.credentials(), &form, self.connection())
+            .await;
+        let issuer = &self.config.issuer;
+        context
+            .metrics
+            .issuer_request(issuer, "refresh", started.elapsed());
+        if is_no_endpoint(raw.as_ref()) {
+            self.discovery.reread_soon(context);
+        }
+        let answer = match &raw {
+            Ok(answer) => read_refresh(answer, self.config.dialect),
+            Err(failed) => RefreshAnswer::Transient(failed.clone().into()),
+        };
+        context.metrics.issuer_answer(issuer, "refresh", answer.class());
+        permit.call.record(match &answer {
+            RefreshAnswer::Transient(passing) => passing.into(),
+            _ => CallOutcome::Answer,
+        });
+        let is_client_refused =
+            (raw.as_ref()).is_ok_and(|answer| refuses_client(answer, self.config.dialect));
+        if self.config.client_auth.is_none() && is_client_refused {
+            // With a token_endpoint of the configuration the document may not have been read. The next attempt, which is
+            // half a minute away, knows from it how this client has to authenticate itself.
+            let (discovery, context) = (Arc::clone(&self.discovery), context.clone());
+            tokio::spawn(async move { discovery.ensure_read(&context).await });
+        }
+        answer
+    }
+}
+
+fn unreachable(cause: String) -> Transient {
+    Transient {
+        kind: StreakKind::Unreachable,
+        retry_after: None,
+        cause,
+        perhaps_done: false,
+    }
+}
