@@ -1,4 +1,4 @@
-//! The clock, injected everywhere: decisions take `now`, and tests move it by hand.
+//! The clock as an injected dependency: decisions take `now`, and tests set it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,29 +6,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokenward_protocol::duration::whole_ms;
 
-/// Tells the time of day. Waiting is tokio's business, not this trait's.
+/// Wall-clock time. Timers use tokio's clock, not this trait.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Milliseconds since the Unix epoch.
     fn now_ms(&self) -> u64;
 }
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
-        // A clock before 1970 makes every token look fresh for ever; 0 at least keeps the arithmetic defined.
+        // With a clock before 1970 every token looks fresh indefinitely; 0 keeps the arithmetic defined.
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, whole_ms)
     }
 }
 
-/// A clock that stands still until it is moved: for tests and replays.
+/// A clock that only moves when it is set: for tests and replays.
 #[derive(Debug, Default)]
 pub struct HandClock(AtomicU64);
 
 impl HandClock {
-    /// A clock that shows `now_ms`.
+    /// A clock at `now_ms`.
     #[must_use]
     pub fn at(now_ms: u64) -> Self {
         Self(AtomicU64::new(now_ms))

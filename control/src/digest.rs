@@ -1,13 +1,13 @@
-//! Digests: how secrets and personal names become store keys, fingerprints and log fields.
+//! Digests of secrets and personal names, for store keys, fingerprints and log fields.
 
 use sha2::{Digest, Sha256};
 
 pub(crate) mod packed;
 
-/// Of every digest.
+/// Length of a digest in bytes.
 pub const BYTES: usize = 32;
 
-/// SHA-256 over `parts`, each with its length in front, so that no two lists of parts give the same bytes.
+/// SHA-256 over `parts`, each with its length as a prefix, so that no two lists of parts give the same bytes.
 #[must_use]
 pub fn of_parts(parts: &[&str]) -> [u8; 32] {
     let mut hasher = Sha256::new();
@@ -24,7 +24,7 @@ pub fn hex_of_parts(parts: &[&str]) -> String {
     hex(&of_parts(parts))
 }
 
-/// Lower-case hex.
+/// Encodes as lower-case hex.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] = [
@@ -38,7 +38,7 @@ pub fn hex(bytes: &[u8]) -> String {
     hex
 }
 
-/// The bytes of a digest in [`hex`]; `None` for anything else.
+/// Decodes a digest from [`hex`]; `None` for any other text.
 #[must_use]
 pub fn bytes(digest: &str) -> Option<[u8; BYTES]> {
     let (pairs, []) = digest.as_bytes().as_chunks::<2>() else {
@@ -62,13 +62,13 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-/// The first 8 digits of a hex digest: enough to join log lines, useless for anything else.
+/// The first 8 digits of a hex digest: enough to correlate log lines, and too few for any other use.
 #[must_use]
 pub fn short(digest: &str) -> &str {
     digest.get(..8).unwrap_or(digest)
 }
 
-/// A number that looks uniform in `0..=u32::MAX` and is always the same for the same digest; 0 for what is none.
+/// A deterministic number for a digest, uniformly distributed in `0..=u32::MAX`; 0 for a text that is not a digest.
 #[must_use]
 pub fn spread(digest: &str) -> u32 {
     digest

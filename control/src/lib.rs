@@ -1,13 +1,13 @@
 //! The Tokenward control service: sessions, grants, refresh and token exchange.
 //!
-//! - [`config`]: parses and checks the YAML configuration; each problem has its line, column and hint;
-//! - [`serve`]: the listener, its bounds, and the signals of a running process;
+//! - [`config`]: parses and checks the YAML configuration; each problem has a line, a column and a hint;
+//! - [`serve`]: the listener, its limits, and the signals of a running process;
 //! - [`http`]: the token endpoint, the sessions API, health and metrics;
 //! - [`app`]: the use cases behind the endpoints, for `main` and for tests in one process;
 //! - [`session`]: one login at the aggregator, a reference to a grant;
 //! - [`upstream`]: issuers, grants and exchanges;
 //! - [`servers`]: from the aggregator's MCPServer resources to a configuration;
-//! - [`store`], [`record`] and [`coordination`]: the key-value store, records and their sealing, one task at a time;
+//! - [`store`], [`record`] and [`coordination`]: the key-value store, records and their sealing, single-flight and leases;
 //! - [`observe`]: logs and metrics; [`doctor`]: checks every dependency of a deployment and gives hints.
 //!
 //! Decisions are pure functions of a record, a time and a policy; input and output stay at the edge.

@@ -11,7 +11,7 @@ use tokenward_control::observe::log::{self, LogFormat};
 use tokenward_control::serve::{self, ServeError};
 use tokenward_control::servers::import::Import;
 
-/// Keeps stale ID tokens from leaving the gateway: the control service.
+/// The Tokenward control service, which obtains fresh ID tokens for the gateway.
 #[derive(Debug, Parser)]
 #[command(name = "tokenward", version)]
 struct Cli {
@@ -21,36 +21,36 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Serve the token endpoint and the sessions API. SIGHUP reads the configuration anew.
+    /// Serve the token endpoint and the sessions API. SIGHUP reloads the configuration.
     Serve {
         /// The configuration (YAML).
         #[arg(long)]
         config: PathBuf,
-        /// Write the address that is listened on to this file: useful with port 0.
+        /// Write the listener's address to this file: useful with port 0.
         #[arg(long)]
         address_file: Option<PathBuf>,
-        /// How log lines look.
+        /// The format of log lines.
         #[arg(long, value_enum, default_value_t = Format::Json)]
         log: Format,
     },
-    /// Say everything that is wrong with a configuration, and how to mend it.
+    /// Print all problems of a configuration, and how to fix them.
     Check {
         /// The configuration (YAML).
         #[arg(long)]
         config: PathBuf,
     },
-    /// Look at everything that the service will rest on, and say the cure of each thing. Leaves everything as it was.
+    /// Check every dependency of the service, and print a hint for each problem. Changes nothing.
     Doctor {
         /// The configuration (YAML).
         #[arg(long)]
         config: PathBuf,
-        /// JSON instead of a table.
+        /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
     },
-    /// Turn the aggregator's MCPServer resources into the `servers` of a configuration.
+    /// Convert the aggregator's MCPServer resources to the `servers` of a configuration.
     Import {
-        /// What `kubectl get mcpservers -o yaml` (or `-o json`) printed; `-` is standard input.
+        /// Output of `kubectl get mcpservers -o yaml` (or `-o json`); `-` is standard input.
         file: PathBuf,
         /// Also print, as a second document, the annotation that each server's HTTPRoute needs.
         #[arg(long)]
@@ -67,8 +67,8 @@ enum Format {
 pub(crate) fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Check { config } => check(&config),
-        Verb::Import { file, annotations } => said(import(&file, annotations)),
-        Verb::Doctor { config, json } => said(doctor(&config, json)),
+        Verb::Import { file, annotations } => exit_code(import(&file, annotations)),
+        Verb::Doctor { config, json } => exit_code(doctor(&config, json)),
         Verb::Serve {
             config,
             address_file,
@@ -84,7 +84,7 @@ pub(crate) fn main() -> ExitCode {
                     report(&config, &error);
                     ExitCode::FAILURE
                 }
-                // Its own words name its cause.
+                // Its message contains its cause.
                 Err(error) => {
                     tracing::error!("{error}");
                     ExitCode::FAILURE
@@ -94,7 +94,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// One line for each problem: a log line holds no line break.
+/// Logs one line for each problem: a log line contains no line break.
 fn report(path: &Path, error: &ConfigError) {
     match error {
         ConfigError::Invalid(problems) => {
@@ -106,8 +106,8 @@ fn report(path: &Path, error: &ConfigError) {
     }
 }
 
-/// For a person at a terminal: no log line.
-fn said(result: anyhow::Result<()>) -> ExitCode {
+/// Prints an error as plain text instead of a log line.
+fn exit_code(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -129,8 +129,8 @@ fn check(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let obstacles = serve::preflight(&config);
-    if obstacles.is_empty() {
+    let failures = serve::preflight(&config);
+    if failures.is_empty() {
         println!(
             "{}: good ({} issuers, {} servers)",
             path.display(),
@@ -140,13 +140,13 @@ fn check(path: &Path) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     eprintln!("{}:", path.display());
-    for obstacle in obstacles {
-        eprintln!("{obstacle}");
+    for failure in failures {
+        eprintln!("{failure}");
     }
     ExitCode::FAILURE
 }
 
-/// Standard output is the result alone, so that it can go into a file.
+/// Prints only the result to standard output, so that it can be redirected to a file.
 fn import(file: &Path, annotations: bool) -> anyhow::Result<()> {
     let (name, text) = if file == Path::new("-") {
         (
@@ -180,10 +180,7 @@ async fn doctor(config: &Path, json: bool) -> anyhow::Result<()> {
     } else {
         print!("{report}");
     }
-    ensure!(
-        report.outcome != CheckOutcome::Fail,
-        "something must be mended first"
-    );
+    ensure!(report.outcome != CheckOutcome::Fail, "at least one check failed");
     Ok(())
 }
 

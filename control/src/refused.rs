@@ -1,4 +1,4 @@
-//! "No token": the refusal, when to come back, and the cause for people.
+//! A refusal with its details: retry time and cause.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use crate::store::StoreError;
 pub struct Refused {
     /// The typed reason; decides status, error code, log level and metric.
     pub refusal: Refusal,
-    /// When asking again can help, in whole seconds.
+    /// Time until a retry can succeed, in whole seconds.
     pub retry_after_seconds: Option<u64>,
-    /// What exactly happened and how to mend it; no token, session id or secret. Empty: the refusal says it all.
+    /// The exact cause and a hint; contains no token, session id or secret. Empty where the refusal is clear by itself.
     pub cause: String,
 }
 
-/// `Retry-After` of a transient refusal that names no moment.
+/// `Retry-After` of a transient refusal without a time of its own.
 const TRANSIENT_RETRY_SECONDS: u64 = 2;
-/// `Retry-After` of a configuration fault: an operator has to act first.
+/// `Retry-After` of a configuration error: an operator has to act first.
 const MISCONFIGURED_RETRY_SECONDS: u64 = 60;
 
-/// Nobody shall look for an outage where a key is lost.
+/// States the lost key, so that an operator does not look for an outage.
 const UNREADABLE: &str = "the store answers, but a record of this login cannot be read or opened: put a sealing key that was taken \
                           out back into sealing.previous, and let nothing else write to the store";
 
 impl Refused {
-    /// A refusal without more to say.
+    /// A refusal without details.
     #[must_use]
     pub fn new(refusal: Refusal) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Refused {
         }
     }
 
-    /// The refusal of a token that cannot be read; `token_name` says which one it was.
+    /// The refusal of a token that cannot be parsed; `token_name` states which one it is.
     #[must_use]
     pub fn unreadable(token_name: &str, token: &str, why: Malformed) -> Self {
         match why {
@@ -49,14 +49,14 @@ impl Refused {
         }
     }
 
-    /// The same, with the cause.
+    /// Sets the cause.
     #[must_use]
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         self.cause = cause.into();
         self
     }
 
-    /// The same, with the time until asking again can help (rounded up to a second).
+    /// Sets the time until a retry can succeed (rounded up to a second).
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -64,7 +64,7 @@ impl Refused {
         self
     }
 
-    /// `Retry-After` in seconds: always for a transient refusal or a configuration fault, never for a login.
+    /// `Retry-After` in seconds: always for a transient refusal or a configuration error, never if a login is needed.
     #[must_use]
     pub fn retry_after_header(&self) -> Option<u64> {
         match self.refusal.class() {
@@ -76,7 +76,7 @@ impl Refused {
         }
     }
 
-    /// The sentence for `error_description`.
+    /// The text for `error_description`.
     #[must_use]
     pub fn description(&self) -> String {
         if self.cause.is_empty() {
@@ -95,7 +95,7 @@ impl From<Refusal> for Refused {
 
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
-        // The engine's own words stay in the log: they can name hosts.
+        // The engine's own message is only logged: it can contain host names.
         tracing::debug!(%error, "store error");
         Self::new(Refusal::StoreUnavailable).because(match error {
             StoreError::Unexpected { .. } => UNREADABLE.to_owned(),

@@ -2,7 +2,7 @@
 //
 //   node client.mjs '{"sdk":"v1","url":"http://…/mcp","token":"…","session":"…","steps":[{"do":"tools"},…]}'
 //
-// SDK_FOLDER names the folder whose node_modules holds the SDKs. A step that fails says so, and the next one follows.
+// SDK_FOLDER names the folder whose node_modules holds the SDKs. A failed step is reported, and the next one follows.
 import { createRequire } from "node:module";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -10,18 +10,18 @@ import { join } from "node:path";
 const require = createRequire(join(process.env.SDK_FOLDER, "package.json"));
 const order = JSON.parse(process.argv[2]);
 
-const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+const print = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
-// What the SDK does with the user's login: it is asked for the token, and told when a person must log in.
+// What the SDK does with the user's login: it provides the token, and is called when the user must log in.
 const login = {
   redirectUrl: "http://127.0.0.1/callback",
   clientMetadata: { client_name: "tokenward tests", redirect_uris: ["http://127.0.0.1/callback"] },
   clientInformation: () => ({ client_id: "muster" }),
   tokens: () => ({ access_token: order.token, token_type: "Bearer" }),
-  saveTokens: () => say({ event: "tokens_saved" }),
-  invalidateCredentials: (scope) => say({ event: "thrown_away", scope }),
-  redirectToAuthorization: (url) => say({ event: "login_wanted", at: url.origin + url.pathname }),
+  saveTokens: () => print({ event: "tokens_saved" }),
+  invalidateCredentials: (scope) => print({ event: "thrown_away", scope }),
+  redirectToAuthorization: (url) => print({ event: "login_wanted", at: url.origin + url.pathname }),
   saveCodeVerifier: () => {},
   codeVerifier: () => "unused",
 };
@@ -45,7 +45,7 @@ const [client, transport] = open();
 let events = 0;
 // How many had come when the last call began: its own may come before its answer.
 let eventsBeforeCall = 0;
-client.onerror = (error) => say({ event: "error", message: String(error?.message ?? error) });
+client.onerror = (error) => print({ event: "error", message: String(error?.message ?? error) });
 client.fallbackNotificationHandler = async () => {
   events += 1;
 };
@@ -86,13 +86,13 @@ const does = {
     return {};
   },
   async idle(step) {
-    say({ event: "idle" });
+    print({ event: "idle" });
     await pause(step.seconds);
     return {};
   },
   // Until there is a file of this name.
   async until(step) {
-    say({ event: "idle" });
+    print({ event: "idle" });
     while (!existsSync(step.file)) await pause(0.1);
     return {};
   },
@@ -105,7 +105,7 @@ const does = {
     }
     return { count: step.count };
   },
-  // As a person does who tries again.
+  // As a user does when trying again.
   async retry(step) {
     for (let failures = 0; ; failures += 1) {
       try {
@@ -120,13 +120,13 @@ const does = {
 
 for (const step of [{ do: "connect" }, ...order.steps]) {
   try {
-    say({ step: step.do, ok: true, ...(await does[step.do](step)) });
+    print({ step: step.do, ok: true, ...(await does[step.do](step)) });
   } catch (error) {
     const status = [error?.status, error?.data?.status, error?.code].find(Number.isInteger) ?? null;
-    say({ step: step.do, ok: false, error: error?.constructor?.name, status, message: String(error?.message ?? error) });
+    print({ step: step.do, ok: false, error: error?.constructor?.name, status, message: String(error?.message ?? error) });
   }
 }
 await transport.terminateSession?.().catch(() => {});
 await client.close().catch(() => {});
-say({ step: "end", ok: true, events });
+print({ step: "end", ok: true, events });
 process.exit(0);

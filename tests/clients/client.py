@@ -2,7 +2,7 @@
 
     python3 client.py '{"sdk":"python","url":"http://…/mcp","token":"…","session":"…","steps":[{"do":"tools"},…]}'
 
-The SDK is on PYTHONPATH. A step that fails says so, and the next one follows.
+The SDK is on PYTHONPATH. A failed step is reported, and the next one follows.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ warnings.simplefilter("ignore")
 REDIRECT = "http://127.0.0.1/callback"
 
 
-def say(**line):
+def emit(**line):
     print(json.dumps(line), flush=True)
 
 
 class Login:
-    """What the SDK does with the user's login: it is asked for the token, and told when a person must log in."""
+    """What the SDK does with the user's login: it provides the token, and is called when the user must log in."""
 
     def __init__(self, token):
         self.token = token
@@ -36,7 +36,7 @@ class Login:
         return OAuthToken(access_token=self.token, token_type="Bearer")
 
     async def set_tokens(self, tokens):
-        say(event="tokens_saved")
+        emit(event="tokens_saved")
 
     async def get_client_info(self):
         return OAuthClientInformationFull(client_id="muster", redirect_uris=[REDIRECT])
@@ -45,10 +45,10 @@ class Login:
         pass
 
     async def redirect(self, url):
-        say(event="login_wanted", at=url.split("?")[0])
+        emit(event="login_wanted", at=url.split("?")[0])
 
     async def callback(self):
-        raise OAuthFlowError("nobody is here to log in")
+        raise OAuthFlowError("no user can log in here")
 
 
 class Session:
@@ -61,7 +61,7 @@ class Session:
 
     async def seen(self, message):
         if isinstance(message, Exception):
-            say(event="error", message=str(message))
+            emit(event="error", message=str(message))
         else:
             self.events += 1
 
@@ -98,13 +98,13 @@ class Session:
         return {}
 
     async def idle(self, step):
-        say(event="idle")
+        emit(event="idle")
         await asyncio.sleep(step["seconds"])
         return {}
 
     async def until(self, step):
         """Until there is a file of this name."""
-        say(event="idle")
+        emit(event="idle")
         while not pathlib.Path(step["file"]).exists():
             await asyncio.sleep(0.1)
         return {}
@@ -119,7 +119,7 @@ class Session:
         raise TimeoutError(f"{step['count'] - (enough - self.events)} of {step['count']} notifications came")
 
     async def retry(self, step):
-        """As a person does who tries again."""
+        """As a user does when trying again."""
         failures = 0
         while True:
             try:
@@ -134,9 +134,9 @@ class Session:
         self.doing = step["do"]
         name = "wait_for_events" if step["do"] == "events" else step["do"]
         try:
-            say(step=step["do"], ok=True, **(await getattr(self, name)(step)))
+            emit(step=step["do"], ok=True, **(await getattr(self, name)(step)))
         except Exception as error:
-            say(step=step["do"], ok=False, error=type(error).__name__, message=reasons(error))
+            emit(step=step["do"], ok=False, error=type(error).__name__, message=reasons(error))
 
 
 def text(result):
@@ -171,8 +171,8 @@ async def main(order):
                     task.cancel()
         except Exception as error:
             # A login that is refused ends this SDK's whole connection: no further step can be taken.
-            say(step=session.doing, ok=False, error=type(error).__name__, message=reasons(error))
-        say(step="end", ok=True, events=session.events)
+            emit(step=session.doing, ok=False, error=type(error).__name__, message=reasons(error))
+        emit(step="end", ok=True, events=session.events)
 
 
 asyncio.run(main(json.loads(sys.argv[1])))

@@ -29,7 +29,7 @@ async def slow(duration: float, steps: int, context: Context) -> str:
 
 @server.tool()
 async def touch(context: Context) -> str:
-    """Tells every listener that the list of tools has changed, which it has not."""
+    """Notifies every listener that the list of tools has changed, which it has not."""
     await context.notify_tools_changed()
     return "touched"
 

@@ -2,7 +2,7 @@ use serde_json::json;
 use tokenward_harness::world::{ALICE, LOCAL, World};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unusable_configuration_refuses_with_503_and_says_once_which_field() -> anyhow::Result<()> {
+async fn an_unusable_configuration_refuses_with_503_and_logs_the_field_once() -> anyhow::Result<()> {
     for (name, value, field) in [
         ("margn", json!("60s"), "margn"),
         ("margin", json!("a minute"), "margin"),

@@ -1,4 +1,4 @@
-//! A control service that is started while its Valkey is away, as a node's restart does.
+//! A control service that starts while its Valkey is down, as after a node's restart.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ async fn probe(control: &Control, path: &str) -> anyhow::Result<(u16, Value)> {
     Ok((answer.status().as_u16(), answer.json().await?))
 }
 
-async fn ask(control: &Control, id_token: &str) -> anyhow::Result<(u16, Value)> {
+async fn exchange(control: &Control, id_token: &str) -> anyhow::Result<(u16, Value)> {
     let form = [
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
         ("subject_token", id_token),
@@ -32,7 +32,8 @@ async fn ask(control: &Control, id_token: &str) -> anyhow::Result<(u16, Value)> 
     Ok((answer.status().as_u16(), answer.json().await?))
 }
 
-/// An orchestrator that restarts what does not live would keep it away for minutes after Valkey is back.
+/// An orchestrator restarts what fails its liveness probe; its backoff would hold control back for minutes after Valkey
+/// returns.
 #[tokio::test]
 async fn it_lives_refuses_with_503_and_is_ready_as_soon_as_valkey_is() -> anyhow::Result<()> {
     let dex = DexConfig::default()
@@ -54,16 +55,16 @@ async fn it_lives_refuses_with_503_and_is_ready_as_soon_as_valkey_is() -> anyhow
     let mut control = Control::start_without_waiting(config).await?;
     for _ in 0..PROBES {
         assert_eq!(probe(&control, "/livez").await?.0, 200);
-        let (status, said) = probe(&control, "/readyz").await?;
+        let (status, body) = probe(&control, "/readyz").await?;
         assert_eq!(
-            (status, &said["status"]),
+            (status, &body["status"]),
             (503, &Value::from("unavailable")),
-            "{said}"
+            "{body}"
         );
     }
-    let (status, said) = ask(&control, &id_token).await?;
+    let (status, body) = exchange(&control, &id_token).await?;
     assert_eq!(
-        (status, &said["refusal"]),
+        (status, &body["refusal"]),
         (503, &Value::from("store_unavailable"))
     );
     let written = |control: &Control, words: &str| control.log().count(|line| line.contains(words));
@@ -73,7 +74,7 @@ async fn it_lives_refuses_with_503_and_is_ready_as_soon_as_valkey_is() -> anyhow
     valkey.restart().await?;
     control.wait_until_ready(Duration::from_secs(30)).await?;
     assert_eq!(written(&control, "ready again: the store answers"), 1);
-    let (status, said) = ask(&control, &id_token).await?;
-    assert_eq!((status, &said["refusal"]), (503, &Value::from("not_registered")));
+    let (status, body) = exchange(&control, &id_token).await?;
+    assert_eq!((status, &body["refusal"]), (503, &Value::from("not_registered")));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The control service as a process: it keeps its address and its store over a restart.
+//! The control service as a process: its address and its store survive a restart.
 
 use std::time::Duration;
 

@@ -8,7 +8,8 @@ use tokenward_harness::parts::{Control, ControlConfig, Envoy, EnvoyConfig, Envoy
 const EMAIL: &str = "admin@example.com";
 
 #[tokio::test]
-async fn envoy_runs_the_module_that_control_serves_with_the_digest_that_control_says() -> anyhow::Result<()> {
+async fn envoy_runs_the_module_that_control_serves_with_the_digest_that_control_reports() -> anyhow::Result<()>
+{
     let dex = FakeDex::start(DexConfig::default()).await?;
     let server = McpServer::start(McpTrust::of(&dex, "muster")).await?;
     let module = tools::filter_module()?;

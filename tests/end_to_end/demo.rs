@@ -1,4 +1,4 @@
-//! The demo keeps its promises, and notices when they are broken.
+//! The demo meets its promises, and notices when they are broken.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use tokenward_demo::{self as demo, Bound, Report, Screen};
 use tokenward_harness::world::WorldBuilder;
 use tokenward_lab_cli::Look;
 
-/// Only an end to a story that hangs.
+/// Only bounds a story that hangs.
 const LONGEST: Duration = Duration::from_secs(240);
 const STEPS: usize = 7;
 
@@ -33,7 +33,7 @@ impl Paper {
     }
 }
 
-async fn told(stage: WorldBuilder) -> anyhow::Result<(Report, String)> {
+async fn performed(stage: WorldBuilder) -> anyhow::Result<(Report, String)> {
     let world = stage.start().await?;
     let paper = Paper::default();
     let screen = Screen::new(paper.clone(), Look::plain());
@@ -41,22 +41,22 @@ async fn told(stage: WorldBuilder) -> anyhow::Result<(Report, String)> {
     Ok((report, paper.text()))
 }
 
-/// Both stories wait for real expiries most of the time, so they are told side by side.
+/// Both stories wait for real expiries most of the time, so they run concurrently.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_keeps_every_promise_with_the_filter_and_finds_them_broken_without_it() -> anyhow::Result<()>
+async fn the_demo_meets_every_promise_with_the_filter_and_finds_them_broken_without_it() -> anyhow::Result<()>
 {
     let shortly = Duration::from_secs(4);
     let bare = demo::stage()?.filter_off().tokens_live(shortly, shortly);
-    // Longer than in the demo that a person watches: some of its numbers are exact because a token still lives.
+    // Longer than in the interactive demo: some of its numbers are exact because a token is still valid.
     let longer = Duration::from_secs(25);
     let stage = demo::stage()?.tokens_live(longer, longer);
-    let (with, without) = tokio::join!(Box::pin(told(stage)), Box::pin(told(bare)));
-    assert_kept(&with?);
+    let (with, without) = tokio::join!(Box::pin(performed(stage)), Box::pin(performed(bare)));
+    assert_met(&with?);
     assert_broken(&without?.0);
     Ok(())
 }
 
-fn assert_kept((report, paper): &(Report, String)) {
+fn assert_met((report, paper): &(Report, String)) {
     assert_eq!(report.broken, [] as [String; 0], "{paper}");
     assert_eq!(report.steps.len(), STEPS);
     assert!(
@@ -108,11 +108,7 @@ fn assert_broken(report: &Report) {
     assert!(report.tally.rejected_expired > 200, "{:?}", report.tally);
     assert!(report.tally.rejected_other > 0, "{:?}", report.tally);
     let broken = report.promises().filter(|promise| !promise.met).count();
-    assert_eq!(
-        report.broken.len(),
-        broken,
-        "the story itself was told to its end"
-    );
+    assert_eq!(report.broken.len(), broken, "the story itself ran to its end");
     let expected = "The one invariant: requests with an expired token at a server must be exactly 0, was";
     assert!(
         report.broken.iter().any(|line| line.starts_with(expected)),

@@ -1,4 +1,4 @@
-//! Envoy without the filter leads requests to a server that verifies tokens: the ground every other story stands on.
+//! Envoy without the filter routes requests to a server that verifies tokens: the basis of every other story.
 
 use std::time::{Duration, Instant};
 

@@ -36,7 +36,7 @@ async fn a_thousand_forged_tokens_of_a_user_cost_control_a_few_calls_and_the_use
     assert_eq!(answers.keys().copied().collect::<Vec<u16>>(), [401, 503]);
     assert_eq!(world.home.counts().refreshes_presented, 0);
 
-    // The user's own stale token is refused at first, comes back when `Retry-After` allows it, and is served.
+    // The user's own stale token is refused at first, is retried when `Retry-After` allows it, and is served.
     let own = world.call(LOCAL).bearer(token);
     let limit = Instant::now() + SERVED_WITHIN;
     let mut answer = own.send().await?;

@@ -1,7 +1,7 @@
 use tokenward_harness::world::{ALICE, LOCAL, World};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fresh_token_is_forwarded_as_it_is_and_nobody_is_asked() -> anyhow::Result<()> {
+async fn a_fresh_token_is_forwarded_unchanged_and_causes_no_call() -> anyhow::Result<()> {
     let world = World::builder().start().await?;
     let alice = world.log_in(ALICE).await?;
     for _ in 0..20 {

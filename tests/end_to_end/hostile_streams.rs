@@ -2,7 +2,7 @@ use tokenward_harness::issuer::Endpoint;
 use tokenward_harness::world::{ALICE, Forger, LOCAL, SilentServer, World};
 
 const STREAMS: usize = 500;
-/// Streams that fill what a worker keeps in any case, such as its memo of tokens.
+/// Streams that fill what a worker retains in any case, such as its memo of tokens.
 const WARM: usize = 400;
 /// What the filter may add to what Envoy itself takes for a stream, KiB.
 const MOST_KIB: u64 = 16;

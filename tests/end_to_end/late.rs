@@ -1,4 +1,4 @@
-//! What Envoy's router sends long after the filter has judged it.
+//! Requests that Envoy's router sends long after the filter has decided.
 
 use std::time::Duration;
 

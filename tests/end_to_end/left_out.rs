@@ -1,9 +1,9 @@
-//! What is left out says so to whoever runs the tests, also where the runner keeps the output of good tests to itself.
+//! A test that is left out reports it on the terminal, also where the runner hides the output of passing tests.
 
 use std::process::Command;
 
 #[test]
-fn a_story_that_is_left_out_says_so_although_its_test_is_good() -> anyhow::Result<()> {
+fn a_story_that_is_left_out_is_reported_although_its_test_passes() -> anyhow::Result<()> {
     // Nothing is on this PATH: no Node and no Python, so no SDKs.
     let run = Command::new(std::env::current_exe()?)
         .args([
@@ -12,9 +12,9 @@ fn a_story_that_is_left_out_says_so_although_its_test_is_good() -> anyhow::Resul
         ])
         .env("PATH", "")
         .output()?;
-    let said = String::from_utf8(run.stdout)?;
-    assert!(run.status.success() && said.contains("1 passed"), "{said}");
-    let lines = said.matches("left out: the SDKs at 503: ").count();
-    assert_eq!(lines, 1, "{said}");
+    let output = String::from_utf8(run.stdout)?;
+    assert!(run.status.success() && output.contains("1 passed"), "{output}");
+    let lines = output.matches("left out: the SDKs at 503: ").count();
+    assert_eq!(lines, 1, "{output}");
     Ok(())
 }

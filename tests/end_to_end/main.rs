@@ -1,4 +1,4 @@
-//! The whole path on real Envoy: filter, control, store, issuers and MCP servers.
+//! The whole path on a real Envoy: filter, control, store, issuers and MCP servers.
 
 mod config;
 mod control_before_valkey;

@@ -42,7 +42,7 @@ async fn lines_of_both_outputs_can_be_counted_and_awaited() {
     assert!(late.unwrap_err().to_string().contains("three"));
 }
 
-/// A test that has had a process's answer may count at once what was written before that answer.
+/// A test that has received a process's answer may count at once what was written before that answer.
 #[tokio::test]
 async fn what_a_process_printed_before_it_did_something_is_counted_as_soon_as_that_is_seen() {
     const TIMES: usize = 500;
@@ -83,9 +83,9 @@ async fn a_process_that_prints_a_secret_fails_its_test_whatever_that_is_about() 
             .await
             .unwrap();
         let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(process)));
-        let said = dropped.err().map(|panic| *panic.downcast::<String>().unwrap());
-        assert_eq!(said.is_some(), leaks, "{printed}: {said:?}");
-        assert!(said.is_none_or(|said| said.contains("[0]") && !secrets::are_in(&said)));
+        let panicked = dropped.err().map(|panic| *panic.downcast::<String>().unwrap());
+        assert_eq!(panicked.is_some(), leaks, "{printed}: {panicked:?}");
+        assert!(panicked.is_none_or(|panicked| panicked.contains("[0]") && !secrets::are_in(&panicked)));
     }
 }
 
@@ -171,14 +171,14 @@ fn a_line_of_the_filter_is_taken_out_of_envoys_log() {
 fn metrics_are_summed_over_the_labels_that_are_left_open() {
     let text = "# TYPE requests_total counter\n\
                 requests_total{server=\"a\",outcome=\"ok\"} 3\n\
-                requests_total{server=\"a\",outcome=\"said \\\"no\\\", twice\"} 2 1700000000000\n\
+                requests_total{server=\"a\",outcome=\"panicked \\\"no\\\", twice\"} 2 1700000000000\n\
                 requests_total{server=\"b\",outcome=\"ok\"} 4\n\
                 up 1\n";
     let metrics = Metrics::read(text);
     assert_eq!(metrics.count("requests_total", &[]), 9);
     assert_eq!(metrics.count("requests_total", &[("server", "a")]), 5);
     assert_eq!(
-        metrics.count("requests_total", &[("outcome", "said \"no\", twice")]),
+        metrics.count("requests_total", &[("outcome", "panicked \"no\", twice")]),
         2
     );
     assert_eq!(metrics.count("requests_total", &[("server", "c")]), 0);

@@ -1,4 +1,4 @@
-//! The main stories on two real Dex in real time. Left out, with a line that says so, where Dex is not built.
+//! The main stories on two real Dex in real time. Left out, with a line on the terminal, where Dex is not built.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ const REMOTE: &str = "remote-1";
 const TOKENS_LIVE: Duration = Duration::from_secs(12);
 const MARGIN: Duration = Duration::from_secs(3);
 
-/// A world on two real Dex whose tokens live some seconds; `None` where there is no Dex.
+/// A world on two real Dex whose tokens are valid for some seconds; `None` where there is no Dex.
 async fn on_real_dex(story: &str) -> anyhow::Result<Option<World<RealDex>>> {
     start(story, World::builder().short_lived(TOKENS_LIVE, MARGIN)).await
 }
 
-/// How often a token may have come near its end since `then`, so that control renews it for whoever asks: 0 unless the
-/// machine is slow.
+/// How often a token may have come near its end since `then`, so that control renews it for the next request: 0
+/// unless the machine is slow.
 fn ends_since(then: Instant) -> usize {
     let soonest = TOKENS_LIVE / 2 - MARGIN;
     usize::try_from(then.elapsed().as_millis() / soonest.as_millis()).unwrap_or(usize::MAX)
@@ -45,7 +45,7 @@ async fn status(world: &World<RealDex>, server: &str, login: &Login) -> anyhow::
 
 /// #838: an ID token without `typ`, as Dex makes them, was refused.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fresh_token_of_a_real_dex_passes_as_it_is_and_nobody_is_asked() -> anyhow::Result<()> {
+async fn a_fresh_token_of_a_real_dex_passes_unchanged_and_causes_no_call() -> anyhow::Result<()> {
     let world = World::builder(); // Dex's tokens of half an hour
     let Some(world) = start("a fresh token", world).await? else {
         return Ok(());
@@ -215,7 +215,7 @@ async fn while_a_real_dex_is_down_callers_get_503_and_their_logins_survive() -> 
                 200 => return anyhow::Ok(()),
                 status => assert_eq!(status, 503, "{}", answer.body),
             }
-            // The gateway itself says when to come again; it is asked again sooner, which costs the issuer nothing.
+            // `Retry-After` names a later time; earlier requests cost the issuer nothing.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });

@@ -1,9 +1,9 @@
-//! The fake Dex is held to a real one: the same requests to both, and the same answers but for what is random in them.
+//! The fake Dex is compared with a real one: the same requests to both, and the same answers except for random parts.
 //!
-//! What is not asked, because a Dex with memory storage and without its gRPC API cannot be brought to it: a refresh token
-//! revoked by `DexApi.RevokeRefresh` (it shares its answer with a used one, which is asked), failures and lock timeouts of
-//! the storage (they share theirs with a connector that fails, see [`crate::real_dex_connector`]), and the end of a login
-//! session, which this release does not have.
+//! Not compared, because a Dex with memory storage and without its gRPC API cannot be brought to it: a refresh token
+//! revoked by `DexApi.RevokeRefresh` (it shares its answer with a used one, which is compared), failures and lock
+//! timeouts of the storage (they share theirs with a connector that fails, see [`crate::real_dex_connector`]), and
+//! the end of a login session, which this release does not have.
 
 mod exchanges;
 
@@ -19,7 +19,7 @@ const PASSWORD: &str = "password";
 const REFRESH: &str = "refresh_token";
 const ALL: &str = "openid profile email groups offline_access";
 
-/// One issuer under questions, and what it answered to each.
+/// One issuer, and its answer to each request.
 struct Questions<'a, I> {
     issuer: &'a I,
     http: reqwest::Client,
@@ -37,7 +37,7 @@ impl<'a, I: Issuer> Questions<'a, I> {
         })
     }
 
-    async fn ask(&mut self, what: &str, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
+    async fn query(&mut self, what: &str, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
         let answer = request.send().await?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.text().await?;
@@ -63,7 +63,7 @@ impl<'a, I: Issuer> Questions<'a, I> {
         if let Some(bearer) = bearer {
             request = request.bearer_auth(bearer);
         }
-        self.ask(
+        self.query(
             &format!("GET {path} ({})", bearer.map_or(0, str::len).min(1)),
             request,
         )
@@ -75,7 +75,7 @@ impl<'a, I: Issuer> Questions<'a, I> {
             .http
             .post(format!("{}{path}", self.issuer.issuer()))
             .form(form);
-        self.ask(what, request).await
+        self.query(what, request).await
     }
 
     async fn token(
@@ -136,18 +136,18 @@ fn parts_of_jwt(text: &str) -> Option<Value> {
     Some(json!({"header": parts.next()??, "claims": parts.next()??}))
 }
 
-async fn ask_everybody<I: Issuer>(home: &I, remote: &I) -> anyhow::Result<Vec<(String, Value)>> {
+async fn query_all<I: Issuer>(home: &I, remote: &I) -> anyhow::Result<Vec<(String, Value)>> {
     let mut questions = Questions::to(home)?;
-    ask_pages(&mut questions).await?;
-    ask_for_logins(&mut questions).await?;
-    ask_for_refreshes(&mut questions).await?;
+    query_pages(&mut questions).await?;
+    query_logins(&mut questions).await?;
+    query_refreshes(&mut questions).await?;
     let mut exchanges = Questions::to(remote)?;
-    exchanges::ask(&mut exchanges, home).await?;
+    exchanges::query(&mut exchanges, home).await?;
     questions.answers.append(&mut exchanges.answers);
     Ok(questions.answers)
 }
 
-async fn ask_pages<I: Issuer>(questions: &mut Questions<'_, I>) -> anyhow::Result<()> {
+async fn query_pages<I: Issuer>(questions: &mut Questions<'_, I>) -> anyhow::Result<()> {
     let tokens = questions.issuer.log_in(ALICE, CLIENT.0).await?;
     for path in ["/.well-known/openid-configuration", "/keys", "/token"] {
         questions.get(path, None).await?;
@@ -172,7 +172,7 @@ async fn ask_pages<I: Issuer>(questions: &mut Questions<'_, I>) -> anyhow::Resul
     Ok(())
 }
 
-async fn ask_for_logins<I: Issuer>(questions: &mut Questions<'_, I>) -> anyhow::Result<()> {
+async fn query_logins<I: Issuer>(questions: &mut Questions<'_, I>) -> anyhow::Result<()> {
     let alice = |scope: &'static str| [("username", ALICE), ("password", PASSWORD), ("scope", scope)];
     for scope in [
         ALL,
@@ -189,28 +189,30 @@ async fn ask_for_logins<I: Issuer>(questions: &mut Questions<'_, I>) -> anyhow::
     questions
         .token("wrong password", PASSWORD, CLIENT, &wrong)
         .await?;
-    let nobody = [
-        ("username", "nobody@example.com"),
+    let unknown = [
+        ("username", "unknown@example.com"),
         ("password", PASSWORD),
         ("scope", "openid"),
     ];
-    questions.token("unknown user", PASSWORD, CLIENT, &nobody).await?;
+    questions
+        .token("unknown user", PASSWORD, CLIENT, &unknown)
+        .await?;
     questions
         .token("wrong secret", PASSWORD, (CLIENT.0, "wrong"), &alice(ALL))
         .await?;
     questions
-        .token("unknown client", PASSWORD, ("nobody", "x"), &alice(ALL))
+        .token("unknown client", PASSWORD, ("unknown", "x"), &alice(ALL))
         .await?;
     let basic = questions
         .http
         .post(questions.issuer.token_endpoint())
         .basic_auth(CLIENT.0, Some("%zz"))
         .form(&[("grant_type", PASSWORD)]);
-    questions.ask("badly encoded secret", basic).await?;
+    questions.query("badly encoded secret", basic).await?;
     Ok(())
 }
 
-async fn ask_for_refreshes<I: Issuer>(questions: &mut Questions<'_, I>) -> anyhow::Result<()> {
+async fn query_refreshes<I: Issuer>(questions: &mut Questions<'_, I>) -> anyhow::Result<()> {
     let first = questions.issuer.log_in(ALICE, CLIENT.0).await?;
     let fresh = questions
         .token("refresh", REFRESH, CLIENT, &[(REFRESH, &first.refresh_token)])
@@ -282,7 +284,7 @@ async fn answers_of<I: Issuer>(reuse_interval: Duration) -> anyhow::Result<Vec<(
     };
     let connector = DexConnector::oidc("home", home.issuer());
     let remote = I::start(config().connector(connector).connector(with_user_info)).await?;
-    ask_everybody(&home, &remote).await
+    query_all(&home, &remote).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

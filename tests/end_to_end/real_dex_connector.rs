@@ -1,4 +1,4 @@
-//! A refresh while Dex's own connector fails: what a Dex asks at each refresh is another server than Dex.
+//! A refresh while Dex's own connector fails: Dex queries another server at each refresh.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Crowd {
     }
 }
 
-/// A session for each password; otherwise somebody who is both a user and the groups of one.
+/// A session for each password; otherwise one body that reads both as a user and as the groups of one.
 async fn answer(State(status): State<Arc<AtomicU16>>, method: Method) -> Response {
     let fails = StatusCode::from_u16(status.load(Ordering::SeqCst)).ok();
     let works = match method {
@@ -60,10 +60,10 @@ async fn refresh(dex: &impl Issuer, token: &str) -> anyhow::Result<(u16, String,
     Ok((answer.status().as_u16(), content_type, answer.json().await?))
 }
 
-/// However the connector fails: 500 that says nothing, and the same token is good once it works again.
+/// However the connector fails: 500 without a reason, and the same token is good once it works again.
 async fn failing_connector<I: Issuer>(dex: &I, fail: impl Fn(Option<u16>)) -> anyhow::Result<()> {
     let mut token = dex.log_in(ALICE, CLIENT.0).await?.refresh_token;
-    // Down for now, and what Crowd says of a user that is gone for good: nobody can tell the one from the other.
+    // Down for now, and Crowd's answer for a user that was deleted: Dex answers the same in both cases.
     for status in [503, 404] {
         fail(Some(status));
         for _ in 0..2 {

@@ -1,5 +1,5 @@
-//! What a user sees of outages, on two real Dex: a server that rejects good tokens, control or the store away, and the
-//! restart during which the home Dex is down. Left out, with a line that says so, where Dex is not built.
+//! What a user sees of outages, on two real Dex: a server that rejects good tokens, control or the store down, and the
+//! restart during which the home Dex is down. Left out, with a line on the terminal, where Dex is not built.
 
 use std::time::{Duration, Instant};
 
@@ -16,13 +16,13 @@ use crate::real_dex_stories::{
 const REMOTES: usize = 3;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// How often a token may have come near its end since `then` and been renewed: 0 unless the machine stands still.
+/// How often a token may have come near its end since `then` and been renewed: 0 unless the machine stalls.
 fn ends_since(then: Instant) -> usize {
     let soonest = TOKENS_LIVE / 2 - MARGIN;
     usize::try_from(then.elapsed().as_millis() / soonest.as_millis()).unwrap_or(usize::MAX)
 }
 
-/// Whoever called in vain is served now, by one refresh that nobody lost, in the login that there was.
+/// The refused user is served again, by one refresh whose answer was not lost, in the same login.
 async fn assert_over(
     world: &World<RealDex>,
     login: &Login,
@@ -37,7 +37,7 @@ async fn assert_over(
         "{refreshes} refreshes"
     );
     assert_eq!(counts.refreshes_presented, counts.refreshes_succeeded);
-    assert_eq!(counts.logins, 1, "nobody logged in again");
+    assert_eq!(counts.logins, 1, "no user logged in again");
     assert_eq!(world.session(login).await?["state"], "active");
     assert_eq!(world.rejected_expired(), 0);
     Ok(())
@@ -65,7 +65,7 @@ async fn a_restart_while_a_real_dex_is_down_is_over_with_the_refresh_that_comes_
     }
     world.home.set_down(true);
     world.control.kill()?;
-    // Nothing can be issued any more: what expires here is all that anybody or the store holds.
+    // Nothing can be issued any more: what expires here is all that clients and the store hold.
     world.wait_until_tokens_expired().await;
     world.control.restart().await?;
     let (home, remote) = (world.home.counts(), world.remote.counts());
@@ -76,7 +76,7 @@ async fn a_restart_while_a_real_dex_is_down_is_over_with_the_refresh_that_comes_
             assert_eq!(listener.status, 503, "waiting helps: {}", listener.body);
         }
     }
-    assert_eq!(world.upstream_requests(), reached, "the storm reached nobody");
+    assert_eq!(world.upstream_requests(), reached, "the storm reached no server");
     world
         .ensure_one_warning_per_pair_and_minute(servers.len())
         .await?;
@@ -96,10 +96,10 @@ async fn a_restart_while_a_real_dex_is_down_is_over_with_the_refresh_that_comes_
     assert_over(&world, &alice, home, healed).await
 }
 
-/// A server rejects a token that looks fresh: a new one is made once, and until then the server is spared.
+/// A server rejects a token that looks fresh: a new one is fetched once, and until then the server gets no request.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fresh_token_of_a_real_dex_that_a_server_rejects_is_made_anew_once() -> anyhow::Result<()> {
-    // One worker: each has to hear the server's answer by itself before it knows a fresh token as rejected.
+async fn a_fresh_token_of_a_real_dex_that_a_server_rejects_is_replaced_once() -> anyhow::Result<()> {
+    // One worker: each has to see the server's answer by itself before it knows a fresh token as rejected.
     let story = World::builder()
         .workers(1)
         .control_setting("rejected_interval", "1ms");
@@ -122,7 +122,7 @@ async fn a_fresh_token_of_a_real_dex_that_a_server_rejects_is_made_anew_once() -
         .wait_for_counts(|counts| counts.refreshes_succeeded == 1, PATIENCE)
         .await?;
     let reached = world.server(LOCAL).counts().requests;
-    assert_eq!(reached, 1, "the server is not asked again on the same behalf");
+    assert_eq!(reached, 1, "the server gets no second request with that token");
     world.server(LOCAL).set_trust_revoked(false);
     until_served(&world, LOCAL, &alice).await?;
     let last = world.server(LOCAL).seen().pop();
@@ -132,7 +132,7 @@ async fn a_fresh_token_of_a_real_dex_that_a_server_rejects_is_made_anew_once() -
     assert_eq!((counts.refreshes_presented, counts.refreshes_succeeded), (1, 1));
     assert_eq!(world.session(&alice).await?["state"], "active");
 
-    // A plain 403 is the server's own affair and costs nobody anything.
+    // A plain 403 is the server's own decision and costs neither a call nor a refresh.
     world.server(LOCAL).answer_next(3, StatusCode::FORBIDDEN);
     for _ in 0..3 {
         assert_eq!(answer(&world, LOCAL, &alice).await?.0, 403);
@@ -199,7 +199,7 @@ async fn a_control_service_that_hangs_is_503_within_the_filters_deadline_with_a_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_gone_is_503_and_signs_nobody_of_a_real_dex_out() -> anyhow::Result<()> {
+async fn a_store_that_is_gone_is_503_and_signs_no_user_of_a_real_dex_out() -> anyhow::Result<()> {
     let Some(mut world) = start("store gone", short_lived().store(Store::Valkey)).await? else {
         return Ok(());
     };
@@ -215,7 +215,7 @@ async fn a_store_that_is_gone_is_503_and_signs_nobody_of_a_real_dex_out() -> any
     let presented = world.home.counts().refreshes_presented;
     assert_eq!(
         presented, before.refreshes_presented,
-        "the issuer hears nothing of it"
+        "the issuer gets no request"
     );
     let healed = Instant::now();
     world.valkey.as_mut().expect("a Valkey").resume()?;

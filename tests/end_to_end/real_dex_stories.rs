@@ -1,5 +1,5 @@
 //! The rest of the end-to-end stories on two real Dex: what comes near its end, what is malformed, restarts, outages and
-//! storms. Left out, with a line that says so, where Dex is not built.
+//! storms. Left out, with a line on the terminal, where Dex is not built.
 
 use std::time::{Duration, Instant};
 
@@ -84,16 +84,16 @@ async fn a_token_of_a_real_dex_near_its_end_is_forwarded_and_the_next_one_fetche
     assert_eq!(fresh.count(), seen.len(), "good until its margin, so untouched");
     let own = i64::try_from(Claims::read(alice.tokens.id_token.as_bytes())?.exp_seconds)?;
     while world.session(&alice).await?["id_token_expires_at"].as_i64() <= Some(own) {
-        assert!(begun.elapsed() < PATIENCE, "control does not keep the next one");
+        assert!(begun.elapsed() < PATIENCE, "control does not store the next one");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!((world.rejected_expired(), world.tally().warnings), (0, 0));
     Ok(())
 }
 
-/// Tokens that a real Dex signed and somebody changed: without an end, with another one, for another user.
+/// Tokens that a real Dex signed and that were changed afterwards: without an expiry, with another one, for another user.
 #[tokio::test(flavor = "multi_thread")]
-async fn changed_and_malformed_tokens_of_a_real_dex_reach_nobody() -> anyhow::Result<()> {
+async fn changed_and_malformed_tokens_of_a_real_dex_reach_no_server() -> anyhow::Result<()> {
     let Some(world) = start("malformed tokens", World::builder()).await? else {
         return Ok(());
     };
@@ -134,7 +134,7 @@ fn with_exp(token: &str, exp: Value) -> anyhow::Result<String> {
     Ok(format!("{head}.{claims}.{signature}"))
 }
 
-/// The pods restart with stale sessions in Valkey; then the store, then control is away.
+/// The pods restart with stale sessions in Valkey; then the store, then control is down.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_of_a_real_dex_survive_a_restart_and_outages() -> anyhow::Result<()> {
     let world = short_lived().store(Store::Valkey).remotes(3);
@@ -170,14 +170,14 @@ async fn sessions_of_a_real_dex_survive_a_restart_and_outages() -> anyhow::Resul
         until_served(&world, LOCAL, login).await?;
         assert_eq!(world.session(login).await?["state"], "active");
     }
-    assert_eq!(world.home.counts().logins, 2, "nobody logged in again");
+    assert_eq!(world.home.counts().logins, 2, "no user logged in again");
     assert_eq!(world.rejected_expired(), 0);
     Ok(())
 }
 
-/// One local and 16 exchange servers, a dead login, listeners that come back: then a new login.
+/// One local and 16 exchange servers, a dead login, listeners that reconnect: then a new login.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_after_a_real_dex_has_ended_the_login_reaches_nobody_and_a_new_login_recovers()
+async fn a_storm_after_a_real_dex_has_ended_the_login_reaches_no_server_and_a_new_login_recovers()
 -> anyhow::Result<()> {
     let Some(world) = start("storm", short_lived().remotes(16)).await? else {
         return Ok(());

@@ -1,5 +1,5 @@
-//! What a Dex answers only after some time, or to many at once: the same assertions on the fake one and on a real one, in
-//! real time.
+//! What a Dex answers only after some time, or to many requests at once: the same assertions on the fake one and on a
+//! real one, in real time.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ const CLAIMED: &str = "Refresh token is invalid or has already been claimed by a
 const KEY_ROTATES_WITHIN: Duration = Duration::from_secs(120);
 /// The reuse interval that Dex's own example configuration has.
 const REUSE: Duration = Duration::from_secs(3);
-/// Logins in each of which something is tried within [`REUSE`]: a machine that stands still may miss some.
+/// Logins in each of which something is tried within [`REUSE`]: a machine that stalls may miss some.
 const TRIES: usize = 6;
 
-/// Whether there is a real Dex; says so when there is none.
+/// Whether there is a real Dex; reports it when there is none.
 fn is_built(story: &str) -> anyhow::Result<bool> {
     let built = tools::dex()?.is_some();
     if !built {

@@ -30,13 +30,13 @@ async fn a_dead_grant_is_answered_with_the_whole_challenge_and_no_server_is_reac
     assert_eq!(
         world.home.counts().refreshes_presented,
         1,
-        "a dead grant is asked for once, by whichever server"
+        "a dead grant is presented once, for whichever server"
     );
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_issuer_that_is_down_signs_nobody_out() -> anyhow::Result<()> {
+async fn an_issuer_that_is_down_signs_no_user_out() -> anyhow::Result<()> {
     let world = World::builder().start().await?;
     let alice = world.log_in_an_hour_ago(ALICE).await?;
     world
@@ -58,7 +58,7 @@ async fn an_issuer_that_is_down_signs_nobody_out() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_control_service_that_is_gone_is_503_and_back_without_anybodys_help() -> anyhow::Result<()> {
+async fn a_control_service_that_is_gone_is_503_and_recovers_by_itself() -> anyhow::Result<()> {
     let mut world = World::builder().start().await?;
     let alice = world.log_in_an_hour_ago(ALICE).await?;
     world.control.kill()?;
@@ -102,7 +102,7 @@ async fn a_control_service_that_hangs_is_503_within_the_filters_own_deadline() -
 
 /// #578, #579 of mcp-oauth: two minutes without Valkey were 401, and clients threw their logins away.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_gone_is_503_and_signs_nobody_out() -> anyhow::Result<()> {
+async fn a_store_that_is_gone_is_503_and_signs_no_user_out() -> anyhow::Result<()> {
     let mut world = World::builder().store(Store::Valkey).start().await?;
     let alice = world.log_in_an_hour_ago(ALICE).await?;
     let valkey = world.valkey.as_mut().expect("a Valkey");

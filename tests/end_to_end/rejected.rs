@@ -7,7 +7,7 @@ use tokenward_harness::issuer::fingerprint;
 use tokenward_harness::world::{ALICE, LOCAL, World};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fresh_token_that_a_server_rejects_burns_no_session_and_is_made_anew_once() -> anyhow::Result<()> {
+async fn a_fresh_token_that_a_server_rejects_ends_no_session_and_is_replaced_once() -> anyhow::Result<()> {
     let world = World::builder()
         .workers(1)
         .control_setting("rejected_interval", "1ms")
@@ -33,7 +33,7 @@ async fn a_fresh_token_that_a_server_rejects_burns_no_session_and_is_made_anew_o
     assert_ne!(
         last.fingerprint,
         fingerprint(&alice.tokens.id_token),
-        "the newly made one"
+        "the new one"
     );
     assert_eq!(world.home.counts().refreshes_presented, 1);
     Ok(())
@@ -67,7 +67,7 @@ async fn a_server_that_rejects_every_token_is_spared_the_storm() -> anyhow::Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plain_403_is_passed_on_as_the_server_said_it() -> anyhow::Result<()> {
+async fn a_plain_403_is_passed_on_unchanged() -> anyhow::Result<()> {
     let world = World::builder().start().await?;
     let alice = world.log_in(ALICE).await?;
     world.server(LOCAL).answer_next(3, StatusCode::FORBIDDEN);

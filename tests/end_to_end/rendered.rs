@@ -1,4 +1,4 @@
-//! What the chart renders (envoy/gateway), held to what docs/SECURITY.md and docs/install.md say of it.
+//! What the chart renders (envoy/gateway), compared with what docs/SECURITY.md and docs/install.md state.
 
 use anyhow::Context as _;
 use serde_json::Value;

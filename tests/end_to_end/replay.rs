@@ -1,4 +1,4 @@
-//! The replay of the incident keeps its promises, and the page that shows it says what was measured.
+//! The replay of the incident meets its promises, and the page that shows it agrees with the measurement.
 
 use tokenward_demo::Screen;
 use tokenward_harness::issuer::FakeDex;
@@ -6,7 +6,7 @@ use tokenward_harness::parts::tools;
 use tokenward_lab_cli::Look;
 use tokenward_replay::{self as replay, Pace, Replay};
 
-/// Both halves side by side: most of the time they wait for tokens to expire.
+/// Both halves run concurrently: most of the time they wait for tokens to expire.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_replay_breaks_without_the_filter_and_holds_with_it() -> anyhow::Result<()> {
     let screen = Screen::new(std::io::sink(), Look::plain());
@@ -30,7 +30,11 @@ async fn a_small_replay_breaks_without_the_filter_and_holds_with_it() -> anyhow:
         on.filter_lines
     );
     assert_eq!(on.filter_lines.error, 0);
-    assert_eq!(off.gateway_refusals + off.control_calls, 0, "nobody helped");
+    assert_eq!(
+        off.gateway_refusals + off.control_calls,
+        0,
+        "no help from the gateway"
+    );
     assert_eq!(off.storm.passed_on, off.storm.requests);
     assert!(off.warn_per_pair_minute_max > 2, "{off:#?}");
     Ok(())

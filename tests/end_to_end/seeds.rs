@@ -66,8 +66,8 @@ async fn idle_past_expiry_then_one_request_succeeds_with_a_refreshed_token() -> 
     Ok(())
 }
 
-/// #520: after a restart, sessions that survived in the store reconnected without a usable ID token. #811, #841, #682: a mark
-/// "authenticated" outlived what it stood for.
+/// #520: after a restart, sessions that survived in the store reconnected without a usable ID token. #811, #841,
+/// #682: a mark "authenticated" outlived what it stood for.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_survive_a_restart_work_on_the_next_request() -> anyhow::Result<()> {
     let mut world = World::builder().store(Store::Valkey).remotes(3).start().await?;
@@ -87,7 +87,8 @@ async fn sessions_that_survive_a_restart_work_on_the_next_request() -> anyhow::R
     Ok(())
 }
 
-/// #520: the pods restart with stale sessions and expired exchanged tokens, and the refresh that would help comes later only.
+/// #520: the pods restart with stale sessions and expired exchanged tokens, and the refresh that would help comes
+/// later only.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_with_stale_sessions_and_expired_exchanges_is_over_with_the_refresh_that_comes_later()
 -> anyhow::Result<()> {
@@ -110,7 +111,7 @@ async fn a_restart_with_stale_sessions_and_expired_exchanges_is_over_with_the_re
     }
     world.home.set_down(true);
     world.control.kill()?;
-    // Nothing can be issued any more: what expires here is all that anybody or the store holds.
+    // Nothing can be issued any more: what expires here is all that clients and the store hold.
     world.wait_until_tokens_expired().await;
     world.control.restart().await?;
     let (home, remote, reached) = (
@@ -124,7 +125,7 @@ async fn a_restart_with_stale_sessions_and_expired_exchanges_is_over_with_the_re
             assert_eq!(listener.status, 503, "waiting helps: {}", listener.body);
         }
     }
-    assert_eq!(world.upstream_requests(), reached, "the storm reached nobody");
+    assert_eq!(world.upstream_requests(), reached, "the storm reached no server");
     world
         .ensure_one_warning_per_pair_and_minute(servers.len())
         .await?;

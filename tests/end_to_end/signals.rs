@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A control service that waits for a Valkey which takes the connection and never says a word.
+/// A control service that waits for a Valkey that accepts the connection and never answers.
 async fn starting() -> anyhow::Result<(Control, tokio::task::JoinHandle<()>)> {
     let dex = FakeDex::start(DexConfig::default()).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -5,7 +5,7 @@ use tokenward_harness::world::{ALICE, CLIENT, LOCAL, World};
 
 /// Four workers, 32 connections at a time, for eight seconds: what hundreds of listeners do after a restart.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_on_four_workers_is_one_warning_a_pair_and_reaches_nobody() -> anyhow::Result<()> {
+async fn a_storm_on_four_workers_is_one_warning_a_pair_and_reaches_no_server() -> anyhow::Result<()> {
     let world = World::builder().workers(4).start().await?;
     let alice = world.log_in_an_hour_ago(ALICE).await?;
     assert!(world.home.revoke(ALICE, CLIENT.0));
@@ -104,7 +104,7 @@ async fn two_hundred_callers_of_one_stale_pair_on_four_workers_are_one_refresh()
         .into_iter()
         .map(|token| token.fingerprint)
         .collect();
-    assert_eq!(tokens.len(), 1, "everybody got the same new token");
+    assert_eq!(tokens.len(), 1, "all requests got the same new token");
     assert_eq!((world.rejected_expired(), world.tally().warnings), (0, 0));
     Ok(())
 }

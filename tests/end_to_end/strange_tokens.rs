@@ -1,4 +1,4 @@
-//! Tokens that an issuer signed for somebody else or for something else, through the gateway.
+//! Tokens that an issuer signed for another client or for another use, through the gateway.
 
 use serde_json::json;
 use tokenward_harness::world::{ALICE, CLIENT, LOCAL, World};
@@ -46,7 +46,7 @@ async fn only_the_users_own_id_token_is_replaced_by_a_fresh_one() -> anyhow::Res
 }
 
 /// Users whose logins are not registered: a stale token needs a fresh one, a fresh one that must be exchanged needs a
-/// registered login. A new login brings neither of them further.
+/// registered login. A new login helps neither of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unregistered_user_is_not_sent_to_log_in_again() -> anyhow::Result<()> {
     let world = World::builder().start().await?;
@@ -54,7 +54,7 @@ async fn an_unregistered_user_is_not_sent_to_log_in_again() -> anyhow::Result<()
     let fresh = &alice.tokens.id_token;
     assert_eq!(world.call(LOCAL).bearer(fresh).send().await?.status, 200);
     let stale = world.home.mint(ALICE, CLIENT.0).expires_in_seconds(-60).token();
-    for (server, token, said) in [
+    for (server, token, expected) in [
         (LOCAL, &stale, (401, "token_expired")),
         ("remote-1", &stale, (401, "token_expired")),
         ("remote-1", fresh, (503, "not_registered")),
@@ -63,12 +63,12 @@ async fn an_unregistered_user_is_not_sent_to_log_in_again() -> anyhow::Result<()
         let refusal = answer.refusal().unwrap_or_default();
         assert_eq!(
             (answer.status, refusal.as_str()),
-            said,
+            expected,
             "{server}: {}",
             answer.body
         );
         assert!(!answer.body.contains("log in again"), "{}", answer.body);
-        assert_eq!(answer.header("retry-after").is_some(), said.0 == 503);
+        assert_eq!(answer.header("retry-after").is_some(), expected.0 == 503);
     }
     assert_eq!(world.upstream_requests(), 1);
     Ok(())

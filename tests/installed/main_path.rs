@@ -11,10 +11,10 @@ async fn status(world: &World, gateway: &EnvoyGateway, server: &str, login: &Log
     Ok(call.send().await?.status)
 }
 
-/// The filter as Envoy was told, wherever it stands.
-fn filters(told: &Value) -> Vec<&Value> {
-    match told {
-        Value::Object(fields) if fields.get("root_id").is_some_and(|root| root == "tokenward") => vec![told],
+/// The filter as Envoy was configured with it, wherever it stands.
+fn filters(dump: &Value) -> Vec<&Value> {
+    match dump {
+        Value::Object(fields) if fields.get("root_id").is_some_and(|root| root == "tokenward") => vec![dump],
         Value::Object(fields) => fields.values().flat_map(filters).collect(),
         Value::Array(items) => items.iter().flat_map(filters).collect(),
         _ => Vec::new(),
@@ -30,7 +30,7 @@ async fn stale_tokens_are_replaced_fresh_ones_pass_and_dead_logins_are_refused()
 
     let fresh = world.log_in("bob@example.com").await?;
     assert_eq!(status(&world, &gateway, LOCAL, &fresh).await?, 200);
-    assert_eq!(world.tally().refreshes, 0, "nobody is asked for a fresh token");
+    assert_eq!(world.tally().refreshes, 0, "a fresh token causes no call");
 
     let stale = world.log_in_an_hour_ago(ALICE).await?;
     let call = world.call(LOCAL).at(&gateway.url()).login(&stale);
@@ -72,17 +72,17 @@ async fn stale_tokens_are_replaced_fresh_ones_pass_and_dead_logins_are_refused()
 
 /// Named metrics, FAIL_RELOAD, four workers, the module from Envoy Gateway's own server.
 #[tokio::test(flavor = "multi_thread")]
-async fn envoy_is_told_what_the_resources_say() -> anyhow::Result<()> {
-    let Some((world, installation)) = World::start_installable("what Envoy is told").await? else {
+async fn envoy_is_configured_as_the_resources_state() -> anyhow::Result<()> {
+    let Some((world, installation)) = World::start_installable("the configuration of Envoy").await? else {
         return Ok(());
     };
     let gateway = world.install(&installation).await?;
     let alice = world.log_in(ALICE).await?;
     assert_eq!(status(&world, &gateway, LOCAL, &alice).await?, 200);
 
-    let told = gateway.told("dynamic_listeners").await?;
-    let filters = filters(&told);
-    assert_eq!(filters.len(), 1, "{told:#}");
+    let dump = gateway.config_dump("dynamic_listeners").await?;
+    let filters = filters(&dump);
+    assert_eq!(filters.len(), 1, "{dump:#}");
     let filter = filters[0];
     assert_eq!(filter["failure_policy"], "FAIL_RELOAD");
     assert_eq!(
@@ -93,12 +93,12 @@ async fn envoy_is_told_what_the_resources_say() -> anyhow::Result<()> {
         filter["vm_config"]["code"]["remote"]["sha256"],
         world.module_digest().await?.as_str()
     );
-    let routes = gateway.told("dynamic_route_configs").await?.to_string();
+    let routes = gateway.config_dump("dynamic_route_configs").await?.to_string();
     assert!(
         routes.contains(r#""timeout":"0s""#),
         "event streams have no deadline: {routes}"
     );
-    let clusters = gateway.told("dynamic_active_clusters").await?.to_string();
+    let clusters = gateway.config_dump("dynamic_active_clusters").await?.to_string();
     assert!(
         clusters.contains(r#""max_connections":4294967295"#),
         "no request waits for a connection: {clusters}"

@@ -1,4 +1,4 @@
-//! The Deployment's container, run as rendered: from the image's files alone, as nobody, on a read-only root.
+//! The Deployment's container, run as rendered: from the image's files alone, unprivileged, on a read-only root.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ async fn register(world: &World, pod: &Pod, login: &Login) -> anyhow::Result<u16
     Ok(answer.status().as_u16())
 }
 
-async fn ask(world: &World, pod: &Pod, login: &Login) -> anyhow::Result<(u16, Value)> {
+async fn exchange(world: &World, pod: &Pod, login: &Login) -> anyhow::Result<(u16, Value)> {
     let answer = http()?
         .post(format!("{}/oauth2/token", pod.url()))
         .bearer_auth(world.control.config().filter_credential.expose_secret())
@@ -81,7 +81,7 @@ async fn a_life(world: &World, installation: &Installation, user: &str) -> anyho
     pod.wait_for_probe("livenessProbe").await?;
 
     assert_eq!(pod.status("NoNewPrivs")?, "1");
-    if Pod::runs_as_nobody() {
+    if Pod::runs_unprivileged() {
         assert_eq!(pod.status("Uid")?, "65532\t65532\t65532\t65532");
         assert_eq!(pod.status("Gid")?, "65532\t65532\t65532\t65532");
         assert_eq!(pod.status("CapEff")?, "0000000000000000");
@@ -95,11 +95,11 @@ async fn a_life(world: &World, installation: &Installation, user: &str) -> anyho
     let before = world.home.counts().refreshes_presented;
     let login = world.log_in_unregistered_an_hour_ago(user).await?;
     assert!(matches!(register(world, &pod, &login).await?, 200..=204));
-    let (status, answer) = ask(world, &pod, &login).await?;
+    let (status, answer) = exchange(world, &pod, &login).await?;
     assert_eq!(status, 200, "{}", answer["error_description"]);
     assert_eq!(world.home.counts().refreshes_presented, before + 1);
-    assert_eq!(ask(world, &pod, &login).await?.0, 200);
-    assert_eq!(world.home.counts().refreshes_presented, before + 1, "kept");
+    assert_eq!(exchange(world, &pod, &login).await?.0, 200);
+    assert_eq!(world.home.counts().refreshes_presented, before + 1, "stored");
 
     let written = pod.written()?;
     pod.terminate().await?;

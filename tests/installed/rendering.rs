@@ -1,4 +1,4 @@
-//! Every YAML of the chart, rendered and held against the schemas, and the values that the chart refuses.
+//! Every YAML of the chart, rendered and validated against the schemas, and the values that the chart refuses.
 
 use std::process::Command;
 use std::time::Duration;
@@ -169,7 +169,7 @@ fn where_requests_have_no_deadline_connections_have_no_limit() -> anyhow::Result
     Ok(())
 }
 
-/// A kill before control has written a rotated refresh token down costs a login.
+/// A kill before control has stored a rotated refresh token costs a login.
 #[test]
 fn the_grace_period_is_longer_than_an_orderly_end_of_control() -> anyhow::Result<()> {
     let Some(chart) = chart("the grace period")? else {
@@ -311,7 +311,7 @@ fn variables_of_ones_own_leave_envoy_the_filters_credential() -> anyhow::Result<
     Ok(())
 }
 
-/// Control's own opinion of the configuration that the chart writes: with its Secrets in place, it is good.
+/// Control's own validation of the configuration that the chart writes: with its Secrets in place, it is good.
 #[test]
 fn control_takes_the_configuration_that_the_chart_writes() -> anyhow::Result<()> {
     let Some(chart) = chart("control's configuration")? else {
@@ -352,9 +352,9 @@ fn control_takes_the_configuration_that_the_chart_writes() -> anyhow::Result<()>
         .args(["check", "--config"])
         .arg(file)
         .output()?;
-    let said = String::from_utf8_lossy(&run.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&run.stdout).into_owned();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    assert!(said.contains("good (1 issuers, 2 servers)"), "{said}");
+    assert!(printed.contains("good (1 issuers, 2 servers)"), "{printed}");
     assert_eq!(secrets, 6);
     Ok(())
 }

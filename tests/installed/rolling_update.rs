@@ -22,7 +22,7 @@ const BOB: &str = "bob@example.com";
 /// What is answered before, between and after the updates.
 const A_WHILE: usize = 400;
 
-/// Requests that go out until they are stopped, at a steady pace, whatever becomes of the earlier ones.
+/// Requests at a steady rate until stopped, whatever the outcome of the earlier ones.
 struct Flow {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -88,8 +88,8 @@ fn another_module(folder: &TempDir) -> anyhow::Result<std::path::PathBuf> {
 async fn wait_for_module(gateway: &EnvoyGateway, digest: &str) -> anyhow::Result<()> {
     let limit = Instant::now() + Duration::from_secs(60);
     loop {
-        let told = gateway.told("dynamic_listeners").await?;
-        let in_service = told["configs"]
+        let dump = gateway.config_dump("dynamic_listeners").await?;
+        let in_service = dump["configs"]
             .as_array()
             .into_iter()
             .flatten()
@@ -99,7 +99,7 @@ async fn wait_for_module(gateway: &EnvoyGateway, digest: &str) -> anyhow::Result
         }
         anyhow::ensure!(
             Instant::now() < limit,
-            "the new module is not in service: {told:#}"
+            "the new module is not in service: {dump:#}"
         );
         tokio::time::sleep(LOOK_AGAIN).await;
     }

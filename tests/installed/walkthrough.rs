@@ -1,4 +1,4 @@
-//! The commands of `docs/install.md`, held to the chart and to what kubectl prints.
+//! The commands of `docs/install.md`, compared with the chart and with what kubectl prints.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -49,7 +49,7 @@ fn the_page_makes_every_secret_that_the_example_mounts_and_counts_them() -> anyh
     Ok(())
 }
 
-/// Not every Helm takes a Kubernetes for granted that is new enough for the chart.
+/// Not every Helm assumes a Kubernetes version that is new enough for the chart.
 #[test]
 fn any_helm_renders_the_values_that_one_begins_with() -> anyhow::Result<()> {
     let Some(helm) = tools::helm()? else {
@@ -59,7 +59,7 @@ fn any_helm_renders_the_values_that_one_begins_with() -> anyhow::Result<()> {
     let command = command("helm template ")?;
     let arguments = command
         .strip_suffix(" > /dev/null")
-        .context("it says nothing")?
+        .context("it does not discard its output")?
         .replace("-f values.yaml", "-f envoy/gateway/values.yaml");
     let run = Command::new(helm)
         .args(arguments.split_whitespace().skip(1))

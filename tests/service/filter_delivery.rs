@@ -82,7 +82,7 @@ async fn the_module_and_its_digest_are_served_without_credentials_until_a_reload
 async fn what_is_no_module_or_of_another_version_is_a_problem_of_the_configuration() -> anyhow::Result<()> {
     let deployment = serving(&module(env!("CARGO_PKG_VERSION"), b"")).await?;
     let cases = [
-        (module("9.9.9", b""), "is of version \"9.9.9\""),
+        (module("9.9.9", b""), "has version \"9.9.9\""),
         (b"<html>".to_vec(), "is not a WebAssembly module"),
         (Vec::new(), "is not a WebAssembly module"),
     ];

@@ -1,4 +1,4 @@
-//! A configuration that cannot be used is said once, refuses everything, kills nothing, and can be mended.
+//! An unusable configuration is logged once, refuses every request, traps no VM, and can be corrected.
 
 use serde_json::{Value, json};
 use tokenward_protocol::refusal::Refusal;
@@ -26,7 +26,7 @@ fn under(text: &str) -> FilterWorld {
     kubernetes().workers(4).raw_configuration(text).start()
 }
 
-fn assert_said_once_and_heals(world: &FilterWorld, field: &str) {
+fn assert_logged_once_and_recovers(world: &FilterWorld, field: &str) {
     let warns = world.warns();
     assert_eq!(warns.len(), 1, "{field}: {warns:?}");
     assert!(
@@ -82,7 +82,7 @@ fn set(configuration: &mut Value, path: &str, value: Value) {
 }
 
 #[test]
-fn each_fault_is_one_warning_that_names_its_field_and_every_request_is_refused_until_it_is_mended() {
+fn each_fault_is_one_warning_that_names_its_field_and_every_request_is_refused_until_it_is_corrected() {
     let server = good()["servers"][0].clone();
     // The field that the WARN must name, what is changed, and to what.
     let faults = [
@@ -174,7 +174,7 @@ fn each_fault_is_one_warning_that_names_its_field_and_every_request_is_refused_u
     for (field, path, value) in faults {
         let mut configuration = good();
         set(&mut configuration, path, value);
-        assert_said_once_and_heals(&under(&configuration.to_string()), field);
+        assert_logged_once_and_recovers(&under(&configuration.to_string()), field);
     }
 }
 
@@ -185,13 +185,13 @@ fn a_text_that_is_no_configuration_at_all_is_refused_the_same_way() {
         .replacen('{', "{\"margin\":\"60s\",\"margin\":\"90s\",", 1);
     let deep = "[".repeat(100_000);
     for text in ["", "null", "[]", "not JSON", "{\"control\":", deep.as_str()] {
-        assert_said_once_and_heals(&under(text), "(the whole configuration)");
+        assert_logged_once_and_recovers(&under(text), "(the whole configuration)");
     }
-    assert_said_once_and_heals(&under(&twice), "margin");
+    assert_logged_once_and_recovers(&under(&twice), "margin");
 }
 
 #[test]
-fn a_fault_that_stays_is_said_again_once_a_minute_and_no_more() {
+fn a_fault_that_stays_is_logged_again_once_a_minute_and_no_more() {
     let world = under("{}");
     for n in 0..179 {
         let sent = world.request("kubernetes").on_worker(n % 4).send();
@@ -200,7 +200,7 @@ fn a_fault_that_stays_is_said_again_once_a_minute_and_no_more() {
     }
     assert_eq!(world.warns().len(), 3);
     assert_eq!((world.infos().len(), world.upstream_requests().len()), (0, 0));
-    // A person who looks at any one of them must see what to mend.
+    // Each of them alone must state what to correct.
     for warn in world.warns() {
         assert!(warn.contains("field control:"), "{warn}");
     }

@@ -96,7 +96,7 @@ fn a_renewal_that_fails_leaves_the_old_token_in_use_until_its_margin_and_then_re
     let presented = world.mint(&token(exp_in(3600)));
     assert!(send(&world, &presented).is_forwarded());
     world.advance(secs(100));
-    // 100 s left: renewed from now on, in vain, every 5 s at the most.
+    // 100 s left: renewal is tried from now on, without success, every 5 s at the most.
     for _ in 0..40 {
         assert!(send(&world, &presented).is_forwarded());
         world.advance(secs(1));
@@ -129,7 +129,7 @@ fn the_presented_token_must_be_of_the_aggregators_issuer_and_audience() {
 }
 
 #[test]
-fn an_answer_that_does_not_fit_the_server_is_refused_and_reaches_nobody() {
+fn an_answer_that_does_not_fit_the_server_is_refused_and_reaches_no_server() {
     let wrong: [(&str, TokenBuilder, &str); 5] = [
         ("the presented token", token(exp_in(1800)), "answer_unfit"),
         (
@@ -166,14 +166,14 @@ fn a_forwarded_replacement_must_name_the_same_subject() {
     let world = crate::fixtures::kubernetes().start();
     world
         .control()
-        .answers(token(exp_in(1800)).subject("somebody-else"));
+        .answers(token(exp_in(1800)).subject("another-user"));
     let stale = world.mint(&token(exp_in(-5)));
     assert_refused_once(&send_on(&world, 0, &stale), 503, "answer_unfit");
     assert_eq!((world.upstream_requests().len(), world.warns().len()), (0, 1));
 }
 
 #[test]
-fn the_expiry_that_counts_is_the_tokens_own_and_not_what_the_answer_says() {
+fn the_expiry_that_counts_is_the_tokens_own_and_not_the_one_in_the_answer() {
     let world = remote().start();
     let lying = serde_json::json!({
         "access_token": world.mint(&exchanged_token(exp_in(-5))),

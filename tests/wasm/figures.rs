@@ -15,7 +15,7 @@ const LANES: [&str; 8] = [
     "ext_authz",
 ];
 
-fn kept(name: &str) -> Value {
+fn stored(name: &str) -> Value {
     let file = tools::workspace().join("docs/benchmarks").join(name);
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     serde_json::from_str(&text).expect("JSON")
@@ -36,7 +36,7 @@ fn two_decimals(number: &Value) -> String {
 fn row(run: &Value, lane: &str) -> String {
     let rows = run["rows"].as_array().expect("rows");
     let row = rows.iter().find(|row| row["name"] == lane);
-    let row = row.unwrap_or_else(|| panic!("the kept run has no {lane}"));
+    let row = row.unwrap_or_else(|| panic!("the stored run has no {lane}"));
     let quartiles = &row["added_ratio_quartiles"];
     format!(
         "(`{lane}`) | {} | {}–{} | {} |",
@@ -51,7 +51,7 @@ const PAGE: &str = "docs/benchmarks/README.md";
 
 #[test]
 fn the_page_shows_the_data_path_as_the_stored_run_has_it() {
-    let (page, run) = (document(PAGE), kept("data-path.json"));
+    let (page, run) = (document(PAGE), stored("data-path.json"));
     let wanted: Vec<String> = LANES.iter().map(|lane| row(&run, lane)).collect();
     let missing: Vec<&String> = wanted.iter().filter(|row| !page.contains(*row)).collect();
     assert!(
@@ -62,7 +62,7 @@ fn the_page_shows_the_data_path_as_the_stored_run_has_it() {
 
 #[test]
 fn the_readme_repeats_two_ratios_of_the_stored_run() {
-    let run = kept("data-path.json");
+    let run = stored("data-path.json");
     let ratio = |lane: &str| {
         let rows = run["rows"].as_array().expect("rows");
         let row = rows.iter().find(|row| row["name"] == lane).expect("a row");
@@ -83,7 +83,7 @@ fn the_readme_repeats_two_ratios_of_the_stored_run() {
 
 #[test]
 fn the_page_shows_memory_as_the_stored_run_has_it() {
-    let (page, run) = (document(PAGE), kept("memory.json"));
+    let (page, run) = (document(PAGE), stored("memory.json"));
     let memory = &run["memory"];
     assert_eq!(memory["flat"], true);
     let expected = format!(
@@ -94,13 +94,13 @@ fn the_page_shows_memory_as_the_stored_run_has_it() {
 }
 
 #[test]
-fn the_kept_runs_were_undisturbed_and_say_what_they_measured() {
+fn the_stored_runs_were_undisturbed_and_state_what_they_measured() {
     for (name, benchmark) in [("data-path.json", "data-path"), ("memory.json", "memory")] {
-        let run = kept(name);
+        let run = stored(name);
         assert_eq!(run["benchmark"], benchmark);
         assert_eq!(run["undisturbed"], true, "{name}");
         for field in ["cpu_model", "cores", "envoy_version", "module"] {
-            assert!(!run["machine"][field].is_null(), "{name} says nothing of {field}");
+            assert!(!run["machine"][field].is_null(), "{name} lacks {field}");
         }
         for row in run["rows"].as_array().expect("rows") {
             let rounds = row["cpu_us_rounds"]

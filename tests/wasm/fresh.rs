@@ -1,4 +1,4 @@
-//! A fresh token passes untouched: nobody is asked, nothing is written, and it costs next to nothing.
+//! A fresh token passes unchanged: no call to control, no write, and a bounded cost.
 
 use tokenward_wasm_host::Headers;
 use tokenward_wasm_host::story::{FilterWorld, HOST, SESSION_HEADER, exp_in, forward, secs, token};
@@ -48,7 +48,7 @@ fn a_known_fresh_token_costs_three_host_calls_a_request_and_no_shared_data() {
 }
 
 #[test]
-fn a_fresh_token_asks_nobody_and_logs_nothing_on_every_worker_for_as_long_as_it_is_fresh() {
+fn a_fresh_token_causes_no_call_and_no_line_on_every_worker_for_as_long_as_it_is_fresh() {
     let world = kubernetes().workers(4).start();
     let presented = world.mint(&token(exp_in(1800)));
     // Near expiry begins 120 s before exp: the last of these is at 1,650 s.
@@ -123,7 +123,7 @@ fn a_route_annotated_with_a_server_that_is_not_configured_never_passes() {
     for worker in 0..2 {
         let sent = world
             .request("kubernetes")
-            .annotated("nobody")
+            .annotated("unknown")
             .bearer(token(exp_in(1800)))
             .on_worker(worker)
             .send();
@@ -170,7 +170,7 @@ fn without_a_setting_host_and_path_decide_and_an_annotation_only_where_these_lea
     let fresh = world.mint(&token(exp_in(1800)));
     let by_path = world
         .request("kubernetes")
-        .annotated("nobody")
+        .annotated("unknown")
         .bearer(fresh.as_str());
     assert!(by_path.send().is_forwarded());
     let elsewhere = world.request("kubernetes").path("/elsewhere");
@@ -184,7 +184,7 @@ fn without_a_setting_host_and_path_decide_and_an_annotation_only_where_these_lea
     let unknown = world
         .request("kubernetes")
         .path("/elsewhere")
-        .annotated("nobody")
+        .annotated("unknown")
         .send();
     assert_eq!(unknown.refusal().as_deref(), Some("unknown_server"));
     assert_eq!(world.upstream_requests().len(), 1);

@@ -30,7 +30,7 @@ fn a_gate_closed_by_one_worker_is_closed_for_all() {
 }
 
 #[test]
-fn retry_after_is_honest_and_counts_down() {
+fn retry_after_is_the_time_until_the_probe_and_counts_down() {
     let world = kubernetes().workers(2).start();
     world.control().refuses_for(Refusal::IssuerUnavailable, 40);
     let stale = world.mint(&token(exp_in(-5)));
@@ -77,7 +77,7 @@ fn four_workers_send_one_probe_when_the_time_is_over() {
 }
 
 #[test]
-fn a_probe_whose_client_leaves_does_not_keep_the_gate_closed_for_ever() {
+fn a_probe_whose_client_leaves_does_not_close_the_gate_indefinitely() {
     let world = kubernetes().workers(2).start();
     world.control().refuses(Refusal::NeedsLogin);
     let stale = world.mint(&token(exp_in(-5)));
@@ -161,12 +161,12 @@ fn control_cannot_close_a_gate_for_longer_than_its_class_allows() {
 }
 
 #[test]
-fn a_new_token_opens_the_gate_at_once_and_closes_nobody_elses() {
+fn a_new_token_opens_the_gate_at_once_and_closes_no_other() {
     let world = kubernetes().workers(2).server(forward("prometheus")).start();
     world.control().refuses(Refusal::NeedsLogin);
     let stale = world.mint(&token(exp_in(-5)));
     assert_refused_once(&send_on(&world, 0, &stale), 401, "needs_login");
-    // Fresh: forwarded on any worker at once. Stale but new: asked at once.
+    // Fresh: forwarded on any worker at once. Stale but new: control is called at once.
     let fresh = world.mint(&token(exp_in(1800)));
     assert!(send_on(&world, 1, &fresh).is_forwarded());
     world.control().answers(token(exp_in(1800)));
@@ -184,8 +184,7 @@ fn a_new_token_opens_the_gate_at_once_and_closes_nobody_elses() {
 }
 
 #[test]
-fn somebody_who_presents_forged_tokens_in_a_session_closes_no_gate_of_its_owner_and_holds_them_up_for_a_second()
- {
+fn forged_tokens_in_a_session_close_no_gate_of_its_owner_and_delay_the_owner_for_a_second() {
     let world = kubernetes().workers(2).start();
     world.control().refuses(Refusal::SubjectRejected);
     for n in 0..100_i64 {
@@ -209,17 +208,17 @@ fn somebody_who_presents_forged_tokens_in_a_session_closes_no_gate_of_its_owner_
 }
 
 #[test]
-fn a_clock_that_steps_back_an_hour_does_not_keep_a_gate_closed_for_an_hour() {
+fn a_clock_that_steps_back_an_hour_does_not_close_a_gate_for_an_hour() {
     let world = kubernetes().workers(4).start();
     world.control().refuses(Refusal::IssuerMisconfigured);
     let stale = world.mint(&token(exp_in(-7_200)));
     assert_refused_once(&send_on(&world, 0, &stale), 503, "issuer_misconfigured");
     world.gateway().step_wall_clock_ms(-3_600_000);
-    let asks_again = send_on(&world, 1, &stale);
-    assert_refused_once(&asks_again, 503, "issuer_misconfigured");
-    assert!(retry_after(&asks_again) <= 300);
+    let calls_again = send_on(&world, 1, &stale);
+    assert_refused_once(&calls_again, 503, "issuer_misconfigured");
+    assert!(retry_after(&calls_again) <= 300);
     assert_eq!(world.control().calls().len(), 2);
-    // Closed anew, by the new clock, for all.
+    // Closed again, by the new clock, on all workers.
     for worker in 0..4 {
         assert_refused_once(&send_on(&world, worker, &stale), 503, "issuer_misconfigured");
     }

@@ -6,7 +6,7 @@ use tokenward_wasm_host::story::{FilterWorld, FilterWorldBuilder, exp_in, forwar
 
 use crate::fixtures::{assert_sound, kubernetes, lines, number_in, retry_after, send_on};
 
-/// As production logs: at DEBUG each refusal is a line of its own, for which the pair's memory is asked.
+/// The log level of production: at DEBUG each refusal is a line of its own, which reads the pair's record.
 fn at_info(builder: FilterWorldBuilder) -> FilterWorldBuilder {
     builder.gateway(|gateway| gateway.log_level(LogLevel::Info))
 }
@@ -30,7 +30,7 @@ fn a_thousand_refusals_between_two_ticks_look_into_shared_data_once() {
     }
     assert_eq!(shared_calls(&world), 2, "one read, one write");
     world.advance(millis(100));
-    assert_eq!(shared_calls(&world), 4, "the tick tells what was refused");
+    assert_eq!(shared_calls(&world), 4, "the tick reports what was refused");
     assert_eq!(
         world.counted(&["server=kubernetes", "outcome=gated_needs_login", "requests_total"]),
         1_000
@@ -96,7 +96,7 @@ fn a_probe_that_succeeds_on_one_worker_opens_the_others_a_tick_later() {
 }
 
 #[test]
-fn the_time_to_wait_is_told_anew_as_it_passes() {
+fn the_time_to_wait_is_recomputed_as_it_passes() {
     let world = at_info(kubernetes())
         .setting(
             "gate",
@@ -108,10 +108,10 @@ fn the_time_to_wait_is_told_anew_as_it_passes() {
     assert_eq!(send_on(&world, 0, &stale).status(), Some(503));
     let mut before = u64::MAX;
     for _ in 0..20 {
-        let said: Vec<u64> = (0..3).map(|_| retry_after(&send_on(&world, 0, &stale))).collect();
-        assert_eq!(said, [said[0]; 3]);
-        assert!(said[0] < before, "{said:?} after {before}");
-        before = said[0];
+        let waits: Vec<u64> = (0..3).map(|_| retry_after(&send_on(&world, 0, &stale))).collect();
+        assert_eq!(waits, [waits[0]; 3]);
+        assert!(waits[0] < before, "{waits:?} after {before}");
+        before = waits[0];
         world.advance(secs(1));
     }
     assert_eq!(world.control().calls().len(), 1);

@@ -1,18 +1,18 @@
-//! Memory that a client can make a worker's VM keep, by the requests that cost it most.
+//! Memory that a client can make a worker's VM retain, by the requests that cost it most.
 
 use tokenward_wasm_host::story::{FilterWorld, SESSION_HEADER, Sent, exp_in, secs, token};
 use tokenward_wasm_host::{Headers, UpstreamReply};
 
 use crate::fixtures::{assert_sound, kubernetes};
 
-/// More than everything that a worker keeps when it is full.
+/// More than everything that a worker retains when it is full.
 const MOST_BYTES: usize = 24 * 1024 * 1024;
 /// What one request that waits may take of a worker, apart from what all of them share.
 const STREAM_BYTES: usize = 1_024;
 const HOSTILE: usize = 5_000;
 
-/// Tokens with as many audiences as fit, which are the dearest to read, or with claims as long as they may be, which are
-/// the dearest to keep. They differ in their signatures, which the filter does not verify.
+/// Tokens with as many audiences as fit, the most expensive to read, or with claims as long as they may be, the most
+/// expensive to store. They differ in their signatures, which the filter does not verify.
 #[derive(Debug, Clone, Copy)]
 enum Forged {
     ManyAudiences,
@@ -22,7 +22,7 @@ enum Forged {
 impl Forged {
     const ALL: [Self; 2] = [Self::ManyAudiences, Self::LongSubject];
 
-    /// As many of them as are asked for.
+    /// An endless sequence of them.
     fn tokens(self, world: &FilterWorld, expires_in: i64) -> impl Iterator<Item = String> {
         let token = token(exp_in(expires_in));
         let token = match self {
@@ -34,8 +34,8 @@ impl Forged {
             Self::LongSubject => token.subject(&"s".repeat(10_000)),
         };
         let minted = world.mint(&token);
-        let kept = minted.len() - 8;
-        (0..).map(move |number: usize| format!("{}{number:07}A", &minted[..kept]))
+        let common = minted.len() - 8;
+        (0..).map(move |number: usize| format!("{}{number:07}A", &minted[..common]))
     }
 }
 
@@ -74,8 +74,8 @@ fn five_thousand_requests_that_wait_for_control_take_a_kilobyte_each_and_six_oth
             send(&world, &stale)
         })
         .collect();
-    // A thousand tokens in a session each: control is asked about no more that it has never accepted at the same time, and
-    // about few of one session. Any number of requests may wait for the same.
+    // A thousand tokens in a session each: the filter calls control for a limited number of never accepted tokens at
+    // once, and for few of one session. Any number of requests may wait for the same call.
     let tokens: Vec<String> = Forged::ManyAudiences
         .tokens(&world, -5)
         .take(HOSTILE / 5)
@@ -145,7 +145,7 @@ fn a_server_that_rejects_a_token_which_the_worker_has_forgotten_is_still_answere
     assert_eq!(
         world.control().calls().len(),
         0,
-        "the token to ask with is forgotten"
+        "the token of the call is dropped"
     );
     world.control().answers(token(exp_in(1900)));
     world.upstream_replies(UpstreamReply::Respond {
@@ -156,13 +156,13 @@ fn a_server_that_rejects_a_token_which_the_worker_has_forgotten_is_still_answere
     let again = send(&world, &presented);
     world.advance(secs(1));
     assert!(again.is_forwarded());
-    let asked: Vec<_> = world
+    let calls: Vec<_> = world
         .control()
         .calls()
         .into_iter()
         .map(|call| call.reason)
         .collect();
-    assert_eq!(asked.len(), 1);
+    assert_eq!(calls.len(), 1);
     assert!(again.forwarded_bearer().is_some_and(|bearer| bearer != presented));
     assert_sound(&world);
 }

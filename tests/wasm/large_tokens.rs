@@ -1,4 +1,4 @@
-//! What Envoy lets through, the filter reads; beyond that it says how large the token is.
+//! The filter reads what Envoy lets through; of a larger token it reports the size.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -36,7 +36,7 @@ fn a_token_as_large_as_the_headers_of_a_request_may_be_is_forwarded() {
 }
 
 #[test]
-fn a_larger_token_is_refused_by_its_size_and_nobody_is_sent_to_log_in() {
+fn a_larger_token_is_refused_by_its_size_and_without_a_hint_to_log_in() {
     for large in [
         token_of(MAX_TOKEN_BYTES + 1),
         token_of(200_000),

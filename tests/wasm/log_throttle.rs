@@ -6,8 +6,8 @@ use tokenward_wasm_host::story::{FilterWorld, exp_in, forward, millis, secs, tok
 
 use crate::fixtures::{assert_not_logged, assert_sound, kubernetes, lines, moments_ms, number_in, send_on};
 
-/// Every refusal is told once: in a WARN of its own, or in the suppressed count of a later WARN or INFO.
-fn told(world: &FilterWorld) -> u32 {
+/// Every refusal is reported once: in a WARN of its own, or in the suppressed count of a later WARN or INFO.
+fn reported(world: &FilterWorld) -> u32 {
     let warns = world.warns();
     let suppressed =
         |lines: &[String]| -> u32 { lines.iter().map(|line| number_in(line, "suppressed")).sum() };
@@ -33,10 +33,10 @@ fn three_minutes_of_hammering_on_four_workers_warn_once_a_minute_and_count_every
         );
         assert_eq!(world.debugs().len(), 1_800 - moments.len());
         assert_eq!(world.infos().len(), 0);
-        // A new login tells the rest: the counts add up to every refusal there was.
+        // A new login reports the rest: the counts add up to all refusals.
         assert!(send_on(&world, 1, &world.mint(&token(exp_in(1800)))).is_forwarded());
         assert_eq!(world.infos().len(), 1);
-        assert_eq!(told(&world), 1_800);
+        assert_eq!(reported(&world), 1_800);
         assert_eq!(world.upstream_requests().len(), 1);
         assert_sound(&world);
     }
@@ -54,7 +54,7 @@ fn requests_that_waited_for_one_refusal_are_one_line_that_counts_them() {
     assert_eq!(number_in(&world.warns()[0], "requests"), 30);
     assert!(send_on(&world, 0, &world.mint(&token(exp_in(1800)))).is_forwarded());
     assert_eq!(number_in(&world.infos()[0], "suppressed"), 29);
-    assert_eq!(told(&world), 30);
+    assert_eq!(reported(&world), 30);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn requests_without_any_token_are_never_a_warning_and_touch_no_shared_data() {
     }
 }
 
-/// A stale token of a user without a registered login: control says so, and the pair warns like any other.
+/// A stale token of a user without a registered login: control refuses it so, and the pair warns like any other.
 #[test]
 fn an_unregistered_users_stale_token_is_a_warning_once_a_minute() {
     let world = kubernetes().workers(2).start();
@@ -192,7 +192,7 @@ fn a_change_of_the_reason_is_no_new_warning() {
     for (n, refusal) in Refusal::ALL.iter().copied().enumerate() {
         world.control().refuses(refusal);
         let presented = token(exp_in(-500)).id(&format!("token-{n}"));
-        // Refused tokens of one pair are asked about twelve times a minute.
+        // Refused tokens of one pair cause twelve calls a minute.
         world.advance(secs(if n < 6 { 0 } else { 5 }));
         assert_eq!(
             send_on(&world, 0, &world.mint(&presented)).refusal().as_deref(),

@@ -1,4 +1,4 @@
-//! Bad tokens and strange bytes are refused at once, reach nobody, ask nobody and harm no worker.
+//! Malformed tokens and arbitrary bytes are refused at once, reach no server, cause no call and harm no worker.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,7 +20,7 @@ fn exp_written(exp: &str) -> String {
     jwt(ALG, &format!("{{{CLAIMS},\"exp\":{exp}}}"))
 }
 
-/// Nobody was asked, nothing arrived, and the worker still serves a good request.
+/// No call was made, no server was reached, and the worker still serves a good request.
 fn assert_harmless(world: &FilterWorld, what: &str) {
     assert_eq!(world.control().calls().len(), 0, "{what}");
     assert_eq!(world.upstream_requests().len(), 0, "{what}");
@@ -144,7 +144,7 @@ fn every_token_that_is_no_jwt_with_a_whole_expiry_is_refused() {
 }
 
 #[test]
-fn a_token_of_the_issuer_without_an_expiry_is_refused_and_asked_for_by_nobody() {
+fn a_token_of_the_issuer_without_an_expiry_is_refused_and_causes_no_call() {
     let world = kubernetes().start();
     assert_refused_once(
         &send_on(&world, 0, &world.mint(&token(no_exp()))),

@@ -58,7 +58,7 @@ fn the_fetched_token_takes_over_at_the_expiry_without_a_pause() {
 }
 
 #[test]
-fn a_fetch_that_fails_is_quiet_harms_nobody_and_is_not_repeated_at_once() {
+fn a_fetch_that_fails_is_quiet_harms_no_request_and_is_not_repeated_at_once() {
     for refusal in [Refusal::IssuerUnavailable, Refusal::NeedsLogin] {
         let world = kubernetes().start();
         world.control().refuses_for(refusal, 1);
@@ -70,7 +70,7 @@ fn a_fetch_that_fails_is_quiet_harms_nobody_and_is_not_repeated_at_once() {
         }
         assert_eq!(world.control().calls().len(), 1, "{refusal:?}");
         assert_eq!(world.upstream_requests().len(), 45);
-        assert_eq!(lines(&world), (0, 0, 1), "one DEBUG line says so");
+        assert_eq!(lines(&world), (0, 0, 1), "one DEBUG line reports it");
         world.advance(secs(60));
         world.control().answers(token(exp_in(1800)));
         assert!(
@@ -123,7 +123,7 @@ fn a_client_that_leaves_before_the_answer_does_not_lose_the_fetched_token() {
 }
 
 #[test]
-fn a_request_that_comes_stale_while_the_fetch_is_under_way_waits_for_it_instead_of_asking_again() {
+fn a_request_that_comes_stale_while_the_fetch_is_under_way_waits_for_it_instead_of_calling_again() {
     let world = kubernetes().start();
     world.control().answers(token(exp_in(1800))).takes_ms(3_000);
     let presented = world.mint(&token(exp_in(61)));

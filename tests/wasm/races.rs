@@ -1,4 +1,4 @@
-//! Workers that read and write a pair's memory at the same moment: nothing is said twice, asked twice or lost.
+//! Workers that read and write a pair's record at the same moment: nothing is logged twice, fetched twice or lost.
 
 use tokenward_protocol::refusal::Refusal;
 use tokenward_wasm_host::story::{FilterWorld, exp_in, millis, secs, token};
@@ -8,7 +8,7 @@ use crate::fixtures::{assert_sound, calls_of_worker, kubernetes, number_in, send
 const WRITE: &str = "proxy_set_shared_data";
 
 /// Refusals that log lines account for: one for each WARN, and all suppressed ones.
-fn told(world: &FilterWorld) -> u32 {
+fn reported(world: &FilterWorld) -> u32 {
     let warns = world.warns();
     let lines = warns
         .iter()
@@ -27,7 +27,7 @@ fn worker_1_cuts_in(world: &FilterWorld, nth: usize, stale: &str) {
     });
 }
 
-/// Worker 0's life with one pair: refused, refused from memory, the probe is refused, refused from memory, and a new
+/// Worker 0's history with one pair: refused, refused from memory, the probe is refused, refused from memory, and a new
 /// login. Each is one write of the pair's record, the first one and the probe are two (taking leave or claiming it, and
 /// the refusal). The first one makes the salt as well, takes leave of the whole Envoy and gives it back, and counts its
 /// WARN.
@@ -49,7 +49,7 @@ fn a_life_without_races_is_eleven_writes() {
     world.gateway().forget_host_calls();
     refused_probed_and_recovered(&world, &stale);
     assert_eq!(world.gateway().host_calls().count(WRITE), 11);
-    assert_eq!((world.control().calls().len(), told(&world)), (2, 4));
+    assert_eq!((world.control().calls().len(), reported(&world)), (2, 4));
 }
 
 #[test]
@@ -68,10 +68,10 @@ fn whichever_write_another_worker_cuts_into_one_warning_one_probe_one_recovery_a
             "write {nth} lost no race"
         );
         assert_eq!((world.warns().len(), world.infos().len()), (1, 1), "write {nth}");
-        assert_eq!(told(&world), 5, "write {nth}");
-        // Until the refusal is written nothing is known yet: then both workers ask, as two at once always may.
-        let asked = if nth <= 5 { 3 } else { 2 };
-        assert_eq!(world.control().calls().len(), asked, "write {nth}");
+        assert_eq!(reported(&world), 5, "write {nth}");
+        // Until the refusal is written no worker knows it: both call control, as two at once always may.
+        let calls = if nth <= 5 { 3 } else { 2 };
+        assert_eq!(world.control().calls().len(), calls, "write {nth}");
         assert_eq!(world.upstream_requests().len(), 1);
         assert_sound(&world);
     }
@@ -90,7 +90,7 @@ fn a_worker_that_loses_ten_races_in_a_row_still_counts_and_warns_once() {
         assert_eq!(send_on(&world, 0, &stale).status(), Some(401));
         assert_eq!((world.gateway().races_waiting(), world.warns().len()), (0, 1));
         assert!(send_on(&world, 1, &world.mint(&token(exp_in(1800)))).is_forwarded());
-        assert_eq!(told(&world), u32::try_from(rounds).unwrap() + 1);
+        assert_eq!(reported(&world), u32::try_from(rounds).unwrap() + 1);
         assert_sound(&world);
     }
 }
@@ -157,7 +157,7 @@ fn a_refusal_that_arrives_while_another_worker_recovers_loses_nothing() {
     });
     assert!(send_on(&world, 0, &fresh).is_forwarded());
     assert_eq!((world.gateway().races_waiting(), world.infos().len()), (0, 1));
-    assert_eq!((told(&world), world.warns().len()), (1, 1));
+    assert_eq!((reported(&world), world.warns().len()), (1, 1));
     assert_sound(&world);
 }
 

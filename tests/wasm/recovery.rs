@@ -1,4 +1,4 @@
-//! A pair that works again says so once, with the number of refusals that nobody read.
+//! A pair that works again is logged once, with the number of suppressed refusals.
 
 use tokenward_protocol::refusal::Refusal;
 use tokenward_wasm_host::LogLevel;
@@ -7,7 +7,7 @@ use tokenward_wasm_host::story::{SESSION_HEADER, exchange, exp_in, millis, secs,
 use crate::fixtures::{assert_sound, kubernetes, lines, moments_ms, number_in, remote, send_on};
 
 #[test]
-fn a_new_login_on_another_worker_is_told_once_for_the_whole_envoy() {
+fn a_new_login_on_another_worker_is_logged_once_for_the_whole_envoy() {
     let world = kubernetes().workers(4).start();
     world.control().refuses(Refusal::NeedsLogin);
     let stale = world.mint(&token(exp_in(-5)));
@@ -137,7 +137,7 @@ fn a_pair_that_flaps_writes_no_more_than_a_warning_and_a_recovery_a_minute() {
         .chain(&infos)
         .map(|line| number_in(line, "suppressed"))
         .sum();
-    // What came after the last line is still to be told: 59 refusals since the last recovery.
+    // What came after the last line is still to be reported: 59 refusals since the last recovery.
     assert_eq!(10 + suppressed, refusals - 59);
     assert_sound(&world);
 }

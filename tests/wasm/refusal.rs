@@ -1,4 +1,4 @@
-//! Every reason to refuse, and exactly what the client is told.
+//! Every reason to refuse, and the exact response to the client.
 
 use serde_json::json;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
@@ -76,11 +76,11 @@ fn assert_answer(sent: &Sent, refusal: Refusal, waits: std::ops::RangeInclusive<
     );
 }
 
-/// The client was refused, once and cheaply: one call, one WARN, nothing at the server.
+/// The client was refused once: one call, one WARN, no request at the server.
 fn assert_refused(world: &FilterWorld, sent: &Sent, refusal: Refusal) {
     assert_refused_once(sent, refusal.client_status(), refusal.name());
     assert_eq!(world.upstream_requests().len(), 0, "{refusal:?}");
-    // Requests without a token are a matter of course; when control says so of one that has one, something is wrong.
+    // Requests without a token are normal; when control reports that of a request with one, something is wrong.
     let by_control = !world.control().calls().is_empty();
     let warned = usize::from(refusal != Refusal::MissingBearer || by_control);
     assert_eq!(lines(world), (warned, 0, 1 - warned), "{refusal:?}");
@@ -109,7 +109,7 @@ fn each_refusal_of_control_becomes_the_answer_of_the_table() {
         let stale = world.mint(&token(exp_in(-5)));
         let sent = send_on(&world, 0, &stale);
         assert_refused(&world, &sent, refusal);
-        // Control asked for 7 s; the first transient closing of 1 s gives way, five minutes do not.
+        // Control sent `Retry-After: 7`; it replaces the first transient closing of 1 s, but not five minutes.
         let waits = match refusal.class() {
             RefusalClass::Misconfigured => a_quarter_off(300_000),
             RefusalClass::Transient | RefusalClass::LoginNeeded => a_quarter_off(7_000),
@@ -160,12 +160,12 @@ fn each_way_in_which_control_can_fail_becomes_503_with_a_reason() {
         ),
         ("no answer at all", CalloutReply::Never, Refusal::ControlLate),
         (
-            "somebody else's 200",
+            "a 200 that is not control's",
             CalloutReply::answer(200).body("{}").into(),
             Refusal::ControlGarbled,
         ),
         (
-            "somebody else's HTML",
+            "HTML that is not control's",
             CalloutReply::answer(200).body(html).into(),
             Refusal::ControlGarbled,
         ),
@@ -277,7 +277,7 @@ fn an_answer_of_exactly_the_longest_size_is_read_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn a_token_already_expired_or_within_the_margin_is_refused_and_reaches_nobody() {
+fn a_token_already_expired_or_within_the_margin_is_refused_and_reaches_no_server() {
     for life in [-600, 0, 1, 59, 60] {
         let world = with_metadata();
         world.control().answers(token(exp_in(life)));

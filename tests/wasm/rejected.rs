@@ -5,7 +5,7 @@ use tokenward_wasm_host::story::{FilterWorld, Sent, exp_in, forward, token};
 
 use crate::fixtures::assert_sound;
 
-/// A server that keeps its answers for the test to give.
+/// A server that answers only when the test does.
 fn world() -> FilterWorld {
     FilterWorld::builder()
         .server(forward("kubernetes"))
@@ -26,7 +26,7 @@ fn answered(world: &FilterWorld, status: u16, challenges: &[&str]) -> (Option<u1
 }
 
 #[test]
-fn a_403_is_softened_when_any_of_its_challenges_names_the_token() {
+fn a_403_becomes_503_when_any_of_its_challenges_names_the_token() {
     let named = "Bearer realm=\"mcp\", error=\"invalid_token\", error_description=\"token is expired\"";
     for challenges in [
         &[named][..],
@@ -38,17 +38,13 @@ fn a_403_is_softened_when_any_of_its_challenges_names_the_token() {
         assert_eq!((status, challenge), (Some(503), None), "{challenges:?}");
         assert_eq!(sent.header("retry-after").as_deref(), Some("1"));
         world.advance(std::time::Duration::from_millis(200));
-        assert_eq!(
-            world.control().calls().len(),
-            1,
-            "one newly made token is asked for"
-        );
+        assert_eq!(world.control().calls().len(), 1, "one new token is requested");
         assert_sound(&world);
     }
 }
 
 #[test]
-fn a_403_about_permissions_passes_with_its_challenge_and_asks_nobody() {
+fn a_403_about_permissions_passes_with_its_challenge_and_causes_no_call() {
     for challenges in [
         &[][..],
         &["Bearer error=\"insufficient_scope\", scope=\"files:read\""],
@@ -64,7 +60,7 @@ fn a_403_about_permissions_passes_with_its_challenge_and_asks_nobody() {
 }
 
 #[test]
-fn a_401_is_softened_whatever_its_challenge_says() {
+fn a_401_becomes_503_whatever_its_challenge_is() {
     for challenges in [&[][..], &["Bearer"], &["Basic realm=\"a\""]] {
         let world = world();
         let (status, challenge, _) = answered(&world, 401, challenges);

@@ -1,4 +1,4 @@
-//! What went wrong once must not go wrong again: each story is named after an incident.
+//! Regression tests: each story is named after an incident.
 
 use std::collections::BTreeMap;
 
@@ -153,11 +153,7 @@ fn idle_past_expiry_then_one_request_succeeds() {
     let presented = world.mint(&token(exp_in(1800)));
     assert!(send_on(&world, 0, &presented).is_forwarded());
     world.advance(mins(45));
-    assert_eq!(
-        world.control().calls().len(),
-        0,
-        "nobody asks for an idle session"
-    );
+    assert_eq!(world.control().calls().len(), 0, "an idle session causes no call");
     let sent = send_on(&world, 0, &presented);
     world.advance(secs(1));
     assert_eq!((sent.status(), sent.stream().resumes()), (Some(200), 1));

@@ -139,7 +139,7 @@ fn two_thousand_random_requests_end_once_each_and_none_arrives_stale() {
         let world = soak(seed, false);
         assert_only_fresh_arrived(&world);
         // 4 servers × (3 sessions, the subject, none): at most 20 pairs, each at most a WARN a minute; and one of each
-        // server for tokens that are turned away.
+        // server for tokens that are refused.
         let span_ms = moments_ms(&world, LogLevel::Debug)
             .last()
             .copied()

@@ -1,4 +1,4 @@
-//! A stale token waits until control has given a fresh one, and reaches nobody itself.
+//! A request with a stale token waits until control has given a fresh one; the stale one reaches no server.
 
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
@@ -97,7 +97,7 @@ fn fifty_requests_with_one_stale_token_on_one_worker_share_one_call() {
 }
 
 #[test]
-fn each_of_four_workers_asks_at_most_once() {
+fn each_of_four_workers_calls_at_most_once() {
     let world = kubernetes().workers(4).start();
     world.control().answers(token(exp_in(1800))).takes_ms(500);
     let stale = world.mint(&token(exp_in(-5)));
@@ -120,13 +120,13 @@ fn two_sessions_two_servers_or_two_tokens_never_share_an_answer() {
     world.control().answers(token(exp_in(1800))).takes_ms(100);
     let one = world.mint(&token(exp_in(-5)).id("one"));
     let other = world.mint(&token(exp_in(-5)).id("other"));
-    let asked = [
+    let expected = [
         ("kubernetes", "s1", &one),
         ("kubernetes", "s2", &one),
         ("prometheus", "s1", &one),
         ("kubernetes", "s1", &other),
     ];
-    for (server, session, presented) in asked {
+    for (server, session, presented) in expected {
         assert!(
             world
                 .request(server)
@@ -138,7 +138,7 @@ fn two_sessions_two_servers_or_two_tokens_never_share_an_answer() {
     }
     world.advance(secs(1));
     let calls = world.control().calls();
-    let said: Vec<_> = calls
+    let received: Vec<_> = calls
         .iter()
         .map(|call| {
             (
@@ -148,7 +148,7 @@ fn two_sessions_two_servers_or_two_tokens_never_share_an_answer() {
             )
         })
         .collect();
-    assert_eq!(said, asked);
+    assert_eq!(received, expected);
     assert_eq!(world.upstream_requests().len(), 4);
     assert_sound(&world);
 }
@@ -171,7 +171,7 @@ fn a_client_that_leaves_in_the_pause_gets_nothing_and_breaks_nothing() {
         (0, 1)
     );
     assert_eq!(lines(&world), (0, 0, 0));
-    // The answer was not lost with the client: it is kept for the next request.
+    // The answer was not lost with the client: it is stored for the next request.
     assert!(send_on(&world, 0, &stale).is_forwarded());
     assert_eq!(world.control().calls().len(), 1);
     assert_sound(&world);
@@ -251,7 +251,7 @@ fn a_clock_that_steps_back_in_the_pause_does_not_lengthen_it() {
 }
 
 #[test]
-fn nobody_gets_two_answers_when_refusal_deadline_and_departure_fall_together() {
+fn no_client_gets_two_answers_when_refusal_deadline_and_departure_fall_together() {
     for leaves_after_ms in [0, 4_999, 5_000, 5_400, 5_500, 5_600, 5_700] {
         let world = kubernetes().start();
         world.control().refuses(Refusal::NeedsLogin).takes_ms(4_999);
@@ -272,7 +272,7 @@ fn nobody_gets_two_answers_when_refusal_deadline_and_departure_fall_together() {
 }
 
 #[test]
-fn ten_thousand_may_wait_on_a_worker_and_the_next_is_told_to_come_back_soon() {
+fn ten_thousand_may_wait_on_a_worker_and_the_next_gets_a_short_retry_after() {
     let world = kubernetes().start();
     world.control().answers(token(exp_in(1800))).takes_ms(4_000);
     let stale = world.mint(&token(exp_in(-5)));

@@ -1,4 +1,4 @@
-//! What the filter keeps of a request ends with it, though Envoy is not asked to say when.
+//! What the filter stores of a request is freed when it ends, although the filter requests no callback for that.
 
 use tokenward_protocol::refusal::Refusal;
 use tokenward_wasm_host::story::{exp_in, millis, secs, token};
@@ -42,7 +42,7 @@ fn a_hundred_thousand_clients_that_leave_before_the_answer_leave_no_memory_behin
 }
 
 #[test]
-fn streams_that_are_still_open_are_kept_through_any_number_that_are_not() {
+fn open_streams_are_retained_through_any_number_of_ended_ones() {
     let world = kubernetes().start();
     world.upstream_replies(UpstreamReply::StayOpen);
     let presented = world.mint(&token(exp_in(1800)));
@@ -50,7 +50,7 @@ fn streams_that_are_still_open_are_kept_through_any_number_that_are_not() {
     for _ in 0..5_000 {
         send_on(&world, 0, &presented).disconnect();
     }
-    // A server that rejects a fresh token is answered for with 503: only a stream that is remembered can be.
+    // A server's rejection of a fresh token becomes 503: only for a stream that the filter remembers.
     for sent in &open {
         sent.stream()
             .respond(401, &Headers::new().with("www-authenticate", "Bearer"), "");

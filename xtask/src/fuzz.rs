@@ -38,7 +38,7 @@ struct Build {
     nightly: bool,
 }
 
-/// From the most to the least that a crash would tell. The active toolchain is stable; without a sanitizer memory
+/// From the most to the least detail in a crash report. The active toolchain is stable; without a sanitizer memory
 /// errors go unseen, broken promises, panics and overflows do not.
 const BUILDS: [Build; 3] = [
     Build {
@@ -115,8 +115,8 @@ fn targets(workspace: &Workspace, only: Option<&str>) -> Result<Vec<String>> {
 
 fn cargo_fuzz(workspace: &Workspace, step: &Step) -> Result<Outcome> {
     let version = || process::ask(cargo(workspace).args(["fuzz", "--version"]))?.succeeded("cargo fuzz");
-    if let Ok(said) = version() {
-        return Ok(Outcome::new("there", said.stdout.trim()));
+    if let Ok(version) = version() {
+        return Ok(Outcome::new("there", version.stdout.trim()));
     }
     step.now("installing cargo-fuzz");
     let mut install = workspace.cargo();
@@ -141,8 +141,11 @@ fn cargo(workspace: &Workspace) -> Command {
 
 /// Builds in the first way that works here; the folder of the programs, and which way that was.
 fn build(workspace: &Workspace, step: &Step, only: Option<&str>) -> Result<(PathBuf, &'static str)> {
-    let said = process::ask(workspace.rustc().arg("-vV"))?.succeeded("rustc -vV")?;
-    let host = said.stdout.lines().find_map(|line| line.strip_prefix("host: "));
+    let version = process::ask(workspace.rustc().arg("-vV"))?.succeeded("rustc -vV")?;
+    let host = version
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "));
     let host = host.context("rustc -vV names no host")?;
     let folder = workspace.target().join("fuzz");
     let nightly = process::ask(Command::new("rustup").args(["run", "nightly", "rustc", "--version"]))
@@ -189,7 +192,7 @@ fn fuzz(workspace: &Workspace, step: &Step, program: &Path, target: &str, second
     let run = Run::read(&ended.stderr);
     if !ended.status.success() {
         let input = run.artifact.map_or_else(
-            || "no input was kept".to_owned(),
+            || "no input was stored".to_owned(),
             |path| {
                 let path = workspace.shown(Path::new(&path));
                 format!("again: {} {path}", workspace.shown(program))

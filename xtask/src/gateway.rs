@@ -29,7 +29,7 @@ pub(crate) struct GatewayFlags {
     /// Lint, render and validate the chart and its examples, and run the stories on a real Envoy Gateway
     #[arg(long)]
     check: bool,
-    /// Render the examples in envoy/gateway anew
+    /// Render the examples in envoy/gateway again
     #[arg(long)]
     write: bool,
 }
@@ -41,7 +41,7 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &GatewayFla
     terminal.heading("gateway");
     let kit = Kit::find(workspace);
     if flags.write {
-        let kit = kit.context("Helm is not built: see what setup says above")?;
+        let kit = kit.context("Helm is not built: see the setup steps above")?;
         return terminal
             .step("examples", |_| kit.write_examples(workspace))
             .map(|()| ExitCode::SUCCESS);
@@ -149,9 +149,9 @@ impl Kit {
     fn check_examples(&self, workspace: &Workspace) -> Result<Outcome> {
         for (name, settings) in EXAMPLES {
             let path = folder(workspace).join(name);
-            let kept = std::fs::read_to_string(&path).unwrap_or_default();
+            let stored = std::fs::read_to_string(&path).unwrap_or_default();
             ensure!(
-                kept == self.render(workspace, settings)?,
+                stored == self.render(workspace, settings)?,
                 "{} is not what the chart renders; run `cargo xtask gateway --write`",
                 workspace.shown(&path)
             );

@@ -105,9 +105,9 @@ fn link_module(workspace: &Workspace, archive: &Path, module: &Path) -> Result<(
 
 /// rustc's own copy of LLVM's linker, else one on PATH.
 fn wasm_linker(workspace: &Workspace) -> Result<PathBuf> {
-    let said =
+    let sysroot =
         process::ask(workspace.rustc().args(["--print", "sysroot"]))?.succeeded("rustc --print sysroot")?;
-    let rustlib = Path::new(said.stdout.trim()).join("lib/rustlib");
+    let rustlib = Path::new(sysroot.stdout.trim()).join("lib/rustlib");
     let hosts = std::fs::read_dir(&rustlib).with_context(|| format!("cannot read {}", rustlib.display()))?;
     let own = hosts
         .filter_map(|host| Some(host.ok()?.path().join("bin/rust-lld")))

@@ -61,7 +61,7 @@ pub(crate) fn capture(command: &mut Command, step: &Step, limit: Duration) -> Re
     })
 }
 
-/// Like [`capture`] for programs that answer at once, without a step to tell.
+/// Like [`capture`] for programs that answer at once, without a step to report to.
 pub(crate) fn ask(command: &mut Command) -> Result<Finished> {
     capture(command, &Step::default(), Duration::from_secs(60))
 }
@@ -115,28 +115,28 @@ impl Reading {
         mut echo: Option<Box<dyn Write + Send>>,
     ) -> Self {
         let bytes = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&bytes);
+        let collected = Arc::clone(&bytes);
         let thread = std::thread::spawn(move || {
             let Some(mut pipe) = pipe else { return };
             let mut buffer = [0; 4096];
             let mut echoed = 0;
             while let Ok(count @ 1..) = pipe.read(&mut buffer) {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.extend_from_slice(&buffer[..count]);
-                if let Some((step, line)) = step.as_ref().zip(last_line(&kept)) {
+                let mut collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
+                collected.extend_from_slice(&buffer[..count]);
+                if let Some((step, line)) = step.as_ref().zip(last_line(&collected)) {
                     step.now(line);
                 }
                 // Whole lines only: the other stream of the same program is echoed in between.
-                let whole = kept
+                let whole = collected
                     .iter()
                     .rposition(|&byte| byte == b'\n')
                     .map_or(0, |end| end + 1)
                     .max(echoed);
-                echo_bytes(&mut echo, &kept[echoed..whole]);
+                echo_bytes(&mut echo, &collected[echoed..whole]);
                 echoed = whole;
             }
-            let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            echo_bytes(&mut echo, &kept[echoed..]);
+            let collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
+            echo_bytes(&mut echo, &collected[echoed..]);
         });
         Self { bytes, thread }
     }

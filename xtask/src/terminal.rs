@@ -10,7 +10,7 @@ use tokenward_lab_cli::{Look, wrap};
 
 const FRAMES: [char; 8] = ['⣷', '⣯', '⣟', '⡿', '⢿', '⣻', '⣽', '⣾'];
 const FRAME_TIME: Duration = Duration::from_millis(90);
-/// How often a plain log says that a long step is still going.
+/// How often a plain log reports that a long step is still running.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const BAR_WIDTH: u64 = 20;
 const NAME_WIDTH: usize = 22;
@@ -59,7 +59,7 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// Says what the step does right now.
+    /// Shows what the step does right now.
     pub(crate) fn now(&self, activity: impl Into<String>) {
         *self.activity.lock().unwrap_or_else(PoisonError::into_inner) = activity.into();
     }

@@ -1,4 +1,4 @@
-//! What a wasm module asks of its host and offers to it: the import and export sections, read by hand.
+//! What a wasm module requires of its host and offers to it: the import and export sections, read by hand.
 //! Source: WebAssembly core specification 2.0, §5.5 (binary format of modules).
 
 use anyhow::{Context, Result, bail, ensure};
@@ -178,7 +178,7 @@ impl<'a> Reader<'a> {
         Ok(String::from_utf8(self.take(length)?.to_vec())?)
     }
 
-    /// Reads an import description and says whether it is a function.
+    /// Reads an import description and returns whether it is a function.
     fn import_kind(&mut self) -> Result<bool> {
         let kind = self.byte()?;
         match kind {

@@ -14,7 +14,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Finds the checkout: cargo tells the folder of the xtask crate at run time.
+    /// Finds the checkout: cargo provides the folder of the xtask crate at run time.
     pub(crate) fn find() -> Result<Self> {
         let crate_folder = std::env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);

@@ -1,5 +1,5 @@
-//! The control service, built so that a test can make it die at a chosen place (`TOKENWARD_FAILPOINT=before:present`).
-//! Never shipped: it is only built with the feature `failpoints`.
+//! The control service in a build that a test can abort at a selected point (`TOKENWARD_FAILPOINT=before:present`).
+//! Not part of a release: it is only built with the feature `failpoints`.
 
 #[path = "../main.rs"]
 mod service;

@@ -1,4 +1,4 @@
-//! From the YAML as written to a [`Config`], collecting every problem on the way.
+//! Checks the YAML as written and makes a [`Config`] of it, or a list of all problems.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
         "credentials.aggregator",
         &raw.credentials.value.aggregator,
     );
-    credentials::differ(
+    credentials::check_distinct(
         &mut findings,
         &raw.credentials.value,
         filter.as_ref(),
@@ -33,31 +33,32 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
     );
     let store = store::store(&mut findings, &raw.store);
     let sealing = sealing::sealing(&mut findings, &raw.sealing.value);
-    let margin = findings.span("margin", raw.margin.as_ref(), durations::MARGIN);
+    let margin = findings.bounded_duration("margin", raw.margin.as_ref(), durations::MARGIN);
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let stale_subject_grace = findings.duration(
         "stale_subject_grace",
         raw.stale_subject_grace.as_ref(),
         hours(168),
     );
-    let session_lifetime = findings.positive("session_lifetime", raw.session_lifetime.as_ref(), hours(720));
-    let issuer_timeout = findings.span(
+    let session_lifetime =
+        findings.positive_duration("session_lifetime", raw.session_lifetime.as_ref(), hours(720));
+    let issuer_timeout = findings.bounded_duration(
         "issuer_timeout",
         raw.issuer_timeout.as_ref(),
         durations::ISSUER_TIMEOUT,
     );
-    let caller_deadline = findings.span(
+    let caller_deadline = findings.bounded_duration(
         "caller_deadline",
         raw.caller_deadline.as_ref(),
         durations::CALLER_DEADLINE,
     );
-    let lease = findings.span("lease", raw.lease.as_ref(), durations::LEASE);
-    let transient_limit = findings.positive(
+    let lease = findings.bounded_duration("lease", raw.lease.as_ref(), durations::LEASE);
+    let transient_limit = findings.positive_duration(
         "transient_limit",
         raw.transient_limit.as_ref(),
         Duration::from_secs(30 * 60),
     );
-    let rejected_interval = findings.positive(
+    let rejected_interval = findings.positive_duration(
         "rejected_interval",
         raw.rejected_interval.as_ref(),
         Duration::from_secs(30),
@@ -152,7 +153,7 @@ fn trusted_peers<'a>(findings: &mut Findings, raw: &'a RawIssuer) -> impl Iterat
         findings.add(
             peer.referenced,
             "a client in trusted_peers is empty",
-            "name the client as the issuer writes it into azp, or remove the entry",
+            "name the client as in the issuer's azp claim, or remove the entry",
         );
     }
     raw.trusted_peers.iter().map(|peer| peer.value.clone())
@@ -201,7 +202,7 @@ fn checked_issuer(
             findings.add(
                 place,
                 format!("policy {:?} is not known", shown(other)),
-                "write tolerant (Dex) or strict (an issuer that punishes reuse)",
+                "write tolerant (Dex) or strict (an issuer that may revoke the login on reuse)",
             );
             None
         }

@@ -1,4 +1,4 @@
-//! `credentials`: what the filter and the aggregator show.
+//! `credentials`: the secrets that the filter and the aggregator present.
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -7,35 +7,35 @@ use super::raw::{RawCredentials, RawSecret};
 use crate::yaml::Spanned;
 
 /// A shorter credential can be guessed.
-const LEAST_BYTES: usize = 16;
-const HINT: &str = "make it with `openssl rand -hex 32`";
+const MIN_BYTES: usize = 16;
+const HINT: &str = "generate it with `openssl rand -hex 32`";
 
-/// The credential that `raw` names, if it can be shown in a header and cannot be guessed. Its content is never repeated.
+/// Reads a credential; adds a problem if it cannot be sent in a header or can be guessed. Never quotes its content.
 pub(super) fn credential(
     findings: &mut Findings,
     name: &str,
     raw: &Spanned<RawSecret>,
 ) -> Option<SecretString> {
     let credential = findings.secret(name, raw)?;
-    let shown = credential.expose_secret();
-    if shown.len() < LEAST_BYTES {
+    let secret = credential.expose_secret();
+    if secret.len() < MIN_BYTES {
         let what = format!(
-            "{name} has {} bytes, and needs at least {LEAST_BYTES}",
-            shown.len()
+            "{name} has {} bytes, and needs at least {MIN_BYTES}",
+            secret.len()
         );
         findings.add(raw.referenced, what, HINT);
         return None;
     }
-    if !shown.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let what = format!("{name} holds a blank, or a character that no header carries");
+    if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let what = format!("{name} contains whitespace, or a character that a header cannot carry");
         findings.add(raw.referenced, what, HINT);
         return None;
     }
     Some(credential)
 }
 
-/// Each caller has its own, so that the filter cannot register sessions.
-pub(super) fn differ(
+/// Requires different credentials, so that the filter cannot register sessions.
+pub(super) fn check_distinct(
     findings: &mut Findings,
     raw: &RawCredentials,
     filter: Option<&SecretString>,
@@ -47,7 +47,7 @@ pub(super) fn differ(
         findings.add(
             raw.aggregator.referenced,
             "credentials.filter and credentials.aggregator are the same secret",
-            "give each caller its own, so that the filter cannot register sessions",
+            "give each caller a credential of its own, so that the filter cannot register sessions",
         );
     }
 }

@@ -1,9 +1,9 @@
-//! Which addresses may be called: https anywhere, http on the loopback only.
+//! Which URLs may be called: https anywhere, http on the loopback only.
 
 use url::{Host, Url};
 
-/// Whether `url` names this machine itself: by a loopback address, also one written as IPv6 (RFC 4291 §2.5.5.2), or by a
-/// name under `localhost` (RFC 6761 §6.3), with or without the trailing dot of the root.
+/// Whether the host of `url` is a loopback address, also as an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2), or a name under
+/// `localhost` (RFC 6761 §6.3), with or without the trailing dot of the root.
 #[must_use]
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -22,7 +22,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Whether a call to `url` ends at this machine: a loopback, or an unspecified address, which connects to one.
+/// Whether a call to `url` stays on this host: a loopback address, or an unspecified one, which connects to a loopback.
 #[must_use]
 pub(crate) fn is_local(url: &Url) -> bool {
     let is_unspecified = match url.host() {
@@ -38,20 +38,20 @@ pub(crate) fn is_local(url: &Url) -> bool {
     is_unspecified || is_loopback(url)
 }
 
-/// Why a text is no endpoint.
+/// Why a text is not a valid endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadEndpoint {
     #[error("is not an absolute URL")]
     NotUrl,
     #[error("must be https: (http: is accepted for loopback addresses only)")]
     NotHttps,
-    #[error("must not hold a user, a password or a fragment")]
+    #[error("must not contain a user, a password or a fragment")]
     Extra,
-    #[error("must not hold a query")]
+    #[error("must not contain a query")]
     Query,
 }
 
-/// Reads an issuer identifier (OpenID Connect Core §2, RFC 8414 §2) or a resource (RFC 9728 §1.2): without a query.
+/// Parses an issuer identifier (OpenID Connect Core §2, RFC 8414 §2) or a resource (RFC 9728 §1.2): without a query.
 pub(crate) fn parse_issuer(text: &str) -> Result<Url, BadEndpoint> {
     let url = parse_endpoint(text)?;
     match url.query() {
@@ -60,7 +60,7 @@ pub(crate) fn parse_issuer(text: &str) -> Result<Url, BadEndpoint> {
     }
 }
 
-/// Reads the address of an endpoint. It may have a query, which is part of it (RFC 6749 §3.2), but no fragment.
+/// Parses the URL of an endpoint. It may have a query, which is part of it (RFC 6749 §3.2), but no fragment.
 pub(crate) fn parse_endpoint(text: &str) -> Result<Url, BadEndpoint> {
     let url = Url::parse(text).map_err(|_| BadEndpoint::NotUrl)?;
     match url.scheme() {

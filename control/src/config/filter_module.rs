@@ -1,4 +1,4 @@
-//! `filter_module`: the wasm module that control serves to Envoy, read and looked at once.
+//! `filter_module`: the wasm module that control serves to Envoy, read and checked once.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,23 +10,23 @@ use super::findings::Findings;
 use super::raw::RawFilterModule;
 use crate::digest;
 
-/// How a module of WebAssembly 1.0 begins (core specification §5.5.16).
-const WASM_BEGINS: &[u8] = b"\0asm\x01\0\0\0";
+/// Magic number and version of a WebAssembly 1.0 module (core specification §5.5.16).
+const WASM_PREAMBLE: &[u8] = b"\0asm\x01\0\0\0";
 /// The custom section in which the build writes the filter's version.
 const VERSION_SECTION: &[u8] = b"tokenward_version";
-/// Envoy reads modules of any size; one this large is not ours.
-const LONGEST_BYTES: u64 = 16 * 1024 * 1024;
+/// Envoy accepts modules of any size; the filter's are far smaller.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A module, ready to be served.
+/// A module that is ready to be served.
 #[derive(Clone)]
 pub struct FilterModule {
-    /// Where it was read from.
+    /// The file that it was read from.
     pub path: PathBuf,
-    /// The module.
+    /// The module's bytes.
     pub bytes: Arc<[u8]>,
-    /// SHA-256 of the bytes, 64 lower-case hex digits: what Envoy's configuration must name.
+    /// SHA-256 of the bytes as 64 lower-case hex digits, which Envoy's configuration must name.
     pub sha256: String,
-    /// What its section `tokenward_version` says.
+    /// The content of its custom section `tokenward_version`.
     pub version: Option<String>,
 }
 
@@ -63,11 +63,11 @@ pub(super) fn filter_module(findings: &mut Findings, raw: &RawFilterModule) -> O
         findings.add(
             place,
             format!(
-                "the filter module {} is of version {other:?}, and this is tokenward {}",
+                "the filter module {} has version {other:?}, and this is tokenward {}",
                 path.display(),
                 env!("CARGO_PKG_VERSION")
             ),
-            "deliver both from one release",
+            "deploy both from one release",
         );
         return None;
     }
@@ -84,20 +84,20 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     if !file.is_file() {
         return Err("is not a file".to_owned());
     }
-    if file.len() > LONGEST_BYTES {
-        return Err(format!("is larger than {LONGEST_BYTES} bytes"));
+    if file.len() > MAX_BYTES {
+        return Err(format!("is larger than {MAX_BYTES} bytes"));
     }
     let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    if bytes.starts_with(WASM_BEGINS) {
+    if bytes.starts_with(WASM_PREAMBLE) {
         Ok(bytes)
     } else {
         Err("is not a WebAssembly module".to_owned())
     }
 }
 
-/// What the module says of its version; `None` when it says nothing that can be read.
+/// The version in the module's custom section; `None` if it is absent or malformed.
 fn version(module: &[u8]) -> Option<String> {
-    let mut rest = module.get(WASM_BEGINS.len()..)?;
+    let mut rest = module.get(WASM_PREAMBLE.len()..)?;
     while let Some((id, after)) = rest.split_first() {
         let (length, after) = unsigned(after)?;
         let (body, after) = after.split_at_checked(length)?;
@@ -116,7 +116,7 @@ fn version(module: &[u8]) -> Option<String> {
     None
 }
 
-/// Unsigned LEB128 of at most 32 bits (§5.2.2).
+/// Parses an unsigned LEB128 integer of at most 32 bits (§5.2.2).
 fn unsigned(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0_u64;
     for (at, byte) in bytes.iter().take(5).enumerate() {

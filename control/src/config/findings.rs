@@ -15,7 +15,7 @@ use super::raw::{RawSecret, Text};
 use super::secret_source::SecretSource;
 use crate::yaml::{Location, Spanned};
 
-/// What was found so far.
+/// The problems found so far.
 #[derive(Default)]
 pub(super) struct Findings(Vec<Problem>);
 
@@ -31,11 +31,12 @@ impl Findings {
         self.0
     }
 
+    /// Adds a problem at `place`.
     pub(super) fn add(&mut self, place: Location, what: impl Into<String>, hint: impl Into<String>) {
         self.0.push(Problem::at(place, what, hint));
     }
 
-    /// The endpoint in `text`, or a finding.
+    /// Parses an endpoint; adds a problem if it is invalid.
     pub(super) fn endpoint(&mut self, name: &str, text: &Text) -> Option<Url> {
         self.address(
             name,
@@ -45,7 +46,7 @@ impl Findings {
         )
     }
 
-    /// The issuer identifier in `text`, or a finding.
+    /// Parses an issuer identifier; adds a problem if it is invalid.
     pub(super) fn issuer(&mut self, name: &str, text: &Text) -> Option<Url> {
         self.address(name, text, parse_issuer(&text.value), "https://dex.example.com")
     }
@@ -69,7 +70,7 @@ impl Findings {
         None
     }
 
-    /// The secret that `raw` names, or a finding.
+    /// Reads the secret that `raw` names; adds a problem if it cannot be read.
     pub(super) fn secret(&mut self, name: &str, raw: &Spanned<RawSecret>) -> Option<SecretString> {
         let source = match (&raw.value.file, &raw.value.env) {
             (Some(file), None) if !file.is_empty() => SecretSource::File(PathBuf::from(file)),
@@ -89,14 +90,14 @@ impl Findings {
                 self.add(
                     raw.referenced,
                     format!("{name}: {unreadable}"),
-                    "put the secret alone, on one line, where the configuration names it, readable for this process",
+                    "put the secret alone, on one line, where the configuration names it, and make it readable for this process",
                 );
                 None
             }
         }
     }
 
-    /// How a client authenticates itself, or a finding; `None` where it is left to discovery.
+    /// Parses a client authentication method; `None` where discovery decides. Adds a problem if it is unknown.
     pub(super) fn client_auth(&mut self, name: &str, text: Option<&Text>) -> Option<ClientAuth> {
         let text = text?;
         let known = [ClientAuth::Basic, ClientAuth::Post];
@@ -111,6 +112,7 @@ impl Findings {
         named
     }
 
+    /// A duration; adds a problem if it cannot be parsed.
     pub(super) fn duration(&mut self, name: &str, text: Option<&Text>, default: Duration) -> Duration {
         let Some(text) = text else { return default };
         match parse_duration(&text.value) {
@@ -122,7 +124,13 @@ impl Findings {
         }
     }
 
-    pub(super) fn positive(&mut self, name: &str, text: Option<&Text>, default: Duration) -> Duration {
+    /// A duration above zero; adds a problem if it is zero or cannot be parsed.
+    pub(super) fn positive_duration(
+        &mut self,
+        name: &str,
+        text: Option<&Text>,
+        default: Duration,
+    ) -> Duration {
         let span = self.duration(name, text, default);
         if let (true, Some(text)) = (span.is_zero(), text) {
             self.add(
@@ -134,32 +142,32 @@ impl Findings {
         span
     }
 
-    /// A span of time within what makes sense for it.
-    pub(super) fn span(&mut self, name: &str, text: Option<&Text>, bounds: Bounds) -> Duration {
-        let span = self.positive(name, text, bounds.default);
+    /// A duration within `bounds`; adds a problem if it is outside.
+    pub(super) fn bounded_duration(&mut self, name: &str, text: Option<&Text>, bounds: Bounds) -> Duration {
+        let span = self.positive_duration(name, text, bounds.default);
         let Some(text) = text.filter(|_| !span.is_zero()) else {
             return span;
         };
-        if span < bounds.least {
-            let least = bounds.least.as_secs_f64();
+        if span < bounds.min {
+            let min = bounds.min.as_secs_f64();
             self.add(
                 text.referenced,
-                format!("{name} is shorter than {least}s"),
-                bounds.why,
+                format!("{name} is shorter than {min}s"),
+                bounds.hint,
             );
         } else if span >= bounds.below {
             let below = bounds.below.as_secs();
             self.add(
                 text.referenced,
                 format!("{name} must be shorter than {below}s"),
-                bounds.why,
+                bounds.hint,
             );
         }
         span
     }
 }
 
-/// A value as it may be shown in a problem: short, so that a pasted secret never fills a log.
+/// A value as a problem may quote it: short, so that a pasted secret never fills a log.
 pub(super) fn shown(value: &str) -> String {
     value.chars().take(80).collect()
 }

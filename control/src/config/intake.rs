@@ -1,4 +1,4 @@
-//! `intake`: how long, how many at once and with how many bytes callers may keep the listener busy.
+//! `intake`: limits on the duration, number and bytes of connections and requests.
 
 use std::time::Duration;
 
@@ -6,23 +6,22 @@ use super::findings::Findings;
 use super::raw::RawIntake;
 use crate::yaml::Spanned;
 
-/// Bounds on what callers may take: a slow or greedy one costs a place for a while, nothing more.
+/// Limits on connections and requests: a slow or greedy client occupies one slot for a while and nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IntakeConfig {
     /// From a connection's acceptance, or the first byte of a later request, to the request's last byte.
     pub deadline: Duration,
-    /// How long a connection without a request is kept.
+    /// How long an idle connection stays open.
     pub keep_alive: Duration,
-    /// Connections at the same time. When there are as many, the connection that has rested longest makes room for a new
-    /// one; where none rests, the new one is answered 503 at once.
+    /// Concurrent connections. At this number, a new connection evicts the one that has been idle longest; where none is
+    /// idle, the new one gets 503 at once.
     pub connections: u32,
-    /// Bytes of all requests together that are held at the same time, in bytes. Callers without a credential share an
-    /// eighth of it.
+    /// Bytes that all requests in progress may hold together. Callers without a credential share an eighth of it.
     pub bytes: usize,
 }
 
-/// Less than this holds no request of the largest kind of a caller without a credential.
-const FEWEST_BYTES: usize = 2 * 1024 * 1024;
+/// Below this, the largest request without a credential would not fit.
+const MIN_BYTES: usize = 2 * 1024 * 1024;
 
 impl Default for IntakeConfig {
     fn default() -> Self {
@@ -38,8 +37,9 @@ impl Default for IntakeConfig {
 pub(super) fn intake(findings: &mut Findings, raw: Option<&Spanned<RawIntake>>) -> IntakeConfig {
     let default = IntakeConfig::default();
     let Some(raw) = raw else { return default };
-    let deadline = findings.positive("intake.deadline", raw.value.deadline.as_ref(), default.deadline);
-    let keep_alive = findings.positive(
+    let deadline =
+        findings.positive_duration("intake.deadline", raw.value.deadline.as_ref(), default.deadline);
+    let keep_alive = findings.positive_duration(
         "intake.keep_alive",
         raw.value.keep_alive.as_ref(),
         default.keep_alive,
@@ -60,10 +60,10 @@ pub(super) fn intake(findings: &mut Findings, raw: Option<&Spanned<RawIntake>>) 
     let bytes = match &raw.value.bytes {
         None => default.bytes,
         Some(bytes) => {
-            if bytes.value < FEWEST_BYTES {
+            if bytes.value < MIN_BYTES {
                 findings.add(
                     bytes.referenced,
-                    format!("intake.bytes must be at least {FEWEST_BYTES} (2 MiB)"),
+                    format!("intake.bytes must be at least {MIN_BYTES} (2 MiB)"),
                     format!("leave it out for the default of {} (64 MiB)", default.bytes),
                 );
             }

@@ -1,23 +1,23 @@
-//! What is configured of one client at one issuer.
+//! The configuration of one client at one issuer.
 
 use secrecy::SecretString;
 use url::Url;
 
 use crate::upstream::dialect::Dialect;
 
-/// What an issuer does to a refresh token that is presented twice.
+/// How an issuer treats a refresh token that is presented twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IssuerPolicy {
-    /// Nothing (Dex): re-presenting is safe.
+    /// It accepts reuse within an interval (Dex): presenting a token again is safe.
     Tolerant,
-    /// It may revoke the login (RFC 9700 §4.14.2): never present twice.
+    /// It may revoke the login (RFC 9700 §4.14.2): a token must never be presented twice.
     Strict,
 }
 
 /// How a client authenticates itself at an issuer (RFC 6749 §2.3.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum ClientAuth {
-    /// `client_secret_basic`: in the header.
+    /// `client_secret_basic`: in the `Authorization` header.
     #[default]
     Basic,
     /// `client_secret_post`: in the form.
@@ -25,7 +25,7 @@ pub enum ClientAuth {
 }
 
 impl ClientAuth {
-    /// As the configuration and the doctor name it.
+    /// The name in the configuration and in the doctor's report.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,18 +44,18 @@ pub struct IssuerConfig {
     pub client_id: String,
     /// Its secret.
     pub client_secret: SecretString,
-    /// Instead of discovery.
+    /// The token endpoint; `None`: from discovery.
     pub token_endpoint: Option<Url>,
-    /// Instead of discovery.
+    /// The key set; `None`: from discovery.
     pub jwks_uri: Option<Url>,
-    /// Other clients of this issuer whose tokens (`azp`) count as this client's: those that are configured for the same
-    /// issuer, and the ones that the operator lists (Dex: `trustedPeers`).
+    /// Other clients of this issuer whose tokens (`azp`) count as this client's: those configured for the same issuer, and
+    /// the ones that the operator lists (Dex: `trustedPeers`).
     pub trusted_peers: Vec<String>,
-    /// What it does to a token presented twice.
+    /// How the issuer treats a refresh token that is presented twice.
     pub policy: IssuerPolicy,
-    /// Signing keys that prove nothing, present or past: their `kid`s or RFC 7638 thumbprints.
+    /// Signing keys, present or past, that are not trusted: their `kid`s or RFC 7638 thumbprints.
     pub rejected_keys: Vec<String>,
-    /// How the client authenticates itself; `None`: as discovery says.
+    /// The client's authentication method; `None`: from discovery.
     pub client_auth: Option<ClientAuth>,
     /// Its error texts.
     pub dialect: Dialect,

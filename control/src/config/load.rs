@@ -7,16 +7,16 @@ use super::problem::{ConfigError, Problem};
 use super::{Config, check, raw};
 use crate::yaml::{self, Location};
 
-/// What to do about a text that is no YAML.
-const NOT_YAML: &str = "see to the indentation, the quotes and the brackets here and in the lines before";
-const EMPTY: &str = "begin with the example in docs/configuration.md";
+/// Hint for a text that is not YAML.
+const NOT_YAML: &str = "check the indentation, the quotes and the brackets here and in the lines before";
+const EMPTY: &str = "start with the example in docs/configuration.md";
 const ONE_DOCUMENT: &str = "a configuration is one document: remove the line ---, or the other document";
 
 impl Config {
-    /// Reads, checks and completes the configuration in `path`, secrets included.
+    /// Reads and checks the configuration in `path`, secrets included.
     ///
     /// # Errors
-    /// [`ConfigError`]: everything that is wrong, not only the first.
+    /// [`ConfigError`], with all problems and not only the first.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = read(path).map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
@@ -25,7 +25,7 @@ impl Config {
         Self::parse(&text)
     }
 
-    /// The same, from the YAML's text.
+    /// The same for the YAML's text.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`].
@@ -59,7 +59,7 @@ impl Config {
         match shaped.value.as_ref().map(check::check) {
             Some(Ok(config)) if problems.is_empty() => return Ok(config),
             Some(Err(found)) => {
-                // What a map lacks because a part of it has a fault is not wrong by itself.
+                // Members that a map lacks because they have a fault of their own are not reported again.
                 let incomplete =
                     |problem: &Problem| shaped.incomplete.iter().any(|place| problem.is_at(*place));
                 problems.extend(found.into_iter().filter(|problem| !incomplete(problem)));
@@ -72,19 +72,19 @@ impl Config {
     }
 }
 
-/// A configuration of thousands of servers is shorter. A device or a log file named by mistake must not fill the memory.
-const LONGEST_BYTES: u64 = 8 * 1024 * 1024;
+/// A configuration of thousands of servers is shorter. A device or log file given by mistake must not fill the memory.
+const MAX_BYTES: u64 = 8 * 1024 * 1024;
 
 fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     std::fs::File::open(path)?
-        .take(LONGEST_BYTES + 1)
+        .take(MAX_BYTES + 1)
         .read_to_string(&mut text)?;
-    if u64::try_from(text.len()).is_ok_and(|length| length <= LONGEST_BYTES) {
+    if u64::try_from(text.len()).is_ok_and(|length| length <= MAX_BYTES) {
         Ok(text)
     } else {
         Err(std::io::Error::other(format!(
-            "it is longer than {LONGEST_BYTES} bytes"
+            "it is longer than {MAX_BYTES} bytes"
         )))
     }
 }

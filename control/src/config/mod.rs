@@ -1,4 +1,4 @@
-//! The configuration: YAML in, a checked [`Config`] out, or every problem with its place and its hint.
+//! The configuration: YAML in, a checked [`Config`] out, or every problem with its position and a hint.
 
 mod check;
 mod credentials;
@@ -31,60 +31,60 @@ pub use problem::{ConfigError, Problem};
 pub use resources::{Resource, ResourceMetadata};
 pub use server::{ExchangeConfig, ServerConfig, TokenSource};
 
-/// Everything that the service needs to know, checked, with secrets read.
+/// The checked configuration, with all secrets read.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 selects a free port.
     pub listen: SocketAddr,
-    /// How long and how many callers may keep it busy.
+    /// Limits on connections and requests.
     pub intake: IntakeConfig,
-    /// What callers must show.
+    /// The credentials that callers must present.
     pub credentials: Credentials,
-    /// Where everything is kept.
+    /// Where records are stored.
     pub store: StoreConfig,
-    /// How tokens are sealed there.
+    /// The keys that seal tokens in the store.
     pub sealing: SealingConfig,
-    /// How long before its `exp` a token is no longer handed out.
+    /// A token is no longer returned from this long before its `exp`.
     pub margin: Duration,
-    /// How long after its `exp` a token still proves its subject.
+    /// A token still proves its subject until this long after its `exp`.
     pub stale_subject_grace: Duration,
-    /// How long a session is known after its last `PUT`, and a grant after its last change.
+    /// Lifetime of a session after its last `PUT`, and of a grant after its last change.
     pub session_lifetime: Duration,
-    /// How long one call to an issuer may take.
+    /// Timeout of one call to an issuer.
     pub issuer_timeout: Duration,
-    /// How long a caller waits for somebody's refresh.
+    /// How long a request waits for a refresh in progress.
     pub caller_deadline: Duration,
-    /// How long after its last sign of life a replica's refresh keeps the others from taking over.
+    /// Duration of the refresh lease: a replica that stops renewing it blocks the others from taking over for this long.
     pub lease: Duration,
-    /// How long an issuer may answer a refresh with failures of its own until the grant counts as dead.
+    /// How long an issuer may fail refreshes with errors of its own until the grant counts as dead.
     pub transient_limit: Duration,
-    /// At most one new token per grant or exchange in this span because a server rejected one.
+    /// Minimum interval between new tokens of one grant or exchange that are fetched because a server rejected one.
     pub rejected_interval: Duration,
-    /// The issuers whose tokens are kept.
+    /// The issuers whose tokens are stored.
     pub issuers: Vec<IssuerConfig>,
     /// The protected servers.
     pub servers: Vec<ServerConfig>,
-    /// The filter, where control serves it.
+    /// The filter module, where control serves it.
     pub filter_module: Option<FilterModule>,
-    /// What the servers' protected resource metadata share.
+    /// Protected resource metadata that all servers share.
     pub resource_metadata: ResourceMetadata,
 }
 
 /// The callers' credentials.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// Of the filter, for the token endpoint.
+    /// The filter's, for the token endpoint.
     pub filter: SecretString,
-    /// Of the aggregator, for the sessions API.
+    /// The aggregator's, for the sessions API.
     pub aggregator: SecretString,
 }
 
 /// The store engine and its deadline.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// Which engine.
+    /// The engine.
     pub engine: StoreEngine,
-    /// How long one operation may take.
+    /// Timeout of one operation.
     pub deadline: Duration,
 }
 
@@ -100,34 +100,34 @@ pub enum StoreEngine {
     Valkey {
         /// `redis://…`, `rediss://…`: the server, one of the sentinels, or one of the cluster's nodes.
         url: String,
-        /// The user, where it is not the default one.
+        /// The user; `None`: the default user.
         username: Option<String>,
-        /// The password, where there is one.
+        /// The user's password, if one is required.
         password: Option<SecretString>,
-        /// In front of every key.
+        /// Prefix of every key.
         key_prefix: String,
-        /// What the URL leads to.
+        /// What the URL addresses.
         servers: ValkeyServers,
     },
 }
 
-/// What stands behind a Valkey URL.
+/// What a Valkey URL addresses.
 #[derive(Debug, Clone)]
 pub enum ValkeyServers {
-    /// One server, or a name that always leads to the primary.
+    /// One server, or a name that always resolves to the primary.
     One,
-    /// Sentinels.
+    /// A Sentinel deployment.
     Sentinel {
-        /// The name of the primary among them.
+        /// The name under which the sentinels monitor the primary.
         service: String,
-        /// URLs of the others.
+        /// URLs of the other sentinels.
         more_sentinels: Vec<String>,
         /// The sentinels' own password.
         password: Option<SecretString>,
     },
     /// A Valkey Cluster.
     Cluster {
-        /// URLs of more nodes to start from.
+        /// URLs of further seed nodes.
         more_nodes: Vec<String>,
     },
 }
@@ -135,16 +135,16 @@ pub enum ValkeyServers {
 /// The sealing keys.
 #[derive(Debug, Clone)]
 pub struct SealingConfig {
-    /// Seals and opens.
+    /// Seals and unseals.
     pub current: SealingKeyConfig,
-    /// Open only: keys that were current before.
+    /// Only unseal: earlier current keys.
     pub previous: Vec<SealingKeyConfig>,
 }
 
 /// One sealing key.
 #[derive(Debug, Clone)]
 pub struct SealingKeyConfig {
-    /// Its name, kept beside what it sealed.
+    /// Its id, stored beside everything that it sealed.
     pub id: String,
     /// Base64 of 32 bytes.
     pub key: SecretString,

@@ -1,20 +1,20 @@
-//! What is wrong with a configuration.
+//! Problems of a configuration.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::yaml::Location;
 
-/// One thing that is wrong with a configuration.
+/// One problem of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Line in the YAML, from 1; 0 where it is not known.
+    /// Line in the YAML, from 1; 0 if unknown.
     pub line: u64,
-    /// Column, from 1; 0 where it is not known.
+    /// Column, from 1; 0 if unknown.
     pub column: u64,
-    /// What is wrong. Never quotes a secret.
+    /// Description of the problem. Never quotes a secret.
     pub what: String,
-    /// How to mend it.
+    /// How to fix it; empty where the description contains that.
     pub hint: String,
 }
 
@@ -46,18 +46,18 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Why there is no configuration.
+/// Why a configuration could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("the configuration {path} cannot be read: {source}")]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The content is wrong: everything that was found, in the order of the file.
+    /// The content is invalid: all problems, in the order of the file.
     #[error("{}", one_per_line(.0))]
     Invalid(Vec<Problem>),
 }

@@ -1,4 +1,4 @@
-//! The YAML as it is written: names, shapes and places, nothing judged yet. Unknown fields are errors.
+//! The YAML as written: names, shapes and positions, without checks of the values. Unknown fields are errors.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use crate::yaml::Spanned;
 
-/// A text and where it stands.
+/// A string and its position.
 pub(super) type Text = Spanned<String>;
 
 #[derive(Deserialize)]
@@ -144,7 +144,7 @@ pub(super) struct RawServer {
     pub(super) auth: Option<Spanned<RawAuth>>,
 }
 
-/// The MCPServer CRD's `auth` block, as far as Tokenward has a part in it.
+/// The MCPServer CRD's `auth` block, limited to the fields that Tokenward uses.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawAuth {
@@ -180,14 +180,14 @@ pub(super) struct RawClientCredentials {
     pub(super) client_auth: Option<Text>,
 }
 
-/// Where a secret comes from. A secret that is written into the YAML itself is refused **without repeating it**:
-/// serde's own message would quote the value.
+/// The source of a secret. A secret in the YAML itself is rejected **without quoting it**: serde's own message would contain
+/// the value.
 pub(super) struct RawSecret {
     pub(super) file: Option<String>,
     pub(super) env: Option<String>,
 }
 
-const SECRET_EXPECTED: &str = "the secret itself does not belong into the configuration: write {file: /path/to/it} or \
+const SECRET_EXPECTED: &str = "the secret itself does not belong in the configuration: write {file: /path/to/it} or \
     {env: NAME_OF_VARIABLE}";
 
 impl<'de> Deserialize<'de> for RawSecret {

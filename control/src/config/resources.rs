@@ -1,4 +1,4 @@
-//! Protected resource metadata (RFC 9728): which URL each server has for its clients, and where its users log in.
+//! Protected resource metadata (RFC 9728): the URL that clients use for each server, and where its users log in.
 
 use url::Url;
 
@@ -7,27 +7,27 @@ use super::findings::{Findings, shown};
 use super::raw::{RawResourceMetadata, Text};
 use crate::yaml::Spanned;
 
-/// What all servers' documents share.
+/// Metadata that all servers' documents share.
 #[derive(Debug, Clone, Default)]
 pub struct ResourceMetadata {
-    /// `authorization_servers`; empty: the configured issuers.
+    /// `authorization_servers`; if empty, the configured issuers.
     pub authorization_servers: Vec<String>,
-    /// `scopes_supported`; empty: left out.
+    /// `scopes_supported`; omitted if empty.
     pub scopes: Vec<String>,
 }
 
 /// A server's resource identifier (RFC 9728 §1.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
-    /// As configured, byte for byte: clients compare it with the URL that they use (§3.3).
+    /// The identifier as configured, byte for byte: clients compare it with the URL that they use (§3.3).
     pub identifier: String,
-    /// The same, taken apart.
+    /// The parsed identifier.
     pub url: Url,
 }
 
 impl Resource {
-    /// What stands behind `/.well-known/oauth-protected-resource` in the document's address: the identifier's path,
-    /// without the slash that only ends the host (§3.1).
+    /// The path after `/.well-known/oauth-protected-resource` in the document's URL: the identifier's path, without a slash
+    /// that only ends the host (§3.1).
     #[must_use]
     pub fn path(&self) -> &str {
         match self.url.path() {
@@ -45,7 +45,7 @@ impl Resource {
     }
 }
 
-/// The resource in `text`, unless one of `seen` has its document at the same address.
+/// Parses a resource identifier; adds a problem if it is invalid or if one of `seen` has its document at the same URL.
 pub(super) fn resource(findings: &mut Findings, text: &Text, seen: &mut Vec<Resource>) -> Option<Resource> {
     let url = match parse_issuer(&text.value) {
         Ok(url) => url,

@@ -18,7 +18,7 @@ pub(super) fn sealing(findings: &mut Findings, raw: &RawSealing) -> Option<Seali
             findings.add(
                 key.id.referenced,
                 format!("sealing key id {:?} is used twice", shown(&key.id.value)),
-                "give every key its own id and keep it for as long as the key is used",
+                "give every key an id of its own, which stays the same while the key is used",
             );
         }
         seen.push(&key.id.value);

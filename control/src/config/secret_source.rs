@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// No secret is longer.
-const LONGEST_BYTES: usize = 64 * 1024;
+/// Longest secret that is accepted.
+const MAX_BYTES: usize = 64 * 1024;
 
 /// Where one secret comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,28 +18,28 @@ pub(super) enum SecretSource {
     Environment(String),
 }
 
-/// Why a secret cannot be had. Names the source, never what was in it.
+/// Why a secret cannot be read. Names the source, never its content.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SecretUnreadable {
     /// The file cannot be read.
     #[error("{path} cannot be read: {source}")]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The variable is not set, or is not UTF-8.
     #[error("the environment variable {0} is not set (or is not UTF-8)")]
     Environment(String),
-    /// It is no secret but a file that was meant for something else.
-    #[error("{0} is longer than {LONGEST_BYTES} bytes")]
+    /// The content is too long for a secret, so the wrong file is named.
+    #[error("{0} is longer than {MAX_BYTES} bytes")]
     TooLong(SecretSource),
-    /// There is nothing in it.
+    /// The content is empty.
     #[error("{0} is empty")]
     Empty(SecretSource),
-    /// The content holds a line break or another control character: usually a file of more than the secret.
-    #[error("{0} holds control characters or more than one line")]
+    /// The content has a line break or another control character: usually a file with more than the secret.
+    #[error("{0} contains control characters or more than one line")]
     ControlCharacters(SecretSource),
 }
 
@@ -65,10 +65,10 @@ impl SecretSource {
                 .into(),
         };
         let content = text.expose_secret();
-        if content.len() > LONGEST_BYTES {
+        if content.len() > MAX_BYTES {
             return Err(SecretUnreadable::TooLong(self.clone()));
         }
-        // Editors and `echo` end a file with a line break that nobody meant.
+        // Editors and `echo` end a file with a line break that is not part of the secret.
         let content = content.strip_suffix('\n').unwrap_or(content);
         let content = content.strip_suffix('\r').unwrap_or(content);
         if content.is_empty() {
@@ -86,8 +86,8 @@ fn read_file(path: &Path) -> Result<String, SecretUnreadable> {
         path: path.to_owned(),
         source,
     };
-    // One byte more than is accepted: a device or a log file named by mistake must not fill the memory.
-    let most = u64::try_from(LONGEST_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    // One byte more than is accepted: a device or log file given by mistake must not fill the memory.
+    let most = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(most).read_to_string(&mut text).map_err(unreadable)?;

@@ -12,20 +12,20 @@ use crate::upstream::dialect::Dialect;
 pub struct ServerConfig {
     /// Its name, the `audience` of a token request.
     pub name: String,
-    /// The URL that its clients use.
+    /// Its resource identifier: the URL that its clients use.
     pub resource: Option<Resource>,
-    /// What its tokens' `aud` must hold.
+    /// Audiences that the `aud` of its tokens must contain.
     pub required_audiences: Vec<String>,
-    /// How its token is made.
+    /// How its tokens are obtained.
     pub token: TokenSource,
 }
 
-/// How a server's token is made.
+/// How a server's tokens are obtained.
 #[derive(Debug, Clone)]
 pub enum TokenSource {
     /// The login's own ID token.
     Forward,
-    /// An exchange at a remote issuer.
+    /// A token exchange (RFC 8693) at a remote issuer.
     Exchange(Box<ExchangeConfig>),
 }
 
@@ -34,7 +34,7 @@ pub enum TokenSource {
 pub struct ExchangeConfig {
     /// The remote token endpoint.
     pub token_endpoint: Url,
-    /// `iss` of what comes back.
+    /// The `iss` of the exchanged token.
     pub expected_issuer: String,
     /// The remote's keys.
     pub jwks_uri: Url,
@@ -44,10 +44,11 @@ pub struct ExchangeConfig {
     pub connector_id: String,
     /// Scopes, with those for the required audiences ([`Dialect::scopes_for`]).
     pub scopes: String,
-    /// The client that exchanges.
+    /// The client that requests the exchange.
     pub client_id: String,
     /// Its secret.
     pub client_secret: SecretString,
-    /// How it authenticates itself; `None`: as the remote issuer's discovery says, once it has refused the client.
+    /// Its authentication method; `None`: from the remote issuer's discovery document, after the issuer has refused the
+    /// client.
     pub client_auth: Option<ClientAuth>,
 }

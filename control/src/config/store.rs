@@ -1,4 +1,4 @@
-//! `store` and `sealing`: where everything is kept, and under which keys.
+//! `store`: the engine and its address.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::store::valkey::address::{self, Among};
 use crate::yaml::Spanned;
 
 pub(super) fn store(findings: &mut Findings, raw: &Spanned<RawStore>) -> Option<StoreConfig> {
-    let deadline = findings.span(
+    let deadline = findings.bounded_duration(
         "store.deadline",
         raw.value.deadline.as_ref(),
         durations::STORE_DEADLINE,
@@ -47,7 +47,7 @@ fn valkey(findings: &mut Findings, raw: &RawValkey) -> Option<StoreEngine> {
             findings.add(
                 sentinel.referenced,
                 "store.valkey has both sentinel and cluster",
-                "keep the one that the url belongs to",
+                "remove the one that the url does not belong to",
             );
             return None;
         }
@@ -101,7 +101,7 @@ fn valkey(findings: &mut Findings, raw: &RawValkey) -> Option<StoreEngine> {
     })
 }
 
-/// `None`: it cannot be read, and that is a finding.
+/// `None` after a problem; `Some(None)` where no password is configured.
 fn sentinel_password(findings: &mut Findings, raw: &RawSentinel) -> Option<Option<SecretString>> {
     match &raw.password {
         Some(source) => findings
@@ -120,7 +120,7 @@ fn check_names(findings: &mut Findings, raw: &RawValkey) {
                 "leave it out for the default user",
             );
         } else if raw.password.is_none() {
-            // The client would be the default user instead, in silence.
+            // Without a password, the client would silently authenticate as the default user.
             findings.add(
                 username.referenced,
                 "store.valkey.username has no password",
@@ -134,7 +134,7 @@ fn check_names(findings: &mut Findings, raw: &RawValkey) {
         findings.add(
             sentinel.value.service.referenced,
             "store.valkey.sentinel.service is empty",
-            "write the name that the sentinels have for the primary",
+            "write the name under which the sentinels monitor the primary",
         );
     }
     if let Some(prefix) = &raw.key_prefix
@@ -145,7 +145,7 @@ fn check_names(findings: &mut Findings, raw: &RawValkey) {
     {
         findings.add(
             prefix.referenced,
-            "store.valkey.key_prefix holds a blank or a control character",
+            "store.valkey.key_prefix contains whitespace or a control character",
             "write it as in \"tokenward:\"",
         );
     }

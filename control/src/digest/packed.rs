@@ -1,4 +1,4 @@
-//! `#[serde(with = "digest::packed")]`: a digest is hex in memory and its 32 bytes in a record.
+//! `#[serde(with = "digest::packed")]` for a digest that is hex in memory and 32 bytes in a record.
 
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -17,7 +17,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     Bytes::deserialize(deserializer).map(|bytes| super::hex(&bytes))
 }
 
-/// The same where there may be none.
+/// The same for an optional digest.
 pub(crate) mod option {
     use super::{Bytes, Deserialize as _, Deserializer, Serialize as _, Serializer, pack};
 
@@ -39,7 +39,7 @@ pub(crate) mod option {
     }
 }
 
-/// The same for several.
+/// The same for a list of digests.
 pub(crate) mod list {
     use super::{Bytes, Deserialize as _, Deserializer, Serializer, pack};
 

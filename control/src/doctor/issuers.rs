@@ -1,4 +1,4 @@
-//! Issuers, and the remote issuers of exchanging servers: documents, keys, clocks, and whether the client is accepted.
+//! Checks of issuers and of remote issuers: discovery documents, keys, clocks, and client authentication.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use crate::upstream::issuer::discovery::{Endpoints, read_document};
 use crate::upstream::issuer::key_set::{BadKeySet, KeySet};
 use crate::upstream::issuer::loggable::loggable;
 
-/// A clock off by less than this is as good as any.
+/// Clock differences up to this are not reported.
 const TOLERATED_CLOCK_SKEW_SECONDS: u64 = 5;
 
-/// Asks issuers.
+/// Checks issuers with [`Prober`].
 pub(super) struct Issuers<'a> {
     pub(super) prober: &'a Prober,
     pub(super) margin: Duration,
 }
 
 impl Issuers<'_> {
-    /// One home issuer: discovery, keys, clock, token endpoint.
+    /// Checks one home issuer: discovery, keys, clock, token endpoint.
     pub(super) async fn home(&self, config: &IssuerConfig) -> Vec<Check> {
         let name = format!("issuer {} ({})", config.issuer, config.client_id);
         let mut checks = Vec::new();
@@ -42,7 +42,7 @@ impl Issuers<'_> {
                 Err(finding) => checks.push(Check::fail(
                     format!("{name}: discovery"),
                     finding,
-                    "compare issuer with what the issuer calls itself, byte for byte; or set token_endpoint and jwks_uri",
+                    "compare issuer with the issuer's own identifier, byte for byte; or set token_endpoint and jwks_uri",
                 )),
             }
         }
@@ -70,14 +70,14 @@ impl Issuers<'_> {
         checks
     }
 
-    /// One server: what its configuration finding, and for an exchange the remote issuer.
+    /// Checks one server: its configuration, and for an exchange the remote issuer.
     pub(super) async fn server(&self, config: &ServerConfig) -> Vec<Check> {
         let name = format!("server {}", config.name);
         match &config.token {
             TokenSource::Forward if config.required_audiences.is_empty() => vec![Check::warn(
                 name,
                 "forwards the login's token, whatever its audiences",
-                "name requiredAudiences, so that a token that the server will not take is refused before it is sent",
+                "set requiredAudiences, so that a token that the server would reject is refused before it is sent",
             )],
             TokenSource::Forward => vec![Check::ok(
                 name,
@@ -94,7 +94,7 @@ impl Issuers<'_> {
         let mut checks = self.keys(name, &config.jwks_uri).await;
         let auth = match config.client_auth {
             Some(auth) => auth,
-            // Nothing else rests on the remote's document, and it need not be reachable from here.
+            // Nothing else depends on the remote's document, and it need not be reachable from here.
             None => (self.discovered(&config.expected_issuer).await)
                 .map_or_else(|_| ClientAuth::default(), |found| found.client_auth),
         };
@@ -143,7 +143,7 @@ impl Issuers<'_> {
     }
 
     fn clock(&self, name: &str, answer: &ProbeAnswer) -> Option<Check> {
-        const HINT: &str = "synchronise both clocks: freshness is judged by this one";
+        const HINT: &str = "synchronise both clocks: freshness is computed with this one";
         let ahead = answer.clock_ahead_seconds?;
         let name = format!("{name}: clock");
         let off = ahead.unsigned_abs();
@@ -166,7 +166,7 @@ fn key_set_check(name: String, set: Result<KeySet, BadKeySet>, took: Duration) -
             return Check::fail(
                 name,
                 bad.to_string(),
-                "check jwks_uri; an empty set can mean that the issuer has not made its keys yet",
+                "check jwks_uri; an empty set can mean that the issuer has not generated its keys yet",
             );
         }
     };
@@ -198,23 +198,23 @@ fn key_set_check(name: String, set: Result<KeySet, BadKeySet>, took: Duration) -
     }
 }
 
-/// The first keys, as `rejected_keys` may name them.
+/// The first keys, under the names that `rejected_keys` accepts.
 fn names(set: &KeySet) -> String {
-    const MOST_NAMED: usize = 4;
+    const MAX_NAMED: usize = 4;
     let name = |key: &crate::upstream::issuer::jwk::VerifyingKey| {
         let id = key
             .id()
             .map_or_else(|| "without kid".to_owned(), |id| format!("kid {}", loggable(id)));
         format!("{id}, thumbprint {}", key.thumbprint())
     };
-    let mut names: Vec<String> = set.keys.iter().take(MOST_NAMED).map(name).collect();
-    if set.keys.len() > MOST_NAMED {
+    let mut names: Vec<String> = set.keys.iter().take(MAX_NAMED).map(name).collect();
+    if set.keys.len() > MAX_NAMED {
         names.push("and others".to_owned());
     }
     names.join("; ")
 }
 
-/// A request without a token is refused; how, tells whether the client is accepted.
+/// A request without a token is refused; the kind of refusal shows whether the client is accepted.
 fn token_endpoint_check(
     name: String,
     (auth, dialect): (ClientAuth, Dialect),
@@ -237,7 +237,7 @@ fn token_endpoint_check(
         (500.., _) => Check::fail(
             name,
             format!("status {}", answer.status),
-            "look at the issuer; logins are kept meanwhile",
+            "check the issuer; logins are preserved meanwhile",
         ),
         _ if refusal_of(&answer.raw(), dialect).is_ok() || answer.has_tokens(dialect) => Check::ok(
             name,
@@ -248,7 +248,7 @@ fn token_endpoint_check(
         ),
         (status, _) => Check::fail(
             name,
-            format!("status {status} without an OAuth error: this is no token endpoint"),
+            format!("status {status} without an OAuth error: this is not a token endpoint"),
             UNREACHABLE,
         ),
     }

@@ -1,5 +1,5 @@
-//! `tokenward doctor`: looks at everything that the service will rest on, in the order in which it fails, and says
-//! the cure of each thing. Everything stays as it was, no secret is shown, and no grant is touched.
+//! `tokenward doctor`: checks every dependency of the service, in the order in which failures follow from each other, and
+//! prints a hint for each problem. It changes nothing, prints no secret and presents no grant's token.
 
 mod issuers;
 mod probe;
@@ -17,18 +17,21 @@ use self::issuers::Issuers;
 use self::probe::Prober;
 use crate::config::{Config, ConfigError, Problem};
 
-/// Longest wait for one answer of an issuer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A random key of 32 bytes practically never has fewer different ones.
-const FEWEST_DIFFERENT_BYTES: usize = 16;
+/// Longest wait for one response of an issuer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A random key of 32 bytes practically never has fewer different byte values.
+const MIN_DIFFERENT_BYTES: usize = 16;
 
-/// Reads the configuration in `path` and looks at all that it names.
+/// Loads the configuration in `path` and checks its dependencies.
 pub async fn examine_file(path: &Path) -> Report {
     match Config::load(path) {
         Ok(config) => examine(&config).await,
-        Err(ConfigError::Invalid(problems)) => {
-            Report::of(problems.iter().map(|problem| wrong(path, problem)).collect())
-        }
+        Err(ConfigError::Invalid(problems)) => Report::of(
+            problems
+                .iter()
+                .map(|problem| config_problem(path, problem))
+                .collect(),
+        ),
         Err(unreadable @ ConfigError::Unreadable { .. }) => Report::of(vec![Check::fail(
             "config",
             unreadable.to_string(),
@@ -37,7 +40,7 @@ pub async fn examine_file(path: &Path) -> Report {
     }
 }
 
-fn wrong(path: &Path, problem: &Problem) -> Check {
+fn config_problem(path: &Path, problem: &Problem) -> Check {
     let place = match (problem.line, problem.column) {
         (0, _) => String::new(),
         (line, column) => format!(", line {line}, column {column}"),
@@ -49,7 +52,7 @@ fn wrong(path: &Path, problem: &Problem) -> Check {
     )
 }
 
-/// Looks at all that `config` names.
+/// Checks the dependencies of `config`.
 pub async fn examine(config: &Config) -> Report {
     let mut checks = vec![Check::ok(
         "config",
@@ -61,7 +64,7 @@ pub async fn examine(config: &Config) -> Report {
     )];
     checks.extend(credentials(config));
     checks.extend(store::store(config).await);
-    match Prober::new(PATIENCE.min(config.issuer_timeout)) {
+    match Prober::new(PROBE_TIMEOUT.min(config.issuer_timeout)) {
         Ok(prober) => {
             let issuers = Issuers {
                 prober: &prober,
@@ -88,15 +91,15 @@ pub async fn examine(config: &Config) -> Report {
             ),
             None => Check::warn(
                 "filter module",
-                format!("does not say its version; sha256 {}", module.sha256),
-                "take the module of this release",
+                format!("has no version; sha256 {}", module.sha256),
+                "use the module of this release",
             ),
         });
     }
     Report::of(checks)
 }
 
-/// Lengths only; what they are is nobody's business.
+/// Reports lengths only: credentials are secrets.
 fn credentials(config: &Config) -> Vec<Check> {
     let of_caller = |name: &str, credential: &SecretString| {
         Check::ok(name, format!("{} bytes", credential.expose_secret().len()))
@@ -105,7 +108,7 @@ fn credentials(config: &Config) -> Vec<Check> {
     let mut different: Vec<u8> = decoded(&key.key);
     different.sort_unstable();
     different.dedup();
-    let sealing = if different.len() < FEWEST_DIFFERENT_BYTES {
+    let sealing = if different.len() < MIN_DIFFERENT_BYTES {
         Check::warn(
             "sealing key",
             format!(
@@ -113,7 +116,7 @@ fn credentials(config: &Config) -> Vec<Check> {
                 key.id,
                 different.len()
             ),
-            "make a new current key (openssl rand -base64 32) and keep this one under sealing.previous",
+            "generate a new current key (openssl rand -base64 32) and move this one to sealing.previous",
         )
     } else {
         Check::ok(

@@ -1,4 +1,4 @@
-//! Questions to issuers that change nothing there: documents, and token requests that lack the token.
+//! Requests to issuers without side effects: documents, and token requests without a token.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,14 +10,14 @@ use crate::upstream::issuer::answer::members::Members;
 use crate::upstream::issuer::answer::{RawAnswer, RefreshAnswer, read_refresh};
 use crate::upstream::issuer::client::{ClientCredentials, form_of_client};
 
-/// Longest body that is read.
-const LONGEST_BODY_BYTES: usize = 256 * 1024;
+/// Longest response body that is accepted.
+const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// An answer, as far as the doctor looks at it.
+/// The parts of a response that the doctor uses.
 pub(super) struct ProbeAnswer {
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
-    /// How far the issuer's clock (`Date`) is ahead of this one; whole seconds.
+    /// Difference of the issuer's clock (`Date`) to this one in whole seconds; positive if the issuer's is ahead.
     pub(super) clock_ahead_seconds: Option<i64>,
     pub(super) took: Duration,
 }
@@ -30,7 +30,7 @@ impl ProbeAnswer {
         Some(members.text("error")?.chars().filter(plain).take(40).collect())
     }
 
-    /// Whether the issuer gave tokens although it was asked for none in particular.
+    /// Whether the issuer issued tokens although the request contained none.
     pub(super) fn has_tokens(&self, dialect: Dialect) -> bool {
         matches!(
             read_refresh(&self.raw(), dialect),
@@ -38,7 +38,7 @@ impl ProbeAnswer {
         )
     }
 
-    /// The same for the readers of issuers' answers.
+    /// The response for the parsers of issuers' answers.
     pub(super) fn raw(&self) -> RawAnswer {
         RawAnswer {
             status: self.status,
@@ -48,7 +48,7 @@ impl ProbeAnswer {
     }
 }
 
-/// The doctor's own client: as strict as the service's (no redirect, no proxy), and with no patience.
+/// The doctor's HTTP client: as strict as the service's (no redirect, no proxy), without retries.
 #[derive(Debug, Clone)]
 pub(super) struct Prober(reqwest::Client);
 
@@ -68,8 +68,8 @@ impl Prober {
             .await
     }
 
-    /// A token request of `grant_type` with the client's credentials and no token: nobody's grant is touched, and the
-    /// client is authenticated before the parameters are looked at.
+    /// Sends a token request of `grant_type` with the client's credentials and no token: no grant is affected, and the issuer
+    /// authenticates the client before it checks the parameters.
     pub(super) async fn empty_token_request(
         &self,
         endpoint: &Url,
@@ -81,7 +81,7 @@ impl Prober {
             credentials,
             &[("grant_type", grant_type)],
         )
-        .ok_or("the credentials fit no header")?;
+        .ok_or("the credentials cannot be sent in a header")?;
         self.send(request).await
     }
 
@@ -92,8 +92,8 @@ impl Prober {
         let clock_ahead_seconds = clock_ahead_seconds(response.headers());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error).to_owned())? {
-            if body.len() + chunk.len() > LONGEST_BODY_BYTES {
-                return Err(format!("the answer is larger than {LONGEST_BODY_BYTES} bytes"));
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(format!("the response is larger than {MAX_BODY_BYTES} bytes"));
             }
             body.extend_from_slice(&chunk);
         }
@@ -106,10 +106,10 @@ impl Prober {
     }
 }
 
-/// reqwest's own words hold the whole address; these do not repeat it.
+/// reqwest's own messages contain the whole URL; these do not repeat it.
 fn cause(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
-        "no answer in time"
+        "no response in time"
     } else if error.is_connect() {
         "no connection (name, port, network policy or certificate)"
     } else {
@@ -123,7 +123,7 @@ fn clock_ahead_seconds(headers: &HeaderMap) -> Option<i64> {
     Some(theirs - ours.cast_signed())
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7) as Unix seconds.
+/// Parses a date such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7) to Unix seconds.
 fn http_date_seconds(text: &str) -> Option<i64> {
     let moment = httpdate::parse_http_date(text).ok()?;
     moment.duration_since(UNIX_EPOCH).ok()?.as_secs().try_into().ok()

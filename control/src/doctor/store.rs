@@ -1,4 +1,4 @@
-//! The store: whether it answers, how fast, whether it takes writes, and whether the sealing key fits what is in it.
+//! Checks of the store: availability, latency, writes, and whether the sealing keys unseal what it contains.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::store::valkey::ConnectError;
 use crate::store::{Key, Store, StoreError, trial};
 use crate::upstream::issuer::keys;
 
-/// How often it is started for its latency.
+/// Number of latency measurements.
 const PINGS: usize = 5;
 
 pub(super) async fn store(config: &Config) -> Vec<Check> {
@@ -25,11 +25,11 @@ pub(super) async fn store(config: &Config) -> Vec<Check> {
         return vec![new_file(path)];
     }
     match app::try_store(&config.store, Arc::new(SystemClock)).await {
-        Ok(store) => vec![work(&store, config).await, sealing(&store, config).await],
+        Ok(store) => vec![operations(&store, config).await, sealing(&store, config).await],
         Err(StartError::Embedded(error @ OpenError::AlreadyOpen { .. })) => vec![Check::warn(
             "store",
             error.to_string(),
-            "nothing, if that is the tokenward that serves this configuration: ask its /readyz",
+            "nothing, if that is the tokenward that serves this configuration: query its /readyz",
         )],
         Err(StartError::Valkey(error @ ConnectError::Unreachable { cure: hint, .. })) => {
             vec![Check::fail(
@@ -46,23 +46,23 @@ pub(super) async fn store(config: &Config) -> Vec<Check> {
     }
 }
 
-/// The doctor makes no file.
+/// The doctor creates no file.
 fn new_file(path: &Path) -> Check {
     match EmbeddedStore::check(path) {
         Ok(()) => Check::ok(
             "store",
-            format!("{} will be made at the first start", path.display()),
+            format!("{} will be created at the first start", path.display()),
         ),
         Err(error) => Check::fail(
             "store",
             error.to_string(),
-            "make the folder, writable for the service's user",
+            "create the folder, writable for the service's user",
         ),
     }
 }
 
-/// Asks how fast it answers, and tries what control does all day, on keys of its own, which it removes.
-async fn work(store: &Arc<dyn Store>, config: &Config) -> Check {
+/// Measures the latency, and tries control's store operations on keys of its own, which it removes.
+async fn operations(store: &Arc<dyn Store>, config: &Config) -> Check {
     let name = format!("store ({})", store.engine());
     let tried = async {
         let median = median_ping(store).await?;
@@ -110,22 +110,22 @@ async fn median_ping(store: &Arc<dyn Store>) -> Result<Duration, StoreError> {
     Ok(took.get(PINGS / 2).copied().unwrap_or_default())
 }
 
-/// The issuers' keys are the records whose names are known without a login.
+/// Unseals the issuers' keys: the only records whose store keys are known without a login.
 async fn sealing(store: &Arc<dyn Store>, config: &Config) -> Check {
     const NAME: &str = "store: sealed records";
     let ring = match app::key_ring(&config.sealing) {
         Ok(ring) => ring,
         Err(error) => return Check::fail(NAME, error.to_string(), "openssl rand -base64 32"),
     };
-    let mut opened = 0;
+    let mut unsealed = 0;
     for issuer in &config.issuers {
         let key = keys::record_of(&issuer.issuer);
         match store.read(&key).await {
-            Ok(Some(entry)) if ring.open(key.as_str(), &entry.value).is_ok() => opened += 1,
+            Ok(Some(entry)) if ring.open(key.as_str(), &entry.value).is_ok() => unsealed += 1,
             Ok(Some(_)) => {
                 return Check::fail(
                     NAME,
-                    "what is in the store was sealed with another key",
+                    "a record in the store was sealed with another key",
                     "put the key that was current before under sealing.previous",
                 );
             }
@@ -133,9 +133,9 @@ async fn sealing(store: &Arc<dyn Store>, config: &Config) -> Check {
             Err(error) => return Check::fail(NAME, error.to_string(), "check the store"),
         }
     }
-    if opened == 0 {
-        Check::ok(NAME, "nothing is kept yet that could be tried")
+    if unsealed == 0 {
+        Check::ok(NAME, "no sealed record exists yet")
     } else {
-        Check::ok(NAME, format!("{opened} tried, the sealing keys open them"))
+        Check::ok(NAME, format!("{unsealed} tried; the sealing keys unseal them"))
     }
 }

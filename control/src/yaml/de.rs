@@ -1,5 +1,5 @@
-//! From a tree into a type, by serde. A fault does not end the reading: what is at fault is set aside and the rest is read
-//! again, until everything that is wrong is known.
+//! Deserializes a type from a tree with serde. A fault does not stop at the first error: the faulty value is excluded and the
+//! rest is deserialized again, until all faults are known.
 
 use std::cell::RefCell;
 
@@ -15,34 +15,34 @@ use super::placeholder::Placeholder;
 use super::spanned::{SPANNED, SpannedParts};
 use super::{Location, Node, Placed};
 
-/// What came of a document.
+/// The result of deserializing a document.
 pub(crate) struct Shaped<T> {
-    /// The type, made of everything that is sound; none where the document as a whole cannot be one.
+    /// The value, made of the parts without faults; `None` if the document as a whole is faulty.
     pub(crate) value: Option<T>,
-    /// Everything that is wrong with the shape.
+    /// All faults of the shape.
     pub(crate) faults: Vec<ShapeFault>,
-    /// The maps and lists from which something was set aside: what else they seem to lack is no fault of its own.
+    /// The maps and lists with an excluded value: what they seem to lack as well is not a fault of its own.
     pub(crate) incomplete: Vec<Location>,
 }
 
-/// Documents with more faults than this are not read to their end: each of some kinds costs one more reading.
-const MOST_ROUNDS: usize = 200;
+/// Maximum number of passes, and so of reported faults: some kinds of fault cost one pass each.
+const MAX_PASSES: usize = 200;
 
-/// Makes a `T` of `document`.
+/// Deserializes a `T` from `document`.
 pub(crate) fn typed<T: DeserializeOwned>(document: &Placed) -> Shaped<T> {
     let collector = RefCell::new(FaultCollector::new(document));
     let mut value = None;
-    for _ in 0..MOST_ROUNDS {
+    for _ in 0..MAX_PASSES {
         let at = At {
             placed: document,
             collector: &collector,
         };
         let progressed = match T::deserialize(at) {
-            // What stands in for missing members is no value to go on with.
-            Ok(made) => {
+            // A value with placeholders for missing members must not be returned.
+            Ok(candidate) => {
                 let progressed = collector.borrow_mut().exclude_placeholders();
                 if !progressed {
-                    value = collector.borrow().is_whole().then_some(made);
+                    value = collector.borrow().is_whole().then_some(candidate);
                 }
                 progressed
             }
@@ -60,7 +60,7 @@ pub(crate) fn typed<T: DeserializeOwned>(document: &Placed) -> Shaped<T> {
     }
 }
 
-/// A value of the tree, to be read.
+/// A deserializer for one value of the tree.
 #[derive(Clone, Copy)]
 struct At<'s, 'a> {
     placed: &'a Placed,
@@ -112,7 +112,7 @@ impl<'a> At<'_, 'a> {
             .map_err(|fault| fault.at(self.placed.id))
     }
 
-    /// Numbers and flags too, as they are written: a client may be called 42.
+    /// Accepts numbers and booleans as written too: a client id may be 42.
     fn text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.placed.node {
             Node::Text(text) | Node::Number(text) | Node::Flag { written: text, .. } => visitor
@@ -148,7 +148,7 @@ impl<'de> Deserializer<'de> for At<'_, '_> {
             Node::List(_) => self.list(visitor),
             Node::Text(text) => visitor.visit_str(text).map_err(|fault: Fault| fault.at(id)),
             Node::Flag { value, .. } => visitor.visit_bool(*value).map_err(|fault: Fault| fault.at(id)),
-            // As a text: a type that takes any value looks for a map or a text here.
+            // As a string: a type that accepts any value expects a map or a string here.
             Node::Number(written) => visitor.visit_str(written).map_err(|fault: Fault| fault.at(id)),
             Node::Null => visitor.visit_unit().map_err(|fault: Fault| fault.at(id)),
         }
@@ -262,7 +262,7 @@ impl<'de> SeqAccess<'de> for Items<'_, '_> {
 struct Members<'s, 'a> {
     at: At<'s, 'a>,
     left: std::slice::Iter<'a, super::Member>,
-    /// Of the key that was given out last; none for a placeholder's.
+    /// The value of the last key; `None` for a placeholder.
     value: Option<&'a Placed>,
     placeholders: std::vec::IntoIter<&'static str>,
 }

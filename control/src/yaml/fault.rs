@@ -1,10 +1,10 @@
-//! What is wrong with the shape of a document.
+//! Faults in the shape of a document.
 
 use std::fmt;
 
 use super::{Id, Location};
 
-/// One fault of the shape, with its place and its hint. Quotes no value: it may be a secret.
+/// One fault with its position and a hint. Quotes no value: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ShapeFault {
     pub(crate) place: Location,
@@ -12,26 +12,26 @@ pub(crate) struct ShapeFault {
     pub(crate) hint: String,
 }
 
-/// Why a type could not be made of a value.
+/// Why a value could not be deserialized.
 #[derive(Debug)]
 pub(super) struct Fault {
-    /// The innermost value that it is about; none yet, while it is on its way there.
+    /// The innermost faulty value; `None` until the error has passed a deserializer that has one.
     pub(super) at: Option<Id>,
     pub(super) kind: Kind,
 }
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// The value is not what is expected there.
+    /// The value has another type.
     Expected(String),
     /// A map lacks a member.
     Missing(&'static str),
-    /// A map has a member that is not known.
+    /// A map has an unknown member.
     Unknown {
         name: String,
         known: &'static [&'static str],
     },
-    /// Words of the type's own.
+    /// A message from the type's own implementation.
     Other(String),
 }
 
@@ -40,7 +40,7 @@ impl Fault {
         Self { at: None, kind }
     }
 
-    /// The same, about the value `id` unless it is about one inside.
+    /// Sets the faulty value to `id` unless an inner one is set.
     pub(super) fn at(self, id: Id) -> Self {
         Self {
             at: self.at.or(Some(id)),
@@ -58,11 +58,11 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 impl serde::de::Error for Fault {
-    fn custom<T: fmt::Display>(words: T) -> Self {
-        Self::of(Kind::Other(words.to_string()))
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::of(Kind::Other(message.to_string()))
     }
 
-    // What was found instead is left out: it may be a secret.
+    // The actual value is omitted: it may be a secret.
     fn invalid_type(_: serde::de::Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
         Self::of(Kind::Expected(expected.to_string()))
     }

@@ -1,4 +1,4 @@
-//! What to do about a fault: say it once, and set aside as little as possible.
+//! Records each fault once, and excludes as little of the document as possible because of it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,15 +7,15 @@ use super::read::shown;
 use super::suggest::nearest;
 use super::{Id, Location, Member, Node, Placed};
 
-/// The faults of a document so far, and what is set aside because of them.
+/// The faults of a document so far, and the values that are excluded because of them.
 pub(super) struct FaultCollector<'a> {
     document: &'a Placed,
-    /// Every value, with the map or list that it is in.
+    /// Every value, with the map or list that contains it.
     values: HashMap<Id, (&'a Placed, Option<&'a Placed>)>,
     excluded: HashSet<Id>,
-    /// Members that are missing, by map: others stand in for them until all that are missing are known.
+    /// Missing members by map: placeholders replace them until all missing members are known.
     placeholders: HashMap<Id, Vec<&'static str>>,
-    /// Names that unknown members were probably intended to be, by map.
+    /// Names that unknown members were probably intended to have, by map.
     intended: HashMap<Id, Vec<&'static str>>,
     faults: Vec<ShapeFault>,
     incomplete: Vec<Location>,
@@ -55,7 +55,7 @@ impl<'a> FaultCollector<'a> {
         self.placeholders.get(&id).cloned().unwrap_or_default()
     }
 
-    /// Whether there is anything left to make a type of.
+    /// Whether the document itself is not excluded.
     pub(super) fn is_whole(&self) -> bool {
         !self.is_excluded(self.document.id)
     }
@@ -64,7 +64,7 @@ impl<'a> FaultCollector<'a> {
         (self.faults, self.incomplete)
     }
 
-    /// Sets aside the members of `map` whose key stood there before or is not among those `known`.
+    /// Excludes the members of `map` whose key is a duplicate or not in `known`.
     pub(super) fn check_keys(&mut self, map: &'a Placed, known: Option<&'static [&'static str]>) {
         let mut seen: HashMap<&str, Location> = HashMap::new();
         for member in map.node.members() {
@@ -73,8 +73,8 @@ impl<'a> FaultCollector<'a> {
                 continue;
             }
             if let Some(first) = seen.get(member.key.as_str()) {
-                let what = format!("{} stands there twice", member.value.path);
-                let hint = format!("keep one of them: the first is in line {}", first.line());
+                let what = format!("{} occurs twice", member.value.path);
+                let hint = format!("remove one of them: the first is in line {}", first.line());
                 self.fault(member.key_place, what, hint);
                 self.exclude(&member.value);
                 continue;
@@ -108,7 +108,7 @@ impl<'a> FaultCollector<'a> {
         self.exclude(&member.value);
     }
 
-    /// Says `fault` and sets aside what it is about; `false`: nothing is left.
+    /// Records `fault` and excludes the faulty value; `false` if nothing remains.
     pub(super) fn record(&mut self, fault: Fault) -> bool {
         let at = fault.at.unwrap_or(self.document.id);
         let Some((placed, _)) = self.values.get(&at).copied() else {
@@ -145,12 +145,12 @@ impl<'a> FaultCollector<'a> {
                     "see the table of fields in docs/configuration.md",
                 );
             }
-            Kind::Other(words) => self.fault(placed.place, format!("{name}: {words}"), ""),
+            Kind::Other(message) => self.fault(placed.place, format!("{name}: {message}"), ""),
         }
         self.exclude(placed)
     }
 
-    /// A member that was set aside, or that an unknown one was intended to be, is not missing as well.
+    /// Whether `missing` follows from another fault: the member is excluded, or an unknown one was intended to be it.
     fn is_explained(&self, map: &Placed, missing: &str) -> bool {
         let intended = self
             .intended
@@ -164,7 +164,7 @@ impl<'a> FaultCollector<'a> {
                 .any(|member| member.key == missing && self.is_excluded(member.value.id))
     }
 
-    /// The maps in which something was missing; `false`: there are none.
+    /// Excludes the maps that have placeholders; `false` if there are none or nothing remains.
     pub(super) fn exclude_placeholders(&mut self) -> bool {
         let lacking: Vec<Id> = std::mem::take(&mut self.placeholders).into_keys().collect();
         let mut progressed = false;

@@ -1,5 +1,5 @@
-//! YAML (and JSON, which is YAML) as a tree whose every value knows its place and its path, and from there into types: with
-//! every fault of the shape, not only the first.
+//! Parses YAML (and JSON, which is YAML) into a tree in which every value has its position and path, and deserializes types
+//! from that tree, reporting all faults of the shape and not only the first.
 
 mod de;
 mod fault;
@@ -21,7 +21,7 @@ pub(crate) struct Location {
 }
 
 impl Location {
-    /// No place: what is wrong stands nowhere.
+    /// No position.
     pub(crate) const UNKNOWN: Self = Self { line: 0, column: 0 };
 
     pub(crate) const fn new(line: u64, column: u64) -> Self {
@@ -37,11 +37,11 @@ impl Location {
     }
 }
 
-/// Tells one value of a tree from all others.
+/// Identifies a value of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Id(usize);
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug, Clone)]
 pub(crate) struct Placed {
     pub(crate) id: Id,
@@ -69,13 +69,13 @@ pub(crate) enum Node {
         value: bool,
         written: String,
     },
-    /// As it is written.
+    /// As written in the text.
     Number(String),
     Null,
 }
 
 impl Node {
-    /// What it is, in words.
+    /// The kind of the value, for messages.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Map(_) => "a map",
@@ -87,7 +87,7 @@ impl Node {
         }
     }
 
-    /// The members of a map; none for anything else.
+    /// The members of a map; empty for any other value.
     pub(crate) fn members(&self) -> &[Member] {
         match self {
             Self::Map(members) => members,

@@ -1,4 +1,4 @@
-//! A stand-in for what is missing.
+//! A placeholder for a missing member.
 
 use serde::de::value::{SeqDeserializer, StrDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
@@ -8,7 +8,7 @@ use super::Location;
 use super::fault::Fault;
 use super::spanned::{SPANNED, SpannedParts};
 
-/// Stands in for a member that is missing, so that the next one that is missing is found too.
+/// Deserializes to an empty value in place of a missing member, so that the next missing one is found too.
 pub(super) struct Placeholder;
 
 impl<'de> Deserializer<'de> for Placeholder {

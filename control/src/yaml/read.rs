@@ -1,4 +1,4 @@
-//! From text to a tree.
+//! Parses a text into a tree.
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ use serde_saphyr::{Error, Spanned};
 
 use super::{Id, Location, Member, Node, Placed};
 
-/// A text that is no YAML.
+/// The text is not YAML.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub(crate) struct NotYaml {
-    /// Where the reader stopped.
+    /// Where the parser stopped.
     pub(crate) place: Location,
-    /// What is wrong, in words of ours.
+    /// What is wrong, without the library's own terms.
     pub(crate) what: String,
 }
 
-/// The documents of `text`, empty ones left out. A key that stands twice in one map is two members.
+/// The documents of `text` without empty ones. A duplicate key in a map gives two members.
 pub(crate) fn documents(text: &str) -> Result<Vec<Placed>, NotYaml> {
     let options = serde_saphyr::options! {
         with_snippet: false,
@@ -41,12 +41,12 @@ fn not_yaml(error: &Error) -> NotYaml {
     });
     NotYaml {
         place,
-        what: words(error.without_snippet()),
+        what: describe(error.without_snippet()),
     }
 }
 
-/// The library's own words speak of its options and types.
-fn words(error: &Error) -> String {
+/// Describes `error`: the library's own messages mention its options and types.
+fn describe(error: &Error) -> String {
     match error {
         Error::Eof { .. } => "the text ends in the middle of a value".to_owned(),
         Error::Budget { .. } => "this is too large, or nested too deeply".to_owned(),
@@ -73,7 +73,7 @@ fn first_line(message: &str) -> &str {
     line.split(" at line ").next().unwrap_or(line)
 }
 
-/// A value as the library hands it out.
+/// A value as the library parses it.
 enum Value {
     Map(Vec<(Spanned<String>, Spanned<Self>)>),
     List(Vec<Spanned<Self>>),
@@ -83,7 +83,7 @@ enum Value {
     Null,
 }
 
-/// Numbers its values.
+/// Builds the tree and numbers its values.
 struct Tree<'a> {
     text: &'a str,
     next: usize,
@@ -133,7 +133,7 @@ impl Tree<'_> {
         }
     }
 
-    /// A scalar as it stands in the text: `0123` is another client than `123`.
+    /// A scalar as written in the text: client `0123` differs from client `123`.
     fn written(&self, place: &serde_saphyr::Location) -> Option<&str> {
         let span = place.span();
         let begin = usize::try_from(span.byte_offset()?).ok()?;
@@ -143,15 +143,15 @@ impl Tree<'_> {
     }
 }
 
-/// A key as it may stand in a message: on one line, and short.
+/// A key as a message may quote it: on one line, and short.
 pub(super) fn shown(key: &str) -> String {
     key.chars()
-        .take(LONGEST_SHOWN_KEY)
+        .take(MAX_SHOWN_KEY)
         .flat_map(char::escape_debug)
         .collect()
 }
 
-const LONGEST_SHOWN_KEY: usize = 80;
+const MAX_SHOWN_KEY: usize = 80;
 
 fn place(place: &serde_saphyr::Location) -> Location {
     Location::new(place.line(), place.column())

@@ -1,4 +1,4 @@
-//! A value that knows its place, for the types that are made of a tree.
+//! A value with its position, for types that are deserialized from a tree.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,14 +9,14 @@ use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer as _, SeqAccess,
 use super::Location;
 use super::fault::Fault;
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug, Clone)]
 pub(crate) struct Spanned<T> {
     pub(crate) value: T,
     pub(crate) referenced: Location,
 }
 
-/// Tells the deserializers here that the place of a value is wanted too.
+/// The newtype name that requests a value's position from the deserializers of this module.
 pub(super) const SPANNED: &str = "tokenward spanned";
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
@@ -27,11 +27,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
             type Value = Spanned<T>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a value with its place")
+                formatter.write_str("a value with its position")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
-                let lacks = || serde::de::Error::custom("a value without its place");
+                let lacks = || serde::de::Error::custom("a value without its position");
                 let line = parts.next_element()?.ok_or_else(lacks)?;
                 let column = parts.next_element()?.ok_or_else(lacks)?;
                 Ok(Spanned {
@@ -45,7 +45,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
     }
 }
 
-/// The line, the column and the value, in this order.
+/// Yields the line, the column and the value, in this order.
 pub(super) struct SpannedParts<D> {
     place: Location,
     given: u8,

@@ -1,5 +1,5 @@
-//! `check` says what `serve` will do, on the real program: both refuse a configuration with the same words, or `check` calls
-//! it good and `serve` listens.
+//! `check` predicts `serve`, on the real program: both reject a configuration with the same messages, or `check` accepts it
+//! and `serve` listens.
 
 use std::io::{BufRead, BufReader, Read as _};
 use std::process::{Command, Stdio};
@@ -22,38 +22,39 @@ fn served(config: &str) -> Served {
         .expect("tokenward starts");
     let mut serving = Serving(child);
     let mut log = BufReader::new(serving.0.stderr.take().expect("stderr"));
-    let mut said = String::new();
-    while log.read_line(&mut said).expect("its log") > 0 {
-        if said.contains(" listening ") {
+    let mut text = String::new();
+    while log.read_line(&mut text).expect("its log") > 0 {
+        if text.contains(" listening ") {
             return Served::Listens;
         }
     }
-    log.read_to_string(&mut said).expect("its log");
-    assert_eq!(serving.0.wait().expect("it ends").code(), Some(1), "{said}");
-    Served::Refuses(said)
+    log.read_to_string(&mut text).expect("its log");
+    assert_eq!(serving.0.wait().expect("it ends").code(), Some(1), "{text}");
+    Served::Refuses(text)
 }
 
-/// The faults that `check` names, without the file.
+/// The problems that `check` prints, without the file; `None` if it accepts the configuration.
 fn checked(config: &str) -> Option<Vec<String>> {
     let output = tokenward(&["check", "--config", config]);
-    let said = text(&output.stderr);
+    let printed = text(&output.stderr);
     match output.status.code() {
         Some(0) => {
             assert!(text(&output.stdout).contains("good"), "{output:?}");
-            assert!(said.is_empty(), "{said}");
+            assert!(printed.is_empty(), "{printed}");
             None
         }
         Some(1) => Some(
-            said.lines()
+            printed
+                .lines()
                 .filter(|line| *line != format!("{config}:"))
                 .map(str::to_owned)
                 .collect(),
         ),
-        other => panic!("exit code {other:?}: {said}"),
+        other => panic!("exit code {other:?}: {printed}"),
     }
 }
 
-/// What is put in place of what in [`Folder::config`].
+/// Replacements in the text of [`Folder::config`]: old and new.
 fn changes() -> Vec<(&'static str, String)> {
     const STORE: &str = "{embedded: {path: DIR/tokenward.redb}}";
     let valkey = |url: &str| (STORE, format!("{{valkey: {{url: \"{url}\"}}}}"));
@@ -216,7 +217,7 @@ fn folder() -> Folder {
 }
 
 #[test]
-fn check_and_serve_agree_about_every_configuration_and_name_the_same_faults() {
+fn check_and_serve_agree_on_every_configuration_and_print_the_same_problems() {
     let folder = folder();
     let path = folder.path().display().to_string();
     let whole = std::fs::read_to_string(folder.config("")).expect("the configuration");
@@ -240,16 +241,16 @@ fn check_and_serve_agree_about_every_configuration_and_name_the_same_faults() {
             }
             (checked, served) => panic!("{to}: check says {checked:?}, and serve {served:?}"),
         }
-        // What a good one left.
+        // The store file of a valid configuration.
         let _ = std::fs::remove_file(folder.path().join("tokenward.redb"));
     }
     println!("{good} good, {refused} refused");
     assert!(good >= 8 && refused >= 80, "{good} good, {refused} refused");
 }
 
-/// What is in force while another tokenward runs must not make a good configuration look wrong.
+/// A running tokenward must not make a valid configuration look invalid.
 #[test]
-fn check_is_not_in_the_way_of_a_tokenward_that_runs_nor_that_one_of_it() {
+fn check_and_a_running_tokenward_do_not_disturb_each_other() {
     let folder = Folder::new();
     let config = folder.config("").display().to_string();
     let child = Command::new(env!("CARGO_BIN_EXE_tokenward"))
@@ -270,12 +271,12 @@ fn check_is_not_in_the_way_of_a_tokenward_that_runs_nor_that_one_of_it() {
         assert_eq!(checked(&config), None);
     }
     let entries = std::fs::read_dir(folder.path()).expect("the folder").count();
-    // Four secrets, the configuration, the store: nothing of check's.
+    // Four secrets, the configuration, the store: `check` leaves no file.
     assert_eq!(entries, 6);
 }
 
 #[test]
-fn check_makes_no_store_and_names_a_configuration_that_cannot_be_read_once() {
+fn check_creates_no_store_and_reports_an_unreadable_configuration_once() {
     let folder = Folder::new();
     let config = folder.config("").display().to_string();
     assert_eq!(checked(&config), None);
@@ -283,13 +284,13 @@ fn check_makes_no_store_and_names_a_configuration_that_cannot_be_read_once() {
     for path in ["/nowhere/at/all.yaml", "/", "/dev/zero"] {
         let output = tokenward(&["check", "--config", path]);
         assert_eq!(output.status.code(), Some(1));
-        let said = text(&output.stderr);
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert_eq!(said.matches(&format!("{path} ")).count(), 1, "{said}");
+        let printed = text(&output.stderr);
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        assert_eq!(printed.matches(&format!("{path} ")).count(), 1, "{printed}");
         let log = match served(path) {
             Served::Refuses(log) => log,
             Served::Listens => panic!("{path} was served"),
         };
-        assert_eq!(log.matches(said.trim_end()).count(), 1, "{log}");
+        assert_eq!(log.matches(printed.trim_end()).count(), 1, "{log}");
     }
 }

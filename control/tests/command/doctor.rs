@@ -3,7 +3,7 @@
 use super::{Folder, text, tokenward};
 
 #[test]
-fn a_bad_configuration_fails_with_every_problem_and_its_cure() {
+fn an_invalid_configuration_fails_with_every_problem_and_its_hint() {
     let folder = Folder::new();
     let config = folder
         .config("margin: soon\ncaller_deadline: 0s\n")
@@ -24,11 +24,11 @@ fn a_bad_configuration_fails_with_every_problem_and_its_cure() {
 }
 
 #[test]
-fn an_issuer_that_is_not_there_fails_and_no_secret_is_shown() {
+fn an_unreachable_issuer_fails_and_no_secret_is_printed() {
     let folder = Folder::new();
     let config = folder.config("");
     let there = std::fs::read_to_string(&config).expect("the configuration");
-    // Port 9 of the loopback: nobody listens there.
+    // Port 9 of the loopback, on which no process listens.
     folder.write(
         "config.yaml",
         &there.replace("https://dex.example.com", "http://127.0.0.1:9"),

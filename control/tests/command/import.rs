@@ -20,7 +20,7 @@ spec:
 ";
 
 #[test]
-fn what_import_prints_is_a_configurations_servers_once_the_client_is_filled_in() {
+fn the_output_of_import_is_a_configurations_servers_once_the_client_is_filled_in() {
     let folder = Folder::new();
     let file = folder.write("mcpservers.yaml", RESOURCE).display().to_string();
     let output = tokenward(&["import", &file]);
@@ -46,7 +46,7 @@ fn what_import_prints_is_a_configurations_servers_once_the_client_is_filled_in()
 }
 
 #[test]
-fn annotations_are_a_second_document_and_nothing_usable_is_a_failure() {
+fn annotations_are_a_second_document_and_no_usable_server_is_a_failure() {
     let folder = Folder::new();
     let file = folder.write("mcpservers.yaml", RESOURCE).display().to_string();
     let printed = text(&tokenward(&["import", &file, "--annotations"]).stdout);
@@ -82,9 +82,9 @@ fn a_single_dash_is_standard_input() {
     assert!(text(&output.stderr).starts_with("standard input: line 12: server \"remote\": fill in clientId"));
 }
 
-/// As in a file that was not applied yet: the API server would have refused it.
+/// As in a file that was not applied so far: the API server would have rejected it.
 #[test]
-fn an_audience_that_is_no_list_is_not_dropped_in_silence() {
+fn an_audience_that_is_not_a_list_is_not_silently_dropped() {
     let folder = Folder::new();
     let resource = RESOURCE.replace("requiredAudiences: [kube]", "requiredAudiences: kube");
     let file = folder.write("mcpservers.yaml", &resource).display().to_string();

@@ -1,4 +1,4 @@
-//! The command line: `check`, `doctor`, `import`, `--version`, `serve` with its address file and its orderly end.
+//! The command line: `check`, `doctor`, `import`, `--version`, `serve` with its address file and its graceful shutdown.
 
 mod agreement;
 mod doctor;
@@ -63,7 +63,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn version_is_told() {
+fn version_is_printed() {
     let output = tokenward(&["--version"]);
     assert!(output.status.success());
     assert_eq!(
@@ -73,7 +73,7 @@ fn version_is_told() {
 }
 
 #[test]
-fn check_passes_a_good_configuration_and_says_what_is_wrong_with_a_bad_one() {
+fn check_accepts_a_valid_configuration_and_prints_the_problems_of_an_invalid_one() {
     let folder = Folder::new();
     let good = folder.config("");
     let output = tokenward(&["check", "--config", &good.display().to_string()]);
@@ -83,15 +83,18 @@ fn check_passes_a_good_configuration_and_says_what_is_wrong_with_a_bad_one() {
     let bad = folder.config("margin: soon\ncaller_deadline: 0s\n");
     let output = tokenward(&["check", "--config", &bad.display().to_string()]);
     assert_eq!(output.status.code(), Some(1));
-    let said = text(&output.stderr);
-    assert!(said.contains("line 7, column 9: margin: bad duration"), "{said}");
+    let stderr = text(&output.stderr);
     assert!(
-        said.contains("line 8, column 18: caller_deadline must not be zero"),
-        "{said}"
+        stderr.contains("line 7, column 9: margin: bad duration"),
+        "{stderr}"
     );
     assert!(
-        !said.contains("credential\n") && !said.contains("client-secret"),
-        "{said}"
+        stderr.contains("line 8, column 18: caller_deadline must not be zero"),
+        "{stderr}"
+    );
+    assert!(
+        !stderr.contains("credential\n") && !stderr.contains("client-secret"),
+        "{stderr}"
     );
 
     let output = tokenward(&["check", "--config", "/nowhere/at/all.yaml"]);
@@ -100,7 +103,7 @@ fn check_passes_a_good_configuration_and_says_what_is_wrong_with_a_bad_one() {
 }
 
 #[test]
-fn serve_refuses_to_start_on_a_bad_configuration() {
+fn serve_does_not_start_with_an_invalid_configuration() {
     let folder = Folder::new();
     let bad = folder.config("margin: soon\n");
     let output = tokenward(&["serve", "--config", &bad.display().to_string()]);
@@ -119,7 +122,7 @@ impl Drop for Serving {
 }
 
 #[test]
-fn serve_says_where_it_listens_answers_and_ends_in_order_on_sigterm() {
+fn serve_reports_its_address_answers_and_shuts_down_gracefully_on_sigterm() {
     let folder = Folder::new();
     let config = folder.config("").display().to_string();
     let address_file = folder.path().join("address");

@@ -1,4 +1,4 @@
-//! The configuration: what is wrong is said with line, column and cure, and secrets are never repeated.
+//! The configuration: every problem has a line, a column and a hint, and secrets are never quoted.
 
 mod issuers;
 mod stores;
@@ -81,7 +81,7 @@ fn a_good_configuration_is_complete() {
         config.server("kubernetes").map(|server| &server.token),
         Some(TokenSource::Forward)
     ));
-    // As in the CRD: an enabled exchange wins over forwardToken.
+    // As in the CRD: an enabled exchange takes precedence over forwardToken.
     let Some(TokenSource::Exchange(exchange)) = config.server("remote-1").map(|server| &server.token) else {
         panic!("remote-1 exchanges");
     };
@@ -123,7 +123,7 @@ servers:";
     );
 }
 
-/// Replaces one line's text, expects one problem there.
+/// Replaces the text of one line and expects one problem there.
 fn one_problem(change: (&str, &str), line: u64, what: &str) {
     let folder = Folder::new();
     let yaml = GOOD.replacen(change.0, change.1, 1);
@@ -138,7 +138,7 @@ fn one_problem(change: (&str, &str), line: u64, what: &str) {
 }
 
 #[test]
-fn every_mistake_has_its_line_and_its_words() {
+fn every_problem_has_its_line_and_its_message() {
     let rows = [
         (("margin: 30s", "margin: 30"), 5, "bad duration"),
         (
@@ -289,7 +289,7 @@ fn every_mistake_has_its_line_and_its_words() {
 }
 
 #[test]
-fn a_secret_in_the_yaml_is_refused_without_repeating_it() {
+fn a_secret_in_the_yaml_is_rejected_without_quoting_it() {
     for secret in [
         "hunter2-very-secret",
         "123456789",
@@ -308,7 +308,7 @@ fn a_secret_in_the_yaml_is_refused_without_repeating_it() {
 }
 
 #[test]
-fn all_problems_are_told_at_once_in_the_order_of_the_file() {
+fn all_problems_are_reported_at_once_in_the_order_of_the_file() {
     let folder = Folder::new();
     let yaml = GOOD
         .replace("margin: 30s", "margin: x")
@@ -320,7 +320,7 @@ fn all_problems_are_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
-fn plain_http_is_for_the_loopback() {
+fn plain_http_is_accepted_for_loopback_addresses_only() {
     let folder = Folder::new();
     for host in ["127.0.0.1:5556", "[::1]:5556", "localhost:5556"] {
         let yaml = GOOD.replace("https://dex.example.com", &format!("http://{host}/dex"));
@@ -329,7 +329,7 @@ fn plain_http_is_for_the_loopback() {
 }
 
 #[test]
-fn secrets_of_more_than_one_line_are_refused() {
+fn secrets_of_more_than_one_line_are_rejected() {
     let folder = Folder::new();
     folder.write("client", "one\ntwo\n");
     let problems = parse(&folder, GOOD).expect_err("two lines");
@@ -345,7 +345,7 @@ fn secrets_of_more_than_one_line_are_refused() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_without_end_is_no_secret_and_does_not_fill_the_memory() {
+fn an_endless_file_is_not_a_secret_and_does_not_fill_the_memory() {
     let folder = Folder::new();
     let problems = parse(&folder, &GOOD.replace("DIR/filter", "/dev/zero")).expect_err("too long");
     assert_eq!(problems.len(), 1);

@@ -1,9 +1,9 @@
-//! Faults of the shape: all of them at once, each at its place, with what was probably meant, and in words of our own.
+//! Faults of the shape: all at once, each with its position and the probable intention, without the library's own terms.
 
 use super::config::{Folder, GOOD, parse};
 
-/// What is said of `yaml`, line by line.
-fn said(yaml: &str) -> Vec<(u64, String)> {
+/// The problems of `yaml`: line and message.
+fn problems(yaml: &str) -> Vec<(u64, String)> {
     let folder = Folder::new();
     match parse(&folder, yaml) {
         Ok(_) => Vec::new(),
@@ -14,13 +14,13 @@ fn said(yaml: &str) -> Vec<(u64, String)> {
     }
 }
 
-/// Each of `parts` in its line, and nothing else.
-fn assert_said(yaml: &str, parts: &[(u64, &str)]) {
-    let said = said(yaml);
-    assert_eq!(said.len(), parts.len(), "{said:#?}");
-    for ((line, said), (expected_line, part)) in said.iter().zip(parts) {
-        assert_eq!(line, expected_line, "{said}");
-        assert!(said.contains(part), "{said:?} lacks {part:?}");
+/// Expects one problem for each of `parts`, with that line and text.
+fn assert_problems(yaml: &str, parts: &[(u64, &str)]) {
+    let problems = problems(yaml);
+    assert_eq!(problems.len(), parts.len(), "{problems:#?}");
+    for ((line, problem), (expected_line, part)) in problems.iter().zip(parts) {
+        assert_eq!(line, expected_line, "{problem}");
+        assert!(problem.contains(part), "{problem:?} lacks {part:?}");
         for leak in [
             "serde",
             "Options",
@@ -30,13 +30,13 @@ fn assert_said(yaml: &str, parts: &[(u64, &str)]) {
             "from_multiple",
             "invalid type",
         ] {
-            assert!(!said.contains(leak), "{said}");
+            assert!(!problem.contains(leak), "{problem}");
         }
     }
 }
 
 #[test]
-fn faults_of_shape_and_of_content_are_all_told_at_once_in_the_order_of_the_file() {
+fn faults_of_shape_and_content_are_reported_at_once_in_the_order_of_the_file() {
     let yaml = GOOD
         .replace("margin: 30s", "margn: 30s\nlease: 10m\ncaller_deadline: [4s]")
         .replace(
@@ -46,7 +46,7 @@ fn faults_of_shape_and_of_content_are_all_told_at_once_in_the_order_of_the_file(
         .replace("requiredAudiences: [kube]", "requiredAudience: [kube]")
         .replace("enabled: true", "enabled: \"true\"")
         .replace("connectorId: home", "connectorId: home\n      connectorId: other");
-    assert_said(
+    assert_problems(
         &yaml,
         &[
             (5, "margn is not known; did you mean margin?"),
@@ -64,15 +64,15 @@ fn faults_of_shape_and_of_content_are_all_told_at_once_in_the_order_of_the_file(
             ),
             (
                 26,
-                "tokenExchange.connectorId stands there twice; keep one of them: the first is in line 25",
+                "tokenExchange.connectorId occurs twice; remove one of them: the first is in line 25",
             ),
         ],
     );
 }
 
 #[test]
-fn everything_that_is_missing_is_named_and_a_mistyped_name_is_not_missing_as_well() {
-    assert_said(
+fn every_missing_member_is_named_and_a_mistyped_one_is_not_missing_as_well() {
+    assert_problems(
         "store: {embedded: {path: x}}\n",
         &[
             (1, "credentials is missing"),
@@ -84,7 +84,7 @@ fn everything_that_is_missing_is_named_and_a_mistyped_name_is_not_missing_as_wel
     let yaml = GOOD
         .replace("  client_id: muster\n  client_secret: {file: DIR/client}\n", "")
         .replace("credentials: {filter:", "credentials: {filtr:");
-    assert_said(
+    assert_problems(
         &yaml,
         &[
             (2, "filtr is not known in credentials; did you mean filter?"),
@@ -93,14 +93,14 @@ fn everything_that_is_missing_is_named_and_a_mistyped_name_is_not_missing_as_wel
         ],
     );
     let yaml = GOOD.replace("{embedded: {path: DIR/db}}", "{valkey: {uri: \"redis://a\"}}");
-    assert_said(
+    assert_problems(
         &yaml,
         &[(3, "uri is not known in store.valkey; did you mean url?")],
     );
 }
 
 #[test]
-fn a_wrong_type_is_named_with_the_right_one() {
+fn a_wrong_type_is_reported_with_the_right_one() {
     let rows = [
         (
             "issuers:\n- issuer",
@@ -172,11 +172,11 @@ fn a_wrong_type_is_named_with_the_right_one() {
     for (from, to, line, part) in rows {
         let yaml = GOOD.replacen(from, to, 1);
         assert_ne!(yaml, GOOD, "{from}");
-        assert_said(&yaml, &[(line, part)]);
+        assert_problems(&yaml, &[(line, part)]);
     }
 }
 
-/// As they are written: a client may be called 0123.
+/// The text as written: a client id may be 0123.
 #[test]
 fn a_text_may_look_like_a_number() {
     let folder = Folder::new();
@@ -186,7 +186,7 @@ fn a_text_may_look_like_a_number() {
 }
 
 #[test]
-fn what_is_no_yaml_or_no_configuration_is_said_in_words_of_our_own() {
+fn what_is_not_yaml_or_not_a_configuration_is_reported_without_library_terms() {
     let rows = [
         ("", 0, "it is empty"),
         ("# nothing\n", 0, "it is empty"),
@@ -203,9 +203,9 @@ fn what_is_no_yaml_or_no_configuration_is_said_in_words_of_our_own() {
         ("? {a: b}\n: c\n", 1, "this cannot be read as YAML"),
     ];
     for (yaml, line, part) in rows {
-        let said = said(yaml);
-        let [(at, words)] = said.as_slice() else {
-            panic!("{yaml:?}: {said:#?}");
+        let problems = problems(yaml);
+        let [(at, words)] = problems.as_slice() else {
+            panic!("{yaml:?}: {problems:#?}");
         };
         assert!(words.contains(part), "{yaml:?}: {words}");
         assert!(at.abs_diff(line) <= 1, "{yaml:?}: line {at}");
@@ -216,23 +216,23 @@ fn what_is_no_yaml_or_no_configuration_is_said_in_words_of_our_own() {
 }
 
 #[test]
-fn a_key_that_is_not_known_stays_on_its_line_however_it_is_written() {
+fn an_unknown_key_is_reported_on_one_line_however_it_is_written() {
     let yaml = GOOD.replace("margin: 30s", "\"mar\\ngin\\e[31m\": 30s");
-    let said = said(&yaml);
-    assert_eq!(said.len(), 1, "{said:#?}");
-    assert!(!said[0].1.chars().any(char::is_control), "{said:?}");
+    let problems = problems(&yaml);
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(!problems[0].1.chars().any(char::is_control), "{problems:?}");
 }
 
 #[test]
-fn a_document_of_nothing_but_faults_is_answered_soon() {
+fn a_document_with_nothing_but_faults_is_checked_quickly() {
     let servers = "- {name: 7, auth: []}\n".repeat(2_000);
     let head = GOOD.split("servers:").next().expect("its beginning");
-    let faults = said(&format!("{head}servers:\n{servers}")).len();
+    let faults = problems(&format!("{head}servers:\n{servers}")).len();
     assert!((100..=2_000).contains(&faults), "{faults}");
 }
 
 #[test]
-fn a_secret_pasted_in_any_shape_and_place_is_never_repeated() {
+fn a_secret_pasted_in_any_shape_and_place_is_never_quoted() {
     let rows = [
         ("{file: DIR/client}", "hunter2-very-secret"),
         ("{file: DIR/client}", "[hunter2-very-secret]"),
@@ -259,17 +259,17 @@ fn a_secret_pasted_in_any_shape_and_place_is_never_repeated() {
     for (from, to) in rows {
         let yaml = GOOD.replacen(from, to, 1);
         assert_ne!(yaml, GOOD, "{from}");
-        let said = said(&yaml);
-        assert!(!said.is_empty(), "{to}");
+        let problems = problems(&yaml);
+        assert!(!problems.is_empty(), "{to}");
         assert!(
-            said.iter().all(|(_, words)| !words.contains("hunter2")),
-            "{said:#?}"
+            problems.iter().all(|(_, words)| !words.contains("hunter2")),
+            "{problems:#?}"
         );
     }
 }
 
 #[test]
-fn spans_of_time_are_within_what_the_readme_says() {
+fn durations_are_within_the_documented_limits() {
     let rows = [
         ("margin: 3h", "margin must be shorter than 900s"),
         ("margin: 0s", "margin must not be zero"),
@@ -283,24 +283,30 @@ fn spans_of_time_are_within_what_the_readme_says() {
         ("margin: 1.5s", "bad duration"),
     ];
     for (setting, part) in rows {
-        assert_said(&GOOD.replace("margin: 30s", setting), &[(5, part)]);
+        assert_problems(&GOOD.replace("margin: 30s", setting), &[(5, part)]);
     }
     let yaml = GOOD.replace(
         "{embedded: {path: DIR/db}}",
         "{embedded: {path: DIR/db}, deadline: 2m}",
     );
-    assert_said(&yaml, &[(3, "store.deadline must be shorter than 60s")]);
+    assert_problems(&yaml, &[(3, "store.deadline must be shorter than 60s")]);
 }
 
 #[test]
-fn a_credential_that_can_be_guessed_or_not_be_shown_is_refused() {
+fn a_credential_that_can_be_guessed_or_cannot_be_sent_is_rejected() {
     for (content, part) in [
         (
             "fifteen-bytes-a",
             "credentials.filter has 15 bytes, and needs at least 16",
         ),
-        ("a credential with blanks", "credentials.filter holds a blank"),
-        ("ein-Schlüssel-mit-Umlaut", "credentials.filter holds a blank"),
+        (
+            "a credential with blanks",
+            "credentials.filter contains whitespace",
+        ),
+        (
+            "ein-Schlüssel-mit-Umlaut",
+            "credentials.filter contains whitespace",
+        ),
     ] {
         let folder = Folder::new();
         folder.write("filter", content);

@@ -25,7 +25,7 @@ pub const MOST_WAITERS: usize = 10_000;
 /// Bytes that the calls not yet started may hold in sum, per worker. Past that no token is prefetched.
 pub(crate) const MOST_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 
-/// Bytes of the calls that one tick starts: encoding more would hold up the worker's requests.
+/// Bytes of the calls that one tick starts: encoding more would delay the worker's requests.
 const MOST_STARTED_BYTES: usize = 1024 * 1024;
 
 /// A stream that waits.

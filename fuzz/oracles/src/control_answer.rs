@@ -45,14 +45,19 @@ impl<'a> Answer<'a> {
 /// Reads an answer of control.
 pub fn control_answer(data: &[u8]) {
     let answer = Answer::read(data);
-    let said = read_answer(answer.status, answer.marked, answer.retry_after, answer.body);
-    match &said {
+    let response = read_answer(answer.status, answer.marked, answer.retry_after, answer.body);
+    match &response {
         ControlAnswer::Token(token) => {
-            assert!(answer.marked && answer.status == 200, "a token out of {said:?}");
+            assert!(
+                answer.marked && answer.status == 200,
+                "a token out of {response:?}"
+            );
             assert_eq!(token.issued_token_type, TOKEN_TYPE_ID_TOKEN);
             // Whatever the token is, reading it must be safe.
             let _ = Claims::read(token.access_token.as_bytes());
-            assert!(!token.access_token.contains('.') || !format!("{said:?}").contains(&token.access_token));
+            assert!(
+                !token.access_token.contains('.') || !format!("{response:?}").contains(&token.access_token)
+            );
         }
         ControlAnswer::Refused {
             refusal,
@@ -70,7 +75,7 @@ pub fn control_answer(data: &[u8]) {
     if answer.marked && agrees(answer.body) {
         let expected = serde_json::from_slice(answer.body).map_err(|_| Refusal::ControlGarbled);
         let expected = expected.and_then(|body| expected_token(answer.status, &body));
-        let read = match &said {
+        let read = match &response {
             ControlAnswer::Token(token) => Ok((token.access_token.clone(), token.expires_at)),
             ControlAnswer::Refused { refusal, .. } => Err(*refusal),
         };

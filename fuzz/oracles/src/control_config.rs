@@ -1,5 +1,5 @@
-//! Control's configuration: what is accepted can be used as it is; what is not is said with its place, and no text shows
-//! a secret.
+//! Control's configuration: what is accepted can be used as it is; what is not is reported with its place, and no text
+//! shows a secret.
 
 use std::path::Path;
 use std::time::Duration;
@@ -38,12 +38,14 @@ pub fn control_config(data: &[u8]) {
                 panic!("a text is readable: {error}");
             };
             assert!(!problems.is_empty());
-            problems.iter().for_each(|problem| says_where(problem, &text));
+            problems
+                .iter()
+                .for_each(|problem| names_its_place(problem, &text));
         }
     }
 }
 
-/// What the text itself says is not hidden.
+/// What the text itself contains is not hidden.
 fn shows_no_secret(shown: &str, text: &str) {
     for (name, secret) in SECRETS {
         assert!(
@@ -53,14 +55,14 @@ fn shows_no_secret(shown: &str, text: &str) {
     }
 }
 
-fn says_where(problem: &Problem, text: &str) {
+fn names_its_place(problem: &Problem, text: &str) {
     assert!(!problem.what.is_empty());
     // YAML 1.2 §5.4: a carriage return alone breaks a line too.
     let breaks = text.bytes().filter(|byte| b"\r\n".contains(byte)).count();
     let lines = u64::try_from(breaks).expect("a number of lines") + 1;
     assert!(problem.line <= lines, "{problem} in {lines} lines");
-    let said = problem.to_string();
-    assert!(!said.contains('\n'), "{said:?}");
+    let shown = problem.to_string();
+    assert!(!shown.contains('\n'), "{shown:?}");
 }
 
 fn usable(config: &Config) {

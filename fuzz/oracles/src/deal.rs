@@ -31,7 +31,7 @@ impl<'a> Deal<'a> {
         u16::from_le_bytes(self.bytes())
     }
 
-    /// Up to eight bytes, as many as the first one says, or a number just below 2^64.
+    /// Up to eight bytes, as many as the first one states, or a number just below 2^64.
     pub(crate) fn number(&mut self) -> u64 {
         match self.byte() % 5 {
             0 => u64::from(self.byte()),

@@ -1,4 +1,4 @@
-//! A discovery document: it is the issuer's own, and leads nowhere where a secret must not go.
+//! A discovery document: it is the issuer's own, and names no endpoint to which a secret must not go.
 
 use serde_json::Value;
 use tokenward_control::upstream::issuer::discovery::{DiscoveryFailed, read_document};
@@ -27,8 +27,8 @@ pub fn discovery(data: &[u8]) {
             ] {
                 let Some(url) = url else { continue };
                 is_endpoint(url, at_home);
-                let said = document[name].as_str().and_then(|text| Url::parse(text).ok());
-                assert_eq!(said.as_ref(), Some(url), "{name} is kept whole");
+                let stated = document[name].as_str().and_then(|text| Url::parse(text).ok());
+                assert_eq!(stated.as_ref(), Some(url), "{name} stays whole");
             }
         }
         Err(DiscoveryFailed::Unusable(why)) => {

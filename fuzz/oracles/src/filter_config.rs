@@ -100,7 +100,7 @@ fn server_is_usable(config: &FilterConfig, server: &Server) {
         Some(HostPattern::Suffix(suffix)) => format!("a{suffix}"),
     };
     let path = format!("{}/x?y", route.path_prefix);
-    // A route that no request can be on would leave its server unprotected, silently.
+    // A route that no request can match would silently leave its server unprotected.
     let found = |host: &str| find_server(config, None, host.as_bytes(), path_without_query(path.as_bytes()));
     assert!(matches!(found(&host), ServerMatch::Server(_)), "{host} {path}");
     // Nor does another spelling of the host lead past it.

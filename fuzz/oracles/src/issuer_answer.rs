@@ -66,8 +66,8 @@ fn classes(status: u16, body: &[u8], cut: bool) {
         }
     }
     let _ = read_exchange(&answer, Dialect::Dex);
-    if let Ok(told) = read_introspection(&answer, Dialect::Dex) {
-        let _ = format!("{told:?}");
+    if let Ok(introspection) = read_introspection(&answer, Dialect::Dex) {
+        let _ = format!("{introspection:?}");
     }
 }
 
@@ -115,7 +115,7 @@ fn within(read: &Members, model: &[(String, Value)]) {
             other == name
                 && match value {
                     Value::String(whole) => whole == text,
-                    // Nothing says where a number ends but what follows it, and that is waited for.
+                    // Only the next byte ends a number, so it must have arrived.
                     Value::Number(_) => serde_json::from_str::<Value>(text).ok().as_ref() == Some(value),
                     _ => false,
                 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Number, Value};
 use tokenward_protocol::json::{self as ours, Json};
 
-/// Numbers from here on `serde_json` may call out of range; the product's reader keeps every number as text.
+/// Numbers from here on `serde_json` may call out of range; the product's reader stores every number as text.
 const NEAR_THE_LARGEST_FLOAT: f64 = 1e308;
-/// What the product's reader says about nesting that `serde_json` still follows.
+/// The error of the product's reader for nesting that `serde_json` still follows.
 const TOO_DEEP: &str = "nested too deep";
 
 /// Reads `data` as JSON, and quotes it where it is text.
@@ -65,7 +65,7 @@ fn same(ours: &Json<'_>, theirs: &Value) -> bool {
             ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| same(ours, theirs))
         }
         (Json::Object(members), Value::Object(theirs)) => {
-            // The last of several members of one name is the one that serde_json keeps.
+            // Of several members of one name serde_json retains the last.
             let ours: BTreeMap<&str, &Json<'_>> = members
                 .iter()
                 .map(|(name, value)| (name.as_ref(), value))

@@ -38,11 +38,11 @@ fn cache_time(line: &[u8]) {
     assert!(cache.remaining().is_none_or(|left| Some(left) <= cache.lifetime));
 }
 
-/// What is kept in the store reads back as the same key, and no key verifies a made-up signature.
+/// What is stored reads back as the same key, and no key verifies a made-up signature.
 fn used(key: &VerifyingKey) {
-    let kept = key.to_jwk();
-    let again = kept.as_object().map(VerifyingKey::read).expect("an object");
-    let again = again.expect("what is kept can be read");
+    let stored = key.to_jwk();
+    let again = stored.as_object().map(VerifyingKey::read).expect("an object");
+    let again = again.expect("what is stored can be read");
     assert_eq!((again.id(), again.material()), (key.id(), key.material()));
     assert_eq!(
         (again.thumbprint().len(), again.thumbprint()),
@@ -55,7 +55,7 @@ fn used(key: &VerifyingKey) {
     assert!(id.len() <= 67 && !id.contains(['"', '\\', '\n']));
 }
 
-/// The same, said a second time: how many keys there are.
+/// A second, plain implementation: the number of keys.
 fn members(body: &[u8]) -> Option<usize> {
     let body = body.strip_prefix(&[0xEF, 0xBB, 0xBF]).unwrap_or(body);
     let document: Map<String, Value> = serde_json::from_slice(body).ok()?;

@@ -50,7 +50,7 @@ fn reads_back(slot: &Slot) {
     assert_eq!(Slot::decode(bytes), *slot);
 }
 
-/// Numbers that no worker would write, but another version of the filter or a clock gone wild could.
+/// Numbers that no worker would write, but another version of the filter or a faulty clock could.
 fn any_numbers(deal: &mut Deal<'_>) {
     let times = GateTimes {
         transient_first_ms: deal.number(),

@@ -1,4 +1,4 @@
-//! The token endpoint's form: the same requests as a plain reader of forms finds, and no value in what is said of others.
+//! The token endpoint's form: the same requests as a plain reader of forms finds, and no value in the errors of others.
 
 use secrecy::ExposeSecret;
 use tokenward_protocol::form::MAX_PARAMETERS;
@@ -9,16 +9,16 @@ use tokenward_protocol::token_endpoint::{
 /// In the values of the seeds. No fault may show it.
 const SECRET: &str = "s3cret";
 
-/// What a request says.
+/// The content of a request.
 #[derive(Debug, PartialEq, Eq)]
-struct Said {
+struct Content {
     subject_token: String,
     server: String,
     session: Option<String>,
     reason: &'static str,
 }
 
-impl Said {
+impl Content {
     fn of(request: &TokenRequest) -> Self {
         Self {
             subject_token: request.subject_token.expose_secret().to_owned(),
@@ -37,12 +37,12 @@ pub fn token_form(data: &[u8]) {
     let read = TokenRequest::from_form(data);
     match &read {
         Ok(request) => {
-            let said = Said::of(request);
-            assert_eq!(plainly(data).as_ref(), Some(&said));
+            let content = Content::of(request);
+            assert_eq!(plainly(data).as_ref(), Some(&content));
             let shown = format!("{request:?}");
-            assert!(!said.subject_token.contains(SECRET) || hides(&shown, &said.server));
+            assert!(!content.subject_token.contains(SECRET) || hides(&shown, &content.server));
             let again = TokenRequest::from_form(request.to_form().as_bytes());
-            assert_eq!(again.as_ref().map(Said::of).ok(), Some(said));
+            assert_eq!(again.as_ref().map(Content::of).ok(), Some(content));
         }
         Err(error) => {
             assert_eq!(plainly(data), None, "refused: {error}");
@@ -56,8 +56,8 @@ fn hides(shown: &str, server: &str) -> bool {
     server.contains(SECRET) || !shown.contains(SECRET)
 }
 
-/// The same, said a second time: split, decode, look each parameter up.
-fn plainly(form: &[u8]) -> Option<Said> {
+/// A second, plain implementation: split, decode, look each parameter up.
+fn plainly(form: &[u8]) -> Option<Content> {
     let mut pairs = Vec::new();
     for part in form.split(|byte| *byte == b'&').filter(|part| !part.is_empty()) {
         let mut halves = part.splitn(2, |byte| *byte == b'=');
@@ -80,7 +80,7 @@ fn plainly(form: &[u8]) -> Option<Said> {
     // Empty is not at all.
     let value = |name| Some(raw(name)?.filter(|value| !value.is_empty()));
     let is = |name, expected: &str| Some(value(name)?.as_deref() == Some(expected));
-    let asks = is("grant_type", GRANT_TYPE_TOKEN_EXCHANGE)? && is("subject_token_type", TOKEN_TYPE_ID_TOKEN)?;
+    let fits = is("grant_type", GRANT_TYPE_TOKEN_EXCHANGE)? && is("subject_token_type", TOKEN_TYPE_ID_TOKEN)?;
     let wants = value("requested_token_type")?.is_none_or(|wanted| wanted == TOKEN_TYPE_ID_TOKEN);
     let alone = value("actor_token")?.is_none() && value("actor_token_type")?.is_none();
     let scoped = value("scope")?.is_none_or(|scope| {
@@ -102,13 +102,13 @@ fn plainly(form: &[u8]) -> Option<Said> {
     let mut servers: Vec<String> = named("audience").filter(|value| !value.is_empty()).collect();
     servers.dedup();
     let [server] = servers.try_into().ok()?;
-    let said = Said {
+    let content = Content {
         subject_token: value("subject_token")??,
         server,
         session,
         reason: reason.name(),
     };
-    (asks && wants && alone && scoped && no_resource && session_fits).then_some(said)
+    (fits && wants && alone && scoped && no_resource && session_fits).then_some(content)
 }
 
 /// `+` is a blank, `%XX` a byte, everything else itself; `None` where that is not UTF-8 or holds a control character.

@@ -1,4 +1,4 @@
-//! docs/METRICS.md and docs/LOGGING.md, held to what the filter in a real Envoy exposes and writes.
+//! docs/METRICS.md and docs/LOGGING.md, compared with what the filter in a real Envoy exposes and logs.
 
 mod pages;
 mod witness;
@@ -10,7 +10,8 @@ use tokenward_protocol::refusal::Refusal;
 use pages::{LogForm, MetricFamily};
 use witness::Witness;
 
-/// Refusals that are told at once and never remembered, for they depend on the presented token or the request alone.
+/// Refusals that are answered at once and never remembered, because they depend on the presented token or the request
+/// alone.
 const UNGATED: [Refusal; 9] = [
     Refusal::MissingBearer,
     Refusal::MalformedBearer,
@@ -24,7 +25,7 @@ const UNGATED: [Refusal; 9] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pages_list_every_metric_and_every_line_and_nothing_tells_a_secret() -> anyhow::Result<()> {
+async fn the_pages_list_every_metric_and_every_line_and_nothing_shows_a_secret() -> anyhow::Result<()> {
     let witness = Witness::of_everything().await?;
     metrics_are_as_documented(&witness)?;
     lines_are_as_documented(&witness)?;
@@ -76,10 +77,10 @@ fn metrics_are_as_documented(witness: &Witness) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether an outcome of the page can be provoked: which refusals can be remembered or said by control is not on it.
+/// Whether an outcome of the page can be provoked: which refusals can be remembered or sent by control is not on it.
 fn can_occur(family: &str, outcome: &str) -> bool {
     let is_ungated = |name: &str| UNGATED.iter().any(|refusal| refusal.name() == name);
-    // What the filter says without control, and always in place of a call.
+    // What the filter answers without control, and always in place of a call.
     let is_own = |name: &str| {
         [Refusal::TokenRejected, Refusal::CallLimit]
             .iter()

@@ -1,4 +1,4 @@
-//! Provokes every outcome of the filter in real Envoys and keeps what they exposed and wrote.
+//! Provokes every outcome of the filter in real Envoys and collects what they exposed and logged.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use tokenward_protocol::refusal::Refusal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// What control can say, as against what the filter finds out by itself.
-const SAID_BY_CONTROL: [Refusal; 18] = [
+/// The refusals that control can send, as opposed to those that the filter decides by itself.
+const SENT_BY_CONTROL: [Refusal; 18] = [
     Refusal::NeedsLogin,
     Refusal::UnknownSession,
     Refusal::SubjectRejected,
@@ -32,12 +32,12 @@ const SAID_BY_CONTROL: [Refusal; 18] = [
 ];
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the filter waits for control. Only one story waits for so long; in all others control answers at once, and
-/// a machine that stands still for some seconds must not make it late.
+/// a machine that stalls for some seconds must not make it late.
 const CONTROL_TIMEOUT: &str = "6s";
 /// How long a refusal is remembered at first: the second call of each story comes within it, also on a slow machine.
 const GATE: &str = "20s";
 
-/// All that was seen.
+/// Everything that was observed.
 pub(super) struct Witness {
     pub(super) samples: Vec<Sample>,
     pub(super) lines: Vec<EnvoyLine>,
@@ -45,7 +45,7 @@ pub(super) struct Witness {
     pub(super) secrets: Vec<String>,
 }
 
-/// One Envoy whose control says what it is told to.
+/// One Envoy whose control answers by script.
 struct Stage {
     control: ScriptedServer,
     world: World,
@@ -55,7 +55,7 @@ struct Stage {
 impl Witness {
     pub(super) async fn of_everything() -> anyhow::Result<Self> {
         let mut stage = Stage::set().await?;
-        // What is withheld in a minute is said when it is over: it passes meanwhile.
+        // The lines suppressed in a minute are counted in one after it: the minute passes meanwhile.
         let few_lines = stage.more_warnings_than_lines().await?;
         stage.tokens_at_fault().await?;
         stage.refusals().await?;
@@ -68,17 +68,17 @@ impl Witness {
             lines: Vec::new(),
             secrets: Vec::new(),
         };
-        witness.hear(&stage.world.envoy).await?;
+        witness.record(&stage.world.envoy).await?;
         let expired_403 = stage.rejection_by_403().await?;
-        witness.hear(&expired_403).await?;
+        witness.record(&expired_403).await?;
         let strict = stage.requests_for_no_server_and_late_tries().await?;
-        witness.hear(&strict).await?;
+        witness.record(&strict).await?;
         let misconfigured = stage.misconfigured().await?;
-        witness.hear(&misconfigured).await?;
+        witness.record(&misconfigured).await?;
         few_lines
             .wait_for_wasm_line(|line| line.message.starts_with("withheld "), 2 * PATIENCE)
             .await?;
-        witness.hear(&few_lines).await?;
+        witness.record(&few_lines).await?;
         let credential = stage
             .world
             .envoy
@@ -91,7 +91,7 @@ impl Witness {
         Ok(witness)
     }
 
-    async fn hear(&mut self, envoy: &Envoy) -> anyhow::Result<()> {
+    async fn record(&mut self, envoy: &Envoy) -> anyhow::Result<()> {
         self.samples
             .extend(envoy.stats().await?.samples().iter().cloned());
         self.lines.extend(envoy.wasm_lines());
@@ -125,22 +125,22 @@ impl Stage {
         })
     }
 
-    /// A login of a session of its own; its token and session must never be seen again.
+    /// A login of a session of its own; its token and session must not occur in any output.
     async fn login(&mut self, session: &str, expires_in_seconds: i64) -> anyhow::Result<Login> {
         let mut login = self.world.log_in_unregistered(ALICE).await?;
         login.session = format!("documented-session-{session}");
         let draft = self.world.home.mint(ALICE, CLIENT.0).claim("session", session);
         login.tokens.id_token = draft.expires_in_seconds(expires_in_seconds).token();
-        self.keep_secret(&login.tokens.id_token);
+        self.add_secret(&login.tokens.id_token);
         self.secrets.push(login.session.clone());
         Ok(login)
     }
 
-    fn keep_secret(&mut self, token: &str) {
+    fn add_secret(&mut self, token: &str) {
         self.secrets.extend(token.split('.').skip(1).map(str::to_owned));
     }
 
-    /// A token that control shall give.
+    /// A token for control to return.
     fn better(&mut self, mark: &str) -> String {
         let token = self
             .world
@@ -148,7 +148,7 @@ impl Stage {
             .mint(ALICE, CLIENT.0)
             .claim("better", mark)
             .token();
-        self.keep_secret(&token);
+        self.add_secret(&token);
         token
     }
 
@@ -186,10 +186,10 @@ impl Stage {
                 );
             }
         }
-        assert_eq!(self.world.call("nobodys").send().await?.status, 404);
+        assert_eq!(self.world.call("unknown").send().await?.status, 404);
         self.expect(&fresh, 200, None).await?;
-        self.keep_secret(&other);
-        self.keep_secret(&stranger);
+        self.add_secret(&other);
+        self.add_secret(&stranger);
         self.secrets.push("malformed-secret".to_owned());
         Ok(())
     }
@@ -202,9 +202,9 @@ impl Stage {
             .mint(ALICE, CLIENT.0)
             .expires_in_seconds(-5)
             .token();
-        self.keep_secret(&unfit);
-        self.keep_secret(&expired);
-        let mut scripts: Vec<_> = SAID_BY_CONTROL
+        self.add_secret(&unfit);
+        self.add_secret(&expired);
+        let mut scripts: Vec<_> = SENT_BY_CONTROL
             .map(|refusal| (refusal, Script::refusal(refusal)))
             .into();
         scripts.extend([
@@ -271,7 +271,7 @@ impl Stage {
         Ok(())
     }
 
-    /// More tokens of one session than control is called for.
+    /// More tokens of one session than the filter calls control for.
     async fn made_up_tokens(&mut self) -> anyhow::Result<()> {
         self.control.play(Script::refusal(Refusal::SubjectRejected));
         let mut login = self.login("made-up", -5).await?;
@@ -291,7 +291,7 @@ impl Stage {
         }
         let envoy = Envoy::start(&config).await?;
         let other = self.world.home.mint(ALICE, "another-client").token();
-        self.keep_secret(&other);
+        self.add_secret(&other);
         for bearer in ["malformed-secret", &other] {
             let call = self.world.call(LOCAL).bearer(bearer).through(&envoy);
             assert_eq!(call.send().await?.status, 401);

@@ -1,5 +1,5 @@
 //! What went wrong later in the system of the incident, one test each. `docs/muster.md` lists all of its failures with
-//! the test that holds each down, and the ones that cannot happen here.
+//! the test that guards against each, and the ones that cannot happen here.
 
 mod outages;
 mod page;

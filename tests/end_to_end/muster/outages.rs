@@ -31,7 +31,7 @@ async fn a_failure_is_not_remembered_longer_than_its_cause() -> anyhow::Result<(
 /// #525: the way from Dex to its own upstream was broken: 680 errors a minute.
 /// "provider unavailable": 5xx and 429 of an issuer are no reason to throw a login away.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_issuer_whose_own_upstream_is_broken_is_asked_seldom_and_nobody_is_signed_out()
+async fn an_issuer_whose_own_upstream_is_broken_is_called_seldom_and_no_user_is_signed_out()
 -> anyhow::Result<()> {
     let world = World::builder().workers(2).start().await?;
     let too_many = Failure::too_many_requests(1);
@@ -54,7 +54,7 @@ async fn an_issuer_whose_own_upstream_is_broken_is_asked_seldom_and_nobody_is_si
     Ok(())
 }
 
-/// #999: a server was deployed anew and forgot its MCP sessions; the gateway must not hide its 404.
+/// #999: a server was redeployed and forgot its MCP sessions; the gateway must not hide its 404.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_servers_404_for_a_lost_mcp_session_reaches_the_client() -> anyhow::Result<()> {
     let world = World::builder().start().await?;
@@ -66,7 +66,8 @@ async fn a_servers_404_for_a_lost_mcp_session_reaches_the_client() -> anyhow::Re
     Ok(())
 }
 
-/// #1102: a lost grant (Valkey came back with older contents). #1229, #1233: no memory of its own takes the store's place.
+/// #1102: a lost grant (Valkey came back with older contents). #1229, #1233: no memory of its own takes the store's
+/// place.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_forgot_everything_costs_one_quiet_login() -> anyhow::Result<()> {
     let mut world = World::builder().workers(2).store(Store::Valkey).start().await?;
@@ -112,7 +113,8 @@ async fn a_server_that_is_down_is_no_failure_of_the_login() -> anyhow::Result<()
     Ok(())
 }
 
-/// #1102: "auth required" is final until a human acts: a dead grant is presented once, whoever asks, also after a restart.
+/// #1102: "auth required" is final until a human acts: a dead grant is presented once, by any request, also after a
+/// restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_grant_is_final_until_a_human_acts() -> anyhow::Result<()> {
     let mut world = World::builder().store(Store::Valkey).start().await?;

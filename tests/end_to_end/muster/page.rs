@@ -1,11 +1,11 @@
-//! `docs/muster.md` names tests that exist, and these name the failures that they hold down.
+//! `docs/muster.md` names tests that exist, and these name the failures that they prevent.
 
 use std::path::Path;
 
 use tokenward_harness::parts::tools;
 
 #[test]
-fn every_failure_on_the_page_is_held_down_by_a_test_that_names_it_or_has_a_reason() -> anyhow::Result<()> {
+fn every_failure_on_the_page_is_covered_by_a_test_that_names_it_or_has_a_reason() -> anyhow::Result<()> {
     let page = std::fs::read_to_string(tools::workspace().join("docs/muster.md"))?;
     let mut sources = String::new();
     for folder in ["tests/end_to_end", "tests/service", "tests/wasm"] {
@@ -29,10 +29,10 @@ fn every_failure_on_the_page_is_held_down_by_a_test_that_names_it_or_has_a_reaso
             .collect();
         named += tests.len();
         for number in numbers(failure).filter(|_| !tests.is_empty()) {
-            let told = tests
+            let named_above = tests
                 .iter()
                 .any(|above| numbers(above).any(|other| other == number));
-            assert!(told, "no test of the row names #{number}: {row}");
+            assert!(named_above, "no test of the row names #{number}: {row}");
         }
     }
     assert!(named >= 40, "{named} tests named");

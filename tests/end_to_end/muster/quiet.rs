@@ -1,4 +1,4 @@
-//! What is written, and what is not.
+//! What is logged, and what is not.
 
 use tokenward_harness::world::{ALICE, CLIENT, LOCAL, World};
 
@@ -20,7 +20,7 @@ async fn a_reconciler_that_hammers_reaches_no_server() -> anyhow::Result<()> {
 /// "localMint": background listeners had no inbound headers to take a token from. #1135: clients without a token while
 /// forwarding was being rolled out. Both came back once a second.
 #[tokio::test(flavor = "multi_thread")]
-async fn listeners_without_a_token_are_told_so_quietly_and_reach_no_server() -> anyhow::Result<()> {
+async fn listeners_without_a_token_are_refused_quietly_and_reach_no_server() -> anyhow::Result<()> {
     let world = World::builder().workers(2).start().await?;
     for answer in world.call(LOCAL).listen().send_many(60).await? {
         assert_eq!(
@@ -31,7 +31,7 @@ async fn listeners_without_a_token_are_told_so_quietly_and_reach_no_server() -> 
         assert!(challenge.contains("resource_metadata="), "{challenge}");
     }
     assert_eq!(world.upstream_requests(), 0);
-    // A request without a token says nothing of a login: it is counted, and a line at DEBUG.
+    // A request without a token proves nothing about a login: it is counted, and logged at DEBUG.
     world.ensure_one_warning_per_pair_and_minute(0).await
 }
 
@@ -47,7 +47,7 @@ async fn a_forwarded_token_is_not_worth_a_line() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// #1076: 21 servers had failed for two days and nobody was called: there was nothing to alert on.
+/// #1076: 21 servers had failed for two days without an alert: there was no metric to alert on.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_is_counted_by_server_and_reason() -> anyhow::Result<()> {
     let world = World::builder().start().await?;

@@ -8,9 +8,9 @@ use tokenward_harness::world::{ALICE, CLIENT, LOCAL, Login, World};
 
 const REMOTE: &str = "remote-1";
 
-/// #316, #382: an answer to a refresh without `id_token` left the session with a stale one for ever.
+/// #316, #382: an answer to a refresh without `id_token` left the session with a stale one indefinitely.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_without_an_id_token_leaves_nobody_with_a_stale_one() -> anyhow::Result<()> {
+async fn a_refresh_without_an_id_token_leaves_no_session_with_a_stale_one() -> anyhow::Result<()> {
     let world = World::builder().start().await?;
     let alice = world.log_in_an_hour_ago(ALICE).await?;
     world.home.fail_next(Endpoint::Refresh, 1, &Failure::NoIdToken);
@@ -92,7 +92,8 @@ async fn an_identity_without_an_email_is_served() -> anyhow::Result<()> {
 /// #822: tokens without `aud`. #1141, #1142: a wrong audience was blamed on the keys.
 /// #1053: live sessions went on with tokens that lack an audience which a server has come to require.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_without_the_servers_audience_stays_here_and_the_reason_is_said() -> anyhow::Result<()> {
+async fn a_token_without_the_servers_audience_is_not_forwarded_and_the_reason_is_given() -> anyhow::Result<()>
+{
     let world = World::builder().start().await?;
     let alice = world.log_in(ALICE).await?;
     let draft = || world.home.mint(ALICE, CLIENT.0);
@@ -150,7 +151,7 @@ async fn an_idle_listeners_exchanged_token_is_renewed_with_all_that_the_first_ha
     Ok(())
 }
 
-/// #1268, #1271, #1272: a token that expired twelve days ago was kept while the status said "authenticated".
+/// #1268, #1271, #1272: a token that expired twelve days ago remained while the status was "authenticated".
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_expired_twelve_days_ago_proves_nothing_any_more() -> anyhow::Result<()> {
     let world = World::builder().start().await?;

@@ -1,5 +1,5 @@
-//! Questions about token exchanges, through a connector that only checks signatures and through one that also asks the home
-//! issuer.
+//! Requests for token exchanges, through a connector that only checks signatures and through one that also queries
+//! the home issuer.
 
 use tokenward_harness::issuer::{Issuer, LoginTokens};
 use tokenward_harness::world::{ALICE, CLIENT};
@@ -10,10 +10,10 @@ const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// The connector that asks the home issuer's userinfo endpoint about each token.
+/// The connector that queries the home issuer's userinfo endpoint about each token.
 pub(super) const WITH_USER_INFO: &str = "home-with-user-info";
 
-pub(super) async fn ask<I: Issuer>(questions: &mut Questions<'_, I>, home: &I) -> anyhow::Result<()> {
+pub(super) async fn query<I: Issuer>(questions: &mut Questions<'_, I>, home: &I) -> anyhow::Result<()> {
     let LoginTokens {
         id_token,
         access_token,
@@ -47,7 +47,7 @@ pub(super) async fn ask<I: Issuer>(questions: &mut Questions<'_, I>, home: &I) -
         ("scope", ""),
         ("scope", "openid offline_access"),
         ("scope", "openid audience:server:client_id:muster"),
-        ("scope", "openid audience:server:client_id:nobody"),
+        ("scope", "openid audience:server:client_id:unknown"),
         ("scope", "profile"),
     ] {
         let other = good.map(|(field, usual)| (field, if field == name { value } else { usual }));
@@ -79,12 +79,12 @@ pub(super) async fn ask<I: Issuer>(questions: &mut Questions<'_, I>, home: &I) -
         .token("exchange while the keys are known", EXCHANGE, OTHER, &good)
         .await?;
     home.set_down(false);
-    ask_with_user_info(questions, home, &good).await
+    query_with_user_info(questions, home, &good).await
 }
 
-/// Through the connector with `getUserInfo: true`: the home issuer itself is asked about each token, and so access tokens
-/// are taken as well.
-async fn ask_with_user_info<I: Issuer>(
+/// Through the connector with `getUserInfo: true`: Dex queries the home issuer itself about each token, and so access
+/// tokens are taken as well.
+async fn query_with_user_info<I: Issuer>(
     questions: &mut Questions<'_, I>,
     home: &I,
     good: &[(&str, &str); 5],
@@ -113,7 +113,7 @@ async fn ask_with_user_info<I: Issuer>(
         questions.token(&what, EXCHANGE, OTHER, &form).await?;
         home.set_down(false);
     }
-    let asked = home.counts().user_info_requests - before;
-    questions.note(&format!("{asked} questions to userinfo"), true);
+    let queries = home.counts().user_info_requests - before;
+    questions.note(&format!("{queries} queries of userinfo"), true);
     Ok(())
 }

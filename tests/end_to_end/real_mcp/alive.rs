@@ -1,4 +1,4 @@
-//! While the grant lives a user sees no error, ever.
+//! While the grant is valid a user sees no error.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use super::{
     start, tools_step,
 };
 
-/// Longer than a token lives.
+/// Longer than a token is valid.
 const LONG_CALL_SECONDS: u64 = 14;
 /// A listener's stream is ended by the server now and then, also after the token that opened it has expired.
 const STREAMS_LAST_SECONDS: u64 = 13;
@@ -31,19 +31,19 @@ async fn clients_of_every_kind_live_through_four_token_lives_and_notice_nothing(
     let begun = Instant::now();
     let clients = every_client(&world, &alice)?;
     for (server, client) in &clients {
-        let said = client.ended(PATIENCE).await?;
-        assert_noticed_nothing(client, &said);
+        let lines = client.ended(PATIENCE).await?;
+        assert_noticed_nothing(client, &lines);
         let expected = match (client.sdk, *server) {
             (McpSdk::TypeScript1, _) | (_, LOCAL) => "2025-11-25",
             _ => "2026-07-28",
         };
         assert_eq!(
-            first(&said, "connect")["version"],
+            first(&lines, "connect")["version"],
             expected,
             "{:?} at {server}",
             client.sdk
         );
-        assert!(first(&said, "long")["progress"].as_u64() >= Some(6), "{said:?}");
+        assert!(first(&lines, "long")["progress"].as_u64() >= Some(6), "{lines:?}");
     }
     servers.assert_saw_good_tokens_only();
     let stateless = servers.modern.counts().with_mcp_method;

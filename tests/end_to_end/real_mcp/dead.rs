@@ -52,18 +52,19 @@ impl Setting {
     }
 }
 
-/// Everybody has called, and is idle.
+/// All clients have called, and are idle.
 async fn all_idle(clients: &[McpClient]) -> anyhow::Result<()> {
     for client in clients {
-        client.wait_for(|said| said["event"] == "idle", PATIENCE).await?;
-        assert_noticed_nothing(client, &client.said());
+        client.wait_for(|line| line["event"] == "idle", PATIENCE).await?;
+        assert_noticed_nothing(client, &client.messages());
     }
     Ok(())
 }
 
-/// 401 with `WWW-Authenticate` and `resource_metadata`: each SDK finds the way to the issuer by itself and asks for a login.
+/// 401 with `WWW-Authenticate` and `resource_metadata`: each SDK finds the way to the issuer by itself and requests a
+/// login.
 #[tokio::test(flavor = "multi_thread")]
-async fn after_the_grant_died_every_sdk_asks_for_a_login_at_the_right_issuer() -> anyhow::Result<()> {
+async fn after_the_grant_died_every_sdk_requests_a_login_at_the_right_issuer() -> anyhow::Result<()> {
     if !is_installed("the SDKs at 401") {
         return Ok(());
     }
@@ -75,14 +76,14 @@ async fn after_the_grant_died_every_sdk_asks_for_a_login_at_the_right_issuer() -
     setting.all_go_on()?;
     let wanted = json!({"event": "login_wanted", "at": format!("{}/auth", setting.world.home.issuer())});
     for client in &clients {
-        let said = client.ended(PATIENCE).await?;
+        let lines = client.ended(PATIENCE).await?;
         assert!(
-            said.contains(&wanted),
+            lines.contains(&wanted),
             "{:?}, not {wanted}:\n{}",
             client.sdk,
             client.printed()
         );
-        let after = said.iter().rfind(|line| line["step"] == "call");
+        let after = lines.iter().rfind(|line| line["step"] == "call");
         let after = after.unwrap_or_else(|| panic!("no call:\n{}", client.printed()));
         assert_eq!(after["ok"], false, "{}", client.printed());
         if client.sdk != McpSdk::Python {
@@ -126,16 +127,16 @@ async fn a_401_names_the_resources_own_document_and_that_names_the_issuer() -> a
         assert_eq!(document["authorization_servers"], json!([world.home.issuer()]));
         assert_eq!(document["bearer_methods_supported"], json!(["header"]));
     }
-    let nobodys = format!(
-        "{}/.well-known/oauth-protected-resource/nobodys",
+    let unknown = format!(
+        "{}/.well-known/oauth-protected-resource/unknown",
         world.envoy.url()
     );
-    assert_eq!(http.get(nobodys).send().await?.status(), 404);
+    assert_eq!(http.get(unknown).send().await?.status(), 404);
     assert_eq!(world.upstream_requests(), 0);
     Ok(())
 }
 
-/// 503 when waiting helps: each SDK reports it, keeps the login, asks nobody to log in, and works again by itself.
+/// 503 when waiting helps: each SDK reports it, retains the login, requests no login, and works again by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_waiting_helps_no_sdk_throws_its_login_away() -> anyhow::Result<()> {
     if !is_installed("the SDKs at 503") {
@@ -150,7 +151,7 @@ async fn while_waiting_helps_no_sdk_throws_its_login_away() -> anyhow::Result<()
     setting.all_go_on()?;
     for client in &clients {
         let failed = client
-            .wait_for(|said| said["step"] == "call" && said["ok"] == false, PATIENCE)
+            .wait_for(|line| line["step"] == "call" && line["ok"] == false, PATIENCE)
             .await?;
         if client.sdk != McpSdk::Python {
             assert_eq!(failed["status"], 503, "{:?}: {failed}", client.sdk);
@@ -158,8 +159,8 @@ async fn while_waiting_helps_no_sdk_throws_its_login_away() -> anyhow::Result<()
     }
     setting.world.home.set_down(false);
     for client in &clients {
-        let said = client.ended(PATIENCE).await?;
-        let retried = said.iter().find(|line| line["step"] == "retry");
+        let lines = client.ended(PATIENCE).await?;
+        let retried = lines.iter().find(|line| line["step"] == "retry");
         assert_eq!(
             retried.map(|line| &line["ok"]),
             Some(&json!(true)),
@@ -168,7 +169,7 @@ async fn while_waiting_helps_no_sdk_throws_its_login_away() -> anyhow::Result<()
         );
         for event in ["login_wanted", "thrown_away", "tokens_saved"] {
             assert!(
-                said.iter().all(|line| line["event"] != event),
+                lines.iter().all(|line| line["event"] != event),
                 "{}",
                 client.printed()
             );

@@ -1,4 +1,5 @@
-//! kubernetes-mcp-server, which verifies Dex's tokens by itself: one takes the home issuer's, one the remote issuer's only.
+//! kubernetes-mcp-server, which verifies Dex's tokens by itself: one takes the home issuer's, one the remote issuer's
+//! only.
 
 use serde_json::json;
 use tokenward_harness::issuer::{FakeDex, Issuer};
@@ -68,9 +69,9 @@ async fn see_good_tokens_only<I: Issuer>() -> anyhow::Result<()> {
         }
     }
     for client in &clients {
-        let said = client.ended(PATIENCE).await?;
-        assert_noticed_nothing(client, &said);
-        assert!(first(&said, "tools")["count"].as_u64() > Some(5), "{said:?}");
+        let lines = client.ended(PATIENCE).await?;
+        assert_noticed_nothing(client, &lines);
+        assert!(first(&lines, "tools")["count"].as_u64() > Some(5), "{lines:?}");
     }
     let stats = world.envoy.stats().await?;
     for server in [LOCAL, REMOTE] {

@@ -1,5 +1,5 @@
-//! Real MCP servers and the official SDKs through the gateway, with ID tokens of seconds. Left out, with a line that says
-//! so, where they are not installed.
+//! Real MCP servers and the official SDKs through the gateway, with ID tokens of seconds. Left out, with a line
+//! on the terminal, where they are not installed.
 
 mod alive;
 mod dead;
@@ -14,16 +14,16 @@ use tokenward_harness::parts::{McpClient, McpProgram, McpSdk, tools};
 use tokenward_harness::world::{CLIENT, LOCAL, Login, World, WorldBuilder};
 
 const REMOTE: &str = "remote-1";
-/// ID tokens and exchanged tokens live this long.
+/// Lifetime of ID tokens and of exchanged tokens.
 const TOKENS_LIVE: Duration = Duration::from_secs(10);
-/// What is let through is good for so long at the least: a busy machine takes some seconds from here to the server.
+/// A forwarded token is valid for at least so long: a busy machine takes some seconds from here to the server.
 const MARGIN: Duration = Duration::from_secs(4);
-/// Longer than a token lives.
+/// Longer than a token is valid.
 const IDLE_SECONDS: u64 = 12;
-/// For a client's whole story on a busy machine.
+/// For all steps of a client on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Whether everything is installed; says so when it is not.
+/// Whether everything is installed; reports it when it is not.
 fn is_installed(story: &str) -> bool {
     let installed = tools::mcp_node().is_some() && tools::mcp_python().is_some();
     if !installed {
@@ -38,7 +38,7 @@ fn short_lived() -> WorldBuilder {
         .filter_setting("refresh_ahead", "6s")
 }
 
-/// Two real servers, each behind a strict check of tokens that counts.
+/// Two real servers, each behind a strict check of tokens that counts its results.
 struct Servers {
     /// Sessions, listeners, long calls; takes the home issuer's tokens.
     everything: McpServer,
@@ -107,16 +107,17 @@ fn echo() -> Value {
 }
 
 /// No step failed and no error was reported in the background.
-fn assert_noticed_nothing(client: &McpClient, said: &[Value]) {
-    for line in said {
+fn assert_noticed_nothing(client: &McpClient, lines: &[Value]) {
+    for line in lines {
         let fine = line["ok"] == true || line["event"] == "idle";
         assert!(fine, "{:?}: {line}\n{}", client.sdk, client.printed());
     }
 }
 
 /// The answer to the first step of this name.
-fn first<'a>(said: &'a [Value], step: &str) -> &'a Value {
-    said.iter()
+fn first<'a>(lines: &'a [Value], step: &str) -> &'a Value {
+    lines
+        .iter()
         .find(|line| line["step"] == step)
-        .unwrap_or_else(|| panic!("no step {step}: {said:?}"))
+        .unwrap_or_else(|| panic!("no step {step}: {lines:?}"))
 }

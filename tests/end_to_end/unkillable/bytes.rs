@@ -30,7 +30,7 @@ async fn bytes_that_are_no_text_in_many_headers_do_no_harm() -> anyhow::Result<(
         assert_eq!(
             answer.status(),
             200,
-            "a fresh token is nobody's business: {}",
+            "a fresh token causes no call: {}",
             answer.text
         );
     }

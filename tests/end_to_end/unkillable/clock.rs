@@ -1,4 +1,5 @@
-//! Envoy's clock is set back an hour, and forward, while requests are under way. Control and the servers keep the right time.
+//! Envoy's clock is set back an hour, and forward, while requests are under way. The clocks of control and of the
+//! servers stay right.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,7 +17,7 @@ const LIFE: Duration = Duration::from_secs(7200);
 const USERS: [&str; 5] = ["bob", "known", "unknown", "waiting", "recovering"];
 const WORKERS: usize = 4;
 
-/// A world whose Envoy lives by a clock of its own; `None`, and a line that says why, where that cannot be had.
+/// A world whose Envoy has a clock of its own; `None`, and a line with the reason, where that is impossible.
 async fn world() -> anyhow::Result<Option<(World, SteppingClock)>> {
     let clock = match SteppingClock::build() {
         Ok(clock) => clock,
@@ -72,7 +73,7 @@ async fn envoys_second_of_the_day(world: &World) -> anyhow::Result<i64> {
     Ok(seconds)
 }
 
-/// The user logged in so many minutes ago; the token lived, or lives, two hours.
+/// The user logged in so many minutes ago; the token's lifetime is two hours.
 async fn logged_in(world: &World, user: &str, minutes_ago: u64) -> anyhow::Result<Login> {
     let ago = Duration::from_secs(minutes_ago * 60);
     world.home.clock().rewind(ago);
@@ -152,7 +153,7 @@ async fn a_clock_that_steps_back_an_hour_holds_no_gate_no_log_and_no_request() -
     assert_eq!(
         warnings_of_ends(&world),
         2,
-        "said once by the clock before, once by this one"
+        "logged once by the clock before, once by this one"
     );
     are_served(&world, waiting).await?;
     is_served_before_long(&world, &recovering).await?;

@@ -17,7 +17,7 @@ fn control_within(timeout: &str) -> Value {
     })
 }
 
-/// What a broken control may say, and the refusal that must come of it.
+/// What a broken control may send, and the refusal that must result.
 fn attacks(world: &World) -> Vec<(&'static str, Script, &'static str)> {
     let good = || world.home.mint(ALICE, CLIENT.0);
     let whole = Script::token;
@@ -62,7 +62,7 @@ fn attacks(world: &World) -> Vec<(&'static str, Script, &'static str)> {
             "control_garbled",
         ),
         (
-            "a refusal nobody knows",
+            "an unknown refusal",
             Script::answer(418, &FROM_CONTROL, br#"{"refusal":"teapot"}"#),
             "control_garbled",
         ),
@@ -135,10 +135,10 @@ async fn whatever_control_answers_each_request_is_refused_once_and_every_worker_
     let fresh = world.log_in(ALICE).await?;
     let mut stale = world.log_in_an_hour_ago(ALICE).await?;
     for (number, (what, script, refusal)) in attacks(&world).into_iter().enumerate() {
-        // A pair of its own, for the gate of the one before is closed.
+        // A pair of its own, because the gate of the previous one is closed.
         stale.session = format!("attack-{number}");
         let before = Before::attack(&world).await?;
-        let (asked, arrived) = (control.requests(), world.upstream_requests());
+        let (answered, arrived) = (control.requests(), world.upstream_requests());
         control.play(script);
         let begun = Instant::now();
         for answer in world.call(LOCAL).login(&stale).send_many_alone(16).await? {
@@ -155,7 +155,7 @@ async fn whatever_control_answers_each_request_is_refused_once_and_every_worker_
             "{what}: {:?}",
             begun.elapsed()
         );
-        let calls = control.requests() - asked;
+        let calls = control.requests() - answered;
         assert!(
             (1..=4 + usize::try_from(begun.elapsed().as_secs())?).contains(&calls),
             "{what}: {calls} calls for 16 requests on 4 workers"

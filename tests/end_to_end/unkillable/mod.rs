@@ -17,7 +17,7 @@ impl Before {
         Ok(Self(world.vms().await?))
     }
 
-    /// `fresh` is somebody's fresh login.
+    /// `fresh` is the fresh login of any user.
     async fn is_survived(&self, world: &World, fresh: &Login) -> anyhow::Result<()> {
         world.ensure_every_worker_serves(LOCAL, fresh).await?;
         assert_eq!(world.vms().await?, self.0, "{}", world.envoy.log().tail(20));

@@ -1,5 +1,5 @@
-//! Envoy keeps shared data by `vm_id`, whatever module runs there, and through an update: the module that comes finds
-//! what the one before has written. Here that is every slot in an older or a foreign format.
+//! Envoy stores shared data by `vm_id`, whatever module runs there, and through an update: the new module finds
+//! what the previous one has written. Here that is every slot in an older or a foreign format.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -90,8 +90,8 @@ async fn filter_comes(world: &World, round: usize) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_module_that_finds_slots_of_another_format_forgets_the_gates_and_harms_nobody() -> anyhow::Result<()>
-{
+async fn a_module_that_finds_slots_of_another_format_drops_the_gates_and_harms_no_request()
+-> anyhow::Result<()> {
     // A grant of its own for each round: control would have a fresh token of the round before.
     let users: Vec<String> = (0..formats().len())
         .map(|round| format!("user-{round}@example.com"))

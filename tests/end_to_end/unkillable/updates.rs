@@ -71,7 +71,7 @@ pub(super) async fn wait_until_all_name(world: &World, url: &str) -> anyhow::Res
     }
 }
 
-/// 20 requests that control's refresh keeps waiting.
+/// 20 requests that wait for control's refresh.
 pub(super) async fn paused(world: &World, stale: &Login) -> anyhow::Result<Vec<UnderWay>> {
     world.home.hold(Endpoint::Refresh);
     let mut paused = Vec::new();
@@ -83,7 +83,7 @@ pub(super) async fn paused(world: &World, stale: &Login) -> anyhow::Result<Vec<U
     Ok(paused)
 }
 
-/// The requests that waited while the listener was replaced are served, and nothing is asked for twice.
+/// The requests that waited while the listener was replaced are served, and no token is fetched twice.
 async fn all_are_served(world: &World, paused: Vec<UnderWay>) -> anyhow::Result<()> {
     world.wait_for_requests_under_way(20).await?;
     let before = world.upstream_requests();

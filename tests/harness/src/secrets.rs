@@ -1,7 +1,7 @@
 //! Every token and secret that this process has issued or used, so that all captured output can be searched for them.
 //!
-//! What issues or hands out a secret notes it here before anybody can have seen it; what captures output asks here for
-//! each line as it comes. So a leak fails the test in which it happens, whatever that test is about.
+//! Code that issues or hands out a secret notes it here before it can be seen; code that captures output checks here
+//! each line as it arrives. So a leak fails the test in which it happens, whatever that test is about.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ const PIECE: usize = 16;
 const SHORTEST: usize = 6;
 /// A benchmark with a million logins is not searched; 40 bytes each.
 const MOST_PIECES: usize = 1_000_000;
-/// How every compact JWT begins, noted or not: the base64url of `{"`, and more of it than a word of a person.
+/// How every compact JWT begins, noted or not: the base64url of `{"`, and more of it than ordinary text contains.
 const JWT_BEGINS: &[u8] = b"eyJ";
 const JWT_HEAD: usize = 20;
 
@@ -28,7 +28,7 @@ fn noted() -> MutexGuard<'static, Option<Noted>> {
     NOTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on `secret` may not be printed by anybody. Of a JWT the signature is looked for; what every token of an
+/// From now on no captured output may contain `secret`. Of a JWT the signature is looked for; what every token of an
 /// issuer has in common is no secret.
 pub fn note(secret: &str) {
     let secret = match secret.rsplit_once('.') {

@@ -1,4 +1,4 @@
-//! Callouts (`proxy_http_call`): what the module asked, and what the script lets Envoy bring back.
+//! Callouts (`proxy_http_call`): what the module sent, and the reply that the script lets Envoy deliver.
 
 use super::headers::Headers;
 use super::recording::Thread;
@@ -27,7 +27,7 @@ pub struct Callout {
     pub body: Vec<u8>,
     /// The timeout; 0 means none.
     pub timeout_ms: u32,
-    /// Where the calling VM lives.
+    /// The thread of the calling VM.
     pub thread: Thread,
     /// The calling context.
     pub context: u32,
@@ -37,7 +37,7 @@ pub struct Callout {
     pub elapsed_ms: u64,
     /// Wall time, Unix milliseconds.
     pub at_ms: u64,
-    /// What became of it at once.
+    /// Its immediate outcome.
     pub dispatch: Dispatch,
 }
 
@@ -80,7 +80,7 @@ pub enum CalloutReply {
     Answer(CalloutAnswer),
     /// The upstream is silent: Envoy's 504 after exactly the timeout, nothing where there is none.
     Silent,
-    /// No callback ever comes, whatever the timeout says.
+    /// The callback never runs, whatever the timeout is.
     Never,
     /// Connection refused: Envoy's own 503 with a text body, without any header of the upstream.
     ConnectionRefused,

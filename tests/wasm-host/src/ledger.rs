@@ -1,4 +1,4 @@
-//! What the host keeps for one VM: its contexts, timers, metric ids, and what must wait until the VM returns.
+//! The host's state of one VM: its contexts, timers, metric ids, and what must wait until the VM returns.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -32,7 +32,7 @@ pub(crate) struct Root {
     pub(crate) shutting_down: bool,
 }
 
-/// The books of one VM.
+/// The bookkeeping of one VM.
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) streams: BTreeMap<u32, Rc<RefCell<StreamState>>>,

@@ -11,7 +11,7 @@ pub enum MetricKind {
     Counter,
     /// Set or moved both ways.
     Gauge,
-    /// Keeps every recorded value.
+    /// Stores every recorded value.
     Histogram,
 }
 

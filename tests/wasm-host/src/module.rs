@@ -27,7 +27,7 @@ impl WasmModule {
     /// The filter, from `$TOKENWARD_WASM` or the workspace's target folder; compiled on the first call.
     ///
     /// # Errors
-    /// The file is missing (the text says how to build it) or is not a wasm module.
+    /// The file is missing (the text states how to build it) or is not a wasm module.
     pub fn filter() -> anyhow::Result<Self> {
         static FILTER: OnceLock<Result<WasmModule, String>> = OnceLock::new();
         FILTER
@@ -43,8 +43,8 @@ impl WasmModule {
     pub fn from_file(path: &Path) -> anyhow::Result<Self> {
         let bytes = std::fs::read(path).with_context(|| {
             format!(
-                "no wasm module at {}: build it with `cargo build -p tokenward-filter --target \
-                 wasm32-unknown-unknown --profile module`, or name it in {MODULE_PATH_VARIABLE}",
+                "no wasm module at {}: build it with `cargo xtask build --module-only`, or name it in \
+                 {MODULE_PATH_VARIABLE}",
                 path.display()
             )
         })?;

@@ -17,7 +17,7 @@ use super::stream::{ForwardedRequest, UpstreamReply};
 pub(crate) type CalloutScript = Box<dyn FnMut(&Callout) -> CalloutReply>;
 pub(crate) type UpstreamScript = Box<dyn FnMut(&ForwardedRequest) -> UpstreamReply>;
 
-/// Who hears of a queue's items: whichever VM of that module version lives on that thread.
+/// The receiver of a queue's items: whichever VM of that module version runs on that thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueOwner {
     pub(crate) thread: Thread,
@@ -78,7 +78,7 @@ impl Process {
         self.clock.borrow().elapsed_ms()
     }
 
-    /// Asks the callout script; without one every upstream is silent.
+    /// Runs the callout script; without one no upstream answers.
     pub(crate) fn reply_to(&self, callout: &Callout) -> CalloutReply {
         // Taken out while it runs, so that a script may itself make requests.
         let Some(mut script) = self.callout_script.borrow_mut().take() else {
@@ -89,7 +89,7 @@ impl Process {
         reply
     }
 
-    /// Asks the upstream script; without one every forwarded request stays open.
+    /// Runs the upstream script; without one every forwarded request stays open.
     pub(crate) fn upstream_reply_to(&self, request: &ForwardedRequest) -> UpstreamReply {
         let Some(mut script) = self.upstream_script.borrow_mut().take() else {
             return UpstreamReply::StayOpen;

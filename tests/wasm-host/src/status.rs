@@ -1,7 +1,7 @@
 //! What a host call returns.
 
 /// The statuses that the Rust SDK knows. Any other number is undefined behaviour in its `#[repr(u32)]` enum, so
-/// the host never returns one; where Envoy would (an address outside the memory, say), the host traps instead.
+/// the host never returns one; where Envoy would (for example an address outside the memory), the host traps instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum Status {
@@ -17,7 +17,7 @@ pub enum Status {
     ParseFailure = 4,
     /// The queue holds nothing.
     Empty = 7,
-    /// Somebody else was first.
+    /// Another writer was first.
     CasMismatch = 8,
     /// The cluster has no host, or its circuit breaker is open.
     InternalFailure = 10,

@@ -1,4 +1,4 @@
-//! One HTTP request through the filter, and what became of it.
+//! One HTTP request through the filter, and its outcome.
 
 use std::cell::RefCell;
 use std::rc::Rc;

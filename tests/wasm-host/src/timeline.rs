@@ -7,7 +7,7 @@ use super::process::{InFlight, Post};
 use super::stream::{Phase, UpstreamReply};
 use super::vm::{Vm, size, word};
 
-/// More steps than any story needs without time moving on: two parts wake each other for ever.
+/// More steps than any story needs without time moving on: two parts wake each other indefinitely.
 const MOST_STEPS: usize = 100_000;
 
 /// What happens next, and when.
@@ -18,10 +18,10 @@ enum Event {
 
 impl Gateway {
     /// Does everything that is due now. Runs by itself after each request, answer and step of the clock; call it
-    /// only after an interlude kept a VM busy.
+    /// only after an interlude has occupied a VM.
     ///
     /// # Panics
-    /// When it would never come to rest.
+    /// When events never run out.
     pub fn settle(&self) {
         for _ in 0..MOST_STEPS {
             if self.run_post() {
@@ -32,7 +32,7 @@ impl Gateway {
                 _ => return,
             }
         }
-        panic!("{MOST_STEPS} events without time moving on: callouts or queues wake each other for ever");
+        panic!("{MOST_STEPS} events without time moving on: callouts or queues wake each other indefinitely");
     }
 
     /// Moves time on by `span_ms`. Callout answers and ticks that fall due on the way happen in order, each at
@@ -70,7 +70,7 @@ impl Gateway {
                     );
                 }
             }
-            Post::Upstream { context, .. } => self.ask_upstream(&vm, context),
+            Post::Upstream { context, .. } => self.query_upstream(&vm, context),
         }
         true
     }
@@ -82,7 +82,7 @@ impl Gateway {
         }
     }
 
-    fn ask_upstream(&self, vm: &Rc<Vm>, context: u32) {
+    fn query_upstream(&self, vm: &Rc<Vm>, context: u32) {
         let Some(stream) = vm.ledger.borrow().stream(context) else {
             return;
         };
@@ -151,7 +151,7 @@ impl Gateway {
     }
 }
 
-/// One tick of a root context; the period starts anew after it.
+/// One tick of a root context; the period restarts after it.
 pub(crate) fn tick(vm: &Rc<Vm>, root: u32) {
     if let Some(entry) = vm.ledger.borrow_mut().roots.get_mut(&root) {
         entry.tick_due_ms = None;

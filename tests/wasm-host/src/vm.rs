@@ -234,7 +234,7 @@ impl Vm {
     fn die(&self, callback: &'static str, error: &wasmtime::Error) -> Entered {
         assert!(
             error.downcast_ref::<Trap>() != Some(&Trap::OutOfFuel),
-            "{callback} on {:?} loops: it used {} units of fuel (Envoy would hang for ever)",
+            "{callback} on {:?} loops: it used {} units of fuel (Envoy would hang indefinitely)",
             self.thread,
             self.process.settings.fuel_per_callback,
         );

@@ -1,4 +1,4 @@
-//! The real filter runs in this host: it starts, decides, asks control and answers.
+//! The real filter runs in this host: it starts, decides, calls control and answers.
 
 use tokenward_protocol::refusal::Refusal;
 use tokenward_wasm_host::story::{

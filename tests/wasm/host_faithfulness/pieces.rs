@@ -40,7 +40,7 @@ fn one_counter_numbers_the_sets_of_all_keys_and_never_gives_zero() {
 }
 
 #[test]
-fn an_empty_value_keeps_its_key() {
+fn a_key_with_an_empty_value_remains() {
     let mut shared = SharedData::default();
     shared.set(b"slot", b"full", 0).unwrap();
     shared.set(b"slot", b"", 0).unwrap();
@@ -49,7 +49,7 @@ fn an_empty_value_keeps_its_key() {
 }
 
 #[test]
-fn a_queue_belongs_to_its_last_registrant_and_keeps_its_items() {
+fn a_queue_belongs_to_its_last_registrant_and_retains_its_items() {
     let mut queues = SharedQueues::default();
     let id = queues.register(b"wake", "first");
     assert_eq!(queues.enqueue(id, b"1".to_vec()), Ok("first"));

@@ -1,4 +1,4 @@
-//! What VMs share, and what the host tells them: races, queues, stats, properties, logs, environment.
+//! What VMs share, and what the host provides to them: races, queues, stats, properties, logs, environment.
 
 use tokenward_wasm_host::{Gateway, Headers, LogLevel, Outcome, Status, Thread};
 
@@ -82,7 +82,7 @@ fn every_item_of_a_queue_goes_to_the_last_vm_that_registered_it() {
 
 #[test]
 fn lines_below_the_hosts_level_are_not_written() {
-    let probe = Probe::new().on("proxy_on_request_headers", [log_info("said"), Step::Return(0)]);
+    let probe = Probe::new().on("proxy_on_request_headers", [log_info("text"), Step::Return(0)]);
     let gateway = probe.gateway().log_level(LogLevel::Warn).start().unwrap();
     let _ = send(&gateway, 0);
     assert_eq!(gateway.logs().len(), 0);

@@ -1,4 +1,4 @@
-//! Many VMs: starting, ticking, dying, racing, and being configured anew.
+//! Many VMs: starting, ticking, trapping, racing, and being reconfigured.
 
 use tokenward_wasm_host::{CalloutReply, Gateway, Headers, Outcome, StartFailure, Thread};
 
@@ -51,8 +51,8 @@ fn a_canary_the_main_thread_and_every_worker_are_configured() {
 fn initialize_may_log_but_call_nothing_else() {
     let logging = Probe::new().on("_initialize", [log_info("hello")]);
     assert_eq!(logging.gateway().start().unwrap().logs().len(), 4);
-    let asking = Probe::new().on("_initialize", [get_shared("key")]);
-    let failure = asking.gateway().start().err().unwrap().to_string();
+    let calling = Probe::new().on("_initialize", [get_shared("key")]);
+    let failure = calling.gateway().start().err().unwrap().to_string();
     assert!(
         failure.contains("restricted_callback: proxy_get_shared_data"),
         "{failure}"
@@ -160,7 +160,7 @@ fn a_trap_kills_one_vm_and_what_waits_in_it_hangs() {
     assert_eq!(
         gateway.callback_count(Thread::Worker(0), "proxy_on_done"),
         0,
-        "a dead VM hears nothing"
+        "a dead VM gets no callback"
     );
     gateway.worker(0).reload().unwrap();
     assert!(matches!(send(&gateway, 0), Outcome::Paused), "the new VM serves");

@@ -12,12 +12,12 @@ pub(super) struct Run {
     executions_per_second: Option<u64>,
     /// Edges that were reached.
     coverage: Option<u64>,
-    /// Edges with how often, and the like: what libFuzzer keeps an input for.
+    /// Edges with their counts, and the like: what makes libFuzzer retain an input.
     features: Option<u64>,
     corpus_inputs: Option<u64>,
     /// The file of the input that broke a promise.
     pub(super) artifact: Option<String>,
-    /// What the panic said, if one ended the run.
+    /// The panic's message, if one ended the run.
     pub(super) panic: Option<String>,
 }
 

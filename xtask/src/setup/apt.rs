@@ -81,7 +81,7 @@ impl<'a> PrivateApt<'a> {
         self.unpack(step, package, suites, into, |_| true)
     }
 
-    /// Unpacks the newest version of `package` that `accept` likes (it is given the whole version text).
+    /// Unpacks the newest version of `package` that `accept` returns true for (its argument is the whole version text).
     pub(super) fn unpack(
         &self,
         step: &Step,
@@ -154,7 +154,7 @@ impl<'a> PrivateApt<'a> {
     }
 }
 
-/// The machine's way to the network (proxies, certificates), and nothing else of its configuration: no hooks.
+/// The machine's network settings (proxies, certificates), and nothing else of its configuration: no hooks.
 fn private_configuration(dump: &str, folder: &Path) -> String {
     let mut configuration = String::new();
     for line in dump.lines().filter(|line| line.starts_with("Acquire::")) {
@@ -259,7 +259,7 @@ fn mirrors_in_paragraphs(text: &str) -> Vec<Mirror> {
         if !has("Types", "deb") || !has("Components", "main") || has("Enabled", "no") {
             continue;
         }
-        // A key that is written out in the paragraph is no file; apt's trusted keys are asked then.
+        // A key that is written out in the paragraph is no file; apt's trusted keys apply then.
         let key = field("Signed-By")
             .filter(|key| key.starts_with('/'))
             .map(str::to_owned);

@@ -17,10 +17,10 @@ const MODULE: &str = "github.com/dexidp/dex";
 const OLDEST_GO: Version = Version::new(1, 25, 0);
 const LEFT_OUT: &str = "--dex and the real-Dex tests are left out";
 
-/// Leaves Dex in target/tools, built from what tests/dex/go.sum says now; without Go it is left out.
+/// Leaves Dex in target/tools, built from the versions in tests/dex/go.sum; without Go it is left out.
 ///
 /// # Errors
-/// When `DEX_BIN` names no Dex. A build that fails is said, and Dex is left out.
+/// When `DEX_BIN` names no Dex. A failed build is reported, and Dex is left out.
 pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> Result<Outcome> {
     if let Some(given) = std::env::var_os(VARIABLE).filter(|given| !given.is_empty()) {
         let given = Path::new(&given);
@@ -33,7 +33,7 @@ pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> R
     }
     let own = workspace.tools().join("dex");
     let (pin, stamp) = (Pin::read(workspace)?, Stamp::beside(&own));
-    if stamp.says(&pin.text) && ensure_is_dex(&own).is_ok() {
+    if stamp.matches(&pin.text) && ensure_is_dex(&own).is_ok() {
         return Ok(Outcome::new(
             "there",
             format!("{}, {}", pin.version, workspace.shown(&own)),
@@ -93,7 +93,7 @@ fn ensure_is_dex(binary: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Which Dex tests/dex asks for.
+/// The version of Dex that tests/dex requires.
 struct Pin {
     /// The module's version.
     version: String,

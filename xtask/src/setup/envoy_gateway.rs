@@ -12,11 +12,11 @@ use crate::terminal::{Outcome, Step};
 use crate::version::Version;
 use crate::workspace::Workspace;
 
-/// What Envoy Gateway's module asks for.
+/// What Envoy Gateway's module requires.
 const OLDEST_GO: Version = Version::new(1, 26, 6);
 const LEFT_OUT: &str = "`cargo xtask gateway` leaves out what needs them";
 
-/// Package, name in target/tools, and how it says that it runs.
+/// Package, name in target/tools, and the arguments that prove that it runs.
 const PROGRAMS: [(&str, &str, &[&str]); 4] = [
     (
         "github.com/envoyproxy/gateway/cmd/envoy-gateway",
@@ -47,18 +47,18 @@ fn from_wheel(workspace: &Workspace, step: &Step, place: &Path) -> Result<()> {
 /// Leaves the programs in target/tools, built from tests/envoy-gateway; without Go they are left out.
 ///
 /// # Errors
-/// When a binary cannot be put in its place. A build that fails is said, and they are left out.
+/// When a binary cannot be put in its place. A failed build is reported, and they are left out.
 pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> Result<Outcome> {
     let pin = pin(workspace)?;
     let places = PROGRAMS.map(|(_, name, _)| workspace.tools().join(name));
     let stamp = Stamp::beside(&places[0]);
-    if stamp.says(&pin)
+    if stamp.matches(&pin)
         && places
             .iter()
             .zip(PROGRAMS)
             .all(|(place, program)| runs(place, program.2))
     {
-        return Ok(Outcome::new("there", said(workspace, &places)));
+        return Ok(Outcome::new("there", listed(workspace, &places)));
     }
     let Some(go) = Go::find(OLDEST_GO) else {
         return Ok(Outcome::skipped(format!(
@@ -83,7 +83,7 @@ pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> R
         ensure!(runs(place, arguments), "{} does not run", place.display());
     }
     stamp.write(&pin)?;
-    Ok(Outcome::new("built", said(workspace, &places)))
+    Ok(Outcome::new("built", listed(workspace, &places)))
 }
 
 /// Leaves the Envoy that goes with it in target/tools.
@@ -99,7 +99,7 @@ fn runs(binary: &Path, arguments: &[&str]) -> bool {
         && process::ask(Command::new(binary).args(arguments)).is_ok_and(|run| run.status.success())
 }
 
-fn said(workspace: &Workspace, places: &[PathBuf]) -> String {
+fn listed(workspace: &Workspace, places: &[PathBuf]) -> String {
     let shown: Vec<_> = places
         .iter()
         .map(|place| workspace.shown(place).to_string())

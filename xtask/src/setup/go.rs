@@ -73,12 +73,12 @@ impl Stamp {
         Self(binary.with_extension("built-from"))
     }
 
-    /// Whether it was built from this.
-    pub(super) fn says(&self, text: &str) -> bool {
-        std::fs::read_to_string(&self.0).is_ok_and(|kept| kept == text)
+    /// Whether the binary was built from this text.
+    pub(super) fn matches(&self, text: &str) -> bool {
+        std::fs::read_to_string(&self.0).is_ok_and(|stored| stored == text)
     }
 
-    /// Says so from now on.
+    /// Records that the binary was built from this text.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -87,7 +87,7 @@ impl Stamp {
     }
 }
 
-/// An error on one line, for a step that says why it is left out.
+/// An error on one line: the reason of a step that is left out.
 pub(super) fn shortly(error: &anyhow::Error) -> String {
     let why = format!("{error:#}")
         .split_whitespace()

@@ -21,13 +21,13 @@ const LONGEST_INSTALL: Duration = Duration::from_secs(900);
 /// The TypeScript SDKs, server-everything and kubernetes-mcp-server, in target/tools/mcp-node.
 ///
 /// # Errors
-/// When a file of the repository cannot be read. An installation that fails is said, and left out.
+/// When a file of the repository cannot be read. A failed installation is reported, and left out.
 pub(super) fn of_node(workspace: &Workspace, step: &Step, network: Network) -> Result<Outcome> {
     let place = Place::new(workspace, "mcp-node", "package-lock.json")?;
     if place.is_there() {
         return Ok(place.there());
     }
-    let Some(version) = asked("node", Version::of_node).filter(|version| *version >= OLDEST_NODE) else {
+    let Some(version) = version_of("node", Version::of_node).filter(|version| *version >= OLDEST_NODE) else {
         return Ok(place.left_out("no Node ≥ 20 on PATH"));
     };
     if network == Network::Forbidden {
@@ -44,7 +44,7 @@ pub(super) fn of_node(workspace: &Workspace, step: &Step, network: Network) -> R
 /// As [`of_node`].
 pub(super) fn of_python(workspace: &Workspace, step: &Step, network: Network) -> Result<Outcome> {
     let mut place = Place::new(workspace, "mcp-python", "requirements.txt")?;
-    let Some(version) = asked("python3", Version::of_python).filter(|version| *version >= OLDEST_PYTHON)
+    let Some(version) = version_of("python3", Version::of_python).filter(|version| *version >= OLDEST_PYTHON)
     else {
         return Ok(place.left_out("no Python ≥ 3.11 on PATH"));
     };
@@ -82,8 +82,8 @@ fn npm_ci(workspace: &Workspace, step: &Step, place: &Place) -> Result<()> {
     place.take(&folder)
 }
 
-/// What `PROGRAM --version` says.
-fn asked(program: &str, read: fn(&str) -> Option<Version>) -> Option<Version> {
+/// What `PROGRAM --version` prints.
+fn version_of(program: &str, read: fn(&str) -> Option<Version>) -> Option<Version> {
     let run = process::ask(Command::new(program).arg("--version")).ok()?;
     read(&run.stdout)
 }

@@ -28,7 +28,7 @@ use crate::workspace::Workspace;
 /// Flags of `cargo xtask setup`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct SetupFlags {
-    /// Use no network: only say what is there, and fail if something is missing
+    /// Use no network: only report what is there, and fail if something is missing
     #[arg(long)]
     offline: bool,
     /// How to get the wasm standard library if it is missing
@@ -127,7 +127,7 @@ struct Program {
     ways: &'static [Way],
 }
 
-/// A way to fetch a program: where from (for the person), and how.
+/// A way to fetch a program: its origin (for messages), and the function.
 type Way = (&'static str, fn(&Workspace, &Step, &Path) -> Result<()>);
 
 fn provide(workspace: &Workspace, step: &Step, network: Network, program: &Program) -> Result<Outcome> {
@@ -154,13 +154,13 @@ fn provide(workspace: &Workspace, step: &Step, network: Network, program: &Progr
     if let Some((found, version)) = on_path(program) {
         return Ok(Outcome::new("there", format!("{version}, {}", found.display())));
     }
-    let cure = format!(
+    let hint = format!(
         "set {} to a binary of version {} or newer",
         program.variable, program.oldest
     );
     ensure!(
         network == Network::Allowed,
-        "{} is not there, and --offline forbids to fetch it; {cure}",
+        "{} is not there, and --offline forbids to fetch it; {hint}",
         program.file
     );
     let mut failures = Vec::new();
@@ -181,13 +181,13 @@ fn provide(workspace: &Workspace, step: &Step, network: Network, program: &Progr
         }
     }
     bail!(
-        "cannot get {}; {cure}. Tried:\n{}",
+        "cannot get {}; {hint}. Tried:\n{}",
         program.file,
         failures.join("\n")
     )
 }
 
-/// The version that the binary says it has.
+/// The version that the binary prints.
 ///
 /// # Errors
 /// When it does not run here, is another program, or too old.

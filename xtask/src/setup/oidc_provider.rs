@@ -16,13 +16,13 @@ const OLDEST_NODE: Version = Version::new(20, 0, 0);
 /// 3 MB in 40 packages; a slow network.
 const LONGEST_INSTALLATION: Duration = Duration::from_secs(300);
 const LEFT_OUT: &str = "the tests on a strict issuer are left out";
-/// What pins the package, and what tells whether an installation is of today's pin.
+/// What pins the package; an installation holds copies, which show whether it is of the current pin.
 const PINS: [&str; 2] = ["package.json", "package-lock.json"];
 
 /// Leaves the package in target/tools/oidc-provider; without Node and npm it is left out.
 ///
 /// # Errors
-/// When tests/oidc-provider or target/tools cannot be read or written. An installation that fails is said.
+/// When tests/oidc-provider or target/tools cannot be read or written. A failed installation is reported.
 pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> Result<Outcome> {
     let (pinned, own) = (
         workspace.root().join("tests/oidc-provider"),

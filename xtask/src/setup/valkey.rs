@@ -61,12 +61,12 @@ fn from_distribution(workspace: &Workspace, step: &Step, place: &Path) -> Result
     for package in PACKAGES {
         apt.unpack_newest(step, package, &suites, &folder)?;
     }
-    let kept = workspace.tools().join("valkey");
-    if kept.exists() {
-        std::fs::remove_dir_all(&kept)?;
+    let installed = workspace.tools().join("valkey");
+    if installed.exists() {
+        std::fs::remove_dir_all(&installed)?;
     }
-    std::fs::rename(&folder, &kept)?;
-    let script = kept.join("start");
+    std::fs::rename(&folder, &installed)?;
+    let script = installed.join("start");
     std::fs::write(&script, START.replace("ARCH", std::env::consts::ARCH))?;
     install_binary(&script, place)
 }

@@ -19,7 +19,7 @@ const LONGEST_RUSTUP: Duration = Duration::from_secs(180);
 const LONGEST_STD_BUILD: Duration = Duration::from_secs(900);
 /// Suites that carry, or once carried, several versions of the compiler's source.
 const SOURCE_SUITES: [&str; 4] = ["trixie-backports", "trixie", "forky", "sid"];
-/// The empty crate whose build builds std; its own rlib is not kept.
+/// The empty crate whose build builds std; its own rlib is not used.
 const EMPTY_CRATE: &str = "nothing";
 
 /// How to get the wasm standard library if it is missing.

@@ -1,4 +1,4 @@
-//! Issuers, their endpoints and the keys that are rejected.
+//! Issuers, their endpoints and their rejected keys.
 
 use super::{Folder, GOOD, parse};
 
@@ -21,12 +21,12 @@ fn an_endpoint_may_have_a_query_and_an_issuer_may_not() {
         let text = GOOD.replacen("issuer: https://dex.example.com\n", &issuer, 1);
         assert_ne!(text, GOOD);
         let problems = parse(&folder, &text).expect_err(bad);
-        assert!(problems[0].what.contains("must not hold"), "{}", problems[0]);
+        assert!(problems[0].what.contains("must not contain"), "{}", problems[0]);
     }
 }
 
 #[test]
-fn keys_that_are_rejected_are_named_and_an_empty_name_is_a_problem() {
+fn rejected_keys_have_names_and_an_empty_name_is_a_problem() {
     let folder = Folder::new();
     let with = |keys: &str| {
         let keys = format!("{CLIENT}  rejected_keys: {keys}\n");

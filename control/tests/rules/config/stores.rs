@@ -1,9 +1,9 @@
-//! Where everything is kept.
+//! The store.
 
 use super::{Folder, GOOD, parse};
 
 #[test]
-fn a_valkey_may_be_one_server_sentinels_or_a_cluster() {
+fn valkey_may_be_one_server_sentinels_or_a_cluster() {
     let folder = Folder::new();
     let with = |valkey: &str| parse(&folder, &GOOD.replace("{embedded: {path: DIR/db}}", valkey));
     let good = [

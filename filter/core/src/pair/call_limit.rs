@@ -12,7 +12,7 @@ use crate::host::Host;
 const KEY: &str = "tokenward/calls";
 const VERSION: u8 = 1;
 
-/// 256 calls that brought nothing, of which 64 are for tokens that come back, and 5,000 more a minute.
+/// 256 calls that brought nothing, of which 64 are for tokens that return, and 5,000 more a minute.
 pub(crate) const ENVOY_CALLS: AllowanceLimit = AllowanceLimit {
     most_ms: 3_072,
     reserve_ms: 768,

@@ -30,7 +30,7 @@ pub struct ClosedGate {
 }
 
 impl ClosedGate {
-    /// For a gate that could not be claimed: the request comes back after a second.
+    /// For a gate that could not be claimed: the request may return after a second.
     pub const BUSY: Self = Self {
         refusal: Refusal::Busy,
         retry_after_ms: 1_000,

@@ -16,7 +16,7 @@ pub(super) const GATE_BYTES: usize = 36;
 const GATES_AT: usize = 18;
 
 /// Calls to control that a pair may make for tokens that control has never accepted: ten at once, of which four are for
-/// tokens that come back, and one more every five seconds.
+/// tokens that return, and one more every five seconds.
 pub const PAIR_CALLS: AllowanceLimit = AllowanceLimit {
     most_ms: 50_000,
     reserve_ms: 20_000,

@@ -1,7 +1,7 @@
 //! Permission to call control. A token that control has accepted needs none. For all others a pair, and the whole Envoy,
 //! may make a bounded number of calls: any client can make such tokens up.
 //!
-//! A token that is denied may come back, and then goes first: a part of each allowance is reserved for tokens that were
+//! A token that is denied may return, and then has precedence: a part of each allowance is reserved for tokens that were
 //! denied a moment ago. Forged tokens are mostly presented once, a user's own again and again.
 
 use tokenward_protocol::refusal::Refusal;
@@ -110,7 +110,7 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Replies to a request for which no call is permitted: it may come back.
+    /// Replies to a request for which no call is permitted: it may return.
     pub(super) fn refuse_call(&mut self, presented: &Presented<'_>, denied: CallDenied) -> Reply {
         let (refusal, server) = (Refusal::CallLimit, presented.server);
         if !denied.of_pair {

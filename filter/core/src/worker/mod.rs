@@ -1,6 +1,6 @@
 //! The filter that protects servers: what one worker remembers, and what it does with each event.
 //!
-//! Generic over the [`crate::host::Host`], so that the same code runs in Envoy and in native tests. [`state`] holds what a
+//! Generic over the [`crate::host::Host`], so that the same code runs in Envoy and in native tests. `state` holds what a
 //! worker remembers; every other file adds one event or one task to it.
 
 mod call;

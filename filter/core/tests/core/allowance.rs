@@ -32,7 +32,7 @@ fn first_attempts_do_not_use_the_reserve_for_those_that_return() {
 }
 
 #[test]
-fn what_was_taken_for_nothing_is_there_again() {
+fn what_is_given_back_is_available_again() {
     let mut allowance = Allowance::default();
     for _ in 0..1_000 {
         allowance = allowance.take(COST_MS, TERMS, false, NOW_MS).expect("given back");

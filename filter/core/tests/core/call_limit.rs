@@ -178,7 +178,7 @@ fn made_up_subjects_cost_the_whole_envoy_a_bounded_number_of_calls() {
         later += calls_for(&mut envoy, second * 10_000..second * 10_000 + 500);
     }
     assert!((780..=840).contains(&later), "{later} in ten seconds");
-    // One WARN for each of the pairs that control has refused, and one for all that were turned away.
+    // One WARN for each of the pairs that control has refused, and one for all that were denied a call.
     let warns = envoy.host.lines_at(Level::Warn);
     let limit = warns.iter().filter(|line| line.contains("call_limit"));
     assert_eq!(limit.count(), 1);
@@ -217,7 +217,7 @@ fn a_users_first_token_among_forged_ones_of_the_same_subject_gets_a_call_when_it
         assert_eq!(envoy.send(0, path, Some(&home(exp_in)), None).1, Verdict::Pause);
         let call = u32::try_from(envoy.calls()).unwrap();
         envoy.answer(0, call, &answer);
-        // From then on the forged ones do not concern it, even when its replacement has expired.
+        // From then on the forged ones do not affect it, even when its replacement has expired.
         flood(&mut envoy, 11..15);
         assert!(matches!(
             envoy.send(0, path, Some(&home(exp_in)), None).1,
@@ -324,7 +324,7 @@ fn requests_that_joined_a_call_without_permission_are_refused_with_it() {
     }
     let presented = forged(100, 100);
     assert_eq!(envoy.send(0, KUBE, Some(&presented), None).1, Verdict::Continue);
-    // It becomes stale before the tick that would have begun to fetch the next one.
+    // It becomes stale before the tick that would have started the call for the next one.
     envoy.host.now_ms.set(START_MS + 60_000 - 20_000);
     let (waiting, verdict) = envoy.send(0, KUBE, Some(&presented), None);
     assert_eq!(verdict, Verdict::Pause);
@@ -341,7 +341,7 @@ fn requests_that_joined_a_call_without_permission_are_refused_with_it() {
 }
 
 #[test]
-fn a_clock_that_steps_back_holds_no_request_up() {
+fn a_clock_that_steps_back_delays_no_request() {
     let mut envoy = Envoy::new(1);
     for n in 0..1_000 {
         send_and_refuse(&mut envoy, 0, KUBE, &made_up(n, -7_200), Refusal::SubjectRejected);

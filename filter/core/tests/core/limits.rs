@@ -33,7 +33,7 @@ fn ten_thousand_requests_may_wait_and_the_next_gets_503_with_one_warning_a_minut
         warns.len() == 2 && warns[1].contains("suppressed=19"),
         "{warns:#?}"
     );
-    // Answers make room.
+    // Responses make room.
     envoy.answer(0, 1, &home(1800));
     let other = token(ISSUER, "kube", "user-0", -5);
     assert_eq!(envoy.send(0, KUBE, Some(&other), None).1, Verdict::Pause);

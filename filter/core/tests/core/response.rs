@@ -7,12 +7,12 @@ use crate::host::{Envoy, ISSUER, home, status, token};
 
 const KUBE: &str = "/kubernetes/mcp";
 
-/// The server answers the stream.
+/// The server responds to the stream.
 fn respond(envoy: &mut Envoy, stream: StreamId, status: u16) -> ResponseVerdict {
     envoy.respond(stream, status, false).expect("a watched answer")
 }
 
-fn is_softened(verdict: &ResponseVerdict) -> bool {
+fn becomes_unavailable(verdict: &ResponseVerdict) -> bool {
     matches!(verdict, ResponseVerdict::AsUnavailable { .. })
 }
 
@@ -22,7 +22,7 @@ fn a_401_to_a_fresh_token_becomes_503_and_control_is_called_once_for_a_newly_mad
     let streams: Vec<_> = (0..5)
         .map(|_| envoy.send(0, KUBE, Some(&home(1800)), Some("s1")).0)
         .collect();
-    assert!(is_softened(&respond(&mut envoy, streams[0], 401)));
+    assert!(becomes_unavailable(&respond(&mut envoy, streams[0], 401)));
     envoy.workers[0].on_tick();
     assert_eq!(envoy.calls(), 1);
     let form = envoy.host.calls.borrow()[0].1.clone();
@@ -56,13 +56,13 @@ fn requests_that_are_rejected_together_are_one_rejection() {
     };
     let presented = send(&mut envoy);
     for (stream, _) in &presented[..3] {
-        assert!(is_softened(&respond(&mut envoy, *stream, 401)));
+        assert!(becomes_unavailable(&respond(&mut envoy, *stream, 401)));
     }
     envoy.workers[0].on_tick();
     envoy.answer(0, 1, &home(1900));
     for (stream, _) in &presented[3..] {
         assert!(
-            is_softened(&respond(&mut envoy, *stream, 401)),
+            becomes_unavailable(&respond(&mut envoy, *stream, 401)),
             "late, and no news"
         );
     }
@@ -78,7 +78,7 @@ fn requests_that_are_rejected_together_are_one_rejection() {
     assert_eq!((envoy.calls(), envoy.host.lines_at(Level::Warn).len()), (1, 0));
 
     for (stream, _) in &replaced {
-        assert!(is_softened(&respond(&mut envoy, *stream, 401)));
+        assert!(becomes_unavailable(&respond(&mut envoy, *stream, 401)));
     }
     assert_eq!(status(&send(&mut envoy)[0].1), Some(503), "the gate is closed");
     assert_eq!((envoy.calls(), envoy.host.lines_at(Level::Warn).len()), (1, 1));
@@ -95,7 +95,7 @@ fn a_newly_made_token_that_is_rejected_too_closes_the_gate_with_backoff() {
     envoy.workers[0].on_tick();
     envoy.answer(0, 1, &home(1900));
     let (second, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
-    assert!(is_softened(&respond(&mut envoy, second, 401)));
+    assert!(becomes_unavailable(&respond(&mut envoy, second, 401)));
     for _ in 0..50 {
         let (_, verdict) = envoy.send(0, KUBE, Some(&home(1800)), None);
         assert_eq!(status(&verdict), Some(503), "{verdict:?}");
@@ -127,7 +127,7 @@ fn control_that_has_no_newer_token_yet_closes_the_gate_and_the_login_remains() {
 }
 
 #[test]
-fn a_plain_403_is_an_answer_about_permissions_and_passes() {
+fn a_plain_403_is_about_permissions_and_passes() {
     let mut envoy = Envoy::new(1);
     let (stream, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
     assert_eq!(envoy.respond(stream, 403, false), Some(ResponseVerdict::PassOn));
@@ -135,13 +135,13 @@ fn a_plain_403_is_an_answer_about_permissions_and_passes() {
     assert_eq!(envoy.calls(), 0);
     let (stream, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
     assert!(
-        is_softened(&envoy.respond(stream, 403, true).expect("watched")),
+        becomes_unavailable(&envoy.respond(stream, 403, true).expect("watched")),
         "its challenge names the token"
     );
 }
 
 #[test]
-fn answers_to_requests_that_are_not_ours_are_not_looked_at() {
+fn responses_to_requests_for_no_server_are_not_watched() {
     let mut envoy = Envoy::new(1);
     for path in ["/elsewhere", KUBE] {
         let (stream, _) = envoy.send(0, path, None, None);
@@ -175,7 +175,7 @@ fn send_to_a_server_that_rejects_all(envoy: &mut Envoy, life_seconds: i64) -> bo
         Verdict::Reply(_) => false,
     };
     if arrived {
-        assert!(is_softened(&respond(envoy, stream, 401)));
+        assert!(becomes_unavailable(&respond(envoy, stream, 401)));
     }
     // The background call that the rejection caused.
     let calls = envoy.calls();
@@ -187,7 +187,7 @@ fn send_to_a_server_that_rejects_all(envoy: &mut Envoy, life_seconds: i64) -> bo
 }
 
 #[test]
-fn a_server_that_rejects_whatever_is_made_is_tried_less_and_less_often() {
+fn a_server_that_rejects_every_new_token_is_tried_less_and_less_often() {
     let mut envoy = Envoy::new(1);
     let mut arrived = 0;
     for second in 0..180 {
@@ -203,7 +203,7 @@ fn a_server_that_rejects_whatever_is_made_is_tried_less_and_less_often() {
 }
 
 #[test]
-fn thousands_of_tokens_that_others_get_do_not_make_a_rejection_forgotten() {
+fn thousands_of_other_clients_tokens_do_not_evict_a_rejection() {
     let mut envoy = Envoy::new(1);
     let (stream, _) = envoy.send(0, KUBE, Some(&home(1800)), None);
     respond(&mut envoy, stream, 401);

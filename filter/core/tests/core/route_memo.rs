@@ -44,7 +44,7 @@ impl Routes {
         }
     }
 
-    /// Names and annotations read since the last time.
+    /// Names and annotations read since the last call.
     fn reads(&self) -> (usize, usize) {
         (self.host.0.names_read.take(), self.host.0.annotations_read.take())
     }
@@ -54,7 +54,7 @@ const ROUTE: &str = "httproute/mcp/kubernetes/rule/0/match/0/mcp_example_com";
 const OTHER: &str = "httproute/mcp/kubernetes/rule/1/match/0/mcp_example_com";
 
 #[test]
-fn what_is_remembered_of_routes_is_what_a_look_up_finds() {
+fn a_cached_route_is_what_a_look_up_finds() {
     let mut routes = Routes::new();
     let long = format!("/kube/{}", "x".repeat(600));
     let paths = [

@@ -25,12 +25,12 @@ struct History {
     pause_ms: u64,
     warn_every_ms: u64,
     now_ms: u64,
-    told: HashMap<u8, Told>,
+    logged: HashMap<u8, Logged>,
 }
 
-/// What the log was told of a pair since its throttle was last forgotten.
+/// What was logged about a pair since its throttle was last dropped.
 #[derive(Default)]
-struct Told {
+struct Logged {
     refusals: u64,
     warnings: u64,
     infos: u64,
@@ -56,7 +56,7 @@ pub(super) fn any_history(deal: &mut Deal<'_>) {
         pause_ms,
         warn_every_ms,
         now_ms: START_MS,
-        told: HashMap::new(),
+        logged: HashMap::new(),
     };
     for _ in 0..MOST_STEPS {
         if deal.is_empty() {
@@ -74,10 +74,10 @@ impl History {
         match what {
             0 => self.now_ms += deal.number() & u64::from(u32::MAX),
             1 => self.is_refused(pair, deal),
-            2 => self.asks_to_pass(pair),
+            2 => self.requests_admission(pair),
             3 => self.opens(pair),
-            4 => self.tells_a_refusal(pair, deal),
-            5 => self.tells_a_success(pair),
+            4 => self.notes_a_refusal(pair, deal),
+            5 => self.notes_a_success(pair),
             6 => {
                 reads_back(&self.slot);
                 self.slot = Slot::decode(self.slot.clone().encode());
@@ -109,7 +109,7 @@ impl History {
         let (key, full) = (record.key, self.slot.len() >= PLACES);
         let was_there = self.slot.record(&key).is_some();
         if !was_there {
-            self.told.remove(&key[0]);
+            self.logged.remove(&key[0]);
         }
         let placed = self.slot.put(&record, self.spans(), self.now_ms);
         assert!(
@@ -144,8 +144,8 @@ impl History {
             jitter: deal.number(),
         };
         let gate = close(before.as_ref(), &closing, &self.times);
-        let kept = before.is_some_and(|before| before.closed_until_ms == gate.closed_until_ms);
-        if !kept {
+        let unchanged = before.is_some_and(|before| before.closed_until_ms == gate.closed_until_ms);
+        if !unchanged {
             let closed_ms = gate.closed_until_ms - self.now_ms;
             let longest_ms = longest_of_class(&self.times, refusal);
             assert!(
@@ -159,7 +159,7 @@ impl History {
         }
     }
 
-    fn asks_to_pass(&mut self, pair: u8) {
+    fn requests_admission(&mut self, pair: u8) {
         let admission = self.admitted(pair);
         may_wait(admission, self.held_ms());
         let mut record = self.record(pair);
@@ -167,7 +167,7 @@ impl History {
             assert_eq!(admission, Admission::Open);
             return;
         };
-        // No gate outlives its longest time, whoever claimed a probe and went away.
+        // No gate outlives its longest time, also when a claimed probe gets no response.
         let end_ms = self.now_ms + self.held_ms() + 1;
         assert!(!matches!(
             admit(Some(&gate), end_ms, self.held_ms()),
@@ -189,7 +189,7 @@ impl History {
         }
     }
 
-    fn tells_a_refusal(&mut self, pair: u8, deal: &mut Deal<'_>) {
+    fn notes_a_refusal(&mut self, pair: u8, deal: &mut Deal<'_>) {
         let mut record = self.record(pair);
         let refusals = Refusals {
             refusal: any_refusal(deal),
@@ -201,24 +201,24 @@ impl History {
         if !self.put(record) {
             return;
         }
-        let told = self.told.entry(pair).or_default();
-        let due = told
+        let logged = self.logged.entry(pair).or_default();
+        let due = logged
             .last_warning_ms
             .is_none_or(|last| self.now_ms - last >= self.warn_every_ms);
         let warned = line.level == Level::Warn;
         assert_eq!(warned, refusals.may_warn && due);
-        told.refusals += u64::from(refusals.requests);
-        told.in_a_row += u64::from(refusals.requests);
-        assert_eq!(u64::from(line.in_a_row), told.in_a_row);
+        logged.refusals += u64::from(refusals.requests);
+        logged.in_a_row += u64::from(refusals.requests);
+        assert_eq!(u64::from(line.in_a_row), logged.in_a_row);
         if warned {
-            told.warnings += 1;
-            told.suppressed += u64::from(line.suppressed);
-            told.last_warning_ms = Some(self.now_ms);
+            logged.warnings += 1;
+            logged.suppressed += u64::from(line.suppressed);
+            logged.last_warning_ms = Some(self.now_ms);
         }
-        told.adds_up(waiting);
+        logged.adds_up(waiting);
     }
 
-    fn tells_a_success(&mut self, pair: u8) {
+    fn notes_a_success(&mut self, pair: u8) {
         let Some(mut record) = self.slot.record(&[pair; 16]) else {
             return;
         };
@@ -228,18 +228,18 @@ impl History {
         assert_eq!(after.recovered(), None);
         record.throttle = after;
         assert!(self.put(record), "it had its place");
-        let told = self.told.entry(pair).or_default();
-        told.in_a_row = 0;
+        let logged = self.logged.entry(pair).or_default();
+        logged.in_a_row = 0;
         if let Some(line) = line {
-            told.infos += 1;
-            told.suppressed += u64::from(line.suppressed);
+            logged.infos += 1;
+            logged.suppressed += u64::from(line.suppressed);
         }
-        assert!(told.infos <= told.warnings);
-        told.adds_up(after.suppressed);
+        assert!(logged.infos <= logged.warnings);
+        logged.adds_up(after.suppressed);
     }
 }
 
-impl Told {
+impl Logged {
     /// Every refusal is a WARN, was given as a number, or still waits to be.
     fn adds_up(&self, waiting: u32) {
         assert_eq!(

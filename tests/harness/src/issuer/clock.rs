@@ -1,4 +1,4 @@
-//! The issuer's own idea of the time.
+//! The issuer's own clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Not a time that any wall clock shows.
 const WALKS: i64 = i64::MIN;
 
-/// Wall clock plus an offset that tests move. Clones share it, so several issuers and servers can live in one time.
+/// Wall clock plus an offset that tests move. Clones share it, so several issuers and servers can share one time.
 #[derive(Debug, Clone)]
 pub struct IssuerClock {
     offset_ms: Arc<AtomicI64>,
@@ -35,13 +35,13 @@ impl IssuerClock {
         self.offset_ms.fetch_sub(milliseconds(by), Ordering::SeqCst);
     }
 
-    /// Stops this clock and all its clones: only a test moves them from now on, and a machine that stands still for some
+    /// Stops this clock and all its clones: only a test moves them from now on, and a machine that stalls for some
     /// seconds changes nothing.
     pub fn stop(&self) {
         let walks = self
             .stopped_ms
             .compare_exchange(WALKS, wall_ms(), Ordering::SeqCst, Ordering::SeqCst);
-        // Whoever stopped it before has said when.
+        // If it is stopped already, it stays at its earlier time.
         let _ = walks;
     }
 

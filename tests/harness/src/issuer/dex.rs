@@ -125,7 +125,7 @@ impl Dex {
         }
     }
 
-    /// What the password connector says of a user at a refresh: the current groups and names, or nothing when the
+    /// What the password connector returns for a user at a refresh: the current groups and names, or nothing when the
     /// user's upstream is broken or the user is gone.
     pub(crate) fn refreshed_identity(&self, user_id: &str) -> Option<Identity> {
         let user = lock(&self.users)
@@ -166,7 +166,7 @@ impl Dex {
         self.counted.send_replace(counter.all);
     }
 
-    /// Everybody's numbers, to await a change of them.
+    /// The total numbers, to await a change of them.
     pub(crate) fn watch_counts(&self) -> watch::Receiver<IssuerCounts> {
         self.counted.subscribe()
     }
@@ -181,7 +181,7 @@ impl ConnectorState {
     }
 }
 
-/// What the password connector says of a user.
+/// What the password connector returns for a user.
 pub(crate) fn identity(user: &DexUser) -> Identity {
     Identity {
         user_id: user.user_id.clone(),

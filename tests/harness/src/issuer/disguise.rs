@@ -1,4 +1,4 @@
-//! A good answer of the token endpoint, sent as no RFC describes it, and as some issuer or something before it does.
+//! A good answer of the token endpoint, sent as no RFC describes it, and as some issuers or proxies in front of them do.
 
 use std::io::Write as _;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ pub enum Disguise {
     ByteOrderMark,
     /// UTF-16.
     Utf16,
-    /// gzip, which was not asked for.
+    /// gzip, which the request did not accept.
     Gzip,
     /// Raw deflate.
     Deflate,

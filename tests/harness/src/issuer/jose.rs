@@ -1,5 +1,5 @@
-//! Reading and verifying compact JWS with RS256, written apart from the library that control uses, so that a fault
-//! in that library does not hide itself.
+//! Reading and verifying compact JWS with RS256, written independently of the library that control uses, so that a fault
+//! in that library does not stay hidden.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ impl Jws {
     }
 }
 
-/// base64url(header) "." base64url(claims), what is signed. Members keep the order of the type.
+/// base64url(header) "." base64url(claims), what is signed. Members stand in the order of the type.
 pub(crate) fn signing_input(header: &impl Serialize, claims: &impl Serialize) -> serde_json::Result<String> {
     let header = URL_SAFE_NO_PAD.encode(serde_json::to_vec(header)?);
     let claims = URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims)?);
@@ -110,7 +110,7 @@ impl PublicKey {
     }
 }
 
-/// Keys of a remote issuer: kept for ever, fetched when none of the kept ones made a signature, one fetch at a time.
+/// Keys of a remote issuer: stored indefinitely, fetched when no stored one verifies a signature, one fetch at a time.
 #[derive(Debug)]
 pub(crate) struct RemoteKeys {
     url: String,

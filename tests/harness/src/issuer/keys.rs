@@ -1,5 +1,5 @@
-//! Signing keys. Making a 2048-bit RSA key takes long in a debug build, so a process keeps the ones it has made and
-//! hands them out again; two issuers that live at the same time never hold the same key.
+//! Signing keys. Generating a 2048-bit RSA key takes long in a debug build, so a process pools the ones it has
+//! generated and reuses them; two issuers that live at the same time never hold the same key.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,4 +1,4 @@
-//! Tokens made by hand, for what an issuer never issues: without expiry, unsigned, signed by a stranger.
+//! Tokens made by hand, for what an issuer never issues: without expiry, unsigned, signed with an unknown key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use super::keys::SigningKey;
 use super::{jose, wire};
 use crate::secrets;
 
-/// A token in the making. It starts as a good ID token of the issuer and is signed by it, unless told otherwise.
+/// A token under construction. It starts as a good ID token of the issuer, signed by it; the methods change that.
 #[derive(Debug, Clone)]
 pub struct TokenDraft {
     now_seconds: i64,
@@ -20,7 +20,7 @@ pub struct TokenDraft {
 #[derive(Debug, Clone)]
 enum Signer {
     Key(SigningKey),
-    Nobody,
+    None,
     SharedSecret(String),
 }
 
@@ -68,7 +68,7 @@ impl TokenDraft {
 
     /// `alg: none` and an empty signature (RFC 7518 §3.6).
     pub fn unsigned(mut self) -> Self {
-        self.signer = Signer::Nobody;
+        self.signer = Signer::None;
         self.header("alg", "none")
     }
 
@@ -96,7 +96,7 @@ impl TokenDraft {
         let input = jose::signing_input(&self.header, &self.claims).expect("a draft is JSON");
         let signature = match &self.signer {
             Signer::Key(key) => key.sign(input.as_bytes()),
-            Signer::Nobody => Vec::new(),
+            Signer::None => Vec::new(),
             Signer::SharedSecret(secret) => {
                 let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
                 aws_lc_rs::hmac::sign(&key, input.as_bytes()).as_ref().to_vec()

@@ -130,14 +130,14 @@ fn refresh(dex: &Dex, client_id: &str, form: &Form, failure: Option<&Failure>) -
             GrantRefusal::Expired => DexError::invalid_request("Refresh token expired."),
         })?;
     let scopes = narrowed(&grant.scopes, form.scopes())?;
-    let keeps_token = failure == Some(&Failure::DropRefreshToken);
+    let omits_token = failure == Some(&Failure::DropRefreshToken);
     let grant = match step {
         Step::Repeat => grant,
         Step::Rotate => {
             let identity = dex
                 .refreshed_identity(&grant.identity.user_id)
                 .ok_or_else(DexError::internal)?;
-            if keeps_token {
+            if omits_token {
                 grant.with_identity(identity)
             } else {
                 grants
@@ -155,16 +155,19 @@ fn refresh(dex: &Dex, client_id: &str, form: &Form, failure: Option<&Failure>) -
         &scopes,
         failure,
     )?;
-    tokens.refresh_token = (!keeps_token).then(|| grant.refresh_token());
+    tokens.refresh_token = (!omits_token).then(|| grant.refresh_token());
     dex.count(Some(&grant.identity.email), |counts| {
         counts.refreshes_succeeded += 1;
     });
     Ok(tokens.into_response())
 }
 
-/// The scopes of one refresh: all that were granted, or those of them that are asked for.
-fn narrowed(granted: &[String], asked: Vec<String>) -> Result<Vec<String>, DexError> {
-    let widened: Vec<&String> = asked.iter().filter(|scope| !granted.contains(scope)).collect();
+/// The scopes of one refresh: all that were granted, or those of them that are requested.
+fn narrowed(granted: &[String], requested: Vec<String>) -> Result<Vec<String>, DexError> {
+    let widened: Vec<&String> = requested
+        .iter()
+        .filter(|scope| !granted.contains(scope))
+        .collect();
     if !widened.is_empty() {
         let description = format!(
             "Requested scopes contain unauthorized scope(s): {}.",
@@ -172,7 +175,11 @@ fn narrowed(granted: &[String], asked: Vec<String>) -> Result<Vec<String>, DexEr
         );
         return Err(DexError::invalid_request(description));
     }
-    Ok(if asked.is_empty() { granted.to_vec() } else { asked })
+    Ok(if requested.is_empty() {
+        granted.to_vec()
+    } else {
+        requested
+    })
 }
 
 fn issue(

@@ -62,7 +62,7 @@ pub struct McpServer {
 #[derive(Debug)]
 struct Shared {
     verifier: Verifier,
-    /// Who answers requests with good tokens; `None` is this server itself.
+    /// The server that answers requests with good tokens; `None` is this server itself.
     behind: Option<Behind>,
     trust_revoked: AtomicBool,
     down: Arc<AtomicBool>,

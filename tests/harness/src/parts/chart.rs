@@ -42,7 +42,7 @@ impl Chart {
     /// What the chart makes of the values, as release `tokenward` in the namespace `mcp`; JSON is YAML.
     ///
     /// # Errors
-    /// What Helm says, when it refuses the values.
+    /// Helm's message, when it refuses the values.
     pub fn render(&self, values: &Value) -> anyhow::Result<Vec<Rendered>> {
         let folder = TempDir::with_prefix("tokenward-chart-")?;
         let file = write_file(&folder, "values.yaml", values.to_string())?;
@@ -61,7 +61,8 @@ impl Chart {
         Ok(documents(&String::from_utf8(run.stdout)?))
     }
 
-    /// Checks YAML documents against Kubernetes' and the CRDs' schemas, CEL rules included; the validator's count by kind.
+    /// Checks YAML documents against Kubernetes' and the CRDs' schemas, CEL rules included; the validator's count by
+    /// kind.
     ///
     /// # Errors
     /// Every finding, one a line.

@@ -16,7 +16,7 @@ use crate::issuer::jose::http_client;
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// A control service with its configuration, secrets and embedded store in a folder of its own. It may be ended and
-/// started again; it ends for good with this guard.
+/// started again; it ends finally with this guard.
 #[derive(Debug)]
 pub struct Control {
     config: ControlConfig,
@@ -51,7 +51,7 @@ impl Control {
         let folder = TempDir::with_prefix("tokenward-control-")?;
         let mut control = Self {
             config,
-            // One that nobody takes while this service is down.
+            // One that no other process takes while this service is down.
             address: SocketAddr::from(([127, 0, 0, 1], ports::free_port()?)),
             process: None,
             folder,
@@ -137,7 +137,7 @@ impl Control {
         Ok((status, log))
     }
 
-    /// Writes another configuration and its secrets into the files of the running process. It knows nothing of them
+    /// Writes another configuration and its secrets into the files of the running process, which does not read them
     /// until [`Control::hang_up`].
     pub fn rewrite(&mut self, config: ControlConfig) -> anyhow::Result<()> {
         self.config = config;
@@ -145,7 +145,7 @@ impl Control {
         Ok(())
     }
 
-    /// Asks it to read its configuration anew (SIGHUP).
+    /// Makes it reload its configuration (SIGHUP).
     pub fn hang_up(&mut self) -> anyhow::Result<()> {
         self.process()?.hang_up()
     }
@@ -205,7 +205,7 @@ impl Control {
         self.folder.path().join("address")
     }
 
-    /// Waits until it says where it listens.
+    /// Waits until it logs where it listens.
     pub async fn wait_until_listening(&mut self) -> anyhow::Result<()> {
         let address_file = self.address_file();
         let process = self.process()?;

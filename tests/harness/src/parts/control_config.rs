@@ -20,7 +20,7 @@ pub const STORE_FILE: &str = "tokenward.redb";
 /// What a control service shall do.
 #[derive(Debug, Clone)]
 pub struct ControlConfig {
-    /// Where sessions and tokens are kept.
+    /// Where sessions and tokens are stored.
     pub store: ControlStore,
     /// `store.deadline`.
     pub store_deadline: Option<String>,

@@ -1,4 +1,4 @@
-//! A TCP way to a server that can be made slow, cut, and led elsewhere while its users keep one address.
+//! A TCP path to a server that can be slowed down, cut, and redirected while its clients use one address.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// Where the way leads, and how slowly.
+/// The target of the path, and its latency.
 #[derive(Debug, Clone, Copy)]
 struct Way {
     /// Port of 127.0.0.1; connections of an earlier port are cut.
@@ -29,7 +29,7 @@ pub struct Detour {
 }
 
 impl Detour {
-    /// A way to `port` of 127.0.0.1, at first without a delay.
+    /// A path to `port` of 127.0.0.1, at first without a delay.
     pub async fn to(port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -43,12 +43,12 @@ impl Detour {
         Ok(Self { address, way, task })
     }
 
-    /// Where it begins.
+    /// Its own address, for clients.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// `redis://…` of this way.
+    /// `redis://…` of this path.
     pub fn valkey_url(&self) -> String {
         format!("redis://{}/0", self.address)
     }
@@ -58,7 +58,7 @@ impl Detour {
         self.way.send_modify(|way| way.delay = delay);
     }
 
-    /// Cuts all connections; new ones lead to `port`.
+    /// Cuts all connections; new ones go to `port`.
     pub fn lead_to(&self, port: u16) {
         self.way.send_modify(|way| way.port = port);
     }
@@ -70,7 +70,7 @@ impl Drop for Detour {
     }
 }
 
-/// One connection, until either side ends it, the way leads elsewhere or the detour is gone.
+/// One connection, until either side ends it, the target changes or the detour is dropped.
 async fn carry(client: TcpStream, mut way: watch::Receiver<Way>) {
     let port = way.borrow().port;
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
@@ -87,7 +87,7 @@ async fn carry(client: TcpStream, mut way: watch::Receiver<Way>) {
     }
 }
 
-/// Passes bytes on, each chunk as late as the way says when it arrives: latency, not less throughput.
+/// Forwards bytes, each chunk delayed by what is set when it arrives: more latency, not less throughput.
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, slow: Option<watch::Receiver<Way>>) {
     let (arrived, mut due) = mpsc::channel::<(Instant, Vec<u8>)>(1024);
     let reading = async move {

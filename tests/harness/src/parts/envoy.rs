@@ -35,7 +35,7 @@ pub struct EnvoyConfig {
     pub module_from_control: Option<String>,
     /// Where the cluster `tokenward_control` leads; `None` makes a cluster without hosts.
     pub control: Option<SocketAddr>,
-    /// The clock that Envoy lives by; `None` for the machine's.
+    /// The clock that Envoy reads; `None` for the machine's.
     pub clock: Option<SteppingClock>,
     /// The routes, first match first.
     pub routes: Vec<EnvoyRoute>,
@@ -253,7 +253,7 @@ impl Envoy {
         format!("http://{}", self.admin)
     }
 
-    /// Its metrics, with the labels of the bootstrap's `stats_tags`, once the filter has told all that it counted.
+    /// Its metrics, with the labels of the bootstrap's `stats_tags`, once the filter has reported all that it counted.
     pub async fn stats(&self) -> anyhow::Result<Metrics> {
         settled(|| async {
             let url = format!("{}/stats/prometheus", self.admin_url());

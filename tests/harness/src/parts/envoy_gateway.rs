@@ -156,7 +156,8 @@ impl EnvoyGateway {
         Ok(self.wasm_lines().into_iter().filter(is_warning).collect())
     }
 
-    /// Envoy's metrics, with the labels of the EnvoyProxy's `stats_tags`, once the filter has told all that it counted.
+    /// Envoy's metrics, with the labels of the EnvoyProxy's `stats_tags`, once the filter has reported all that it
+    /// counted.
     ///
     /// # Errors
     /// When Envoy does not answer.
@@ -164,11 +165,11 @@ impl EnvoyGateway {
         settled(|| async { Ok(Metrics::read(&self.admin("/stats/prometheus").await?)) }).await
     }
 
-    /// A part of what Envoy was told, `dynamic_listeners`, `dynamic_route_configs`, `dynamic_active_clusters`.
+    /// A part of Envoy's configuration, `dynamic_listeners`, `dynamic_route_configs`, `dynamic_active_clusters`.
     ///
     /// # Errors
     /// When Envoy does not answer.
-    pub async fn told(&self, resource: &str) -> anyhow::Result<Value> {
+    pub async fn config_dump(&self, resource: &str) -> anyhow::Result<Value> {
         let text = self.admin(&format!("/config_dump?resource={resource}")).await?;
         Ok(serde_json::from_str(&text)?)
     }
@@ -227,8 +228,9 @@ fn configuration(folder: &TempDir) -> Value {
     })
 }
 
-/// Envoy Gateway tells Envoy to fetch modules from its Service in the cluster, with certificates at a pod's paths. Neither is
-/// on this machine: this patch names the same server at 127.0.0.1, with the same certificates where `certgen` put them.
+/// Envoy Gateway configures Envoy to fetch modules from its Service in the cluster, with certificates at a pod's
+/// paths. Neither is on this machine: this patch names the same server at 127.0.0.1, with the same certificates where
+/// `certgen` put them.
 fn reach_module_server(folder: &TempDir) -> anyhow::Result<String> {
     let certificates = folder.path().join("config/certs/envoy");
     let file = |name: &str| json!({"filename": certificates.join(name)});

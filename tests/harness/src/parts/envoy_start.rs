@@ -18,7 +18,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const VMS_BESIDE_WORKERS: u64 = 2;
 
 /// Waits until Envoy is ready, has its listener, and every worker has its VM of the filter: an Envoy is ready before
-/// its workers have been through their first loop. Tells the addresses of the admin interface and of the listener.
+/// its workers have been through their first loop. Returns the addresses of the admin interface and of the listener.
 ///
 /// # Errors
 /// When Envoy ends, has no listener, or takes longer than a minute.

@@ -14,7 +14,7 @@ pub(super) const CONTROL_CLUSTER: &str = "tokenward_control";
 /// The bootstrap for a configuration.
 ///
 /// # Errors
-/// When the template cannot be read, or holds a placeholder nobody fills.
+/// When the template cannot be read, or holds a placeholder without a value.
 pub(super) fn render(config: &EnvoyConfig) -> anyhow::Result<String> {
     let path = tools::workspace().join("envoy/local/envoy.yaml");
     let template =

@@ -1,6 +1,6 @@
-//! What a process has printed, kept line by line so that a test can count lines and await one.
+//! What a process has printed, stored line by line so that a test can count lines and await one.
 //!
-//! Whoever looks at the lines first takes in what stands in the pipes: a test that has had a process's answer also
+//! A reader of the lines first drains the pipes: a test that has received a process's answer also
 //! counts what that process printed before it answered, however late the reading threads are.
 
 use std::os::fd::OwnedFd;
@@ -80,7 +80,7 @@ impl Default for LogBook {
 }
 
 impl LogBook {
-    /// Reads `pipe` to its end on a thread of its own and keeps every line.
+    /// Reads `pipe` to its end on a thread of its own and stores every line.
     ///
     /// # Errors
     /// When the pipe cannot be made to answer without waiting.

@@ -70,8 +70,8 @@ impl McpClient {
         })
     }
 
-    /// What it has said so far, one object a line.
-    pub fn said(&self) -> Vec<Value> {
+    /// What it has printed so far, one object a line.
+    pub fn messages(&self) -> Vec<Value> {
         let lines = self.process.log().lines();
         lines
             .iter()
@@ -88,20 +88,20 @@ impl McpClient {
         predicate: impl Fn(&Value) -> bool,
         deadline: Duration,
     ) -> anyhow::Result<Value> {
-        let chosen = |line: &str| serde_json::from_str(line).is_ok_and(|said| predicate(&said));
+        let chosen = |line: &str| serde_json::from_str(line).is_ok_and(|object| predicate(&object));
         let line = self.process.log().wait_for_line(chosen, deadline).await;
         Ok(serde_json::from_str(
             &line.with_context(|| format!("{:?}", self.sdk))?,
         )?)
     }
 
-    /// Waits until it has taken all steps; all that it said.
+    /// Waits until it has taken all steps; all that it printed.
     ///
     /// # Errors
     /// When it does not within `deadline`.
     pub async fn ended(&self, deadline: Duration) -> anyhow::Result<Vec<Value>> {
-        self.wait_for(|said| said["step"] == "end", deadline).await?;
-        Ok(self.said())
+        self.wait_for(|object| object["step"] == "end", deadline).await?;
+        Ok(self.messages())
     }
 
     /// Everything as it was printed, for messages.

@@ -1,4 +1,4 @@
-//! MCP servers of other people, as they are.
+//! Third-party MCP servers, unmodified.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -61,7 +61,8 @@ impl McpProgram {
         Self::start(spec, port, TempDir::with_prefix("tokenward-modern-server-")?).await
     }
 
-    /// `kubernetes-mcp-server`, which verifies the issuer's tokens by itself; `None` where there is none for this machine.
+    /// `kubernetes-mcp-server`, which verifies the issuer's tokens by itself; `None` where there is none for this
+    /// machine.
     ///
     /// # Errors
     /// When it does not start.
@@ -80,8 +81,8 @@ impl McpProgram {
         let cluster = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "none",
             "clusters": [{"name": "none", "cluster": {"server": "http://127.0.0.1:1"}}],
-            "users": [{"name": "nobody", "user": {"token": "none"}}],
-            "contexts": [{"name": "none", "context": {"cluster": "none", "user": "nobody"}}],
+            "users": [{"name": "anonymous", "user": {"token": "none"}}],
+            "contexts": [{"name": "none", "context": {"cluster": "none", "user": "anonymous"}}],
         });
         let kubeconfig = write_file(&folder, "kubeconfig", cluster.to_string())?;
         let settings = [

@@ -23,10 +23,10 @@ impl OciRegistry {
     pub async fn start(module: &Path) -> anyhow::Result<Self> {
         let program = tools::oci_registry()?.context(EnvoyGateway::IS_MISSING)?;
         let process = Process::start(&ProcessSpec::new("oci-registry", program, [module.as_os_str()]))?;
-        let is_said = |line: &str| line.starts_with("image ");
+        let is_image = |line: &str| line.starts_with("image ");
         let line = process
             .log()
-            .wait_for_line(is_said, Duration::from_secs(30))
+            .wait_for_line(is_image, Duration::from_secs(30))
             .await?;
         let mut words = line.split(' ').skip(1).map(str::to_owned);
         let (reference, digest) = words.next().zip(words.next()).context("no image and digest")?;

@@ -23,7 +23,7 @@ pub struct OidcProvider {
     process: Process,
 }
 
-/// What it was asked and what became of it.
+/// Counts of its requests and of their outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct OidcState {
     /// Logins so far.
@@ -110,7 +110,7 @@ impl OidcProvider {
         Ok(tokens)
     }
 
-    /// What it was asked so far.
+    /// Its counts so far.
     ///
     /// # Errors
     /// When it does not answer.
@@ -120,7 +120,7 @@ impl OidcProvider {
         Ok(answer.json().await?)
     }
 
-    /// Waits until it has done `count` refreshes, whether or not anybody has its answers.
+    /// Waits until it has done `count` refreshes, whether or not a client has its answers.
     ///
     /// # Errors
     /// When it has not within `deadline`.

@@ -1,4 +1,5 @@
-//! The control service as its Deployment runs it: the image's files and nothing else, nobody's rights, a read-only root.
+//! The control service as its Deployment runs it: the image's files and nothing else, an unprivileged user, a
+//! read-only root.
 //!
 //! No container engine is needed: a mount namespace makes what one would make. What the image holds is read from the
 //! Dockerfile, what runs in it and with which volumes from the rendered resources.
@@ -56,9 +57,9 @@ pub struct Pod {
     folder: TempDir,
 }
 
-/// Who the container runs as.
+/// The user and group that the container runs as.
 #[derive(Debug, Clone, Copy)]
-struct Nobody {
+struct RunAs {
     uid: u32,
     gid: u32,
 }
@@ -66,13 +67,13 @@ struct Nobody {
 impl Pod {
     /// Whether this machine lets a test make a mount namespace.
     pub fn can_run() -> bool {
-        let mut ask = Command::new("unshare");
-        ask.args(namespaces()).arg("true");
-        ask.output().is_ok_and(|run| run.status.success())
+        let mut unshare = Command::new("unshare");
+        unshare.args(namespaces()).arg("true");
+        unshare.output().is_ok_and(|run| run.status.success())
     }
 
     /// Whether pods run as the user that the Deployment names; only root can become another user.
-    pub fn runs_as_nobody() -> bool {
+    pub fn runs_unprivileged() -> bool {
         is_root()
     }
 
@@ -84,7 +85,7 @@ impl Pod {
         let deployment = read(rendered, "Deployment", None)?;
         let spec = &deployment["spec"]["template"]["spec"];
         let container = spec["containers"][0].clone();
-        let nobody = Nobody::of(&spec["securityContext"])?;
+        let run_as = RunAs::of(&spec["securityContext"])?;
         // The container's user must be able to enter it; by default only its owner can.
         let folder = tempfile::Builder::new()
             .prefix("tokenward-pod-")
@@ -93,7 +94,7 @@ impl Pod {
         let root = folder.path().join("root");
         let image = Image::unpack(&root)?;
         ensure!(
-            image.user == format!("{}:{}", nobody.uid, nobody.gid),
+            image.user == format!("{}:{}", run_as.uid, run_as.gid),
             "the image's user is {}",
             image.user
         );
@@ -117,16 +118,16 @@ impl Pod {
                 .with_context(|| format!("no volume {}", mount["name"]))?;
             if let Some(files) = files_of(volume, rendered, secrets)? {
                 for (name, content) in files {
-                    nobody.write_readable(&inside.join(name), &content)?;
+                    run_as.write_readable(&inside.join(name), &content)?;
                 }
             } else {
                 let outside = folder.path().join(format!("volume-{}", writable.len()));
                 fs::create_dir(&outside)?;
-                nobody.own(&outside, 0o2770)?;
+                run_as.own(&outside, 0o2770)?;
                 writable.push((outside, at));
             }
         }
-        let command = nobody.command(&root, &image, &container, &writable)?;
+        let command = run_as.command(&root, &image, &container, &writable)?;
         let grace = spec["terminationGracePeriodSeconds"]
             .as_u64()
             .context("no grace period")?;
@@ -149,13 +150,13 @@ impl Pod {
         &self.process
     }
 
-    /// Waits until the container's probe (`readinessProbe`, `livenessProbe`) is satisfied, as the kubelet asks it.
+    /// Waits until the container's probe (`readinessProbe`, `livenessProbe`) is satisfied, as the kubelet polls it.
     ///
     /// # Errors
     /// When it is not within half a minute, or the container ended.
     pub async fn wait_for_probe(&mut self, probe: &str) -> anyhow::Result<()> {
         let get = &self.container[probe]["httpGet"];
-        ensure!(get["port"] == "http", "the probe asks another port: {get}");
+        ensure!(get["port"] == "http", "the probe polls another port: {get}");
         let url = format!("{}{}", self.url(), get["path"].as_str().context("no path")?);
         let limit = Instant::now() + READY_WITHIN;
         while !http_client()
@@ -208,7 +209,7 @@ impl Pod {
     /// Ends it as the kubelet does: SIGTERM, and the Deployment's grace period.
     ///
     /// # Errors
-    /// When it is not gone by then, or says that it failed.
+    /// When it has not exited by then, or exited with a failure.
     pub async fn terminate(mut self) -> anyhow::Result<()> {
         let status = self.process.terminate(self.grace).await?;
         ensure!(status.success(), "{status}:\n{}", self.process.log().tail(30));
@@ -216,7 +217,7 @@ impl Pod {
     }
 }
 
-impl Nobody {
+impl RunAs {
     fn of(security: &Value) -> anyhow::Result<Self> {
         ensure!(security["runAsNonRoot"] == true, "the pod may run as root");
         ensure!(
@@ -230,7 +231,7 @@ impl Nobody {
         })
     }
 
-    /// As the kubelet does for a Secret with an `fsGroup`: root's, readable for the group, for nobody else.
+    /// As the kubelet does for a Secret with an `fsGroup`: owned by root, readable by the group, by no other user.
     fn write_readable(self, path: &Path, content: &str) -> anyhow::Result<()> {
         fs::write(path, content)?;
         self.own(path, 0o440)
@@ -270,7 +271,7 @@ impl Nobody {
     }
 }
 
-/// What the last stage of the Dockerfile says.
+/// The instructions of the last stage of the Dockerfile.
 struct Image {
     path: String,
     user: String,
@@ -286,10 +287,10 @@ impl Image {
             .rsplit_once("FROM scratch\n")
             .context("the image has a base")?;
         let instruction = |name: &str| {
-            let said = last
+            let value = last
                 .lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            said.with_context(|| format!("the Dockerfile has no {name}"))
+            value.with_context(|| format!("the Dockerfile has no {name}"))
         };
         for line in last.lines().filter(|line| line.starts_with("COPY ")) {
             let [_, _, from, to] = line.split_whitespace().collect::<Vec<_>>()[..] else {
@@ -300,7 +301,7 @@ impl Image {
                 "tokenward" => tools::tokenward()?,
                 "tokenward_filter.wasm" => tools::filter_module()?,
                 "ca-certificates.crt" => PathBuf::from(from),
-                _ => bail!("nobody here knows {name}"),
+                _ => bail!("no source is known for {name}"),
             };
             copy(&here, &root.join(to.trim_start_matches('/')))?;
         }
@@ -327,12 +328,12 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 }
 
 fn libraries(program: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let said = Command::new("ldd")
+    let listed = Command::new("ldd")
         .arg(program)
         .output()
         .context("cannot run ldd")?;
-    let said = String::from_utf8(said.stdout)?;
-    let words = said.split_whitespace().filter(|word| word.starts_with('/'));
+    let listed = String::from_utf8(listed.stdout)?;
+    let words = listed.split_whitespace().filter(|word| word.starts_with('/'));
     Ok(words.map(PathBuf::from).collect())
 }
 
@@ -367,7 +368,7 @@ fn read(rendered: &[Rendered], kind: &str, name: Option<&str>) -> anyhow::Result
     bail!("no {kind} {}", name.unwrap_or_default())
 }
 
-/// Who is not root gets a user namespace too, in which it may mount.
+/// A user other than root gets a user namespace too, in which it may mount.
 fn namespaces() -> &'static [&'static str] {
     if is_root() {
         &["--mount", "--propagation", "private"]

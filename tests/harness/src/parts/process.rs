@@ -1,4 +1,4 @@
-//! A child process that a test started: its output is kept, and it never outlives its guard.
+//! A child process that a test started: its output is stored, and it never outlives its guard.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -117,7 +117,7 @@ impl Process {
         Ok(self.child.try_wait()?)
     }
 
-    /// Asks it to end (SIGTERM) and waits until it has.
+    /// Sends it SIGTERM and waits until it has ended.
     ///
     /// # Errors
     /// When it has not ended within `deadline`; it is still running then.

@@ -118,27 +118,27 @@ fn read_labels(mut text: &str) -> Option<(Vec<(String, String)>, &str)> {
     }
 }
 
-/// How often the filter tells sums of what it counted, and a little.
-const TOLD_EVERY: Duration = Duration::from_millis(130);
+/// How often the filter reports the sums of its counts, and a little more.
+const REPORT_INTERVAL: Duration = Duration::from_millis(130);
 /// Envoy merges its histograms when its metrics are read, or else every five seconds.
 const MERGED_WITHIN: Duration = Duration::from_secs(60);
 /// The requests to Envoy's own interface: how many there were, and how many the merged histogram of their times has.
-const ASKED: &str = "envoy_http_downstream_rq_total";
+const REQUESTS: &str = "envoy_http_downstream_rq_total";
 const MERGED: &str = "envoy_http_downstream_rq_time_count";
 const BY_ADMIN: [(&str, &str); 1] = [("envoy_http_conn_manager_prefix", "admin")];
 
 /// Reads an Envoy's metrics with all that the filter has counted until now on every worker.
 ///
-/// The filter tells sums at its tick, and a tick may be late: so a worker must have been through its event loop after
+/// The filter reports sums at its tick, and a tick may be late: so a worker must have been through its event loop after
 /// the tick was due. Merging a histogram takes each worker's part in its loop, so a merge that is over is the proof.
 ///
 /// # Errors
-/// As `read`, and when a worker does not come round.
+/// As `read`, and when a worker does not complete its loop.
 pub(super) async fn settled<F>(read: impl Fn() -> F) -> anyhow::Result<Metrics>
 where
     F: Future<Output = anyhow::Result<Metrics>>,
 {
-    tokio::time::sleep(TOLD_EVERY).await;
+    tokio::time::sleep(REPORT_INTERVAL).await;
     let due = read().await?;
     // In its first round a worker may do the merge before the tick.
     let once = after_a_round(&read, &due).await?;
@@ -150,16 +150,16 @@ async fn after_a_round<F>(read: &impl Fn() -> F, before: &Metrics) -> anyhow::Re
 where
     F: Future<Output = anyhow::Result<Metrics>>,
 {
-    let (asked, limit) = (before.count(ASKED, &BY_ADMIN), Instant::now() + MERGED_WITHIN);
+    let (requests, limit) = (before.count(REQUESTS, &BY_ADMIN), Instant::now() + MERGED_WITHIN);
     loop {
         let metrics = read().await?;
         let merged = metrics.count(MERGED, &BY_ADMIN);
-        if merged >= asked {
+        if merged >= requests {
             return Ok(metrics);
         }
         ensure!(
             Instant::now() < limit,
-            "a worker of Envoy does not come round: {merged} of {asked} readings are merged"
+            "a worker of Envoy does not complete its loop: {merged} of {requests} readings are merged"
         );
         tokio::time::sleep(LOOK_AGAIN).await;
     }

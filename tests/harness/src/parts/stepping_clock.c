@@ -1,5 +1,5 @@
 /* Preloaded into a process, it moves that process's wall clock by the seconds in a file of eight bytes
- * (TOKENWARD_TEST_CLOCK, mapped). The monotonic clocks stay as they are, as when somebody sets a machine's clock. */
+ * (TOKENWARD_TEST_CLOCK, mapped). The monotonic clocks stay as they are, as when an administrator sets a machine's clock. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

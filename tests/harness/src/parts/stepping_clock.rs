@@ -14,7 +14,7 @@ const SOURCE: &str = include_str!("stepping_clock.c");
 const LIBRARY: &str = "stepping_clock.so";
 const OFFSET: &str = "offset";
 
-/// A clock as far from the machine's as [`SteppingClock::set_offset_seconds`] says; at first it is the machine's.
+/// A clock as far from the machine's as [`SteppingClock::set_offset_seconds`] sets it; at first it is the machine's.
 /// Clones are the same clock.
 #[derive(Debug, Clone)]
 pub struct SteppingClock {
@@ -62,7 +62,7 @@ impl SteppingClock {
         Ok(file.write_all_at(&seconds.to_ne_bytes(), 0)?)
     }
 
-    /// What a process needs in its environment to live by this clock.
+    /// What a process needs in its environment to read this clock.
     pub fn environment(&self) -> [(String, String); 2] {
         let path = |name| self.folder.path().join(name).display().to_string();
         [
@@ -73,12 +73,12 @@ impl SteppingClock {
 
     fn ensure_it_steps(&self) -> anyhow::Result<()> {
         self.set_offset_seconds(-1_000_000_000)?;
-        let said = Command::new("date")
+        let date = Command::new("date")
             .arg("+%s")
             .envs(self.environment())
             .output()?;
         self.set_offset_seconds(0)?;
-        let seconds: u64 = String::from_utf8_lossy(&said.stdout).trim().parse()?;
+        let seconds: u64 = String::from_utf8_lossy(&date.stdout).trim().parse()?;
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_secs();
         ensure!(
             seconds < now - 900_000_000,

@@ -1,4 +1,4 @@
-//! Calls on a TCP connection of their own, with every byte of the answer kept: to see that there is one answer and
+//! Calls on a TCP connection of their own, with every byte of the answer stored: to see that there is one answer and
 //! not two, and to leave before it comes.
 
 use anyhow::{Context as _, ensure};
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::Call;
 use super::call::PATIENCE;
 
-/// All that a connection brought until it was closed.
+/// All that was read from a connection until it was closed.
 #[derive(Debug, Clone)]
 pub struct WholeAnswer {
     /// The status of each answer on the connection; there must be one.
@@ -71,7 +71,7 @@ impl UnderWay {
     }
 }
 
-/// A connection that is kept alive, for one call after another.
+/// A keep-alive connection, for one call after another.
 #[derive(Debug)]
 pub struct Lane {
     stream: TcpStream,

@@ -25,7 +25,7 @@ const STORE_DEADLINE: &str = "6s";
 const CONTROL_DEADLINE: &str = "15s";
 const FILTER_DEADLINE: &str = "20s";
 
-/// Where control keeps its sessions.
+/// Where control stores its sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
     /// A file of its own.
@@ -170,8 +170,8 @@ impl WorldBuilder {
             .control_setting("margin", margin)
     }
 
-    /// With the deadlines that the product has by itself. Stories have longer ones, so that a machine that stands
-    /// still for some seconds changes no answer.
+    /// With the deadlines that the product has by itself. Stories have longer ones, so that a machine that stalls
+    /// for some seconds changes no answer.
     pub fn usual_deadlines(mut self) -> Self {
         self.usual_deadlines = true;
         self

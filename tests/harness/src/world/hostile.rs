@@ -1,4 +1,4 @@
-//! Clients that want to fill a gateway's memory, and the server that helps them by never answering.
+//! Clients that fill a gateway's memory, and the server that never answers and so helps them.
 
 use std::net::SocketAddr;
 use std::ops::Range;

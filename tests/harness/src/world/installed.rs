@@ -32,8 +32,8 @@ pub struct Installation {
 }
 
 impl World {
-    /// A world whose control serves the filter's module, and how the chart installs it; `None`, with a line that says so, where
-    /// Envoy Gateway and Helm are not built.
+    /// A world whose control serves the filter's module, and how the chart installs it; `None`, with a line on the
+    /// terminal, where Envoy Gateway and Helm are not built.
     ///
     /// # Errors
     /// When a part is missing or does not start.
@@ -212,7 +212,7 @@ impl Installation {
     }
 }
 
-/// The file provider knows no Services: what leads to control's leads to a Backend at its address instead.
+/// The file provider does not support Services: references to control's become references to a Backend at its address.
 fn for_the_gateway(resource: &Rendered, control: SocketAddr) -> Option<String> {
     let service = format!("{{name: tokenward, namespace: mcp, port: {}}}", control.port());
     let backend = format!("{{group: gateway.envoyproxy.io, kind: Backend, name: {CONTROL}}}");
@@ -221,8 +221,8 @@ fn for_the_gateway(resource: &Rendered, control: SocketAddr) -> Option<String> {
         .then(|| resource.yaml.replace(&service, &backend))
 }
 
-/// Envoy Gateway hands an HTTPRoute's annotations on in the route's metadata, but its file provider drops them when it reads
-/// the file. This patch puts them where they would be.
+/// Envoy Gateway hands an HTTPRoute's annotations on in the route's metadata, but its file provider drops them when
+/// it reads the file. This patch puts them where they would be.
 fn annotations(servers: &[String]) -> Value {
     let patches = servers.iter().map(|name| {
         json!({

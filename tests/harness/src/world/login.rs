@@ -11,7 +11,7 @@ use crate::issuer::{Issuer, LoginTokens};
 /// One login of a user at the aggregator.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// Who.
+    /// The user.
     pub email: String,
     /// The aggregator's session handle.
     pub session: String,
@@ -44,7 +44,7 @@ impl<I: Issuer> World<I> {
         Ok(login)
     }
 
-    /// The user logs in, and nobody tells control.
+    /// The user logs in, and no call registers the login at control.
     ///
     /// # Errors
     /// When the issuer refuses.
@@ -89,7 +89,7 @@ impl<I: Issuer> World<I> {
         Ok(())
     }
 
-    /// What control says of a session.
+    /// Control's status of a session.
     ///
     /// # Errors
     /// When control cannot be reached or answers no JSON.
@@ -155,7 +155,7 @@ impl World {
         Ok(login)
     }
 
-    /// [`World::log_in_an_hour_ago`], and nobody tells control.
+    /// [`World::log_in_an_hour_ago`], and no call registers the login at control.
     ///
     /// # Errors
     /// When the issuer refuses.

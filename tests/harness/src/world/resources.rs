@@ -1,5 +1,5 @@
 //! Protected resource metadata (RFC 9728) as a deployment has it: each server is a resource at the gateway's own
-//! address, control serves the documents, and Envoy leads their addresses to control.
+//! address, control serves the documents, and Envoy routes their addresses to control.
 
 use std::net::SocketAddr;
 

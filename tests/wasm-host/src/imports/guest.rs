@@ -1,4 +1,4 @@
-//! A host call from the inside: the caller's memory, the VM's books, and what every call has in common.
+//! A host call from the inside: the caller's memory, the VM's bookkeeping, and what every call has in common.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! The gateway, its control and its MCP servers, as one thing to tell stories with.
+//! The gateway, its control and its MCP servers as one fixture: the stage of a story.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -57,9 +57,9 @@ impl FilterWorld {
     pub(super) fn start(gateway: GatewayBuilder, configuration: Value, upstream: UpstreamReply) -> Self {
         let control = ScriptedControl::default();
         let upstream = Rc::new(RefCell::new(upstream));
-        let (asked, answering) = (control.clone(), Rc::clone(&upstream));
+        let (script, answering) = (control.clone(), Rc::clone(&upstream));
         let gateway = gateway
-            .callouts(move |callout| asked.reply(callout))
+            .callouts(move |callout| script.reply(callout))
             .upstream(move |_| answering.borrow().clone())
             .start()
             .unwrap_or_else(|failure| panic!("the filter does not start: {failure}"));
@@ -153,7 +153,7 @@ impl FilterWorld {
     }
 
     /// The sum of all counters whose name contains every one of `parts`: `["server=kubernetes", "requests_total"]`.
-    /// The workers tick before, because the filter tells some of what it counted at its ticks.
+    /// The workers tick before, because the filter reports some of its counts at its ticks.
     #[must_use]
     pub fn counted(&self, parts: &[&str]) -> u64 {
         for worker in 0..self.gateway.worker_count() {
@@ -205,7 +205,7 @@ impl FilterWorld {
     }
 }
 
-/// Control as [`FilterWorld::control`] gives it: the script, and what was asked.
+/// Control as [`FilterWorld::control`] gives it: the script, and the calls received.
 pub struct ControlStory<'world> {
     world: &'world FilterWorld,
 }

@@ -22,7 +22,7 @@ stat::number_of_executed_units: 2
 ";
 
 #[test]
-fn a_run_that_found_nothing_is_told_in_numbers() {
+fn a_run_that_found_nothing_is_reported_in_numbers() {
     assert_eq!(
         Run::read(ENDED).to_string(),
         "1,264,750 executions, 4,980/s, cov 587, ft 3,115, corpus 377"
@@ -30,7 +30,7 @@ fn a_run_that_found_nothing_is_told_in_numbers() {
 }
 
 #[test]
-fn a_broken_promise_is_told_with_its_input() {
+fn a_broken_promise_is_reported_with_its_input() {
     let run = Run::read(BROKE);
     assert_eq!(
         run.artifact.as_deref(),

@@ -62,7 +62,7 @@ Signed-By:
 }
 
 #[test]
-fn the_private_configuration_keeps_the_way_to_the_network_and_no_hooks() {
+fn the_private_configuration_retains_the_network_settings_and_no_hooks() {
     let dump = "\
 APT::Update::Post-Invoke:: \"rm -f /var/cache/apt/*.bin\";
 Acquire::http::Proxy \"http://proxy.example:3128\";
