@@ -170,7 +170,9 @@ impl Attempt {
             (Stage::Changing(mut change), event) => match change.next(event, &self.precondition, at.now_ms) {
                 Transition::Step(step) => self.go(Stage::Changing(change), step),
                 Transition::Done(written) => self.on_changed(change.edit, *written, at),
-                Transition::Superseded(record) => self.on_superseded(&change.edit, record, at.now_ms),
+                Transition::Superseded(record) => {
+                    self.on_superseded(&change.edit, record.as_deref(), at.now_ms)
+                }
                 Transition::GivenUp => self.on_given_up(&change.edit, at.now_ms),
             },
             (_, Event::StoreFailed) => self.refuse(Refusal::StoreUnavailable.into(), None),
@@ -350,14 +352,14 @@ impl Attempt {
     }
 
     /// Another writer came first; `record` is what it wrote.
-    fn on_superseded(&mut self, edit: &Edit, record: Option<Box<GrantRecord>>, now_ms: u64) -> Step {
+    fn on_superseded(&mut self, edit: &Edit, record: Option<&GrantRecord>, now_ms: u64) -> Step {
         match edit {
             Edit::Withdraw(_) => self.refuse(Refusal::StoreUnavailable.into(), None),
             Edit::Restore(_) => self.go(Stage::Reading, Step::Read),
             _ => {
                 self.superseded = true;
                 let busy = Refused::new(Refusal::Busy).retry_after(Duration::from_secs(1));
-                self.resolve(record.as_deref(), now_ms)
+                self.resolve(record, now_ms)
                     .unwrap_or_else(|| self.refuse(busy, None))
             }
         }
