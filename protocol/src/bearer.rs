@@ -5,12 +5,12 @@ use crate::refusal::Refusal;
 
 /// The token inside the `Authorization` header values of one request.
 ///
-/// `values` are all values of that header, in order, as bytes: a client can send any byte, and two headers
-/// mean that the server behind might read another one than this gateway did.
+/// `values` are all values of that header, in order, as bytes: a client can send any byte, and with two headers the
+/// next server might read another one than this gateway.
 ///
 /// # Errors
-/// [`Refusal::AmbiguousBearer`] for more than one header, [`Refusal::MissingBearer`] for none, an empty one or
-/// another scheme. What follows `Bearer` is not looked at: reading it as a token does that.
+/// [`Refusal::AmbiguousBearer`] for more than one header; [`Refusal::MissingBearer`] for none, an empty one or another
+/// scheme. The token itself is not checked here.
 pub fn bearer_token<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<&'a [u8], Refusal> {
     let Some(value) = values.next() else {
         return Err(Refusal::MissingBearer);
@@ -25,7 +25,7 @@ pub fn bearer_token<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<&'
     if !scheme.eq_ignore_ascii_case(b"bearer") {
         return Err(Refusal::MissingBearer);
     }
-    // `Bearertoken` is another scheme, `Bearer` alone carries no token.
+    // `Bearertoken` is another scheme; `Bearer` alone has no token.
     match token.first() {
         None => return Err(Refusal::MissingBearer),
         Some(b' ' | b'\t') => {}
@@ -34,9 +34,9 @@ pub fn bearer_token<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<&'
     Ok(token.trim_ascii())
 }
 
-/// Why a bearer that is no readable token is refused. Two tokens in one header, joined by a comma as proxies join
-/// repeated headers or by a blank, are told from one that is malformed: the caller's fault is another. One that is too
-/// large has a refusal of its own: a new login would bring it again.
+/// The refusal for a bearer that is no readable token. Two tokens in one header, joined by a comma as proxies join
+/// repeated headers or by a blank, are a different mistake of the caller than a malformed token. One that is too large
+/// has its own refusal, because a new login would bring it again.
 #[must_use]
 pub fn why_malformed(token: &[u8], fault: Malformed) -> Refusal {
     if token.iter().any(|byte| matches!(byte, b' ' | b'\t' | b',')) {

@@ -1,14 +1,14 @@
-//! Comparing bytes eight at a time.
+//! Byte comparison, eight bytes at a time.
 //!
-//! A wasm target has no `memcmp` of its own: the compiler's goes byte by byte, and comparing is most of what the filter
-//! does with a request that it lets pass.
+//! The wasm target has no native `memcmp`: the compiler's version compares byte by byte, and comparisons are most of
+//! the filter's work for a request that it forwards.
 //!
-//! Nothing here is in constant time: both sides are a client's own, or no secret.
+//! Nothing here is constant-time: both sides belong to the same client, or are no secret.
 
 use std::cmp::Ordering;
 
-/// Whether both are the same. What differs in its length or its last eight bytes is told apart first: tokens differ in
-/// their signatures.
+/// Whether both are equal. Length and the last eight bytes are compared first, because tokens differ in their
+/// signatures.
 #[must_use]
 pub fn same_bytes(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
@@ -24,12 +24,12 @@ pub fn same_bytes(one: &[u8], other: &[u8]) -> bool {
     if !one.iter().zip(other).all(|(one, other)| same_64(one, other)) {
         return false;
     }
-    // Less than a word is left over, and that was in the last eight bytes.
+    // Less than a word is left over, and the last eight bytes cover it.
     let ((one, _), (other, _)) = (one_rest.as_chunks::<8>(), other_rest.as_chunks::<8>());
     one.iter().zip(other).all(|(one, other)| word(one) == word(other))
 }
 
-/// An order that is the same everywhere and no alphabet's: shorter ones first, then by words.
+/// A total order, not alphabetical: by length, then by words.
 #[must_use]
 pub fn order_of_bytes(one: &[u8], other: &[u8]) -> Ordering {
     one.len()
@@ -41,14 +41,14 @@ fn word(bytes: &[u8; 8]) -> u64 {
     u64::from_le_bytes(*bytes)
 }
 
-/// The whole words, and one of what is left over.
+/// The whole words, and one word of the remaining bytes.
 fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
     let (words, rest) = bytes.as_chunks::<8>();
     let rest = rest.iter().fold(0, |all, byte| (all << 8) | u64::from(*byte));
     words.iter().map(word).chain([rest])
 }
 
-/// Fewer than eight.
+/// For fewer than eight bytes.
 fn same_few(one: &[u8], other: &[u8]) -> bool {
     let different = one
         .iter()
@@ -57,7 +57,7 @@ fn same_few(one: &[u8], other: &[u8]) -> bool {
     different == 0
 }
 
-/// Eight words at once: a loop costs as much as what it compares.
+/// Eight words at once: a loop step costs as much as a comparison.
 fn same_64(one: &[u8; 64], other: &[u8; 64]) -> bool {
     let ((one, _), (other, _)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
     let difference = |(one, other)| word(one) ^ word(other);

@@ -1,4 +1,4 @@
-//! Spans of time as both configurations write them: `500ms`, `60s`, `5m`, `168h`.
+//! Durations as both configurations write them: `500ms`, `60s`, `5m`, `168h`.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Deserializer};
 
 use crate::json::quote;
 
-/// The longest span that a configuration may name: ten years. Anything longer is a typing mistake.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// The longest duration that a configuration may have: ten years. Anything longer is a typing mistake.
+const MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// Why a text is not a span of time.
+/// Why a text is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "bad duration {}: write a whole number and a unit of ms, s, m or h, as in \"60s\" (at most 10 years)",
@@ -19,10 +19,10 @@ pub struct BadDuration {
     text: String,
 }
 
-/// Reads a span of time: decimal digits and one unit of `ms`, `s`, `m`, `h`.
+/// Parses a duration: decimal digits and one unit of `ms`, `s`, `m`, `h`.
 ///
 /// # Errors
-/// [`BadDuration`] for anything else, signs, fractions, blanks and missing units included.
+/// [`BadDuration`] for anything else, including signs, fractions, blanks and missing units.
 pub fn parse_duration(text: &str) -> Result<Duration, BadDuration> {
     let bad = || BadDuration {
         text: text.chars().take(40).collect(),
@@ -38,19 +38,19 @@ pub fn parse_duration(text: &str) -> Result<Duration, BadDuration> {
         _ => return Err(bad()),
     };
     let span = Duration::from_millis(number.checked_mul(unit_ms).ok_or_else(bad)?);
-    if span > LONGEST { Err(bad()) } else { Ok(span) }
+    if span > MAX { Err(bad()) } else { Ok(span) }
 }
 
-/// For `#[serde(deserialize_with = "…")]`: a span of time written as text.
+/// For `#[serde(deserialize_with = "…")]`: a duration written as text.
 ///
 /// # Errors
-/// The deserializer's own error, with [`BadDuration`]'s words.
+/// The deserializer's own error with the message of [`BadDuration`].
 pub fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).map_err(serde::de::Error::custom)
 }
 
-/// A span in whole milliseconds; saturates, which [`parse_duration`]'s limit makes unreachable.
+/// A duration in whole milliseconds; saturates, which the limit of [`parse_duration`] makes unreachable.
 #[must_use]
 pub fn whole_ms(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)

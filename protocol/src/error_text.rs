@@ -3,13 +3,13 @@
 
 use std::borrow::Cow;
 
-/// Whether `character` may stand in an `error_description`.
+/// Whether an `error_description` may contain `character`.
 #[must_use]
 pub const fn is_allowed(character: char) -> bool {
     matches!(character, ' ' | '!' | '#'..='[' | ']'..='~')
 }
 
-/// `text` as an `error_description`: `"` becomes `'`, `\\` becomes `/`, any other character that may not stand there `?`.
+/// `text` as an `error_description`: `"` becomes `'`, `\\` becomes `/`, any other character that is not allowed `?`.
 #[must_use]
 pub fn error_text(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_allowed) {

@@ -1,12 +1,12 @@
-//! `application/x-www-form-urlencoded` as OAuth requests have it (RFC 6749 §3.2, Appendix B), read strictly: what one
-//! reader repairs another one reads differently, and the two then disagree on what was asked.
+//! `application/x-www-form-urlencoded` as OAuth requests use it (RFC 6749 §3.2, Appendix B), parsed strictly: parsers
+//! repair a malformed form differently, and would then disagree about the request.
 
 use std::fmt;
 
-/// Most parameters of one form. Each costs many times its bytes once it is decoded.
+/// Maximum number of parameters in a form. Once decoded, each costs many times its bytes.
 pub const MAX_PARAMETERS: usize = 64;
 
-/// Why bytes are not a form. The text holds nothing of them.
+/// Why bytes are not a form. The message contains nothing of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAForm {
     /// `%` without two hexadecimal digits.
@@ -15,7 +15,7 @@ pub enum NotAForm {
     /// Not UTF-8 once percent-decoded.
     #[error("the form is not valid UTF-8 once percent-decoded")]
     NotUtf8,
-    /// A control character, NUL for example. No parameter has one (RFC 6749 Appendix A).
+    /// A control character, such as NUL. No parameter may contain one (RFC 6749 Appendix A).
     #[error("the form holds a control character")]
     ControlCharacter,
     /// More than [`MAX_PARAMETERS`].
@@ -31,7 +31,7 @@ pub struct RepeatedParameter;
 #[derive(Clone)]
 pub struct Form(Vec<(String, String)>);
 
-/// Values are tokens and secrets.
+/// Values are tokens and secrets, so only their number is shown.
 impl fmt::Debug for Form {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Form").field(&self.0.len()).finish()
@@ -39,7 +39,7 @@ impl fmt::Debug for Form {
 }
 
 impl Form {
-    /// Reads a form.
+    /// Parses a form.
     ///
     /// # Errors
     /// [`NotAForm`].
@@ -64,15 +64,15 @@ impl Form {
             .filter(|value| !value.is_empty())
     }
 
-    /// The value of `name`, which may come once.
+    /// The value of `name`, which may occur once.
     ///
     /// # Errors
-    /// [`RepeatedParameter`], also where all but one are empty.
+    /// [`RepeatedParameter`], also if all but one are empty.
     pub fn once(&self, name: &str) -> Result<Option<&str>, RepeatedParameter> {
         Ok(self.once_or_empty(name)?.filter(|value| !value.is_empty()))
     }
 
-    /// The same, with a parameter that was sent without a value as an empty one.
+    /// Like [`Form::once`], but returns a parameter without a value as an empty string.
     ///
     /// # Errors
     /// [`RepeatedParameter`].
@@ -85,7 +85,7 @@ impl Form {
     }
 }
 
-/// `+` is a blank, `%XX` a byte, everything else itself.
+/// Decodes `+` as a blank and `%XX` as a byte.
 fn decoded(text: &[u8]) -> Result<String, NotAForm> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.iter().copied();

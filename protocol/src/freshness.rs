@@ -1,10 +1,10 @@
-//! Fresh, near expiry or stale: the one comparison that the whole product rests on.
+//! Fresh, near expiry or stale: the one comparison by which the filter and control judge every token.
 
 use std::time::Duration;
 
 use crate::duration::whole_ms;
 
-/// Whether a token that expires at `exp_seconds` (Unix time) may be handed out at `now_ms` (Unix time): more than `margin`
+/// Whether a token that expires at `exp_seconds` (Unix time) may be served at `now_ms` (Unix time): more than `margin`
 /// of its life is left.
 #[must_use]
 pub fn is_fresh(exp_seconds: u64, margin: Duration, now_ms: u64) -> bool {
@@ -15,19 +15,19 @@ fn outlives(exp_seconds: u64, span_ms: u64, now_ms: u64) -> bool {
     exp_seconds.saturating_mul(1000).saturating_sub(now_ms) > span_ms
 }
 
-/// How a token's `exp` stands against the clock.
+/// How a token's `exp` compares with the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Freshness {
-    /// `exp − margin` is over: the token must not leave the gateway.
+    /// `exp − margin` has passed: the token must not leave the gateway.
     Stale,
-    /// Still good to forward, but within `refresh_ahead` of its expiry: fetch the next one in the background.
+    /// May be forwarded, but expires within `refresh_ahead`: its successor is fetched in the background.
     NearExpiry,
-    /// Good to forward.
+    /// May be forwarded.
     Fresh,
 }
 
-/// When a token counts as stale and when as near expiry. Skews are never in favour of staleness: the margin
-/// is always taken off the token's life, because peers verify `exp` with no leeway (go-oidc does).
+/// When a token counts as stale and when as near expiry. The margin is always subtracted from the token's life, because
+/// peers verify `exp` without leeway (go-oidc does).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreshnessPolicy {
     margin_ms: u64,
@@ -81,7 +81,7 @@ impl FreshnessPolicy {
         self.margin_ms
     }
 
-    /// The last moment (Unix ms, exclusive) at which a token that expires at `exp_seconds` may be forwarded.
+    /// The end of the time (Unix ms, exclusive) in which a token that expires at `exp_seconds` may be forwarded.
     #[must_use]
     pub fn forward_until_ms(&self, exp_seconds: u64) -> u64 {
         exp_seconds.saturating_mul(1000).saturating_sub(self.margin_ms)

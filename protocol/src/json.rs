@@ -1,13 +1,13 @@
-//! A small strict JSON reader (RFC 8259) for the filter: tokens, its configuration and control's answers.
+//! A small strict JSON parser (RFC 8259) for the filter: tokens, its configuration and control's answers.
 //!
-//! Why not a library: on the data path the reader decides whether a token is understood at all, so what it accepts
-//! must be plain to see, and it must not cost half of the module's size. Numbers keep their text (a float is never
-//! taken for a whole number, and nothing is rounded), depth is bounded, and a name that comes twice is noticed.
-//! It is held against `serde_json` by property tests.
+//! Reasons against a library: on the data path the parser decides whether a token is understood at all, so what it
+//! accepts must be easy to review, and it must not take half of the module's size. Numbers retain their text (a float
+//! never becomes an integer, and nothing is rounded), depth is bounded, and duplicate names are detected. Property
+//! tests compare it with `serde_json`.
 
 use std::borrow::Cow;
 
-/// Deepest nesting that is followed. Tokens and configurations stay under ten.
+/// Maximum nesting. Tokens and configurations stay below ten.
 const MAX_DEPTH: usize = 64;
 
 /// A JSON value that borrows from the text it was read from.
@@ -17,13 +17,13 @@ pub enum Json<'a> {
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A number, as it was written.
+    /// A number as written.
     Number(&'a str),
     /// A string, unescaped.
     Text(Cow<'a, str>),
     /// An array.
     List(Vec<Json<'a>>),
-    /// An object: its members in order, repeated names included.
+    /// An object: its members in order, duplicate names included.
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
@@ -31,20 +31,20 @@ pub enum Json<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON at byte {at}: {what}")]
 pub struct BadJson {
-    /// Offset of the byte at which reading stopped.
+    /// Offset of the byte at which parsing stopped.
     pub at: usize,
     /// What was wrong there.
     pub what: &'static str,
 }
 
-/// A member that is asked for by name came more than once, so two readers could take different ones.
+/// A member that is looked up by name occurs more than once, so two parsers could take different ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repeated;
 
-/// Reads one JSON text; nothing but blanks may follow it.
+/// Parses one JSON text; only blanks may follow it.
 ///
 /// # Errors
-/// [`BadJson`] for anything else, invalid UTF-8 and nesting deeper than 64 included.
+/// [`BadJson`] for anything else, including invalid UTF-8 and nesting deeper than 64.
 pub fn parse(bytes: &[u8]) -> Result<Json<'_>, BadJson> {
     let text = std::str::from_utf8(bytes).map_err(|error| BadJson {
         at: error.valid_up_to(),
@@ -86,10 +86,10 @@ pub fn quote(text: &str) -> String {
 }
 
 impl<'a> Json<'a> {
-    /// The member `name` of an object; `None` when there is none or this is no object.
+    /// The member `name` of an object; `None` if it is missing or this is not an object.
     ///
     /// # Errors
-    /// [`Repeated`] when the name comes more than once.
+    /// [`Repeated`] if the name occurs more than once.
     pub fn member(&self, name: &str) -> Result<Option<&Json<'a>>, Repeated> {
         let Self::Object(members) = self else {
             return Ok(None);
@@ -113,7 +113,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The number, if it was written as a whole, unsigned one and fits.
+    /// The number, if it is written as an unsigned integer and fits.
     #[must_use]
     pub fn as_whole(&self) -> Option<u64> {
         match self {
@@ -122,7 +122,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// What kind of value this is, for error messages.
+    /// The kind of value, for error messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

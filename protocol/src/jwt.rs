@@ -1,12 +1,12 @@
 //! The claims of a JWT that decide whether it may be forwarded, read **without** verifying its signature.
 //!
-//! The filter needs no signature: an attacker who forges an `exp` only reaches a server that verifies the
-//! token itself. Control verifies every signature before it trusts a claim.
+//! The filter needs no signature: an attacker who forges an `exp` only reaches a server that verifies the token itself.
+//! Control verifies every signature before it trusts a claim.
 //!
-//! Anything that two readers could understand differently is malformed here: duplicate claims (RFC 7519 §4
-//! allows refusing them), a string as `exp`, numbers past 2^53, which JSON readers round. A NumericDate may be written with
-//! a fraction or an exponent (RFC 7519 §2, RFC 8259 §6): it is read without rounding, and its fraction is cut off, so that
-//! no token lives longer for it.
+//! Anything that two parsers could understand differently is malformed here: duplicate claims (RFC 7519 §4 allows
+//! refusing them), a string as `exp`, numbers above 2^53, which JSON parsers round. A NumericDate may have a fraction
+//! or an exponent (RFC 7519 §2, RFC 8259 §6): it is read without rounding and its fraction is cut off, so that no token
+//! lives longer because of it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,14 +14,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::bytes::same_bytes;
 use crate::json::{self, Json};
 
-/// Longest token that is read, by the filter and by control: Envoy's default limit for all of a request's headers
-/// together (`max_request_headers_kb`: 60). What Envoy lets through must not be refused for its size.
+/// Longest token that the filter and control read: Envoy's default limit for all headers of a request together
+/// (`max_request_headers_kb`: 60). A token that Envoy lets through must not be refused for its size.
 pub const MAX_TOKEN_BYTES: usize = 60 * 1024;
 
-/// Largest integer that every JSON reader keeps exact (RFC 8259 §6).
+/// Largest integer that every JSON parser represents exactly (RFC 8259 §6).
 const LARGEST_EXACT: u64 = 1 << 53;
 
-/// What a token says of itself. Nothing in it is verified.
+/// The claims of a token, unverified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// `exp`, Unix seconds.
@@ -128,14 +128,14 @@ fn decode(part: &[u8]) -> Result<Vec<u8>, Malformed> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Malformed::Base64)
 }
 
-/// The whole seconds of a NumericDate; `None` for anything but a number from 0. Larger ones than 2^53 are only known to be
+/// The whole seconds of a NumericDate; `None` for anything but a number from 0. Values above 2^53 are only known to be
 /// larger.
 fn seconds(value: &Json<'_>) -> Option<u64> {
     let Json::Number(number) = value else {
         return None;
     };
     if number.bytes().all(|byte| byte.is_ascii_digit()) {
-        // One that does not fit is too large as well.
+        // A number that does not fit is too large as well.
         return Some(number.parse().unwrap_or(u64::MAX));
     }
     if number.starts_with('-') {
@@ -154,7 +154,7 @@ fn seconds(value: &Json<'_>) -> Option<u64> {
     for _ in 0..before_point {
         let digit = match digits.next() {
             Some(digit) => u64::from(digit.saturating_sub(b'0')),
-            // Nothing but zeros follow.
+            // Only zeros follow.
             None if seconds == 0 => break,
             None => 0,
         };

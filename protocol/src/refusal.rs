@@ -1,26 +1,25 @@
 //! Every reason why a request cannot have a fresh token, and the one table of what follows from it.
 //!
-//! A refusal alone decides status, headers, gate, log level and metric, in the filter and at control's token
-//! endpoint. 401 is said only when a person must log in: MCP clients throw their tokens away on 401 and never
-//! on 503 or 431. 400, 404 and 405 are never said of a request
-//! to a known server: old MCP clients read them as "start over".
+//! A refusal alone decides status, headers, gate, log level and metric, in the filter and at control's token endpoint.
+//! 401 is used only if a person must log in: MCP clients discard their tokens on 401, and never on 503 or 431. 400, 404
+//! and 405 are never used for a request to a known server: old MCP clients read them as "start over".
 
 use serde::{Deserialize, Serialize};
 
-/// Whose turn it is after a refusal.
+/// The party that must act after a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefusalClass {
     /// A person must log in, or the client must send a proper token.
     LoginNeeded,
     /// Waiting helps; nothing is known against the session.
     Transient,
-    /// An operator must mend a configuration; retrying soon is useless and nobody's login is at fault.
+    /// An operator must fix a configuration; retrying soon is useless, and no login is at fault.
     Misconfigured,
 }
 
 macro_rules! refusals {
-    ($($(#[$doc:meta])* $name:ident = $wire:literal, $class:ident, $control_status:literal $control_error:literal, $says:literal;)*) => {
-        /// Why no token can be had.
+    ($($(#[$doc:meta])* $name:ident = $wire:literal, $class:ident, $control_status:literal $control_error:literal, $description:literal;)*) => {
+        /// Why no token is available.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum Refusal { $($(#[$doc])* $name,)* }
@@ -33,13 +32,13 @@ macro_rules! refusals {
             #[must_use]
             pub const fn name(self) -> &'static str { match self { $(Refusal::$name => $wire,)* } }
 
-            /// Whose turn it is.
+            /// The party that must act.
             #[must_use]
             pub const fn class(self) -> RefusalClass { match self { $(Refusal::$name => RefusalClass::$class,)* } }
 
-            /// One sentence for the person who reads the answer: what happened and what to do.
+            /// One sentence for the reader of the response: what happened and what to do.
             #[must_use]
-            pub const fn description(self) -> &'static str { match self { $(Refusal::$name => $says,)* } }
+            pub const fn description(self) -> &'static str { match self { $(Refusal::$name => $description,)* } }
 
             /// Status at control's token endpoint (RFC 6749 §5.2; the filter never passes it on).
             #[must_use]
@@ -54,7 +53,7 @@ macro_rules! refusals {
 
 // The order is part of the filter's shared-data format (`Refusal::code`): add at the end only.
 refusals! {
-    /// No `Authorization: Bearer` at all.
+    /// No `Authorization: Bearer` header.
     MissingBearer = "missing_bearer", LoginNeeded, 400 "invalid_request",
         "no bearer token was sent";
     /// The bearer is not a JWT with an expiry.
@@ -80,25 +79,25 @@ refusals! {
         "the presented token does not prove this login; log in again";
     /// The issuer is down, slow or overloaded.
     IssuerUnavailable = "issuer_unavailable", Transient, 503 "temporarily_unavailable",
-        "the issuer cannot refresh the token right now; the login is kept, retry later";
+        "the issuer cannot refresh the token right now; the login stays valid, retry later";
     /// The remote issuer refused or failed the exchange although the subject token was fresh.
     ExchangeUnavailable = "exchange_unavailable", Transient, 503 "temporarily_unavailable",
-        "the remote issuer cannot exchange the token right now; the login is kept, retry later";
+        "the remote issuer cannot exchange the token right now; the login stays valid, retry later";
     /// The store is down or too slow.
     StoreUnavailable = "store_unavailable", Transient, 503 "temporarily_unavailable",
-        "the session store does not answer; logins are kept, retry later";
+        "the session store does not answer; logins stay valid, retry later";
     /// Another holder of the lease has not finished in time, or control is overloaded.
     Busy = "busy", Transient, 503 "temporarily_unavailable",
         "the token is being refreshed; retry shortly";
     /// Control could not be reached from the gateway.
     ControlUnreachable = "control_unreachable", Transient, 503 "temporarily_unavailable",
-        "the gateway cannot reach the token service; logins are kept, retry later";
+        "the gateway cannot reach the token service; logins stay valid, retry later";
     /// Control did not answer within the filter's deadline.
     ControlLate = "control_late", Transient, 503 "temporarily_unavailable",
-        "the token service did not answer in time; logins are kept, retry later";
+        "the token service did not answer in time; logins stay valid, retry later";
     /// Control's answer could not be understood.
     ControlGarbled = "control_garbled", Transient, 503 "temporarily_unavailable",
-        "the token service answered something that the gateway does not understand; retry later";
+        "the gateway does not understand the token service's answer; retry later";
     /// Control answered with a token that is stale by the filter's own margin.
     AnswerStale = "answer_stale", Transient, 503 "temporarily_unavailable",
         "the token service has no token that lives longer than the gateway's margin; retry later";
@@ -111,13 +110,13 @@ refusals! {
     /// The issuer refuses control's own client, connector or grant type, something else answers in its place, or the token
     /// that it gives cannot be read or verified.
     IssuerMisconfigured = "issuer_misconfigured", Misconfigured, 500 "server_error",
-        "the issuer and the token service do not fit together; an operator must look, logging in again does not help";
+        "the issuer and the token service do not fit together; an operator must investigate, logging in again does not help";
     /// The remote issuer refuses the exchange client, connector or audience.
     ExchangeMisconfigured = "exchange_misconfigured", Misconfigured, 500 "server_error",
-        "the remote issuer refuses the exchange's client, connector or audience; an operator must mend it, logging in again does not help";
+        "the remote issuer refuses the exchange's client, connector or audience; an operator must fix it, logging in again does not help";
     /// The issuer's answer names another issuer, subject or audience: a substituted token.
     Substitution = "substitution", Misconfigured, 500 "server_error",
-        "the issuer answered with a token of another issuer, subject or audience; the old login is kept, an operator must look";
+        "the issuer answered with a token of another issuer, subject or audience; the old login stays valid, an operator must investigate";
     /// Control does not accept the filter's credential.
     CallerRejected = "caller_rejected", Misconfigured, 401 "invalid_client",
         "the caller's credential is not accepted by the token service";
@@ -126,7 +125,7 @@ refusals! {
         "the token request is malformed";
     /// The filter's own configuration could not be used.
     FilterMisconfigured = "filter_misconfigured", Misconfigured, 500 "server_error",
-        "filter misconfigured: an operator must mend the filter's configuration";
+        "filter misconfigured: an operator must fix the filter's configuration";
     /// The server rejects a token that has not expired, and rejected a newly made one as well.
     TokenRejected = "token_rejected", Transient, 503 "temporarily_unavailable",
         "the server rejects a token that has not expired; it may not know the issuer's new key yet; retry later";
@@ -143,23 +142,23 @@ refusals! {
     /// The presented token is no ID token of a configured client (OIDC Core §3.1.3.7, RFC 8725 §3.11).
     WrongTokenType = "wrong_token_type", LoginNeeded, 400 "invalid_grant",
         "the presented token is not an ID token that was issued to a configured client; present the user's ID token";
-    /// The presented token is fresh, but what is asked for is made from a registered login, and there is none.
+    /// The presented token is fresh, but the requested token is made from a registered login, and there is none.
     NotRegistered = "not_registered", Transient, 503 "temporarily_unavailable",
         "the presented token is good, but this server's token is made from a registered login and none is registered; the aggregator must register it";
-    /// The request is for none of the filter's servers, and its configuration lets nothing else pass. The client gets 404,
-    /// as it does from an Envoy without such a route.
+    /// The request matches none of the filter's servers, and its configuration forwards nothing else. The client gets
+    /// 404, as from an Envoy without such a route.
     Unmatched = "unmatched", Misconfigured, 400 "invalid_target",
         "no protected server has this host and path; an operator must configure it, or list it as unprotected";
     /// The request's headers are incomplete, or its host is not a plain host name. The client gets 400.
     UnreadableRequest = "unreadable_request", Misconfigured, 400 "invalid_request",
         "the request's headers cannot be read, or its host is not a plain host name with at most a port";
-    /// The token expires before this try of the request could be answered: the request was judged long ago, and has waited
-    /// or was tried before.
+    /// The token expires before this try of the request could be answered: the filter decided about the request long
+    /// ago, and it has waited or was tried before.
     SentLate = "sent_late", Transient, 503 "temporarily_unavailable",
-        "the token expired while the request waited behind the gateway or was tried again; the login is kept, retry now";
-    /// The filter asks control about no more tokens that control has never accepted, for this pair or at all.
+        "the token expired while the request waited behind the gateway or was tried again; the login stays valid, retry now";
+    /// The filter's limit of calls to control for tokens that control has never accepted, for this pair or in total.
     CallLimit = "call_limit", Transient, 503 "temporarily_unavailable",
-        "too many tokens that were never accepted are presented; this one has not been looked at, retry shortly";
+        "too many tokens that were never accepted are presented; this one was not checked, retry shortly";
 }
 
 impl Refusal {

@@ -1,4 +1,4 @@
-//! The RFC 8693 token request and answer between a caller (first of all the filter) and control.
+//! The RFC 8693 token request and response between a caller (usually the filter) and control.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -9,29 +9,29 @@ use crate::refusal::Refusal;
 
 /// `grant_type` of a token exchange (RFC 8693 §2.1).
 pub const GRANT_TYPE_TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-/// The only token type that is asked for and given (RFC 8693 §3).
+/// The only token type that is requested and issued (RFC 8693 §3).
 pub const TOKEN_TYPE_ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
-/// Header on every answer of control, with its version as value. A 503 without it was made by Envoy itself
-/// (connection refused, no healthy host), which cannot be told from control's own 503 by status.
+/// Header on every response of control, with its version as value. A 503 without it was made by Envoy itself
+/// (connection refused, no healthy host); the status alone does not distinguish it from control's own 503.
 pub const MARKER_HEADER: &str = "x-tokenward-control";
 /// Path of the token endpoint.
 pub const TOKEN_PATH: &str = "/oauth2/token";
-/// Longest form that control reads at the token endpoint, in bytes: the largest token that a gateway lets through (60 KiB),
-/// some of it percent-encoded, and the rest.
+/// Longest form that control reads at the token endpoint, in bytes: the largest token that a gateway lets through (60
+/// KiB), partly percent-encoded, and the other parameters.
 pub const MAX_FORM_BYTES: usize = 96 * 1024;
 /// Longest session handle that is accepted, in bytes.
 pub const MAX_SESSION_BYTES: usize = 512;
 
-/// Why the caller asks.
+/// Why the caller requests a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The presented token is stale, or the server needs an exchanged one.
     #[default]
     Stale,
-    /// The token in use still works but will not for long.
+    /// The token in use still works, but not for long.
     NearExpiry,
-    /// The server answered 401 to a token that looked fresh.
+    /// The server answered 401 to a token that seemed fresh.
     Rejected,
 }
 
@@ -53,20 +53,20 @@ impl Reason {
     }
 }
 
-/// One question for a token.
+/// A request for a token.
 #[derive(Debug, Clone)]
 pub struct TokenRequest {
     /// The presented ID token, stale or not: it proves the session.
     pub subject_token: SecretString,
     /// The server's name (RFC 8693 `audience`).
     pub server: String,
-    /// The aggregator's session handle, where it sends one; otherwise the subject token finds the grant.
+    /// The aggregator's session handle, if it sends one; otherwise the subject token identifies the grant.
     pub session: Option<SecretString>,
-    /// Why the caller asks.
+    /// Why the caller requests a token.
     pub reason: Reason,
 }
 
-/// Why a form is not a token request. The text names the parameter, never its value.
+/// Why a form is not a token request. The message names the parameter, never its value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadTokenRequest {
     /// A parameter was sent twice (RFC 6749 §3.2 forbids it).
@@ -75,7 +75,7 @@ pub enum BadTokenRequest {
     /// A parameter is missing or empty.
     #[error("parameter {0} is missing or empty")]
     Missing(&'static str),
-    /// A parameter has a value that is not served here.
+    /// A parameter has a value that is not supported.
     #[error("parameter {name} must be {expected}")]
     Unsupported {
         /// The parameter.
@@ -83,19 +83,19 @@ pub enum BadTokenRequest {
         /// What it must be.
         expected: &'static str,
     },
-    /// `grant_type` is another one (RFC 6749 §5.2).
+    /// `grant_type` is not supported (RFC 6749 §5.2).
     #[error("parameter grant_type must be {GRANT_TYPE_TOKEN_EXCHANGE}")]
     GrantType,
-    /// A parameter asks for what is not done here.
+    /// A parameter requests an unsupported feature.
     #[error("parameter {0} is not supported: tokens are exchanged without an actor")]
     Actor(&'static str),
-    /// `scope` asks for what an ID token does not have.
+    /// `scope` requests what an ID token does not have.
     #[error("parameter scope must be openid or left out: an ID token has the scopes of its login")]
     Scope,
     /// More than one server is named (RFC 8693 §2.2.2: no token for all of them can be issued).
     #[error("one token is for one server: name one with audience, or with its resource")]
     SeveralTargets,
-    /// `resource` names nothing that is configured, or another server than `audience` (RFC 8707 §2).
+    /// `resource` is not configured, or belongs to another server than `audience` (RFC 8707 §2).
     #[error(
         "parameter resource is not the resource of a configured server, or of another one than audience names"
     )]
@@ -141,7 +141,7 @@ impl TokenRequest {
         form.finish()
     }
 
-    /// Reads a form where no server has a resource: see [`TokenRequest::read`].
+    /// Parses a form where no server has a resource: see [`TokenRequest::read`].
     ///
     /// # Errors
     /// [`BadTokenRequest`], naming the parameter at fault.
@@ -149,9 +149,9 @@ impl TokenRequest {
         Self::read(&Form::read(form)?, |_| None)
     }
 
-    /// Reads the request in `form`; `server_of` answers which server has a resource (RFC 8707). Unknown parameters are
-    /// ignored (RFC 6749 §3.2). Known ones may come once; `audience` and `resource` may be repeated (RFC 8693 §2.1), but all
-    /// of them must name the same server.
+    /// Parses the request in `form`; `server_of` returns the server that has a resource (RFC 8707). Unknown parameters
+    /// are ignored (RFC 6749 §3.2). Known ones may occur once; `audience` and `resource` may be repeated (RFC 8693
+    /// §2.1), but all of them must name the same server.
     ///
     /// # Errors
     /// [`BadTokenRequest`], naming the parameter at fault.
@@ -211,7 +211,8 @@ fn server(form: &Form, server_of: impl Fn(&str) -> Option<String>) -> Result<Str
     server.ok_or(BadTokenRequest::Missing("audience"))
 }
 
-/// Our own parameter, and never sent empty: a request for a session is not one for the subject's grant.
+/// Tokenward's own parameter, never sent empty: a request for a session must not be read as one for the subject's
+/// grant.
 fn session(form: &Form) -> Result<Option<&str>, BadTokenRequest> {
     const NAME: &str = "session";
     match form.once_or_empty(NAME) {
@@ -236,7 +237,7 @@ fn must_be_id_token(name: &'static str, value: &str) -> Result<(), BadTokenReque
     }
 }
 
-/// Control's 200 (RFC 8693 §2.2.1), plus `expires_at`.
+/// Control's 200 response (RFC 8693 §2.2.1), plus `expires_at`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct TokenAnswer {
     /// The token, whatever its type (RFC 8693 names it so).
@@ -260,7 +261,7 @@ impl std::fmt::Debug for TokenAnswer {
     }
 }
 
-/// Control's error (RFC 6749 §5.2), plus the typed refusal.
+/// Control's error response (RFC 6749 §5.2), plus the typed refusal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TokenError {
     /// OAuth error code.
@@ -271,12 +272,12 @@ pub struct TokenError {
     pub refusal: String,
 }
 
-/// What control said, as the filter understands it.
+/// Control's answer, as the filter understands it.
 #[derive(Debug, Clone)]
 pub enum ControlAnswer {
-    /// A token that control believes fresh.
+    /// A token that control judges fresh.
     Token(TokenAnswer),
-    /// No token, and why; `retry_after_seconds` where control named a moment.
+    /// No token, and why; `retry_after_seconds` if control set it.
     Refused {
         /// The reason.
         refusal: Refusal,
@@ -285,9 +286,9 @@ pub enum ControlAnswer {
     },
 }
 
-/// Reads control's answer. `marked` says whether [`MARKER_HEADER`] was there, `retry_after` is that header's value.
+/// Parses control's answer. `marked` is whether [`MARKER_HEADER`] was present, `retry_after` is that header's value.
 ///
-/// Never fails: what cannot be understood is itself a refusal ([`Refusal::ControlUnreachable`],
+/// Never fails: an answer that cannot be understood is itself a refusal ([`Refusal::ControlUnreachable`],
 /// [`Refusal::ControlLate`], [`Refusal::ControlGarbled`]).
 #[must_use]
 pub fn read_answer(status: u16, marked: bool, retry_after: Option<&[u8]>, body: &[u8]) -> ControlAnswer {
@@ -296,8 +297,8 @@ pub fn read_answer(status: u16, marked: bool, retry_after: Option<&[u8]>, body: 
         retry_after_seconds: seconds(retry_after),
     };
     if !marked {
-        // Envoy's own replies: 503 for a refused or reset connection, 504 for its timeout; 0 when the stream
-        // was reset after the headers (envoy-wasm facts §1.4).
+        // Envoy's own replies: 503 for a refused or reset connection, 504 for its timeout; 0 if the stream was reset
+        // after the headers (envoy-wasm facts §1.4).
         return refused(match status {
             0 | 502 | 503 => Refusal::ControlUnreachable,
             504 => Refusal::ControlLate,

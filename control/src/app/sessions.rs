@@ -198,7 +198,7 @@ fn status(record: &GrantRecord, now_ms: u64) -> Option<SessionStatus> {
     let usable = refreshable || exp_seconds.is_some_and(|exp| exp.saturating_mul(1000) > now_ms);
     let (state, reason) = match record.state {
         GrantState::SignedOut { .. } => return None,
-        GrantState::Dead { reason, .. } => ("needs_login", Some(reason.says())),
+        GrantState::Dead { reason, .. } => ("needs_login", Some(reason.as_str())),
         GrantState::Suspect { .. } => ("suspect", None),
         GrantState::Active if usable => ("active", None),
         GrantState::Active => (

@@ -1,15 +1,15 @@
-//! Small setups, every interleaving of them.
+//! Small setups, with every interleaving.
 
 use tokenward_control::config::IssuerPolicy::{self, Strict, Tolerant};
 
-use crate::search::{Seen, everything};
+use crate::search::{Seen, every_state};
 use crate::setup::{Budget, Setup};
 
 const MINUTE_MS: u64 = 60_000;
 /// Longer than a lease.
 const PAUSE_MS: u64 = 16_000;
 
-/// Two attempts, and nothing else happens.
+/// Two attempts and nothing else.
 const TWO: Budget = Budget {
     starts: 2,
     crashes: 0,
@@ -26,34 +26,34 @@ fn setup(issuer: IssuerPolicy, reuse_ms: u64, budget: Budget) -> Setup {
     Setup {
         issuer,
         reuse_ms,
-        tells: true,
+        introspects: true,
         skews_ms: vec![0, 0],
-        // With the margin of a minute it is of use for ten seconds, so that every pause makes it stale.
+        // With the margin of a minute it is fresh for ten seconds, so every pause makes it stale.
         life_seconds: 70,
         pause_ms: PAUSE_MS,
         budget,
     }
 }
 
-/// Every interleaving; prints how many states there were.
+/// Every interleaving; prints the number of states.
 fn all(setup: &Setup) -> Seen {
-    let seen = everything(setup);
+    let seen = every_state(setup);
     println!("{setup:?}: {seen:?}");
     seen
 }
 
 #[test]
-fn two_attempts_cause_one_refresh_and_nobody_is_sent_away() {
+fn two_attempts_cause_one_refresh_and_no_user_must_log_in() {
     for issuer in [Strict, Tolerant] {
         let seen = all(&setup(issuer, 0, TWO));
         assert!(seen.states > 100, "{seen:?}");
-        // The heir comes to a world in which somebody died with an answer in hand, but never without that.
+        // A successor may find that a process crashed with an answer, but the login is never lost without such a crash.
         assert!(seen.served > 0);
     }
 }
 
 #[test]
-fn a_strict_issuer_that_does_not_tell_ends_no_login_whose_token_may_be_unused_without_a_mark() {
+fn a_strict_issuer_without_introspection_ends_no_unannounced_login() {
     let budget = Budget {
         crashes: 1,
         outages: 1,
@@ -61,15 +61,15 @@ fn a_strict_issuer_that_does_not_tell_ends_no_login_whose_token_may_be_unused_wi
         ..TWO
     };
     let seen = all(&Setup {
-        tells: false,
+        introspects: false,
         ..setup(Strict, 0, budget)
     });
     assert!(seen.served > 1_000 && seen.ended > 1_000, "{seen:?}");
 }
 
 #[test]
-fn a_strict_issuer_that_tells_ends_no_login_for_a_process_that_died_before_it_presented() {
-    // Nothing is lost but answers: no presentation ever arrives.
+fn a_strict_issuer_with_introspection_ends_no_login_for_a_crash_before_the_presentation() {
+    // Only answers are lost: no presentation arrives.
     let budget = Budget {
         crashes: 1,
         failures: 2,
@@ -88,7 +88,7 @@ fn strict_with_long_pauses_at_every_step_but_the_presentation_itself() {
         ..TWO
     };
     let seen = all(&Setup {
-        // Longer than an announcement is waited for.
+        // Longer than the wait for an announcement.
         pause_ms: 45_000,
         ..setup(Strict, 0, budget)
     });
@@ -130,7 +130,7 @@ fn strict_with_clocks_two_minutes_apart() {
     for skews_ms in [vec![60_000, -60_000], vec![-60_000, 60_000]] {
         let seen = all(&Setup {
             skews_ms,
-            // Beyond the margin for the clock that is ahead, too.
+            // Above the margin for the clock that is ahead, too.
             life_seconds: 300,
             ..setup(Strict, 0, budget)
         });
@@ -139,7 +139,7 @@ fn strict_with_clocks_two_minutes_apart() {
 }
 
 #[test]
-fn tolerant_with_a_crash_an_outage_and_a_pause_inside_a_reuse_interval_of_a_minute_loses_nobody() {
+fn tolerant_with_a_crash_an_outage_and_a_pause_inside_a_reuse_interval_of_a_minute_loses_no_login() {
     let budget = Budget {
         crashes: 1,
         outages: 1,
@@ -151,7 +151,7 @@ fn tolerant_with_a_crash_an_outage_and_a_pause_inside_a_reuse_interval_of_a_minu
 }
 
 #[test]
-fn tolerant_with_a_lost_answer_a_failure_a_login_and_a_pause_loses_nobody() {
+fn tolerant_with_a_lost_answer_a_failure_a_login_and_a_pause_loses_no_login() {
     let budget = Budget {
         lost: 1,
         failures: 1,
@@ -174,7 +174,7 @@ fn tolerant_with_clocks_two_minutes_apart_loses_nobody_inside_five_minutes() {
     for skews_ms in [vec![60_000, -60_000], vec![-60_000, 60_000]] {
         let seen = all(&Setup {
             skews_ms,
-            // Beyond the margin for the clock that is ahead, too.
+            // Above the margin for the clock that is ahead, too.
             life_seconds: 300,
             ..setup(Tolerant, 5 * MINUTE_MS, budget)
         });

@@ -1,4 +1,4 @@
-//! What the search found broken once, as the shortest way there.
+//! Regressions that the search found, each as the shortest sequence of actions.
 
 use tokenward_control::config::IssuerPolicy::Strict;
 
@@ -7,16 +7,16 @@ use crate::search::scripted;
 use crate::setup::Action::{Arrive, Crash, Fail, Go, Lose, Pause, Start, Unanswered};
 use crate::setup::{Action, Budget, Setup};
 
-/// Two replicas and a strict issuer, which ends a login when it sees a token twice.
+/// Two replicas and a strict issuer, which ends a login when a token is presented twice.
 fn at_a_strict_issuer(actions: &[Action]) -> Ending {
-    at_an_issuer_that_tells(true, actions)
+    at_an_introspecting_issuer(true, actions)
 }
 
-fn at_an_issuer_that_tells(tells: bool, actions: &[Action]) -> Ending {
+fn at_an_introspecting_issuer(introspects: bool, actions: &[Action]) -> Ending {
     let setup = Setup {
         issuer: Strict,
         reuse_ms: 0,
-        tells,
+        introspects,
         skews_ms: vec![0, 0],
         life_seconds: 70,
         pause_ms: 16_000,
@@ -30,11 +30,11 @@ fn at_an_issuer_that_tells(tells: bool, actions: &[Action]) -> Ending {
             ..Budget::default()
         },
     };
-    scripted(&setup, actions).expect("every promise holds")
+    scripted(&setup, actions).expect("every invariant holds")
 }
 
-/// Replica 1 holds the rotated refresh token in the store and is about to write the ID token; its lease has run out,
-/// and replica 0 has announced the new refresh token.
+/// Replica 1 has stored the rotated refresh token and is about to write the ID token; its lease has expired, and
+/// replica 0 has announced the new refresh token.
 const ANNOUNCED_BETWEEN_TWO_WRITES: [Action; 12] = [
     Start(1),
     Go(1),
@@ -131,8 +131,8 @@ fn a_death_that_came_in_between_is_not_announced_over() {
     ]);
 }
 
-/// Replica 1 learns that the issuer failed and is paused before it can write that down. Replica 0 meets its announcement,
-/// and comes again when its time is over; the issuer does not tell.
+/// The issuer's failure has reached replica 1, which is paused before it can write it. Replica 0 reads its announcement
+/// and tries again after the wait; the issuer does not report on refresh tokens.
 const PAUSED_WITH_A_FAILURE: [Action; 15] = [
     Start(1),
     Go(1),
@@ -152,18 +152,19 @@ const PAUSED_WITH_A_FAILURE: [Action; 15] = [
 ];
 
 #[test]
-fn who_was_given_up_and_knows_better_brings_the_login_back() {
+fn a_presenter_that_was_given_up_and_knows_better_revives_the_login() {
     let way = [
         &PAUSED_WITH_A_FAILURE[..],
         &[Go(0), Go(0), Go(0), Go(0), Go(1), Go(1)],
     ]
     .concat();
-    assert_eq!(at_an_issuer_that_tells(false, &way), Ending::Served);
+    assert_eq!(at_an_introspecting_issuer(false, &way), Ending::Served);
 }
 
 #[test]
-fn nobody_is_given_up_after_it_turned_out_how_it_ended() {
-    // Replica 0 decides to give replica 1 up, and comes to write that down when replica 1 has said that nothing was lost.
+fn no_login_ends_after_the_outcome_of_its_announcement_is_stored() {
+    // Replica 0 decides to end the login because of replica 1's announcement, and writes that after replica 1 has
+    // stored that nothing was lost.
     let way = [&PAUSED_WITH_A_FAILURE[..], &[Go(0), Go(0), Go(1), Go(1), Go(0)]].concat();
-    assert_eq!(at_an_issuer_that_tells(false, &way), Ending::Served);
+    assert_eq!(at_an_introspecting_issuer(false, &way), Ending::Served);
 }

@@ -1,4 +1,4 @@
-//! The issuer of the model: Dex with a reuse interval, or one that punishes a token that comes twice.
+//! The issuer of the model: Dex with a reuse interval, or an issuer that punishes reuse of a token.
 
 use std::collections::BTreeMap;
 
@@ -16,19 +16,19 @@ pub(crate) type Token = u32;
 pub(crate) struct ModelIssuer {
     policy: IssuerPolicy,
     reuse_ms: u64,
-    /// The token that works.
+    /// The valid token.
     pub(crate) current: Token,
     previous: Option<Token>,
-    /// The token that this login began with.
+    /// The first token of this login.
     login: Token,
-    /// When the last rotation was.
+    /// The time of the last rotation.
     pub(crate) rotated_at_ms: Option<u64>,
-    /// A strict issuer has seen a token twice and ended the login.
+    /// A strict issuer has received a token twice and ended the login.
     pub(crate) revoked: bool,
     last: Token,
-    /// How often each token was carried out or refused; not how often the issuer said that it fails.
+    /// How often each token was exchanged or refused; failures of the issuer do not count.
     pub(crate) presented: BTreeMap<Token, u32>,
-    /// How often it refused a token.
+    /// How many tokens it refused.
     pub(crate) refusals: u32,
 }
 
@@ -48,7 +48,7 @@ impl ModelIssuer {
         }
     }
 
-    /// A new login: as in Dex, the earlier one is gone.
+    /// A new login; as in Dex, the earlier one is gone.
     pub(crate) fn log_in(&mut self) -> Token {
         self.last += 1;
         (self.current, self.previous, self.rotated_at_ms) = (self.last, None, None);
@@ -57,7 +57,7 @@ impl ModelIssuer {
         self.last
     }
 
-    /// Whether `token` would still bring a new one at `now_ms`.
+    /// Whether `token` would still be exchanged at `now_ms`.
     pub(crate) fn accepts(&self, token: Token, now_ms: u64) -> bool {
         !self.revoked && (token == self.current || (self.is_reusable(now_ms) && self.previous == Some(token)))
     }
@@ -69,12 +69,12 @@ impl ModelIssuer {
                 .is_some_and(|rotated| now_ms <= rotated + self.reuse_ms && self.reuse_ms > 0)
     }
 
-    /// `token` is presented and carried out.
+    /// `token` is presented and processed.
     pub(crate) fn refresh(&mut self, token: Token, now_ms: u64) -> Answer {
         *self.presented.entry(token).or_insert(0) += 1;
         if !self.accepts(token, now_ms) {
             self.refusals += 1;
-            // A token of an earlier login says nothing about this one.
+            // A token of an earlier login does not affect this one.
             let is_reuse = token >= self.login && token < self.current;
             self.revoked |= self.policy == IssuerPolicy::Strict && is_reuse;
             return Answer::Dead(match self.policy {

@@ -1,4 +1,4 @@
-//! What a process of the model knows better than a store that went back in time, or that heard only half.
+//! What a process of the model knows better than a store that went back in time or missed a write.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,12 @@ use crate::records::lineage;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Memory {
     rotation: Option<Rotation>,
-    /// Holders of announcements that came to nothing.
+    /// Holders of announcements that used up no token.
     unconsumed: BTreeSet<String>,
-    /// The store's lines of writes, with the moment when each was met.
+    /// The store's lineages, each with the time of its first observation.
     lineage: BTreeMap<u32, u64>,
-    /// Announcements without an end, by holder and whether their answer is lost, with the moment when each was met.
+    /// Unresolved announcements, by holder and whether their answer is lost, each with the time of its first
+    /// observation.
     intents: BTreeMap<(String, bool), u64>,
 }
 
@@ -50,7 +51,7 @@ impl Memory {
         self.rotation = Some(Rotation::following(self.rotation.take(), record, token, now_ms));
     }
 
-    /// An ID token came with `fingerprint`, the newest refresh token of an attempt.
+    /// Adds the ID token of the answer that had `fingerprint`, the newest refresh token of an attempt.
     pub(crate) fn renewed(&mut self, fingerprint: &str, token: &StoredIdToken) {
         if let Some(rotation) = &mut self.rotation {
             rotation.attach_id_token(fingerprint, token);

@@ -1,4 +1,4 @@
-//! What may happen next in the world of the model.
+//! The actions that are possible in a state of the model.
 
 use tokenward_control::config::IssuerPolicy;
 use tokenward_control::upstream::grant::attempt::Step;
@@ -8,7 +8,7 @@ use crate::setup::Action;
 use crate::world::{POLICY, Running, World};
 
 impl World {
-    /// Everything that may happen now.
+    /// All actions that are possible now.
     pub(crate) fn actions(&self) -> Vec<Action> {
         let (budget, mut actions) = (&self.budget, Vec::new());
         for (at, replica) in self.replicas.iter().enumerate() {
@@ -35,7 +35,7 @@ impl World {
                 _ => actions.push(Action::Go(at)),
             }
             if budget.outages > 0 && !waits_for_issuer {
-                actions.push(Action::Unheard(at));
+                actions.push(Action::NotDone(at));
                 if matches!(running.step, Step::Write { .. } | Step::TakeLease) {
                     actions.push(Action::Unanswered(at));
                 }
@@ -59,9 +59,9 @@ impl World {
         actions
     }
 
-    /// Whether a presentation is on its way that must arrive first. A replica that finds that the store went back, or an
-    /// announcement without an end, waits until what was announced before has had its time: at a strict issuer, which is
-    /// asked then, `issuer_timeout` bounds that, and so does the model.
+    /// Whether a presentation in transit must arrive first. A replica that finds a store rolled back, or an unresolved
+    /// announcement, waits until an earlier announcement has had its time. At a strict issuer, which is introspected
+    /// then, `issuer_timeout` bounds a presentation, and so does the model.
     fn is_presented_in_time(&self) -> bool {
         let until_ms = self.now_ms + self.pause_ms;
         let is_late = |running: &Running| {

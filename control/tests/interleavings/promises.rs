@@ -1,23 +1,23 @@
-//! What must hold, whatever happens.
+//! The invariants of the model.
 
 use tokenward_control::config::IssuerPolicy;
 use tokenward_control::upstream::grant::attempt::{Step, Verdict};
-use tokenward_control::upstream::grant::decide::is_hopeless;
+use tokenward_control::upstream::grant::decide::is_permanent;
 use tokenward_control::upstream::grant::record::{DeathReason, GrantState};
 use tokenward_protocol::refusal::Refusal;
 
 use crate::setup::{Action, Budget};
 use crate::world::{LEASE_MS, POLICY, World};
 
-/// A replica that finds everybody else dead has at most this long to wait for the lease.
-const HEIR_COMES_AFTER_MS: u64 = LEASE_MS + 1_000;
-/// What else may pass until the heir presents: the backoff after one or two failures.
+/// A replica that finds all others crashed waits at most this long for the lease.
+const SUCCESSOR_STARTS_AFTER_MS: u64 = LEASE_MS + 1_000;
+/// Further time until it presents: the backoff after one or two failures.
 const SLACK_MS: u64 = 5_000;
-/// So often a caller comes again, each time when it was told to.
-const MOST_TRIES: usize = 12;
+/// Number of times that a caller retries, each time after the wait of the refusal.
+const MAX_TRIES: usize = 12;
 
-/// What may be said of one moment.
-pub(crate) fn of_a_moment(world: &World) -> Result<(), String> {
+/// Invariants of a state.
+pub(crate) fn check_state(world: &World) -> Result<(), String> {
     if world.policy == IssuerPolicy::Strict {
         if let Some((token, times)) = world.issuer.presented.iter().find(|(_, times)| **times > 1) {
             return Err(format!("r{token} was presented {times} times to a strict issuer"));
@@ -39,19 +39,19 @@ pub(crate) fn of_a_moment(world: &World) -> Result<(), String> {
     let works = world
         .stored()
         .is_some_and(|stored| world.issuer.accepts(stored, world.now_ms));
-    // A strict issuer's token that may have been presented, for all that any replica but the presenter can know, where the
-    // issuer does not tell.
-    let marked = world.policy == IssuerPolicy::Strict
-        && !world.tells
-        && (world.empty_marks > 0 || world.has_living_mark());
-    if works && !marked && reason != DeathReason::IssuerFailing {
+    // A strict issuer's token that may have been presented, as far as any replica but the presenter can know, if the
+    // issuer does not report on it.
+    let announced = world.policy == IssuerPolicy::Strict
+        && !world.introspects
+        && (world.unpresented_intents > 0 || world.has_live_intent());
+    if works && !announced && reason != DeathReason::IssuerFailing {
         return Err(format!("{reason:?}, and the stored token works"));
     }
     Ok(())
 }
 
-/// What may be said of a change.
-pub(crate) fn of_a_change(before: &World, after: &World, action: Action) -> Result<(), String> {
+/// Invariants of a transition.
+pub(crate) fn check_transition(before: &World, after: &World, action: Action) -> Result<(), String> {
     if action == Action::Rewind {
         return Ok(());
     }
@@ -75,27 +75,27 @@ pub(crate) fn of_a_change(before: &World, after: &World, action: Action) -> Resu
     } = after.record.state
         && !matches!(before.record.state, GrantState::Dead { .. })
     {
-        let hopeless = after
+        let permanent = after
             .record
             .failures
-            .is_some_and(|streak| is_hopeless(&streak, &POLICY, since_ms));
-        if !hopeless {
+            .is_some_and(|streak| is_permanent(&streak, &POLICY, since_ms));
+        if !permanent {
             return Err("an issuer that failed now and then ended the login".to_owned());
         }
     }
     Ok(())
 }
 
-/// How a login goes on once everything is quiet.
+/// The outcome for the login once all activity has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     Served,
     NeedsLogin,
 }
 
-/// Everything is quiet: everybody has died, or where the store may go back in time, everybody who lives has ended what
-/// it was at. What can no longer make a difference is left out.
-pub(crate) fn quieted(world: &World) -> World {
+/// The state once all activity has ended: every process crashes, or, if the store may go back in time, every live one
+/// completes its attempt. Fields that no longer matter are cleared.
+pub(crate) fn quiesced(world: &World) -> World {
     let mut world = world.clone();
     for at in 0..world.replicas.len() {
         if world.rewinds {
@@ -104,28 +104,28 @@ pub(crate) fn quieted(world: &World) -> World {
             world.crash(at);
         }
     }
-    (world.budget, world.told, world.saved) = (Budget::default(), None, None);
+    (world.budget, world.verdict, world.saved) = (Budget::default(), None, None);
     world
 }
 
-/// A caller comes to a replica that has just started, and comes again whenever it was told to.
-pub(crate) fn of_an_heir(quieted: World) -> Result<Ending, String> {
-    let mut world = quieted;
+/// A caller requests a token from a replica that has just started, and retries after each wait.
+pub(crate) fn check_successor(quiesced: World) -> Result<Ending, String> {
+    let mut world = quiesced;
     if world.rewinds {
-        return of_those_who_remember(world);
+        return check_survivors(world);
     }
     let stored = world.stored();
-    world.now_ms += HEIR_COMES_AFTER_MS;
+    world.now_ms += SUCCESSOR_STARTS_AFTER_MS;
     let issuer = &world.issuer;
     let in_time = |rotated_ms| issuer.accepts(stored.unwrap_or(0), rotated_ms);
-    // A wait is noted by the clock of the replica that failed, and waited out by the heir's.
+    // The failing replica's clock sets a wait, and the successor's clock measures it.
     let noted_ms = world.record.failures.map_or(0, |_| clocks_apart_ms(&world));
     let must_serve = stored == Some(issuer.current) || in_time(world.now_ms + SLACK_MS + noted_ms);
-    let ending = asked_until_settled(&mut world, 0)?;
+    let ending = request_until_settled(&mut world, 0)?;
     let excused = match world.policy {
         IssuerPolicy::Tolerant => world.lost_answers > 0 && !must_serve,
-        IssuerPolicy::Strict if world.tells => world.lost_answers > 0,
-        IssuerPolicy::Strict => world.lost_answers + world.empty_marks > 0,
+        IssuerPolicy::Strict if world.introspects => world.lost_answers > 0,
+        IssuerPolicy::Strict => world.lost_answers + world.unpresented_intents > 0,
     };
     let failing = matches!(
         world.record.state,
@@ -140,33 +140,38 @@ pub(crate) fn of_an_heir(quieted: World) -> Result<Ending, String> {
             world.record.state
         ));
     }
-    of_a_moment(&world)?;
+    check_state(&world)?;
     Ok(ending)
 }
 
-/// How far the replicas' clocks are apart at the most.
+/// The largest difference between two replicas' clocks.
 fn clocks_apart_ms(world: &World) -> u64 {
     let skews_ms = || world.skews_ms.iter().copied();
     let (fastest_ms, slowest_ms) = (skews_ms().max(), skews_ms().min());
     fastest_ms.unwrap_or(0).abs_diff(slowest_ms.unwrap_or(0))
 }
 
-/// A store that went back in time costs no login where those who made the refreshes live: each is asked in turn, and
-/// puts back what it knows. Who died may have taken the newest token along.
-fn of_those_who_remember(mut world: World) -> Result<Ending, String> {
+/// A rolled-back store costs no login while the replicas that made the refreshes live: each one in turn restores what
+/// it knows. A crashed one may have held the newest token.
+fn check_survivors(mut world: World) -> Result<Ending, String> {
     let (stored, current) = (world.stored(), world.issuer.current);
-    world.now_ms += HEIR_COMES_AFTER_MS;
-    let everybody = world.replicas.len();
-    // One may have to wait for what another puts back.
-    for at in (0..everybody).cycle().take(2 * everybody) {
-        let ending = asked_until_settled(&mut world, at)?;
-        of_a_moment(&world)?;
+    world.now_ms += SUCCESSOR_STARTS_AFTER_MS;
+    let all_replicas = world.replicas.len();
+    // One replica may have to wait for what another restores.
+    for at in (0..all_replicas).cycle().take(2 * all_replicas) {
+        let ending = request_until_settled(&mut world, at)?;
+        check_state(&world)?;
         if ending == Ending::Served {
             return Ok(ending);
         }
     }
-    let empty_marks = if world.tells { 0 } else { world.empty_marks };
-    let excused = world.deaths > 0 && (stored != Some(current) || world.lost_answers + empty_marks > 0);
+    let unpresented_intents = if world.introspects {
+        0
+    } else {
+        world.unpresented_intents
+    };
+    let excused =
+        world.deaths > 0 && (stored != Some(current) || world.lost_answers + unpresented_intents > 0);
     if excused {
         return Ok(Ending::NeedsLogin);
     }
@@ -176,7 +181,7 @@ fn of_those_who_remember(mut world: World) -> Result<Ending, String> {
     ))
 }
 
-/// A replica goes on undisturbed until it is done.
+/// A replica completes its attempt undisturbed.
 fn finish(world: &mut World, at: usize) {
     while let Some(running) = &world.replicas[at] {
         let arrives = running.step == Step::Present && running.answer.is_none();
@@ -188,11 +193,11 @@ fn finish(world: &mut World, at: usize) {
     }
 }
 
-fn asked_until_settled(world: &mut World, at: usize) -> Result<Ending, String> {
-    for _ in 0..MOST_TRIES {
+fn request_until_settled(world: &mut World, at: usize) -> Result<Ending, String> {
+    for _ in 0..MAX_TRIES {
         world.start(at);
         finish(world, at);
-        match &world.told {
+        match &world.verdict {
             Some(Verdict::Serve(_)) => return Ok(Ending::Served),
             Some(Verdict::Refuse(refused)) if refused.refusal == Refusal::NeedsLogin => {
                 return Ok(Ending::NeedsLogin);
@@ -204,7 +209,7 @@ fn asked_until_settled(world: &mut World, at: usize) -> Result<Ending, String> {
         }
     }
     Err(format!(
-        "asked {MOST_TRIES} times and neither served nor ended: {:?}",
-        world.told
+        "tried {MAX_TRIES} times and neither served nor ended: {:?}",
+        world.verdict
     ))
 }

@@ -1,4 +1,4 @@
-//! Larger setups, by chance: three replicas, clocks apart, and more of everything. What breaks is made smaller.
+//! Larger random setups: three replicas, clocks that differ, and more of every_state. Failures are shrunk.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -25,10 +25,10 @@ fn setup(issuer: IssuerPolicy, reuse_ms: u64) -> impl Strategy<Value = Setup> {
         },
     );
     (vec(skew, 3), budget, 16_000_u64..150_000, any::<bool>()).prop_map(
-        move |(skews_ms, budget, pause_ms, tells)| Setup {
+        move |(skews_ms, budget, pause_ms, introspects)| Setup {
             issuer,
             reuse_ms,
-            tells,
+            introspects,
             skews_ms,
             life_seconds: 150,
             pause_ms,
@@ -37,7 +37,7 @@ fn setup(issuer: IssuerPolicy, reuse_ms: u64) -> impl Strategy<Value = Setup> {
     )
 }
 
-/// How many ways: `TOKENWARD_WAYS` for longer runs.
+/// The number of sequences: `TOKENWARD_WAYS` for longer runs.
 fn config() -> ProptestConfig {
     let cases = std::env::var("TOKENWARD_WAYS")
         .ok()

@@ -19,7 +19,7 @@ pub(crate) fn number_of(token: &StoredRefreshToken) -> Token {
     token.fingerprint[1..].parse().expect("a token of the model")
 }
 
-/// An ID token that is made at `now_ms`.
+/// An ID token issued at `now_ms`.
 pub(crate) fn id_token(now_ms: u64, life_seconds: u64) -> StoredIdToken {
     StoredIdToken {
         sealed: sealed(),
@@ -30,7 +30,7 @@ pub(crate) fn id_token(now_ms: u64, life_seconds: u64) -> StoredIdToken {
     }
 }
 
-/// What a login with this refresh token makes of the record; its ID token is stale at `now_ms` already.
+/// The record after a login with this refresh token; its ID token is stale at `now_ms` already.
 pub(crate) fn logged_in(before: Option<&GrantRecord>, token: Token, now_ms: u64, line: u32) -> GrantRecord {
     let login = NewLogin {
         issuer: "https://issuer.example.com".to_owned(),
@@ -42,7 +42,7 @@ pub(crate) fn logged_in(before: Option<&GrantRecord>, token: Token, now_ms: u64,
     login.supersede(before, now_ms)
 }
 
-/// The name of the store's line of writes with this number.
+/// The name of the store's lineage with this number.
 pub(crate) fn lineage(line: u32) -> Lineage {
     Lineage(format!("l{line}"))
 }

@@ -1,27 +1,27 @@
-//! A store that goes back in time at any step of one replica that lives: what it knows is put back, nothing is presented
-//! twice, and nobody is sent to log in. With two replicas, of which one may die, a strict issuer is asked before anything
-//! is presented that the store may have lost the end of.
+//! A store that goes back in time at any step of a live replica: what that replica knows is restored, nothing is
+//! presented twice, and no user has to log in. With two replicas, of which one may crash, a strict issuer is
+//! introspected before anything is presented whose outcome the store may have lost.
 
 use tokenward_control::config::IssuerPolicy::{self, Strict, Tolerant};
 
-use crate::search::{Seen, everything};
+use crate::search::{Seen, every_state};
 use crate::setup::{Budget, Setup};
 
 const PAUSE_MS: u64 = 16_000;
-/// Longer than what was announced before the store went back may be under way.
+/// Longer than an announcement from before the rollback may be in progress.
 const LONG_PAUSE_MS: u64 = 45_000;
 
 fn all(issuer: IssuerPolicy, budget: Budget) -> Seen {
-    everything_of(issuer, vec![0], PAUSE_MS, budget)
+    every_state_of(issuer, vec![0], PAUSE_MS, budget)
 }
 
-fn everything_of(issuer: IssuerPolicy, skews_ms: Vec<i64>, pause_ms: u64, budget: Budget) -> Seen {
+fn every_state_of(issuer: IssuerPolicy, skews_ms: Vec<i64>, pause_ms: u64, budget: Budget) -> Seen {
     let setup = Setup {
         issuer,
         reuse_ms: 0,
-        tells: true,
+        introspects: true,
         skews_ms,
-        // With the margin of a minute it is of use for ten seconds, so that every pause makes it stale.
+        // With the margin of a minute it is fresh for ten seconds, so every pause makes it stale.
         life_seconds: 70,
         pause_ms,
         budget: Budget {
@@ -30,7 +30,7 @@ fn everything_of(issuer: IssuerPolicy, skews_ms: Vec<i64>, pause_ms: u64, budget
             ..budget
         },
     };
-    let seen = everything(&setup);
+    let seen = every_state(&setup);
     println!("{setup:?}: {seen:?}");
     seen
 }
@@ -72,7 +72,7 @@ fn two_replicas_of_a_strict_issuer_that_live_lose_nobody_and_present_nothing_twi
         pauses: 1,
         ..Budget::default()
     };
-    let seen = everything_of(Strict, vec![0, 0], LONG_PAUSE_MS, budget);
+    let seen = every_state_of(Strict, vec![0, 0], LONG_PAUSE_MS, budget);
     assert_eq!((seen.served, seen.ended), (seen.states, 0));
     assert!(seen.states > 1_000, "{seen:?}");
 }
@@ -85,6 +85,6 @@ fn a_replica_that_dies_with_what_the_store_has_lost_makes_nobody_present_it_agai
         pauses: 1,
         ..Budget::default()
     };
-    let seen = everything_of(Strict, vec![0, 0], LONG_PAUSE_MS, budget);
+    let seen = every_state_of(Strict, vec![0, 0], LONG_PAUSE_MS, budget);
     assert!(seen.served > 1_000 && seen.ended > 100, "{seen:?}");
 }

@@ -1,17 +1,17 @@
-//! All interleavings of a setup, each state once; or those that a list of numbers chooses.
+//! All interleavings of a setup, each state once; or those that a list of numbers selects.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::promises::{Ending, of_a_change, of_a_moment, of_an_heir, quieted};
+use crate::promises::{Ending, check_state, check_successor, check_transition, quiesced};
 use crate::setup::{Action, Setup};
 use crate::world::World;
 
-/// What a search has seen.
+/// The result of a search.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) states: usize,
-    /// States from which the heir serves, and from which it must send the user to log in.
+    /// States after which a successor serves, and after which it must require a login.
     pub(crate) served: usize,
     pub(crate) ended: usize,
 }
@@ -26,48 +26,50 @@ impl Seen {
     }
 }
 
-fn mark(world: &World) -> u64 {
+fn state_hash(world: &World) -> u64 {
     let mut hasher = DefaultHasher::new();
     world.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Visits every state that can be reached.
+/// Visits every reachable state.
 ///
 /// # Panics
-/// When a promise is broken, with everything that happened until then.
-pub(crate) fn everything(setup: &Setup) -> Seen {
+/// If an invariant is violated, with the sequence of actions.
+pub(crate) fn every_state(setup: &Setup) -> Seen {
     let mut seen = Seen::default();
     let mut visited = HashSet::new();
-    // Where each state came from, for the report.
+    // The predecessor of each state, for the report.
     let mut ways: Vec<(usize, Action)> = Vec::new();
     let begin = World::new(setup);
-    visited.insert(mark(&begin));
-    // Many states are the same once everything is quiet.
+    visited.insert(state_hash(&begin));
+    // Many states are equal once all activity has ended.
     let mut endings = HashMap::new();
-    seen.count(of_an_heir(quieted(&begin)).expect("the beginning"));
+    seen.count(check_successor(quiesced(&begin)).expect("the beginning"));
     let mut open = vec![(begin, usize::MAX)];
     while let Some((world, way)) = open.pop() {
         for action in world.actions() {
             let mut next = world.clone();
             next.happen(action);
-            let checked = of_a_change(&world, &next, action).and_then(|()| of_a_moment(&next));
+            let checked = check_transition(&world, &next, action).and_then(|()| check_state(&next));
             ways.push((way, action));
             let way = ways.len() - 1;
             if let Err(broken) = checked {
-                panic!("{broken}\n{setup:?}\n{:?}\n{:?}", told(&ways, way), next.record);
+                panic!("{broken}\n{setup:?}\n{:?}\n{:?}", trace(&ways, way), next.record);
             }
-            if !visited.insert(mark(&next)) {
+            if !visited.insert(state_hash(&next)) {
                 ways.pop();
                 continue;
             }
-            let quiet = quieted(&next);
-            let ending = endings.entry(mark(&quiet)).or_insert_with(|| of_an_heir(quiet));
+            let quiet = quiesced(&next);
+            let ending = endings
+                .entry(state_hash(&quiet))
+                .or_insert_with(|| check_successor(quiet));
             match ending {
                 Ok(ending) => seen.count(*ending),
                 Err(broken) => panic!(
-                    "then everybody dies: {broken}\n{setup:?}\n{:?}\n{:?}",
-                    told(&ways, way),
+                    "then all processes crash: {broken}\n{setup:?}\n{:?}\n{:?}",
+                    trace(&ways, way),
                     next.record
                 ),
             }
@@ -77,7 +79,7 @@ pub(crate) fn everything(setup: &Setup) -> Seen {
     seen
 }
 
-fn told(ways: &[(usize, Action)], mut way: usize) -> Vec<Action> {
+fn trace(ways: &[(usize, Action)], mut way: usize) -> Vec<Action> {
     let mut actions = Vec::new();
     while let Some((before, action)) = ways.get(way) {
         actions.push(*action);
@@ -90,15 +92,15 @@ fn told(ways: &[(usize, Action)], mut way: usize) -> Vec<Action> {
 fn step(world: &mut World, action: Action) -> Result<Ending, String> {
     let before = world.clone();
     world.happen(action);
-    of_a_change(&before, world, action)?;
-    of_a_moment(world)?;
-    of_an_heir(quieted(world)).map_err(|broken| format!("then everybody dies: {broken}"))
+    check_transition(&before, world, action)?;
+    check_state(world)?;
+    check_successor(quiesced(world)).map_err(|broken| format!("then all processes crash: {broken}"))
 }
 
-/// Exactly these actions; all of them must be possible. Answers how the login goes on after the last.
+/// Runs exactly these actions, all of which must be possible. Returns the outcome for the login after the last one.
 ///
 /// # Errors
-/// The promise that is broken.
+/// The violated invariant.
 pub(crate) fn scripted(setup: &Setup, actions: &[Action]) -> Result<Ending, String> {
     let (mut world, mut ending) = (World::new(setup), Ending::Served);
     for (at, action) in actions.iter().enumerate() {
@@ -114,10 +116,10 @@ pub(crate) fn scripted(setup: &Setup, actions: &[Action]) -> Result<Ending, Stri
     Ok(ending)
 }
 
-/// One way through: each number chooses among what may happen.
+/// One sequence: each number selects one of the possible actions.
 ///
 /// # Errors
-/// The promise that is broken.
+/// The violated invariant.
 pub(crate) fn one_way(setup: &Setup, choices: &[u16]) -> Result<Ending, String> {
     let (mut world, mut way) = (World::new(setup), Vec::new());
     for choice in choices {
@@ -128,5 +130,5 @@ pub(crate) fn one_way(setup: &Setup, choices: &[u16]) -> Result<Ending, String> 
         way.push(*action);
         step(&mut world, *action).map_err(|broken| format!("{broken} after {way:?}"))?;
     }
-    of_an_heir(quieted(&world))
+    check_successor(quiesced(&world))
 }

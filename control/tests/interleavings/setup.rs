@@ -1,72 +1,72 @@
-//! What a search begins with, and what may happen in it.
+//! The initial state of a search, and its actions.
 
 use tokenward_control::config::IssuerPolicy;
 
-/// What a search may still make happen.
+/// How many actions of each kind a search may still take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Budget {
-    /// Attempts that may begin.
+    /// Attempts that may start.
     pub(crate) starts: u8,
-    /// Processes that may die.
+    /// Processes that may crash.
     pub(crate) crashes: u8,
     /// Store operations that may go unanswered, with or without effect.
     pub(crate) outages: u8,
-    /// Answers of the issuer that may be lost on the way.
+    /// Answers of the issuer that may be lost.
     pub(crate) lost: u8,
-    /// Presentations that the issuer may fail or that may not reach it.
+    /// Presentations that the issuer may fail, or that may not reach it.
     pub(crate) failures: u8,
-    /// Times that [`Setup::pause_ms`] may pass while nobody does anything: everybody is paused.
+    /// Pauses of [`Setup::pause_ms`], in which no process runs.
     pub(crate) pauses: u8,
-    /// Logins that may come in between.
+    /// Logins that may happen in between.
     pub(crate) logins: u8,
-    /// Times that the store may be saved, and that it may come back as it was saved.
+    /// Times that the store may be saved, and restored to what was saved.
     pub(crate) saves: u8,
     pub(crate) rewinds: u8,
 }
 
-/// What the model begins with.
+/// The initial state of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setup {
     pub(crate) issuer: IssuerPolicy,
     pub(crate) reuse_ms: u64,
-    /// Whether the issuer tells what a refresh token is still good for (RFC 7662).
-    pub(crate) tells: bool,
-    /// One replica each, with its clock's difference from the true time.
+    /// Whether the issuer reports on refresh tokens (RFC 7662).
+    pub(crate) introspects: bool,
+    /// One replica each, with its clock's offset from true time.
     pub(crate) skews_ms: Vec<i64>,
-    /// Life of an ID token.
+    /// Lifetime of an ID token.
     pub(crate) life_seconds: u64,
-    /// How long a pause is: longer than a lease lives.
+    /// The length of a pause; longer than a lease.
     pub(crate) pause_ms: u64,
     pub(crate) budget: Budget,
 }
 
-/// One thing that may happen.
+/// One action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
-    /// A caller makes a replica begin an attempt.
+    /// A caller makes a replica start an attempt.
     Start(usize),
-    /// The step that a replica waits for is carried out and answered.
+    /// The step of a replica is done and answered.
     Go(usize),
-    /// The store does not answer, and did nothing.
-    Unheard(usize),
-    /// The store does not answer, and did it all the same.
+    /// The store does not answer, and the operation was not done.
+    NotDone(usize),
+    /// The store does not answer, but the operation was done.
     Unanswered(usize),
-    /// The issuer carries the presentation out; its answer is on the way.
+    /// The issuer processes the presentation; its answer is in transit.
     Arrive(usize),
-    /// The answer on the way is lost.
+    /// The answer in transit is lost.
     Lose(usize),
-    /// The issuer says that it fails.
+    /// The issuer answers that it fails.
     Fail(usize),
     /// The issuer cannot be reached.
     Miss(usize),
-    /// The process dies.
+    /// The process crashes.
     Crash(usize),
-    /// Nobody does anything for longer than a lease lives.
+    /// No process runs for longer than a lease lives.
     Pause,
-    /// The user logs in anew.
+    /// The user logs in again.
     LogIn,
     /// The store is saved.
     Save,
-    /// The store comes back as it was saved, and the leases have expired.
+    /// The store is restored to what was saved, and the leases have expired.
     Rewind,
 }

@@ -1,4 +1,6 @@
-//! The world of the model: a store, an issuer, replicas with real [`Attempt`]s, and everything that may happen next.
+//! The state of the model: a store, an issuer, replicas with real [`Attempt`]s, and the effect of every action.
+
+mod view;
 
 use std::time::Duration;
 
@@ -6,11 +8,10 @@ use tokenward_control::config::IssuerPolicy;
 use tokenward_control::store::Revision;
 use tokenward_control::upstream::entitlement::Entitlement;
 use tokenward_control::upstream::grant::attempt::{
-    Answer, Attempt, AttemptConfig, Event, Finished, Now, ObservedGrant, Step, Verdict,
+    Answer, Attempt, AttemptConfig, Event, Finished, Now, Step, Verdict,
 };
 use tokenward_control::upstream::grant::decide::Want;
-use tokenward_control::upstream::grant::lineage::ObservedLineage;
-use tokenward_control::upstream::grant::record::{GrantRecord, VersionedGrant};
+use tokenward_control::upstream::grant::record::GrantRecord;
 use tokenward_control::upstream::issuer::answer::Transient;
 use tokenward_control::upstream::issuer::introspection::Introspected;
 use tokenward_control::upstream::policy::Policy;
@@ -30,19 +31,19 @@ pub(crate) const POLICY: Policy = Policy {
     transient_limit: Duration::from_secs(1800),
     rejected_interval: Duration::from_secs(30),
 };
-/// When the model begins.
+/// The time at which the model starts.
 const BEGIN_MS: u64 = 1_000_000_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Running {
     pub(crate) attempt: Attempt,
     pub(crate) step: Step,
-    /// The issuer's answer that is on its way to this replica.
+    /// The issuer's answer in transit to this replica.
     pub(crate) answer: Option<Answer>,
     holder: String,
-    /// Fingerprint of the refresh token that the issuer gave to this attempt.
+    /// Fingerprint of the refresh token that the issuer issued to this attempt.
     rotated: Option<String>,
-    /// Since when a presentation is to be made, in true time.
+    /// Since when a presentation is pending, in true time.
     pub(crate) presents_since_ms: Option<u64>,
 }
 
@@ -50,32 +51,32 @@ pub(crate) struct Running {
 pub(crate) struct World {
     pub(crate) now_ms: u64,
     pub(crate) policy: IssuerPolicy,
-    /// Whether the issuer tells what a refresh token is still good for.
-    pub(crate) tells: bool,
+    /// Whether the issuer reports on refresh tokens.
+    pub(crate) introspects: bool,
     pub(crate) skews_ms: Vec<i64>,
     life_seconds: u64,
     pub(crate) pause_ms: u64,
     pub(crate) budget: Budget,
     pub(crate) record: GrantRecord,
     revision: u64,
-    /// The highest revision that there ever was: revisions are moments of the store's clock, and none comes twice.
+    /// The highest revision so far: revisions come from the store's clock, and none occurs twice.
     newest_revision: u64,
-    /// The store's line of writes; another one whenever it has gone back.
+    /// The store's lineage; changes whenever the store goes back.
     lineage: u32,
     lease: Option<(String, u64)>,
     pub(crate) issuer: ModelIssuer,
     pub(crate) replicas: Vec<Option<Running>>,
     holders: u32,
-    /// The last verdict that callers were told.
-    pub(crate) told: Option<Verdict>,
-    /// Answers with a rotated token that nobody will ever keep: lost on the way, or with their process.
+    /// The last verdict for callers.
+    pub(crate) verdict: Option<Verdict>,
+    /// Answers with a rotated token that no process will store: lost in transit, or with their process.
     pub(crate) lost_answers: u32,
-    /// Attempts that announced a presentation and died before they made it.
-    pub(crate) empty_marks: u32,
+    /// Attempts that crashed between their announcement and their presentation.
+    pub(crate) unpresented_intents: u32,
     /// What each process knows better than the store.
     memories: Vec<Memory>,
     pub(crate) saved: Option<(GrantRecord, u64)>,
-    /// Processes that died and what they knew with them.
+    /// Processes that crashed, with what they knew.
     pub(crate) deaths: u32,
     /// Whether the store may go back in time.
     pub(crate) rewinds: bool,
@@ -87,7 +88,7 @@ impl World {
         Self {
             now_ms: BEGIN_MS,
             policy: setup.issuer,
-            tells: setup.tells,
+            introspects: setup.introspects,
             skews_ms: setup.skews_ms.clone(),
             life_seconds: setup.life_seconds,
             pause_ms: setup.pause_ms,
@@ -100,9 +101,9 @@ impl World {
             issuer: ModelIssuer::new(setup.issuer, setup.reuse_ms),
             replicas: setup.skews_ms.iter().map(|_| None).collect(),
             holders: 0,
-            told: None,
+            verdict: None,
             lost_answers: 0,
-            empty_marks: 0,
+            unpresented_intents: 0,
             memories: setup.skews_ms.iter().map(|_| Memory::default()).collect(),
             saved: None,
             deaths: 0,
@@ -115,8 +116,8 @@ impl World {
         self.record.refresh_token.as_ref().map(number_of)
     }
 
-    /// Whether the record holds the announcement of somebody who lives.
-    pub(crate) fn has_living_mark(&self) -> bool {
+    /// Whether the record holds the announcement of a live process.
+    pub(crate) fn has_live_intent(&self) -> bool {
         let mark = self.record.intent.as_ref().map(|intent| &intent.holder);
         let mut living = self.replicas.iter().flatten();
         living.any(|running| mark == Some(&running.holder))
@@ -126,7 +127,7 @@ impl World {
         self.now_ms.saturating_add_signed(self.skews_ms[replica])
     }
 
-    /// Lets `action` happen.
+    /// Applies `action`.
     pub(crate) fn happen(&mut self, action: Action) {
         match action {
             Action::Start(at) => {
@@ -134,17 +135,17 @@ impl World {
                 self.start(at);
             }
             Action::Go(at) => {
-                if let Some(event) = self.carried_out(at) {
-                    self.hear(at, event);
+                if let Some(event) = self.execute(at) {
+                    self.deliver(at, event);
                 }
             }
-            Action::Unheard(at) => {
+            Action::NotDone(at) => {
                 self.budget.outages -= 1;
                 self.unanswered(at);
             }
             Action::Unanswered(at) => {
                 self.budget.outages -= 1;
-                let _ = self.carried_out(at);
+                let _ = self.execute(at);
                 self.unanswered(at);
             }
             Action::Arrive(at) => self.arrive(at),
@@ -158,15 +159,15 @@ impl World {
                 {
                     self.lost_answers += 1;
                 }
-                self.hear(at, transient(StreakKind::Unreachable, true));
+                self.deliver(at, transient(StreakKind::Unreachable, true));
             }
             Action::Fail(at) => {
                 self.budget.failures -= 1;
-                self.hear(at, transient(StreakKind::Failing, false));
+                self.deliver(at, transient(StreakKind::Failing, false));
             }
             Action::Miss(at) => {
                 self.budget.failures -= 1;
-                self.hear(at, transient(StreakKind::Unreachable, false));
+                self.deliver(at, transient(StreakKind::Unreachable, false));
             }
             Action::Crash(at) => {
                 self.budget.crashes -= 1;
@@ -216,7 +217,7 @@ impl World {
             rotated: None,
             presents_since_ms: None,
         });
-        self.hear(at, Event::Started);
+        self.deliver(at, Event::Started);
     }
 
     pub(crate) fn crash(&mut self, at: usize) {
@@ -234,12 +235,12 @@ impl World {
         if rotated || running.attempt.stage_name() == "store_refresh_token" {
             self.lost_answers += 1;
         } else if marked && running.answer.is_none() {
-            self.empty_marks += 1;
+            self.unpresented_intents += 1;
         }
     }
 
-    /// The step of a replica, done; `None`: the attempt is over.
-    fn carried_out(&mut self, at: usize) -> Option<Event> {
+    /// Executes the step of a replica; `None` if the attempt is over.
+    fn execute(&mut self, at: usize) -> Option<Event> {
         let replica = at;
         let running = self.replicas[at].as_mut()?;
         let (holder, answer) = (running.holder.clone(), running.answer.take());
@@ -265,7 +266,7 @@ impl World {
             }
             Step::Write { .. } => Event::Conflict(Some(Box::new(self.conflicting(replica)))),
             Step::Present => Event::Answered(self.remembered(at, answer?)),
-            Step::Introspect(_) if !self.tells => Event::Introspected(Introspected::Withheld),
+            Step::Introspect(_) if !self.introspects => Event::Introspected(Introspected::Withheld),
             Step::Introspect(token) if self.issuer.accepts(number_of(&token), self.now_ms) => {
                 Event::Introspected(Introspected::Unused)
             }
@@ -277,48 +278,11 @@ impl World {
                     self.lease = None;
                 }
                 let Finished { verdict, .. } = *finished;
-                self.told = Some(verdict);
+                self.verdict = Some(verdict);
                 self.replicas[at] = None;
                 return None;
             }
         })
-    }
-
-    /// The record as a replica reads it.
-    fn observed(&mut self, at: usize) -> ObservedGrant {
-        let (record, intent_observed_ms) = self.corrected(at);
-        ObservedGrant {
-            revision: Revision(self.revision),
-            lost_rotation: self.memories[at].lost_rotation(&self.record),
-            lineage: self.observe_lineage(at),
-            intent_observed_ms,
-            record,
-        }
-    }
-
-    /// The record as a replica gets it when its write conflicts with another.
-    fn conflicting(&mut self, at: usize) -> VersionedGrant {
-        let (record, _) = self.corrected(at);
-        VersionedGrant {
-            revision: Revision(self.revision),
-            record,
-        }
-    }
-
-    /// The record with what a replica knows better, and since when the replica has known its announcement.
-    fn corrected(&mut self, at: usize) -> (GrantRecord, Option<u64>) {
-        let (now_ms, record) = (self.clock(at), self.memories[at].corrected(self.record.clone()));
-        let is_strict = self.policy == IssuerPolicy::Strict;
-        let observed_ms = is_strict
-            .then(|| self.memories[at].observe_intent(&record, now_ms))
-            .flatten();
-        (record, observed_ms)
-    }
-
-    /// The store's line of writes, as a replica of a strict issuer learns it.
-    fn observe_lineage(&mut self, at: usize) -> Option<ObservedLineage> {
-        let now_ms = self.clock(at);
-        (self.policy == IssuerPolicy::Strict).then(|| self.memories[at].observe_lineage(self.lineage, now_ms))
     }
 
     fn following(&mut self) -> u64 {
@@ -352,14 +316,14 @@ impl World {
 
     fn unanswered(&mut self, at: usize) {
         match self.replicas[at].as_ref().map(|running| &running.step) {
-            Some(Step::ConfirmLease) => self.hear(at, Event::LeaseConfirmed(false)),
-            // The lease was not given back and expires by itself.
+            Some(Step::ConfirmLease) => self.deliver(at, Event::LeaseConfirmed(false)),
+            // The lease was not released and expires by itself.
             Some(Step::Finish(_)) => {
                 if let Some(running) = self.replicas[at].take() {
                     self.memories[at].ended(running.attempt.consumed_nothing(), &running.holder);
                 }
             }
-            Some(_) => self.hear(at, Event::StoreFailed),
+            Some(_) => self.deliver(at, Event::StoreFailed),
             None => {}
         }
     }
@@ -376,8 +340,8 @@ impl World {
         }
     }
 
-    /// Tells a replica how its step ended, and does the next ones that touch nothing shared.
-    fn hear(&mut self, at: usize, event: Event) {
+    /// Delivers an event to a replica, and executes the following steps that use nothing shared.
+    fn deliver(&mut self, at: usize, event: Event) {
         let now = Now {
             now_ms: self.clock(at),
             jitter: u32::MAX,
@@ -388,20 +352,20 @@ impl World {
         running.step = running.attempt.next(event, now);
         running.presents_since_ms = (running.step == Step::Present).then_some(self.now_ms);
         match running.step {
-            Step::Wait(_) => self.hear(at, Event::Waited),
-            Step::Prepare(_) => self.hear(at, Event::Ready),
+            Step::Wait(_) => self.deliver(at, Event::Waited),
+            Step::Prepare(_) => self.deliver(at, Event::Ready),
             Step::Examine => {
                 let token = id_token(self.now_ms, self.life_seconds);
-                let newest = running.rotated.clone().or_else(|| kept_by(&running.attempt));
+                let newest = running.rotated.clone().or_else(|| held_by(&running.attempt));
                 self.memories[at].renewed(&newest.unwrap_or_default(), &token);
-                self.hear(at, Event::Examined(Ok(token)));
+                self.deliver(at, Event::Examined(Ok(token)));
             }
             _ => {}
         }
     }
 }
 
-fn kept_by(attempt: &Attempt) -> Option<String> {
+fn held_by(attempt: &Attempt) -> Option<String> {
     let token = attempt.record()?.refresh_token.as_ref()?;
     Some(token.fingerprint.clone())
 }

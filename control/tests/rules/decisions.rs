@@ -1,9 +1,9 @@
-//! Serve, refresh or refuse: the decision about a grant at a moment.
+//! Serve, refresh or refuse: the decision about a grant at a given time.
 
 use std::time::Duration;
 
 use tokenward_control::upstream::entitlement::Entitlement;
-use tokenward_control::upstream::grant::decide::{Decision, Want, decide, is_hopeless};
+use tokenward_control::upstream::grant::decide::{Decision, Want, decide, is_permanent};
 use tokenward_control::upstream::grant::record::{DeathReason, GrantRecord, GrantState, StoredIdToken};
 use tokenward_control::upstream::policy::Policy;
 use tokenward_control::upstream::renewal::{is_near_expiry, is_never_fresh};
@@ -61,7 +61,7 @@ fn an_active_grant_over_its_tokens_life() {
     let rows = [
         (Reason::Stale, 0, "serve"),
         (Reason::Stale, 179, "serve"),
-        // The caller presents the stored token itself and calls it stale: its margin is larger.
+        // The caller presents the stored token itself as stale: its margin is larger.
         (Reason::Stale, 180, "refresh"),
         (Reason::Stale, 240, "refresh"),
         (Reason::Stale, 1000, "refresh"),
@@ -98,7 +98,7 @@ fn a_dead_grant_serves_what_is_fresh_and_never_refreshes() {
 }
 
 #[test]
-fn a_suspect_grant_waits_and_is_then_asked_again() {
+fn a_suspect_grant_waits_and_is_then_refreshed_again() {
     let grant = grant(
         GrantState::Suspect {
             since_ms: 300 * SECOND,
@@ -128,7 +128,7 @@ fn what_a_clock_two_minutes_ahead_has_noted_holds_no_other_replica_up() {
 }
 
 #[test]
-fn a_life_that_the_margin_eats_up_is_told_by_the_issuers_own_clock() {
+fn a_life_within_the_margin_is_recognised_by_the_issuers_own_clock() {
     let margin = Duration::from_secs(60);
     assert!(is_never_fresh(1_060, Some(1_000), margin));
     assert!(!is_never_fresh(1_061, Some(1_000), margin));
@@ -137,7 +137,7 @@ fn a_life_that_the_margin_eats_up_is_told_by_the_issuers_own_clock() {
 }
 
 #[test]
-fn a_signed_out_grant_knows_nobody() {
+fn a_signed_out_grant_is_an_unknown_session() {
     let grant = grant(GrantState::SignedOut { since_ms: 0 }, None);
     for reason in [Reason::Stale, Reason::NearExpiry, Reason::Rejected] {
         assert_eq!(at(&grant, reason, 0), "unknown_session");
@@ -145,7 +145,7 @@ fn a_signed_out_grant_knows_nobody() {
 }
 
 #[test]
-fn a_streak_refuses_until_its_next_attempt_and_says_when() {
+fn a_streak_refuses_until_its_next_attempt_with_the_wait() {
     for (kind, refusal) in [
         (StreakKind::Unreachable, Refusal::IssuerUnavailable),
         (StreakKind::Failing, Refusal::IssuerUnavailable),
@@ -170,7 +170,7 @@ fn a_streak_refuses_until_its_next_attempt_and_says_when() {
         };
         assert_eq!((refused.refusal, refused.retry_after_seconds), (refusal, Some(4)));
         assert_eq!(at(&grant, Reason::Stale, 304), "refresh");
-        // Ahead of time the stored token still serves.
+        // Ahead of time the stored token is still served.
         assert_eq!(at(&ahead_of_time, Reason::NearExpiry, 200), "serve");
     }
 }
@@ -212,19 +212,19 @@ fn only_an_issuer_that_answers_can_end_a_login_by_failing() {
         next_attempt_at_ms: 0,
     };
     let late = 1801 * SECOND;
-    assert!(is_hopeless(&streak(StreakKind::Failing, 3), &POLICY, late));
-    assert!(!is_hopeless(
+    assert!(is_permanent(&streak(StreakKind::Failing, 3), &POLICY, late));
+    assert!(!is_permanent(
         &streak(StreakKind::Failing, 3),
         &POLICY,
         1800 * SECOND
     ));
-    assert!(!is_hopeless(&streak(StreakKind::Failing, 2), &POLICY, late));
-    assert!(!is_hopeless(
+    assert!(!is_permanent(&streak(StreakKind::Failing, 2), &POLICY, late));
+    assert!(!is_permanent(
         &streak(StreakKind::Unreachable, 1000),
         &POLICY,
         late * 100
     ));
-    assert!(!is_hopeless(
+    assert!(!is_permanent(
         &streak(StreakKind::Misconfigured, 1000),
         &POLICY,
         late * 100

@@ -1,4 +1,5 @@
-//! When a strict issuer's stored refresh token may be presented without asking, and what the issuer's word means.
+//! When a strict issuer's refresh token may be presented without introspection, and what an introspection response
+//! means.
 
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ fn record_of(lineage: Option<&str>) -> GrantRecord {
 }
 
 #[test]
-fn a_record_of_this_line_is_the_newest_and_any_other_must_be_asked_about_after_a_wait() {
+fn a_record_of_this_lineage_is_the_newest_and_any_other_is_introspected_after_a_wait() {
     let lineage = |name: Option<Lineage>| ObservedLineage {
         name,
         since_ms: 1_000,
@@ -53,7 +54,7 @@ fn a_record_of_this_line_is_the_newest_and_any_other_must_be_asked_about_after_a
         ),
         (Some("a"), named("b"), 40_000, Proof::Introspect),
         (None, named("b"), 40_000, Proof::Introspect),
-        // A store that cannot say proves nothing, not even by saying nothing twice.
+        // A store that cannot name its lineage proves nothing, even if it fails to do so twice.
         (Some("a"), None, 40_000, Proof::Introspect),
         (None, None, 40_000, Proof::Introspect),
     ];
@@ -64,7 +65,7 @@ fn a_record_of_this_line_is_the_newest_and_any_other_must_be_asked_about_after_a
 }
 
 #[test]
-fn a_line_is_met_once() {
+fn a_lineage_is_observed_once() {
     let lineage = ObservedLineages::default();
     assert_eq!(lineage.observe(named("a"), 5).since_ms, 5);
     assert_eq!(lineage.observe(named("b"), 7).since_ms, 7);
@@ -72,7 +73,7 @@ fn a_line_is_met_once() {
 }
 
 #[test]
-fn only_a_plain_answer_says_anything_of_a_token() {
+fn only_a_plain_answer_reports_on_a_token() {
     let read = |status, body: &str| {
         let answer = RawAnswer {
             status,
@@ -84,7 +85,8 @@ fn only_a_plain_answer_says_anything_of_a_token() {
     assert_eq!(read(200, r#"{"active":true}"#), Some(Introspected::Unused));
     assert_eq!(read(200, r#"{"active":false}"#), Some(Introspected::UsedUp));
     assert_eq!(read(203, r#"{"active":true,"sub":{"#), Some(Introspected::Unused));
-    // RFC 7662 §2.3: in OAuth's words this client is not told. Anything else may be of something in between.
+    // RFC 7662 §2.3: an OAuth error means that this client may not introspect. Anything else may come from a proxy in
+    // between.
     for status in [200, 400, 401, 403, 404] {
         let refused = r#"{"error":"invalid_client"}"#;
         assert_eq!(read(status, refused), Some(Introspected::Withheld), "{status}");

@@ -1,4 +1,4 @@
-//! What a login that is put means for the grant that is stored.
+//! What a registered login means for the stored grant.
 
 use tokenward_control::store::Revision;
 use tokenward_control::upstream::grant::login::{
@@ -9,7 +9,7 @@ use tokenward_protocol::jwt::Claims;
 
 use crate::records::{kept_refresh_token, plain_grant};
 
-/// A grant whose login gave the refresh token `first`, rotated to `second`, with an ID token of iat 100.
+/// A grant whose login had the refresh token `first`, rotated to `second`, with an ID token of iat 100.
 fn grant(state: GrantState) -> GrantRecord {
     GrantRecord {
         state,
@@ -107,7 +107,7 @@ fn what_takes_the_place_of_an_unreadable_record_counts_above_it_and_vouches_for_
     );
 }
 
-/// What a sign-out everywhere at second 200 makes of the grant; `from` is what the record says of it.
+/// The grant after a sign-out everywhere at second 200; `from` is the record's own value.
 fn signed_out(from: Option<u64>) -> GrantRecord {
     GrantRecord {
         state: GrantState::SignedOut { since_ms: 200_700 },
@@ -136,12 +136,12 @@ fn is_over(record: &GrantRecord, issued: Option<u64>, refresh: Option<&str>, id_
 
 #[test]
 fn a_login_of_before_a_sign_out_is_over_and_one_of_afterwards_is_not() {
-    // The version before noted the moment only.
+    // The previous version stored the time only.
     for record in [signed_out(Some(201)), signed_out(None)] {
         let rows = [
             (Some(199), Some("other"), true),
             (Some(199), None, true),
-            // In the second of the sign-out an old login is known by its tokens.
+            // In the second of the sign-out an old login is recognised by its tokens.
             (Some(200), Some("other"), false),
             (Some(200), Some("first"), true),
             (Some(200), Some("second"), true),
@@ -206,7 +206,7 @@ fn the_first_login_after_a_sign_out_is_opened_by_its_own_token_and_by_none_of_be
 }
 
 #[test]
-fn a_token_of_after_the_end_is_of_a_login_that_was_never_put() {
+fn a_token_of_after_the_end_is_of_a_login_that_was_never_registered() {
     for (record, last) in [
         (signed_out(Some(201)), 200),
         (signed_out(None), 200),

@@ -1,4 +1,4 @@
-//! Backoff: doubling, jitter, the issuer's own wish, and what starts anew.
+//! Backoff: doubling, jitter, the issuer's `Retry-After`, and what restarts it.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ fn waits_double_with_jitter_between_half_a_second_and_a_minute() {
 }
 
 #[test]
-fn an_issuers_wish_counts_within_reason() {
-    let asked = |seconds| {
+fn an_issuers_retry_after_counts_within_bounds() {
+    let retry_after = |seconds| {
         failed(
             None,
             StreakKind::Unreachable,
@@ -33,9 +33,9 @@ fn an_issuers_wish_counts_within_reason() {
         )
         .next_attempt_at_ms
     };
-    assert_eq!(asked(7), 8_000);
-    assert_eq!(asked(0), 2_000);
-    assert_eq!(asked(86_400), 301_000);
+    assert_eq!(retry_after(7), 8_000);
+    assert_eq!(retry_after(0), 2_000);
+    assert_eq!(retry_after(86_400), 301_000);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn another_kind_of_failure_starts_its_own_run() {
 }
 
 #[test]
-fn a_fault_of_configuration_is_asked_about_twice_a_minute() {
+fn a_misconfiguration_is_retried_twice_a_minute() {
     let streak = failed(None, StreakKind::Misconfigured, None, 0, u32::MAX);
     assert_eq!(streak.next_attempt_at_ms, 30_000);
     assert_eq!(streak.wait(29_999), Some(Duration::from_millis(1)));
@@ -68,7 +68,7 @@ fn a_page_of_something_in_between_lasts_only_after_five_in_a_row_over_five_minut
     assert!(!after(&minutes(&[0, 1, 2, 3, 4]), StreakKind::NotOauth));
     assert!(!after(&minutes(&[0, 5, 10, 15]), StreakKind::NotOauth));
     assert!(!after(&minutes(&[0, 1, 2, 3, 500]), StreakKind::Unreachable));
-    // Another kind in between: it passes.
+    // Another kind in between restarts the count.
     let mut streak = None;
     for minute in 0..20 {
         let kind = if minute % 4 == 3 {
@@ -83,7 +83,7 @@ fn a_page_of_something_in_between_lasts_only_after_five_in_a_row_over_five_minut
 }
 
 #[test]
-fn what_a_clock_two_minutes_ahead_has_noted_holds_nobody_up() {
+fn a_streak_by_a_clock_two_minutes_ahead_delays_no_caller() {
     const AHEAD_MS: u64 = 120_000;
     for kind in [
         StreakKind::Unreachable,
@@ -95,15 +95,15 @@ fn what_a_clock_two_minutes_ahead_has_noted_holds_nobody_up() {
         assert_eq!(noted.wait(0), None, "{kind:?}");
         assert!(noted.wait(AHEAD_MS).is_some(), "{kind:?}");
     }
-    // Clocks as they are differ a little, and the issuer may ask for five minutes.
+    // Real clocks differ a little, and the issuer may request five minutes.
     let noted = failed(None, StreakKind::Misconfigured, None, 4_000, 0);
     assert_eq!(noted.wait(0), Some(Duration::from_secs(34)));
-    let asked = failed(
+    let retry_after = failed(
         None,
         StreakKind::Unreachable,
         Some(Duration::from_secs(300)),
         0,
         0,
     );
-    assert_eq!(asked.wait(0), Some(Duration::from_secs(300)));
+    assert_eq!(retry_after.wait(0), Some(Duration::from_secs(300)));
 }

@@ -1,4 +1,4 @@
-//! What an announcement without an end means for the next presentation.
+//! What an unresolved announcement means for the next presentation.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const POLICY: Policy = Policy {
     rejected_interval: Duration::from_secs(30),
 };
 
-/// A grant whose refresh token somebody has announced, by a clock that showed this.
+/// A grant whose refresh token was announced at this time of the presenter's clock.
 fn announced(started_at_ms: u64, lost: bool) -> GrantRecord {
     let grant = plain_grant();
     let token = StoredRefreshToken {
@@ -39,7 +39,7 @@ fn announced(started_at_ms: u64, lost: bool) -> GrantRecord {
 }
 
 #[test]
-fn a_strict_issuer_is_asked_once_this_process_has_known_the_announcement_for_long_enough() {
+fn a_strict_issuer_is_introspected_once_this_process_has_known_the_announcement_for_long_enough() {
     let observed_ms = Some(1_000_000);
     // Whatever the presenter's clock showed.
     for started_at_ms in [0, 1_000_000, 9_000_000] {
@@ -61,13 +61,13 @@ fn a_tolerant_issuer_is_presented_the_token_again() {
 }
 
 #[test]
-fn an_announcement_is_met_once_and_once_more_when_its_answer_is_lost() {
-    let marks = ObservedIntents::default();
-    assert_eq!(marks.observe(&plain_grant(), 5), None);
-    assert_eq!(marks.observe(&announced(1, false), 5), Some(5));
-    assert_eq!(marks.observe(&announced(1, false), 9), Some(5));
-    assert_eq!(marks.observe(&announced(1, true), 11), Some(11));
-    assert_eq!(marks.observe(&announced(1, true), 15), Some(11));
-    // A clock that was set back makes no wait longer.
-    assert_eq!(marks.observe(&announced(1, true), 3), Some(3));
+fn an_announcement_is_observed_once_and_again_when_its_answer_is_lost() {
+    let intents = ObservedIntents::default();
+    assert_eq!(intents.observe(&plain_grant(), 5), None);
+    assert_eq!(intents.observe(&announced(1, false), 5), Some(5));
+    assert_eq!(intents.observe(&announced(1, false), 9), Some(5));
+    assert_eq!(intents.observe(&announced(1, true), 11), Some(11));
+    assert_eq!(intents.observe(&announced(1, true), 15), Some(11));
+    // A clock that was set back lengthens no wait.
+    assert_eq!(intents.observe(&announced(1, true), 3), Some(3));
 }

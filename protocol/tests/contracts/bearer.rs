@@ -24,7 +24,7 @@ fn the_scheme_is_read_in_any_letter_case() {
 }
 
 #[test]
-fn no_bearer_is_missing_whatever_else_is_there() {
+fn a_request_without_a_bearer_is_refused_whatever_else_it_has() {
     for values in [
         &[][..],
         &[""],
@@ -66,7 +66,7 @@ fn any_byte_may_come_and_none_panics() {
 }
 
 #[test]
-fn a_bearer_that_is_too_large_is_told_from_one_that_is_malformed_and_from_two() {
+fn a_bearer_that_is_too_large_has_another_refusal_than_a_malformed_one_and_than_two() {
     let large = "x".repeat(tokenward_protocol::jwt::MAX_TOKEN_BYTES + 1);
     for (value, refusal) in [
         (format!("Bearer {large}"), Refusal::TokenTooLarge),

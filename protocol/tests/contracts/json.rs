@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tokenward_protocol::json::{Json, parse, quote};
 
-/// The same value as `serde_json` sees it; numbers by their text.
+/// The value as `serde_json` reads it; numbers by their text.
 fn as_serde(json: &Json<'_>) -> Value {
     match json {
         Json::Null => Value::Null,
@@ -45,7 +45,7 @@ proptest! {
         text in r#"[\[\]{}:,"0-9eE.+\-\\u truefalsn/ad8]{0,24}"#,
     ) {
         let theirs = serde_json::from_str::<Value>(&text);
-        // Numbers beyond f64 are a matter of representation, which this reader leaves to its caller.
+        // Numbers beyond f64 are a matter of representation, which this parser leaves to its caller.
         prop_assume!(!theirs.as_ref().is_err_and(|error| error.to_string().contains("out of range")));
         prop_assert_eq!(parse(text.as_bytes()).is_ok(), theirs.is_ok(), "{}", text);
     }

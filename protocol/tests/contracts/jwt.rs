@@ -193,7 +193,7 @@ proptest! {
         let mut bad = good.clone();
         let at = at % bad.len();
         bad[at] = byte;
-        // Whatever is still read as a token says of itself what its bytes say: read it again, independently.
+        // A changed token that is still read has the claims of its own bytes: read again, independently.
         if let Ok(claims) = Claims::read(&bad) {
             let payload = bad.split(|byte| *byte == b'.').nth(1).unwrap();
             let value: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();

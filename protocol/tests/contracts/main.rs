@@ -1,4 +1,4 @@
-//! What filter and control agree on, stated as behaviour.
+//! What the filter and control agree on, stated as behaviour.
 
 mod backoff;
 mod bearer;

@@ -24,7 +24,7 @@ fn a_person_is_sent_to_log_in_only_when_that_helps() {
                 && refusal.control_error() == "invalid_grant"
                 && !matches!(
                     refusal,
-                    // A proper token helps here, and a new login only where it brings one.
+                    // A proper token helps here, and a new login only if it brings one.
                     Refusal::WrongIssuer
                         | Refusal::WrongAudience
                         | Refusal::TokenExpired

@@ -150,8 +150,8 @@ fn debug_shows_no_token() {
     assert!(!format!("{:?} {:?}", request(None), answer()).contains("a.b.c"));
 }
 
-fn refusal(said: &ControlAnswer) -> (Refusal, Option<u32>) {
-    match said {
+fn refusal(reply: &ControlAnswer) -> (Refusal, Option<u32>) {
+    match reply {
         ControlAnswer::Refused {
             refusal,
             retry_after_seconds,
@@ -180,13 +180,13 @@ fn every_refusal_of_control_is_understood_with_its_retry_after() {
             error_description: "x".into(),
             refusal: expected.name().into(),
         };
-        let said = read_answer(
+        let reply = read_answer(
             expected.control_status(),
             true,
             Some(b"17"),
             &serde_json::to_vec(&body).unwrap(),
         );
-        assert_eq!(refusal(&said), (*expected, Some(17)));
+        assert_eq!(refusal(&reply), (*expected, Some(17)));
     }
 }
 
@@ -203,9 +203,9 @@ fn a_retry_after_that_is_no_number_of_seconds_counts_as_none() {
         ("4\u{2028}".as_bytes(), None),
         (b"Wed, 21 Oct 2026 07:28:00 GMT", None),
     ] {
-        let said = read_answer(503, true, Some(value), body);
+        let reply = read_answer(503, true, Some(value), body);
         assert_eq!(
-            refusal(&said),
+            refusal(&reply),
             (Refusal::Busy, seconds),
             "{}",
             value.escape_ascii()
@@ -214,7 +214,7 @@ fn a_retry_after_that_is_no_number_of_seconds_counts_as_none() {
 }
 
 #[test]
-fn envoys_own_replies_are_told_from_controls() {
+fn envoys_own_replies_are_distinguished_from_controls() {
     let plain = b"upstream connect error or disconnect/reset before headers";
     for (status, expected) in [
         (503, Refusal::ControlUnreachable),

@@ -206,7 +206,7 @@ impl Inputs<'_> {
                 Some("the issuer refused the refresh token; another refresh may just have rotated it"),
                 Some(since_ms),
             ),
-            GrantState::Dead { reason, since_ms } => ("needs_login", Some(reason.says()), Some(since_ms)),
+            GrantState::Dead { reason, since_ms } => ("needs_login", Some(reason.as_str()), Some(since_ms)),
             GrantState::SignedOut { since_ms } => {
                 ("needs_login", Some("the user signed out"), Some(since_ms))
             }

@@ -8,14 +8,14 @@ use crate::record::codec::{self, Unreadable};
 use crate::refused::Refused;
 use crate::store::{Entry, Expected, StoreError, WriteOutcome};
 
-/// The record in `entry`, which was read at `key`.
+/// Decodes `entry`, which was read at `key`.
 pub(super) fn decoded(key: &GrantKey, entry: &Entry) -> Result<VersionedGrant, Unreadable> {
     let (revision, record) = codec::read_entry(FORMAT, &key.record(), entry)?;
     Ok(VersionedGrant { revision, record })
 }
 
 impl Inner {
-    /// The record of `key`, or what the store holds there and this version cannot read.
+    /// The record of `key`, or the entry there that this version cannot read.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -50,7 +50,7 @@ impl Inner {
     /// Writes `record` if `expected` holds.
     ///
     /// # Errors
-    /// [`StoreError`]: whether the write was done is unknown.
+    /// [`StoreError`]: the write may have been done.
     pub(super) async fn write(
         &self,
         key: &GrantKey,

@@ -1,4 +1,4 @@
-//! What to do with a grant at a moment: serve, refresh or refuse. Pure.
+//! The decision about a grant at a given time: serve, refresh or refuse. Pure.
 
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::is_fresh;
@@ -16,26 +16,26 @@ use crate::upstream::streak::{NOT_OAUTH, Streak, StreakKind, remaining};
 /// What a caller wants.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Want {
-    /// Why it asks.
+    /// Why it requests a token.
     pub reason: Reason,
     /// [`super::record::fingerprint`] of the token that it presented.
     pub presented_fingerprint: String,
-    /// Since when it is let in.
+    /// The caller's right to the grant.
     pub entitlement: Entitlement,
 }
 
-/// What to do.
+/// What to do with a grant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Decision {
-    /// Hand out the stored token.
+    /// Serve the stored token.
     Serve,
     /// Present the refresh token.
     Refresh,
-    /// Neither.
+    /// Refuse.
     Refuse(Refused),
 }
 
-/// What to do with `record` for `want` at `now_ms`.
+/// The decision about `record` for `want` at `now_ms`.
 #[must_use]
 pub fn decide(record: &GrantRecord, want: &Want, policy: &Policy, now_ms: u64) -> Decision {
     if want.entitlement.is_revoked(record) {
@@ -52,7 +52,7 @@ pub fn decide(record: &GrantRecord, want: &Want, policy: &Policy, now_ms: u64) -
     }
     match may_refresh(record, fresh.is_some(), want, policy, now_ms) {
         Ok(()) => Decision::Refresh,
-        // Ahead of time nothing is lost yet: the stored token is good until its last moment.
+        // Ahead of time nothing is lost: the stored token can be served until it is stale.
         Err(_) if fresh.is_some() && want.reason != Reason::Rejected => Decision::Serve,
         Err(refused) => Decision::Refuse(refused),
     }
@@ -60,7 +60,8 @@ pub fn decide(record: &GrantRecord, want: &Want, policy: &Policy, now_ms: u64) -
 
 fn serves(stored: &StoredIdToken, want: &Want, policy: &Policy, now_ms: u64) -> bool {
     match want.reason {
-        // Who calls the stored token itself stale has a larger margin than we; near its end that is reason enough.
+        // A caller that judges the stored token itself as stale has a larger margin; near the token's end that is
+        // reason enough.
         Reason::Stale if stored.fingerprint != want.presented_fingerprint => true,
         Reason::Stale | Reason::NearExpiry => {
             let spread = digest::spread(&stored.fingerprint);
@@ -72,7 +73,7 @@ fn serves(stored: &StoredIdToken, want: &Want, policy: &Policy, now_ms: u64) -> 
                 spread,
             )
         }
-        // What the server rejected was an older one.
+        // The server rejected an older token.
         Reason::Rejected => stored.fingerprint != want.presented_fingerprint,
     }
 }
@@ -88,7 +89,7 @@ fn may_refresh(
         GrantState::Active => {}
         GrantState::SignedOut { .. } => return Err(Refusal::UnknownSession.into()),
         GrantState::Dead { reason, .. } => {
-            return Err(Refused::new(Refusal::NeedsLogin).because(reason.says()));
+            return Err(Refused::new(Refusal::NeedsLogin).because(reason.as_str()));
         }
         GrantState::Suspect { since_ms } => {
             let wait_ms = whole_ms(policy.suspect_wait);
@@ -101,7 +102,7 @@ fn may_refresh(
     }
     if record.refresh_token.is_none() {
         return Err(Refused::new(Refusal::NeedsLogin)
-            .because("the login came without a refresh token; ask the issuer for the scope offline_access"));
+            .because("the login has no refresh token; request the scope offline_access from the issuer"));
     }
     if let Some(streak) = &record.failures
         && let Some(wait) = streak.wait(now_ms)
@@ -114,7 +115,7 @@ fn may_refresh(
         if let Some(wait) = remaining(last_ms.saturating_add(interval_ms), interval_ms, now_ms) {
             return Err(Refused::new(Refusal::Busy)
                 .because(
-                    "the rejected token is only just made; the server may not know the issuer's new key yet",
+                    "the rejected token was issued a moment ago; the server may not know the issuer's new key yet",
                 )
                 .retry_after(wait));
         }
@@ -127,8 +128,9 @@ fn may_refresh(
 pub fn of_streak(streak: &Streak) -> Refused {
     match streak.kind {
         StreakKind::Misconfigured => Refused::new(Refusal::IssuerMisconfigured),
-        StreakKind::Unusable => Refused::new(Refusal::IssuerMisconfigured)
-            .because("the new ID token of the last refresh could not be read or verified; a WARN says why"),
+        StreakKind::Unusable => Refused::new(Refusal::IssuerMisconfigured).because(
+            "the new ID token of the last refresh could not be read or verified; a WARN has the reason",
+        ),
         StreakKind::Substituted => Refused::new(Refusal::Substitution),
         StreakKind::NotOauth if streak.is_lasting() => {
             Refused::new(Refusal::IssuerMisconfigured).because(NOT_OAUTH)
@@ -140,14 +142,14 @@ pub fn of_streak(streak: &Streak) -> Refused {
     }
 }
 
-/// Whether `streak` has lasted so long that only a new login can help. An issuer that cannot be reached says
-/// nothing about a login, however long that lasts; one that answers and fails this refresh every time does (a dead
-/// connector behind Dex is 500 for ever).
+/// Whether `streak` has lasted so long that only a new login can help. An unreachable issuer means nothing for a login,
+/// however long that lasts. An issuer that answers and fails this refresh every time does: Dex answers 500 permanently
+/// for a login through a dead connector.
 #[must_use]
-pub fn is_hopeless(streak: &Streak, policy: &Policy, now_ms: u64) -> bool {
-    /// One failure before a long silence and one after it are not a streak.
-    const FEWEST: u32 = 3;
+pub fn is_permanent(streak: &Streak, policy: &Policy, now_ms: u64) -> bool {
+    /// One failure before a long pause and one after it are not a streak.
+    const MIN_FAILURES: u32 = 3;
     streak.kind == StreakKind::Failing
-        && streak.same_kind >= FEWEST
+        && streak.same_kind >= MIN_FAILURES
         && now_ms.saturating_sub(streak.since_ms) > whole_ms(policy.transient_limit)
 }

@@ -1,4 +1,4 @@
-//! Whether the ID token of a refresh is the one that may take the old one's place.
+//! Whether the ID token of a refresh may replace the stored one.
 
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::jwt::{Claims, Malformed};
@@ -13,13 +13,13 @@ use crate::upstream::issuer::unverified::Unverified;
 use crate::upstream::streak::StreakKind;
 
 impl Inner {
-    /// OIDC Core §12.2: the same issuer and subject, and the audience of the login; an ID token, issued to a client that is
-    /// trusted with it. Signature: by the issuer's keys;
-    /// where those cannot be had, the TLS connection to the token endpoint stands for it (§3.1.3.7, 6).
+    /// Checks by OIDC Core §12.2: the issuer, subject and audience of the login; an ID token that was issued to a
+    /// trusted client. The signature is verified by the issuer's keys; if those are unavailable, the TLS connection to
+    /// the token endpoint takes their place (§3.1.3.7, 6).
     ///
     /// # Errors
-    /// [`StreakKind::Substituted`] for a token that is plainly another's, [`StreakKind::Unusable`] for one of which nothing
-    /// is known because it cannot be read or verified here: nothing was substituted then.
+    /// [`StreakKind::Substituted`] for a token of another user, client or issuer; [`StreakKind::Unusable`] for one that
+    /// cannot be read or verified here, which proves no substitution.
     pub(super) async fn examine(
         &self,
         key: &GrantKey,
@@ -56,7 +56,7 @@ impl Inner {
     }
 }
 
-/// An alarm is for a token that is another's; one that cannot be verified or read is no attack.
+/// Logs an ALARM for a substituted token only: one that cannot be verified or read is no attack.
 pub(super) fn log_rejected(key: &GrantKey, issuer: &HomeIssuer, failure: &Failure) {
     let (grant, issuer) = (digest::short(key.digest()), &issuer.config.issuer);
     let cause = failure.cause.as_str();
@@ -65,14 +65,15 @@ pub(super) fn log_rejected(key: &GrantKey, issuer: &HomeIssuer, failure: &Failur
             grant,
             issuer,
             cause,
-            "ALARM: the issuer answered a refresh with another's token; the old ID token is stored"
+            "ALARM: the issuer answered a refresh with a token of another user, client or issuer; the old ID token \
+             stays in use"
         );
     } else {
         tracing::debug!(
             grant,
             issuer,
             cause,
-            "the refreshed ID token cannot be used; the refresh token that came with it is stored"
+            "the refreshed ID token cannot be used; the refresh token of the same answer is stored"
         );
     }
 }
@@ -81,7 +82,7 @@ fn substituted(cause: &str) -> Failure {
     Failure::new(StreakKind::Substituted, cause)
 }
 
-/// Not to be read is not to be another's.
+/// An unreadable token proves no substitution.
 fn unreadable(text: &str, why: Malformed) -> Failure {
     let unverified = Unverified::Malformed(why).of_answer("the refreshed ID token");
     unusable(format!("{} ({} bytes)", unverified.cause, text.len()))
@@ -91,8 +92,8 @@ fn unusable(cause: impl Into<String>) -> Failure {
     Failure::new(StreakKind::Unusable, cause)
 }
 
-/// An ID token that was issued to a client that is trusted with it, and counts already. Only another client's token may be
-/// a substitution: another kind of token, or a clock that runs ahead, is the issuer's mistake.
+/// Checks that `text` is an ID token, issued to a trusted client, and already valid. Only another client's token can be
+/// a substitution: another kind of token, or a clock that is ahead, is a mistake of the issuer.
 fn is_our_id_token(text: &str, issuer: &HomeIssuer, now_ms: u64) -> Result<(), Failure> {
     let judged = IdTokenProfile::read(text).and_then(|profile| {
         profile.is_issued_to(|party| issuer.config.trusts(party))?;

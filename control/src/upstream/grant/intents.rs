@@ -1,4 +1,4 @@
-//! Since when this process has known of announcements whose outcome is not written down.
+//! Since when this process has known the announcements whose outcome was never written.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -6,10 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use super::record::GrantRecord;
 use super::takeover::unresolved;
 
-/// Remembered announcements; the oldest goes first. One that is forgotten is waited for once more.
+/// Capacity; the oldest is dropped first. One that was dropped is waited for once more.
 const MAX_INTENTS: usize = 8192;
 
-/// One announcement: its holder, whether the holder itself has said that the answer is lost, and since when it is known.
+/// One announcement: its holder, whether the holder reported its answer as lost, and since when this process has known
+/// it.
 #[derive(Debug)]
 struct ObservedIntent {
     holder: String,
@@ -24,18 +25,17 @@ pub struct ObservedIntents {
 }
 
 impl ObservedIntents {
-    /// Since when the unresolved announcement of `record` has been known here, Unix ms; `now_ms` where it is observed for the
-    /// first time. That its answer is lost is news: from then on it is waited for once more, because the request may still
-    /// be under way at the issuer.
+    /// Since when this process has known the unresolved announcement of `record`, Unix ms; `now_ms` if it is new. A
+    /// report that its answer is lost restarts the wait, because the request may still be in progress at the issuer.
     pub fn observe(&self, record: &GrantRecord, now_ms: u64) -> Option<u64> {
         let intent = unresolved(record)?;
-        // Whole after every statement; a panic elsewhere does not spoil it.
+        // Every statement leaves the queue consistent, so a panic elsewhere does not spoil it.
         let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
         let known = observed
             .iter()
             .find(|known| known.holder == intent.holder && known.lost == intent.lost);
         if let Some(known) = known {
-            // A clock that was set back must not make the wait longer than it is.
+            // A clock that was set back must not lengthen the wait.
             return Some(known.since_ms.min(now_ms));
         }
         if observed.len() >= MAX_INTENTS {

@@ -1,5 +1,5 @@
-//! Whether a record is the newest that was ever written: at an issuer that punishes a refresh token which comes twice,
-//! a token of an older record must not be presented.
+//! Whether a record is the newest ever written. At an issuer that punishes reuse, the refresh token of an older record
+//! must not be presented.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -11,26 +11,26 @@ use super::record::GrantRecord;
 use crate::store::Lineage;
 use crate::upstream::policy::Policy;
 
-/// Remembered lines; the oldest goes first. A Cluster has one for each primary.
+/// Capacity; the oldest is dropped first. A Valkey Cluster has one lineage for each primary.
 const MAX_LINEAGES: usize = 64;
 
-/// The store's lineage of writes when a record was read.
+/// The store's lineage when a record was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ObservedLineage {
-    /// `None`: the store cannot say.
+    /// `None` if the store does not report one.
     pub name: Option<Lineage>,
     /// Since when this process has known it, Unix ms.
     pub since_ms: u64,
 }
 
-/// What is known of a record.
+/// What is known about a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// Nothing came after it.
+    /// No later record was written.
     Newest,
-    /// What was announced before the store went back may still be under way: look again after this.
+    /// An announcement from before the store's rollback may still be in progress: try again after this.
     WaitOut(Duration),
-    /// Only the issuer can tell.
+    /// Only the issuer knows.
     Introspect,
 }
 
@@ -49,16 +49,16 @@ pub fn proof(record: &GrantRecord, lineage: &ObservedLineage, policy: &Policy, n
     }
 }
 
-/// The lines that this process has observed.
+/// The lineages that this process has observed.
 #[derive(Debug, Default)]
 pub struct ObservedLineages {
     observed: Mutex<VecDeque<ObservedLineage>>,
 }
 
 impl ObservedLineages {
-    /// The lineage called `name`, observed now or earlier.
+    /// The lineage `name`, with the time of its first observation.
     pub fn observe(&self, name: Option<Lineage>, now_ms: u64) -> ObservedLineage {
-        // Whole after every statement; a panic elsewhere does not spoil it.
+        // Every statement leaves the queue consistent, so a panic elsewhere does not spoil it.
         let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lineage) = observed.iter().find(|lineage| lineage.name == name) {
             return lineage.clone();

@@ -1,4 +1,4 @@
-//! What a login that is put here means for the grant that is stored. Pure.
+//! What a registered login means for the stored grant. Pure.
 
 use tokenward_protocol::jwt::Claims;
 
@@ -9,7 +9,7 @@ use super::takeover::unresolved;
 use crate::digest;
 use crate::store::{Lineage, Revision};
 
-/// What is known of a login that was put.
+/// What is known of a login that is registered.
 #[derive(Debug, Clone, Copy)]
 pub struct PresentedLogin<'a> {
     /// Its ID token's claims, verified.
@@ -20,20 +20,20 @@ pub struct PresentedLogin<'a> {
     pub refresh_fingerprint: Option<&'a str>,
 }
 
-/// What to do with it.
+/// What to do with a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginAdmission {
-    /// A new generation: everything of the older login is replaced.
+    /// A new generation replaces everything of the older login.
     NewLogin,
     /// The same login with a newer ID token.
     NewerIdToken,
-    /// Nothing new: the same login put again, or an older one.
+    /// The same login registered again, or an older one.
     Unchanged,
 }
 
 impl PresentedLogin<'_> {
-    /// Whether one of `retired`, which a sign-out left behind, is this login's. An issuer may make the same ID token for
-    /// two logins of one second, so it names only a login that has nothing else.
+    /// Whether one of `retired`, which a sign-out left, belongs to this login. An issuer may issue the same ID token to
+    /// two logins of one second, so its fingerprint only identifies a login without a refresh token.
     #[must_use]
     pub fn is_among(&self, retired: &[String]) -> bool {
         let own = self.refresh_fingerprint.unwrap_or(self.id_token_fingerprint);
@@ -41,11 +41,11 @@ impl PresentedLogin<'_> {
     }
 }
 
-/// The second (Unix time) from which on a token can only be of a login that was made after the last sign-out.
+/// Unix seconds: a token issued at or after this belongs to a login after the last sign-out.
 #[must_use]
 pub fn valid_from_seconds(stored: &GrantRecord) -> Option<u64> {
     match stored.state {
-        // Written by the version before, which did not say it.
+        // Written by the previous version, which did not store it.
         GrantState::SignedOut { since_ms } if stored.valid_from_seconds.is_none() && stored.sign_outs > 0 => {
             Some(since_ms / 1000 + 1)
         }
@@ -53,7 +53,8 @@ pub fn valid_from_seconds(stored: &GrantRecord) -> Option<u64> {
     }
 }
 
-/// Whether a token that was issued then is of a login that has ended here, as against one that was never put.
+/// Whether a token issued at that time belongs to a login that has ended here, as opposed to one that was never
+/// registered.
 #[must_use]
 pub fn has_ended(stored: &GrantRecord, issued_at_seconds: Option<u64>) -> bool {
     let GrantState::SignedOut { since_ms } = stored.state else {
@@ -63,10 +64,10 @@ pub fn has_ended(stored: &GrantRecord, issued_at_seconds: Option<u64>) -> bool {
     issued_at_seconds.is_none_or(|issued| issued < from)
 }
 
-/// Whether the user has signed out everywhere since `presented` was made: then it brings nothing back.
+/// Whether the user has signed out everywhere since `presented` was issued, so that it must not revive the grant.
 ///
-/// `iat` has seconds. In the second of the sign-out itself only a login that is recognised is an old one: a user who
-/// comes back at once is not sent away.
+/// `iat` has whole seconds. In the second of the sign-out only a recognised login counts as old, so that a user who
+/// logs in again at once is accepted.
 #[must_use]
 pub fn is_signed_out(stored: &GrantRecord, presented: PresentedLogin<'_>) -> bool {
     if stored.sign_outs == 0 || stored.retired.contains(&unreadable_marker()) {
@@ -104,7 +105,7 @@ pub fn judge(stored: Option<&GrantRecord>, presented: PresentedLogin<'_>) -> Log
         .as_ref()
         .map(|token| token.fingerprint.as_str());
     match presented.refresh_fingerprint {
-        // The aggregator only has what the login gave it: rotated away here long ago, and no news.
+        // The aggregator only has the login's own tokens, which were rotated here long ago.
         Some(fingerprint)
             if Some(fingerprint) == stored.login_fingerprint.as_deref() || Some(fingerprint) == current =>
         {
@@ -114,7 +115,7 @@ pub fn judge(stored: Option<&GrantRecord>, presented: PresentedLogin<'_>) -> Log
                 LoginAdmission::Unchanged
             }
         }
-        // An issuer with one refresh token per user would have ended this login when it gave the stored one.
+        // An issuer with one refresh token per user would have ended this login when it issued the stored token.
         Some(_) if older => LoginAdmission::Unchanged,
         Some(_) => LoginAdmission::NewLogin,
         None if newer => LoginAdmission::NewerIdToken,
@@ -133,18 +134,18 @@ pub struct NewLogin {
     pub id_token: StoredIdToken,
     /// Its refresh token.
     pub refresh_token: Option<StoredRefreshToken>,
-    /// The store's line of writes, looked up before the write.
+    /// The store's lineage, looked up before the write.
     pub lineage: Option<Lineage>,
 }
 
 impl NewLogin {
-    /// The record of this login in place of `stored`: a new generation, so that nothing of the older one lands on it.
+    /// The record of this login in place of `stored`: a new generation, so that no write of an older one applies to it.
     #[must_use]
     pub fn supersede(self, stored: Option<&GrantRecord>, now_ms: u64) -> GrantRecord {
         let signed_out = stored
             .filter(|record| record.sign_outs > 0 && matches!(record.state, GrantState::SignedOut { .. }));
         let valid_from_seconds = match signed_out {
-            // A login of the very second of the sign-out; its own token must open it.
+            // A login in the very second of the sign-out, whose own token must be accepted.
             Some(record) => {
                 let issued = self.id_token.issued_at_seconds;
                 let from = valid_from_seconds(record);
@@ -188,11 +189,12 @@ impl NewLogin {
 }
 
 impl NewLogin {
-    /// The record of this login in place of one at `revision` that cannot be read. It may have been a sign-out
-    /// everywhere, so it counts as one: no session and no token of before opens this grant, until it is put again.
+    /// The record of this login in place of an unreadable one at `revision`. The unreadable record may have been a
+    /// sign-out everywhere, so it counts as one: no earlier session or token opens this grant until it is registered
+    /// again.
     ///
-    /// Generations and sign-outs go on above the revision. Each of them was a write of the record, so neither count can
-    /// have been larger, and nothing that was made for the record of before passes for this one's.
+    /// Generation and sign-outs continue above the revision. Each of their increments was a write of the record, so
+    /// neither count can have been larger, and nothing that was made for the earlier record matches this one.
     #[must_use]
     pub fn supersede_unreadable(self, revision: Revision, now_ms: u64) -> GrantRecord {
         let above = revision.0.saturating_add(1);
@@ -207,17 +209,17 @@ impl NewLogin {
     }
 }
 
-/// Stands among the retired tokens of a record that took the place of one that could not be read: no replica is known to have
-/// signed out, so a login of before may be put again.
+/// Marks a record that replaced an unreadable one, among its retired fingerprints. No sign-out is known, so an earlier
+/// login may be registered again.
 fn unreadable_marker() -> String {
     digest::hex_of_parts(&["the record of before could not be read"])
 }
 
-/// Remembered tokens that must not be presented again, per user.
+/// Capacity per user of fingerprints that must not be presented again.
 const MAX_RETIRED: usize = 16;
 
-/// What the end of a login leaves behind of `record`'s tokens: the fingerprints of those that must not be presented when
-/// the same login is put again. Of a sign-out `everywhere` all of them, so that the login itself does not come back.
+/// The fingerprints of `record`'s tokens that must not be presented when the same login is registered again after its
+/// end. For a sign-out `everywhere` all of them, so that the login itself cannot return.
 #[must_use]
 pub fn retired(record: &GrantRecord, everywhere: bool) -> Vec<String> {
     let current = record.refresh_token.as_ref().map(|token| &token.fingerprint);

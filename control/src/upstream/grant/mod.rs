@@ -1,8 +1,8 @@
-//! Grants: what an issuer gave for (issuer, client, user), shared by all that user's sessions.
+//! Grants: what an issuer issued for (issuer, client, user), shared by all sessions of that user.
 //!
-//! [`record`] is what is stored; [`decide`], [`login`] and [`takeover`] are the rules and [`attempt`] the one refresh
-//! at a time, all pure; `refresh` carries its steps out, `examine` looks at the ID token that comes, and [`rotations`]
-//! remembers what a store that goes back in time forgets.
+//! [`record`] is the stored form. [`decide`], [`login`] and [`takeover`] are rules and [`attempt`] is the single
+//! refresh at a time, all pure. `refresh` executes the steps of an attempt, `examine` checks its new ID token, and
+//! [`rotations`] remembers what a store loses that goes back in time.
 
 mod access;
 pub mod attempt;
@@ -49,47 +49,47 @@ use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::local_pauses::LocalPauses;
 use crate::upstream::policy::Policy;
 
-/// How long a signed-out grant's mark stays: longer than anything that was in flight can take.
+/// Lifetime of a signed-out grant's record: longer than any request in progress can take.
 pub const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// A token that may be handed out.
+/// A token that may be served.
 #[derive(Debug, Clone)]
 pub struct Served {
     /// The token.
     pub token: SecretString,
     /// Its `exp`, Unix seconds.
     pub exp_seconds: u64,
-    /// Its `aud`. Empty for an exchanged token, whose audiences were judged when it was made.
+    /// Its `aud`. Empty for an exchanged token, whose audiences were checked when it was stored.
     pub audiences: Vec<String>,
 }
 
-/// A login that is put here; its ID token is verified already.
+/// A login to be registered; its ID token has been verified.
 #[derive(Debug)]
 pub struct Login<'a> {
     /// The ID token.
     pub id_token: &'a SecretString,
     /// Its claims.
     pub claims: &'a Claims,
-    /// The client that it was made for.
+    /// The client to which it was issued.
     pub client_id: &'a str,
-    /// The refresh token that came with it.
+    /// The refresh token of the same login.
     pub refresh_token: Option<&'a SecretString>,
-    /// The ID token's `sid`: the issuer's own session that the login belongs to.
+    /// The ID token's `sid`: the issuer's own session of the login.
     pub session_id: Option<&'a str>,
 }
 
-/// Spans of time of [`Grants`].
+/// Durations of [`Grants`].
 #[derive(Debug, Clone, Copy)]
 pub struct GrantTimes {
     /// Rules of [`decide`].
     pub policy: Policy,
     /// How long a caller waits for a refresh.
     pub caller_deadline: Duration,
-    /// How long a refresh whose process died keeps the others waiting; renewed while it lives.
+    /// Lifetime of a refresh's lease: how long a dead process blocks the others. Renewed while the process lives.
     pub lease_lifetime: Duration,
-    /// How long an attempt waits for a lease that somebody else holds.
+    /// How long an attempt waits for a lease that another replica holds.
     pub lease_patience: Duration,
-    /// How long an unchanged record is stored.
+    /// Lifetime of an unchanged record.
     pub record_lifetime: Duration,
 }
 
@@ -110,8 +110,8 @@ struct Inner {
 }
 
 impl Grants {
-    /// Grants in the context's store; `rotations` are remembered from the configuration before, and `revocations` give back
-    /// what is signed out.
+    /// Grants in the context's store. `rotations` outlive a reload of the configuration; `revocations` revokes the
+    /// tokens of logins that sign out.
     #[must_use]
     pub fn new(
         context: Context,
@@ -140,7 +140,7 @@ impl Grants {
         Ok(self.inner.read(key).await?.map(|stored| stored.record))
     }
 
-    /// Whether `key` is known, for a caller that is let in since then.
+    /// Whether `key` exists for a caller with `entitlement`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -149,7 +149,7 @@ impl Grants {
         Ok(record.is_some_and(|record| !entitlement.is_revoked(&record)))
     }
 
-    /// The ID token of `key`, refreshed where `reason` asks for it and the record allows it.
+    /// The ID token of `key`, refreshed if `reason` requires it and the record allows it.
     ///
     /// # Errors
     /// [`Refused`].
@@ -206,8 +206,8 @@ impl Grants {
         }
     }
 
-    /// Takes a login in, also in place of a record that cannot be read. Answers the record after it; `None`: the user has
-    /// signed out everywhere since that login, and nothing was changed.
+    /// Registers a login, also in place of a record that cannot be read. Returns the record afterwards; `None` if the
+    /// user has signed out everywhere since that login, and nothing was changed.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -220,7 +220,7 @@ impl Grants {
             id_token_fingerprint: &id_token_fingerprint,
             refresh_fingerprint: refresh_fingerprint.as_deref(),
         };
-        // Before the write: a login that lands on a later line is then known not to be proven there.
+        // Before the write: a login written on a later lineage then counts as unproven there.
         let lineage = inner.context.store.lineage(&key.record()).await?;
         loop {
             let stored = match inner.read_or_unreadable(key).await? {
@@ -259,7 +259,7 @@ impl Grants {
                     tracing::info!(
                         grant = digest::short(key.digest()),
                         generation = record.generation,
-                        "a new login is stored"
+                        "a new login was stored"
                     );
                 }
                 return Ok(Some(record));
@@ -267,13 +267,13 @@ impl Grants {
         }
     }
 
-    /// How long an unchanged record is stored.
+    /// Lifetime of an unchanged record.
     #[must_use]
     pub fn record_lifetime(&self) -> Duration {
         self.inner.times.record_lifetime
     }
 
-    /// Waits until no refresh is under way, and no refresh token is being given back.
+    /// Returns when no refresh is running and no refresh token is being revoked.
     pub async fn finished(&self) {
         self.inner.flights.finished().await;
         self.inner.revocations.wait_idle().await;
@@ -296,7 +296,7 @@ impl Inner {
         })
     }
 
-    /// A refresh ahead of time that failed loses nothing: the stored token is good until its last moment.
+    /// A failed refresh ahead of time loses nothing: the stored token can be served until it is stale.
     fn fallback(
         &self,
         key: &GrantKey,

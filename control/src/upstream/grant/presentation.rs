@@ -1,4 +1,4 @@
-//! What an attempt says to the issuer, and what it makes of the answer before it is stored.
+//! The calls of an attempt to the issuer, and the conversion of the answer before it is stored.
 
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::refusal::Refusal;
@@ -38,8 +38,8 @@ impl Driver {
             Err(error) => return Event::NotReady(error.into()),
         };
         match self.issuer.permit(&self.inner.context, self.key.digest()).await {
-            Ok(leave) => {
-                self.ready = Some((leave, token));
+            Ok(permit) => {
+                self.ready = Some((permit, token));
                 Event::Ready
             }
             Err(refusal) => not_permitted(refusal),
@@ -47,10 +47,10 @@ impl Driver {
     }
 
     pub(super) async fn present(&mut self, record: Option<&GrantRecord>) -> Event {
-        let Some((leave, presented)) = self.ready.take() else {
+        let Some((permit, presented)) = self.ready.take() else {
             return Event::Answered(Answer::Transient(not_presented()));
         };
-        let answer = self.issuer.refresh(&self.inner.context, leave, &presented).await;
+        let answer = self.issuer.refresh(&self.inner.context, permit, &presented).await;
         Event::Answered(match answer {
             RefreshAnswer::Refreshed {
                 id_token,
@@ -58,8 +58,8 @@ impl Driver {
             } => {
                 let rotated =
                     refresh_token.filter(|token| token.expose_secret() != presented.expose_secret());
-                let no_id_token = self.take(id_token);
-                self.refreshed(rotated.as_ref(), no_id_token, &presented, record)
+                let no_id_token = self.hold_id_token(id_token);
+                self.sealed_answer(rotated.as_ref(), no_id_token, &presented, record)
             }
             RefreshAnswer::Dead(death) => Answer::Dead(death),
             RefreshAnswer::Misconfigured(cause) => Answer::Misconfigured(cause),
@@ -67,8 +67,8 @@ impl Driver {
         })
     }
 
-    /// Holds the ID token for its examination, or says why there is none.
-    fn take(&mut self, id_token: GivenIdToken) -> Option<Failure> {
+    /// Holds the ID token for its check, or returns why there is none.
+    fn hold_id_token(&mut self, id_token: GivenIdToken) -> Option<Failure> {
         let failure = |kind, cause: &str| Some(Failure::new(kind, cause));
         match id_token {
             GivenIdToken::Given(token) => {
@@ -77,11 +77,11 @@ impl Driver {
             }
             GivenIdToken::Missing => failure(
                 StreakKind::Misconfigured,
-                "the issuer refreshed not_permitted an ID token: the login must ask for the scope openid",
+                "the issuer refreshed without an ID token: the login must request the scope openid",
             ),
             GivenIdToken::NotText => failure(
                 StreakKind::Unusable,
-                "the issuer refreshed, and its id_token is no text; look at the issuer",
+                "the issuer refreshed, and its id_token is not a string; check the issuer",
             ),
             GivenIdToken::CutOff => failure(
                 StreakKind::Unreachable,
@@ -90,7 +90,7 @@ impl Driver {
         }
     }
 
-    fn refreshed(
+    fn sealed_answer(
         &mut self,
         rotated: Option<&SecretString>,
         no_id_token: Option<Failure>,
@@ -98,7 +98,8 @@ impl Driver {
         record: Option<&GrantRecord>,
     ) -> Answer {
         let (is_rotated, unsealed) = (rotated.is_some(), rotated);
-        // A token that is never rotated would keep an older sealing key needed forever.
+        // Without sealing it again, a token that the issuer never rotates would require an older sealing key
+        // indefinitely.
         let sealed = rotated
             .or_else(|| self.needs_resealing(record).then_some(presented))
             .map(|token| self.inner.sealed_refresh_token(&self.key, token))
@@ -129,7 +130,7 @@ impl Driver {
 
     pub(super) async fn examine(&self, record: Option<&GrantRecord>) -> Event {
         let (Some(token), Some(record)) = (&self.id_token, record) else {
-            return Event::Examined(Err(Failure::misconfigured("there is none")));
+            return Event::Examined(Err(Failure::misconfigured("the answer has no ID token")));
         };
         let examined = self.inner.examine(&self.key, &self.issuer, record, token).await;
         if let Err(failure) = &examined {
@@ -143,7 +144,7 @@ impl Driver {
         Event::Examined(examined)
     }
 
-    /// Fingerprint of the newest refresh token of this attempt.
+    /// Fingerprint of this attempt's newest refresh token.
     fn refresh_token<'a>(&'a self, record: &'a GrantRecord) -> Option<&'a str> {
         let stored = record
             .refresh_token

@@ -1,4 +1,4 @@
-//! The grant record, as it lies in the store.
+//! The grant record in the store.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -12,10 +12,10 @@ use crate::upstream::issuer::answer::Death;
 use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::streak::Streak;
 
-/// Version of the record's shape.
+/// Version of the record's format.
 pub const FORMAT: u8 = 2;
 
-/// Names one grant: issuer, client and user, as a digest.
+/// Identifies a grant: issuer, client and user, as a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GrantKey {
     digest: String,
@@ -30,7 +30,7 @@ impl GrantKey {
         }
     }
 
-    /// The grant whose [`GrantKey::digest`] was stored in another record.
+    /// The grant with this [`GrantKey::digest`], which another record contains.
     #[must_use]
     pub fn from_digest(digest: String) -> Self {
         Self { digest }
@@ -42,7 +42,7 @@ impl GrantKey {
         &self.digest
     }
 
-    /// Where its record is.
+    /// The key of its record.
     #[must_use]
     pub fn record(&self) -> Key {
         Key::new("grant", &self.digest)
@@ -54,20 +54,20 @@ impl GrantKey {
         Key::new("lease", &format!("grant:{}", self.digest))
     }
 
-    /// The set of its sessions.
+    /// The key of the set of its sessions.
     #[must_use]
     pub fn sessions(&self) -> Key {
         Key::new("grant_sessions", &self.digest)
     }
 
-    /// The set of the exchanged tokens made from it.
+    /// The key of the set of tokens exchanged from it.
     #[must_use]
     pub fn exchanges(&self) -> Key {
         Key::new("grant_exchanges", &self.digest)
     }
 }
 
-/// What an issuer gave for (issuer, client, user). The user's name is only in the record's key, as a digest.
+/// What an issuer issued for (issuer, client, user). The user appears only in the record's key, as a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GrantRecord {
     /// [`FORMAT`].
@@ -76,7 +76,7 @@ pub struct GrantRecord {
     pub issuer: String,
     /// The client that logged the user in.
     pub client_id: String,
-    /// Grows with each login; a newer login supersedes everything of the older.
+    /// Grows with each login; a newer login replaces everything of the older one.
     pub generation: u64,
     /// Whether it can still be refreshed.
     pub state: GrantState,
@@ -84,22 +84,22 @@ pub struct GrantRecord {
     pub id_token: Option<StoredIdToken>,
     /// The newest refresh token.
     pub refresh_token: Option<StoredRefreshToken>,
-    /// Fingerprint of the refresh token of the login itself: recognises the same login when it is put again.
+    /// Fingerprint of the login's own refresh token: recognises the login when it is registered again.
     #[serde(with = "digest::packed::option")]
     pub login_fingerprint: Option<String>,
-    /// A presentation of the refresh token whose outcome is not known yet.
+    /// A presentation of the refresh token whose outcome is unknown.
     pub intent: Option<Intent>,
     /// Failures since the last success.
     pub failures: Option<Streak>,
-    /// Grows with each time that the user is signed out everywhere: what was made before the last time is over, also
-    /// where it could not be removed.
+    /// Grows with each sign-out everywhere: sessions and exchanged tokens of an earlier count are over, even if they
+    /// could not be deleted.
     pub sign_outs: u64,
-    /// Unix seconds: tokens that were issued earlier are of logins before the last of them, and open nothing any more.
+    /// Unix seconds: tokens issued earlier belong to logins before the last sign-out everywhere and are not accepted.
     pub valid_from_seconds: Option<u64>,
-    /// The store's line of writes in which this was last known to be the newest; at `strict` issuers only.
+    /// The store's lineage in which this was last known to be the newest record; at `strict` issuers only.
     pub lineage: Option<Lineage>,
-    /// Fingerprints of refresh tokens that were used up or dead when the login ended, and of all tokens that a sign-out
-    /// everywhere ended: a login that brings one back is dead at once, or refused.
+    /// Fingerprints of refresh tokens that were used up or dead when their login ended, and of all tokens that a
+    /// sign-out everywhere ended. A login that brings one of them is dead at once, or refused.
     #[serde(with = "digest::packed::list")]
     pub retired: Vec<String>,
     /// When this generation began, Unix ms.
@@ -110,10 +110,10 @@ pub struct GrantRecord {
     pub last_used_at_ms: u64,
 }
 
-/// A record as it was read or written.
+/// A record as read or written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VersionedGrant {
-    /// What the next compare-and-set must name.
+    /// The revision that the next compare-and-set must name.
     pub revision: Revision,
     /// The record.
     pub record: GrantRecord,
@@ -122,21 +122,21 @@ pub struct VersionedGrant {
 /// Whether a grant can be refreshed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum GrantState {
-    /// As far as anyone knows.
+    /// As far as this process knows.
     Active,
-    /// The issuer refused the refresh token, but somebody else may just have rotated it.
+    /// The issuer refused the refresh token, but another process may just have rotated it.
     Suspect {
         /// Unix ms.
         since_ms: u64,
     },
-    /// Never again; only a new login helps.
+    /// Permanent; only a new login helps.
     Dead {
         /// Why.
         reason: DeathReason,
         /// Unix ms.
         since_ms: u64,
     },
-    /// The user signed out. Kept for a while so that nothing in flight brings the grant back.
+    /// The user signed out. The record remains for a while so that no request in progress revives the grant.
     SignedOut {
         /// Unix ms.
         since_ms: u64,
@@ -146,23 +146,23 @@ pub enum GrantState {
 /// Why a grant is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DeathReason {
-    /// The refresh token was used elsewhere, revoked, or replaced by a login that was not put here.
+    /// The refresh token was used elsewhere, revoked, or replaced by a login that was not registered here.
     Claimed,
     /// Past the issuer's lifetimes.
     Expired,
-    /// The issuer said `invalid_grant`.
+    /// The issuer answered `invalid_grant`.
     InvalidGrant,
     /// The issuer failed this grant's refresh for longer than the configured limit.
     IssuerFailing,
     /// The token was presented, the answer was lost, and it cannot be presented again.
     AnswerLost,
-    /// The store went back to before a refresh whose outcome nobody here knows.
+    /// The store went back to a state before a refresh, and no process knows its outcome.
     Forgotten,
-    /// The store may have gone back, and the issuer does not tell whether the token is still unused.
+    /// The store may have gone back, and the issuer does not report whether the token is still unused.
     Unproven,
-    /// The login brought a refresh token that was used up or dead already.
+    /// The login brought a refresh token that was already used up or dead.
     Retired,
-    /// The issuer wants the user to log in or to consent again.
+    /// The issuer requires a new login or consent.
     Interaction,
 }
 
@@ -178,28 +178,28 @@ impl From<Death> for DeathReason {
 }
 
 impl DeathReason {
-    /// For logs and answers.
+    /// One sentence for logs and answers.
     #[must_use]
-    pub const fn says(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Claimed => "the refresh token was used elsewhere, revoked, or replaced by another login",
             Self::Expired => "the refresh token is past the issuer's lifetimes",
             Self::InvalidGrant => "the issuer answered invalid_grant",
             Self::Interaction => {
-                "the issuer wants the user to log in or to consent again (interaction_required or the like)"
+                "the issuer requires the user to log in or to consent again (interaction_required or the like)"
             }
             Self::AnswerLost => {
                 "the issuer's answer to a refresh was lost and the token cannot be used again; a Dex whose \
                  reuseInterval is 60 s or more forgives that"
             }
             Self::Forgotten => {
-                "the store has lost the outcome of a refresh, and the refresh token that it stored is used up"
+                "the store has lost the outcome of a refresh, and the refresh token that it holds is used up"
             }
             Self::Unproven => {
-                "the store was restarted or replaced since the last refresh, and the issuer, which punishes a refresh \
-                 token that comes twice, does not tell whether the stored one is unused (RFC 7662)"
+                "the store was restarted or replaced since the last refresh, and the issuer, which punishes a reused \
+                 refresh token, does not report whether the stored one is unused (RFC 7662)"
             }
-            Self::Retired => "the login that was put holds a refresh token that is used up or was signed out",
+            Self::Retired => "the registered login has a refresh token that is used up or was signed out",
             Self::IssuerFailing => "the issuer has failed to refresh this login for too long",
         }
     }
@@ -210,7 +210,7 @@ impl DeathReason {
 pub struct StoredIdToken {
     /// The token.
     pub sealed: Sealed,
-    /// Recognises the token without opening it.
+    /// Identifies the token without opening it.
     #[serde(with = "digest::packed")]
     pub fingerprint: String,
     /// `exp`, Unix seconds.
@@ -226,24 +226,24 @@ pub struct StoredIdToken {
 pub struct StoredRefreshToken {
     /// The token.
     pub sealed: Sealed,
-    /// Recognises the token without opening it.
+    /// Identifies the token without opening it.
     #[serde(with = "digest::packed")]
     pub fingerprint: String,
 }
 
-/// Written ahead of a presentation: who presents what, since when.
+/// Written before a presentation: which process presents which token, since when.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Intent {
-    /// The generation that is refreshed.
+    /// The generation to be refreshed.
     pub generation: u64,
-    /// The refresh token that is presented.
+    /// The refresh token to be presented.
     #[serde(with = "digest::packed")]
     pub fingerprint: String,
-    /// Who presents it.
+    /// The lease owner that presents it.
     pub holder: String,
     /// Unix ms.
     pub started_at_ms: u64,
-    /// The presenter itself said that the answer was lost: it will not come back with one.
+    /// The presenter itself reported its answer as lost and will not return with one.
     pub lost: bool,
 }
 
@@ -251,7 +251,7 @@ pub struct Intent {
 pub(super) const ID_TOKEN_FIELD: &str = "id_token";
 pub(super) const REFRESH_TOKEN_FIELD: &str = "refresh_token";
 
-/// A one-way mark of a token.
+/// A one-way fingerprint of a token.
 #[must_use]
 pub fn fingerprint(token: &SecretString) -> String {
     TokenDigest::of(token.expose_secret()).fingerprint()
@@ -275,7 +275,7 @@ impl GrantRecord {
     }
 }
 
-/// Whether a token with `claims` is newer than `stored`: by `iat`, and where that is missing or equal, by `exp`.
+/// Whether a token with `claims` is newer than `stored`: by `iat`, or by `exp` if `iat` is missing or equal.
 #[must_use]
 pub fn is_newer(claims: &Claims, stored: &StoredIdToken) -> bool {
     match (claims.issued_at_seconds, stored.issued_at_seconds) {

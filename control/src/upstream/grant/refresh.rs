@@ -1,7 +1,7 @@
-//! Carries out the steps of one [`Attempt`]: the only stage_name where a refresh touches store and issuer.
+//! Executes the steps of one [`Attempt`]: the only place where a refresh uses the store and the issuer.
 //!
-//! Runs in a task of its own ([`crate::coordination::singleflight`]), so that no caller's departure cancels a presentation: an issuer
-//! that has rotated the token does not take that back because nobody waits any more.
+//! Runs in a task of its own ([`crate::coordination::singleflight`]), so that no client's disconnect cancels a
+//! presentation: the issuer does not undo a rotation because no caller waits for it.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ pub(super) async fn refresh(
             Step::Finish(finished) => {
                 driver.remember_unconsumed(&attempt);
                 let served = driver.finish(*finished).await?;
-                // What another has brought meanwhile may be fresh.
+                // Another replica's token may be fresh.
                 let margin = attempt.margin();
                 if attempt.is_stale_on_arrival() && !is_fresh(served.exp_seconds, margin, at.now_ms) {
                     return Err(pauses.stale_on_arrival(&grant, at.now_ms));
@@ -82,14 +82,14 @@ pub(super) async fn refresh(
     }
 }
 
-/// Everything that an attempt holds on to between its steps.
+/// The resources of an attempt between its steps.
 pub(super) struct Driver {
     pub(super) inner: Arc<Inner>,
     pub(super) key: GrantKey,
     pub(super) issuer: Arc<HomeIssuer>,
     lease: Option<HeldLease>,
     pub(super) ready: Option<(CallPermit, SecretString)>,
-    /// Fingerprint of the refresh token that the issuer gave.
+    /// Fingerprint of the refresh token that the issuer issued.
     pub(super) rotated: Option<String>,
     /// That token.
     pub(super) rotated_token: Option<SecretString>,
@@ -124,7 +124,7 @@ impl Driver {
                     event
                 };
                 failpoint::reached("after", stage_name);
-                if stage_name == "put_back" && matches!(event, Event::Written(_)) {
+                if stage_name == "restore" && matches!(event, Event::Written(_)) {
                     self.log_restored();
                 }
                 event
@@ -137,7 +137,7 @@ impl Driver {
                 event
             }
             Step::Examine => self.examine(attempt.record()).await,
-            // Handled by the caller; asking again is harmless.
+            // The caller handles this step.
             Step::Finish(_) => Event::Waited,
         }
     }
@@ -166,7 +166,7 @@ impl Driver {
         }
     }
 
-    /// The store's lineage of writes, where anything rests on it.
+    /// The store's lineage, where decisions rest on it.
     async fn observe_lineage(&self) -> Result<Option<ObservedLineage>, StoreError> {
         if self.issuer.config.policy == IssuerPolicy::Tolerant {
             return Ok(None);
@@ -181,7 +181,8 @@ impl Driver {
         ))
     }
 
-    /// What was looked at may not be the newest any more where the announcement was written: then it must not count.
+    /// The record that was read may not be the newest on the lineage of the announcement; the announcement then counts
+    /// as failed.
     async fn on_same_lineage(&self, written: Event, observed: Option<&ObservedLineage>) -> Event {
         if observed.is_none() || !matches!(written, Event::Written(_)) {
             return written;
@@ -207,8 +208,8 @@ impl Driver {
         }
     }
 
-    /// The record without an announcement that this process knows to have come to nothing; for `strict` issuers also since
-    /// when this process has known the one that is left, Unix ms.
+    /// The record without an announcement that is known to have used up no token. For `strict` issuers also since when
+    /// this process has known the remaining one, Unix ms.
     fn corrected(&self, mut stored: VersionedGrant) -> (VersionedGrant, Option<u64>) {
         let (rotations, record) = (&self.inner.rotations, &mut stored.record);
         record.intent = record
@@ -239,7 +240,7 @@ impl Driver {
             .refresh(&self.issuer.config.issuer, "put_back");
         tracing::warn!(
             grant = digest::short(self.key.digest()),
-            "the store had lost the outcome of a refresh; it is put back"
+            "the store had lost the outcome of a refresh; it is restored"
         );
     }
 
@@ -267,7 +268,7 @@ impl Driver {
                 .refresh(&self.issuer.config.issuer, outcome);
             self.log_outcome(outcome);
         }
-        // The user signed out while the issuer was asked: what it gave will never be presented.
+        // The user signed out during the call: the new token will never be presented, so it is revoked.
         if let (Verdict::Refuse(refused), Some(token)) = (&finished.verdict, self.rotated_token.take())
             && refused.refusal == Refusal::UnknownSession
         {
@@ -290,7 +291,7 @@ impl Driver {
         match outcome {
             "superseded" => tracing::info!(
                 grant,
-                "a refresh came back after a newer login, a sign-out or another refresh, and is dropped"
+                "the result of a refresh came after a newer login, a sign-out or another refresh, and is dropped"
             ),
             "lost" => tracing::error!(
                 grant,
@@ -302,7 +303,7 @@ impl Driver {
 }
 
 fn store_failed(error: &crate::store::StoreError) -> Event {
-    // The engine's own words stay in the log: they can name hosts.
+    // Logged only: the engine's message can name hosts.
     tracing::debug!(%error, "store error");
     Event::StoreFailed
 }

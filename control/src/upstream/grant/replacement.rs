@@ -1,4 +1,4 @@
-//! A login over a record, or over tokens in it, that cannot be read.
+//! A login in place of a record, or of tokens in it, that cannot be read.
 
 use super::login::NewLogin;
 use super::record::{GrantKey, GrantRecord, REFRESH_TOKEN_FIELD, fingerprint};
@@ -10,10 +10,10 @@ use crate::record::unreadable::Replaced;
 use crate::store::{Expected, StoreError, WriteOutcome};
 
 impl Inner {
-    /// Keeps `login` in place of what cannot be read; `None`: somebody else wrote there first.
+    /// Stores `login` in place of an unreadable record; `None` if another writer came first.
     ///
     /// # Errors
-    /// [`StoreError`]; what a newer version wrote, and a login that cannot be refreshed, change nothing.
+    /// [`StoreError`]. A record of a newer version, and a login without a refresh token, change nothing.
     pub(super) async fn supersede(
         &self,
         key: &GrantKey,
@@ -28,7 +28,8 @@ impl Inner {
             return Err(unreadable.why);
         };
         let login = NewLogin {
-            // What became of the refresh token so far is not known: a strict issuer is asked before it is presented.
+            // The history of the refresh token is unknown, so it is introspected at a strict issuer before it is
+            // presented.
             lineage: None,
             issuer: login.claims.issuer.clone(),
             client_id: login.client_id.to_owned(),
@@ -46,51 +47,51 @@ impl Inner {
         tracing::info!(
             grant = digest::short(key.digest()),
             generation = record.generation,
-            "a new login is stored"
+            "a new login was stored"
         );
         Ok(Some(record))
     }
 
-    /// `record` with the refresh token of `login` in place of the same one that does not open; `None` where it opens, or
-    /// is another: what came after the login may be opened again by who finds the key.
+    /// `record` with its refresh token, which does not open, sealed again from `login`. `None` if it opens, or if
+    /// `login` has another token: the stored one can be opened once its key is available again.
     pub(super) fn resealed(
         &self,
         key: &GrantKey,
         login: &Login<'_>,
         record: &GrantRecord,
     ) -> Result<Option<GrantRecord>, StoreError> {
-        let (Some(brought), Some(held)) = (login.refresh_token, &record.refresh_token) else {
+        let (Some(registered), Some(stored)) = (login.refresh_token, &record.refresh_token) else {
             return Ok(None);
         };
-        if held.fingerprint != fingerprint(brought) || self.lost(key, record).is_none() {
+        if stored.fingerprint != fingerprint(registered) || self.opening_error(key, record).is_none() {
             return Ok(None);
         }
         Ok(Some(GrantRecord {
-            refresh_token: Some(self.sealed_refresh_token(key, brought)?),
+            refresh_token: Some(self.sealed_refresh_token(key, registered)?),
             id_token: match &record.id_token {
-                Some(held) if self.serve(key, record).is_ok() => Some(held.clone()),
+                Some(stored) if self.serve(key, record).is_ok() => Some(stored.clone()),
                 _ => Some(self.sealed_id_token(key, login.id_token, login.claims)?),
             },
             ..record.clone()
         }))
     }
 
-    /// Why the refresh token of `record` does not open.
-    fn lost(&self, key: &GrantKey, record: &GrantRecord) -> Option<StoreError> {
-        let held = record.refresh_token.as_ref()?;
+    /// Why the refresh token of `record` does not open; `None` if it opens.
+    fn opening_error(&self, key: &GrantKey, record: &GrantRecord) -> Option<StoreError> {
+        let stored = record.refresh_token.as_ref()?;
         sealed::open(
             &self.context.ring,
             &key.record(),
             REFRESH_TOKEN_FIELD,
-            &held.sealed,
+            &stored.sealed,
         )
         .err()
     }
 
-    /// Tells where `after` has another refresh token than `before`, whose own does not open.
+    /// Logs that `after` replaced a refresh token of `before` that does not open.
     pub(super) fn log_unopenable(&self, key: &GrantKey, before: &GrantRecord, after: &GrantRecord) {
         if before.refresh_token != after.refresh_token
-            && let Some(error) = self.lost(key, before)
+            && let Some(error) = self.opening_error(key, before)
         {
             self.notices.tell(Replaced::Tokens, &error);
         }

@@ -1,9 +1,9 @@
-//! What this replica knows of its presentations and the store may not: to mend a store that went back in time, and to
-//! tell a presentation that never was from one whose answer was lost.
+//! What this replica knows of its presentations and the store may not: repairs a store that went back in time, and
+//! distinguishes a presentation that never happened from one whose answer was lost.
 //!
-//! A Valkey restored from a snapshot, or a replica of it promoted without the last writes, holds a refresh token that
-//! is used up. To present it again would end the login at a strict issuer, and outside the reuse interval at Dex too.
-//! Who made the refresh still knows its outcome and puts it back.
+//! A Valkey restored from a snapshot, or a replica promoted without the last writes, holds a used-up refresh token.
+//! Presenting it again would end the login at a strict issuer, and outside the reuse interval at Dex too. The replica
+//! that made the refresh still knows its outcome and restores it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,18 +15,18 @@ use super::intents::ObservedIntents;
 use super::lineage::ObservedLineages;
 use super::record::{GrantKey, GrantRecord, GrantState, Intent, StoredIdToken, StoredRefreshToken};
 
-/// Memory grants; the longest unchanged goes first. With large tokens some 5 KB each.
+/// Capacity in grants; the longest unchanged one is dropped first. With large tokens each takes about 5 KB.
 const MAX_GRANTS: usize = 2048;
-/// Memory announcements that came to nothing.
+/// Capacity in announcements that used up no token.
 const MAX_UNCONSUMED: usize = 8192;
-/// Memory refresh tokens that are used up, per grant.
+/// Capacity in used-up refresh tokens, per grant.
 const MAX_USED_UP: usize = 16;
 
-/// What a grant's record holds after a rotation. Tokens are sealed, as in the store.
+/// The tokens of a grant's record after a rotation. Sealed, as in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Rotation {
     generation: u64,
-    /// Fingerprints of the refresh tokens that came before, the newest last.
+    /// Fingerprints of the earlier refresh tokens, the newest last.
     used_up: VecDeque<String>,
     refresh_token: StoredRefreshToken,
     id_token: Option<StoredIdToken>,
@@ -34,8 +34,8 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// The issuer took the refresh token of `record` and gave `refresh_token`; `before` is what is known of the rotation
-    /// before it.
+    /// The rotation in which the issuer replaced the refresh token of `record` by `refresh_token`; `before` is the
+    /// previous one, if known.
     #[must_use]
     pub fn following(
         before: Option<Self>,
@@ -65,7 +65,7 @@ impl Rotation {
         }
     }
 
-    /// With the refresh token `fingerprint` came `id_token`.
+    /// Adds the ID token of the answer that had the refresh token `fingerprint`.
     pub fn attach_id_token(&mut self, fingerprint: &str, id_token: &StoredIdToken) {
         if self.refresh_token.fingerprint == fingerprint {
             self.id_token = Some(id_token.clone());
@@ -82,7 +82,7 @@ impl Rotation {
                 .is_some_and(|stored| self.used_up.contains(&stored.fingerprint))
     }
 
-    /// Makes of a record that it supersedes what the record was before the store forgot.
+    /// Restores in `record`, which this rotation supersedes, what the store has lost.
     pub fn restore(&self, record: &mut GrantRecord) {
         record.refresh_token = Some(self.refresh_token.clone());
         if let Some(token) = &self.id_token {
@@ -105,25 +105,25 @@ impl Rotation {
 #[derive(Default)]
 struct Memory {
     by_grant: HashMap<String, Rotation>,
-    /// Grants in the order of their changes; one that changed again stands there twice, and only the last counts.
+    /// Grants in the order of their changes. One that changed again is listed twice, and only the last entry counts.
     changed: VecDeque<(String, u64)>,
-    /// Holders of announcements that came to nothing.
+    /// Holders of announcements that used up no token.
     unconsumed: VecDeque<String>,
 }
 
 /// The rotations of this process.
 pub struct Rotations {
     memory: Mutex<Memory>,
-    /// The store's lines of writes that were met.
+    /// The store's lineages that were observed.
     pub(super) lineages: ObservedLineages,
-    /// The announcements that were met without an end.
+    /// The unresolved announcements that were observed.
     pub(super) intents: ObservedIntents,
     lifetime: Duration,
 }
 
 impl Rotations {
-    /// Each is forgotten after `lifetime`, which must not be longer than the mark that a sign-out leaves: while the mark
-    /// is there, nothing is put back; when it has gone, nothing that was known before the sign-out may be left.
+    /// Each is dropped after `lifetime`, which must not exceed [`super::SIGNED_OUT_LIFETIME`]: while the record of a
+    /// sign-out exists, nothing is restored; once it has expired, nothing from before the sign-out may be left.
     #[must_use]
     pub fn new(lifetime: Duration) -> Self {
         Self {
@@ -135,11 +135,11 @@ impl Rotations {
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
-        // Whole after every statement; a panic elsewhere does not spoil it.
+        // Every statement leaves the state consistent, so a panic elsewhere does not spoil it.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The issuer took the refresh token of `before` and gave `refresh_token`.
+    /// Records that the issuer replaced the refresh token of `before` by `refresh_token`.
     pub(super) fn record(
         &self,
         key: &GrantKey,
@@ -155,15 +155,15 @@ impl Rotations {
         memory.evict();
     }
 
-    /// The rotation that gave the refresh token `fingerprint` also gave `id_token`.
+    /// Adds the ID token of the rotation that issued the refresh token `fingerprint`.
     pub(super) fn attach_id_token(&self, key: &GrantKey, fingerprint: &str, id_token: &StoredIdToken) {
         if let Some(rotation) = self.lock().by_grant.get_mut(key.digest()) {
             rotation.attach_id_token(fingerprint, id_token);
         }
     }
 
-    /// What `holder` announced used no refresh token up: it was not presented, or surely not taken. The store may not
-    /// have learnt of that.
+    /// Records that the announcement of `holder` used up no refresh token: it was not presented, or certainly not
+    /// accepted. The store may not have that outcome.
     pub(super) fn note_unconsumed(&self, holder: &str) {
         let unconsumed = &mut self.lock().unconsumed;
         if unconsumed.len() >= MAX_UNCONSUMED {
@@ -172,17 +172,17 @@ impl Rotations {
         unconsumed.push_back(holder.to_owned());
     }
 
-    /// Whether `intent` is known to have come to nothing.
+    /// Whether `intent` is known to have used up no token.
     pub(super) fn is_unconsumed(&self, intent: &Intent) -> bool {
         self.lock().unconsumed.contains(&intent.holder)
     }
 
-    /// Nothing of `key` is ever put back.
+    /// Drops what is known of `key`, so that nothing of it is restored.
     pub(super) fn forget(&self, key: &GrantKey) {
         self.lock().by_grant.remove(key.digest());
     }
 
-    /// What `record` was before the store forgot; `None` when, as nearly always, it forgot nothing.
+    /// The rotation that the store has lost since `record`; almost always `None`.
     pub(super) fn lost_by_store(
         &self,
         key: &GrantKey,

@@ -1,4 +1,4 @@
-//! The end that the user wants.
+//! Sign-out: the end of a login that the user requests.
 
 use std::time::Duration;
 
@@ -9,22 +9,24 @@ use crate::record::sealed;
 use crate::store::{Expected, StoreError, WriteOutcome};
 use crate::upstream::issuer::revocation::RevokedToken;
 
-/// Longest life of an ID token that a sign-out's mark still outlives, beside the grace in which it proves its subject.
+/// Longest life of an ID token that the record of a sign-out outlives, in addition to the grace for expired subject
+/// tokens.
 const ID_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// When a login ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignOutTime {
-    /// Now, by control's clock, which may be behind the issuer's: what is known to be issued by then is over too.
+    /// Now, by control's clock. That clock may be behind the issuer's, so tokens known to be issued by then are over
+    /// too.
     Now,
-    /// At this second (Unix time) of the issuer's own clock.
+    /// At this second (Unix time) by the issuer's clock.
     AtIssuer(u64),
 }
 
 impl SignOutTime {
-    /// The last second (Unix time) whose logins have ended, where the newest token that is known of them was issued at
-    /// `newest_seconds`. An issuer's moment in the future is no moment: its clock is ahead, and a user who comes back must
-    /// not wait for it.
+    /// The last second (Unix time) whose logins have ended; `newest_seconds` is the issue time of the newest known
+    /// token. A time of the issuer in the future is ignored: its clock is ahead, and a user who logs in again must not
+    /// wait for it.
     #[must_use]
     pub fn last_second(self, newest_seconds: Option<u64>, now_ms: u64) -> u64 {
         let now_seconds = now_ms / 1000;
@@ -35,7 +37,7 @@ impl SignOutTime {
     }
 }
 
-/// The grant of one client that a user has, or could have.
+/// The grant that a user has, or could have, with one client.
 #[derive(Debug, Clone, Copy)]
 pub struct UserOfClient<'a> {
     /// `iss`.
@@ -47,7 +49,7 @@ pub struct UserOfClient<'a> {
 }
 
 impl Grants {
-    /// Forgets the tokens of `key`; whatever is in flight for it is dropped when it lands.
+    /// Deletes the tokens of `key`; the result of a refresh in progress is dropped.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -71,10 +73,12 @@ impl Grants {
         Ok(())
     }
 
-    /// The same, and ends by that one write every session of the grant ([`crate::upstream::entitlement::Entitlement::is_revoked`]) and every
-    /// login that was made by then, also one that was never put here ([`super::login::is_signed_out`]).
+    /// The same, and ends by that single write every session of the grant
+    /// ([`Entitlement::is_revoked`](crate::upstream::entitlement::Entitlement::is_revoked)) and every login made by
+    /// then, including logins that were never registered here ([`super::login::is_signed_out`]).
     ///
     /// # Errors
+    /// [`StoreError`].
     /// [`StoreError`].
     pub async fn sign_out_everywhere(
         &self,
@@ -104,7 +108,7 @@ impl Grants {
         }
     }
 
-    /// Writes the mark that a login's end leaves; `false`: somebody else wrote there first.
+    /// Writes the record of a sign-out; `false` if another writer came first.
     async fn write_marker(
         &self,
         key: &GrantKey,
@@ -112,7 +116,8 @@ impl Grants {
         record: &GrantRecord,
     ) -> Result<bool, StoreError> {
         let inner = &self.inner;
-        // It must outlive the sessions, which the count ends, and the time for which a login of before can be put again.
+        // It must outlive the sessions, which the count ends, and the time in which an earlier login can be registered
+        // again.
         let lifetime = if record.sign_outs > 0 || !record.retired.is_empty() {
             let put_again = inner.context.past_key_grace.saturating_add(ID_TOKEN_LIFE);
             SIGNED_OUT_LIFETIME
@@ -142,7 +147,7 @@ fn signed_out(record: &GrantRecord, retired: Vec<String>, now_ms: u64) -> GrantR
     }
 }
 
-/// Of a user who has no login here: the sign-out must be known all the same when an older login is put.
+/// The record of a user without a login here: the sign-out must still apply when an older login is registered.
 fn without_login(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
     GrantRecord {
         format: FORMAT,
@@ -172,7 +177,7 @@ impl Inner {
         }
     }
 
-    /// The refresh token of `record`, to be given back at its issuer; `None` where there is none or it does not open.
+    /// The refresh token of `record`, to be revoked at its issuer; `None` if there is none or it does not open.
     fn revocable(&self, key: &GrantKey, record: &GrantRecord) -> Option<RevokedToken> {
         let token = record.refresh_token.as_ref()?;
         let ring = &self.context.ring;

@@ -8,26 +8,26 @@ use super::record::{GrantRecord, Intent};
 use crate::config::IssuerPolicy;
 use crate::upstream::policy::Policy;
 
-/// A clock that is further ahead than this is wrong, and what it wrote down is not waited for.
-const LARGEST_SKEW_MS: u64 = 300_000;
+/// An announcement by a clock further ahead than this is not waited for.
+const MAX_SKEW_MS: u64 = 300_000;
 
-/// What may be done with a refresh token that is about to be presented.
+/// What may be done with a refresh token before it is presented.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Takeover {
-    /// Present it. `unresolved`: it was presented before, and nobody knows how that ended.
+    /// Present it. `unresolved`: an earlier presentation whose outcome is unknown.
     Present {
         /// The earlier presentation.
         unresolved: Option<Intent>,
     },
-    /// The earlier presentation may still be under way: look again after this.
+    /// The earlier presentation may still be in progress: try again after this.
     WaitOut(Duration),
-    /// It may have been presented, no process will keep the answer, and this issuer punishes presenting it again: only the
-    /// issuer knows whether it is used up.
+    /// It may have been presented, no process will store the answer, and this issuer punishes reuse: only the issuer
+    /// knows whether it is used up.
     Introspect,
 }
 
-/// Judges `record`'s stored refresh token at `now_ms`. `observed_ms` is since when this process has known of the unresolved
-/// presentation: at a strict issuer it is waited for by this clock alone, whatever the clock of its presenter showed.
+/// Judges `record`'s refresh token at `now_ms`. `observed_ms` is since when this process has known the unresolved
+/// presentation. At a strict issuer the wait is measured by this clock alone, whatever the presenter's clock showed.
 #[must_use]
 pub fn takeover(
     record: &GrantRecord,
@@ -53,7 +53,7 @@ pub fn takeover(
     }
 }
 
-/// A presentation of the stored refresh token whose outcome was never written down.
+/// A presentation of the stored refresh token whose outcome was never written.
 #[must_use]
 pub fn unresolved(record: &GrantRecord) -> Option<&Intent> {
     let stored = &record.refresh_token.as_ref()?.fingerprint;
@@ -63,10 +63,10 @@ pub fn unresolved(record: &GrantRecord) -> Option<&Intent> {
         .filter(|intent| intent.generation == record.generation && intent.fingerprint == *stored)
 }
 
-/// How much longer the presenter of `intent` may still come and keep the good token; `None`: it will not.
+/// How much longer the presenter of `intent` may still return and store a good token; `None` if it will not.
 #[must_use]
 pub fn contended_for(intent: &Intent, policy: &Policy, now_ms: u64) -> Option<Duration> {
-    if intent.lost || intent.started_at_ms > now_ms.saturating_add(LARGEST_SKEW_MS) {
+    if intent.lost || intent.started_at_ms > now_ms.saturating_add(MAX_SKEW_MS) {
         return None;
     }
     let until_ms = intent

@@ -1,9 +1,9 @@
-//! After the issuer's answer: what it means for the login, and what is stored of it.
+//! The issuer's answer: what it means for the login, and what is stored of it.
 
 use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 
-use super::super::decide::{is_hopeless, of_streak};
+use super::super::decide::{is_permanent, of_streak};
 use super::super::record::{DeathReason, Intent, StoredIdToken};
 use super::super::takeover::contended_for;
 use super::change::Edit;
@@ -21,7 +21,7 @@ impl Attempt {
             Answer::Refreshed { rotated, no_id_token } => {
                 self.no_id_token = no_id_token;
                 match rotated {
-                    // Before anything else about the answer is on_read at: it exists nowhere else.
+                    // Stored before anything else in the answer is examined: it exists nowhere else.
                     Some(rotated) => {
                         self.precondition
                             .refresh_fingerprints
@@ -64,10 +64,10 @@ impl Attempt {
         let before = self.record().and_then(|record| record.failures);
         let margin = self.config.policy.margin;
         let is_never_fresh = is_never_fresh(token.exp_seconds, token.issued_at_seconds, margin);
-        // Of no use to anybody: without a pause every caller would rotate the refresh token again.
+        // Unusable for all replicas: without a pause every caller would rotate the refresh token again.
         let failures =
             is_never_fresh.then(|| failed(before, StreakKind::Misconfigured, None, at.now_ms, at.jitter));
-        // Of no use here alone: that is for this replica's clock to answer for, and for no other's record.
+        // Unusable by this replica's clock only, so it does not go into the record, which other replicas read.
         self.stale_on_arrival = !is_never_fresh && !is_fresh(token.exp_seconds, margin, at.now_ms);
         let owner = self.intent_owner(None);
         let edit = Edit::StoreIdToken {
@@ -78,8 +78,8 @@ impl Attempt {
         self.change(edit, at.now_ms)
     }
 
-    /// Whether the refusal is the last word: not without the lease, and not while an earlier presenter, of whom nobody
-    /// knows how it ended, may still come and keep the good token.
+    /// Whether the refusal is final: not without the lease, and not while an earlier presenter, whose outcome is
+    /// unknown, may still return and store a good token.
     pub(super) fn on_lease_confirmed(&mut self, death: Death, ours: bool, now_ms: u64) -> Step {
         let unresolved = self.unresolved.take();
         let is_contended = unresolved
@@ -102,24 +102,24 @@ impl Attempt {
     }
 
     pub(super) fn end_login(&mut self, reason: DeathReason, now_ms: u64) -> Step {
-        self.verdict = Some(Refused::new(Refusal::NeedsLogin).because(reason.says()));
+        self.verdict = Some(Refused::new(Refusal::NeedsLogin).because(reason.as_str()));
         let owner = self.intent_owner(None);
         self.change(Edit::EndLogin { reason, owner }, now_ms)
     }
 
-    /// Notes a failure that leaves the login as it is, or ends it when it has lasted too long.
+    /// Records a failure that leaves the login intact, or ends the login if the failures have lasted too long.
     pub(super) fn record_failure(&mut self, failure: Failure, perhaps_done: bool, at: Now) -> Step {
         let Now { now_ms, jitter } = at;
         let before = self.record().and_then(|record| record.failures);
         let streak = failed(before, failure.kind, failure.retry_after, now_ms, jitter);
-        let dead = is_hopeless(&streak, &self.config.policy, now_ms);
+        let dead = is_permanent(&streak, &self.config.policy, now_ms);
         self.verdict = Some(if dead {
-            Refused::new(Refusal::NeedsLogin).because(DeathReason::IssuerFailing.says())
+            Refused::new(Refusal::NeedsLogin).because(DeathReason::IssuerFailing.as_str())
         } else {
             let wait = streak.wait(now_ms).unwrap_or_default();
             of_streak(&streak).because(failure.cause).retry_after(wait)
         });
-        // A lost answer stays written down: should the token turn out to be used up, this is why.
+        // A lost answer stays in the record: it is the reason if the token turns out to be used up.
         let intent = match self.intent.take() {
             Some(intent) if perhaps_done => Some(Intent { lost: true, ..intent }),
             _ => self.unresolved.take(),
@@ -129,7 +129,7 @@ impl Attempt {
     }
 }
 
-/// What callers are refuse_as_decided while somebody else may still keep the good token.
+/// The refusal while another process may still store a good token.
 pub(super) fn contended() -> Refused {
     Refused::new(Refusal::IssuerUnavailable).because("another refresh of this login may still be under way")
 }

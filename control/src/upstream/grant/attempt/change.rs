@@ -1,5 +1,5 @@
-//! Compare-and-set on a grant's record, as steps: a change lands on the generation and refresh token that it was made
-//! for, or not at all.
+//! Compare-and-set on a grant's record, as steps: a change applies to the generation and refresh token for which it was
+//! made, or not at all.
 
 use std::time::Duration;
 
@@ -15,31 +15,31 @@ use crate::upstream::streak::Streak;
 
 /// Waits between tries while the store does not answer.
 const WAITS: Backoff = Backoff::new(50, 2_000);
-/// How long a rotated refresh token is held in memory while the store does not answer: it exists nowhere else.
+/// How long a rotated refresh token is stored in memory while the store does not answer: it exists nowhere else.
 const STORE_PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// How long a mere note (a failure, a death) is tried: it can be found out again.
+/// How long a finding (a failure, a death) is tried: a later attempt can find it again.
 const FINDING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a change is made for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Precondition {
     pub(super) generation: u64,
-    /// Fingerprints of the refresh token that the record may hold: the presented one, and the new one, because an
-    /// unanswered write may have landed.
+    /// Fingerprints of the refresh tokens that the record may hold: the presented one, and the new one, because an
+    /// unanswered write may have been done.
     pub(super) refresh_fingerprints: Vec<String>,
 }
 
 impl Precondition {
-    fn carries(&self, record: &GrantRecord) -> bool {
-        let held = record.refresh_token.as_ref().map(|token| &token.fingerprint);
+    fn matches(&self, record: &GrantRecord) -> bool {
+        let stored = record.refresh_token.as_ref().map(|token| &token.fingerprint);
         record.generation == self.generation
             && !matches!(record.state, GrantState::SignedOut { .. })
-            && held.is_some_and(|held| self.refresh_fingerprints.contains(held))
+            && stored.is_some_and(|stored| self.refresh_fingerprints.contains(stored))
     }
 }
 
-/// What replacement of the attempt's own announcement. Another's is left alone: it may have been made in between, by a
-/// replica that took the lease over, and tells the next one that the token may be used up.
+/// The attempt's own announcement and its replacement. The announcement of another holder is left alone: a replica that
+/// took over the lease may have written it, and it warns the next one that the token may be used up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct IntentOwner {
     pub(super) holder: String,
@@ -48,15 +48,16 @@ pub(super) struct IntentOwner {
 
 impl IntentOwner {
     fn settle(&self, record: &mut GrantRecord) {
-        let ours = record
+        let is_own = record
             .intent
             .as_ref()
             .is_some_and(|intent| intent.holder == self.holder);
-        if !ours {
+        if !is_own {
             return;
         }
         record.intent = self.replacement.clone();
-        // Given up because of this very announcement, by somebody who could not know how it ended. We do.
+        // Another process ended the login because of this very announcement, without its outcome. This process has the
+        // outcome.
         if let GrantState::Dead {
             reason: DeathReason::AnswerLost,
             ..
@@ -67,46 +68,46 @@ impl IntentOwner {
     }
 }
 
-/// What changes. Doing it twice is the same as doing it once.
+/// An idempotent change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Edit {
-    /// Write-ahead: who presents what, before it is presented, and the lineage of writes on which it is the newest.
+    /// Write-ahead: the presentation, before it is made, and the lineage on which the record is the newest.
     Announce(Intent, Option<Lineage>),
     /// The outcome of an earlier refresh, which the store has lost.
     Restore(Box<Rotation>),
-    /// The announced presentation was not made; what was there before it is there again.
+    /// The announced presentation was not made; the announcement is replaced by the previous one.
     Withdraw(IntentOwner),
     /// The rotated refresh token.
     StoreRefreshToken(StoredRefreshToken),
-    /// The new ID token; a streak when it is of no use.
+    /// The new ID token; with a streak if it cannot be used.
     StoreIdToken {
         token: StoredIdToken,
         failures: Option<Streak>,
         owner: IntentOwner,
     },
-    /// A failure that leaves the login as it is, or ends it.
+    /// A failure that leaves the login intact, or ends it.
     RecordFailure {
         streak: Streak,
         owner: IntentOwner,
         dead: bool,
     },
-    /// The login is over.
+    /// The login has ended.
     EndLogin { reason: DeathReason, owner: IntentOwner },
-    /// The issuer refused, but somebody else may hold the good token.
+    /// The issuer refused, but another process may hold the good token.
     Suspect(IntentOwner),
 }
 
 impl Edit {
-    /// Its name among the places of an attempt.
+    /// The name of the stage in which it is written.
     pub(super) fn stage_name(&self) -> &'static str {
         match self {
-            Self::Restore(_) => "put_back",
+            Self::Restore(_) => "restore",
             Self::Announce(..) => "announce",
             Self::Withdraw(_) => "withdraw",
             Self::StoreRefreshToken(_) => "store_refresh_token",
             Self::StoreIdToken { .. } => "store_id_token",
-            Self::RecordFailure { .. } => "note",
-            Self::EndLogin { .. } => "end",
+            Self::RecordFailure { .. } => "record_failure",
+            Self::EndLogin { .. } => "end_login",
             Self::Suspect(_) => "suspect",
         }
     }
@@ -114,7 +115,8 @@ impl Edit {
     fn patience(&self) -> Duration {
         match self {
             Self::Restore(_) | Self::Announce(..) => Duration::ZERO,
-            // A owner that nothing was presented under costs a strict issuer's login as a real one does.
+            // An announcement without a presentation costs a strict issuer's login like a real one, so it is withdrawn
+            // as persistently.
             Self::Withdraw(_) | Self::StoreRefreshToken(_) | Self::StoreIdToken { .. } => STORE_PATIENCE,
             Self::RecordFailure { .. } | Self::EndLogin { .. } | Self::Suspect(_) => FINDING_PATIENCE,
         }
@@ -129,7 +131,8 @@ impl Edit {
             }
             Self::Withdraw(owner) => owner.settle(record),
             Self::StoreRefreshToken(token) => {
-                // A write that landed unheard is repeated: by then somebody may have announced the new token.
+                // A write that was done without an answer is repeated; another process may have announced the new token
+                // meanwhile.
                 record.intent = record
                     .intent
                     .take()
@@ -146,8 +149,8 @@ impl Edit {
             } => {
                 owner.settle(record);
                 record.id_token = Some(token);
-                // The issuer still knows us. But whoever found the stored token dead since then is right: it is a later
-                // one than this ID token came with.
+                // The issuer still accepts the login. A death found since then stands: it is about a later refresh
+                // token than the one of this ID token.
                 if let GrantState::Suspect { .. } = record.state {
                     record.state = GrantState::Active;
                 }
@@ -185,27 +188,28 @@ impl Edit {
     }
 }
 
-/// How a change goes on.
+/// How a change continues.
 pub(super) enum Transition {
-    /// Do this next.
+    /// The next step.
     Step(Step),
-    /// It is in the store; the record as it is now.
+    /// Written; the record as it is now.
     Done(Box<VersionedGrant>),
-    /// A newer login, a sign-out or another refresh came first, and nothing was changed; what the store holds.
+    /// A newer login, a sign-out or another refresh came first, and nothing was changed. The record that the store
+    /// holds.
     Superseded(Option<Box<GrantRecord>>),
     /// The store did not answer for too long.
     GivenUp,
 }
 
-/// One change under way: read, compare, write, and all over again when somebody else wrote in between.
+/// A change in progress: read, compare, write, and again after a conflict.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct RecordChange {
     pub(super) edit: Edit,
-    /// What was tried to write.
+    /// The record of the last try.
     tried: Option<Box<GrantRecord>>,
     /// The only revision that it may change.
     only_at: Option<Revision>,
-    /// Tries that the store has left without an answer, and the waits after them together.
+    /// Tries without an answer, and the sum of the waits after them.
     unanswered: u32,
     waited: Duration,
 }
@@ -221,8 +225,8 @@ impl RecordChange {
         }
     }
 
-    /// A change of the very record that was on_read at, and of no later one: whoever has changed it since may have
-    /// presented the token, or found out how an earlier presentation ended.
+    /// A change of the very revision that was read. A later writer may have presented the token, or learned how an
+    /// earlier presentation ended.
     pub(super) fn of_observed(edit: Edit, observed: &ObservedGrant, now_ms: u64) -> (Self, Step) {
         let mut change = Self::of(edit);
         change.only_at = Some(observed.revision);
@@ -230,7 +234,7 @@ impl RecordChange {
         (change, step)
     }
 
-    /// A change of the record that the attempt itself wrote last: it is not read again before it is compared.
+    /// A change of the record that this attempt wrote last, without reading it again.
     pub(super) fn of_written(edit: Edit, written: VersionedGrant, now_ms: u64) -> (Self, Step) {
         let mut change = Self::of(edit);
         let step = change.write(written.revision, written.record, now_ms);
@@ -244,12 +248,12 @@ impl RecordChange {
         Step::Write { at, record }
     }
 
-    /// Whether the store has left a try without an answer.
+    /// Whether a try was left without an answer.
     pub(super) fn is_waiting_for_store(&self) -> bool {
         !self.waited.is_zero()
     }
 
-    /// Writes on top of what the store holds, if it is still what the change was made for.
+    /// Writes on top of `record`, if it is still what the change was made for.
     fn compare(
         &mut self,
         at: Revision,
@@ -258,7 +262,7 @@ impl RecordChange {
         now_ms: u64,
     ) -> Transition {
         let is_expected = self.only_at.is_none_or(|only_at| only_at == at);
-        if is_expected && precondition.carries(&record) {
+        if is_expected && precondition.matches(&record) {
             Transition::Step(self.write(at, record, now_ms))
         } else {
             Transition::Superseded(Some(Box::new(record)))

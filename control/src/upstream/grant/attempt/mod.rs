@@ -1,6 +1,6 @@
-//! One attempt to refresh a grant, as a state machine without input or output: it says what to do next, is refuse_as_decided how
-//! that ended, and decides. [`super::refresh`] carries the steps out; the model in `control/tests/interleavings` plays
-//! them in every order. docs/adr/0006 has the machine with the reason for every arrow.
+//! One attempt to refresh a grant, as a state machine without I/O: it returns the next step, receives the event that
+//! ended it, and decides. [`super::refresh`] executes the steps; the model in `control/tests/interleavings` plays them
+//! in every order. docs/adr/0006 has the machine with the reason for every transition.
 
 mod answer;
 mod change;
@@ -44,7 +44,7 @@ enum Stage {
     Over,
 }
 
-/// One attempt under way.
+/// An attempt in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Attempt {
     want: Want,
@@ -52,18 +52,18 @@ pub struct Attempt {
     stage: Stage,
     holder: String,
     queue: LeaseQueue,
-    /// The record whose refresh token is presented, as it was when that was decided.
+    /// The record whose refresh token is presented, as it was read under the lease.
     observed: Option<Box<ObservedGrant>>,
     /// The record as this attempt wrote it last, until its next change.
     written: Option<Box<VersionedGrant>>,
     /// An earlier presentation of the same token.
     unresolved: Option<Intent>,
-    /// Our own.
+    /// This attempt's own announcement.
     intent: Option<Intent>,
     precondition: Precondition,
-    /// Why the answer brought no ID token.
+    /// Why the answer has no usable ID token.
     no_id_token: Option<Failure>,
-    /// What is refuse_as_decided once the change under way is made.
+    /// The refusal that callers get once the change in progress is written.
     verdict: Option<Refused>,
     superseded: bool,
     consumed_nothing: bool,
@@ -93,8 +93,8 @@ impl Attempt {
         }
     }
 
-    /// Whether this attempt has announced a presentation that surely used no refresh token up. The store may not have
-    /// learnt of that.
+    /// Whether this attempt has announced a presentation that certainly used up no refresh token. The store may not
+    /// have that outcome.
     #[must_use]
     pub fn consumed_nothing(&self) -> bool {
         self.consumed_nothing
@@ -124,13 +124,13 @@ impl Attempt {
         matches!(&self.stage, Stage::Changing(change) if change.is_waiting_for_store())
     }
 
-    /// Where the attempt is: the name of its failpoint.
+    /// The name of the stage, for failpoints.
     #[must_use]
     pub fn stage_name(&self) -> &'static str {
         match &self.stage {
             Stage::Start | Stage::Leasing => "lease",
             Stage::Queueing | Stage::QueuedReading => "queue",
-            Stage::Reading => "look",
+            Stage::Reading => "read",
             Stage::Proving => "prove",
             Stage::Preparing => "prepare",
             Stage::Changing(change) => change.edit.stage_name(),
@@ -142,7 +142,7 @@ impl Attempt {
         }
     }
 
-    /// Takes `event` in and says what to do next.
+    /// Takes the event that ended the last step and returns the next one.
     pub fn next(&mut self, event: Event, at: Now) -> Step {
         match (std::mem::replace(&mut self.stage, Stage::Over), event) {
             (Stage::Start, Event::Started) => self.go(Stage::Leasing, Step::TakeLease),
@@ -170,11 +170,13 @@ impl Attempt {
             (Stage::Changing(mut change), event) => match change.next(event, &self.precondition, at.now_ms) {
                 Transition::Step(step) => self.go(Stage::Changing(change), step),
                 Transition::Done(written) => self.on_changed(change.edit, *written, at),
-                Transition::Superseded(record) => self.on_superseded(&change.edit, record, at.now_ms),
+                Transition::Superseded(record) => {
+                    self.on_superseded(&change.edit, record.as_deref(), at.now_ms)
+                }
                 Transition::GivenUp => self.on_given_up(&change.edit, at.now_ms),
             },
             (_, Event::StoreFailed) => self.refuse(Refusal::StoreUnavailable.into(), None),
-            // Whoever carries the steps out has mixed them up: nothing was decided, so nothing is lost.
+            // Unexpected event for this stage (a bug of the driver): nothing was decided, so nothing is lost.
             _ => self.refuse(Refusal::Busy.into(), None),
         }
     }
@@ -184,7 +186,7 @@ impl Attempt {
         step
     }
 
-    /// Changes the record that this attempt wrote last, or reads it first where the outcome of its last write is unknown.
+    /// Changes the record that this attempt wrote last; reads it first if the outcome of the last write is unknown.
     fn change(&mut self, edit: Edit, now_ms: u64) -> Step {
         let (change, step) = match self.written.take() {
             Some(written) => RecordChange::of_written(edit, *written, now_ms),
@@ -205,7 +207,7 @@ impl Attempt {
         self.go(Stage::Queueing, Step::Wait(wait))
     }
 
-    /// Another replica is at work; its result shows in the record.
+    /// Another replica holds the lease; its result shows in the record.
     fn on_queued_read(&mut self, observed: Option<Box<ObservedGrant>>, now_ms: u64) -> Step {
         let record = observed.map(|observed| observed.record);
         match self.resolve(record.as_ref(), now_ms) {
@@ -215,7 +217,7 @@ impl Attempt {
         }
     }
 
-    /// The second look, under the lease: what was true before it may not be true any more.
+    /// The read under the lease: what an earlier read showed may have changed.
     fn on_read(&mut self, mut observed: Option<Box<ObservedGrant>>, now_ms: u64) -> Step {
         if let Some(step) = self.restore(&mut observed, now_ms) {
             return step;
@@ -234,8 +236,8 @@ impl Attempt {
             generation: record.generation,
             refresh_fingerprints: vec![token.fingerprint.clone()],
         };
-        let (issuer, met_ms) = (self.config.issuer, observed.intent_observed_ms);
-        let allowed = takeover(record, issuer, &self.config.policy, met_ms, now_ms);
+        let (issuer, observed_ms) = (self.config.issuer, observed.intent_observed_ms);
+        let allowed = takeover(record, issuer, &self.config.policy, observed_ms, now_ms);
         self.observed = Some(observed);
         match allowed {
             Takeover::Present { unresolved } => {
@@ -247,7 +249,7 @@ impl Attempt {
         }
     }
 
-    /// A store that went back in time holds a refresh token that is used up: what came after it is put back first.
+    /// A store that went back in time holds a used-up refresh token: the lost rotation is restored first.
     fn restore(&mut self, observed: &mut Option<Box<ObservedGrant>>, now_ms: u64) -> Option<Step> {
         let observed = observed
             .as_mut()
@@ -286,11 +288,11 @@ impl Attempt {
         self.intent = Some(intent.clone());
         self.consumed_nothing = true;
         let lineage = self.lineage().and_then(|lineage| lineage.name.clone());
-        self.change_seen(Edit::Announce(intent, lineage), now_ms)
+        self.change_observed(Edit::Announce(intent, lineage), now_ms)
     }
 
-    /// Changes the record only as it was when that was decided.
-    fn change_seen(&mut self, edit: Edit, now_ms: u64) -> Step {
+    /// Changes the very revision that was read under the lease.
+    fn change_observed(&mut self, edit: Edit, now_ms: u64) -> Step {
         let Some(observed) = &self.observed else {
             return self.refuse(Refusal::Busy.into(), None);
         };
@@ -317,10 +319,10 @@ impl Attempt {
                 self.serve(Box::new(written.record), Some("refreshed"))
             }
             Edit::StoreIdToken { .. } => {
-                let cure = "the issuer's new ID token lives no longer than margin: lengthen its tokens' life or \
+                let hint = "the issuer's new ID token lives no longer than margin: lengthen its tokens' life or \
                             shorten margin";
                 self.refuse(
-                    Refused::new(Refusal::IssuerMisconfigured).because(cure),
+                    Refused::new(Refusal::IssuerMisconfigured).because(hint),
                     Some("refreshed"),
                 )
             }
@@ -332,7 +334,7 @@ impl Attempt {
         }
     }
 
-    /// Presents, unless so much time has passed since the announcement that others may count it as over.
+    /// Presents, unless so much time has passed since the announcement that other processes may count it as over.
     fn on_announced(&mut self, intent: &Intent, now_ms: u64) -> Step {
         let passed_ms = now_ms.saturating_sub(intent.started_at_ms);
         let limit_ms = whole_ms(self.config.policy.announcement_limit());
@@ -349,15 +351,15 @@ impl Attempt {
         self.change(Edit::Withdraw(owner), now_ms)
     }
 
-    /// Another writer came first: `record` is what it wrote.
-    fn on_superseded(&mut self, edit: &Edit, record: Option<Box<GrantRecord>>, now_ms: u64) -> Step {
+    /// Another writer came first; `record` is what it wrote.
+    fn on_superseded(&mut self, edit: &Edit, record: Option<&GrantRecord>, now_ms: u64) -> Step {
         match edit {
             Edit::Withdraw(_) => self.refuse(Refusal::StoreUnavailable.into(), None),
             Edit::Restore(_) => self.go(Stage::Reading, Step::Read),
             _ => {
                 self.superseded = true;
                 let busy = Refused::new(Refusal::Busy).retry_after(Duration::from_secs(1));
-                self.resolve(record.as_deref(), now_ms)
+                self.resolve(record, now_ms)
                     .unwrap_or_else(|| self.refuse(busy, None))
             }
         }
@@ -366,9 +368,9 @@ impl Attempt {
     fn on_given_up(&mut self, edit: &Edit, now_ms: u64) -> Step {
         let verdict = self.verdict.take();
         match edit {
-            // The owner may have been written all the same, and nothing will be presented under it.
+            // The announcement may have been written, and nothing will be presented under it.
             Edit::Announce(..) => self.withdraw(now_ms),
-            // The failure stands, written down or not.
+            // The failure stands, written or not.
             Edit::RecordFailure { .. } => self.refuse_as_decided(verdict, None),
             Edit::StoreRefreshToken(_) => self.refuse(Refusal::StoreUnavailable.into(), Some("lost")),
             _ => self.refuse(Refusal::StoreUnavailable.into(), None),

@@ -4,7 +4,7 @@ use super::super::record::GrantRecord;
 use super::{Attempt, Stage, Step};
 use crate::refused::Refused;
 
-/// What the waiting callers are refuse_as_decided.
+/// The result for the waiting callers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The record's ID token.
@@ -16,9 +16,9 @@ pub enum Verdict {
 /// The end of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Finished {
-    /// For the callers.
+    /// The result for the callers.
     pub verdict: Verdict,
-    /// What the attempt did, for the metric; `None` when it was not this attempt that did anything.
+    /// What the attempt did, for the metric; `None` if it did nothing itself.
     pub outcome: Option<&'static str>,
 }
 
@@ -31,7 +31,7 @@ impl Attempt {
         self.finish(Verdict::Refuse(refused), outcome)
     }
 
-    /// What was decided before it was written down.
+    /// Refuses as decided before the change was written.
     pub(super) fn refuse_as_decided(
         &mut self,
         verdict: Option<Refused>,

@@ -1,5 +1,5 @@
-//! Asking a strict issuer (RFC 7662): before its refresh token is presented, whether it is the newest that there ever was
-//! and unused; and after an answer was lost, whether it is used up.
+//! Introspection at a strict issuer (RFC 7662): before a refresh token is presented, whether it is unused; after a lost
+//! answer, whether it is used up.
 
 use tokenward_protocol::refusal::Refusal;
 
@@ -16,13 +16,13 @@ use crate::upstream::issuer::introspection::Introspected;
 use crate::upstream::streak::failed;
 
 impl Attempt {
-    /// The store's lineage of writes when the record was on_read at.
+    /// The store's lineage when the record was read.
     #[must_use]
     pub fn lineage(&self) -> Option<&ObservedLineage> {
         self.observed.as_ref()?.lineage.as_ref()
     }
 
-    /// `is_doubtful`: it may have been presented before.
+    /// `is_doubtful`: the token may have been presented before.
     pub(super) fn prove(&mut self, token: StoredRefreshToken, is_doubtful: bool, now_ms: u64) -> Step {
         let judged = match &self.observed {
             Some(observed) => observed
@@ -52,8 +52,8 @@ impl Attempt {
         }
     }
 
-    /// The issuer could not be asked. An endpoint that has long answered like anything but an introspection endpoint does
-    /// not tell, and never will.
+    /// The introspection failed. An endpoint that has answered for long like anything but an introspection endpoint
+    /// counts as one that does not report.
     pub(super) fn on_introspection_failed(&mut self, failure: Failure, at: Now) -> Step {
         let before = self.record().and_then(|record| record.failures);
         if failed(before, failure.kind, failure.retry_after, at.now_ms, at.jitter).is_lasting() {
@@ -62,7 +62,7 @@ impl Attempt {
         self.record_failure(failure, false, at)
     }
 
-    /// The answer to a presentation was lost: the issuer is asked at once whether it was carried out.
+    /// The answer to a presentation was lost: introspects at once whether it was carried out.
     pub(super) fn settle(&mut self, lost: Transient, now_ms: u64) -> Step {
         match self.record().and_then(|record| record.refresh_token.clone()) {
             Some(token) => self.go(Stage::Settling(Box::new(lost)), Step::Introspect(token)),
@@ -70,10 +70,10 @@ impl Attempt {
         }
     }
 
-    /// Used up: the successor is lost, and so is the login. Unused: the request may still be under way; a caller that comes when
-    /// its time is over asks again before presenting.
-    pub(super) fn on_settled(&mut self, lost: Transient, said: &Event, at: Now) -> Step {
-        match said {
+    /// Used up: the successor is lost, and so is the login. Unused: the request may still be in progress; a caller that
+    /// comes after the wait introspects again before presenting.
+    pub(super) fn on_settled(&mut self, lost: Transient, event: &Event, at: Now) -> Step {
+        match event {
             Event::Introspected(Introspected::UsedUp | Introspected::Withheld) => {
                 self.end_login(DeathReason::AnswerLost, at.now_ms)
             }
@@ -81,10 +81,10 @@ impl Attempt {
         }
     }
 
-    /// Ends the login, if its record is still the one that was on_read at.
+    /// Ends the login if its record is still the revision that was read.
     pub(super) fn end_observed_login(&mut self, reason: DeathReason, now_ms: u64) -> Step {
-        self.verdict = Some(Refused::new(Refusal::NeedsLogin).because(reason.says()));
+        self.verdict = Some(Refused::new(Refusal::NeedsLogin).because(reason.as_str()));
         let owner = self.intent_owner(None);
-        self.change_seen(Edit::EndLogin { reason, owner }, now_ms)
+        self.change_observed(Edit::EndLogin { reason, owner }, now_ms)
     }
 }

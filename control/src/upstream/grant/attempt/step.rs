@@ -1,4 +1,4 @@
-//! The language between an attempt and whoever carries its steps out.
+//! The protocol between an attempt and its driver.
 
 use std::time::Duration;
 
@@ -14,47 +14,48 @@ use crate::upstream::issuer::answer::{Death, Transient};
 use crate::upstream::issuer::introspection::Introspected;
 use crate::upstream::policy::Policy;
 
-/// What to do next. Each step is answered with the events that are named with it.
+/// The next step. Each one ends with one of the events named with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Take the grant's lease: [`Event::LeaseAcquired`], [`Event::LeaseHeld`] or [`Event::StoreFailed`].
+    /// Acquire the grant's lease: [`Event::LeaseAcquired`], [`Event::LeaseHeld`] or [`Event::StoreFailed`].
     TakeLease,
-    /// Look whether the lease is still held: [`Event::LeaseConfirmed`].
+    /// Check that the lease is still held: [`Event::LeaseConfirmed`].
     ConfirmLease,
     /// Let this time pass: [`Event::Waited`].
     Wait(Duration),
     /// Read the record: [`Event::Read`] or [`Event::StoreFailed`].
     Read,
     /// Write the record if it is still at the revision: [`Event::Written`], [`Event::Conflict`] or
-    /// [`Event::StoreFailed`]. An announcement on another lineage of writes than the record was read on counts as unheard.
+    /// [`Event::StoreFailed`]. An announcement on another lineage than that of the read counts as
+    /// [`Event::StoreFailed`].
     Write {
-        /// The revision that was read.
+        /// The expected revision.
         at: Revision,
-        /// What it replacement.
+        /// The new record.
         record: Box<GrantRecord>,
     },
-    /// Ask the issuer whether this refresh token is unused: [`Event::Introspected`], [`Event::NotReady`] or
+    /// Introspect this refresh token at the issuer: [`Event::Introspected`], [`Event::NotReady`] or
     /// [`Event::PreparationFailed`].
     Introspect(StoredRefreshToken),
-    /// Open the refresh token, find the token endpoint, get leave to call it: [`Event::Ready`], [`Event::NotReady`] or
+    /// Open the refresh token, find the token endpoint, obtain a call permit: [`Event::Ready`], [`Event::NotReady`] or
     /// [`Event::PreparationFailed`]. Nothing has been presented when this fails.
     Prepare(StoredRefreshToken),
     /// Present it, once: [`Event::Answered`].
     Present,
-    /// Look at the ID token that came: [`Event::Examined`].
+    /// Check the new ID token: [`Event::Examined`].
     Examine,
-    /// Give the lease back if it is held. It is over.
+    /// Release the lease if it is held. The attempt is over.
     Finish(Box<Finished>),
 }
 
 /// How a step ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// The attempt begins.
+    /// The attempt starts.
     Started,
-    /// The lease is held, in this holder's name.
+    /// The lease is held, under this owner.
     LeaseAcquired(String),
-    /// Somebody else holds the lease.
+    /// Another owner holds the lease.
     LeaseHeld,
     /// Whether the lease is still held.
     LeaseConfirmed(bool),
@@ -64,58 +65,58 @@ pub enum Event {
     Read(Option<Box<ObservedGrant>>),
     /// The write was done; the record's new revision.
     Written(Revision),
-    /// The write was not done, because the record is at another revision: what the store holds instead.
+    /// The write was not done, because the record is at another revision; the record that the store holds.
     Conflict(Option<Box<VersionedGrant>>),
-    /// The store did not answer: a write may have happened.
+    /// The store did not answer: a write may have been done.
     StoreFailed,
-    /// What the issuer says of the refresh token.
+    /// What the issuer reports about the refresh token.
     Introspected(Introspected),
-    /// Everything is ready to present the token.
+    /// The token can be presented.
     Ready,
-    /// Not now, and not because of this grant.
+    /// Not now, for a reason other than this grant.
     NotReady(Refused),
-    /// The issuer cannot even be asked.
+    /// The issuer cannot be called.
     PreparationFailed(Failure),
     /// The issuer's answer.
     Answered(Answer),
-    /// The new ID token as it is stored, or what is wrong with it.
+    /// The new ID token in its stored form, or what is wrong with it.
     Examined(Result<StoredIdToken, Failure>),
 }
 
 /// A record as read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ObservedGrant {
-    /// For the write after it.
+    /// The revision for the next write.
     pub revision: Revision,
     /// The record.
     pub record: GrantRecord,
-    /// What this process wrote after that, and the store has lost: it went back in time.
+    /// What this process wrote after that and the store has lost, because it went back in time.
     pub lost_rotation: Option<Box<Rotation>>,
-    /// The store's lineage of writes, on_read up after the read; only for `strict` issuers.
+    /// The store's lineage, looked up after the read; only for `strict` issuers.
     pub lineage: Option<ObservedLineage>,
     /// Since when this process has known the record's announcement, Unix ms; only for `strict` issuers.
     pub intent_observed_ms: Option<u64>,
 }
 
-/// The issuer's answer, with the new refresh token sealed already.
+/// The issuer's answer, with the new refresh token already sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// New tokens.
     Refreshed {
-        /// The new refresh token, where it is another than the presented one; or that one, sealed by a newer key.
+        /// The new refresh token if it differs from the presented one; or the presented one, sealed by a newer key.
         rotated: Option<StoredRefreshToken>,
-        /// Why there is no ID token to be examined; `None`: there is one.
+        /// Why there is no ID token to check; `None` if there is one.
         no_id_token: Option<Failure>,
     },
-    /// This refresh token will never work again.
+    /// The refresh token will never work again.
     Dead(Death),
     /// An operator must act.
     Misconfigured(String),
-    /// Waiting may help.
+    /// Temporary.
     Transient(Transient),
 }
 
-/// The time of a transition, and its chance.
+/// The time of a transition, and its randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Now {
     /// Unix ms, by the clock of the process that makes the attempt.
@@ -127,10 +128,10 @@ pub struct Now {
 /// What an attempt's decisions rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AttemptConfig {
-    /// The configured spans of time.
+    /// The configured durations.
     pub policy: Policy,
-    /// What the issuer does to a token that is presented twice.
+    /// How the issuer treats a token that is presented twice.
     pub issuer: IssuerPolicy,
-    /// How long the lease may be somebody else's until the attempt gives up.
+    /// How long the lease may be held by another owner until the attempt gives up.
     pub patience: Duration,
 }
