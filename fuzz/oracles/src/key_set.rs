@@ -34,8 +34,8 @@ fn cache_time(line: &[u8]) {
         }
     }
     let cache = CacheTime::read(&headers);
-    assert!(cache.behind().as_secs() <= 24 * 3600 && cache.overlap().as_secs() <= 600);
-    assert!(cache.left().is_none_or(|left| Some(left) <= cache.lifetime));
+    assert!(cache.possible_age().as_secs() <= 24 * 3600 && cache.overlap().as_secs() <= 600);
+    assert!(cache.remaining().is_none_or(|left| Some(left) <= cache.lifetime));
 }
 
 /// What is kept in the store reads back as the same key, and no key verifies a made-up signature.

@@ -45,7 +45,7 @@ async fn all_who_wait_for_a_discovery_share_its_failure_which_stands_for_a_secon
     let failure = |asked| DiscoveryFailed::Unavailable {
         cause: "status 503".to_owned(),
         retry_after: None,
-        asked,
+        is_new: asked,
     };
     let (found, ()) = tokio::join!(at_once(asks), releasing);
     assert_eq!(found, vec![Err(failure(true)); 20]);
