@@ -12,15 +12,15 @@ use crate::upstream::dialect::Dialect;
 pub struct ServerConfig {
     /// Its name, the `audience` of a token request.
     pub name: String,
-    /// The URL that its clients use.
+    /// The URL that its clients use, for its protected resource metadata.
     pub resource: Option<Resource>,
-    /// What its tokens' `aud` must hold.
+    /// The audiences that the `aud` of its tokens must hold.
     pub required_audiences: Vec<String>,
-    /// How its token is made.
+    /// The source of its tokens.
     pub token: TokenSource,
 }
 
-/// How a server's token is made.
+/// The source of a server's tokens.
 #[derive(Debug, Clone)]
 pub enum TokenSource {
     /// The login's own ID token.
@@ -34,9 +34,9 @@ pub enum TokenSource {
 pub struct ExchangeConfig {
     /// The remote token endpoint.
     pub token_endpoint: Url,
-    /// `iss` of what comes back.
+    /// `iss` of the exchanged tokens.
     pub expected_issuer: String,
-    /// The remote's keys.
+    /// The remote's key set.
     pub jwks_uri: Url,
     /// The remote's dialect.
     pub dialect: Dialect,
@@ -48,6 +48,6 @@ pub struct ExchangeConfig {
     pub client_id: String,
     /// Its secret.
     pub client_secret: SecretString,
-    /// How it authenticates itself; `None`: as the remote issuer's discovery says, once it has refused the client.
+    /// Its authentication method; `None`: from the remote issuer's discovery, once the remote has refused the client.
     pub client_auth: Option<ClientAuth>,
 }

@@ -180,8 +180,8 @@ impl KnownKeys {
         self.fetched_at_ms = Some(now_ms);
     }
 
-    /// Whether the last set is of a time at which the key of a token issued at `issued_at_seconds` was surely published:
-    /// an issuer publishes a key as it begins to sign with it, and caches may be as far behind as they say.
+    /// Whether the last set is from a time at which the key of a token issued at `issued_at_seconds` was certainly published:
+    /// an issuer publishes a key when it begins to sign with it, and caches can lag as far as their headers state.
     pub(super) fn is_later_than(&self, issued_at_seconds: Option<u64>, now_ms: u64) -> bool {
         let Some(fetched_at_ms) = self.fetched_at_ms else {
             return false;
@@ -202,14 +202,14 @@ impl KnownKeys {
         })
     }
 
-    /// Whether a token is too new, or lives too long, for a key that was withdrawn then. A stolen key signs whatever its
-    /// thief likes: the token can only be held to what an honest one of that time could say.
+    /// Whether a token is too new, or lives too long, for a key that was withdrawn at `retired_at_ms`. A stolen key can sign
+    /// any claims, so the token's times must be such as an honest token of that time can have.
     fn is_too_late(&self, retired_at_ms: Option<u64>, case: &Case<'_>) -> bool {
         let Some(retired_at_ms) = retired_at_ms else {
             return false;
         };
         let expires_ms = case.claims.exp_seconds.saturating_mul(1000);
-        // Without a readable `iat` only an expiry before the withdrawal tells.
+        // Without a readable `iat`, only an expiry before the withdrawal proves the age.
         let issued_ms = case
             .claims
             .issued_at_seconds
