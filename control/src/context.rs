@@ -8,20 +8,23 @@ use crate::observe::metrics::Metrics;
 use crate::record::keyring::KeyRing;
 use crate::store::Store;
 use crate::upstream::issuer::client::IssuerClient;
+use crate::upstream::issuer::proven_tokens::ProvenTokens;
 
-/// What everything that speaks to issuers shares.
+/// Handles to the shared resources. Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
-    /// The HTTP client.
+    /// HTTP client for issuers.
     pub client: IssuerClient,
-    /// Where past keys are remembered.
+    /// The key-value store of all records.
     pub store: Arc<dyn Store>,
-    /// Seals them.
+    /// Seals and opens the tokens in records.
     pub ring: Arc<KeyRing>,
-    /// The time.
+    /// Time source.
     pub clock: Arc<dyn Clock>,
-    /// Counts and times calls.
+    /// Counters and timings.
     pub metrics: Metrics,
-    /// How long a key that was rotated away still proves a subject.
+    /// Tokens whose signature was verified, of all issuers.
+    pub proven_tokens: Arc<ProvenTokens>,
+    /// How long a signing key that the issuer withdrew still proves the subject of a token.
     pub past_key_grace: Duration,
 }

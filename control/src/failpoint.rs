@@ -1,25 +1,25 @@
-//! Places at which a test build can be made to die as under SIGKILL. Without the feature `failpoints` this is nothing.
+//! Points at which a test build aborts as if killed by SIGKILL. Without the feature `failpoints` they do nothing.
 
-/// The variable of the environment that names the place: `before:present`.
+/// The environment variable that selects a point: `before:present`.
 #[cfg(feature = "failpoints")]
-pub const VARIABLE: &str = "TOKENWARD_FAILPOINT";
+const VARIABLE: &str = "TOKENWARD_FAILPOINT";
 
-/// The attempt has come to `place`.
+/// Does nothing.
 #[cfg(not(feature = "failpoints"))]
 #[inline]
-pub(crate) const fn reached(_side: &'static str, _place: &'static str) {}
+pub(crate) const fn reached(_side: &'static str, _step: &'static str) {}
 
-/// The attempt has come to `place`: dies there if it is the chosen one.
+/// Aborts the process if `TOKENWARD_FAILPOINT` selects this point: `side` (`before` or `after`) of `step`.
 #[cfg(feature = "failpoints")]
-pub(crate) fn reached(side: &'static str, place: &'static str) {
-    static CHOSEN: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-    let chosen = CHOSEN.get_or_init(|| std::env::var(VARIABLE).ok());
-    if chosen
+pub(crate) fn reached(side: &'static str, step: &'static str) {
+    static SELECTED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let selected = SELECTED.get_or_init(|| std::env::var(VARIABLE).ok());
+    if selected
         .as_deref()
-        .is_some_and(|chosen| chosen.split_once(':') == Some((side, place)))
+        .is_some_and(|selected| selected.split_once(':') == Some((side, step)))
     {
-        eprintln!("failpoint {side}:{place}");
-        // No destructor runs, no connection is closed in order, nothing is written any more.
+        eprintln!("failpoint {side}:{step}");
+        // No destructor runs, no connection is closed gracefully, nothing more is stored.
         std::process::abort();
     }
 }

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use tokenward_control::config::{Config, ConfigError};
-use tokenward_control::doctor::{self, Outcome};
+use tokenward_control::doctor::{self, CheckOutcome};
 use tokenward_control::observe::log::{self, LogFormat};
-use tokenward_control::serve::{self, NotServed};
+use tokenward_control::serve::{self, ServeError};
 use tokenward_control::servers::import::Import;
 
 /// Keeps stale ID tokens from leaving the gateway: the control service.
@@ -80,7 +80,7 @@ pub(crate) fn main() -> ExitCode {
             });
             match serve(&config, address_file.as_deref()) {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(NotServed::Config(error)) => {
+                Err(ServeError::Config(error)) => {
                     report(&config, &error);
                     ExitCode::FAILURE
                 }
@@ -97,7 +97,7 @@ pub(crate) fn main() -> ExitCode {
 /// One line for each problem: a log line holds no line break.
 fn report(path: &Path, error: &ConfigError) {
     match error {
-        ConfigError::Wrong(problems) => {
+        ConfigError::Invalid(problems) => {
             for problem in problems {
                 tracing::error!("{}: {problem}", path.display());
             }
@@ -124,7 +124,7 @@ fn check(path: &Path) -> ExitCode {
             eprintln!("{error}");
             return ExitCode::FAILURE;
         }
-        Err(error @ ConfigError::Wrong(_)) => {
+        Err(error @ ConfigError::Invalid(_)) => {
             eprintln!("{}:\n{error}", path.display());
             return ExitCode::FAILURE;
         }
@@ -180,11 +180,14 @@ async fn doctor(config: &Path, json: bool) -> anyhow::Result<()> {
     } else {
         print!("{report}");
     }
-    ensure!(report.outcome != Outcome::Fail, "something must be mended first");
+    ensure!(
+        report.outcome != CheckOutcome::Fail,
+        "something must be mended first"
+    );
     Ok(())
 }
 
 #[tokio::main]
-async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), NotServed> {
+async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), ServeError> {
     serve::serve(path, address_file).await
 }

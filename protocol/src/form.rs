@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// Most parameters of one form. Each costs many times its bytes once it is decoded.
-pub const MOST_PARAMETERS: usize = 64;
+pub const MAX_PARAMETERS: usize = 64;
 
 /// Why bytes are not a form. The text holds nothing of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -18,14 +18,14 @@ pub enum NotAForm {
     /// A control character, NUL for example. No parameter has one (RFC 6749 Appendix A).
     #[error("the form holds a control character")]
     ControlCharacter,
-    /// More than [`MOST_PARAMETERS`].
-    #[error("the form has more than {MOST_PARAMETERS} parameters")]
+    /// More than [`MAX_PARAMETERS`].
+    #[error("the form has more than {MAX_PARAMETERS} parameters")]
     TooMany,
 }
 
 /// A parameter was sent more than once (RFC 6749 §3.2 forbids it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SentTwice;
+pub struct RepeatedParameter;
 
 /// The parameters of a form, decoded, in their order.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ impl Form {
     pub fn read(form: &[u8]) -> Result<Self, NotAForm> {
         let mut pairs = Vec::new();
         for part in form.split(|byte| *byte == b'&').filter(|part| !part.is_empty()) {
-            if pairs.len() == MOST_PARAMETERS {
+            if pairs.len() == MAX_PARAMETERS {
                 return Err(NotAForm::TooMany);
             }
             let mut halves = part.splitn(2, |byte| *byte == b'=');
@@ -67,20 +67,20 @@ impl Form {
     /// The value of `name`, which may come once.
     ///
     /// # Errors
-    /// [`SentTwice`], also where all but one are empty.
-    pub fn once(&self, name: &str) -> Result<Option<&str>, SentTwice> {
+    /// [`RepeatedParameter`], also where all but one are empty.
+    pub fn once(&self, name: &str) -> Result<Option<&str>, RepeatedParameter> {
         Ok(self.once_or_empty(name)?.filter(|value| !value.is_empty()))
     }
 
     /// The same, with a parameter that was sent without a value as an empty one.
     ///
     /// # Errors
-    /// [`SentTwice`].
-    pub fn once_or_empty(&self, name: &str) -> Result<Option<&str>, SentTwice> {
+    /// [`RepeatedParameter`].
+    pub fn once_or_empty(&self, name: &str) -> Result<Option<&str>, RepeatedParameter> {
         let mut named = self.0.iter().filter(|(parameter, _)| parameter == name);
         match (named.next(), named.next()) {
             (first, None) => Ok(first.map(|(_, value)| value.as_str())),
-            (_, Some(_)) => Err(SentTwice),
+            (_, Some(_)) => Err(RepeatedParameter),
         }
     }
 }

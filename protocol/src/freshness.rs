@@ -4,6 +4,17 @@ use std::time::Duration;
 
 use crate::duration::whole_ms;
 
+/// Whether a token that expires at `exp_seconds` (Unix time) may be handed out at `now_ms` (Unix time): more than `margin`
+/// of its life is left.
+#[must_use]
+pub fn is_fresh(exp_seconds: u64, margin: Duration, now_ms: u64) -> bool {
+    outlives(exp_seconds, whole_ms(margin), now_ms)
+}
+
+fn outlives(exp_seconds: u64, span_ms: u64, now_ms: u64) -> bool {
+    exp_seconds.saturating_mul(1000).saturating_sub(now_ms) > span_ms
+}
+
 /// How a token's `exp` stands against the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Freshness {
@@ -55,10 +66,9 @@ impl FreshnessPolicy {
     /// Judges a token that expires at `exp_seconds` (Unix time) at the moment `now_ms` (Unix time).
     #[must_use]
     pub fn judge(&self, exp_seconds: u64, now_ms: u64) -> Freshness {
-        let left_ms = exp_seconds.saturating_mul(1000).saturating_sub(now_ms);
-        if left_ms <= self.margin_ms {
+        if !outlives(exp_seconds, self.margin_ms, now_ms) {
             Freshness::Stale
-        } else if left_ms <= self.refresh_ahead_ms {
+        } else if !outlives(exp_seconds, self.refresh_ahead_ms, now_ms) {
             Freshness::NearExpiry
         } else {
             Freshness::Fresh

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 /// Deepest nesting that is followed. Tokens and configurations stay under ten.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// A JSON value that borrows from the text it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Json<'a>, BadJson> {
-        if depth > DEEPEST {
+        if depth > MAX_DEPTH {
             return Err(self.bad("nested too deep"));
         }
         self.blanks();

@@ -9,11 +9,13 @@
 //! - [`error_text`]: the characters that an OAuth error description may have;
 //! - [`bytes`]: comparing bytes eight at a time, for wasm;
 //! - [`json`]: a small strict JSON reader for the filter;
+//! - [`backoff`]: waits that double up to a cap;
 //! - [`duration`]: `60s`, `5m`: how both configurations write a span of time.
 //!
 //! No I/O, no clock, no host: everything takes plain data and returns plain data, so that the same code
 //! runs in Envoy's wasm sandbox, in the control service and in the tests.
 
+pub mod backoff;
 pub mod bearer;
 pub mod bytes;
 pub mod duration;

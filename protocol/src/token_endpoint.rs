@@ -18,9 +18,9 @@ pub const MARKER_HEADER: &str = "x-tokenward-control";
 pub const TOKEN_PATH: &str = "/oauth2/token";
 /// Longest form that control reads at the token endpoint, in bytes: the largest token that a gateway lets through (60 KiB),
 /// some of it percent-encoded, and the rest.
-pub const LONGEST_FORM_BYTES: usize = 96 * 1024;
+pub const MAX_FORM_BYTES: usize = 96 * 1024;
 /// Longest session handle that is accepted, in bytes.
-pub const LONGEST_SESSION_BYTES: usize = 512;
+pub const MAX_SESSION_BYTES: usize = 512;
 
 /// Why the caller asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -217,7 +217,7 @@ fn session(form: &Form) -> Result<Option<&str>, BadTokenRequest> {
     match form.once_or_empty(NAME) {
         Err(_) => Err(BadTokenRequest::Duplicate(NAME)),
         Ok(Some("")) => Err(BadTokenRequest::Missing(NAME)),
-        Ok(Some(session)) if session.len() > LONGEST_SESSION_BYTES => Err(BadTokenRequest::Unsupported {
+        Ok(Some(session)) if session.len() > MAX_SESSION_BYTES => Err(BadTokenRequest::Unsupported {
             name: NAME,
             expected: "at most 512 bytes",
         }),
@@ -273,7 +273,7 @@ pub struct TokenError {
 
 /// What control said, as the filter understands it.
 #[derive(Debug, Clone)]
-pub enum ControlSaid {
+pub enum ControlAnswer {
     /// A token that control believes fresh.
     Token(TokenAnswer),
     /// No token, and why; `retry_after_seconds` where control named a moment.
@@ -290,8 +290,8 @@ pub enum ControlSaid {
 /// Never fails: what cannot be understood is itself a refusal ([`Refusal::ControlUnreachable`],
 /// [`Refusal::ControlLate`], [`Refusal::ControlGarbled`]).
 #[must_use]
-pub fn read_answer(status: u16, marked: bool, retry_after: Option<&[u8]>, body: &[u8]) -> ControlSaid {
-    let refused = |refusal| ControlSaid::Refused {
+pub fn read_answer(status: u16, marked: bool, retry_after: Option<&[u8]>, body: &[u8]) -> ControlAnswer {
+    let refused = |refusal| ControlAnswer::Refused {
         refusal,
         retry_after_seconds: seconds(retry_after),
     };
@@ -321,7 +321,7 @@ pub fn read_answer(status: u16, marked: bool, retry_after: Option<&[u8]>, body: 
         text("issued_token_type"),
         whole("expires_at"),
     ) {
-        (Some(token), Some(TOKEN_TYPE_ID_TOKEN), Some(expires_at)) => ControlSaid::Token(TokenAnswer {
+        (Some(token), Some(TOKEN_TYPE_ID_TOKEN), Some(expires_at)) => ControlAnswer::Token(TokenAnswer {
             access_token: token.to_owned(),
             issued_token_type: TOKEN_TYPE_ID_TOKEN.to_owned(),
             token_type: text("token_type").unwrap_or_default().to_owned(),

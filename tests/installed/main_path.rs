@@ -1,8 +1,8 @@
 //! The main stories through a real Envoy Gateway with four workers, which loads the filter from control over HTTP.
 
 use serde_json::{Value, json};
-use tokenward_tests::parts::{EnvoyGateway, OciRegistry, tools};
-use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Login, World};
+use tokenward_harness::parts::{EnvoyGateway, OciRegistry, tools};
+use tokenward_harness::world::{ALICE, CLIENT, LOCAL, Login, World};
 
 const REMOTE: &str = "remote-1";
 

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
-use tokenward_tests::parts::{Pod, Secrets, Valkey, ports};
-use tokenward_tests::world::{ALICE, CLIENT, Installation, LOCAL, Login, World};
+use tokenward_harness::parts::{Pod, Secrets, Valkey, ports};
+use tokenward_harness::world::{ALICE, CLIENT, Installation, LOCAL, Login, World};
 
 /// What an administrator has put into the namespace, by the names in the chart's values.
 fn secrets(world: &World) -> Secrets {
@@ -112,7 +112,7 @@ async fn the_container_needs_only_the_images_files_and_what_the_deployment_mount
         return Ok(());
     };
     if !Pod::can_run() {
-        tokenward_tests::aloud!("not shown: the pod: this machine lets no test make a mount namespace");
+        tokenward_harness::aloud!("not shown: the pod: this machine lets no test make a mount namespace");
         return Ok(());
     }
     // Of its own, and over TCP: the container sees no socket file of this machine.

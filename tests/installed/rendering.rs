@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokenward_control::serve::longest_stop;
+
+use tokenward_harness::parts::{Chart, EnvoyGateway, tools, write_file};
 use tokenward_protocol::duration::parse_duration;
-use tokenward_tests::parts::{Chart, EnvoyGateway, TempFolder, tools};
 
 /// Values that turn on everything; the test that needs another story changes them.
 fn values() -> Value {
@@ -63,7 +65,7 @@ fn with(changes: &[(&str, Value)]) -> Value {
 fn chart(story: &str) -> anyhow::Result<Option<Chart>> {
     let found = Chart::find()?;
     if found.is_none() {
-        tokenward_tests::aloud!("left out: {story}: {}", EnvoyGateway::IS_MISSING);
+        tokenward_harness::aloud!("left out: {story}: {}", EnvoyGateway::IS_MISSING);
     }
     Ok(found)
 }
@@ -321,7 +323,7 @@ fn control_takes_the_configuration_that_the_chart_writes() -> anyhow::Result<()>
         .find_map(|resource| resource.yaml.split_once("tokenward.yaml: |\n"))
         .context("no configuration")?
         .1;
-    let folder = TempFolder::new("secrets")?;
+    let folder = TempDir::with_prefix("tokenward-secrets-")?;
     let module = tools::filter_module()?;
     let configuration = written
         .lines()
@@ -338,14 +340,14 @@ fn control_takes_the_configuration_that_the_chart_writes() -> anyhow::Result<()>
         .filter_map(|line| line.split_once("/run/secrets/tokenward/"))
     {
         let (secret, key) = place.1.split_once('/').context("no Secret and key")?;
-        std::fs::create_dir_all(folder.join(secret))?;
+        std::fs::create_dir_all(folder.path().join(secret))?;
         // 32 bytes in base64, each another one.
         let text = format!("{secrets:0>10}{}=", "A".repeat(33));
-        folder.write(&format!("{secret}/{key}"), text)?;
+        write_file(&folder, format!("{secret}/{key}"), text)?;
         secrets += 1;
     }
     let configuration = configuration.replace("/run/secrets/tokenward", &folder.path().display().to_string());
-    let file = folder.write("tokenward.yaml", configuration)?;
+    let file = write_file(&folder, "tokenward.yaml", configuration)?;
     let run = Command::new(tools::tokenward()?)
         .args(["check", "--config"])
         .arg(file)

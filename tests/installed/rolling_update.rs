@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokenward_tests::parts::{Control, EnvoyGateway, TempFolder, tools};
-use tokenward_tests::world::{ALICE, Answer, CLIENT, Call, LOCAL, World};
+use tempfile::TempDir;
+use tokenward_harness::parts::{Control, EnvoyGateway, tools, write_file};
+use tokenward_harness::world::{ALICE, Answer, CLIENT, Call, LOCAL, World};
 use tokio::time::MissedTickBehavior;
 
 /// 200 requests a second.
@@ -76,11 +77,11 @@ impl Flow {
 }
 
 /// The same module with one more custom section: other bytes, the same version.
-fn another_module(folder: &TempFolder) -> anyhow::Result<std::path::PathBuf> {
+fn another_module(folder: &TempDir) -> anyhow::Result<std::path::PathBuf> {
     let mut bytes = std::fs::read(tools::filter_module()?)?;
     // Section 0, five bytes long: a name of four.
     bytes.extend_from_slice(b"\x00\x05\x04next");
-    Ok(folder.write("tokenward_filter.wasm", bytes)?)
+    Ok(write_file(folder, "tokenward_filter.wasm", bytes)?)
 }
 
 /// Until a listener in service has the filter with this digest; one that drains is in service no more.
@@ -131,7 +132,7 @@ async fn no_request_fails_and_no_warning_comes_twice_while_both_are_updated() ->
     flow.goes_on_for(A_WHILE).await?;
 
     // The new control, on the same store, with the new module.
-    let folder = TempFolder::new("module")?;
+    let folder = TempDir::with_prefix("tokenward-module-")?;
     let module = another_module(&folder)?;
     let config = world
         .control

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
-use tokenward_tests::parts::{EnvoyGateway, tools};
+use tokenward_harness::parts::{EnvoyGateway, tools};
 
 fn document(path: &str) -> anyhow::Result<String> {
     let path = tools::workspace().join(path);
@@ -53,7 +53,7 @@ fn the_page_makes_every_secret_that_the_example_mounts_and_counts_them() -> anyh
 #[test]
 fn any_helm_renders_the_values_that_one_begins_with() -> anyhow::Result<()> {
     let Some(helm) = tools::helm()? else {
-        tokenward_tests::aloud!("left out: the page's rendering: {}", EnvoyGateway::IS_MISSING);
+        tokenward_harness::aloud!("left out: the page's rendering: {}", EnvoyGateway::IS_MISSING);
         return Ok(());
     };
     let command = command("helm template ")?;

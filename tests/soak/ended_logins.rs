@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokenward_tests::world::{ALICE, CLIENT, LOCAL, World};
+use tokenward_harness::world::{ALICE, CLIENT, LOCAL, World};
 
 use crate::hammer::{Calls, Hammer};
 use crate::table::Table;
@@ -13,7 +13,7 @@ const SPAN: Duration = Duration::from_secs(60);
 const CONNECTIONS: usize = 64;
 /// Calls of one pair within [`SPAN`]: at first, and probes after about 5, 10, 20 and 30 s, each up to a quarter earlier.
 const MOST_CALLS: u64 = 5;
-/// `warn_limit` of the README, in two minutes that may be touched.
+/// `warn_limit` of docs/configuration.md, in two minutes that may be touched.
 const MOST_WARNINGS: usize = 2_000;
 /// For the whole test.
 const DEADLINE: Duration = Duration::from_secs(100);
@@ -62,7 +62,7 @@ async fn soak() -> anyhow::Result<()> {
         "{} requests show little",
         hammer.sent()
     );
-    // Two workers may ask about a pair before the first has been answered.
+    // Two workers may call about a pair before the first has been answered.
     assert!(asked <= PAIRS * MOST_CALLS * 11 / 10, "{asked} calls");
     assert!(warned <= MOST_WARNINGS, "{warned} WARN lines");
     assert_eq!((upstream, world.rejected_expired()), (0, 0));

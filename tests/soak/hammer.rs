@@ -1,14 +1,14 @@
-//! Connections that are kept alive and never rest.
+//! Persistent connections that never rest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
-use tokenward_tests::world::Call;
+use tokenward_harness::world::Call;
 use tokio::task::JoinSet;
 
-/// Makes the call with this number, counted from 0; `None` ends the connection that asked.
+/// Makes the call with this number, counted from 0; `None` ends the connection.
 pub(crate) type Calls = Arc<dyn Fn(u64) -> Option<Call> + Send + Sync>;
 
 /// Load that is under way.

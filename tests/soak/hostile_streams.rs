@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use tokenward_tests::world::{ALICE, Forger, LOCAL, SilentServer, World};
+use tokenward_harness::world::{ALICE, Forger, LOCAL, SilentServer, World};
 
 use crate::table::Table;
 
 const DEADLINE: Duration = Duration::from_secs(120);
-/// Far past where a worker's VM trapped when each stream kept its token: at 4,750.
+/// Far past where a worker's VM trapped when each stream retained its token: at 4,750.
 const STREAMS: usize = 6_000;
 /// Fewer than may wait for a connection to their server at once.
 const BATCH: usize = 250;
@@ -55,7 +55,7 @@ async fn soak() -> anyhow::Result<()> {
     assert!(taken <= MOST_KIB_A_STREAM, "{taken} KiB a stream");
     assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
     assert_eq!(after.status, 200, "{}", after.body);
-    assert_eq!(world.vms().await?, vms, "no VM was made anew");
+    assert_eq!(world.vms().await?, vms, "no VM was started again");
     assert_eq!(world.rejected_expired(), 0);
     Ok(())
 }

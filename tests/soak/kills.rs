@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use tokenward_tests::issuer::Endpoint;
-use tokenward_tests::replicas::{Ending, Plan, Replicas, Session};
+use tokenward_harness::issuer::Endpoint;
+use tokenward_tests::deployment::{Deployment, Ending, Plan, Processes, Session, email, with_users};
 use tokio::task::JoinSet;
 
 use crate::table::Table;
@@ -32,49 +32,53 @@ struct Counted {
 }
 
 /// One kill: all callers at once, a process dies, and every caller comes again until it is settled.
-async fn round(replicas: &mut Replicas, number: usize, counted: &mut Counted) -> anyhow::Result<()> {
+async fn round(
+    deployment: &mut Deployment<Processes>,
+    number: usize,
+    counted: &mut Counted,
+) -> anyhow::Result<()> {
     let mut sessions = Vec::new();
     for user in number * USERS_PER_KILL..(number + 1) * USERS_PER_KILL {
-        sessions.push(replicas.log_in_an_hour_ago(user).await?);
+        sessions.push(deployment.log_in_an_hour_ago(&email(user)).await?);
     }
     let victim = number % PROCESSES;
     let mut callers = JoinSet::new();
     for session in sessions.clone() {
         // Two callers at the victim, one at another process that finds the lease taken.
         for process in [victim, victim, (victim + 1) % PROCESSES] {
-            let (asker, session) = (replicas.asker(process), session.clone());
-            callers.spawn(async move { asker.ask(&session).await.map(|answer| answer.status) });
+            let call = deployment.ask_for(&session).replica(process);
+            callers.spawn(async move { call.send().await.map(|answer| answer.status) });
         }
     }
     let chance = u64::from(getrandom::u32()?);
     tokio::time::sleep(Duration::from_millis(chance % LATEST_KILL_MS)).await;
-    replicas.controls[victim].kill()?;
-    // Whatever these hear, and be it nothing, is no promise yet.
+    deployment.replicas.controls[victim].kill()?;
+    // Any answer to these, or none, is no promise yet.
     callers.join_all().await;
-    replicas.controls[victim].restart().await?;
+    deployment.replicas.controls[victim].restart().await?;
     let mut heirs = JoinSet::new();
     for (at, session) in sessions.into_iter().enumerate() {
-        let asker = replicas.asker(at % PROCESSES);
+        let call = deployment.ask_for(&session).replica(at % PROCESSES);
         heirs.spawn(async move {
-            let ending = asker.ask_until_settled(&session, SETTLED_WITHIN).await;
+            let ending = call.send_until_settled(SETTLED_WITHIN).await;
             (session, ending)
         });
     }
     while let Some(heir) = heirs.join_next().await {
         let (session, ending) = heir?;
-        judge(replicas, &session, &ending?, counted).await?;
+        judge(deployment, &session, &ending?, counted).await?;
     }
     Ok(())
 }
 
-/// Lost is exactly whom the issuer refused after it had rotated the token; and it is lost with the reason, once.
+/// Exactly the logins that the issuer refused after it had rotated the token are lost, with the reason, once.
 async fn judge(
-    replicas: &Replicas,
+    deployment: &Deployment<Processes>,
     session: &Session,
     ending: &Ending,
     counted: &mut Counted,
 ) -> anyhow::Result<()> {
-    let counts = replicas.dex.counts_of(&session.email);
+    let counts = deployment.dex.counts_of(&session.email);
     let (presented, rotated) = (counts.refreshes_presented, counts.refreshes_succeeded);
     counted.most_presented = counted.most_presented.max(presented);
     match ending {
@@ -94,9 +98,9 @@ async fn judge(
                 session.email
             );
             ensure!(rotated == 1 && presented > 1, "{}: {counts:?}", session.email);
-            let again = replicas.ask(0, session).await?;
-            ensure!(again.refusal() == "needs_login", "{again:?}");
-            let after = replicas.dex.counts_of(&session.email).refreshes_presented;
+            let again = deployment.ask_for(session).send().await?;
+            ensure!(again.refusal() == (400, "needs_login"), "{again:?}");
+            let after = deployment.dex.counts_of(&session.email).refreshes_presented;
             ensure!(after == presented, "{}: asked again", session.email);
             counted.lost += 1;
         }
@@ -105,20 +109,22 @@ async fn judge(
 }
 
 async fn soak(reuse_seconds: u64) -> anyhow::Result<Counted> {
-    let mut replicas = Replicas::start(Plan {
+    let dex = Plan::default()
+        .dex
+        .reuse_interval(Duration::from_secs(reuse_seconds));
+    let mut deployment = Deployment::start_processes(Plan {
         replicas: PROCESSES,
-        users: KILLS * USERS_PER_KILL,
-        reuse_interval: Duration::from_secs(reuse_seconds),
-        ..Plan::default()
+        dex: with_users(dex, KILLS * USERS_PER_KILL),
+        ..Plan::of_processes()
     })
     .await?;
-    replicas
+    deployment
         .dex
         .set_latency(Endpoint::Refresh, Duration::from_millis(LATENCY_MS));
     let (begun, mut counted) = (Instant::now(), Counted::default());
     let mut killed: BTreeMap<usize, usize> = BTreeMap::new();
     for number in 0..KILLS {
-        round(&mut replicas, number, &mut counted).await?;
+        round(&mut deployment, number, &mut counted).await?;
         *killed.entry(number % PROCESSES).or_default() += 1;
         if (number + 1) % PROGRESS_EVERY == 0 {
             println!(

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokenward_tests::world::{ALICE, CLIENT, LOCAL, World};
+use tokenward_harness::world::{ALICE, CLIENT, LOCAL, World};
 
 use crate::hammer::{Calls, Hammer};
 use crate::table::Table;
@@ -11,7 +11,7 @@ const SPAN: Duration = Duration::from_secs(180);
 const DEADLINE: Duration = Duration::from_secs(230);
 const CONNECTIONS: usize = 64;
 const WORKERS: u64 = 4;
-/// `gate.login_first`, `gate.login_longest` and `warn_every` of the README.
+/// `gate.login_first`, `gate.login_longest` and `warn_every` of docs/configuration.md.
 const BACKOFF_SECONDS: (f64, f64) = (5.0, 30.0);
 const WARN_EVERY_SECONDS: f64 = 60.0;
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);

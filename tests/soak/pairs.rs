@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokenward_tests::world::{ALICE, CLIENT, LOCAL, Login, World};
+use tokenward_harness::world::{ALICE, CLIENT, LOCAL, Login, World};
 
 use crate::hammer::{Calls, Hammer};
 use crate::table::Table;

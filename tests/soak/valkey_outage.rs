@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use tokenward_tests::world::{ALICE, LOCAL, Login, Store, World};
+use tokenward_harness::world::{ALICE, LOCAL, Login, Store, World};
 
 /// How long Valkey is away.
 const OUTAGE: Duration = Duration::from_secs(120);
@@ -30,7 +30,7 @@ async fn ask(world: &World, login: &Login) -> anyhow::Result<u16> {
     Ok(answer.status)
 }
 
-/// Alice's fresh token is known to the filter, Bob's is not: she is served all along, he is told when to come back,
+/// Alice's fresh token is known to the filter, Bob's is not: she is served all along, he gets 503 with `Retry-After`,
 /// and neither has to act when Valkey is back.
 async fn endure(
     away: impl AsyncFnOnce(&mut World) -> anyhow::Result<()>,

@@ -1,14 +1,5 @@
-//! The Tokenward test harness: real processes, a fake Dex, MCP servers that verify tokens, and a host for the filter.
+//! Deployments of control for the tests: one or more replicas, in this process or in processes of their own, with issuers
+//! and a store; every answer is checked against control's OpenAPI document.
 
-pub mod aloud;
-pub mod bench;
-pub mod demo;
-pub mod host;
-pub mod interruption;
-pub mod issuer;
-pub mod mcp_server;
-pub mod parts;
-pub mod replay;
-pub mod replicas;
-pub mod secrets;
-pub mod world;
+pub mod deployment;
+pub mod openapi;

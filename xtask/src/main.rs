@@ -1,13 +1,11 @@
 //! `cargo xtask VERB`: every command that a person or CI needs.
 
-mod bench;
-mod demo;
 mod fuzz;
 mod gateway;
+mod lab;
 mod lint;
 mod modules;
 mod process;
-mod replay;
 mod runner_output;
 mod setup;
 mod soak;
@@ -17,9 +15,13 @@ mod version;
 mod wasm_sections;
 mod workspace;
 
+#[cfg(test)]
+mod tests;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokenward_lab_cli::{BenchFlags, DemoFlags, ReplayFlags};
 
 use crate::terminal::Terminal;
 use crate::workspace::Workspace;
@@ -54,13 +56,20 @@ enum Verb {
     /// Check format, clippy, licences, file lengths, links and hygiene of the repository
     Lint(lint::LintFlags),
     /// Set up, build and run the demo in this terminal
-    Demo(demo::DemoFlags),
+    ///
+    /// It shows how Tokenward refuses, refreshes and exchanges stale ID tokens, in real time. Everything runs on 127.0.0.1: two
+    /// issuers, the control service, Envoy with the filter, two MCP servers. After the story it stays up for calls by hand,
+    /// until Ctrl-C.
+    Demo(DemoFlags),
     /// Set up, build and replay the incident, first without the filter and then with it: three minutes
-    Replay(replay::ReplayFlags),
+    ///
+    /// Everything runs on 127.0.0.1: two issuers, Valkey, the control service, Envoy, 17 MCP servers, and an aggregator that
+    /// behaves as it did. A minute of the incident takes a second.
+    Replay(ReplayFlags),
     /// Check the chart and the Envoy Gateway resources, and run the stories on a real Envoy Gateway; needs Go
     Gateway(gateway::GatewayFlags),
-    /// Set up, build in release and measure: `data-path` (CPU, latency, streams) or `memory` (10⁶ sessions)
-    Bench(bench::BenchFlags),
+    /// Set up, build in release and measure: `data-path` (CPU, latency, streams), `memory` (10⁶ sessions) or `control`
+    Bench(BenchFlags),
 }
 
 fn main() -> ExitCode {
@@ -71,17 +80,15 @@ fn main() -> ExitCode {
         Verb::Build { module_only: true } => {
             modules::filter_module(&workspace, &terminal).map(|()| ExitCode::SUCCESS)
         }
-        Verb::Build { module_only: false } => {
-            modules::build_all(&workspace, &terminal).map(|()| ExitCode::SUCCESS)
-        }
+        Verb::Build { module_only: false } => lab::build(&workspace, &terminal).map(|()| ExitCode::SUCCESS),
         Verb::Test(flags) => test::run(&workspace, &terminal, &flags),
         Verb::Soak(flags) => soak::run(&workspace, &terminal, &flags),
         Verb::Fuzz(flags) => fuzz::run(&workspace, &terminal, &flags),
         Verb::Lint(flags) => lint::run(&workspace, &terminal, &flags),
-        Verb::Demo(flags) => demo::run(&workspace, &terminal, &flags),
-        Verb::Replay(flags) => replay::run(&workspace, &terminal, &flags),
+        Verb::Demo(flags) => lab::demo(&workspace, &terminal, &flags),
+        Verb::Replay(flags) => lab::replay(&workspace, &terminal, &flags),
         Verb::Gateway(flags) => gateway::run(&workspace, &terminal, &flags),
-        Verb::Bench(flags) => bench::run(&workspace, &terminal, &flags),
+        Verb::Bench(flags) => lab::bench(&workspace, &terminal, &flags),
     });
     outcome.unwrap_or_else(|error| {
         terminal.failure(&format!("{error:#}"));

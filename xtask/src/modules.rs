@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the filter module, the control service, the demo.
+//! Builds: the wasm modules, and native programs and tests.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -28,26 +28,21 @@ const EXPORTS: [&str; 8] = [
 const LONGEST_BUILD: Duration = Duration::from_secs(3600);
 
 /// Every crate: one selection for all native builds, so that features and thus dependencies are built once.
-pub(crate) const PACKAGES: [&str; 6] = [
+pub(crate) const PACKAGES: [&str; 13] = [
     "tokenward-protocol",
+    "tokenward-filter-core",
     "tokenward-filter",
     "tokenward-control",
+    "tokenward-harness",
+    "tokenward-wasm-host",
+    "tokenward-lab-cli",
+    "tokenward-demo",
+    "tokenward-replay",
+    "tokenward-bench",
     "tokenward-tests",
     "tokenward-fuzz-oracles",
     "tokenward-xtask",
 ];
-
-/// Builds and checks everything that a person runs.
-pub(crate) fn build_all(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
-    terminal.heading("build");
-    filter_module(workspace, terminal)?;
-    native(
-        workspace,
-        terminal,
-        "control and demo",
-        &["--bin", "tokenward", "--bin", "tokenward-demo"],
-    )
-}
 
 /// Builds the wasm module and checks its size, imports and exports.
 ///
@@ -120,21 +115,29 @@ fn wasm_linker(workspace: &Workspace) -> Result<PathBuf> {
     Ok(own.unwrap_or_else(|| PathBuf::from("rust-lld")))
 }
 
-/// Builds the floor of the benchmark the way cargo builds any filter: nothing is linked by hand.
-pub(crate) fn floor_module(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
-    terminal.step("floor module", |step| {
+/// Builds the baseline filter of the benchmark the way cargo builds any filter: nothing is linked by hand.
+pub(crate) fn baseline_module(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
+    terminal.step("baseline filter", |step| {
         let mut cargo = workspace.cargo();
-        cargo.args(["build", "--package", "tokenward-floor", "--lib"]);
+        cargo.args(["build", "--package", "tokenward-baseline-filter", "--lib"]);
         cargo.args(["--target", "wasm32-unknown-unknown", "--profile", "module"]);
-        let word = built_or_there(&run_cargo(cargo, step, "the build of the floor module")?);
-        let path = module_path(workspace).with_file_name("tokenward_floor.wasm");
+        let word = built_or_there(&run_cargo(cargo, step, "the build of the baseline filter")?);
+        let path = module_path(workspace).with_file_name("tokenward_baseline_filter.wasm");
         Ok(Outcome::new(word, workspace.shown(&path)))
     })
 }
 
 /// Builds native targets of the whole workspace, chosen by cargo's `targets` flags.
 pub(crate) fn native(workspace: &Workspace, terminal: &Terminal, name: &str, targets: &[&str]) -> Result<()> {
-    native_in(workspace, terminal, name, "debug", targets)
+    terminal.step(name, |step| {
+        let mut cargo = workspace.cargo();
+        cargo.arg("build").args(package_flags()).args(targets);
+        let word = built_or_there(&run_cargo(cargo, step, "the build")?);
+        Ok(Outcome::new(
+            word,
+            workspace.shown(&workspace.target().join(Profile::Dev.folder())),
+        ))
+    })
 }
 
 /// Builds the control service that a test can make die at a chosen place; it is never shipped.
@@ -148,31 +151,57 @@ pub(crate) fn control_with_failpoints(workspace: &Workspace, terminal: &Terminal
     native(workspace, terminal, "control with failpoints", &targets)
 }
 
-/// [`native`] with optimisation.
-pub(crate) fn release(
-    workspace: &Workspace,
-    terminal: &Terminal,
-    name: &str,
-    targets: &[&str],
-) -> Result<()> {
-    let targets = [&["--release"], targets].concat();
-    native_in(workspace, terminal, name, "release", &targets)
+/// A binary and the crate that it belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Program {
+    pub(crate) package: &'static str,
+    pub(crate) binary: &'static str,
 }
 
-fn native_in(
+/// How programs are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Without optimisation.
+    Dev,
+    /// With optimisation, for what is measured.
+    Release,
+}
+
+impl Profile {
+    /// Cargo's folder for it below the target folder.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// Builds these programs and what they depend on; no other crate of the workspace.
+pub(crate) fn programs(
     workspace: &Workspace,
     terminal: &Terminal,
-    name: &str,
-    folder: &str,
-    targets: &[&str],
+    profile: Profile,
+    programs: &[Program],
 ) -> Result<()> {
-    terminal.step(name, |step| {
+    let names: Vec<_> = programs.iter().map(|program| program.binary).collect();
+    terminal.step(&names.join(", "), |step| {
         let mut cargo = workspace.cargo();
-        cargo.arg("build").args(package_flags()).args(targets);
+        cargo.arg("build");
+        for program in programs {
+            cargo.args(["--package", program.package, "--bin", program.binary]);
+        }
+        if profile == Profile::Release {
+            cargo.arg("--release");
+        }
+        // Incremental compilation costs a first build a third of its CPU time, and only helps the edits after it.
+        if std::env::var_os("CARGO_INCREMENTAL").is_none() {
+            cargo.env("CARGO_INCREMENTAL", "0");
+        }
         let word = built_or_there(&run_cargo(cargo, step, "the build")?);
         Ok(Outcome::new(
             word,
-            workspace.shown(&workspace.target().join(folder)),
+            workspace.shown(&workspace.target().join(profile.folder())),
         ))
     })
 }

@@ -1,12 +1,12 @@
 //! What a person sees: a live line per step in a terminal, plain lines in a log.
 
-use std::io::{IsTerminal, Write, stdout};
-use std::process::{Command, Stdio};
+use std::io::{Write, stdout};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use tokenward_lab_cli::{Look, wrap};
 
 const FRAMES: [char; 8] = ['⣷', '⣯', '⣟', '⡿', '⢿', '⣻', '⣽', '⣾'];
 const FRAME_TIME: Duration = Duration::from_millis(90);
@@ -16,7 +16,10 @@ const BAR_WIDTH: u64 = 20;
 const NAME_WIDTH: usize = 22;
 /// Columns of a live line before its activity: mark, name, time and the blanks between; one is left free at the end.
 const LINE_HEAD: usize = 4 + NAME_WIDTH + 1 + 8 + 1 + 1;
-const USUAL_COLUMNS: usize = 80;
+/// Columns of an ended step before its detail: mark, name, word, time and the blanks between.
+const OUTCOME_HEAD: usize = 4 + NAME_WIDTH + 1 + 8 + 1 + 8 + 1;
+/// A terminal that leaves less than this beside the head gets longer lines.
+const LEAST_TEXT: usize = 24;
 
 /// The terminal, or the log that stands in for one.
 #[derive(Debug)]
@@ -77,15 +80,11 @@ impl Step {
 impl Terminal {
     /// Live when standard output is a terminal; plain in a pipe, with `CI=true` and with `TERM=dumb`.
     pub(crate) fn detect() -> Self {
-        let ci = std::env::var_os("CI").is_some_and(|value| value != "false" && !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let live = stdout().is_terminal() && !ci && !dumb;
-        let colour = live && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let columns = if live {
-            columns_of_terminal().unwrap_or(USUAL_COLUMNS)
-        } else {
-            USUAL_COLUMNS
-        };
+        let Look {
+            live,
+            colour,
+            columns,
+        } = Look::of_stdout();
         Self {
             live,
             colour,
@@ -105,7 +104,9 @@ impl Terminal {
 
     /// A plain line under the steps.
     pub(crate) fn note(&self, text: &str) {
-        println!("  {}", self.paint("2", text));
+        for line in self.wrapped(text, 2) {
+            println!("  {}", self.paint("2", &line));
+        }
     }
 
     /// The last word of a command that failed.
@@ -142,10 +143,15 @@ impl Terminal {
                     ("✓", "32")
                 };
                 let (mark, word) = (self.paint(style, mark), self.paint(style, &format!("{word:<8}")));
+                let mut lines = self.wrapped(detail, OUTCOME_HEAD).into_iter();
                 println!(
-                    "{clear}  {mark} {name:<NAME_WIDTH$} {word} {} {detail}",
-                    self.paint("2", &format!("{took:>8}"))
+                    "{clear}  {mark} {name:<NAME_WIDTH$} {word} {} {}",
+                    self.paint("2", &format!("{took:>8}")),
+                    lines.next().unwrap_or_default()
                 );
+                for line in lines {
+                    println!("{:OUTCOME_HEAD$}{line}", "");
+                }
             }
             Err(_) => {
                 let (mark, word) = (self.paint("31", "✗"), self.paint("31", "failed  "));
@@ -183,6 +189,11 @@ impl Terminal {
         }
     }
 
+    /// `text` in lines that fit beside `indent` columns.
+    fn wrapped(&self, text: &str, indent: usize) -> Vec<String> {
+        wrap(text, self.columns.saturating_sub(indent).max(LEAST_TEXT))
+    }
+
     fn paint(&self, style: &str, text: &str) -> String {
         if self.colour {
             format!("\x1b[{style}m{text}\x1b[0m")
@@ -216,24 +227,6 @@ fn shortened(text: &str, longest: usize) -> String {
         .take(longest.saturating_sub(1))
         .chain(['…'])
         .collect()
-}
-
-/// How wide the terminal is, from `stty size` (`rows columns`): a live line that wraps could not be redrawn.
-fn columns_of_terminal() -> Option<usize> {
-    let terminal = std::fs::File::open("/dev/tty").ok()?;
-    let run = Command::new("stty")
-        .arg("size")
-        .stdin(terminal)
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let columns = String::from_utf8(run.stdout)
-        .ok()?
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()?;
-    (columns > 0).then_some(columns)
 }
 
 /// `0.4 s`, `38.2 s`, `2 min 05 s`.

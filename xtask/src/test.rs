@@ -27,20 +27,20 @@ pub(crate) enum Suite {
     /// The pure parts: unit tests of every crate
     Unit,
     /// The filter module on the wasmtime host
-    Filter,
+    Wasm,
     /// The control service
-    Control,
+    Service,
     /// The whole path on real Envoy
-    Gateway,
+    EndToEnd,
 }
 
 impl Suite {
     fn test_binary(self) -> Option<&'static str> {
         match self {
             Self::Unit => None,
-            Self::Filter => Some("filter"),
-            Self::Control => Some("control"),
-            Self::Gateway => Some("gateway"),
+            Self::Wasm => Some("wasm"),
+            Self::Service => Some("service"),
+            Self::EndToEnd => Some("end_to_end"),
         }
     }
 }
@@ -126,6 +126,8 @@ fn selection(suites: &[Suite]) -> Vec<&'static str> {
                 "contracts",
                 "--test",
                 "core",
+                "--test",
+                "shell",
                 "--test",
                 "rules",
                 "--test",

@@ -1,69 +1,67 @@
-//! The service that answers new requests. A reload replaces it whole; requests under way finish under the old one.
+//! The service for new requests. A reload replaces it as a whole; requests in progress finish with the service that
+//! they began with.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 use super::Service;
 
-/// How often a replaced service is looked at until its last request has ended.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How often a replaced service is polled until its last request has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Holds the service that answers from now on. Cheap to clone; all clones hold the same.
+/// Handle to the service for new requests. Cheap to clone; all clones share one service.
 #[derive(Clone)]
 pub struct Current {
     service: Arc<RwLock<Arc<Service>>>,
-    leaving: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// One task for each replaced service that still has work in progress.
+    replaced: TaskTracker,
 }
 
 impl Current {
-    /// `service` answers.
+    /// Starts with `service`.
     #[must_use]
     pub fn new(service: Arc<Service>) -> Self {
+        let replaced = TaskTracker::new();
+        // A closed tracker still takes tasks; `wait` then returns whenever none is running.
+        replaced.close();
         Self {
             service: Arc::new(RwLock::new(service)),
-            leaving: Arc::default(),
+            replaced,
         }
     }
 
-    /// Who answers now. Take it once per request, so that one request sees one configuration.
+    /// The present service. Call this once per request, so that one request sees one configuration.
     #[must_use]
     pub fn service(&self) -> Arc<Service> {
         Arc::clone(&self.service.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// `next` answers from now on. Must be called within a tokio runtime.
+    /// Makes `next` the service for new requests. Must be called within a tokio runtime.
     pub fn replace(&self, next: Arc<Service>) {
         let old = std::mem::replace(
             &mut *self.service.write().unwrap_or_else(PoisonError::into_inner),
             next,
         );
-        let gone = tokio::spawn(async move {
-            // Its requests hold it; what they started at an issuer must land too.
+        self.replaced.spawn(async move {
+            // Its requests hold a reference; the calls to issuers that they started must finish too.
             while Arc::strong_count(&old) > 1 {
-                tokio::time::sleep(LOOK_AGAIN).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
-            old.landed().await;
+            old.wait_idle().await;
         });
-        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
-        leaving.retain(|gone| !gone.is_finished());
-        leaving.push(gone);
     }
 
-    /// Waits until nothing is under way at an issuer, replaced services included; at most `longest`. `false`:
-    /// something still is.
-    pub async fn drain(&self, longest: Duration) -> bool {
-        tokio::time::timeout(longest, self.landed()).await.is_ok()
+    /// Waits at most `timeout` until no call to an issuer and no mutation is in progress, replaced services included.
+    /// `false`: some still are.
+    pub async fn drain(&self, timeout: Duration) -> bool {
+        tokio::time::timeout(timeout, self.wait_idle()).await.is_ok()
     }
 
-    /// The same without a bound: the caller has one.
-    pub async fn landed(&self) {
-        let leaving = std::mem::take(&mut *self.leaving.lock().unwrap_or_else(PoisonError::into_inner));
-        self.service().landed().await;
-        for gone in leaving {
-            // An error would be a panic over there: nothing is under way then either.
-            let _ = gone.await;
-        }
+    /// [`Current::drain`] without a timeout: the caller has one.
+    pub async fn wait_idle(&self) {
+        self.service().wait_idle().await;
+        self.replaced.wait().await;
     }
 }

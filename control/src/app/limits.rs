@@ -1,4 +1,4 @@
-//! The traffic of each issuer, shared by all its clients and all servers that it makes tokens for.
+//! The call limits of each issuer, shared by all its clients and by all servers that it exchanges tokens for.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,39 +9,40 @@ use crate::config::{Config, TokenSource};
 use crate::context::Context;
 use crate::upstream::issuer::limits::CallLimits;
 
-/// By the issuer's name.
+/// Limits by issuer.
 #[derive(Default)]
 pub(super) struct LimitsByIssuer(HashMap<String, Arc<CallLimits>>);
 
 impl LimitsByIssuer {
-    /// The traffic of `issuer`.
+    /// The limits of `issuer`, created on first use.
     pub(super) fn of(&mut self, issuer: &str, context: &Context) -> Arc<CallLimits> {
-        let made = || {
+        let create = || {
             Arc::new(CallLimits::new(
                 issuer.to_owned(),
                 Arc::clone(&context.clock),
                 context.metrics.clone(),
             ))
         };
-        Arc::clone(self.0.entry(issuer.to_owned()).or_insert_with(made))
+        Arc::clone(self.0.entry(issuer.to_owned()).or_insert_with(create))
     }
 
-    /// Those of issuers that are asked at the same addresses under both configurations. An issuer at another address
-    /// may be a healthy one.
-    pub(super) fn kept_for(&self, old: &Config, new: &Config) -> Self {
-        let same = |issuer: &str| {
+    /// The limits of the issuers that have the same addresses in both configurations. An issuer that fails at one
+    /// address may be healthy at another.
+    pub(super) fn carried_over(&self, old: &Config, new: &Config) -> Self {
+        let is_unchanged = |issuer: &str| {
             let addresses = addresses(old, issuer);
             !addresses.is_empty() && addresses == self::addresses(new, issuer)
         };
-        let kept = self.0.iter().filter(|(issuer, _)| same(issuer));
+        let unchanged = self.0.iter().filter(|(issuer, _)| is_unchanged(issuer));
         Self(
-            kept.map(|(issuer, traffic)| (issuer.clone(), Arc::clone(traffic)))
+            unchanged
+                .map(|(issuer, limits)| (issuer.clone(), Arc::clone(limits)))
                 .collect(),
         )
     }
 }
 
-/// Where `issuer` is asked; `None` stands for its discovery.
+/// The configured token endpoints of `issuer`; `None` stands for discovery.
 fn addresses(config: &Config, issuer: &str) -> BTreeSet<Option<Url>> {
     let homes = config
         .issuers

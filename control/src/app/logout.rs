@@ -1,4 +1,4 @@
-//! Back-Channel Logout: what a logout token must be (OpenID Connect Back-Channel Logout 1.0 §2.6) and what follows (§2.7).
+//! OpenID Connect Back-Channel Logout 1.0: validates a logout token (§2.6) and ends the sessions that it names (§2.7).
 
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use tokenward_protocol::refusal::Refusal;
 use super::Service;
 use crate::refused::Refused;
 use crate::session::SidLogout;
-use crate::upstream::grant::sign_out::SignOutMoment;
+use crate::upstream::grant::sign_out::SignOutTime;
 use crate::upstream::issuer::keys::KeyAge;
 use crate::upstream::issuer::logout_token::{LONGEST_AGE_SECONDS, LoggedOut, LogoutToken, NotLogoutToken};
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 
 impl From<NotLogoutToken> for Refused {
     fn from(not_logout_token: NotLogoutToken) -> Self {
@@ -24,21 +25,22 @@ fn bad(cause: impl Into<String>) -> Refused {
 }
 
 impl Service {
-    /// Ends what an issuer's logout token names: one session at the issuer (`sid`), or all sessions of its user (`sub`).
-    /// Answers how many there were.
+    /// Ends the sessions that an issuer's logout token names: those of one session at the issuer (`sid`), or all of a
+    /// user (`sub`). Returns how many there were.
     ///
     /// # Errors
-    /// [`Refused`]: [`Refusal::BadRequest`] for everything that is not a new, valid logout token.
-    pub async fn backchannel_logout(&self, token: &SecretString) -> Result<u64, Refused> {
-        let logout = self.proven_logout(token.expose_secret()).await?;
+    /// [`Refused`]: [`Refusal::BadRequest`] for a token that is not a valid logout token or was used before; the store
+    /// failed, or the issuer's keys cannot be fetched.
+    pub(crate) async fn backchannel_logout(&self, token: &SecretString) -> Result<u64, Refused> {
+        let logout = self.verify_logout_token(token.expose_secret()).await?;
         logout.is_current(self.context.clock.now_ms() / 1000)?;
         let issuer = logout.issuer.as_str();
-        if self.sessions.has_seen(issuer, &logout.id).await? {
+        if self.sessions.is_logout_token_used(issuer, &logout.id).await? {
             return Err(bad("logout_token was used before"));
         }
         let ended = match &logout.whose {
             LoggedOut::User(subject) => {
-                let moment = SignOutMoment::AtIssuer(logout.issued_at_seconds);
+                let moment = SignOutTime::AtIssuer(logout.issued_at_seconds);
                 self.sign_out(issuer, subject, moment).await?
             }
             LoggedOut::Session { session_id, subject } => {
@@ -48,18 +50,20 @@ impl Service {
                     subject: subject.as_deref(),
                     issued_at_seconds: logout.issued_at_seconds,
                 };
-                self.sessions.end_of_sid(logout).await?
+                self.sessions.end_sid(logout).await?
             }
         };
-        // Only what is done is done: an issuer that got an outage for an answer sends the same token again.
+        // Recorded last: an issuer that received an error for an outage sends the same token again.
         let lifetime = Duration::from_secs(2 * LONGEST_AGE_SECONDS);
-        self.sessions.note_seen(issuer, &logout.id, lifetime).await?;
+        self.sessions
+            .record_logout_token(issuer, &logout.id, lifetime)
+            .await?;
         tracing::info!(issuer, ended, "signed out by the issuer");
         Ok(ended)
     }
 
-    /// A logout token that its issuer signed for a configured client.
-    async fn proven_logout(&self, token: &str) -> Result<LogoutToken, Refused> {
+    /// Parses the logout token and verifies that its issuer signed it for a configured client.
+    async fn verify_logout_token(&self, token: &str) -> Result<LogoutToken, Refused> {
         let logout = LogoutToken::read(token)?;
         let home = self
             .homes
@@ -68,7 +72,7 @@ impl Service {
                 home.config.issuer == logout.issuer && logout.audiences.contains(&home.config.client_id)
             })
             .ok_or_else(|| bad("logout_token is of an issuer or for a client that is not configured"))?;
-        // A logout token need not name a user, which the keys do not look at.
+        // A logout token may lack a subject; verification reads `exp` and `iat` only.
         let claims = Claims {
             exp_seconds: logout.exp_seconds,
             issued_at_seconds: Some(logout.issued_at_seconds),
@@ -76,7 +80,10 @@ impl Service {
             subject: String::new(),
             audiences: Vec::new(),
         };
-        let proven = home.keys.prove(token, &claims, KeyAge::Present).await;
+        let proven = home
+            .keys
+            .prove(token, TokenDigest::of(token), &claims, KeyAge::Present)
+            .await;
         proven.map_err(|unverified| {
             if unverified.is_transient() {
                 unverified.into()
@@ -87,15 +94,18 @@ impl Service {
         Ok(logout)
     }
 
-    /// Refuses a token whose session at the issuer has ended since it was issued.
-    pub(super) async fn still_logged_in(
+    /// Refuses a token whose session at the issuer has ended since the token was issued.
+    pub(super) async fn check_issuer_session(
         &self,
         issuer: &str,
         session_id: &str,
         issued_at_seconds: Option<u64>,
     ) -> Result<(), Refused> {
         let sessions = &self.sessions;
-        if sessions.has_ended(issuer, session_id, issued_at_seconds).await? {
+        if sessions
+            .has_sid_ended(issuer, session_id, issued_at_seconds)
+            .await?
+        {
             return Err(Refused::new(Refusal::UnknownSession)
                 .because("its session at the issuer has been logged out"));
         }

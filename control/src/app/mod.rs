@@ -1,15 +1,15 @@
-//! Everything wired together: one [`Service`] per process, or per replica in a test.
+//! The use cases behind the endpoints. One [`Service`] per process and configuration, or per replica in a test.
 
-pub mod ask;
 mod background;
+mod build;
 mod current;
-pub mod explain;
+pub(crate) mod explain;
 mod limits;
-pub mod logout;
+mod logout;
 mod open;
-mod readings;
-pub mod register;
+pub(crate) mod sessions;
 mod subject;
+mod token;
 
 pub use current::Current;
 pub use open::{check_store, open_store, try_store};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{Config, IssuerConfig, SealingConfig, SealingKeyConfig, ServerConfig, TokenSource};
+use crate::config::{Config, SealingConfig, SealingKeyConfig, ServerConfig};
 use crate::context::Context;
 use crate::observe::metrics::Metrics;
 use crate::observe::throttle::Throttle;
@@ -29,40 +29,37 @@ use crate::store::Store;
 use crate::store::counted::CountedStore;
 use crate::store::readiness::Readiness;
 use crate::upstream::exchange::{ExchangeTimes, Exchanges};
-use crate::upstream::grant::decide::Policy;
 use crate::upstream::grant::rotations::Rotations;
 use crate::upstream::grant::{GrantTimes, Grants, SIGNED_OUT_LIFETIME};
 use crate::upstream::issuer::client::{ClientUnusable, IssuerClient};
-use crate::upstream::issuer::discovery::Discovery;
-use crate::upstream::issuer::keys::IssuerKeys;
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
+use crate::upstream::policy::Policy;
 
 use self::background::Background;
 use self::limits::LimitsByIssuer;
-use self::readings::Readings;
 
-/// One warning per trouble in this span.
-const WARN_EVERY: Duration = Duration::from_secs(60);
+/// At most one WARN for each cause within this time.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Why the service cannot start.
+/// The service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A sealing key.
+    /// A sealing key is unusable.
     #[error(transparent)]
     Sealing(#[from] BadKey),
-    /// The client for issuers.
+    /// The HTTP client for issuers cannot be built.
     #[error(transparent)]
     Client(#[from] ClientUnusable),
-    /// The embedded store.
+    /// The embedded store does not open.
     #[error(transparent)]
     Embedded(#[from] crate::store::embedded::OpenError),
-    /// Valkey.
+    /// Valkey does not answer, or its settings are unusable.
     #[error(transparent)]
     Valkey(#[from] crate::store::valkey::ConnectError),
 }
 
-/// The whole control service, without its sockets.
+/// The control service without its sockets: everything that one configuration determines, on a shared store.
 pub struct Service {
     pub(crate) config: Config,
     pub(crate) context: Context,
@@ -75,29 +72,29 @@ pub struct Service {
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) readiness: Arc<Readiness>,
     rotations: Arc<Rotations>,
-    traffics: LimitsByIssuer,
-    readings: Readings,
-    errands: Background,
+    limits: LimitsByIssuer,
+    background: Background,
 }
 
-/// What outlives a configuration.
-struct Lasting {
+/// State that outlives a configuration: a reload passes it on to the next [`Service`].
+struct ProcessState {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     throttle: Arc<Throttle>,
     readiness: Arc<Readiness>,
     rotations: Arc<Rotations>,
-    traffics: LimitsByIssuer,
+    limits: LimitsByIssuer,
 }
 
-/// One protected server, ready to be asked for.
+/// One protected server.
 pub(crate) struct Server {
     pub(crate) config: ServerConfig,
+    /// The issuer that exchanges the login's token, for `token: exchange`.
     pub(crate) remote: Option<Arc<RemoteIssuer>>,
 }
 
-/// The key ring of a configuration.
+/// The sealing keys of a configuration.
 ///
 /// # Errors
 /// [`BadKey`].
@@ -108,7 +105,7 @@ pub fn key_ring(config: &SealingConfig) -> Result<KeyRing, BadKey> {
 }
 
 impl Service {
-    /// A service on `store`. Several may share one store; each is then a replica.
+    /// A service on `store`. Services that share one store are replicas of each other.
     ///
     /// # Errors
     /// [`StartError`].
@@ -120,57 +117,59 @@ impl Service {
         let metrics = Metrics::default();
         let store = Arc::new(CountedStore::new(store, metrics.clone()));
         let readiness = Readiness::new(Arc::clone(&store), config.store.deadline);
-        let lasting = Lasting {
+        let state = ProcessState {
             store,
             readiness: Arc::new(readiness),
             clock,
             metrics,
-            throttle: Arc::new(Throttle::new(WARN_EVERY)),
+            throttle: Arc::new(Throttle::new(WARN_INTERVAL)),
             rotations: Arc::new(Rotations::new(SIGNED_OUT_LIFETIME)),
-            traffics: LimitsByIssuer::default(),
+            limits: LimitsByIssuer::default(),
         };
-        Self::assembled(config, lasting)
+        Self::assemble(config, state)
     }
 
-    /// The service of another configuration on the same store, with the same counts and log throttle, and with what is
-    /// known of the issuers: a reload does not make an issuer healthy that fails everybody.
+    /// The service of the next configuration on the same store. It takes over the metrics, the log throttle and the
+    /// limits of issuers: a reload must not close an open circuit breaker.
     ///
     /// # Errors
     /// [`StartError`].
     pub fn succeeded_by(&self, config: Config) -> Result<Arc<Self>, StartError> {
-        let lasting = Lasting {
+        let state = ProcessState {
             store: Arc::clone(&self.context.store),
             clock: Arc::clone(&self.context.clock),
             metrics: self.context.metrics.clone(),
             throttle: Arc::clone(&self.throttle),
             readiness: Arc::clone(&self.readiness),
             rotations: Arc::clone(&self.rotations),
-            traffics: self.traffics.kept_for(&self.config, &config),
+            limits: self.limits.carried_over(&self.config, &config),
         };
-        Self::assembled(config, lasting)
+        Self::assemble(config, state)
     }
 
-    fn assembled(config: Config, lasting: Lasting) -> Result<Arc<Self>, StartError> {
+    fn assemble(config: Config, state: ProcessState) -> Result<Arc<Self>, StartError> {
         let context = Context {
             client: IssuerClient::new(config.issuer_timeout)?,
-            store: lasting.store,
+            store: state.store,
             ring: Arc::new(key_ring(&config.sealing)?),
-            clock: lasting.clock,
-            metrics: lasting.metrics,
+            clock: state.clock,
+            metrics: state.metrics,
+            proven_tokens: Arc::default(),
             past_key_grace: config.stale_subject_grace,
         };
         let policy = Policy {
             margin: config.margin,
             suspect_wait: config.issuer_timeout,
-            // The call, and a write before and after it.
+            // One call, with a store write before and after it.
             presentation_limit: config.issuer_timeout + config.store.deadline * 2,
             transient_limit: config.transient_limit,
             rejected_interval: config.rejected_interval,
         };
-        // Discovery, the call and the keys each may take the timeout, and a dead holder's lease its lifetime.
+        // Discovery, the call and the keys may each take the full timeout, and the lease of a replica that died stands
+        // for its lifetime.
         let lease_patience = config.issuer_timeout * 3 + config.lease;
-        let mut traffics = lasting.traffics;
-        let homes = homes(&config.issuers, &context, &mut traffics);
+        let mut limits = state.limits;
+        let homes = build::homes(&config.issuers, &context, &mut limits);
         let grants = Grants::new(
             context.clone(),
             GrantTimes {
@@ -180,7 +179,7 @@ impl Service {
                 lease_patience,
                 record_lifetime: config.session_lifetime,
             },
-            Arc::clone(&lasting.rotations),
+            Arc::clone(&state.rotations),
             Revocations::new(context.clone(), homes.clone()),
         );
         let exchanges = Exchanges::new(
@@ -201,19 +200,18 @@ impl Service {
         );
         Ok(Arc::new(Self {
             homes,
-            servers: servers(&config.servers, &config.issuers, &context, &mut traffics),
+            servers: build::servers(&config.servers, &config.issuers, &context, &mut limits),
             config,
             context,
             grants,
             exchanges,
             sessions,
             policy,
-            throttle: lasting.throttle,
-            readiness: lasting.readiness,
-            rotations: lasting.rotations,
-            traffics,
-            readings: Readings::default(),
-            errands: Background::default(),
+            throttle: state.throttle,
+            readiness: state.readiness,
+            rotations: state.rotations,
+            limits,
+            background: Background::default(),
         }))
     }
 
@@ -223,103 +221,22 @@ impl Service {
         &self.context.metrics
     }
 
-    /// Waits until nothing is under way at an issuer; at most `longest`. `false`: something still is.
-    pub async fn drain(&self, longest: Duration) -> bool {
-        tokio::time::timeout(longest, self.landed()).await.is_ok()
+    /// Waits at most `timeout` until no call to an issuer and no mutation is in progress. `false`: some still are.
+    pub async fn drain(&self, timeout: Duration) -> bool {
+        tokio::time::timeout(timeout, self.wait_idle()).await.is_ok()
     }
 
-    /// Waits until nothing is under way at an issuer, and nothing that a caller asked to be changed.
-    pub(crate) async fn landed(&self) {
-        self.errands.done().await;
-        self.exchanges.landed().await;
-        self.grants.landed().await;
+    /// [`Service::drain`] without a timeout.
+    pub(crate) async fn wait_idle(&self) {
+        self.background.wait_idle().await;
+        self.exchanges.finished().await;
+        self.grants.finished().await;
     }
 
-    /// The home of `issuer` and `client_id`.
+    /// The configured issuer and client that log users in as `client_id` at `issuer`.
     pub(crate) fn home(&self, issuer: &str, client_id: &str) -> Option<&Arc<HomeIssuer>> {
         self.homes
             .iter()
             .find(|home| home.config.issuer == issuer && home.config.client_id == client_id)
     }
-}
-
-/// Clients of one issuer share its keys and endpoints, as far as they are configured alike.
-fn homes(configs: &[IssuerConfig], context: &Context, traffics: &mut LimitsByIssuer) -> Vec<Arc<HomeIssuer>> {
-    let mut homes: Vec<Arc<HomeIssuer>> = Vec::new();
-    for config in configs {
-        let alike = homes
-            .iter()
-            .find(|home| home.config.issuer == config.issuer && home.config.jwks_uri == config.jwks_uri)
-            .map(|home| Arc::clone(&home.keys));
-        let discovery = Arc::new(Discovery::new(
-            config.issuer.clone(),
-            config.token_endpoint.clone(),
-            config.jwks_uri.clone(),
-        ));
-        let keys = alike.unwrap_or_else(|| {
-            let keys = IssuerKeys::new(config.issuer.clone(), Arc::clone(&discovery), context.clone());
-            Arc::new(keys.rejecting(rejected_keys(configs, &config.issuer)))
-        });
-        let traffic = traffics.of(&config.issuer, context);
-        homes.push(Arc::new(HomeIssuer::new(
-            config.clone(),
-            discovery,
-            keys,
-            traffic,
-        )));
-    }
-    homes
-}
-
-/// The keys that any client's configuration rejects are rejected for all of the issuer's clients.
-fn rejected_keys(configs: &[IssuerConfig], issuer: &str) -> Vec<String> {
-    let of_issuer = configs.iter().filter(|config| config.issuer == issuer);
-    of_issuer
-        .flat_map(|config| config.rejected_keys.iter().cloned())
-        .collect()
-}
-
-fn servers(
-    configs: &[ServerConfig],
-    issuers: &[IssuerConfig],
-    context: &Context,
-    traffics: &mut LimitsByIssuer,
-) -> HashMap<String, Arc<Server>> {
-    let mut keys: HashMap<(String, String), Arc<IssuerKeys>> = HashMap::new();
-    let mut servers = HashMap::new();
-    for config in configs {
-        let remote = match &config.token {
-            TokenSource::Forward => None,
-            TokenSource::Exchange(exchange) => {
-                let issuer = exchange.expected_issuer.clone();
-                let shared = keys
-                    .entry((issuer.clone(), exchange.jwks_uri.to_string()))
-                    .or_insert_with(|| {
-                        let discovery = Arc::new(Discovery::new(
-                            issuer.clone(),
-                            Some(exchange.token_endpoint.clone()),
-                            Some(exchange.jwks_uri.clone()),
-                        ));
-                        let rejected = rejected_keys(issuers, &issuer);
-                        let keys = IssuerKeys::new(issuer, discovery, context.clone());
-                        Arc::new(keys.rejecting(rejected))
-                    });
-                let keys = Arc::clone(shared);
-                let traffic = traffics.of(&exchange.expected_issuer, context);
-                Some(Arc::new(RemoteIssuer::new(
-                    exchange.as_ref().clone(),
-                    keys,
-                    traffic,
-                )))
-            }
-        };
-        servers.insert(
-            config.name.clone(),
-            Arc::new(Server {
-                config: config.clone(),
-                remote,
-            }),
-        );
-    }
-    servers
 }

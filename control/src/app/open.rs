@@ -1,4 +1,4 @@
-//! Opening the configured store.
+//! Opens the configured store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 
-/// Opens the configured store. A Valkey that cannot be reached does not hold up the start: requests get 503 and `/readyz`
-/// says so until it can be. An orchestrator that restarted the process instead would wait longer each time, and keep it
-/// away for minutes after Valkey is back.
+/// Opens the configured store. An unreachable Valkey does not delay the start: requests get 503 and `/readyz` reports
+/// it until Valkey answers. If the process exited instead, an orchestrator would back off between restarts, and control
+/// would stay down for minutes after Valkey is back.
 ///
 /// # Errors
 /// [`StartError`].
@@ -22,14 +22,14 @@ pub async fn open_store(config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<A
         Engine::Embedded(store) => Ok(store),
         Engine::Valkey(store) => {
             if let Err(error) = store.reached().await {
-                tracing::warn!(%error, cure = error.cure(), "starting without the store: requests get 503 until it answers");
+                tracing::warn!(%error, hint = error.cure(), "starting without the store: requests get 503 until it answers");
             }
             Ok(store)
         }
     }
 }
 
-/// The same, but Valkey has to answer now.
+/// [`open_store`], which fails if Valkey does not answer.
 ///
 /// # Errors
 /// [`StartError`].
@@ -48,45 +48,45 @@ enum Engine {
     Valkey(Arc<ValkeyStore>),
 }
 
-/// What of opening the configured store can be tried without asking it anything, and without leaving a trace: it fails as
-/// [`open_store`] would. Blocking.
+/// Checks as much of [`open_store`] as needs no connection and changes nothing, and fails as [`open_store`] would.
+/// Blocking.
 ///
 /// # Errors
 /// [`StartError`].
 pub fn check_store(config: &StoreConfig) -> Result<(), StartError> {
-    match place(config) {
-        Place::File(path) => Ok(EmbeddedStore::check(path)?),
-        Place::Valkey(valkey) => Ok(ValkeyStore::check(&valkey)?),
+    match engine_config(config) {
+        EngineConfig::File(path) => Ok(EmbeddedStore::check(path)?),
+        EngineConfig::Valkey(valkey) => Ok(ValkeyStore::check(&valkey)?),
     }
 }
 
 async fn engine(config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<Engine, StartError> {
-    match place(config) {
-        Place::File(path) => {
+    match engine_config(config) {
+        EngineConfig::File(path) => {
             let store = Arc::new(EmbeddedStore::open(path, config.deadline, clock).await?);
-            sweep_now_and_then(&store);
+            spawn_sweeper(&store);
             Ok(Engine::Embedded(store))
         }
-        Place::Valkey(valkey) => Ok(Engine::Valkey(Arc::new(ValkeyStore::open(*valkey)?))),
+        EngineConfig::Valkey(valkey) => Ok(Engine::Valkey(Arc::new(ValkeyStore::open(*valkey)?))),
     }
 }
 
-/// What the engines take.
-enum Place<'a> {
+/// The settings that each engine opens with.
+enum EngineConfig<'a> {
     File(&'a Path),
     Valkey(Box<ValkeyConfig>),
 }
 
-fn place(config: &StoreConfig) -> Place<'_> {
+fn engine_config(config: &StoreConfig) -> EngineConfig<'_> {
     match &config.engine {
-        StoreEngine::Embedded { path } => Place::File(path),
+        StoreEngine::Embedded { path } => EngineConfig::File(path),
         StoreEngine::Valkey {
             url,
             username,
             password,
             key_prefix,
             servers,
-        } => Place::Valkey(Box::new(ValkeyConfig {
+        } => EngineConfig::Valkey(Box::new(ValkeyConfig {
             url: url.clone(),
             username: username.clone(),
             password: password.clone(),
@@ -113,16 +113,16 @@ fn topology(servers: &ValkeyServers) -> Topology {
     }
 }
 
-/// Expired records of the embedded store are absent at once, but take room until they are swept.
-fn sweep_now_and_then(store: &Arc<EmbeddedStore>) {
-    const EVERY: Duration = Duration::from_secs(300);
+/// Deletes expired records of the embedded store every five minutes: they read as absent at once but occupy the file.
+fn spawn_sweeper(store: &Arc<EmbeddedStore>) {
+    const INTERVAL: Duration = Duration::from_secs(300);
     let store = Arc::downgrade(store);
     tokio::spawn(async move {
         loop {
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(INTERVAL).await;
             let Some(store) = store.upgrade() else { return };
             if let Err(error) = store.sweep().await {
-                tracing::debug!(%error, "expired records could not be swept");
+                tracing::debug!(%error, "could not delete expired records");
             }
         }
     });

@@ -1,186 +1,39 @@
 //! From the YAML as written to a [`Config`], collecting every problem on the way.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
-use tokenward_protocol::duration::parse_duration;
-use url::Url;
-
-use super::endpoint::{BadEndpoint, is_at_home, parse_endpoint, parse_issuer};
-use super::raw::{RawConfig, RawIssuer, RawSecret, Text};
-use super::secret_source::SecretSource;
-use super::spans::{self, Bounds};
+use super::durations;
+use super::endpoint::is_local;
+use super::findings::{Findings, shown};
+use super::problem::Problem;
+use super::raw::{RawConfig, RawIssuer, Text};
 use super::{
-    ClientAuth, Config, Credentials, IssuerConfig, IssuerPolicy, Problem, callers, filter_module, intake,
-    resources, servers, store,
+    Config, Credentials, IssuerConfig, IssuerPolicy, credentials, filter_module, intake, resources, sealing,
+    servers, store,
 };
 use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
-
-/// What was found so far.
-#[derive(Default)]
-pub(super) struct Findings(Vec<Problem>);
-
-impl Findings {
-    pub(super) fn add(&mut self, place: Location, what: impl Into<String>, cure: impl Into<String>) {
-        self.0.push(Problem {
-            line: place.line(),
-            column: place.column(),
-            what: what.into(),
-            cure: cure.into(),
-        });
-    }
-
-    /// The endpoint in `text`, or a finding.
-    pub(super) fn endpoint(&mut self, name: &str, text: &Text) -> Option<Url> {
-        self.address(
-            name,
-            text,
-            parse_endpoint(&text.value),
-            "https://dex.example.com/token",
-        )
-    }
-
-    /// The issuer identifier in `text`, or a finding.
-    pub(super) fn issuer(&mut self, name: &str, text: &Text) -> Option<Url> {
-        self.address(name, text, parse_issuer(&text.value), "https://dex.example.com")
-    }
-
-    fn address(
-        &mut self,
-        name: &str,
-        text: &Text,
-        parsed: Result<Url, BadEndpoint>,
-        example: &str,
-    ) -> Option<Url> {
-        let bad = match parsed {
-            Ok(url) => return Some(url),
-            Err(bad) => bad,
-        };
-        self.add(
-            text.referenced,
-            format!("{name} {:?} {bad}", shown(&text.value)),
-            format!("write it as in {example}"),
-        );
-        None
-    }
-
-    /// The secret that `raw` names, or a finding.
-    pub(super) fn secret(&mut self, name: &str, raw: &Spanned<RawSecret>) -> Option<SecretString> {
-        let source = match (&raw.value.file, &raw.value.env) {
-            (Some(file), None) if !file.is_empty() => SecretSource::File(PathBuf::from(file)),
-            (None, Some(variable)) if !variable.is_empty() => SecretSource::Environment(variable.clone()),
-            _ => {
-                self.add(
-                    raw.referenced,
-                    format!("{name} needs exactly one source"),
-                    "write {file: /path/to/it} or {env: NAME_OF_VARIABLE}",
-                );
-                return None;
-            }
-        };
-        match source.read() {
-            Ok(secret) => Some(secret),
-            Err(unreadable) => {
-                self.add(
-                    raw.referenced,
-                    format!("{name}: {unreadable}"),
-                    "put the secret alone, on one line, where the configuration names it, readable for this process",
-                );
-                None
-            }
-        }
-    }
-
-    /// How a client authenticates itself, or a finding; `None` where it is left to discovery.
-    pub(super) fn client_auth(&mut self, name: &str, text: Option<&Text>) -> Option<ClientAuth> {
-        let text = text?;
-        let known = [ClientAuth::Basic, ClientAuth::Post];
-        let named = known.into_iter().find(|auth| auth.name() == text.value);
-        if named.is_none() {
-            self.add(
-                text.referenced,
-                format!("{name} {:?} is not known", shown(&text.value)),
-                "write basic (client_secret_basic) or post (client_secret_post), or leave it out",
-            );
-        }
-        named
-    }
-
-    fn duration(&mut self, name: &str, text: Option<&Text>, default: Duration) -> Duration {
-        let Some(text) = text else { return default };
-        match parse_duration(&text.value) {
-            Ok(span) => span,
-            Err(bad) => {
-                self.add(text.referenced, format!("{name}: {bad}"), "");
-                default
-            }
-        }
-    }
-
-    pub(super) fn positive(&mut self, name: &str, text: Option<&Text>, default: Duration) -> Duration {
-        let span = self.duration(name, text, default);
-        if let (true, Some(text)) = (span.is_zero(), text) {
-            self.add(
-                text.referenced,
-                format!("{name} must not be zero"),
-                format!("leave it out for the default of {}s", default.as_secs()),
-            );
-        }
-        span
-    }
-
-    /// A span of time within what makes sense for it.
-    pub(super) fn span(&mut self, name: &str, text: Option<&Text>, bounds: Bounds) -> Duration {
-        let span = self.positive(name, text, bounds.default);
-        let Some(text) = text.filter(|_| !span.is_zero()) else {
-            return span;
-        };
-        if span < bounds.least {
-            let least = bounds.least.as_secs_f64();
-            self.add(
-                text.referenced,
-                format!("{name} is shorter than {least}s"),
-                bounds.why,
-            );
-        } else if span >= bounds.below {
-            let below = bounds.below.as_secs();
-            self.add(
-                text.referenced,
-                format!("{name} must be shorter than {below}s"),
-                bounds.why,
-            );
-        }
-        span
-    }
-}
-
-/// A value as it may be shown in a problem: short, so that a pasted secret never fills a log.
-pub(super) fn shown(value: &str) -> String {
-    value.chars().take(80).collect()
-}
 
 pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
     let mut findings = Findings::default();
     let listen = listen(&mut findings, raw.listen.as_ref());
     let intake = intake::intake(&mut findings, raw.intake.as_ref());
-    let filter = callers::credential(&mut findings, "credentials.filter", &raw.credentials.value.filter);
-    let aggregator = callers::credential(
+    let filter = credentials::credential(&mut findings, "credentials.filter", &raw.credentials.value.filter);
+    let aggregator = credentials::credential(
         &mut findings,
         "credentials.aggregator",
         &raw.credentials.value.aggregator,
     );
-    callers::differ(
+    credentials::differ(
         &mut findings,
         &raw.credentials.value,
         filter.as_ref(),
         aggregator.as_ref(),
     );
     let store = store::store(&mut findings, &raw.store);
-    let sealing = store::sealing(&mut findings, &raw.sealing.value);
-    let margin = findings.span("margin", raw.margin.as_ref(), spans::MARGIN);
+    let sealing = sealing::sealing(&mut findings, &raw.sealing.value);
+    let margin = findings.span("margin", raw.margin.as_ref(), durations::MARGIN);
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let stale_subject_grace = findings.duration(
         "stale_subject_grace",
@@ -191,14 +44,14 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
     let issuer_timeout = findings.span(
         "issuer_timeout",
         raw.issuer_timeout.as_ref(),
-        spans::ISSUER_TIMEOUT,
+        durations::ISSUER_TIMEOUT,
     );
     let caller_deadline = findings.span(
         "caller_deadline",
         raw.caller_deadline.as_ref(),
-        spans::CALLER_DEADLINE,
+        durations::CALLER_DEADLINE,
     );
-    let lease = findings.span("lease", raw.lease.as_ref(), spans::LEASE);
+    let lease = findings.span("lease", raw.lease.as_ref(), durations::LEASE);
     let transient_limit = findings.positive(
         "transient_limit",
         raw.transient_limit.as_ref(),
@@ -217,9 +70,7 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
         .and_then(|raw| filter_module::filter_module(&mut findings, raw));
     let resource_metadata = resources::metadata(&mut findings, raw.resource_metadata.as_ref());
     match (listen, filter, aggregator, store, sealing) {
-        (Some(listen), Some(filter), Some(aggregator), Some(store), Some(sealing))
-            if findings.0.is_empty() =>
-        {
+        (Some(listen), Some(filter), Some(aggregator), Some(store), Some(sealing)) if findings.is_empty() => {
             Ok(Config {
                 listen,
                 intake,
@@ -240,10 +91,7 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
                 resource_metadata,
             })
         }
-        _ => {
-            findings.0.sort_by_key(|problem| (problem.line, problem.column));
-            Err(findings.0)
-        }
+        _ => Err(findings.into_problems()),
     }
 }
 
@@ -333,8 +181,8 @@ fn checked_issuer(
         .as_ref()
         .map(|text| findings.endpoint("jwks_uri", text));
     if let (Some(issuer), Some(text)) = (&url, &raw.token_endpoint)
-        && !is_at_home(issuer)
-        && token_endpoint.iter().flatten().any(is_at_home)
+        && !is_local(issuer)
+        && token_endpoint.iter().flatten().any(is_local)
     {
         findings.add(
             text.referenced,

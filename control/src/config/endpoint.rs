@@ -24,7 +24,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 
 /// Whether a call to `url` ends at this machine: a loopback, or an unspecified address, which connects to one.
 #[must_use]
-pub(crate) fn is_at_home(url: &Url) -> bool {
+pub(crate) fn is_local(url: &Url) -> bool {
     let is_unspecified = match url.host() {
         Some(Host::Ipv4(address)) => address.is_unspecified(),
         Some(Host::Ipv6(address)) => {

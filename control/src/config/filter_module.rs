@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::check::Findings;
+use super::findings::Findings;
 use super::raw::RawFilterModule;
 use crate::digest;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::check::Findings;
+use super::findings::Findings;
 use super::raw::RawIntake;
 use crate::yaml::Spanned;
 

@@ -2,8 +2,8 @@
 
 use url::Url;
 
-use super::check::{Findings, shown};
 use super::endpoint::parse_issuer;
+use super::findings::{Findings, shown};
 use super::raw::{RawResourceMetadata, Text};
 use crate::yaml::Spanned;
 

@@ -11,7 +11,7 @@ const LONGEST_BYTES: usize = 64 * 1024;
 
 /// Where one secret comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretSource {
+pub(super) enum SecretSource {
     /// The content of a file, without one trailing line break.
     File(PathBuf),
     /// The value of an environment variable.
@@ -20,7 +20,7 @@ pub enum SecretSource {
 
 /// Why a secret cannot be had. Names the source, never what was in it.
 #[derive(Debug, thiserror::Error)]
-pub enum SecretUnreadable {
+pub(super) enum SecretUnreadable {
     /// The file cannot be read.
     #[error("{path} cannot be read: {source}")]
     File {
@@ -57,7 +57,7 @@ impl SecretSource {
     ///
     /// # Errors
     /// [`SecretUnreadable`].
-    pub fn read(&self) -> Result<SecretString, SecretUnreadable> {
+    pub(super) fn read(&self) -> Result<SecretString, SecretUnreadable> {
         let text: SecretString = match self {
             Self::File(path) => read_file(path)?.into(),
             Self::Environment(name) => std::env::var(name)

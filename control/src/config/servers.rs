@@ -1,6 +1,6 @@
 //! The `servers` list: the MCPServer CRD's `auth` blocks, with the rules of [`crate::servers::mcp_server`].
 
-use super::check::{Findings, shown};
+use super::findings::{Findings, shown};
 use super::raw::{RawAuth, RawExchange, RawServer, Text};
 use super::resources;
 use super::server::ServerConfig;

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-use super::check::{Findings, shown};
-use super::raw::{RawSealing, RawSealingKey, RawSentinel, RawStore, RawValkey, Text};
-use super::{SealingConfig, SealingKeyConfig, StoreConfig, StoreEngine, ValkeyServers, spans};
-use crate::record::keyring::{BadKey, SealingKey};
+use super::findings::Findings;
+use super::raw::{RawSentinel, RawStore, RawValkey, Text};
+use super::{StoreConfig, StoreEngine, ValkeyServers, durations};
 use crate::store::valkey::address::{self, Among};
 use crate::yaml::Spanned;
 
@@ -15,7 +14,7 @@ pub(super) fn store(findings: &mut Findings, raw: &Spanned<RawStore>) -> Option<
     let deadline = findings.span(
         "store.deadline",
         raw.value.deadline.as_ref(),
-        spans::STORE_DEADLINE,
+        durations::STORE_DEADLINE,
     );
     let engine = match (&raw.value.embedded, &raw.value.valkey) {
         (Some(embedded), None) if embedded.path.value.is_empty() => {
@@ -149,45 +148,5 @@ fn check_names(findings: &mut Findings, raw: &RawValkey) {
             "store.valkey.key_prefix holds a blank or a control character",
             "write it as in \"tokenward:\"",
         );
-    }
-}
-
-pub(super) fn sealing(findings: &mut Findings, raw: &RawSealing) -> Option<SealingConfig> {
-    let current = sealing_key(findings, &raw.current);
-    let previous: Vec<_> = raw
-        .previous
-        .iter()
-        .map(|key| sealing_key(findings, key))
-        .collect();
-    let mut seen = vec![raw.current.id.value.as_str()];
-    for key in &raw.previous {
-        if seen.contains(&key.id.value.as_str()) {
-            findings.add(
-                key.id.referenced,
-                format!("sealing key id {:?} is used twice", shown(&key.id.value)),
-                "give every key its own id and keep it for as long as the key is used",
-            );
-        }
-        seen.push(&key.id.value);
-    }
-    Some(SealingConfig {
-        current: current?,
-        previous: previous.into_iter().collect::<Option<_>>()?,
-    })
-}
-
-fn sealing_key(findings: &mut Findings, raw: &RawSealingKey) -> Option<SealingKeyConfig> {
-    let id = raw.id.value.clone();
-    let key = findings.secret("the sealing key", &raw.key)?;
-    match SealingKey::from_base64(&id, &key) {
-        Ok(_) => Some(SealingKeyConfig { id, key }),
-        Err(bad) => {
-            let place = match bad {
-                BadKey::Id { .. } => raw.id.referenced,
-                _ => raw.key.referenced,
-            };
-            findings.add(place, bad.to_string(), "");
-            None
-        }
     }
 }

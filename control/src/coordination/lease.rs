@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokenward_protocol::backoff::Backoff;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -10,17 +11,38 @@ use tokio::time::Instant;
 use crate::digest;
 use crate::store::{Key, LeaseAnswer, LeaseOwner, Store, StoreError};
 
-/// First wait of a loser; doubles up to [`LONGEST_WAIT`].
-pub const FIRST_WAIT: Duration = Duration::from_millis(50);
-/// Longest wait of a loser between two looks.
-pub const LONGEST_WAIT: Duration = Duration::from_millis(500);
-/// A lease is renewed this many times in its lifetime: one lost renewal loses nothing.
+/// Waits between two attempts to acquire or release a lease.
+const WAITS: Backoff = Backoff::new(50, 500);
+/// Renewals in a lease's lifetime: a single lost renewal does not lose the lease.
 const RENEWALS: u32 = 3;
+
+/// The waits of a task that found a lease held by another owner. Pure: the caller sleeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct LeaseQueue {
+    waits: u32,
+    waited: Duration,
+}
+
+impl LeaseQueue {
+    /// The wait before the next attempt: 50 ms, doubling, up to 500 ms.
+    pub fn next_wait(&mut self) -> Duration {
+        let wait = WAITS.wait(self.waits);
+        self.waits = self.waits.saturating_add(1);
+        self.waited = self.waited.saturating_add(wait);
+        wait
+    }
+
+    /// The sum of all waits so far.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+}
 
 /// A new owner: 128 random bits.
 ///
 /// # Errors
-/// [`StoreError::Failed`] when the system has no randomness; a guessable owner could release another's lease.
+/// [`StoreError::Failed`] if the system has no randomness; a guessable owner could release another owner's lease.
 pub fn new_owner() -> Result<LeaseOwner, StoreError> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Failed {
@@ -30,51 +52,51 @@ pub fn new_owner() -> Result<LeaseOwner, StoreError> {
     Ok(LeaseOwner(digest::hex(&bytes)))
 }
 
-/// A lease that is held, and renewed as long as this lives. Give it back with [`Held::release`]; otherwise it expires
-/// by itself. Its lifetime is short, so that a replica that died holds nobody up for long, and says nothing about how
-/// long the work may take.
+/// An acquired lease, renewed until this is dropped. [`HeldLease::release`] releases it; otherwise it expires. Its
+/// lifetime is short, so that a dead replica blocks the others only briefly, and does not limit how long the work may
+/// take.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldLease {
     store: Arc<dyn Store>,
     name: Key,
     owner: LeaseOwner,
     lifetime: Duration,
-    renewing: Renewing,
+    renewing: Renewal,
 }
 
-/// The task that renews; it ends with this.
+/// The renewal task; aborted on drop.
 #[derive(Debug)]
-struct Renewing {
+struct Renewal {
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Renewing {
+impl Drop for Renewal {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// Tries to take the lease `name` once.
+/// One attempt to acquire the lease `name`; `None` if another owner holds it.
 ///
 /// # Errors
-/// [`StoreError`] when the store does not answer: nobody may go on without it.
-pub async fn try_take(
+/// [`StoreError`] if the store does not answer: the work must not start without a lease.
+pub async fn try_acquire(
     store: &Arc<dyn Store>,
     name: &Key,
     lifetime: Duration,
-) -> Result<Option<Held>, StoreError> {
+) -> Result<Option<HeldLease>, StoreError> {
     let owner = new_owner()?;
     match store.acquire_lease(name, &owner, lifetime).await {
         Ok(LeaseAnswer::Acquired) => {
             let (stop, stopped) = oneshot::channel();
             let renewal = renew(Arc::clone(store), name.clone(), owner.clone(), lifetime, stopped);
-            Ok(Some(Held {
+            Ok(Some(HeldLease {
                 store: Arc::clone(store),
                 name: name.clone(),
                 owner,
                 lifetime,
-                renewing: Renewing {
+                renewing: Renewal {
                     stop: Some(stop),
                     task: tokio::spawn(renewal),
                 },
@@ -82,14 +104,19 @@ pub async fn try_take(
         }
         Ok(LeaseAnswer::Held { .. }) => Ok(None),
         Err(error) => {
-            // It may have been taken all the same.
-            tokio::spawn(released_later(Arc::clone(store), name.clone(), owner, lifetime));
+            // The acquisition may have taken effect without an answer.
+            tokio::spawn(release_with_retries(
+                Arc::clone(store),
+                name.clone(),
+                owner,
+                lifetime,
+            ));
             Err(error)
         }
     }
 }
 
-/// Renews until told to stop, or until somebody else holds the lease.
+/// Renews until stopped, or until another owner holds the lease.
 async fn renew(
     store: Arc<dyn Store>,
     name: Key,
@@ -112,15 +139,15 @@ async fn renew(
     }
 }
 
-impl Held {
-    /// Who holds it: new for every acquisition.
+impl HeldLease {
+    /// The owner under which it is held: new for every acquisition.
     #[must_use]
     pub fn owner(&self) -> &LeaseOwner {
         &self.owner
     }
 
-    /// Whether the lease is still ours; renews it. An unanswered question counts as lost.
-    pub async fn still_ours(&self) -> bool {
+    /// Renews the lease and returns whether this owner still holds it. No answer counts as lost.
+    pub async fn confirm(&self) -> bool {
         matches!(
             self.store
                 .acquire_lease(&self.name, &self.owner, self.lifetime)
@@ -129,15 +156,15 @@ impl Held {
         )
     }
 
-    /// Gives it back; when the store does not answer, as soon as it does.
+    /// Releases the lease; if the store does not answer, retries in the background.
     pub async fn release(mut self) {
-        // A renewal that is under way would take the lease again after it was given back.
+        // A renewal in progress would acquire the lease again after its release.
         if let Some(stop) = self.renewing.stop.take() {
             let _ = stop.send(());
         }
         let _ = (&mut self.renewing.task).await;
         if let Err(error) = self.store.release_lease(&self.name, &self.owner).await {
-            tracing::debug!(%error, "a lease could not be given back yet");
+            tracing::debug!(%error, "a lease could not be released yet");
             let Self {
                 store,
                 name,
@@ -145,18 +172,17 @@ impl Held {
                 lifetime,
                 ..
             } = self;
-            tokio::spawn(released_later(store, name, owner, lifetime));
+            tokio::spawn(release_with_retries(store, name, owner, lifetime));
         }
     }
 }
 
-/// Tries until the lease expires by itself: nobody else may work meanwhile.
-async fn released_later(store: Arc<dyn Store>, name: Key, owner: LeaseOwner, lifetime: Duration) {
+/// Retries until the lease expires by itself: until then no other owner can work.
+async fn release_with_retries(store: Arc<dyn Store>, name: Key, owner: LeaseOwner, lifetime: Duration) {
     let until = Instant::now() + lifetime;
-    let mut wait = FIRST_WAIT;
+    let mut queue = LeaseQueue::default();
     while Instant::now() < until {
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(LONGEST_WAIT);
+        tokio::time::sleep(queue.next_wait()).await;
         if store.release_lease(&name, &owner).await.is_ok() {
             return;
         }

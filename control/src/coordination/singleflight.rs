@@ -1,4 +1,4 @@
-//! Single-flight: however many ask for one thing, the work is done once, in a task that no caller's departure ends.
+//! Single-flight: concurrent callers of one key share one task, which runs to its end even if every caller disconnects.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -7,61 +7,63 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
-/// How far a flight is.
+/// The state of a flight.
 #[derive(Debug, Clone)]
 pub enum Progress<V> {
-    /// At work; the text says on what, for those who stop waiting.
-    Working(Stage),
+    /// Running, at this stage.
+    Running(FlightStage),
     /// Finished.
     Done(V),
 }
 
-/// What a flight is waiting for.
+/// What a flight waits for; decides what a caller gets that stops waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum FlightStage {
     /// The lease, or the issuer.
-    Asking,
-    /// The store, to keep what the issuer answered.
-    Keeping,
+    Issuer,
+    /// The store, which is to take the issuer's answer.
+    Store,
 }
 
-/// How waiting for a flight ended.
+/// How a caller's wait for a flight ended.
 #[derive(Debug)]
 pub enum FlightOutcome<V> {
-    /// With its result.
+    /// The flight finished with this result.
     Done(V),
-    /// The caller's deadline came first; the flight goes on.
-    Deadline(Stage),
+    /// The caller's deadline passed first; the flight continues.
+    Deadline(FlightStage),
     /// The flight's task ended without a result.
     Lost,
 }
 
-/// Lets a flight say what it is waiting for.
+/// Lets a flight report its stage.
 #[derive(Debug)]
 pub struct Reporter<V>(watch::Sender<Progress<V>>);
 
 impl<V> Reporter<V> {
     /// The flight is now at `stage`.
-    pub fn stage(&self, stage: Stage) {
-        self.0.send_replace(Progress::Working(stage));
+    pub fn stage(&self, stage: FlightStage) {
+        self.0.send_replace(Progress::Running(stage));
     }
 }
 
 type Table<V> = Arc<Mutex<HashMap<String, watch::Receiver<Progress<V>>>>>;
 
-/// The flights of one kind. Cheap to clone.
+/// The flights of one kind. Cheap to clone: clones share the flights.
 #[derive(Debug)]
 pub struct SingleFlight<V> {
+    /// Running flights by key. A std mutex, because it is never held across an await.
     table: Table<V>,
-    in_flight: watch::Sender<usize>,
+    tasks: TaskTracker,
 }
 
 impl<V> Clone for SingleFlight<V> {
     fn clone(&self) -> Self {
         Self {
             table: Arc::clone(&self.table),
-            in_flight: self.in_flight.clone(),
+            tasks: self.tasks.clone(),
         }
     }
 }
@@ -70,33 +72,30 @@ impl<V> Default for SingleFlight<V> {
     fn default() -> Self {
         Self {
             table: Table::default(),
-            in_flight: watch::Sender::new(0),
+            tasks: TaskTracker::new(),
         }
     }
 }
 
-/// Takes the flight out of the table however its task ends, a panic included.
+/// Removes the flight from the table however its task ends, a panic included.
 struct Guard<V> {
     key: String,
     table: Table<V>,
-    in_flight: watch::Sender<usize>,
 }
 
 impl<V> Drop for Guard<V> {
     fn drop(&mut self) {
         lock(&self.table).remove(&self.key);
-        self.in_flight
-            .send_modify(|count| *count = count.saturating_sub(1));
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The table is consistent after every statement; a panic elsewhere does not spoil it.
+    // The table is consistent after every statement, so a panic elsewhere leaves nothing half-done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<V: Clone + Send + Sync + 'static> SingleFlight<V> {
-    /// Joins the flight of `key`, or starts one with `work`, and waits for it at most `deadline`.
+    /// Joins the flight of `key`, or starts one with `work`, and waits for its result at most `deadline`.
     pub async fn join<F, W>(&self, key: &str, deadline: Duration, work: W) -> FlightOutcome<V>
     where
         F: Future<Output = V> + Send + 'static,
@@ -107,23 +106,23 @@ impl<V: Clone + Send + Sync + 'static> SingleFlight<V> {
         loop {
             let stage = match &*progress.borrow_and_update() {
                 Progress::Done(value) => return FlightOutcome::Done(value.clone()),
-                Progress::Working(stage) => *stage,
+                Progress::Running(stage) => *stage,
             };
             match tokio::time::timeout_at(until, progress.changed()).await {
                 Err(_) => return FlightOutcome::Deadline(stage),
                 Ok(Ok(())) => {}
-                // The sender went away: either right after its last word, or without one.
+                // The sender was dropped: either right after it sent the result, or without one.
                 Ok(Err(_)) => {
                     return match &*progress.borrow() {
                         Progress::Done(value) => FlightOutcome::Done(value.clone()),
-                        Progress::Working(_) => FlightOutcome::Lost,
+                        Progress::Running(_) => FlightOutcome::Lost,
                     };
                 }
             }
         }
     }
 
-    /// Starts the flight of `key` with `work`, unless it is under way, and waits for nothing.
+    /// Starts the flight of `key` with `work` unless one is running, and waits for nothing.
     pub fn start<F, W>(&self, key: &str, work: W)
     where
         F: Future<Output = V> + Send + 'static,
@@ -141,31 +140,28 @@ impl<V: Clone + Send + Sync + 'static> SingleFlight<V> {
         if let Some(progress) = table.get(key) {
             return progress.clone();
         }
-        let (sender, progress) = watch::channel(Progress::Working(Stage::Asking));
+        let (sender, progress) = watch::channel(Progress::Running(FlightStage::Issuer));
         table.insert(key.to_owned(), progress.clone());
         drop(table);
-        self.in_flight.send_modify(|count| *count += 1);
-        let landing = Guard {
+        let guard = Guard {
             key: key.to_owned(),
             table: Arc::clone(&self.table),
-            in_flight: self.in_flight.clone(),
         };
         let reporter = Arc::new(Reporter(sender));
         let flight = work(Arc::clone(&reporter));
-        tokio::spawn(async move {
-            let landing = landing;
+        self.tasks.spawn(async move {
+            let guard = guard;
             let value = flight.await;
-            // Out of the table first: who comes from now on looks at the store, where the result already is.
-            drop(landing);
+            // Removed from the table first: a later caller reads the store, which already has the result.
+            drop(guard);
             reporter.0.send_replace(Progress::Done(value));
         });
         progress
     }
 
-    /// Waits until no flight is under way: for an orderly end of the process.
-    pub async fn landed(&self) {
-        let mut in_flight = self.in_flight.subscribe();
-        // The sender lives in `self`, so this cannot fail while we wait.
-        let _ = in_flight.wait_for(|count| *count == 0).await;
+    /// Returns when no flight is running: for an orderly end of the process.
+    pub async fn finished(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokenward_protocol::token_endpoint::GRANT_TYPE_TOKEN_EXCHANGE;
 use url::Url;
 
-use super::probe::{Heard, Prober};
+use super::probe::{ProbeAnswer, Prober};
 use super::report::Check;
 use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, ServerConfig, TokenSource};
 use crate::upstream::dialect::Dialect;
@@ -16,7 +16,7 @@ use crate::upstream::issuer::key_set::{BadKeySet, KeySet};
 use crate::upstream::issuer::loggable::loggable;
 
 /// A clock off by less than this is as good as any.
-const CLOCK_OFF_SECONDS: u64 = 5;
+const TOLERATED_CLOCK_SKEW_SECONDS: u64 = 5;
 
 /// Asks issuers.
 pub(super) struct Issuers<'a> {
@@ -30,18 +30,18 @@ impl Issuers<'_> {
         let name = format!("issuer {} ({})", config.issuer, config.client_id);
         let mut checks = Vec::new();
         let (mut token_endpoint, mut jwks_uri) = (config.token_endpoint.clone(), config.jwks_uri.clone());
-        let mut says_auth = None;
+        let mut discovered_auth = None;
         if token_endpoint.is_none() || jwks_uri.is_none() {
             match self.discovered(&config.issuer).await {
                 Ok(found) => {
                     checks.push(Check::ok(format!("{name}: discovery"), "the document is the issuer's own"));
                     token_endpoint = token_endpoint.or(Some(found.token_endpoint));
                     jwks_uri = jwks_uri.or(Some(found.jwks_uri));
-                    says_auth = Some(found.client_auth);
+                    discovered_auth = Some(found.client_auth);
                 }
-                Err(says) => checks.push(Check::fail(
+                Err(finding) => checks.push(Check::fail(
                     format!("{name}: discovery"),
-                    says,
+                    finding,
                     "compare issuer with what the issuer calls itself, byte for byte; or set token_endpoint and jwks_uri",
                 )),
             }
@@ -50,27 +50,27 @@ impl Issuers<'_> {
             checks.extend(self.keys(&name, &jwks_uri).await);
         }
         if let Some(endpoint) = token_endpoint {
-            let auth = config.client_auth.or(says_auth).unwrap_or_default();
+            let auth = config.client_auth.or(discovered_auth).unwrap_or_default();
             let credentials = ClientCredentials {
                 id: &config.client_id,
                 secret: &config.client_secret,
                 auth,
             };
-            let heard = self
+            let answer = self
                 .prober
                 .empty_token_request(&endpoint, credentials, "refresh_token")
                 .await;
             checks.push(token_endpoint_check(
                 format!("{name}: token endpoint"),
                 (auth, config.dialect),
-                heard,
+                answer,
                 "check client_id, client_secret and client_auth",
             ));
         }
         checks
     }
 
-    /// One server: what its configuration says, and for an exchange the remote issuer.
+    /// One server: what its configuration finding, and for an exchange the remote issuer.
     pub(super) async fn server(&self, config: &ServerConfig) -> Vec<Check> {
         let name = format!("server {}", config.name);
         match &config.token {
@@ -103,14 +103,14 @@ impl Issuers<'_> {
             secret: &config.client_secret,
             auth,
         };
-        let heard = self
+        let answer = self
             .prober
             .empty_token_request(&config.token_endpoint, credentials, GRANT_TYPE_TOKEN_EXCHANGE)
             .await;
         checks.push(token_endpoint_check(
             format!("{name}: exchange at {}", config.token_endpoint),
-            (auth, config.dialect),
-            heard,
+                (auth, config.dialect),
+                answer,
             "check clientCredentials and their clientAuth, and that the client may use the grant type token-exchange",
         ));
         checks
@@ -122,38 +122,38 @@ impl Issuers<'_> {
             issuer.trim_end_matches('/')
         );
         let url = Url::parse(&address).map_err(|_| "the issuer is not a URL".to_owned())?;
-        let heard = self.prober.get(&url).await?;
-        if heard.status != 200 {
-            return Err(format!("status {}", heard.status));
+        let answer = self.prober.get(&url).await?;
+        if answer.status != 200 {
+            return Err(format!("status {}", answer.status));
         }
-        read_document(issuer, &heard.body).map_err(|failed| failed.to_string())
+        read_document(issuer, &answer.body).map_err(|failed| failed.to_string())
     }
 
     async fn keys(&self, name: &str, jwks_uri: &Url) -> Vec<Check> {
-        const CURE: &str = "check jwks_uri, and that it can be reached from here";
+        const HINT: &str = "check jwks_uri, and that it can be reached from here";
         let keys = format!("{name}: keys");
-        let heard = match self.prober.get(jwks_uri).await {
-            Ok(heard) if heard.status == 200 => heard,
-            Ok(heard) => return vec![Check::fail(keys, format!("status {}", heard.status), CURE)],
-            Err(says) => return vec![Check::fail(keys, says, CURE)],
+        let answer = match self.prober.get(jwks_uri).await {
+            Ok(answer) if answer.status == 200 => answer,
+            Ok(answer) => return vec![Check::fail(keys, format!("status {}", answer.status), HINT)],
+            Err(finding) => return vec![Check::fail(keys, finding, HINT)],
         };
-        let check = key_set_check(keys, KeySet::read(&heard.body), heard.took);
-        let clock = self.clock(name, &heard);
+        let check = key_set_check(keys, KeySet::read(&answer.body), answer.took);
+        let clock = self.clock(name, &answer);
         [check].into_iter().chain(clock).collect()
     }
 
-    fn clock(&self, name: &str, heard: &Heard) -> Option<Check> {
-        const CURE: &str = "synchronise both clocks: freshness is judged by this one";
-        let ahead = heard.clock_ahead_seconds?;
+    fn clock(&self, name: &str, answer: &ProbeAnswer) -> Option<Check> {
+        const HINT: &str = "synchronise both clocks: freshness is judged by this one";
+        let ahead = answer.clock_ahead_seconds?;
         let name = format!("{name}: clock");
         let off = ahead.unsigned_abs();
-        let says = format!("the issuer's clock is {ahead} s ahead of this one");
-        Some(if off <= CLOCK_OFF_SECONDS {
-            Check::ok(name, says)
+        let finding = format!("the issuer's clock is {ahead} s ahead of this one");
+        Some(if off <= TOLERATED_CLOCK_SKEW_SECONDS {
+            Check::ok(name, finding)
         } else if off <= self.margin.as_secs() {
-            Check::warn(name, says, CURE)
+            Check::warn(name, finding, HINT)
         } else {
-            Check::fail(name, format!("{says}, more than margin"), CURE)
+            Check::fail(name, format!("{finding}, more than margin"), HINT)
         })
     }
 }
@@ -181,18 +181,18 @@ fn key_set_check(name: String, set: Result<KeySet, BadKeySet>, took: Duration) -
             OTHER_ALGORITHM,
         );
     }
-    let says = format!(
+    let finding = format!(
         "{} usable ({}), answered in {} ms{missed}",
         set.keys.len(),
         names(&set),
         took.as_millis()
     );
     if missed.is_empty() {
-        Check::ok(name, says)
+        Check::ok(name, finding)
     } else {
         Check::warn(
             name,
-            says,
+            finding,
             "tokens that those keys sign are refused; ".to_owned() + OTHER_ALGORITHM,
         )
     }
@@ -218,32 +218,32 @@ fn names(set: &KeySet) -> String {
 fn token_endpoint_check(
     name: String,
     (auth, dialect): (ClientAuth, Dialect),
-    heard: Result<Heard, String>,
-    cure: &str,
+    answer: Result<ProbeAnswer, String>,
+    hint: &str,
 ) -> Check {
     const UNREACHABLE: &str = "check the address, and that it can be reached from here";
-    let heard = match heard {
-        Ok(heard) => heard,
-        Err(says) => return Check::fail(name, says, UNREACHABLE),
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(finding) => return Check::fail(name, finding, UNREACHABLE),
     };
     let shown = format!("client_secret_{}", auth.name());
-    match (heard.status, heard.oauth_error().as_deref()) {
+    match (answer.status, answer.oauth_error().as_deref()) {
         (_, Some("invalid_client" | "unauthorized_client")) | (401, None) => Check::fail(
             name,
-            format!("the client is refused (status {}) with {shown}", heard.status),
-            cure,
+            format!("the client is refused (status {}) with {shown}", answer.status),
+            hint,
         ),
-        (_, Some("unsupported_grant_type")) => Check::fail(name, "the grant type is not supported", cure),
+        (_, Some("unsupported_grant_type")) => Check::fail(name, "the grant type is not supported", hint),
         (500.., _) => Check::fail(
             name,
-            format!("status {}", heard.status),
+            format!("status {}", answer.status),
             "look at the issuer; logins are kept meanwhile",
         ),
-        _ if refusal_of(&heard.raw(), dialect).is_ok() || heard.has_tokens(dialect) => Check::ok(
+        _ if refusal_of(&answer.raw(), dialect).is_ok() || answer.has_tokens(dialect) => Check::ok(
             name,
             format!(
                 "answers in {} ms and accepts the client ({shown}); no token was presented",
-                heard.took.as_millis()
+                answer.took.as_millis()
             ),
         ),
         (status, _) => Check::fail(

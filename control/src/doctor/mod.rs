@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub use self::probe::http_date_seconds;
-pub use self::report::{Check, Outcome, Report};
+pub use self::report::{Check, CheckOutcome, Report};
 
 use self::issuers::Issuers;
 use self::probe::Prober;
@@ -27,7 +26,7 @@ const FEWEST_DIFFERENT_BYTES: usize = 16;
 pub async fn examine_file(path: &Path) -> Report {
     match Config::load(path) {
         Ok(config) => examine(&config).await,
-        Err(ConfigError::Wrong(problems)) => {
+        Err(ConfigError::Invalid(problems)) => {
             Report::of(problems.iter().map(|problem| wrong(path, problem)).collect())
         }
         Err(unreadable @ ConfigError::Unreadable { .. }) => Report::of(vec![Check::fail(
@@ -46,7 +45,7 @@ fn wrong(path: &Path, problem: &Problem) -> Check {
     Check::fail(
         "config",
         format!("{}{place}: {}", path.display(), problem.what),
-        problem.cure.clone(),
+        problem.hint.clone(),
     )
 }
 

@@ -14,7 +14,7 @@ use crate::upstream::issuer::client::{ClientCredentials, form_of_client};
 const LONGEST_BODY_BYTES: usize = 256 * 1024;
 
 /// An answer, as far as the doctor looks at it.
-pub(super) struct Heard {
+pub(super) struct ProbeAnswer {
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
     /// How far the issuer's clock (`Date`) is ahead of this one; whole seconds.
@@ -22,7 +22,7 @@ pub(super) struct Heard {
     pub(super) took: Duration,
 }
 
-impl Heard {
+impl ProbeAnswer {
     /// The OAuth error code, where the body holds one.
     pub(super) fn oauth_error(&self) -> Option<String> {
         let members = Members::read(&self.body, &["error"]);
@@ -63,8 +63,8 @@ impl Prober {
         Ok(Self(client))
     }
 
-    pub(super) async fn get(&self, url: &Url) -> Result<Heard, String> {
-        self.heard(self.0.get(url.clone()).header(ACCEPT, "application/json"))
+    pub(super) async fn get(&self, url: &Url) -> Result<ProbeAnswer, String> {
+        self.send(self.0.get(url.clone()).header(ACCEPT, "application/json"))
             .await
     }
 
@@ -75,18 +75,18 @@ impl Prober {
         endpoint: &Url,
         credentials: ClientCredentials<'_>,
         grant_type: &str,
-    ) -> Result<Heard, String> {
+    ) -> Result<ProbeAnswer, String> {
         let request = form_of_client(
             self.0.post(endpoint.clone()),
             credentials,
             &[("grant_type", grant_type)],
         )
         .ok_or("the credentials fit no header")?;
-        self.heard(request).await
+        self.send(request).await
     }
 
-    async fn heard(&self, request: reqwest::RequestBuilder) -> Result<Heard, String> {
-        let asked = tokio::time::Instant::now();
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<ProbeAnswer, String> {
+        let started = tokio::time::Instant::now();
         let mut response = request.send().await.map_err(|error| cause(&error).to_owned())?;
         let status = response.status().as_u16();
         let clock_ahead_seconds = clock_ahead_seconds(response.headers());
@@ -97,11 +97,11 @@ impl Prober {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Heard {
+        Ok(ProbeAnswer {
             status,
             body,
             clock_ahead_seconds,
-            took: asked.elapsed(),
+            took: started.elapsed(),
         })
     }
 }
@@ -124,8 +124,10 @@ fn clock_ahead_seconds(headers: &HeaderMap) -> Option<i64> {
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7) as Unix seconds.
-#[must_use]
-pub fn http_date_seconds(text: &str) -> Option<i64> {
+fn http_date_seconds(text: &str) -> Option<i64> {
     let moment = httpdate::parse_http_date(text).ok()?;
     moment.duration_since(UNIX_EPOCH).ok()?.as_secs().try_into().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,22 +1,22 @@
-//! What the doctor found, as a table or as JSON.
+//! The doctor's report, as a table or as JSON.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// How a check ended.
+/// The result of a check, and of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// Good.
+pub enum CheckOutcome {
+    /// No problem.
     Ok,
-    /// It works, and somebody should look.
+    /// It works, and needs attention.
     Warn,
     /// It does not work.
     Fail,
 }
 
-impl Outcome {
+impl CheckOutcome {
     const fn name(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -29,47 +29,49 @@ impl Outcome {
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at: `store`, `issuer https://… (muster)` …
+    /// The checked part: `store`, `issuer https://… (muster)` …
     pub name: String,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What was seen. No secret.
-    pub says: String,
-    /// What to do; empty when nothing is to be done.
-    pub cure: String,
+    /// The result.
+    pub outcome: CheckOutcome,
+    /// What the check found; contains no secret.
+    #[serde(rename = "says")]
+    pub finding: String,
+    /// How to fix it; empty where nothing needs to be done.
+    #[serde(rename = "cure")]
+    pub hint: String,
 }
 
 impl Check {
-    pub(super) fn ok(name: impl Into<String>, says: impl Into<String>) -> Self {
+    pub(super) fn ok(name: impl Into<String>, finding: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            outcome: Outcome::Ok,
-            says: says.into(),
-            cure: String::new(),
+            outcome: CheckOutcome::Ok,
+            finding: finding.into(),
+            hint: String::new(),
         }
     }
 
-    pub(super) fn warn(name: impl Into<String>, says: impl Into<String>, cure: impl Into<String>) -> Self {
+    pub(super) fn warn(name: impl Into<String>, finding: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
-            outcome: Outcome::Warn,
-            cure: cure.into(),
-            ..Self::ok(name, says)
+            outcome: CheckOutcome::Warn,
+            hint: hint.into(),
+            ..Self::ok(name, finding)
         }
     }
 
-    pub(super) fn fail(name: impl Into<String>, says: impl Into<String>, cure: impl Into<String>) -> Self {
+    pub(super) fn fail(name: impl Into<String>, finding: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
-            outcome: Outcome::Fail,
-            ..Self::warn(name, says, cure)
+            outcome: CheckOutcome::Fail,
+            ..Self::warn(name, finding, hint)
         }
     }
 }
 
-/// All checks, in their order.
+/// All checks, in the order in which they ran.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// The worst of them.
-    pub outcome: Outcome,
+    /// The worst outcome of the checks.
+    pub outcome: CheckOutcome,
     /// The checks.
     pub checks: Vec<Check>,
 }
@@ -81,7 +83,7 @@ impl Report {
                 .iter()
                 .map(|check| check.outcome)
                 .max()
-                .unwrap_or(Outcome::Ok),
+                .unwrap_or(CheckOutcome::Ok),
             checks,
         }
     }
@@ -101,10 +103,10 @@ impl fmt::Display for Report {
                 "{:<4}  {:<widest$}  {}",
                 check.outcome.name(),
                 check.name,
-                check.says
+                check.finding
             )?;
-            if !check.cure.is_empty() {
-                writeln!(formatter, "      {:<widest$}  → {}", "", check.cure)?;
+            if !check.hint.is_empty() {
+                writeln!(formatter, "      {:<widest$}  → {}", "", check.hint)?;
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::store::valkey::ConnectError;
 use crate::store::{Key, Store, StoreError, trial};
 use crate::upstream::issuer::keys;
 
-/// How often it is asked for its latency.
+/// How often it is started for its latency.
 const PINGS: usize = 5;
 
 pub(super) async fn store(config: &Config) -> Vec<Check> {
@@ -31,11 +31,11 @@ pub(super) async fn store(config: &Config) -> Vec<Check> {
             error.to_string(),
             "nothing, if that is the tokenward that serves this configuration: ask its /readyz",
         )],
-        Err(StartError::Valkey(error @ ConnectError::Unreachable { cure, .. })) => {
+        Err(StartError::Valkey(error @ ConnectError::Unreachable { cure: hint, .. })) => {
             vec![Check::fail(
                 "store",
                 error.to_string(),
-                format!("{cure}; until then callers get 503 store_unavailable"),
+                format!("{hint}; until then callers get 503 store_unavailable"),
             )]
         }
         Err(error) => vec![Check::fail(
@@ -73,25 +73,25 @@ async fn work(store: &Arc<dyn Store>, config: &Config) -> Check {
         Ok(tried) => tried,
         Err(error) => return failed(name, &error),
     };
-    let says = format!(
+    let finding = format!(
         "answers in {:.1} ms (median of {PINGS}) and takes writes",
         median.as_secs_f64() * 1e3
     );
     if lineage.is_none() {
         Check::warn(
             name,
-            format!("{says}, but its user may not run INFO"),
+            format!("{finding}, but its user may not run INFO"),
             "give the user the ACL of docs/install.md (\"Valkey's ACL\"): without INFO the users of a strict issuer log in \
              again after every restart of Valkey",
         )
     } else if median * 4 > config.store.deadline {
         Check::warn(
             name,
-            says,
+            finding,
             "every request reads the store: bring it nearer, or lengthen store.deadline",
         )
     } else {
-        Check::ok(name, says)
+        Check::ok(name, finding)
     }
 }
 
@@ -102,9 +102,9 @@ fn failed(name: String, error: &StoreError) -> Check {
 async fn median_ping(store: &Arc<dyn Store>) -> Result<Duration, StoreError> {
     let mut took = Vec::new();
     for _ in 0..PINGS {
-        let asked = Instant::now();
+        let started = Instant::now();
         store.ping().await?;
-        took.push(asked.elapsed());
+        took.push(started.elapsed());
     }
     took.sort_unstable();
     Ok(took.get(PINGS / 2).copied().unwrap_or_default())

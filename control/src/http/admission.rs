@@ -1,4 +1,5 @@
-//! What every request passes before its handler: its host, the room for its bytes, and whether its caller is known.
+//! Admission control before every handler: checks the host, reserves memory for the request, and checks whether
+//! its caller presents a credential.
 
 use std::sync::Arc;
 
@@ -9,31 +10,30 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use tokenward_protocol::refusal::Refusal;
 
-use super::answer::failure;
-use super::{caller, target};
+use super::{caller, host, response};
 use crate::app::Current;
 use crate::observe::metrics::Metrics;
-use crate::serve::{Admission, Arrival, Budget, Caller, NoRoom, UNKNOWN_SHARE};
+use crate::serve::{Admission, Budget, Caller, NoRoom, RequestTracker, UNKNOWN_SHARE};
 
-/// What an orchestrator and Prometheus ask. They are answered also where everything else gets 503.
+/// The paths that an orchestrator and Prometheus poll. They are served also while every other request gets 503.
 pub(super) const LIVEZ: &str = "/livez";
 pub(super) const READYZ: &str = "/readyz";
 pub(super) const METRICS: &str = "/metrics";
 
-/// What all probes and their answers may hold together, in bytes; it is not part of `intake.bytes`.
+/// Memory for all probes and their responses together, in bytes; not part of `intake.bytes`.
 const PROBES_BYTES: usize = 4 * 1024 * 1024;
-/// What a header takes beside its bytes.
+/// Memory for a header beside its name and value.
 const HEADER_BYTES: usize = 96;
 
-/// The room for requests, of one listener.
+/// The memory budgets of one listener.
 #[derive(Clone)]
-pub(super) struct Gate {
+pub(super) struct AdmissionControl {
     current: Current,
     requests: Arc<Budget>,
     probes: Arc<Budget>,
 }
 
-impl Gate {
+impl AdmissionControl {
     pub(super) fn new(current: Current) -> Self {
         let metrics = current.service().metrics().clone();
         Self {
@@ -44,105 +44,107 @@ impl Gate {
     }
 }
 
-/// A request's room, and its connection: an extension of every request that is no probe.
+/// The memory reservation and the connection of a request: an extension of every request that is not a probe.
 #[derive(Debug, Clone)]
 pub(super) struct Admitted {
     pub(super) admission: Admission,
-    arrival: Option<Arrival>,
+    tracker: Option<RequestTracker>,
 }
 
 impl Admitted {
-    /// The body has come whole.
-    pub(super) fn is_whole(&self) {
-        self.admission.waits_for_client(None);
-        if let Some(arrival) = &self.arrival {
-            arrival.is_whole();
+    /// Reports that the body is complete.
+    pub(super) fn body_complete(&self) {
+        self.admission.set_waiting(None);
+        if let Some(tracker) = &self.tracker {
+            tracker.body_received();
         }
     }
 
-    /// The caller has shown a credential in its body.
-    pub(super) fn is_known(&self) {
-        self.admission.is_known();
-        if let Some(arrival) = &self.arrival {
-            arrival.is_of(Caller::Known);
+    /// Reports that the body contains a valid credential.
+    pub(super) fn authenticated(&self) {
+        self.admission.set_known();
+        if let Some(tracker) = &self.tracker {
+            tracker.identified(Caller::Known);
         }
     }
 }
 
-/// A request that is let through.
-pub(super) struct Passed {
+/// A request that was admitted.
+pub(super) struct AdmittedRequest {
     pub(super) request: Request,
-    /// The room for the answer to a probe.
+    /// The memory reservation for the response to a probe.
     pub(super) probe: Option<Admission>,
 }
 
-impl Gate {
-    /// Lets `request` through when it names one host and there is room for it. Without waiting: what waits is held too.
-    pub(super) fn admit(&self, request: Request) -> Result<Passed, Box<Response>> {
-        if let Err(bad) = target::check(&request) {
-            return Err(Box::new(unread(StatusCode::BAD_REQUEST, &bad.to_string())));
+impl AdmissionControl {
+    /// Admits `request` if it names one host and the budget covers it. Never waits: a waiting request occupies memory
+    /// too.
+    pub(super) fn admit(&self, request: Request) -> Result<AdmittedRequest, Box<Response>> {
+        if let Err(bad) = host::check(&request) {
+            return Err(Box::new(rejected(StatusCode::BAD_REQUEST, &bad.to_string())));
         }
         if matches!(request.uri().path(), LIVEZ | READYZ | METRICS) {
             self.probe(request)
         } else {
-            self.other(request)
+            self.request(request)
         }
     }
 
-    /// A probe keeps nothing of its request: neither headers nor body decide its answer.
-    fn probe(&self, mut request: Request) -> Result<Passed, Box<Response>> {
+    /// Admits a probe and drops its headers and body: neither affects the response.
+    fn probe(&self, mut request: Request) -> Result<AdmittedRequest, Box<Response>> {
         *request.headers_mut() = HeaderMap::new();
         *request.body_mut() = Body::empty();
         if request.uri().path() == LIVEZ {
-            return Ok(Passed { request, probe: None });
+            return Ok(AdmittedRequest { request, probe: None });
         }
         let limit_bytes = PROBES_BYTES * UNKNOWN_SHARE;
         let Some(admission) = self.probes.admit(Caller::Unknown, 0, limit_bytes) else {
             self.current.service().metrics().request_unread("no_room");
-            return Err(Box::new(no_room()));
+            return Err(Box::new(over_budget()));
         };
-        if let Some(arrival) = request.extensions().get::<Arrival>() {
-            arrival.admitted(&admission);
+        if let Some(tracker) = request.extensions().get::<RequestTracker>() {
+            tracker.hold(&admission);
         }
-        Ok(Passed {
+        Ok(AdmittedRequest {
             request,
             probe: Some(admission),
         })
     }
 
-    fn other(&self, mut request: Request) -> Result<Passed, Box<Response>> {
+    /// Admits a request for any other path.
+    fn request(&self, mut request: Request) -> Result<AdmittedRequest, Box<Response>> {
         let service = self.current.service();
         let caller = caller::of(request.headers(), &service.config.credentials);
-        let arrival = request.extensions().get::<Arrival>().cloned();
-        if let Some(arrival) = &arrival {
-            arrival.is_of(caller);
+        let tracker = request.extensions().get::<RequestTracker>().cloned();
+        if let Some(tracker) = &tracker {
+            tracker.identified(caller);
         }
         let limit_bytes = service.config.intake.bytes;
         let Some(admission) = self.requests.admit(caller, head_bytes(&request), limit_bytes) else {
             service.metrics().request_unread("no_room");
-            return Err(Box::new(no_room()));
+            return Err(Box::new(over_budget()));
         };
-        if let Some(arrival) = &arrival {
-            arrival.admitted(&admission);
+        if let Some(tracker) = &tracker {
+            tracker.hold(&admission);
         }
         if takes_no_body(request.method()) {
             *request.body_mut() = Body::empty();
         }
-        request.extensions_mut().insert(Admitted { admission, arrival });
-        Ok(Passed { request, probe: None })
+        request.extensions_mut().insert(Admitted { admission, tracker });
+        Ok(AdmittedRequest { request, probe: None })
     }
 }
 
-/// `answer` to a probe, which holds its room until the client has taken it.
-pub(super) fn probed(admission: &Admission, answer: Response) -> Response {
-    let size = answer.body().size_hint().exact().unwrap_or(u64::MAX);
+/// Reserves memory for the response to a probe until the client has received it.
+pub(super) fn reserve_probe_response(admission: &Admission, response: Response) -> Response {
+    let size = response.body().size_hint().exact().unwrap_or(u64::MAX);
     match admission.grow(usize::try_from(size).unwrap_or(usize::MAX)) {
-        Ok(()) => answer,
-        Err(NoRoom) => no_room(),
+        Ok(()) => response,
+        Err(NoRoom) => over_budget(),
     }
 }
 
-/// The path and the headers, in bytes.
+/// Size of path and headers, in bytes.
 fn head_bytes(request: &Request) -> usize {
     let headers = request.headers();
     let bytes: usize = headers
@@ -159,40 +161,40 @@ fn takes_no_body(method: &Method) -> bool {
     )
 }
 
-/// As many bytes are held as may be.
-pub(super) fn no_room() -> Response {
-    busy("as much is being read as intake.bytes allows")
+/// 503: the memory budget is used up.
+pub(super) fn over_budget() -> Response {
+    busy("requests in progress use all of intake.bytes")
 }
 
-/// Everything but probes, where every place is taken by a connection at work.
-pub(super) async fn full() -> Response {
-    busy("as many connections are at work as intake.connections allows")
+/// 503 for everything but probes: no connection slot is free.
+pub(super) async fn out_of_connections() -> Response {
+    busy("active connections use all of intake.connections")
 }
 
 fn busy(cause: &str) -> Response {
-    let mut answer = closing(
+    let mut response = closing(
         StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Busy.control_error(),
         Refusal::Busy,
         &format!("{cause}; retry shortly"),
     );
-    answer
+    response
         .headers_mut()
         .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    answer
+    response
 }
 
-/// An answer to a request that is not read to its end.
-pub(super) fn unread(status: StatusCode, description: &str) -> Response {
+/// The response to a request whose body is not read to its end.
+pub(super) fn rejected(status: StatusCode, description: &str) -> Response {
     closing(status, "invalid_request", Refusal::BadRequest, description)
 }
 
-/// What is left of the body is not read, so the connection ends with the answer. A client that is not told may send its next
-/// request on it, and loses that.
+/// An error that closes the connection: the rest of the body is not read. Without `Connection: close` a client might
+/// send its next request on it, and lose that request.
 fn closing(status: StatusCode, error: &str, refusal: Refusal, description: &str) -> Response {
-    let mut answer = failure(status, error, refusal, description);
-    answer
+    let mut response = response::error(status, error, refusal, description);
+    response
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));
-    answer
+    response
 }

@@ -1,5 +1,5 @@
-//! Who calls: a shared credential, as Basic (RFC 6749 §2.3.1) or Bearer, or in a token request's form, compared in constant
-//! time.
+//! Authenticates callers: a shared credential, as Basic (RFC 6749 §2.3.1) or Bearer, or in the form of a token request,
+//! compared in constant time.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -15,68 +15,68 @@ use crate::config::Credentials;
 use crate::refused::Refused;
 use crate::serve::Caller;
 
-/// The user of the filter's credential, and its `client_id`.
+/// The Basic user of the filter's credential, and its `client_id`.
 pub(super) const FILTER: &str = "filter";
-/// The user of the aggregator's credential.
+/// The Basic user of the aggregator's credential.
 pub(super) const AGGREGATOR: &str = "aggregator";
 
-/// Whether the headers show one of the `credentials`.
+/// Whether the headers present one of the `credentials`.
 pub(super) fn of(headers: &HeaderMap, credentials: &Credentials) -> Caller {
     let known = check(headers, FILTER, &credentials.filter).is_ok()
         || check(headers, AGGREGATOR, &credentials.aggregator).is_ok();
     if known { Caller::Known } else { Caller::Unknown }
 }
 
-/// How the form of a token request authenticates its client (RFC 6749 §2.3, RFC 7521 §4.2).
+/// The client authentication in the form of a token request (RFC 6749 §2.3, RFC 7521 §4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum InForm {
-    /// Not at all.
-    Nothing,
+pub(super) enum FormCredential {
+    /// None.
+    Absent,
     /// `client_secret_post`, with the credential.
-    Shown,
-    /// In a way or with a secret that is not accepted.
-    Wrong,
-    /// A parameter was sent twice, or two ways were taken at once.
+    Valid,
+    /// A method or a secret that is not accepted.
+    Invalid,
+    /// A repeated parameter, or two methods at once.
     Ambiguous,
 }
 
-/// What `form` shows of `credential`, whose `client_id` is `user`.
-pub(super) fn in_form(form: &Form, user: &str, credential: &SecretString) -> InForm {
+/// Checks the client authentication in `form` against `credential`, whose `client_id` is `user`.
+pub(super) fn in_form(form: &Form, user: &str, credential: &SecretString) -> FormCredential {
     let read = |name| form.once(name);
     let (Ok(id), Ok(secret), Ok(assertion)) =
         (read("client_id"), read("client_secret"), read("client_assertion"))
     else {
-        return InForm::Ambiguous;
+        return FormCredential::Ambiguous;
     };
     match (id, secret, assertion) {
-        (_, Some(_), Some(_)) => InForm::Ambiguous,
+        (_, Some(_), Some(_)) => FormCredential::Ambiguous,
         (id, Some(secret), None) => {
-            // The secret is looked at in any case.
+            // The secret is compared in any case: the time must not depend on the id.
             let same = same(secret.as_bytes(), credential);
             if same && id == Some(user) {
-                InForm::Shown
+                FormCredential::Valid
             } else {
-                InForm::Wrong
+                FormCredential::Invalid
             }
         }
-        (_, None, Some(_)) => InForm::Wrong,
-        // A client may repeat its name beside another way (RFC 6749 §3.2.1).
-        (Some(id), None, None) if id != user => InForm::Wrong,
-        (_, None, None) => InForm::Nothing,
+        (_, None, Some(_)) => FormCredential::Invalid,
+        // A client may send its id beside another method (RFC 6749 §3.2.1).
+        (Some(id), None, None) if id != user => FormCredential::Invalid,
+        (_, None, None) => FormCredential::Absent,
     }
 }
 
-/// Whether the headers show `credential` for the user `user`.
+/// Checks that the headers present `credential` for the user `user`.
 pub(super) fn check(headers: &HeaderMap, user: &str, credential: &SecretString) -> Result<(), Refused> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let shown = match (values.next(), values.next()) {
+    let presented = match (values.next(), values.next()) {
         (Some(value), None) => value.as_bytes(),
         _ => return Err(rejected(user)),
     };
-    let (scheme, rest) = match shown.iter().position(|byte| *byte == b' ') {
+    let (scheme, rest) = match presented.iter().position(|byte| *byte == b' ') {
         Some(at) => (
-            shown.get(..at).unwrap_or_default(),
-            shown.get(at..).unwrap_or_default().trim_ascii(),
+            presented.get(..at).unwrap_or_default(),
+            presented.get(at..).unwrap_or_default().trim_ascii(),
         ),
         None => return Err(rejected(user)),
     };
@@ -90,10 +90,10 @@ pub(super) fn check(headers: &HeaderMap, user: &str, credential: &SecretString) 
     if accepted { Ok(()) } else { Err(rejected(user)) }
 }
 
-/// The credential of `user` was not shown.
+/// The refusal of a caller that does not present the credential of `user`.
 pub(super) fn rejected(user: &str) -> Refused {
     Refused::new(Refusal::CallerRejected).because(format!(
-        "show the {user} credential as Authorization: Bearer, or as Basic with the user {user}"
+        "present the {user} credential as Authorization: Bearer, or as Basic with the user {user}"
     ))
 }
 
@@ -110,13 +110,13 @@ fn basic(encoded: &[u8], user: &str, credential: &SecretString) -> bool {
     if name != user && form_decoded(name).as_deref() != Some(user) {
         return false;
     }
-    // RFC 6749 has both form-encoded; many clients send them as they are. Either way the caller must know it.
-    let as_is = same(password.as_bytes(), credential);
+    // RFC 6749 §2.3.1 form-encodes both; many clients send them verbatim. Either way the caller must know the secret.
+    let verbatim = same(password.as_bytes(), credential);
     let decoded = form_decoded(password).is_some_and(|password| same(password.as_bytes(), credential));
-    as_is | decoded
+    verbatim | decoded
 }
 
-/// `None` when the text cannot be form-encoded.
+/// `None` if the text is not form-encoded.
 fn form_decoded(text: &str) -> Option<String> {
     if text.contains(['&', '=']) {
         return None;
@@ -126,9 +126,9 @@ fn form_decoded(text: &str) -> Option<String> {
         .map(|(name, _)| name.into_owned())
 }
 
-/// Digests first: the comparison then tells nothing about the length either.
-fn same(shown: &[u8], credential: &SecretString) -> bool {
-    let shown = Sha256::digest(shown);
+/// Compares digests in constant time, so that the time does not depend on the length either.
+fn same(presented: &[u8], credential: &SecretString) -> bool {
+    let presented = Sha256::digest(presented);
     let expected = Sha256::digest(credential.expose_secret().as_bytes());
-    bool::from(shown.as_slice().ct_eq(expected.as_slice()))
+    bool::from(presented.as_slice().ct_eq(expected.as_slice()))
 }

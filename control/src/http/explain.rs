@@ -1,4 +1,4 @@
-//! `GET /v1/explain?server=NAME`, with the session's handle in a header: addresses end up in access logs.
+//! `GET /v1/explain?server=NAME`. The session's handle comes in a header, because proxies log URLs.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use secrecy::SecretString;
 use tokenward_protocol::form::Form;
 use tokenward_protocol::refusal::Refusal;
 
-use super::{answer, sessions};
+use super::{response, sessions};
 use crate::app::Service;
 use crate::refused::Refused;
 
-/// The header with the session's handle.
+/// Request header with the session's handle.
 pub const SESSION_HEADER: &str = "x-tokenward-session";
 
 pub(super) async fn explain(
@@ -22,20 +22,20 @@ pub(super) async fn explain(
     headers: HeaderMap,
 ) -> Response {
     let explained = async {
-        sessions::aggregator(&service, &headers)?;
+        sessions::check_aggregator(&service, &headers)?;
         let server = server(query.as_deref().unwrap_or_default())?;
         let session = session(&headers)?;
         service.explain(&session, &server).await
     };
     match explained.await {
-        Ok(explanation) => answer::json(StatusCode::OK, &explanation),
-        Err(refused) if refused.refusal == Refusal::UnknownServer => answer::failure(
+        Ok(explanation) => response::json(StatusCode::OK, &explanation),
+        Err(refused) if refused.refusal == Refusal::UnknownServer => response::error(
             StatusCode::NOT_FOUND,
             "invalid_target",
             Refusal::UnknownServer,
             &refused.description(),
         ),
-        Err(refused) => answer::refused(&refused),
+        Err(refused) => response::refusal(&refused),
     }
 }
 
@@ -48,7 +48,7 @@ fn server(query: &str) -> Result<String, Refused> {
         .map_err(|_| bad("the query is percent-encoded UTF-8 without control characters"))?;
     if !matches!(query.once_or_empty("session"), Ok(None)) {
         return Err(bad(
-            "a session handle does not belong into an address, which proxies log: send it in the header \
+            "a session handle does not belong in a URL, which proxies log: send it in the header \
              x-tokenward-session",
         ));
     }

@@ -10,19 +10,20 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokenward_protocol::refusal::Refusal;
 
-use super::answer::failure;
+use super::response;
 use crate::app::Service;
 use crate::config::FilterModule;
 
-/// The address stays while the module changes with a release: who has a copy asks whether it is still the one.
+/// The URL stays the same across releases while the module changes, so caches revalidate their copy.
 const REVALIDATE: &str = "public, max-age=60, must-revalidate";
 
+/// `GET /filter/tokenward.wasm`.
 pub(super) async fn module(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response {
     let Some(module) = &service.config.filter_module else {
         return absent();
     };
-    if is_known(module, &headers) {
-        return described(
+    if is_not_modified(module, &headers) {
+        return with_headers(
             module,
             "application/wasm",
             StatusCode::NOT_MODIFIED,
@@ -30,39 +31,44 @@ pub(super) async fn module(State(service): State<Arc<Service>>, headers: HeaderM
         );
     }
     let bytes = Bytes::from_owner(Arc::clone(&module.bytes));
-    described(module, "application/wasm", StatusCode::OK, Body::from(bytes))
+    with_headers(module, "application/wasm", StatusCode::OK, Body::from(bytes))
 }
 
-/// As `sha256sum` writes it, so that `sha256sum --check` reads it.
+/// `GET /filter/tokenward.wasm.sha256`, in the format that `sha256sum --check` reads.
 pub(super) async fn sha256(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response {
     let Some(module) = &service.config.filter_module else {
         return absent();
     };
     const TEXT: &str = "text/plain; charset=utf-8";
-    if is_known(module, &headers) {
-        return described(module, TEXT, StatusCode::NOT_MODIFIED, Body::empty());
+    if is_not_modified(module, &headers) {
+        return with_headers(module, TEXT, StatusCode::NOT_MODIFIED, Body::empty());
     }
     let line = format!("{}  tokenward.wasm\n", module.sha256);
-    described(module, TEXT, StatusCode::OK, Body::from(line))
+    with_headers(module, TEXT, StatusCode::OK, Body::from(line))
 }
 
 fn tag(module: &FilterModule) -> String {
     format!("\"{}\"", module.sha256)
 }
 
-/// RFC 9110 §13.1.2; a weak tag compares equal here.
-fn is_known(module: &FilterModule, headers: &HeaderMap) -> bool {
+/// Whether `If-None-Match` names the module (RFC 9110 §13.1.2: weak comparison).
+fn is_not_modified(module: &FilterModule, headers: &HeaderMap) -> bool {
     let tag = tag(module);
     headers
         .get_all(IF_NONE_MATCH)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .map(|known| known.trim())
-        .any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+        .map(|candidate| candidate.trim())
+        .any(|candidate| candidate == "*" || candidate.trim_start_matches("W/") == tag)
 }
 
-fn described(module: &FilterModule, content_type: &'static str, status: StatusCode, body: Body) -> Response {
+fn with_headers(
+    module: &FilterModule,
+    content_type: &'static str,
+    status: StatusCode,
+    body: Body,
+) -> Response {
     let mut response = (
         status,
         [
@@ -72,7 +78,7 @@ fn described(module: &FilterModule, content_type: &'static str, status: StatusCo
         body,
     )
         .into_response();
-    // Hex digits are always a header value.
+    // Hex digits in quotes are always a valid header value.
     if let Ok(tag) = HeaderValue::from_str(&tag(module)) {
         response.headers_mut().insert(ETAG, tag);
     }
@@ -80,7 +86,7 @@ fn described(module: &FilterModule, content_type: &'static str, status: StatusCo
 }
 
 fn absent() -> Response {
-    failure(
+    response::error(
         StatusCode::NOT_FOUND,
         "invalid_request",
         Refusal::BadRequest,

@@ -8,11 +8,11 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::answer;
+use super::response;
 use crate::app::Service;
 use crate::observe::throttle::Emit;
 
-/// The trouble's name: probes come every few seconds, and an outage may last hours.
+/// Log key: probes come every few seconds, and an outage may last hours.
 const STORE: &str = "store";
 
 #[derive(Serialize)]
@@ -24,25 +24,25 @@ struct Health {
     store: &'static str,
 }
 
-/// The process runs.
+/// `GET /livez`: the process runs.
 pub(super) async fn livez(State(service): State<Arc<Service>>) -> Response {
-    answer::json(StatusCode::OK, &health(&service, "ok", None))
+    response::json(StatusCode::OK, &health(&service, "ok", None))
 }
 
-/// The store answers and takes writes; issuers have no say, because everything that is fresh can be served without them.
+/// `GET /readyz`: the store answers and accepts writes. Issuers do not count: fresh tokens are served without them.
 pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
     let Err(not_ready) = service.readiness.check().await else {
         if let Some(suppressed) = service.throttle.recovered(STORE) {
             tracing::info!(suppressed, "ready again: the store answers");
         }
-        return answer::json(StatusCode::OK, &health(&service, "ok", None));
+        return response::json(StatusCode::OK, &health(&service, "ok", None));
     };
     let (cause, error) = (format!("the store: {}", not_ready.cause), &not_ready.words);
     match service.throttle.failed(STORE, service.context.clock.now_ms()) {
         Emit::Warn { suppressed } => tracing::warn!(%error, cause, suppressed, "not ready"),
         Emit::Debug => tracing::debug!(%error, cause, "not ready"),
     }
-    let mut response = answer::json(
+    let mut response = response::json(
         StatusCode::SERVICE_UNAVAILABLE,
         &health(&service, "unavailable", Some(cause)),
     );
@@ -61,6 +61,7 @@ fn health(service: &Service, status: &'static str, cause: Option<String>) -> Hea
     }
 }
 
+/// `GET /metrics`, as OpenMetrics text.
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     (

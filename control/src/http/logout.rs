@@ -1,5 +1,5 @@
-//! `POST /v1/backchannel-logout`: OpenID Connect Back-Channel Logout 1.0. The logout token itself is the proof, so
-//! no credential is asked for.
+//! `POST /v1/backchannel-logout`: OpenID Connect Back-Channel Logout 1.0. The logout token itself is the proof, so no
+//! credential is required.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use secrecy::SecretString;
 use tokenward_protocol::refusal::Refusal;
 
 use super::admission::Admitted;
-use super::answer;
-use super::intake::Intake;
+use super::body::RequestBody;
+use super::response;
 use crate::app::Service;
 use crate::refused::Refused;
 
-/// Longest form with a logout token, in bytes: it names a user and a session, and nothing else.
-const LONGEST_LOGOUT_BYTES: usize = 16 * 1024;
+/// Largest form with a logout token, in bytes: the token names a user and a session only.
+const MAX_LOGOUT_BYTES: usize = 16 * 1024;
 
 pub(super) async fn backchannel_logout(
     State(service): State<Arc<Service>>,
@@ -27,13 +27,13 @@ pub(super) async fn backchannel_logout(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let intake = Intake {
+    let body = RequestBody {
         headers: &headers,
         body,
         admitted: &admitted,
         metrics: service.metrics(),
     };
-    let form = match intake.form(LONGEST_LOGOUT_BYTES).await {
+    let form = match body.form(MAX_LOGOUT_BYTES).await {
         Ok(form) => form,
         Err(rejection) => return *rejection,
     };
@@ -41,11 +41,11 @@ pub(super) async fn backchannel_logout(
         Ok(Some(token)) => token.into(),
         Ok(None) | Err(_) => {
             let bad = Refused::new(Refusal::BadRequest).because("send one logout_token");
-            return answer::refused(&bad);
+            return response::refusal(&bad);
         }
     };
-    let ended = service.to_its_end(|service| async move {
-        // It goes on when its client has left, and so does the account of its bytes.
+    let ended = service.run_to_completion(|service| async move {
+        // The work continues after a disconnect, and its bytes stay accounted for until it ends.
         let _admitted = admitted;
         service.backchannel_logout(&token).await
     });
@@ -55,6 +55,6 @@ pub(super) async fn backchannel_logout(
             [(CACHE_CONTROL, HeaderValue::from_static("no-store"))],
         )
             .into_response(),
-        Err(refused) => answer::refused(&refused),
+        Err(refused) => response::refusal(&refused),
     }
 }

@@ -1,17 +1,17 @@
-//! HTTP: routes, callers' credentials, body caps, and the marker header on every answer.
+//! The HTTP API: routes, admission, credentials, body limits, and the marker header on every response.
 
 mod admission;
-mod answer;
+mod body;
 mod caller;
 mod explain;
 mod filter_module;
 mod health;
-mod intake;
+mod host;
 mod logout;
 mod openapi;
 mod protected_resource;
+mod response;
 mod sessions;
-mod target;
 mod timed_body;
 mod token;
 
@@ -30,8 +30,7 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{MARKER_HEADER, TOKEN_PATH};
 use tower::ServiceExt as _;
 
-use self::admission::{Gate, LIVEZ, METRICS, READYZ};
-use self::answer::failure;
+use self::admission::{AdmissionControl, LIVEZ, METRICS, READYZ};
 use crate::app::{Current, Service};
 
 impl FromRef<Current> for Arc<Service> {
@@ -46,83 +45,86 @@ pub(crate) use timed_body::TimedBody;
 /// The version in the marker header.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What one listener answers. Cheap to clone; clones share the room for requests.
+/// The HTTP service of one listener. Cheap to clone; clones share the memory budgets.
 #[derive(Clone)]
-pub(crate) struct Site {
+pub(crate) struct HttpService {
     router: Router,
-    gate: Gate,
-    /// Each answer ends its connection.
-    answers_once: bool,
+    admission: AdmissionControl,
+    /// Every response closes its connection.
+    close_after_response: bool,
 }
 
-/// An answer under way.
-pub(crate) type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+/// A response in progress.
+pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-impl Site {
-    /// All routes of the service that is current when a request comes.
+impl HttpService {
+    /// All routes. Each request is served by the [`Service`] that is current when it arrives.
     pub(crate) fn new(current: Current) -> Self {
         Self {
-            gate: Gate::new(current.clone()),
-            router: finished(routed(routes()).fallback(not_found), current),
-            answers_once: false,
+            admission: AdmissionControl::new(current.clone()),
+            router: with_state(router(routes()).fallback(not_found), current),
+            close_after_response: false,
         }
     }
 
-    /// The probes alone, in the same room; everything else is answered that all places are taken.
-    pub(crate) fn only_probes(&self, current: Current) -> Self {
+    /// The probes alone, with the same budgets; every other request gets 503 because all connection slots are in use.
+    pub(crate) fn probes_only(&self, current: Current) -> Self {
         Self {
-            gate: self.gate.clone(),
-            router: finished(routed(probes().into()).fallback(admission::full), current),
-            answers_once: true,
+            admission: self.admission.clone(),
+            router: with_state(
+                router(probes().into()).fallback(admission::out_of_connections),
+                current,
+            ),
+            close_after_response: true,
         }
     }
 
-    /// Begins to answer `request`. Whether there is room for it is decided before this returns: hyper calls it for each
-    /// stream of a connection before any of the answers is looked at.
-    pub(crate) fn answer(&self, request: Request<Body>) -> Answering {
-        let passed = match self.gate.admit(request) {
-            Ok(passed) => passed,
-            Err(refused) => return Box::pin(ready(self.marked(*refused))),
+    /// Serves `request`. Admission is decided before this returns: hyper calls it for each stream of a connection
+    /// before it polls any of the responses.
+    pub(crate) fn call(&self, request: Request<Body>) -> ResponseFuture {
+        let admitted = match self.admission.admit(request) {
+            Ok(admitted) => admitted,
+            Err(response) => return Box::pin(ready(self.with_marker(*response))),
         };
-        let site = self.clone();
+        let service = self.clone();
         Box::pin(async move {
-            let Ok(mut answer) = site.router.clone().oneshot(passed.request).await;
-            if let Some(probe) = &passed.probe {
-                answer = admission::probed(probe, answer);
+            let Ok(mut response) = service.router.clone().oneshot(admitted.request).await;
+            if let Some(probe) = &admitted.probe {
+                response = admission::reserve_probe_response(probe, response);
             }
-            site.marked(answer)
+            service.with_marker(response)
         })
     }
 
-    /// Tells control's own answers from those that a proxy makes up.
-    fn marked(&self, mut answer: Response) -> Response {
-        let headers = answer.headers_mut();
+    /// Adds the marker header by which clients distinguish control's responses from a proxy's.
+    fn with_marker(&self, mut response: Response) -> Response {
+        let headers = response.headers_mut();
         headers.insert(MARKER_HEADER, HeaderValue::from_static(VERSION));
-        if self.answers_once {
+        if self.close_after_response {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        answer
+        response
     }
 }
 
-fn finished(routes: Router<Current>, current: Current) -> Router {
+fn with_state(routes: Router<Current>, current: Current) -> Router {
     routes
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(current)
 }
 
-fn routed(routes: Vec<(&'static str, MethodRouter<Current>)>) -> Router<Current> {
+fn router(routes: Vec<(&'static str, MethodRouter<Current>)>) -> Router<Current> {
     routes.into_iter().fold(Router::new(), |router, (path, methods)| {
         router.route(path, methods)
     })
 }
 
-/// Every path that is answered, in axum's notation.
+/// Every path of the API, in axum's notation.
 pub fn paths() -> Vec<&'static str> {
     routes().into_iter().map(|(path, _)| path).collect()
 }
 
-/// The one list of all routes.
+/// All routes.
 fn routes() -> Vec<(&'static str, MethodRouter<Current>)> {
     vec![
         (TOKEN_PATH, post(token::token)),
@@ -159,7 +161,7 @@ fn probes() -> [(&'static str, MethodRouter<Current>); 3] {
 }
 
 async fn not_found() -> Response {
-    failure(
+    response::error(
         StatusCode::NOT_FOUND,
         "invalid_request",
         Refusal::BadRequest,
@@ -168,10 +170,10 @@ async fn not_found() -> Response {
 }
 
 async fn method_not_allowed() -> Response {
-    failure(
+    response::error(
         StatusCode::METHOD_NOT_ALLOWED,
         "invalid_request",
         Refusal::BadRequest,
-        "this path does not take that method",
+        "this path does not accept that method",
     )
 }

@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: what this service takes and answers, as OpenAPI 3.1.
+//! `GET /openapi.json`: the API as OpenAPI 3.1.
 
 use std::sync::LazyLock;
 

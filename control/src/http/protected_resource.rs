@@ -1,4 +1,5 @@
-//! Protected resource metadata (RFC 9728), where the filter's 401 sends a client to learn where its user logs in.
+//! Protected resource metadata (RFC 9728): the filter's 401 refers a client here for the authorization server of its
+//! user.
 //!
 //! The document of `https://host/path` is at `https://host/.well-known/oauth-protected-resource/path` (§3.1: the
 //! well-known part goes between host and path), so host and path of the request together name the resource.
@@ -15,11 +16,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokenward_protocol::refusal::Refusal;
 
-use super::answer::failure;
+use super::response;
 use crate::app::Service;
 use crate::config::{Config, Resource};
 
-/// Where all documents are.
+/// Path prefix of all documents.
 pub(super) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 #[derive(Serialize)]
@@ -36,7 +37,7 @@ pub(super) async fn metadata(State(service): State<Arc<Service>>, uri: Uri, head
     let config = &service.config;
     let path = uri.path().strip_prefix(WELL_KNOWN).unwrap_or_default();
     let authority = match (uri.authority(), headers.get(HOST)) {
-        // HTTP/2 has it in the request line (RFC 9113 §8.3.1).
+        // HTTP/2 sends it as `:authority` (RFC 9113 §8.3.1).
         (Some(authority), _) => authority.as_str(),
         (None, Some(host)) => host.to_str().unwrap_or_default(),
         (None, None) => "",
@@ -46,8 +47,8 @@ pub(super) async fn metadata(State(service): State<Arc<Service>>, uri: Uri, head
         (resource.path() == path && resource.is_at(authority)).then_some((server.name.as_str(), resource))
     });
     match found {
-        Some((name, resource)) => answered(&document(config, name, resource)),
-        None => readable(failure(
+        Some((name, resource)) => ok(&document(config, name, resource)),
+        None => with_cors(response::error(
             StatusCode::NOT_FOUND,
             "invalid_request",
             Refusal::UnknownServer,
@@ -57,24 +58,24 @@ pub(super) async fn metadata(State(service): State<Arc<Service>>, uri: Uri, head
     }
 }
 
-/// What a browser asks before it sends a header of its own, `MCP-Protocol-Version` for example (Fetch, CORS preflight).
+/// CORS preflight: a browser sends it before a request with a header such as `MCP-Protocol-Version` (Fetch standard).
 pub(super) async fn preflight() -> Response {
     const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
     let headers = [
         (ALLOW, METHODS),
         (ACCESS_CONTROL_ALLOW_METHODS, METHODS),
-        // `*` does not stand for this one.
+        // `*` does not cover `authorization`.
         (
             ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static("*, authorization"),
         ),
         (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600")),
     ];
-    readable((StatusCode::NO_CONTENT, headers).into_response())
+    with_cors((StatusCode::NO_CONTENT, headers).into_response())
 }
 
-/// Clients in browsers read it too; it is public.
-fn readable(mut response: Response) -> Response {
+/// Allows any origin: the document is public, and clients in browsers read it.
+fn with_cors(mut response: Response) -> Response {
     response
         .headers_mut()
         .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -92,7 +93,7 @@ fn document<'a>(config: &'a Config, name: &'a str, resource: &'a Resource) -> Do
     } else {
         configured.iter().map(String::as_str).collect()
     };
-    // One issuer may have several clients.
+    // Several clients of one issuer are configured as several entries.
     let mut seen = Vec::new();
     authorization_servers.retain(|server| {
         let new = !seen.contains(server);
@@ -108,11 +109,11 @@ fn document<'a>(config: &'a Config, name: &'a str, resource: &'a Resource) -> Do
     }
 }
 
-fn answered(document: &Document<'_>) -> Response {
+fn ok(document: &Document<'_>) -> Response {
     let bytes = serde_json::to_vec(document).unwrap_or_else(|_| b"{}".to_vec());
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (CACHE_CONTROL, HeaderValue::from_static("public, max-age=300")),
     ];
-    readable((StatusCode::OK, headers, bytes).into_response())
+    with_cors((StatusCode::OK, headers, bytes).into_response())
 }

@@ -1,4 +1,4 @@
-//! `/v1/sessions/{id}` and `/v1/sign-out`: the aggregator's side.
+//! `/v1/sessions/{id}` and `/v1/sign-out`: the API for the aggregator.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
+use tokenward_protocol::token_endpoint::MAX_SESSION_BYTES;
 
 use super::admission::Admitted;
-use super::intake::Intake;
-use super::{answer, caller};
+use super::body::RequestBody;
+use super::{caller, response};
 use crate::app::Service;
-use crate::app::register::{PutRefused, Registration};
+use crate::app::sessions::{Registration, RegistrationError};
 use crate::refused::Refused;
-use crate::upstream::grant::sign_out::SignOutMoment;
+use crate::upstream::grant::sign_out::SignOutTime;
 
-/// Longest `PUT` of a session, in bytes: two tokens of the largest size that a gateway lets through (60 KiB), and the rest.
-const LONGEST_PUT_BYTES: usize = 160 * 1024;
-/// Longest request to sign a user out, in bytes.
-const LONGEST_SIGN_OUT_BYTES: usize = 16 * 1024;
+/// Largest `PUT` of a session, in bytes: two tokens of the largest size that a gateway accepts (60 KiB), and the rest.
+const MAX_PUT_BYTES: usize = 160 * 1024;
+/// Largest sign-out request, in bytes.
+const MAX_SIGN_OUT_BYTES: usize = 16 * 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +35,7 @@ struct PutBody {
     refresh_token: Option<String>,
 }
 
-/// Its members, for errors.
+/// The members of [`PutBody`], for errors.
 const PUT_MEMBERS: [&str; 4] = ["issuer", "client_id", "id_token", "refresh_token"];
 
 #[derive(Deserialize)]
@@ -45,7 +45,7 @@ struct SignOutBody {
     subject: String,
 }
 
-/// Its members, for errors.
+/// The members of [`SignOutBody`], for errors.
 const SIGN_OUT_MEMBERS: [&str; 2] = ["issuer", "subject"];
 
 #[derive(Serialize)]
@@ -53,37 +53,37 @@ struct SignedOut {
     sessions: u64,
 }
 
-/// The caller is the aggregator.
-pub(super) fn aggregator(service: &Service, headers: &HeaderMap) -> Result<(), Refused> {
+/// Refuses a caller that does not present the aggregator's credential.
+pub(super) fn check_aggregator(service: &Service, headers: &HeaderMap) -> Result<(), Refused> {
     caller::check(
         headers,
         caller::AGGREGATOR,
         &service.config.credentials.aggregator,
     )
-    .inspect_err(|refused| service.note_caller(caller::AGGREGATOR, refused))
+    .inspect_err(|refused| service.log_rejected_caller(caller::AGGREGATOR, refused))
 }
 
-/// What the store keeps from being done is said in the log too, not only to the caller.
-fn noted<'a>(service: &Service, refused: &'a Refused) -> &'a Refused {
+/// Logs a refusal that the store caused: the operator must see it, not only the caller.
+fn logged<'a>(service: &Service, refused: &'a Refused) -> &'a Refused {
     if refused.refusal == Refusal::StoreUnavailable {
-        service.note_caller("aggregator", refused);
+        service.log_rejected_caller("aggregator", refused);
     }
     refused
 }
 
 pub(super) fn session_id(id: String) -> Result<SecretString, Refused> {
-    if id.is_empty() || id.len() > LONGEST_SESSION_BYTES {
+    if id.is_empty() || id.len() > MAX_SESSION_BYTES {
         return Err(Refused::new(Refusal::BadRequest)
-            .because(format!("a session id has 1 to {LONGEST_SESSION_BYTES} bytes")));
+            .because(format!("a session id has 1 to {MAX_SESSION_BYTES} bytes")));
     }
     Ok(id.into())
 }
 
-/// The id in the path, where it is text. A rejection of axum's own would have another shape than all our answers, and come
-/// before the credential was looked at.
-type NamedId = Result<Path<String>, PathRejection>;
+/// The id in the path. Extracted as a `Result`: axum's own rejection would have another shape than every other
+/// response, and would come before the credential is checked.
+type PathId = Result<Path<String>, PathRejection>;
 
-fn named(id: NamedId) -> Result<SecretString, Refused> {
+fn decoded_id(id: PathId) -> Result<SecretString, Refused> {
     let Ok(Path(id)) = id else {
         return Err(Refused::new(Refusal::BadRequest).because("a session id is UTF-8 once percent-decoded"));
     };
@@ -93,20 +93,20 @@ fn named(id: NamedId) -> Result<SecretString, Refused> {
 pub(super) async fn put(
     State(service): State<Arc<Service>>,
     Extension(admitted): Extension<Admitted>,
-    id: NamedId,
+    id: PathId,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    if let Err(refused) = aggregator(&service, &headers) {
-        return answer::refused(&refused);
+    if let Err(refused) = check_aggregator(&service, &headers) {
+        return response::refusal(&refused);
     }
-    let intake = Intake {
+    let body = RequestBody {
         headers: &headers,
         body,
         admitted: &admitted,
         metrics: service.metrics(),
     };
-    let body: PutBody = match intake.json(LONGEST_PUT_BYTES, &PUT_MEMBERS).await {
+    let body: PutBody = match body.json(MAX_PUT_BYTES, &PUT_MEMBERS).await {
         Ok(body) => body,
         Err(rejection) => return *rejection,
     };
@@ -114,76 +114,76 @@ pub(super) async fn put(
         issuer: body.issuer,
         client_id: body.client_id,
         id_token: body.id_token.into(),
-        // Some clients write "" for none.
+        // Some clients send "" for none.
         refresh_token: body
             .refresh_token
             .filter(|token| !token.is_empty())
             .map(Into::into),
     };
-    let put = service.to_its_end(|service| async move {
+    let put = service.run_to_completion(|service| async move {
         let _admitted = admitted;
-        kept(&service, id, &registration).await
+        register(&service, id, &registration).await
     });
     match put.await {
         Ok(response) => response,
         Err(refused) => {
-            service.note_caller("aggregator", &refused);
-            answer::refused(&refused)
+            service.log_rejected_caller("aggregator", &refused);
+            response::refusal(&refused)
         }
     }
 }
 
-const TAKEN: &str = "this session is in use for another user's login: end it first (DELETE), or put the login under a session \
-                     of its own";
+const CONFLICT: &str =
+    "this session is in use for another user's login: end it first (DELETE), or use another session id";
 
-async fn kept(service: &Service, id: NamedId, registration: &Registration) -> Result<Response, Refused> {
-    let id = named(id)?;
+async fn register(service: &Service, id: PathId, registration: &Registration) -> Result<Response, Refused> {
+    let id = decoded_id(id)?;
     let status = match service.put_session(&id, registration).await {
         Ok(put) if put.created => StatusCode::CREATED,
         Ok(_) => StatusCode::OK,
-        Err(PutRefused::Refused(refused)) => return Err(refused),
-        Err(PutRefused::Taken) => return Ok(taken(service)),
+        Err(RegistrationError::Refused(refused)) => return Err(refused),
+        Err(RegistrationError::Conflict) => return Ok(conflict(service)),
     };
-    Ok(answer::json(status, &service.session_status(&id).await?))
+    Ok(response::json(status, &service.session_status(&id).await?))
 }
 
-fn taken(service: &Service) -> Response {
-    service.note_caller("aggregator", &Refused::new(Refusal::BadRequest).because(TAKEN));
-    answer::failure(
+fn conflict(service: &Service) -> Response {
+    service.log_rejected_caller("aggregator", &Refused::new(Refusal::BadRequest).because(CONFLICT));
+    response::error(
         StatusCode::CONFLICT,
         "invalid_request",
         Refusal::BadRequest,
-        TAKEN,
+        CONFLICT,
     )
 }
 
-pub(super) async fn get(State(service): State<Arc<Service>>, id: NamedId, headers: HeaderMap) -> Response {
-    let looked = async {
-        aggregator(&service, &headers)?;
-        service.session_status(&named(id)?).await
+pub(super) async fn get(State(service): State<Arc<Service>>, id: PathId, headers: HeaderMap) -> Response {
+    let status = async {
+        check_aggregator(&service, &headers)?;
+        service.session_status(&decoded_id(id)?).await
     };
-    match looked.await {
-        Ok(status) => answer::json(StatusCode::OK, &status),
-        Err(refused) if refused.refusal == Refusal::UnknownSession => answer::failure(
+    match status.await {
+        Ok(status) => response::json(StatusCode::OK, &status),
+        Err(refused) if refused.refusal == Refusal::UnknownSession => response::error(
             StatusCode::NOT_FOUND,
             "invalid_request",
             Refusal::UnknownSession,
-            "no such session is known; put it again",
+            "unknown session; PUT it again",
         ),
-        Err(refused) => answer::refused(noted(&service, &refused)),
+        Err(refused) => response::refusal(logged(&service, &refused)),
     }
 }
 
-pub(super) async fn delete(State(service): State<Arc<Service>>, id: NamedId, headers: HeaderMap) -> Response {
+pub(super) async fn delete(State(service): State<Arc<Service>>, id: PathId, headers: HeaderMap) -> Response {
     let ended = async {
-        aggregator(&service, &headers)?;
-        let id = named(id)?;
-        let ended = service.to_its_end(|service| async move { service.end_session(&id).await });
+        check_aggregator(&service, &headers)?;
+        let id = decoded_id(id)?;
+        let ended = service.run_to_completion(|service| async move { service.end_session(&id).await });
         ended.await
     };
     match ended.await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(refused) => answer::refused(noted(&service, &refused)),
+        Err(refused) => response::refusal(logged(&service, &refused)),
     }
 }
 
@@ -193,30 +193,30 @@ pub(super) async fn sign_out(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    if let Err(refused) = aggregator(&service, &headers) {
-        return answer::refused(&refused);
+    if let Err(refused) = check_aggregator(&service, &headers) {
+        return response::refusal(&refused);
     }
-    let intake = Intake {
+    let body = RequestBody {
         headers: &headers,
         body,
         admitted: &admitted,
         metrics: service.metrics(),
     };
-    let body: SignOutBody = match intake.json(LONGEST_SIGN_OUT_BYTES, &SIGN_OUT_MEMBERS).await {
+    let body: SignOutBody = match body.json(MAX_SIGN_OUT_BYTES, &SIGN_OUT_MEMBERS).await {
         Ok(body) => body,
         Err(rejection) => return *rejection,
     };
     if body.issuer.is_empty() || body.subject.is_empty() {
         let bad = Refused::new(Refusal::BadRequest).because("the members issuer and subject are not empty");
-        return answer::refused(&bad);
+        return response::refusal(&bad);
     }
-    let ended = service.to_its_end(|service| async move {
+    let ended = service.run_to_completion(|service| async move {
         let _admitted = admitted;
-        let now = SignOutMoment::Now;
+        let now = SignOutTime::Now;
         service.sign_out(&body.issuer, &body.subject, now).await
     });
     match ended.await {
-        Ok(sessions) => answer::json(StatusCode::OK, &SignedOut { sessions }),
-        Err(refused) => answer::refused(noted(&service, &refused)),
+        Ok(sessions) => response::json(StatusCode::OK, &SignedOut { sessions }),
+        Err(refused) => response::refusal(logged(&service, &refused)),
     }
 }

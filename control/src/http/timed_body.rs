@@ -1,4 +1,4 @@
-//! A request's body that must be complete at a moment.
+//! A request body with a deadline.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,26 +7,26 @@ use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-/// The request was not complete in time.
+/// The request was not complete at its deadline.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the request did not arrive within intake.deadline")]
-pub(crate) struct IntakeLate;
+pub(crate) struct BodyTimeout;
 
-/// `Incoming` until a moment; then an error.
+/// `Incoming` until a deadline, then an error.
 pub(crate) struct TimedBody {
     body: Incoming,
     until: Instant,
-    /// Only once something is missing: mostly the whole body comes with its head.
-    alarm: Option<Pin<Box<Sleep>>>,
+    /// Created when the body is first incomplete: most bodies arrive together with the head.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl TimedBody {
-    /// `body`, which must have come whole at `until`.
+    /// Wraps `body`, which must be complete at `until`.
     pub(crate) fn new(body: Incoming, until: Instant) -> Self {
         Self {
             body,
             until,
-            alarm: None,
+            timer: None,
         }
     }
 }
@@ -43,13 +43,13 @@ impl HttpBody for TimedBody {
             Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
             Poll::Pending => {
                 let until = self.until;
-                let alarm = self
-                    .alarm
+                let timer = self
+                    .timer
                     .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-                alarm
+                timer
                     .as_mut()
                     .poll(context)
-                    .map(|()| Some(Err(IntakeLate.into())))
+                    .map(|()| Some(Err(BodyTimeout.into())))
             }
         }
     }

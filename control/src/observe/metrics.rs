@@ -1,4 +1,4 @@
-//! Metrics for Prometheus. Labels come from the configuration and from enums only, so their number is bounded.
+//! Prometheus metrics. Label values come from the configuration and from enums only, so their number is bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,99 +13,99 @@ use prometheus_client::registry::Registry;
 
 /// Labels of [`Metrics::token_requests`] and [`Metrics::exchanges`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ServerOutcome {
+struct ServerOutcomeLabels {
     /// A configured server, or `unknown`.
-    pub server: String,
+    server: String,
     /// `token`, or a refusal's name; for exchanges `exchanged` or a refusal's name.
-    pub outcome: &'static str,
+    outcome: &'static str,
 }
 
 /// Labels of [`Metrics::refreshes`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct IssuerOutcome {
+struct IssuerOutcomeLabels {
     /// A configured issuer.
-    pub issuer: String,
+    issuer: String,
     /// `refreshed`, `dead`, `suspect`, `superseded`, or a refusal's name.
-    pub outcome: &'static str,
+    outcome: &'static str,
 }
 
 /// Labels of [`Metrics::issuer_request_seconds`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct IssuerCall {
+struct IssuerCallLabels {
     /// A configured issuer.
-    pub issuer: String,
+    issuer: String,
     /// `refresh`, `exchange` or `keys`.
-    pub call: &'static str,
+    call: &'static str,
 }
 
 /// Labels of [`Metrics::issuer_answers`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct IssuerAnswer {
+struct IssuerAnswerLabels {
     /// A configured issuer.
-    pub issuer: String,
+    issuer: String,
     /// `refresh`, `exchange` or `introspect`.
-    pub call: &'static str,
-    /// What the answer was taken for: `tokens`, `dead`, `denied`, `misconfigured`, `failing`, `unreachable`, `not_oauth`;
+    call: &'static str,
+    /// How the answer was classified: `tokens`, `dead`, `denied`, `misconfigured`, `failing`, `unreachable`, `not_oauth`;
     /// of introspection `unused`, `used_up` or `not_told`.
-    pub class: &'static str,
+    class: &'static str,
 }
 
 /// Labels of [`Metrics::issuer_circuit_open`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct OneIssuer {
+struct IssuerLabel {
     /// A configured issuer.
-    pub issuer: String,
+    issuer: String,
 }
 
 /// Labels of [`Metrics::issuer_calls_held_back`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct IssuerReason {
+struct ThrottledCallLabels {
     /// A configured issuer.
-    pub issuer: String,
+    issuer: String,
     /// `circuit`, `rate` or `queue`.
-    pub reason: &'static str,
+    reason: &'static str,
 }
 
 /// Labels of [`Metrics::store_errors`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct StoreOperation {
+struct StoreErrorLabels {
     /// `read`, `write`, `lease` …
-    pub operation: &'static str,
+    operation: &'static str,
 }
 
 /// Labels of [`Metrics::session_changes`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct SessionChange {
+struct SessionChangeLabels {
     /// `created`, `renewed`, `ended` or `signed_out`.
-    pub change: &'static str,
+    change: &'static str,
 }
 
 /// Labels of [`Metrics::connections_closed`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ConnectionEnd {
+struct ConnectionClosedLabels {
     /// `late`, `idle`, `pushed_out` or `full`.
-    pub cause: &'static str,
+    cause: &'static str,
 }
 
 /// Labels of [`Metrics::intake_bytes`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct IntakeCaller {
-    /// `known` (has shown a credential) or `unknown`.
-    pub caller: &'static str,
+struct IntakeBytesLabels {
+    /// `known` (has presented a valid credential) or `unknown`.
+    caller: &'static str,
 }
 
 /// Labels of [`Metrics::requests_unread`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RequestUnread {
+struct RequestUnreadLabels {
     /// `no_room`, `late`, `too_large` or `broke_off`.
-    pub cause: &'static str,
+    cause: &'static str,
 }
 
 /// Labels of [`Metrics::config_reloads`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Reload {
+struct ConfigReloadLabels {
     /// `applied`, `rejected` or `restart_needed`.
-    pub outcome: &'static str,
+    outcome: &'static str,
 }
 
 /// All metrics of one service. Cheap to clone.
@@ -113,35 +113,35 @@ pub struct Reload {
 pub struct Metrics {
     registry: Arc<Registry>,
     /// `tokenward_token_requests_total{server,outcome}`.
-    pub token_requests: Family<ServerOutcome, Counter>,
-    /// `tokenward_refreshes_total{issuer,outcome}`: presentations of a refresh token.
-    pub refreshes: Family<IssuerOutcome, Counter>,
-    /// `tokenward_exchanges_total{server,outcome}`: calls of a remote token endpoint.
-    pub exchanges: Family<ServerOutcome, Counter>,
+    token_requests: Family<ServerOutcomeLabels, Counter>,
+    /// `tokenward_refreshes_total{issuer,outcome}`: refresh requests.
+    refreshes: Family<IssuerOutcomeLabels, Counter>,
+    /// `tokenward_exchanges_total{server,outcome}`: exchange requests to remote token endpoints.
+    exchanges: Family<ServerOutcomeLabels, Counter>,
     /// `tokenward_issuer_request_seconds{issuer,call}`.
-    pub issuer_request_seconds: Family<IssuerCall, Histogram, fn() -> Histogram>,
-    /// `tokenward_issuer_answers_total{issuer,call,class}`: what answers were taken for.
-    pub issuer_answers: Family<IssuerAnswer, Counter>,
-    /// `tokenward_revocations_total{issuer,outcome}`: refresh tokens given back after a sign-out.
-    pub revocations: Family<IssuerOutcome, Counter>,
-    /// `tokenward_issuer_circuit_open{issuer}`: 1 while the issuer is left alone.
-    pub issuer_circuit_open: Family<OneIssuer, Gauge>,
+    issuer_request_seconds: Family<IssuerCallLabels, Histogram, fn() -> Histogram>,
+    /// `tokenward_issuer_answers_total{issuer,call,class}`: answers by classification.
+    issuer_answers: Family<IssuerAnswerLabels, Counter>,
+    /// `tokenward_revocations_total{issuer,outcome}`: refresh tokens revoked after a sign-out.
+    revocations: Family<IssuerOutcomeLabels, Counter>,
+    /// `tokenward_issuer_circuit_open{issuer}`: 1 while the circuit breaker suspends calls to the issuer.
+    issuer_circuit_open: Family<IssuerLabel, Gauge>,
     /// `tokenward_issuer_calls_held_back_total{issuer,reason}`.
-    pub issuer_calls_held_back: Family<IssuerReason, Counter>,
+    issuer_calls_held_back: Family<ThrottledCallLabels, Counter>,
     /// `tokenward_store_errors_total{operation}`.
-    pub store_errors: Family<StoreOperation, Counter>,
+    store_errors: Family<StoreErrorLabels, Counter>,
     /// `tokenward_session_changes_total{change}`.
-    pub session_changes: Family<SessionChange, Counter>,
-    /// `tokenward_connections`: how many are open.
+    session_changes: Family<SessionChangeLabels, Counter>,
+    /// `tokenward_connections`: open connections.
     pub connections: Gauge,
-    /// `tokenward_connections_closed_total{cause}`: those that control itself ended.
-    pub connections_closed: Family<ConnectionEnd, Counter>,
-    /// `tokenward_intake_bytes{caller}`: what requests hold.
-    pub intake_bytes: Family<IntakeCaller, Gauge>,
-    /// `tokenward_requests_unread_total{cause}`: requests that were not read to their end.
-    pub requests_unread: Family<RequestUnread, Counter>,
+    /// `tokenward_connections_closed_total{cause}`: connections closed by control.
+    connections_closed: Family<ConnectionClosedLabels, Counter>,
+    /// `tokenward_intake_bytes{caller}`: bytes held by requests in progress.
+    intake_bytes: Family<IntakeBytesLabels, Gauge>,
+    /// `tokenward_requests_unread_total{cause}`: requests whose body was not read completely.
+    requests_unread: Family<RequestUnreadLabels, Counter>,
     /// `tokenward_config_reload_total{outcome}`.
-    pub config_reloads: Family<Reload, Counter>,
+    config_reloads: Family<ConfigReloadLabels, Counter>,
 }
 
 fn seconds_histogram() -> Histogram {
@@ -167,9 +167,9 @@ impl Default for Metrics {
         let intake_bytes = Family::default();
         let requests_unread = Family::default();
         let config_reloads = Family::default();
-        // Prometheus sees an increase only of a sample that was there before, and the first refused reload is one to tell of.
+        // Prometheus detects an increase only of an existing sample, and the alert must fire for the first rejected reload.
         for outcome in ["applied", "rejected", "restart_needed"] {
-            let _: &Counter = &config_reloads.get_or_create(&Reload { outcome });
+            let _: &Counter = &config_reloads.get_or_create(&ConfigReloadLabels { outcome });
         }
         let mut registry = Registry::with_prefix("tokenward");
         registry.register(
@@ -179,7 +179,7 @@ impl Default for Metrics {
         );
         registry.register(
             "refreshes",
-            "Refresh tokens presented, by issuer and outcome",
+            "Refresh requests by issuer and outcome",
             refreshes.clone(),
         );
         registry.register(
@@ -189,58 +189,54 @@ impl Default for Metrics {
         );
         registry.register(
             "issuer_request_seconds",
-            "Time that issuers took to answer",
+            "Response time of issuers in seconds",
             issuer_request_seconds.clone(),
         );
         registry.register(
             "issuer_answers",
-            "Answers of issuers by call and by what they were taken for",
+            "Answers of issuers by call and classification",
             issuer_answers.clone(),
         );
         registry.register(
             "revocations",
-            "Refresh tokens given back after a sign-out, by issuer and outcome",
+            "Refresh tokens revoked after a sign-out, by issuer and outcome",
             revocations.clone(),
         );
         registry.register(
             "issuer_circuit_open",
-            "Whether the issuer is left alone because it fails everybody",
+            "Whether the circuit breaker suspends calls to the issuer",
             issuer_circuit_open.clone(),
         );
         registry.register(
             "issuer_calls_held_back",
-            "Calls to an issuer that were not made, by reason",
+            "Calls to an issuer that were throttled, by reason",
             issuer_calls_held_back.clone(),
         );
-        registry.register(
-            "store_errors",
-            "Store operations without an answer",
-            store_errors.clone(),
-        );
+        registry.register("store_errors", "Failed store operations", store_errors.clone());
         registry.register(
             "session_changes",
             "Sessions created, renewed and ended",
             session_changes.clone(),
         );
-        registry.register("connections", "Connections that are open", connections.clone());
+        registry.register("connections", "Open connections", connections.clone());
         registry.register(
             "connections_closed",
-            "Connections that control ended itself, by cause",
+            "Connections closed by control, by cause",
             connections_closed.clone(),
         );
         registry.register(
             "intake_bytes",
-            "Bytes that requests hold, by whether the caller has shown a credential",
+            "Bytes held by requests in progress, by whether the caller has presented a credential",
             intake_bytes.clone(),
         );
         registry.register(
             "requests_unread",
-            "Requests that were not read to their end, by cause",
+            "Requests whose body was not read completely, by cause",
             requests_unread.clone(),
         );
         registry.register(
             "config_reload",
-            "Reloads of the configuration, by outcome",
+            "Configuration reloads by outcome",
             config_reloads.clone(),
         );
         Self {
@@ -265,108 +261,114 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// One answer of the token endpoint.
+    /// Counts a response of the token endpoint.
     pub fn token_request(&self, server: &str, outcome: &'static str) {
         let server = server.to_owned();
         self.token_requests
-            .get_or_create(&ServerOutcome { server, outcome })
+            .get_or_create(&ServerOutcomeLabels { server, outcome })
             .inc();
     }
 
-    /// One refresh.
+    /// Counts a refresh.
     pub fn refresh(&self, issuer: &str, outcome: &'static str) {
         let issuer = issuer.to_owned();
         self.refreshes
-            .get_or_create(&IssuerOutcome { issuer, outcome })
+            .get_or_create(&IssuerOutcomeLabels { issuer, outcome })
             .inc();
     }
 
-    /// One exchange.
+    /// Counts an exchange.
     pub fn exchange(&self, server: &str, outcome: &'static str) {
         let server = server.to_owned();
         self.exchanges
-            .get_or_create(&ServerOutcome { server, outcome })
+            .get_or_create(&ServerOutcomeLabels { server, outcome })
             .inc();
     }
 
-    /// One call to an issuer.
+    /// Records the duration of a call to an issuer.
     pub fn issuer_request(&self, issuer: &str, call: &'static str, took: Duration) {
         let issuer = issuer.to_owned();
         self.issuer_request_seconds
-            .get_or_create(&IssuerCall { issuer, call })
+            .get_or_create(&IssuerCallLabels { issuer, call })
             .observe(took.as_secs_f64());
     }
 
-    /// What an issuer's answer was taken for.
+    /// Counts an issuer's answer by its classification.
     pub fn issuer_answer(&self, issuer: &str, call: &'static str, class: &'static str) {
         let issuer = issuer.to_owned();
         self.issuer_answers
-            .get_or_create(&IssuerAnswer { issuer, call, class })
+            .get_or_create(&IssuerAnswerLabels { issuer, call, class })
             .inc();
     }
 
-    /// What became of giving a refresh token back.
+    /// Counts the outcome of revoking a refresh token.
     pub fn revocation(&self, issuer: &str, outcome: &'static str) {
         let issuer = issuer.to_owned();
         self.revocations
-            .get_or_create(&IssuerOutcome { issuer, outcome })
+            .get_or_create(&IssuerOutcomeLabels { issuer, outcome })
             .inc();
     }
 
-    /// The issuer is left alone, or not any more.
+    /// Sets whether the circuit breaker suspends calls to the issuer.
     pub fn issuer_circuit(&self, issuer: &str, open: bool) {
         let issuer = issuer.to_owned();
         self.issuer_circuit_open
-            .get_or_create(&OneIssuer { issuer })
+            .get_or_create(&IssuerLabel { issuer })
             .set(i64::from(open));
     }
 
-    /// One call to an issuer that was not made.
+    /// Counts a throttled call to an issuer.
     pub fn issuer_held_back(&self, issuer: &str, reason: &'static str) {
         let issuer = issuer.to_owned();
         self.issuer_calls_held_back
-            .get_or_create(&IssuerReason { issuer, reason })
+            .get_or_create(&ThrottledCallLabels { issuer, reason })
             .inc();
     }
 
-    /// One store operation without an answer.
+    /// Counts a failed store operation.
     pub fn store_error(&self, operation: &'static str) {
         self.store_errors
-            .get_or_create(&StoreOperation { operation })
+            .get_or_create(&StoreErrorLabels { operation })
             .inc();
     }
 
-    /// `count` sessions changed.
+    /// Counts `count` session changes.
     pub fn session_change(&self, change: &'static str, count: u64) {
         self.session_changes
-            .get_or_create(&SessionChange { change })
+            .get_or_create(&SessionChangeLabels { change })
             .inc_by(count);
     }
 
-    /// Control ended a connection.
+    /// Counts a connection closed by control.
     pub fn connection_closed(&self, cause: &'static str) {
         self.connections_closed
-            .get_or_create(&ConnectionEnd { cause })
+            .get_or_create(&ConnectionClosedLabels { cause })
             .inc();
     }
 
-    /// The gauge of what requests of `caller` hold, in bytes.
+    /// The gauge of the bytes held by requests of `caller`.
     #[must_use]
     pub fn intake_bytes_of(&self, caller: &'static str) -> Gauge {
-        self.intake_bytes.get_or_create(&IntakeCaller { caller }).clone()
+        self.intake_bytes
+            .get_or_create(&IntakeBytesLabels { caller })
+            .clone()
     }
 
-    /// A request was not read to its end.
+    /// Counts a request whose body was not read completely.
     pub fn request_unread(&self, cause: &'static str) {
-        self.requests_unread.get_or_create(&RequestUnread { cause }).inc();
+        self.requests_unread
+            .get_or_create(&RequestUnreadLabels { cause })
+            .inc();
     }
 
-    /// The configuration was, or was not, reloaded.
+    /// Counts a configuration reload.
     pub fn config_reload(&self, outcome: &'static str) {
-        self.config_reloads.get_or_create(&Reload { outcome }).inc();
+        self.config_reloads
+            .get_or_create(&ConfigReloadLabels { outcome })
+            .inc();
     }
 
-    /// The exposition (OpenMetrics text).
+    /// The metrics in the OpenMetrics text format.
     #[must_use]
     pub fn exposition(&self) -> String {
         let mut text = String::new();

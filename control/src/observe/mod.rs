@@ -1,5 +1,5 @@
-//! Log lines, their throttle, and metrics.
+//! Logging, its throttle, and metrics.
 
 pub mod log;
 pub mod metrics;
-pub mod throttle;
+pub(crate) mod throttle;

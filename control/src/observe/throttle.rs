@@ -1,4 +1,4 @@
-//! Limits log lines: at most one warning in an interval for the same trouble.
+//! Limits log lines: at most one warning per interval for the same failure.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,158 +6,163 @@ use std::time::Duration;
 
 use tokenward_protocol::duration::whole_ms;
 
-/// At most one warning a minute per trouble; counts what it keeps back.
+/// Allows one warning per interval and key, and counts the suppressed ones.
 #[derive(Debug)]
-pub struct Throttle {
+pub(crate) struct Throttle {
     every_ms: u64,
-    known: Mutex<Known>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    troubles: HashMap<String, Trouble>,
-    /// How many of them are not over.
+struct State {
+    entries: HashMap<String, Entry>,
+    /// Entries that have not recovered.
     open: usize,
-    /// When they were last looked through for what is not seen any more.
-    looked_at_ms: u64,
-    /// When the warnings were last counted from nothing, and how many there were since.
+    /// When the entries were last checked for expiry.
+    expired_at_ms: u64,
+    /// Start of the present interval for warnings of all keys, and their number since then.
     counted_since_ms: u64,
     warned: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Trouble {
+struct Entry {
     warned_at_ms: u64,
     seen_at_ms: u64,
     suppressed: u64,
-    /// It is kept after its end until its minute is over: what comes and goes is one warning too.
-    over: bool,
-    /// Whether its end has been told since the last warning.
-    told: bool,
+    /// The failure has recovered or expired. Its entry is retained until its interval has passed: a failure that recurs
+    /// within it must not warn again.
+    recovered: bool,
+    /// Its recovery was reported since the last warning.
+    reported: bool,
 }
 
-/// What to write.
+/// Which log line to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Emit {
-    /// A warning, with how many were kept back since the last.
+pub(crate) enum Emit {
+    /// A warning.
     Warn {
-        /// Kept back.
+        /// Warnings of this key that were suppressed since the last one.
         suppressed: u64,
     },
     /// A debug line.
     Debug,
 }
 
-/// Troubles remembered at most; beyond that the oldest are forgotten, which costs a warning too many.
-const MOST_TROUBLES: usize = 8192;
-/// A trouble that was not seen for this long is over, although nobody saw its end.
-const LONGEST_UNSEEN_MS: u64 = 10 * 60 * 1000;
-/// How often they are looked through for that.
-const LOOK_EVERY_MS: u64 = 60 * 1000;
-/// Warnings of all troubles together in the same span: beyond them only debug lines are written.
-const MOST_WARNINGS: u64 = 1000;
+/// Maximum number of entries; beyond it the oldest are dropped, which costs a warning too many.
+const MAX_ENTRIES: usize = 8192;
+/// A failure that was not seen for this long expires without a recovery.
+const EXPIRY_MS: u64 = 10 * 60 * 1000;
+/// How often the entries are checked for expiry.
+const EXPIRY_CHECK_MS: u64 = 60 * 1000;
+/// Warnings of all keys together per interval; beyond it only debug lines are written.
+const MAX_WARNINGS: u64 = 1000;
 
 impl Throttle {
-    /// One warning per `every`.
+    /// Allows one warning per `every`.
     #[must_use]
-    pub fn new(every: Duration) -> Self {
+    pub(crate) fn new(every: Duration) -> Self {
         Self {
             every_ms: whole_ms(every),
-            known: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same trouble again at `now_ms`.
+    /// Records a failure of `key` at `now_ms`.
     #[must_use]
-    pub fn failed(&self, trouble: &str, now_ms: u64) -> Emit {
-        let mut known = self.lock();
-        let Known { troubles, open, .. } = &mut *known;
-        if let Some(trouble) = troubles.get_mut(trouble) {
-            *open += usize::from(std::mem::take(&mut trouble.over));
-            trouble.seen_at_ms = now_ms;
-            if now_ms < trouble.warned_at_ms.saturating_add(self.every_ms) {
-                trouble.suppressed += 1;
+    pub(crate) fn failed(&self, key: &str, now_ms: u64) -> Emit {
+        let mut state = self.state();
+        let State { entries, open, .. } = &mut *state;
+        if let Some(entry) = entries.get_mut(key) {
+            *open += usize::from(std::mem::take(&mut entry.recovered));
+            entry.seen_at_ms = now_ms;
+            if now_ms < entry.warned_at_ms.saturating_add(self.every_ms) {
+                entry.suppressed += 1;
                 return Emit::Debug;
             }
-            let suppressed = std::mem::take(&mut trouble.suppressed);
-            (trouble.warned_at_ms, trouble.told) = (now_ms, false);
-            return known.line(suppressed, self.every_ms, now_ms);
+            let suppressed = std::mem::take(&mut entry.suppressed);
+            (entry.warned_at_ms, entry.reported) = (now_ms, false);
+            return state.warn(suppressed, self.every_ms, now_ms);
         }
-        known.make_room(self.every_ms, now_ms);
-        let first = Trouble {
+        state.make_room(self.every_ms, now_ms);
+        let first = Entry {
             warned_at_ms: now_ms,
             seen_at_ms: now_ms,
             suppressed: 0,
-            over: false,
-            told: false,
+            recovered: false,
+            reported: false,
         };
-        known.troubles.insert(trouble.to_owned(), first);
-        known.open += 1;
-        known.line(0, self.every_ms, now_ms)
+        state.entries.insert(key.to_owned(), first);
+        state.open += 1;
+        state.warn(0, self.every_ms, now_ms)
     }
 
-    /// Whether there is no trouble at all at `now_ms`: nothing can have recovered. A trouble whose end nobody sees (an
-    /// issuer or session that is asked for no more) is forgotten ten minutes after it was last seen, give or take one.
+    /// Whether no failure is open at `now_ms`, so that nothing can recover. A failure without a recovery (an issuer or
+    /// session that no request needs any more) expires ten minutes after it was last seen, give or take one.
     #[must_use]
-    pub fn is_calm(&self, now_ms: u64) -> bool {
-        let mut known = self.lock();
-        known.forget(now_ms);
-        known.open == 0
+    pub(crate) fn is_calm(&self, now_ms: u64) -> bool {
+        let mut state = self.state();
+        state.expire(now_ms);
+        state.open == 0
     }
 
-    /// The trouble is over: how many warnings were kept back, if its end has not been told since the last warning.
+    /// Records the recovery of `key`. Returns how many warnings were suppressed, unless the recovery was reported since the
+    /// last warning.
     #[must_use]
-    pub fn recovered(&self, trouble: &str) -> Option<u64> {
-        let mut known = self.lock();
-        let Known { troubles, open, .. } = &mut *known;
-        let trouble = troubles.get_mut(trouble).filter(|trouble| !trouble.over)?;
-        trouble.over = true;
+    pub(crate) fn recovered(&self, key: &str) -> Option<u64> {
+        let mut state = self.state();
+        let State { entries, open, .. } = &mut *state;
+        let entry = entries.get_mut(key).filter(|entry| !entry.recovered)?;
+        entry.recovered = true;
         *open = open.saturating_sub(1);
-        let told = std::mem::replace(&mut trouble.told, true);
-        (!told).then(|| std::mem::take(&mut trouble.suppressed))
+        let reported = std::mem::replace(&mut entry.reported, true);
+        (!reported).then(|| std::mem::take(&mut entry.suppressed))
     }
 }
 
-impl Known {
-    /// By distance, not by order: a clock that was set back must not make a trouble last.
-    fn forget(&mut self, now_ms: u64) {
-        if self.open == 0 || now_ms.abs_diff(self.looked_at_ms) < LOOK_EVERY_MS {
+impl State {
+    /// Compares absolute differences: a clock that was set back must not prolong a failure.
+    fn expire(&mut self, now_ms: u64) {
+        if self.open == 0 || now_ms.abs_diff(self.expired_at_ms) < EXPIRY_CHECK_MS {
             return;
         }
-        self.looked_at_ms = now_ms;
-        let Self { troubles, open, .. } = self;
-        for trouble in troubles.values_mut().filter(|trouble| !trouble.over) {
-            trouble.over = now_ms.abs_diff(trouble.seen_at_ms) >= LONGEST_UNSEEN_MS;
-            *open = open.saturating_sub(usize::from(trouble.over));
+        self.expired_at_ms = now_ms;
+        let Self { entries, open, .. } = self;
+        for entry in entries.values_mut().filter(|entry| !entry.recovered) {
+            entry.recovered = now_ms.abs_diff(entry.seen_at_ms) >= EXPIRY_MS;
+            *open = open.saturating_sub(usize::from(entry.recovered));
         }
     }
 
     fn make_room(&mut self, every_ms: u64, now_ms: u64) {
-        if self.troubles.len() < MOST_TROUBLES {
+        if self.entries.len() < MAX_ENTRIES {
             return;
         }
-        self.troubles
-            .retain(|_, trouble| now_ms < trouble.seen_at_ms.saturating_add(every_ms));
-        if self.troubles.len() >= MOST_TROUBLES {
-            self.troubles.clear();
+        self.entries
+            .retain(|_, entry| now_ms < entry.seen_at_ms.saturating_add(every_ms));
+        if self.entries.len() >= MAX_ENTRIES {
+            self.entries.clear();
         }
-        self.open = self.troubles.values().filter(|trouble| !trouble.over).count();
+        self.open = self.entries.values().filter(|entry| !entry.recovered).count();
     }
 
-    /// Whoever can make up sessions and subjects makes each a trouble of its own: all of them have their bound too.
-    fn line(&mut self, suppressed: u64, every_ms: u64, now_ms: u64) -> Emit {
+    /// A client that invents sessions and subjects makes a key of each, so all keys together have a limit too.
+    fn warn(&mut self, suppressed: u64, every_ms: u64, now_ms: u64) -> Emit {
         let since_ms = self.counted_since_ms;
         if now_ms >= since_ms.saturating_add(every_ms) || now_ms < since_ms {
             (self.counted_since_ms, self.warned) = (now_ms, 0);
         }
-        if self.warned >= MOST_WARNINGS {
+        if self.warned >= MAX_WARNINGS {
             return Emit::Debug;
         }
         self.warned += 1;
         Emit::Warn { suppressed }
     }
 }
+
+#[cfg(test)]
+mod tests;

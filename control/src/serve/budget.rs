@@ -1,10 +1,10 @@
-//! One bound on the bytes of all requests that control holds, over all connections.
+//! A limit on the bytes of all requests in progress, over all connections.
 //!
-//! A request is admitted with its head, grows with its body, and gives everything back at its end. Callers without a
-//! credential share one eighth of the bound, so that they cannot keep out those that show one. When that share is used
-//! up, the oldest request that waits for its client (for the rest of its body, or to take its answer) is pushed out in
-//! favour of the new one: a client that sends its body at once is never the oldest for long. What is pushed out still
-//! holds its memory until its task has run, and that too is bounded: by as much again.
+//! A request is admitted with its head, grows with its body, and releases everything at its end. Callers without a
+//! credential share one eighth of the limit, so that they cannot displace authenticated callers. When that share is used
+//! up, a new request evicts the oldest one that waits for its client (for the rest of its body, or to accept its response):
+//! a client that sends its body at once is never the oldest for long. An evicted request holds its memory until its task
+//! has run; the bytes of evicted requests have a limit too, of the same size as that share.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,17 +14,17 @@ use tokio::sync::Notify;
 
 use crate::observe::metrics::Metrics;
 
-/// What a request costs beside its bytes: its task, its stream, its decoded form.
+/// Cost of a request beside its bytes: its task, its stream, its decoded form.
 pub const REQUEST_BYTES: usize = 8 * 1024;
-/// Callers without a credential share the bound divided by this.
-pub const UNKNOWN_SHARE: usize = 8;
+/// Callers without a credential share the limit divided by this.
+pub(crate) const UNKNOWN_SHARE: usize = 8;
 
-/// Whether the caller has shown a credential.
+/// Whether the caller has presented a valid credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caller {
-    /// Not, or a wrong one, or not yet.
+pub(crate) enum Caller {
+    /// No credential, a wrong one, or none so far.
     Unknown,
-    /// The filter's or the aggregator's.
+    /// The filter's credential or the aggregator's.
     Known,
 }
 
@@ -39,9 +39,9 @@ impl Caller {
     }
 }
 
-/// The bytes of all requests of one process.
+/// Accounts for the bytes of all requests of one process.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     state: Mutex<State>,
     /// In the order of [`Caller::ALL`].
     gauges: [Gauge; 2],
@@ -51,20 +51,19 @@ pub struct Budget {
 struct State {
     unknown_bytes: usize,
     known_bytes: usize,
-    /// Of requests that were pushed out and have not ended yet.
-    leaving_bytes: usize,
+    /// Held by requests that were evicted and have not ended yet.
+    evicted_bytes: usize,
     next_id: u64,
     /// By age.
-    requests: BTreeMap<u64, Held>,
+    requests: BTreeMap<u64, RequestEntry>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct RequestEntry {
     caller: Caller,
     bytes: usize,
-    /// It was pushed out.
-    leaving: bool,
-    /// Set while it is the client's turn: what tells the request that it is pushed out.
+    evicted: bool,
+    /// Set while the request waits for its client; notified when the request is evicted.
     waiting: Option<Arc<Notify>>,
 }
 
@@ -80,52 +79,52 @@ impl State {
         let total = self
             .unknown_bytes
             .saturating_add(self.known_bytes)
-            .saturating_add(self.leaving_bytes);
+            .saturating_add(self.evicted_bytes);
         let in_share =
             caller == Caller::Known || self.unknown_bytes.saturating_add(more) <= limit / UNKNOWN_SHARE;
         in_share && total.saturating_add(more) <= limit
     }
 
-    /// Pushes the oldest request without a credential out that waits for its client, if it is older than the request `id`.
-    fn push_out_before(&mut self, id: u64, limit: usize) -> bool {
-        let oldest = self.requests.range_mut(..id).find_map(|(_, held)| {
-            let is_unknown = held.caller == Caller::Unknown && !held.leaving;
-            let waiting = held.waiting.clone().filter(|_| is_unknown)?;
-            Some((held, waiting))
+    /// Evicts the oldest request without a credential that waits for its client and is older than request `id`.
+    fn evict_before(&mut self, id: u64, limit: usize) -> bool {
+        let oldest = self.requests.range_mut(..id).find_map(|(_, entry)| {
+            let is_candidate = entry.caller == Caller::Unknown && !entry.evicted;
+            let waiting = entry.waiting.clone().filter(|_| is_candidate)?;
+            Some((entry, waiting))
         });
-        let Some((held, waiting)) = oldest else {
+        let Some((entry, waiting)) = oldest else {
             return false;
         };
-        if self.leaving_bytes.saturating_add(held.bytes) > limit / UNKNOWN_SHARE {
+        if self.evicted_bytes.saturating_add(entry.bytes) > limit / UNKNOWN_SHARE {
             return false;
         }
-        held.leaving = true;
-        self.unknown_bytes -= held.bytes;
-        self.leaving_bytes += held.bytes;
+        entry.evicted = true;
+        self.unknown_bytes -= entry.bytes;
+        self.evicted_bytes += entry.bytes;
         waiting.notify_one();
         true
     }
 
     fn remove(&mut self, id: u64) {
-        if let Some(held) = self.requests.remove(&id) {
-            let bytes = if held.leaving {
-                &mut self.leaving_bytes
+        if let Some(entry) = self.requests.remove(&id) {
+            let bytes = if entry.evicted {
+                &mut self.evicted_bytes
             } else {
-                self.bytes_of(held.caller)
+                self.bytes_of(entry.caller)
             };
-            *bytes = bytes.saturating_sub(held.bytes);
+            *bytes = bytes.saturating_sub(entry.bytes);
         }
     }
 
-    /// Makes room for `more` bytes of the request `id`, at the cost of other requests if it must.
-    fn make_room(&mut self, id: u64, caller: Caller, more: usize, limit: usize) -> bool {
+    /// Reserves `more` bytes for request `id`, evicting other requests if necessary; `false` if that is not enough.
+    fn reserve(&mut self, id: u64, caller: Caller, more: usize, limit: usize) -> bool {
         while !self.fits(caller, more, limit) {
-            // A known caller goes before all others, a caller without a credential only before those that came earlier.
+            // A known caller takes precedence over all others, an unknown one only over earlier requests.
             let before = match caller {
                 Caller::Known => u64::MAX,
                 Caller::Unknown => id,
             };
-            if !self.push_out_before(before, limit) {
+            if !self.evict_before(before, limit) {
                 return false;
             }
         }
@@ -135,9 +134,9 @@ impl State {
 }
 
 impl Budget {
-    /// An empty one; `metrics` show how much is held.
+    /// An empty budget, which publishes the bytes in use to `metrics`.
     #[must_use]
-    pub fn new(metrics: &Metrics) -> Self {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
         Self {
             state: Mutex::default(),
             gauges: Caller::ALL.map(|caller| metrics.intake_bytes_of(caller.name())),
@@ -148,138 +147,133 @@ impl Budget {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the account and publishes what came of it.
-    fn changed<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    /// Applies `change` and publishes the new totals.
+    fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let result = change(&mut state);
         for (caller, gauge) in Caller::ALL.into_iter().zip(&self.gauges) {
-            let leaving = match caller {
-                Caller::Unknown => state.leaving_bytes,
+            let evicted = match caller {
+                Caller::Unknown => state.evicted_bytes,
                 Caller::Known => 0,
             };
-            let bytes = *state.bytes_of(caller) + leaving;
+            let bytes = *state.bytes_of(caller) + evicted;
             gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         result
     }
 
-    /// Admits a request whose head takes `head_bytes`, where all together may take `limit_bytes`; `None` when there is no room.
-    pub fn admit(
+    /// Admits a request with a head of `head_bytes` if all requests together stay within `limit_bytes`.
+    pub(crate) fn admit(
         self: &Arc<Self>,
         caller: Caller,
         head_bytes: usize,
         limit_bytes: usize,
     ) -> Option<Admission> {
         let bytes = head_bytes.saturating_add(REQUEST_BYTES);
-        self.changed(|state| {
+        self.update(|state| {
             let id = state.next_id;
             state.next_id += 1;
-            if !state.make_room(id, caller, bytes, limit_bytes) {
+            if !state.reserve(id, caller, bytes, limit_bytes) {
                 return None;
             }
-            let held = Held {
+            let entry = RequestEntry {
                 caller,
                 bytes,
-                leaving: false,
+                evicted: false,
                 waiting: None,
             };
-            state.requests.insert(id, held);
-            Some(Admission(Arc::new(Place {
+            state.requests.insert(id, entry);
+            Some(Admission(Arc::new(Reservation {
                 budget: Arc::clone(self),
                 id,
                 limit_bytes,
-                pushed_out: Arc::default(),
+                eviction: Arc::default(),
             })))
         })
     }
-
-    /// What requests of `caller` hold now that were not pushed out, in bytes.
-    #[must_use]
-    pub fn held_bytes(&self, caller: Caller) -> usize {
-        *self.state().bytes_of(caller)
-    }
-
-    /// What requests hold that were pushed out and have not ended yet, in bytes.
-    #[must_use]
-    pub fn leaving_bytes(&self) -> usize {
-        self.state().leaving_bytes
-    }
 }
 
-/// A request's bytes on the account; the last clone gives them back.
+/// An admitted request; the last clone releases its bytes.
 #[derive(Debug, Clone)]
-pub struct Admission(Arc<Place>);
+pub(crate) struct Admission(Arc<Reservation>);
 
 #[derive(Debug)]
-struct Place {
+struct Reservation {
     budget: Arc<Budget>,
     id: u64,
     limit_bytes: usize,
-    pushed_out: Arc<Notify>,
+    eviction: Arc<Notify>,
 }
 
-impl Drop for Place {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.budget.changed(|state| state.remove(self.id));
+        self.budget.update(|state| state.remove(self.id));
     }
 }
 
-/// There is no room for more of this request, or it has been pushed out.
+/// The budget has no room for more of this request, or the request was evicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("as much is being read as intake.bytes allows")]
-pub struct NoRoom;
+#[error("requests in progress hold as many bytes as intake.bytes allows")]
+pub(crate) struct NoRoom;
 
 impl Admission {
     /// Accounts for `more` bytes of the body.
     ///
     /// # Errors
-    /// [`NoRoom`]; nothing more may be read then.
-    pub fn grow(&self, more: usize) -> Result<(), NoRoom> {
-        let place = &self.0;
-        place.budget.changed(|state| {
-            let held = state.requests.get(&place.id);
-            let caller = held.filter(|held| !held.leaving).ok_or(NoRoom)?.caller;
-            if !state.make_room(place.id, caller, more, place.limit_bytes) {
+    /// [`NoRoom`]; the caller must stop reading the body.
+    pub(crate) fn grow(&self, more: usize) -> Result<(), NoRoom> {
+        let Reservation {
+            budget,
+            id,
+            limit_bytes,
+            ..
+        } = &*self.0;
+        budget.update(|state| {
+            let entry = state.requests.get(id);
+            let caller = entry.filter(|entry| !entry.evicted).ok_or(NoRoom)?.caller;
+            if !state.reserve(*id, caller, more, *limit_bytes) {
                 return Err(NoRoom);
             }
-            if let Some(held) = state.requests.get_mut(&place.id) {
-                held.bytes += more;
+            if let Some(entry) = state.requests.get_mut(id) {
+                entry.bytes += more;
             }
             Ok(())
         })
     }
 
-    /// The body begins to arrive: [`Self::pushed_out`] is ready when the request has been pushed out.
-    pub fn arriving(&self) {
-        self.waits_for_client(Some(Arc::clone(&self.0.pushed_out)));
+    /// Starts to wait for the body: from now on the request can be evicted, which completes [`Self::evicted`].
+    pub(crate) fn body_expected(&self) {
+        self.set_waiting(Some(Arc::clone(&self.0.eviction)));
     }
 
-    /// From now on it is the client's turn, and `pushed_out` is notified when the request has been pushed out; or it is
-    /// control's.
-    pub fn waits_for_client(&self, pushed_out: Option<Arc<Notify>>) {
-        let place = &self.0;
-        if let Some(held) = place.budget.state().requests.get_mut(&place.id) {
-            held.waiting = pushed_out;
+    /// Marks the request as waiting for its client, and `eviction` as what to notify when it is evicted; with `None`, as
+    /// being handled by control, which rules eviction out.
+    pub(crate) fn set_waiting(&self, eviction: Option<Arc<Notify>>) {
+        if let Some(entry) = self.0.budget.state().requests.get_mut(&self.0.id) {
+            entry.waiting = eviction;
         }
     }
 
-    /// Ready when the request has been pushed out.
-    pub async fn pushed_out(&self) {
-        self.0.pushed_out.notified().await;
+    /// Completes when the request is evicted.
+    pub(crate) async fn evicted(&self) {
+        self.0.eviction.notified().await;
     }
 
-    /// The caller has shown a credential, in its body.
-    pub fn is_known(&self) {
-        let place = &self.0;
-        place.budget.changed(|state| {
-            let held = state.requests.get_mut(&place.id);
-            let Some(held) = held.filter(|held| !held.leaving) else {
+    /// Counts the request as a known caller's: it has presented a credential in its body.
+    pub(crate) fn set_known(&self) {
+        let Reservation { budget, id, .. } = &*self.0;
+        budget.update(|state| {
+            let entry = state.requests.get_mut(id);
+            let Some(entry) = entry.filter(|entry| !entry.evicted) else {
                 return;
             };
-            let (before, bytes) = (held.caller, held.bytes);
-            held.caller = Caller::Known;
+            let (before, bytes) = (entry.caller, entry.bytes);
+            entry.caller = Caller::Known;
             *state.bytes_of(before) -= bytes;
             *state.bytes_of(Caller::Known) += bytes;
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

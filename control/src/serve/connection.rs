@@ -1,4 +1,4 @@
-//! One connection, from its acceptance to its end.
+//! Serves one connection with hyper, within the limits of [`IntakeConfig`].
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -13,78 +13,75 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::arrival::Arrival;
-use super::pace::{Limit, Pace};
-use super::paced_stream::PacedStream;
+use super::progress::{ConnectionProgress, Deadline};
+use super::request_tracker::RequestTracker;
+use super::tracked_stream::TrackedStream;
 use crate::config::IntakeConfig;
-use crate::http::{Site, TimedBody};
+use crate::http::{HttpService, TimedBody};
 
-/// Longest head, of either version of HTTP: a credential, a session handle and a proxy's own headers.
-const LONGEST_HEAD_BYTES: u32 = 16 * 1024;
-/// Streams of one HTTP/2 connection at the same time. A proxy with more to ask opens another connection.
-const MOST_STREAMS: u32 = 16;
-/// What a client may send on one HTTP/2 stream before control has read it: the least that a frame may have.
+/// Longest request head, in HTTP/1 and HTTP/2: a credential, a session handle and a proxy's own headers.
+const MAX_HEAD_BYTES: u32 = 16 * 1024;
+/// Concurrent streams of one HTTP/2 connection. A proxy that needs more opens another connection.
+const MAX_STREAMS: u32 = 16;
+/// Flow-control window of one HTTP/2 stream: what a client may send before control has read it. One frame of the smallest
+/// size limit that may be advertised.
 const STREAM_WINDOW_BYTES: u32 = 16 * 1024;
-/// The same for a whole connection; RFC 9113 §6.9.2 has it begin with as much.
+/// Flow-control window of a whole connection: the initial value of RFC 9113 §6.9.2.
 const CONNECTION_WINDOW_BYTES: u32 = 65_535;
-/// Largest HTTP/2 frame: the least that may be said (RFC 9113 §4.2).
-const LONGEST_FRAME_BYTES: u32 = 16 * 1024;
-/// What control keeps of answers on one HTTP/2 stream that the client does not take.
-const LONGEST_UNSENT_BYTES: usize = 16 * 1024;
-/// Streams that a client has opened and reset again before they were looked at ("rapid reset"), or that control has reset for
-/// the client's faults, before the connection is closed.
-const MOST_RESETS: usize = 32;
-/// An HTTP/2 peer that answers no ping for this long has gone.
-const PING_EVERY: Duration = Duration::from_secs(30);
+/// Largest HTTP/2 frame: the smallest limit that may be advertised (RFC 9113 §4.2).
+const MAX_FRAME_BYTES: u32 = 16 * 1024;
+/// Send buffer of one HTTP/2 stream, for response bytes that the client does not accept yet.
+const MAX_UNSENT_BYTES: usize = 16 * 1024;
+/// Streams that the client has reset before control accepted them ("rapid reset"), or that control has reset because of
+/// client errors, before the connection is closed.
+const MAX_RESETS: usize = 32;
+/// Interval of HTTP/2 keep-alive pings: a peer that does not answer one is gone.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How a connection ended.
+/// Why a connection was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// By its client, or because the process stops.
-    Itself,
-    /// A request did not come whole in time, or an answer was not taken in time.
+pub(super) enum CloseReason {
+    /// The client closed it, or the process shuts down.
+    Finished,
+    /// A request was not received in time, or a response was not accepted in time.
     Late,
-    /// Nothing was asked for too long.
+    /// No request arrived within `intake.keep_alive`.
     Idle,
-    /// It made room for another one.
-    PushedOut,
+    /// A new connection took its slot.
+    Evicted,
 }
 
-/// Serves `stream` with `site` until it ends, is too slow, makes room for another one, or `stopping` turns true and its
+/// Serves `stream` with `site` until it is closed, misses a deadline or is evicted, or until `shutdown` is cancelled and its
 /// requests are answered.
-pub(super) async fn serve<S>(
+pub(super) async fn serve_connection<S>(
     stream: S,
-    site: Site,
+    site: HttpService,
     intake: IntakeConfig,
-    pace: Arc<Pace>,
-    mut stopping: watch::Receiver<bool>,
-) -> End
+    progress: Arc<ConnectionProgress>,
+    shutdown: CancellationToken,
+) -> CloseReason
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let requests = Arc::clone(&pace);
-    // hyper's own service: an adapter for tower would call `answered` only when the request's task is first polled, and until
+    let requests = Arc::clone(&progress);
+    // hyper's own service: an adapter for tower would call `handle` only when the request's task is first polled, and until
     // then every task of a flood would hold its request's head.
-    let service = hyper::service::service_fn(move |request| answered(&site, &requests, &intake, request));
-    let stream = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace)));
+    let service = hyper::service::service_fn(move |request| handle(&site, &requests, &intake, request));
+    let stream = TokioIo::new(TrackedStream::new(stream, Arc::clone(&progress)));
     let builder = builder();
     let mut connection = pin!(builder.serve_connection(stream, service));
-    let stop = async {
-        // A sender that is gone is a listener that has ended: the same.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-    };
-    let end = tokio::select! {
-        end = until_over(connection.as_mut(), &pace, &intake) => end,
-        () = stop => {
+    let reason = tokio::select! {
+        reason = until_closed(connection.as_mut(), &progress, &intake) => reason,
+        () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            until_over(connection.as_mut(), &pace, &intake).await
+            until_closed(connection.as_mut(), &progress, &intake).await
         }
     };
-    if end == End::PushedOut {
-        // HTTP/2 peers learn that what they send from now on was not looked at, if that can be written at once.
+    if reason == CloseReason::Evicted {
+        // Sends GOAWAY to an HTTP/2 peer if that can be written at once: later streams were not processed.
         connection.as_mut().graceful_shutdown();
         poll_fn(|context| {
             let _ = connection.as_mut().poll(context);
@@ -92,78 +89,83 @@ where
         })
         .await;
     }
-    end
+    reason
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().max_buf_size(LONGEST_HEAD_BYTES as usize);
+    builder.http1().max_buf_size(MAX_HEAD_BYTES as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING_EVERY)
-        .max_concurrent_streams(MOST_STREAMS)
+        .keep_alive_interval(PING_INTERVAL)
+        .max_concurrent_streams(MAX_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(LONGEST_FRAME_BYTES)
-        .max_header_list_size(LONGEST_HEAD_BYTES)
-        .max_send_buf_size(LONGEST_UNSENT_BYTES)
-        .max_pending_accept_reset_streams(MOST_RESETS)
-        .max_local_error_reset_streams(MOST_RESETS);
+        .max_frame_size(MAX_FRAME_BYTES)
+        .max_header_list_size(MAX_HEAD_BYTES)
+        .max_send_buf_size(MAX_UNSENT_BYTES)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(MAX_RESETS);
     builder
 }
 
-/// Begins to answer `request`: whether there is room for it is decided at once.
-fn answered(
-    site: &Site,
-    pace: &Arc<Pace>,
+/// Starts to handle `request`. The budget is checked in this call, before the returned future is polled.
+fn handle(
+    site: &HttpService,
+    progress: &Arc<ConnectionProgress>,
     intake: &IntakeConfig,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<> {
-    let whole = request.body().is_end_stream();
-    let (request_pace, began) = pace.request_begins(whole, Instant::now());
-    let arrival = Arrival::new(request_pace);
+    let complete = request.body().is_end_stream();
+    let (request_progress, began) = progress.begin_request(complete, Instant::now());
+    let tracker = RequestTracker::new(request_progress);
     let until = began + intake.deadline;
     let mut request = request.map(|body| Body::new(TimedBody::new(body, until)));
-    request.extensions_mut().insert(arrival.clone());
-    let answering = site.answer(request);
+    request.extensions_mut().insert(tracker.clone());
+    let responding = site.call(request);
     async move {
-        let answer = answering.await;
-        Ok(arrival.answered(answer, Instant::now()))
+        let response = responding.await;
+        Ok(tracker.respond(response, Instant::now()))
     }
 }
 
-/// The limit is looked at after every turn of the connection: nothing but its own progress moves it. The alarm may ring
-/// too early: most limits move away before they are reached, and setting a timer for each costs more than one ring.
-async fn until_over<C, E>(mut connection: Pin<&mut C>, pace: &Pace, intake: &IntakeConfig) -> End
+/// Drives the connection until it is closed, evicted or late. The deadline is computed after every poll of the connection:
+/// only its own progress moves it. The timer may fire early: most deadlines move before they are reached, and resetting the
+/// timer for each costs more than one early wake-up.
+async fn until_closed<C, E>(
+    mut connection: Pin<&mut C>,
+    progress: &ConnectionProgress,
+    intake: &IntakeConfig,
+) -> CloseReason
 where
     C: Future<Output = Result<(), E>>,
 {
-    let mut alarm = pin!(tokio::time::sleep(intake.deadline));
-    let mut leave = pin!(pace.leave().notified());
-    let mut leaving = false;
+    let mut timer = pin!(tokio::time::sleep(intake.deadline));
+    let mut eviction = pin!(progress.eviction().notified());
+    let mut evicted = false;
     poll_fn(|context| {
         if connection.as_mut().poll(context).is_ready() {
-            return Poll::Ready(End::Itself);
+            return Poll::Ready(CloseReason::Finished);
         }
-        leaving = leaving || leave.as_mut().poll(context).is_ready();
-        // It may have begun to answer a known caller since it was chosen.
-        if leaving && pace.rest().is_some() {
-            return Poll::Ready(End::PushedOut);
+        evicted = evicted || eviction.as_mut().poll(context).is_ready();
+        // An authenticated request may have begun since the connection was chosen.
+        if evicted && progress.eviction_rank().is_some() {
+            return Poll::Ready(CloseReason::Evicted);
         }
-        let (at, end) = match pace.limit(intake) {
+        let (at, reason) = match progress.deadline(intake) {
             None => return Poll::Pending,
-            Some(Limit::Late(at)) => (at, End::Late),
-            Some(Limit::Idle(at)) => (at, End::Idle),
+            Some(Deadline::Request(at)) => (at, CloseReason::Late),
+            Some(Deadline::KeepAlive(at)) => (at, CloseReason::Idle),
         };
-        if alarm.deadline() > at {
-            alarm.as_mut().reset(at);
+        if timer.deadline() > at {
+            timer.as_mut().reset(at);
         }
-        while alarm.as_mut().poll(context).is_ready() {
-            if alarm.deadline() >= at {
-                return Poll::Ready(end);
+        while timer.as_mut().poll(context).is_ready() {
+            if timer.deadline() >= at {
+                return Poll::Ready(reason);
             }
-            alarm.as_mut().reset(at);
+            timer.as_mut().reset(at);
         }
         Poll::Pending
     })

@@ -1,53 +1,57 @@
-//! The listener: accepts, bounds how many and how slow, and ends in order.
+//! The listener: accepts connections, limits their number and duration, and shuts down gracefully.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::connection::{self, End};
-use super::pace::Pace;
-use super::places::{Place, Places};
+use super::connection::{self, CloseReason};
+use super::connection_slots::{ConnectionSlot, ConnectionSlots};
+use super::progress::ConnectionProgress;
 use crate::app::Current;
 use crate::config::IntakeConfig;
-use crate::http::Site;
+use crate::http::HttpService;
 use crate::observe::metrics::Metrics;
 
-/// After a failed `accept` (mostly: no file descriptor is left) the next try waits this long.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
-/// Places beyond `intake.connections`, for when every one of these is at work: there a probe is answered, and everything
-/// else gets 503 at once. Silence would look like an outage of the network.
-const RESERVED_PLACES: usize = 64;
-/// How long a request may take to arrive there, and a connection may rest.
-const RESERVED_SECONDS: Duration = Duration::from_secs(1);
+/// Delay after a failed `accept`, which mostly means that no file descriptor is left.
+const ACCEPT_RETRY: Duration = Duration::from_millis(500);
+/// Slots beyond `intake.connections`, for when every regular slot is busy: there, health probes are answered and all other
+/// requests get 503 at once. Without a response, overload would look like a network outage.
+const RESERVED_SLOTS: usize = 64;
+/// Request deadline and keep-alive of a connection in a reserved slot.
+const RESERVED_DEADLINE: Duration = Duration::from_secs(1);
 
-/// Serves connections of one socket.
+/// Serves the connections of one socket.
 pub struct Listener {
     socket: TcpListener,
     current: Current,
 }
 
 impl Listener {
-    /// Connections of `socket` are served by whoever is `current`.
+    /// Serves connections of `socket` with the service that is `current` at the time of each request.
     #[must_use]
     pub fn new(socket: TcpListener, current: Current) -> Self {
         Self { socket, current }
     }
 
-    /// Serves until `stop` is ready, then takes no new connection and waits until those that are open have answered
-    /// what they were asked, without a bound: the caller has one.
+    /// Serves until `stop` is ready, then accepts no new connection and waits until the open ones have answered their
+    /// requests. The wait has no limit of its own: the caller sets one.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let (stopping, stopped) = watch::channel(false);
+        let connections = Connections::default();
+        // Dropping this future shuts the connections down too.
+        let shutdown = connections.shutdown.clone().drop_guard();
         let metrics = self.current.service().metrics().clone();
-        let all = Kind {
-            site: Site::new(self.current.clone()),
-            places: Places::new(metrics.clone()),
+        let site = HttpService::new(self.current.clone());
+        let reserved = Pool {
+            site: site.probes_only(self.current.clone()),
+            slots: ConnectionSlots::new(metrics.clone()),
         };
-        let reserve = Kind {
-            site: all.site.only_probes(self.current.clone()),
-            places: Places::new(metrics.clone()),
+        let regular = Pool {
+            site,
+            slots: ConnectionSlots::new(metrics.clone()),
         };
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -58,72 +62,85 @@ impl Listener {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    if !is_of_one_connection(&error) {
+                    if !is_connection_error(&error) {
                         tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(ACCEPT_AGAIN).await;
+                        tokio::time::sleep(ACCEPT_RETRY).await;
                     }
                     continue;
                 }
             };
             let intake = self.current.service().config.intake;
-            let pace = Arc::new(Pace::begin(Instant::now()));
-            let most = usize::try_from(intake.connections).unwrap_or(usize::MAX);
-            if let Some(place) = all.places.take(&pace, most) {
-                all.tend(stream, intake, pace, place, metrics.clone(), stopped.clone());
+            let progress = Arc::new(ConnectionProgress::new(Instant::now()));
+            let limit = usize::try_from(intake.connections).unwrap_or(usize::MAX);
+            if let Some(slot) = regular.slots.take(&progress, limit) {
+                connections.spawn(&regular, stream, intake, progress, slot, metrics.clone());
             } else {
                 metrics.connection_closed("full");
                 let intake = IntakeConfig {
-                    deadline: RESERVED_SECONDS,
-                    keep_alive: RESERVED_SECONDS,
+                    deadline: RESERVED_DEADLINE,
+                    keep_alive: RESERVED_DEADLINE,
                     ..intake
                 };
-                if let Some(place) = reserve.places.take(&pace, RESERVED_PLACES) {
-                    reserve.tend(stream, intake, pace, place, metrics.clone(), stopped.clone());
+                if let Some(slot) = reserved.slots.take(&progress, RESERVED_SLOTS) {
+                    connections.spawn(&reserved, stream, intake, progress, slot, metrics.clone());
                 }
             }
         }
-        // Whoever connects from now on shall be refused and go to another replica.
+        // New connections are refused from here on, so that clients go to another replica.
         drop(self.socket);
-        stopping.send_replace(true);
-        all.places.all_over().await;
-        reserve.places.all_over().await;
+        drop(shutdown);
+        connections.closed().await;
     }
 }
 
-/// One kind of places, and what is served there.
-struct Kind {
-    site: Site,
-    places: Arc<Places>,
+/// A pool of slots, and the routes that its connections are served with.
+struct Pool {
+    site: HttpService,
+    slots: Arc<ConnectionSlots>,
 }
 
-impl Kind {
-    fn tend(
+/// The tasks of all open connections, evicted ones included.
+#[derive(Default)]
+struct Connections {
+    tasks: TaskTracker,
+    /// Cancelled when the listener stops: connections finish their requests and close.
+    shutdown: CancellationToken,
+}
+
+impl Connections {
+    /// Serves `stream` in a task of its own, which holds `slot` until the connection has closed.
+    fn spawn(
         &self,
+        pool: &Pool,
         stream: TcpStream,
         intake: IntakeConfig,
-        pace: Arc<Pace>,
-        place: Place,
+        progress: Arc<ConnectionProgress>,
+        slot: ConnectionSlot,
         metrics: Metrics,
-        stopped: watch::Receiver<bool>,
     ) {
-        let site = self.site.clone();
-        // Answers are small; waiting to fill a packet only delays them.
+        let (site, shutdown) = (pool.site.clone(), self.shutdown.clone());
+        // Responses are small; waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
-        tokio::spawn(async move {
-            let end = connection::serve(stream, site, intake, pace, stopped).await;
-            match end {
-                End::Itself => {}
-                End::Late => metrics.connection_closed("late"),
-                End::Idle => metrics.connection_closed("idle"),
-                End::PushedOut => metrics.connection_closed("pushed_out"),
+        self.tasks.spawn(async move {
+            match connection::serve_connection(stream, site, intake, progress, shutdown).await {
+                CloseReason::Finished => {}
+                CloseReason::Late => metrics.connection_closed("late"),
+                CloseReason::Idle => metrics.connection_closed("idle"),
+                CloseReason::Evicted => metrics.connection_closed("pushed_out"),
             }
-            drop(place);
+            drop(slot);
         });
+    }
+
+    /// Waits until every connection has closed.
+    async fn closed(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 }
 
-/// Errors of the connection that was to be accepted, not of the listener.
-fn is_of_one_connection(error: &std::io::Error) -> bool {
+/// Whether the error is about the connection that was to be accepted, not about the listener.
+fn is_connection_error(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
     matches!(
         error.kind(),

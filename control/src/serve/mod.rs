@@ -1,19 +1,21 @@
-//! A running process: the listener with its bounds, reloads, and the orderly end.
+//! The running process: the listener and its limits, configuration reloads, and graceful shutdown.
 
-mod arrival;
 mod budget;
 mod connection;
+mod connection_slots;
+mod filter_module;
 mod listener;
-mod pace;
-mod paced_stream;
-mod places;
 mod preflight;
 mod process;
+mod progress;
 pub mod reload;
+mod request_tracker;
 mod signals;
+mod tracked_stream;
 
-pub(crate) use arrival::Arrival;
-pub use budget::{Admission, Budget, Caller, NoRoom, REQUEST_BYTES, UNKNOWN_SHARE};
+pub use budget::REQUEST_BYTES;
+pub(crate) use budget::{Admission, Budget, Caller, NoRoom, UNKNOWN_SHARE};
 pub use listener::Listener;
 pub use preflight::preflight;
-pub use process::{NotServed, longest_stop, serve, serve_until};
+pub use process::{ServeError, longest_stop, serve, serve_until};
+pub(crate) use request_tracker::RequestTracker;

@@ -1,18 +1,18 @@
-//! What `serve` does with a good configuration before it serves, tried without a trace: for `tokenward check`.
+//! Checks for `tokenward check`: what `serve` does with a valid configuration before it listens, without side effects.
 
 use std::net::{SocketAddr, TcpListener};
 
-use super::NotServed;
+use super::process::ServeError;
 use crate::app::{self, StartError};
 use crate::config::Config;
 use crate::upstream::issuer::client::IssuerClient;
 
-/// Everything that would end `serve` at its start on this machine, as far as it can be told without the network and beside
-/// a tokenward that runs. What lies behind the network is the doctor's. Blocking.
+/// Everything that would make `serve` fail at start on this machine, as far as it can be checked without the network and
+/// beside a running tokenward. `tokenward doctor` checks what needs the network. Blocking.
 #[must_use]
-pub fn preflight(config: &Config) -> Vec<NotServed> {
-    let tried = [
-        app::check_store(&config.store).map_err(NotServed::from),
+pub fn preflight(config: &Config) -> Vec<ServeError> {
+    let checks = [
+        app::check_store(&config.store).map_err(ServeError::from),
         app::key_ring(&config.sealing)
             .map(drop)
             .map_err(|bad| StartError::from(bad).into()),
@@ -21,13 +21,13 @@ pub fn preflight(config: &Config) -> Vec<NotServed> {
             .map_err(|unusable| StartError::from(unusable).into()),
         check_address(config.listen),
     ];
-    tried.into_iter().filter_map(Result::err).collect()
+    checks.into_iter().filter_map(Result::err).collect()
 }
 
-/// Whether the address is one of this machine. With a port of its own, so that neither a tokenward that runs nor one that is
-/// about to start is in the way.
-fn check_address(address: SocketAddr) -> Result<(), NotServed> {
+/// Checks that the address belongs to this machine. Binds a free port, so that the check neither collides with a running
+/// tokenward nor blocks one that is about to start.
+fn check_address(address: SocketAddr) -> Result<(), ServeError> {
     TcpListener::bind(SocketAddr::new(address.ip(), 0))
         .map(drop)
-        .map_err(|source| NotServed::Listen { address, source })
+        .map_err(|source| ServeError::Listen { address, source })
 }

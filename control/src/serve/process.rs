@@ -1,4 +1,4 @@
-//! `tokenward serve`: from a configuration file to an orderly end.
+//! `tokenward serve`: from reading the configuration file to a graceful shutdown.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Listener;
+use super::filter_module::log_filter_module;
+use super::listener::Listener;
 use super::reload::reload;
-use super::signals::{Hangups, Stops};
+use super::signals::{ReloadSignal, ShutdownSignal};
 use crate::app::{self, Current, Service, StartError};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
@@ -20,55 +21,55 @@ use crate::http;
 
 /// Why the process could not start.
 #[derive(Debug, thiserror::Error)]
-pub enum NotServed {
-    /// The configuration is wrong.
+pub enum ServeError {
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The store, the keys or the client for issuers.
+    /// The store, the sealing keys or the client for issuers.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The address cannot be listened on.
+    /// The listener cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The configured address.
         address: SocketAddr,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The address file.
+    /// The address file cannot be written.
     #[error("cannot write {path}: {source}")]
     AddressFile {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
-/// Serves the configuration in `path` until SIGTERM or SIGINT; SIGHUP reads it anew, one that came during the start
-/// after it. The address that is listened on is written to `address_file`.
+/// Serves the configuration in `path` until SIGTERM or SIGINT. SIGHUP reloads it; a SIGHUP during the start takes effect
+/// after it. Writes the listener's address to `address_file`.
 ///
 /// # Errors
-/// [`NotServed`].
-pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), NotServed> {
-    let (hangups, mut stops) = (Hangups::listen(), Stops::listen());
+/// [`ServeError`].
+pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), ServeError> {
+    let (reload_signal, mut shutdown_signal) = (ReloadSignal::install(), ShutdownSignal::install());
     let (socket, current) = tokio::select! {
         started = start(path, address_file) => started?,
-        () = stops.next() => {
+        () = shutdown_signal.next() => {
             tracing::info!("stopping");
             tracing::info!("stopped");
             return Ok(());
         }
     };
-    let reloading = tokio::spawn(reload_on_hangup(hangups, current.clone(), path.to_owned()));
+    let reloading = tokio::spawn(reload_on_signal(reload_signal, current.clone(), path.to_owned()));
     let longest = || longest_stop(current.service().config.issuer_timeout);
-    serve_until(socket, &current, stops.next(), longest).await;
+    serve_until(socket, &current, shutdown_signal.next(), longest).await;
     reloading.abort();
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener, Current), NotServed> {
+async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener, Current), ServeError> {
     let config = Config::load(path)?;
     let listen = config.listen;
     let clock = Arc::new(SystemClock);
@@ -80,9 +81,9 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener,
         servers = config.servers.len(),
         "starting"
     );
-    tell_filter_module(&config);
+    log_filter_module(&config);
     let current = Current::new(Service::new(config, store, clock)?);
-    let not_listening = |source| NotServed::Listen {
+    let not_listening = |source| ServeError::Listen {
         address: listen,
         source,
     };
@@ -95,8 +96,9 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener,
     Ok((socket, current))
 }
 
-/// Serves `socket` until `stop`, then waits until the connections have ended and what is under way at an issuer is
-/// written down: both together as long as `longest` says at that moment, so that nobody ends the process before.
+/// Serves `socket` until `stop` is ready, then waits until the connections have closed and the results of issuer calls in
+/// progress are stored. `longest` limits both waits together; it is called when `stop` is ready, and should be shorter than
+/// the orchestrator's grace period.
 pub async fn serve_until(
     socket: TcpListener,
     current: &Current,
@@ -121,7 +123,7 @@ pub async fn serve_until(
         () = &mut deadline => false,
     };
     if !in_time {
-        tracing::warn!("some connections did not end in time");
+        tracing::warn!("some connections did not close in time");
     }
     let time_left = async {
         if in_time {
@@ -130,48 +132,32 @@ pub async fn serve_until(
     };
     tokio::select! {
         biased;
-        () = current.landed() => {}
-        () = time_left => tracing::warn!("a refresh was still under way"),
+        () = current.wait_idle() => {}
+        () = time_left => tracing::warn!("a refresh was still in progress"),
     }
 }
 
-/// The longest that an orderly end takes, where one call to an issuer may take `issuer_timeout`: the last request may
-/// come as late as `intake.deadline` says, and the issuer's answer is written down after it.
+/// The longest graceful shutdown where one call to an issuer may take `issuer_timeout`: the last request may be complete as
+/// late as `intake.deadline` allows, and the issuer's answer is stored after that.
 #[must_use]
 pub const fn longest_stop(issuer_timeout: Duration) -> Duration {
     issuer_timeout.saturating_add(Duration::from_secs(15))
 }
 
-/// Whoever writes Envoy's configuration needs the digest.
-pub(super) fn tell_filter_module(config: &Config) {
-    let Some(module) = &config.filter_module else {
-        return;
-    };
-    let (path, sha256) = (module.path.display(), module.sha256.as_str());
-    match &module.version {
-        Some(version) => tracing::info!(%path, sha256, version, "serving the filter module"),
-        None => tracing::warn!(
-            %path,
-            sha256,
-            "serving a filter module that does not say its version: make sure that it is of this release"
-        ),
-    }
-}
-
-/// Complete or not at all: whoever waits for the file never reads half an address.
-fn write_address(file: &Path, address: SocketAddr) -> Result<(), NotServed> {
-    let unfinished = file.with_extension("unfinished");
-    std::fs::write(&unfinished, address.to_string())
-        .and_then(|()| std::fs::rename(&unfinished, file))
-        .map_err(|source| NotServed::AddressFile {
+/// Writes the file atomically: a process that waits for it never reads a partial address.
+fn write_address(file: &Path, address: SocketAddr) -> Result<(), ServeError> {
+    let partial = file.with_extension("unfinished");
+    std::fs::write(&partial, address.to_string())
+        .and_then(|()| std::fs::rename(&partial, file))
+        .map_err(|source| ServeError::AddressFile {
             path: file.to_owned(),
             source,
         })
 }
 
-async fn reload_on_hangup(mut hangups: Hangups, current: Current, path: PathBuf) {
+async fn reload_on_signal(mut signal: ReloadSignal, current: Current, path: PathBuf) {
     loop {
-        hangups.next().await;
+        signal.next().await;
         reload(&current, &path).await;
     }
 }

@@ -1,45 +1,45 @@
-//! SIGHUP: the configuration is read and checked whole, and either all of it applies to new requests, or none.
+//! Reload on SIGHUP: the configuration is read and checked as a whole, and applies to new requests completely or not at all.
 
 use std::path::Path;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::process::tell_filter_module;
+use super::filter_module::log_filter_module;
 use crate::app::{Current, StartError};
 use crate::config::{Config, ConfigError, StoreConfig, StoreEngine, ValkeyServers};
 
-/// Why the old configuration stays.
+/// Why the previous configuration stays in force.
 #[derive(Debug, thiserror::Error)]
-pub enum NotReloaded {
-    /// The new one is wrong.
+pub enum ReloadError {
+    /// The new configuration is invalid.
     #[error(transparent)]
-    Wrong(#[from] ConfigError),
-    /// It changes what a running process cannot change.
+    Invalid(#[from] ConfigError),
+    /// The new configuration changes fields that need a restart.
     #[error("restart needed: {0} cannot change while running")]
     RestartNeeded(String),
-    /// It is right, and the service cannot be made from it.
+    /// The new configuration is valid, and the service cannot start with it.
     #[error(transparent)]
-    Unusable(#[from] StartError),
+    Start(#[from] StartError),
 }
 
-impl NotReloaded {
-    /// For metrics.
+impl ReloadError {
+    /// The value of the metric label `outcome`.
     #[must_use]
     pub const fn outcome(&self) -> &'static str {
         match self {
-            Self::Wrong(_) | Self::Unusable(_) => "rejected",
+            Self::Invalid(_) | Self::Start(_) => "rejected",
             Self::RestartNeeded(_) => "restart_needed",
         }
     }
 }
 
-/// Reads `path` anew and applies it, secrets included; says in one line what came of it.
+/// Reads `path` again, secrets included, and applies it; logs the result in one line and counts it.
 pub async fn reload(current: &Current, path: &Path) {
     let file = path.to_owned();
     let read = tokio::task::spawn_blocking(move || Config::load(&file)).await;
     let result = match read {
-        Ok(read) => read.map_err(NotReloaded::from),
-        // Reading panicked; that is a defect, and the old configuration is as good as before.
+        Ok(read) => read.map_err(ReloadError::from),
+        // The read panicked, which is a bug; the previous configuration is still valid.
         Err(error) => {
             tracing::error!(%error, "the configuration could not be read; the old one stays in force");
             return;
@@ -47,15 +47,15 @@ pub async fn reload(current: &Current, path: &Path) {
     };
     let result = result.and_then(|config| apply(current, config));
     report(&result, path);
-    let outcome = result.as_ref().map_or_else(NotReloaded::outcome, |()| "applied");
+    let outcome = result.as_ref().map_or_else(ReloadError::outcome, |()| "applied");
     current.service().metrics().config_reload(outcome);
 }
 
-/// Lets `config` apply to new requests; those under way finish under the old one.
+/// Applies `config` to new requests; those in progress finish with the previous one.
 ///
 /// # Errors
-/// [`NotReloaded`]; nothing has changed then.
-pub fn apply(current: &Current, config: Config) -> Result<(), NotReloaded> {
+/// [`ReloadError`]; the previous configuration stays in force.
+pub fn apply(current: &Current, config: Config) -> Result<(), ReloadError> {
     let service = current.service();
     let old = &service.config;
     let mut fixed = Vec::new();
@@ -66,25 +66,25 @@ pub fn apply(current: &Current, config: Config) -> Result<(), NotReloaded> {
         fixed.push("store");
     }
     if !fixed.is_empty() {
-        return Err(NotReloaded::RestartNeeded(fixed.join(" and ")));
+        return Err(ReloadError::RestartNeeded(fixed.join(" and ")));
     }
     if !same_passwords(&old.store.engine, &config.store.engine) {
         tracing::warn!("the store's new password is used after a restart; everything else applies now");
     }
     let sha256 = |config: &Config| config.filter_module.as_ref().map(|module| module.sha256.clone());
     if sha256(old) != sha256(&config) {
-        tell_filter_module(&config);
+        log_filter_module(&config);
     }
     current.replace(service.succeeded_by(config)?);
     Ok(())
 }
 
-fn report(result: &Result<(), NotReloaded>, path: &Path) {
+fn report(result: &Result<(), ReloadError>, path: &Path) {
     const STAYS: &str = "the configuration was not reloaded; the old one stays in force";
     let path = path.display();
     match result {
         Ok(()) => tracing::info!(%path, "the configuration was reloaded"),
-        Err(NotReloaded::Wrong(ConfigError::Wrong(problems))) => {
+        Err(ReloadError::Invalid(ConfigError::Invalid(problems))) => {
             let first = problems.first();
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             tracing::error!(
@@ -96,16 +96,16 @@ fn report(result: &Result<(), NotReloaded>, path: &Path) {
             );
         }
         Err(other) => {
-            let cure = match other {
-                NotReloaded::RestartNeeded(_) => "restart the process, or put the old value back",
-                _ => "mend it and send SIGHUP again",
+            let hint = match other {
+                ReloadError::RestartNeeded(_) => "restart the process, or restore the old value",
+                _ => "fix it and send SIGHUP again",
             };
-            tracing::error!(%path, problems = %other, cure, "{STAYS}");
+            tracing::error!(%path, problems = %other, hint, "{STAYS}");
         }
     }
 }
 
-/// The same but for passwords.
+/// Whether both are the same store, passwords aside.
 fn same_store(old: &StoreConfig, new: &StoreConfig) -> bool {
     let same_engine = match (&old.engine, &new.engine) {
         (StoreEngine::Embedded { path: old }, StoreEngine::Embedded { path: new }) => old == new,

@@ -1,53 +1,57 @@
-//! What an operator or an orchestrator tells the process. Listened for from its first moment on: before that, each of
-//! these signals ends it.
+//! Signals from an operator or an orchestrator. The handlers are installed when the process starts: without a handler, each
+//! of these signals terminates it.
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGHUP: the configuration is to be read anew.
-pub(super) struct Hangups(#[cfg(unix)] Option<Signal>);
+/// SIGHUP: reload the configuration.
+pub(super) struct ReloadSignal(#[cfg(unix)] Option<Signal>);
 
-/// SIGTERM and SIGINT: the process is to end.
-pub(super) struct Stops(#[cfg(unix)] [Option<Signal>; 2]);
+/// SIGTERM and SIGINT: shut down.
+pub(super) struct ShutdownSignal(#[cfg(unix)] [Option<Signal>; 2]);
 
+/// Installs the handler; logs `on_failure` and returns `None` when that fails.
 #[cfg(unix)]
-fn listen(kind: SignalKind, otherwise: &str) -> Option<Signal> {
+fn install(kind: SignalKind, on_failure: &str) -> Option<Signal> {
     signal(kind)
-        .inspect_err(|error| tracing::warn!(%error, "{otherwise}"))
+        .inspect_err(|error| tracing::warn!(%error, "{on_failure}"))
         .ok()
 }
 
+/// Waits for the signal; never returns without a handler.
 #[cfg(unix)]
 async fn received(signal: &mut Option<Signal>) {
-    let heard = match signal {
+    let received = match signal {
         Some(signal) => signal.recv().await,
         None => None,
     };
-    if heard.is_none() {
+    if received.is_none() {
         std::future::pending::<()>().await;
     }
 }
 
 #[cfg(unix)]
-impl Hangups {
-    pub(super) fn listen() -> Self {
-        const OTHERWISE: &str = "SIGHUP cannot be received: a new configuration needs a restart";
-        Self(listen(SignalKind::hangup(), OTHERWISE))
+impl ReloadSignal {
+    pub(super) fn install() -> Self {
+        const ON_FAILURE: &str = "SIGHUP cannot be received: a new configuration needs a restart";
+        Self(install(SignalKind::hangup(), ON_FAILURE))
     }
 
-    /// The next one; any number that came since the last are one.
+    /// Waits for the next signal; several that arrive before the call count as one.
     pub(super) async fn next(&mut self) {
         received(&mut self.0).await;
     }
 }
 
 #[cfg(unix)]
-impl Stops {
-    pub(super) fn listen() -> Self {
-        const OTHERWISE: &str = "a signal to stop cannot be received: the process ends without order";
-        Self([SignalKind::terminate(), SignalKind::interrupt()].map(|kind| listen(kind, OTHERWISE)))
+impl ShutdownSignal {
+    pub(super) fn install() -> Self {
+        const ON_FAILURE: &str =
+            "a stop signal cannot be received: it terminates the process without a graceful shutdown";
+        Self([SignalKind::terminate(), SignalKind::interrupt()].map(|kind| install(kind, ON_FAILURE)))
     }
 
+    /// Waits for either signal.
     pub(super) async fn next(&mut self) {
         let [terminate, interrupt] = &mut self.0;
         tokio::select! {
@@ -58,8 +62,8 @@ impl Stops {
 }
 
 #[cfg(not(unix))]
-impl Hangups {
-    pub(super) fn listen() -> Self {
+impl ReloadSignal {
+    pub(super) fn install() -> Self {
         Self()
     }
 
@@ -69,8 +73,8 @@ impl Hangups {
 }
 
 #[cfg(not(unix))]
-impl Stops {
-    pub(super) fn listen() -> Self {
+impl ShutdownSignal {
+    pub(super) fn install() -> Self {
         Self()
     }
 

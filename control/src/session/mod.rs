@@ -1,15 +1,16 @@
-//! Sessions: one login of a user at the aggregator each, a reference to the user's grant.
+//! Sessions: each is one login of a user at the aggregator, and a reference to the user's grant.
 //!
-//! A session's id is as good as a password, so only its SHA-256 is kept or logged. Two sets lead back: from a grant
-//! to its sessions (the last one ends the grant) and from a user to all sessions (sign-out everywhere).
+//! A session's id is a bearer credential, so only its SHA-256 is stored or logged. Two sets are indexes: from a grant
+//! to its sessions (ending the last one ends the grant) and from a user to all sessions (sign-out everywhere).
 
+mod logout_replay;
 mod put;
 mod sid;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::put::{NotPut, Put};
+pub use self::put::{Put, PutError};
 pub use self::sid::SidLogout;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -20,26 +21,26 @@ use crate::digest;
 use crate::record::codec;
 use crate::record::unreadable::Notices;
 use crate::store::{Expected, Key, StoreError};
+use crate::upstream::entitlement::Entitlement;
 use crate::upstream::exchange::Exchanges;
 use crate::upstream::grant::Grants;
-use crate::upstream::grant::decide::Since;
 use crate::upstream::grant::record::{GrantKey, GrantRecord};
-use crate::upstream::grant::sign_out::{SignOutMoment, UserOfClient};
+use crate::upstream::grant::sign_out::{SignOutTime, UserOfClient};
 
 const FORMAT: u8 = 2;
-/// A set entry outlives its session by this, so that a session never outlives its entry.
+/// A set entry outlives its session by this margin, so that no session outlives its entry.
 const SET_MARGIN: Duration = Duration::from_secs(24 * 3600);
-/// A sign-out that races with a login is looked at this often before the login is asked to come again.
-const MOST_ROUNDS: usize = 3;
+/// Attempts to register a login that races with a sign-out.
+const MAX_PUT_ATTEMPTS: usize = 3;
 
-/// A session's name in the store.
+/// The store key of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionKey {
     digest: String,
 }
 
 impl SessionKey {
-    /// The session with that id.
+    /// The key of the session with this id.
     #[must_use]
     pub fn of_id(id: &SecretString) -> Self {
         Self {
@@ -51,7 +52,7 @@ impl SessionKey {
         Key::new("session", &self.digest)
     }
 
-    /// For logs.
+    /// The first eight hex digits of the digest, for logs.
     #[must_use]
     pub fn short(&self) -> &str {
         digest::short(&self.digest)
@@ -59,8 +60,8 @@ impl SessionKey {
 }
 
 impl SessionRecord {
-    fn since(&self) -> Since {
-        Since {
+    fn since(&self) -> Entitlement {
+        Entitlement {
             sign_outs: Some(self.sign_outs),
             issued_at_seconds: None,
         }
@@ -74,11 +75,11 @@ struct SessionRecord {
     grant: String,
     #[serde(with = "digest::packed")]
     user: String,
-    /// The user's sign-outs everywhere when it was put.
+    /// How often the user had signed out everywhere at the time of the `PUT`.
     sign_outs: u64,
 }
 
-/// All sessions.
+/// The sessions in a store. Cheap to clone.
 #[derive(Clone)]
 pub struct Sessions {
     context: Context,
@@ -97,7 +98,7 @@ fn user_digest(issuer: &str, subject: &str) -> String {
 }
 
 impl Sessions {
-    /// Sessions that are known for `lifetime` after their last `PUT`.
+    /// Sessions that expire `lifetime` after their last `PUT`.
     #[must_use]
     pub fn new(context: Context, grants: Grants, exchanges: Exchanges, lifetime: Duration) -> Self {
         Self {
@@ -109,18 +110,18 @@ impl Sessions {
         }
     }
 
-    /// The grant of a session, if the session is known, and what its right to it rests on.
+    /// The grant of a session and the sign-outs that the session has seen; `None` if the session is unknown.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn grant(&self, session: &SessionKey) -> Result<Option<(GrantKey, Since)>, StoreError> {
+    pub async fn grant(&self, session: &SessionKey) -> Result<Option<(GrantKey, Entitlement)>, StoreError> {
         Ok(self.read(session).await?.map(|record| {
             let since = record.since();
             (GrantKey::from_digest(record.grant), since)
         }))
     }
 
-    /// The grant's record of a session, if both are known.
+    /// The record of a session's grant, if both are known.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -128,27 +129,27 @@ impl Sessions {
         match self.grant(session).await? {
             Some((grant, since)) => {
                 let record = self.grants.record(&grant).await?;
-                Ok(record.filter(|record| !since.is_over(record)))
+                Ok(record.filter(|record| !since.is_revoked(record)))
             }
             None => Ok(None),
         }
     }
 
-    /// Ends a session, and with the last one the grant and its exchanged tokens.
+    /// Ends a session. The last session of a grant ends the grant and its exchanged tokens too.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn end(&self, session: &SessionKey) -> Result<(), StoreError> {
         if let Some(record) = self.read(session).await? {
-            self.forget(session, &record).await?;
+            self.remove(session, &record).await?;
             self.context.metrics.session_change("ended", 1);
         }
         Ok(())
     }
 
-    /// Ends all sessions of a user, whose grants are among those of `clients`, and every login of the user that was made
-    /// until `moment`. Answers how many sessions there were. The grants go first: from then on no session of before opens
-    /// anything, whatever becomes of the rest.
+    /// Ends all sessions of a user, with the grants at `clients`, and every login that the user made until `moment`.
+    /// Returns the number of sessions. The grants end first: from then on no earlier session gets a token, even if the
+    /// rest fails.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -157,7 +158,7 @@ impl Sessions {
         issuer: &str,
         subject: &str,
         clients: &[&str],
-        moment: SignOutMoment,
+        moment: SignOutTime,
     ) -> Result<u64, StoreError> {
         for client_id in clients {
             let user = UserOfClient {
@@ -176,10 +177,10 @@ impl Sessions {
             let session = SessionKey { digest };
             match self.read(&session).await? {
                 Some(record) if record.user == user => {
-                    self.forget(&session, &record).await?;
+                    self.remove(&session, &record).await?;
                     ended += 1;
                 }
-                // Expired meanwhile, or another user's by now.
+                // It expired meanwhile, or belongs to another user by now.
                 _ => self.context.store.remove_member(&set, &session.digest).await?,
             }
         }
@@ -187,17 +188,17 @@ impl Sessions {
         Ok(ended)
     }
 
-    /// Removes a session and whatever hangs on it alone. The grant goes first where it is the last, so that an
-    /// outage half-way leaves a session that can be ended again, never a grant that cannot.
-    async fn forget(&self, session: &SessionKey, record: &SessionRecord) -> Result<(), StoreError> {
-        self.withdraw(session, record).await?;
-        self.forget_sid(session).await?;
+    /// Removes a session and what belongs to it alone. The grant of a last session ends first: an outage half-way then
+    /// leaves a session that can be ended again, never a grant without a session.
+    async fn remove(&self, session: &SessionKey, record: &SessionRecord) -> Result<(), StoreError> {
+        self.detach(session, record).await?;
+        self.remove_sid(session).await?;
         let store = &self.context.store;
         store.delete(&session.record(), Expected::Any).await.map(drop)
     }
 
-    /// The same, but for what lies under the session's own name.
-    async fn withdraw(&self, session: &SessionKey, record: &SessionRecord) -> Result<(), StoreError> {
+    /// [`Sessions::remove`] without the session's own record and `sid`.
+    async fn detach(&self, session: &SessionKey, record: &SessionRecord) -> Result<(), StoreError> {
         let grant = GrantKey::from_digest(record.grant.clone());
         let store = &self.context.store;
         if !self.has_others(&grant, session).await? {
@@ -210,6 +211,7 @@ impl Sessions {
             .await
     }
 
+    /// Whether `grant` has a session besides `session`. Removes stale entries of its set.
     async fn has_others(&self, grant: &GrantKey, session: &SessionKey) -> Result<bool, StoreError> {
         for digest in self.context.store.members(&grant.sessions()).await? {
             if digest == session.digest {
@@ -236,31 +238,6 @@ impl Sessions {
         };
         codec::read(FORMAT, &key, &entry.value).map(Some)
     }
-
-    /// Whether the logout token `id` of `issuer` was noted.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn has_seen(&self, issuer: &str, id: &str) -> Result<bool, StoreError> {
-        Ok(self.context.store.read(&logout_key(issuer, id)).await?.is_some())
-    }
-
-    /// Notes the logout token `id` of `issuer` for `lifetime`.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn note_seen(&self, issuer: &str, id: &str, lifetime: Duration) -> Result<(), StoreError> {
-        let key = logout_key(issuer, id);
-        self.context
-            .store
-            .write(&key, Expected::Any, b"1", Some(lifetime))
-            .await
-            .map(drop)
-    }
-}
-
-fn logout_key(issuer: &str, id: &str) -> Key {
-    Key::new("logout", &digest::hex_of_parts(&[issuer, id]))
 }
 
 fn to_bytes(record: &SessionRecord) -> Result<Vec<u8>, StoreError> {

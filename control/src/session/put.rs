@@ -1,52 +1,54 @@
-//! Putting a session: a login comes in, under an id that no other user's login has.
+//! Registers a login under a session id. An id that is in use for another user's login is a conflict.
 
 use super::{
-    FORMAT, MOST_ROUNDS, SET_MARGIN, SessionKey, SessionRecord, Sessions, to_bytes, user_digest, user_set,
+    FORMAT, MAX_PUT_ATTEMPTS, SET_MARGIN, SessionKey, SessionRecord, Sessions, to_bytes, user_digest,
+    user_set,
 };
 use crate::record::codec::{self, Unreadable};
 use crate::record::unreadable::Replaced;
-use crate::store::{Expected, Outcome, StoreError};
+use crate::store::{Expected, StoreError, WriteOutcome};
 use crate::upstream::grant::Login;
 use crate::upstream::grant::record::GrantKey;
 
-/// What [`Sessions::put`] did.
+/// The outcome of [`Sessions::put`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Put {
-    /// Whether the session was not known before.
+    /// Whether the session was unknown before.
     pub created: bool,
     /// The grant's generation.
     pub generation: u64,
 }
 
-/// Why a login is not taken in.
+/// Why a login is not registered.
 #[derive(Debug, thiserror::Error)]
-pub enum NotPut {
-    /// The store.
+pub enum PutError {
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The user, or the issuer for the user, has signed out since the login was made.
     #[error("the user signed out after this login was made")]
     SignedOut,
-    /// The session's id is in use for a login of another user.
+    /// The session's id is in use for another user's login.
     #[error("the session belongs to another user's login")]
-    Taken,
+    Conflict,
 }
 
-/// What lies at a session's key.
-struct There {
+/// The state of a session's key in the store.
+struct Stored {
     record: Option<SessionRecord>,
-    unread: Option<Unreadable>,
-    /// What a write in its place must find.
+    /// Set instead of `record` where the bytes cannot be decoded.
+    unreadable: Option<Unreadable>,
+    /// The precondition of a write in its place.
     expected: Expected,
 }
 
 impl Sessions {
-    /// Takes a login in under a session, also in place of a record that cannot be read. Putting the same again changes
-    /// nothing.
+    /// Registers a login under a session, also in place of an unreadable record. Idempotent: the same `PUT` again
+    /// changes nothing.
     ///
     /// # Errors
-    /// [`NotPut`].
-    pub async fn put(&self, session: &SessionKey, login: &Login<'_>) -> Result<Put, NotPut> {
+    /// [`PutError`].
+    pub async fn put(&self, session: &SessionKey, login: &Login<'_>) -> Result<Put, PutError> {
         let claims = login.claims;
         let grant = GrantKey::new(&claims.issuer, login.client_id, &claims.subject);
         let mut record = SessionRecord {
@@ -55,18 +57,18 @@ impl Sessions {
             user: user_digest(&claims.issuer, &claims.subject),
             sign_outs: 0,
         };
-        let mut there = self.found(session).await?;
-        let created = there.expected == Expected::Absent;
-        self.not_ended_by_sid(login).await?;
-        self.not_taken(&there, &record).await?;
-        if let Some(before) = there.record.take_if(|before| before.grant != record.grant) {
-            self.forget(session, &before).await?;
-            there.expected = Expected::Absent;
+        let mut stored = self.load(session).await?;
+        let created = stored.expected == Expected::Absent;
+        self.check_sid(login).await?;
+        self.check_owner(&stored, &record).await?;
+        if let Some(before) = stored.record.take_if(|before| before.grant != record.grant) {
+            self.remove(session, &before).await?;
+            stored.expected = Expected::Absent;
         }
         let mut generation = 0;
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_PUT_ATTEMPTS {
             let admitted = self.grants.admit(&grant, login).await?;
-            let admitted = admitted.ok_or(NotPut::SignedOut)?;
+            let admitted = admitted.ok_or(PutError::SignedOut)?;
             (generation, record.sign_outs) = (admitted.generation, admitted.sign_outs);
             let set_lifetime = self.lifetime + SET_MARGIN;
             let store = &self.context.store;
@@ -76,21 +78,22 @@ impl Sessions {
             store
                 .add_member(&user_set(&record.user), &session.digest, set_lifetime)
                 .await?;
-            if let Err(not_put) = self.keep(session, &record, &mut there).await {
-                if matches!(not_put, NotPut::Taken) {
-                    self.withdraw(session, &record).await?;
+            if let Err(error) = self.write(session, &record, &mut stored).await {
+                if matches!(error, PutError::Conflict) {
+                    self.detach(session, &record).await?;
                 }
-                return Err(not_put);
+                return Err(error);
             }
-            self.note_sid(session, login, created).await?;
-            // The grant's last other session may have ended between its admission and our entry in its set.
+            self.record_sid(session, login, created).await?;
+            // The grant's last other session may have ended after the admission and before this session entered the
+            // set.
             if self.grants.is_known(&grant, record.since()).await? {
                 break;
             }
         }
-        // A logout of the issuer's session that came meanwhile may have looked before this one was there.
-        if let Err(ended) = self.not_ended_by_sid(login).await {
-            self.forget(session, &record).await?;
+        // A concurrent logout of the issuer's session may have read the sessions before this one was stored.
+        if let Err(ended) = self.check_sid(login).await {
+            self.remove(session, &record).await?;
             return Err(ended);
         }
         self.context
@@ -99,70 +102,72 @@ impl Sessions {
         Ok(Put { created, generation })
     }
 
-    /// Whether the session still opens its grant.
-    async fn is_open(&self, record: &SessionRecord) -> Result<bool, StoreError> {
+    /// Whether the session still gives access to its grant.
+    async fn is_valid(&self, record: &SessionRecord) -> Result<bool, StoreError> {
         let grant = GrantKey::from_digest(record.grant.clone());
         self.grants.is_known(&grant, record.since()).await
     }
 
-    /// Writes `record` in place of what was looked at, and looks again where somebody else wrote there first.
-    async fn keep(
+    /// Writes `record` in place of `stored`, and retries from the new state after a conflicting write.
+    async fn write(
         &self,
         session: &SessionKey,
         record: &SessionRecord,
-        there: &mut There,
-    ) -> Result<(), NotPut> {
+        stored: &mut Stored,
+    ) -> Result<(), PutError> {
         let bytes = to_bytes(record)?;
         loop {
             let store = &self.context.store;
             let lifetime = Some(self.lifetime);
             let written = store
-                .write(&session.record(), there.expected, &bytes, lifetime)
+                .write(&session.record(), stored.expected, &bytes, lifetime)
                 .await?;
-            if let Outcome::Done(revision) = written {
-                if let Some(unread) = there.unread.take() {
-                    self.notices.tell(Replaced::Session, &unread.why);
+            if let WriteOutcome::Done(revision) = written {
+                if let Some(unreadable) = stored.unreadable.take() {
+                    self.notices.tell(Replaced::Session, &unreadable.why);
                 }
-                there.expected = Expected::At(revision);
+                stored.expected = Expected::At(revision);
                 return Ok(());
             }
-            *there = self.found(session).await?;
-            self.not_taken(there, record).await?;
+            *stored = self.load(session).await?;
+            self.check_owner(stored, record).await?;
         }
     }
 
-    /// [`NotPut::Taken`] where the session is in use for another user's login.
-    async fn not_taken(&self, there: &There, record: &SessionRecord) -> Result<(), NotPut> {
-        match &there.record {
-            Some(before) if before.user != record.user && self.is_open(before).await? => Err(NotPut::Taken),
+    /// Fails with [`PutError::Conflict`] if the session is in use for another user's login.
+    async fn check_owner(&self, stored: &Stored, record: &SessionRecord) -> Result<(), PutError> {
+        match &stored.record {
+            Some(before) if before.user != record.user && self.is_valid(before).await? => {
+                Err(PutError::Conflict)
+            }
             _ => Ok(()),
         }
     }
 
-    /// The record of a session, or what lies there and cannot be read.
+    /// Reads a session's key.
     ///
     /// # Errors
-    /// [`StoreError`], also for what a newer version wrote.
-    async fn found(&self, session: &SessionKey) -> Result<There, StoreError> {
+    /// [`StoreError`], also for a record that a newer version wrote.
+    async fn load(&self, session: &SessionKey) -> Result<Stored, StoreError> {
         let key = session.record();
         let Some(entry) = self.context.store.read(&key).await? else {
-            return Ok(There {
+            return Ok(Stored {
                 record: None,
-                unread: None,
+                unreadable: None,
                 expected: Expected::Absent,
             });
         };
-        let (record, unread) = match codec::read_entry(FORMAT, &key, &entry) {
+        let (record, unreadable) = match codec::read_entry(FORMAT, &key, &entry) {
             Ok((_, record)) => (Some(record), None),
-            Err(unread) if unread.is_newer => {
-                self.notices.tell(Replaced::Left, &unread.why);
-                return Err(unread.why);
+            Err(unreadable) if unreadable.is_newer => {
+                self.notices.tell(Replaced::Left, &unreadable.why);
+                return Err(unreadable.why);
             }
-            Err(unread) => (None, Some(unread)),
+            Err(unreadable) => (None, Some(unreadable)),
         };
-        Ok(There {
+        Ok(Stored {
             record,
-            unread,
+            unreadable,
             expected: Expected::At(entry.revision),
         })
     }

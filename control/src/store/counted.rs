@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::readiness::NotReady;
-use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError};
+use super::{
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, WriteOutcome,
+};
 use crate::observe::metrics::Metrics;
 
 /// Passes every operation on and counts those without an answer in `tokenward_store_errors_total`.
@@ -71,12 +73,16 @@ impl Store for CountedStore {
         expected: Expected,
         value: &[u8],
         lifetime: Option<Duration>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         self.changed("write", self.store.write(key, expected, value, lifetime).await)
     }
 
-    async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {
+    async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError> {
         self.changed("delete", self.store.delete(key, expected).await)
+    }
+
+    async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.counted("list", self.store.list(kind, after, limit).await)
     }
 
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 //!
 //! The trait is a small key-value store with compare-and-set on a revision, so that everything which must never
 //! be lost or doubled (a rotated refresh token above all) is decided in one place above the engines, and an
-//! engine is right when it passes the conformance suite (`tests/control/store_conformance.rs`).
+//! engine is right when it passes the conformance suite (`tests/service/store_conformance.rs`).
 //!
 //! Values are opaque here and tokens in them are already sealed ([`crate::record::keyring`]). Every operation touches one
 //! key, so any key can live on any node of a Valkey Cluster. Every operation has a deadline, and an outage is an
@@ -64,6 +64,19 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lineage(pub String);
 
+/// Where a listing continues: opaque, and only valid in the store that returned it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
+/// Part of a listing of [`Store::list`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Keys of records, in no order.
+    pub keys: Vec<Key>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<Cursor>,
+}
+
 /// What must hold for a write or a deletion to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
@@ -77,7 +90,7 @@ pub enum Expected {
 
 /// How a write or deletion ended. Both are answers, not errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum WriteOutcome {
     /// It happened; for a write, the key's new revision, for a deletion, the one that was deleted.
     Done(Revision),
     /// The expectation did not hold and nothing changed; what is there instead.
@@ -172,11 +185,19 @@ pub trait Store: Send + Sync + fmt::Debug {
         expected: Expected,
         value: &[u8],
         lifetime: Option<Duration>,
-    ) -> Result<Outcome, StoreError>;
+    ) -> Result<WriteOutcome, StoreError>;
 
     /// Deletes `key` if `expected` holds. Deleting what is absent, with [`Expected::Any`] or [`Expected::Absent`], is
     /// `Done(Revision(0))`.
-    async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError>;
+    async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError>;
+
+    /// One page of the keys of all records of `kind`, from `after` on or from the beginning. Sets and leases are not records.
+    ///
+    /// `limit` bounds the work for a page, not its size: the engine examines about that many keys, so that a page can hold
+    /// fewer keys or none, and listing ends only where [`Page::next`] is `None`. A record that exists from the first page to
+    /// the last is listed at least once; one that is written or deleted meanwhile may be listed or not, and a Cluster that
+    /// moves slots meanwhile can hide records. So a listing is for people, not for decisions. A Valkey user needs `+scan` for it.
+    async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError>;
 
     /// Adds `member` to the set `set` and lets the whole set live at least `lifetime` from now.
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError>;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Expected, Key, Outcome, Store, StoreError};
+use super::{Expected, Key, Store, StoreError, WriteOutcome};
 use crate::coordination::lease;
 
 /// What a trial that was interrupted leaves behind goes by itself after this.
@@ -36,7 +36,7 @@ pub async fn run(store: &dyn Store) -> Result<(), StoreError> {
     store.acquire_lease(&key, &owner, LIFETIME).await?;
     store.release_lease(&key, &owner).await?;
     match store.delete(&key, Expected::Any).await? {
-        Outcome::Done(_) => Ok(()),
-        Outcome::Conflict(_) => Err(unexpected("an unconditional deletion met a condition")),
+        WriteOutcome::Done(_) => Ok(()),
+        WriteOutcome::Conflict(_) => Err(unexpected("an unconditional deletion met a condition")),
     }
 }

@@ -1,5 +1,5 @@
-//! What this replica alone leaves alone for a while. A replica whose clock is wrong takes good tokens for stale; what it
-//! concludes from that is its own business and is never written where the others would read it.
+//! Pauses of this replica alone. A replica whose clock is wrong judges good tokens as stale; that finding must not
+//! reach the store, where other replicas would read it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,55 +10,55 @@ use tokenward_protocol::refusal::Refusal;
 
 use crate::refused::Refused;
 
-/// As long as after a fault of a configuration: without it every caller would rotate the refresh token again.
+/// As long as after a misconfiguration: without a pause every caller would rotate the refresh token again.
 const PAUSE: Duration = Duration::from_secs(30);
-/// Beyond this many, those that are over are forgotten.
-const MANY: usize = 4096;
+/// At this many entries, expired ones are removed before a new one is added.
+const MAX_PAUSES: usize = 4096;
 
-/// For people: what a token that is stale on its arrival says.
-const CLOCKS: &str = "the new token lives long enough, but is stale by this replica's clock: compare the clocks of this replica and \
+/// Hint for an operator, where a token is stale on arrival.
+const CLOCK_HINT: &str = "the new token lives long enough, but is stale by this replica's clock: compare the clocks of this replica and \
                       of the issuer (tokenward doctor does)";
 
-/// The names that are left alone, each until a moment.
+/// Paused names, each with its end, Unix ms.
 #[derive(Debug, Default)]
 pub(crate) struct LocalPauses(Mutex<HashMap<String, u64>>);
 
 impl LocalPauses {
-    /// A token came for `name` that is stale by this replica's clock, though it lives longer than the margin. What its
-    /// callers get.
+    /// Pauses `name` after its new token turned out stale by this replica's clock although it lives longer than the
+    /// margin. Returns the refusal for the callers.
     pub(crate) fn stale_on_arrival(&self, name: &str, now_ms: u64) -> Refused {
         let mut pauses = self.lock();
-        if pauses.len() >= MANY {
-            pauses.retain(|_, until_ms| left(*until_ms, now_ms).is_some());
+        if pauses.len() >= MAX_PAUSES {
+            pauses.retain(|_, until_ms| remaining(*until_ms, now_ms).is_some());
         }
         pauses.insert(name.to_owned(), now_ms.saturating_add(whole_ms(PAUSE)));
         Refused::new(Refusal::AnswerStale)
-            .because(CLOCKS)
+            .because(CLOCK_HINT)
             .retry_after(PAUSE)
     }
 
-    /// The refusal while `name` is left alone.
+    /// The refusal while `name` is paused.
     ///
     /// # Errors
     /// [`Refusal::AnswerStale`].
     pub(crate) fn check(&self, name: &str, now_ms: u64) -> Result<(), Refused> {
         let until_ms = self.lock().get(name).copied();
-        match until_ms.and_then(|until_ms| left(until_ms, now_ms)) {
-            Some(left) => Err(Refused::new(Refusal::AnswerStale)
-                .because(CLOCKS)
-                .retry_after(left)),
+        match until_ms.and_then(|until_ms| remaining(until_ms, now_ms)) {
+            Some(rest) => Err(Refused::new(Refusal::AnswerStale)
+                .because(CLOCK_HINT)
+                .retry_after(rest)),
             None => Ok(()),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, u64>> {
-        // Whole after every statement; a panic elsewhere does not spoil it.
+        // Every statement leaves the map consistent, so a panic elsewhere does not spoil it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is left; a clock that was set back makes no pause longer.
-fn left(until_ms: u64, now_ms: u64) -> Option<Duration> {
-    let left_ms = until_ms.saturating_sub(now_ms);
-    (left_ms > 0 && left_ms <= whole_ms(PAUSE)).then(|| Duration::from_millis(left_ms))
+/// The rest of a pause; a clock that was set back makes no pause longer.
+fn remaining(until_ms: u64, now_ms: u64) -> Option<Duration> {
+    let remaining_ms = until_ms.saturating_sub(now_ms);
+    (remaining_ms > 0 && remaining_ms <= whole_ms(PAUSE)).then(|| Duration::from_millis(remaining_ms))
 }

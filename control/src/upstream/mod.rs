@@ -1,14 +1,19 @@
-//! The upstream side: OpenID Connect issuers, the grants that they gave, and exchanges at remote issuers.
+//! The upstream side: OpenID Connect issuers, the grants that they issued, and exchanges at remote issuers.
 //!
 //! - [`issuer`]: the client for an issuer's endpoints, its keys, and the checks of its tokens;
 //! - [`dialect`]: where issuers differ from the specifications and from each other;
-//! - [`grant`]: what an issuer gave for (issuer, client, user), and the single refresh at a time;
+//! - [`grant`]: what an issuer issued for (issuer, client, user), and the single refresh at a time;
 //! - [`exchange`]: RFC 8693 exchanges at remote issuers;
-//! - [`streak`]: consecutive failures of one grant or exchange.
+//! - [`entitlement`], [`policy`], [`renewal`]: rules that grants and exchanges share;
+//! - [`failure`], [`streak`]: one failure, and consecutive failures of one grant or exchange.
 
 pub mod dialect;
+pub mod entitlement;
 pub mod exchange;
+pub mod failure;
 pub mod grant;
 pub mod issuer;
 pub(crate) mod local_pauses;
+pub mod policy;
+pub mod renewal;
 pub mod streak;

@@ -10,9 +10,9 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 use super::fault::{Fault, Kind, ShapeFault};
-use super::settle::Settling;
+use super::fault_collector::FaultCollector;
+use super::placeholder::Placeholder;
 use super::spanned::{SPANNED, SpannedParts};
-use super::stopgap::Stopgap;
 use super::{Location, Node, Placed};
 
 /// What came of a document.
@@ -30,29 +30,29 @@ const MOST_ROUNDS: usize = 200;
 
 /// Makes a `T` of `document`.
 pub(crate) fn typed<T: DeserializeOwned>(document: &Placed) -> Shaped<T> {
-    let settling = RefCell::new(Settling::new(document));
+    let collector = RefCell::new(FaultCollector::new(document));
     let mut value = None;
     for _ in 0..MOST_ROUNDS {
         let at = At {
             placed: document,
-            settling: &settling,
+            collector: &collector,
         };
-        let goes_on = match T::deserialize(at) {
+        let progressed = match T::deserialize(at) {
             // What stands in for missing members is no value to go on with.
             Ok(made) => {
-                let goes_on = settling.borrow_mut().set_stopgaps_aside();
-                if !goes_on {
-                    value = settling.borrow().is_whole().then_some(made);
+                let progressed = collector.borrow_mut().exclude_placeholders();
+                if !progressed {
+                    value = collector.borrow().is_whole().then_some(made);
                 }
-                goes_on
+                progressed
             }
-            Err(fault) => settling.borrow_mut().settle(fault),
+            Err(fault) => collector.borrow_mut().record(fault),
         };
-        if !goes_on {
+        if !progressed {
             break;
         }
     }
-    let (faults, incomplete) = settling.into_inner().outcome();
+    let (faults, incomplete) = collector.into_inner().into_parts();
     Shaped {
         value,
         faults,
@@ -64,7 +64,7 @@ pub(crate) fn typed<T: DeserializeOwned>(document: &Placed) -> Shaped<T> {
 #[derive(Clone, Copy)]
 struct At<'s, 'a> {
     placed: &'a Placed,
-    settling: &'s RefCell<Settling<'a>>,
+    collector: &'s RefCell<FaultCollector<'a>>,
 }
 
 impl<'a> At<'_, 'a> {
@@ -76,8 +76,8 @@ impl<'a> At<'_, 'a> {
         Err(Fault::of(Kind::Expected(what.to_owned())).at(self.placed.id))
     }
 
-    fn is_set_aside(self, placed: &Placed) -> bool {
-        self.settling.borrow().is_set_aside(placed.id)
+    fn is_excluded(self, placed: &Placed) -> bool {
+        self.collector.borrow().is_excluded(placed.id)
     }
 
     fn map<'de, V: Visitor<'de>>(
@@ -88,14 +88,14 @@ impl<'a> At<'_, 'a> {
         let Node::Map(members) = &self.placed.node else {
             return self.expected("a map");
         };
-        self.settling.borrow_mut().look_at_keys(self.placed, known);
-        let stopgaps = self.settling.borrow().stopgaps(self.placed.id);
+        self.collector.borrow_mut().check_keys(self.placed, known);
+        let placeholders = self.collector.borrow().placeholders(self.placed.id);
         visitor
             .visit_map(Members {
                 at: self,
                 left: members.iter(),
                 value: None,
-                stopgaps: stopgaps.into_iter(),
+                placeholders: placeholders.into_iter(),
             })
             .map_err(|fault| fault.at(self.placed.id))
     }
@@ -252,7 +252,7 @@ impl<'de> SeqAccess<'de> for Items<'_, '_> {
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
         let at = self.at;
-        match self.left.by_ref().find(|item| !at.is_set_aside(item)) {
+        match self.left.by_ref().find(|item| !at.is_excluded(item)) {
             Some(item) => seed.deserialize(at.inside(item)).map(Some),
             None => Ok(None),
         }
@@ -262,9 +262,9 @@ impl<'de> SeqAccess<'de> for Items<'_, '_> {
 struct Members<'s, 'a> {
     at: At<'s, 'a>,
     left: std::slice::Iter<'a, super::Member>,
-    /// Of the key that was given out last; none for a stopgap's.
+    /// Of the key that was given out last; none for a placeholder's.
     value: Option<&'a Placed>,
-    stopgaps: std::vec::IntoIter<&'static str>,
+    placeholders: std::vec::IntoIter<&'static str>,
 }
 
 impl<'de> MapAccess<'de> for Members<'_, '_> {
@@ -272,11 +272,11 @@ impl<'de> MapAccess<'de> for Members<'_, '_> {
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
         let at = self.at;
-        let member = self.left.by_ref().find(|member| !at.is_set_aside(&member.value));
+        let member = self.left.by_ref().find(|member| !at.is_excluded(&member.value));
         self.value = member.map(|member| &member.value);
         let key = match member {
             Some(member) => Some(member.key.as_str()),
-            None => self.stopgaps.next(),
+            None => self.placeholders.next(),
         };
         let Some(key) = key else { return Ok(None) };
         let key: StrDeserializer<'_, Fault> = key.into_deserializer();
@@ -286,7 +286,7 @@ impl<'de> MapAccess<'de> for Members<'_, '_> {
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
         match self.value.take() {
             Some(value) => seed.deserialize(self.at.inside(value)),
-            None => seed.deserialize(Stopgap),
+            None => seed.deserialize(Placeholder),
         }
     }
 }

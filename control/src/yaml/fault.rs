@@ -4,12 +4,12 @@ use std::fmt;
 
 use super::{Id, Location};
 
-/// One fault of the shape, with its place and its cure. Quotes no value: it may be a secret.
+/// One fault of the shape, with its place and its hint. Quotes no value: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ShapeFault {
     pub(crate) place: Location,
     pub(crate) what: String,
-    pub(crate) cure: String,
+    pub(crate) hint: String,
 }
 
 /// Why a type could not be made of a value.

@@ -3,10 +3,10 @@
 
 mod de;
 mod fault;
+mod fault_collector;
+mod placeholder;
 mod read;
-mod settle;
 mod spanned;
-mod stopgap;
 mod suggest;
 
 pub(crate) use self::de::typed;

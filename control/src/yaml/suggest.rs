@@ -1,6 +1,6 @@
 //! "Did you mean": the known name that a mistyped one is nearest to.
 
-/// The one of `known` that `name` was probably meant to be.
+/// The one of `known` that `name` was probably intended to be.
 pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['_', '-', ' '], "");
     let written = plain(name);

@@ -218,7 +218,7 @@ fn folder() -> Folder {
 #[test]
 fn check_and_serve_agree_about_every_configuration_and_name_the_same_faults() {
     let folder = folder();
-    let path = folder.0.display().to_string();
+    let path = folder.path().display().to_string();
     let whole = std::fs::read_to_string(folder.config("")).expect("the configuration");
     let (mut good, mut refused) = (0, 0);
     for (from, to) in changes() {
@@ -241,7 +241,7 @@ fn check_and_serve_agree_about_every_configuration_and_name_the_same_faults() {
             (checked, served) => panic!("{to}: check says {checked:?}, and serve {served:?}"),
         }
         // What a good one left.
-        let _ = std::fs::remove_file(folder.0.join("tokenward.redb"));
+        let _ = std::fs::remove_file(folder.path().join("tokenward.redb"));
     }
     println!("{good} good, {refused} refused");
     assert!(good >= 8 && refused >= 80, "{good} good, {refused} refused");
@@ -269,7 +269,7 @@ fn check_is_not_in_the_way_of_a_tokenward_that_runs_nor_that_one_of_it() {
     for _ in 0..5 {
         assert_eq!(checked(&config), None);
     }
-    let entries = std::fs::read_dir(&folder.0).expect("the folder").count();
+    let entries = std::fs::read_dir(folder.path()).expect("the folder").count();
     // Four secrets, the configuration, the store: nothing of check's.
     assert_eq!(entries, 6);
 }
@@ -279,7 +279,7 @@ fn check_makes_no_store_and_names_a_configuration_that_cannot_be_read_once() {
     let folder = Folder::new();
     let config = folder.config("").display().to_string();
     assert_eq!(checked(&config), None);
-    assert!(!folder.0.join("tokenward.redb").exists());
+    assert!(!folder.path().join("tokenward.redb").exists());
     for path in ["/nowhere/at/all.yaml", "/", "/dev/zero"] {
         let output = tokenward(&["check", "--config", path]);
         assert_eq!(output.status.code(), Some(1));

@@ -55,7 +55,7 @@ fn an_issuer_that_is_not_there_fails_and_no_secret_is_shown() {
         assert!(!said.contains(secret) && !text(&output.stderr).contains(secret));
     }
     assert!(
-        !folder.0.join("tokenward.redb").exists(),
+        !folder.path().join("tokenward.redb").exists(),
         "the doctor made a store"
     );
 }

@@ -33,7 +33,7 @@ fn what_import_prints_is_a_configurations_servers_once_the_client_is_filled_in()
         .lines()
         .filter(|line| !line.starts_with("servers:"))
         .fold(String::new(), |text, line| text + line + "\n");
-    let secret = format!("{}/client", folder.0.display());
+    let secret = format!("{}/client", folder.path().display());
     let servers = printed.replace("/run/secrets/tokenward/remote-client-secret", &secret);
     folder.write("config.yaml", &format!("{without}{servers}"));
     let check = tokenward(&["check", "--config", &config.display().to_string()]);

@@ -6,26 +6,17 @@ mod import;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
+use tempfile::TempDir;
 
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+/// A folder with the secrets that [`Folder::config`] names.
+struct Folder(TempDir);
 
 impl Folder {
     fn new() -> Self {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("tokenward-command-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder");
-        let folder = Self(path);
+        let folder = Self(TempDir::with_prefix("tokenward-command-").expect("a folder"));
         folder.write("filter", "filter-credential");
         folder.write("aggregator", "aggregator-credential");
         folder.write("client", "client-secret");
@@ -33,14 +24,18 @@ impl Folder {
         folder
     }
 
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
     fn write(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.path().join(name);
         std::fs::write(&path, content).expect("a file");
         path
     }
 
     fn config(&self, more: &str) -> PathBuf {
-        let folder = self.0.display();
+        let folder = self.path().display();
         self.write(
             "config.yaml",
             &format!(
@@ -127,7 +122,7 @@ impl Drop for Serving {
 fn serve_says_where_it_listens_answers_and_ends_in_order_on_sigterm() {
     let folder = Folder::new();
     let config = folder.config("").display().to_string();
-    let address_file = folder.0.join("address");
+    let address_file = folder.path().join("address");
     let child = Command::new(env!("CARGO_BIN_EXE_tokenward"))
         .args(["serve", "--config", &config, "--address-file"])
         .arg(&address_file)

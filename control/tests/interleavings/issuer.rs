@@ -89,7 +89,7 @@ impl ModelIssuer {
         }
         Answer::Refreshed {
             rotated: (self.current != token).then(|| refresh_token(self.current)),
-            lacks: None,
+            no_id_token: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A stepper of our own and not a simulated network: an attempt has no I/O, so every interleaving can be visited, each
 //! state once, and "never" means never within the bounds of a setup. A simulator of sockets under the real service would
-//! only sample schedules, thousands of times slower. The I/O around it is tested with real processes (`tests/control`).
+//! only sample schedules, thousands of times slower. The I/O around it is tested with real processes (`tests/service`).
 //!
 //! [`Attempt`]: tokenward_control::upstream::grant::attempt::Attempt
 

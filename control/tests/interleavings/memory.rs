@@ -13,53 +13,53 @@ use crate::records::lineage;
 pub(crate) struct Memory {
     rotation: Option<Rotation>,
     /// Holders of announcements that came to nothing.
-    unused: BTreeSet<String>,
+    unconsumed: BTreeSet<String>,
     /// The store's lines of writes, with the moment when each was met.
     lineage: BTreeMap<u32, u64>,
     /// Announcements without an end, by holder and whether their answer is lost, with the moment when each was met.
-    marks: BTreeMap<(String, bool), u64>,
+    intents: BTreeMap<(String, bool), u64>,
 }
 
 impl Memory {
-    pub(crate) fn forgotten(&self, record: &GrantRecord) -> Option<Box<Rotation>> {
+    pub(crate) fn lost_rotation(&self, record: &GrantRecord) -> Option<Box<Rotation>> {
         let rotation = self.rotation.as_ref()?;
-        rotation.follows(record).then(|| Box::new(rotation.clone()))
+        rotation.supersedes(record).then(|| Box::new(rotation.clone()))
     }
 
-    pub(crate) fn met(&mut self, line: u32, now_ms: u64) -> ObservedLineage {
+    pub(crate) fn observe_lineage(&mut self, line: u32, now_ms: u64) -> ObservedLineage {
         ObservedLineage {
             name: Some(lineage(line)),
             since_ms: *self.lineage.entry(line).or_insert(now_ms),
         }
     }
 
-    pub(crate) fn met_mark(&mut self, record: &GrantRecord, now_ms: u64) -> Option<u64> {
+    pub(crate) fn observe_intent(&mut self, record: &GrantRecord, now_ms: u64) -> Option<u64> {
         let intent = unresolved(record)?;
         let mark = (intent.holder.clone(), intent.lost);
-        Some(*self.marks.entry(mark).or_insert(now_ms))
+        Some(*self.intents.entry(mark).or_insert(now_ms))
     }
 
     pub(crate) fn corrected(&self, record: GrantRecord) -> GrantRecord {
         let intent = record
             .intent
-            .filter(|intent| !self.unused.contains(&intent.holder));
+            .filter(|intent| !self.unconsumed.contains(&intent.holder));
         GrantRecord { intent, ..record }
     }
 
     pub(crate) fn rotated(&mut self, record: &GrantRecord, token: &StoredRefreshToken, now_ms: u64) {
-        self.rotation = Some(Rotation::after(self.rotation.take(), record, token, now_ms));
+        self.rotation = Some(Rotation::following(self.rotation.take(), record, token, now_ms));
     }
 
     /// An ID token came with `fingerprint`, the newest refresh token of an attempt.
     pub(crate) fn renewed(&mut self, fingerprint: &str, token: &StoredIdToken) {
         if let Some(rotation) = &mut self.rotation {
-            rotation.renewed(fingerprint, token);
+            rotation.attach_id_token(fingerprint, token);
         }
     }
 
-    pub(crate) fn ended(&mut self, came_to_nothing: bool, holder: &str) {
-        if came_to_nothing {
-            self.unused.insert(holder.to_owned());
+    pub(crate) fn ended(&mut self, consumed_nothing: bool, holder: &str) {
+        if consumed_nothing {
+            self.unconsumed.insert(holder.to_owned());
         }
     }
 }

@@ -37,15 +37,15 @@ pub(crate) fn of_a_moment(world: &World) -> Result<(), String> {
         return Err(format!("{reason:?}, and the issuer has refused nothing"));
     }
     let works = world
-        .kept()
-        .is_some_and(|kept| world.issuer.accepts(kept, world.now_ms));
+        .stored()
+        .is_some_and(|stored| world.issuer.accepts(stored, world.now_ms));
     // A strict issuer's token that may have been presented, for all that any replica but the presenter can know, where the
     // issuer does not tell.
     let marked = world.policy == IssuerPolicy::Strict
         && !world.tells
         && (world.empty_marks > 0 || world.has_living_mark());
     if works && !marked && reason != DeathReason::IssuerFailing {
-        return Err(format!("{reason:?}, and the kept token works"));
+        return Err(format!("{reason:?}, and the stored token works"));
     }
     Ok(())
 }
@@ -62,11 +62,11 @@ pub(crate) fn of_a_change(before: &World, after: &World, action: Action) -> Resu
         return Err("a new generation without a login".to_owned());
     }
     // Tokens are numbered in the order of their issue.
-    if after.kept() < before.kept() {
+    if after.stored() < before.stored() {
         return Err(format!(
             "r{:?} took the place of r{:?}",
-            after.kept(),
-            before.kept()
+            after.stored(),
+            before.stored()
         ));
     }
     if let GrantState::Dead {
@@ -114,13 +114,13 @@ pub(crate) fn of_an_heir(quieted: World) -> Result<Ending, String> {
     if world.rewinds {
         return of_those_who_remember(world);
     }
-    let kept = world.kept();
+    let stored = world.stored();
     world.now_ms += HEIR_COMES_AFTER_MS;
     let issuer = &world.issuer;
-    let in_time = |rotated_ms| issuer.accepts(kept.unwrap_or(0), rotated_ms);
+    let in_time = |rotated_ms| issuer.accepts(stored.unwrap_or(0), rotated_ms);
     // A wait is noted by the clock of the replica that failed, and waited out by the heir's.
     let noted_ms = world.record.failures.map_or(0, |_| clocks_apart_ms(&world));
-    let must_serve = kept == Some(issuer.current) || in_time(world.now_ms + SLACK_MS + noted_ms);
+    let must_serve = stored == Some(issuer.current) || in_time(world.now_ms + SLACK_MS + noted_ms);
     let ending = asked_until_settled(&mut world, 0)?;
     let excused = match world.policy {
         IssuerPolicy::Tolerant => world.lost_answers > 0 && !must_serve,
@@ -154,7 +154,7 @@ fn clocks_apart_ms(world: &World) -> u64 {
 /// A store that went back in time costs no login where those who made the refreshes live: each is asked in turn, and
 /// puts back what it knows. Who died may have taken the newest token along.
 fn of_those_who_remember(mut world: World) -> Result<Ending, String> {
-    let (kept, current) = (world.kept(), world.issuer.current);
+    let (stored, current) = (world.stored(), world.issuer.current);
     world.now_ms += HEIR_COMES_AFTER_MS;
     let everybody = world.replicas.len();
     // One may have to wait for what another puts back.
@@ -166,7 +166,7 @@ fn of_those_who_remember(mut world: World) -> Result<Ending, String> {
         }
     }
     let empty_marks = if world.tells { 0 } else { world.empty_marks };
-    let excused = world.deaths > 0 && (kept != Some(current) || world.lost_answers + empty_marks > 0);
+    let excused = world.deaths > 0 && (stored != Some(current) || world.lost_answers + empty_marks > 0);
     if excused {
         return Ok(Ending::NeedsLogin);
     }

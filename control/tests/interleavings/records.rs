@@ -14,7 +14,7 @@ pub(crate) fn refresh_token(number: Token) -> StoredRefreshToken {
     }
 }
 
-/// The number of a kept refresh token.
+/// The number of a stored refresh token.
 pub(crate) fn number_of(token: &StoredRefreshToken) -> Token {
     token.fingerprint[1..].parse().expect("a token of the model")
 }
@@ -39,7 +39,7 @@ pub(crate) fn logged_in(before: Option<&GrantRecord>, token: Token, now_ms: u64,
         refresh_token: Some(refresh_token(token)),
         lineage: Some(lineage(line)),
     };
-    login.supersedes(before, now_ms)
+    login.supersede(before, now_ms)
 }
 
 /// The name of the store's line of writes with this number.

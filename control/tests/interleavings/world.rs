@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use tokenward_control::config::IssuerPolicy;
 use tokenward_control::store::Revision;
+use tokenward_control::upstream::entitlement::Entitlement;
 use tokenward_control::upstream::grant::attempt::{
-    Answer, Attempt, AttemptConfig, Event, Finished, Now, Seen, Step, Verdict,
+    Answer, Attempt, AttemptConfig, Event, Finished, Now, ObservedGrant, Step, Verdict,
 };
-use tokenward_control::upstream::grant::decide::{Policy, Since, Want};
+use tokenward_control::upstream::grant::decide::Want;
 use tokenward_control::upstream::grant::lineage::ObservedLineage;
-use tokenward_control::upstream::grant::record::GrantRecord;
+use tokenward_control::upstream::grant::record::{GrantRecord, VersionedGrant};
 use tokenward_control::upstream::issuer::answer::Transient;
 use tokenward_control::upstream::issuer::introspection::Introspected;
+use tokenward_control::upstream::policy::Policy;
 use tokenward_control::upstream::streak::StreakKind;
 use tokenward_protocol::token_endpoint::Reason;
 
@@ -59,7 +61,7 @@ pub(crate) struct World {
     /// The highest revision that there ever was: revisions are moments of the store's clock, and none comes twice.
     newest_revision: u64,
     /// The store's line of writes; another one whenever it has gone back.
-    line: u32,
+    lineage: u32,
     lease: Option<(String, u64)>,
     pub(crate) issuer: ModelIssuer,
     pub(crate) replicas: Vec<Option<Running>>,
@@ -93,7 +95,7 @@ impl World {
             record,
             revision: 1,
             newest_revision: 1,
-            line: 0,
+            lineage: 0,
             lease: None,
             issuer: ModelIssuer::new(setup.issuer, setup.reuse_ms),
             replicas: setup.skews_ms.iter().map(|_| None).collect(),
@@ -109,7 +111,7 @@ impl World {
     }
 
     /// The token that the record holds.
-    pub(crate) fn kept(&self) -> Option<Token> {
+    pub(crate) fn stored(&self) -> Option<Token> {
         self.record.refresh_token.as_ref().map(number_of)
     }
 
@@ -177,7 +179,7 @@ impl World {
             Action::LogIn => {
                 self.budget.logins -= 1;
                 let token = self.issuer.log_in();
-                self.record = logged_in(Some(&self.record), token, self.now_ms, self.line);
+                self.record = logged_in(Some(&self.record), token, self.now_ms, self.lineage);
                 self.revision = self.following();
             }
             Action::Save => {
@@ -187,7 +189,7 @@ impl World {
             Action::Rewind => {
                 self.budget.rewinds -= 1;
                 (self.record, self.revision) = self.saved.clone().expect("possible only then");
-                self.line += 1;
+                self.lineage += 1;
                 self.lease = None;
             }
         }
@@ -199,22 +201,22 @@ impl World {
         let want = Want {
             reason: Reason::Stale,
             presented_fingerprint: "stale".to_owned(),
-            since: Since::default(),
+            entitlement: Entitlement::default(),
         };
-        let terms = AttemptConfig {
+        let config = AttemptConfig {
             policy: POLICY,
             issuer: self.policy,
             patience: Duration::ZERO,
         };
         self.replicas[at] = Some(Running {
-            attempt: Attempt::new(want, terms),
+            attempt: Attempt::new(want, config),
             step: Step::TakeLease,
             answer: None,
             holder: format!("h{}", self.holders),
             rotated: None,
             presents_since_ms: None,
         });
-        self.hear(at, Event::Begun);
+        self.hear(at, Event::Started);
     }
 
     pub(crate) fn crash(&mut self, at: usize) {
@@ -229,7 +231,7 @@ impl World {
             .intent
             .as_ref()
             .is_some_and(|intent| intent.holder == running.holder);
-        if rotated || running.attempt.place() == "keep_refresh_token" {
+        if rotated || running.attempt.stage_name() == "store_refresh_token" {
             self.lost_answers += 1;
         } else if marked && running.answer.is_none() {
             self.empty_marks += 1;
@@ -241,27 +243,27 @@ impl World {
         let replica = at;
         let running = self.replicas[at].as_mut()?;
         let (holder, answer) = (running.holder.clone(), running.answer.take());
-        let came_to_nothing = running.attempt.came_to_nothing();
-        let announces = running.attempt.place() == "announce";
-        let seen_line = running.attempt.line().cloned();
+        let consumed_nothing = running.attempt.consumed_nothing();
+        let announces = running.attempt.stage_name() == "announce";
+        let observed_lineage = running.attempt.lineage().cloned();
         Some(match running.step.clone() {
-            Step::TakeLease if self.takes_lease(&holder) => Event::Leased(holder),
-            Step::TakeLease => Event::LeaseTaken,
-            Step::ConfirmLease => Event::Ours(self.takes_lease(&holder)),
-            Step::Read => Event::Read(Some(Box::new(self.seen(at)))),
+            Step::TakeLease if self.takes_lease(&holder) => Event::LeaseAcquired(holder),
+            Step::TakeLease => Event::LeaseHeld,
+            Step::ConfirmLease => Event::LeaseConfirmed(self.takes_lease(&holder)),
+            Step::Read => Event::Read(Some(Box::new(self.observed(at)))),
             Step::Write {
                 at: Revision(at),
                 record,
             } if at == self.revision => {
                 self.revision = self.following();
                 self.record = *record;
-                if announces && seen_line != self.line(replica) {
-                    Event::StoreSilent
+                if announces && observed_lineage != self.observe_lineage(replica) {
+                    Event::StoreFailed
                 } else {
-                    Event::Written
+                    Event::Written(Revision(self.revision))
                 }
             }
-            Step::Write { .. } => Event::Overtaken,
+            Step::Write { .. } => Event::Conflict(Some(Box::new(self.conflicting(replica)))),
             Step::Present => Event::Answered(self.remembered(at, answer?)),
             Step::Introspect(_) if !self.tells => Event::Introspected(Introspected::Withheld),
             Step::Introspect(token) if self.issuer.accepts(number_of(&token), self.now_ms) => {
@@ -270,7 +272,7 @@ impl World {
             Step::Introspect(_) => Event::Introspected(Introspected::UsedUp),
             Step::Wait(_) | Step::Prepare(_) | Step::Examine => return None,
             Step::Finish(finished) => {
-                self.memories[at].ended(came_to_nothing, &holder);
+                self.memories[at].ended(consumed_nothing, &holder);
                 if self.lease.as_ref().is_some_and(|(owner, _)| *owner == holder) {
                     self.lease = None;
                 }
@@ -283,24 +285,40 @@ impl World {
     }
 
     /// The record as a replica reads it.
-    fn seen(&mut self, at: usize) -> Seen {
-        let (now_ms, record) = (self.clock(at), self.memories[at].corrected(self.record.clone()));
-        let is_strict = self.policy == IssuerPolicy::Strict;
-        Seen {
+    fn observed(&mut self, at: usize) -> ObservedGrant {
+        let (record, intent_observed_ms) = self.corrected(at);
+        ObservedGrant {
             revision: Revision(self.revision),
-            forgotten: self.memories[at].forgotten(&self.record),
-            line: self.line(at),
-            mark_met_ms: is_strict
-                .then(|| self.memories[at].met_mark(&record, now_ms))
-                .flatten(),
+            lost_rotation: self.memories[at].lost_rotation(&self.record),
+            lineage: self.observe_lineage(at),
+            intent_observed_ms,
             record,
         }
     }
 
+    /// The record as a replica gets it when its write conflicts with another.
+    fn conflicting(&mut self, at: usize) -> VersionedGrant {
+        let (record, _) = self.corrected(at);
+        VersionedGrant {
+            revision: Revision(self.revision),
+            record,
+        }
+    }
+
+    /// The record with what a replica knows better, and since when the replica has known its announcement.
+    fn corrected(&mut self, at: usize) -> (GrantRecord, Option<u64>) {
+        let (now_ms, record) = (self.clock(at), self.memories[at].corrected(self.record.clone()));
+        let is_strict = self.policy == IssuerPolicy::Strict;
+        let observed_ms = is_strict
+            .then(|| self.memories[at].observe_intent(&record, now_ms))
+            .flatten();
+        (record, observed_ms)
+    }
+
     /// The store's line of writes, as a replica of a strict issuer learns it.
-    fn line(&mut self, at: usize) -> Option<ObservedLineage> {
+    fn observe_lineage(&mut self, at: usize) -> Option<ObservedLineage> {
         let now_ms = self.clock(at);
-        (self.policy == IssuerPolicy::Strict).then(|| self.memories[at].met(self.line, now_ms))
+        (self.policy == IssuerPolicy::Strict).then(|| self.memories[at].observe_lineage(self.lineage, now_ms))
     }
 
     fn following(&mut self) -> u64 {
@@ -334,14 +352,14 @@ impl World {
 
     fn unanswered(&mut self, at: usize) {
         match self.replicas[at].as_ref().map(|running| &running.step) {
-            Some(Step::ConfirmLease) => self.hear(at, Event::Ours(false)),
+            Some(Step::ConfirmLease) => self.hear(at, Event::LeaseConfirmed(false)),
             // The lease was not given back and expires by itself.
             Some(Step::Finish(_)) => {
                 if let Some(running) = self.replicas[at].take() {
-                    self.memories[at].ended(running.attempt.came_to_nothing(), &running.holder);
+                    self.memories[at].ended(running.attempt.consumed_nothing(), &running.holder);
                 }
             }
-            Some(_) => self.hear(at, Event::StoreSilent),
+            Some(_) => self.hear(at, Event::StoreFailed),
             None => {}
         }
     }
@@ -360,14 +378,14 @@ impl World {
 
     /// Tells a replica how its step ended, and does the next ones that touch nothing shared.
     fn hear(&mut self, at: usize, event: Event) {
-        let moment = Now {
+        let now = Now {
             now_ms: self.clock(at),
             jitter: u32::MAX,
         };
         let Some(running) = &mut self.replicas[at] else {
             return;
         };
-        running.step = running.attempt.next(event, moment);
+        running.step = running.attempt.next(event, now);
         running.presents_since_ms = (running.step == Step::Present).then_some(self.now_ms);
         match running.step {
             Step::Wait(_) => self.hear(at, Event::Waited),

@@ -26,7 +26,7 @@ fn record() -> GrantRecord {
         }),
         lineage: None,
     };
-    login.supersedes(None, 1_799_998_200_000)
+    login.supersede(None, 1_799_998_200_000)
 }
 
 fn key() -> GrantKey {

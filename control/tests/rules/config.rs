@@ -3,24 +3,19 @@
 mod issuers;
 mod stores;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use tempfile::TempDir;
 use tokenward_control::config::{Config, ConfigError, Problem, TokenSource};
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
-
 /// A folder with the secrets that the YAML names.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("tokenward-config-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder");
-        let folder = Self(path);
+        let folder = Self(TempDir::with_prefix("tokenward-config-").expect("a folder"));
         folder.write("filter", "the-filter-credential\n");
         folder.write("aggregator", "the-aggregator-credential\n");
         folder.write("client", "c");
@@ -29,17 +24,11 @@ impl Folder {
     }
 
     pub(crate) fn write(&self, name: &str, content: &str) {
-        std::fs::write(self.0.join(name), content).expect("a file");
+        std::fs::write(self.path().join(name), content).expect("a file");
     }
 
     fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        self.0.path()
     }
 }
 
@@ -70,7 +59,7 @@ servers:
 pub(crate) fn parse(folder: &Folder, yaml: &str) -> Result<Config, Vec<Problem>> {
     match Config::parse(&yaml.replace("DIR", &folder.path().display().to_string())) {
         Ok(config) => Ok(config),
-        Err(ConfigError::Wrong(problems)) => Err(problems),
+        Err(ConfigError::Invalid(problems)) => Err(problems),
         Err(other) => panic!("{other}"),
     }
 }

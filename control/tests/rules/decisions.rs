@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use tokenward_control::upstream::grant::decide::{
-    Decision, Policy, Since, Want, decide, is_fresh, is_hopeless, is_near_expiry, is_never_fresh,
-};
+use tokenward_control::upstream::entitlement::Entitlement;
+use tokenward_control::upstream::grant::decide::{Decision, Want, decide, is_hopeless};
 use tokenward_control::upstream::grant::record::{DeathReason, GrantRecord, GrantState, StoredIdToken};
+use tokenward_control::upstream::policy::Policy;
+use tokenward_control::upstream::renewal::{is_near_expiry, is_never_fresh};
 use tokenward_control::upstream::streak::{Streak, StreakKind};
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
@@ -27,7 +29,7 @@ fn grant(state: GrantState, failures: Option<Streak>) -> GrantRecord {
         state,
         id_token: Some(StoredIdToken {
             sealed: b"s".to_vec().into(),
-            fingerprint: "kept".to_owned(),
+            fingerprint: "stored".to_owned(),
             exp_seconds: 300,
             issued_at_seconds: Some(0),
             audiences: vec!["c".to_owned()],
@@ -40,8 +42,8 @@ fn grant(state: GrantState, failures: Option<Streak>) -> GrantRecord {
 fn want(reason: Reason) -> Want {
     Want {
         reason,
-        presented_fingerprint: "kept".to_owned(),
-        since: Since::default(),
+        presented_fingerprint: "stored".to_owned(),
+        entitlement: Entitlement::default(),
     }
 }
 
@@ -59,7 +61,7 @@ fn an_active_grant_over_its_tokens_life() {
     let rows = [
         (Reason::Stale, 0, "serve"),
         (Reason::Stale, 179, "serve"),
-        // The caller presents the kept token itself and calls it stale: its margin is larger.
+        // The caller presents the stored token itself and calls it stale: its margin is larger.
         (Reason::Stale, 180, "refresh"),
         (Reason::Stale, 240, "refresh"),
         (Reason::Stale, 1000, "refresh"),
@@ -168,7 +170,7 @@ fn a_streak_refuses_until_its_next_attempt_and_says_when() {
         };
         assert_eq!((refused.refusal, refused.retry_after_seconds), (refusal, Some(4)));
         assert_eq!(at(&grant, Reason::Stale, 304), "refresh");
-        // Ahead of time the kept token still serves.
+        // Ahead of time the stored token still serves.
         assert_eq!(at(&ahead_of_time, Reason::NearExpiry, 200), "serve");
     }
 }

@@ -1,14 +1,14 @@
-//! When a strict issuer's kept refresh token may be presented without asking, and what the issuer's word means.
+//! When a strict issuer's stored refresh token may be presented without asking, and what the issuer's word means.
 
 use std::time::Duration;
 
 use tokenward_control::store::Lineage;
 use tokenward_control::upstream::dialect::Dialect;
-use tokenward_control::upstream::grant::decide::Policy;
 use tokenward_control::upstream::grant::lineage::{ObservedLineage, ObservedLineages, Proof, proof};
 use tokenward_control::upstream::grant::record::GrantRecord;
 use tokenward_control::upstream::issuer::answer::RawAnswer;
 use tokenward_control::upstream::issuer::introspection::{Introspected, read_introspection};
+use tokenward_control::upstream::policy::Policy;
 
 use crate::records::plain_grant;
 
@@ -33,7 +33,7 @@ fn record_of(lineage: Option<&str>) -> GrantRecord {
 
 #[test]
 fn a_record_of_this_line_is_the_newest_and_any_other_must_be_asked_about_after_a_wait() {
-    let line = |name: Option<Lineage>| ObservedLineage {
+    let lineage = |name: Option<Lineage>| ObservedLineage {
         name,
         since_ms: 1_000,
     };
@@ -51,24 +51,24 @@ fn a_record_of_this_line_is_the_newest_and_any_other_must_be_asked_about_after_a
             39_999,
             Proof::WaitOut(Duration::from_millis(1)),
         ),
-        (Some("a"), named("b"), 40_000, Proof::AskIssuer),
-        (None, named("b"), 40_000, Proof::AskIssuer),
+        (Some("a"), named("b"), 40_000, Proof::Introspect),
+        (None, named("b"), 40_000, Proof::Introspect),
         // A store that cannot say proves nothing, not even by saying nothing twice.
-        (Some("a"), None, 40_000, Proof::AskIssuer),
-        (None, None, 40_000, Proof::AskIssuer),
+        (Some("a"), None, 40_000, Proof::Introspect),
+        (None, None, 40_000, Proof::Introspect),
     ];
-    for (kept, met, now_ms, expected) in cases {
-        let told = proof(&record_of(kept), &line(met.clone()), &POLICY, now_ms);
-        assert_eq!(told, expected, "{kept:?} on {met:?} at {now_ms}");
+    for (stored, observe, now_ms, expected) in cases {
+        let told = proof(&record_of(stored), &lineage(observe.clone()), &POLICY, now_ms);
+        assert_eq!(told, expected, "{stored:?} on {observe:?} at {now_ms}");
     }
 }
 
 #[test]
 fn a_line_is_met_once() {
     let lineage = ObservedLineages::default();
-    assert_eq!(lineage.met(named("a"), 5).since_ms, 5);
-    assert_eq!(lineage.met(named("b"), 7).since_ms, 7);
-    assert_eq!(lineage.met(named("a"), 9).since_ms, 5);
+    assert_eq!(lineage.observe(named("a"), 5).since_ms, 5);
+    assert_eq!(lineage.observe(named("b"), 7).since_ms, 7);
+    assert_eq!(lineage.observe(named("a"), 9).since_ms, 5);
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! What a login that is put means for the grant that is kept.
+//! What a login that is put means for the grant that is stored.
 
 use tokenward_control::store::Revision;
 use tokenward_control::upstream::grant::login::{
-    Admission, NewLogin, Presented, has_ended, is_signed_out, judge, retired,
+    LoginAdmission, NewLogin, PresentedLogin, has_ended, is_signed_out, judge, retired,
 };
 use tokenward_control::upstream::grant::record::{DeathReason, GrantRecord, GrantState, StoredIdToken};
 use tokenward_protocol::jwt::Claims;
@@ -37,11 +37,11 @@ fn claims(issued_at_seconds: u64) -> Claims {
     }
 }
 
-fn judged(record: Option<&GrantRecord>, issued: u64, refresh: Option<&str>) -> Admission {
+fn judged(record: Option<&GrantRecord>, issued: u64, refresh: Option<&str>) -> LoginAdmission {
     let claims = claims(issued);
     judge(
         record,
-        Presented {
+        PresentedLogin {
             claims: &claims,
             id_token_fingerprint: "id",
             refresh_fingerprint: refresh,
@@ -58,16 +58,16 @@ fn a_login_is_judged_by_its_refresh_token_and_its_age() {
     for state in [GrantState::Active, dead, GrantState::Suspect { since_ms: 0 }] {
         let record = grant(state);
         let rows = [
-            (50, Some("first"), Admission::Known),
-            (100, Some("first"), Admission::Known),
-            (100, Some("second"), Admission::Known),
-            (150, Some("first"), Admission::NewerIdToken),
-            (50, Some("other"), Admission::Known),
-            (100, Some("other"), Admission::NewLogin),
-            (150, Some("other"), Admission::NewLogin),
-            (50, None, Admission::Known),
-            (100, None, Admission::Known),
-            (150, None, Admission::NewerIdToken),
+            (50, Some("first"), LoginAdmission::Unchanged),
+            (100, Some("first"), LoginAdmission::Unchanged),
+            (100, Some("second"), LoginAdmission::Unchanged),
+            (150, Some("first"), LoginAdmission::NewerIdToken),
+            (50, Some("other"), LoginAdmission::Unchanged),
+            (100, Some("other"), LoginAdmission::NewLogin),
+            (150, Some("other"), LoginAdmission::NewLogin),
+            (50, None, LoginAdmission::Unchanged),
+            (100, None, LoginAdmission::Unchanged),
+            (150, None, LoginAdmission::NewerIdToken),
         ];
         for (issued, refresh, admission) in rows {
             assert_eq!(
@@ -83,8 +83,8 @@ fn a_login_is_judged_by_its_refresh_token_and_its_age() {
 fn after_a_sign_out_every_login_is_new() {
     let record = grant(GrantState::SignedOut { since_ms: 0 });
     for refresh in [Some("first"), Some("other"), None] {
-        assert_eq!(judged(Some(&record), 50, refresh), Admission::NewLogin);
-        assert_eq!(judged(None, 50, refresh), Admission::NewLogin);
+        assert_eq!(judged(Some(&record), 50, refresh), LoginAdmission::NewLogin);
+        assert_eq!(judged(None, 50, refresh), LoginAdmission::NewLogin);
     }
 }
 
@@ -98,7 +98,7 @@ fn what_takes_the_place_of_an_unreadable_record_counts_above_it_and_vouches_for_
         refresh_token: Some(kept_refresh_token("third")),
         lineage: None,
     };
-    let record = login.supersedes_unread(Revision(41), 7);
+    let record = login.supersede_unreadable(Revision(41), 7);
     assert_eq!((record.generation, record.sign_outs), (42, 42));
     assert_eq!((record.valid_from_seconds, record.lineage), (Some(100), None));
     assert_eq!(
@@ -126,7 +126,7 @@ fn is_over(record: &GrantRecord, issued: Option<u64>, refresh: Option<&str>, id_
         issued_at_seconds: issued,
         ..claims(100)
     };
-    let presented = Presented {
+    let presented = PresentedLogin {
         claims: &claims,
         id_token_fingerprint: id_token,
         refresh_fingerprint: refresh,
@@ -194,7 +194,7 @@ fn the_first_login_after_a_sign_out_is_opened_by_its_own_token_and_by_none_of_be
             refresh_token: Some(kept_refresh_token("third")),
             lineage: None,
         };
-        let record = login.supersedes(Some(&signed_out(Some(201))), 501_000);
+        let record = login.supersede(Some(&signed_out(Some(201))), 501_000);
         assert_eq!(
             (record.state, record.valid_from_seconds),
             (GrantState::Active, Some(from))

@@ -1,13 +1,11 @@
 //! The pure rules of the control service: tables and decisions, without a socket or a store.
 
 mod answers;
-mod budget;
 mod codec;
 mod config;
 mod decisions;
 mod dialects;
 mod discovery;
-mod http_date;
 mod import;
 mod key_sets;
 mod limits;
@@ -20,6 +18,5 @@ mod shapes;
 mod signatures;
 mod streaks;
 mod takeovers;
-mod throttle;
 mod token_types;
 mod valkey_address;

@@ -9,7 +9,7 @@ fn said(yaml: &str) -> Vec<(u64, String)> {
         Ok(_) => Vec::new(),
         Err(problems) => problems
             .iter()
-            .map(|problem| (problem.line, format!("{}; {}", problem.what, problem.cure)))
+            .map(|problem| (problem.line, format!("{}; {}", problem.what, problem.hint)))
             .collect(),
     }
 }
@@ -308,6 +308,6 @@ fn a_credential_that_can_be_guessed_or_not_be_shown_is_refused() {
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].what.contains(part), "{}", problems[0]);
         assert!(!problems[0].to_string().contains(content), "{}", problems[0]);
-        assert!(problems[0].cure.contains("openssl rand"), "{}", problems[0]);
+        assert!(problems[0].hint.contains("openssl rand"), "{}", problems[0]);
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tokenward_control::config::IssuerPolicy::{Strict, Tolerant};
-use tokenward_control::upstream::grant::decide::Policy;
-use tokenward_control::upstream::grant::marks::Marks;
+use tokenward_control::upstream::grant::intents::ObservedIntents;
 use tokenward_control::upstream::grant::record::{GrantRecord, Intent, StoredRefreshToken};
 use tokenward_control::upstream::grant::takeover::{Takeover, takeover};
+use tokenward_control::upstream::policy::Policy;
 
 use crate::records::plain_grant;
 
@@ -23,7 +23,7 @@ fn announced(started_at_ms: u64, lost: bool) -> GrantRecord {
     let grant = plain_grant();
     let token = StoredRefreshToken {
         sealed: b"s".to_vec().into(),
-        fingerprint: "kept".to_owned(),
+        fingerprint: "stored".to_owned(),
     };
     GrantRecord {
         intent: Some(Intent {
@@ -40,14 +40,14 @@ fn announced(started_at_ms: u64, lost: bool) -> GrantRecord {
 
 #[test]
 fn a_strict_issuer_is_asked_once_this_process_has_known_the_announcement_for_long_enough() {
-    let met_ms = Some(1_000_000);
+    let observed_ms = Some(1_000_000);
     // Whatever the presenter's clock showed.
     for started_at_ms in [0, 1_000_000, 9_000_000] {
         let record = announced(started_at_ms, false);
-        let at = |now_ms| takeover(&record, Strict, &POLICY, met_ms, now_ms);
+        let at = |now_ms| takeover(&record, Strict, &POLICY, observed_ms, now_ms);
         assert_eq!(at(1_000_000), Takeover::WaitOut(Duration::from_secs(39)));
         assert_eq!(at(1_038_999), Takeover::WaitOut(Duration::from_millis(1)));
-        assert_eq!(at(1_039_000), Takeover::AskIssuer);
+        assert_eq!(at(1_039_000), Takeover::Introspect);
     }
 }
 
@@ -62,12 +62,12 @@ fn a_tolerant_issuer_is_presented_the_token_again() {
 
 #[test]
 fn an_announcement_is_met_once_and_once_more_when_its_answer_is_lost() {
-    let marks = Marks::default();
-    assert_eq!(marks.met(&plain_grant(), 5), None);
-    assert_eq!(marks.met(&announced(1, false), 5), Some(5));
-    assert_eq!(marks.met(&announced(1, false), 9), Some(5));
-    assert_eq!(marks.met(&announced(1, true), 11), Some(11));
-    assert_eq!(marks.met(&announced(1, true), 15), Some(11));
+    let marks = ObservedIntents::default();
+    assert_eq!(marks.observe(&plain_grant(), 5), None);
+    assert_eq!(marks.observe(&announced(1, false), 5), Some(5));
+    assert_eq!(marks.observe(&announced(1, false), 9), Some(5));
+    assert_eq!(marks.observe(&announced(1, true), 11), Some(11));
+    assert_eq!(marks.observe(&announced(1, true), 15), Some(11));
     // A clock that was set back makes no wait longer.
-    assert_eq!(marks.met(&announced(1, true), 3), Some(3));
+    assert_eq!(marks.observe(&announced(1, true), 3), Some(3));
 }

@@ -105,7 +105,7 @@ envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamesp
 {{- if .Values.gateway.enabled -}}
 {{- include "tokenward.checkRoutes" . -}}
 {{- if eq .Values.gateway.filter.source "control" -}}
-{{- if not .Values.gateway.filter.sha256 -}}{{- fail "gateway.filter.sha256 is empty: control says it in its log line `serving the filter module`" -}}{{- end -}}
+{{- if not .Values.gateway.filter.sha256 -}}{{- fail "gateway.filter.sha256 is empty: control logs it as `serving the filter module`" -}}{{- end -}}
 {{- else if not (and .Values.gateway.filter.image.url .Values.gateway.filter.image.sha256) -}}{{- fail "gateway.filter.source is image: name gateway.filter.image.url and .sha256 (the image's digest)" -}}
 {{- end -}}
 {{- end -}}

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::{ControlSaid, TOKEN_TYPE_ID_TOKEN, read_answer};
+use tokenward_protocol::token_endpoint::{ControlAnswer, TOKEN_TYPE_ID_TOKEN, read_answer};
 
 use crate::json::agrees;
 
@@ -47,14 +47,14 @@ pub fn control_answer(data: &[u8]) {
     let answer = Answer::read(data);
     let said = read_answer(answer.status, answer.marked, answer.retry_after, answer.body);
     match &said {
-        ControlSaid::Token(token) => {
+        ControlAnswer::Token(token) => {
             assert!(answer.marked && answer.status == 200, "a token out of {said:?}");
             assert_eq!(token.issued_token_type, TOKEN_TYPE_ID_TOKEN);
             // Whatever the token is, reading it must be safe.
             let _ = Claims::read(token.access_token.as_bytes());
             assert!(!token.access_token.contains('.') || !format!("{said:?}").contains(&token.access_token));
         }
-        ControlSaid::Refused {
+        ControlAnswer::Refused {
             refusal,
             retry_after_seconds,
         } => {
@@ -71,8 +71,8 @@ pub fn control_answer(data: &[u8]) {
         let expected = serde_json::from_slice(answer.body).map_err(|_| Refusal::ControlGarbled);
         let expected = expected.and_then(|body| expected_token(answer.status, &body));
         let read = match &said {
-            ControlSaid::Token(token) => Ok((token.access_token.clone(), token.expires_at)),
-            ControlSaid::Refused { refusal, .. } => Err(*refusal),
+            ControlAnswer::Token(token) => Ok((token.access_token.clone(), token.expires_at)),
+            ControlAnswer::Refused { refusal, .. } => Err(*refusal),
         };
         // A repeated member is refused by the product and overwritten by serde_json.
         if read != Err(Refusal::ControlGarbled) {

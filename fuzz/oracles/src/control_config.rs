@@ -34,7 +34,7 @@ pub fn control_config(data: &[u8]) {
         }
         Err(error) => {
             shows_no_secret(&format!("{error} {error:?}"), &text);
-            let ConfigError::Wrong(problems) = error else {
+            let ConfigError::Invalid(problems) = error else {
                 panic!("a text is readable: {error}");
             };
             assert!(!problems.is_empty());

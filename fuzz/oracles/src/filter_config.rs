@@ -2,8 +2,8 @@
 
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use tokenward_filter::config::{AuthKind, FilterConfig, HostPattern, Server};
-use tokenward_filter::server_match::{ServerMatch, find_server, path_without_query};
+use tokenward_filter_core::config::{AuthKind, FilterConfig, HostPattern, Server};
+use tokenward_filter_core::server_match::{ServerMatch, find_server, path_without_query};
 use tokenward_protocol::duration::{parse_duration, whole_ms};
 use tokenward_protocol::freshness::Freshness;
 

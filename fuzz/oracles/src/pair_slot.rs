@@ -1,11 +1,15 @@
 //! The pairs' shared memory: its format, the gate and the log throttle, over arbitrary bytes and arbitrary histories.
 
-use tokenward_filter::config::GateTimes;
-use tokenward_filter::pair::allowance::Allowance;
-use tokenward_filter::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms, longest_ms};
-use tokenward_filter::pair::record::{Gate, MOST_GATES, PAIR_CALL_MS, PAIR_CALLS, Record, Spans, Throttle};
-use tokenward_filter::pair::slot::{MOST_BYTES, PLACES, Slot};
-use tokenward_filter::pair::throttle::{note_refusals, note_success};
+use tokenward_filter_core::config::GateTimes;
+use tokenward_filter_core::log::Refusals;
+use tokenward_filter_core::pair::allowance::Allowance;
+use tokenward_filter_core::pair::gate::Gate;
+use tokenward_filter_core::pair::gate::{
+    Admission, ClosedGate, Closing, admit, claim_probe, close, longest_held_ms, longest_ms,
+};
+use tokenward_filter_core::pair::record::{MOST_GATES, PAIR_CALL_MS, PAIR_CALLS, Record, Spans};
+use tokenward_filter_core::pair::slot::{MOST_BYTES, PLACES, Slot};
+use tokenward_filter_core::pair::throttle::Throttle;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 use crate::deal::Deal;
@@ -60,26 +64,29 @@ fn any_numbers(deal: &mut Deal<'_>) {
     may_wait(admit(Some(&before), now_ms, held_ms), held_ms);
     let claimed = claim_probe(before, now_ms, pause_ms);
     may_wait(admit(Some(&claimed), now_ms, held_ms), held_ms);
-    let (asked_ms, jitter) = (deal.number(), deal.number());
+    let (retry_after_ms, jitter) = (deal.number(), deal.number());
     let before = deal.yes().then_some(before);
     let refusal = any_refusal(deal);
-    let closed = close(
-        before.as_ref(),
-        [1; 16],
+    let closing = Closing {
+        key: [1; 16],
         refusal,
-        asked_ms,
-        &times,
+        retry_after_ms,
         now_ms,
         jitter,
-    );
+    };
+    let closed = close(before.as_ref(), &closing, &times);
     closed_no_longer_than_allowed(&closed, &times, now_ms);
     any_allowance(deal, now_ms);
     let throttle = any_throttle(deal);
-    let count = u32::try_from(deal.number() >> 32).unwrap_or(0);
-    let (after, line) = note_refusals(&throttle, refusal, count, deal.yes(), deal.number(), now_ms);
-    assert!(line.in_a_row >= count);
-    if let Some((recovered, _)) = note_success(&after) {
-        assert_eq!(note_success(&recovered), None);
+    let refusals = Refusals {
+        refusal,
+        requests: u32::try_from(deal.number() >> 32).unwrap_or(0),
+        may_warn: deal.yes(),
+    };
+    let (after, line) = throttle.refused(refusals, deal.number(), now_ms);
+    assert!(line.in_a_row >= refusals.requests);
+    if let Some((recovered, _)) = after.recovered() {
+        assert_eq!(recovered.recovered(), None);
     }
 }
 
@@ -90,7 +97,7 @@ fn closed_no_longer_than_allowed(gate: &Gate, times: &GateTimes, now_ms: u64) {
 }
 
 fn may_wait(admission: Admission, held_ms: u64) {
-    if let Admission::Closed { retry_after_ms, .. } = admission {
+    if let Admission::Closed(ClosedGate { retry_after_ms, .. }) = admission {
         assert!((1..=held_ms.saturating_mul(2)).contains(&retry_after_ms));
     }
 }

@@ -1,18 +1,20 @@
 //! A request's headers: the session, the bearer and the server that are read from them.
 
-use std::sync::LazyLock;
-
-use tokenward_filter::config::{FilterConfig, HostPattern, Route};
-use tokenward_filter::request::RequestHead;
-use tokenward_filter::server_match::{ServerMatch, find_server, path_without_query};
+use tokenward_filter_core::config::{FilterConfig, HostPattern, Route};
+use tokenward_filter_core::request::RequestHead;
+use tokenward_filter_core::server_match::{ServerMatch, find_server, path_without_query};
 use tokenward_protocol::bearer::{bearer_token, why_malformed};
 use tokenward_protocol::jwt::{Claims, Malformed};
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::LONGEST_SESSION_BYTES;
+use tokenward_protocol::token_endpoint::MAX_SESSION_BYTES;
 
 type Header<'a> = (&'a [u8], &'a [u8]);
 
-static CONFIG: LazyLock<FilterConfig> = LazyLock::new(|| {
+thread_local! {
+    static CONFIG: FilterConfig = config();
+}
+
+fn config() -> FilterConfig {
     let route = |name: &str, route: &str| {
         format!(r#"{{"name":"{name}",{route}"auth":{{"kind":"forward","issuer":"i"}}}}"#)
     };
@@ -32,17 +34,21 @@ static CONFIG: LazyLock<FilterConfig> = LazyLock::new(|| {
         servers.join(",")
     );
     FilterConfig::parse(text.as_bytes(), |_| None).expect("the configuration of the oracle")
-});
+}
 
 /// Reads lines `NAME: VALUE` as headers; a line `@NAME` is the route's annotation.
 pub fn request_head(data: &[u8]) {
+    CONFIG.with(|config| any_request_head(config, data));
+}
+
+fn any_request_head(config: &FilterConfig, data: &[u8]) {
     let lines = || data.split(|byte| *byte == b'\n');
     let annotation = lines().find_map(|line| line.strip_prefix(b"@"));
     let headers: Vec<Header<'_>> = lines()
         .filter(|line| !line.starts_with(b"@"))
         .map(header)
         .collect();
-    let head = RequestHead::read(headers.iter().copied(), &CONFIG.session_headers);
+    let head = RequestHead::read(headers.iter().copied(), &config.session_headers);
     let values = |name: &str| -> Vec<&[u8]> {
         let named = headers.iter().filter(|(other, _)| *other == name.as_bytes());
         named.map(|(_, value)| *value).collect()
@@ -57,9 +63,9 @@ pub fn request_head(data: &[u8]) {
     let sent = values("authorization");
     let read: Vec<&[u8]> = head.authorization.values().collect();
     assert_eq!((read.len(), read.first()), (sent.len(), sent.first()));
-    assert_eq!(head.session, session(&CONFIG.session_headers, &values));
+    assert_eq!(head.session, session(&config.session_headers, &values));
     bearer(&read);
-    server(annotation, head.authority, head.path);
+    server(config, annotation, head.authority, head.path);
 }
 
 /// The name ends at the first colon that does not begin it (`:path`), and one blank before the value is not its.
@@ -77,7 +83,7 @@ fn session<'a>(names: &[String], values: &impl Fn(&str) -> Vec<&'a [u8]>) -> Opt
     names.iter().find_map(|name| {
         let usable: Vec<&str> = values(name)
             .into_iter()
-            .filter(|value| (1..=LONGEST_SESSION_BYTES).contains(&value.len()))
+            .filter(|value| (1..=MAX_SESSION_BYTES).contains(&value.len()))
             .filter(|value| value.iter().all(u8::is_ascii_graphic))
             .filter_map(|value| std::str::from_utf8(value).ok())
             .collect();
@@ -118,10 +124,10 @@ fn bearer(authorizations: &[&[u8]]) {
 }
 
 /// The server of the most exact route that fits, as Gateway API orders them.
-fn server(annotation: Option<&[u8]>, authority: &[u8], path: &[u8]) {
-    let found = find_server(&CONFIG, annotation, authority, path_without_query(path));
+fn server(config: &FilterConfig, annotation: Option<&[u8]>, authority: &[u8], path: &[u8]) {
+    let found = find_server(config, annotation, authority, path_without_query(path));
     if let Some(annotation) = annotation {
-        let index = CONFIG
+        let index = config
             .servers
             .iter()
             .position(|server| server.name.as_bytes() == annotation);
@@ -131,7 +137,7 @@ fn server(annotation: Option<&[u8]>, authority: &[u8], path: &[u8]) {
     let Some(host) = host_of(authority) else {
         return assert_eq!(found, ServerMatch::UnreadableHost);
     };
-    let fitting = CONFIG.servers.iter().enumerate().filter_map(|(index, server)| {
+    let fitting = config.servers.iter().enumerate().filter_map(|(index, server)| {
         let route = server.route.as_ref()?;
         let fit = (fit_of_host(route, host.as_bytes())?, fit_of_path(route, path)?);
         Some((fit, index))

@@ -1,9 +1,9 @@
 //! The token endpoint's form: the same requests as a plain reader of forms finds, and no value in what is said of others.
 
 use secrecy::ExposeSecret;
-use tokenward_protocol::form::MOST_PARAMETERS;
+use tokenward_protocol::form::MAX_PARAMETERS;
 use tokenward_protocol::token_endpoint::{
-    GRANT_TYPE_TOKEN_EXCHANGE, LONGEST_SESSION_BYTES, Reason, TOKEN_TYPE_ID_TOKEN, TokenRequest,
+    GRANT_TYPE_TOKEN_EXCHANGE, MAX_SESSION_BYTES, Reason, TOKEN_TYPE_ID_TOKEN, TokenRequest,
 };
 
 /// In the values of the seeds. No fault may show it.
@@ -64,7 +64,7 @@ fn plainly(form: &[u8]) -> Option<Said> {
         let name = decoded(halves.next().unwrap_or_default())?;
         pairs.push((name, decoded(halves.next().unwrap_or_default())?));
     }
-    if pairs.len() > MOST_PARAMETERS {
+    if pairs.len() > MAX_PARAMETERS {
         return None;
     }
     let named = |name: &'static str| {
@@ -91,7 +91,7 @@ fn plainly(form: &[u8]) -> Option<Said> {
     let session = raw("session")?;
     let session_fits = session
         .as_ref()
-        .is_none_or(|session| (1..=LONGEST_SESSION_BYTES).contains(&session.len()));
+        .is_none_or(|session| (1..=MAX_SESSION_BYTES).contains(&session.len()));
     let reason = match value("reason")?.as_deref() {
         None | Some("stale") => Reason::Stale,
         Some("near_expiry") => Reason::NearExpiry,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
+use tokenward_protocol::freshness::{Freshness, FreshnessPolicy, is_fresh};
 
 fn policy() -> FreshnessPolicy {
     FreshnessPolicy::new(Duration::from_secs(60), Duration::from_secs(120)).unwrap()
@@ -32,6 +32,17 @@ fn a_policy_that_could_never_prefetch_is_refused() {
 }
 
 proptest! {
+    #[test]
+    fn both_sides_judge_staleness_alike(exp: u64, now_ms: u64, margin in 0u64..100_000, near in -200_000i64..200_000) {
+        let margin = Duration::from_millis(margin);
+        let policy = FreshnessPolicy::new(margin, margin).unwrap();
+        for now_ms in [now_ms, exp.saturating_mul(1000).saturating_add_signed(near)] {
+            let is_fresh = is_fresh(exp, margin, now_ms);
+            prop_assert_eq!(is_fresh, policy.judge(exp, now_ms) != Freshness::Stale);
+            prop_assert_eq!(is_fresh, now_ms < policy.forward_until_ms(exp));
+        }
+    }
+
     #[test]
     fn what_is_not_stale_has_more_life_than_the_margin(
         exp in 0u64..(1 << 53), now_ms: u64, margin in 0u64..100_000, ahead in 0u64..100_000,

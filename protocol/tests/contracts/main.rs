@@ -1,5 +1,6 @@
 //! What filter and control agree on, stated as behaviour.
 
+mod backoff;
 mod bearer;
 mod bytes;
 mod duration;

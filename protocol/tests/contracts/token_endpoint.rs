@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
-use tokenward_protocol::form::{Form, MOST_PARAMETERS, NotAForm};
+use tokenward_protocol::form::{Form, MAX_PARAMETERS, NotAForm};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{
-    BadTokenRequest, ControlSaid, Reason, TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenError, TokenRequest,
+    BadTokenRequest, ControlAnswer, Reason, TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenError, TokenRequest,
     read_answer,
 };
 
@@ -90,7 +90,7 @@ fn parameters_come_once_and_as_expected() {
             BadTokenRequest::NotAForm(NotAForm::ControlCharacter),
         ),
         (
-            format!("{form}{}", "&x=y".repeat(MOST_PARAMETERS)),
+            format!("{form}{}", "&x=y".repeat(MAX_PARAMETERS)),
             BadTokenRequest::NotAForm(NotAForm::TooMany),
         ),
     ];
@@ -150,20 +150,20 @@ fn debug_shows_no_token() {
     assert!(!format!("{:?} {:?}", request(None), answer()).contains("a.b.c"));
 }
 
-fn refusal(said: &ControlSaid) -> (Refusal, Option<u32>) {
+fn refusal(said: &ControlAnswer) -> (Refusal, Option<u32>) {
     match said {
-        ControlSaid::Refused {
+        ControlAnswer::Refused {
             refusal,
             retry_after_seconds,
         } => (*refusal, *retry_after_seconds),
-        ControlSaid::Token(_) => panic!("a token"),
+        ControlAnswer::Token(_) => panic!("a token"),
     }
 }
 
 #[test]
 fn controls_token_is_understood() {
     let body = serde_json::to_vec(&answer()).unwrap();
-    let ControlSaid::Token(read) = read_answer(200, true, None, &body) else {
+    let ControlAnswer::Token(read) = read_answer(200, true, None, &body) else {
         panic!("no token")
     };
     assert_eq!(

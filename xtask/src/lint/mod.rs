@@ -69,9 +69,11 @@ fn clippy_on_wasm(workspace: &Workspace, step: &Step) -> Result<Outcome> {
         step,
         &[
             "--package",
+            "tokenward-filter-core",
+            "--package",
             "tokenward-filter",
             "--package",
-            "tokenward-floor",
+            "tokenward-baseline-filter",
             "--target",
             "wasm32-unknown-unknown",
         ],

@@ -1,44 +1,44 @@
-//! Why a session gets, or does not get, a token for a server: everything that the decision rests on, and what it
-//! would be now. Nothing is changed and no issuer is asked. No token is in it.
+//! Explains why a session gets a token for a server, or does not: the inputs of the decision, and the decision at this
+//! moment. Reads the store only: nothing is changed and no issuer is called. The explanation contains no token.
 
+mod summary;
 mod view;
-mod words;
 
 use secrecy::SecretString;
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-pub use view::{
-    ExchangeView, Explanation, FailuresView, GrantView, IntentView, ServerView, SessionView, TokenView,
-};
+pub(crate) use view::Explanation;
 
 use super::{Server, Service};
 use crate::refused::Refused;
 use crate::session::SessionKey;
+use crate::upstream::entitlement::Entitlement;
 use crate::upstream::exchange::record::{self as exchanges, ExchangeKey, ExchangeRecord};
-use crate::upstream::grant::decide::{Decision, Since, Want, decide, is_fresh};
+use crate::upstream::grant::decide::{Decision, Want, decide};
 use crate::upstream::grant::record::GrantRecord;
 use crate::upstream::issuer::limits::Throttled;
 
-/// What control would do for a caller that presents a stale token of this login.
+/// What control would do for a caller that presents a stale token of the login.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Hand out what is kept.
+pub(crate) enum NextAction {
+    /// Return the stored token.
     Serve,
-    /// Refresh at the home issuer, once for all callers.
+    /// Refresh at the issuer of the login, once for all callers.
     Refresh,
-    /// Exchange at the remote issuer, where `refresh_first` after a refresh.
+    /// Exchange at the remote issuer; with `refresh_first`, after a refresh.
     Exchange { refresh_first: bool },
     /// Refuse.
     Refuse(Refused),
 }
 
 impl Service {
-    /// Why the session `id` gets what it gets for `server`.
+    /// Explains the decision for `server` and the session `id`.
     ///
     /// # Errors
     /// [`Refused`]: [`Refusal::UnknownServer`], or the store.
-    pub async fn explain(&self, id: &SecretString, server: &str) -> Result<Explanation, Refused> {
+    pub(crate) async fn explain(&self, id: &SecretString, server: &str) -> Result<Explanation, Refused> {
         let Some(server) = self.servers.get(server) else {
             let names: Vec<&str> = self
                 .config
@@ -52,7 +52,9 @@ impl Service {
         };
         let session = SessionKey::of_id(id);
         let found = self.sessions.grant(&session).await?;
-        let since = found.as_ref().map_or_else(Since::default, |(_, since)| *since);
+        let since = found
+            .as_ref()
+            .map_or_else(Entitlement::default, |(_, since)| *since);
         let (grant, exchange) = match (&found, &server.remote) {
             (None, _) => (None, None),
             (Some((key, _)), None) => (self.grants.record(key).await?, None),
@@ -65,89 +67,95 @@ impl Service {
             }
         };
         let now_ms = self.context.clock.now_ms();
-        let grant = grant.filter(|grant| !since.is_over(grant));
-        let next = self.next(server, grant.as_ref(), exchange.as_ref(), now_ms);
-        let view = view::Facts {
+        let grant = grant.filter(|grant| !since.is_revoked(grant));
+        let next = self.next_action(server, grant.as_ref(), exchange.as_ref(), now_ms);
+        let inputs = view::Inputs {
             server,
             policy: &self.policy,
             now_ms,
             grant: grant.as_ref(),
             exchange: exchange.as_ref(),
             next: &next,
-            home_left_alone: grant.as_ref().and_then(|grant| self.home_left_alone(grant)),
+            home_throttled: grant.as_ref().and_then(|grant| self.home_throttled(grant)),
         };
-        Ok(view.explanation(session.short(), self.config.caller_deadline))
+        Ok(inputs.explanation(session.short(), self.config.caller_deadline))
     }
 
-    fn home_left_alone(&self, grant: &GrantRecord) -> Option<Throttled> {
+    fn home_throttled(&self, grant: &GrantRecord) -> Option<Throttled> {
         self.home(&grant.issuer, &grant.client_id)?.circuit_open()
     }
 
-    /// An issuer that is left alone is not asked; what is kept is good until its last moment.
-    fn unless_left_alone(&self, grant: &GrantRecord, decision: Decision, now_ms: u64) -> Decision {
-        let Some(held_back) = self.home_left_alone(grant) else {
+    /// Replaces a refresh while the issuer's limits suspend calls: the stored token is served as long as it is fresh,
+    /// then the request is refused.
+    fn without_throttled_refresh(&self, grant: &GrantRecord, decision: Decision, now_ms: u64) -> Decision {
+        let Some(throttled) = self.home_throttled(grant) else {
             return decision;
         };
-        let mut kept = grant.id_token.iter();
+        let mut stored = grant.id_token.iter();
         match decision {
-            Decision::Refresh if kept.any(|kept| is_fresh(kept.exp_seconds, self.policy.margin, now_ms)) => {
+            Decision::Refresh
+                if stored.any(|token| is_fresh(token.exp_seconds, self.policy.margin, now_ms)) =>
+            {
                 Decision::Serve
             }
-            Decision::Refresh => Decision::Refuse(held_back.refused(Refusal::IssuerUnavailable)),
+            Decision::Refresh => Decision::Refuse(throttled.refused(Refusal::IssuerUnavailable)),
             decision => decision,
         }
     }
 
-    fn next(
+    /// The decision at this moment, as a token request would reach it.
+    fn next_action(
         &self,
         server: &Server,
         grant: Option<&GrantRecord>,
         exchange: Option<&ExchangeRecord>,
         now_ms: u64,
-    ) -> Next {
+    ) -> NextAction {
         let Some(grant) = grant else {
-            return Next::Refuse(Refusal::UnknownSession.into());
+            return NextAction::Refuse(Refusal::UnknownSession.into());
         };
-        // A caller's token is mostly not the newest one; when it is, it is not stale.
+        // A caller rarely presents the newest token; when it does, that token is not stale.
         let want = Want {
             reason: Reason::Stale,
             presented_fingerprint: String::new(),
-            since: Since::default(),
+            entitlement: Entitlement::default(),
         };
-        let home = self.unless_left_alone(grant, decide(grant, &want, &self.policy, now_ms), now_ms);
+        let home = self.without_throttled_refresh(grant, decide(grant, &want, &self.policy, now_ms), now_ms);
         if server.remote.is_none() {
             return match home {
-                Decision::Serve if lacks(grant, &server.config.required_audiences).is_empty() => Next::Serve,
-                Decision::Serve => Next::Refuse(Refusal::WrongAudience.into()),
-                Decision::Refresh => Next::Refresh,
-                Decision::Refuse(refused) => Next::Refuse(refused),
+                Decision::Serve if missing_audiences(grant, &server.config.required_audiences).is_empty() => {
+                    NextAction::Serve
+                }
+                Decision::Serve => NextAction::Refuse(Refusal::WrongAudience.into()),
+                Decision::Refresh => NextAction::Refresh,
+                Decision::Refuse(refused) => NextAction::Refuse(refused),
             };
         }
         match exchanges::decide(exchange, Reason::Stale, &self.policy, now_ms) {
-            exchanges::Decision::Serve => Next::Serve,
-            exchanges::Decision::Refuse(refused) => Next::Refuse(refused),
-            exchanges::Decision::Exchange => match (home, remote_left_alone(server)) {
-                (Decision::Refuse(refused), _) => Next::Refuse(refused),
-                (_, Some(held_back)) => Next::Refuse(held_back.refused(Refusal::ExchangeUnavailable)),
-                (Decision::Serve, None) => Next::Exchange { refresh_first: false },
-                (Decision::Refresh, None) => Next::Exchange { refresh_first: true },
+            exchanges::ExchangeDecision::Serve => NextAction::Serve,
+            exchanges::ExchangeDecision::Refuse(refused) => NextAction::Refuse(refused),
+            exchanges::ExchangeDecision::Exchange => match (home, remote_throttled(server)) {
+                (Decision::Refuse(refused), _) => NextAction::Refuse(refused),
+                (_, Some(throttled)) => NextAction::Refuse(throttled.refused(Refusal::ExchangeUnavailable)),
+                (Decision::Serve, None) => NextAction::Exchange { refresh_first: false },
+                (Decision::Refresh, None) => NextAction::Exchange { refresh_first: true },
             },
         }
     }
 }
 
-fn remote_left_alone(server: &Server) -> Option<Throttled> {
+fn remote_throttled(server: &Server) -> Option<Throttled> {
     server.remote.as_ref()?.circuit_open()
 }
 
-/// Those of `required` that the kept ID token does not have.
-fn lacks(grant: &GrantRecord, required: &[String]) -> Vec<String> {
-    let Some(kept) = &grant.id_token else {
+/// The audiences in `required` that the stored ID token lacks.
+fn missing_audiences(grant: &GrantRecord, required: &[String]) -> Vec<String> {
+    let Some(token) = &grant.id_token else {
         return Vec::new();
     };
     required
         .iter()
-        .filter(|audience| !kept.audiences.contains(audience))
+        .filter(|audience| !token.audiences.contains(audience))
         .cloned()
         .collect()
 }

@@ -1,172 +1,174 @@
-//! What an explanation shows. Moments are Unix seconds, spans are seconds.
+//! The JSON of an explanation. Times are Unix seconds, durations are seconds.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use tokenward_protocol::duration::whole_ms;
+use tokenward_protocol::freshness::is_fresh;
 
-use super::{Next, lacks, remote_left_alone, words};
+use super::{NextAction, missing_audiences, remote_throttled, summary};
 use crate::app::Server;
 use crate::config::TokenSource;
 use crate::digest;
 use crate::upstream::exchange::record::ExchangeRecord;
-use crate::upstream::grant::decide::{Policy, is_fresh, is_near_expiry};
 use crate::upstream::grant::record::{GrantRecord, GrantState};
 use crate::upstream::issuer::limits::Throttled;
+use crate::upstream::policy::Policy;
+use crate::upstream::renewal::is_near_expiry;
 use crate::upstream::streak::{Streak, StreakKind};
 
-/// The answer of `GET /v1/explain`.
+/// The response of `GET /v1/explain`.
 #[derive(Debug, Clone, Serialize)]
-pub struct Explanation {
-    /// The server that was asked about.
-    pub server: ServerView,
-    /// The session that was asked about.
-    pub session: SessionView,
-    /// The login, where the session is known.
-    pub grant: Option<GrantView>,
-    /// The exchanged token, where the server needs one and the session is known.
-    pub exchange: Option<ExchangeView>,
+pub(crate) struct Explanation {
+    /// The server in the request.
+    pub(crate) server: ServerView,
+    /// The session in the request.
+    pub(crate) session: SessionView,
+    /// The login, if the session is known.
+    pub(crate) grant: Option<GrantView>,
+    /// The exchanged token, if the server needs one and the session is known.
+    pub(crate) exchange: Option<ExchangeView>,
     /// `serve`, `refresh`, `exchange`, `refresh_and_exchange` or `refuse`: what control does for the next request.
-    pub next: &'static str,
-    /// The refusal, where it refuses.
-    pub refusal: Option<&'static str>,
-    /// When asking again can help, where that is known.
-    pub retry_after_seconds: Option<u64>,
-    /// The same in a sentence or two: what happens next, and who has to do what.
-    pub what_next: String,
+    pub(crate) next: &'static str,
+    /// The refusal, if `next` is `refuse`.
+    pub(crate) refusal: Option<&'static str>,
+    /// When a retry can succeed, if that is known.
+    pub(crate) retry_after_seconds: Option<u64>,
+    /// The same in a sentence or two: what happens next, and what the user, the aggregator or an operator has to do.
+    pub(crate) what_next: String,
 }
 
 /// A server, as configured.
 #[derive(Debug, Clone, Serialize)]
-pub struct ServerView {
+pub(crate) struct ServerView {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// `forward` or `exchange`.
-    pub token: &'static str,
-    /// What its tokens' `aud` must hold.
-    pub required_audiences: Vec<String>,
-    /// Where its tokens are exchanged.
-    pub exchange_issuer: Option<String>,
+    pub(crate) token: &'static str,
+    /// The audiences that `aud` of its tokens must contain.
+    pub(crate) required_audiences: Vec<String>,
+    /// The issuer of its exchanged tokens.
+    pub(crate) exchange_issuer: Option<String>,
 }
 
 /// A session.
 #[derive(Debug, Clone, Serialize)]
-pub struct SessionView {
-    /// As log lines name it: the first eight digits of a digest of the handle.
-    pub digest: String,
-    /// Whether a `PUT` brought it and nothing has ended it since.
-    pub known: bool,
+pub(crate) struct SessionView {
+    /// As in log lines: the first eight hex digits of the digest of the handle.
+    pub(crate) digest: String,
+    /// Whether a `PUT` registered it and nothing has ended it since.
+    pub(crate) known: bool,
 }
 
 /// A login.
 #[derive(Debug, Clone, Serialize)]
-pub struct GrantView {
+pub(crate) struct GrantView {
     /// `iss`.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// The client that logged the user in.
-    pub client_id: String,
+    pub(crate) client_id: String,
     /// `active`, `suspect` or `needs_login`.
-    pub state: &'static str,
-    /// Why, where the state is not `active`.
-    pub reason: Option<&'static str>,
-    /// Since when, where the state is not `active`.
-    pub since: Option<u64>,
+    pub(crate) state: &'static str,
+    /// The reason of a state that is not `active`.
+    pub(crate) reason: Option<&'static str>,
+    /// The start of a state that is not `active`.
+    pub(crate) since: Option<u64>,
     /// Counts the user's logins.
-    pub generation: u64,
-    /// When this one began.
-    pub logged_in_at: u64,
-    /// The last refresh.
-    pub refreshed_at: Option<u64>,
-    /// Whether there is a refresh token.
-    pub refreshable: bool,
-    /// Whether the issuer is never asked for this login again.
-    pub never_asked_again: bool,
-    /// The kept ID token.
-    pub id_token: Option<TokenView>,
-    /// A presentation of the refresh token whose outcome is not written down yet.
-    pub intent: Option<IntentView>,
-    /// What the issuer last made of a refresh: `refreshed`, `dead`, or the kind of the last failure.
-    pub last_issuer_answer: Option<&'static str>,
+    pub(crate) generation: u64,
+    /// The time of the present login.
+    pub(crate) logged_in_at: u64,
+    /// The time of the last refresh.
+    pub(crate) refreshed_at: Option<u64>,
+    /// Whether there is a usable refresh token.
+    pub(crate) refreshable: bool,
+    /// Whether control no longer calls the issuer for this login.
+    pub(crate) never_asked_again: bool,
+    /// The stored ID token.
+    pub(crate) id_token: Option<TokenView>,
+    /// A presentation of the refresh token whose outcome is not stored yet.
+    pub(crate) intent: Option<IntentView>,
+    /// The outcome of the last refresh: `refreshed`, `dead`, or the kind of the last failure.
+    pub(crate) last_issuer_answer: Option<&'static str>,
     /// Failures since the last success.
-    pub failures: Option<FailuresView>,
-    /// The issuer fails everybody and is asked by nobody until then.
-    pub breaker_open_until: Option<u64>,
+    pub(crate) failures: Option<FailuresView>,
+    /// The circuit breaker of the issuer suspends calls until then.
+    pub(crate) breaker_open_until: Option<u64>,
 }
 
-/// A kept token, without the token.
+/// A stored token's times and audiences, without the token.
 #[derive(Debug, Clone, Serialize)]
-pub struct TokenView {
+pub(crate) struct TokenView {
     /// `exp`.
-    pub expires_at: u64,
-    /// Until then; negative when it is past.
-    pub expires_in_seconds: i64,
+    pub(crate) expires_at: u64,
+    /// Seconds until `exp`; negative once it is past.
+    pub(crate) expires_in_seconds: i64,
     /// `fresh`, `near_expiry` or `stale`, by control's own margin.
-    pub freshness: &'static str,
+    pub(crate) freshness: &'static str,
     /// Audiences that the server requires and the token lacks.
-    pub missing_audiences: Vec<String>,
+    pub(crate) missing_audiences: Vec<String>,
 }
 
-/// A refresh under way.
+/// A refresh in progress.
 #[derive(Debug, Clone, Serialize)]
-pub struct IntentView {
-    /// Which login it refreshes.
-    pub generation: u64,
-    /// How long ago it began.
-    pub began_seconds_ago: u64,
+pub(crate) struct IntentView {
+    /// The generation of the login that it refreshes.
+    pub(crate) generation: u64,
+    /// Seconds since it began.
+    pub(crate) began_seconds_ago: u64,
 }
 
-/// Failures without a success in between.
+/// Consecutive failures.
 #[derive(Debug, Clone, Serialize)]
-pub struct FailuresView {
-    /// `unreachable`, `failing`, `denied`, `misconfigured` or `substituted`.
-    pub kind: &'static str,
-    /// How many.
-    pub count: u32,
-    /// How many of the same kind in a row.
-    pub of_this_kind: u32,
-    /// Since when of this kind.
-    pub since: u64,
-    /// No attempt is made before then; 0: the next request makes one.
-    pub next_attempt_in_seconds: u64,
+pub(crate) struct FailuresView {
+    /// `unreachable`, `failing`, `denied`, `misconfigured`, `substituted`, `not_oauth` or `unusable`.
+    pub(crate) kind: &'static str,
+    /// Their number.
+    pub(crate) count: u32,
+    /// The number of the last ones that are of this kind.
+    pub(crate) of_this_kind: u32,
+    /// Time of the first of this kind.
+    pub(crate) since: u64,
+    /// Seconds until the next attempt; 0: the next request makes one.
+    pub(crate) next_attempt_in_seconds: u64,
 }
 
 /// The exchange for one server.
 #[derive(Debug, Clone, Serialize)]
-pub struct ExchangeView {
-    /// The kept token, made under the present configuration of the server.
-    pub token: Option<TokenView>,
-    /// When it was made.
-    pub made_at: Option<u64>,
+pub(crate) struct ExchangeView {
+    /// The stored token, exchanged under the present configuration of the server.
+    pub(crate) token: Option<TokenView>,
+    /// The time of the exchange.
+    pub(crate) made_at: Option<u64>,
     /// Failures since the last success.
-    pub failures: Option<FailuresView>,
-    /// The remote issuer fails everybody and is asked by nobody until then.
-    pub breaker_open_until: Option<u64>,
+    pub(crate) failures: Option<FailuresView>,
+    /// The circuit breaker of the remote issuer suspends calls until then.
+    pub(crate) breaker_open_until: Option<u64>,
 }
 
-/// Everything that an explanation is made from.
-pub(super) struct Facts<'a> {
+/// The inputs of an explanation.
+pub(super) struct Inputs<'a> {
     pub(super) server: &'a Server,
     pub(super) policy: &'a Policy,
     pub(super) now_ms: u64,
     pub(super) grant: Option<&'a GrantRecord>,
     pub(super) exchange: Option<&'a ExchangeRecord>,
-    pub(super) next: &'a Next,
-    pub(super) home_left_alone: Option<Throttled>,
+    pub(super) next: &'a NextAction,
+    pub(super) home_throttled: Option<Throttled>,
 }
 
-impl Facts<'_> {
+impl Inputs<'_> {
     pub(super) fn explanation(&self, session: &str, caller_deadline: Duration) -> Explanation {
         let (next, refused) = match self.next {
-            Next::Serve => ("serve", None),
-            Next::Refresh => ("refresh", None),
-            Next::Exchange { refresh_first: false } => ("exchange", None),
-            Next::Exchange { refresh_first: true } => ("refresh_and_exchange", None),
-            Next::Refuse(refused) => ("refuse", Some(refused)),
+            NextAction::Serve => ("serve", None),
+            NextAction::Refresh => ("refresh", None),
+            NextAction::Exchange { refresh_first: false } => ("exchange", None),
+            NextAction::Exchange { refresh_first: true } => ("refresh_and_exchange", None),
+            NextAction::Refuse(refused) => ("refuse", Some(refused)),
         };
         let server = self.server_view();
         let grant = self.grant.map(|grant| self.grant_view(grant));
         let exchange = self.grant.and(self.exchange_view());
-        let what_next = words::what_next(self, grant.as_ref(), exchange.as_ref(), caller_deadline);
+        let what_next = summary::what_next(self, grant.as_ref(), exchange.as_ref(), caller_deadline);
         Explanation {
             session: SessionView {
                 digest: session.to_owned(),
@@ -220,17 +222,17 @@ impl Facts<'_> {
             (None, Some(_)) => Some("refreshed"),
             (None, None) => None,
         };
-        // Where the login's own token is exchanged, the server's audiences are the exchanged token's.
+        // With an exchange, the server's audiences apply to the exchanged token only.
         let missing_audiences = match self.server.config.token {
-            TokenSource::Forward => lacks(grant, &self.server.config.required_audiences),
+            TokenSource::Forward => missing_audiences(grant, &self.server.config.required_audiences),
             TokenSource::Exchange(_) => Vec::new(),
         };
-        let id_token = grant.id_token.as_ref().map(|kept| TokenView {
+        let id_token = grant.id_token.as_ref().map(|token| TokenView {
             missing_audiences,
             ..self.token_view(
-                kept.exp_seconds,
-                kept.issued_at_seconds,
-                digest::spread(&kept.fingerprint),
+                token.exp_seconds,
+                token.issued_at_seconds,
+                digest::spread(&token.fingerprint),
             )
         });
         GrantView {
@@ -251,7 +253,7 @@ impl Facts<'_> {
             }),
             last_issuer_answer,
             failures,
-            breaker_open_until: self.open_until(self.home_left_alone),
+            breaker_open_until: self.open_until(self.home_throttled),
         }
     }
 
@@ -266,12 +268,12 @@ impl Facts<'_> {
                 .exchange
                 .and_then(|record| record.failures.as_ref())
                 .map(|streak| self.failures_view(streak)),
-            breaker_open_until: self.open_until(remote_left_alone(self.server)),
+            breaker_open_until: self.open_until(remote_throttled(self.server)),
         })
     }
 
-    fn open_until(&self, held_back: Option<Throttled>) -> Option<u64> {
-        let left_ms = whole_ms(held_back?.retry_after);
+    fn open_until(&self, throttled: Option<Throttled>) -> Option<u64> {
+        let left_ms = whole_ms(throttled?.retry_after);
         Some((self.now_ms + left_ms).div_ceil(1000))
     }
 
@@ -297,7 +299,7 @@ impl Facts<'_> {
     fn failures_view(&self, streak: &Streak) -> FailuresView {
         FailuresView {
             kind: match streak.kind {
-                StreakKind::Unreachable | StreakKind::AskedToWait => "unreachable",
+                StreakKind::Unreachable | StreakKind::RetryAfter => "unreachable",
                 StreakKind::Failing => "failing",
                 StreakKind::Denied => "denied",
                 StreakKind::Misconfigured => "misconfigured",

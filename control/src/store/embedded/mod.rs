@@ -15,7 +15,9 @@ use redb::{ReadTransaction, ReadableDatabase};
 use crate::clock::Clock;
 
 use super::lifetime::lifetime_ms;
-use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError};
+use super::{
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, WriteOutcome,
+};
 
 mod file;
 mod leases;
@@ -156,9 +158,9 @@ impl EmbeddedStore {
         }
     }
 
-    async fn outcome(&self, operation: &'static str, change: Change) -> Result<Outcome, StoreError> {
+    async fn outcome(&self, operation: &'static str, change: Change) -> Result<WriteOutcome, StoreError> {
         match self.change(operation, change).await? {
-            Changed::Outcome(outcome) => Ok(outcome),
+            Changed::WriteOutcome(outcome) => Ok(outcome),
             Changed::Set | Changed::Swept(_) => Err(failed(operation, EngineFailure::Panicked)),
         }
     }
@@ -203,7 +205,7 @@ impl Store for EmbeddedStore {
         expected: Expected,
         value: &[u8],
         lifetime: Option<Duration>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let change = Change::Write {
             key: key.as_str().to_owned(),
             expected,
@@ -213,12 +215,27 @@ impl Store for EmbeddedStore {
         self.outcome("write", change).await
     }
 
-    async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {
+    async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError> {
         let change = Change::Delete {
             key: key.as_str().to_owned(),
             expected,
         };
         self.outcome("delete", change).await
+    }
+
+    async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        let any = Key::new(kind, "");
+        if after.is_some_and(|Cursor(last)| !last.starts_with(any.as_str())) {
+            return Err(StoreError::Unexpected {
+                key: any,
+                what: "the cursor is not one of this store".to_owned(),
+            });
+        }
+        let (kind, after) = (kind.to_owned(), after.cloned());
+        self.read_in("list", move |transaction, now_ms| {
+            tables::list_entries(transaction, &kind, after.as_ref(), limit, now_ms)
+        })
+        .await
     }
 
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {

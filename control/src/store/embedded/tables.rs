@@ -3,12 +3,14 @@
 //! Whatever has a lifetime also stands in [`EXPIRIES`], ordered by the moment it ends, so that a sweep costs as
 //! much as it removes and never a scan of the whole file.
 
+use std::ops::Bound;
+
 use redb::{
     Database, MultimapTable, MultimapTableDefinition, ReadTransaction, ReadableTable, Table, TableDefinition,
     WriteTransaction,
 };
 
-use crate::store::{Entry, Expected, Outcome, Revision};
+use crate::store::{Cursor, Entry, Expected, Key, Page, Revision, WriteOutcome};
 
 /// Bumped when a table, or every record in them, changes its shape; another number in a file is refused at [`prepare`].
 const FORMAT: u64 = 2;
@@ -65,7 +67,7 @@ pub(super) enum Change {
 
 /// What a change came to.
 pub(super) enum Changed {
-    Outcome(Outcome),
+    WriteOutcome(WriteOutcome),
     Set,
     Swept(usize),
 }
@@ -105,6 +107,45 @@ pub(super) fn read_entry(
 ) -> Result<Option<Entry>, redb::Error> {
     let entries = transaction.open_table(ENTRIES)?;
     Ok(live_entry(&entries, key, now_ms)?)
+}
+
+/// The keys of `kind` behind `after`, of the next `limit` rows those that have not expired at `now_ms`. The cursor is the last
+/// key that was examined.
+pub(super) fn list_entries(
+    transaction: &ReadTransaction,
+    kind: &str,
+    after: Option<&Cursor>,
+    limit: usize,
+    now_ms: u64,
+) -> Result<Page, redb::Error> {
+    let first = Key::new(kind, "");
+    // Keys are ordered by their bytes, and `;` follows `:`.
+    let end = format!("{kind};");
+    let start = match after {
+        Some(Cursor(last)) => Bound::Excluded(last.as_str()),
+        None => Bound::Included(first.as_str()),
+    };
+    let entries = transaction.open_table(ENTRIES)?;
+    let (mut page, mut examined) = (Page::default(), 0);
+    for row in entries
+        .range::<&str>((start, Bound::Excluded(end.as_str())))?
+        .take(limit.max(1))
+    {
+        let (key, row) = row?;
+        let (_, expires_ms, _) = row.value();
+        let Some((_, name)) = key.value().split_once(':') else {
+            continue;
+        };
+        if expires_ms > now_ms {
+            page.keys.push(Key::new(kind, name));
+        }
+        page.next = Some(Cursor(key.value().to_owned()));
+        examined += 1;
+    }
+    if examined < limit.max(1) {
+        page.next = None;
+    }
+    Ok(page)
 }
 
 /// The members of `set` at `now_ms`.
@@ -181,8 +222,10 @@ impl<'txn> Tables<'txn> {
                 lifetime_ms,
             } => self
                 .write(key, *expected, value, *lifetime_ms, now_ms)
-                .map(Changed::Outcome),
-            Change::Delete { key, expected } => self.delete(key, *expected, now_ms).map(Changed::Outcome),
+                .map(Changed::WriteOutcome),
+            Change::Delete { key, expected } => {
+                self.delete(key, *expected, now_ms).map(Changed::WriteOutcome)
+            }
             Change::AddMember {
                 set,
                 member,
@@ -202,10 +245,10 @@ impl<'txn> Tables<'txn> {
         value: &[u8],
         lifetime_ms: Option<u64>,
         now_ms: u64,
-    ) -> Result<Outcome, redb::Error> {
+    ) -> Result<WriteOutcome, redb::Error> {
         let current = live_entry(&self.entries, key, now_ms)?;
         if !holds(expected, current.as_ref()) {
-            return Ok(Outcome::Conflict(current));
+            return Ok(WriteOutcome::Conflict(current));
         }
         self.remove_entry(key)?;
         self.changed = true;
@@ -215,16 +258,18 @@ impl<'txn> Tables<'txn> {
         if expires_ms != NEVER_MS {
             self.expiries.insert((expires_ms, Kind::Entry as u8, key), ())?;
         }
-        Ok(Outcome::Done(Revision(revision)))
+        Ok(WriteOutcome::Done(Revision(revision)))
     }
 
-    fn delete(&mut self, key: &str, expected: Expected, now_ms: u64) -> Result<Outcome, redb::Error> {
+    fn delete(&mut self, key: &str, expected: Expected, now_ms: u64) -> Result<WriteOutcome, redb::Error> {
         let current = live_entry(&self.entries, key, now_ms)?;
         if !holds(expected, current.as_ref()) {
-            return Ok(Outcome::Conflict(current));
+            return Ok(WriteOutcome::Conflict(current));
         }
         self.remove_entry(key)?;
-        Ok(Outcome::Done(current.map_or(Revision(0), |entry| entry.revision)))
+        Ok(WriteOutcome::Done(
+            current.map_or(Revision(0), |entry| entry.revision),
+        ))
     }
 
     fn add_member(

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection, SendError};
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{Route as SlotRoute, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, PushInfo, PushKind, RedisError, RedisFuture,
     RedisResult, ScriptInvocation, ServerErrorKind, Value,
 };
+use tokenward_protocol::backoff::Backoff;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -22,8 +24,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::config::Route;
 
 /// Pauses between attempts to dial: doubled from the first to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Backoff = Backoff::new(50, 1_000);
 /// Sentinel and Cluster ask several servers in turn: one that hangs must not use up the whole attempt to dial.
 const SERVERS_IN_TURN: u32 = 4;
 
@@ -32,6 +33,19 @@ const SERVERS_IN_TURN: u32 = 4;
 enum Wire {
     Node(MultiplexedConnection),
     Cluster(ClusterConnection),
+}
+
+impl Wire {
+    async fn at_slot(&mut self, command: &Cmd, slot: u16) -> RedisResult<Value> {
+        match self {
+            Self::Node(node) => command.query_async(node).await,
+            Self::Cluster(cluster) => {
+                let route = SlotRoute::new(slot, SlotAddr::Master);
+                let routing = RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(route));
+                cluster.route_command(command.clone(), routing).await
+            }
+        }
+    }
 }
 
 impl ConnectionLike for Wire {
@@ -83,6 +97,8 @@ pub(super) enum NoReply {
 pub(super) enum Request<'a> {
     Command(&'a Cmd),
     Script(&'a ScriptInvocation<'a>),
+    /// A command without a key, in a Cluster for the primary of this slot.
+    AtSlot(&'a Cmd, u16),
 }
 
 /// The kept connection.
@@ -135,6 +151,7 @@ impl Link {
             match request {
                 Request::Command(command) => command.query_async(&mut wire).await,
                 Request::Script(script) => script.invoke_async(&mut wire).await,
+                Request::AtSlot(command, slot) => wire.at_slot(command, slot).await,
             }
         };
         match timeout_at(until, reply).await {
@@ -197,7 +214,7 @@ struct Keeper {
 impl Keeper {
     async fn keep(mut self) {
         let mut broken = self.broken.subscribe();
-        let mut pause = FIRST_PAUSE;
+        let mut failures = 0_u32;
         for generation in 1.. {
             match self.dial(generation).await {
                 Ok(wire) => {
@@ -206,8 +223,8 @@ impl Keeper {
                     // Cannot fail: this task holds the sender.
                     let _ = broken.wait_for(|highest| *highest >= generation).await;
                     self.state.send_replace(State::Dialing);
-                    if since.elapsed() > LONGEST_PAUSE {
-                        pause = FIRST_PAUSE;
+                    if since.elapsed() > Duration::from_millis(PAUSE.cap_ms()) {
+                        failures = 0;
                         continue;
                     }
                 }
@@ -215,8 +232,8 @@ impl Keeper {
                     self.state.send_replace(State::Down(error));
                 }
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            sleep(PAUSE.wait(failures)).await;
+            failures = failures.saturating_add(1);
         }
     }
 

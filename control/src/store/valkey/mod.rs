@@ -11,11 +11,14 @@ use redis::{ErrorKind, RedisError, ScriptInvocation, Value, cmd};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::lifetime::lifetime_ms;
-use super::{Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Outcome, Store, StoreError};
+use super::{
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, WriteOutcome,
+};
 
 pub mod address;
 mod config;
 mod link;
+mod listing;
 mod obstacle;
 mod reply;
 mod scripts;
@@ -24,6 +27,7 @@ mod short;
 pub use config::{ConnectError, Topology, ValkeyConfig};
 
 use link::{Link, NoReply, Request};
+use listing::Position;
 use obstacle::Obstacle;
 use short::short;
 
@@ -34,6 +38,7 @@ pub struct ValkeyStore {
     deadline: Duration,
     /// Never to be seen in an error, whatever a server chooses to quote.
     secrets: Vec<SecretString>,
+    is_cluster: bool,
     link: Link,
 }
 
@@ -91,6 +96,7 @@ impl ValkeyStore {
     /// [`ConnectError::Config`].
     pub fn open(config: ValkeyConfig) -> Result<Self, ConnectError> {
         let target = config::target(&config)?;
+        let is_cluster = matches!(config.topology, Topology::Cluster { .. });
         let sentinel_password = match config.topology {
             Topology::Sentinel {
                 sentinel_password, ..
@@ -101,6 +107,7 @@ impl ValkeyStore {
             address: target.address,
             key_prefix: config.key_prefix,
             deadline: config.deadline,
+            is_cluster,
             secrets: config.password.into_iter().chain(sentinel_password).collect(),
             link: Link::start(target.route, config.deadline),
         })
@@ -185,6 +192,18 @@ impl ValkeyStore {
         }
     }
 
+    /// The lowest slot of the next primary behind that of `slot`.
+    async fn next_primary(&self, kind: &Key, slot: u16) -> Result<Option<u16>, StoreError> {
+        if !self.is_cluster {
+            return Ok(None);
+        }
+        let mut command = cmd("CLUSTER");
+        command.arg("SLOTS");
+        let reply = self.ask("list", kind, Request::Command(&command)).await?;
+        let primaries = listing::primaries(&reply).map_err(unexpected(kind))?;
+        Ok(primaries.into_iter().find(|lowest| *lowest > slot))
+    }
+
     async fn run(
         &self,
         operation: &'static str,
@@ -246,7 +265,7 @@ impl Store for ValkeyStore {
         expected: Expected,
         value: &[u8],
         lifetime: Option<Duration>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let mut script = scripts::WRITE.key(self.value_key(key));
         script.arg(expectation(expected)).arg(value);
         script.arg(lifetime.map_or_else(String::new, |lifetime| lifetime_ms(lifetime).to_string()));
@@ -254,11 +273,39 @@ impl Store for ValkeyStore {
         reply::outcome(reply).map_err(unexpected(key))
     }
 
-    async fn delete(&self, key: &Key, expected: Expected) -> Result<Outcome, StoreError> {
+    async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError> {
         let mut script = scripts::DELETE.key(self.value_key(key));
         script.arg(expectation(expected));
         let reply = self.run("delete", key, &script).await?;
         reply::outcome(reply).map_err(unexpected(key))
+    }
+
+    async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        let any = Key::new(kind, "");
+        let position = Position::of(after).map_err(unexpected(&any))?;
+        let start = format!("{}{{{}:", self.key_prefix, short::kind(kind));
+        let mut command = cmd("SCAN");
+        command
+            .arg(position.cursor)
+            .arg("MATCH")
+            .arg(listing::pattern(&start));
+        command.arg("COUNT").arg(limit.max(1));
+        let reply = self
+            .ask("list", &any, Request::AtSlot(&command, position.slot))
+            .await?;
+        let (cursor, stored) = listing::scanned(reply).map_err(unexpected(&any))?;
+        let next = if cursor == 0 {
+            let primary = self.next_primary(&any, position.slot).await?;
+            primary.map(|slot| Position { slot, cursor: 0 })
+        } else {
+            Some(Position { cursor, ..position })
+        };
+        Ok(Page {
+            keys: listing::names(stored, &start)
+                .map(|name| Key::new(kind, &name))
+                .collect(),
+            next: next.map(Cursor::from),
+        })
     }
 
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {

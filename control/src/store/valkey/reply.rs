@@ -4,7 +4,7 @@
 use redis::Value;
 
 use super::short::long;
-use crate::store::{Entry, Lineage, Outcome, Revision};
+use crate::store::{Entry, Lineage, Revision, WriteOutcome};
 
 /// What is wrong with a reply, for `StoreError::Unexpected`.
 pub(super) type Misshapen = &'static str;
@@ -26,7 +26,7 @@ pub(super) fn entry(reply: Value) -> Result<Option<Entry>, Misshapen> {
 }
 
 /// The answer of the write and delete scripts.
-pub(super) fn outcome(reply: Value) -> Result<Outcome, Misshapen> {
+pub(super) fn outcome(reply: Value) -> Result<WriteOutcome, Misshapen> {
     let Value::Array(fields) = reply else {
         return Err("the script did not answer with a list");
     };
@@ -36,9 +36,9 @@ pub(super) fn outcome(reply: Value) -> Result<Outcome, Misshapen> {
             let revision = revision
                 .try_into()
                 .map_err(|_| "the revision is not of 8 bytes")?;
-            read_revision(revision).map(Outcome::Done)
+            read_revision(revision).map(WriteOutcome::Done)
         }
-        (Some(Value::Int(0)), Some(instead), None) => entry(instead).map(Outcome::Conflict),
+        (Some(Value::Int(0)), Some(instead), None) => entry(instead).map(WriteOutcome::Conflict),
         _ => Err("the script's answer is neither an outcome nor a conflict"),
     }
 }

@@ -1,8 +1,8 @@
-//! RFC 8693 exchanges at remote issuers: one at a time for one token, sealed, shared by all replicas.
+//! RFC 8693 exchanges at remote issuers: one at a time for one token; the result is sealed and shared by all replicas.
 
-mod make;
 mod pin;
 pub mod record;
+mod run;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,56 +11,60 @@ use secrecy::SecretString;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-use self::record::{Decision, ExchangeKey, ExchangeRecord, FORMAT, decide, fresh};
+use self::record::{ExchangeDecision, ExchangeKey, ExchangeRecord, FORMAT, decide, fresh};
 use crate::context::Context;
-use crate::coordination::singleflight::{FlightOutcome, SingleFlight, Stage};
+use crate::coordination::singleflight::{FlightOutcome, FlightStage, SingleFlight};
 use crate::record::codec;
 use crate::record::sealed;
 use crate::refused::Refused;
 use crate::store::{Expected, Revision, StoreError};
-use crate::upstream::grant::decide::{Policy, Since};
+use crate::upstream::entitlement::Entitlement;
 use crate::upstream::grant::record::GrantKey;
 use crate::upstream::grant::{Grants, Served};
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
 use crate::upstream::local_pauses::LocalPauses;
+use crate::upstream::policy::Policy;
 
-/// The sealed field of a record.
+/// Name of the sealed field of a record.
 const TOKEN_FIELD: &str = "exchanged_token";
-/// A grant's set of exchanged tokens must outlive every token in it.
+/// Lifetime of a grant's set of exchanged tokens; must outlive every token in it.
 const SET_LIFETIME: Duration = Duration::from_secs(31 * 24 * 3600);
 
-/// Spans of time of [`Exchanges`].
+/// Durations of [`Exchanges`].
 #[derive(Debug, Clone, Copy)]
 pub struct ExchangeTimes {
     /// Margin and intervals.
     pub policy: Policy,
     /// How long a caller waits for an exchange.
     pub caller_deadline: Duration,
-    /// How long an exchange whose process died keeps the others waiting; renewed while it lives.
+    /// Lifetime of an exchange's lease: how long a dead process blocks the others. Renewed while the process lives.
     pub lease_lifetime: Duration,
-    /// How long an exchange waits for a lease that somebody else holds.
+    /// How long an exchange waits for a lease that another replica holds.
     pub lease_patience: Duration,
 }
 
-/// Everything that an exchange is made from.
+/// The input of an exchange.
 #[derive(Debug, Clone)]
 pub struct ExchangeRequest {
     /// The server's name, for metrics and logs.
     pub server: String,
-    /// What the token must hold.
+    /// Audiences that the exchanged token must have.
     pub required_audiences: Vec<String>,
-    /// Where it is made.
+    /// The issuer that exchanges.
     pub remote: Arc<RemoteIssuer>,
-    /// Whose token is exchanged.
+    /// The grant whose ID token is exchanged.
     pub grant: GrantKey,
-    /// Who refreshes that token.
+    /// The issuer that refreshes that ID token.
     pub home: Arc<HomeIssuer>,
-    /// Since when the caller is let in.
-    pub since: Since,
-    /// Why the caller asks.
+    /// The caller's right to the grant.
+    pub entitlement: Entitlement,
+    /// Why the caller requests a token.
     pub reason: Reason,
-    /// The presented token, whose subject is proven.
+    /// The presented token, whose subject has been verified.
     pub presented: SecretString,
+    /// Digest of the presented token.
+    pub presented_digest: TokenDigest,
 }
 
 /// All exchanged tokens.
@@ -78,13 +82,13 @@ struct Inner {
 }
 
 /// A record as read.
-struct Versioned {
+struct VersionedExchange {
     revision: Revision,
     record: ExchangeRecord,
 }
 
 impl Exchanges {
-    /// Exchanges of `grants`' tokens.
+    /// Exchanges of `grants`' ID tokens.
     #[must_use]
     pub fn new(context: Context, grants: Grants, times: ExchangeTimes) -> Self {
         Self {
@@ -98,59 +102,67 @@ impl Exchanges {
         }
     }
 
-    /// The exchanged token of `order`.
+    /// The exchanged token for `request`.
     ///
     /// # Errors
     /// [`Refused`].
-    pub async fn token(&self, order: ExchangeRequest) -> Result<Served, Refused> {
+    pub async fn token(&self, request: ExchangeRequest) -> Result<Served, Refused> {
         let inner = &self.inner;
-        let key = ExchangeKey::new(&order.grant, &order.remote.config, &order.required_audiences);
-        // The grant is looked at even when the token is there: a sign-out that was cut short must hold all the same.
-        let (kept, grant) = tokio::join!(inner.read(&key), inner.grants.is_known(&order.grant, order.since));
-        let kept = kept?;
+        let key = ExchangeKey::new(
+            &request.grant,
+            &request.remote.config,
+            &request.required_audiences,
+        );
+        // The grant is read even if the token exists: a sign-out that was interrupted must still take effect.
+        let (stored, grant) = tokio::join!(
+            inner.read(&key),
+            inner.grants.is_known(&request.grant, request.entitlement)
+        );
+        let stored = stored?;
         if !grant? {
             return Err(Refusal::UnknownSession.into());
         }
-        let record = kept.as_ref().map(|kept| &kept.record);
+        let record = stored.as_ref().map(|stored| &stored.record);
         let now_ms = inner.context.clock.now_ms();
-        match decide(record, order.reason, &inner.times.policy, now_ms) {
-            Decision::Serve => inner.serve(&key, record),
-            Decision::Refuse(refused) => Err(refused),
-            Decision::Exchange => {
-                let reason = order.reason;
-                let made = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
-                    Ok(()) => self.made(&key, order).await,
+        match decide(record, request.reason, &inner.times.policy, now_ms) {
+            ExchangeDecision::Serve => inner.serve(&key, record),
+            ExchangeDecision::Refuse(refused) => Err(refused),
+            ExchangeDecision::Exchange => {
+                let reason = request.reason;
+                let result = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
+                    Ok(()) => self.run(&key, request).await,
                     Err(refused) => Err(refused),
                 };
-                made.or_else(|refused| inner.fallback(&key, record, reason, refused))
+                result.or_else(|refused| inner.fallback(&key, record, reason, refused))
             }
         }
     }
 
-    async fn made(&self, key: &ExchangeKey, order: ExchangeRequest) -> Result<Served, Refused> {
+    async fn run(&self, key: &ExchangeKey, request: ExchangeRequest) -> Result<Served, Refused> {
         let inner = &self.inner;
-        let landed = inner
+        let outcome = inner
             .flights
             .join(key.digest(), inner.times.caller_deadline, |reporter| {
-                make::make(Arc::clone(inner), key.clone(), order, reporter)
+                run::run(Arc::clone(inner), key.clone(), request, reporter)
             })
             .await;
-        match landed {
+        match outcome {
             FlightOutcome::Done(result) => result,
-            FlightOutcome::Deadline(Stage::Asking) | FlightOutcome::Lost => Err(Refusal::Busy.into()),
-            FlightOutcome::Deadline(Stage::Keeping) => Err(Refusal::StoreUnavailable.into()),
+            FlightOutcome::Deadline(FlightStage::Issuer) | FlightOutcome::Lost => Err(Refusal::Busy.into()),
+            FlightOutcome::Deadline(FlightStage::Store) => Err(Refusal::StoreUnavailable.into()),
         }
     }
 
-    /// What is kept of the exchange `key`.
+    /// The stored record of the exchange `key`.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn record(&self, key: &ExchangeKey) -> Result<Option<ExchangeRecord>, StoreError> {
-        Ok(self.inner.read(key).await?.map(|kept| kept.record))
+        Ok(self.inner.read(key).await?.map(|stored| stored.record))
     }
 
-    /// Forgets all tokens made from `grant`: the remotes know nothing of a sign-out, so nothing else ends them here.
+    /// Deletes all tokens made from `grant`: remote issuers do not learn of a sign-out, so nothing else ends these
+    /// tokens.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -164,19 +176,19 @@ impl Exchanges {
         Ok(())
     }
 
-    /// Waits until no exchange is under way.
-    pub async fn landed(&self) {
-        self.inner.flights.landed().await;
+    /// Returns when no exchange is running.
+    pub async fn finished(&self) {
+        self.inner.flights.finished().await;
     }
 }
 
 impl Inner {
-    async fn read(&self, key: &ExchangeKey) -> Result<Option<Versioned>, StoreError> {
+    async fn read(&self, key: &ExchangeKey) -> Result<Option<VersionedExchange>, StoreError> {
         let name = key.record();
         let Some(entry) = self.context.store.read(&name).await? else {
             return Ok(None);
         };
-        Ok(Some(Versioned {
+        Ok(Some(VersionedExchange {
             revision: entry.revision,
             record: codec::read(FORMAT, &name, &entry.value)?,
         }))
@@ -193,7 +205,7 @@ impl Inner {
         })
     }
 
-    /// As for grants: a renewal ahead of time that failed loses nothing.
+    /// As for grants: a failed renewal ahead of time loses nothing while the stored token is fresh.
     fn fallback(
         &self,
         key: &ExchangeKey,

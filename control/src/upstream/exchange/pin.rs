@@ -1,29 +1,29 @@
-//! Whose token an exchange brings: the first subject of a grant's exchanged tokens is kept, and a token of another one is
-//! never served. A remote issuer names its users by other subjects than the home issuer does, so the first answer is all
-//! that there is to compare with.
+//! Pins the subject of a grant's exchanged tokens: the first one is stored, and a token of another subject is never
+//! served. A remote issuer names users by other subjects than the home issuer does, so its first answer is the only
+//! reference.
 //!
-//! A pin belongs to one login and to everything in the server's configuration that makes the token
-//! ([`ExchangeKey`]): a new login, another connector or another issuer starts a new one.
+//! A pin belongs to one login and to everything in the server's configuration that determines the token
+//! ([`ExchangeKey`]): a new login, another connector or another issuer starts a new pin.
 
 use super::record::ExchangeKey;
 use super::{Inner, SET_LIFETIME};
 use crate::digest;
-use crate::store::{Expected, Key, Outcome, StoreError};
+use crate::store::{Expected, Key, StoreError, WriteOutcome};
 use crate::upstream::grant::record::{GrantKey, GrantRecord};
 
-/// Version of the value's shape: this byte, then the digest of the subject.
+/// Version of the value's format: this byte, then the digest of the subject.
 const FORMAT: u8 = 1;
 
 /// How a subject compares with the pinned one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pinned {
-    /// It is the first, or the same.
+    /// The first subject, or the same one.
     Same,
-    /// The remote issuer has answered for somebody else.
+    /// The remote issuer answered for another subject.
     Other,
 }
 
-/// Generations begin again when a record has expired, so the moment of the login counts too.
+/// Generations restart when a record has expired, so the time of the login is part of the key too.
 fn pin_of(exchange: &ExchangeKey, login: &GrantRecord) -> Key {
     let (generation, logged_in_at_ms) = (login.generation.to_string(), login.logged_in_at_ms.to_string());
     let parts = [
@@ -41,19 +41,19 @@ fn value_of(subject: &str) -> Vec<u8> {
 }
 
 impl Inner {
-    /// Compares `subject` with the one that the exchange `key` brought first for the present login of `grant`, or keeps it
-    /// as that. It is kept for as long as exchanges go on.
+    /// Compares `subject` with the one that the exchange `key` first brought for the present login of `grant`, and pins
+    /// it if there is none. The pin lives as long as exchanges continue.
     ///
     /// # Errors
-    /// [`StoreError`], also for a value that cannot be read: then nothing is known, and nothing is served.
-    pub(super) async fn pinned(
+    /// [`StoreError`], also for a value that cannot be read: without the pin nothing is served.
+    pub(super) async fn pin_subject(
         &self,
         key: &ExchangeKey,
         grant: &GrantKey,
         subject: &str,
     ) -> Result<Pinned, StoreError> {
         let Some(login) = self.grants.record(grant).await? else {
-            // It has ended, and the caller finds that out before anything is served.
+            // The login has ended; the caller notices that before it serves anything.
             return Ok(Pinned::Same);
         };
         let (pin, value) = (pin_of(key, &login), value_of(subject));
@@ -62,7 +62,7 @@ impl Inner {
         let store = &self.context.store;
         loop {
             let written = store.write(&pin, expected, &value, Some(lifetime)).await?;
-            let Outcome::Conflict(there) = written else {
+            let WriteOutcome::Conflict(there) = written else {
                 return Ok(Pinned::Same);
             };
             expected = match there {

@@ -1,9 +1,10 @@
-//! The record of one exchanged token, and what to do with it at a moment. The rules are pure.
+//! The record of one exchanged token, and the decision about it at a given time. Pure.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokenward_protocol::duration::whole_ms;
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
@@ -12,14 +13,15 @@ use crate::digest;
 use crate::record::sealed::Sealed;
 use crate::refused::Refused;
 use crate::store::Key;
-use crate::upstream::grant::decide::{Policy, is_fresh, is_near_expiry};
 use crate::upstream::grant::record::GrantKey;
-use crate::upstream::streak::{Streak, StreakKind, left};
+use crate::upstream::policy::Policy;
+use crate::upstream::renewal::is_near_expiry;
+use crate::upstream::streak::{Streak, StreakKind, remaining};
 
-/// Version of the record's shape.
+/// Version of the record's format.
 pub const FORMAT: u8 = 2;
 
-/// Names one exchanged token by everything that makes it what it is: another endpoint, connector, client, scope or
+/// Identifies an exchanged token by everything that determines it: another endpoint, connector, client, scope or
 /// audience in the configuration is another token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExchangeKey {
@@ -45,7 +47,7 @@ impl ExchangeKey {
         }
     }
 
-    /// The token whose digest was kept in a grant's set.
+    /// The token whose digest a grant's set contains.
     #[must_use]
     pub fn from_digest(digest: String) -> Self {
         Self { digest }
@@ -57,20 +59,20 @@ impl ExchangeKey {
         &self.digest
     }
 
-    /// Where its record is.
+    /// The key of its record.
     #[must_use]
     pub fn record(&self) -> Key {
         Key::new("exchange", &self.digest)
     }
 
-    /// The lease under which it is made.
+    /// The lease under which it is exchanged.
     #[must_use]
     pub fn lease(&self) -> Key {
         Key::new("lease", &format!("exchange:{}", self.digest))
     }
 }
 
-/// An exchanged token, the failures to make one, or both.
+/// An exchanged token, the failures to obtain one, or both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExchangeRecord {
     /// [`FORMAT`].
@@ -90,30 +92,30 @@ pub struct ExchangedToken {
     pub exp_seconds: u64,
     /// `iat`, Unix seconds.
     pub issued_at_seconds: Option<u64>,
-    /// When it was made, Unix ms.
+    /// When it was stored, Unix ms.
     pub made_at_ms: u64,
 }
 
 impl ExchangedToken {
-    /// Its share of the time by which renewals are spread.
+    /// The token's share of the span over which renewals are spread.
     #[must_use]
     pub fn spread(&self) -> u32 {
         digest::spread(&digest::hex_of_parts(&[&self.made_at_ms.to_string()]))
     }
 }
 
-/// What to do.
+/// What to do with an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// Hand out the kept token.
+pub enum ExchangeDecision {
+    /// Serve the stored token.
     Serve,
-    /// Make a new one.
+    /// Exchange again.
     Exchange,
-    /// Neither.
+    /// Refuse.
     Refuse(Refused),
 }
 
-/// The kept token, if it is fresh.
+/// The stored token, if it is fresh.
 #[must_use]
 pub fn fresh<'a>(
     record: Option<&'a ExchangeRecord>,
@@ -126,9 +128,14 @@ pub fn fresh<'a>(
         .filter(|token| is_fresh(token.exp_seconds, policy.margin, now_ms))
 }
 
-/// What to do with `record` for a caller with `reason` at `now_ms`.
+/// The decision about `record` for a caller with `reason` at `now_ms`.
 #[must_use]
-pub fn decide(record: Option<&ExchangeRecord>, reason: Reason, policy: &Policy, now_ms: u64) -> Decision {
+pub fn decide(
+    record: Option<&ExchangeRecord>,
+    reason: Reason,
+    policy: &Policy,
+    now_ms: u64,
+) -> ExchangeDecision {
     let fresh = fresh(record, policy, now_ms);
     if let Some(token) = fresh {
         let serves = match reason {
@@ -140,40 +147,41 @@ pub fn decide(record: Option<&ExchangeRecord>, reason: Reason, policy: &Policy, 
                 now_ms,
                 token.spread(),
             ),
-            // Which of the tokens was rejected is not said; a new one this young is the answer to an earlier asker.
+            // The request does not name the rejected token; a token this new answers an earlier request with the same
+            // reason.
             Reason::Rejected => {
                 let interval_ms = whole_ms(policy.rejected_interval);
                 let until_ms = token.made_at_ms.saturating_add(interval_ms);
-                left(until_ms, interval_ms, now_ms).is_some()
+                remaining(until_ms, interval_ms, now_ms).is_some()
             }
         };
         if serves {
-            return Decision::Serve;
+            return ExchangeDecision::Serve;
         }
     }
     match record.and_then(|record| record.failures) {
         Some(streak) => match streak.wait(now_ms) {
-            Some(_) if fresh.is_some() && reason == Reason::NearExpiry => Decision::Serve,
-            Some(wait) => Decision::Refuse(of_streak(&streak).retry_after(wait)),
-            None => Decision::Exchange,
+            Some(_) if fresh.is_some() && reason == Reason::NearExpiry => ExchangeDecision::Serve,
+            Some(wait) => ExchangeDecision::Refuse(of_streak(&streak).retry_after(wait)),
+            None => ExchangeDecision::Exchange,
         },
-        None => Decision::Exchange,
+        None => ExchangeDecision::Exchange,
     }
 }
 
 /// The refusal while a streak lasts.
 #[must_use]
 pub fn of_streak(streak: &Streak) -> Refused {
-    /// Dex answers 500 for a scope that it will never grant; a passing 500 does not come this often in a row.
-    const FAILING_IS_A_FAULT: u32 = 3;
+    /// Dex answers 500 for a scope that it never grants; a temporary 500 does not occur this often in a row.
+    const FAILING_IS_MISCONFIGURED: u32 = 3;
     match streak.kind {
         StreakKind::Misconfigured | StreakKind::Unusable => Refused::new(Refusal::ExchangeMisconfigured),
         StreakKind::Substituted => Refused::new(Refusal::Substitution),
         StreakKind::NotOauth if streak.is_lasting() => Refused::new(Refusal::ExchangeMisconfigured).because(
-            "something that is no token endpoint answers in the remote issuer's place: check dexTokenEndpoint, and what \
+            "something other than a token endpoint answers in the remote issuer's place: check dexTokenEndpoint, and what \
              stands in between",
         ),
-        StreakKind::Failing if streak.same_kind >= FAILING_IS_A_FAULT => {
+        StreakKind::Failing if streak.same_kind >= FAILING_IS_MISCONFIGURED => {
             Refused::new(Refusal::ExchangeMisconfigured).because(
                 "the remote issuer fails every time; Dex does so for an audience that does not trust the client: \
                  check requiredAudiences and the trustedPeers there",
@@ -183,19 +191,19 @@ pub fn of_streak(streak: &Streak) -> Refused {
             "the remote issuer denied a fresh token; it may not reach the home issuer, or its connector may name \
              another issuer",
         ),
-        StreakKind::Failing | StreakKind::Unreachable | StreakKind::AskedToWait | StreakKind::NotOauth => {
+        StreakKind::Failing | StreakKind::Unreachable | StreakKind::RetryAfter | StreakKind::NotOauth => {
             Refused::new(Refusal::ExchangeUnavailable)
         }
     }
 }
 
-/// How long a record is worth keeping: until the token's end, or until failures are forgotten.
+/// Lifetime of a record: until the token expires, or until failures are dropped.
 #[must_use]
 pub fn lifetime(record: &ExchangeRecord, now_ms: u64) -> Duration {
-    const FAILURES_ARE_KEPT: Duration = Duration::from_secs(600);
+    const FAILURE_LIFETIME: Duration = Duration::from_secs(600);
     let token = record.token.as_ref().map_or(0, |token| {
         token.exp_seconds.saturating_mul(1000).saturating_sub(now_ms)
     });
-    let failures = record.failures.map_or(0, |_| whole_ms(FAILURES_ARE_KEPT));
+    let failures = record.failures.map_or(0, |_| whole_ms(FAILURE_LIFETIME));
     Duration::from_millis(token.max(failures).max(1_000))
 }

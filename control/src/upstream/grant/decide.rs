@@ -1,39 +1,17 @@
 //! What to do with a grant at a moment: serve, refresh or refuse. Pure.
 
-use std::time::Duration;
-
 use tokenward_protocol::duration::whole_ms;
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
 use super::record::{GrantRecord, GrantState, StoredIdToken};
 use crate::digest;
 use crate::refused::Refused;
-use crate::upstream::streak::{NOT_OAUTH, Streak, StreakKind, left};
-
-/// The configured spans of time that decisions rest on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Policy {
-    /// No token is served later than this before its `exp`.
-    pub margin: Duration,
-    /// A refusing issuer is asked again after this, when somebody else may have rotated the token meanwhile.
-    pub suspect_wait: Duration,
-    /// How long after its announcement a presenter may still come and keep the issuer's answer.
-    pub presentation_limit: Duration,
-    /// How long an issuer may fail a refresh until the grant counts as dead.
-    pub transient_limit: Duration,
-    /// At most one refresh in this span because a server rejected a fresh token.
-    pub rejected_interval: Duration,
-}
-
-impl Policy {
-    /// How long after its announcement a presentation may begin: the announcement's own write, and the look at the store's
-    /// line after it. A process that was held up for longer presents nothing: another may have asked the issuer meanwhile.
-    #[must_use]
-    pub fn announcement_limit(&self) -> Duration {
-        self.presentation_limit.saturating_sub(self.suspect_wait)
-    }
-}
+use crate::upstream::entitlement::Entitlement;
+use crate::upstream::policy::Policy;
+use crate::upstream::renewal::is_near_expiry;
+use crate::upstream::streak::{NOT_OAUTH, Streak, StreakKind, remaining};
 
 /// What a caller wants.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,35 +21,13 @@ pub struct Want {
     /// [`super::record::fingerprint`] of the token that it presented.
     pub presented_fingerprint: String,
     /// Since when it is let in.
-    pub since: Since,
-}
-
-/// What a caller's right to a grant rests on; after a sign-out everywhere it is over.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Since {
-    /// The user's sign-outs when the session was put; `None` for a token without a session.
-    pub sign_outs: Option<u64>,
-    /// `iat` of the presented token, 0 where it has none; `None` where none is presented.
-    pub issued_at_seconds: Option<u64>,
-}
-
-impl Since {
-    /// Whether the user has signed out everywhere meanwhile, or the grant is not there for anybody.
-    #[must_use]
-    pub fn is_over(&self, record: &GrantRecord) -> bool {
-        let session_over = self.sign_outs.is_some_and(|then| then != record.sign_outs);
-        let token_over = match (record.valid_from_seconds, self.issued_at_seconds) {
-            (Some(from), Some(issued)) => issued < from,
-            _ => false,
-        };
-        session_over || token_over || matches!(record.state, GrantState::SignedOut { .. })
-    }
+    pub entitlement: Entitlement,
 }
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Decision {
-    /// Hand out the kept token.
+    /// Hand out the stored token.
     Serve,
     /// Present the refresh token.
     Refresh,
@@ -79,90 +35,45 @@ pub enum Decision {
     Refuse(Refused),
 }
 
-/// Serve rule: a token whose `exp − margin` is not over.
-#[must_use]
-pub fn is_fresh(exp_seconds: u64, margin: Duration, now_ms: u64) -> bool {
-    exp_seconds.saturating_mul(1000).saturating_sub(whole_ms(margin)) > now_ms
-}
-
-/// Whether a token's whole life, by its issuer's own clock, is not longer than `margin`: no clock can take it for fresh.
-/// Without `iat` that cannot be told.
-#[must_use]
-pub fn is_never_fresh(exp_seconds: u64, issued_at_seconds: Option<u64>, margin: Duration) -> bool {
-    issued_at_seconds.is_some_and(|issued| exp_seconds.saturating_sub(issued) <= margin.as_secs())
-}
-
-/// Whether the token is so near to the end of its use that the next one may be fetched ahead of time.
-///
-/// `ahead = max(min(60 s, life / 2), 20 % of life)` before `exp − margin`: 60 s for tokens of minutes, a fifth for
-/// tokens of hours; up to a tenth of the life earlier still by `spread` (uniform in `0..=u32::MAX`, the same for the
-/// same token), so that what was made together is not renewed together; and never more than half of a very short life.
-#[must_use]
-pub fn is_near_expiry(
-    exp_seconds: u64,
-    issued_at_seconds: Option<u64>,
-    margin: Duration,
-    now_ms: u64,
-    spread: u32,
-) -> bool {
-    const LIFE_WITHOUT_IAT_SECONDS: u64 = 300;
-    let life_ms = issued_at_seconds
-        .map_or(LIFE_WITHOUT_IAT_SECONDS, |issued| {
-            exp_seconds.saturating_sub(issued)
-        })
-        .saturating_mul(1000);
-    let spread_ms = (life_ms / 10).saturating_mul(u64::from(spread)) / u64::from(u32::MAX);
-    let ahead_ms = (life_ms / 2)
-        .min(60_000)
-        .max(life_ms / 5)
-        .saturating_add(spread_ms)
-        .min(life_ms / 2);
-    let left_ms = exp_seconds
-        .saturating_mul(1000)
-        .saturating_sub(whole_ms(margin))
-        .saturating_sub(now_ms);
-    left_ms <= ahead_ms
-}
-
 /// What to do with `record` for `want` at `now_ms`.
 #[must_use]
 pub fn decide(record: &GrantRecord, want: &Want, policy: &Policy, now_ms: u64) -> Decision {
-    if want.since.is_over(record) {
+    if want.entitlement.is_revoked(record) {
         return Decision::Refuse(Refusal::UnknownSession.into());
     }
     let fresh = record
         .id_token
         .as_ref()
-        .filter(|kept| is_fresh(kept.exp_seconds, policy.margin, now_ms));
-    if let Some(kept) = fresh
-        && serves(kept, want, policy, now_ms)
+        .filter(|stored| is_fresh(stored.exp_seconds, policy.margin, now_ms));
+    if let Some(stored) = fresh
+        && serves(stored, want, policy, now_ms)
     {
         return Decision::Serve;
     }
     match may_refresh(record, fresh.is_some(), want, policy, now_ms) {
         Ok(()) => Decision::Refresh,
-        // Ahead of time nothing is lost yet: the kept token is good until its last moment.
+        // Ahead of time nothing is lost yet: the stored token is good until its last moment.
         Err(_) if fresh.is_some() && want.reason != Reason::Rejected => Decision::Serve,
         Err(refused) => Decision::Refuse(refused),
     }
 }
 
-fn serves(kept: &StoredIdToken, want: &Want, policy: &Policy, now_ms: u64) -> bool {
+fn serves(stored: &StoredIdToken, want: &Want, policy: &Policy, now_ms: u64) -> bool {
     match want.reason {
-        // Who calls the kept token itself stale has a larger margin than we; near its end that is reason enough.
-        Reason::Stale if kept.fingerprint != want.presented_fingerprint => true,
+        // Who calls the stored token itself stale has a larger margin than we; near its end that is reason enough.
+        Reason::Stale if stored.fingerprint != want.presented_fingerprint => true,
         Reason::Stale | Reason::NearExpiry => {
-            let spread = digest::spread(&kept.fingerprint);
+            let spread = digest::spread(&stored.fingerprint);
             !is_near_expiry(
-                kept.exp_seconds,
-                kept.issued_at_seconds,
+                stored.exp_seconds,
+                stored.issued_at_seconds,
                 policy.margin,
                 now_ms,
                 spread,
             )
         }
         // What the server rejected was an older one.
-        Reason::Rejected => kept.fingerprint != want.presented_fingerprint,
+        Reason::Rejected => stored.fingerprint != want.presented_fingerprint,
     }
 }
 
@@ -181,10 +92,10 @@ fn may_refresh(
         }
         GrantState::Suspect { since_ms } => {
             let wait_ms = whole_ms(policy.suspect_wait);
-            if let Some(left) = left(since_ms.saturating_add(wait_ms), wait_ms, now_ms) {
+            if let Some(wait) = remaining(since_ms.saturating_add(wait_ms), wait_ms, now_ms) {
                 return Err(Refused::new(Refusal::IssuerUnavailable)
                     .because("another refresh of this login may still be under way")
-                    .retry_after(left));
+                    .retry_after(wait));
             }
         }
     }
@@ -200,12 +111,12 @@ fn may_refresh(
     if fresh && want.reason == Reason::Rejected {
         let last_ms = record.refreshed_at_ms.unwrap_or(record.logged_in_at_ms);
         let interval_ms = whole_ms(policy.rejected_interval);
-        if let Some(left) = left(last_ms.saturating_add(interval_ms), interval_ms, now_ms) {
+        if let Some(wait) = remaining(last_ms.saturating_add(interval_ms), interval_ms, now_ms) {
             return Err(Refused::new(Refusal::Busy)
                 .because(
                     "the rejected token is only just made; the server may not know the issuer's new key yet",
                 )
-                .retry_after(left));
+                .retry_after(wait));
         }
     }
     Ok(())
@@ -223,7 +134,7 @@ pub fn of_streak(streak: &Streak) -> Refused {
             Refused::new(Refusal::IssuerMisconfigured).because(NOT_OAUTH)
         }
         StreakKind::NotOauth => Refused::new(Refusal::IssuerUnavailable).because(NOT_OAUTH),
-        StreakKind::Unreachable | StreakKind::AskedToWait | StreakKind::Failing | StreakKind::Denied => {
+        StreakKind::Unreachable | StreakKind::RetryAfter | StreakKind::Failing | StreakKind::Denied => {
             Refused::new(Refusal::IssuerUnavailable)
         }
     }

@@ -4,12 +4,12 @@ use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::jwt::{Claims, Malformed};
 
 use super::Inner;
-use super::attempt::Failure;
 use super::record::{GrantKey, GrantRecord, StoredIdToken};
 use crate::digest;
+use crate::upstream::failure::Failure;
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::token_type::{IdTokenProfile, NotIdToken};
-use crate::upstream::issuer::unverified::{AnswerUnverified, Unverified};
+use crate::upstream::issuer::unverified::Unverified;
 use crate::upstream::streak::StreakKind;
 
 impl Inner {
@@ -20,7 +20,7 @@ impl Inner {
     /// # Errors
     /// [`StreakKind::Substituted`] for a token that is plainly another's, [`StreakKind::Unusable`] for one of which nothing
     /// is known because it cannot be read or verified here: nothing was substituted then.
-    pub(super) async fn examined(
+    pub(super) async fn examine(
         &self,
         key: &GrantKey,
         issuer: &HomeIssuer,
@@ -36,7 +36,10 @@ impl Inner {
         if GrantKey::new(&claims.issuer, &config.client_id, &claims.subject) != *key {
             return Err(substituted("another subject"));
         }
-        let before = record.id_token.as_ref().map_or(&[][..], |kept| &kept.audiences);
+        let before = record
+            .id_token
+            .as_ref()
+            .map_or(&[][..], |stored| &stored.audiences);
         if !claims.audiences.contains(&config.client_id) || !claims.covers_audiences(before) {
             return Err(substituted("another audience"));
         }
@@ -45,12 +48,7 @@ impl Inner {
         match issuer.keys.verify_answer(text).await {
             Ok(_) | Err(Unverified::KeysUnavailable { .. } | Unverified::StoreUnavailable) => {}
             Err(unverified) => {
-                let AnswerUnverified {
-                    kind,
-                    retry_after: asked,
-                    cause,
-                } = unverified.of_answer("the refreshed ID token");
-                return Err(Failure { kind, asked, cause });
+                return Err(unverified.of_answer("the refreshed ID token").into());
             }
         }
         self.sealed_id_token(key, token, &claims)
@@ -59,7 +57,7 @@ impl Inner {
 }
 
 /// An alarm is for a token that is another's; one that cannot be verified or read is no attack.
-pub(super) fn note_unfit(key: &GrantKey, issuer: &HomeIssuer, failure: &Failure) {
+pub(super) fn log_rejected(key: &GrantKey, issuer: &HomeIssuer, failure: &Failure) {
     let (grant, issuer) = (digest::short(key.digest()), &issuer.config.issuer);
     let cause = failure.cause.as_str();
     if failure.kind == StreakKind::Substituted {
@@ -67,24 +65,20 @@ pub(super) fn note_unfit(key: &GrantKey, issuer: &HomeIssuer, failure: &Failure)
             grant,
             issuer,
             cause,
-            "ALARM: the issuer answered a refresh with another's token; the old ID token is kept"
+            "ALARM: the issuer answered a refresh with another's token; the old ID token is stored"
         );
     } else {
         tracing::debug!(
             grant,
             issuer,
             cause,
-            "the refreshed ID token cannot be used; the refresh token that came with it is kept"
+            "the refreshed ID token cannot be used; the refresh token that came with it is stored"
         );
     }
 }
 
 fn substituted(cause: &str) -> Failure {
-    Failure {
-        kind: StreakKind::Substituted,
-        asked: None,
-        cause: cause.to_owned(),
-    }
+    Failure::new(StreakKind::Substituted, cause)
 }
 
 /// Not to be read is not to be another's.
@@ -94,11 +88,7 @@ fn unreadable(text: &str, why: Malformed) -> Failure {
 }
 
 fn unusable(cause: impl Into<String>) -> Failure {
-    Failure {
-        kind: StreakKind::Unusable,
-        asked: None,
-        cause: cause.into(),
-    }
+    Failure::new(StreakKind::Unusable, cause)
 }
 
 /// An ID token that was issued to a client that is trusted with it, and counts already. Only another client's token may be
@@ -110,11 +100,10 @@ fn is_our_id_token(text: &str, issuer: &HomeIssuer, now_ms: u64) -> Result<(), F
     });
     judged.map_err(|not_id_token| match not_id_token {
         NotIdToken::OtherClient(_) => substituted("a token of another client"),
-        NotIdToken::Early(_) => Failure {
-            kind: StreakKind::Unreachable,
-            asked: None,
-            cause: format!("the refreshed ID token cannot be used yet: {not_id_token}"),
-        },
+        NotIdToken::Early(_) => Failure::new(
+            StreakKind::Unreachable,
+            format!("the refreshed ID token cannot be used yet: {not_id_token}"),
+        ),
         other => unusable(format!("the refreshed token is not an ID token: {other}")),
     })
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokenward_protocol::duration::whole_ms;
 
-use super::decide::Policy;
 use super::record::GrantRecord;
 use crate::store::Lineage;
+use crate::upstream::policy::Policy;
 
 /// Remembered lines; the oldest goes first. A Cluster has one for each primary.
-const MOST_LINEAGES: usize = 64;
+const MAX_LINEAGES: usize = 64;
 
-/// The store's line of writes when a record was read.
+/// The store's lineage of writes when a record was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ObservedLineage {
     /// `None`: the store cannot say.
@@ -31,44 +31,46 @@ pub enum Proof {
     /// What was announced before the store went back may still be under way: look again after this.
     WaitOut(Duration),
     /// Only the issuer can tell.
-    AskIssuer,
+    Introspect,
 }
 
-/// Judges `record`, read on `line`, at `now_ms`.
+/// Judges `record`, read on `lineage`, at `now_ms`.
 #[must_use]
-pub fn proof(record: &GrantRecord, line: &ObservedLineage, policy: &Policy, now_ms: u64) -> Proof {
-    if line.name.is_some() && record.lineage == line.name {
+pub fn proof(record: &GrantRecord, lineage: &ObservedLineage, policy: &Policy, now_ms: u64) -> Proof {
+    if lineage.name.is_some() && record.lineage == lineage.name {
         return Proof::Newest;
     }
-    let until_ms = line.since_ms.saturating_add(whole_ms(policy.presentation_limit));
+    let until_ms = lineage
+        .since_ms
+        .saturating_add(whole_ms(policy.presentation_limit));
     match until_ms.saturating_sub(now_ms) {
-        0 => Proof::AskIssuer,
+        0 => Proof::Introspect,
         left_ms => Proof::WaitOut(Duration::from_millis(left_ms)),
     }
 }
 
-/// The lines that this process has met.
+/// The lines that this process has observed.
 #[derive(Debug, Default)]
 pub struct ObservedLineages {
-    met: Mutex<VecDeque<ObservedLineage>>,
+    observed: Mutex<VecDeque<ObservedLineage>>,
 }
 
 impl ObservedLineages {
-    /// The line called `name`, met now or earlier.
-    pub fn met(&self, name: Option<Lineage>, now_ms: u64) -> ObservedLineage {
+    /// The lineage called `name`, observed now or earlier.
+    pub fn observe(&self, name: Option<Lineage>, now_ms: u64) -> ObservedLineage {
         // Whole after every statement; a panic elsewhere does not spoil it.
-        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = met.iter().find(|line| line.name == name) {
-            return line.clone();
+        let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lineage) = observed.iter().find(|lineage| lineage.name == name) {
+            return lineage.clone();
         }
-        if met.len() >= MOST_LINEAGES {
-            met.pop_front();
+        if observed.len() >= MAX_LINEAGES {
+            observed.pop_front();
         }
-        let line = ObservedLineage {
+        let lineage = ObservedLineage {
             name,
             since_ms: now_ms,
         };
-        met.push_back(line.clone());
-        line
+        observed.push_back(lineage.clone());
+        lineage
     }
 }

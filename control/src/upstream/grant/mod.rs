@@ -1,48 +1,53 @@
 //! Grants: what an issuer gave for (issuer, client, user), shared by all that user's sessions.
 //!
-//! [`record`] is what is kept; [`decide`], [`login`] and [`takeover`] are the rules and [`attempt`] the one refresh
+//! [`record`] is what is stored; [`decide`], [`login`] and [`takeover`] are the rules and [`attempt`] the one refresh
 //! at a time, all pure; `refresh` carries its steps out, `examine` looks at the ID token that comes, and [`rotations`]
 //! remembers what a store that goes back in time forgets.
 
+mod access;
 pub mod attempt;
 pub mod decide;
 mod examine;
+pub mod intents;
 pub mod lineage;
 pub mod login;
-pub mod marks;
-mod presenting;
+mod presentation;
 pub mod record;
 mod refresh;
+mod replacement;
 pub mod rotations;
 pub mod sign_out;
 pub mod takeover;
-mod unreadable;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-use self::decide::{Decision, Policy, Since, Want, decide, is_fresh};
-use self::login::{Admission, NewLogin, Presented, is_signed_out, judge};
+use self::decide::{Decision, Want, decide};
+use self::login::{LoginAdmission, NewLogin, PresentedLogin, is_signed_out, judge};
 use self::record::{
-    GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, StoredIdToken,
-    StoredRefreshToken, fingerprint,
+    GrantKey, GrantRecord, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, StoredIdToken, StoredRefreshToken,
+    fingerprint,
 };
 use self::rotations::Rotations;
 use crate::context::Context;
-use crate::coordination::singleflight::{FlightOutcome, SingleFlight, Stage};
+use crate::coordination::singleflight::{FlightOutcome, FlightStage, SingleFlight};
 use crate::digest;
 use crate::record::sealed;
 use crate::record::unreadable::Notices;
 use crate::refused::Refused;
-use crate::store::{Expected, Lineage, Outcome, Revision, StoreError};
+use crate::store::{Expected, Lineage, StoreError, WriteOutcome};
+use crate::upstream::entitlement::Entitlement;
 use crate::upstream::issuer::HomeIssuer;
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::local_pauses::LocalPauses;
+use crate::upstream::policy::Policy;
 
 /// How long a signed-out grant's mark stays: longer than anything that was in flight can take.
 pub const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
@@ -84,7 +89,7 @@ pub struct GrantTimes {
     pub lease_lifetime: Duration,
     /// How long an attempt waits for a lease that somebody else holds.
     pub lease_patience: Duration,
-    /// How long an unchanged record is kept.
+    /// How long an unchanged record is stored.
     pub record_lifetime: Duration,
 }
 
@@ -102,12 +107,6 @@ struct Inner {
     revocations: Revocations,
     pauses: Arc<LocalPauses>,
     notices: Notices,
-}
-
-/// A record as read.
-struct Versioned {
-    revision: Revision,
-    record: GrantRecord,
 }
 
 impl Grants {
@@ -138,16 +137,16 @@ impl Grants {
     /// # Errors
     /// [`StoreError`].
     pub async fn record(&self, key: &GrantKey) -> Result<Option<GrantRecord>, StoreError> {
-        Ok(self.inner.read(key).await?.map(|kept| kept.record))
+        Ok(self.inner.read(key).await?.map(|stored| stored.record))
     }
 
     /// Whether `key` is known, for a caller that is let in since then.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn is_known(&self, key: &GrantKey, since: Since) -> Result<bool, StoreError> {
+    pub async fn is_known(&self, key: &GrantKey, entitlement: Entitlement) -> Result<bool, StoreError> {
         let record = self.record(key).await?;
-        Ok(record.is_some_and(|record| !since.is_over(&record)))
+        Ok(record.is_some_and(|record| !entitlement.is_revoked(&record)))
     }
 
     /// The ID token of `key`, refreshed where `reason` asks for it and the record allows it.
@@ -159,30 +158,30 @@ impl Grants {
         key: &GrantKey,
         issuer: &Arc<HomeIssuer>,
         reason: Reason,
-        presented: &SecretString,
-        since: Since,
+        presented: TokenDigest,
+        entitlement: Entitlement,
     ) -> Result<Served, Refused> {
         let inner = &self.inner;
         let want = Want {
             reason,
-            presented_fingerprint: fingerprint(presented),
-            since,
+            presented_fingerprint: presented.fingerprint(),
+            entitlement,
         };
-        let kept = inner.known(key).await?;
+        let stored = inner.read_active(key).await?;
         match decide(
-            &kept.record,
+            &stored.record,
             &want,
             &inner.times.policy,
             inner.context.clock.now_ms(),
         ) {
-            Decision::Serve => inner.serve(key, &kept.record),
-            Decision::Refuse(refused) if !inner.has_forgotten(key, &kept.record) => Err(refused),
+            Decision::Serve => inner.serve(key, &stored.record),
+            Decision::Refuse(refused) if !inner.store_lost_rotation(key, &stored.record) => Err(refused),
             Decision::Refuse(_) | Decision::Refresh => {
                 let refreshed = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
                     Ok(()) => self.refreshed(key, issuer, want).await,
                     Err(refused) => Err(refused),
                 };
-                refreshed.or_else(|refused| inner.fallback(key, &kept.record, reason, refused))
+                refreshed.or_else(|refused| inner.fallback(key, &stored.record, reason, refused))
             }
         }
     }
@@ -194,16 +193,16 @@ impl Grants {
         want: Want,
     ) -> Result<Served, Refused> {
         let inner = &self.inner;
-        let landed = inner
+        let outcome = inner
             .flights
             .join(key.digest(), inner.times.caller_deadline, |reporter| {
                 refresh::refresh(Arc::clone(inner), key.clone(), Arc::clone(issuer), want, reporter)
             })
             .await;
-        match landed {
+        match outcome {
             FlightOutcome::Done(result) => result,
-            FlightOutcome::Deadline(Stage::Asking) | FlightOutcome::Lost => Err(Refusal::Busy.into()),
-            FlightOutcome::Deadline(Stage::Keeping) => Err(Refusal::StoreUnavailable.into()),
+            FlightOutcome::Deadline(FlightStage::Issuer) | FlightOutcome::Lost => Err(Refusal::Busy.into()),
+            FlightOutcome::Deadline(FlightStage::Store) => Err(Refusal::StoreUnavailable.into()),
         }
     }
 
@@ -216,7 +215,7 @@ impl Grants {
         let inner = &self.inner;
         let id_token_fingerprint = fingerprint(login.id_token);
         let refresh_fingerprint = login.refresh_token.map(fingerprint);
-        let presented = Presented {
+        let presented = PresentedLogin {
             claims: login.claims,
             id_token_fingerprint: &id_token_fingerprint,
             refresh_fingerprint: refresh_fingerprint.as_deref(),
@@ -224,41 +223,43 @@ impl Grants {
         // Before the write: a login that lands on a later line is then known not to be proven there.
         let lineage = inner.context.store.lineage(&key.record()).await?;
         loop {
-            let kept = match inner.found(key).await? {
-                Ok(kept) => kept,
-                Err(unread) => match inner.supersede(key, login, unread).await? {
+            let stored = match inner.read_or_unreadable(key).await? {
+                Ok(stored) => stored,
+                Err(unreadable) => match inner.supersede(key, login, unreadable).await? {
                     Some(record) => return Ok(Some(record)),
                     None => continue,
                 },
             };
-            if (kept.as_ref()).is_some_and(|kept| is_signed_out(&kept.record, presented)) {
+            if (stored.as_ref()).is_some_and(|stored| is_signed_out(&stored.record, presented)) {
                 return Ok(None);
             }
-            let admission = judge(kept.as_ref().map(|kept| &kept.record), presented);
-            let record = match (admission, &kept) {
-                (Admission::Known, Some(kept)) => match inner.sealed_anew(key, login, &kept.record)? {
-                    Some(record) => record,
-                    None => return Ok(Some(kept.record.clone())),
-                },
-                (Admission::NewerIdToken, Some(kept)) => GrantRecord {
+            let admission = judge(stored.as_ref().map(|stored| &stored.record), presented);
+            let record = match (admission, &stored) {
+                (LoginAdmission::Unchanged, Some(stored)) => {
+                    match inner.resealed(key, login, &stored.record)? {
+                        Some(record) => record,
+                        None => return Ok(Some(stored.record.clone())),
+                    }
+                }
+                (LoginAdmission::NewerIdToken, Some(stored)) => GrantRecord {
                     id_token: Some(inner.sealed_id_token(key, login.id_token, login.claims)?),
-                    ..(inner.sealed_anew(key, login, &kept.record)?).unwrap_or_else(|| kept.record.clone())
+                    ..(inner.resealed(key, login, &stored.record)?).unwrap_or_else(|| stored.record.clone())
                 },
                 _ => {
-                    let kept = kept.as_ref().map(|kept| &kept.record);
-                    inner.new_generation(key, login, kept, lineage.clone())?
+                    let stored = stored.as_ref().map(|stored| &stored.record);
+                    inner.new_generation(key, login, stored, lineage.clone())?
                 }
             };
-            let expected = (kept.as_ref()).map_or(Expected::Absent, |kept| Expected::At(kept.revision));
-            if let Outcome::Done(_) = inner.write(key, expected, &record).await? {
-                if let Some(before) = &kept {
-                    inner.tell_of_lost(key, &before.record, &record);
+            let expected = (stored.as_ref()).map_or(Expected::Absent, |stored| Expected::At(stored.revision));
+            if let WriteOutcome::Done(_) = inner.write(key, expected, &record).await? {
+                if let Some(before) = &stored {
+                    inner.log_unopenable(key, &before.record, &record);
                 }
-                if admission == Admission::NewLogin {
+                if admission == LoginAdmission::NewLogin {
                     tracing::info!(
                         grant = digest::short(key.digest()),
                         generation = record.generation,
-                        "a new login is kept"
+                        "a new login is stored"
                     );
                 }
                 return Ok(Some(record));
@@ -266,65 +267,36 @@ impl Grants {
         }
     }
 
-    /// How long an unchanged record is kept.
+    /// How long an unchanged record is stored.
     #[must_use]
     pub fn record_lifetime(&self) -> Duration {
         self.inner.times.record_lifetime
     }
 
     /// Waits until no refresh is under way, and no refresh token is being given back.
-    pub async fn landed(&self) {
-        self.inner.flights.landed().await;
-        self.inner.revocations.landed().await;
+    pub async fn finished(&self) {
+        self.inner.flights.finished().await;
+        self.inner.revocations.wait_idle().await;
     }
 }
 
 impl Inner {
-    async fn read(&self, key: &GrantKey) -> Result<Option<Versioned>, StoreError> {
-        self.found(key).await?.map_err(|unread| unread.why)
-    }
-
-    /// A record that is there and not signed out.
-    async fn known(&self, key: &GrantKey) -> Result<Versioned, Refused> {
-        self.read(key)
-            .await?
-            .filter(|kept| !matches!(kept.record.state, GrantState::SignedOut { .. }))
-            .ok_or_else(|| Refusal::UnknownSession.into())
-    }
-
-    async fn write(
-        &self,
-        key: &GrantKey,
-        expected: Expected,
-        record: &GrantRecord,
-    ) -> Result<Outcome, StoreError> {
-        self.context
-            .store
-            .write(
-                &key.record(),
-                expected,
-                &record.to_bytes()?,
-                Some(self.times.record_lifetime),
-            )
-            .await
-    }
-
     /// Whether the store has lost what this replica wrote after `record`.
-    fn has_forgotten(&self, key: &GrantKey, record: &GrantRecord) -> bool {
+    fn store_lost_rotation(&self, key: &GrantKey, record: &GrantRecord) -> bool {
         let now_ms = self.context.clock.now_ms();
-        self.rotations.after(key, record, now_ms).is_some()
+        self.rotations.lost_by_store(key, record, now_ms).is_some()
     }
 
     fn serve(&self, key: &GrantKey, record: &GrantRecord) -> Result<Served, Refused> {
-        let kept = record.id_token.as_ref().ok_or(Refusal::Busy)?;
+        let stored = record.id_token.as_ref().ok_or(Refusal::Busy)?;
         Ok(Served {
-            token: sealed::open(&self.context.ring, &key.record(), ID_TOKEN_FIELD, &kept.sealed)?,
-            exp_seconds: kept.exp_seconds,
-            audiences: kept.audiences.clone(),
+            token: sealed::open(&self.context.ring, &key.record(), ID_TOKEN_FIELD, &stored.sealed)?,
+            exp_seconds: stored.exp_seconds,
+            audiences: stored.audiences.clone(),
         })
     }
 
-    /// A refresh ahead of time that failed loses nothing: the kept token is good until its last moment.
+    /// A refresh ahead of time that failed loses nothing: the stored token is good until its last moment.
     fn fallback(
         &self,
         key: &GrantKey,
@@ -337,7 +309,7 @@ impl Inner {
         let good = record
             .id_token
             .as_ref()
-            .is_some_and(|kept| is_fresh(kept.exp_seconds, margin, now_ms));
+            .is_some_and(|stored| is_fresh(stored.exp_seconds, margin, now_ms));
         if reason != Reason::Rejected && good && refused.refusal != Refusal::UnknownSession {
             self.serve(key, record)
         } else {
@@ -376,7 +348,7 @@ impl Inner {
         &self,
         key: &GrantKey,
         login: &Login<'_>,
-        kept: Option<&GrantRecord>,
+        stored: Option<&GrantRecord>,
         lineage: Option<Lineage>,
     ) -> Result<GrantRecord, StoreError> {
         let login = NewLogin {
@@ -389,6 +361,6 @@ impl Inner {
                 .map(|token| self.sealed_refresh_token(key, token))
                 .transpose()?,
         };
-        Ok(login.supersedes(kept, self.context.clock.now_ms()))
+        Ok(login.supersede(stored, self.context.clock.now_ms()))
     }
 }

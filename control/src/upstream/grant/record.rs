@@ -7,8 +7,9 @@ use tokenward_protocol::jwt::Claims;
 use crate::digest;
 use crate::record::codec;
 use crate::record::sealed::Sealed;
-use crate::store::{Key, Lineage, StoreError};
+use crate::store::{Key, Lineage, Revision, StoreError};
 use crate::upstream::issuer::answer::Death;
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::streak::Streak;
 
 /// Version of the record's shape.
@@ -29,7 +30,7 @@ impl GrantKey {
         }
     }
 
-    /// The grant whose [`GrantKey::digest`] was kept in another record.
+    /// The grant whose [`GrantKey::digest`] was stored in another record.
     #[must_use]
     pub fn from_digest(digest: String) -> Self {
         Self { digest }
@@ -109,6 +110,15 @@ pub struct GrantRecord {
     pub last_used_at_ms: u64,
 }
 
+/// A record as it was read or written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct VersionedGrant {
+    /// What the next compare-and-set must name.
+    pub revision: Revision,
+    /// The record.
+    pub record: GrantRecord,
+}
+
 /// Whether a grant can be refreshed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum GrantState {
@@ -183,11 +193,11 @@ impl DeathReason {
                  reuseInterval is 60 s or more forgives that"
             }
             Self::Forgotten => {
-                "the store has lost the outcome of a refresh, and the refresh token that it kept is used up"
+                "the store has lost the outcome of a refresh, and the refresh token that it stored is used up"
             }
             Self::Unproven => {
                 "the store was restarted or replaced since the last refresh, and the issuer, which punishes a refresh \
-                 token that comes twice, does not tell whether the kept one is unused (RFC 7662)"
+                 token that comes twice, does not tell whether the stored one is unused (RFC 7662)"
             }
             Self::Retired => "the login that was put holds a refresh token that is used up or was signed out",
             Self::IssuerFailing => "the issuer has failed to refresh this login for too long",
@@ -195,7 +205,7 @@ impl DeathReason {
     }
 }
 
-/// A kept ID token.
+/// A stored ID token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StoredIdToken {
     /// The token.
@@ -211,7 +221,7 @@ pub struct StoredIdToken {
     pub audiences: Vec<String>,
 }
 
-/// A kept refresh token.
+/// A stored refresh token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StoredRefreshToken {
     /// The token.
@@ -244,7 +254,7 @@ pub(super) const REFRESH_TOKEN_FIELD: &str = "refresh_token";
 /// A one-way mark of a token.
 #[must_use]
 pub fn fingerprint(token: &SecretString) -> String {
-    digest::hex_of_parts(&["token", token.expose_secret()])
+    TokenDigest::of(token.expose_secret()).fingerprint()
 }
 
 impl GrantRecord {
@@ -265,20 +275,20 @@ impl GrantRecord {
     }
 }
 
-/// Whether a token with `claims` is newer than `kept`: by `iat`, and where that is missing or equal, by `exp`.
+/// Whether a token with `claims` is newer than `stored`: by `iat`, and where that is missing or equal, by `exp`.
 #[must_use]
-pub fn is_newer(claims: &Claims, kept: &StoredIdToken) -> bool {
-    match (claims.issued_at_seconds, kept.issued_at_seconds) {
+pub fn is_newer(claims: &Claims, stored: &StoredIdToken) -> bool {
+    match (claims.issued_at_seconds, stored.issued_at_seconds) {
         (Some(new), Some(old)) if new != old => new > old,
-        _ => claims.exp_seconds > kept.exp_seconds,
+        _ => claims.exp_seconds > stored.exp_seconds,
     }
 }
 
-/// Whether a token with `claims` is older than `kept`, in the same order.
+/// Whether a token with `claims` is older than `stored`, in the same order.
 #[must_use]
-pub fn is_older(claims: &Claims, kept: &StoredIdToken) -> bool {
-    match (claims.issued_at_seconds, kept.issued_at_seconds) {
+pub fn is_older(claims: &Claims, stored: &StoredIdToken) -> bool {
+    match (claims.issued_at_seconds, stored.issued_at_seconds) {
         (Some(new), Some(old)) if new != old => new < old,
-        _ => claims.exp_seconds < kept.exp_seconds,
+        _ => claims.exp_seconds < stored.exp_seconds,
     }
 }

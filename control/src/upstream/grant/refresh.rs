@@ -1,4 +1,4 @@
-//! Carries out the steps of one [`Attempt`]: the only place where a refresh touches store and issuer.
+//! Carries out the steps of one [`Attempt`]: the only stage_name where a refresh touches store and issuer.
 //!
 //! Runs in a task of its own ([`crate::coordination::singleflight`]), so that no caller's departure cancels a presentation: an issuer
 //! that has rotated the token does not take that back because nobody waits any more.
@@ -6,21 +6,23 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 
-use super::attempt::{Attempt, AttemptConfig, Event, Finished, Now, Seen, Step, Verdict};
-use super::decide::{Want, is_fresh};
+use super::access::decoded;
+use super::attempt::{Attempt, AttemptConfig, Event, Finished, Now, ObservedGrant, Step, Verdict};
+use super::decide::Want;
 use super::lineage::ObservedLineage;
-use super::record::{GrantKey, GrantRecord};
-use super::{Inner, Served, Versioned};
+use super::record::{GrantKey, GrantRecord, VersionedGrant};
+use super::{Inner, Served};
 use crate::config::IssuerPolicy;
-use crate::coordination::lease::{self, Held};
-use crate::coordination::singleflight::{Reporter, Stage};
+use crate::coordination::lease::{self, HeldLease};
+use crate::coordination::singleflight::{FlightStage, Reporter};
 use crate::digest;
 use crate::failpoint;
 use crate::refused::Refused;
-use crate::store::{Expected, Outcome, Revision, StoreError};
-use crate::upstream::issuer::revocation::GivenBack;
+use crate::store::{Expected, Revision, StoreError, WriteOutcome};
+use crate::upstream::issuer::revocation::RevokedToken;
 use crate::upstream::issuer::{CallPermit, HomeIssuer};
 use crate::upstream::streak::jitter;
 
@@ -42,32 +44,32 @@ pub(super) async fn refresh(
         },
     );
     let (pauses, grant) = (Arc::clone(&inner.pauses), key.digest().to_owned());
-    let mut hands = Driver {
+    let mut driver = Driver {
         inner,
         key,
         issuer,
-        held: None,
+        lease: None,
         ready: None,
         rotated: None,
         rotated_token: None,
         id_token: None,
     };
-    let mut event = Event::Begun;
+    let mut event = Event::Started;
     loop {
         let at = Now {
-            now_ms: hands.inner.context.clock.now_ms(),
+            now_ms: driver.inner.context.clock.now_ms(),
             jitter: jitter(),
         };
         let step = attempt.next(event, at);
-        report.stage(if attempt.is_held_up() {
-            Stage::Keeping
+        report.stage(if attempt.is_waiting_for_store() {
+            FlightStage::Store
         } else {
-            Stage::Asking
+            FlightStage::Issuer
         });
         event = match step {
             Step::Finish(finished) => {
-                hands.remember(&attempt);
-                let served = hands.finish(*finished).await?;
+                driver.remember_unconsumed(&attempt);
+                let served = driver.finish(*finished).await?;
                 // What another has brought meanwhile may be fresh.
                 let margin = attempt.margin();
                 if attempt.is_stale_on_arrival() && !is_fresh(served.exp_seconds, margin, at.now_ms) {
@@ -75,7 +77,7 @@ pub(super) async fn refresh(
                 }
                 return Ok(served);
             }
-            step => hands.carry_out(step, &attempt).await,
+            step => driver.execute(step, &attempt).await,
         };
     }
 }
@@ -85,7 +87,7 @@ pub(super) struct Driver {
     pub(super) inner: Arc<Inner>,
     pub(super) key: GrantKey,
     pub(super) issuer: Arc<HomeIssuer>,
-    held: Option<Held>,
+    lease: Option<HeldLease>,
     pub(super) ready: Option<(CallPermit, SecretString)>,
     /// Fingerprint of the refresh token that the issuer gave.
     pub(super) rotated: Option<String>,
@@ -95,16 +97,16 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    async fn carry_out(&mut self, step: Step, attempt: &Attempt) -> Event {
-        let place = attempt.place();
+    async fn execute(&mut self, step: Step, attempt: &Attempt) -> Event {
+        let stage_name = attempt.stage_name();
         match step {
             Step::TakeLease => {
                 let event = self.take_lease().await;
-                failpoint::reached("after", place);
+                failpoint::reached("after", stage_name);
                 event
             }
-            Step::ConfirmLease => Event::Ours(match &self.held {
-                Some(held) => held.still_ours().await,
+            Step::ConfirmLease => Event::LeaseConfirmed(match &self.lease {
+                Some(lease) => lease.confirm().await,
                 None => false,
             }),
             Step::Wait(span) => {
@@ -114,24 +116,24 @@ impl Driver {
             Step::Read => self.read().await,
             Step::Introspect(token) => self.introspect(&token).await,
             Step::Write { at, record } => {
-                failpoint::reached("before", place);
+                failpoint::reached("before", stage_name);
                 let event = self.write(at, &record).await;
-                let event = if place == "announce" {
-                    self.on_the_same_line(event, attempt.line()).await
+                let event = if stage_name == "announce" {
+                    self.on_same_lineage(event, attempt.lineage()).await
                 } else {
                     event
                 };
-                failpoint::reached("after", place);
-                if place == "put_back" && event == Event::Written {
-                    self.tell_of_put_back();
+                failpoint::reached("after", stage_name);
+                if stage_name == "put_back" && matches!(event, Event::Written(_)) {
+                    self.log_restored();
                 }
                 event
             }
             Step::Prepare(token) => self.prepare(&token).await,
             Step::Present => {
-                failpoint::reached("before", place);
+                failpoint::reached("before", stage_name);
                 let event = self.present(attempt.record()).await;
-                failpoint::reached("after", place);
+                failpoint::reached("after", stage_name);
                 event
             }
             Step::Examine => self.examine(attempt.record()).await,
@@ -142,77 +144,95 @@ impl Driver {
 
     async fn take_lease(&mut self) -> Event {
         let lifetime = self.inner.times.lease_lifetime;
-        match lease::try_take(&self.inner.context.store, &self.key.lease(), lifetime).await {
-            Ok(Some(held)) => {
-                let holder = held.owner().0.clone();
-                self.held = Some(held);
-                Event::Leased(holder)
+        match lease::try_acquire(&self.inner.context.store, &self.key.lease(), lifetime).await {
+            Ok(Some(lease)) => {
+                let holder = lease.owner().0.clone();
+                self.lease = Some(lease);
+                Event::LeaseAcquired(holder)
             }
-            Ok(None) => Event::LeaseTaken,
-            Err(error) => silent(&error),
+            Ok(None) => Event::LeaseHeld,
+            Err(error) => store_failed(&error),
         }
     }
 
     async fn read(&self) -> Event {
         match self.inner.read(&self.key).await {
             Ok(None) => Event::Read(None),
-            Ok(Some(kept)) => match self.line().await {
-                Ok(line) => Event::Read(Some(Box::new(self.known_of(kept, line)))),
-                Err(error) => silent(&error),
+            Ok(Some(stored)) => match self.observe_lineage().await {
+                Ok(lineage) => Event::Read(Some(Box::new(self.observe(stored, lineage)))),
+                Err(error) => store_failed(&error),
             },
-            Err(error) => silent(&error),
+            Err(error) => store_failed(&error),
         }
     }
 
-    /// The store's line of writes, where anything rests on it.
-    async fn line(&self) -> Result<Option<ObservedLineage>, StoreError> {
+    /// The store's lineage of writes, where anything rests on it.
+    async fn observe_lineage(&self) -> Result<Option<ObservedLineage>, StoreError> {
         if self.issuer.config.policy == IssuerPolicy::Tolerant {
             return Ok(None);
         }
         let context = &self.inner.context;
         let name = context.store.lineage(&self.key.record()).await?;
         Ok(Some(
-            self.inner.rotations.lineage.met(name, context.clock.now_ms()),
+            self.inner
+                .rotations
+                .lineages
+                .observe(name, context.clock.now_ms()),
         ))
     }
 
     /// What was looked at may not be the newest any more where the announcement was written: then it must not count.
-    async fn on_the_same_line(&self, written: Event, seen: Option<&ObservedLineage>) -> Event {
-        if seen.is_none() || written != Event::Written {
+    async fn on_same_lineage(&self, written: Event, observed: Option<&ObservedLineage>) -> Event {
+        if observed.is_none() || !matches!(written, Event::Written(_)) {
             return written;
         }
-        match self.line().await {
-            Ok(line) if line.as_ref() == seen => written,
-            Ok(_) => Event::StoreSilent,
-            Err(error) => silent(&error),
+        match self.observe_lineage().await {
+            Ok(lineage) if lineage.as_ref() == observed => written,
+            Ok(_) => Event::StoreFailed,
+            Err(error) => store_failed(&error),
         }
     }
 
     /// The record as read, with what this process knows better than the store.
-    fn known_of(&self, kept: Versioned, line: Option<ObservedLineage>) -> Seen {
-        let Versioned { revision, mut record } = kept;
-        let (rotations, now_ms) = (&self.inner.rotations, self.inner.context.clock.now_ms());
-        record.intent = record.intent.filter(|intent| !rotations.is_nothing(intent));
-        let forgotten = rotations.after(&self.key, &record, now_ms).map(Box::new);
-        let is_strict = self.issuer.config.policy == IssuerPolicy::Strict;
-        Seen {
+    fn observe(&self, stored: VersionedGrant, lineage: Option<ObservedLineage>) -> ObservedGrant {
+        let (VersionedGrant { revision, record }, intent_observed_ms) = self.corrected(stored);
+        let now_ms = self.inner.context.clock.now_ms();
+        let lost_rotation = self.inner.rotations.lost_by_store(&self.key, &record, now_ms);
+        ObservedGrant {
             revision,
-            mark_met_ms: is_strict.then(|| rotations.marks.met(&record, now_ms)).flatten(),
+            intent_observed_ms,
             record,
-            forgotten,
-            line,
+            lost_rotation: lost_rotation.map(Box::new),
+            lineage,
         }
     }
 
-    fn remember(&self, attempt: &Attempt) {
-        if let Some(held) = &self.held
-            && attempt.came_to_nothing()
+    /// The record without an announcement that this process knows to have come to nothing; for `strict` issuers also since
+    /// when this process has known the one that is left, Unix ms.
+    fn corrected(&self, mut stored: VersionedGrant) -> (VersionedGrant, Option<u64>) {
+        let (rotations, record) = (&self.inner.rotations, &mut stored.record);
+        record.intent = record
+            .intent
+            .take()
+            .filter(|intent| !rotations.is_unconsumed(intent));
+        let observed_ms = match self.issuer.config.policy {
+            IssuerPolicy::Strict => rotations
+                .intents
+                .observe(record, self.inner.context.clock.now_ms()),
+            IssuerPolicy::Tolerant => None,
+        };
+        (stored, observed_ms)
+    }
+
+    fn remember_unconsumed(&self, attempt: &Attempt) {
+        if let Some(lease) = &self.lease
+            && attempt.consumed_nothing()
         {
-            self.inner.rotations.came_to_nothing(&held.owner().0);
+            self.inner.rotations.note_unconsumed(&lease.owner().0);
         }
     }
 
-    fn tell_of_put_back(&self) {
+    fn log_restored(&self) {
         self.inner
             .context
             .metrics
@@ -225,30 +245,34 @@ impl Driver {
 
     async fn write(&self, at: Revision, record: &GrantRecord) -> Event {
         match self.inner.write(&self.key, Expected::At(at), record).await {
-            Ok(Outcome::Done(_)) => Event::Written,
-            Ok(Outcome::Conflict(_)) => Event::Overtaken,
-            Err(error) => silent(&error),
+            Ok(WriteOutcome::Done(revision)) => Event::Written(revision),
+            Ok(WriteOutcome::Conflict(None)) => Event::Conflict(None),
+            Ok(WriteOutcome::Conflict(Some(entry))) => match decoded(&self.key, &entry) {
+                Ok(stored) => Event::Conflict(Some(Box::new(self.corrected(stored).0))),
+                Err(unreadable) => store_failed(&unreadable.why),
+            },
+            Err(error) => store_failed(&error),
         }
     }
 
     async fn finish(mut self, finished: Finished) -> Result<Served, Refused> {
-        if let Some(held) = self.held.take() {
+        if let Some(lease) = self.lease.take() {
             failpoint::reached("before", "release");
-            held.release().await;
+            lease.release().await;
         }
         if let Some(outcome) = finished.outcome {
             self.inner
                 .context
                 .metrics
                 .refresh(&self.issuer.config.issuer, outcome);
-            self.tell(outcome);
+            self.log_outcome(outcome);
         }
         // The user signed out while the issuer was asked: what it gave will never be presented.
         if let (Verdict::Refuse(refused), Some(token)) = (&finished.verdict, self.rotated_token.take())
             && refused.refusal == Refusal::UnknownSession
         {
             let config = &self.issuer.config;
-            self.inner.revocations.give_back(GivenBack {
+            self.inner.revocations.revoke(RevokedToken {
                 issuer: config.issuer.clone(),
                 client_id: config.client_id.clone(),
                 grant: self.key.digest().to_owned(),
@@ -261,7 +285,7 @@ impl Driver {
         }
     }
 
-    fn tell(&self, outcome: &'static str) {
+    fn log_outcome(&self, outcome: &'static str) {
         let grant = digest::short(self.key.digest());
         match outcome {
             "superseded" => tracing::info!(
@@ -270,15 +294,15 @@ impl Driver {
             ),
             "lost" => tracing::error!(
                 grant,
-                "a rotated refresh token could not be kept: the store did not answer for too long"
+                "a rotated refresh token could not be stored: the store did not answer for too long"
             ),
             _ => tracing::debug!(grant, outcome, "a refresh has ended"),
         }
     }
 }
 
-fn silent(error: &crate::store::StoreError) -> Event {
+fn store_failed(error: &crate::store::StoreError) -> Event {
     // The engine's own words stay in the log: they can name hosts.
     tracing::debug!(%error, "store error");
-    Event::StoreSilent
+    Event::StoreFailed
 }

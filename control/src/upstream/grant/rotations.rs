@@ -11,16 +11,16 @@ use std::time::Duration;
 
 use tokenward_protocol::duration::whole_ms;
 
+use super::intents::ObservedIntents;
 use super::lineage::ObservedLineages;
-use super::marks::Marks;
 use super::record::{GrantKey, GrantRecord, GrantState, Intent, StoredIdToken, StoredRefreshToken};
 
-/// Remembered grants; the longest unchanged goes first. With large tokens some 5 KB each.
-const MOST_GRANTS: usize = 2048;
-/// Remembered announcements that came to nothing.
-const MOST_UNUSED: usize = 8192;
-/// Remembered refresh tokens that are used up, per grant.
-const MOST_USED_UP: usize = 16;
+/// Memory grants; the longest unchanged goes first. With large tokens some 5 KB each.
+const MAX_GRANTS: usize = 2048;
+/// Memory announcements that came to nothing.
+const MAX_UNCONSUMED: usize = 8192;
+/// Memory refresh tokens that are used up, per grant.
+const MAX_USED_UP: usize = 16;
 
 /// What a grant's record holds after a rotation. Tokens are sealed, as in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,7 +37,7 @@ impl Rotation {
     /// The issuer took the refresh token of `record` and gave `refresh_token`; `before` is what is known of the rotation
     /// before it.
     #[must_use]
-    pub fn after(
+    pub fn following(
         before: Option<Self>,
         record: &GrantRecord,
         refresh_token: &StoredRefreshToken,
@@ -53,7 +53,7 @@ impl Rotation {
                 .as_ref()
                 .map(|token| token.fingerprint.clone()),
         );
-        while used_up.len() > MOST_USED_UP {
+        while used_up.len() > MAX_USED_UP {
             used_up.pop_front();
         }
         Self {
@@ -66,7 +66,7 @@ impl Rotation {
     }
 
     /// With the refresh token `fingerprint` came `id_token`.
-    pub fn renewed(&mut self, fingerprint: &str, id_token: &StoredIdToken) {
+    pub fn attach_id_token(&mut self, fingerprint: &str, id_token: &StoredIdToken) {
         if self.refresh_token.fingerprint == fingerprint {
             self.id_token = Some(id_token.clone());
         }
@@ -74,22 +74,22 @@ impl Rotation {
 
     /// Whether `record` holds a refresh token that was used up before this rotation.
     #[must_use]
-    pub fn follows(&self, record: &GrantRecord) -> bool {
+    pub fn supersedes(&self, record: &GrantRecord) -> bool {
         self.generation == record.generation
             && record
                 .refresh_token
                 .as_ref()
-                .is_some_and(|held| self.used_up.contains(&held.fingerprint))
+                .is_some_and(|stored| self.used_up.contains(&stored.fingerprint))
     }
 
-    /// Makes of a record that it follows what the record was before the store forgot.
-    pub fn put_back(&self, record: &mut GrantRecord) {
+    /// Makes of a record that it supersedes what the record was before the store forgot.
+    pub fn restore(&self, record: &mut GrantRecord) {
         record.refresh_token = Some(self.refresh_token.clone());
         if let Some(token) = &self.id_token {
             let replaced = record
                 .id_token
                 .as_ref()
-                .is_none_or(|held| held.exp_seconds <= token.exp_seconds);
+                .is_none_or(|stored| stored.exp_seconds <= token.exp_seconds);
             if replaced {
                 record.id_token = Some(token.clone());
             }
@@ -103,21 +103,21 @@ impl Rotation {
 }
 
 #[derive(Default)]
-struct Remembered {
+struct Memory {
     by_grant: HashMap<String, Rotation>,
     /// Grants in the order of their changes; one that changed again stands there twice, and only the last counts.
     changed: VecDeque<(String, u64)>,
     /// Holders of announcements that came to nothing.
-    unused: VecDeque<String>,
+    unconsumed: VecDeque<String>,
 }
 
 /// The rotations of this process.
 pub struct Rotations {
-    remembered: Mutex<Remembered>,
+    memory: Mutex<Memory>,
     /// The store's lines of writes that were met.
-    pub(super) lineage: ObservedLineages,
+    pub(super) lineages: ObservedLineages,
     /// The announcements that were met without an end.
-    pub(super) marks: Marks,
+    pub(super) intents: ObservedIntents,
     lifetime: Duration,
 }
 
@@ -127,54 +127,54 @@ impl Rotations {
     #[must_use]
     pub fn new(lifetime: Duration) -> Self {
         Self {
-            remembered: Mutex::default(),
-            lineage: ObservedLineages::default(),
-            marks: Marks::default(),
+            memory: Mutex::default(),
+            lineages: ObservedLineages::default(),
+            intents: ObservedIntents::default(),
             lifetime,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Remembered> {
+    fn lock(&self) -> MutexGuard<'_, Memory> {
         // Whole after every statement; a panic elsewhere does not spoil it.
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The issuer took the refresh token of `before` and gave `refresh_token`.
-    pub(super) fn rotated(
+    pub(super) fn record(
         &self,
         key: &GrantKey,
         before: &GrantRecord,
         refresh_token: &StoredRefreshToken,
         now_ms: u64,
     ) {
-        let mut remembered = self.lock();
-        let known = remembered.by_grant.remove(key.digest());
-        let rotation = Rotation::after(known, before, refresh_token, now_ms);
-        remembered.by_grant.insert(key.digest().to_owned(), rotation);
-        remembered.changed.push_back((key.digest().to_owned(), now_ms));
-        remembered.make_room();
+        let mut memory = self.lock();
+        let known = memory.by_grant.remove(key.digest());
+        let rotation = Rotation::following(known, before, refresh_token, now_ms);
+        memory.by_grant.insert(key.digest().to_owned(), rotation);
+        memory.changed.push_back((key.digest().to_owned(), now_ms));
+        memory.evict();
     }
 
     /// The rotation that gave the refresh token `fingerprint` also gave `id_token`.
-    pub(super) fn renewed(&self, key: &GrantKey, fingerprint: &str, id_token: &StoredIdToken) {
+    pub(super) fn attach_id_token(&self, key: &GrantKey, fingerprint: &str, id_token: &StoredIdToken) {
         if let Some(rotation) = self.lock().by_grant.get_mut(key.digest()) {
-            rotation.renewed(fingerprint, id_token);
+            rotation.attach_id_token(fingerprint, id_token);
         }
     }
 
     /// What `holder` announced used no refresh token up: it was not presented, or surely not taken. The store may not
     /// have learnt of that.
-    pub(super) fn came_to_nothing(&self, holder: &str) {
-        let unused = &mut self.lock().unused;
-        if unused.len() >= MOST_UNUSED {
-            unused.pop_front();
+    pub(super) fn note_unconsumed(&self, holder: &str) {
+        let unconsumed = &mut self.lock().unconsumed;
+        if unconsumed.len() >= MAX_UNCONSUMED {
+            unconsumed.pop_front();
         }
-        unused.push_back(holder.to_owned());
+        unconsumed.push_back(holder.to_owned());
     }
 
     /// Whether `intent` is known to have come to nothing.
-    pub(super) fn is_nothing(&self, intent: &Intent) -> bool {
-        self.lock().unused.contains(&intent.holder)
+    pub(super) fn is_unconsumed(&self, intent: &Intent) -> bool {
+        self.lock().unconsumed.contains(&intent.holder)
     }
 
     /// Nothing of `key` is ever put back.
@@ -183,17 +183,22 @@ impl Rotations {
     }
 
     /// What `record` was before the store forgot; `None` when, as nearly always, it forgot nothing.
-    pub(super) fn after(&self, key: &GrantKey, record: &GrantRecord, now_ms: u64) -> Option<Rotation> {
-        let remembered = self.lock();
-        let rotation = remembered.by_grant.get(key.digest())?;
-        let young = now_ms.saturating_sub(rotation.rotated_at_ms) < whole_ms(self.lifetime);
-        (young && rotation.follows(record)).then(|| rotation.clone())
+    pub(super) fn lost_by_store(
+        &self,
+        key: &GrantKey,
+        record: &GrantRecord,
+        now_ms: u64,
+    ) -> Option<Rotation> {
+        let memory = self.lock();
+        let rotation = memory.by_grant.get(key.digest())?;
+        let is_recent = now_ms.saturating_sub(rotation.rotated_at_ms) < whole_ms(self.lifetime);
+        (is_recent && rotation.supersedes(record)).then(|| rotation.clone())
     }
 }
 
-impl Remembered {
-    fn make_room(&mut self) {
-        while self.changed.len() > MOST_GRANTS {
+impl Memory {
+    fn evict(&mut self) {
+        while self.changed.len() > MAX_GRANTS {
             let Some((grant, changed_at_ms)) = self.changed.pop_front() else {
                 return;
             };

@@ -6,22 +6,22 @@ use super::login::{retired, valid_from_seconds};
 use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, REFRESH_TOKEN_FIELD};
 use super::{Grants, Inner, SIGNED_OUT_LIFETIME};
 use crate::record::sealed;
-use crate::store::{Expected, Outcome, StoreError};
-use crate::upstream::issuer::revocation::GivenBack;
+use crate::store::{Expected, StoreError, WriteOutcome};
+use crate::upstream::issuer::revocation::RevokedToken;
 
 /// Longest life of an ID token that a sign-out's mark still outlives, beside the grace in which it proves its subject.
 const ID_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// When a login ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignOutMoment {
+pub enum SignOutTime {
     /// Now, by control's clock, which may be behind the issuer's: what is known to be issued by then is over too.
     Now,
     /// At this second (Unix time) of the issuer's own clock.
     AtIssuer(u64),
 }
 
-impl SignOutMoment {
+impl SignOutTime {
     /// The last second (Unix time) whose logins have ended, where the newest token that is known of them was issued at
     /// `newest_seconds`. An issuer's moment in the future is no moment: its clock is ahead, and a user who comes back must
     /// not wait for it.
@@ -53,22 +53,25 @@ impl Grants {
     /// [`StoreError`].
     pub async fn sign_out(&self, key: &GrantKey) -> Result<(), StoreError> {
         self.inner.rotations.forget(key);
-        while let Some(kept) = self.inner.read(key).await? {
-            if matches!(kept.record.state, GrantState::SignedOut { .. }) {
+        while let Some(stored) = self.inner.read(key).await? {
+            if matches!(stored.record.state, GrantState::SignedOut { .. }) {
                 return Ok(());
             }
             let now_ms = self.inner.context.clock.now_ms();
-            let given_back = self.inner.given_back(key, &kept.record);
-            let record = ended(&kept.record, retired(&kept.record, false), now_ms);
-            if self.mark(key, Expected::At(kept.revision), &record).await? {
-                self.inner.revoke(given_back);
+            let revocable = self.inner.revocable(key, &stored.record);
+            let record = signed_out(&stored.record, retired(&stored.record, false), now_ms);
+            if self
+                .write_marker(key, Expected::At(stored.revision), &record)
+                .await?
+            {
+                self.inner.revoke(revocable);
                 return Ok(());
             }
         }
         Ok(())
     }
 
-    /// The same, and ends by that one write every session of the grant ([`super::decide::Since::is_over`]) and every
+    /// The same, and ends by that one write every session of the grant ([`crate::upstream::entitlement::Entitlement::is_revoked`]) and every
     /// login that was made by then, also one that was never put here ([`super::login::is_signed_out`]).
     ///
     /// # Errors
@@ -76,33 +79,33 @@ impl Grants {
     pub async fn sign_out_everywhere(
         &self,
         user: UserOfClient<'_>,
-        moment: SignOutMoment,
+        moment: SignOutTime,
     ) -> Result<(), StoreError> {
         let key = GrantKey::new(user.issuer, user.client_id, user.subject);
         self.inner.rotations.forget(&key);
         loop {
             let now_ms = self.inner.context.clock.now_ms();
             let (expected, before) = match self.inner.read(&key).await? {
-                Some(kept) => (Expected::At(kept.revision), kept.record),
-                None => (Expected::Absent, nobody(user, now_ms)),
+                Some(stored) => (Expected::At(stored.revision), stored.record),
+                None => (Expected::Absent, without_login(user, now_ms)),
             };
-            let given_back = self.inner.given_back(&key, &before);
+            let revocable = self.inner.revocable(&key, &before);
             let newest = before.id_token.as_ref().and_then(|token| token.issued_at_seconds);
             let from = moment.last_second(newest, now_ms).saturating_add(1);
             let record = GrantRecord {
                 sign_outs: before.sign_outs + 1,
                 valid_from_seconds: Some(from.max(valid_from_seconds(&before).unwrap_or(0))),
-                ..ended(&before, retired(&before, true), now_ms)
+                ..signed_out(&before, retired(&before, true), now_ms)
             };
-            if self.mark(&key, expected, &record).await? {
-                self.inner.revoke(given_back);
+            if self.write_marker(&key, expected, &record).await? {
+                self.inner.revoke(revocable);
                 return Ok(());
             }
         }
     }
 
     /// Writes the mark that a login's end leaves; `false`: somebody else wrote there first.
-    async fn mark(
+    async fn write_marker(
         &self,
         key: &GrantKey,
         expected: Expected,
@@ -122,11 +125,11 @@ impl Grants {
         let written = store
             .write(&key.record(), expected, &record.to_bytes()?, Some(lifetime))
             .await?;
-        Ok(matches!(written, Outcome::Done(_)))
+        Ok(matches!(written, WriteOutcome::Done(_)))
     }
 }
 
-fn ended(record: &GrantRecord, retired: Vec<String>, now_ms: u64) -> GrantRecord {
+fn signed_out(record: &GrantRecord, retired: Vec<String>, now_ms: u64) -> GrantRecord {
     GrantRecord {
         state: GrantState::SignedOut { since_ms: now_ms },
         id_token: None,
@@ -140,7 +143,7 @@ fn ended(record: &GrantRecord, retired: Vec<String>, now_ms: u64) -> GrantRecord
 }
 
 /// Of a user who has no login here: the sign-out must be known all the same when an older login is put.
-fn nobody(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
+fn without_login(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
     GrantRecord {
         format: FORMAT,
         issuer: user.issuer.to_owned(),
@@ -163,17 +166,17 @@ fn nobody(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
 }
 
 impl Inner {
-    fn revoke(&self, given_back: Option<GivenBack>) {
-        if let Some(token) = given_back {
-            self.revocations.give_back(token);
+    fn revoke(&self, revocable: Option<RevokedToken>) {
+        if let Some(token) = revocable {
+            self.revocations.revoke(token);
         }
     }
 
     /// The refresh token of `record`, to be given back at its issuer; `None` where there is none or it does not open.
-    fn given_back(&self, key: &GrantKey, record: &GrantRecord) -> Option<GivenBack> {
+    fn revocable(&self, key: &GrantKey, record: &GrantRecord) -> Option<RevokedToken> {
         let token = record.refresh_token.as_ref()?;
         let ring = &self.context.ring;
-        Some(GivenBack {
+        Some(RevokedToken {
             issuer: record.issuer.clone(),
             client_id: record.client_id.clone(),
             grant: key.digest().to_owned(),

@@ -1,12 +1,12 @@
-//! What an earlier presentation of the kept refresh token means for the next one. Pure.
+//! What an earlier presentation of the stored refresh token means for the next one. Pure.
 
 use std::time::Duration;
 
 use tokenward_protocol::duration::whole_ms;
 
-use super::decide::Policy;
 use super::record::{GrantRecord, Intent};
 use crate::config::IssuerPolicy;
+use crate::upstream::policy::Policy;
 
 /// A clock that is further ahead than this is wrong, and what it wrote down is not waited for.
 const LARGEST_SKEW_MS: u64 = 300_000;
@@ -23,27 +23,27 @@ pub enum Takeover {
     WaitOut(Duration),
     /// It may have been presented, no process will keep the answer, and this issuer punishes presenting it again: only the
     /// issuer knows whether it is used up.
-    AskIssuer,
+    Introspect,
 }
 
-/// Judges `record`'s kept refresh token at `now_ms`. `met_ms` is since when this process has known of the unresolved
+/// Judges `record`'s stored refresh token at `now_ms`. `observed_ms` is since when this process has known of the unresolved
 /// presentation: at a strict issuer it is waited for by this clock alone, whatever the clock of its presenter showed.
 #[must_use]
 pub fn takeover(
     record: &GrantRecord,
     issuer: IssuerPolicy,
     policy: &Policy,
-    met_ms: Option<u64>,
+    observed_ms: Option<u64>,
     now_ms: u64,
 ) -> Takeover {
     let unresolved = unresolved(record);
     match (issuer, unresolved) {
         (IssuerPolicy::Strict, Some(_)) => {
-            let until_ms = met_ms
+            let until_ms = observed_ms
                 .unwrap_or(now_ms)
                 .saturating_add(whole_ms(policy.presentation_limit));
             match until_ms.saturating_sub(now_ms) {
-                0 => Takeover::AskIssuer,
+                0 => Takeover::Introspect,
                 left_ms => Takeover::WaitOut(Duration::from_millis(left_ms)),
             }
         }
@@ -53,19 +53,19 @@ pub fn takeover(
     }
 }
 
-/// A presentation of the kept refresh token whose outcome was never written down.
+/// A presentation of the stored refresh token whose outcome was never written down.
 #[must_use]
 pub fn unresolved(record: &GrantRecord) -> Option<&Intent> {
-    let kept = &record.refresh_token.as_ref()?.fingerprint;
+    let stored = &record.refresh_token.as_ref()?.fingerprint;
     record
         .intent
         .as_ref()
-        .filter(|intent| intent.generation == record.generation && intent.fingerprint == *kept)
+        .filter(|intent| intent.generation == record.generation && intent.fingerprint == *stored)
 }
 
 /// How much longer the presenter of `intent` may still come and keep the good token; `None`: it will not.
 #[must_use]
-pub fn contested_for(intent: &Intent, policy: &Policy, now_ms: u64) -> Option<Duration> {
+pub fn contended_for(intent: &Intent, policy: &Policy, now_ms: u64) -> Option<Duration> {
     if intent.lost || intent.started_at_ms > now_ms.saturating_add(LARGEST_SKEW_MS) {
         return None;
     }

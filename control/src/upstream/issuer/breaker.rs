@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use tokenward_protocol::backoff::Backoff;
 use tokenward_protocol::duration::whole_ms;
 
 /// The circuit opens when calls for this many different grants have failed in a row: the failures of one user's login say
 /// nothing about the issuer.
 const MIN_FAILED_GRANTS: usize = 5;
-/// How long the circuit first stays open; doubles with each failed probe, with jitter.
-const FIRST_OPEN_MS: u64 = 5_000;
-/// The longest open time: a recovery is noticed within a minute.
-const LONGEST_OPEN_MS: u64 = 60_000;
+/// How long the circuit stays open; doubles with each failed probe, with jitter. The cap is low so that a recovery is noticed
+/// within a minute.
+const OPEN: Backoff = Backoff::new(5_000, 60_000);
 /// The longest open time that an issuer's `Retry-After` causes.
 const LONGEST_RETRY_AFTER_MS: u64 = 300_000;
 /// `Retry-After` for calls during a probe.
@@ -106,9 +106,7 @@ impl Breaker {
             State::Open { .. } => return None,
             State::Probing { opened } => opened.saturating_add(1),
         };
-        let ceiling_ms = FIRST_OPEN_MS
-            .saturating_mul(1 << opened.min(10))
-            .min(LONGEST_OPEN_MS);
+        let ceiling_ms = OPEN.wait_ms(opened);
         let own_ms = ceiling_ms / 2 + ceiling_ms / 2 * u64::from(jitter) / u64::from(u32::MAX);
         let retry_after_ms = retry_after.map_or(0, whole_ms).min(LONGEST_RETRY_AFTER_MS);
         self.state = State::Open {

@@ -15,7 +15,7 @@ use self::reread::{EarlyRereads, due_ms};
 use super::answer::RawAnswer;
 use super::loggable::loggable;
 use crate::config::ClientAuth;
-use crate::config::endpoint::{is_at_home, parse_endpoint, parse_issuer};
+use crate::config::endpoint::{is_local, parse_endpoint, parse_issuer};
 use crate::context::Context;
 use crate::coordination::singleflight::{FlightOutcome, SingleFlight};
 
@@ -307,9 +307,9 @@ pub fn read_document(issuer: &str, body: &[u8]) -> Result<Endpoints, DiscoveryFa
             loggable(&document.issuer)
         )));
     }
-    let at_home = parse_issuer(issuer).is_ok_and(|url| is_at_home(&url));
+    let local = parse_issuer(issuer).is_ok_and(|url| is_local(&url));
     let endpoint = |name: &str, text: &str| match parse_endpoint(text) {
-        Ok(url) if at_home || !is_at_home(&url) => Ok(url),
+        Ok(url) if local || !is_local(&url) => Ok(url),
         Ok(_) => Err(unusable(&format!("its {name} is on the loopback"))),
         Err(bad) => Err(unusable(&format!("its {name} {bad}"))),
     };

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::discovery::Discovery;
 use super::known_keys::{Case, Judgement, KnownKeys};
 use super::loggable::loggable;
+use super::proven_tokens::{KeySetVersion, TokenDigest};
 use super::verify::{BadHeader, SignatureHeader, read_header};
 use crate::context::Context;
 use crate::coordination::singleflight::SingleFlight;
@@ -105,7 +106,7 @@ impl IssuerKeys {
     /// [`Unverified`].
     pub async fn verify(self: &Arc<Self>, token: &str, age: KeyAge) -> Result<Claims, Unverified> {
         let claims = Claims::read(token.as_bytes())?;
-        self.prove(token, &claims, age).await?;
+        self.prove(token, TokenDigest::of(token), &claims, age).await?;
         Ok(claims)
     }
 
@@ -116,23 +117,25 @@ impl IssuerKeys {
     /// [`Unverified`].
     pub async fn verify_answer(self: &Arc<Self>, token: &str) -> Result<Claims, Unverified> {
         let claims = Claims::read(token.as_bytes())?;
-        self.judged(token, &claims, KeyAge::Present, Source::Answer)
+        let digest = TokenDigest::of(token);
+        self.judged(token, digest, &claims, KeyAge::Present, Source::Answer)
             .await?;
         Ok(claims)
     }
 
-    /// Whether one of this issuer's keys signed `token`, whose claims were read already. They are not judged, but for
-    /// `iat` and `exp` against the withdrawal of the key.
+    /// Whether one of this issuer's keys signed `token`, whose `digest` and `claims` the caller has computed. The claims are
+    /// not judged, except `iat` and `exp` against the withdrawal of the key.
     ///
     /// # Errors
     /// [`Unverified`].
     pub async fn prove(
         self: &Arc<Self>,
         token: &str,
+        digest: TokenDigest,
         claims: &Claims,
         age: KeyAge,
     ) -> Result<(), Unverified> {
-        self.judged(token, claims, age, Source::Caller).await
+        self.judged(token, digest, claims, age, Source::Caller).await
     }
 
     /// The same for a login that the aggregator registers: an unknown key is fetched sooner.
@@ -140,13 +143,15 @@ impl IssuerKeys {
     /// # Errors
     /// [`Unverified`].
     pub async fn prove_login(self: &Arc<Self>, token: &str, claims: &Claims) -> Result<(), Unverified> {
-        self.judged(token, claims, KeyAge::PresentOrPast, Source::Login)
+        let digest = TokenDigest::of(token);
+        self.judged(token, digest, claims, KeyAge::PresentOrPast, Source::Login)
             .await
     }
 
     async fn judged(
         self: &Arc<Self>,
         token: &str,
+        digest: TokenDigest,
         claims: &Claims,
         age: KeyAge,
         source: Source,
@@ -154,6 +159,7 @@ impl IssuerKeys {
         let (now_ms, arrived) = (self.context.clock.now_ms(), Instant::now());
         let case = Case {
             token,
+            digest,
             claims,
             age,
             now_ms,
@@ -161,7 +167,8 @@ impl IssuerKeys {
             rejected: &self.rejected,
         };
         let mut known = self.snapshot();
-        if known.has_proven(&case) {
+        let proof = self.context.proven_tokens.proof(&digest, known.version);
+        if proof.is_some_and(|proof| known.still_proves(proof, &case)) {
             self.refetch_when_old(&known, now_ms);
             return Ok(());
         }
@@ -196,7 +203,10 @@ impl IssuerKeys {
     ) -> Result<(), Unverified> {
         let name = header.key_id.as_deref().map(loggable);
         let final_error = match judgement {
-            Judgement::Signed => return Ok(()),
+            Judgement::Signed(proof) => {
+                self.context.proven_tokens.store_proof(case.digest, *proof);
+                return Ok(());
+            }
             Judgement::Forged => return Err(Unverified::Forged),
             Judgement::OtherAlgorithm => return Err(Unverified::OtherAlgorithm),
             Judgement::Rejected => return Err(Unverified::KeyRejected),
@@ -323,11 +333,13 @@ impl IssuerKeys {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes what is known; nothing that another task has learnt meanwhile is lost.
+    /// Changes what is known; nothing that another task has learnt meanwhile is lost. Proofs by the keys before no longer
+    /// hold.
     fn publish(&self, change: impl FnOnce(&mut KnownKeys)) -> Arc<KnownKeys> {
         let mut place = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let mut known = place.as_ref().clone();
         change(&mut known);
+        known.version = KeySetVersion::next();
         *place = Arc::new(known);
         Arc::clone(&place)
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::jwk::{UnusedKey, VerifyingKey};
 use super::key_set::{BadKeySet, CacheTime, KeySet};
-use super::proven::Proven;
+use super::proven_tokens::{KeySetVersion, SignatureProof, TokenDigest};
 use super::unverified::Unverified;
 use super::verify::{SignatureHeader, key_fits, signed_by};
 
@@ -120,13 +120,14 @@ pub(super) struct KnownKeys {
     pub(super) attempted_at_ms: Option<u64>,
     /// The same by the monotonic clock.
     pub(super) attempted: Option<Instant>,
-    pub(super) proven: Proven,
+    /// Another one after each change.
+    pub(super) version: KeySetVersion,
 }
 
 /// The judgement of a token by the known keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Judgement {
-    Signed,
+    Signed(SignatureProof),
     Forged,
     OtherAlgorithm,
     Rejected,
@@ -146,6 +147,7 @@ impl Judgement {
 /// The input of a judgement besides the keys.
 pub(super) struct Case<'a> {
     pub(super) token: &'a str,
+    pub(super) digest: TokenDigest,
     pub(super) claims: &'a Claims,
     pub(super) age: KeyAge,
     pub(super) now_ms: u64,
@@ -194,12 +196,9 @@ impl KnownKeys {
         fetched_at_ms.saturating_sub(late_ms) >= issued_ms
     }
 
-    /// Whether these keys have proven the very same token before, by a key that still may.
-    pub(super) fn has_proven(&self, case: &Case<'_>) -> bool {
-        let retirement = self.proven.retirement(case.token);
-        retirement.is_some_and(|retired_at_ms| {
-            is_usable(retired_at_ms, case) && !self.is_too_late(retired_at_ms, case)
-        })
+    /// Whether a proof of the token by these keys still holds: the key that signed it may prove this case.
+    pub(super) fn still_proves(&self, proof: SignatureProof, case: &Case<'_>) -> bool {
+        is_usable(proof.retired_at_ms, case) && !self.is_too_late(proof.retired_at_ms, case)
     }
 
     /// Whether a token is too new, or lives too long, for a key that was withdrawn at `retired_at_ms`. A stolen key can sign
@@ -247,8 +246,10 @@ impl KnownKeys {
                 verdict = Some(Judgement::Withdrawn);
                 continue;
             }
-            self.proven.remember(case.token, known.retired_at_ms);
-            return Judgement::Signed;
+            return Judgement::Signed(SignatureProof {
+                key_set: self.version,
+                retired_at_ms: known.retired_at_ms,
+            });
         }
         verdict.unwrap_or_else(|| match (is_named, fits) {
             (true, true) => Judgement::Forged,

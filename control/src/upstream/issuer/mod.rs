@@ -21,7 +21,7 @@ mod known_keys;
 pub mod limits;
 pub mod loggable;
 pub mod logout_token;
-mod proven;
+pub mod proven_tokens;
 mod remote;
 pub mod retry_after;
 pub mod revocation;

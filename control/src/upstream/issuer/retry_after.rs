@@ -5,11 +5,10 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::{DATE, HeaderName, RETRY_AFTER};
 
-use crate::upstream::streak::LONGEST_ASKED_MS;
+use crate::upstream::streak::MAX_RETRY_AFTER_MS;
 
-/// `Retry-After` (RFC 9110 §10.2.3) in either form, at most [`LONGEST_ASKED_MS`]; `None` where it is missing or neither.
-/// A date counts from the response's own `Date`, so that the two clocks need not agree, else from `now`; a past date is no
-/// wait.
+/// `Retry-After` (RFC 9110 §10.2.3) in either form, at most [`MAX_RETRY_AFTER_MS`]; `None` if it is missing or neither. A date
+/// counts from the response's own `Date`, so that the two clocks need not agree, else from `now`; a past date is no wait.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = text(headers, &RETRY_AFTER)?;
@@ -21,7 +20,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         let from = text(headers, &DATE).and_then(|date| httpdate::parse_http_date(date).ok());
         until.duration_since(from.unwrap_or(now)).unwrap_or_default()
     };
-    Some(wait.min(Duration::from_millis(LONGEST_ASKED_MS)))
+    Some(wait.min(Duration::from_millis(MAX_RETRY_AFTER_MS)))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -1,10 +1,11 @@
-//! Giving refresh tokens back when their user has signed out (RFC 7009). Best effort, in the background: no caller waits for
-//! it, and its failure changes nothing, for the token is forgotten here already.
+//! Revokes refresh tokens at their issuer after a sign-out (RFC 7009). Best effort, in the background: no caller waits
+//! for it, and a failure changes nothing here, because the token is already deleted from the store.
 
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use super::answer::{RawAnswer, refusal_of};
 use super::client::Connection;
@@ -15,12 +16,13 @@ use crate::context::Context;
 use crate::digest;
 use crate::upstream::dialect::Dialect;
 
-/// Calls under way at the same time, at all issuers together.
-const MOST_AT_ONCE: usize = 8;
-/// Calls that wait for their turn. Who signs thousands of users out at once leaves the rest to the issuer's lifetimes.
-const MOST_WAITING: usize = 1_024;
+/// Concurrent calls, at all issuers together.
+const MAX_CONCURRENT: usize = 8;
+/// Revocations that wait or run. When thousands of users are signed out at once, the rest of their tokens expire at the
+/// issuer.
+const MAX_PENDING: usize = 1_024;
 
-/// Gives refresh tokens back. Cheap to clone.
+/// Queue of revocations. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Revocations {
     inner: Arc<Inner>,
@@ -30,24 +32,24 @@ struct Inner {
     context: Context,
     homes: Vec<Arc<HomeIssuer>>,
     slots: Semaphore,
-    waiting: watch::Sender<usize>,
+    pending: TaskTracker,
 }
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Inner")
-            .field("waiting", &*self.waiting.borrow())
+            .field("pending", &self.pending.len())
             .finish_non_exhaustive()
     }
 }
 
-/// A refresh token that nothing here will present any more.
+/// A refresh token to revoke. Control has deleted it and will not present it again.
 #[derive(Debug)]
-pub struct GivenBack {
+pub struct RevokedToken {
     /// `iss` of its login.
     pub issuer: String,
-    /// The client that it was given to.
+    /// The client that it was issued to.
     pub client_id: String,
     /// Digest of its grant.
     pub grant: String,
@@ -55,48 +57,39 @@ pub struct GivenBack {
     pub refresh_token: SecretString,
 }
 
-/// One of those that wait, counted until it is dropped.
-struct Waiting(Arc<Inner>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0
-            .waiting
-            .send_modify(|count| *count = count.saturating_sub(1));
-    }
-}
-
 impl Revocations {
-    /// Those of the logins at `homes`.
+    /// Revocations at the issuers of `homes`.
     #[must_use]
     pub fn new(context: Context, homes: Vec<Arc<HomeIssuer>>) -> Self {
+        let pending = TaskTracker::new();
+        // A closed tracker still takes tasks; `wait` then returns whenever none is running.
+        pending.close();
         Self {
             inner: Arc::new(Inner {
                 context,
                 homes,
-                slots: Semaphore::new(MOST_AT_ONCE),
-                waiting: watch::Sender::new(0),
+                slots: Semaphore::new(MAX_CONCURRENT),
+                pending,
             }),
         }
     }
 
-    /// Gives `token` back, some time later, where its issuer has an endpoint for it.
-    pub fn give_back(&self, token: GivenBack) {
+    /// Queues the revocation of `token`, if its issuer has an endpoint for it. Drops it when the queue is full.
+    pub fn revoke(&self, token: RevokedToken) {
         let inner = &self.inner;
         let home = inner
             .homes
             .iter()
             .find(|home| home.config.issuer == token.issuer && home.config.client_id == token.client_id);
         let Some(home) = home.map(Arc::clone) else { return };
-        if *inner.waiting.borrow() >= MOST_WAITING {
+        if inner.pending.len() >= MAX_PENDING {
             inner.context.metrics.revocation(&token.issuer, "dropped");
             return;
         }
-        inner.waiting.send_modify(|count| *count += 1);
-        let waiting = Waiting(Arc::clone(inner));
-        tokio::spawn(async move {
-            let inner = &waiting.0;
-            // Never closed.
+        let task = Arc::clone(inner);
+        inner.pending.spawn(async move {
+            let inner = &task;
+            // The semaphore is never closed.
             let _slot = inner.slots.acquire().await;
             if let Some(outcome) = home.revoke(&inner.context, &token).await {
                 inner.context.metrics.revocation(&token.issuer, outcome);
@@ -104,23 +97,21 @@ impl Revocations {
                     grant = digest::short(&token.grant),
                     issuer = token.issuer,
                     outcome,
-                    "a refresh token was given back"
+                    "revoked a refresh token at the issuer"
                 );
             }
         });
     }
 
-    /// Waits until none is under way.
-    pub async fn landed(&self) {
-        let mut waiting = self.inner.waiting.subscribe();
-        // The sender lives in `self`, so this cannot fail while we wait.
-        let _ = waiting.wait_for(|count| *count == 0).await;
+    /// Waits until no revocation is pending.
+    pub async fn wait_idle(&self) {
+        self.inner.pending.wait().await;
     }
 }
 
 impl HomeIssuer {
-    /// What became of giving `token` back; `None` where the issuer has no endpoint for it.
-    async fn revoke(&self, context: &Context, token: &GivenBack) -> Option<&'static str> {
+    /// The outcome of revoking `token`; `None` if the issuer has no revocation endpoint.
+    async fn revoke(&self, context: &Context, token: &RevokedToken) -> Option<&'static str> {
         let endpoint = match self.discovery.revocation_endpoint(context).await {
             Ok(endpoint) => endpoint?,
             Err(DiscoveryFailed::Unusable(_)) => return None,
@@ -151,8 +142,8 @@ impl HomeIssuer {
     }
 }
 
-/// Reads the answer of a revocation endpoint (RFC 7009 §2.2): `revoked`, `refused` or `failed`. A token that is not valid
-/// any more is answered like one that was revoked.
+/// Classifies the response of a revocation endpoint (RFC 7009 §2.2): `revoked`, `refused` or `failed`. An issuer
+/// answers for an invalid token as for one that it has revoked.
 #[must_use]
 pub fn read_revocation(answer: &RawAnswer, dialect: Dialect) -> &'static str {
     if answer.is_success() {

@@ -8,7 +8,7 @@ use tokenward_protocol::duration::whole_ms;
 use super::known_keys::{KnownKey, MOST_PAST_KEYS, from_stored, to_stored, truncate_past};
 use crate::context::Context;
 use crate::digest;
-use crate::store::{Expected, Key, Outcome, StoreError};
+use crate::store::{Expected, Key, StoreError, WriteOutcome};
 
 /// The store's key for the keys of `issuer`.
 #[must_use]
@@ -67,6 +67,6 @@ pub(super) async fn write(context: &Context, issuer: &str, keys: &[KnownKey]) ->
         .store
         .write(&key, Expected::Any, &sealed, Some(lifetime))
         .await?;
-    debug_assert!(matches!(written, Outcome::Done(_)));
+    debug_assert!(matches!(written, WriteOutcome::Done(_)));
     Ok(())
 }

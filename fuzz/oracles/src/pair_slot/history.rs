@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use tokenward_filter::config::GateTimes;
-use tokenward_filter::host::Level;
-use tokenward_filter::pair::gate::{Admission, admit, claim_probe, close, longest_held_ms};
-use tokenward_filter::pair::record::{Record, Spans};
-use tokenward_filter::pair::slot::{PLACES, Slot};
-use tokenward_filter::pair::throttle::{note_refusals, note_success};
+use tokenward_filter_core::config::GateTimes;
+use tokenward_filter_core::log::{Level, Refusals};
+use tokenward_filter_core::pair::gate::{Admission, Closing, admit, claim_probe, close, longest_held_ms};
+use tokenward_filter_core::pair::record::{Record, Spans};
+use tokenward_filter_core::pair::slot::{PLACES, Slot};
 
 use super::{any_record, any_refusal, longest_of_class, may_wait, reads_back};
 use crate::deal::Deal;
@@ -136,16 +135,15 @@ impl History {
     fn is_refused(&mut self, pair: u8, deal: &mut Deal<'_>) {
         let mut record = self.record(pair);
         let before = record.gate(&[pair; 16]);
-        let (refusal, asked_ms, jitter) = (any_refusal(deal), deal.number(), deal.number());
-        let gate = close(
-            before.as_ref(),
-            [pair; 16],
+        let refusal = any_refusal(deal);
+        let closing = Closing {
+            key: [pair; 16],
             refusal,
-            asked_ms,
-            &self.times,
-            self.now_ms,
-            jitter,
-        );
+            retry_after_ms: deal.number(),
+            now_ms: self.now_ms,
+            jitter: deal.number(),
+        };
+        let gate = close(before.as_ref(), &closing, &self.times);
         let kept = before.is_some_and(|before| before.closed_until_ms == gate.closed_until_ms);
         if !kept {
             let closed_ms = gate.closed_until_ms - self.now_ms;
@@ -157,7 +155,7 @@ impl History {
         }
         record.put_gate(gate);
         if self.put(record) {
-            assert!(matches!(self.admitted(pair), Admission::Closed { .. }));
+            assert!(matches!(self.admitted(pair), Admission::Closed(_)));
         }
     }
 
@@ -173,13 +171,13 @@ impl History {
         let end_ms = self.now_ms + self.held_ms() + 1;
         assert!(!matches!(
             admit(Some(&gate), end_ms, self.held_ms()),
-            Admission::Closed { .. }
+            Admission::Closed(_)
         ));
         if admission == Admission::Probe {
             record.put_gate(claim_probe(gate, self.now_ms, self.pause_ms));
             assert!(self.put(record), "it had its place");
             // One probe at a time.
-            assert!(matches!(self.admitted(pair), Admission::Closed { .. }));
+            assert!(matches!(self.admitted(pair), Admission::Closed(_)));
         }
     }
 
@@ -193,16 +191,13 @@ impl History {
 
     fn tells_a_refusal(&mut self, pair: u8, deal: &mut Deal<'_>) {
         let mut record = self.record(pair);
-        let (refusal, count, may_warn) = (any_refusal(deal), u32::from(deal.byte()) + 1, deal.yes());
-        let (after, line) = note_refusals(
-            &record.throttle,
-            refusal,
-            count,
-            may_warn,
-            self.warn_every_ms,
-            self.now_ms,
-        );
-        record.throttle = after;
+        let refusals = Refusals {
+            refusal: any_refusal(deal),
+            requests: u32::from(deal.byte()) + 1,
+            may_warn: deal.yes(),
+        };
+        let line = record.note_refusals(refusals, self.warn_every_ms, self.now_ms);
+        let waiting = record.throttle.suppressed;
         if !self.put(record) {
             return;
         }
@@ -211,26 +206,26 @@ impl History {
             .last_warning_ms
             .is_none_or(|last| self.now_ms - last >= self.warn_every_ms);
         let warned = line.level == Level::Warn;
-        assert_eq!(warned, may_warn && due);
-        told.refusals += u64::from(count);
-        told.in_a_row += u64::from(count);
+        assert_eq!(warned, refusals.may_warn && due);
+        told.refusals += u64::from(refusals.requests);
+        told.in_a_row += u64::from(refusals.requests);
         assert_eq!(u64::from(line.in_a_row), told.in_a_row);
         if warned {
             told.warnings += 1;
             told.suppressed += u64::from(line.suppressed);
             told.last_warning_ms = Some(self.now_ms);
         }
-        told.adds_up(after.suppressed);
+        told.adds_up(waiting);
     }
 
     fn tells_a_success(&mut self, pair: u8) {
         let Some(mut record) = self.slot.record(&[pair; 16]) else {
             return;
         };
-        let Some((after, line)) = note_success(&record.throttle) else {
+        let Some((after, line)) = record.throttle.recovered() else {
             return;
         };
-        assert_eq!(note_success(&after), None);
+        assert_eq!(after.recovered(), None);
         record.throttle = after;
         assert!(self.put(record), "it had its place");
         let told = self.told.entry(pair).or_default();

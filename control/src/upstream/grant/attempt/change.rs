@@ -3,19 +3,22 @@
 
 use std::time::Duration;
 
-use super::super::record::{DeathReason, GrantRecord, GrantState, Intent, StoredIdToken, StoredRefreshToken};
+use tokenward_protocol::backoff::Backoff;
+
+use super::super::record::{
+    DeathReason, GrantRecord, GrantState, Intent, StoredIdToken, StoredRefreshToken, VersionedGrant,
+};
 use super::super::rotations::Rotation;
-use super::{Event, Seen, Step};
+use super::{Event, ObservedGrant, Step};
 use crate::store::{Lineage, Revision};
 use crate::upstream::streak::Streak;
 
 /// Waits between tries while the store does not answer.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+const WAITS: Backoff = Backoff::new(50, 2_000);
 /// How long a rotated refresh token is held in memory while the store does not answer: it exists nowhere else.
-const KEEP_PATIENCE: Duration = Duration::from_secs(15 * 60);
+const STORE_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// How long a mere note (a failure, a death) is tried: it can be found out again.
-const NOTE_PATIENCE: Duration = Duration::from_secs(2);
+const FINDING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a change is made for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -35,12 +38,12 @@ impl Precondition {
     }
 }
 
-/// What becomes of the attempt's own announcement. Another's is left alone: it may have been made in between, by a
+/// What replacement of the attempt's own announcement. Another's is left alone: it may have been made in between, by a
 /// replica that took the lease over, and tells the next one that the token may be used up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct IntentOwner {
     pub(super) holder: String,
-    pub(super) becomes: Option<Intent>,
+    pub(super) replacement: Option<Intent>,
 }
 
 impl IntentOwner {
@@ -52,7 +55,7 @@ impl IntentOwner {
         if !ours {
             return;
         }
-        record.intent = self.becomes.clone();
+        record.intent = self.replacement.clone();
         // Given up because of this very announcement, by somebody who could not know how it ended. We do.
         if let GrantState::Dead {
             reason: DeathReason::AnswerLost,
@@ -67,10 +70,10 @@ impl IntentOwner {
 /// What changes. Doing it twice is the same as doing it once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Edit {
-    /// Write-ahead: who presents what, before it is presented, and the line of writes on which it is the newest.
+    /// Write-ahead: who presents what, before it is presented, and the lineage of writes on which it is the newest.
     Announce(Intent, Option<Lineage>),
     /// The outcome of an earlier refresh, which the store has lost.
-    PutBack(Box<Rotation>),
+    Restore(Box<Rotation>),
     /// The announced presentation was not made; what was there before it is there again.
     Withdraw(IntentOwner),
     /// The rotated refresh token.
@@ -79,52 +82,52 @@ pub(super) enum Edit {
     StoreIdToken {
         token: StoredIdToken,
         failures: Option<Streak>,
-        mark: IntentOwner,
+        owner: IntentOwner,
     },
     /// A failure that leaves the login as it is, or ends it.
-    Note {
+    RecordFailure {
         streak: Streak,
-        mark: IntentOwner,
+        owner: IntentOwner,
         dead: bool,
     },
     /// The login is over.
-    End { reason: DeathReason, mark: IntentOwner },
+    EndLogin { reason: DeathReason, owner: IntentOwner },
     /// The issuer refused, but somebody else may hold the good token.
     Suspect(IntentOwner),
 }
 
 impl Edit {
     /// Its name among the places of an attempt.
-    pub(super) fn place(&self) -> &'static str {
+    pub(super) fn stage_name(&self) -> &'static str {
         match self {
-            Self::PutBack(_) => "put_back",
+            Self::Restore(_) => "put_back",
             Self::Announce(..) => "announce",
             Self::Withdraw(_) => "withdraw",
-            Self::StoreRefreshToken(_) => "keep_refresh_token",
-            Self::StoreIdToken { .. } => "keep_id_token",
-            Self::Note { .. } => "note",
-            Self::End { .. } => "end",
+            Self::StoreRefreshToken(_) => "store_refresh_token",
+            Self::StoreIdToken { .. } => "store_id_token",
+            Self::RecordFailure { .. } => "note",
+            Self::EndLogin { .. } => "end",
             Self::Suspect(_) => "suspect",
         }
     }
 
     fn patience(&self) -> Duration {
         match self {
-            Self::PutBack(_) | Self::Announce(..) => Duration::ZERO,
-            // A mark that nothing was presented under costs a strict issuer's login as a real one does.
-            Self::Withdraw(_) | Self::StoreRefreshToken(_) | Self::StoreIdToken { .. } => KEEP_PATIENCE,
-            Self::Note { .. } | Self::End { .. } | Self::Suspect(_) => NOTE_PATIENCE,
+            Self::Restore(_) | Self::Announce(..) => Duration::ZERO,
+            // A owner that nothing was presented under costs a strict issuer's login as a real one does.
+            Self::Withdraw(_) | Self::StoreRefreshToken(_) | Self::StoreIdToken { .. } => STORE_PATIENCE,
+            Self::RecordFailure { .. } | Self::EndLogin { .. } | Self::Suspect(_) => FINDING_PATIENCE,
         }
     }
 
     fn apply(&self, record: &mut GrantRecord, now_ms: u64) {
         match self.clone() {
-            Self::PutBack(rotation) => rotation.put_back(record),
+            Self::Restore(rotation) => rotation.restore(record),
             Self::Announce(intent, lineage) => {
                 record.intent = Some(intent);
                 record.lineage = lineage;
             }
-            Self::Withdraw(mark) => mark.settle(record),
+            Self::Withdraw(owner) => owner.settle(record),
             Self::StoreRefreshToken(token) => {
                 // A write that landed unheard is repeated: by then somebody may have announced the new token.
                 record.intent = record
@@ -139,11 +142,11 @@ impl Edit {
             Self::StoreIdToken {
                 token,
                 failures,
-                mark,
+                owner,
             } => {
-                mark.settle(record);
+                owner.settle(record);
                 record.id_token = Some(token);
-                // The issuer still knows us. But whoever found the kept token dead since then is right: it is a later
+                // The issuer still knows us. But whoever found the stored token dead since then is right: it is a later
                 // one than this ID token came with.
                 if let GrantState::Suspect { .. } = record.state {
                     record.state = GrantState::Active;
@@ -152,8 +155,8 @@ impl Edit {
                 record.refreshed_at_ms = Some(now_ms);
                 record.last_used_at_ms = now_ms;
             }
-            Self::Note { streak, mark, dead } => {
-                mark.settle(record);
+            Self::RecordFailure { streak, owner, dead } => {
+                owner.settle(record);
                 record.failures = Some(streak);
                 record.last_used_at_ms = now_ms;
                 if dead {
@@ -163,8 +166,8 @@ impl Edit {
                     };
                 }
             }
-            Self::End { reason, mark } => {
-                mark.settle(record);
+            Self::EndLogin { reason, owner } => {
+                owner.settle(record);
                 record.state = GrantState::Dead {
                     reason,
                     since_ms: now_ms,
@@ -172,8 +175,8 @@ impl Edit {
                 record.failures = None;
                 record.last_used_at_ms = now_ms;
             }
-            Self::Suspect(mark) => {
-                mark.settle(record);
+            Self::Suspect(owner) => {
+                owner.settle(record);
                 record.state = GrantState::Suspect { since_ms: now_ms };
                 record.failures = None;
                 record.last_used_at_ms = now_ms;
@@ -187,81 +190,107 @@ pub(super) enum Transition {
     /// Do this next.
     Step(Step),
     /// It is in the store; the record as it is now.
-    Done(Box<GrantRecord>),
-    /// A newer login, a sign-out or another refresh came first; nothing was changed.
-    Superseded,
+    Done(Box<VersionedGrant>),
+    /// A newer login, a sign-out or another refresh came first, and nothing was changed; what the store holds.
+    Superseded(Option<Box<GrantRecord>>),
     /// The store did not answer for too long.
     GivenUp,
 }
 
 /// One change under way: read, compare, write, and all over again when somebody else wrote in between.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Change {
+pub(super) struct RecordChange {
     pub(super) edit: Edit,
     /// What was tried to write.
     tried: Option<Box<GrantRecord>>,
     /// The only revision that it may change.
     only_at: Option<Revision>,
+    /// Tries that the store has left without an answer, and the waits after them together.
+    unanswered: u32,
     waited: Duration,
-    wait: Duration,
 }
 
-impl Change {
+impl RecordChange {
     pub(super) fn of(edit: Edit) -> Self {
         Self {
             edit,
             tried: None,
             only_at: None,
+            unanswered: 0,
             waited: Duration::ZERO,
-            wait: FIRST_WAIT,
         }
     }
 
-    /// A change of the very record that was looked at, and of no later one: whoever has changed it since may have
+    /// A change of the very record that was on_read at, and of no later one: whoever has changed it since may have
     /// presented the token, or found out how an earlier presentation ended.
-    pub(super) fn of_seen(edit: Edit, seen: &Seen, now_ms: u64) -> (Self, Step) {
+    pub(super) fn of_observed(edit: Edit, observed: &ObservedGrant, now_ms: u64) -> (Self, Step) {
         let mut change = Self::of(edit);
-        let mut record = Box::new(seen.record.clone());
-        change.edit.apply(&mut record, now_ms);
-        (change.tried, change.only_at) = (Some(record.clone()), Some(seen.revision));
-        let at = seen.revision;
-        (change, Step::Write { at, record })
+        change.only_at = Some(observed.revision);
+        let step = change.write(observed.revision, observed.record.clone(), now_ms);
+        (change, step)
+    }
+
+    /// A change of the record that the attempt itself wrote last: it is not read again before it is compared.
+    pub(super) fn of_written(edit: Edit, written: VersionedGrant, now_ms: u64) -> (Self, Step) {
+        let mut change = Self::of(edit);
+        let step = change.write(written.revision, written.record, now_ms);
+        (change, step)
+    }
+
+    fn write(&mut self, at: Revision, mut record: GrantRecord, now_ms: u64) -> Step {
+        self.edit.apply(&mut record, now_ms);
+        let record = Box::new(record);
+        self.tried = Some(record.clone());
+        Step::Write { at, record }
     }
 
     /// Whether the store has left a try without an answer.
-    pub(super) fn is_held_up(&self) -> bool {
+    pub(super) fn is_waiting_for_store(&self) -> bool {
         !self.waited.is_zero()
     }
 
-    fn may_change(&self, revision: Revision) -> bool {
-        self.only_at.is_none_or(|only_at| only_at == revision)
+    /// Writes on top of what the store holds, if it is still what the change was made for.
+    fn compare(
+        &mut self,
+        at: Revision,
+        record: GrantRecord,
+        precondition: &Precondition,
+        now_ms: u64,
+    ) -> Transition {
+        let is_expected = self.only_at.is_none_or(|only_at| only_at == at);
+        if is_expected && precondition.carries(&record) {
+            Transition::Step(self.write(at, record, now_ms))
+        } else {
+            Transition::Superseded(Some(Box::new(record)))
+        }
     }
 
-    pub(super) fn next(&mut self, event: Event, basis: &Precondition, now_ms: u64) -> Transition {
+    pub(super) fn next(&mut self, event: Event, precondition: &Precondition, now_ms: u64) -> Transition {
         match event {
-            Event::Read(Some(seen)) if basis.carries(&seen.record) && self.may_change(seen.revision) => {
-                let Seen {
-                    revision, mut record, ..
-                } = *seen;
-                self.edit.apply(&mut record, now_ms);
-                let record = Box::new(record);
-                self.tried = Some(record.clone());
-                Transition::Step(Step::Write { at: revision, record })
+            Event::Read(Some(observed)) => {
+                self.compare(observed.revision, observed.record, precondition, now_ms)
             }
-            Event::Read(_) => Transition::Superseded,
-            Event::Overtaken if self.only_at.is_some() => Transition::Superseded,
-            Event::Written => match self.tried.take() {
-                Some(record) => Transition::Done(record),
+            Event::Conflict(Some(stored)) => {
+                self.compare(stored.revision, stored.record, precondition, now_ms)
+            }
+            Event::Read(None) | Event::Conflict(None) => Transition::Superseded(None),
+            Event::Written(revision) => match self.tried.take() {
+                Some(record) => Transition::Done(Box::new(VersionedGrant {
+                    revision,
+                    record: *record,
+                })),
                 None => Transition::Step(Step::Read),
             },
-            Event::StoreSilent if self.waited + self.wait > self.edit.patience() => Transition::GivenUp,
-            Event::StoreSilent => {
-                let wait = self.wait;
+            Event::StoreFailed if self.waited + WAITS.wait(self.unanswered) > self.edit.patience() => {
+                Transition::GivenUp
+            }
+            Event::StoreFailed => {
+                let wait = WAITS.wait(self.unanswered);
                 self.waited += wait;
-                self.wait = (wait * 2).min(LONGEST_WAIT);
+                self.unanswered = self.unanswered.saturating_add(1);
                 Transition::Step(Step::Wait(wait))
             }
-            // Somebody else wrote in between, or the wait is over: look again.
+            // The wait is over.
             _ => Transition::Step(Step::Read),
         }
     }

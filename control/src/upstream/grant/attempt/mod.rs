@@ -1,8 +1,8 @@
-//! One attempt to refresh a grant, as a state machine without input or output: it says what to do next, is told how
+//! One attempt to refresh a grant, as a state machine without input or output: it says what to do next, is refuse_as_decided how
 //! that ended, and decides. [`super::refresh`] carries the steps out; the model in `control/tests/interleavings` plays
 //! them in every order. docs/adr/0006 has the machine with the reason for every arrow.
 
-mod answered;
+mod answer;
 mod change;
 mod outcome;
 mod proving;
@@ -14,36 +14,33 @@ use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::refusal::Refusal;
 
 pub use self::outcome::{Finished, Verdict};
-pub use self::step::{Answer, AttemptConfig, Event, Failure, Now, Seen, Step};
+pub use self::step::{Answer, AttemptConfig, Event, Now, ObservedGrant, Step};
 
-use self::answered::contested;
-use self::change::{Change, Edit, IntentOwner, Precondition, Transition};
+use self::answer::contended;
+use self::change::{Edit, IntentOwner, Precondition, RecordChange, Transition};
 use super::decide::{Decision, Want, decide};
-use super::record::{GrantRecord, GrantState, Intent};
+use super::record::{GrantRecord, GrantState, Intent, VersionedGrant};
 use super::takeover::{Takeover, takeover};
 use crate::config::IssuerPolicy;
+use crate::coordination::lease::LeaseQueue;
 use crate::refused::Refused;
+use crate::upstream::failure::Failure;
 use crate::upstream::issuer::answer::{Death, Transient};
-
-/// Waits of who finds the lease taken.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Stage {
     Start,
     Leasing,
     Queueing,
-    Peeking,
-    Looking,
+    QueuedReading,
+    Reading,
     Proving,
     Preparing,
-    Changing(Box<Change>),
+    Changing(Box<RecordChange>),
     Presenting,
     Settling(Box<Transient>),
     Confirming(Death),
     Examining,
-    Resettling,
     Over,
 }
 
@@ -51,46 +48,47 @@ enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Attempt {
     want: Want,
-    terms: AttemptConfig,
+    config: AttemptConfig,
     stage: Stage,
     holder: String,
-    waited: Duration,
-    wait: Duration,
+    queue: LeaseQueue,
     /// The record whose refresh token is presented, as it was when that was decided.
-    seen: Option<Box<Seen>>,
+    observed: Option<Box<ObservedGrant>>,
+    /// The record as this attempt wrote it last, until its next change.
+    written: Option<Box<VersionedGrant>>,
     /// An earlier presentation of the same token.
     unresolved: Option<Intent>,
     /// Our own.
     intent: Option<Intent>,
-    basis: Precondition,
+    precondition: Precondition,
     /// Why the answer brought no ID token.
-    lacks: Option<Failure>,
-    /// What is told once the change under way is made.
+    no_id_token: Option<Failure>,
+    /// What is refuse_as_decided once the change under way is made.
     verdict: Option<Refused>,
     superseded: bool,
-    came_to_nothing: bool,
+    consumed_nothing: bool,
     stale_on_arrival: bool,
 }
 
 impl Attempt {
     /// An attempt for a caller that wants `want`.
     #[must_use]
-    pub fn new(want: Want, terms: AttemptConfig) -> Self {
+    pub fn new(want: Want, config: AttemptConfig) -> Self {
         Self {
             want,
-            terms,
+            config,
             stage: Stage::Start,
             holder: String::new(),
-            waited: Duration::ZERO,
-            wait: FIRST_WAIT,
-            seen: None,
+            queue: LeaseQueue::default(),
+            observed: None,
+            written: None,
             unresolved: None,
             intent: None,
-            basis: Precondition::default(),
-            lacks: None,
+            precondition: Precondition::default(),
+            no_id_token: None,
             verdict: None,
             superseded: false,
-            came_to_nothing: false,
+            consumed_nothing: false,
             stale_on_arrival: false,
         }
     }
@@ -98,8 +96,8 @@ impl Attempt {
     /// Whether this attempt has announced a presentation that surely used no refresh token up. The store may not have
     /// learnt of that.
     #[must_use]
-    pub fn came_to_nothing(&self) -> bool {
-        self.came_to_nothing
+    pub fn consumed_nothing(&self) -> bool {
+        self.consumed_nothing
     }
 
     /// Whether the new ID token is stale by this replica's clock, though it lives longer than the margin.
@@ -111,36 +109,35 @@ impl Attempt {
     /// How long before its expiry a token is stale.
     #[must_use]
     pub fn margin(&self) -> Duration {
-        self.terms.policy.margin
+        self.config.policy.margin
     }
 
     /// The record whose refresh token is presented.
     #[must_use]
     pub fn record(&self) -> Option<&GrantRecord> {
-        self.seen.as_ref().map(|seen| &seen.record)
+        self.observed.as_ref().map(|observed| &observed.record)
     }
 
     /// Whether an answer of the issuer waits for the store.
     #[must_use]
-    pub fn is_held_up(&self) -> bool {
-        matches!(&self.stage, Stage::Changing(change) if change.is_held_up())
+    pub fn is_waiting_for_store(&self) -> bool {
+        matches!(&self.stage, Stage::Changing(change) if change.is_waiting_for_store())
     }
 
     /// Where the attempt is: the name of its failpoint.
     #[must_use]
-    pub fn place(&self) -> &'static str {
+    pub fn stage_name(&self) -> &'static str {
         match &self.stage {
             Stage::Start | Stage::Leasing => "lease",
-            Stage::Queueing | Stage::Peeking => "queue",
-            Stage::Looking => "look",
+            Stage::Queueing | Stage::QueuedReading => "queue",
+            Stage::Reading => "look",
             Stage::Proving => "prove",
             Stage::Preparing => "prepare",
-            Stage::Changing(change) => change.edit.place(),
+            Stage::Changing(change) => change.edit.stage_name(),
             Stage::Presenting => "present",
             Stage::Settling(_) => "settle",
             Stage::Confirming(_) => "confirm",
             Stage::Examining => "examine",
-            Stage::Resettling => "resettle",
             Stage::Over => "release",
         }
     }
@@ -148,127 +145,136 @@ impl Attempt {
     /// Takes `event` in and says what to do next.
     pub fn next(&mut self, event: Event, at: Now) -> Step {
         match (std::mem::replace(&mut self.stage, Stage::Over), event) {
-            (Stage::Start, Event::Begun) => self.at(Stage::Leasing, Step::TakeLease),
-            (Stage::Leasing, Event::Leased(holder)) => {
+            (Stage::Start, Event::Started) => self.go(Stage::Leasing, Step::TakeLease),
+            (Stage::Leasing, Event::LeaseAcquired(holder)) => {
                 self.holder = holder;
-                self.at(Stage::Looking, Step::Read)
+                self.go(Stage::Reading, Step::Read)
             }
-            (Stage::Leasing, Event::LeaseTaken) => self.queue(),
-            (Stage::Queueing, Event::Waited) => self.at(Stage::Peeking, Step::Read),
-            (Stage::Peeking, Event::Read(seen)) => self.peeked(seen, at.now_ms),
-            (Stage::Looking, Event::Read(seen)) => self.looked(seen, at.now_ms),
-            (Stage::Resettling, Event::Read(seen)) => self.resettled(seen, at.now_ms),
+            (Stage::Leasing, Event::LeaseHeld) => self.queue(),
+            (Stage::Queueing, Event::Waited) => self.go(Stage::QueuedReading, Step::Read),
+            (Stage::QueuedReading, Event::Read(observed)) => self.on_queued_read(observed, at.now_ms),
+            (Stage::Reading, Event::Read(observed)) => self.on_read(observed, at.now_ms),
             (Stage::Preparing, Event::Ready) => self.announce(at.now_ms),
-            (Stage::Proving, Event::Introspected(introspected)) => self.introspected(introspected, at.now_ms),
+            (Stage::Proving, Event::Introspected(introspected)) => {
+                self.on_introspected(introspected, at.now_ms)
+            }
             (Stage::Proving | Stage::Preparing, Event::NotReady(refused)) => self.refuse(refused, None),
-            (Stage::Proving, Event::Unready(failure)) => self.not_proven(failure, at),
-            (Stage::Preparing, Event::Unready(failure)) => self.note(failure, false, at),
-            (Stage::Settling(lost), event) => self.settled_by_issuer(*lost, &event, at),
-            (Stage::Presenting, Event::Answered(answer)) => self.answered(answer, at),
-            (Stage::Confirming(death), Event::Ours(ours)) => self.confirmed(death, ours, at.now_ms),
-            (Stage::Examining, Event::Examined(examined)) => self.examined(examined, at),
-            (Stage::Changing(mut change), event) => match change.next(event, &self.basis, at.now_ms) {
-                Transition::Step(step) => self.at(Stage::Changing(change), step),
-                Transition::Done(record) => self.changed(change.edit, record, at),
-                Transition::Superseded => self.overtaken(&change.edit),
-                Transition::GivenUp => self.given_up(&change.edit),
+            (Stage::Proving, Event::PreparationFailed(failure)) => self.on_introspection_failed(failure, at),
+            (Stage::Preparing, Event::PreparationFailed(failure)) => self.record_failure(failure, false, at),
+            (Stage::Settling(lost), event) => self.on_settled(*lost, &event, at),
+            (Stage::Presenting, Event::Answered(answer)) => self.on_answer(answer, at),
+            (Stage::Confirming(death), Event::LeaseConfirmed(ours)) => {
+                self.on_lease_confirmed(death, ours, at.now_ms)
+            }
+            (Stage::Examining, Event::Examined(examined)) => self.on_examined(examined, at),
+            (Stage::Changing(mut change), event) => match change.next(event, &self.precondition, at.now_ms) {
+                Transition::Step(step) => self.go(Stage::Changing(change), step),
+                Transition::Done(written) => self.on_changed(change.edit, *written, at),
+                Transition::Superseded(record) => self.on_superseded(&change.edit, record, at.now_ms),
+                Transition::GivenUp => self.on_given_up(&change.edit, at.now_ms),
             },
-            (_, Event::StoreSilent) => self.refuse(Refusal::StoreUnavailable.into(), None),
+            (_, Event::StoreFailed) => self.refuse(Refusal::StoreUnavailable.into(), None),
             // Whoever carries the steps out has mixed them up: nothing was decided, so nothing is lost.
             _ => self.refuse(Refusal::Busy.into(), None),
         }
     }
 
-    fn at(&mut self, stage: Stage, step: Step) -> Step {
+    fn go(&mut self, stage: Stage, step: Step) -> Step {
         self.stage = stage;
         step
     }
 
-    fn change(&mut self, edit: Edit) -> Step {
-        self.at(Stage::Changing(Box::new(Change::of(edit))), Step::Read)
+    /// Changes the record that this attempt wrote last, or reads it first where the outcome of its last write is unknown.
+    fn change(&mut self, edit: Edit, now_ms: u64) -> Step {
+        let (change, step) = match self.written.take() {
+            Some(written) => RecordChange::of_written(edit, *written, now_ms),
+            None => (RecordChange::of(edit), Step::Read),
+        };
+        self.go(Stage::Changing(Box::new(change)), step)
     }
 
-    fn mark(&self, becomes: Option<Intent>) -> IntentOwner {
+    fn intent_owner(&self, replacement: Option<Intent>) -> IntentOwner {
         IntentOwner {
             holder: self.holder.clone(),
-            becomes,
+            replacement,
         }
     }
 
     fn queue(&mut self) -> Step {
-        let wait = self.wait;
-        self.waited += wait;
-        self.wait = (wait * 2).min(LONGEST_WAIT);
-        self.at(Stage::Queueing, Step::Wait(wait))
+        let wait = self.queue.next_wait();
+        self.go(Stage::Queueing, Step::Wait(wait))
     }
 
     /// Another replica is at work; its result shows in the record.
-    fn peeked(&mut self, seen: Option<Box<Seen>>, now_ms: u64) -> Step {
-        match self.settled(seen, now_ms) {
-            Err(finish) => finish,
-            Ok(_) if self.waited > self.terms.patience => self.refuse(Refusal::Busy.into(), None),
-            Ok(_) => self.at(Stage::Leasing, Step::TakeLease),
+    fn on_queued_read(&mut self, observed: Option<Box<ObservedGrant>>, now_ms: u64) -> Step {
+        let record = observed.map(|observed| observed.record);
+        match self.resolve(record.as_ref(), now_ms) {
+            Some(finish) => finish,
+            None if self.queue.waited() > self.config.patience => self.refuse(Refusal::Busy.into(), None),
+            None => self.go(Stage::Leasing, Step::TakeLease),
         }
     }
 
     /// The second look, under the lease: what was true before it may not be true any more.
-    fn looked(&mut self, mut seen: Option<Box<Seen>>, now_ms: u64) -> Step {
-        if let Some(step) = self.put_back(&mut seen, now_ms) {
+    fn on_read(&mut self, mut observed: Option<Box<ObservedGrant>>, now_ms: u64) -> Step {
+        if let Some(step) = self.restore(&mut observed, now_ms) {
             return step;
         }
-        let seen = match self.settled(seen, now_ms) {
-            Err(finish) => return finish,
-            Ok(seen) => seen,
+        if let Some(finish) = self.resolve(observed.as_ref().map(|observed| &observed.record), now_ms) {
+            return finish;
+        }
+        let Some(observed) = observed else {
+            return self.refuse(Refusal::UnknownSession.into(), None);
         };
-        let record = &seen.record;
+        let record = &observed.record;
         let Some(token) = record.refresh_token.clone() else {
             return self.refuse(Refusal::NeedsLogin.into(), None);
         };
-        self.basis = Precondition {
+        self.precondition = Precondition {
             generation: record.generation,
             refresh_fingerprints: vec![token.fingerprint.clone()],
         };
-        let (issuer, met_ms) = (self.terms.issuer, seen.mark_met_ms);
-        let allowed = takeover(record, issuer, &self.terms.policy, met_ms, now_ms);
-        self.seen = Some(seen);
+        let (issuer, met_ms) = (self.config.issuer, observed.intent_observed_ms);
+        let allowed = takeover(record, issuer, &self.config.policy, met_ms, now_ms);
+        self.observed = Some(observed);
         match allowed {
             Takeover::Present { unresolved } => {
                 self.unresolved = unresolved;
                 self.prove(token, false, now_ms)
             }
-            Takeover::WaitOut(left) => self.refuse(contested().retry_after(left), None),
-            Takeover::AskIssuer => self.prove(token, true, now_ms),
+            Takeover::WaitOut(left) => self.refuse(contended().retry_after(left), None),
+            Takeover::Introspect => self.prove(token, true, now_ms),
         }
     }
 
     /// A store that went back in time holds a refresh token that is used up: what came after it is put back first.
-    fn put_back(&mut self, seen: &mut Option<Box<Seen>>, now_ms: u64) -> Option<Step> {
-        let seen = seen
+    fn restore(&mut self, observed: &mut Option<Box<ObservedGrant>>, now_ms: u64) -> Option<Step> {
+        let observed = observed
             .as_mut()
-            .filter(|seen| !self.want.since.is_over(&seen.record))?;
-        let rotation = seen.forgotten.take()?;
-        let (change, step) = Change::of_seen(Edit::PutBack(rotation), seen, now_ms);
-        Some(self.at(Stage::Changing(Box::new(change)), step))
+            .filter(|observed| !self.want.entitlement.is_revoked(&observed.record))?;
+        let rotation = observed.lost_rotation.take()?;
+        let (change, step) = RecordChange::of_observed(Edit::Restore(rotation), observed, now_ms);
+        Some(self.go(Stage::Changing(Box::new(change)), step))
     }
 
-    /// The record that must be refreshed, or the end of the attempt.
-    fn settled(&mut self, seen: Option<Box<Seen>>, now_ms: u64) -> Result<Box<Seen>, Step> {
-        let known = seen.filter(|seen| !matches!(seen.record.state, GrantState::SignedOut { .. }));
-        let Some(seen) = known else {
-            return Err(self.refuse(Refusal::UnknownSession.into(), None));
+    /// The end of the attempt, unless `record` must be refreshed.
+    fn resolve(&mut self, record: Option<&GrantRecord>, now_ms: u64) -> Option<Step> {
+        let known = record.filter(|record| !matches!(record.state, GrantState::SignedOut { .. }));
+        let Some(record) = known else {
+            return Some(self.refuse(Refusal::UnknownSession.into(), None));
         };
-        match decide(&seen.record, &self.want, &self.terms.policy, now_ms) {
-            Decision::Serve => Err(self.serve(Box::new(seen.record), None)),
-            Decision::Refuse(refused) => Err(self.refuse(refused, None)),
-            Decision::Refresh => Ok(seen),
+        match decide(record, &self.want, &self.config.policy, now_ms) {
+            Decision::Serve => Some(self.serve(Box::new(record.clone()), None)),
+            Decision::Refuse(refused) => Some(self.refuse(refused, None)),
+            Decision::Refresh => None,
         }
     }
 
     fn announce(&mut self, now_ms: u64) -> Step {
         let intent = Intent {
-            generation: self.basis.generation,
+            generation: self.precondition.generation,
             fingerprint: self
-                .basis
+                .precondition
                 .refresh_fingerprints
                 .first()
                 .cloned()
@@ -278,32 +284,38 @@ impl Attempt {
             lost: false,
         };
         self.intent = Some(intent.clone());
-        self.came_to_nothing = true;
-        let lineage = self.line().and_then(|line| line.name.clone());
+        self.consumed_nothing = true;
+        let lineage = self.lineage().and_then(|lineage| lineage.name.clone());
         self.change_seen(Edit::Announce(intent, lineage), now_ms)
     }
 
     /// Changes the record only as it was when that was decided.
     fn change_seen(&mut self, edit: Edit, now_ms: u64) -> Step {
-        let Some(seen) = &self.seen else {
+        let Some(observed) = &self.observed else {
             return self.refuse(Refusal::Busy.into(), None);
         };
-        let (change, step) = Change::of_seen(edit, seen, now_ms);
-        self.at(Stage::Changing(Box::new(change)), step)
+        let (change, step) = RecordChange::of_observed(edit, observed, now_ms);
+        self.go(Stage::Changing(Box::new(change)), step)
     }
 
-    fn changed(&mut self, edit: Edit, record: Box<GrantRecord>, at: Now) -> Step {
+    fn on_changed(&mut self, edit: Edit, written: VersionedGrant, at: Now) -> Step {
         let verdict = self.verdict.take();
         match edit {
-            Edit::PutBack(_) => self.at(Stage::Looking, Step::Read),
-            Edit::Announce(intent, _) => self.announced(&intent, at.now_ms),
+            Edit::Restore(_) => self.go(Stage::Reading, Step::Read),
+            Edit::Announce(intent, _) => {
+                self.written = Some(Box::new(written));
+                self.on_announced(&intent, at.now_ms)
+            }
             Edit::Withdraw(_) => self.refuse(Refusal::StoreUnavailable.into(), None),
             Edit::StoreRefreshToken(token) => {
-                self.basis.refresh_fingerprints = vec![token.fingerprint];
+                self.written = Some(Box::new(written));
+                self.precondition.refresh_fingerprints = vec![token.fingerprint];
                 (self.intent, self.unresolved) = (None, None);
                 self.examine(at)
             }
-            Edit::StoreIdToken { failures: None, .. } => self.serve(record, Some("refreshed")),
+            Edit::StoreIdToken { failures: None, .. } => {
+                self.serve(Box::new(written.record), Some("refreshed"))
+            }
             Edit::StoreIdToken { .. } => {
                 let cure = "the issuer's new ID token lives no longer than margin: lengthen its tokens' life or \
                             shorten margin";
@@ -312,58 +324,52 @@ impl Attempt {
                     Some("refreshed"),
                 )
             }
-            Edit::Note { dead: true, .. } | Edit::End { .. } => self.told(verdict, Some("dead")),
-            Edit::Note { .. } => self.told(verdict, None),
-            Edit::Suspect(_) => self.told(verdict, Some("suspect")),
+            Edit::RecordFailure { dead: true, .. } | Edit::EndLogin { .. } => {
+                self.refuse_as_decided(verdict, Some("dead"))
+            }
+            Edit::RecordFailure { .. } => self.refuse_as_decided(verdict, None),
+            Edit::Suspect(_) => self.refuse_as_decided(verdict, Some("suspect")),
         }
     }
 
     /// Presents, unless so much time has passed since the announcement that others may count it as over.
-    fn announced(&mut self, intent: &Intent, now_ms: u64) -> Step {
+    fn on_announced(&mut self, intent: &Intent, now_ms: u64) -> Step {
         let passed_ms = now_ms.saturating_sub(intent.started_at_ms);
-        let limit_ms = whole_ms(self.terms.policy.announcement_limit());
-        if self.terms.issuer == IssuerPolicy::Strict && passed_ms > limit_ms {
-            return self.withdraw();
+        let limit_ms = whole_ms(self.config.policy.announcement_limit());
+        if self.config.issuer == IssuerPolicy::Strict && passed_ms > limit_ms {
+            return self.withdraw(now_ms);
         }
-        self.came_to_nothing = false;
-        self.at(Stage::Presenting, Step::Present)
+        self.consumed_nothing = false;
+        self.go(Stage::Presenting, Step::Present)
     }
 
-    fn withdraw(&mut self) -> Step {
+    fn withdraw(&mut self, now_ms: u64) -> Step {
         let before = self.unresolved.take();
-        let mark = self.mark(before);
-        self.change(Edit::Withdraw(mark))
+        let owner = self.intent_owner(before);
+        self.change(Edit::Withdraw(owner), now_ms)
     }
 
-    fn overtaken(&mut self, edit: &Edit) -> Step {
+    /// Another writer came first: `record` is what it wrote.
+    fn on_superseded(&mut self, edit: &Edit, record: Option<Box<GrantRecord>>, now_ms: u64) -> Step {
         match edit {
             Edit::Withdraw(_) => self.refuse(Refusal::StoreUnavailable.into(), None),
-            Edit::PutBack(_) => self.at(Stage::Looking, Step::Read),
+            Edit::Restore(_) => self.go(Stage::Reading, Step::Read),
             _ => {
                 self.superseded = true;
-                self.at(Stage::Resettling, Step::Read)
+                let busy = Refused::new(Refusal::Busy).retry_after(Duration::from_secs(1));
+                self.resolve(record.as_deref(), now_ms)
+                    .unwrap_or_else(|| self.refuse(busy, None))
             }
         }
     }
 
-    /// After somebody else changed the record under us.
-    fn resettled(&mut self, seen: Option<Box<Seen>>, now_ms: u64) -> Step {
-        match self.settled(seen, now_ms) {
-            Err(finish) => finish,
-            Ok(_) => self.refuse(
-                Refused::new(Refusal::Busy).retry_after(Duration::from_secs(1)),
-                None,
-            ),
-        }
-    }
-
-    fn given_up(&mut self, edit: &Edit) -> Step {
+    fn on_given_up(&mut self, edit: &Edit, now_ms: u64) -> Step {
         let verdict = self.verdict.take();
         match edit {
-            // The mark may have been written all the same, and nothing will be presented under it.
-            Edit::Announce(..) => self.withdraw(),
+            // The owner may have been written all the same, and nothing will be presented under it.
+            Edit::Announce(..) => self.withdraw(now_ms),
             // The failure stands, written down or not.
-            Edit::Note { .. } => self.told(verdict, None),
+            Edit::RecordFailure { .. } => self.refuse_as_decided(verdict, None),
             Edit::StoreRefreshToken(_) => self.refuse(Refusal::StoreUnavailable.into(), Some("lost")),
             _ => self.refuse(Refusal::StoreUnavailable.into(), None),
         }

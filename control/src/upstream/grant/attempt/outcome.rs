@@ -4,7 +4,7 @@ use super::super::record::GrantRecord;
 use super::{Attempt, Stage, Step};
 use crate::refused::Refused;
 
-/// What the waiting callers are told.
+/// What the waiting callers are refuse_as_decided.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The record's ID token.
@@ -32,7 +32,11 @@ impl Attempt {
     }
 
     /// What was decided before it was written down.
-    pub(super) fn told(&mut self, verdict: Option<Refused>, outcome: Option<&'static str>) -> Step {
+    pub(super) fn refuse_as_decided(
+        &mut self,
+        verdict: Option<Refused>,
+        outcome: Option<&'static str>,
+    ) -> Step {
         let refused = verdict.unwrap_or_else(|| tokenward_protocol::refusal::Refusal::Busy.into());
         let outcome = outcome.unwrap_or_else(|| refused.refusal.name());
         self.refuse(refused, Some(outcome))

@@ -2,42 +2,42 @@
 
 use std::time::Duration;
 
-use super::super::decide::Policy;
 use super::super::lineage::ObservedLineage;
-use super::super::record::{GrantRecord, StoredIdToken, StoredRefreshToken};
+use super::super::record::{GrantRecord, StoredIdToken, StoredRefreshToken, VersionedGrant};
 use super::super::rotations::Rotation;
 use super::Finished;
 use crate::config::IssuerPolicy;
 use crate::refused::Refused;
 use crate::store::Revision;
+use crate::upstream::failure::Failure;
 use crate::upstream::issuer::answer::{Death, Transient};
 use crate::upstream::issuer::introspection::Introspected;
-use crate::upstream::streak::StreakKind;
+use crate::upstream::policy::Policy;
 
 /// What to do next. Each step is answered with the events that are named with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Take the grant's lease: [`Event::Leased`], [`Event::LeaseTaken`] or [`Event::StoreSilent`].
+    /// Take the grant's lease: [`Event::LeaseAcquired`], [`Event::LeaseHeld`] or [`Event::StoreFailed`].
     TakeLease,
-    /// Look whether the lease is still held: [`Event::Ours`].
+    /// Look whether the lease is still held: [`Event::LeaseConfirmed`].
     ConfirmLease,
     /// Let this time pass: [`Event::Waited`].
     Wait(Duration),
-    /// Read the record: [`Event::Read`] or [`Event::StoreSilent`].
+    /// Read the record: [`Event::Read`] or [`Event::StoreFailed`].
     Read,
-    /// Write the record if it is still at the revision: [`Event::Written`], [`Event::Overtaken`] or
-    /// [`Event::StoreSilent`]. An announcement on another line of writes than the record was read on counts as unheard.
+    /// Write the record if it is still at the revision: [`Event::Written`], [`Event::Conflict`] or
+    /// [`Event::StoreFailed`]. An announcement on another lineage of writes than the record was read on counts as unheard.
     Write {
         /// The revision that was read.
         at: Revision,
-        /// What it becomes.
+        /// What it replacement.
         record: Box<GrantRecord>,
     },
     /// Ask the issuer whether this refresh token is unused: [`Event::Introspected`], [`Event::NotReady`] or
-    /// [`Event::Unready`].
+    /// [`Event::PreparationFailed`].
     Introspect(StoredRefreshToken),
     /// Open the refresh token, find the token endpoint, get leave to call it: [`Event::Ready`], [`Event::NotReady`] or
-    /// [`Event::Unready`]. Nothing has been presented when this fails.
+    /// [`Event::PreparationFailed`]. Nothing has been presented when this fails.
     Prepare(StoredRefreshToken),
     /// Present it, once: [`Event::Answered`].
     Present,
@@ -51,23 +51,23 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The attempt begins.
-    Begun,
+    Started,
     /// The lease is held, in this holder's name.
-    Leased(String),
+    LeaseAcquired(String),
     /// Somebody else holds the lease.
-    LeaseTaken,
+    LeaseHeld,
     /// Whether the lease is still held.
-    Ours(bool),
+    LeaseConfirmed(bool),
     /// The wait is over.
     Waited,
     /// The record, if there is one.
-    Read(Option<Box<Seen>>),
-    /// The write happened.
-    Written,
-    /// The write did not happen: the record is at another revision.
-    Overtaken,
+    Read(Option<Box<ObservedGrant>>),
+    /// The write was done; the record's new revision.
+    Written(Revision),
+    /// The write was not done, because the record is at another revision: what the store holds instead.
+    Conflict(Option<Box<VersionedGrant>>),
     /// The store did not answer: a write may have happened.
-    StoreSilent,
+    StoreFailed,
     /// What the issuer says of the refresh token.
     Introspected(Introspected),
     /// Everything is ready to present the token.
@@ -75,37 +75,26 @@ pub enum Event {
     /// Not now, and not because of this grant.
     NotReady(Refused),
     /// The issuer cannot even be asked.
-    Unready(Failure),
+    PreparationFailed(Failure),
     /// The issuer's answer.
     Answered(Answer),
-    /// The new ID token as it is kept, or what is wrong with it.
+    /// The new ID token as it is stored, or what is wrong with it.
     Examined(Result<StoredIdToken, Failure>),
 }
 
 /// A record as read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Seen {
+pub struct ObservedGrant {
     /// For the write after it.
     pub revision: Revision,
     /// The record.
     pub record: GrantRecord,
     /// What this process wrote after that, and the store has lost: it went back in time.
-    pub forgotten: Option<Box<Rotation>>,
-    /// The store's line of writes, looked up after the read; only for `strict` issuers.
-    pub line: Option<ObservedLineage>,
+    pub lost_rotation: Option<Box<Rotation>>,
+    /// The store's lineage of writes, on_read up after the read; only for `strict` issuers.
+    pub lineage: Option<ObservedLineage>,
     /// Since when this process has known the record's announcement, Unix ms; only for `strict` issuers.
-    pub mark_met_ms: Option<u64>,
-}
-
-/// A failure that leaves the login as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Failure {
-    /// What it says about the future.
-    pub kind: StreakKind,
-    /// The issuer's `Retry-After`.
-    pub asked: Option<Duration>,
-    /// For people.
-    pub cause: String,
+    pub intent_observed_ms: Option<u64>,
 }
 
 /// The issuer's answer, with the new refresh token sealed already.
@@ -116,7 +105,7 @@ pub enum Answer {
         /// The new refresh token, where it is another than the presented one; or that one, sealed by a newer key.
         rotated: Option<StoredRefreshToken>,
         /// Why there is no ID token to be examined; `None`: there is one.
-        lacks: Option<Failure>,
+        no_id_token: Option<Failure>,
     },
     /// This refresh token will never work again.
     Dead(Death),
@@ -144,26 +133,4 @@ pub struct AttemptConfig {
     pub issuer: IssuerPolicy,
     /// How long the lease may be somebody else's until the attempt gives up.
     pub patience: Duration,
-}
-
-impl From<Transient> for Failure {
-    fn from(passing: Transient) -> Self {
-        Self {
-            kind: passing.kind,
-            asked: passing.retry_after,
-            cause: passing.cause,
-        }
-    }
-}
-
-impl Failure {
-    /// An operator must act.
-    #[must_use]
-    pub fn misconfigured(cause: impl Into<String>) -> Self {
-        Self {
-            kind: StreakKind::Misconfigured,
-            asked: None,
-            cause: cause.into(),
-        }
-    }
 }

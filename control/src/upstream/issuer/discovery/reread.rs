@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokenward_protocol::backoff::Backoff;
 use tokenward_protocol::duration::whole_ms;
 
 use super::super::answer::RawAnswer;
@@ -16,9 +17,7 @@ const REREAD_AFTER: Duration = Duration::from_secs(3600);
 /// The next attempt after a failed reread.
 const RETRY_AFTER: Duration = Duration::from_secs(300);
 /// The shortest time between two early rereads; doubles while the document stays the same.
-const EARLY_REREAD_INTERVAL: Duration = Duration::from_secs(30);
-/// The longest that this time becomes.
-const LONGEST_EARLY_REREAD_INTERVAL: Duration = Duration::from_secs(960);
+const EARLY_REREAD_INTERVAL: Backoff = Backoff::new(30_000, 960_000);
 
 /// Rereads before the document is due, because an endpoint did not answer as one.
 #[derive(Debug, Default)]
@@ -36,14 +35,13 @@ impl Discovery {
         let now_ms = context.clock.now_ms();
         let mut state = self.lock();
         // A clock that was set back must not delay it for longer.
-        let latest_ms = now_ms.saturating_add(whole_ms(LONGEST_EARLY_REREAD_INTERVAL));
+        let latest_ms = now_ms.saturating_add(EARLY_REREAD_INTERVAL.cap_ms());
         let is_too_soon = (now_ms + 1..=latest_ms).contains(&state.early_rereads.next_ms);
         if state.found.is_none() || self.is_configured() || is_too_soon {
             return;
         }
-        let apart = EARLY_REREAD_INTERVAL.saturating_mul(1 << state.early_rereads.unchanged.min(10));
-        state.early_rereads.next_ms =
-            now_ms.saturating_add(whole_ms(apart.min(LONGEST_EARLY_REREAD_INTERVAL)));
+        let interval_ms = EARLY_REREAD_INTERVAL.wait_ms(state.early_rereads.unchanged);
+        state.early_rereads.next_ms = now_ms.saturating_add(interval_ms);
         state.early_rereads.unchanged = state.early_rereads.unchanged.saturating_add(1);
         drop(state);
         self.start_reread(context);

@@ -1,0 +1,94 @@
+//! Builds the clients of issuers from a configuration.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Server;
+use super::limits::LimitsByIssuer;
+use crate::config::{IssuerConfig, ServerConfig, TokenSource};
+use crate::context::Context;
+use crate::upstream::issuer::discovery::Discovery;
+use crate::upstream::issuer::keys::IssuerKeys;
+use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
+
+/// The issuers that log users in, one for each configured client. Clients of one issuer with the same `jwks_uri` share
+/// its keys.
+pub(super) fn homes(
+    configs: &[IssuerConfig],
+    context: &Context,
+    limits: &mut LimitsByIssuer,
+) -> Vec<Arc<HomeIssuer>> {
+    let mut homes: Vec<Arc<HomeIssuer>> = Vec::new();
+    for config in configs {
+        let shared = homes
+            .iter()
+            .find(|home| home.config.issuer == config.issuer && home.config.jwks_uri == config.jwks_uri)
+            .map(|home| Arc::clone(&home.keys));
+        let discovery = Arc::new(Discovery::new(
+            config.issuer.clone(),
+            config.token_endpoint.clone(),
+            config.jwks_uri.clone(),
+        ));
+        let keys = shared.unwrap_or_else(|| {
+            let keys = IssuerKeys::new(config.issuer.clone(), Arc::clone(&discovery), context.clone());
+            Arc::new(keys.rejecting(rejected_keys(configs, &config.issuer)))
+        });
+        let limits = limits.of(&config.issuer, context);
+        homes.push(Arc::new(HomeIssuer::new(config.clone(), discovery, keys, limits)));
+    }
+    homes
+}
+
+/// A key that is rejected for one client is rejected for all clients of the issuer: they share the key set.
+fn rejected_keys(configs: &[IssuerConfig], issuer: &str) -> Vec<String> {
+    let of_issuer = configs.iter().filter(|config| config.issuer == issuer);
+    of_issuer
+        .flat_map(|config| config.rejected_keys.iter().cloned())
+        .collect()
+}
+
+/// The protected servers by name. Exchanges at one issuer with the same `jwksUri` share its keys.
+pub(super) fn servers(
+    configs: &[ServerConfig],
+    issuers: &[IssuerConfig],
+    context: &Context,
+    limits: &mut LimitsByIssuer,
+) -> HashMap<String, Arc<Server>> {
+    let mut keys: HashMap<(String, String), Arc<IssuerKeys>> = HashMap::new();
+    let mut servers = HashMap::new();
+    for config in configs {
+        let remote = match &config.token {
+            TokenSource::Forward => None,
+            TokenSource::Exchange(exchange) => {
+                let issuer = exchange.expected_issuer.clone();
+                let shared = keys
+                    .entry((issuer.clone(), exchange.jwks_uri.to_string()))
+                    .or_insert_with(|| {
+                        let discovery = Arc::new(Discovery::new(
+                            issuer.clone(),
+                            Some(exchange.token_endpoint.clone()),
+                            Some(exchange.jwks_uri.clone()),
+                        ));
+                        let rejected = rejected_keys(issuers, &issuer);
+                        let keys = IssuerKeys::new(issuer, discovery, context.clone());
+                        Arc::new(keys.rejecting(rejected))
+                    });
+                let keys = Arc::clone(shared);
+                let limits = limits.of(&exchange.expected_issuer, context);
+                Some(Arc::new(RemoteIssuer::new(
+                    exchange.as_ref().clone(),
+                    keys,
+                    limits,
+                )))
+            }
+        };
+        servers.insert(
+            config.name.clone(),
+            Arc::new(Server {
+                config: config.clone(),
+                remote,
+            }),
+        );
+    }
+    servers
+}

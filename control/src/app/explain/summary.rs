@@ -1,0 +1,118 @@
+//! The text of an explanation: what happens next, and what the user, the aggregator or an operator has to do.
+
+use std::time::Duration;
+
+use tokenward_protocol::refusal::{Refusal, RefusalClass};
+
+use super::NextAction;
+use super::view::{ExchangeView, FailuresView, GrantView, Inputs};
+use crate::refused::Refused;
+
+/// One or two sentences for `what_next`.
+pub(super) fn what_next(
+    inputs: &Inputs<'_>,
+    grant: Option<&GrantView>,
+    exchange: Option<&ExchangeView>,
+    caller_deadline: Duration,
+) -> String {
+    let Some(grant) = grant else {
+        return "The aggregator must PUT this session. Until then every request is refused with 401, and no issuer is \
+                called."
+            .to_owned();
+    };
+    let failures = exchange
+        .and_then(|exchange| exchange.failures.as_ref())
+        .or(grant.failures.as_ref());
+    match inputs.next {
+        NextAction::Serve => served(inputs, grant, exchange),
+        NextAction::Refresh => format!(
+            "The next request refreshes the login at {}{}, once for all callers, and gets the new token. {}",
+            grant.issuer,
+            after(failures),
+            in_progress(grant, caller_deadline)
+        ),
+        NextAction::Exchange { refresh_first } => format!(
+            "The next request {}exchanges the login's token{}, once for all callers, and gets the exchanged one. {}",
+            if *refresh_first { "refreshes the login, " } else { "" },
+            after(failures),
+            in_progress(grant, caller_deadline)
+        ),
+        NextAction::Refuse(refused) => self::refused(refused, grant, failures),
+    }
+    .trim_end()
+    .to_owned()
+}
+
+fn served(inputs: &Inputs<'_>, grant: &GrantView, exchange: Option<&ExchangeView>) -> String {
+    let token = match exchange {
+        Some(exchange) => exchange.token.as_ref(),
+        None => grant.id_token.as_ref(),
+    };
+    let Some(token) = token else {
+        return String::new();
+    };
+    let left = token
+        .expires_in_seconds
+        .saturating_sub(inputs.policy.margin.as_secs().cast_signed());
+    let kind = if exchange.is_some() { "exchanged" } else { "ID" };
+    let ahead = if token.freshness == "near_expiry" {
+        " It is near its expiry: a request ahead of time fetches the next one."
+    } else {
+        ""
+    };
+    let dead = if grant.never_asked_again {
+        " After that the user must log in again."
+    } else {
+        ""
+    };
+    format!(
+        "Every request gets the stored {kind} token, for {left} s more without a call to any issuer.{ahead}{dead}"
+    )
+}
+
+fn after(failures: Option<&FailuresView>) -> String {
+    failures.map_or_else(String::new, |failures| {
+        format!(" (after {} failed attempts: {})", failures.count, failures.kind)
+    })
+}
+
+fn in_progress(grant: &GrantView, caller_deadline: Duration) -> String {
+    grant.intent.as_ref().map_or_else(String::new, |intent| {
+        format!(
+            "A refresh began {} s ago and its outcome is not stored yet: requests wait for it up to {} s, then get 503.",
+            intent.began_seconds_ago,
+            caller_deadline.as_secs()
+        )
+    })
+}
+
+fn refused(refused: &Refused, grant: &GrantView, failures: Option<&FailuresView>) -> String {
+    let waits = failures.map_or_else(String::new, |failures| {
+        format!(
+            " {} failed attempts so far ({}); the next is made by the first request after {} s.",
+            failures.count, failures.kind, failures.next_attempt_in_seconds
+        )
+    });
+    match (refused.refusal, refused.refusal.class()) {
+        (Refusal::NeedsLogin, _) => format!(
+            "The user must log in again: {}. Control no longer calls the issuer for this login; a PUT with the new login \
+             takes effect at once.",
+            grant.reason.unwrap_or(refused.cause.as_str())
+        ),
+        (Refusal::WrongAudience, _) => format!(
+            "The aggregator must request the audience{} at login, and the user must log in again: a refresh never adds one.",
+            grant.id_token.as_ref().map_or_else(String::new, |token| format!(
+                " {}",
+                token.missing_audiences.join(", ")
+            ))
+        ),
+        (_, RefusalClass::LoginNeeded) => format!("{}.", refused.description()),
+        (_, RefusalClass::Transient) => format!(
+            "No action is needed: {}. Requests get 503 until then.{waits}",
+            refused.description()
+        ),
+        (_, RefusalClass::Misconfigured) => {
+            format!("An operator must act: {}.{waits}", refused.description())
+        }
+    }
+}

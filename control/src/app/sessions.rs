@@ -1,0 +1,218 @@
+//! The sessions API: registers, reports and ends sessions. A login is fully verified before anything is stored.
+
+use secrecy::{ExposeSecret, SecretString};
+use tokenward_protocol::duration::whole_ms;
+use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::refusal::Refusal;
+
+use super::Service;
+use crate::refused::Refused;
+use crate::session::{Put, PutError, SessionKey};
+use crate::upstream::grant::Login;
+use crate::upstream::grant::record::{GrantRecord, GrantState};
+use crate::upstream::grant::sign_out::SignOutTime;
+use crate::upstream::issuer::HomeIssuer;
+use crate::upstream::issuer::token_type::IdTokenProfile;
+
+/// A login that the aggregator registers.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    /// `iss`.
+    pub(crate) issuer: String,
+    /// The client that logged the user in.
+    pub(crate) client_id: String,
+    /// The ID token.
+    pub(crate) id_token: SecretString,
+    /// The refresh token, if the issuer returned one.
+    pub(crate) refresh_token: Option<SecretString>,
+}
+
+/// The state of a session, without its tokens.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct SessionStatus {
+    /// `iss` of the login.
+    pub(crate) issuer: String,
+    /// The client that logged the user in.
+    pub(crate) client_id: String,
+    /// `active`, `suspect` or `needs_login`.
+    pub(crate) state: &'static str,
+    /// Grows with each of the user's logins: by one, unless the previous record was unreadable.
+    pub(crate) generation: u64,
+    /// `exp` of the stored ID token, Unix seconds.
+    pub(crate) id_token_expires_at: Option<u64>,
+    /// Whether the login has a refresh token.
+    pub(crate) refreshable: bool,
+    /// Why a new login is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'static str>,
+}
+
+/// Why a login is not registered.
+#[derive(Debug)]
+pub(crate) enum RegistrationError {
+    /// The session id is in use for another user's login: 409.
+    Conflict,
+    /// Any other refusal.
+    Refused(Refused),
+}
+
+impl<R: Into<Refused>> From<R> for RegistrationError {
+    fn from(refused: R) -> Self {
+        Self::Refused(refused.into())
+    }
+}
+
+impl From<PutError> for RegistrationError {
+    fn from(error: PutError) -> Self {
+        match error {
+            PutError::Store(error) => Self::Refused(error.into()),
+            PutError::Conflict => Self::Conflict,
+            PutError::SignedOut => Self::Refused(
+                Refused::new(Refusal::SubjectRejected)
+                    .because("the user signed out after this login was made"),
+            ),
+        }
+    }
+}
+
+impl Service {
+    /// Registers a login under the session `id`.
+    ///
+    /// # Errors
+    /// [`RegistrationError`]; nothing is changed then, unless the store fails half-way, which a repeated `PUT` repairs.
+    pub(crate) async fn put_session(
+        &self,
+        id: &SecretString,
+        registration: &Registration,
+    ) -> Result<Put, RegistrationError> {
+        let home = self
+            .home(&registration.issuer, &registration.client_id)
+            .ok_or_else(|| {
+                Refused::new(Refusal::BadRequest).because("no such issuer and client_id are configured here")
+            })?;
+        let token = registration.id_token.expose_secret();
+        let (claims, profile) = self.parse_id_token(registration, home)?;
+        self.check_age(&claims, registration.refresh_token.is_some())?;
+        let verified = home.keys.prove_login(token, &claims).await;
+        verified.map_err(Refused::from)?;
+        let login = Login {
+            id_token: &registration.id_token,
+            claims: &claims,
+            client_id: &registration.client_id,
+            refresh_token: registration.refresh_token.as_ref(),
+            session_id: profile.session_id.as_deref(),
+        };
+        let session = SessionKey::of_id(id);
+        let put = self.sessions.put(&session, &login).await?;
+        tracing::debug!(
+            session = session.short(),
+            created = put.created,
+            "session registered"
+        );
+        Ok(put)
+    }
+
+    /// Parses the ID token of `registration` and checks that it was issued to its client or to a trusted peer. The
+    /// signature is not verified here.
+    fn parse_id_token(
+        &self,
+        registration: &Registration,
+        home: &HomeIssuer,
+    ) -> Result<(Claims, IdTokenProfile), Refused> {
+        let token = registration.id_token.expose_secret();
+        let mut claims =
+            Claims::read(token.as_bytes()).map_err(|why| Refused::unreadable("id_token", token, why))?;
+        if claims.issuer != registration.issuer {
+            return Err(Refused::new(Refusal::WrongIssuer).because("id_token was issued by another issuer"));
+        }
+        if !claims.audiences.contains(&registration.client_id) {
+            return Err(Refused::new(Refusal::WrongAudience).because("client_id is not in id_token's aud"));
+        }
+        let profile = IdTokenProfile::read(token)?;
+        profile.is_issued_to(|party| home.config.trusts(party))?;
+        profile.has_begun(self.context.clock.now_ms())?;
+        // Whole seconds: a fraction, which some issuers write, must not decide between two logins.
+        claims.issued_at_seconds = profile.issued_at_seconds;
+        Ok((claims, profile))
+    }
+
+    /// Refuses an ID token that expired too long ago. An aggregator that restarts registers the logins that it holds,
+    /// and an expired ID token still identifies the user of the refresh token.
+    fn check_age(&self, claims: &Claims, refreshable: bool) -> Result<(), Refused> {
+        let now_ms = self.context.clock.now_ms();
+        let exp_ms = claims.exp_seconds.saturating_mul(1000);
+        if exp_ms > now_ms {
+            return Ok(());
+        }
+        let grace_ms = whole_ms(self.config.stale_subject_grace);
+        if !refreshable {
+            return Err(Refused::new(Refusal::SubjectRejected)
+                .because("id_token has expired and there is no refresh_token"));
+        }
+        if exp_ms.saturating_add(grace_ms) < now_ms {
+            return Err(Refused::new(Refusal::SubjectRejected)
+                .because("id_token expired longer ago than stale_subject_grace"));
+        }
+        Ok(())
+    }
+
+    /// The state of the session `id`.
+    ///
+    /// # Errors
+    /// [`Refused`]: [`Refusal::UnknownSession`], or the store.
+    pub(crate) async fn session_status(&self, id: &SecretString) -> Result<SessionStatus, Refused> {
+        let record = self.sessions.grant_record(&SessionKey::of_id(id)).await?;
+        let now_ms = self.context.clock.now_ms();
+        record
+            .and_then(|record| status(&record, now_ms))
+            .ok_or_else(|| Refusal::UnknownSession.into())
+    }
+
+    /// Ends the session `id`. An unknown session is no error.
+    ///
+    /// # Errors
+    /// [`Refused`]: the store.
+    pub(crate) async fn end_session(&self, id: &SecretString) -> Result<(), Refused> {
+        Ok(self.sessions.end(&SessionKey::of_id(id)).await?)
+    }
+
+    /// Ends all sessions of a user, and every login that the user made until `moment`. Returns the number of sessions.
+    ///
+    /// # Errors
+    /// [`Refused`]: the store.
+    pub(crate) async fn sign_out(
+        &self,
+        issuer: &str,
+        subject: &str,
+        moment: SignOutTime,
+    ) -> Result<u64, Refused> {
+        let homes = self.homes.iter().filter(|home| home.config.issuer == issuer);
+        let clients: Vec<&str> = homes.map(|home| home.config.client_id.as_str()).collect();
+        Ok(self.sessions.sign_out(issuer, subject, &clients, moment).await?)
+    }
+}
+
+fn status(record: &GrantRecord, now_ms: u64) -> Option<SessionStatus> {
+    let exp_seconds = record.id_token.as_ref().map(|stored| stored.exp_seconds);
+    let refreshable = record.refresh_token.is_some();
+    let usable = refreshable || exp_seconds.is_some_and(|exp| exp.saturating_mul(1000) > now_ms);
+    let (state, reason) = match record.state {
+        GrantState::SignedOut { .. } => return None,
+        GrantState::Dead { reason, .. } => ("needs_login", Some(reason.says())),
+        GrantState::Suspect { .. } => ("suspect", None),
+        GrantState::Active if usable => ("active", None),
+        GrantState::Active => (
+            "needs_login",
+            Some("the login came without a refresh token and has expired"),
+        ),
+    };
+    Some(SessionStatus {
+        issuer: record.issuer.clone(),
+        client_id: record.client_id.clone(),
+        state,
+        generation: record.generation,
+        id_token_expires_at: exp_seconds,
+        refreshable,
+        reason,
+    })
+}

@@ -1,0 +1,165 @@
+//! Collects the problems of a configuration while its parts are checked.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokenward_protocol::duration::parse_duration;
+use url::Url;
+
+use super::ClientAuth;
+use super::durations::Bounds;
+use super::endpoint::{BadEndpoint, parse_endpoint, parse_issuer};
+use super::problem::Problem;
+use super::raw::{RawSecret, Text};
+use super::secret_source::SecretSource;
+use crate::yaml::{Location, Spanned};
+
+/// What was found so far.
+#[derive(Default)]
+pub(super) struct Findings(Vec<Problem>);
+
+impl Findings {
+    /// Whether the configuration has no problem so far.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All problems, in the order of the file.
+    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+        self.0.sort_by_key(|problem| (problem.line, problem.column));
+        self.0
+    }
+
+    pub(super) fn add(&mut self, place: Location, what: impl Into<String>, hint: impl Into<String>) {
+        self.0.push(Problem::at(place, what, hint));
+    }
+
+    /// The endpoint in `text`, or a finding.
+    pub(super) fn endpoint(&mut self, name: &str, text: &Text) -> Option<Url> {
+        self.address(
+            name,
+            text,
+            parse_endpoint(&text.value),
+            "https://dex.example.com/token",
+        )
+    }
+
+    /// The issuer identifier in `text`, or a finding.
+    pub(super) fn issuer(&mut self, name: &str, text: &Text) -> Option<Url> {
+        self.address(name, text, parse_issuer(&text.value), "https://dex.example.com")
+    }
+
+    fn address(
+        &mut self,
+        name: &str,
+        text: &Text,
+        parsed: Result<Url, BadEndpoint>,
+        example: &str,
+    ) -> Option<Url> {
+        let bad = match parsed {
+            Ok(url) => return Some(url),
+            Err(bad) => bad,
+        };
+        self.add(
+            text.referenced,
+            format!("{name} {:?} {bad}", shown(&text.value)),
+            format!("write it as in {example}"),
+        );
+        None
+    }
+
+    /// The secret that `raw` names, or a finding.
+    pub(super) fn secret(&mut self, name: &str, raw: &Spanned<RawSecret>) -> Option<SecretString> {
+        let source = match (&raw.value.file, &raw.value.env) {
+            (Some(file), None) if !file.is_empty() => SecretSource::File(PathBuf::from(file)),
+            (None, Some(variable)) if !variable.is_empty() => SecretSource::Environment(variable.clone()),
+            _ => {
+                self.add(
+                    raw.referenced,
+                    format!("{name} needs exactly one source"),
+                    "write {file: /path/to/it} or {env: NAME_OF_VARIABLE}",
+                );
+                return None;
+            }
+        };
+        match source.read() {
+            Ok(secret) => Some(secret),
+            Err(unreadable) => {
+                self.add(
+                    raw.referenced,
+                    format!("{name}: {unreadable}"),
+                    "put the secret alone, on one line, where the configuration names it, readable for this process",
+                );
+                None
+            }
+        }
+    }
+
+    /// How a client authenticates itself, or a finding; `None` where it is left to discovery.
+    pub(super) fn client_auth(&mut self, name: &str, text: Option<&Text>) -> Option<ClientAuth> {
+        let text = text?;
+        let known = [ClientAuth::Basic, ClientAuth::Post];
+        let named = known.into_iter().find(|auth| auth.name() == text.value);
+        if named.is_none() {
+            self.add(
+                text.referenced,
+                format!("{name} {:?} is not known", shown(&text.value)),
+                "write basic (client_secret_basic) or post (client_secret_post), or leave it out",
+            );
+        }
+        named
+    }
+
+    pub(super) fn duration(&mut self, name: &str, text: Option<&Text>, default: Duration) -> Duration {
+        let Some(text) = text else { return default };
+        match parse_duration(&text.value) {
+            Ok(span) => span,
+            Err(bad) => {
+                self.add(text.referenced, format!("{name}: {bad}"), "");
+                default
+            }
+        }
+    }
+
+    pub(super) fn positive(&mut self, name: &str, text: Option<&Text>, default: Duration) -> Duration {
+        let span = self.duration(name, text, default);
+        if let (true, Some(text)) = (span.is_zero(), text) {
+            self.add(
+                text.referenced,
+                format!("{name} must not be zero"),
+                format!("leave it out for the default of {}s", default.as_secs()),
+            );
+        }
+        span
+    }
+
+    /// A span of time within what makes sense for it.
+    pub(super) fn span(&mut self, name: &str, text: Option<&Text>, bounds: Bounds) -> Duration {
+        let span = self.positive(name, text, bounds.default);
+        let Some(text) = text.filter(|_| !span.is_zero()) else {
+            return span;
+        };
+        if span < bounds.least {
+            let least = bounds.least.as_secs_f64();
+            self.add(
+                text.referenced,
+                format!("{name} is shorter than {least}s"),
+                bounds.why,
+            );
+        } else if span >= bounds.below {
+            let below = bounds.below.as_secs();
+            self.add(
+                text.referenced,
+                format!("{name} must be shorter than {below}s"),
+                bounds.why,
+            );
+        }
+        span
+    }
+}
+
+/// A value as it may be shown in a problem: short, so that a pasted secret never fills a log.
+pub(super) fn shown(value: &str) -> String {
+    value.chars().take(80).collect()
+}

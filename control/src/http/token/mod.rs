@@ -1,0 +1,67 @@
+//! `POST /oauth2/token`: authenticates the client, then dispatches by `grant_type` to one handler each. A further grant
+//! type is one more file and one more arm.
+
+mod client;
+mod token_exchange;
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use tokenward_protocol::form::Form;
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::{BadTokenRequest, GRANT_TYPE_TOKEN_EXCHANGE};
+
+use super::admission::Admitted;
+use super::response;
+use crate::app::Service;
+use crate::refused::Refused;
+
+/// An error response in place of a token.
+type ErrorResponse = Box<Response>;
+
+pub(super) async fn token(
+    State(service): State<Arc<Service>>,
+    Extension(admitted): Extension<Admitted>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let form = match client::authenticated_form(&service, &admitted, &headers, body).await {
+        Ok(form) => form,
+        Err(response) => return *response,
+    };
+    let issued = match grant_type(&form) {
+        Ok(GRANT_TYPE_TOKEN_EXCHANGE) => token_exchange::issue(&service, &form).await,
+        Ok(_) => Err(bad_request(&service, &BadTokenRequest::GrantType)),
+        Err(bad) => Err(bad_request(&service, &bad)),
+    };
+    issued.unwrap_or_else(|response| *response)
+}
+
+/// The one `grant_type` of a request (RFC 6749 §3.2: a parameter is sent at most once).
+fn grant_type(form: &Form) -> Result<&str, BadTokenRequest> {
+    const NAME: &str = "grant_type";
+    let value = form.once(NAME).map_err(|_| BadTokenRequest::Duplicate(NAME))?;
+    value.ok_or(BadTokenRequest::Missing(NAME))
+}
+
+fn bad_request(service: &Service, bad: &BadTokenRequest) -> ErrorResponse {
+    invalid(service, bad.error(), &bad.to_string())
+}
+
+/// 400 with the OAuth error code `error` (RFC 6749 §5.2).
+fn invalid(service: &Service, error: &str, cause: &str) -> ErrorResponse {
+    service
+        .metrics()
+        .token_request("unknown", Refusal::BadRequest.name());
+    let refused = Refused::new(Refusal::BadRequest).because(cause);
+    Box::new(response::error(
+        StatusCode::BAD_REQUEST,
+        error,
+        Refusal::BadRequest,
+        &refused.description(),
+    ))
+}

@@ -1,0 +1,43 @@
+//! `grant_type=urn:ietf:params:oauth:grant-type:token-exchange`: an RFC 8693 security token service.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use secrecy::ExposeSecret;
+use tokenward_protocol::form::Form;
+use tokenward_protocol::token_endpoint::{TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenRequest};
+
+use super::{ErrorResponse, bad_request};
+use crate::app::Service;
+use crate::config::ServerConfig;
+use crate::http::response;
+
+/// Issues a token for the server and subject of `form`.
+pub(super) async fn issue(service: &Service, form: &Form) -> Result<Response, ErrorResponse> {
+    let request = TokenRequest::read(form, |resource| server_of(service, resource))
+        .map_err(|bad| bad_request(service, &bad))?;
+    let served = service
+        .token(request)
+        .await
+        .map_err(|refused| Box::new(response::refusal(&refused)))?;
+    let now_seconds = service.context.clock.now_ms() / 1000;
+    Ok(response::json(
+        StatusCode::OK,
+        &TokenAnswer {
+            access_token: served.token.expose_secret().to_owned(),
+            issued_token_type: TOKEN_TYPE_ID_TOKEN.to_owned(),
+            token_type: "Bearer".to_owned(),
+            expires_in: served.exp_seconds.saturating_sub(now_seconds),
+            expires_at: served.exp_seconds,
+        },
+    ))
+}
+
+/// The server with this `resource` (RFC 8707), compared byte for byte.
+fn server_of(service: &Service, resource: &str) -> Option<String> {
+    let matches = |server: &&ServerConfig| {
+        let configured = server.resource.as_ref();
+        configured.is_some_and(|configured| configured.identifier == resource)
+    };
+    let server = service.config.servers.iter().find(matches)?;
+    Some(server.name.clone())
+}

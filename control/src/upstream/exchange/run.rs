@@ -1,0 +1,362 @@
+//! One exchange: acquire the lease, read again, get a fresh subject token, call once, verify the result and store it.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokenward_protocol::freshness::is_fresh;
+use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::Reason;
+use tokio::time::Instant;
+
+use super::pin::Pinned;
+use super::record::{
+    ExchangeDecision, ExchangeKey, ExchangeRecord, ExchangedToken, FORMAT, decide, lifetime, of_streak,
+};
+use super::{ExchangeRequest, Inner, SET_LIFETIME, TOKEN_FIELD, VersionedExchange};
+use crate::coordination::lease::{self, LeaseQueue};
+use crate::coordination::singleflight::{FlightStage, Reporter};
+use crate::digest;
+use crate::record::codec;
+use crate::record::sealed;
+use crate::refused::Refused;
+use crate::store::{Expected, StoreError};
+use crate::upstream::failure::Failure;
+use crate::upstream::grant::Served;
+use crate::upstream::issuer::answer::ExchangeAnswer;
+use crate::upstream::issuer::token_type::{IdTokenProfile, NotIdToken};
+use crate::upstream::issuer::unverified::Unverified;
+use crate::upstream::renewal::is_never_fresh;
+use crate::upstream::streak::{StreakKind, failed, jitter};
+
+/// Exchanges for `key`, or waits for another replica that does.
+///
+/// # Errors
+/// [`Refused`].
+pub(super) async fn run(
+    inner: Arc<Inner>,
+    key: ExchangeKey,
+    request: ExchangeRequest,
+    reporter: Arc<Reporter<Result<Served, Refused>>>,
+) -> Result<Served, Refused> {
+    let exchange = Exchange {
+        inner,
+        key,
+        request,
+        reporter,
+    };
+    exchange.run().await
+}
+
+/// An exchange in progress.
+struct Exchange {
+    inner: Arc<Inner>,
+    key: ExchangeKey,
+    request: ExchangeRequest,
+    reporter: Arc<Reporter<Result<Served, Refused>>>,
+}
+
+impl Exchange {
+    async fn run(&self) -> Result<Served, Refused> {
+        let lifetime = self.inner.times.lease_lifetime;
+        let until = Instant::now() + self.inner.times.lease_patience;
+        let mut queue = LeaseQueue::default();
+        loop {
+            let taken = lease::try_acquire(&self.inner.context.store, &self.key.lease(), lifetime).await?;
+            if let Some(held) = taken {
+                let result = self.run_under_lease().await;
+                held.release().await;
+                return result;
+            }
+            tokio::time::sleep(queue.next_wait()).await;
+            if let (_, Some(result)) = self.read_and_decide().await? {
+                return result;
+            }
+            if Instant::now() > until {
+                return Err(Refusal::Busy.into());
+            }
+        }
+    }
+
+    async fn read_and_decide(
+        &self,
+    ) -> Result<(Option<VersionedExchange>, Option<Result<Served, Refused>>), Refused> {
+        let stored = self.inner.read(&self.key).await?;
+        let record = stored.as_ref().map(|stored| &stored.record);
+        let now_ms = self.inner.context.clock.now_ms();
+        let settled = match decide(record, self.request.reason, &self.inner.times.policy, now_ms) {
+            ExchangeDecision::Serve => Some(self.inner.serve(&self.key, record)),
+            ExchangeDecision::Refuse(refused) => Some(Err(refused)),
+            ExchangeDecision::Exchange => None,
+        };
+        Ok((stored, settled))
+    }
+
+    async fn run_under_lease(&self) -> Result<Served, Refused> {
+        let (stored, settled) = self.read_and_decide().await?;
+        if let Some(result) = settled {
+            return result;
+        }
+        let subject = self.subject_token().await?;
+        let request = &self.request;
+        let answer = request
+            .remote
+            .exchange(&self.inner.context, request.grant.digest(), &subject)
+            .await
+            .map_err(|throttled| throttled.refused(Refusal::ExchangeUnavailable))?;
+        let outcome = match answer {
+            ExchangeAnswer::Exchanged(token) => self.check_token(&token).await.map(|claims| (token, claims)),
+            ExchangeAnswer::Misconfigured(cause) => Err(Failure::misconfigured(cause)),
+            ExchangeAnswer::Transient(transient) => Err(transient.into()),
+        };
+        // From here on the caller waits for the store only.
+        self.reporter.stage(FlightStage::Store);
+        match outcome {
+            Ok((token, claims)) => match self.check_subject(&claims).await? {
+                Ok(()) => self.store_token(stored, token, &claims).await,
+                Err(failure) => self.record_failure(stored, failure).await,
+            },
+            Err(failure) => self.record_failure(stored, failure).await,
+        }
+    }
+
+    /// RFC 8693 §2.2.1 leaves the subject to the issuer of the token. It must not change while the login lasts.
+    async fn check_subject(&self, claims: &Claims) -> Result<Result<(), Failure>, Refused> {
+        let request = &self.request;
+        match self
+            .inner
+            .pin_subject(&self.key, &request.grant, &claims.subject)
+            .await?
+        {
+            Pinned::Same => Ok(Ok(())),
+            Pinned::Other => {
+                tracing::error!(
+                    grant = digest::short(request.grant.digest()),
+                    server = request.server,
+                    issuer = request.remote.config.expected_issuer,
+                    "ALARM: the remote issuer answered an exchange with a token of another subject than before; it is \
+                     not served"
+                );
+                Ok(Err(Failure::new(
+                    StreakKind::Substituted,
+                    "the exchanged token is of another subject than the first one of this login; where the remote \
+                     issuer has renamed the user, a new login is needed",
+                )))
+            }
+        }
+    }
+
+    /// The result must be what was requested: an ID token for the exchanging client, or for one of the server's own
+    /// audiences.
+    fn check_token_type(&self, token: &str) -> Result<(), Failure> {
+        let client_id = &self.request.remote.config.client_id;
+        let is_ours = |party: &str| {
+            party == client_id
+                || self
+                    .request
+                    .required_audiences
+                    .iter()
+                    .any(|audience| audience == party)
+        };
+        let now_ms = self.inner.context.clock.now_ms();
+        IdTokenProfile::read(token)
+            .and_then(|profile| {
+                profile.is_issued_to(is_ours)?;
+                profile.has_begun(now_ms)
+            })
+            .map_err(|not_id_token| {
+                Failure::misconfigured(match not_id_token {
+                    NotIdToken::OtherClient(party) => {
+                        format!("the exchanged token was issued to the client {party:?} (azp), not to {client_id:?}")
+                    }
+                    other => format!("the exchanged token is not the requested ID token: {other}"),
+                })
+            })
+    }
+
+    /// A home token that the remote issuer accepts: the stored one, a refreshed one, or the presented one.
+    async fn subject_token(&self) -> Result<SecretString, Refused> {
+        let now_ms = self.inner.context.clock.now_ms();
+        let margin = self.inner.times.policy.margin;
+        let request = &self.request;
+        // The server rejected the exchanged token, which does not affect the home token.
+        let stored = self
+            .inner
+            .grants
+            .id_token(
+                &request.grant,
+                &request.home,
+                Reason::Stale,
+                request.presented_digest,
+                request.entitlement,
+            )
+            .await;
+        match stored {
+            Ok(served) => Ok(served.token),
+            Err(refused) if refused.refusal == Refusal::UnknownSession => Err(refused),
+            Err(refused) => match Claims::read(request.presented.expose_secret().as_bytes()) {
+                Ok(claims) if is_fresh(claims.exp_seconds, margin, now_ms) => Ok(request.presented.clone()),
+                _ => Err(refused),
+            },
+        }
+    }
+
+    async fn check_token(&self, token: &SecretString) -> Result<Claims, Failure> {
+        let config = &self.request.remote.config;
+        let text = token.expose_secret();
+        let claims = Claims::read(text.as_bytes()).map_err(|why| {
+            let failure = Failure::from(Unverified::Malformed(why).of_answer("the exchanged token"));
+            let cause = format!("{} ({} bytes)", failure.cause, text.len());
+            Failure { cause, ..failure }
+        })?;
+        if claims.issuer != config.expected_issuer {
+            return Err(Failure::misconfigured(format!(
+                "the remote issuer calls itself {:?}, expected is {:?}: set expectedIssuer",
+                claims.issuer.chars().take(200).collect::<String>(),
+                config.expected_issuer
+            )));
+        }
+        if let Some(missing) = self
+            .request
+            .required_audiences
+            .iter()
+            .find(|audience| !claims.audiences.contains(audience))
+        {
+            return Err(Failure::misconfigured(format!(
+                "the exchanged token lacks the required audience {missing:?}: let that client trust {:?} at the \
+                 remote issuer (trustedPeers)",
+                config.client_id
+            )));
+        }
+        self.check_token_type(text)?;
+        match self.request.remote.keys.verify_answer(text).await {
+            Ok(claims) => self.check_lifetime(claims),
+            Err(unverified) => {
+                let mut failure = Failure::from(unverified.of_answer("the exchanged token"));
+                if failure.kind == StreakKind::Substituted {
+                    failure.cause.push_str(": check expectedIssuer and jwksUri");
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn check_lifetime(&self, claims: Claims) -> Result<Claims, Failure> {
+        let margin = self.inner.times.policy.margin;
+        if !is_never_fresh(claims.exp_seconds, claims.issued_at_seconds, margin) {
+            Ok(claims)
+        } else {
+            Err(Failure::misconfigured(
+                "the exchanged token lives no longer than margin: lengthen the remote's tokens' life or shorten \
+                 margin",
+            ))
+        }
+    }
+
+    async fn store_token(
+        &self,
+        stored: Option<VersionedExchange>,
+        token: SecretString,
+        claims: &Claims,
+    ) -> Result<Served, Refused> {
+        let now_ms = self.inner.context.clock.now_ms();
+        let sealed = sealed::seal(&self.inner.context.ring, &self.key.record(), TOKEN_FIELD, &token)?;
+        let record = ExchangeRecord {
+            format: FORMAT,
+            token: Some(ExchangedToken {
+                sealed,
+                exp_seconds: claims.exp_seconds,
+                issued_at_seconds: claims.issued_at_seconds,
+                made_at_ms: now_ms,
+            }),
+            failures: None,
+        };
+        let grant = &self.request.grant;
+        let store = &self.inner.context.store;
+        store
+            .add_member(&grant.exchanges(), self.key.digest(), SET_LIFETIME)
+            .await?;
+        self.write(stored.as_ref(), &record).await?;
+        // A sign-out during the call has already emptied the set.
+        if !self
+            .inner
+            .grants
+            .is_known(grant, self.request.entitlement)
+            .await?
+        {
+            store.delete(&self.key.record(), Expected::Any).await?;
+            return Err(Refusal::UnknownSession.into());
+        }
+        self.count("exchanged");
+        // Other replicas may use the token: only this replica's clock makes it stale.
+        if !is_fresh(claims.exp_seconds, self.inner.times.policy.margin, now_ms) {
+            return Err(self.inner.pauses.stale_on_arrival(self.key.digest(), now_ms));
+        }
+        Ok(Served {
+            token,
+            exp_seconds: claims.exp_seconds,
+            audiences: Vec::new(),
+        })
+    }
+
+    async fn record_failure(
+        &self,
+        stored: Option<VersionedExchange>,
+        failure: Failure,
+    ) -> Result<Served, Refused> {
+        let now_ms = self.inner.context.clock.now_ms();
+        let before = stored.as_ref().map(|stored| &stored.record);
+        let streak = failed(
+            before.and_then(|record| record.failures),
+            failure.kind,
+            failure.retry_after,
+            now_ms,
+            jitter(),
+        );
+        // A rejected token is dropped even if no new one is available, so that it is never served again.
+        let retains_token = self.request.reason != Reason::Rejected;
+        let record = ExchangeRecord {
+            format: FORMAT,
+            token: before
+                .and_then(|record| record.token.clone())
+                .filter(|_| retains_token),
+            failures: Some(streak),
+        };
+        self.write(stored.as_ref(), &record).await?;
+        let mut refused = of_streak(&streak).retry_after(streak.wait(now_ms).unwrap_or_default());
+        if refused.cause.is_empty() {
+            refused = refused.because(failure.cause);
+        }
+        self.count(refused.refusal.name());
+        Err(refused)
+    }
+
+    /// Under the lease there is no other writer; a conflict means that the lease was lost, and the other writer's
+    /// result stands.
+    async fn write(
+        &self,
+        stored: Option<&VersionedExchange>,
+        record: &ExchangeRecord,
+    ) -> Result<(), StoreError> {
+        let bytes = codec::write("serialize exchange", record)?;
+        let expected = stored.map_or(Expected::Absent, |stored| Expected::At(stored.revision));
+        let lifetime = lifetime(record, self.inner.context.clock.now_ms());
+        let outcome = self
+            .inner
+            .context
+            .store
+            .write(&self.key.record(), expected, &bytes, Some(lifetime))
+            .await?;
+        if let crate::store::WriteOutcome::Conflict(_) = outcome {
+            tracing::debug!(
+                exchange = digest::short(self.key.digest()),
+                "another replica wrote this exchange first"
+            );
+        }
+        Ok(())
+    }
+
+    fn count(&self, outcome: &'static str) {
+        self.inner.context.metrics.exchange(&self.request.server, outcome);
+    }
+}

@@ -1,0 +1,65 @@
+//! Reads and writes of a grant's record in the store.
+
+use tokenward_protocol::refusal::Refusal;
+
+use super::Inner;
+use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, VersionedGrant};
+use crate::record::codec::{self, Unreadable};
+use crate::refused::Refused;
+use crate::store::{Entry, Expected, StoreError, WriteOutcome};
+
+/// The record in `entry`, which was read at `key`.
+pub(super) fn decoded(key: &GrantKey, entry: &Entry) -> Result<VersionedGrant, Unreadable> {
+    let (revision, record) = codec::read_entry(FORMAT, &key.record(), entry)?;
+    Ok(VersionedGrant { revision, record })
+}
+
+impl Inner {
+    /// The record of `key`, or what the store holds there and this version cannot read.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn read_or_unreadable(
+        &self,
+        key: &GrantKey,
+    ) -> Result<Result<Option<VersionedGrant>, Unreadable>, StoreError> {
+        let entry = self.context.store.read(&key.record()).await?;
+        Ok(entry.map(|entry| decoded(key, &entry)).transpose())
+    }
+
+    /// The record of `key`, a signed-out one included.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn read(&self, key: &GrantKey) -> Result<Option<VersionedGrant>, StoreError> {
+        let read = self.read_or_unreadable(key).await?;
+        read.map_err(|unreadable| unreadable.why)
+    }
+
+    /// The record of `key`, if it exists and is not signed out.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownSession`], [`Refusal::StoreUnavailable`].
+    pub(super) async fn read_active(&self, key: &GrantKey) -> Result<VersionedGrant, Refused> {
+        self.read(key)
+            .await?
+            .filter(|stored| !matches!(stored.record.state, GrantState::SignedOut { .. }))
+            .ok_or_else(|| Refusal::UnknownSession.into())
+    }
+
+    /// Writes `record` if `expected` holds.
+    ///
+    /// # Errors
+    /// [`StoreError`]: whether the write was done is unknown.
+    pub(super) async fn write(
+        &self,
+        key: &GrantKey,
+        expected: Expected,
+        record: &GrantRecord,
+    ) -> Result<WriteOutcome, StoreError> {
+        let lifetime = Some(self.times.record_lifetime);
+        let bytes = record.to_bytes()?;
+        let store = &self.context.store;
+        store.write(&key.record(), expected, &bytes, lifetime).await
+    }
+}

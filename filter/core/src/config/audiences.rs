@@ -1,0 +1,39 @@
+//! The audiences that decide: the only ones of a token that the filter stores.
+
+use std::rc::Rc;
+
+use super::servers::Server;
+
+/// Every audience that some server requires of the presented token, sorted, each once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RequiredAudiences(Vec<String>);
+
+impl RequiredAudiences {
+    /// Those of `servers`.
+    #[must_use]
+    pub(crate) fn of(servers: &[Rc<Server>]) -> Self {
+        let mut all = Vec::new();
+        for audience in servers.iter().flat_map(|server| &server.presented.audiences) {
+            insert(&mut all, audience.clone());
+        }
+        Self(all)
+    }
+
+    /// Those of `audiences` that are required somewhere, sorted, each once: a token may name thousands.
+    #[must_use]
+    pub(crate) fn among(&self, audiences: Vec<String>) -> Vec<String> {
+        let mut required = Vec::new();
+        for audience in audiences {
+            if self.0.binary_search(&audience).is_ok() {
+                insert(&mut required, audience);
+            }
+        }
+        required
+    }
+}
+
+fn insert(sorted: &mut Vec<String>, text: String) {
+    if let Err(place) = sorted.binary_search(&text) {
+        sorted.insert(place, text);
+    }
+}

@@ -1,0 +1,168 @@
+//! The `servers` of the configuration.
+
+use std::rc::Rc;
+
+use tokenward_protocol::json::{Json, quote};
+
+use super::error::BadConfig;
+use super::fields::Fields;
+use super::matchers::{Route, route};
+use crate::metric::ServerLabel;
+
+/// More servers than this would make metrics unbounded.
+const MOST_SERVERS: usize = 4096;
+
+/// A protected server.
+#[derive(Debug)]
+pub struct Server {
+    /// Its position in the configuration, from 0.
+    pub number: usize,
+    /// Its name.
+    pub name: String,
+    /// Its route, by which it is found without an annotation.
+    pub route: Option<Route>,
+    /// `resource_metadata` of its 401 challenges.
+    pub resource_metadata: Option<String>,
+    /// After this many refusals in a row a listener (`GET`) is answered 405, if at all.
+    pub listener_405_after: Option<u32>,
+    /// How its token is made.
+    pub kind: AuthKind,
+    /// What the presented token must be.
+    pub presented: TokenShape,
+    /// What the token that reaches the server must be.
+    pub delivered: TokenShape,
+}
+
+impl Server {
+    /// Its label in metrics.
+    #[must_use]
+    pub fn label(&self) -> ServerLabel<'_> {
+        ServerLabel {
+            number: Some(self.number),
+            name: &self.name,
+        }
+    }
+}
+
+/// How a server's token is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthKind {
+    /// The user's own ID token is forwarded.
+    Forward,
+    /// The user's ID token is exchanged at the server's issuer.
+    Exchange,
+}
+
+/// Issuer and audiences that a token must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenShape {
+    /// Required `iss`, compared exactly (OpenID Connect Discovery §4.3).
+    pub issuer: String,
+    /// All of these must be in `aud`.
+    pub audiences: Vec<String>,
+}
+
+/// Compiles the list of servers. `resource_metadata` is the general one, for servers without their own.
+pub(super) fn servers(
+    json: Json<'_>,
+    resource_metadata: Option<&String>,
+) -> Result<Vec<Rc<Server>>, BadConfig> {
+    let Json::List(items) = json else {
+        return Err(BadConfig::new(
+            "servers",
+            format!("must be a list, not {}", json.kind()),
+        ));
+    };
+    if items.is_empty() || items.len() > MOST_SERVERS {
+        return Err(BadConfig::new(
+            "servers",
+            format!("name between 1 and {MOST_SERVERS} servers"),
+        ));
+    }
+    let mut servers: Vec<Rc<Server>> = Vec::with_capacity(items.len());
+    for (number, item) in items.into_iter().enumerate() {
+        let path = format!("servers[{number}]");
+        let mut server = server(item, number, &path)?;
+        if servers.iter().any(|other| other.name == server.name) {
+            return Err(BadConfig::new(
+                &format!("{path}.name"),
+                format!("{} is used twice", quote(&server.name)),
+            ));
+        }
+        server.resource_metadata = server.resource_metadata.or_else(|| resource_metadata.cloned());
+        servers.push(Rc::new(server));
+    }
+    Ok(servers)
+}
+
+fn server(json: Json<'_>, number: usize, path: &str) -> Result<Server, BadConfig> {
+    let mut fields = Fields::of(json, path)?;
+    let name = fields.text("name")?;
+    let name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.len() > 253 || !name.bytes().all(name_byte) {
+        return Err(fields.fault(
+            "name",
+            format!(
+                "{} must be 1 to 253 letters, digits, '-', '_' or '.'",
+                quote(&name)
+            ),
+        ));
+    }
+    let route = route(&mut fields)?;
+    let resource_metadata = metadata_url(&mut fields)?;
+    let listener_405_after = fields.optional_count("listener_405_after")?;
+    let (kind, presented, delivered) = auth(fields.required("auth")?, &fields.at("auth"))?;
+    fields.end()?;
+    Ok(Server {
+        number,
+        name,
+        route,
+        resource_metadata,
+        listener_405_after,
+        kind,
+        presented,
+        delivered,
+    })
+}
+
+fn auth(json: Json<'_>, path: &str) -> Result<(AuthKind, TokenShape, TokenShape), BadConfig> {
+    let mut fields = Fields::of(json, path)?;
+    let kind = match fields.text("kind")?.as_str() {
+        "forward" => AuthKind::Forward,
+        "exchange" => AuthKind::Exchange,
+        other => {
+            return Err(fields.fault(
+                "kind",
+                format!(
+                    "unknown auth kind {}; use \"forward\" or \"exchange\"",
+                    quote(other)
+                ),
+            ));
+        }
+    };
+    let delivered = TokenShape {
+        issuer: fields.text("issuer")?,
+        audiences: fields.texts("required_audiences")?,
+    };
+    let presented = match kind {
+        AuthKind::Forward => delivered.clone(),
+        AuthKind::Exchange => TokenShape {
+            issuer: fields.text("subject_issuer")?,
+            audiences: fields.texts("subject_audiences")?,
+        },
+    };
+    fields.end()?;
+    Ok((kind, presented, delivered))
+}
+
+pub(super) fn metadata_url(fields: &mut Fields<'_>) -> Result<Option<String>, BadConfig> {
+    let url = fields.optional_text("resource_metadata")?;
+    let quotable = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    if url
+        .as_ref()
+        .is_some_and(|url| url.is_empty() || !url.bytes().all(quotable))
+    {
+        return Err(fields.fault("resource_metadata", "must be a URL without blanks and quotes"));
+    }
+    Ok(url)
+}

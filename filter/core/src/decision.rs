@@ -1,0 +1,108 @@
+//! The decision of the data path, as pure functions of the clock and plain data.
+//!
+//! It has two steps, because each needs more than the one before: [`judge_presented`] reads the presented token alone,
+//! which is all that a fresh token needs; [`decide`] adds the cached replacement. Only [`Decision::Call`] needs the gate,
+//! and reading it costs a host call, so the worker reads it after these two.
+
+use tokenward_protocol::bytes::same_bytes;
+use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
+use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::refusal::Refusal;
+
+use crate::config::{AuthKind, Server, TokenShape};
+use crate::replacement::Replacement;
+
+/// How far the presented token can be used at its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The server gets it as it is.
+    Fresh,
+    /// The same, but it expires soon.
+    NearExpiry,
+    /// The server must get another one: this one is stale or distrusted, or the server takes exchanged tokens.
+    NeedsReplacement,
+}
+
+/// What to do with a request, once its token fits the server.
+#[derive(Debug)]
+pub enum Decision {
+    /// Forward it untouched.
+    Forward {
+        /// Whether to fetch the next token in the background.
+        prefetch: bool,
+    },
+    /// Put this token in place of the presented one and forward it.
+    Replace {
+        /// The cached token.
+        replacement: Replacement,
+        /// Whether to fetch the next one in the background.
+        prefetch: bool,
+    },
+    /// Call control for a token, as far as the gate admits the call.
+    Call,
+}
+
+/// Judges the presented token by its `claims`. `distrusted`: the server has rejected it although it looked fresh, or it
+/// was stale before by a clock that has stepped back since.
+///
+/// A token that is stale by `policy` at `now_ms` (Unix ms) is never [`Standing::Fresh`] or [`Standing::NearExpiry`].
+///
+/// # Errors
+/// [`Refusal::WrongIssuer`] or [`Refusal::WrongAudience`]: the token does not fit the server.
+pub fn judge_presented(
+    claims: &Claims,
+    server: &Server,
+    policy: &FreshnessPolicy,
+    distrusted: bool,
+    now_ms: u64,
+) -> Result<Standing, Refusal> {
+    fits(claims, &server.presented)?;
+    if server.kind != AuthKind::Forward || distrusted {
+        return Ok(Standing::NeedsReplacement);
+    }
+    Ok(match policy.judge(claims.exp_seconds, now_ms) {
+        Freshness::Fresh => Standing::Fresh,
+        Freshness::NearExpiry => Standing::NearExpiry,
+        Freshness::Stale => Standing::NeedsReplacement,
+    })
+}
+
+/// Decides by the presented token's `standing` and the `replacement` that is cached for exactly this (session, server,
+/// presented token). A replacement that is stale by `policy` at `now_ms` (Unix ms) is never used.
+pub fn decide(
+    standing: Standing,
+    replacement: Option<Replacement>,
+    policy: &FreshnessPolicy,
+    now_ms: u64,
+) -> Decision {
+    let replacement =
+        replacement.map(|replacement| (policy.judge(replacement.exp_seconds, now_ms), replacement));
+    match (standing, replacement) {
+        (Standing::Fresh, _) => Decision::Forward { prefetch: false },
+        // A fresh replacement means that the prefetch is done.
+        (Standing::NearExpiry, replacement) => Decision::Forward {
+            prefetch: !matches!(replacement, Some((Freshness::Fresh, _))),
+        },
+        (Standing::NeedsReplacement, Some((freshness, replacement))) if freshness != Freshness::Stale => {
+            Decision::Replace {
+                replacement,
+                prefetch: freshness == Freshness::NearExpiry,
+            }
+        }
+        (Standing::NeedsReplacement, _) => Decision::Call,
+    }
+}
+
+/// Whether a token has the issuer and the audiences of `shape`.
+///
+/// # Errors
+/// [`Refusal::WrongIssuer`] or [`Refusal::WrongAudience`].
+pub fn fits(claims: &Claims, shape: &TokenShape) -> Result<(), Refusal> {
+    if !same_bytes(claims.issuer.as_bytes(), shape.issuer.as_bytes()) {
+        Err(Refusal::WrongIssuer)
+    } else if !claims.covers_audiences(&shape.audiences) {
+        Err(Refusal::WrongAudience)
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! What the filter counts, and the names under which Envoy stores the counters.
+
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::Reason;
+
+/// How a request ended, as a metric label. Refusals go by [`Refusal::name`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RequestOutcome {
+    /// No server matched: passed untouched and unwatched.
+    Passed,
+    /// The presented token was fresh.
+    Forwarded,
+    /// A replacement from this worker's cache.
+    ReplacedFromCache,
+    /// A replacement that the request waited for.
+    Replaced,
+    /// Refused because of the presented token, or after a call to control.
+    Refused(Refusal),
+    /// Refused from the gate's memory, without a call.
+    Gated(Refusal),
+}
+
+impl RequestOutcome {
+    /// The label's value. Refusals from the gate's memory have the prefix `gated_`.
+    #[must_use]
+    pub fn label(self) -> String {
+        match self {
+            Self::Passed => "passed".to_owned(),
+            Self::Forwarded => "forwarded".to_owned(),
+            Self::ReplacedFromCache => "replaced_from_cache".to_owned(),
+            Self::Replaced => "replaced".to_owned(),
+            Self::Refused(refusal) => refusal.name().to_owned(),
+            Self::Gated(refusal) => format!("gated_{}", refusal.name()),
+        }
+    }
+}
+
+/// The server of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerLabel<'a> {
+    /// Its position in the configuration, if it has one: with the event it identifies the counter.
+    pub number: Option<usize>,
+    /// Its name; `-` where no server matched.
+    pub name: &'a str,
+}
+
+/// The label of requests for which no server matched.
+pub const NO_SERVER: ServerLabel<'static> = ServerLabel {
+    number: None,
+    name: "-",
+};
+
+/// An event that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// `tokenward_requests_total{mcp_server,outcome}`: how a request ended.
+    Request(RequestOutcome),
+    /// `tokenward_control_calls_total{mcp_server,outcome}`: a call, by its reason.
+    ControlCall(Reason),
+    /// `tokenward_server_rejections_total{mcp_server,outcome}`: the server's status to a token that looked fresh.
+    ServerRejection(u16),
+    /// `tokenward_control_answers_total{mcp_server,outcome}`: `token`, or the refusal.
+    ControlAnswer(Option<Refusal>),
+}
+
+/// An event at a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric<'a> {
+    /// Where it happened.
+    pub server: ServerLabel<'a>,
+    /// What happened.
+    pub event: Event,
+}
+
+impl Metric<'_> {
+    /// The name of Envoy's counter. The labels are inside the name: Envoy's `stats_tags` extract them by regular expression,
+    /// for which a server's name may contain neither `.` nor `;`.
+    #[must_use]
+    pub fn stat_name(&self) -> String {
+        let (outcome, what) = match self.event {
+            Event::Request(outcome) => (outcome.label(), "requests_total"),
+            Event::ControlCall(reason) => (reason.name().to_owned(), "control_calls_total"),
+            Event::ServerRejection(status) => (status.to_string(), "server_rejections_total"),
+            Event::ControlAnswer(refusal) => (
+                refusal.map_or("token", Refusal::name).to_owned(),
+                "control_answers_total",
+            ),
+        };
+        let clean = |c| if matches!(c, '.' | ';' | '=') { '_' } else { c };
+        let server: String = self.server.name.chars().map(clean).collect();
+        format!("tokenward.server={server};outcome={outcome}.{what}")
+    }
+}

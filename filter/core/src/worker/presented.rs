@@ -1,0 +1,32 @@
+//! A request that reached a server with a readable token.
+
+use std::rc::Rc;
+
+use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
+
+use crate::config::Server;
+use crate::request::RequestHead;
+use crate::token_memo::{KnownToken, TokenUse};
+
+/// A request with a readable token, at its server.
+pub(super) struct Presented<'a> {
+    pub(super) server: &'a Rc<Server>,
+    pub(super) token: &'a Rc<KnownToken>,
+    pub(super) token_use: TokenUse,
+    pub(super) head: &'a RequestHead<'a>,
+    pub(super) now_ms: u64,
+}
+
+impl Presented<'_> {
+    /// Whether this is a listener: a `GET` for the server's event stream.
+    pub(super) fn is_listener(&self) -> bool {
+        self.head.method == b"GET"
+    }
+
+    /// Marks the token if it is stale: a clock that steps back must not make it fresh again.
+    pub(super) fn mark_if_stale(&self, policy: &FreshnessPolicy) {
+        if policy.judge(self.token.claims.exp_seconds, self.now_ms) == Freshness::Stale {
+            self.token.mark_stale();
+        }
+    }
+}

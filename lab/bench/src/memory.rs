@@ -1,0 +1,382 @@
+//! `memory`: many servers, a million sessions. Is Envoy's memory flat, and does a fresh request stay cheap?
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::ensure;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::gateway::{Chain, Gateway, wasm_filter};
+use super::load::{Load, Requests, Until};
+use super::machine::{Machine, Pinning};
+use super::made_up::Sessions;
+use super::report::{Budget, Report, Row, is_undisturbed};
+use super::setting::upstream;
+use super::statistics::{median, minimum, paired, quartiles, rounded};
+use super::tokens::{CLIENT, Tokens};
+use super::wire::Responder;
+use tokenward_harness::parts::tools;
+
+const ISSUER: &str = "https://dex.example.com/dex";
+/// The run's memory is looked at so many times.
+const SAMPLES: u64 = 20;
+/// Share of the sessions after which the filter's bounded memories are full.
+const WARM_UP: f64 = 0.25;
+/// One session in so many has ended: its token is expired and control refuses.
+const ENDED_ONE_IN: u64 = 10;
+/// Growth that counts as none: a stored session takes over a thousand bytes.
+const FLAT_BYTES_PER_SESSION: f64 = 4.0;
+/// Rounds between two lines about the progress.
+const SAY_EVERY: usize = 10;
+/// Sessions in use at once when cost is measured.
+const ACTIVE: u64 = 1000;
+
+/// Settings of the benchmark.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    /// Servers in the filter's configuration.
+    pub servers: u64,
+    /// Distinct sessions.
+    pub sessions: u64,
+    /// Rounds of the cost measurement.
+    pub rounds: usize,
+    /// How long each configuration is measured in each round.
+    pub round: Duration,
+    /// Connections of the load generator.
+    pub connections: usize,
+}
+
+/// Envoy's memory over the sessions.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Growth {
+    servers: u64,
+    sessions: u64,
+    sessions_refused: u64,
+    samples: Vec<Sample>,
+    growth_kib_after_warm_up: i64,
+    bytes_per_session_after_warm_up: f64,
+    flat: bool,
+    /// CPU of a session's first request, which decodes and hashes its token, and of a refused one, which calls control.
+    first_fresh_cpu_us_median: f64,
+    first_refused_cpu_us_median: f64,
+}
+
+/// One look.
+#[derive(Debug, Clone, Serialize)]
+struct Sample {
+    sessions: u64,
+    resident_kib: u64,
+}
+
+/// Runs the benchmark; `log` gets a line about its progress now and then.
+///
+/// # Errors
+/// When something is missing, or requests are not treated as they must be.
+pub async fn memory(options: &Memory, log: &dyn Fn(&str)) -> anyhow::Result<Report> {
+    ensure!(
+        options.rounds > 0 && options.sessions >= SAMPLES * ENDED_ONE_IN && options.servers > 0,
+        "at least one round, one server and {} sessions",
+        SAMPLES * ENDED_ONE_IN
+    );
+    let pinning = Pinning::of_this_process();
+    let machine = Machine::look(pinning)?;
+    log(&machine.describe());
+    let (upstream, control) = (upstream().await?, Tokens::make().await?.endpoint().await?);
+    let clusters = [
+        ("upstream", upstream.address()),
+        ("events", upstream.address()),
+        ("tokenward_control", control.address()),
+    ];
+    let tokenward = |vm_id: &str, servers: u64| -> anyhow::Result<Vec<Value>> {
+        Ok(vec![wasm_filter(
+            vm_id,
+            &tools::filter_module()?,
+            &configuration(servers),
+        )])
+    };
+    let chains = [
+        Chain::new("no_filter", Vec::new()),
+        Chain::new("one", tokenward("one", 1)?),
+        Chain::new("many", tokenward("many", options.servers)?),
+    ];
+    let gateway = Gateway::start(&chains, &clusters, pinning).await?;
+    let growth = grow(options, &gateway, &upstream, log).await?;
+    let costs = costs(options, &gateway, log).await?;
+    let (rows, budgets) = (rows(&costs), budgets(&growth, &costs));
+    Ok(Report {
+        benchmark: "memory",
+        machine,
+        rounds: options.rounds,
+        seconds_per_round: options.round.as_secs_f64(),
+        latency: None,
+        connections: options.connections,
+        token_bytes: sessions(1, false)?.token(0).len(),
+        idle_cpu_us_per_second: rounded(gateway.idle_us_per_second().await?),
+        undisturbed: is_undisturbed(&rows),
+        rows,
+        memory: Some(growth),
+        budgets,
+    })
+}
+
+fn configuration(servers: u64) -> Value {
+    let server = |number| {
+        json!({
+            "name": format!("server-{number:04}"), "path_prefix": format!("/server-{number:04}"),
+            "auth": {"kind": "forward", "issuer": ISSUER, "required_audiences": [CLIENT]},
+        })
+    };
+    json!({
+        "control": {"cluster": "tokenward_control", "credential": {"value": "bench"}},
+        "session_headers": ["x-tokenward-session"],
+        "servers": (0..servers).map(server).collect::<Vec<_>>(),
+    })
+}
+
+fn sessions(servers: u64, ended: bool) -> anyhow::Result<Sessions> {
+    let now_seconds = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
+    let exp_seconds = if ended {
+        now_seconds - 3600
+    } else {
+        now_seconds + 24 * 3600
+    };
+    Ok(Sessions::new(ISSUER, CLIENT, exp_seconds, servers))
+}
+
+/// Shows Envoy every session once.
+async fn grow(
+    options: &Memory,
+    gateway: &Gateway,
+    upstream: &Responder,
+    log: &dyn Fn(&str),
+) -> anyhow::Result<Growth> {
+    let address = gateway.address("many")?;
+    let (fresh, ended) = (
+        sessions(options.servers, false)?,
+        sessions(options.servers, true)?,
+    );
+    let fresh: Requests = Arc::new(move |number, buffer| fresh.write_request(number, buffer));
+    // Numbers of their own: the same session is never both.
+    let ended: Requests = Arc::new(move |number, buffer| ended.write_request(number | 1 << 40, buffer));
+    let mut fresh = Load::open(address, options.connections, fresh, 200).await?;
+    let mut ended = Load::open(address, options.connections, ended, 401).await?;
+    let (mut samples, mut fresh_us, mut ended_us) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut forwarded, mut refused) = (0, 0);
+    for sample in 1..=SAMPLES {
+        let due = options.sessions * sample / SAMPLES;
+        let (cpu_us, done) = gateway
+            .cost_us(&mut fresh, Until::Sent(due - due / ENDED_ONE_IN))
+            .await?;
+        forwarded += done.requests;
+        fresh_us.push(cpu_us);
+        let (cpu_us, done) = gateway
+            .cost_us(&mut ended, Until::Sent(due / ENDED_ONE_IN))
+            .await?;
+        refused += done.requests;
+        ended_us.push(cpu_us);
+        let resident_kib = gateway.resident_kib()?;
+        log(&format!(
+            "{} sessions, {refused} of them refused: VmRSS {resident_kib} KiB",
+            forwarded + refused
+        ));
+        samples.push(Sample {
+            sessions: forwarded + refused,
+            resident_kib,
+        });
+    }
+    let reached = upstream.answered();
+    ensure!(
+        reached == forwarded,
+        "{reached} requests reached the upstream instead of {forwarded}"
+    );
+    let metrics = gateway.metrics().await?;
+    for (outcome, expected) in [("forwarded", forwarded), ("needs_login", refused)] {
+        let counted = metrics.count("tokenward_requests_total", &[("outcome", outcome)]);
+        ensure!(
+            counted == expected,
+            "{counted} requests were {outcome} instead of {expected}"
+        );
+    }
+    Ok(Growth::of(
+        options.servers,
+        refused,
+        samples,
+        &fresh_us,
+        &ended_us,
+    ))
+}
+
+impl Growth {
+    fn of(servers: u64, refused: u64, samples: Vec<Sample>, fresh_us: &[f64], ended_us: &[f64]) -> Self {
+        let (warm_up, last) = ((samples.len() as f64 * WARM_UP) as usize, samples.len() - 1);
+        let (warm, end) = (&samples[warm_up.min(last)], &samples[last]);
+        let growth_kib = end.resident_kib as i64 - warm.resident_kib as i64;
+        let sessions = end.sessions.saturating_sub(warm.sessions).max(1);
+        let per_session = growth_kib as f64 * 1024.0 / sessions as f64;
+        Self {
+            servers,
+            sessions: end.sessions,
+            sessions_refused: refused,
+            growth_kib_after_warm_up: growth_kib,
+            bytes_per_session_after_warm_up: rounded(per_session),
+            flat: per_session <= FLAT_BYTES_PER_SESSION,
+            first_fresh_cpu_us_median: rounded(median(fresh_us)),
+            first_refused_cpu_us_median: rounded(median(ended_us)),
+            samples,
+        }
+    }
+
+    /// For people.
+    pub(super) fn table(&self) -> String {
+        let mut text = format!("\n{:<28}{:>10}\n", "sessions seen", "VmRSS KiB");
+        for sample in &self.samples {
+            text += &format!("{:<28}{:>10}\n", sample.sessions, sample.resident_kib);
+        }
+        let word = if self.flat { "flat" } else { "NOT FLAT" };
+        text + &format!(
+            "\n{word} after warm-up: {} KiB, {} bytes for each session\n\
+             a session's first request costs {} µs, a refused one {} µs\n",
+            self.growth_kib_after_warm_up,
+            self.bytes_per_session_after_warm_up,
+            self.first_fresh_cpu_us_median,
+            self.first_refused_cpu_us_median
+        )
+    }
+}
+
+/// Cost and requests of one configuration, one value for each round.
+struct Costs {
+    name: &'static str,
+    /// Which one its cost is added to.
+    base: usize,
+    requests: u64,
+    cpu_us: Vec<f64>,
+    per_second: Vec<f64>,
+}
+
+async fn costs(options: &Memory, gateway: &Gateway, log: &dyn Fn(&str)) -> anyhow::Result<Vec<Costs>> {
+    let many = options.servers;
+    let lanes = [
+        ("no_filter", 0, "no_filter", 1, 1),
+        // Requests that differ cost Envoy itself more than the same one again.
+        ("no_filter_many_sessions", 1, "no_filter", many, ACTIVE),
+        ("one_server_one_session", 0, "one", 1, 1),
+        ("one_server_many_sessions", 1, "one", 1, ACTIVE),
+        ("many_servers_one_session", 0, "many", 1, 1),
+        ("many_servers_many_sessions", 1, "many", many, ACTIVE),
+    ];
+    let mut all = Vec::new();
+    for (name, base, chain, servers, active) in lanes {
+        let sessions = sessions(servers, false)?;
+        // Made beforehand: a generator that is slower for some lanes would change how Envoy batches its work.
+        let made: Vec<Vec<u8>> = (0..active)
+            .map(|number| {
+                let mut buffer = Vec::new();
+                sessions.write_request(number, &mut buffer);
+                buffer
+            })
+            .collect();
+        let requests: Requests = Arc::new(move |number, buffer| {
+            buffer.extend_from_slice(&made[usize::try_from(number % active).unwrap_or_default()]);
+        });
+        let mut load = Load::open(gateway.address(chain)?, options.connections, requests, 200).await?;
+        load.closed_loop(Until::Elapsed(options.round)).await?;
+        let costs = Costs {
+            name,
+            base,
+            requests: 0,
+            cpu_us: Vec::new(),
+            per_second: Vec::new(),
+        };
+        all.push((load, costs));
+    }
+    for round in 0..options.rounds {
+        if round % SAY_EVERY == 0 {
+            log(&format!("cost: round {} of {}", round + 1, options.rounds));
+        }
+        let (first, count) = (round % all.len(), all.len());
+        for turn in 0..count {
+            let (load, costs) = &mut all[(first + turn) % count];
+            let (cpu_us, done) = gateway.cost_us(load, Until::Elapsed(options.round)).await?;
+            costs.requests += done.requests;
+            costs.cpu_us.push(cpu_us);
+            costs.per_second.push(done.requests as f64 / done.seconds);
+        }
+    }
+    Ok(all.into_iter().map(|(_, costs)| costs).collect())
+}
+
+impl Costs {
+    fn added(&self, all: &[Self]) -> Vec<f64> {
+        paired(&self.cpu_us, &all[self.base].cpu_us, |with, without| {
+            with - without
+        })
+    }
+}
+
+fn rows(costs: &[Costs]) -> Vec<Row> {
+    let rows = costs.iter().map(|of_lane| {
+        let base = &costs[of_lane.base];
+        let compared = of_lane.name != base.name;
+        let added_us_min = minimum(&of_lane.cpu_us) - minimum(&base.cpu_us);
+        let busy = paired(&of_lane.cpu_us, &of_lane.per_second, |cpu_us, rate| {
+            cpu_us * rate / 1e6
+        });
+        Row {
+            name: of_lane.name,
+            base: base.name,
+            requests: of_lane.requests,
+            cpu_us_min: rounded(minimum(&of_lane.cpu_us)),
+            cpu_us_median: rounded(median(&of_lane.cpu_us)),
+            cpu_us_quartiles: quartiles(&of_lane.cpu_us).map(rounded),
+            cpu_us_rounds: of_lane.cpu_us.iter().copied().map(rounded).collect(),
+            added_us_min: compared.then(|| rounded(added_us_min)),
+            added_us_median: compared.then(|| rounded(median(&of_lane.added(costs)))),
+            added_ratio_to_floor: None,
+            added_ratio_quartiles: None,
+            added_min_ratio_to_floor: None,
+            requests_per_second: median(&of_lane.per_second).round(),
+            busy: rounded(median(&busy)),
+            latency: None,
+            event_stream_chunk: None,
+        }
+    });
+    rows.collect()
+}
+
+fn budgets(growth: &Growth, costs: &[Costs]) -> Vec<Budget> {
+    let one = &costs[2];
+    let whole = |of_lane: &Costs| median(&paired(&of_lane.cpu_us, &one.cpu_us, |many, one| many / one));
+    let added = |of_lane: &Costs| {
+        let ratios = paired(&of_lane.added(costs), &one.added(costs), |many, one| many / one);
+        median(&ratios)
+    };
+    vec![
+        Budget::at_most(
+            "bytes of Envoy's memory for each session after warm-up",
+            FLAT_BYTES_PER_SESSION,
+            growth.bytes_per_session_after_warm_up,
+        ),
+        Budget::at_most(
+            "fresh request, many servers and sessions / one",
+            1.1,
+            whole(&costs[5]),
+        ),
+        Budget::at_most(
+            "added by fresh, many servers and sessions / one",
+            1.1,
+            added(&costs[5]),
+        ),
+        Budget::at_most(
+            "added by fresh, one server and many sessions / one",
+            1.1,
+            added(&costs[3]),
+        ),
+        Budget::at_most(
+            "added by fresh, many servers and one session / one",
+            1.1,
+            added(&costs[4]),
+        ),
+    ]
+}

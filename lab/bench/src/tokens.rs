@@ -1,0 +1,124 @@
+//! The tokens: as Dex makes them, signed with RS256, about 1.1 KB with groups.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::{MARKER_HEADER, TokenAnswer, TokenRequest};
+
+use super::wire::{Incoming, Responder};
+use tokenward_harness::issuer::{DexConfig, DexUser, FakeDex, IssuerClock, http_client};
+
+const ALICE: &str = "alice@example.com";
+const BOB: &str = "bob@example.com";
+/// The audience that the forwarding server requires.
+pub(super) const CLIENT: &str = "muster";
+/// The audience that the exchanging server requires.
+pub(super) const REMOTE_CLIENT: &str = "kube";
+/// Longer than a token lives.
+const A_DAY_AND_MORE: Duration = Duration::from_secs(25 * 3600);
+
+/// Everything that the benchmark presents, or control answers.
+#[derive(Debug, Clone)]
+pub(super) struct Tokens {
+    /// The home issuer.
+    pub(super) issuer: String,
+    /// The remote issuer.
+    pub(super) remote_issuer: String,
+    /// The home issuer's public keys.
+    pub(super) jwks: String,
+    /// A fresh token.
+    pub(super) fresh: String,
+    /// An expired token of a live session: control has a fresh one.
+    pub(super) stale: String,
+    /// An expired token of an ended session: control refuses.
+    pub(super) ended: String,
+    /// What control gives for the stale token.
+    pub(super) refreshed: String,
+    /// What control gives for the fresh token at the exchanging server.
+    pub(super) exchanged: String,
+}
+
+impl Tokens {
+    /// Has two issuers make them; the issuers are gone afterwards.
+    pub(super) async fn make() -> anyhow::Result<Self> {
+        let clock = IssuerClock::default();
+        let mut config = DexConfig::default().clock(&clock);
+        config.users = [ALICE, BOB]
+            .map(|user| DexUser::new(user).with_many_groups())
+            .to_vec();
+        let (home, remote) = (
+            FakeDex::start(config.clone()).await?,
+            FakeDex::start(config).await?,
+        );
+        clock.rewind(A_DAY_AND_MORE);
+        let (stale, ended) = (home.log_in(ALICE, CLIENT).await?, home.log_in(BOB, CLIENT).await?);
+        clock.advance(A_DAY_AND_MORE);
+        let keys = http_client().get(home.jwks_uri()).send().await?;
+        Ok(Self {
+            issuer: home.issuer().to_owned(),
+            remote_issuer: remote.issuer().to_owned(),
+            jwks: keys.error_for_status()?.text().await?,
+            fresh: home.log_in(ALICE, CLIENT).await?.id_token,
+            stale: stale.id_token,
+            ended: ended.id_token,
+            refreshed: home.log_in(ALICE, CLIENT).await?.id_token,
+            exchanged: remote.log_in(ALICE, REMOTE_CLIENT).await?.id_token,
+        })
+    }
+
+    /// A token endpoint with these answers and no work behind them: what control costs is no part of the data path.
+    pub(super) async fn endpoint(&self) -> anyhow::Result<Responder> {
+        let refreshed = answer(&self.refreshed)?;
+        let exchanged = answer(&self.exchanged)?;
+        let refused = refused()?;
+        let stale = self.stale.clone();
+        Responder::start(move |request: Incoming<'_>| {
+            let Ok(asked) = TokenRequest::from_form(request.body) else {
+                return refused.clone();
+            };
+            let presented = asked.subject_token.expose_secret();
+            match asked.server.as_str() {
+                "exchange" => exchanged.clone(),
+                _ if presented == stale => refreshed.clone(),
+                _ => refused.clone(),
+            }
+        })
+        .await
+    }
+}
+
+fn answer(token: &str) -> anyhow::Result<Vec<u8>> {
+    let exp_seconds = Claims::read(token.as_bytes())
+        .ok()
+        .context("a token of Dex is well-formed")?
+        .exp_seconds;
+    let body = TokenAnswer {
+        access_token: token.to_owned(),
+        issued_token_type: tokenward_protocol::token_endpoint::TOKEN_TYPE_ID_TOKEN.to_owned(),
+        token_type: "Bearer".to_owned(),
+        expires_in: 3600,
+        expires_at: exp_seconds,
+    };
+    Ok(http_answer("200 OK", &serde_json::to_string(&body)?))
+}
+
+fn refused() -> anyhow::Result<Vec<u8>> {
+    let refusal = Refusal::NeedsLogin;
+    let body = json!({
+        "error": refusal.control_error(), "error_description": refusal.description(), "refusal": refusal.name(),
+    });
+    Ok(http_answer("400 Bad Request", &body.to_string()))
+}
+
+fn http_answer(status: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\n{MARKER_HEADER}: bench\r\ncontent-type: application/json\r\n\
+         cache-control: no-store\r\ncontent-length: {length}\r\n\r\n"
+    );
+    (head + body).into_bytes()
+}

@@ -1,0 +1,123 @@
+//! The counts as a table.
+
+use super::{Half, Lines, Replay};
+
+/// Titles of the columns.
+pub(super) const HEAD: [&str; 3] = ["counted", "filter off, as it was", "filter on"];
+
+/// The table of docs/replay/README.md.
+pub fn markdown(replay: &Replay) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let rows = rows(replay);
+    let lines = rows.iter().map(|row| line(row));
+    let head = format!("{}|---|--:|--:|\n", line(&HEAD.map(str::to_owned)));
+    std::iter::once(head).chain(lines).collect()
+}
+
+/// What was counted, without the filter and with it.
+pub(super) fn rows(replay: &Replay) -> Vec<Vec<String>> {
+    let row = |counted: &str, value: &dyn Fn(&Half) -> String| {
+        vec![counted.to_owned(), value(&replay.off), value(&replay.on)]
+    };
+    let count = |value: fn(&Half) -> usize| move |half: &Half| thousands(value(half));
+    vec![
+        row(
+            "requests that reached a server with an expired token",
+            &count(|half| half.rejected_expired),
+        ),
+        row(
+            "401 and 403 answered by servers",
+            &count(|half| half.server_errors),
+        ),
+        row(
+            "the same in the worst minute",
+            &count(|half| most(&half.server_errors_per_minute)),
+        ),
+        row(
+            "straight failures of one listener at the local server",
+            &count(|half| half.local_failures_in_a_row),
+        ),
+        row(
+            "tool calls that failed though the grant was alive",
+            &count(|half| half.failed_though_alive),
+        ),
+        row(
+            "WARN lines in the worst minute",
+            &count(|half| most(&half.warn_lines_per_minute)),
+        ),
+        row(
+            "WARN lines of the loudest pair in a minute",
+            &count(|half| half.warn_per_pair_minute_max),
+        ),
+        row("lines of the filter: ERROR / WARN / INFO / DEBUG", &|half| {
+            levels(half.filter_lines)
+        }),
+        row("lines of control: ERROR / WARN / INFO / DEBUG", &|half| {
+            levels(half.control_lines)
+        }),
+        row(
+            "lines of the aggregator itself, one a failed attempt",
+            &count(|half| half.aggregator_lines),
+        ),
+        row(
+            "requests refused by the gateway",
+            &count(|half| half.gateway_refusals),
+        ),
+        row(
+            "requests of the dead login's listeners: all / that reached a server",
+            &|half| {
+                format!(
+                    "{} / {}",
+                    thousands(half.storm.requests),
+                    thousands(half.storm.passed_on)
+                )
+            },
+        ),
+        row(
+            "calls from the gateway to control",
+            &count(|half| half.control_calls),
+        ),
+        row(
+            "calls to issuers: logins / refreshes / exchanges / keys and discovery",
+            &|half| {
+                let calls = half.issuer_calls;
+                [calls.logins, calls.refreshes, calls.exchanges, calls.other]
+                    .map(thousands)
+                    .join(" / ")
+            },
+        ),
+        row(
+            "seconds from login until every server answers: alice / bob",
+            &recovery,
+        ),
+    ]
+}
+
+fn recovery(half: &Half) -> String {
+    let shown = |time: &Option<f64>| time.map_or("never".to_owned(), |seconds| format!("{seconds:.0}"));
+    let times: Vec<String> = half.recovery_seconds.values().map(shown).collect();
+    times.join(" / ")
+}
+
+fn levels(lines: Lines) -> String {
+    [lines.error, lines.warn, lines.info, lines.debug]
+        .map(thousands)
+        .join(" / ")
+}
+
+fn most(counts: &[usize]) -> usize {
+    counts.iter().copied().max().unwrap_or(0)
+}
+
+/// `12,345`.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

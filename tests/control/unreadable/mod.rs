@@ -1,6 +1,0 @@
-//! Records that cannot be read: a login takes their place, and nothing that somebody can still read is lost.
-
-mod grants;
-mod lost_key;
-mod sessions;
-mod stage;

@@ -1,0 +1,9 @@
+//! Runs the parts of Tokenward on one machine: real processes, a fake Dex, MCP servers that verify tokens.
+
+pub mod aloud;
+pub mod interruption;
+pub mod issuer;
+pub mod mcp_server;
+pub mod parts;
+pub mod secrets;
+pub mod world;

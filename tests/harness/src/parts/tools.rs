@@ -1,0 +1,252 @@
+//! Where the programs and the wasm module are that the tests start.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// Envoy: `ENVOY_BIN`, then `target/tools/envoy`, then `PATH`.
+pub fn envoy() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "ENVOY_BIN",
+        built: "tools/envoy",
+        on_path: Some("envoy"),
+        cure: "cargo xtask setup",
+    }
+    .find()
+}
+
+/// Valkey: `VALKEY_BIN`, then `target/tools/valkey-server`, then `PATH`.
+pub fn valkey_server() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "VALKEY_BIN",
+        built: "tools/valkey-server",
+        on_path: Some("valkey-server"),
+        cure: "cargo xtask setup",
+    }
+    .find()
+}
+
+/// Why the stories on a real Dex are left out where [`dex`] finds none, and the cure.
+pub const DEX_IS_MISSING: &str =
+    "target/tools/dex is missing: run `cargo xtask setup` with Go ≥ 1.25 on PATH, or set DEX_BIN";
+
+/// The real Dex: `DEX_BIN`, then `target/tools/dex`; `None` where neither is there, for it needs Go to be built.
+///
+/// # Errors
+/// When `DEX_BIN` names nothing.
+pub fn dex() -> anyhow::Result<Option<PathBuf>> {
+    Tool {
+        variable: "DEX_BIN",
+        built: "tools/dex",
+        on_path: None,
+        cure: "cargo xtask setup",
+    }
+    .find_if_there()
+}
+
+/// Why the stories with real MCP servers and clients are left out where something of them is missing, and the cure.
+pub const MCP_IS_MISSING: &str = "target/tools/mcp-node or mcp-python, or Node ≥ 20 or Python ≥ 3.11 on PATH, is \
+                                  missing: run `cargo xtask setup`";
+
+/// The folder with the official TypeScript MCP SDKs, and Node.
+pub fn mcp_node() -> Option<(PathBuf, PathBuf)> {
+    installed("tools/mcp-node").zip(on_path("node"))
+}
+
+/// The folder with the official Python MCP SDK, and Python.
+pub fn mcp_python() -> Option<(PathBuf, PathBuf)> {
+    installed("tools/mcp-python").zip(on_path("python3"))
+}
+
+/// A folder that `cargo xtask setup` has finished.
+fn installed(folder: &str) -> Option<PathBuf> {
+    let folder = target_folder().join(folder);
+    folder.join("installed-from").is_file().then_some(folder)
+}
+
+/// Why the stories on a strict issuer are left out where [`oidc_provider`] finds none, and the cure.
+pub const OIDC_PROVIDER_IS_MISSING: &str =
+    "target/tools/oidc-provider is missing: run `cargo xtask setup` with Node ≥ 20 and npm on PATH";
+
+/// The strict issuer, oidc-provider: Node (`NODE_BIN`, then `PATH`) and the package's entry (`OIDC_PROVIDER_ENTRY`, then
+/// below `target/tools/oidc-provider`); `None` where one of them is not there.
+///
+/// # Errors
+/// When a variable names nothing.
+pub fn oidc_provider() -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
+    let cure = "cargo xtask setup";
+    let node = Tool {
+        variable: "NODE_BIN",
+        built: "tools/node",
+        on_path: Some("node"),
+        cure,
+    };
+    let entry = Tool {
+        variable: "OIDC_PROVIDER_ENTRY",
+        built: "tools/oidc-provider/node_modules/oidc-provider/lib/index.js",
+        on_path: None,
+        cure,
+    };
+    Ok(node.find_if_there()?.zip(entry.find_if_there()?))
+}
+
+/// Envoy Gateway: `ENVOY_GATEWAY_BIN`, then `target/tools/envoy-gateway`; `None` where neither is there, for it needs Go.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn envoy_gateway() -> anyhow::Result<Option<PathBuf>> {
+    built_with_go("ENVOY_GATEWAY_BIN", "tools/envoy-gateway")
+}
+
+/// The Envoy that Envoy Gateway runs: `ENVOY_OF_GATEWAY_BIN`, then `target/tools/envoy-of-gateway`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn envoy_of_gateway() -> anyhow::Result<Option<PathBuf>> {
+    built_with_go("ENVOY_OF_GATEWAY_BIN", "tools/envoy-of-gateway")
+}
+
+/// Helm: `HELM_BIN`, then `target/tools/helm`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn helm() -> anyhow::Result<Option<PathBuf>> {
+    built_with_go("HELM_BIN", "tools/helm")
+}
+
+/// The validator of tests/envoy-gateway: `KUBERNETES_VALIDATE_BIN`, then `target/tools/kubernetes-validate`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn kubernetes_validate() -> anyhow::Result<Option<PathBuf>> {
+    built_with_go("KUBERNETES_VALIDATE_BIN", "tools/kubernetes-validate")
+}
+
+/// The registry of tests/envoy-gateway: `OCI_REGISTRY_BIN`, then `target/tools/oci-registry`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn oci_registry() -> anyhow::Result<Option<PathBuf>> {
+    built_with_go("OCI_REGISTRY_BIN", "tools/oci-registry")
+}
+
+fn built_with_go(variable: &'static str, built: &'static str) -> anyhow::Result<Option<PathBuf>> {
+    Tool {
+        variable,
+        built,
+        on_path: None,
+        cure: "cargo xtask setup",
+    }
+    .find_if_there()
+}
+
+/// The control service: `TOKENWARD_BIN`, then `target/debug/tokenward`.
+pub fn tokenward() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "TOKENWARD_BIN",
+        built: "debug/tokenward",
+        on_path: None,
+        cure: "cargo xtask build",
+    }
+    .find()
+}
+
+/// The control service that can be made to die at a chosen place: `TOKENWARD_FAILPOINTS_BIN`, then
+/// `target/debug/tokenward-failpoints`.
+pub fn tokenward_with_failpoints() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "TOKENWARD_FAILPOINTS_BIN",
+        built: "debug/tokenward-failpoints",
+        on_path: None,
+        cure: "cargo xtask test",
+    }
+    .find()
+}
+
+/// The control service with optimisation, for what is measured: `TOKENWARD_BIN`, then `target/release/tokenward`.
+pub fn tokenward_release() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "TOKENWARD_BIN",
+        built: "release/tokenward",
+        on_path: None,
+        cure: "cargo build --release -p tokenward-control",
+    }
+    .find()
+}
+
+/// The filter: `TOKENWARD_WASM`, then `target/wasm32-unknown-unknown/module/tokenward_filter.wasm`.
+pub fn filter_module() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "TOKENWARD_WASM",
+        built: "wasm32-unknown-unknown/module/tokenward_filter.wasm",
+        on_path: None,
+        cure: "cargo xtask build",
+    }
+    .find()
+}
+
+/// The benchmark's baseline filter: `TOKENWARD_BASELINE_WASM`, then
+/// `target/wasm32-unknown-unknown/module/tokenward_baseline_filter.wasm`.
+pub fn baseline_module() -> anyhow::Result<PathBuf> {
+    Tool {
+        variable: "TOKENWARD_BASELINE_WASM",
+        built: "wasm32-unknown-unknown/module/tokenward_baseline_filter.wasm",
+        on_path: None,
+        cure: "cargo xtask bench data-path",
+    }
+    .find()
+}
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    let harness = Path::new(env!("CARGO_MANIFEST_DIR"));
+    harness.ancestors().nth(2).unwrap_or(harness).to_owned()
+}
+
+struct Tool {
+    variable: &'static str,
+    built: &'static str,
+    on_path: Option<&'static str>,
+    cure: &'static str,
+}
+
+impl Tool {
+    fn find(&self) -> anyhow::Result<PathBuf> {
+        self.find_if_there()?.with_context(|| {
+            format!(
+                "{} is missing: run `{}` or set {}",
+                target_folder().join(self.built).display(),
+                self.cure,
+                self.variable
+            )
+        })
+    }
+
+    /// An error only when the variable names what is not there.
+    fn find_if_there(&self) -> anyhow::Result<Option<PathBuf>> {
+        if let Some(path) = env::var_os(self.variable).filter(|path| !path.is_empty()) {
+            let path = PathBuf::from(path);
+            return path
+                .canonicalize()
+                .map(Some)
+                .with_context(|| format!("{} names {}, which is not there", self.variable, path.display()));
+        }
+        let built = Some(target_folder().join(self.built)).filter(|path| path.is_file());
+        Ok(built.or_else(|| on_path(self.on_path?)))
+    }
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let folders = env::var_os("PATH")?;
+    env::split_paths(&folders)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+}
+
+fn target_folder() -> PathBuf {
+    match env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => workspace().join(folder),
+        None => workspace().join("target"),
+    }
+}

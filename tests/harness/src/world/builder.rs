@@ -1,0 +1,400 @@
+//! Building a [`World`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::resources::Resources;
+use super::{ALICE, CLIENT, LOCAL, World};
+use crate::issuer::{DexClient, DexConfig, DexConnector, DexUser, Issuer, IssuerClock, RefreshTokenPolicy};
+use crate::mcp_server::{McpServer, McpTrust};
+use crate::parts::{
+    Control, ControlConfig, ControlStore, Envoy, EnvoyConfig, EnvoyFilter, EnvoyRoute, Valkey, tools,
+};
+
+/// The remote issuer's client that exchanges, and its secret.
+const EXCHANGE_CLIENT: (&str, &str) = ("kube", "k");
+/// The remote issuer's connector to the home issuer.
+pub const CONNECTOR: &str = "home";
+
+/// `store.deadline` and `caller_deadline` of control and `control.timeout` of the filter, unless a story has others. A
+/// disk that still writes what a build has left may take seconds for what the store syncs.
+const STORE_DEADLINE: &str = "6s";
+const CONTROL_DEADLINE: &str = "15s";
+const FILTER_DEADLINE: &str = "20s";
+
+/// Where control keeps its sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// A file of its own.
+    Embedded,
+    /// A real Valkey.
+    Valkey,
+}
+
+/// What a world shall be.
+#[derive(Debug, Clone)]
+pub struct WorldBuilder {
+    workers: usize,
+    remotes: usize,
+    clients_of_their_own: bool,
+    store: Store,
+    filter_on: bool,
+    annotated: bool,
+    listener_port: u16,
+    listener_from_file: bool,
+    large_headers: bool,
+    filter_calls: Option<SocketAddr>,
+    id_token_lifetime: Duration,
+    remote_token_lifetime: Duration,
+    refresh_tokens: RefreshTokenPolicy,
+    filter_settings: Vec<(String, Value)>,
+    control_settings: Vec<(String, Value)>,
+    usual_deadlines: bool,
+    resources: Option<Resources>,
+    users: Vec<DexUser>,
+}
+
+impl Default for WorldBuilder {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            remotes: 1,
+            clients_of_their_own: false,
+            store: Store::Embedded,
+            filter_on: true,
+            annotated: false,
+            listener_port: 0,
+            listener_from_file: false,
+            large_headers: false,
+            filter_calls: None,
+            id_token_lifetime: Duration::from_secs(1800),
+            remote_token_lifetime: Duration::from_secs(1800),
+            refresh_tokens: RefreshTokenPolicy::default(),
+            filter_settings: Vec::new(),
+            control_settings: Vec::new(),
+            usual_deadlines: false,
+            resources: None,
+            users: vec![
+                DexUser::new(ALICE).with_many_groups(),
+                DexUser::new("bob@example.com"),
+            ],
+        }
+    }
+}
+
+impl WorldBuilder {
+    /// With this many Envoy workers.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// With this many exchange servers, `remote-1` and on.
+    pub fn remotes(mut self, remotes: usize) -> Self {
+        self.remotes = remotes;
+        self
+    }
+
+    /// Each exchange server has a client of its own at the remote issuer, and so needs an exchange of its own.
+    pub fn clients_of_their_own(mut self) -> Self {
+        self.clients_of_their_own = true;
+        self
+    }
+
+    /// With this store.
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// Without the filter, as it was before.
+    pub fn filter_off(mut self) -> Self {
+        self.filter_on = false;
+        self
+    }
+
+    /// Servers are found by the routes' annotations, not by paths.
+    pub fn annotated(mut self) -> Self {
+        self.annotated = true;
+        self
+    }
+
+    /// With Envoy's listener on this port.
+    pub fn listener_port(mut self, port: u16) -> Self {
+        self.listener_port = port;
+        self
+    }
+
+    /// With Envoy's listener on this port, where each server is a protected resource (RFC 9728) whose document control
+    /// serves: the filter's 401 names it.
+    pub fn resources_at(mut self, gateway_port: u16) -> Self {
+        self.resources = Some(Resources { gateway_port });
+        self.listener_port(gateway_port)
+    }
+
+    /// With a listener that [`crate::parts::Envoy::replace_listener`] can replace.
+    pub fn listener_from_file(mut self) -> Self {
+        self.listener_from_file = true;
+        self
+    }
+
+    /// With an Envoy that takes more and longer headers than usual.
+    pub fn large_headers(mut self) -> Self {
+        self.large_headers = true;
+        self
+    }
+
+    /// The filter's calls go to this address instead of to the control service.
+    pub fn filter_calls(mut self, control: SocketAddr) -> Self {
+        self.filter_calls = Some(control);
+        self
+    }
+
+    /// ID tokens of the home issuer, and tokens of the remote one, live this long.
+    pub fn tokens_live(mut self, home: Duration, remote: Duration) -> Self {
+        self.id_token_lifetime = home;
+        self.remote_token_lifetime = remote;
+        self
+    }
+
+    /// All tokens live this long, and are stale for filter and control so long before their end: nothing is fetched
+    /// ahead of time, and what the gateway let through may take `margin` to the server.
+    pub fn short_lived(self, life: Duration, margin: Duration) -> Self {
+        let margin = format!("{}ms", margin.as_millis());
+        self.tokens_live(life, life)
+            .filter_setting("margin", margin.as_str())
+            .filter_setting("refresh_ahead", margin.as_str())
+            .control_setting("margin", margin)
+    }
+
+    /// With the deadlines that the product has by itself. Stories have longer ones, so that a machine that stands
+    /// still for some seconds changes no answer.
+    pub fn usual_deadlines(mut self) -> Self {
+        self.usual_deadlines = true;
+        self
+    }
+
+    /// Refresh tokens of the home issuer follow this policy.
+    pub fn refresh_tokens(mut self, policy: RefreshTokenPolicy) -> Self {
+        self.refresh_tokens = policy;
+        self
+    }
+
+    /// With another value of a top-level setting of the filter.
+    pub fn filter_setting(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.filter_settings.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With another value of a top-level setting of control.
+    pub fn control_setting(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.control_settings.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With one more user at the home issuer.
+    pub fn user(mut self, email: &str) -> Self {
+        self.users.push(DexUser::new(email));
+        self
+    }
+
+    /// Starts everything, on fake issuers, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When a part is missing on this machine or does not start.
+    pub async fn start(self) -> anyhow::Result<World> {
+        self.start_on().await
+    }
+
+    /// [`WorldBuilder::start`] on other issuers: `start_on::<RealDex>()`.
+    ///
+    /// # Errors
+    /// When a part is missing on this machine or does not start.
+    pub async fn start_on<I: Issuer>(self) -> anyhow::Result<World<I>> {
+        let clock = IssuerClock::default();
+        let home: I = self.home(&clock).await?;
+        let remote: I = self.remote(&clock, &home).await?;
+        let servers = self.servers(&home, &remote).await?;
+        let valkey = match self.store {
+            Store::Embedded => None,
+            Store::Valkey => Some(Valkey::start().await?),
+        };
+        let config = self.control_config(&home, &remote, valkey.as_ref());
+        let aggregator_credential =
+            secrecy::ExposeSecret::expose_secret(&config.aggregator_credential).to_owned();
+        let control = Control::start(config).await?;
+        let envoy = Envoy::start(&self.envoy_config(&home, &remote, &control, &servers)?).await?;
+        // A connection of its own for each request, so that Envoy spreads them over its workers.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .build()?;
+        Ok(World {
+            home,
+            remote,
+            control,
+            valkey,
+            envoy,
+            servers,
+            exchange_clients: self.exchange_clients(),
+            aggregator_credential,
+            http,
+            began: std::time::Instant::now(),
+        })
+    }
+
+    /// The remote issuer's client by the name of its server.
+    fn exchange_clients(&self) -> BTreeMap<String, DexClient> {
+        let client = |number| match self.clients_of_their_own {
+            true => DexClient::new(
+                &format!("{}-{number}", EXCHANGE_CLIENT.0),
+                &format!("{}-{number}", EXCHANGE_CLIENT.1),
+            ),
+            false => DexClient::new(EXCHANGE_CLIENT.0, EXCHANGE_CLIENT.1),
+        };
+        (1..=self.remotes)
+            .map(|number| (format!("remote-{number}"), client(number)))
+            .collect()
+    }
+
+    async fn home<I: Issuer>(&self, clock: &IssuerClock) -> anyhow::Result<I> {
+        let mut config = DexConfig::default()
+            .clock(clock)
+            .id_token_lifetime(self.id_token_lifetime);
+        config.refresh_tokens = self.refresh_tokens;
+        config.users = self.users.clone();
+        I::start(config).await
+    }
+
+    async fn remote<I: Issuer>(&self, clock: &IssuerClock, home: &I) -> anyhow::Result<I> {
+        let connector = DexConnector::oidc(CONNECTOR, home.issuer());
+        let mut config = DexConfig::default()
+            .clock(clock)
+            .id_token_lifetime(self.remote_token_lifetime);
+        if self.clients_of_their_own {
+            config.clients.extend(self.exchange_clients().into_values());
+        }
+        I::start(config.connector(connector)).await
+    }
+
+    async fn servers<I: Issuer>(&self, home: &I, remote: &I) -> anyhow::Result<BTreeMap<String, McpServer>> {
+        let local = McpServer::start(McpTrust::of(home, CLIENT.0)).await?;
+        let mut servers = BTreeMap::from([(LOCAL.to_owned(), local)]);
+        for (name, client) in self.exchange_clients() {
+            let server = McpServer::start(McpTrust::of(remote, &client.id)).await?;
+            servers.insert(name, server);
+        }
+        Ok(servers)
+    }
+
+    fn control_config<I: Issuer>(&self, home: &I, remote: &I, valkey: Option<&Valkey>) -> ControlConfig {
+        let mut config = ControlConfig::default()
+            .issuer(home, CLIENT.0, CLIENT.1)
+            .forwarding_server(LOCAL, &[CLIENT.0]);
+        for (name, client) in self.exchange_clients() {
+            config = config.exchanging_server(&name, remote, CONNECTOR, (&client.id, &client.secret));
+        }
+        if let Some(valkey) = valkey {
+            config.store = ControlStore::Valkey {
+                url: valkey.url(),
+                password: None,
+            };
+        }
+        if let Some(resources) = self.resources {
+            for server in &mut config.servers {
+                server.resource = Some(resources.resource(&server.name));
+            }
+        }
+        if !self.usual_deadlines {
+            config.store_deadline = Some(STORE_DEADLINE.to_owned());
+            config
+                .settings
+                .push(("caller_deadline".to_owned(), json!(CONTROL_DEADLINE)));
+        }
+        config.settings.extend(self.control_settings.iter().cloned());
+        config
+    }
+
+    fn envoy_config<I: Issuer>(
+        &self,
+        home: &I,
+        remote: &I,
+        control: &Control,
+        servers: &BTreeMap<String, McpServer>,
+    ) -> anyhow::Result<EnvoyConfig> {
+        let routes = servers.iter().map(|(name, server)| {
+            let route = EnvoyRoute::new(&format!("/{name}"), server.address());
+            if self.annotated {
+                route.annotation("tokenward-server", name)
+            } else {
+                route
+            }
+        });
+        let documents = self.resources.map(|_| Resources::route(control.address()));
+        let credential = &control.config().filter_credential;
+        let filter = EnvoyFilter {
+            module: tools::filter_module()?,
+            configuration: self.filter_configuration(home, remote),
+            credential: Some(secrecy::ExposeSecret::expose_secret(credential).to_owned()),
+        };
+        Ok(EnvoyConfig {
+            workers: self.workers,
+            listener_port: self.listener_port,
+            listener_from_file: self.listener_from_file,
+            large_headers: self.large_headers,
+            filter: self.filter_on.then_some(filter),
+            module_from_control: None,
+            clock: None,
+            control: Some(self.filter_calls.unwrap_or(control.address())),
+            routes: routes.chain(documents).collect(),
+            ..EnvoyConfig::default()
+        })
+    }
+
+    fn filter_configuration<I: Issuer>(&self, home: &I, remote: &I) -> Value {
+        let place = |server: &mut Value, name: &str| {
+            if !self.annotated {
+                server["path_prefix"] = json!(format!("/{name}"));
+            }
+        };
+        let mut local = json!({
+            "name": LOCAL,
+            "auth": {"kind": "forward", "issuer": home.issuer(), "required_audiences": [CLIENT.0]},
+        });
+        place(&mut local, LOCAL);
+        let mut servers = vec![local];
+        for (name, client) in self.exchange_clients() {
+            let mut server = json!({
+                "name": name,
+                "auth": {
+                    "kind": "exchange", "issuer": remote.issuer(), "required_audiences": [client.id],
+                    "subject_issuer": home.issuer(), "subject_audiences": [CLIENT.0],
+                },
+            });
+            place(&mut server, &name);
+            servers.push(server);
+        }
+        let mut configuration = json!({
+            "control": {"cluster": "tokenward_control", "credential": {"env": "TOKENWARD_FILTER_CREDENTIAL"}},
+            "session_headers": ["x-tokenward-session"],
+            "resource_metadata": "https://gateway.example.com/.well-known/oauth-protected-resource",
+            "servers": servers,
+        });
+        if let Some(resources) = self.resources {
+            for server in configuration["servers"].as_array_mut().into_iter().flatten() {
+                server["resource_metadata"] =
+                    json!(resources.document(server["name"].as_str().unwrap_or_default()));
+            }
+        }
+        if !self.usual_deadlines {
+            configuration["control"]["timeout"] = json!(FILTER_DEADLINE);
+        }
+        for (name, value) in &self.filter_settings {
+            configuration[name] = value.clone();
+        }
+        configuration
+    }
+}

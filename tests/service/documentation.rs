@@ -1,0 +1,243 @@
+//! Statements of the documents, compared with the code.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokenward_control::config::Config;
+use tokenward_control::observe::metrics::Metrics;
+use tokenward_harness::parts::{tools, write_file};
+use tokenward_protocol::refusal::{Refusal, RefusalClass};
+
+/// The page that has both tables of fields and control's example.
+const CONFIGURATION: &str = "docs/configuration.md";
+
+fn document(path: &str) -> String {
+    let path = tools::workspace().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The fenced blocks of a language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    text.split(&fence)
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_pages_configuration_of_control_is_accepted() -> anyhow::Result<()> {
+    let secrets = TempDir::with_prefix("tokenward-documentation-")?;
+    for name in ["filter", "aggregator", "valkey", "dex", "remote"] {
+        write_file(&secrets, name, format!("a-secret-of-the-{name}"))?;
+    }
+    write_file(
+        &secrets,
+        "sealing-k1",
+        "kC3b0tZ3mW5s1hQ0aYVbq7cYpYw8v2y3m0mJ0f4d2lE=",
+    )?;
+    let [yaml] = &blocks(&document(CONFIGURATION), "yaml")[..] else {
+        panic!("one configuration in {CONFIGURATION}")
+    };
+    let yaml = yaml.replace("/run/secrets/tokenward", &secrets.path().display().to_string());
+    let config = Config::parse(&yaml)?;
+    assert_eq!(config.servers.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn the_metrics_page_lists_every_refusal_under_what_follows_from_it() {
+    let page = document("docs/METRICS.md");
+    let paragraph = |start: &str, end: &str| {
+        let (_, rest) = page.split_once(start).unwrap_or_else(|| panic!("no {start:?}"));
+        rest.split_once(end)
+            .map_or(rest, |(paragraph, _)| paragraph)
+            .to_owned()
+    };
+    let login = paragraph("Refusals answered with 401:", "With 503, waiting helps:");
+    let transient = paragraph("With 503, waiting helps:", "With 503, an operator must act:");
+    let misconfigured = paragraph("With 503, an operator must act:", "\n\n");
+    for refusal in Refusal::ALL {
+        let there =
+            [&login, &transient, &misconfigured].map(|text| text.contains(&format!("`{}`", refusal.name())));
+        let expected = [
+            RefusalClass::LoginNeeded,
+            RefusalClass::Transient,
+            RefusalClass::Misconfigured,
+        ]
+        .map(|class| class == refusal.class());
+        assert_eq!(there, expected, "{}", refusal.name());
+    }
+}
+
+#[test]
+fn the_readmes_refused_answer_is_the_real_one() {
+    let [answer] = &blocks(&document("README.md"), "http")[..] else {
+        panic!("one answer in the README")
+    };
+    let refusal = Refusal::NeedsLogin;
+    assert!(
+        answer.contains(refusal.description()) && answer.contains(refusal.name()),
+        "{answer}"
+    );
+    assert!(answer.starts_with("HTTP/1.1 401 "));
+}
+
+#[test]
+fn the_metrics_page_lists_every_metric_of_control_and_no_other() {
+    let metrics = Metrics::default();
+    metrics.token_request("kubernetes", "token");
+    metrics.refresh("https://dex.example.com", "refreshed");
+    metrics.exchange("kubernetes", "exchanged");
+    metrics.issuer_request("https://dex.example.com", "keys", std::time::Duration::ZERO);
+    metrics.issuer_answer("https://dex.example.com", "refresh", "tokens");
+    metrics.revocation("https://dex.example.com", "revoked");
+    metrics.store_error("read");
+    metrics.session_change("created", 1);
+    metrics.connection_closed("late");
+    metrics.intake_bytes_of("known").set(1);
+    metrics.request_unread("late");
+    metrics.config_reload("applied");
+    metrics.issuer_circuit("https://dex.example.com", false);
+    metrics.issuer_held_back("https://dex.example.com", "circuit");
+    // A family's name is in its HELP line without the ending that its samples have.
+    let exposed: BTreeSet<String> = metrics
+        .exposition()
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .map(|family| match family.split_once(' ') {
+            Some((name, "counter")) => format!("{name}_total"),
+            Some((name, _)) => name.to_owned(),
+            None => panic!("{family}"),
+        })
+        .collect();
+    let page = document("docs/METRICS.md");
+    let (_, control) = page.split_once("## Control").expect("a chapter on control");
+    let documented: BTreeSet<String> = control
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(exposed, documented);
+}
+
+/// The first column of the configuration page's table that follows `heading`, down to the depth of the chart's schema: `gate.login_first`,
+/// but `servers` for `servers[].name`.
+fn settings_of_the_page(heading: &str) -> BTreeSet<String> {
+    let page = document(CONFIGURATION);
+    let (_, rest) = page.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
+    let table = rest.split("\n## ").next().unwrap_or(rest);
+    let cells = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let fields = cells.flat_map(|cell| {
+        format!("`{cell}")
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    });
+    fields
+        .filter(|field| !field.starts_with('.'))
+        .map(|field| match field.split_once(['.', '[']) {
+            Some((parent @ ("control" | "gate" | "intake"), child)) => format!("{parent}.{child}"),
+            Some((parent, _)) => parent.to_owned(),
+            None => field,
+        })
+        .collect()
+}
+
+/// What the chart's schema lets through under `pointer`, with the names of nested settings where it knows them.
+fn settings_of_the_chart(pointer: &str) -> anyhow::Result<BTreeSet<String>> {
+    let schema: Value = serde_json::from_str(&document("envoy/chart/values.schema.json"))?;
+    let settings = schema.pointer(pointer).context("no such settings")?;
+    let closed = |place: &Value| place["additionalProperties"] == false;
+    anyhow::ensure!(closed(settings), "{pointer} takes any name");
+    let properties = settings["properties"].as_object().context("no names")?;
+    let mut names = BTreeSet::new();
+    for (name, place) in properties {
+        match place["properties"].as_object() {
+            Some(nested) if closed(place) => {
+                names.extend(nested.keys().map(|child| format!("{name}.{child}")));
+            }
+            _ => {
+                names.insert(name.clone());
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// The filter refuses every request at a name that it does not know: the chart must refuse it before.
+#[test]
+fn the_charts_free_settings_are_the_fields_of_the_pages_tables_and_no_others() -> anyhow::Result<()> {
+    for (heading, pointer) in [
+        (
+            "## The filter",
+            "/properties/gateway/properties/filter/properties/settings",
+        ),
+        ("## Control", "/properties/controlSettings"),
+    ] {
+        assert_eq!(
+            settings_of_the_chart(pointer)?,
+            settings_of_the_page(heading),
+            "{heading}"
+        );
+    }
+    Ok(())
+}
+
+/// What an expression calls metrics, without the endings of a histogram's samples.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words
+        .filter(|word| word.starts_with("tokenward_") || word.starts_with("envoy_wasm_"))
+        .map(|word| word.trim_end_matches("_bucket").to_owned())
+        .collect()
+}
+
+#[test]
+fn alerts_and_dashboard_look_at_metrics_of_the_metrics_page_only() {
+    let page = document("docs/METRICS.md").replace("vm_reload*", "vm_reload");
+    let known = metrics_in(&page);
+    for (file, least) in [("alerts.yaml", 8), ("dashboard.json", 10)] {
+        let text = document(&format!("envoy/chart/files/{file}"));
+        let expressions = text.lines().filter(|line| !line.contains("description:"));
+        let used = metrics_in(&expressions.collect::<Vec<_>>().join("\n"));
+        assert!(used.len() >= least, "{file}: {used:?}");
+        let unknown: Vec<_> = used.difference(&known).collect();
+        assert!(unknown.is_empty(), "{file}: {unknown:?}");
+    }
+}
+
+#[test]
+fn troubleshooting_knows_every_alert_and_names_no_other() {
+    let alerts = document("envoy/chart/files/alerts.yaml");
+    let made: BTreeSet<_> = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    assert!(made.len() >= 9, "{made:?}");
+    let page = document("docs/troubleshooting.md");
+    let told: BTreeSet<_> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.starts_with("Tokenward"))
+        .collect();
+    assert_eq!(made, told);
+}
+
+/// An increase is seen only of a sample that was there before: the alert of a refused reload looks at the first one.
+#[test]
+fn reloads_are_counted_from_nought() {
+    let exposition = Metrics::default().exposition();
+    for outcome in ["applied", "rejected", "restart_needed"] {
+        let sample = format!("tokenward_config_reload_total{{outcome=\"{outcome}\"}} 0\n");
+        assert!(exposition.contains(&sample), "no {sample}: {exposition}");
+    }
+}
