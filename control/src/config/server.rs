@@ -36,7 +36,7 @@ pub struct ExchangeConfig {
     pub token_endpoint: Url,
     /// The `iss` of the exchanged token.
     pub expected_issuer: String,
-    /// The remote's keys.
+    /// The remote's key set.
     pub jwks_uri: Url,
     /// The remote's dialect.
     pub dialect: Dialect,

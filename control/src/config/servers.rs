@@ -1,4 +1,4 @@
-//! The `servers` list: the MCPServer CRD's `auth` blocks, with the CRD's own rules.
+//! The `servers` list: the MCPServer CRD's `auth` blocks, with the rules of [`crate::servers::mcp_server`].
 
 use super::findings::{Findings, shown};
 use super::raw::{RawAuth, RawExchange, RawServer, Text};

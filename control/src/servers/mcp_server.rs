@@ -67,7 +67,7 @@ pub(crate) enum BlockToken<'a> {
     Exchange(&'a ExchangeBlock<'a>),
     /// The login's own ID token is forwarded.
     Forward,
-    /// The block says neither.
+    /// The block has neither.
     Neither,
 }
 
@@ -111,7 +111,7 @@ pub(crate) struct AuthFault {
 pub(crate) struct ClientSecret {
     /// The secret.
     pub(crate) secret: SecretString,
-    /// The authentication method; `None`: as discovery says.
+    /// The authentication method; `None`: from discovery.
     pub(crate) auth: Option<ClientAuth>,
 }
 

@@ -1,4 +1,4 @@
-//! What an issuer's answer means: the table, row by row.
+//! The classes of an issuer's responses, row by row.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(crate) fn raw(status: u16, body: &str) -> RawAnswer {
     }
 }
 
-/// One word per class.
+/// The name of the class of a refresh response.
 pub(crate) fn refresh_class(status: u16, body: &str) -> &'static str {
     match read_refresh(&raw(status, body), Dialect::Dex) {
         RefreshAnswer::Refreshed { .. } => "refreshed",
@@ -37,7 +37,7 @@ pub(crate) fn refresh_class(status: u16, body: &str) -> &'static str {
 }
 
 #[test]
-fn refresh_answers_fall_into_the_class_of_the_table() {
+fn each_refresh_response_has_its_class() {
     let claimed = r#"{"error":"invalid_request","error_description":"Refresh token is invalid or has already been claimed by another client."}"#;
     let expired = r#"{"error":"invalid_request","error_description":"Refresh token expired."}"#;
     let rows = [
@@ -90,7 +90,7 @@ fn refresh_answers_fall_into_the_class_of_the_table() {
 }
 
 #[test]
-fn what_is_missing_from_a_refresh_is_missing() {
+fn an_empty_refresh_token_counts_as_absent() {
     let RefreshAnswer::Refreshed {
         id_token,
         refresh_token,
@@ -122,7 +122,7 @@ pub(crate) fn exchange_class(status: u16, body: &str) -> &'static str {
 }
 
 #[test]
-fn exchange_answers_fall_into_the_class_of_the_table() {
+fn each_exchange_response_has_its_class() {
     let id_token = "urn:ietf:params:oauth:token-type:id_token";
     let good = format!(r#"{{"access_token":"a","issued_token_type":"{id_token}"}}"#);
     let empty = format!(r#"{{"access_token":"","issued_token_type":"{id_token}"}}"#);
@@ -172,22 +172,22 @@ fn exchange_answers_fall_into_the_class_of_the_table() {
 }
 
 #[test]
-fn retry_after_is_passed_on() {
+fn a_transient_failure_has_the_issuers_retry_after() {
     let answer = RawAnswer {
         retry_after: Some(Duration::from_secs(7)),
         ..raw(429, "{}")
     };
     let RefreshAnswer::Transient(passing) = read_refresh(&answer, Dialect::Dex) else {
-        panic!("429 passes");
+        panic!("429 is transient");
     };
     assert_eq!(passing.retry_after, Some(Duration::from_secs(7)));
 }
 
 #[test]
-fn hostile_error_codes_are_cut_before_they_reach_a_log() {
+fn hostile_error_codes_are_cut_before_they_are_logged() {
     let body = format!(r#"{{"error":"x\ninjected: {}"}}"#, "a".repeat(500));
     let RefreshAnswer::Transient(passing) = read_refresh(&raw(400, &body), Dialect::Dex) else {
-        panic!("an unknown code may be anybody's");
+        panic!("an unknown code says nothing about the login");
     };
     let cause = passing.cause;
     assert!(!cause.contains('\n') && cause.len() < 250, "{cause}");
@@ -212,7 +212,7 @@ fn client_credentials_are_form_encoded_before_base64() {
 }
 
 #[test]
-fn an_answer_never_shows_its_body() {
+fn the_debug_form_of_a_response_has_no_body() {
     let answer = raw(200, r#"{"id_token":"secret-token"}"#);
     assert!(!format!("{answer:?}").contains("secret-token"));
     assert!(!format!("{:?}", read_refresh(&answer, Dialect::Dex)).contains("secret-token"));

@@ -1,4 +1,4 @@
-//! What a discovery document may say.
+//! Which discovery documents are accepted.
 
 use tokenward_control::upstream::issuer::discovery::read_document;
 
@@ -61,7 +61,7 @@ fn a_document_of_another_issuer_is_refused_with_the_name_of_that_issuer() {
 }
 
 #[test]
-fn the_way_of_authentication_is_basic_unless_only_post_is_listed() {
+fn client_authentication_is_basic_unless_only_post_is_listed() {
     use tokenward_control::config::ClientAuth::{self, Basic, Post};
     let rows: [(serde_json::Value, ClientAuth); 9] = [
         (serde_json::json!(null), Basic),

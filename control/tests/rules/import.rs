@@ -1,4 +1,4 @@
-//! MCPServer resources become servers; what is left out or must be filled in is said with its line.
+//! MCPServer resources become servers; a note with its line names everything that is omitted or must be filled in.
 
 use tokenward_control::servers::import::Import;
 
@@ -41,7 +41,7 @@ fn lines(import: &Import) -> Vec<(u64, &str)> {
     import
         .notes
         .iter()
-        .map(|note| (note.line, note.says.as_str()))
+        .map(|note| (note.line, note.text.as_str()))
         .collect()
 }
 
@@ -113,16 +113,16 @@ fn what_needs_no_tokens_or_is_not_supported_is_left_out_and_said() {
         "just text\n".to_owned(),
     ];
     let import = Import::read(&documents.join("---\n")).expect("it is YAML");
-    let kept: Vec<_> = import
+    let imported: Vec<_> = import
         .servers
         .iter()
         .map(|server| (server.name.as_str(), server.exchange.is_some()))
         .collect();
-    assert_eq!(kept, [("fallback", false), ("twice", false)]);
+    assert_eq!(imported, [("fallback", false), ("twice", false)]);
     let all = import
         .notes
         .iter()
-        .map(|note| note.says.clone())
+        .map(|note| note.text.clone())
         .collect::<Vec<_>>()
         .join("\n");
     for part in [
@@ -134,9 +134,9 @@ fn what_needs_no_tokens_or_is_not_supported_is_left_out_and_said() {
         "\"half\": tokenExchange is enabled without dexTokenEndpoint or connectorId; it cannot be used",
         "\"half\": auth has neither",
         "\"fallback\": tokenExchange is enabled without",
-        "\"twice\" is there twice",
+        "\"twice\" occurs twice",
         "without metadata.name",
-        "Secret is no MCPServer",
+        "Secret is not an MCPServer",
         "a document without a kind",
     ] {
         assert!(all.contains(part), "{part}:\n{all}");
@@ -147,14 +147,14 @@ fn what_needs_no_tokens_or_is_not_supported_is_left_out_and_said() {
 }
 
 #[test]
-fn what_is_no_yaml_is_an_error_with_its_line() {
-    let error = Import::read("a: 1\nb: [\n").expect_err("it is no YAML");
+fn a_file_that_is_not_yaml_is_an_error_with_its_line() {
+    let error = Import::read("a: 1\nb: [\n").expect_err("it is not YAML");
     assert!(error.line >= 2, "{error}");
     let empty = Import::read("").expect("nothing is YAML");
     assert!(empty.servers.is_empty() && empty.notes.len() == 1);
 }
 
-/// The notes of one resource whose `spec` is `spec`, and whether the server was taken over.
+/// The notes of one resource whose `spec` is `spec`, and whether the server was imported.
 fn of_spec(spec: &str) -> (Vec<String>, bool) {
     of_document(&format!(
         "kind: MCPServer\nmetadata: {{name: one}}\nspec: {spec}\n"
@@ -168,7 +168,7 @@ fn of_document(text: &str) -> (Vec<String>, bool) {
 }
 
 #[test]
-fn a_field_of_another_type_is_noted_and_what_decides_about_the_server_leaves_it_out() {
+fn a_mistyped_field_is_noted_and_a_decisive_one_leaves_the_server_out() {
     let auth = |auth: &str| format!("{{type: sse, auth: {{forwardToken: true, {auth}}}}}");
     let exchange = |field: &str| {
         auth(&format!(
@@ -202,7 +202,7 @@ fn a_field_of_another_type_is_noted_and_what_decides_about_the_server_leaves_it_
         ),
         (
             auth("requiredAudiences: [a], requiredAudiences: [b]"),
-            "spec.auth.requiredAudiences stands there twice",
+            "spec.auth.requiredAudiences occurs twice",
         ),
         (
             auth("tokenExchange: true"),
@@ -246,7 +246,7 @@ fn a_field_of_another_type_is_noted_and_what_decides_about_the_server_leaves_it_
         ("none".to_owned(), "spec must be a map, and is a text"),
         (
             exchange("enabled: \"true\""),
-            "spec.auth.tokenExchange.enabled stands there twice",
+            "spec.auth.tokenExchange.enabled occurs twice",
         ),
         (
             exchange("scopes: [openid]"),
@@ -270,11 +270,11 @@ fn a_field_of_another_type_is_noted_and_what_decides_about_the_server_leaves_it_
         ),
     ];
     for (spec, part) in rows {
-        let (notes, taken_over) = of_spec(&spec);
-        let said = notes.iter().filter(|note| note.contains(part)).count();
-        assert_eq!(said, 1, "{spec}: {notes:#?}");
+        let (notes, imported) = of_spec(&spec);
+        let matching = notes.iter().filter(|note| note.contains(part)).count();
+        assert_eq!(matching, 1, "{spec}: {notes:#?}");
         let misspelt = part.contains("not known here");
-        assert_eq!(taken_over, misspelt, "{spec}: {notes:#?}");
+        assert_eq!(imported, misspelt, "{spec}: {notes:#?}");
         let left_out = notes
             .iter()
             .filter(|note| note.contains("it is left out"))
@@ -284,7 +284,7 @@ fn a_field_of_another_type_is_noted_and_what_decides_about_the_server_leaves_it_
 }
 
 #[test]
-fn what_does_not_decide_and_what_is_empty_is_noted_and_the_server_taken_over() {
+fn ignored_and_empty_fields_are_noted_and_the_server_is_imported() {
     let rows = [
         (
             "{timeout: \"30\", auth: {forwardToken: true}}",
@@ -308,16 +308,16 @@ fn what_does_not_decide_and_what_is_empty_is_noted_and_the_server_taken_over() {
         ),
     ];
     for (spec, part) in rows {
-        let (notes, taken_over) = of_spec(spec);
+        let (notes, imported) = of_spec(spec);
         assert!(notes.len() == 1 && notes[0].contains(part), "{spec}: {notes:#?}");
-        assert!(taken_over, "{spec}: {notes:#?}");
+        assert!(imported, "{spec}: {notes:#?}");
     }
 }
 
 #[test]
 fn json_lists_of_lists_and_documents_without_servers_are_read_or_noted() {
     let server = r#"{"apiVersion": "muster.giantswarm.io/v1alpha1", "kind": "MCPServer", "metadata": {"name": "one"}, "spec": {"auth": {"forwardToken": true}}}"#;
-    let taken_over = [
+    let imported = [
         server.to_owned(),
         format!(r#"{{"kind": "List", "items": [{server}]}}"#),
         format!(r#"{{"kind": "MCPServerList", "items": [{server}]}}"#),
@@ -325,7 +325,7 @@ fn json_lists_of_lists_and_documents_without_servers_are_read_or_noted() {
         format!("[{server}]"),
         format!("---\n---\n{server}\n---\n# nothing\n"),
     ];
-    for text in taken_over {
+    for text in imported {
         assert_eq!(of_document(&text), (Vec::new(), true), "{text}");
     }
     let noted = [
@@ -335,10 +335,13 @@ fn json_lists_of_lists_and_documents_without_servers_are_read_or_noted() {
         ),
         (
             "kind: List\nitems: [7]\n",
-            "a document without a kind (a number) is no MCPServer",
+            "a document without a kind (a number) is not an MCPServer",
         ),
         ("kind: List\n", "there is no MCPServer in the file"),
-        ("kind: [MCPServer]\n", "a document without a kind is no MCPServer"),
+        (
+            "kind: [MCPServer]\n",
+            "a document without a kind is not an MCPServer",
+        ),
         (
             "kind: MCPServer\nmetadata: one\n",
             "an MCPServer without metadata.name",
@@ -351,17 +354,17 @@ fn json_lists_of_lists_and_documents_without_servers_are_read_or_noted() {
         // A chart's values.
         (
             "mcpServers:\n- name: one\n  auth: {forwardToken: true}\n",
-            "a document without a kind is no MCPServer",
+            "a document without a kind is not an MCPServer",
         ),
     ];
     for (text, part) in noted {
-        let (notes, taken_over) = of_document(text);
+        let (notes, imported) = of_document(text);
         assert!(notes.len() == 1 && notes[0].contains(part), "{text}: {notes:#?}");
-        assert!(!taken_over);
+        assert!(!imported);
     }
-    let (notes, taken_over) = of_document(&server.replace("muster.giantswarm.io", "toolhive.stacklok.dev"));
+    let (notes, imported) = of_document(&server.replace("muster.giantswarm.io", "toolhive.stacklok.dev"));
     assert!(
-        taken_over && notes.len() == 1 && notes[0].contains("toolhive.stacklok.dev/v1alpha1"),
+        imported && notes.len() == 1 && notes[0].contains("toolhive.stacklok.dev/v1alpha1"),
         "{notes:#?}"
     );
 }

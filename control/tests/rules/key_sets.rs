@@ -1,4 +1,4 @@
-//! Key sets as issuers publish them, and how old one may be when it arrives.
+//! Key sets as issuers publish them, and how old a set can be when it arrives.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ fn a_key_has_the_thumbprint_of_the_rfcs() {
 }
 
 #[test]
-fn a_key_is_the_same_key_however_its_numbers_are_written() {
+fn different_encodings_of_a_key_are_the_same_key() {
     let octets = URL_SAFE_NO_PAD.decode(MODULUS).expect("base64url");
     let with_zero = [&[0], octets.as_slice()].concat();
     let broken = format!("{}\n {}", &MODULUS[..60], &MODULUS[60..]);
@@ -73,7 +73,7 @@ fn a_key_is_the_same_key_however_its_numbers_are_written() {
 }
 
 #[test]
-fn what_cannot_be_used_is_left_out_with_the_reason_and_keeps_nothing_else_out() {
+fn an_unusable_key_is_reported_with_the_reason_and_affects_no_other() {
     let unsupported = |what: &str| NotUsed::Unsupported(what.to_owned());
     let rows = [
         (rsa(&json!({"use": "enc"})), NotUsed::OtherUse),
@@ -124,7 +124,7 @@ fn what_cannot_be_used_is_left_out_with_the_reason_and_keeps_nothing_else_out() 
 }
 
 #[test]
-fn a_set_without_keys_is_none_yet_and_what_is_no_set_is_told_from_it() {
+fn a_set_without_keys_is_empty_and_differs_from_a_body_that_is_no_set() {
     for body in [r#"{"keys":[]}"#, r#"{"keys":[{}]}"#, r#"{"keys":[null,7]}"#] {
         assert_eq!(KeySet::read(body.as_bytes()), Err(BadKeySet::Empty), "{body}");
     }
@@ -145,7 +145,7 @@ fn a_set_without_keys_is_none_yet_and_what_is_no_set_is_told_from_it() {
 }
 
 #[test]
-fn of_more_keys_than_are_kept_those_for_signatures_come_first_and_the_others_are_counted() {
+fn beyond_the_maximum_keys_for_signatures_come_first_and_the_others_are_counted() {
     let x = URL_SAFE_NO_PAD.encode([7; 32]);
     let key = |number: usize| json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": number.to_string()});
     let mut keys: Vec<Value> = (0..MOST_KEYS + 10).map(key).collect();
@@ -167,7 +167,7 @@ fn cache(headers: &[(&'static str, &'static str)]) -> CacheTime {
 }
 
 #[test]
-fn a_set_is_as_old_as_the_caches_say_and_a_minute_where_they_say_nothing() {
+fn a_set_is_as_old_as_its_cache_headers_state_and_a_minute_without_them() {
     let seconds = Duration::from_secs;
     let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
     for (headers, behind, left) in [

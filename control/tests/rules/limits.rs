@@ -1,4 +1,4 @@
-//! How much an issuer is asked: the bucket and the breaker.
+//! The limits of calls to an issuer: token bucket and circuit breaker.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn a_bucket_gives_a_burst_and_then_its_rate() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_empties_no_bucket_for_longer_than_a_moment() {
+fn a_clock_that_was_set_back_delays_no_call_for_long() {
     let mut bucket = Bucket::new(10, 5);
     for _ in 0..5 {
         assert_eq!(bucket.take(10_000 * SECOND), Ok(()));
@@ -45,7 +45,7 @@ fn a_clock_that_was_set_back_empties_no_bucket_for_longer_than_a_moment() {
 }
 
 #[test]
-fn one_login_that_fails_for_ever_opens_nothing() {
+fn one_login_that_always_fails_does_not_open_the_circuit() {
     let mut breaker = Breaker::default();
     for attempt in 0..1_000 {
         assert_eq!(breaker.failed(7, None, attempt * SECOND, 0), None);
@@ -54,7 +54,7 @@ fn one_login_that_fails_for_ever_opens_nothing() {
 }
 
 #[test]
-fn four_logins_that_fail_and_one_that_is_answered_open_nothing() {
+fn four_failed_logins_and_one_answer_do_not_open_the_circuit() {
     let mut breaker = Breaker::default();
     for attempt in 0..100 {
         for grant in 0..4 {
@@ -65,7 +65,7 @@ fn four_logins_that_fail_and_one_that_is_answered_open_nothing() {
 }
 
 #[test]
-fn an_issuer_that_fails_everybody_is_left_alone_and_then_asked_by_one() {
+fn calls_to_an_issuer_that_fails_for_all_logins_are_suspended_then_one_probes() {
     let mut breaker = opened();
     assert_eq!(breaker.admit(0), Err(Duration::from_secs(5)));
     assert_eq!(breaker.admit(4_999), Err(Duration::from_millis(1)));
@@ -77,7 +77,7 @@ fn an_issuer_that_fails_everybody_is_left_alone_and_then_asked_by_one() {
 }
 
 #[test]
-fn probes_that_fail_come_ever_later_but_at_least_once_a_minute_and_are_no_news() {
+fn failed_probes_back_off_to_one_a_minute_and_are_not_logged_again() {
     let (mut breaker, mut now, mut spans) = (opened(), 5_000, Vec::new());
     for _ in 0..6 {
         assert_eq!(breaker.admit(now), Ok(()));
@@ -90,7 +90,7 @@ fn probes_that_fail_come_ever_later_but_at_least_once_a_minute_and_are_no_news()
 }
 
 #[test]
-fn the_issuers_own_retry_after_counts_within_reason() {
+fn the_issuers_retry_after_counts_up_to_five_minutes() {
     for (asked, held) in [(30, 30), (2, 5), (86_400, 300)] {
         let mut breaker = Breaker::default();
         for grant in 0..5 {
@@ -101,7 +101,7 @@ fn the_issuers_own_retry_after_counts_within_reason() {
 }
 
 #[test]
-fn a_probe_that_was_never_made_leaves_its_place_to_the_next() {
+fn after_a_probe_that_was_not_made_the_next_call_is_the_probe() {
     let mut breaker = opened();
     assert_eq!(breaker.admit(5_000), Ok(()));
     breaker.abandoned();
@@ -110,7 +110,7 @@ fn a_probe_that_was_never_made_leaves_its_place_to_the_next() {
 }
 
 #[test]
-fn calls_that_were_under_way_when_it_opened_change_nothing_unless_one_is_answered() {
+fn calls_in_flight_when_the_circuit_opened_change_nothing_except_an_answer() {
     let mut breaker = opened();
     assert_eq!(breaker.failed(11, None, 4_000, u32::MAX), None);
     assert_eq!(breaker.open_for(4_000), Some(Duration::from_secs(1)));

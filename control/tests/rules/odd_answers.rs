@@ -1,5 +1,5 @@
-//! Answers that no RFC describes: the OAuth error code decides whatever stands around it, an answer without one says
-//! nothing about a login, and a rotated refresh token is lifted out of whatever it stands in.
+//! Responses that no RFC describes: the OAuth error code decides whatever surrounds it, a response without one says nothing
+//! about a login, and a rotated refresh token is extracted from any response that holds it.
 
 use secrecy::ExposeSecret as _;
 use tokenward_control::upstream::dialect::Dialect;
@@ -10,7 +10,7 @@ use tokenward_control::upstream::issuer::answer::{GivenIdToken, RawAnswer, Refre
 use crate::answers::{exchange_class, raw, refresh_class};
 
 #[test]
-fn the_error_code_decides_whatever_stands_around_it() {
+fn the_error_code_decides_whatever_surrounds_it() {
     let codes = [
         ("invalid_grant", "dead: invalid_grant"),
         ("invalid_token", "dead: invalid_grant"),
@@ -50,7 +50,7 @@ fn the_error_code_decides_whatever_stands_around_it() {
 }
 
 #[test]
-fn an_answer_without_oauths_words_is_of_something_in_between_and_passes() {
+fn a_response_without_an_oauth_error_comes_from_an_intermediary_and_is_transient() {
     let bodies = [
         "",
         "<html><body>403 Forbidden</body></html>",
@@ -79,7 +79,7 @@ fn an_answer_without_oauths_words_is_of_something_in_between_and_passes() {
 }
 
 #[test]
-fn what_cannot_be_understood_may_have_been_carried_out_and_a_refusal_was_not() {
+fn an_unreadable_success_may_have_been_processed_and_a_refusal_was_not() {
     let perhaps_done = |status, body: &str| match read_refresh(&raw(status, body), Dialect::Dex) {
         RefreshAnswer::Transient(passing) => passing.perhaps_done,
         other => panic!("{status} {body}: {other:?}"),
@@ -113,8 +113,8 @@ fn what_cannot_be_understood_may_have_been_carried_out_and_a_refusal_was_not() {
     }
 }
 
-/// What was lifted out of a 200: refresh token and ID token.
-fn lifted(body: &[u8], cut: bool) -> Option<(Option<String>, Option<String>)> {
+/// The tokens that are extracted from a 200: refresh token and ID token.
+fn extracted(body: &[u8], cut: bool) -> Option<(Option<String>, Option<String>)> {
     let answer = RawAnswer {
         status: 200,
         body: body.to_vec(),
@@ -142,7 +142,7 @@ fn both() -> Option<(Option<String>, Option<String>)> {
 }
 
 #[test]
-fn a_rotated_refresh_token_is_lifted_out_of_whatever_it_stands_in() {
+fn a_rotated_refresh_token_is_extracted_from_any_response_that_holds_it() {
     let whole = [
         r#"{"access_token":{"t":1},"refresh_token":"r","id_token":"i"}"#,
         r#"{"access_token":7,"access_token":"x","refresh_token":"r","id_token":"i"}"#,
@@ -158,7 +158,7 @@ fn a_rotated_refresh_token_is_lifted_out_of_whatever_it_stands_in() {
         "access_token=a&refresh_token=r&id_token=i&token_type=bearer",
     ];
     for body in whole {
-        assert_eq!(lifted(body.as_bytes(), false), both(), "{body}");
+        assert_eq!(extracted(body.as_bytes(), false), both(), "{body}");
     }
     let without_id_token = [
         &b"{\"refresh_token\":\"r\",\"id_token\":\"brea"[..],
@@ -168,14 +168,14 @@ fn a_rotated_refresh_token_is_lifted_out_of_whatever_it_stands_in() {
     ];
     for body in without_id_token {
         let expected = Some((Some("r".to_owned()), None));
-        assert_eq!(lifted(body, false), expected, "{}", body.escape_ascii());
+        assert_eq!(extracted(body, false), expected, "{}", body.escape_ascii());
     }
     let invalid_elsewhere = b"{\"name\":\"\xff\xfe\",\"refresh_token\":\"r\",\"id_token\":\"i\"}";
-    assert_eq!(lifted(invalid_elsewhere, true), both());
+    assert_eq!(extracted(invalid_elsewhere, true), both());
 }
 
 #[test]
-fn half_a_refresh_token_and_one_that_stands_deeper_are_none() {
+fn an_incomplete_or_nested_refresh_token_does_not_count() {
     for body in [
         r#"{"id_token":"i","refresh_token":"half of i"#,
         r#"{"id_token":"i","refresh_token":"ends at an escape \"#,
@@ -185,7 +185,7 @@ fn half_a_refresh_token_and_one_that_stands_deeper_are_none() {
         r#"<a href="/login?refresh_token=r&id_token=i">"#,
         r#""{\"refresh_token\":\"r\"}""#,
     ] {
-        assert_eq!(lifted(body.as_bytes(), false), None, "{body}");
+        assert_eq!(extracted(body.as_bytes(), false), None, "{body}");
     }
 }
 
@@ -225,7 +225,7 @@ fn utf16(text: &str, big: bool) -> Vec<u8> {
 }
 
 #[test]
-fn an_answer_is_unpacked_and_decoded_whether_a_header_says_so_or_not() {
+fn a_body_is_decompressed_and_decoded_with_or_without_a_header() {
     let tokens = TOKENS.as_bytes();
     let rows = [
         ("plain", None, tokens.to_vec()),
@@ -259,12 +259,12 @@ fn an_answer_is_unpacked_and_decoded_whether_a_header_says_so_or_not() {
     ];
     for (what, encoding, body) in rows {
         let body = decode(encoding, body, LONGEST);
-        assert_eq!(lifted(&body, false), both(), "{what}");
+        assert_eq!(extracted(&body, false), both(), "{what}");
     }
 }
 
 #[test]
-fn of_gzip_that_breaks_off_what_came_is_kept_and_a_bomb_is_bounded() {
+fn incomplete_gzip_yields_its_beginning_and_a_bomb_is_bounded() {
     let long = format!(
         r#"{{"refresh_token":"r","id_token":"i","x":"{}"}}"#,
         "ab7c".repeat(40)
@@ -272,13 +272,13 @@ fn of_gzip_that_breaks_off_what_came_is_kept_and_a_bomb_is_bounded() {
     let mut packed = gzip(long.as_bytes());
     packed.truncate(packed.len() - 12);
     let body = decode(Some("gzip"), packed, LONGEST);
-    assert_eq!(lifted(&body, true), both());
+    assert_eq!(extracted(&body, true), both());
     let bomb = gzip(&vec![b' '; 64 * 1024 * 1024]);
     assert_eq!(decode(Some("gzip"), bomb, LONGEST).len(), LONGEST);
 }
 
 #[test]
-fn a_flag_that_is_said_both_ways_says_nothing() {
+fn a_boolean_member_with_both_values_is_absent() {
     let active = |body: &str| Members::read(body.as_bytes(), &["active"]).flag("active");
     assert_eq!(active(r#"{"active":true}"#), Some(true));
     assert_eq!(active(r#"{"active":"false"}"#), Some(false));

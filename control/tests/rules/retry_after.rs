@@ -9,7 +9,7 @@ use tokenward_control::upstream::issuer::retry_after::retry_after;
 /// Sun, 06 Nov 1994 08:49:37 GMT.
 const NOW_SECONDS: u64 = 784_111_777;
 
-fn asked_seconds(value: &str, date: Option<&str>) -> Option<u64> {
+fn wait_seconds(value: &str, date: Option<&str>) -> Option<u64> {
     let mut headers = HeaderMap::new();
     headers.insert(RETRY_AFTER, HeaderValue::from_str(value).expect("a header"));
     if let Some(date) = date {
@@ -33,7 +33,7 @@ fn seconds_are_a_wait_of_at_most_five_minutes() {
         ("", None),
     ];
     for (text, seconds) in cases {
-        assert_eq!(asked_seconds(text, None), seconds, "{text:?}");
+        assert_eq!(wait_seconds(text, None), seconds, "{text:?}");
     }
 }
 
@@ -51,21 +51,21 @@ fn a_date_is_a_wait_until_then_in_each_of_its_three_forms() {
         ("Sun, 06 Nix 1994 08:49:57 GMT", None),
     ];
     for (text, seconds) in cases {
-        assert_eq!(asked_seconds(text, None), seconds, "{text:?}");
+        assert_eq!(wait_seconds(text, None), seconds, "{text:?}");
     }
 }
 
 #[test]
-fn a_date_counts_by_the_clock_of_the_answer() {
+fn a_date_counts_by_the_clock_of_the_response() {
     let in_a_year = "Mon, 06 Nov 1995 08:50:07 GMT";
     assert_eq!(
-        asked_seconds(in_a_year, Some("Mon, 06 Nov 1995 08:49:57 GMT")),
+        wait_seconds(in_a_year, Some("Mon, 06 Nov 1995 08:49:57 GMT")),
         Some(10)
     );
-    assert_eq!(asked_seconds(in_a_year, Some("no date")), Some(300));
+    assert_eq!(wait_seconds(in_a_year, Some("no date")), Some(300));
 }
 
 #[test]
-fn an_answer_that_asks_for_nothing_asks_for_no_wait() {
+fn a_response_without_retry_after_states_no_wait() {
     assert_eq!(retry_after(&HeaderMap::new(), UNIX_EPOCH), None);
 }

@@ -1,4 +1,4 @@
-//! Which signatures are accepted, and what is said of those that are not.
+//! Which signatures are accepted, and why others are not.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
@@ -71,7 +71,7 @@ fn es512_is_accepted_by_a_p521_key_and_by_no_other_name() -> Result<(), aws_lc_r
 }
 
 #[test]
-fn an_algorithm_that_is_not_supported_is_named_and_told_from_a_header_that_is_not_understood() {
+fn an_unsupported_algorithm_is_named_and_differs_from_an_unreadable_header() {
     let read = |header: &str| read_header(&format!("{}.e30.AA", encoded(header.as_bytes())));
     for alg in ["HS256", "none", "ES256K", "Ed448", "ML-DSA-44", "RSA-OAEP"] {
         let header = json!({"alg": alg}).to_string();
@@ -96,7 +96,7 @@ fn an_algorithm_that_is_not_supported_is_named_and_told_from_a_header_that_is_no
 }
 
 #[test]
-fn what_a_client_writes_into_a_header_is_shown_short_and_without_control_characters() {
+fn header_values_are_logged_short_and_without_control_characters() {
     assert_eq!(loggable("key-1_A.~:/+="), "key-1_A.~:/+=");
     assert_eq!(loggable("a\"b\\c\nd\u{1b}e"), "a?b?c?d?e");
     assert_eq!(loggable(&"x".repeat(1000)), format!("{}...", "x".repeat(64)));

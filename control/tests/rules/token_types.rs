@@ -1,4 +1,4 @@
-//! What a JWT says about what kind of token it is.
+//! The kind of token that a JWT is.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,7 +19,7 @@ fn read(payload: &Value) -> Result<IdTokenProfile, NotIdToken> {
 }
 
 #[test]
-fn a_profile_holds_what_the_token_says() {
+fn a_profile_holds_the_claims_of_the_token() {
     let profile = read(&json!({"azp": "muster", "nbf": 10.5, "iat": 10.5, "sid": "s"})).expect("an ID token");
     assert_eq!(
         profile,
@@ -31,13 +31,13 @@ fn a_profile_holds_what_the_token_says() {
         }
     );
     assert_eq!(read(&json!({})), Ok(IdTokenProfile::default()));
-    // The party that OpenID Connect names counts, whatever Entra's older name says.
+    // `azp` of OpenID Connect counts, not Entra's older name.
     let both = read(&json!({"azp": "muster", "appid": "lowpriv"})).expect("an ID token");
     assert_eq!(both.authorized_party.as_deref(), Some("muster"));
 }
 
 #[test]
-fn nbf_and_iat_count_from_their_moment_less_the_leeway() {
+fn nbf_and_iat_are_checked_with_their_leeway() {
     for (claim, leeway_ms) in [("nbf", 60_000), ("iat", 300_000)] {
         let profile = read(&json!({claim: 1_000})).expect("an ID token");
         let begins_ms = 1_000_000 - leeway_ms;
@@ -68,15 +68,18 @@ fn a_claim_that_two_readers_could_read_differently_is_refused() {
 }
 
 #[test]
-fn an_error_repeats_little_of_the_token() {
+fn an_error_repeats_only_the_beginning_of_a_claim() {
     let long = "x".repeat(10_000);
-    let profile = read(&json!({"azp": long})).expect("read, but nobody's");
-    let refused = profile.is_issued_to(|_| false).expect_err("nobody's").to_string();
+    let profile = read(&json!({"azp": long})).expect("it is an ID token");
+    let refused = profile
+        .is_issued_to(|_| false)
+        .expect_err("no client is trusted")
+        .to_string();
     assert!(refused.len() < 300, "{}", refused.len());
 }
 
 #[test]
-fn media_types_are_compared_as_jose_says() {
+fn media_types_are_compared_by_the_rules_of_jose() {
     for typ in [
         "logout+jwt",
         "LOGOUT+JWT",
@@ -97,7 +100,7 @@ fn media_types_are_compared_as_jose_says() {
 }
 
 #[test]
-fn a_logout_token_says_whose_login_ends() {
+fn a_logout_token_names_the_login_that_ends() {
     let good = |who: Value| {
         let mut claims = json!({
             "iss": "i", "aud": "muster", "iat": 1_000, "exp": 1_120, "jti": "j", "events": {EVENT: {}},

@@ -1,7 +1,7 @@
-//! `tokenward import`: from the aggregator's MCPServer resources to the `servers` of this configuration.
+//! `tokenward import`: converts the aggregator's MCPServer resources to the `servers` of control's configuration.
 //!
-//! The `auth` block is the same in both, but for the client credentials, which the resource takes from a Kubernetes
-//! Secret that is not in the file. What is left out or must be filled in is said with its line.
+//! The `auth` block is the same in both, except for the client credentials, which the resource takes from a Kubernetes
+//! Secret that is not in the file. A note with its line names everything that is omitted or must be filled in.
 
 mod reader;
 mod server;
@@ -14,35 +14,35 @@ use crate::yaml::{Node, Placed, documents};
 
 pub use self::server::{ImportedExchange, ImportedServer};
 
-/// Something about the file that its reader must know.
+/// A remark about the file: something is omitted, or must be filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
-    /// Line in the file, from 1; 0 where it is not known.
+    /// Line in the file, from 1; 0 if unknown.
     pub line: u64,
     /// What it is, and what to do.
-    pub says: String,
+    pub text: String,
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "line {}: {}", self.line, self.says)
+        write!(formatter, "line {}: {}", self.line, self.text)
     }
 }
 
-/// What was found in a file.
+/// The content of a file.
 #[derive(Debug, Default)]
 pub struct Import {
     /// The servers that can be protected, in the order of the file.
     pub servers: Vec<ImportedServer>,
-    /// What was left out, and what must be filled in.
+    /// What is omitted, and what must be filled in.
     pub notes: Vec<Note>,
 }
 
-/// The file is no YAML.
+/// The file is not YAML.
 #[derive(Debug, thiserror::Error)]
 #[error("line {line}: {what}")]
-pub struct NotYaml {
-    /// Where.
+pub struct InvalidYaml {
+    /// Line in the file, from 1.
     pub line: u64,
     /// What is wrong.
     pub what: String,
@@ -52,58 +52,58 @@ impl Import {
     /// Reads what `kubectl get mcpservers -o yaml` (or `-o json`) prints: a `List`, one resource, or several documents.
     ///
     /// # Errors
-    /// [`NotYaml`]. Everything else that is wrong is a note.
-    pub fn read(text: &str) -> Result<Self, NotYaml> {
-        let documents = documents(text).map_err(|error| NotYaml {
+    /// [`InvalidYaml`]. Every other fault is a note.
+    pub fn read(text: &str) -> Result<Self, InvalidYaml> {
+        let documents = documents(text).map_err(|error| InvalidYaml {
             line: error.place.line(),
             what: error.what,
         })?;
         let mut import = Self::default();
         for document in &documents {
-            import.take_in(document);
+            import.add(document);
         }
         if import.servers.is_empty() && import.notes.is_empty() {
             import.notes.push(Note {
                 line: 0,
-                says: "there is no MCPServer in the file".to_owned(),
+                text: "there is no MCPServer in the file".to_owned(),
             });
         }
         import.notes.sort_by_key(|note| note.line);
         Ok(import)
     }
 
-    fn take_in(&mut self, document: &Placed) {
+    fn add(&mut self, document: &Placed) {
         let Node::Map(_) = &document.node else {
             return match &document.node {
                 Node::Null => {}
-                Node::List(items) => items.iter().for_each(|item| self.take_in(item)),
+                Node::List(items) => items.iter().for_each(|item| self.add(item)),
                 other => self.note(
                     document,
                     format!(
-                        "a document without a kind ({}) is no MCPServer; it is left out",
+                        "a document without a kind ({}) is not an MCPServer; it is left out",
                         other.kind()
                     ),
                 ),
             };
         };
         match reader::text(document, "kind") {
-            Some("List" | "MCPServerList") => self.take_list(document),
-            Some("MCPServer") => self.take_server(document),
-            Some(kind) => self.note(document, format!("{kind} is no MCPServer; it is left out")),
+            Some("List" | "MCPServerList") => self.add_list(document),
+            Some("MCPServer") => self.add_server(document),
+            Some(kind) => self.note(document, format!("{kind} is not an MCPServer; it is left out")),
             None => self.note(
                 document,
-                "a document without a kind is no MCPServer; it is left out".to_owned(),
+                "a document without a kind is not an MCPServer; it is left out".to_owned(),
             ),
         }
     }
 
-    fn take_list(&mut self, list: &Placed) {
+    fn add_list(&mut self, list: &Placed) {
         match reader::member(list, "items").map(|items| (items, &items.node)) {
-            Some((_, Node::List(items))) => items.iter().for_each(|item| self.take_in(item)),
+            Some((_, Node::List(items))) => items.iter().for_each(|item| self.add(item)),
             Some((items, other)) => self.note(
                 items,
                 format!(
-                    "items must be a list, and is {}; nothing of it is taken over",
+                    "items must be a list, and is {}; none of it is imported",
                     other.kind()
                 ),
             ),
@@ -111,7 +111,7 @@ impl Import {
         }
     }
 
-    fn take_server(&mut self, place: &Placed) {
+    fn add_server(&mut self, place: &Placed) {
         let Some(server) = server::read(&mut self.notes, place) else {
             return;
         };
@@ -119,7 +119,7 @@ impl Import {
             self.note(
                 place,
                 format!(
-                    "server {:?} is there twice (two namespaces?); the second is left out: rename one of them",
+                    "server {:?} occurs twice (in two namespaces?); the second is left out: rename one of them",
                     server.name
                 ),
             );
@@ -128,20 +128,20 @@ impl Import {
         self.servers.push(server);
     }
 
-    fn note(&mut self, place: &Placed, says: String) {
+    fn note(&mut self, place: &Placed, text: String) {
         self.notes.push(Note {
             line: place.place.line(),
-            says,
+            text,
         });
     }
 
-    /// The `servers` block of this configuration.
+    /// The `servers` block for control's configuration.
     #[must_use]
     pub fn servers_block(&self) -> String {
         yaml::servers(&self.servers)
     }
 
-    /// Which annotation the HTTPRoute of which server needs, for the filter to know the server.
+    /// The annotation that the HTTPRoute of each server needs, so that the filter knows the server.
     #[must_use]
     pub fn annotations(&self) -> String {
         yaml::annotations(&self.servers)

@@ -1,4 +1,4 @@
-//! One MCPServer resource.
+//! Imports one MCPServer resource.
 
 use super::Note;
 use super::reader::{Reader, flag, member, text};
@@ -19,7 +19,7 @@ pub struct ImportedServer {
     pub forward_token: bool,
     /// `spec.auth.requiredAudiences`.
     pub required_audiences: Vec<String>,
-    /// `spec.auth.tokenExchange`, where it is enabled.
+    /// `spec.auth.tokenExchange`, if it is enabled and usable.
     pub exchange: Option<ImportedExchange>,
 }
 
@@ -36,38 +36,38 @@ pub struct ImportedExchange {
     pub scopes: Option<String>,
 }
 
-/// Where a resource of the aggregator's comes from.
+/// The API group of the aggregator's resources.
 const API_GROUP: &str = "muster.giantswarm.io/";
 
-/// Reads one resource; what it lacks, has too much or has in another type is noted. `None`: there is nothing to protect, or
-/// it cannot be told how.
+/// Reads one resource; missing, unknown and mistyped fields become notes. `None`: the server needs no protection, or the
+/// resource does not state how.
 pub(super) fn read(notes: &mut Vec<Note>, resource: &Placed) -> Option<ImportedServer> {
     let mut reader = Reader {
         notes,
         server: String::new(),
-        is_unsure: false,
+        is_uncertain: false,
     };
     let metadata = member(resource, "metadata").filter(|metadata| matches!(metadata.node, Node::Map(_)));
     let Some(name) = metadata.and_then(|metadata| text(metadata, "name")) else {
-        return reader.left_out(resource, "without metadata.name");
+        return reader.omit(resource, "without metadata.name");
     };
     name.clone_into(&mut reader.server);
     if let Some(metadata) = metadata {
-        reader.look_at("metadata", metadata, &METADATA, true);
+        reader.check_fields("metadata", metadata, &METADATA, true);
     }
     if let Some(group) = text(resource, "apiVersion").filter(|version| !version.starts_with(API_GROUP)) {
-        let says = format!(
-            "its apiVersion {group:?} is not the aggregator's ({API_GROUP}…): it is read all the same"
+        let text = format!(
+            "its apiVersion {group:?} is not the aggregator's ({API_GROUP}…): it is read nevertheless"
         );
-        reader.note(resource.place, &says);
+        reader.note(resource.place, &text);
     }
     let Some(spec) = member(resource, "spec") else {
-        return reader.left_out(resource, "it has no spec");
+        return reader.omit(resource, "it has no spec");
     };
     let Node::Map(_) = &spec.node else {
-        return reader.left_out(spec, &format!("spec must be a map, and is {}", spec.node.kind()));
+        return reader.omit(spec, &format!("spec must be a map, and is {}", spec.node.kind()));
     };
-    reader.look_at("spec", spec, &SPEC, false);
+    reader.check_fields("spec", spec, &SPEC, false);
     reader.protected(spec, metadata)
 }
 
@@ -75,38 +75,38 @@ impl Reader<'_> {
     fn protected(&mut self, spec: &Placed, metadata: Option<&Placed>) -> Option<ImportedServer> {
         match text(spec, "type") {
             Some("stdio") => {
-                return self.left_out(
+                return self.omit(
                     spec,
                     "type stdio runs inside the aggregator, and no gateway sees its requests",
                 );
             }
             None | Some("streamable-http" | "sse") => {}
             Some(other) => {
-                let says =
+                let text =
                     format!("spec.type {other:?} is not known here; it is imported like streamable-http");
-                self.note(spec.place, &says);
+                self.note(spec.place, &text);
             }
         }
         let Some(auth) = member(spec, "auth") else {
-            return self.left_out(spec, "it has no auth, so it needs no tokens");
+            return self.omit(spec, "it has no auth, so it needs no tokens");
         };
-        self.look_at("spec.auth", auth, &AUTH, false);
+        self.check_fields("spec.auth", auth, &AUTH, false);
         let audiences = self.audiences(auth);
         if let Some(exchange) = member(auth, "tokenExchange") {
-            self.look_at("spec.auth.tokenExchange", exchange, &EXCHANGE, false);
+            self.check_fields("spec.auth.tokenExchange", exchange, &EXCHANGE, false);
             if let Some(reference) = member(exchange, "clientCredentialsSecretRef") {
                 let block = "spec.auth.tokenExchange.clientCredentialsSecretRef";
-                self.look_at(block, reference, &SECRET_REFERENCE, false);
+                self.check_fields(block, reference, &SECRET_REFERENCE, false);
             }
         }
-        if self.is_unsure {
-            return self.left_out(
+        if self.is_uncertain {
+            return self.omit(
                 auth,
-                "how it is to be protected cannot be told: correct the resource",
+                "the resource does not state how to protect it: correct the resource",
             );
         }
         if let Some(server) = member(auth, "authorizationServer") {
-            return self.left_out(
+            return self.omit(
                 server,
                 "auth.authorizationServer: it has an authorization server of its own, which Tokenward does not log in at",
             );
@@ -114,9 +114,9 @@ impl Reader<'_> {
         let block = auth_block(auth, audiences);
         match block.auth_type() {
             AuthType::Oauth => {}
-            AuthType::None => return self.left_out(auth, "auth.type none needs no tokens"),
+            AuthType::None => return self.omit(auth, "auth.type none needs no tokens"),
             AuthType::Unknown(other) => {
-                return self.left_out(auth, &format!("auth.type {other:?} is neither oauth nor none"));
+                return self.omit(auth, &format!("auth.type {other:?} is neither oauth nor none"));
             }
         }
         let exchange = match block.token() {
@@ -124,10 +124,10 @@ impl Reader<'_> {
             BlockToken::Forward | BlockToken::Neither => None,
         };
         if !block.forward_token && exchange.is_none() {
-            return self.left_out(auth, "auth has neither forwardToken nor a usable tokenExchange");
+            return self.omit(auth, "auth has neither forwardToken nor a usable tokenExchange");
         }
         if flag(spec, "suspended") {
-            self.note(spec.place, "it is suspended; it is imported all the same");
+            self.note(spec.place, "it is suspended; it is imported nevertheless");
         }
         Some(ImportedServer {
             name: self.server.clone(),
@@ -150,16 +150,16 @@ impl Reader<'_> {
             match &item.node {
                 Node::Text(audience) => audiences.push(audience.as_str()),
                 other => {
-                    let says = format!("a required audience must be a text, and is {}", other.kind());
-                    self.note(item.place, &says);
-                    self.is_unsure = true;
+                    let text = format!("a required audience must be a text, and is {}", other.kind());
+                    self.note(item.place, &text);
+                    self.is_uncertain = true;
                 }
             }
         }
         audiences
     }
 
-    /// An enabled exchange. As in the aggregator, it counts when it lacks no required field.
+    /// An enabled exchange. As in the aggregator, it counts if it has all required fields.
     fn exchange(
         &mut self,
         auth: &Placed,
@@ -174,8 +174,8 @@ impl Reader<'_> {
             } else {
                 "it cannot be used"
             };
-            let says = format!("tokenExchange is enabled without dexTokenEndpoint or connectorId; {instead}");
-            self.note(place.place, &says);
+            let text = format!("tokenExchange is enabled without dexTokenEndpoint or connectorId; {instead}");
+            self.note(place.place, &text);
             return None;
         };
         self.credentials(place);
@@ -187,7 +187,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The credentials are in a Secret that is not in the file: say where to find them.
+    /// Notes where the credentials are: in a Secret that is not in the file.
     fn credentials(&mut self, exchange: &Placed) {
         let Some(reference) = member(exchange, "clientCredentialsSecretRef") else {
             self.note(
@@ -198,14 +198,14 @@ impl Reader<'_> {
             return;
         };
         let or = |name, default| text(reference, name).unwrap_or(default).to_owned();
-        let says = format!(
+        let text = format!(
             "fill in clientId from key {:?} of the secret {}/{}, and mount its key {:?} as the file of clientSecret",
             or("clientIdKey", "client-id"),
             or("namespace", "(the server's namespace)"),
             or("name", "(without a name)"),
             or("clientSecretKey", "client-secret"),
         );
-        self.note(reference.place, &says);
+        self.note(reference.place, &text);
     }
 }
 

@@ -1,10 +1,10 @@
-//! The types of the MCPServer resource's fields, as the aggregator's CRD has them.
+//! The fields of the MCPServer resource and their types, by the aggregator's CRD.
 
 use crate::yaml::Node;
 
 /// The type of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Type {
+pub(super) enum FieldType {
     Text,
     Flag,
     Number,
@@ -12,7 +12,7 @@ pub(super) enum Type {
     List,
 }
 
-impl Type {
+impl FieldType {
     pub(super) const fn fits(self, node: &Node) -> bool {
         matches!(
             (self, node),
@@ -39,65 +39,68 @@ impl Type {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field {
     pub(super) name: &'static str,
-    pub(super) kind: Type,
-    /// Whether what is imported depends on it: with another type the server is left out.
-    pub(super) decides: bool,
+    pub(super) kind: FieldType,
+    /// Whether the import depends on it: with another type the server is left out.
+    pub(super) is_decisive: bool,
 }
 
-const fn decides(name: &'static str, kind: Type) -> Field {
+const fn decisive(name: &'static str, kind: FieldType) -> Field {
     Field {
         name,
         kind,
-        decides: true,
+        is_decisive: true,
     }
 }
 
-/// What the aggregator does with a server and Tokenward has no part in.
-const fn aside(name: &'static str, kind: Type) -> Field {
+/// A field that concerns the aggregator only.
+const fn ignored(name: &'static str, kind: FieldType) -> Field {
     Field {
         name,
         kind,
-        decides: false,
+        is_decisive: false,
     }
 }
 
-pub(super) const METADATA: [Field; 2] = [decides("name", Type::Text), decides("namespace", Type::Text)];
+pub(super) const METADATA: [Field; 2] = [
+    decisive("name", FieldType::Text),
+    decisive("namespace", FieldType::Text),
+];
 
 pub(super) const SPEC: [Field; 12] = [
-    decides("type", Type::Text),
-    decides("url", Type::Text),
-    decides("auth", Type::Map),
-    decides("suspended", Type::Flag),
-    aside("timeout", Type::Number),
-    aside("headers", Type::Map),
-    aside("toolPrefix", Type::Text),
-    aside("family", Type::Map),
-    aside("description", Type::Text),
-    aside("autoStart", Type::Flag),
-    aside("command", Type::Text),
-    aside("args", Type::List),
+    decisive("type", FieldType::Text),
+    decisive("url", FieldType::Text),
+    decisive("auth", FieldType::Map),
+    decisive("suspended", FieldType::Flag),
+    ignored("timeout", FieldType::Number),
+    ignored("headers", FieldType::Map),
+    ignored("toolPrefix", FieldType::Text),
+    ignored("family", FieldType::Map),
+    ignored("description", FieldType::Text),
+    ignored("autoStart", FieldType::Flag),
+    ignored("command", FieldType::Text),
+    ignored("args", FieldType::List),
 ];
 
 pub(super) const AUTH: [Field; 5] = [
-    decides("type", Type::Text),
-    decides("forwardToken", Type::Flag),
-    decides("requiredAudiences", Type::List),
-    decides("tokenExchange", Type::Map),
-    decides("authorizationServer", Type::Map),
+    decisive("type", FieldType::Text),
+    decisive("forwardToken", FieldType::Flag),
+    decisive("requiredAudiences", FieldType::List),
+    decisive("tokenExchange", FieldType::Map),
+    decisive("authorizationServer", FieldType::Map),
 ];
 
 pub(super) const EXCHANGE: [Field; 6] = [
-    decides("enabled", Type::Flag),
-    decides("dexTokenEndpoint", Type::Text),
-    decides("expectedIssuer", Type::Text),
-    decides("connectorId", Type::Text),
-    decides("scopes", Type::Text),
-    decides("clientCredentialsSecretRef", Type::Map),
+    decisive("enabled", FieldType::Flag),
+    decisive("dexTokenEndpoint", FieldType::Text),
+    decisive("expectedIssuer", FieldType::Text),
+    decisive("connectorId", FieldType::Text),
+    decisive("scopes", FieldType::Text),
+    decisive("clientCredentialsSecretRef", FieldType::Map),
 ];
 
 pub(super) const SECRET_REFERENCE: [Field; 4] = [
-    decides("name", Type::Text),
-    decides("namespace", Type::Text),
-    decides("clientIdKey", Type::Text),
-    decides("clientSecretKey", Type::Text),
+    decisive("name", FieldType::Text),
+    decisive("namespace", FieldType::Text),
+    decisive("clientIdKey", FieldType::Text),
+    decisive("clientSecretKey", FieldType::Text),
 ];

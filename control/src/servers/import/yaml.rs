@@ -1,12 +1,12 @@
-//! The imported servers as YAML, by hand: every text is quoted as JSON does, which is YAML too.
+//! Writes the imported servers as YAML; every string is quoted as in JSON, which is valid YAML.
 
 use std::fmt::Write as _;
 
 use super::{ImportedExchange, ImportedServer};
 
-/// Where the secrets are expected to be mounted.
+/// The directory that secrets are expected to be mounted in.
 const SECRETS: &str = "/run/secrets/tokenward";
-/// What Envoy Gateway hands on of an HTTPRoute's annotations begins with this.
+/// Envoy Gateway passes on annotations of an HTTPRoute with its own prefix.
 const ANNOTATION: &str = "gateway.envoyproxy.io/tokenward-server";
 
 fn quoted(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! The signature algorithms that are accepted.
 
-/// An accepted signature algorithm (RFC 7518 §3.1, RFC 9864 §2.2). `none` and HS* are absent: with them, anyone who has the
-/// issuer's public key could sign.
+/// An accepted signature algorithm (RFC 7518 §3.1, RFC 9864 §2.2). `none` and HS* are absent: with them the issuer's public
+/// key would suffice to sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
@@ -45,7 +45,7 @@ impl Algorithm {
         })
     }
 
-    /// Its JOSE name, for EdDSA that of RFC 8037, which every version reads.
+    /// Its JOSE name; for EdDSA that of RFC 8037, which every version reads.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
-//! A token bucket: how many calls an issuer gets per second, with bursts. Pure.
+//! A token bucket: limits the calls to an issuer per second, with bursts. Pure.
 
 use std::time::Duration;
 
-/// Calls per second, and how many may come at once after a pause.
+/// Calls per second, and how many can start at once after a pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
     interval_us: u64,
@@ -12,7 +12,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A full bucket. Both numbers count as at least 1.
+    /// A full bucket. Zero counts as 1 for both numbers.
     #[must_use]
     pub fn new(per_second: u32, burst: u32) -> Self {
         Self {
@@ -22,14 +22,14 @@ impl Bucket {
         }
     }
 
-    /// Takes one call out.
+    /// Takes one token for a call.
     ///
     /// # Errors
-    /// The time until there is one.
+    /// The time until a token is available.
     pub fn take(&mut self, now_ms: u64) -> Result<(), Duration> {
         let now_us = now_ms.saturating_mul(1000);
         let depth_us = self.interval_us.saturating_mul(self.burst);
-        // A clock that was set back must not hold calls back for as long.
+        // A clock that was set back must not delay calls for longer.
         if self.full_at_us > now_us.saturating_add(depth_us) {
             self.full_at_us = now_us;
         }

@@ -1,5 +1,5 @@
-//! Calls to issuers. Endpoints come from the configuration or from a checked discovery document; no redirect is
-//! followed, no proxy of the environment is used, and no body is read past a cap.
+//! The HTTP client for issuers. Endpoints come from the configuration or from a checked discovery document. It follows no
+//! redirect, uses no proxy of the environment, and reads no body beyond a cap.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,15 +19,15 @@ use super::retry_after::retry_after;
 use crate::config::ClientAuth;
 use crate::upstream::streak::StreakKind;
 
-/// Longest document that is read: a key set of some hundred keys.
-const LONGEST_BODY_BYTES: usize = 256 * 1024;
-/// Longest answer to a form that is read. A token answer with thousands of groups is longer than a document; of one that
-/// is longer still, its beginning is read.
-const LONGEST_ANSWER_BYTES: usize = 4 * 1024 * 1024;
-/// Only a peer that does not answer at all may take this long to accept a connection.
+/// The longest document that is read: a key set of some hundred keys.
+const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
+/// The longest response to a form that is read. A token response with thousands of groups is longer than a document; of a
+/// longer one, the beginning is read.
+const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
+/// The time to connect; only a peer that does not answer at all takes this long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why there was no answer. The request may have arrived all the same.
+/// Why there is no response. The issuer may have received the request nevertheless.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallFailed {
     /// No connection.
@@ -36,8 +36,8 @@ pub enum CallFailed {
     /// No answer in time.
     #[error("no answer in time")]
     TimedOut,
-    /// The body is larger than anything that makes sense.
-    #[error("the document is larger than {LONGEST_BODY_BYTES} bytes")]
+    /// The body is larger than any plausible document.
+    #[error("the document is larger than {MAX_DOCUMENT_BYTES} bytes")]
     TooLarge,
     /// The connection broke.
     #[error("the connection broke")]
@@ -58,9 +58,9 @@ impl From<CallFailed> for Transient {
     }
 }
 
-/// Why the client could not be made.
+/// Why the client could not be created.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client for issuers could not be made: {0}")]
+#[error("the HTTP client for issuers cannot be created: {0}")]
 pub struct ClientUnusable(#[from] reqwest::Error);
 
 /// The one HTTP client for all issuers.
@@ -72,24 +72,24 @@ pub struct IssuerClient {
     timeout: Duration,
 }
 
-/// A client's name and secret at one issuer.
+/// A client's id and secret at one issuer.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientCredentials<'a> {
     /// `client_id`.
     pub id: &'a str,
     /// Its secret.
     pub secret: &'a SecretString,
-    /// How the issuer wants to see them.
+    /// The authentication method that the issuer accepts.
     pub auth: ClientAuth,
 }
 
 /// The connection of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connection {
-    /// One that was used before, where there is one.
+    /// A connection of the pool, if there is one.
     Pooled,
-    /// One of this call alone. A connection that rests in a pool may be closed by the other side at the very moment it is
-    /// used again, and then it is not known whether the request arrived: not for what must not be presented twice.
+    /// A connection for this call alone. The peer may close an idle connection of the pool at the moment of its next use,
+    /// and then it is unknown whether the request arrived: not for a token that must not be presented twice.
     Fresh,
 }
 
@@ -102,11 +102,11 @@ impl IssuerClient {
         let builder = || {
             reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
-                // What may be sent again, and when, is decided by who calls.
+                // The caller decides whether and when a request is sent again.
                 .retry(reqwest::retry::never())
                 .no_proxy()
                 .timeout(timeout)
-                // Never as long as the whole call: which of the two has passed decides whether anything was presented.
+                // Shorter than the whole call: which of the two timeouts passed decides whether anything was presented.
                 .connect_timeout(CONNECT_TIMEOUT.min(timeout / 2))
                 .user_agent(concat!("tokenward/", env!("CARGO_PKG_VERSION")))
         };
@@ -123,11 +123,11 @@ impl IssuerClient {
         self.timeout
     }
 
-    /// Posts a form with the client's credentials (RFC 6749 §2.3.1). An answer whose body breaks off, or is too long, is an
-    /// answer all the same: a new refresh token may stand in its beginning.
+    /// Posts a form with the client's credentials (RFC 6749 §2.3.1). A response with an incomplete or too long body is
+    /// returned as well: its beginning may hold a new refresh token.
     ///
     /// # Errors
-    /// [`CallFailed`] when no answer began.
+    /// [`CallFailed`] if no response began.
     pub async fn post_form(
         &self,
         endpoint: &Url,
@@ -141,36 +141,36 @@ impl IssuerClient {
         };
         let request =
             form_of_client(client.post(endpoint.clone()), credentials, form).ok_or(CallFailed::NotSent)?;
-        let (answer, _) = answer(request, LONGEST_ANSWER_BYTES).await?;
+        let (answer, _) = answer(request, MAX_RESPONSE_BYTES).await?;
         Ok(answer)
     }
 
     /// Gets a public document (discovery).
     ///
     /// # Errors
-    /// [`CallFailed`] when no complete answer came.
+    /// [`CallFailed`] without a complete response.
     pub async fn get(&self, url: &Url) -> Result<RawAnswer, CallFailed> {
         Ok(self.get_current(url).await?.0)
     }
 
-    /// Gets a public document as it is now: caches in between are asked to look whether theirs is (RFC 9111 §5.2.1.4);
-    /// with what the answer says of caches that do not.
+    /// Gets the current version of a public document: the request has caches revalidate theirs (RFC 9111 §5.2.1.4). Returns
+    /// also the response's cache headers, for caches that do not.
     ///
     /// # Errors
-    /// [`CallFailed`] when no complete answer came.
+    /// [`CallFailed`] without a complete response.
     pub async fn get_current(&self, url: &Url) -> Result<(RawAnswer, CacheTime), CallFailed> {
         let request = self.http.get(url.clone()).header(CACHE_CONTROL, "no-cache");
         let response = sent(request).await?;
         let cache = CacheTime::read(response.headers());
-        match read(response, LONGEST_BODY_BYTES).await {
+        match read(response, MAX_DOCUMENT_BYTES).await {
             (_, Some(cut)) => Err(cut),
             (answer, None) => Ok((answer, cache)),
         }
     }
 }
 
-/// `request` with `form`, and the client's credentials in the header or in the form, never in both (RFC 6749 §2.3); `None`
-/// when they fit no header.
+/// `request` with `form`, and the client's credentials in the header or in the form, never in both (RFC 6749 §2.3). `None` if
+/// they cannot be a header value.
 pub(crate) fn form_of_client(
     request: reqwest::RequestBuilder,
     credentials: ClientCredentials<'_>,
@@ -194,8 +194,8 @@ pub(crate) fn form_of_client(
     Some(request.body(body.finish()))
 }
 
-/// `Basic` with id and secret form-encoded **before** base64, as RFC 6749 §2.3.1 and Dex want it. Most HTTP clients
-/// leave that out, and a `+` in a secret then ends as a blank.
+/// `Basic` with id and secret form-encoded **before** base64, as RFC 6749 §2.3.1 and Dex require. Most HTTP clients omit
+/// that, so that a `+` in a secret arrives as a space.
 #[must_use]
 pub fn basic(credentials: ClientCredentials<'_>) -> String {
     let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
@@ -207,7 +207,7 @@ pub fn basic(credentials: ClientCredentials<'_>) -> String {
     format!("Basic {}", STANDARD.encode(pair))
 }
 
-/// An answer, and what cut its body off.
+/// The response, and the failure that cut its body off.
 async fn answer(
     request: reqwest::RequestBuilder,
     longest: usize,
@@ -218,7 +218,7 @@ async fn answer(
 async fn sent(request: reqwest::RequestBuilder) -> Result<reqwest::Response, CallFailed> {
     let request = request
         .header(ACCEPT, "application/json")
-        // Some issuers compress for every client that does not say this.
+        // Some issuers compress for every client that does not send this.
         .header(ACCEPT_ENCODING, "identity");
     request.send().await.map_err(|error| failed(&error))
 }
@@ -250,7 +250,7 @@ async fn read(mut response: reqwest::Response, longest: usize) -> (RawAnswer, Op
 }
 
 fn failed(error: &reqwest::Error) -> CallFailed {
-    // A connection that was not made in time is both; nothing was sent on it.
+    // A connect timeout is both; nothing was sent then.
     if error.is_connect() {
         CallFailed::Connect
     } else if error.is_timeout() {
@@ -262,7 +262,7 @@ fn failed(error: &reqwest::Error) -> CallFailed {
     }
 }
 
-/// hyper gives a request back unsent where the connection ended before it was taken up.
+/// Whether hyper reports the request as not sent: the connection ended before it was written.
 fn was_not_sent(error: &reqwest::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

@@ -1,4 +1,4 @@
-//! OpenID Connect Discovery 1.0: where an issuer's token endpoint and keys are.
+//! OpenID Connect Discovery 1.0: the addresses of an issuer's endpoints and keys.
 
 mod reread;
 
@@ -19,10 +19,10 @@ use crate::config::endpoint::{is_local, parse_endpoint, parse_issuer};
 use crate::context::Context;
 use crate::coordination::singleflight::{FlightOutcome, SingleFlight};
 
-/// How long a failure stands for whoever asks next: not everybody asks an issuer that fails. Nobody is told to come back
-/// in less (`Retry-After` is in whole seconds).
+/// How long a failure is cached, so that not every caller fetches from an issuer that fails. No caller is sent away for less
+/// (`Retry-After` is in whole seconds).
 const FAILURE_LIFETIME: Duration = Duration::from_secs(1);
-/// The longest that an issuer's `Retry-After` makes it stand.
+/// The longest that a failure is cached because of the issuer's `Retry-After`.
 const LONGEST_FAILURE_LIFETIME: Duration = Duration::from_secs(60);
 /// What a fetch may take beyond the client's own timeout.
 const FETCH_SLACK: Duration = Duration::from_secs(5);
@@ -30,32 +30,32 @@ const FETCH_SLACK: Duration = Duration::from_secs(5);
 /// An issuer's endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
-    /// Where refreshes go.
+    /// The token endpoint.
     pub token_endpoint: Url,
-    /// Where the keys are.
+    /// The key set.
     pub jwks_uri: Url,
-    /// Where it says what a token is still good for (RFC 7662), if it does.
+    /// The introspection endpoint (RFC 7662), if there is one.
     pub introspection_endpoint: Option<Url>,
-    /// Where a token is given back (RFC 7009), if it can be.
+    /// The revocation endpoint (RFC 7009), if there is one.
     pub revocation_endpoint: Option<Url>,
-    /// How clients authenticate themselves there.
+    /// The client authentication method for these endpoints.
     pub client_auth: ClientAuth,
 }
 
-/// Why the endpoints are not known.
+/// Why discovery has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoveryFailed {
     /// Waiting may help.
     #[error("discovery failed: {cause}")]
     Unavailable {
-        /// For people.
+        /// The cause, for logs and messages.
         cause: String,
-        /// What is left of the issuer's `Retry-After`.
+        /// The rest of the issuer's `Retry-After`.
         retry_after: Option<Duration>,
-        /// Whether the issuer was asked for this answer; else it failed a moment before.
+        /// Whether a fetch was made for this result; else the failure comes from the cache.
         is_new: bool,
     },
-    /// An operator must look.
+    /// An operator must act.
     #[error("the discovery document is not usable: {0}")]
     Unusable(String),
 }
@@ -70,7 +70,7 @@ struct Document {
     token_endpoint_auth_methods_supported: Option<Value>,
 }
 
-/// Endpoints from the configuration, completed by discovery once, when first needed.
+/// The endpoints of one issuer: from the configuration, completed by discovery when first needed.
 #[derive(Debug)]
 pub struct Discovery {
     issuer: String,
@@ -84,23 +84,23 @@ pub struct Discovery {
 struct State {
     found: Option<Endpoints>,
     failed: Option<CachedFailure>,
-    /// When the document is due to be read again, Unix ms.
+    /// When the document is due to be reread, Unix ms.
     due_ms: u64,
     early_rereads: EarlyRereads,
 }
 
-/// A failure that stands for a while.
+/// A failure that is cached for a while.
 #[derive(Debug)]
 struct CachedFailure {
     since_ms: u64,
     until_ms: u64,
     why: DiscoveryFailed,
-    /// Whether it was held against the issuer.
+    /// Whether it was recorded as a failed call of the issuer.
     counted: bool,
 }
 
 impl Discovery {
-    /// What is configured; `None` is asked for at the issuer.
+    /// With the configured addresses; discovery finds those that are `None`.
     #[must_use]
     pub fn new(issuer: String, token_endpoint: Option<Url>, jwks_uri: Option<Url>) -> Self {
         Self {
@@ -123,7 +123,7 @@ impl Discovery {
         }
     }
 
-    /// The address of the keys.
+    /// The address of the key set.
     ///
     /// # Errors
     /// [`DiscoveryFailed`].
@@ -134,7 +134,7 @@ impl Discovery {
         }
     }
 
-    /// The introspection endpoint, where the issuer has one.
+    /// The introspection endpoint, if the issuer has one.
     ///
     /// # Errors
     /// [`DiscoveryFailed`].
@@ -145,7 +145,7 @@ impl Discovery {
         Ok(self.endpoints(context).await?.introspection_endpoint)
     }
 
-    /// The revocation endpoint, where the issuer has one.
+    /// The revocation endpoint, if the issuer has one.
     ///
     /// # Errors
     /// [`DiscoveryFailed`].
@@ -156,7 +156,7 @@ impl Discovery {
         Ok(self.endpoints(context).await?.revocation_endpoint)
     }
 
-    /// Reads the document where it has not been read.
+    /// Fetches the document unless it was read already.
     ///
     /// # Errors
     /// [`DiscoveryFailed`].
@@ -164,7 +164,7 @@ impl Discovery {
         self.endpoints(context).await.map(drop)
     }
 
-    /// How clients authenticate themselves, as far as the document was read; nothing is fetched for it.
+    /// The client authentication method of the document if it was read, else the default. Never fetches.
     #[must_use]
     pub fn client_auth(&self) -> ClientAuth {
         let state = self.lock();
@@ -174,13 +174,13 @@ impl Discovery {
             .map_or(ClientAuth::Basic, |found| found.client_auth)
     }
 
-    /// Whether the newest failure has still to be held against the issuer: `true` for the first of those who shared it.
+    /// Whether the newest failure is still to be recorded as a failed call: `true` for the first caller only.
     pub(super) fn take_uncounted_failure(&self) -> bool {
         let mut state = self.lock();
         (state.failed.as_mut()).is_some_and(|failed| !std::mem::replace(&mut failed.counted, true))
     }
 
-    /// All who ask meanwhile share one fetch and what comes of it.
+    /// The endpoints. Concurrent callers share one fetch and its result.
     async fn endpoints(self: &Arc<Self>, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
         if let Some(known) = self.cached(context.clock.now_ms()) {
             if known.is_ok() {
@@ -195,18 +195,20 @@ impl Discovery {
         });
         match fetch.await {
             FlightOutcome::Done(found) => found,
-            FlightOutcome::Deadline(_) | FlightOutcome::Lost => Err(unavailable("it did not end", None)),
+            FlightOutcome::Deadline(_) | FlightOutcome::Lost => {
+                Err(unavailable("it did not end in time", None))
+            }
         }
     }
 
-    /// What needs no fetch.
+    /// A result that needs no fetch.
     fn cached(&self, now_ms: u64) -> Option<Result<Endpoints, DiscoveryFailed>> {
         let state = self.lock();
         if let Some(endpoints) = &state.found {
             return Some(Ok(endpoints.clone()));
         }
         let failed = state.failed.as_ref()?;
-        // A clock that was set back must not let it stand for longer.
+        // A clock that was set back must not extend it.
         (failed.since_ms..failed.until_ms).contains(&now_ms).then(|| {
             Err(match &failed.why {
                 DiscoveryFailed::Unavailable {
@@ -222,7 +224,7 @@ impl Discovery {
     }
 
     async fn fetch_once(&self, context: &Context) -> Result<Endpoints, DiscoveryFailed> {
-        // Another fetch may have ended between the look and this.
+        // Another fetch may have ended since the cache was read.
         if let Some(known) = self.cached(context.clock.now_ms()) {
             return known;
         }
@@ -267,7 +269,7 @@ impl Discovery {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // It is consistent after every statement; a panic elsewhere does not spoil it.
+        // The state is consistent after every statement, so a panic while the lock is held cannot corrupt it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -292,8 +294,8 @@ fn read_answer(issuer: &str, answer: &RawAnswer) -> Result<Endpoints, DiscoveryF
 /// Reads a discovery document of `issuer`.
 ///
 /// # Errors
-/// [`DiscoveryFailed::Unusable`] for another issuer (OIDC Discovery §4.3: exactly the same, no forgiveness for a
-/// slash), for an endpoint that is not https, and for one on the loopback when the issuer is not.
+/// [`DiscoveryFailed::Unusable`] for another issuer (OIDC Discovery §4.3: exactly the same, a trailing slash included), for
+/// an endpoint that is not https, and for one on the loopback when the issuer is not.
 pub fn read_document(issuer: &str, body: &[u8]) -> Result<Endpoints, DiscoveryFailed> {
     let unusable = |cause: &str| DiscoveryFailed::Unusable(cause.to_owned());
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
@@ -314,7 +316,7 @@ pub fn read_document(issuer: &str, body: &[u8]) -> Result<Endpoints, DiscoveryFa
     Ok(Endpoints {
         token_endpoint: endpoint("token_endpoint", &document.token_endpoint)?,
         jwks_uri: endpoint("jwks_uri", &document.jwks_uri)?,
-        // Seldom needed: what is wrong with it must not keep anybody from a refresh.
+        // Rarely needed: a fault in these two must not prevent a refresh.
         introspection_endpoint: document
             .introspection_endpoint
             .and_then(|text| endpoint("introspection_endpoint", &text).ok()),

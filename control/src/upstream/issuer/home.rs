@@ -15,37 +15,37 @@ use crate::config::{IssuerConfig, IssuerPolicy};
 use crate::context::Context;
 use crate::upstream::streak::StreakKind;
 
-/// Leave to present one refresh token.
+/// Permission to present one refresh token, and where.
 #[derive(Debug)]
 pub struct CallPermit {
     endpoint: Url,
     call: Permit,
 }
 
-/// Why there is no leave. Nothing was presented.
+/// Why a call is not permitted. Nothing was presented.
 #[derive(Debug)]
 pub enum NotPermitted {
-    /// Too much limits, or an issuer that fails everybody.
+    /// A limit of the issuer is reached, or its circuit is open.
     Throttled(Throttled),
-    /// The issuer's endpoints cannot be had.
+    /// The issuer's endpoints are not available now.
     Transient(Transient),
     /// An operator must act.
     Misconfigured(String),
 }
 
-/// One issuer and client whose logins are kept.
+/// One issuer and one client there, which logs users in.
 #[derive(Debug)]
 pub struct HomeIssuer {
-    /// What is configured.
+    /// Its configuration.
     pub config: IssuerConfig,
-    /// Its keys; shared by all its clients.
+    /// The issuer's keys, shared by all its clients.
     pub keys: Arc<IssuerKeys>,
     pub(super) discovery: Arc<Discovery>,
     pub(super) limits: Arc<CallLimits>,
 }
 
 impl HomeIssuer {
-    /// The issuer of `config`, with `keys` found through the same `discovery`, and the `limits` of all its clients.
+    /// The issuer of `config`. All its clients share `discovery`, the `keys` that were found with it, and the `limits`.
     #[must_use]
     pub fn new(
         config: IssuerConfig,
@@ -61,13 +61,13 @@ impl HomeIssuer {
         }
     }
 
-    /// [`CallLimits::circuit_open`].
+    /// The wait while the issuer's circuit is open: [`CallLimits::circuit_open`].
     #[must_use]
     pub fn circuit_open(&self) -> Option<Throttled> {
         self.limits.circuit_open()
     }
 
-    /// Finds the token endpoint and waits for leave to call it for the grant with this digest.
+    /// Finds the token endpoint, and waits until the limits permit a call for the grant with this digest.
     ///
     /// # Errors
     /// [`NotPermitted`].
@@ -90,8 +90,8 @@ impl HomeIssuer {
         }
     }
 
-    /// Who was told of a failure of a moment ago has asked the issuer nothing: it says nothing about the issuer's health.
-    /// One that many waited for together is one failure.
+    /// The refusal of a call whose endpoint is not available. Only a fetch that was made counts as a failure of the issuer,
+    /// and once for all the calls that waited for it: a failure returned from the cache says nothing new about its health.
     pub(super) fn endpoint_unavailable(&self, permit: Permit, failed: &DiscoveryFailed) -> NotPermitted {
         let mut transient = unreachable(failed.to_string());
         if let DiscoveryFailed::Unavailable {
@@ -108,7 +108,7 @@ impl HomeIssuer {
         NotPermitted::Transient(transient)
     }
 
-    /// The client's credentials, as this issuer wants to see them.
+    /// The client's credentials, with the authentication method that the issuer accepts.
     pub(super) fn credentials(&self) -> ClientCredentials<'_> {
         ClientCredentials {
             id: &self.config.client_id,
@@ -120,7 +120,7 @@ impl HomeIssuer {
         }
     }
 
-    /// What must not come twice goes over a connection of its own.
+    /// A request that must not be sent twice uses a connection of its own.
     fn connection(&self) -> Connection {
         match self.config.policy {
             IssuerPolicy::Strict => Connection::Fresh,
@@ -128,7 +128,7 @@ impl HomeIssuer {
         }
     }
 
-    /// Presents `refresh_token` once.
+    /// Presents `refresh_token` once, and records the outcome for the issuer's limits and metrics.
     pub async fn refresh(
         &self,
         context: &Context,
@@ -163,8 +163,8 @@ impl HomeIssuer {
         let is_client_refused =
             (raw.as_ref()).is_ok_and(|answer| refuses_client(answer, self.config.dialect));
         if self.config.client_auth.is_none() && is_client_refused {
-            // With a token_endpoint of the configuration the document may not have been read. The next attempt, which is
-            // half a minute away, knows from it how this client has to authenticate itself.
+            // With a configured token_endpoint the discovery document may not have been read yet. The next attempt, half a
+            // minute later, takes the client's authentication method from it.
             let (discovery, context) = (Arc::clone(&self.discovery), context.clone());
             tokio::spawn(async move { discovery.ensure_read(&context).await });
         }

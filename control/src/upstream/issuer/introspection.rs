@@ -1,4 +1,4 @@
-//! Asking an issuer whether a refresh token is still unused, without using it up (RFC 7662).
+//! Introspection (RFC 7662): whether a refresh token is still unused, without using it up.
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
@@ -12,22 +12,22 @@ use super::limits::CallOutcome;
 use crate::context::Context;
 use crate::upstream::dialect::Dialect;
 
-/// What an issuer says of a refresh token.
+/// What an issuer reports about a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Introspected {
-    /// It works.
+    /// Active: it has not been used.
     Unused,
-    /// It does not: used up, expired or revoked.
+    /// Not active: used, expired or revoked.
     UsedUp,
-    /// The issuer does not tell this client.
+    /// The issuer has no introspection endpoint, or does not answer this client.
     Withheld,
 }
 
 impl HomeIssuer {
-    /// Asks about `refresh_token` of the grant with this digest.
+    /// Introspects `refresh_token` of the grant with this digest.
     ///
     /// # Errors
-    /// [`NotPermitted`], also when the issuer failed: asking again may help.
+    /// [`NotPermitted`], also when the issuer failed: another attempt may succeed.
     pub async fn introspect(
         &self,
         context: &Context,
@@ -77,11 +77,11 @@ impl HomeIssuer {
     }
 }
 
-/// Reads the answer of an introspection endpoint (RFC 7662 §2.2), by the rules of [`super::answer`]: only `active` in a 2xx
-/// tells, only an OAuth error code says that this client is not introspected, and everything else may permit.
+/// Reads the response of an introspection endpoint (RFC 7662 §2.2) by the rules of [`super::answer`]: only `active` in a
+/// 2xx is an answer, only an OAuth error code means that this client gets none, and everything else is transient.
 ///
 /// # Errors
-/// [`Transient`] for overload, gateways, the issuer's own failures, and what answers without OAuth's words.
+/// [`Transient`] for overload, gateways, the issuer's own failures, and responses without OAuth.
 pub fn read_introspection(answer: &RawAnswer, dialect: Dialect) -> Result<Introspected, Transient> {
     let active = Members::read(&answer.body, &["active"]).flag("active");
     match active.filter(|_| answer.is_success()) {

@@ -1,5 +1,5 @@
-//! JSON Web Keys (RFC 7517) and sets of them, read tolerantly: padding, leading zero octets and members of no meaning
-//! here are no reason to leave a key out, and a key that is left out is counted with the reason.
+//! JSON Web Keys (RFC 7517), read tolerantly: padding, leading zero octets and members without a meaning here do not make a
+//! key unusable, and a key that is not used is reported with the reason.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ParsedPublicKey,
@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 use super::algorithm::Algorithm;
 use super::loggable::loggable;
 
-/// What an RSA modulus may have (RFC 7518 §3.3 asks for 2,048 at the least).
+/// The accepted sizes of an RSA modulus (RFC 7518 §3.3 requires at least 2,048 bits).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// base64url with or without padding, and with whatever is left in the last bits.
+/// base64url with or without padding, and with any value in the unused last bits.
 const TOLERANT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new()
@@ -63,7 +63,7 @@ impl Curve {
     }
 }
 
-/// The numbers of a public key.
+/// The public key itself, without the JWK's metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Material {
     /// RSA, both big-endian without leading zero octets.
@@ -88,7 +88,7 @@ pub enum Material {
 }
 
 impl Material {
-    /// Whether keys of this kind can be used with `algorithm` at all.
+    /// Whether a key of this kind can be used with `algorithm`.
     #[must_use]
     pub fn fits(&self, algorithm: Algorithm) -> bool {
         match self {
@@ -117,10 +117,10 @@ pub struct VerifyingKey {
 /// Why a key of a set is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotUsed {
-    /// It is for something else than signatures: encryption, for example. Usual, and no fault.
+    /// It has another use than signatures: encryption, for example. Usual, and not a fault.
     #[error("it is not for verifying signatures")]
     OtherUse,
-    /// Its type, curve, size or algorithm.
+    /// Its type, curve, size or algorithm is not supported.
     #[error("{0} is not supported")]
     Unsupported(String),
     /// A member is missing or malformed.
@@ -161,19 +161,19 @@ impl VerifyingKey {
         })
     }
 
-    /// `kid`; a key without one may have signed any token.
+    /// `kid`; a key without one is tried for every token.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// `alg`, where it says so.
+    /// `alg`, if stated.
     #[must_use]
     pub const fn stated_algorithm(&self) -> Option<Algorithm> {
         self.stated
     }
 
-    /// Its numbers.
+    /// The public key itself.
     #[must_use]
     pub const fn material(&self) -> &Material {
         &self.material
@@ -198,7 +198,7 @@ impl VerifyingKey {
         URL_SAFE_NO_PAD.encode(Sha256::digest(canonical.as_bytes()))
     }
 
-    /// The key in its plainest form, which older versions read too: they know neither `Ed25519` as `alg` nor ES512.
+    /// The key as a JWK that older versions read too: these know neither `Ed25519` as `alg` nor ES512.
     #[must_use]
     pub fn to_jwk(&self) -> Value {
         let mut jwk = self.required_members();
@@ -278,7 +278,7 @@ fn material(jwk: &Map<String, Value>) -> Result<Material, NotUsed> {
             "X25519" | "X448" => Err(NotUsed::OtherUse),
             other => Err(unsupported("curve", other)),
         },
-        // A symmetric key in a published set is a mistake or an attack.
+        // Including a symmetric key, which in a published set is a mistake or an attack.
         other => Err(unsupported("key type", other)),
     }
 }
@@ -323,7 +323,7 @@ fn point(jwk: &Map<String, Value>, curve: Curve) -> Result<Material, NotUsed> {
     Ok(Material::Ec { curve, point })
 }
 
-/// A member as bytes: base64url, in which padding, blanks and the letters of the other alphabet are forgiven.
+/// A base64url member as bytes; padding, white space and the letters of the standard alphabet are accepted.
 fn number(jwk: &Map<String, Value>, name: &str) -> Option<Vec<u8>> {
     let letters: String = text(jwk, name)?
         .chars()

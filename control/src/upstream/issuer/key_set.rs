@@ -1,4 +1,4 @@
-//! JWK sets (RFC 7517 §5) and how old one can be by the time it arrives (RFC 9111).
+//! JWK sets (RFC 7517 §5), and how old a set can be when it arrives (RFC 9111).
 
 use std::time::Duration;
 
@@ -8,41 +8,41 @@ use serde_json::{Map, Value};
 
 use super::jwk::{NotUsed, UnusedKey, VerifyingKey};
 
-/// Keys that are used of one set; each takes memory, and room in the store. A body of 256 KiB holds some 600 RSA keys.
+/// Keys of one set that are used; each takes memory and room in the store. A body of 256 KiB holds about 600 RSA keys.
 pub const MOST_KEYS: usize = 1000;
 /// Reasons that are remembered for keys that are left out.
 const MOST_UNUSED: usize = 100;
-/// What a cache without a word about it is assumed to keep a set for.
+/// The assumed cache lifetime of a set whose response does not state one.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
-/// The longest that a cache which does not say `Age` is assumed to keep a set for.
+/// The longest assumed age of a set whose response has no `Age`.
 const LONGEST_ASSUMED_AGE: Duration = Duration::from_secs(600);
-/// The largest `Age` that is believed.
+/// The largest `Age` that is accepted.
 const LARGEST_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// A set as it was read.
+/// A key set, read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeySet {
-    /// At most [`MOST_KEYS`], those that say `use: sig` before others.
+    /// At most [`MOST_KEYS`], those with `use: sig` first.
     pub keys: Vec<VerifyingKey>,
-    /// Keys that are not used, those for other uses included.
+    /// Keys that are not used, those for other uses included, with the reasons.
     pub unused: Vec<UnusedKey>,
     /// How many more keys the set holds than are used or named in `unused`.
     pub more: usize,
 }
 
-/// Why a body is no set of keys.
+/// Why a body is not a key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadKeySet {
     /// Not a JSON object with an array `keys`.
     #[error("not a JWK set")]
     NotASet,
-    /// No key at all, or nothing that says what kind of key it is: not yet filled, or broken on the way.
+    /// No key at all, or none with a readable type: the issuer has not filled the set yet, or it was damaged on the way.
     #[error("the key set is empty")]
     Empty,
 }
 
 impl KeySet {
-    /// Reads a JWK set; a byte order mark before it is forgiven (RFC 8259 §8.1).
+    /// Reads a JWK set; a byte order mark before it is ignored (RFC 8259 §8.1).
     ///
     /// # Errors
     /// [`BadKeySet`].
@@ -76,14 +76,14 @@ impl KeySet {
         })
     }
 
-    /// How many keys were meant for signatures and cannot be used.
+    /// The number of keys that are meant for signatures and cannot be used.
     #[must_use]
     pub fn unusable(&self) -> usize {
         let is_unusable = |unused: &&UnusedKey| unused.why != NotUsed::OtherUse;
         self.unused.iter().filter(is_unusable).count() + self.more
     }
 
-    /// The reasons for which keys meant for signatures are not used, each once and at most five, for people.
+    /// The reasons for [`KeySet::unusable`] keys as text for an operator, each once, at most five.
     #[must_use]
     pub fn unusable_reasons(&self) -> String {
         const MOST_REASONS: usize = 5;
@@ -101,7 +101,7 @@ impl KeySet {
     }
 }
 
-/// One key, and whether it says `use: sig`.
+/// One key, and whether it has `use: sig`.
 fn read(member: &Value) -> Result<(VerifyingKey, bool), UnusedKey> {
     let Some(jwk) = member.as_object() else {
         return Err(UnusedKey {
@@ -119,17 +119,17 @@ fn read(member: &Value) -> Result<(VerifyingKey, bool), UnusedKey> {
     }
 }
 
-/// What an answer says of the caches between the issuer and here (RFC 9111 §5).
+/// The cache headers of a response (RFC 9111 §5).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheTime {
-    /// How long caches may keep the answer.
+    /// How long caches may store the response.
     pub lifetime: Option<Duration>,
-    /// How long one has kept it.
+    /// How long a cache has stored it.
     pub age: Option<Duration>,
 }
 
 impl CacheTime {
-    /// From an answer's headers. Of several lifetimes the longest counts: any cache may have followed it.
+    /// Reads a response's headers. Of several lifetimes the longest counts: any cache may have followed it.
     #[must_use]
     pub fn read(headers: &HeaderMap) -> Self {
         let seconds = |text: &str| {
@@ -165,7 +165,7 @@ impl CacheTime {
         }
     }
 
-    /// How long ago the answer may have been the issuer's own.
+    /// How long ago the issuer may have sent this response.
     #[must_use]
     pub fn possible_age(&self) -> Duration {
         match (self.age, self.lifetime) {
@@ -175,15 +175,15 @@ impl CacheTime {
         }
     }
 
-    /// How much longer a cache keeps this answer, where one has it.
+    /// How much longer a cache stores this response; `None` if none has it.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         let (age, lifetime) = (self.age?, self.lifetime?);
         (!age.is_zero()).then(|| lifetime.saturating_sub(age))
     }
 
-    /// How long tokens may still be signed with a key after a set without it was fetched: other replicas of the issuer
-    /// may have read their keys as late.
+    /// How long after the fetch of a set without a key tokens may still be signed with it: other replicas of the issuer may
+    /// read their keys that late.
     #[must_use]
     pub fn overlap(&self) -> Duration {
         self.lifetime.unwrap_or(DEFAULT_LIFETIME).min(LONGEST_ASSUMED_AGE)

@@ -1,5 +1,5 @@
-//! An issuer's keys: fetched when needed and never more often than a pace allows, the last good set kept, and keys that
-//! were rotated away remembered in the store, because a token that expired long ago still has to prove whose it is.
+//! An issuer's keys: fetched when needed, at a limited rate. The last usable set stays in use, and keys that were rotated
+//! away are stored, because a token that expired long ago must still prove its subject.
 
 mod fetch;
 
@@ -23,23 +23,23 @@ pub use super::known_keys::KeyAge;
 pub use super::stored_keys::record_of;
 pub use super::unverified::Unverified;
 
-/// At least this long between two fetches for tokens of callers: a caller can write any `kid`.
+/// The shortest time between two fetches for tokens of callers: a caller can write any `kid`.
 pub const FETCH_INTERVAL: Duration = Duration::from_secs(10);
-/// The same for tokens of the issuer itself and of the aggregator: made-up tokens must not make them wait.
+/// The same for tokens from the issuer itself and from the aggregator, so that forged tokens of callers do not delay them.
 pub const TRUSTED_FETCH_INTERVAL: Duration = Duration::from_secs(2);
 /// The longest wait that a cache's lifetime causes.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
-/// Unknown keys of the issuer's own answers whose first sight is remembered.
-const MOST_UNKNOWN: usize = 16;
+/// Unknown keys of the issuer's own answers that are recorded with their first appearance.
+const MAX_UNKNOWN: usize = 16;
 
 /// Where a token comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
-    /// The issuer's own answer.
+    /// The issuer's own response.
     Answer,
     /// A login that the aggregator registers.
     Login,
-    /// Anyone.
+    /// Any caller.
     Caller,
 }
 
@@ -57,14 +57,14 @@ pub struct IssuerKeys {
     issuer: String,
     discovery: Arc<Discovery>,
     context: Context,
-    /// `kid`s and RFC 7638 thumbprints of keys that prove nothing.
+    /// `kid`s and RFC 7638 thumbprints of keys that the configuration rejects.
     rejected: Vec<String>,
     known: RwLock<Arc<KnownKeys>>,
-    /// One fetch at a time, for all who need it.
+    /// One fetch at a time, shared by all callers.
     fetches: SingleFlight<Arc<KnownKeys>>,
-    /// One look into the store at a time.
+    /// One read of the store at a time.
     reading_store: tokio::sync::Mutex<()>,
-    /// Unknown keys of the issuer's own answers, with the time of the first sight (Unix ms).
+    /// Unknown keys of the issuer's own answers, each with its first appearance (Unix ms).
     unknown: Mutex<VecDeque<(Option<String>, u64)>>,
 }
 
@@ -78,7 +78,7 @@ impl std::fmt::Debug for IssuerKeys {
 }
 
 impl IssuerKeys {
-    /// No key is fetched before the first is needed.
+    /// The keys of `issuer`, fetched when one is first needed.
     #[must_use]
     pub fn new(issuer: String, discovery: Arc<Discovery>, context: Context) -> Self {
         Self {
@@ -93,14 +93,14 @@ impl IssuerKeys {
         }
     }
 
-    /// The same, without the keys of these `kid`s or RFC 7638 thumbprints: they prove nothing, present or past.
+    /// The same, but keys with these `kid`s or RFC 7638 thumbprints prove nothing, present or past.
     #[must_use]
     pub fn rejecting(mut self, rejected: Vec<String>) -> Self {
         self.rejected = rejected;
         self
     }
 
-    /// The claims of `token`, if one of this issuer's keys signed it. Issuer, audience and times are not judged.
+    /// The claims of `token`, if one of this issuer's keys signed it. Issuer, audience and times are not checked.
     ///
     /// # Errors
     /// [`Unverified`].
@@ -110,8 +110,8 @@ impl IssuerKeys {
         Ok(claims)
     }
 
-    /// The same of a token with which the issuer itself has just answered: its key is looked for sooner, and one that
-    /// stays unknown however new the answers are is found out.
+    /// The same for a token that the issuer itself has just sent. An unknown key is fetched sooner, and one that stays
+    /// unknown is reported although each new answer is younger than the key set.
     ///
     /// # Errors
     /// [`Unverified`].
@@ -138,7 +138,7 @@ impl IssuerKeys {
         self.judged(token, digest, claims, age, Source::Caller).await
     }
 
-    /// The same of a login that the aggregator registers: its key is looked for sooner.
+    /// The same for a login that the aggregator registers: an unknown key is fetched sooner.
     ///
     /// # Errors
     /// [`Unverified`].
@@ -248,7 +248,8 @@ impl IssuerKeys {
         })
     }
 
-    /// Since when the key of a token is in use: each of the issuer's own answers is new, their key need not be.
+    /// Since when the key of a token is in use, Unix seconds. Each of the issuer's own answers is new, but its key need not
+    /// be: there the first appearance of the key counts.
     fn unknown_since(
         &self,
         claims: &Claims,
@@ -266,13 +267,14 @@ impl IssuerKeys {
             .filter(|since_ms| *since_ms <= now_ms);
         if first_ms.is_none() {
             unknown.retain(|(id, _)| *id != header.key_id);
-            unknown.truncate(MOST_UNKNOWN - 1);
+            unknown.truncate(MAX_UNKNOWN - 1);
             unknown.push_front((header.key_id.clone(), now_ms));
         }
         Some(first_ms.unwrap_or(now_ms) / 1000)
     }
 
-    /// After a start: the keys of before, so that what they prove needs no issuer, which may be slow or away.
+    /// After a start, the keys with those in the store: tokens that these prove do not depend on an issuer that may be slow
+    /// or down. `None` if the store or the issuer was read already, or the store does not answer.
     async fn with_stored(&self, known: &KnownKeys) -> Option<Arc<KnownKeys>> {
         if known.store_read || known.attempted_at_ms.is_some() {
             return None;
@@ -291,8 +293,8 @@ impl IssuerKeys {
         }))
     }
 
-    /// A set newer than the one that left the judgement open, for a token that came when it had `arrived`; the same set
-    /// where it is too early to fetch another.
+    /// The keys after a fetch later than `arrived`, the arrival of the token whose judgement is open; the same keys if it is
+    /// too early for another fetch.
     async fn newer_set(
         self: &Arc<Self>,
         source: Source,
@@ -300,7 +302,7 @@ impl IssuerKeys {
         judge: impl Fn(&KnownKeys) -> Judgement,
     ) -> Result<Arc<KnownKeys>, Unverified> {
         let known = self.snapshot();
-        // A fetch may have ended since that set was looked at.
+        // A fetch may have ended since the judgement.
         if !judge(&known).is_open() {
             return Ok(known);
         }
@@ -312,14 +314,14 @@ impl IssuerKeys {
         if !is_of_before || !judge(&known).is_open() || self.fetch_wait(&known, source).is_some() {
             return Ok(known);
         }
-        // The key may be younger than a fetch that was under way already.
+        // The key may be younger than a fetch that was already in flight.
         self.fetched(source).await
     }
 
-    /// How much longer nothing is fetched for tokens of this `source`.
+    /// How long no set is fetched for tokens of this `source`; `None`: a fetch can start now.
     fn fetch_wait(&self, known: &KnownKeys, source: Source) -> Option<Duration> {
-        let rests_until_ms = known.attempted_at_ms? + whole_ms(source.fetch_interval());
-        let left_ms = rests_until_ms.saturating_sub(self.context.clock.now_ms());
+        let next_ms = known.attempted_at_ms? + whole_ms(source.fetch_interval());
+        let left_ms = next_ms.saturating_sub(self.context.clock.now_ms());
         (left_ms > 0).then(|| Duration::from_millis(left_ms))
     }
 

@@ -1,4 +1,4 @@
-//! The keys of an issuer that a process knows, published ones and past ones, and what they say about a token.
+//! The keys of an issuer that this process knows, published and past, and the judgement of a token by them.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use super::proven_tokens::{KeySetVersion, SignatureProof, TokenDigest};
 use super::unverified::Unverified;
 use super::verify::{SignatureHeader, key_fits, signed_by};
 
-/// Keys that were rotated away: a week of an issuer that makes a new one every hour.
+/// Past keys: a week of an issuer that rotates every hour.
 pub(super) const MOST_PAST_KEYS: usize = 168;
-/// Keys that are tried for one token: without `kid`, or with one that several keys have, each costs a verification.
+/// Keys that are tried for one token: without a `kid`, or with one that several keys share, each costs a verification.
 const MOST_TRIED: usize = 64;
-/// How far a token may live beyond the withdrawal of its key: an issuer withdraws a key when its tokens have expired.
+/// How long a token may live after the withdrawal of its key: an issuer withdraws a key when its tokens have expired.
 const LONGEST_LIFE_AFTER_WITHDRAWAL: Duration = Duration::from_secs(3600);
-/// How long after a token was issued its key may still be missing where nothing is cached.
+/// How long after a token was issued its key may still be missing from the set, without caches.
 const PUBLICATION_DELAY: Duration = Duration::from_secs(60);
 /// How far the issuer's clock may be ahead of this one.
 const CLOCK_AHEAD: Duration = Duration::from_secs(300);
@@ -28,25 +28,25 @@ const CLOCK_AHEAD: Duration = Duration::from_secs(300);
 /// Which keys may have signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyAge {
-    /// Only those that the issuer publishes.
+    /// Only keys that the issuer publishes.
     Present,
-    /// Also those that it published not longer than the grace ago, for tokens issued before they were withdrawn.
+    /// Also keys that it withdrew within the grace, for tokens issued before the withdrawal.
     PresentOrPast,
 }
 
-/// Why a fetch brought no keys.
+/// Why a fetch returned no keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoKeys {
-    /// No answer, or one that is no key set.
+    /// No response, or one that is not a key set.
     #[error("{0}")]
     Unavailable(String),
-    /// A key set without keys: not filled yet.
+    /// A key set without keys: the issuer has not made its keys yet.
     #[error("{}", BadKeySet::Empty)]
     Empty,
 }
 
 impl NoKeys {
-    /// What that means for a token whose key is not known.
+    /// The result for a token whose key is unknown.
     pub(super) fn unverified(&self, retry_after: Duration) -> Unverified {
         let cause = self.to_string();
         match self {
@@ -54,7 +54,7 @@ impl NoKeys {
             Self::Empty => Unverified::KeyNotYetKnown {
                 retry_after,
                 cached_for: None,
-                cause: format!("the issuer's keys cannot be had: {cause}"),
+                cause: format!("the issuer's keys are not available: {cause}"),
             },
         }
     }
@@ -63,18 +63,18 @@ impl NoKeys {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct KnownKey {
     pub(super) key: VerifyingKey,
-    /// When a fetch first came without it; `None` while it is published.
+    /// When a fetched set first lacked it, Unix ms; `None` while it is published.
     pub(super) retired_at_ms: Option<u64>,
 }
 
-/// As it is remembered in the store. Older versions wrote more of the issuer's own members.
+/// The stored form. Older versions wrote more members of the issuer's JWK.
 #[derive(Serialize, Deserialize)]
 struct StoredKey {
     jwk: Value,
     retired_at_ms: Option<u64>,
 }
 
-/// The remembered form of `keys`.
+/// The stored form of `keys`.
 ///
 /// # Errors
 /// Those of the JSON writer.
@@ -89,7 +89,7 @@ pub(super) fn to_stored(keys: &[KnownKey]) -> Result<Vec<u8>, serde_json::Error>
     serde_json::to_vec(&stored)
 }
 
-/// The keys of a remembered form; ones that cannot be used are left out.
+/// The keys of a stored form, without unusable ones.
 ///
 /// # Errors
 /// Those of the JSON reader.
@@ -107,24 +107,24 @@ pub(super) fn from_stored(text: &[u8]) -> Result<Vec<KnownKey>, serde_json::Erro
 #[derive(Clone, Default)]
 pub(super) struct KnownKeys {
     pub(super) keys: Vec<KnownKey>,
-    /// Keys of the last set that are not used.
+    /// Unused keys of the last set.
     pub(super) unused: Vec<UnusedKey>,
-    /// What the last set's headers said of caches.
+    /// The cache headers of the last set.
     pub(super) cache: CacheTime,
-    /// Why the last fetch brought no set.
+    /// Why the last fetch returned no set; `None` if it did.
     pub(super) failed: Option<NoKeys>,
-    /// Whether the remembered keys were read from the store.
+    /// Whether the stored keys were read.
     pub(super) store_read: bool,
-    /// When the fetch that brought the last set began.
+    /// When the fetch of the last set began, Unix ms.
     pub(super) fetched_at_ms: Option<u64>,
     pub(super) attempted_at_ms: Option<u64>,
-    /// The same by a clock that only goes forward.
+    /// The same by the monotonic clock.
     pub(super) attempted: Option<Instant>,
     /// Another one after each change.
     pub(super) version: KeySetVersion,
 }
 
-/// What the known keys say about a token.
+/// The judgement of a token by the known keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Judgement {
     Signed(SignatureProof),
@@ -132,33 +132,33 @@ pub(super) enum Judgement {
     OtherAlgorithm,
     Rejected,
     NotUsed(String),
-    /// Signed by a key that was withdrawn before; it may have been published again since.
+    /// Signed by a key that was withdrawn before; the issuer may have published it again since.
     Withdrawn,
     UnknownKey,
 }
 
 impl Judgement {
-    /// Whether a newer set can change it.
+    /// Whether a newer set can change the judgement.
     pub(super) const fn is_open(&self) -> bool {
         matches!(self, Self::Withdrawn | Self::UnknownKey | Self::NotUsed(_))
     }
 }
 
-/// What a judgement rests on besides the keys.
+/// The input of a judgement besides the keys.
 pub(super) struct Case<'a> {
     pub(super) token: &'a str,
     pub(super) digest: TokenDigest,
     pub(super) claims: &'a Claims,
     pub(super) age: KeyAge,
     pub(super) now_ms: u64,
-    /// Keys retired before this moment prove nothing.
+    /// Keys retired before this time (Unix ms) prove nothing.
     pub(super) retired_since_ms: u64,
     /// `kid`s and thumbprints that the configuration rejects.
     pub(super) rejected: &'a [String],
 }
 
 impl KnownKeys {
-    /// Takes in what the store remembers; what is known already is the newer.
+    /// Adds the stored keys; a key that is known already stays as it is, because the process's own knowledge is newer.
     pub(super) fn add_stored(&mut self, remembered: Vec<KnownKey>) {
         for stored in remembered {
             if !self.keys.iter().any(|known| known.key == stored.key) {
@@ -168,7 +168,7 @@ impl KnownKeys {
         self.store_read = true;
     }
 
-    /// Takes a fetched set in.
+    /// Applies a fetched set; keys that it lacks become past ones.
     pub(super) fn apply_fetched(
         &mut self,
         set: &KeySet,
@@ -182,8 +182,8 @@ impl KnownKeys {
         self.fetched_at_ms = Some(now_ms);
     }
 
-    /// Whether the last set is of a time at which the key of a token issued at `issued_at_seconds` was surely published:
-    /// an issuer publishes a key as it begins to sign with it, and caches may be as far behind as they say.
+    /// Whether the last set is from a time at which the key of a token issued at `issued_at_seconds` was certainly published:
+    /// an issuer publishes a key when it begins to sign with it, and caches can lag as far as their headers state.
     pub(super) fn is_later_than(&self, issued_at_seconds: Option<u64>, now_ms: u64) -> bool {
         let Some(fetched_at_ms) = self.fetched_at_ms else {
             return false;
@@ -201,14 +201,14 @@ impl KnownKeys {
         is_usable(proof.retired_at_ms, case) && !self.is_too_late(proof.retired_at_ms, case)
     }
 
-    /// Whether a token is too new, or lives too long, for a key that was withdrawn then. A stolen key signs whatever its
-    /// thief likes: the token can only be held to what an honest one of that time could say.
+    /// Whether a token is too new, or lives too long, for a key that was withdrawn at `retired_at_ms`. A stolen key can sign
+    /// any claims, so the token's times must be such as an honest token of that time can have.
     fn is_too_late(&self, retired_at_ms: Option<u64>, case: &Case<'_>) -> bool {
         let Some(retired_at_ms) = retired_at_ms else {
             return false;
         };
         let expires_ms = case.claims.exp_seconds.saturating_mul(1000);
-        // Without a readable `iat` only an expiry before the withdrawal tells.
+        // Without a readable `iat`, only an expiry before the withdrawal proves the age.
         let issued_ms = case
             .claims
             .issued_at_seconds
@@ -224,16 +224,16 @@ impl KnownKeys {
     }
 
     pub(super) fn judge(&self, case: &Case<'_>, header: &SignatureHeader) -> Judgement {
-        let asked = header.key_id.as_deref();
-        if asked.is_some_and(|asked| case.rejected.iter().any(|name| name == asked)) {
+        let key_id = header.key_id.as_deref();
+        if key_id.is_some_and(|key_id| case.rejected.iter().any(|name| name == key_id)) {
             return Judgement::Rejected;
         }
         let named =
-            |known: &&KnownKey| asked.is_none() || known.key.id().is_none() || known.key.id() == asked;
+            |known: &&KnownKey| key_id.is_none() || known.key.id().is_none() || known.key.id() == key_id;
         let usable = |known: &&KnownKey| is_usable(known.retired_at_ms, case);
         let (mut is_named, mut fits, mut verdict) = (false, false, None);
         for known in self.keys.iter().filter(named).filter(usable).take(MOST_TRIED) {
-            let is_its_own = asked.is_some() && known.key.id() == asked;
+            let is_its_own = key_id.is_some() && known.key.id() == key_id;
             is_named |= is_its_own;
             fits |= is_its_own && key_fits(&known.key, header.algorithm);
             if !signed_by(case.token, header.algorithm, &known.key) {
@@ -254,20 +254,20 @@ impl KnownKeys {
         verdict.unwrap_or_else(|| match (is_named, fits) {
             (true, true) => Judgement::Forged,
             (true, false) => Judgement::OtherAlgorithm,
-            (false, _) => self.of_unused_key(asked),
+            (false, _) => self.of_unused_key(key_id),
         })
     }
 
-    fn of_unused_key(&self, asked: Option<&str>) -> Judgement {
-        let asked_for = |key: &&UnusedKey| asked.is_some() && key.id.as_deref() == asked;
-        match self.unused.iter().find(asked_for) {
+    fn of_unused_key(&self, key_id: Option<&str>) -> Judgement {
+        let is_named = |key: &&UnusedKey| key_id.is_some() && key.id.as_deref() == key_id;
+        match self.unused.iter().find(is_named) {
             Some(key) => Judgement::NotUsed(key.why.to_string()),
             None => Judgement::UnknownKey,
         }
     }
 
-    /// The keys after a fetch brought `fetched`; keys that are gone are retired, those retired before `retired_since_ms`
-    /// forgotten.
+    /// The keys after a fetch of `fetched`: missing keys become past ones, and those retired before `retired_since_ms` are
+    /// dropped.
     fn merged(&self, fetched: &[VerifyingKey], now_ms: u64, retired_since_ms: u64) -> Vec<KnownKey> {
         let mut gone: Vec<KnownKey> = self
             .keys
@@ -292,7 +292,7 @@ impl KnownKeys {
     }
 }
 
-/// Whether a key that was retired then may prove anything in this case.
+/// Whether a key that was retired at `retired_at_ms` may prove anything in this case.
 fn is_usable(retired_at_ms: Option<u64>, case: &Case<'_>) -> bool {
     retired_at_ms.is_none_or(|retired| case.age == KeyAge::PresentOrPast && retired >= case.retired_since_ms)
 }
@@ -307,7 +307,8 @@ fn is_rejected(key: &VerifyingKey, rejected: &[String]) -> bool {
         .any(|name| *name == thumbprint || key.id() == Some(name.as_str()))
 }
 
-/// An issuer that makes up new keys at every look must not fill memory and store.
+/// Drops all but the [`MOST_PAST_KEYS`] latest, so that an issuer with new keys at every fetch fills neither memory nor the
+/// store.
 pub(super) fn truncate_past(past: &mut Vec<KnownKey>) {
     past.sort_by_key(|key| std::cmp::Reverse(key.retired_at_ms));
     past.truncate(MOST_PAST_KEYS);

@@ -1,6 +1,6 @@
-//! How much one issuer is retry_after: so many calls at once, so many per second, and none while it fails everybody.
+//! Limits calls to one issuer: a concurrency cap, a token bucket and a circuit breaker.
 //!
-//! Per process: replicas that share these numbers would need the store for every call, and what they protect an issuer
+//! Each process has its own: shared limits would need the store for every call, and the load that they protect an issuer
 //! from (a herd at a restart, a retry storm) grows with the callers, not with the replicas.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,17 +19,18 @@ use crate::observe::metrics::Metrics;
 use crate::refused::Refused;
 use crate::upstream::streak::{NOT_OAUTH, StreakKind, is_lasting, jitter};
 
-/// Calls that may be under way at one issuer at the same time.
-const MOST_AT_ONCE: usize = 32;
-/// Calls per second in the long run, and in a burst.
+/// Concurrent calls to one issuer.
+const MAX_CONCURRENT: usize = 32;
+/// Sustained calls per second.
 const PER_SECOND: u32 = 100;
+/// Calls that can start at once after a pause.
 const BURST: u32 = 200;
-/// How long a call waits for its turn: shorter than a caller waits.
-const LONGEST_QUEUE: Duration = Duration::from_secs(3);
-/// When a call that found the queue full may come again.
-const QUEUE_WAIT: Duration = Duration::from_secs(1);
+/// How long a call waits for a permit: shorter than its caller waits.
+const MAX_QUEUE_TIME: Duration = Duration::from_secs(3);
+/// `Retry-After` for a call that waited in vain for a free slot.
+const QUEUE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The limits to one issuer.
+/// The limits of calls to one issuer, in one process.
 #[derive(Debug)]
 pub struct CallLimits {
     issuer: String,
@@ -42,8 +43,9 @@ pub struct CallLimits {
     metrics: Metrics,
 }
 
-/// Answers of something in between, without one of the issuer's own: whether they last, as in [`Streak::is_lasting`].
-/// While the circuit is open each login is retry_after for too seldom for its own streak to tell.
+/// The run of answers of an intermediary (a proxy, firewall or load balancer) without one of the issuer in between. It
+/// lasts by the rule of [`Streak::is_lasting`]; while the circuit is open, each login makes too few calls for its own
+/// streak to show that.
 ///
 /// [`Streak::is_lasting`]: crate::upstream::streak::Streak::is_lasting
 #[derive(Debug, Default)]
@@ -71,18 +73,18 @@ impl IntermediaryAnswers {
     }
 }
 
-/// A call that is not made now.
+/// Why a call is not made now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Throttled {
-    /// `circuit`, `rate` or `queue`; `in_between` where the circuit is open because something that is no issuer has
-    /// answered for long.
+    /// `circuit`, `rate` or `queue`; `in_between` while the circuit is open because an intermediary has answered in the
+    /// issuer's place for long.
     pub reason: &'static str,
-    /// When asking again can help.
+    /// When another attempt can succeed.
     pub retry_after: Duration,
 }
 
 impl Throttled {
-    /// What callers are told.
+    /// The refusal for callers: `refusal`, or the configuration fault of the same kind for `in_between`.
     #[must_use]
     pub fn refused(self, refusal: Refusal) -> Refused {
         let refusal = match (self.reason, refusal) {
@@ -92,7 +94,7 @@ impl Throttled {
         };
         let cause = match self.reason {
             "in_between" => NOT_OAUTH,
-            "circuit" => "the issuer fails everybody and is left alone for a while",
+            "circuit" => "the issuer fails for all logins; calls to it are suspended for a while",
             "rate" => "too many logins are refreshed at this issuer at once",
             _ => "the issuer is slow, and too many calls wait for it",
         };
@@ -100,17 +102,17 @@ impl Throttled {
     }
 }
 
-/// How a call ended, as far as the issuer's health goes.
+/// What a call shows about the issuer's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallOutcome {
     /// The issuer answered.
     Answer,
-    /// It did not, or said that it fails.
+    /// It did not answer, or reported a failure of its own.
     Failure {
         /// Its `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// Something answered that does not speak OAuth.
+    /// An intermediary answered, without OAuth.
     NotOauth {
         /// Its `Retry-After`.
         retry_after: Option<Duration>,
@@ -128,13 +130,13 @@ impl From<&Transient> for CallOutcome {
 }
 
 impl CallLimits {
-    /// No limits yet.
+    /// The limits of calls to `issuer`: no calls made yet, circuit closed.
     #[must_use]
     pub fn new(issuer: String, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
         metrics.issuer_circuit(&issuer, false);
         Self {
             issuer,
-            slots: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+            slots: Arc::new(Semaphore::new(MAX_CONCURRENT)),
             bucket: Mutex::new(Bucket::new(PER_SECOND, BURST)),
             breaker: Mutex::default(),
             intermediary: Mutex::default(),
@@ -144,7 +146,7 @@ impl CallLimits {
         }
     }
 
-    /// Waits for its turn and lets one call for the grant with this digest pass.
+    /// Waits for a permit for one call for the grant with this digest, at most [`MAX_QUEUE_TIME`].
     ///
     /// # Errors
     /// [`Throttled`].
@@ -159,7 +161,7 @@ impl CallLimits {
             };
             Throttled { reason, retry_after }
         };
-        let until = Instant::now() + LONGEST_QUEUE;
+        let until = Instant::now() + MAX_QUEUE_TIME;
         if let Some(left) = lock(&self.breaker).open_for(self.clock.now_ms()) {
             return Err(throttled("circuit", left));
         }
@@ -173,7 +175,7 @@ impl CallLimits {
         }
         let Ok(Ok(slot)) = tokio::time::timeout_at(until, Arc::clone(&self.slots).acquire_owned()).await
         else {
-            return Err(throttled("queue", QUEUE_WAIT));
+            return Err(throttled("queue", QUEUE_RETRY_AFTER));
         };
         if let Err(left) = lock(&self.breaker).admit(self.clock.now_ms()) {
             return Err(throttled("circuit", left));
@@ -189,7 +191,7 @@ impl CallLimits {
         })
     }
 
-    /// How much longer the issuer is left alone because it fails everybody; `None`: it is asked.
+    /// How long the circuit stays open because the issuer fails for all logins; `None`: it is closed.
     #[must_use]
     pub fn circuit_open(&self) -> Option<Throttled> {
         let retry_after = lock(&self.breaker).open_for(self.clock.now_ms())?;
@@ -214,20 +216,24 @@ impl CallLimits {
                 self.metrics.issuer_circuit(&self.issuer, true);
                 tracing::warn!(
                     issuer = self.issuer,
-                    "the issuer fails everybody: it is left alone, and retry_after now and then by one"
+                    "issuer circuit opened: calls are suspended, one probe at a time"
                 );
             }
             Some(CircuitChange::Closed) => {
                 self.metrics.issuer_circuit(&self.issuer, false);
                 let held_back = self.throttled_calls.swap(0, Ordering::Relaxed);
-                tracing::info!(issuer = self.issuer, held_back, "the issuer answers again");
+                tracing::info!(
+                    issuer = self.issuer,
+                    held_back,
+                    "issuer circuit closed: the issuer answers again"
+                );
             }
             None => {}
         }
     }
 }
 
-/// Leave for one call. Dropped without a word, the call was not made.
+/// A permit for one call. Dropping it without [`Permit::record`] means that the call was not made.
 #[derive(Debug)]
 pub struct Permit {
     limits: Arc<CallLimits>,
@@ -237,7 +243,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The call has ended.
+    /// Records how the call ended.
     pub fn record(mut self, outcome: CallOutcome) {
         self.recorded = true;
         let limits = &self.limits;
@@ -261,6 +267,6 @@ impl Drop for Permit {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Both are consistent after every statement; a panic elsewhere does not spoil them.
+    // The value is consistent after every statement, so a panic while the lock is held cannot corrupt it.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,7 @@
 //! Text from outside, safe to log.
 
-/// A `kid` or `alg` as it may stand in an answer or a log line: a client can write anything there.
+/// A `kid`, `alg` or similar value for a response or a log line: a client can write any text there. At most 64 characters;
+/// all but letters, digits and `-_.~:/+=` become `?`.
 #[must_use]
 pub fn loggable(text: &str) -> String {
     const LONGEST: usize = 64;

@@ -16,7 +16,7 @@ pub const LONGEST_AGE_SECONDS: u64 = 300;
 pub struct LogoutToken {
     /// `iss`.
     pub issuer: String,
-    /// `aud`, one text or a list.
+    /// `aud`, one string or a list.
     pub audiences: Vec<String>,
     /// Whose login ends.
     pub whose: LoggedOut,
@@ -44,7 +44,7 @@ pub enum LoggedOut {
     },
 }
 
-/// Why a token is not a current logout token. The text names a claim, never its value.
+/// Why a token is not a current logout token. The message names a claim, never its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotLogoutToken {
     /// Not a JWS with a JSON payload.
@@ -53,13 +53,13 @@ pub enum NotLogoutToken {
     /// JOSE `typ`, or Keycloak's payload `typ`.
     #[error("logout_token is another kind of token by its typ")]
     OtherType,
-    /// A claim is missing, comes twice or is of the wrong JSON type.
+    /// A claim is missing, is duplicated or has the wrong JSON type.
     #[error("logout_token lacks a usable {0}")]
     Lacks(&'static str),
     /// §2.4: an ID token must never pass as a logout token.
     #[error("logout_token must not carry a nonce")]
     Nonce,
-    /// §2.6: expired, too old, or from the future.
+    /// §2.6: expired, too old, or in the future.
     #[error(
         "logout_token is not current: its exp is over, or its iat or nbf is more than {LONGEST_AGE_SECONDS} s away"
     )]
@@ -113,7 +113,7 @@ impl LogoutToken {
     }
 }
 
-/// §2.4: `typ` is RECOMMENDED to be `logout+jwt`; older issuers write `JWT` or nothing. Keycloak adds a payload `typ`.
+/// §2.4: `typ` should be `logout+jwt`; older issuers send `JWT` or none. Keycloak adds a payload `typ`.
 fn is_of_a_logout_token(header: &Json<'_>, payload: &Json<'_>) -> Result<(), NotLogoutToken> {
     let is_header_type = |typ: &str| ["JWT", "logout+jwt"].iter().any(|name| is_media_type(typ, name));
     let other = NotLogoutToken::OtherType;
@@ -138,7 +138,7 @@ fn is_of_a_logout_token(header: &Json<'_>, payload: &Json<'_>) -> Result<(), Not
     }
 }
 
-/// A text that is not empty, where the claim is there.
+/// A string claim that is not empty, if present.
 fn text(payload: &Json<'_>, name: &'static str) -> Result<Option<String>, NotLogoutToken> {
     match payload.member(name) {
         Ok(None) => Ok(None),
@@ -147,7 +147,7 @@ fn text(payload: &Json<'_>, name: &'static str) -> Result<Option<String>, NotLog
     }
 }
 
-/// Seconds, without a fraction that an issuer may write (RFC 7519 §2).
+/// Seconds; a fraction, which an issuer may write (RFC 7519 §2), is dropped.
 fn whole(payload: &Json<'_>, name: &'static str) -> Result<Option<u64>, NotLogoutToken> {
     let lacks = NotLogoutToken::Lacks(name);
     match payload.member(name) {

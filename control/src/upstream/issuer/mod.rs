@@ -1,7 +1,10 @@
-//! What is said to and heard from an OpenID Connect issuer.
+//! The client for an upstream OpenID Connect issuer.
 //!
-//! [`answer`] is the table of what an answer means, [`client`] makes the calls, [`discovery`] finds the endpoints,
-//! [`keys`] and [`verify`] check signatures, [`traffic`] says how much an issuer is asked.
+//! - [`HomeIssuer`] and [`RemoteIssuer`]: refreshes at the issuer of a login, exchanges at the issuer of a server;
+//! - [`client`] makes the HTTP calls, [`limits`] limits them ([`bucket`], [`breaker`]), [`answer`] classifies responses;
+//! - [`discovery`] finds the endpoints, [`introspection`] and [`revocation`] use the optional ones;
+//! - [`keys`], [`key_set`], [`jwk`] and [`verify`] check signatures, [`token_type`] and [`logout_token`] read claims;
+//! - [`unverified`]: why a token is not accepted.
 
 pub mod algorithm;
 pub mod answer;

@@ -15,20 +15,20 @@ use crate::config::{ClientAuth, ExchangeConfig};
 use crate::context::Context;
 use crate::upstream::streak::StreakKind;
 
-/// A remote issuer, as the exchange of one server sees it.
+/// A remote issuer and the exchange there for one server.
 #[derive(Debug)]
 pub struct RemoteIssuer {
-    /// What is configured.
+    /// The exchange's configuration.
     pub config: ExchangeConfig,
-    /// Its keys.
+    /// The remote's keys.
     pub keys: Arc<IssuerKeys>,
     limits: Arc<CallLimits>,
-    /// Read only when the remote refuses the client: it may want to see the secret elsewhere.
+    /// Fetched only after the remote refuses the client: it may require another authentication method.
     discovery: Arc<Discovery>,
 }
 
 impl RemoteIssuer {
-    /// The remote of `config`, verified with `keys`, with the `limits` of all servers that it makes tokens for.
+    /// The remote of `config`. `keys` verify its tokens; all servers with exchanges there share the `limits`.
     #[must_use]
     pub fn new(config: ExchangeConfig, keys: Arc<IssuerKeys>, limits: Arc<CallLimits>) -> Self {
         Self {
@@ -39,7 +39,7 @@ impl RemoteIssuer {
         }
     }
 
-    /// [`CallLimits::circuit_open`].
+    /// The wait while the remote's circuit is open: [`CallLimits::circuit_open`].
     #[must_use]
     pub fn circuit_open(&self) -> Option<Throttled> {
         self.limits.circuit_open()
@@ -48,7 +48,7 @@ impl RemoteIssuer {
     /// Exchanges `subject_token` of the grant with this digest (RFC 8693 §2.1).
     ///
     /// # Errors
-    /// [`Throttled`]; nothing was asked.
+    /// [`Throttled`]; nothing was presented.
     pub async fn exchange(
         &self,
         context: &Context,
@@ -60,17 +60,17 @@ impl RemoteIssuer {
             .config
             .client_auth
             .unwrap_or_else(|| self.discovery.client_auth());
-        let mut raw = self.presented(context, subject_token, auth).await;
+        let mut raw = self.present(context, subject_token, auth).await;
         let is_client_refused =
             (raw.as_ref()).is_ok_and(|answer| refuses_client(answer, self.config.dialect));
-        // Nothing is used up by an exchange, so asking again in the way that the remote wants costs nothing.
+        // An exchange uses nothing up, so a second request with the other authentication method does no harm.
         if self.config.client_auth.is_none()
             && auth == ClientAuth::Basic
             && is_client_refused
             && self.discovery.ensure_read(context).await.is_ok()
             && self.discovery.client_auth() == ClientAuth::Post
         {
-            raw = self.presented(context, subject_token, ClientAuth::Post).await;
+            raw = self.present(context, subject_token, ClientAuth::Post).await;
         }
         let answer = match &raw {
             Ok(answer) => read_exchange(answer, self.config.dialect),
@@ -79,7 +79,7 @@ impl RemoteIssuer {
         let issuer = &self.config.expected_issuer;
         context.metrics.issuer_answer(issuer, "exchange", answer.class());
         permit.record(match &answer {
-            // Dex answers 500 for a scope that it will never grant: that is one server's fault, not the issuer's.
+            // Dex answers 500 for a scope that it never grants: a fault of one server's configuration, not of the issuer.
             ExchangeAnswer::Transient(passing)
                 if matches!(passing.kind, StreakKind::Unreachable | StreakKind::NotOauth) =>
             {
@@ -90,7 +90,7 @@ impl RemoteIssuer {
         Ok(answer)
     }
 
-    async fn presented(
+    async fn present(
         &self,
         context: &Context,
         subject_token: &SecretString,

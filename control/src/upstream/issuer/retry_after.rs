@@ -1,4 +1,4 @@
-//! How long an issuer asks to be left alone.
+//! The `Retry-After` header of an issuer's responses.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,17 +7,16 @@ use http::header::{DATE, HeaderName, RETRY_AFTER};
 
 use crate::upstream::streak::MAX_RETRY_AFTER_MS;
 
-/// `Retry-After` (RFC 9110 §10.2.3) in either form, at most [`MAX_RETRY_AFTER_MS`]; `None` where it is missing or neither.
-/// A date counts from the answer's own `Date`, so that the two clocks need not agree, else from `now`; one in the past is
-/// no wait.
+/// `Retry-After` (RFC 9110 §10.2.3) in either form, at most [`MAX_RETRY_AFTER_MS`]; `None` if it is missing or neither. A date
+/// counts from the response's own `Date`, so that the two clocks need not agree, else from `now`; a past date is no wait.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let asked = text(headers, &RETRY_AFTER)?;
-    let wait = if asked.bytes().all(|letter| letter.is_ascii_digit()) {
-        // So many digits that they do not fit are a long time too.
-        Duration::from_secs(asked.parse().unwrap_or(u64::MAX))
+    let value = text(headers, &RETRY_AFTER)?;
+    let wait = if value.bytes().all(|letter| letter.is_ascii_digit()) {
+        // A number that does not fit is a long time as well.
+        Duration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
-        let until = httpdate::parse_http_date(asked).ok()?;
+        let until = httpdate::parse_http_date(value).ok()?;
         let from = text(headers, &DATE).and_then(|date| httpdate::parse_http_date(date).ok());
         until.duration_since(from.unwrap_or(now)).unwrap_or_default()
     };

@@ -1,4 +1,4 @@
-//! An issuer's keys in the store: past ones must prove whose token it is after a restart too.
+//! An issuer's keys in the store: past keys must prove a token's subject after a restart as well.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub fn record_of(issuer: &str) -> Key {
     Key::new("keys", &digest::hex_of_parts(&[issuer]))
 }
 
-/// The keys of `issuer` as the store has them; none where there is no record.
+/// The stored keys of `issuer`; none without a record.
 pub(super) async fn read(context: &Context, issuer: &str) -> Result<Vec<KnownKey>, StoreError> {
     let key = record_of(issuer);
     let Some(entry) = context.store.read(&key).await? else {
@@ -26,14 +26,15 @@ pub(super) async fn read(context: &Context, issuer: &str) -> Result<Vec<KnownKey
         key: key.clone(),
         what: what.to_owned(),
     };
-    // Sealed although public: a writer of the store must not be able to add a key.
+    // Sealed although public: write access to the store must not suffice to add a key.
     let Ok(opened) = context.ring.open(key.as_str(), &entry.value) else {
-        return Err(unexpected("the remembered keys do not open"));
+        return Err(unexpected("the stored keys cannot be unsealed"));
     };
-    from_stored(opened.expose_secret()).map_err(|_| unexpected("the remembered keys are not of this version"))
+    from_stored(opened.expose_secret())
+        .map_err(|_| unexpected("the stored keys are not in the format of this version"))
 }
 
-/// Writes `keys`. Replicas write the same content; what one of them knew and another did not is kept.
+/// Writes `keys`, together with past keys that only another replica knew.
 pub(super) async fn write(context: &Context, issuer: &str, keys: &[KnownKey]) -> Result<(), StoreError> {
     let key = record_of(issuer);
     let mut keys = keys.to_vec();
@@ -41,7 +42,7 @@ pub(super) async fn write(context: &Context, issuer: &str, keys: &[KnownKey]) ->
     let retired_since_ms = now_ms.saturating_sub(whole_ms(context.past_key_grace));
     let mut others = Vec::new();
     for mut stored in read(context, issuer).await? {
-        // What another replica saw published and this fetch came without is gone by now.
+        // A key that another replica saw published and this fetch lacks has been withdrawn.
         let retired_ms = *stored.retired_at_ms.get_or_insert(now_ms);
         let known = keys.iter().any(|known| known.key == stored.key);
         if !known && retired_ms >= retired_since_ms {
@@ -53,7 +54,7 @@ pub(super) async fn write(context: &Context, issuer: &str, keys: &[KnownKey]) ->
     others.truncate(MOST_PAST_KEYS.saturating_sub(past));
     keys.append(&mut others);
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Failed {
-        operation: "remember keys",
+        operation: "store keys",
         source,
     };
     let text = to_stored(&keys).map_err(|error| failed(Box::new(error)))?;

@@ -1,5 +1,5 @@
-//! What kind of token a JWT is and to which client it was issued. An issuer signs access tokens, logout tokens and
-//! other clients' ID tokens with the same keys as our own ID tokens, so a good signature alone says little (RFC 8725
+//! The kind of a JWT and the client to which it was issued. An issuer signs access tokens, logout tokens and other clients'
+//! ID tokens with the same keys as the configured client's ID tokens, so a valid signature alone is not enough (RFC 8725
 //! §3.11, §3.12). Pure.
 
 use base64::Engine as _;
@@ -8,13 +8,13 @@ use tokenward_protocol::json::{self, Json};
 
 /// How far `iat` may lie ahead of control's clock, in seconds.
 pub const ISSUED_AT_LEEWAY_SECONDS: u64 = 300;
-/// How far `nbf` may lie ahead of control's clock, in seconds: the difference of clocks that the documents allow. An issuer
-/// that writes `nbf` means it, while `iat` is only the moment of its own clock.
+/// How far `nbf` may lie ahead of control's clock, in seconds: the clock difference that the documentation allows. `nbf` is
+/// a restriction that the issuer sets on purpose, while `iat` is only a reading of its own clock.
 pub const NOT_BEFORE_LEEWAY_SECONDS: u64 = 60;
-/// As much of a token's own text as an error repeats, in characters.
+/// How much of a claim's value an error repeats, in characters.
 const SHOWN_CHARACTERS: usize = 80;
 
-/// What a token says of itself besides the claims that every ID token has. Nothing is verified.
+/// A token's claims beyond those that every ID token has. Nothing is verified.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IdTokenProfile {
     /// The client that the token was issued to: `azp`, or `appid` as Entra's v1 access tokens call it.
@@ -23,14 +23,14 @@ pub struct IdTokenProfile {
     pub not_before_seconds: Option<u64>,
     /// `iat`, Unix seconds, rounded down.
     pub issued_at_seconds: Option<u64>,
-    /// `sid`, the issuer's own session (OIDC Back-Channel Logout §2.1).
+    /// `sid`, the session at the issuer (OIDC Back-Channel Logout §2.1).
     pub session_id: Option<String>,
 }
 
-/// Why a token is not an ID token that counts here.
+/// Why a token is not accepted as an ID token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotIdToken {
-    /// Header or payload cannot be read, or a claim comes twice or is of the wrong JSON type.
+    /// Header or payload cannot be read, or a claim is duplicated or has the wrong JSON type.
     #[error("its claim {0} cannot be read")]
     Unreadable(&'static str),
     /// JOSE `typ` (RFC 7515 §4.1.9).
@@ -42,11 +42,11 @@ pub enum NotIdToken {
     /// Cognito's `token_use`.
     #[error("its claim token_use is {0:?}: that is another kind of token")]
     TokenUse(String),
-    /// RFC 8417: a security event token, a logout token first of all.
+    /// RFC 8417: a security event token, usually a logout token.
     #[error("it carries events: it is a logout or security event token")]
     Events,
-    /// RFC 7800: who presents it must prove possession of a key, which a gateway that passes it on cannot.
-    #[error("it is bound to a key of its holder (cnf), so nobody else may present it")]
+    /// RFC 7800: the presenter must prove possession of a key, which a gateway that forwards the token cannot do.
+    #[error("it is bound to a key of its holder (cnf), so only the holder may present it")]
     SenderConstrained,
     /// Issued to a client that is not configured (OIDC Core §3.1.3.7).
     #[error(
@@ -54,7 +54,7 @@ pub enum NotIdToken {
          trusted with this login, name it in issuers[].trusted_peers"
     )]
     OtherClient(String),
-    /// `nbf` or `iat` lies too far ahead.
+    /// `nbf` or `iat` lies too far in the future.
     #[error("its {0} is too far ahead of this clock; compare the issuer's clock and control's")]
     Early(&'static str),
 }
@@ -63,7 +63,7 @@ impl IdTokenProfile {
     /// Reads the profile of a compact JWS.
     ///
     /// # Errors
-    /// [`NotIdToken`] for what is another kind of token.
+    /// [`NotIdToken`] for another kind of token.
     pub fn read(token: &str) -> Result<Self, NotIdToken> {
         let mut parts = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part));
         let (Some(Ok(header)), Some(Ok(payload))) = (parts.next(), parts.next()) else {
@@ -85,8 +85,8 @@ impl IdTokenProfile {
         })
     }
 
-    /// Whether the token was issued to a client that `is_trusted`. A token without `azp` names none: what its audiences
-    /// are is judged elsewhere, and one with several of them is accepted (OIDC Core §3.1.3.7 asks for no `azp` then).
+    /// Whether the token was issued to a client that `is_trusted`. A token without `azp` names no client: its audiences are
+    /// checked elsewhere, and one with several is accepted (OIDC Core §3.1.3.7 does not require `azp` then).
     ///
     /// # Errors
     /// [`NotIdToken::OtherClient`].
@@ -97,7 +97,7 @@ impl IdTokenProfile {
         }
     }
 
-    /// Whether the token counts already at `now_ms` (RFC 7519 §4.1.5, §4.1.6).
+    /// Whether the token is already valid at `now_ms` (RFC 7519 §4.1.5, §4.1.6).
     ///
     /// # Errors
     /// [`NotIdToken::Early`].
@@ -116,7 +116,7 @@ impl IdTokenProfile {
     }
 }
 
-/// JOSE media types drop `application/` (RFC 7515 §4.1.9) and compare without regard to case.
+/// Whether the JOSE `typ` is the media type `name`: without `application/` (RFC 7515 §4.1.9), in any letter case.
 #[must_use]
 pub fn is_media_type(typ: &str, name: &str) -> bool {
     let (prefix, rest) = typ.split_once('/').unwrap_or(("application", typ));
@@ -155,7 +155,7 @@ fn member<'a>(object: &'a Json<'_>, name: &'static str) -> Result<Option<&'a Jso
     object.member(name).map_err(|_| NotIdToken::Unreadable(name))
 }
 
-/// A text, where the claim is there; a claim of another JSON type is not taken for an absent one.
+/// A string claim, if present; one of another JSON type is an error, not absent.
 fn text<'a>(object: &'a Json<'_>, name: &'static str) -> Result<Option<&'a str>, NotIdToken> {
     match member(object, name)? {
         None => Ok(None),
@@ -175,7 +175,7 @@ fn seconds(object: &Json<'_>, name: &'static str) -> Result<Option<f64>, NotIdTo
     }
 }
 
-// A cast from a float saturates: what is before 1970 becomes 0, what is beyond `u64` the largest.
+// A cast from a float saturates: a time before 1970 becomes 0, one beyond `u64` its largest value.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -194,7 +194,7 @@ fn rounded_down(moment: f64) -> u64 {
     moment.floor() as u64
 }
 
-/// A token's own text as an error may repeat it.
+/// A claim's value as an error repeats it.
 fn shown(text: &str) -> String {
     text.chars().take(SHOWN_CHARACTERS).collect()
 }

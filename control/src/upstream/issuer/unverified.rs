@@ -1,5 +1,4 @@
-//! Why a signature is not accepted, and what follows: for a token that a caller presents, and for one that an issuer
-//! answered with.
+//! Why a signature is not accepted, and the consequence for a token that a caller presents and for one that an issuer sent.
 
 use std::time::Duration;
 
@@ -12,54 +11,54 @@ use crate::upstream::streak::StreakKind;
 /// Why a signature is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unverified {
-    /// Not a JWT with the claims that every ID token has.
+    /// Not a JWT with the claims of every ID token.
     #[error("{0}")]
     Malformed(#[from] Malformed),
-    /// The JOSE header, or something in it that must be understood (`crit`), is not.
+    /// The JOSE header cannot be read, or has a `crit` extension that is not supported.
     #[error("its JOSE header is not understood")]
     Header,
     /// A signature that the key of its `kid` did not make.
     #[error("it is not signed by a key of its issuer")]
     Forged,
-    /// The algorithm is not supported. Nothing is known of the signature.
+    /// The algorithm is not supported; the signature was not checked.
     #[error("algorithm {0} is not supported")]
     Algorithm(String),
-    /// The issuer publishes the key, and it cannot be used.
+    /// The issuer publishes the key, but it cannot be used.
     #[error("key {id} of the issuer's key set is not used: {why}")]
     KeyNotUsed {
-        /// `kid`, as it may be shown.
+        /// `kid`, safe to log.
         id: String,
         /// Why.
         why: String,
     },
-    /// The issuer's key of that `kid` is for another algorithm than the token names.
+    /// The issuer's key with this `kid` is for another algorithm than the token's.
     #[error("its key is for another algorithm")]
     OtherAlgorithm,
-    /// The configuration's `rejected_keys` names the key.
+    /// The configuration rejects the key (`rejected_keys`).
     #[error("it is signed by a key that rejected_keys names")]
     KeyRejected,
-    /// The issuer has withdrawn the key, and the token was issued later or lives too long beyond that.
+    /// The issuer has withdrawn the key, and the token was issued later or lives too long after that.
     #[error("its key was withdrawn by the issuer before the token was issued, or long before it expires")]
     KeyWithdrawn,
-    /// The issuer's keys, as of a time well after the token was issued, do not hold its key: `kid`, as it may be shown.
+    /// The issuer's key set, of a time well after the token was issued, does not hold its key: `kid`, safe to log.
     #[error("{}", unknown(.0.as_deref()))]
     KeyUnknown(Option<String>),
-    /// The key may be one that the issuer, or a cache in between, does not publish yet.
+    /// The issuer, or a cache in front of it, may not publish the key yet.
     #[error("{cause}")]
     KeyNotYetKnown {
-        /// When the next look can help.
+        /// When another attempt can succeed.
         retry_after: Duration,
-        /// For how long a cache in between serves the same set, where one does.
+        /// How long a cache serves the same set, if one does.
         cached_for: Option<Duration>,
-        /// For people.
+        /// The cause, for logs and messages.
         cause: String,
     },
-    /// The issuer's keys cannot be had right now.
-    #[error("the issuer's keys cannot be had: {cause}")]
+    /// The issuer's keys are not available now.
+    #[error("the issuer's keys are not available: {cause}")]
     KeysUnavailable {
-        /// When asking again can help.
+        /// When another attempt can succeed.
         retry_after: Duration,
-        /// For people.
+        /// The cause, for logs and messages.
         cause: String,
     },
     /// The store with the past keys does not answer.
@@ -70,23 +69,23 @@ pub enum Unverified {
 fn unknown(id: Option<&str>) -> String {
     match id {
         Some(id) => format!("its key {id} is not in its issuer's key set"),
-        None => "it names no key, and none of its issuer's verifies it".to_owned(),
+        None => "it names no key, and no key of its issuer verifies it".to_owned(),
     }
 }
 
-/// What a failed verification of an issuer's own answer says about the future.
+/// The failure of a token that the issuer itself sent, for the streak of its grant or exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnswerUnverified {
-    /// [`StreakKind::Substituted`] only where a signature is wrong.
+    /// [`StreakKind::Substituted`] only for a wrong signature.
     pub kind: StreakKind,
-    /// When the next try can help, where that is known.
+    /// When another attempt can succeed, if known.
     pub retry_after: Option<Duration>,
-    /// For people.
+    /// The cause, for logs and messages.
     pub cause: String,
 }
 
 impl Unverified {
-    /// The same of `token_name`, a token that the issuer has just answered with.
+    /// The failure of `token_name`, a token that the issuer has just sent.
     #[must_use]
     pub fn of_answer(&self, token_name: &str) -> AnswerUnverified {
         let (kind, retry_after) = match self {
@@ -99,7 +98,7 @@ impl Unverified {
             | Self::KeyRejected
             | Self::KeyWithdrawn
             | Self::KeyUnknown(_) => (StreakKind::Unusable, None),
-            // Without a cache the streak's own growing waits are the better guess.
+            // Without a cache the streak's own backoff is the better estimate.
             Self::KeyNotYetKnown { cached_for, .. } => (StreakKind::Unreachable, *cached_for),
             Self::KeysUnavailable { retry_after, .. } => (StreakKind::Unreachable, Some(*retry_after)),
             Self::StoreUnavailable => (StreakKind::Unreachable, None),
@@ -107,7 +106,7 @@ impl Unverified {
         let hint = match self {
             Self::Malformed(Malformed::TooLong) => ": let the issuer put less into it (groups, for example)",
             Self::Algorithm(_) | Self::KeyNotUsed { .. } => ": let the issuer sign with RS256, for example",
-            Self::KeyUnknown(_) => ": check whether its keys are looked for at the right place (jwks_uri)",
+            Self::KeyUnknown(_) => ": check that jwks_uri is the issuer's own key set",
             Self::KeyRejected => ": the issuer still signs with it",
             _ => "",
         };
@@ -118,7 +117,7 @@ impl Unverified {
         }
     }
 
-    /// Whether waiting may help.
+    /// Whether another attempt may succeed.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(

@@ -1,5 +1,5 @@
 //! Signatures of compact JWS: an allow-list of asymmetric algorithms, and a key that fits the algorithm (RFC 8725 §3.1,
-//! §3.2). Times, issuer and audience are judged by the caller, which knows the clock and what it expects.
+//! §3.2). The caller checks times, issuer and audience.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
@@ -16,21 +16,21 @@ use super::algorithm::Algorithm;
 use super::jwk::{Curve, Material, VerifyingKey};
 use super::loggable::loggable;
 
-/// What the header of a token says about its signature.
+/// The header of a token, as far as its signature needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureHeader {
     /// One of the algorithms that are accepted.
     pub algorithm: Algorithm,
-    /// `kid`: which key, where it says so.
+    /// `kid`, if stated.
     pub key_id: Option<String>,
-    /// `typ`, where it says so.
+    /// `typ`, if stated.
     pub kind: Option<String>,
 }
 
 /// Why a header is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadHeader {
-    /// Not the JSON of a JOSE header, or with `crit` members (RFC 7515 §4.1.11), none of which is understood.
+    /// Not the JSON of a JOSE header, or one with `crit` (RFC 7515 §4.1.11), of which no extension is supported.
     #[error("its JOSE header is not understood")]
     Unreadable,
     /// `alg` is not one of [`Algorithm`]'s.
@@ -68,19 +68,19 @@ pub fn read_header(token: &str) -> Result<SignatureHeader, BadHeader> {
     })
 }
 
-/// Whether `key` may verify signatures of `algorithm`: its type, its curve and what it says of itself agree.
+/// Whether `key` may verify signatures of `algorithm`: its type, its curve and its stated `alg` agree.
 #[must_use]
 pub fn key_fits(key: &VerifyingKey, algorithm: Algorithm) -> bool {
     key.stated_algorithm().is_none_or(|stated| stated == algorithm) && key.material().fits(algorithm)
 }
 
-/// Whether `key` made the signature of `token`. The payload is not judged.
+/// Whether `key` made the signature of `token`. The payload is not checked.
 #[must_use]
 pub fn signed_by(token: &str, algorithm: Algorithm, key: &VerifyingKey) -> bool {
     if !key_fits(key, algorithm) {
         return false;
     }
-    // Compact serialization and nothing else: three parts.
+    // Compact serialization only: three parts.
     let mut parts = token.split('.');
     let (Some(header), Some(payload), Some(signature), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())

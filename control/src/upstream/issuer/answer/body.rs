@@ -1,19 +1,19 @@
-//! The bytes of an answer as UTF-8, whatever they were sent as: issuers compress without being asked, and put a byte order
-//! mark before their JSON.
+//! Decodes a response body to UTF-8: issuers compress although the request does not permit it, and send a byte order mark or
+//! UTF-16.
 
 use std::io::Read as _;
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-/// Compressed twice is a proxy in front of an issuer; more often is an attack.
-const MOST_LAYERS: usize = 2;
+/// Layers of compression that are removed: a proxy in front of an issuer can add a second one; more are an attack.
+const MAX_LAYERS: usize = 2;
 
-/// `body`, sent with the header `content-encoding`, unpacked to at most `longest` bytes, as UTF-8 without a byte order
-/// mark. What cannot be unpacked to its end is kept as far as it could be.
+/// `body`, sent with this `Content-Encoding`, decompressed to at most `longest` bytes, as UTF-8 without a byte order mark. Of
+/// a body that cannot be decompressed to its end, the part before the error is returned.
 #[must_use]
 pub fn decode(content_encoding: Option<&str>, body: Vec<u8>, longest: usize) -> Vec<u8> {
     let mut body = body;
-    for _ in 0..MOST_LAYERS {
+    for _ in 0..MAX_LAYERS {
         match unpacked(content_encoding, &body, longest) {
             Some(unpacked) => body = unpacked,
             None => break,
@@ -22,15 +22,15 @@ pub fn decode(content_encoding: Option<&str>, body: Vec<u8>, longest: usize) -> 
     utf8(body)
 }
 
-/// The content below one layer of compression; `None` where there is none, or nothing comes out. JSON never begins like
-/// compressed data, so the header is asked only about what has no mark of its own.
+/// The content below one layer of compression; `None` if there is no layer or no content. JSON never begins like compressed
+/// data, so the header matters only for a format without a signature of its own.
 fn unpacked(content_encoding: Option<&str>, body: &[u8], longest: usize) -> Option<Vec<u8>> {
-    let says_deflate = content_encoding.is_some_and(|names| names.to_ascii_lowercase().contains("deflate"));
+    let is_deflate = content_encoding.is_some_and(|names| names.to_ascii_lowercase().contains("deflate"));
     match body {
         [0x1F, 0x8B, ..] => content(MultiGzDecoder::new(body), longest),
         [0x78, 0x01 | 0x5E | 0x9C | 0xDA, ..] => content(ZlibDecoder::new(body), longest),
         [b'{', ..] => None,
-        _ if says_deflate => content(DeflateDecoder::new(body), longest),
+        _ if is_deflate => content(DeflateDecoder::new(body), longest),
         _ => None,
     }
 }
@@ -38,7 +38,7 @@ fn unpacked(content_encoding: Option<&str>, body: &[u8], longest: usize) -> Opti
 fn content(reader: impl std::io::Read, longest: usize) -> Option<Vec<u8>> {
     let mut content = Vec::new();
     let limit = u64::try_from(longest).unwrap_or(u64::MAX);
-    // What came out before an error counts: the answer may have broken off.
+    // The content before an error counts: the response may be incomplete.
     let _ = reader.take(limit).read_to_end(&mut content);
     (!content.is_empty()).then_some(content)
 }

@@ -1,30 +1,29 @@
-//! The members at the top of an answer, read from bytes that need not be JSON to their end.
+//! The top-level members of a response, read from bytes that need not be JSON to their end.
 //!
-//! A rotated refresh token exists nowhere else, so it is lifted out of whatever it stands in: an answer that breaks off,
-//! that goes on after its end, that names a member twice or holds members of another type. Two things keep that safe. Only
-//! a member at the top of the object is read: what stands deeper, or inside a text, is passed over by its quotes and
-//! brackets, and where these no longer match, reading ends. And a text counts only with its closing quote: half a token is
-//! no token.
+//! A rotated refresh token exists nowhere else, so it is extracted from any response that holds it: one that is incomplete,
+//! that continues after its end, that has a member twice or members of another type. Two rules make that safe. Only
+//! top-level members are read: nested values and the content of strings are skipped by their brackets and quotes, and
+//! reading ends where these do not match. And a string counts only with its closing quote: half a token is not a token.
 //!
-//! A name that comes twice: the last value that can be used counts, as in nearly every JSON reader (the last one wins),
-//! but a `null` or an empty text takes no token away.
+//! Of a duplicate member the last usable value counts, as in nearly every JSON reader (the last one wins), but a `null` or
+//! an empty string does not replace a token.
 
-/// What stands at one member.
+/// The value of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Value {
-    /// A text, unescaped.
+    /// A string, unescaped.
     Text(String),
-    /// A number, as it was written.
+    /// A number, as written.
     Number(String),
     /// `true` or `false`.
     Flag(bool),
     /// `null`.
     Null,
-    /// An object, a list, or what cannot be read.
+    /// An object, a list, or an unreadable value.
     Other,
 }
 
-/// The members of an answer that were asked for.
+/// The requested members of a response.
 pub struct Members {
     found: Vec<(&'static str, Value)>,
     complete: bool,
@@ -42,8 +41,8 @@ impl std::fmt::Debug for Members {
 }
 
 impl Members {
-    /// The members called `names` of `body`: a JSON object, or a form (`application/x-www-form-urlencoded`), as some older
-    /// token endpoints answer. Anything else has none.
+    /// The members `names` of `body`: a JSON object, or a form (`application/x-www-form-urlencoded`), which some older token
+    /// endpoints send. Any other body has none.
     #[must_use]
     pub fn read(body: &[u8], names: &[&'static str]) -> Self {
         let body = body.trim_ascii();
@@ -55,7 +54,7 @@ impl Members {
     }
 
     fn of_form(body: &[u8], names: &[&'static str]) -> Self {
-        // A page has brackets, blanks or line breaks; a form has none of them.
+        // A page has brackets, spaces or line breaks; a form has none of them.
         let is_form = body.contains(&b'=')
             && body
                 .iter()
@@ -79,13 +78,13 @@ impl Members {
         named.map(|(_, value)| value)
     }
 
-    /// Whether the answer was read to the end of its object (or form): what was not found is not there.
+    /// Whether the body was read to the end of its object (or form): a member that was not found does not exist.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// The member `name` as text: the last one that is a text with anything in it, or a number as it was written.
+    /// The member `name` as text: the last value that is a non-empty string, or a number as written.
     #[must_use]
     pub fn text(&self, name: &'static str) -> Option<&str> {
         self.values(name).rev().find_map(|value| match value {
@@ -94,16 +93,16 @@ impl Members {
         })
     }
 
-    /// Whether the member `name` is there, but never as anything that [`Members::text`] can answer or that stands for
-    /// nothing (`null`, an empty text).
+    /// Whether the member `name` exists, but neither as a value that [`Members::text`] returns nor as an absent one (`null`, an
+    /// empty string).
     #[must_use]
     pub fn is_unusable(&self, name: &'static str) -> bool {
         let unusable = |value: &Value| matches!(value, Value::Other | Value::Flag(_));
         self.text(name).is_none() && self.values(name).any(unusable)
     }
 
-    /// The member `name` as `true` or `false`, also where it is written as a text; `None` where it is neither, missing, or
-    /// comes twice with both.
+    /// The member `name` as a boolean, also if written as a string; `None` if it is another value, missing, or present with
+    /// both values.
     #[must_use]
     pub fn flag(&self, name: &'static str) -> Option<bool> {
         let mut flags = self.values(name).map(|value| match value {
@@ -127,7 +126,7 @@ impl<'a> Scanner<'a> {
     fn members(mut self, names: &[&'static str]) -> Members {
         let mut found = Vec::new();
         loop {
-            self.pass(|byte| byte.is_ascii_whitespace() || byte == b',');
+            self.skip_while(|byte| byte.is_ascii_whitespace() || byte == b',');
             let complete = self.peek() == Some(b'}');
             let Some((name, value)) = self.member(names) else {
                 return Members { found, complete };
@@ -136,15 +135,15 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// One member; its name where it is one of `names`. `None`: there is none, or its end cannot be told.
+    /// One member; its name if it is one of `names`. `None`: there is no further member, or its end is not recognizable.
     fn member(&mut self, names: &[&'static str]) -> Option<(Option<&'static str>, Value)> {
         let name = text_of(self.string()?);
         let name = name.and_then(|name| names.iter().copied().find(|wanted| *wanted == name));
-        self.blanks();
+        self.skip_whitespace();
         self.take(b':')?;
-        self.blanks();
+        self.skip_whitespace();
         let value = self.value()?;
-        self.blanks();
+        self.skip_whitespace();
         matches!(self.peek(), Some(b',' | b'}')).then_some(())?;
         Some((name, value))
     }
@@ -158,14 +157,14 @@ impl<'a> Scanner<'a> {
             b'{' | b'[' => self.nested().map(|()| Value::Other),
             _ => {
                 let start = self.at;
-                self.pass(|byte| !b"\"{}[],:".contains(&byte));
+                self.skip_while(|byte| !b"\"{}[],:".contains(&byte));
                 let word = self.bytes.get(start..self.at)?.trim_ascii();
                 Some(word_value(word))
             }
         }
     }
 
-    /// Passes over an object or a list.
+    /// Skips an object or a list.
     fn nested(&mut self) -> Option<()> {
         let mut open = Vec::new();
         loop {
@@ -188,7 +187,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A string with its quotes; `None` when it does not end.
+    /// A string with its quotes; `None` if it does not end.
     fn string(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
         self.take(b'"')?;
@@ -212,18 +211,18 @@ impl<'a> Scanner<'a> {
         (self.peek() == Some(byte)).then(|| self.at += 1)
     }
 
-    fn blanks(&mut self) {
-        self.pass(|byte| byte.is_ascii_whitespace());
+    fn skip_whitespace(&mut self) {
+        self.skip_while(|byte| byte.is_ascii_whitespace());
     }
 
-    fn pass(&mut self, passes: impl Fn(u8) -> bool) {
-        while self.peek().is_some_and(&passes) {
+    fn skip_while(&mut self, matches: impl Fn(u8) -> bool) {
+        while self.peek().is_some_and(&matches) {
             self.at += 1;
         }
     }
 }
 
-/// The text of a string with its quotes; `None` for wrong escapes, control characters and invalid UTF-8.
+/// The text of a quoted string; `None` for wrong escapes, control characters and invalid UTF-8.
 fn text_of(quoted: &[u8]) -> Option<String> {
     serde_json::from_slice(quoted).ok()
 }

@@ -1,10 +1,9 @@
-//! What a token endpoint's answer means. Pure: status and body in, one class out.
+//! Classifies the responses of an issuer's token endpoint. Pure: status and body in, one class out.
 //!
-//! The OAuth `error` code decides (RFC 6749 §5.2), whatever status and text stand around it. An answer without such a code
-//! comes from something in between (a proxy, a firewall, a load balancer) and says nothing about the login. Tokens are
-//! lifted out of every 2xx that holds them ([`members`]); what cannot be understood there may have been carried out.
-//!
-//! What a code means, and what issuers write in its place, is in [`crate::upstream::dialect`].
+//! The OAuth `error` code decides (RFC 6749 §5.2), whatever status and text surround it; [`crate::upstream::dialect`] holds
+//! the meaning of each code. A response without a known code comes from an intermediary (a proxy, firewall or load balancer)
+//! and says nothing about the login. Tokens are extracted from every 2xx that holds them ([`members`]); after a 2xx that
+//! cannot be understood, the issuer may have processed the request.
 
 pub mod body;
 pub mod members;
@@ -21,16 +20,16 @@ use crate::upstream::dialect::Dialect;
 use crate::upstream::dialect::error_meaning::ErrorMeaning;
 use crate::upstream::streak::StreakKind;
 
-/// An answer as it came.
+/// A response, not yet interpreted.
 #[derive(Clone, Default)]
 pub struct RawAnswer {
     /// HTTP status.
     pub status: u16,
     /// `Retry-After`: see [`super::retry_after::retry_after`].
     pub retry_after: Option<Duration>,
-    /// The body, unpacked, at most as long as is read.
+    /// The body, decoded, up to the cap of the client.
     pub body: Vec<u8>,
-    /// Whether the body was longer than that, or the connection broke before its end.
+    /// Whether the body was longer than the cap, or the connection broke before its end.
     pub cut: bool,
 }
 
@@ -52,76 +51,76 @@ impl RawAnswer {
     }
 }
 
-/// What came back from a refresh.
+/// The outcome of a refresh.
 #[derive(Debug)]
 pub enum RefreshAnswer {
-    /// The issuer carried the refresh out.
+    /// The issuer carried out the refresh.
     Refreshed {
         /// The new ID token.
         id_token: GivenIdToken,
-        /// The rotated refresh token; absent: keep the old one (RFC 6749 §6).
+        /// The rotated refresh token; absent: the old one stays valid (RFC 6749 §6).
         refresh_token: Option<SecretString>,
     },
-    /// This refresh token will never work again.
+    /// This refresh token will not work again.
     Dead(Death),
-    /// Not the login's fault, and waiting does not help.
+    /// A fault of a configuration, not of the login; waiting does not help. The text is for an operator.
     Misconfigured(String),
-    /// Waiting may help.
+    /// A later attempt may succeed.
     Transient(Transient),
 }
 
-/// The ID token of a refresh.
+/// The ID token of a refresh response.
 #[derive(Debug)]
 pub enum GivenIdToken {
-    /// It is there.
+    /// Present.
     Given(SecretString),
-    /// The answer came whole and has none.
+    /// The response is complete and has none.
     Missing,
-    /// The answer breaks off, or cannot be read on, before one came.
+    /// The response ends, or becomes unreadable, before one.
     CutOff,
-    /// The member is no text.
+    /// The member is not a string.
     NotText,
 }
 
-/// How a refresh token ended.
+/// Why a refresh token does not work any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Death {
     /// Used, rotated away, revoked, unknown, or replaced by a newer login.
     Claimed,
     /// Past the issuer's lifetimes.
     Expired,
-    /// The issuer said `invalid_grant`.
+    /// The issuer answered `invalid_grant`.
     InvalidGrant,
-    /// The issuer wants the user to log in or to consent again (`interaction_required` and its like).
+    /// The issuer requires the user to log in or to consent again (`interaction_required` and similar codes).
     Interaction,
 }
 
-/// A failure that may pass.
+/// A transient failure.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Transient {
-    /// Whether the issuer itself spoke, something in between did, or nothing was reached.
+    /// Whether the issuer itself failed, an intermediary answered, or nothing was reached.
     pub kind: StreakKind,
     /// The issuer's `Retry-After`.
     pub retry_after: Option<Duration>,
-    /// For people: `status 502`, `no connection`.
+    /// The cause, for logs and messages: `status 502`, `no connection`.
     pub cause: String,
-    /// Whether the request may have been carried out all the same.
+    /// Whether the issuer may have processed the request nevertheless.
     pub perhaps_done: bool,
 }
 
-/// What came back from an exchange.
+/// The outcome of an exchange.
 #[derive(Debug)]
 pub enum ExchangeAnswer {
     /// The exchanged ID token.
     Exchanged(SecretString),
-    /// The remote refuses client, connector, token type or scope.
+    /// The remote refuses the client, connector, token type or scope. The text is for an operator.
     Misconfigured(String),
-    /// Waiting may help; a denied subject is among these ([`StreakKind::Denied`]).
+    /// A later attempt may succeed; a denied subject is among these ([`StreakKind::Denied`]).
     Transient(Transient),
 }
 
 impl RefreshAnswer {
-    /// Its class, for metrics.
+    /// The class, for metrics.
     #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
@@ -134,7 +133,7 @@ impl RefreshAnswer {
 }
 
 impl ExchangeAnswer {
-    /// Its class, for metrics.
+    /// The class, for metrics.
     #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
@@ -166,7 +165,7 @@ const REFRESHED: [&str; 5] = [
 ];
 const EXCHANGED: [&str; 4] = ["error", "error_description", "access_token", "issued_token_type"];
 
-/// Reads the answer to `grant_type=refresh_token`.
+/// Classifies the response to `grant_type=refresh_token`.
 #[must_use]
 pub fn read_refresh(answer: &RawAnswer, dialect: Dialect) -> RefreshAnswer {
     if answer.is_success() {
@@ -182,10 +181,10 @@ pub fn read_refresh(answer: &RawAnswer, dialect: Dialect) -> RefreshAnswer {
     }
 }
 
-/// What is left of an answer that does not say what was asked for: a refusal that stays (`Ok`), or what may pass.
+/// Whether a response without the requested result is a lasting refusal.
 ///
 /// # Errors
-/// [`Transient`].
+/// [`Transient`] if a later attempt may succeed.
 pub fn refusal_of(answer: &RawAnswer, dialect: Dialect) -> Result<(), Transient> {
     let members = Members::read(&answer.body, &ERROR);
     match OauthError::read(answer.status, &members, dialect) {
@@ -205,21 +204,21 @@ pub fn refusal_of(answer: &RawAnswer, dialect: Dialect) -> Result<(), Transient>
     }
 }
 
-/// Whether an answer refuses the client itself; nothing that was presented was looked at then.
+/// Whether a response refuses the client itself; then the issuer did not process the presented token.
 #[must_use]
 pub fn refuses_client(answer: &RawAnswer, dialect: Dialect) -> bool {
     let error = OauthError::read(answer.status, &Members::read(&answer.body, &ERROR), dialect);
     error.is_some_and(|error| error.meaning == ErrorMeaning::InvalidClient)
 }
 
-/// The tokens of a 2xx; `None` where it is not plain that the issuer carried the refresh out.
+/// The tokens of a 2xx; `None` if it is not certain that the issuer carried out the refresh.
 fn refreshed(answer: &RawAnswer, members: &Members) -> Option<RefreshAnswer> {
     let refresh_token = members.text("refresh_token");
     let any = ["access_token", "id_token"]
         .iter()
         .any(|name| members.text(name).is_some() || members.is_unusable(name));
     let whole = members.is_complete() && !answer.cut;
-    // Without a refresh token the old one still works, but only if there is none in what could not be read.
+    // Without a new refresh token the old one stays valid, but only if the unread part cannot hold one.
     let is_known = refresh_token.is_some() || (any && whole && !members.is_unusable("refresh_token"));
     is_known.then(|| RefreshAnswer::Refreshed {
         id_token: match members.text("id_token") {
@@ -235,7 +234,7 @@ fn refreshed(answer: &RawAnswer, members: &Members) -> Option<RefreshAnswer> {
 fn refusal_to_refresh(answer: &RawAnswer, error: &OauthError) -> RefreshAnswer {
     let code = &error.code;
     let misconfigured =
-        |what: &str| RefreshAnswer::Misconfigured(format!("the issuer answered {code}: {what}"));
+        |hint: &str| RefreshAnswer::Misconfigured(format!("the issuer answered {code}: {hint}"));
     match error.meaning {
         ErrorMeaning::InvalidGrant => RefreshAnswer::Dead(Death::InvalidGrant),
         ErrorMeaning::RefreshTokenClaimed => RefreshAnswer::Dead(Death::Claimed),
@@ -251,7 +250,9 @@ fn refusal_to_refresh(answer: &RawAnswer, error: &OauthError) -> RefreshAnswer {
             misconfigured("check client_id, client_secret and client_auth of this issuer")
         }
         ErrorMeaning::GrantTypeNotAllowed => misconfigured("allow grant type refresh_token for this client"),
-        ErrorMeaning::AccessDenied => misconfigured("its policy denies this user or this client; look there"),
+        ErrorMeaning::AccessDenied => {
+            misconfigured("its policy denies this user or this client; check it there")
+        }
         ErrorMeaning::UnknownConnector | ErrorMeaning::InvalidRequest => {
             RefreshAnswer::Misconfigured(format!(
                 "the issuer answered status {} {code}: check token_endpoint and the client's settings at the issuer",
@@ -261,7 +262,7 @@ fn refusal_to_refresh(answer: &RawAnswer, error: &OauthError) -> RefreshAnswer {
     }
 }
 
-/// Reads the answer to an RFC 8693 exchange.
+/// Classifies the response to an RFC 8693 exchange.
 #[must_use]
 pub fn read_exchange(answer: &RawAnswer, dialect: Dialect) -> ExchangeAnswer {
     let members = Members::read(&answer.body, &EXCHANGED);
@@ -275,7 +276,7 @@ pub fn read_exchange(answer: &RawAnswer, dialect: Dialect) -> ExchangeAnswer {
 }
 
 fn exchanged(answer: &RawAnswer, members: &Members) -> ExchangeAnswer {
-    // RFC 8693 §2.2.1: the type that was issued must be looked at; it need not be the one that was asked for.
+    // RFC 8693 §2.2.1: the issued type must be checked; it can differ from the requested one.
     match (members.text("issued_token_type"), members.text("access_token")) {
         (Some(TOKEN_TYPE_ID_TOKEN), Some(token)) => ExchangeAnswer::Exchanged(token.into()),
         (None, _) if answer.cut || !members.is_complete() => ExchangeAnswer::Transient(without_oauth(
@@ -293,8 +294,8 @@ fn exchanged(answer: &RawAnswer, members: &Members) -> ExchangeAnswer {
 fn refusal_to_exchange(answer: &RawAnswer, error: &OauthError) -> ExchangeAnswer {
     let passing = |kind| ExchangeAnswer::Transient(of_oauth_error(answer, kind, &error.code));
     match error.meaning {
-        // Dex's word for "the subject was not verified", also when it only cannot reach the home issuer. The subject is
-        // fresh here, so that no word of the remote issuer can end the login at the home issuer.
+        // Dex answers so when it did not verify the subject, also when it only cannot reach the home issuer. The subject is
+        // fresh, so no answer of the remote issuer can end the login at the home issuer.
         ErrorMeaning::AccessDenied
         | ErrorMeaning::InvalidGrant
         | ErrorMeaning::RefreshTokenClaimed
@@ -319,9 +320,8 @@ fn refusal_to_exchange(answer: &RawAnswer, error: &OauthError) -> ExchangeAnswer
     }
 }
 
-/// An answer without a known OAuth code: of a proxy, a firewall, a load balancer, or of nothing that can be understood.
-/// Overload, timeouts and gateways say that waiting helps; any other status may be a fault of somebody's configuration,
-/// but only if it stays.
+/// A response without a known OAuth code, of an intermediary or with unreadable content. Overload, timeouts and gateway
+/// errors are transient; any other status can be a fault of a configuration, but only if it lasts.
 fn not_oauth(answer: &RawAnswer, members: &Members) -> Transient {
     let status = answer.status;
     match status {
@@ -337,28 +337,29 @@ fn not_oauth(answer: &RawAnswer, members: &Members) -> Transient {
             ),
         ),
         _ => {
-            let says = match unknown_code(members) {
+            let response = match unknown_code(members) {
                 Some(code) => format!("status {status} with the unknown error {code}"),
                 None => format!("status {status} without an OAuth error"),
             };
-            let cure = "something in between answered (a proxy, firewall or load balancer), or token_endpoint is not the \
-                        issuer's own";
-            without_oauth(answer, StreakKind::NotOauth, &format!("{says}: {cure}"))
+            let hint = "an intermediary answered (a proxy, firewall or load balancer), or token_endpoint is not the issuer's \
+                        own";
+            without_oauth(answer, StreakKind::NotOauth, &format!("{response}: {hint}"))
         }
     }
 }
 
-/// In the issuer's own words.
+/// A transient failure that the issuer reports by an OAuth error.
 fn of_oauth_error(answer: &RawAnswer, kind: StreakKind, code: &str) -> Transient {
     Transient {
         kind,
         retry_after: answer.retry_after,
         cause: code.to_owned(),
-        // A gateway that emulates OAuth's words is one all the same.
+        // A gateway error stays one, also with an OAuth error in it.
         perhaps_done: matches!(answer.status, 502 | 504),
     }
 }
 
+/// A transient failure of a response without an OAuth error.
 fn without_oauth(answer: &RawAnswer, kind: StreakKind, cause: &str) -> Transient {
     Transient {
         kind,
@@ -368,9 +369,9 @@ fn without_oauth(answer: &RawAnswer, kind: StreakKind, cause: &str) -> Transient
     }
 }
 
-/// How Envoy begins its 503 for a connection to the issuer that could not be made, or broke.
+/// The beginning of Envoy's 503 for a connection to the issuer that failed or broke.
 const ENVOY_RESET: &[u8] = b"upstream connect error or disconnect/reset before headers";
-/// Its reasons that mean that the request was not sent.
+/// Envoy's reasons that mean that the request was not sent.
 const ENVOY_NOT_SENT: [&[u8]; 4] = [
     b"connection failure",
     b"connection timeout",
@@ -378,14 +379,14 @@ const ENVOY_NOT_SENT: [&[u8]; 4] = [
     b"connection pool",
 ];
 
-/// Without OAuth's words: a 2xx that cannot be understood, an issuer that broke down at its work (500), a gateway that lost
-/// the issuer's answer (520 and 524 are Cloudflare's). Whatever refuses on its own account (404, 403, a redirect) has
-/// passed nothing on.
+/// Whether the issuer may have processed the request although the response has no OAuth error: a 2xx that cannot be
+/// understood, an issuer that failed while processing (500), a gateway that lost the issuer's response (520 and 524 are
+/// Cloudflare's). An intermediary that refuses by itself (404, 403, a redirect) has forwarded nothing.
 fn is_perhaps_done(answer: &RawAnswer) -> bool {
-    let says = |what: &[u8]| answer.body.windows(what.len()).any(|words| words == what);
+    let contains = |text: &[u8]| answer.body.windows(text.len()).any(|window| window == text);
     match answer.status {
         200..=299 | 500 | 502 | 504 | 520 | 524 => true,
-        503 => answer.body.starts_with(ENVOY_RESET) && !ENVOY_NOT_SENT.iter().any(|reason| says(reason)),
+        503 => answer.body.starts_with(ENVOY_RESET) && !ENVOY_NOT_SENT.iter().any(|reason| contains(reason)),
         _ => false,
     }
 }

@@ -1,4 +1,4 @@
-//! Reading a discovery document again: now and then, and when an endpoint does not answer as one.
+//! Rereads the discovery document: about hourly, and when an endpoint does not answer as one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,29 +12,29 @@ use super::{Discovery, DiscoveryFailed, Endpoints};
 use crate::context::Context;
 use crate::upstream::streak::jitter;
 
-/// How long a document is used until it is read again; up to a tenth is added by chance.
+/// How long a document is used before it is reread; up to a tenth of it is added at random.
 const REREAD_AFTER: Duration = Duration::from_secs(3600);
-/// How long after a reading that failed the next is made.
+/// The next attempt after a failed reread.
 const RETRY_AFTER: Duration = Duration::from_secs(300);
-/// At least this long between two readings for endpoints that do not answer as such; doubles while nothing has changed.
+/// The shortest time between two early rereads; doubles while the document stays the same.
 const EARLY_REREAD_INTERVAL: Backoff = Backoff::new(30_000, 960_000);
 
-/// How often the endpoints have not answered as such.
+/// Rereads before the document is due, because an endpoint did not answer as one.
 #[derive(Debug, Default)]
 pub(super) struct EarlyRereads {
-    /// No reading for them before this moment, Unix ms.
+    /// No early reread before this time, Unix ms.
     next_ms: u64,
-    /// Readings that changed nothing.
+    /// Early rereads so far that found the same endpoints.
     unchanged: u32,
 }
 
 impl Discovery {
-    /// An endpoint did not answer as one ([`is_no_endpoint`]): it may have moved, so the document is read again soon. Where
-    /// both endpoints are configured there is no document to look at.
+    /// Rereads the document soon: an endpoint did not answer as one ([`is_no_endpoint`]), so it may have moved. Does nothing
+    /// if both endpoints are configured.
     pub(in super::super) fn reread_soon(self: &Arc<Self>, context: &Context) {
         let now_ms = context.clock.now_ms();
         let mut state = self.lock();
-        // A clock that was set back must not put it off for longer.
+        // A clock that was set back must not delay it for longer.
         let latest_ms = now_ms.saturating_add(EARLY_REREAD_INTERVAL.cap_ms());
         let is_too_soon = (now_ms + 1..=latest_ms).contains(&state.early_rereads.next_ms);
         if state.found.is_none() || self.is_configured() || is_too_soon {
@@ -51,12 +51,12 @@ impl Discovery {
         self.token_endpoint.is_some() && self.jwks_uri.is_some()
     }
 
-    /// The document in use stays in use until a good one is there.
+    /// Starts a reread in the background when one is due. The current document stays in use until a usable one arrives.
     pub(super) fn reread_when_due(self: &Arc<Self>, context: &Context) {
         let now_ms = context.clock.now_ms();
         let is_due = {
             let state = self.lock();
-            // A clock that was set back must not put it off for longer.
+            // A clock that was set back must not delay it for longer.
             let latest_ms = now_ms.saturating_add(whole_ms(REREAD_AFTER) * 2);
             now_ms >= state.due_ms || state.due_ms > latest_ms
         };
@@ -84,7 +84,7 @@ impl Discovery {
                         issuer = self.issuer,
                         token_endpoint = %endpoints.token_endpoint,
                         jwks_uri = %endpoints.jwks_uri,
-                        "the issuer's discovery document has changed; its endpoints are used from now on"
+                        "the issuer's discovery document changed; the new endpoints are used from now on"
                     );
                     state.early_rereads.unchanged = 0;
                 }
@@ -96,7 +96,7 @@ impl Discovery {
                 tracing::debug!(
                     issuer = self.issuer,
                     cause = %why,
-                    "the discovery document could not be read again; the one of before stays in use"
+                    "rereading the discovery document failed; the previous one stays in use"
                 );
                 state.due_ms = now_ms.saturating_add(whole_ms(RETRY_AFTER));
                 Ok(before)
@@ -106,7 +106,7 @@ impl Discovery {
     }
 }
 
-/// Whether an answer is none of an OAuth endpoint at all: the endpoint may have moved.
+/// Whether a response does not come from an OAuth endpoint at all: the endpoint may have moved.
 pub(in super::super) fn is_no_endpoint(answer: Result<&RawAnswer, &CallFailed>) -> bool {
     match answer {
         Ok(answer) => {
@@ -117,7 +117,7 @@ pub(in super::super) fn is_no_endpoint(answer: Result<&RawAnswer, &CallFailed>) 
     }
 }
 
-/// Replicas must not all come at once.
+/// When a document that was read now is due, Unix ms. The random part spreads the replicas.
 pub(super) fn due_ms(now_ms: u64) -> u64 {
     let after_ms = whole_ms(REREAD_AFTER);
     let spread_ms = after_ms / 10 * u64::from(jitter()) / u64::from(u32::MAX);

@@ -1,4 +1,4 @@
-//! Fetching an issuer's key set: one fetch at a time, shared by all who need it.
+//! Fetches an issuer's key set: one fetch at a time, shared by all callers.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::coordination::singleflight::FlightOutcome;
 const REFETCH_AFTER_MS: u64 = 600_000;
 
 impl IssuerKeys {
-    /// What is known after the fetch that is under way, or after a new one. It is not the callers': a slow issuer's keys
-    /// arrive although no caller waits so long, and a caller that leaves leaves nothing behind.
+    /// The keys after the fetch in flight, or after a new one. The fetch is independent of its callers: the keys of a slow
+    /// issuer arrive although no caller waits that long, and a caller that disconnects does not stop it.
     pub(super) async fn fetched(self: &Arc<Self>, source: Source) -> Result<Arc<KnownKeys>, Unverified> {
-        // Discovery and the keys each may take the client's timeout; the store has deadlines of its own.
+        // Discovery and the key set can each take the client's timeout; the store has deadlines of its own.
         let longest = self.context.client.timeout() * 3;
         let keys = Arc::clone(self);
         let fetch = self
@@ -28,12 +28,13 @@ impl IssuerKeys {
             FlightOutcome::Done(fetched) => Ok(fetched),
             FlightOutcome::Deadline(_) | FlightOutcome::Lost => Err(Unverified::KeysUnavailable {
                 retry_after: FETCH_INTERVAL,
-                cause: "fetching them did not end".to_owned(),
+                cause: "the fetch did not end in time".to_owned(),
             }),
         }
     }
 
-    /// Keys that the issuer withdrew must be noticed although no unknown key points to it.
+    /// Starts a fetch in the background when the set is old: a withdrawal must be noticed although no unknown key leads to a
+    /// fetch.
     pub(super) fn refetch_when_old(self: &Arc<Self>, known: &KnownKeys, now_ms: u64) {
         let old = known
             .attempted_at_ms
@@ -45,8 +46,8 @@ impl IssuerKeys {
         }
     }
 
-    /// Whether the last look for the keys failed, as that of an issuer that does not answer; looks again then, in the
-    /// background, as soon as it may.
+    /// Whether the last fetch failed, as with an issuer that does not answer. Then another starts in the background, as soon
+    /// as the rate permits.
     #[must_use]
     pub fn are_unavailable(self: &Arc<Self>) -> bool {
         let known = self.snapshot();
@@ -60,7 +61,7 @@ impl IssuerKeys {
 
     async fn fetch(&self, source: Source) -> Arc<KnownKeys> {
         let seen = self.snapshot();
-        // Another fetch may have ended since the caller looked.
+        // Another fetch may have ended since the caller's judgement.
         if self.fetch_wait(&seen, source).is_some() {
             return seen;
         }
@@ -69,7 +70,9 @@ impl IssuerKeys {
         if !seen.store_read {
             match stored_keys::read(&self.context, &self.issuer).await {
                 Ok(keys) => remembered = Some(keys),
-                Err(error) => tracing::debug!(%error, issuer = self.issuer, "past keys cannot be read"),
+                Err(error) => {
+                    tracing::debug!(%error, issuer = self.issuer, "reading the issuer's stored keys failed")
+                }
             }
         }
         let fetched = self.download().await;
@@ -93,7 +96,7 @@ impl IssuerKeys {
             Err(failed) => tracing::warn!(
                 issuer = self.issuer,
                 cause = %failed,
-                "the issuer's keys could not be fetched"
+                "fetching the issuer's keys failed"
             ),
         }
         known
@@ -103,11 +106,11 @@ impl IssuerKeys {
         if known.store_read
             && let Err(error) = stored_keys::write(&self.context, &self.issuer, &known.keys).await
         {
-            tracing::debug!(%error, issuer = self.issuer, "keys cannot be remembered");
+            tracing::debug!(%error, issuer = self.issuer, "storing the issuer's keys failed");
         }
     }
 
-    /// A line when a set leaves out other keys than the one before.
+    /// Logs when the unusable keys of a set differ from those of the set before.
     fn note_unused_keys(&self, before: &KnownKeys, set: &KeySet) {
         if set.unusable() > 0 && before.unused != set.unused {
             tracing::warn!(
