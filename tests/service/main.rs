@@ -2,6 +2,7 @@
 
 mod abuse;
 mod adversary;
+mod control_part;
 mod crash;
 mod deployment;
 mod doctor;
@@ -9,7 +10,6 @@ mod documentation;
 mod exchange;
 mod exchange_subject;
 mod explain;
-mod fake_dex;
 mod filter_delivery;
 mod floods;
 mod full_disk;
@@ -33,7 +33,6 @@ mod replicas;
 mod retired;
 mod revocation;
 mod rfc;
-mod seal;
 mod secrecy;
 mod sessions;
 mod sign_out;
@@ -49,4 +48,3 @@ mod unregistered;
 mod valkey_costs;
 mod valkey_faults;
 mod valkey_refusals;
-mod wycheproof;
