@@ -1,7 +1,7 @@
 //! Every token and secret that this process has issued or used, so that all captured output can be searched for them.
 //!
-//! What issues or hands out a secret notes it here before anybody can have seen it; what captures output asks here for
-//! each line as it comes. So a leak fails the test in which it happens, whatever that test is about.
+//! A component that issues or hands out a secret notes it here first; a component that captures output checks each line
+//! here as it comes. So a leak fails the test in which it happens, whatever that test is about.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ fn noted() -> MutexGuard<'static, Option<Noted>> {
     NOTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on `secret` may not be printed by anybody. Of a JWT the signature is looked for; what every token of an
+/// From now on no component may print `secret`. Of a JWT the signature is looked for; what every token of an
 /// issuer has in common is no secret.
 pub fn note(secret: &str) {
     let secret = match secret.rsplit_once('.') {

@@ -1,4 +1,4 @@
-//! Callouts (`proxy_http_call`): what the module asked, and what the script lets Envoy bring back.
+//! Callouts (`proxy_http_call`): what the module requested, and the scripted reply of Envoy.
 
 use super::headers::Headers;
 use super::recording::Thread;
@@ -80,7 +80,7 @@ pub enum CalloutReply {
     Answer(CalloutAnswer),
     /// The upstream is silent: Envoy's 504 after exactly the timeout, nothing where there is none.
     Silent,
-    /// No callback ever comes, whatever the timeout says.
+    /// No callback ever comes, not even at the timeout.
     Never,
     /// Connection refused: Envoy's own 503 with a text body, without any header of the upstream.
     ConnectionRefused,

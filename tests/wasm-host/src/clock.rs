@@ -23,7 +23,7 @@ impl Clock {
         self.elapsed_ms
     }
 
-    /// Wall time in Unix milliseconds: what `proxy_get_current_time_nanoseconds` tells.
+    /// Wall time in Unix milliseconds: what `proxy_get_current_time_nanoseconds` returns.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         let elapsed = i64::try_from(self.elapsed_ms).expect("a time of this age");

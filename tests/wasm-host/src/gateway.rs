@@ -104,7 +104,7 @@ impl Gateway {
         Worker::new(self.clone(), thread)
     }
 
-    /// A new plugin configuration reaches the same VMs as a second root context. The old one keeps its streams,
+    /// A new plugin configuration reaches the same VMs as a second root context. The old one retains its streams,
     /// ticks and callouts until [`Gateway::drain_old_configuration`]. A dead VM is replaced.
     ///
     /// # Errors
@@ -252,7 +252,7 @@ impl Gateway {
         HostCalls(self.record(|record| record.host_calls.clone()))
     }
 
-    /// Starts counting host calls and instructions anew.
+    /// Resets the counts of host calls and instructions.
     pub fn forget_host_calls(&self) {
         let mut record = self.process().record.borrow_mut();
         record.host_calls.clear();

@@ -1,8 +1,8 @@
-//! Header maps as Envoy keeps them: ordered, lower-case names, values of any bytes, repeats allowed.
+//! Header maps as Envoy stores them: ordered, lower-case names, values of any bytes, repeats allowed.
 
 use std::fmt;
 
-/// An ordered multimap of header names and values; names are kept lower-case, values may hold any byte.
+/// An ordered multimap of header names and values; names are lower-case, values may hold any byte.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(Vec<u8>, Vec<u8>)>);
 

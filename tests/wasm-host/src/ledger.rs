@@ -1,4 +1,4 @@
-//! What the host keeps for one VM: its contexts, timers, metric ids, and what must wait until the VM returns.
+//! What the host holds for one VM: its contexts, timers, metric ids, and what must wait until the VM returns.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};

@@ -3,7 +3,7 @@
 //! - [`gateway`]: worker VMs, the main-thread VM, ticks, callouts, configuration updates, reloads;
 //! - [`worker`]: one thread, where requests go in;
 //! - [`stream`]: one HTTP request and what becomes of it;
-//! - [`callout`]: what the module asked an upstream cluster, and the scripted reply;
+//! - [`callout`]: what the module requested of an upstream cluster, and the scripted reply;
 //! - [`shared_data`], [`shared_queues`], [`metrics`], [`clock`]: the parts that all VMs share;
 //! - [`probe`]: tiny modules of its own, for what the filter does not do;
 //! - [`race`]: run something on one VM just before another VM's k-th host call;

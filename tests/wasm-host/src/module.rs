@@ -27,7 +27,7 @@ impl WasmModule {
     /// The filter, from `$TOKENWARD_WASM` or the workspace's target folder; compiled on the first call.
     ///
     /// # Errors
-    /// The file is missing (the text says how to build it) or is not a wasm module.
+    /// The file is missing (the text names the command that builds it) or is not a wasm module.
     pub fn filter() -> anyhow::Result<Self> {
         static FILTER: OnceLock<Result<WasmModule, String>> = OnceLock::new();
         FILTER

@@ -17,7 +17,7 @@ use super::stream::{ForwardedRequest, UpstreamReply};
 pub(crate) type CalloutScript = Box<dyn FnMut(&Callout) -> CalloutReply>;
 pub(crate) type UpstreamScript = Box<dyn FnMut(&ForwardedRequest) -> UpstreamReply>;
 
-/// Who hears of a queue's items: whichever VM of that module version lives on that thread.
+/// The owner that is notified of a queue's items: whichever VM of that module version lives on that thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueOwner {
     pub(crate) thread: Thread,

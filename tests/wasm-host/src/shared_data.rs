@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CasMismatch;
 
-/// The process-wide map of one `vm_id`. Nothing is ever removed: an empty value keeps its key.
+/// The process-wide map of one `vm_id`. Nothing is ever removed: a key with an empty value remains.
 #[derive(Debug, Clone)]
 pub struct SharedData {
     entries: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,

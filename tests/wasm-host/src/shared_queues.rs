@@ -1,4 +1,4 @@
-//! Shared queues: first in first out, by name, owned by whoever registered last.
+//! Shared queues: first in first out, by name, owned by the last registrant.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownQueue;
 
-/// The queues of one `vm_id`. `Owner` says who hears of new items.
+/// The queues of one `vm_id`. `Owner` is notified of new items.
 #[derive(Debug, Clone)]
 pub struct SharedQueues<Owner> {
     ids: BTreeMap<Vec<u8>, u32>,
@@ -23,8 +23,8 @@ impl<Owner> Default for SharedQueues<Owner> {
 }
 
 impl<Owner: Clone> SharedQueues<Owner> {
-    /// Registers `name` for `owner` and returns its id. A known name keeps its id and items and changes hands:
-    /// only the last registrant is told of new items.
+    /// Registers `name` for `owner` and returns its id. A known name retains its id and items and gets a new owner:
+    /// only the last registrant is notified of new items.
     pub fn register(&mut self, name: &[u8], owner: Owner) -> u32 {
         let next = u32::try_from(self.ids.len() + 1).expect("fewer than 2^32 queues");
         let id = *self.ids.entry(name.to_vec()).or_insert(next);

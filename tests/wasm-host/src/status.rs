@@ -1,7 +1,7 @@
 //! What a host call returns.
 
 /// The statuses that the Rust SDK knows. Any other number is undefined behaviour in its `#[repr(u32)]` enum, so
-/// the host never returns one; where Envoy would (an address outside the memory, say), the host traps instead.
+/// the host never returns one; where Envoy would (an address outside the memory, for example), the host traps instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum Status {

@@ -7,7 +7,7 @@ use super::process::{InFlight, Post};
 use super::stream::{Phase, UpstreamReply};
 use super::vm::{Vm, size, word};
 
-/// More steps than any story needs without time moving on: two parts wake each other for ever.
+/// More steps than any story needs without time moving on: two parts wake each other endlessly.
 const MOST_STEPS: usize = 100_000;
 
 /// What happens next, and when.
@@ -18,7 +18,7 @@ enum Event {
 
 impl Gateway {
     /// Does everything that is due now. Runs by itself after each request, answer and step of the clock; call it
-    /// only after an interlude kept a VM busy.
+    /// only after an interlude occupied a VM.
     ///
     /// # Panics
     /// When it would never come to rest.
@@ -151,7 +151,7 @@ impl Gateway {
     }
 }
 
-/// One tick of a root context; the period starts anew after it.
+/// One tick of a root context; the period starts again after it.
 pub(crate) fn tick(vm: &Rc<Vm>, root: u32) {
     if let Some(entry) = vm.ledger.borrow_mut().roots.get_mut(&root) {
         entry.tick_due_ms = None;

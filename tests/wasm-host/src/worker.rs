@@ -33,7 +33,7 @@ impl Worker {
         self.send(headers, Some(body.into()), Properties::new())
     }
 
-    /// Sends a request with properties of its own (its route, say), which go before the gateway's.
+    /// Sends a request with properties of its own (its route, for example), which go before the gateway's.
     ///
     /// # Panics
     /// On the main thread.

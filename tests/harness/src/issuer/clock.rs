@@ -41,7 +41,7 @@ impl IssuerClock {
         let walks = self
             .stopped_ms
             .compare_exchange(WALKS, wall_ms(), Ordering::SeqCst, Ordering::SeqCst);
-        // Whoever stopped it before has said when.
+        // Stopped before: the first moment counts.
         let _ = walks;
     }
 

@@ -15,7 +15,7 @@ pub struct DexConfig {
     pub clock: IssuerClock,
     /// `expiry.idTokens`; access tokens live as long.
     pub id_token_lifetime: Duration,
-    /// `expiry.signingKeys`. A real Dex looks at it every 30 s; the fake one rotates when it is told to.
+    /// `expiry.signingKeys`. A real Dex looks at it every 30 s; the fake one rotates on command.
     pub signing_keys: Duration,
     /// `expiry.refreshTokens`.
     pub refresh_tokens: RefreshTokenPolicy,
@@ -31,7 +31,7 @@ pub struct DexConfig {
     pub has_revocation: bool,
     /// The fake one refuses clients that authenticate themselves in the header, as some issuers do.
     pub post_only: bool,
-    /// Where a real Dex asks for passwords and, at each refresh, for users, instead of in its own database: the base URL
+    /// Where a real Dex checks passwords and, at each refresh, for users, instead of in its own database: the base URL
     /// of an Atlassian Crowd. The fake one does not look at it; a connector that fails is one of its
     /// [`super::Failure`]s.
     pub crowd: Option<String>,
@@ -184,7 +184,7 @@ pub struct DexClient {
     pub id: String,
     /// `secret`.
     pub secret: String,
-    /// `trustedPeers`: clients that may ask for tokens with this client's id among the audiences.
+    /// `trustedPeers`: clients that may request tokens with this client's id among the audiences.
     pub trusted_peers: Vec<String>,
 }
 

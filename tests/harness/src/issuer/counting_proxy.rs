@@ -76,7 +76,7 @@ impl CountingProxy {
         self.book.pages().counter.presentations.clone()
     }
 
-    /// Returns when everybody's numbers satisfy `predicate`.
+    /// Returns when the sums over all users satisfy `predicate`.
     ///
     /// # Errors
     /// When they do not within `deadline`.
@@ -102,7 +102,7 @@ struct Front {
     http: reqwest::Client,
 }
 
-/// Everything counted, and whose refresh token is whose: Dex's own tokens do not say it.
+/// Everything counted, and the user of each refresh token: Dex's own tokens do not contain it.
 #[derive(Debug, Default)]
 struct Book {
     pages: Mutex<Pages>,
@@ -128,7 +128,7 @@ impl Book {
         self.counted.send_replace(pages.counter.all);
     }
 
-    /// Counts a request that arrived; the user whom it is about, where that can be known.
+    /// Counts a request that arrived, with its user where that can be known.
     fn count_arrival(&self, endpoint: Endpoint, form: &Form) -> Option<String> {
         match endpoint {
             Endpoint::Discovery => self.count(None, |counts| counts.discovery_fetches += 1),
@@ -159,13 +159,13 @@ impl Book {
         None
     }
 
-    /// Counts a request that Dex answered well, and remembers whose the new refresh token is.
+    /// Counts a request that Dex answered well, and remembers the user of the new refresh token.
     fn count_success(&self, endpoint: Endpoint, user: Option<&str>, answer: &[u8]) {
         if !matches!(endpoint, Endpoint::Login | Endpoint::Refresh | Endpoint::Exchange) {
             return;
         }
         self.remember(user, &serde_json::from_slice(answer).unwrap_or_default());
-        // Last: whoever awaits the count may ask at once for what came with it.
+        // Last: a caller that awaits the count may read at once what came with it.
         self.count(user, |counts| match endpoint {
             Endpoint::Login => counts.logins += 1,
             Endpoint::Refresh => counts.refreshes_succeeded += 1,

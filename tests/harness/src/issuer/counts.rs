@@ -1,10 +1,10 @@
-//! What the issuer has been asked, in numbers.
+//! Counts of the requests to the issuer.
 
 use std::collections::HashMap;
 
 use sha2::Digest as _;
 
-/// Requests so far, of everybody or of one user.
+/// Requests so far, of all users or of one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IssuerCounts {
     /// Logins that succeeded.
@@ -40,7 +40,7 @@ pub struct Presentation {
     pub fingerprint: String,
 }
 
-/// First 16 hex digits of a token's SHA-256: tells tokens apart without showing them.
+/// First 16 hex digits of a token's SHA-256: distinguishes tokens without showing them.
 pub fn fingerprint(token: &str) -> String {
     sha2::Sha256::digest(token)
         .iter()
@@ -59,7 +59,7 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    /// Applies `count` to everybody's numbers and, where the user is known, to the user's.
+    /// Applies `count` to the sums over all users and, where the user is known, to the user's.
     pub(crate) fn count(&mut self, user: Option<&str>, count: impl Fn(&mut IssuerCounts)) {
         count(&mut self.all);
         if let Some(user) = user {

@@ -125,7 +125,7 @@ impl Dex {
         }
     }
 
-    /// What the password connector says of a user at a refresh: the current groups and names, or nothing when the
+    /// What the password connector returns about a user at a refresh: the current groups and names, or nothing when the
     /// user's upstream is broken or the user is gone.
     pub(crate) fn refreshed_identity(&self, user_id: &str) -> Option<Identity> {
         let user = lock(&self.users)
@@ -181,7 +181,7 @@ impl ConnectorState {
     }
 }
 
-/// What the password connector says of a user.
+/// What the password connector returns about a user.
 pub(crate) fn identity(user: &DexUser) -> Identity {
     Identity {
         user_id: user.user_id.clone(),

@@ -30,7 +30,7 @@ pub enum Disguise {
     ByteOrderMark,
     /// UTF-16.
     Utf16,
-    /// gzip, which was not asked for.
+    /// gzip, which was not requested.
     Gzip,
     /// Raw deflate.
     Deflate,

@@ -79,7 +79,7 @@ pub(crate) async fn exchange(
 }
 
 impl ConnectorState {
-    /// Who a subject token is of, `None` when it is not accepted or the home issuer cannot be asked: Dex answers
+    /// The user of a subject token, `None` when it is not accepted or the home issuer cannot be reached: Dex answers
     /// both the same. The audience of the subject token is not looked at.
     async fn token_identity(&self, dex: &Dex, subject_type: &str, subject_token: &str) -> Option<Identity> {
         let upstream = self

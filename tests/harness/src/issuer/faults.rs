@@ -53,7 +53,7 @@ pub enum Failure {
     DropRefreshToken,
     /// The tokens of the answer are of another user (`sub`).
     OtherSubject,
-    /// The tokens of the answer say another `iss`.
+    /// The tokens of the answer contain another `iss`.
     OtherIssuer,
     /// The tokens of the answer are for another client (`aud`).
     OtherAudience,

@@ -176,7 +176,7 @@ fn count_arrival(dex: &Dex, call: &Call) {
                 user: user.clone(),
                 fingerprint: fingerprint(token),
             };
-            // Before the count: whoever awaits the count may look for the presentation at once.
+            // Before the count: a caller that awaits the count may look for the presentation at once.
             dex.counter().presentations.push(presentation);
             dex.count(user.as_deref(), |counts| counts.refreshes_presented += 1);
         }
@@ -188,7 +188,7 @@ fn count_arrival(dex: &Dex, call: &Call) {
     }
 }
 
-/// Whom an exchange request is about, by what its subject token says.
+/// The user of an exchange request, from its subject token.
 fn subject_email(dex: &Dex, subject_token: &str) -> Option<String> {
     let jws = Jws::read(subject_token)?;
     let (user_id, _) = wire::read_pair(jws.text("sub")?)?;

@@ -7,7 +7,7 @@ use super::clock::milliseconds;
 use super::{RefreshTokenPolicy, wire};
 use crate::secrets;
 
-/// Who a token is for, as a connector said it.
+/// The user of a token, as a connector described it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) user_id: String,
@@ -38,7 +38,7 @@ impl Grant {
         token
     }
 
-    /// With what the connector says now. The user id of a grant never changes, whatever the connector says.
+    /// With what the connector returns now. The user id of a grant never changes, whatever the connector returns.
     pub(crate) fn with_identity(self, identity: Identity) -> Self {
         Self {
             identity: Identity {
@@ -64,7 +64,7 @@ pub(crate) enum GrantRefusal {
 /// What a refresh does to a grant that may be refreshed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The connector is asked and the secret changes.
+    /// The connector is called and the secret changes.
     Rotate,
     /// Inside the reuse interval: claims from the storage, the current secret again.
     Repeat,
@@ -104,7 +104,7 @@ impl GrantStore {
         grant
     }
 
-    /// Removes the user's refresh token at a client; says whether there was one.
+    /// Removes the user's refresh token at a client; returns whether there was one.
     pub(crate) fn revoke(&mut self, user_id: &str, client_id: &str) -> bool {
         let before = self.grants.len();
         self.grants

@@ -1,4 +1,4 @@
-//! The endpoints that only tell: discovery, keys, userinfo and introspection.
+//! The endpoints that only read: discovery, keys, userinfo and introspection.
 
 use axum::response::Response;
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
@@ -51,7 +51,7 @@ pub(crate) fn keys(dex: &Dex) -> Response {
     answers::with_header(response, CACHE_CONTROL, "max-age=600, must-revalidate")
 }
 
-/// 401 without a bearer token, 403 with a bad one: not what RFC 6750 asks for.
+/// 401 without a bearer token, 403 with a bad one: not what RFC 6750 requires.
 pub(crate) fn user_info(dex: &Dex, headers: &HeaderMap) -> Response {
     let refusal = |status| DexError::new(status, "access_denied", "Invalid bearer token.").into_response();
     let authorization = headers

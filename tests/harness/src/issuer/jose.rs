@@ -65,7 +65,7 @@ impl Jws {
     }
 }
 
-/// base64url(header) "." base64url(claims), what is signed. Members keep the order of the type.
+/// base64url(header) "." base64url(claims), what is signed. Members have the order of the type.
 pub(crate) fn signing_input(header: &impl Serialize, claims: &impl Serialize) -> serde_json::Result<String> {
     let header = URL_SAFE_NO_PAD.encode(serde_json::to_vec(header)?);
     let claims = URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims)?);
@@ -110,7 +110,7 @@ impl PublicKey {
     }
 }
 
-/// Keys of a remote issuer: kept for ever, fetched when none of the kept ones made a signature, one fetch at a time.
+/// Keys of a remote issuer: cached indefinitely, fetched when none of the cached ones made a signature, one fetch at a time.
 #[derive(Debug)]
 pub(crate) struct RemoteKeys {
     url: String,

@@ -1,4 +1,4 @@
-//! Signing keys. Making a 2048-bit RSA key takes long in a debug build, so a process keeps the ones it has made and
+//! Signing keys. Making a 2048-bit RSA key takes long in a debug build, so a process caches the ones it has made and
 //! hands them out again; two issuers that live at the same time never hold the same key.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,7 +98,7 @@ impl SigningKey {
     }
 }
 
-/// The current key and the ones before it, whose public halves stay published.
+/// The current key and the ones before it, with public halves that stay published.
 #[derive(Debug)]
 pub(crate) struct KeyRing {
     keys: Vec<SigningKey>,

@@ -8,7 +8,7 @@ use super::keys::SigningKey;
 use super::{jose, wire};
 use crate::secrets;
 
-/// A token in the making. It starts as a good ID token of the issuer and is signed by it, unless told otherwise.
+/// A token in the making. It starts as a good ID token of the issuer and is signed by it, unless set otherwise.
 #[derive(Debug, Clone)]
 pub struct TokenDraft {
     now_seconds: i64,

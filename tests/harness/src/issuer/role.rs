@@ -32,13 +32,13 @@ pub trait Issuer: Debug + Send + Sync + Sized {
         client_id: &str,
     ) -> impl Future<Output = anyhow::Result<LoginTokens>> + Send;
 
-    /// Ends the user's login at a client: its refresh token is dead from now on, and nobody is told.
+    /// Ends the user's login at a client: its refresh token is dead from now on, without a notification.
     ///
     /// # Errors
     /// When there was no such login, or Dex is down.
     fn end_login(&self, email: &str, client_id: &str) -> impl Future<Output = anyhow::Result<()>> + Send;
 
-    /// While down, connections close at once and nothing is answered. State is kept.
+    /// While down, connections close at once and nothing is answered. State remains.
     fn set_down(&self, down: bool);
 
     /// Requests so far.
@@ -53,7 +53,7 @@ pub trait Issuer: Debug + Send + Sync + Sized {
     /// The latest `exp` of all tokens that it has issued so far, Unix seconds; 0 before the first.
     fn last_expiry_seconds(&self) -> i64;
 
-    /// Returns when everybody's numbers satisfy `predicate`.
+    /// Returns when the sums over all users satisfy `predicate`.
     ///
     /// # Errors
     /// When they do not within `deadline`.

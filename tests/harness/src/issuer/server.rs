@@ -167,7 +167,7 @@ impl FakeDex {
     /// Returns when `count` requests to a held endpoint have arrived.
     ///
     /// # Panics
-    /// When they have not within 30 s: the endpoint is not held, or nobody asks.
+    /// When they have not within 30 s: the endpoint is not held, or no caller comes.
     pub async fn wait_until_held(&self, endpoint: Endpoint, count: usize) {
         const DEADLINE: Duration = Duration::from_secs(30);
         let held = self.dex.faults.are_held(endpoint, count, DEADLINE).await;
@@ -182,7 +182,7 @@ impl FakeDex {
         self.dex.faults.release(endpoint);
     }
 
-    /// While down, connections close at once and nothing is answered. State is kept.
+    /// While down, connections close at once and nothing is answered. State remains.
     pub fn set_down(&self, down: bool) {
         self.server.set_down(down);
     }
@@ -204,7 +204,7 @@ impl FakeDex {
         self.dex.grants().clear();
     }
 
-    /// Revokes the user's refresh token at a client; says whether there was one.
+    /// Revokes the user's refresh token at a client; returns whether there was one.
     pub fn revoke(&self, email: &str, client_id: &str) -> bool {
         self.dex
             .user(email)
@@ -247,7 +247,7 @@ impl FakeDex {
         self.dex.last_expiry_seconds()
     }
 
-    /// Returns when everybody's numbers satisfy `predicate`.
+    /// Returns when the sums over all users satisfy `predicate`.
     ///
     /// # Errors
     /// When they do not within `deadline`.

@@ -162,7 +162,7 @@ fn refresh(dex: &Dex, client_id: &str, form: &Form, failure: Option<&Failure>) -
     Ok(tokens.into_response())
 }
 
-/// The scopes of one refresh: all that were granted, or those of them that are asked for.
+/// The scopes of one refresh: all that were granted, or those of them that are requested.
 fn narrowed(granted: &[String], asked: Vec<String>) -> Result<Vec<String>, DexError> {
     let widened: Vec<&String> = asked.iter().filter(|scope| !granted.contains(scope)).collect();
     if !widened.is_empty() {

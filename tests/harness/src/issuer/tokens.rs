@@ -54,7 +54,7 @@ struct Claims<'a> {
     name: Option<&'a str>,
 }
 
-/// For whom and about whom a token is.
+/// The client and the user of a token.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TokenOrder<'a> {
     pub(crate) client_id: &'a str,
@@ -65,12 +65,12 @@ pub(crate) struct TokenOrder<'a> {
     pub(crate) failure: Option<&'a Failure>,
 }
 
-/// A scope asks for the audience of a client that does not trust the asking one.
+/// A scope requests the audience of a client that does not trust the requesting one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UntrustedPeer;
 
 impl TokenOrder<'_> {
-    /// An access token: its own `at_hash` is of a random string nobody sees.
+    /// An access token: its own `at_hash` is of a random string that is never shown.
     pub(crate) fn access_token(&self, dex: &Dex, issued_ms: i64) -> Result<String, UntrustedPeer> {
         self.token(dex, issued_ms, Some(&wire::new_id()))
     }
@@ -142,7 +142,7 @@ fn half_hash(token: &str) -> String {
     URL_SAFE_NO_PAD.encode(&sha2::Sha256::digest(token)[..16])
 }
 
-/// `aud` for a client and its scopes: the peers it asks for, and itself last unless it asks for itself earlier.
+/// `aud` for a client and its scopes: the requested peers, and the client itself last unless it is requested earlier.
 pub(crate) fn audiences(dex: &Dex, client_id: &str, scopes: &[String]) -> Result<Vec<String>, UntrustedPeer> {
     let mut audiences: Vec<String> = Vec::new();
     for peer in scopes.iter().filter_map(|scope| scope.strip_prefix(PEER_SCOPE)) {

@@ -49,7 +49,7 @@ fn read_string(tag: u8, message: &[u8]) -> Option<(String, &[u8])> {
     Some((String::from_utf8(text.to_vec()).ok()?, rest))
 }
 
-/// `sub` of a token: who the user is at a connector. An exchanged token's user id is the upstream's whole subject.
+/// `sub` of a token: the user at a connector. An exchanged token's user id is the upstream's whole subject.
 pub fn subject(user_id: &str, connector_id: &str) -> String {
     pair(user_id, connector_id)
 }

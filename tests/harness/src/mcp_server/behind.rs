@@ -11,7 +11,7 @@ use http::{HeaderName, Method, StatusCode};
 
 use super::lasting::LastingBody;
 
-/// A listener that comes back starts anew: server-everything would replay to it what it has said to others.
+/// A listener that comes back starts afresh: server-everything would replay to it what it has sent to others.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const LONGEST_BODY_BYTES: usize = 4 * 1024 * 1024;
 

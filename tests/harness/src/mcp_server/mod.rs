@@ -1,4 +1,4 @@
-//! An MCP server that trusts nobody: it verifies the bearer token of every request, and counts what it saw.
+//! An MCP server without trust in its callers: it verifies the bearer token of every request, and counts what it saw.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {

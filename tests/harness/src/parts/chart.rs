@@ -41,7 +41,7 @@ impl Chart {
     /// What the chart makes of the values, as release `tokenward` in the namespace `mcp`; JSON is YAML.
     ///
     /// # Errors
-    /// What Helm says, when it refuses the values.
+    /// Helm's error, when it refuses the values.
     pub fn render(&self, values: &Value) -> anyhow::Result<Vec<Rendered>> {
         let folder = TempFolder::new("chart")?;
         let file = folder.write("values.yaml", values.to_string())?;

@@ -50,7 +50,7 @@ impl Control {
         let folder = TempFolder::new("control")?;
         let mut control = Self {
             config,
-            // One that nobody takes while this service is down.
+            // One that no other program takes while this service is down.
             address: SocketAddr::from(([127, 0, 0, 1], ports::free_port()?)),
             process: None,
             folder,
@@ -139,7 +139,7 @@ impl Control {
         Ok(())
     }
 
-    /// Asks it to read its configuration anew (SIGHUP).
+    /// Makes it read its configuration again (SIGHUP).
     pub fn hang_up(&mut self) -> anyhow::Result<()> {
         self.process()?.hang_up()
     }
@@ -199,7 +199,7 @@ impl Control {
         self.folder.join("address")
     }
 
-    /// Waits until it says where it listens.
+    /// Waits until it logs where it listens.
     pub async fn wait_until_listening(&mut self) -> anyhow::Result<()> {
         let address_file = self.address_file();
         let process = self.process()?;

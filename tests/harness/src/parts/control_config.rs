@@ -16,7 +16,7 @@ const SEALING_KEY: &str = "dGVzdHMtc2VhbC13aXRoLXRoaXMta2V5LTMyLWJ5dGU=";
 /// What a control service shall do.
 #[derive(Debug, Clone)]
 pub struct ControlConfig {
-    /// Where sessions and tokens are kept.
+    /// Where sessions and tokens are stored.
     pub store: ControlStore,
     /// `store.deadline`.
     pub store_deadline: Option<String>,

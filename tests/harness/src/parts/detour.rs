@@ -1,4 +1,4 @@
-//! A TCP way to a server that can be made slow, cut, and led elsewhere while its users keep one address.
+//! A TCP way to a server that can be made slow, cut, and led elsewhere behind one address.
 
 use std::io;
 use std::net::SocketAddr;
@@ -87,7 +87,7 @@ async fn carry(client: TcpStream, mut way: watch::Receiver<Way>) {
     }
 }
 
-/// Passes bytes on, each chunk as late as the way says when it arrives: latency, not less throughput.
+/// Passes bytes on, each chunk as late as the way is set when it arrives: latency, not less throughput.
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, slow: Option<watch::Receiver<Way>>) {
     let (arrived, mut due) = mpsc::channel::<(Instant, Vec<u8>)>(1024);
     let reading = async move {

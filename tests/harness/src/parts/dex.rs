@@ -21,7 +21,7 @@ const ATTEMPTS: usize = 5;
 /// A real Dex with memory storage, configured like the fake one. It ends when it is dropped.
 ///
 /// Its issuer is the address of an in-process proxy, so that everything that reaches the issuer is counted and the
-/// issuer can be taken down while it keeps its state. It lives in real time.
+/// issuer can be taken down without losing its state. It lives in real time.
 #[derive(Debug)]
 pub struct RealDex {
     issuer: String,
@@ -41,7 +41,7 @@ impl RealDex {
 impl Issuer for RealDex {
     const KIND: &'static str = "real Dex";
 
-    /// Starts it. An issuer that a connector of `config` names must be up: Dex asks it at once.
+    /// Starts it. An issuer that a connector of `config` names must be up: Dex calls it at once.
     async fn start(config: DexConfig) -> anyhow::Result<Self> {
         let folder = TempFolder::new("dex")?;
         let socket = LoopbackSocket::bind().await?;
@@ -106,7 +106,7 @@ impl Issuer for RealDex {
     }
 
     /// Ends the login the way Dex itself does, which has no revocation endpoint: the user logs in through the same
-    /// client once more, and the tokens of that login are thrown away. Dex keeps one refresh token per user and
+    /// client once more, and the tokens of that login are thrown away. Dex stores one refresh token per user and
     /// client, so the one before is deleted. The login is counted.
     async fn end_login(&self, email: &str, client_id: &str) -> anyhow::Result<()> {
         ensure!(

@@ -249,7 +249,7 @@ impl Envoy {
         format!("http://{}", self.admin)
     }
 
-    /// Its metrics, with the labels of the bootstrap's `stats_tags`, once the filter has told all that it counted.
+    /// Its metrics, with the labels of the bootstrap's `stats_tags`, once the filter has published all its counts.
     pub async fn stats(&self) -> anyhow::Result<Metrics> {
         settled(|| async {
             let url = format!("{}/stats/prometheus", self.admin_url());

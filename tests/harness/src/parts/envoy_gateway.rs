@@ -155,7 +155,7 @@ impl EnvoyGateway {
         Ok(self.wasm_lines().into_iter().filter(is_warning).collect())
     }
 
-    /// Envoy's metrics, with the labels of the EnvoyProxy's `stats_tags`, once the filter has told all that it counted.
+    /// Envoy's metrics, with the labels of the EnvoyProxy's `stats_tags`, once the filter has published all its counts.
     ///
     /// # Errors
     /// When Envoy does not answer.
@@ -163,7 +163,7 @@ impl EnvoyGateway {
         settled(|| async { Ok(Metrics::read(&self.admin("/stats/prometheus").await?)) }).await
     }
 
-    /// A part of what Envoy was told, `dynamic_listeners`, `dynamic_route_configs`, `dynamic_active_clusters`.
+    /// A part of Envoy's configuration, `dynamic_listeners`, `dynamic_route_configs`, `dynamic_active_clusters`.
     ///
     /// # Errors
     /// When Envoy does not answer.
@@ -220,7 +220,7 @@ fn configuration(folder: &TempFolder) -> Value {
     })
 }
 
-/// Envoy Gateway tells Envoy to fetch modules from its Service in the cluster, with certificates at a pod's paths. Neither is
+/// Envoy Gateway configures Envoy to fetch modules from its Service in the cluster, with certificates at a pod's paths. Neither is
 /// on this machine: this patch names the same server at 127.0.0.1, with the same certificates where `certgen` put them.
 fn reach_module_server(folder: &TempFolder) -> anyhow::Result<String> {
     let certificates = folder.join("config/certs/envoy");

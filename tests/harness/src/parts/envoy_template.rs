@@ -14,7 +14,7 @@ pub(super) const CONTROL_CLUSTER: &str = "tokenward_control";
 /// The bootstrap for a configuration.
 ///
 /// # Errors
-/// When the template cannot be read, or holds a placeholder nobody fills.
+/// When the template cannot be read, or contains a placeholder without a value.
 pub(super) fn render(config: &EnvoyConfig) -> anyhow::Result<String> {
     let path = tools::workspace().join("envoy/local/envoy.yaml");
     let template =
@@ -79,7 +79,7 @@ pub(super) fn render(config: &EnvoyConfig) -> anyhow::Result<String> {
     Ok(bootstrap)
 }
 
-/// The bootstrap for a configuration whose listener is in `listener_file`.
+/// The bootstrap for a configuration with its listener in `listener_file`.
 ///
 /// # Errors
 /// As [`render`].

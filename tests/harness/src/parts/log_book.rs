@@ -1,4 +1,4 @@
-//! What a process has printed, kept line by line so that a test can count lines and await one.
+//! What a process has printed, recorded line by line so that a test can count lines and await one.
 //!
 //! Whoever looks at the lines first takes in what stands in the pipes: a test that has had a process's answer also
 //! counts what that process printed before it answered, however late the reading threads are.
@@ -80,7 +80,7 @@ impl Default for LogBook {
 }
 
 impl LogBook {
-    /// Reads `pipe` to its end on a thread of its own and keeps every line.
+    /// Reads `pipe` to its end on a thread of its own and records every line.
     ///
     /// # Errors
     /// When the pipe cannot be made to answer without waiting.

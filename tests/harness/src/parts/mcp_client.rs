@@ -70,7 +70,7 @@ impl McpClient {
         })
     }
 
-    /// What it has said so far, one object a line.
+    /// Its output so far, one object per line.
     pub fn said(&self) -> Vec<Value> {
         let lines = self.process.log().lines();
         lines
@@ -95,7 +95,7 @@ impl McpClient {
         )?)
     }
 
-    /// Waits until it has taken all steps; all that it said.
+    /// Waits until it has taken all steps; returns its output.
     ///
     /// # Errors
     /// When it does not within `deadline`.

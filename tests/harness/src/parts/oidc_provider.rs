@@ -1,4 +1,4 @@
-//! A real strict issuer: oidc-provider, which revokes a grant whose refresh token is presented a second time.
+//! A real strict issuer: oidc-provider, which revokes a grant when its refresh token is presented a second time.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub struct OidcProvider {
     process: Process,
 }
 
-/// What it was asked and what became of it.
+/// Requests to it and their results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct OidcState {
     /// Logins so far.
@@ -110,7 +110,7 @@ impl OidcProvider {
         Ok(tokens)
     }
 
-    /// What it was asked so far.
+    /// Requests to it so far.
     ///
     /// # Errors
     /// When it does not answer.
@@ -120,7 +120,7 @@ impl OidcProvider {
         Ok(answer.json().await?)
     }
 
-    /// Waits until it has done `count` refreshes, whether or not anybody has its answers.
+    /// Waits until it has done `count` refreshes, whether or not its answers arrived.
     ///
     /// # Errors
     /// When it has not within `deadline`.

@@ -1,4 +1,4 @@
-//! The control service as its Deployment runs it: the image's files and nothing else, nobody's rights, a read-only root.
+//! The control service as its Deployment runs it: the image's files and nothing else, no privileges, a read-only root.
 //!
 //! No container engine is needed: a mount namespace makes what one would make. What the image holds is read from the
 //! Dockerfile, what runs in it and with which volumes from the rendered resources.
@@ -144,7 +144,7 @@ impl Pod {
         &self.process
     }
 
-    /// Waits until the container's probe (`readinessProbe`, `livenessProbe`) is satisfied, as the kubelet asks it.
+    /// Waits until the container's probe (`readinessProbe`, `livenessProbe`) is satisfied, as the kubelet runs it.
     ///
     /// # Errors
     /// When it is not within half a minute, or the container ended.
@@ -203,7 +203,7 @@ impl Pod {
     /// Ends it as the kubelet does: SIGTERM, and the Deployment's grace period.
     ///
     /// # Errors
-    /// When it is not gone by then, or says that it failed.
+    /// When it is not gone by then, or exits with a failure.
     pub async fn terminate(mut self) -> anyhow::Result<()> {
         let status = self.process.terminate(self.grace).await?;
         ensure!(status.success(), "{status}:\n{}", self.process.log().tail(30));
@@ -225,7 +225,7 @@ impl Nobody {
         })
     }
 
-    /// As the kubelet does for a Secret with an `fsGroup`: root's, readable for the group, for nobody else.
+    /// As the kubelet does for a Secret with an `fsGroup`: root's, readable for the group only.
     fn write_readable(self, path: &Path, content: &str) -> anyhow::Result<()> {
         fs::write(path, content)?;
         self.own(path, 0o440)
@@ -265,7 +265,7 @@ impl Nobody {
     }
 }
 
-/// What the last stage of the Dockerfile says.
+/// The last stage of the Dockerfile.
 struct Image {
     path: String,
     user: String,

@@ -1,4 +1,4 @@
-//! A child process that a test started: its output is kept, and it never outlives its guard.
+//! A child process that a test started: its output is recorded, and it never outlives its guard.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

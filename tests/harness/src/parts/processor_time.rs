@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-/// `USER_HZ`, in which the kernel tells utime and stime on every architecture that Envoy runs on.
+/// `USER_HZ`, in which the kernel reports utime and stime on every architecture that Envoy runs on.
 pub const CLOCK_TICK_NS: u64 = 10_000_000;
 
 /// Nanoseconds of CPU that the living threads of a process have used. Exact while they are idle.

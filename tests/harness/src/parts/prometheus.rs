@@ -118,7 +118,7 @@ fn read_labels(mut text: &str) -> Option<(Vec<(String, String)>, &str)> {
     }
 }
 
-/// How often the filter tells sums of what it counted, and a little.
+/// The interval at which the filter publishes its counts, and a little.
 const TOLD_EVERY: Duration = Duration::from_millis(130);
 /// Envoy merges its histograms when its metrics are read, or else every five seconds.
 const MERGED_WITHIN: Duration = Duration::from_secs(60);
@@ -129,7 +129,7 @@ const BY_ADMIN: [(&str, &str); 1] = [("envoy_http_conn_manager_prefix", "admin")
 
 /// Reads an Envoy's metrics with all that the filter has counted until now on every worker.
 ///
-/// The filter tells sums at its tick, and a tick may be late: so a worker must have been through its event loop after
+/// The filter publishes sums at its tick, and a tick may be late: so a worker must have been through its event loop after
 /// the tick was due. Merging a histogram takes each worker's part in its loop, so a merge that is over is the proof.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! A server that says byte for byte what a test tells it to, or nothing: what no HTTP library would send.
+//! A server that sends byte for byte what a test scripts, or nothing: what no HTTP library would send.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,7 +42,7 @@ impl Script {
         Self::answer(200, &Self::FROM_CONTROL, &Self::token_body(token))
     }
 
-    /// The body of [`Script::token`]. Its `expires_at` is far away, whatever the token says.
+    /// The body of [`Script::token`]. Its `expires_at` is far away, whatever the token contains.
     pub fn token_body(token: &str) -> Vec<u8> {
         json!({
             "access_token": token, "issued_token_type": TOKEN_TYPE_ID_TOKEN, "token_type": "Bearer",
@@ -62,7 +62,7 @@ impl Script {
         Self::answer(refusal.control_status(), &Self::FROM_CONTROL, body.as_bytes())
     }
 
-    /// Headers of everything that control says.
+    /// Headers of all answers of control.
     pub const FROM_CONTROL: [(&'static str, &'static str); 2] = [
         (MARKER_HEADER, "0.0.0-scripted"),
         ("content-type", "application/json"),

@@ -13,7 +13,7 @@ const SOURCE: &str = include_str!("stepping_clock.c");
 const LIBRARY: &str = "stepping_clock.so";
 const OFFSET: &str = "offset";
 
-/// A clock as far from the machine's as [`SteppingClock::set_offset_seconds`] says; at first it is the machine's.
+/// A clock as far from the machine's as [`SteppingClock::set_offset_seconds`] sets; at first it is the machine's.
 /// Clones are the same clock.
 #[derive(Debug, Clone)]
 pub struct SteppingClock {

@@ -11,7 +11,7 @@ pub fn envoy() -> anyhow::Result<PathBuf> {
         variable: "ENVOY_BIN",
         built: "tools/envoy",
         on_path: Some("envoy"),
-        cure: "cargo xtask setup",
+        fix: "cargo xtask setup",
     }
     .find()
 }
@@ -22,12 +22,12 @@ pub fn valkey_server() -> anyhow::Result<PathBuf> {
         variable: "VALKEY_BIN",
         built: "tools/valkey-server",
         on_path: Some("valkey-server"),
-        cure: "cargo xtask setup",
+        fix: "cargo xtask setup",
     }
     .find()
 }
 
-/// Why the stories on a real Dex are left out where [`dex`] finds none, and the cure.
+/// Why the stories on a real Dex are left out where [`dex`] finds none, and the fix.
 pub const DEX_IS_MISSING: &str =
     "target/tools/dex is missing: run `cargo xtask setup` with Go ≥ 1.25 on PATH, or set DEX_BIN";
 
@@ -40,12 +40,12 @@ pub fn dex() -> anyhow::Result<Option<PathBuf>> {
         variable: "DEX_BIN",
         built: "tools/dex",
         on_path: None,
-        cure: "cargo xtask setup",
+        fix: "cargo xtask setup",
     }
     .find_if_there()
 }
 
-/// Why the stories with real MCP servers and clients are left out where something of them is missing, and the cure.
+/// Why the stories with real MCP servers and clients are left out where something of them is missing, and the fix.
 pub const MCP_IS_MISSING: &str = "target/tools/mcp-node or mcp-python, or Node ≥ 20 or Python ≥ 3.11 on PATH, is \
                                   missing: run `cargo xtask setup`";
 
@@ -65,7 +65,7 @@ fn installed(folder: &str) -> Option<PathBuf> {
     folder.join("installed-from").is_file().then_some(folder)
 }
 
-/// Why the stories on a strict issuer are left out where [`oidc_provider`] finds none, and the cure.
+/// Why the stories on a strict issuer are left out where [`oidc_provider`] finds none, and the fix.
 pub const OIDC_PROVIDER_IS_MISSING: &str =
     "target/tools/oidc-provider is missing: run `cargo xtask setup` with Node ≥ 20 and npm on PATH";
 
@@ -75,18 +75,18 @@ pub const OIDC_PROVIDER_IS_MISSING: &str =
 /// # Errors
 /// When a variable names nothing.
 pub fn oidc_provider() -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
-    let cure = "cargo xtask setup";
+    let fix = "cargo xtask setup";
     let node = Tool {
         variable: "NODE_BIN",
         built: "tools/node",
         on_path: Some("node"),
-        cure,
+        fix,
     };
     let entry = Tool {
         variable: "OIDC_PROVIDER_ENTRY",
         built: "tools/oidc-provider/node_modules/oidc-provider/lib/index.js",
         on_path: None,
-        cure,
+        fix,
     };
     Ok(node.find_if_there()?.zip(entry.find_if_there()?))
 }
@@ -136,7 +136,7 @@ fn built_with_go(variable: &'static str, built: &'static str) -> anyhow::Result<
         variable,
         built,
         on_path: None,
-        cure: "cargo xtask setup",
+        fix: "cargo xtask setup",
     }
     .find_if_there()
 }
@@ -147,7 +147,7 @@ pub fn tokenward() -> anyhow::Result<PathBuf> {
         variable: "TOKENWARD_BIN",
         built: "debug/tokenward",
         on_path: None,
-        cure: "cargo xtask build",
+        fix: "cargo xtask build",
     }
     .find()
 }
@@ -159,7 +159,7 @@ pub fn tokenward_with_failpoints() -> anyhow::Result<PathBuf> {
         variable: "TOKENWARD_FAILPOINTS_BIN",
         built: "debug/tokenward-failpoints",
         on_path: None,
-        cure: "cargo xtask test",
+        fix: "cargo xtask test",
     }
     .find()
 }
@@ -170,7 +170,7 @@ pub fn tokenward_release() -> anyhow::Result<PathBuf> {
         variable: "TOKENWARD_BIN",
         built: "release/tokenward",
         on_path: None,
-        cure: "cargo build --release -p tokenward-control",
+        fix: "cargo build --release -p tokenward-control",
     }
     .find()
 }
@@ -181,7 +181,7 @@ pub fn filter_module() -> anyhow::Result<PathBuf> {
         variable: "TOKENWARD_WASM",
         built: "wasm32-unknown-unknown/module/tokenward_filter.wasm",
         on_path: None,
-        cure: "cargo xtask build",
+        fix: "cargo xtask build",
     }
     .find()
 }
@@ -193,7 +193,7 @@ pub fn baseline_module() -> anyhow::Result<PathBuf> {
         variable: "TOKENWARD_BASELINE_WASM",
         built: "wasm32-unknown-unknown/module/tokenward_baseline_filter.wasm",
         on_path: None,
-        cure: "cargo xtask bench data-path",
+        fix: "cargo xtask bench data-path",
     }
     .find()
 }
@@ -208,7 +208,7 @@ struct Tool {
     variable: &'static str,
     built: &'static str,
     on_path: Option<&'static str>,
-    cure: &'static str,
+    fix: &'static str,
 }
 
 impl Tool {
@@ -217,7 +217,7 @@ impl Tool {
             format!(
                 "{} is missing: run `{}` or set {}",
                 target_folder().join(self.built).display(),
-                self.cure,
+                self.fix,
                 self.variable
             )
         })

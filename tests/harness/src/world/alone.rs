@@ -1,4 +1,4 @@
-//! Calls on a TCP connection of their own, with every byte of the answer kept: to see that there is one answer and
+//! Calls on a TCP connection of their own, with every byte of the answer recorded: to see that there is one answer and
 //! not two, and to leave before it comes.
 
 use anyhow::{Context as _, ensure};
@@ -71,7 +71,7 @@ impl UnderWay {
     }
 }
 
-/// A connection that is kept alive, for one call after another.
+/// A persistent connection, for one call after another.
 #[derive(Debug)]
 pub struct Lane {
     stream: TcpStream,

@@ -32,7 +32,7 @@ pub struct Installation {
 }
 
 impl World {
-    /// A world whose control serves the filter's module, and how the chart installs it; `None`, with a line that says so, where
+    /// A world whose control serves the filter's module, and how the chart installs it; `None`, with a line about it, where
     /// Envoy Gateway and Helm are not built.
     ///
     /// # Errors

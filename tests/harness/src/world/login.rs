@@ -44,7 +44,7 @@ impl<I: Issuer> World<I> {
         Ok(login)
     }
 
-    /// The user logs in, and nobody tells control.
+    /// The user logs in, without registration at control.
     ///
     /// # Errors
     /// When the issuer refuses.
@@ -89,7 +89,7 @@ impl<I: Issuer> World<I> {
         Ok(())
     }
 
-    /// What control says of a session.
+    /// Control's record of a session.
     ///
     /// # Errors
     /// When control cannot be reached or answers no JSON.
@@ -155,7 +155,7 @@ impl World {
         Ok(login)
     }
 
-    /// [`World::log_in_an_hour_ago`], and nobody tells control.
+    /// [`World::log_in_an_hour_ago`], without registration at control.
     ///
     /// # Errors
     /// When the issuer refuses.

@@ -48,7 +48,7 @@ pub const CLIENT: (&str, &str) = ("muster", "s3cret");
 /// The user of most stories.
 pub const ALICE: &str = "admin@example.com";
 
-/// Everything that runs, on fake issuers unless it says otherwise. It ends when it is dropped.
+/// Everything that runs, on fake issuers unless built on others. It ends when it is dropped.
 #[derive(Debug)]
 pub struct World<I = FakeDex> {
     /// The issuer at which users log in.

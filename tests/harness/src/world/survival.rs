@@ -1,4 +1,4 @@
-//! Whether Envoy and the filter live on: every worker serves, no VM was lost, nobody waits for an answer.
+//! Whether Envoy and the filter live on: every worker serves, no VM was lost, no request waits for an answer.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ pub struct Vms {
     pub active: u64,
     /// VMs that were ever made.
     pub created: u64,
-    /// VMs that trapped and were to be made anew, whether that went well or not.
+    /// VMs that trapped and were to be created again, whether that succeeded or not.
     pub reloads: u64,
 }
 

@@ -15,7 +15,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// `warn_every` of the filter.
 const WARN_EVERY_SECONDS: u64 = 60;
 
-/// Counts of a world, to be shown and kept as JSON.
+/// Counts of a world, to be shown and written as JSON.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub struct Tally {
     /// Requests that reached an MCP server with a bearer past its `exp`. Must be 0.

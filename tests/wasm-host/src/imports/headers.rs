@@ -1,4 +1,4 @@
-//! Header maps: open only while Envoy keeps its pointer to them.
+//! Header maps: open only while Envoy holds its pointer to them.
 
 use wasmtime::{Caller, Linker, Result};
 

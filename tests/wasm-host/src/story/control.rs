@@ -48,7 +48,7 @@ struct State {
 pub struct ScriptedControl(Rc<RefCell<State>>);
 
 impl Default for ScriptedControl {
-    /// Unreachable (connection refused) until the story says otherwise, and prompt.
+    /// Unreachable (connection refused) unless the story sets something else, and prompt.
     fn default() -> Self {
         Self(Rc::new(RefCell::new(State {
             always: Script::Reply(CalloutReply::ConnectionRefused),
@@ -94,12 +94,12 @@ impl ScriptedControl {
         self.once(Script::Reply(reply.into()))
     }
 
-    /// From now on nobody listens where control should be.
+    /// From now on connections to control are refused.
     pub fn is_down(&self) -> &Self {
         self.replies(CalloutReply::ConnectionRefused)
     }
 
-    /// From now on control takes calls and says nothing: each ends with Envoy's 504.
+    /// From now on control accepts calls and never answers: each ends with Envoy's 504.
     pub fn is_silent(&self) -> &Self {
         self.replies(CalloutReply::Silent)
     }

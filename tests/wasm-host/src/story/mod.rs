@@ -39,15 +39,15 @@ pub use server::{ServerSpec, exchange, forward};
 pub use token::{Expiry, TokenBuilder, exchanged_token, exp_at, exp_in, no_exp, token};
 pub use world::{ControlStory, FilterWorld, UpstreamRequest};
 
-/// The issuer of presented tokens, unless a story says otherwise.
+/// The issuer of presented tokens, unless a story sets another.
 pub const ISSUER: &str = "https://dex.example.com";
-/// The issuer of exchanged tokens, unless a story says otherwise.
+/// The issuer of exchanged tokens, unless a story sets another.
 pub const REMOTE_ISSUER: &str = "https://dex.remote.example.com";
-/// The audience that servers require, unless a story says otherwise.
+/// The audience that servers require, unless a story sets another.
 pub const AUDIENCE: &str = "kube";
 /// The aggregator's own audience, which presented tokens carry, too.
 pub const AGGREGATOR_AUDIENCE: &str = "muster";
-/// The host of every request, unless a story says otherwise.
+/// The host of every request, unless a story sets another.
 pub const HOST: &str = "mcp.example.com";
 /// The session header of [`RequestBuilder::session`].
 pub const SESSION_HEADER: &str = "x-tokenward-session";

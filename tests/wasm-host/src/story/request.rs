@@ -36,7 +36,7 @@ impl From<&String> for Bearer {
     }
 }
 
-/// A request to be sent: a POST to `/<server>/mcp` on worker 0, unless the story says otherwise.
+/// A request to be sent: a POST to `/<server>/mcp` on worker 0, unless the story sets something else.
 #[derive(Clone)]
 pub struct RequestBuilder<'world> {
     world: &'world FilterWorld,

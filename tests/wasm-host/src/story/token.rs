@@ -1,4 +1,4 @@
-//! Tokens as issuers write them, but signed by nobody: the filter never verifies a signature.
+//! Tokens as issuers write them, but unsigned: the filter never verifies a signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,4 @@
-//! The gateway, its control and its MCP servers, as one thing to tell stories with.
+//! The gateway, its control and its MCP servers, as one thing for stories.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -153,7 +153,7 @@ impl FilterWorld {
     }
 
     /// The sum of all counters whose name contains every one of `parts`: `["server=kubernetes", "requests_total"]`.
-    /// The workers tick before, because the filter tells some of what it counted at its ticks.
+    /// The workers tick before, because the filter publishes some counts at its ticks.
     #[must_use]
     pub fn counted(&self, parts: &[&str]) -> u64 {
         for worker in 0..self.gateway.worker_count() {
@@ -205,7 +205,7 @@ impl FilterWorld {
     }
 }
 
-/// Control as [`FilterWorld::control`] gives it: the script, and what was asked.
+/// Control as [`FilterWorld::control`] gives it: the script, and the requests.
 pub struct ControlStory<'world> {
     world: &'world FilterWorld,
 }
