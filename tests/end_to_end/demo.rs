@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokenward_demo::{self as demo, Bound, Report, Screen};
+use tokenward_demo::{self as demo, Report, Screen};
 use tokenward_harness::world::WorldBuilder;
 use tokenward_lab_cli::Look;
 
@@ -115,12 +115,4 @@ fn assert_broken(report: &Report) {
         "{:#?}",
         report.broken
     );
-}
-
-#[test]
-fn a_bound_holds_up_to_its_number() {
-    let holds = |bound: Bound| [1, 2, 3].map(|found| bound.holds(found));
-    assert_eq!(holds(Bound::Exactly(2)), [false, true, false]);
-    assert_eq!(holds(Bound::AtMost(2)), [true, true, false]);
-    assert_eq!(holds(Bound::AtLeast(2)), [false, true, true]);
 }

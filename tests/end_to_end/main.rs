@@ -2,7 +2,6 @@
 
 mod config;
 mod control_before_valkey;
-mod control_part;
 mod delivery;
 mod demo;
 mod documentation;
@@ -16,7 +15,6 @@ mod left_out;
 mod malformed;
 mod muster;
 mod near_expiry;
-mod process_part;
 mod real_dex;
 mod real_dex_answers;
 mod real_dex_connector;

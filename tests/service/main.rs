@@ -2,13 +2,13 @@
 
 mod abuse;
 mod adversary;
+mod control_part;
 mod crash;
 mod doctor;
 mod documentation;
 mod exchange;
 mod exchange_subject;
 mod explain;
-mod fake_dex;
 mod filter_delivery;
 mod floods;
 mod full_disk;
@@ -33,7 +33,6 @@ mod replicas;
 mod retired;
 mod revocation;
 mod rfc;
-mod seal;
 mod secrecy;
 mod sessions;
 mod sign_out;

@@ -20,3 +20,4 @@ mod streaks;
 mod takeovers;
 mod token_types;
 mod valkey_address;
+mod wycheproof;

@@ -6,6 +6,9 @@ use serde::{Serialize, Serializer};
 
 use super::Storm;
 
+#[cfg(test)]
+mod tests;
+
 /// What a count must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {

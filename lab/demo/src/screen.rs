@@ -9,6 +9,9 @@ use tokenward_lab_cli::{Look, wrap};
 
 use super::{Bound, Promise};
 
+#[cfg(test)]
+mod tests;
+
 const ACTOR_WIDTH: usize = 27;
 /// Columns of an event before its text: time, actor, status and the blanks between.
 const EVENT_HEAD: usize = 8 + 1 + ACTOR_WIDTH + 1 + 3 + 2;

@@ -47,9 +47,8 @@ fn print<I: Issuer>(world: &World<I>, screen: &Screen, headers: &Path) {
     screen.line("");
     screen.note("Call as alice. Her token in that file expires in 15 s; the same command goes on working:");
     let headers = headers.display();
-    screen.command(&format!(
-        "curl -i -H @{headers} -H 'content-type: application/json' \\"
-    ));
+    screen.command(&format!("curl -i -H @{headers} \\"));
+    screen.command("     -H 'content-type: application/json' \\");
     screen.command("     -H 'accept: application/json, text/event-stream' \\");
     screen.command("     -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}' \\");
     screen.command(&format!("     {gateway}/{LOCAL}/mcp"));

@@ -6,6 +6,9 @@ use super::{Half, Pace, table};
 use tokenward_demo::{Bound, Promise, Screen};
 use tokenward_harness::issuer::Issuer;
 
+#[cfg(test)]
+mod tests;
+
 /// Without a storm in the half without the filter there would be nothing to compare with.
 const LEAST_STORM: usize = 100;
 

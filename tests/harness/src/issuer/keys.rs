@@ -98,7 +98,7 @@ impl SigningKey {
     }
 }
 
-/// The current key and the ones before it, whose public halves stay published.
+/// The current key and the ones before it, with public halves that stay published.
 #[derive(Debug)]
 pub(crate) struct KeyRing {
     keys: Vec<SigningKey>,

@@ -1,5 +1,5 @@
 //! A Dex in the test process: the observable behaviour of Dex v2.45.1 on 127.0.0.1, with a movable clock, counters
-//! and failures on demand. It is held to answers of a real Dex by the tests in `tests/service/fake_dex.rs`.
+//! and failures on demand. It is held to answers of a real Dex by the tests in `tests/harness/tests/fake_dex`.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {

@@ -15,7 +15,7 @@ const LONGEST_BODY_BYTES: usize = 4 * 1024 * 1024;
 const PROTOCOL_VERSION: &str = "2025-11-25";
 const EVENTS_PER_STREAM: usize = 3;
 
-/// Answers a request whose token is good. A listener's stream stays open for `streams_last` after its events.
+/// Answers a request with a good token. A listener's stream stays open for `streams_last` after its events.
 pub(crate) async fn answer(request: Request, streams_last: Duration) -> Response {
     match *request.method() {
         Method::POST => call(request).await,

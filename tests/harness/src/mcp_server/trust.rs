@@ -19,7 +19,7 @@ pub struct McpTrust {
 }
 
 impl McpTrust {
-    /// Trust in an issuer, in whose time the server lives.
+    /// Trust in an issuer; the server has the issuer's clock.
     pub fn of(issuer: &impl Issuer, audience: &str) -> Self {
         Self {
             jwks_uri: issuer.jwks_uri(),

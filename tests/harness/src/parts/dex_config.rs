@@ -25,7 +25,7 @@ const CROWD: &str = "crowd";
 /// The configuration of a Dex that listens on `listen` and calls itself `issuer`. JSON is YAML.
 ///
 /// # Errors
-/// When a user has a password whose hash is not known here.
+/// When the hash of a user's password is not known here.
 pub(super) fn document(config: &DexConfig, issuer: &str, listen: SocketAddr) -> anyhow::Result<Value> {
     let users: Vec<Value> = config.users.iter().map(user).collect::<Result<_, _>>()?;
     let policy = config.refresh_tokens;

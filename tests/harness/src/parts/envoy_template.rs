@@ -79,7 +79,7 @@ pub(super) fn render(config: &EnvoyConfig) -> anyhow::Result<String> {
     Ok(bootstrap)
 }
 
-/// The bootstrap for a configuration whose listener is in `listener_file`.
+/// The bootstrap for a configuration with its listener in `listener_file`.
 ///
 /// # Errors
 /// As [`render`].

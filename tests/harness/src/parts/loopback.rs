@@ -1,4 +1,4 @@
-//! An HTTP server inside the test process on a free port of 127.0.0.1, whose connections can be cut without an
+//! An HTTP server inside the test process on a free port of 127.0.0.1, with connections that can be cut without an
 //! answer: the way a crashed pod or a broken network looks to a client.
 
 use std::io;

@@ -1,4 +1,4 @@
-//! A real strict issuer: oidc-provider, which revokes a grant whose refresh token is presented a second time.
+//! A real strict issuer: oidc-provider, which revokes a grant when its refresh token is presented a second time.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

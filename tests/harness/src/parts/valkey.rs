@@ -125,7 +125,7 @@ impl Valkey {
         }
     }
 
-    /// Waits until this replica has everything that `primary` has written by now. `WAIT` does not say that: it waits
+    /// Waits until this replica has everything that `primary` has written by now. `WAIT` does not report that: it waits
     /// for the writes of its own connection, and a connection that wrote nothing is answered at once.
     pub async fn catches_up_with(&self, primary: &Self, limit: Duration) -> anyhow::Result<()> {
         let written = primary.replication_offset().await?;

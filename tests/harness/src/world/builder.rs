@@ -128,8 +128,8 @@ impl WorldBuilder {
         self
     }
 
-    /// With Envoy's listener on this port, where each server is a protected resource (RFC 9728) whose document control
-    /// serves: the filter's 401 names it.
+    /// With Envoy's listener on this port, where each server is a protected resource (RFC 9728), and control serves its
+    /// document: the filter's 401 names it.
     pub fn resources_at(mut self, gateway_port: u16) -> Self {
         self.resources = Some(Resources { gateway_port });
         self.listener_port(gateway_port)

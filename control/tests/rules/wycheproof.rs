@@ -2,6 +2,7 @@
 //! project gives it, but for those listed here with the reason.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -75,7 +76,9 @@ fn is_accepted(group: &Group, vector: &Vector) -> bool {
 
 /// The vectors where the project's verdict is another one.
 fn judged_otherwise(file: &str, count: usize) -> anyhow::Result<BTreeMap<usize, String>> {
-    let path = tools::workspace().join("tests/data/wycheproof").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/wycheproof")
+        .join(file);
     let vectors: Vectors = serde_json::from_slice(&std::fs::read(path)?)?;
     assert_eq!(vectors.number_of_tests, count);
     let (mut seen, mut accepted, mut otherwise) = (0, 0, BTreeMap::new());
