@@ -48,6 +48,5 @@ mod unregistered;
 mod valkey_costs;
 mod valkey_faults;
 mod valkey_refusals;
-mod wycheproof;
 
 use tokenward_tests::deployment;

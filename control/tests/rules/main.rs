@@ -14,6 +14,7 @@ mod logins;
 mod odd_answers;
 mod records;
 mod retry_after;
+mod seal;
 mod shapes;
 mod signatures;
 mod streaks;

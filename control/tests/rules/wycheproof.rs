@@ -8,7 +8,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokenward_control::upstream::issuer::key_set::KeySet;
 use tokenward_control::upstream::issuer::verify::{read_header, signed_by};
-use tokenward_harness::parts::tools;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
