@@ -234,7 +234,7 @@ impl Sessions {
         let Some(entry) = self.context.store.read(&key).await? else {
             return Ok(None);
         };
-        codec::read(FORMAT, &key, &entry.value).map(Some)
+        codec::decode(FORMAT, &key, &entry.value).map(Some)
     }
 
     /// Whether the logout token `id` of `issuer` was noted.
@@ -264,5 +264,5 @@ fn logout_key(issuer: &str, id: &str) -> Key {
 }
 
 fn to_bytes(record: &SessionRecord) -> Result<Vec<u8>, StoreError> {
-    codec::write("serialize session", record)
+    codec::encode("serialize session", record)
 }

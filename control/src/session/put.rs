@@ -121,7 +121,7 @@ impl Sessions {
                 .await?;
             if let WriteOutcome::Done(revision) = written {
                 if let Some(unread) = there.unread.take() {
-                    self.notices.tell(Replaced::Session, &unread.why);
+                    self.notices.log(Replaced::Session, &unread.error);
                 }
                 there.expected = Expected::At(revision);
                 return Ok(());
@@ -152,11 +152,11 @@ impl Sessions {
                 expected: Expected::Absent,
             });
         };
-        let (record, unread) = match codec::read_entry(FORMAT, &key, &entry) {
+        let (record, unread) = match codec::decode_entry(FORMAT, &key, &entry) {
             Ok((_, record)) => (Some(record), None),
             Err(unread) if unread.is_newer => {
-                self.notices.tell(Replaced::Left, &unread.why);
-                return Err(unread.why);
+                self.notices.log(Replaced::Nothing, &unread.error);
+                return Err(unread.error);
             }
             Err(unread) => (None, Some(unread)),
         };

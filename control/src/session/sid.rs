@@ -117,7 +117,7 @@ impl Sessions {
         let moment = SignOutMoment::AtIssuer(logout.issued_at_seconds);
         let last_second = moment.last_second(newest_seconds, self.context.clock.now_ms());
         mark.at_seconds = mark.at_seconds.max(last_second);
-        let bytes = codec::write("serialize ended sid", &mark)?;
+        let bytes = codec::encode("serialize ended sid", &mark)?;
         let put_again = self.context.past_key_grace.saturating_add(ID_TOKEN_LIFE);
         let lifetime = self.lifetime.max(put_again);
         let store = &self.context.store;
@@ -233,6 +233,6 @@ impl Sessions {
         let Some(entry) = self.context.store.read(&key).await? else {
             return Ok(None);
         };
-        codec::read(FORMAT, &key, &entry.value).map(Some)
+        codec::decode(FORMAT, &key, &entry.value).map(Some)
     }
 }

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use tokenward_harness::issuer::DexConfig;
 
-use super::stage::{AWAY, GARBLED, NEWER, UNKNOWN, asked, grant_of, lying_at, on, plant, warnings};
+use super::stage::{AWAY, GARBLED, NEWER, UNKNOWN, asked, entry_at, grant_of, on, plant, warnings};
 use crate::deployment::{Deployment, Plan, at_once};
 use crate::secrecy::Captured;
 
-const SUPERSEDED: &str = "a new login took the place of a grant that cannot be read";
-const LEFT: &str = "is left to the newer version that wrote it";
+const REPLACED: &str = "a login replaced a grant record that cannot be read";
+const REFUSED: &str = "a newer version wrote the existing record";
 
 #[tokio::test]
-async fn a_login_takes_the_place_of_a_grant_that_cannot_be_read() -> anyhow::Result<()> {
+async fn a_login_replaces_a_grant_that_cannot_be_read() -> anyhow::Result<()> {
     for valkey in [false, true] {
         let (captured, _guard) = Captured::start(tracing::Level::WARN);
         let deployment = on(valkey).await?;
@@ -28,12 +28,12 @@ async fn a_login_takes_the_place_of_a_grant_that_cannot_be_read() -> anyhow::Res
                 (200, login.id_token.as_str()),
                 "{bytes:?}"
             );
-            assert!(lying_at(&deployment, &grant_of(&deployment)).await?.revision > planted.revision);
+            assert!(entry_at(&deployment, &grant_of(&deployment)).await?.revision > planted.revision);
             deployment.advance(301);
             let answer = asked(&deployment, &login.id_token, "s-1").await?;
             assert_eq!(answer.status, 200, "{bytes:?}: {answer:?}");
-            // Each a minute after the one before.
-            assert_eq!(warnings(&captured, SUPERSEDED), round + 1, "{bytes:?}");
+            // Each a minute after the previous one.
+            assert_eq!(warnings(&captured, REPLACED), round + 1, "{bytes:?}");
         }
         let counts = deployment.dex.counts();
         assert_eq!(
@@ -45,7 +45,7 @@ async fn a_login_takes_the_place_of_a_grant_that_cannot_be_read() -> anyhow::Res
 }
 
 #[tokio::test]
-async fn what_a_newer_version_wrote_is_left_to_it() -> anyhow::Result<()> {
+async fn a_record_of_a_newer_version_is_not_replaced() -> anyhow::Result<()> {
     for valkey in [false, true] {
         let (captured, _guard) = Captured::start(tracing::Level::WARN);
         let deployment = on(valkey).await?;
@@ -56,9 +56,9 @@ async fn what_a_newer_version_wrote_is_left_to_it() -> anyhow::Result<()> {
             let put = deployment.put_login("s-1", &login).await?;
             assert_eq!(put.refusal(), AWAY);
         }
-        assert_eq!(lying_at(&deployment, &grant_of(&deployment)).await?, planted);
+        assert_eq!(entry_at(&deployment, &grant_of(&deployment)).await?, planted);
         assert_eq!(
-            (warnings(&captured, LEFT), warnings(&captured, SUPERSEDED)),
+            (warnings(&captured, REFUSED), warnings(&captured, REPLACED)),
             (1, 0)
         );
     }
@@ -66,7 +66,7 @@ async fn what_a_newer_version_wrote_is_left_to_it() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn without_a_refresh_token_or_a_store_that_answers_nothing_is_superseded() -> anyhow::Result<()> {
+async fn without_a_refresh_token_or_a_store_that_answers_nothing_is_replaced() -> anyhow::Result<()> {
     for valkey in [false, true] {
         let deployment = on(valkey).await?;
         let login = deployment.log_in("s-1").await?;
@@ -78,15 +78,16 @@ async fn without_a_refresh_token_or_a_store_that_answers_nothing_is_superseded()
             let put = deployment.put_login("s-1", &login).await?;
             assert_eq!(put.refusal(), AWAY, "{operation}");
             deployment.store().set_broken(None);
-            assert_eq!(lying_at(&deployment, &grant_of(&deployment)).await?, planted);
+            assert_eq!(entry_at(&deployment, &grant_of(&deployment)).await?, planted);
         }
     }
     Ok(())
 }
 
-/// The record may have been a sign-out everywhere: nothing from before the login opens anything until it is put again.
+/// The record may have been a sign-out everywhere: sessions and tokens from before the login are refused until the client
+/// registers them again.
 #[tokio::test]
-async fn nothing_from_before_opens_the_grant_of_the_login_until_it_is_put_again() -> anyhow::Result<()> {
+async fn earlier_sessions_and_tokens_are_refused_until_they_are_registered_again() -> anyhow::Result<()> {
     for valkey in [false, true] {
         let deployment = on(valkey).await?;
         let before = deployment.log_in("s-1").await?;
@@ -105,7 +106,7 @@ async fn nothing_from_before_opens_the_grant_of_the_login_until_it_is_put_again(
         }
         assert_eq!(deployment.status("s-2").await?.status, 404);
         assert_eq!(deployment.ask(&before.id_token).send().await?.refusal(), UNKNOWN);
-        // The aggregator puts what it has.
+        // The aggregator registers the login it has.
         let put = deployment.put_login("s-2", &before).await?;
         assert_eq!((put.status, put.text("state")), (200, "active"));
         let generation = put.body["generation"].clone();
@@ -124,7 +125,7 @@ async fn a_sign_out_everywhere_that_cannot_be_read_holds() -> anyhow::Result<()>
     for valkey in [false, true] {
         let deployment = on(valkey).await?;
         let before = deployment.log_in("s-1").await?;
-        // Cut short: the grant is signed out, its session is still there.
+        // Interrupted: the grant is signed out, its session still exists.
         deployment.store().set_broken(Some("members"));
         let subject = deployment.dex.subject(crate::deployment::ADMIN);
         assert_eq!(deployment.sign_out(&subject).await?.refusal(), AWAY);
@@ -143,7 +144,7 @@ async fn a_sign_out_everywhere_that_cannot_be_read_holds() -> anyhow::Result<()>
 }
 
 #[tokio::test]
-async fn of_many_puts_at_once_one_takes_its_place() -> anyhow::Result<()> {
+async fn of_many_concurrent_puts_one_replaces_it() -> anyhow::Result<()> {
     for valkey in [false, true] {
         let deployment = on(valkey).await?;
         let login = deployment.log_in("s-0").await?;
@@ -175,7 +176,7 @@ async fn of_many_puts_at_once_one_takes_its_place() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the login's refresh token was used up stood in the record: at a strict issuer only the issuer can tell.
+/// The record stated whether the login's refresh token was used: without it, only a strict issuer knows.
 #[tokio::test]
 async fn at_a_strict_issuer_the_login_is_presented_only_when_it_is_unused() -> anyhow::Result<()> {
     for used_up in [false, true] {

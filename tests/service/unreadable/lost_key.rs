@@ -1,4 +1,4 @@
-//! A record whose tokens are sealed by a key that is lost.
+//! A record whose tokens are sealed with a key that is no longer configured.
 
 use serde_json::json;
 use tokenward_control::config::Config;
@@ -8,9 +8,9 @@ use super::stage::{AWAY, asked, on, warnings};
 use crate::deployment::Deployment;
 use crate::secrecy::Captured;
 
-const REPLACED: &str = "a login took the place of tokens that do not open";
+const REPLACED: &str = "a login replaced tokens that no configured sealing key opens";
 
-/// The configuration with another sealing key and without the one before.
+/// The configuration with another sealing key and without the previous one.
 fn without_the_key(deployment: &Deployment) -> anyhow::Result<Config> {
     deployment.write_file("key-2", "c2VhbGluZy1rZXktbnVtYmVyLXR3by0zMi1ieXRlcyE=")?;
     deployment.changed(|document| {
@@ -19,7 +19,7 @@ fn without_the_key(deployment: &Deployment) -> anyhow::Result<Config> {
 }
 
 #[tokio::test]
-async fn the_same_login_put_again_is_sealed_anew_and_goes_on() -> anyhow::Result<()> {
+async fn the_same_login_registered_again_is_sealed_again_and_served() -> anyhow::Result<()> {
     for valkey in [false, true] {
         let (captured, _guard) = Captured::start(tracing::Level::WARN);
         let deployment = on(valkey).await?;
@@ -43,9 +43,9 @@ async fn the_same_login_put_again_is_sealed_anew_and_goes_on() -> anyhow::Result
     Ok(())
 }
 
-/// Whoever is on call must not look for an outage of the store.
+/// An operator must not search for an outage of the store.
 #[tokio::test]
-async fn tokens_that_no_key_opens_are_told_from_a_store_that_is_away() -> anyhow::Result<()> {
+async fn tokens_that_no_key_opens_are_distinguished_from_a_store_outage() -> anyhow::Result<()> {
     for valkey in [false, true] {
         let (captured, _guard) = Captured::start(tracing::Level::WARN);
         let deployment = on(valkey).await?;
@@ -69,9 +69,9 @@ async fn tokens_that_no_key_opens_are_told_from_a_store_that_is_away() -> anyhow
     Ok(())
 }
 
-/// The kept refresh token came after the login's, which is used up: with the key it is good again.
+/// The stored refresh token is the successor of the login's, which is used up: with the key it works again.
 #[tokio::test]
-async fn a_login_whose_refresh_token_is_used_up_takes_nothing_from_who_puts_the_key_back()
+async fn a_login_whose_refresh_token_is_used_up_does_not_replace_what_the_returned_key_opens()
 -> anyhow::Result<()> {
     let deployment = on(false).await?;
     let login = deployment.log_in("s-1").await?;
@@ -93,7 +93,7 @@ async fn a_login_whose_refresh_token_is_used_up_takes_nothing_from_who_puts_the_
 }
 
 #[tokio::test]
-async fn a_new_login_goes_on_for_all_sessions_and_says_what_it_replaced() -> anyhow::Result<()> {
+async fn a_new_login_serves_all_sessions_and_logs_what_it_replaced() -> anyhow::Result<()> {
     for valkey in [false, true] {
         let (captured, _guard) = Captured::start(tracing::Level::WARN);
         let deployment = on(valkey).await?;

@@ -1,4 +1,4 @@
-//! Records that cannot be read: a login takes their place, and nothing that somebody can still read is lost.
+//! Records that cannot be read: a login replaces them, and no record is lost that another version or key can still read.
 
 mod grants;
 mod lost_key;

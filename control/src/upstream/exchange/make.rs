@@ -338,7 +338,7 @@ impl Exchange {
 
     /// Under the lease nobody else writes; a lost race means the lease was lost, and the other's result counts.
     async fn write(&self, kept: Option<&Versioned>, record: &ExchangeRecord) -> Result<(), StoreError> {
-        let bytes = codec::write("serialize exchange", record)?;
+        let bytes = codec::encode("serialize exchange", record)?;
         let expected = kept.map_or(Expected::Absent, |kept| Expected::At(kept.revision));
         let lifetime = lifetime(record, self.inner.context.clock.now_ms());
         let outcome = self

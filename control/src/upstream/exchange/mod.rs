@@ -178,7 +178,7 @@ impl Inner {
         };
         Ok(Some(Versioned {
             revision: entry.revision,
-            record: codec::read(FORMAT, &name, &entry.value)?,
+            record: codec::decode(FORMAT, &name, &entry.value)?,
         }))
     }
 

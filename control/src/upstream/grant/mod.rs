@@ -281,7 +281,7 @@ impl Grants {
 
 impl Inner {
     async fn read(&self, key: &GrantKey) -> Result<Option<Versioned>, StoreError> {
-        self.found(key).await?.map_err(|unread| unread.why)
+        self.found(key).await?.map_err(|unread| unread.error)
     }
 
     /// A record that is there and not signed out.

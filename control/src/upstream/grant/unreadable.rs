@@ -19,7 +19,7 @@ impl Inner {
         let Some(entry) = self.context.store.read(&name).await? else {
             return Ok(Ok(None));
         };
-        let read = codec::read_entry(FORMAT, &name, &entry);
+        let read = codec::decode_entry(FORMAT, &name, &entry);
         Ok(read.map(|(revision, record)| Some(Versioned { revision, record })))
     }
 
@@ -34,11 +34,11 @@ impl Inner {
         unread: Unreadable,
     ) -> Result<Option<GrantRecord>, StoreError> {
         if unread.is_newer {
-            self.notices.tell(Replaced::Left, &unread.why);
-            return Err(unread.why);
+            self.notices.log(Replaced::Nothing, &unread.error);
+            return Err(unread.error);
         }
         let Some(refresh_token) = login.refresh_token else {
-            return Err(unread.why);
+            return Err(unread.error);
         };
         let login = NewLogin {
             // What became of the refresh token so far is not known: a strict issuer is asked before it is presented.
@@ -53,7 +53,7 @@ impl Inner {
         let WriteOutcome::Done(_) = written else {
             return Ok(None);
         };
-        self.notices.tell(Replaced::Grant, &unread.why);
+        self.notices.log(Replaced::Grant, &unread.error);
         tracing::info!(
             grant = digest::short(key.digest()),
             generation = record.generation,
@@ -103,7 +103,7 @@ impl Inner {
         if before.refresh_token != after.refresh_token
             && let Some(error) = self.lost(key, before)
         {
-            self.notices.tell(Replaced::Tokens, &error);
+            self.notices.log(Replaced::Tokens, &error);
         }
     }
 }
