@@ -1,4 +1,4 @@
-//! One list of behaviours, run against both store engines: an engine is right when it passes.
+//! One list of behaviours, run against both store engines: an engine is correct if it passes.
 
 use std::future::Future;
 use std::time::Duration;
@@ -19,7 +19,7 @@ mod values;
 
 use engine::Engine;
 
-/// Every behaviour as a test of its own, per engine.
+/// Defines one test for each behaviour and engine.
 macro_rules! both_engines {
     ($($module:ident :: $behaviour:ident),* $(,)?) => {
         mod embedded {
@@ -40,7 +40,7 @@ macro_rules! both_engines {
                 }
             )*
         }
-        /// How many behaviours the list holds, for the topologies that run all of it at once.
+        /// Runs the whole list and returns its length, for the topologies.
         async fn every_behaviour(engine: &Engine) -> anyhow::Result<usize> {
             let mut count = 0;
             $(
@@ -56,18 +56,18 @@ macro_rules! both_engines {
 
 both_engines! {
     values::an_unknown_key_is_absent,
-    values::what_is_written_is_read_back_with_its_revision,
+    values::a_written_value_is_read_back_with_its_revision,
     values::a_value_is_absent_once_its_lifetime_is_over,
     values::a_value_without_lifetime_outlives_one_with,
     values::a_new_lifetime_replaces_the_old,
     values::a_write_expecting_absence_happens_only_once,
-    values::a_write_at_a_stale_revision_changes_nothing_and_shows_what_is_there,
+    values::a_write_at_a_stale_revision_changes_nothing_and_returns_the_current_entry,
     values::an_expired_value_counts_as_absent_for_writes,
     values::revisions_grow_and_are_never_repeated_after_a_deletion,
     values::a_hundred_concurrent_increments_are_exactly_a_hundred,
     values::of_fifty_concurrent_creators_exactly_one_succeeds,
-    values::deletion_obeys_its_expectation,
-    values::deleting_what_is_absent_is_no_error,
+    values::deletion_obeys_its_precondition,
+    values::deleting_an_absent_key_is_no_error,
     values::any_bytes_survive,
     values::a_mebibyte_survives,
     values::keys_with_odd_characters_are_all_distinct,
@@ -76,32 +76,32 @@ both_engines! {
     sets::an_unknown_set_is_empty,
     sets::members_are_added_once_and_removed_once,
     sets::a_set_lives_as_long_as_its_longest_lifetime,
-    sets::an_expired_set_is_empty_and_starts_anew,
+    sets::an_expired_set_is_empty_and_starts_again,
     sets::fifty_concurrent_additions_are_all_there,
     listing::an_unknown_kind_lists_nothing,
     listing::every_record_of_a_kind_is_listed_whatever_the_pages,
     listing::a_listing_shows_nothing_of_other_kinds_nor_sets_nor_leases,
-    listing::what_was_deleted_or_has_expired_is_not_listed,
-    listing::what_stays_is_listed_while_other_records_come_and_go,
+    listing::deleted_and_expired_records_are_not_listed,
+    listing::a_lasting_record_is_listed_while_others_come_and_go,
     listing::a_cursor_of_another_store_is_refused,
     leases::a_lease_has_one_holder,
     leases::a_lease_is_free_once_it_has_expired,
     leases::its_owner_renews_a_lease,
-    leases::only_its_owner_gives_a_lease_back,
+    leases::only_its_owner_releases_a_lease,
     leases::a_lost_lease_is_not_taken_from_its_new_holder,
     leases::of_fifty_concurrent_acquirers_exactly_one_succeeds,
     lineage::a_lineage_stays_the_same_while_nothing_is_lost,
 }
 
-/// The whole list on `store`; how many behaviours that were.
+/// Runs the whole list on `store` and returns its length.
 pub(crate) async fn every_behaviour_of(store: std::sync::Arc<dyn Store>) -> anyhow::Result<usize> {
     every_behaviour(&Engine::of(store, None, (None, None))).await
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// Short enough to wait for in real time, and longer than a busy machine takes for the next operation.
+/// Short enough to wait for in real time, and longer than an operation takes on a busy machine.
 const MOMENT: Duration = Duration::from_secs(1);
-/// How long a condition may take to come true on a busy machine.
+/// How long a condition may take to become true on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn done(outcome: &WriteOutcome) -> anyhow::Result<Revision> {

@@ -1,4 +1,4 @@
-//! What a session and a question cost a Valkey: bytes and commands, counted by the server itself.
+//! The cost of a session and of a token request in Valkey: bytes and commands, counted by the server itself.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ const BYTES: &str = "local sum = 0 \
     end \
     return sum";
 
-/// Commands so far, but for those that count.
+/// Commands so far, except those of these scripts.
 const COMMANDS: &str = "local sum = 0 \
     for name, calls in string.gmatch(redis.call('INFO', 'commandstats'), 'cmdstat_(%a+):calls=(%d+)') do \
       if name ~= 'info' and name ~= 'eval' then sum = sum + calls end \
@@ -46,37 +46,37 @@ async fn a_session_takes_at_most_two_bytes_for_each_byte_of_its_tokens() -> anyh
     let deployment = on(&valkey).await?;
     let tokens = deployment.log_in_as("s-1", ALICE).await?;
     let token_bytes = tokens.id_token.len() + tokens.refresh_token.len();
-    let kept_bytes = number(&valkey, BYTES).await?;
+    let stored_bytes = number(&valkey, BYTES).await?;
     assert!(token_bytes > 1000, "{token_bytes}");
     assert!(
-        kept_bytes > token_bytes && kept_bytes <= 2 * token_bytes,
-        "{kept_bytes} bytes for tokens of {token_bytes}"
+        stored_bytes > token_bytes && stored_bytes <= 2 * token_bytes,
+        "{stored_bytes} bytes for tokens of {token_bytes}"
     );
     Ok(())
 }
 
 #[tokio::test]
 async fn a_token_costs_one_read_and_that_of_a_named_session_two() -> anyhow::Result<()> {
-    const QUESTIONS: usize = 5;
+    const REQUESTS: usize = 5;
     let valkey = Valkey::start().await?;
     let deployment = on(&valkey).await?;
     let tokens = deployment.log_in_as("s-1", ALICE).await?;
     let mut costs = Vec::new();
     for session in [None, Some("s-1")] {
         let before = number(&valkey, COMMANDS).await?;
-        for _ in 0..QUESTIONS {
+        for _ in 0..REQUESTS {
             let ask = deployment.ask(&tokens.id_token);
             let ask = session.map_or(ask, |session| deployment.ask(&tokens.id_token).session(session));
             assert_eq!(ask.send().await?.token(), tokens.id_token);
         }
         costs.push(number(&valkey, COMMANDS).await? - before);
     }
-    assert_eq!(costs, [QUESTIONS, 2 * QUESTIONS]);
+    assert_eq!(costs, [REQUESTS, 2 * REQUESTS]);
     Ok(())
 }
 
 #[tokio::test]
-async fn what_the_store_no_longer_has_is_refused_at_the_next_question() -> anyhow::Result<()> {
+async fn a_grant_that_is_no_longer_in_the_store_is_refused_at_the_next_request() -> anyhow::Result<()> {
     let valkey = Valkey::start().await?;
     let deployment = on(&valkey).await?;
     let tokens = deployment.log_in_as("s-1", ALICE).await?;

@@ -1,26 +1,28 @@
-//! A trial: the operations that control's work consists of, on keys of their own. A store may answer `PING` and every read
-//! while it refuses each write (a full memory, a replica, an ACL), and only a write shows that.
+//! A self-test that runs the operations control depends on, with keys of its own. A store may answer `PING` and every
+//! read while it refuses each write (memory is full, the server is a replica, an ACL); only a write detects that.
 
 use std::time::Duration;
 
 use super::{Expected, Key, Store, StoreError, WriteOutcome};
 use crate::coordination::lease;
 
-/// What a trial that was interrupted leaves behind goes by itself after this.
+/// The records of an interrupted self-test expire after this.
 const LIFETIME: Duration = Duration::from_secs(60);
-/// What is written.
+/// The kind of its keys: stored format, documented in docs/upgrade.md.
+const KIND: &str = "trial";
+/// The value that is written and read back.
 const VALUE: &[u8] = b"trial";
 
-/// Tries every operation but [`Store::lineage`], which a store may leave unanswered, on keys of its own,
-/// and removes what it wrote.
+/// Runs every operation except [`Store::lineage`], which a store may leave unanswered, and removes what it wrote.
 ///
 /// # Errors
-/// [`StoreError`] of the first operation that fails; [`StoreError::Unexpected`] when what was written is not what is read.
+/// [`StoreError`] of the first operation that fails; [`StoreError::Unexpected`] if the value read back differs from the
+/// one written.
 pub async fn run(store: &dyn Store) -> Result<(), StoreError> {
-    // New each time: what an earlier trial left behind must not make this one easier.
+    // A new name for each run: leftovers of an earlier run must not let this one pass.
     let owner = lease::new_owner()?;
     let name = owner.0.as_str();
-    let key = Key::new("trial", name);
+    let key = Key::new(KIND, name);
     let unexpected = |what: &str| StoreError::Unexpected {
         key: key.clone(),
         what: what.to_owned(),
@@ -28,7 +30,7 @@ pub async fn run(store: &dyn Store) -> Result<(), StoreError> {
     store.write(&key, Expected::Any, VALUE, Some(LIFETIME)).await?;
     let entry = store.read(&key).await?;
     if entry.is_none_or(|entry| entry.value != VALUE) {
-        return Err(unexpected("what was written a moment ago is not there"));
+        return Err(unexpected("a value that was just written cannot be read back"));
     }
     store.add_member(&key, name, LIFETIME).await?;
     store.members(&key).await?;
@@ -37,6 +39,6 @@ pub async fn run(store: &dyn Store) -> Result<(), StoreError> {
     store.release_lease(&key, &owner).await?;
     match store.delete(&key, Expected::Any).await? {
         WriteOutcome::Done(_) => Ok(()),
-        WriteOutcome::Conflict(_) => Err(unexpected("an unconditional deletion met a condition")),
+        WriteOutcome::Conflict(_) => Err(unexpected("an unconditional deletion returned a conflict")),
     }
 }

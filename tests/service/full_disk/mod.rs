@@ -15,7 +15,7 @@ use crate::deployment::ADMIN;
 use stage::{FULL, PATIENCE, Stage, limit_files};
 
 #[tokio::test]
-async fn a_disk_that_was_full_for_a_while_needs_nobody_to_restart_the_service() -> anyhow::Result<()> {
+async fn after_a_full_disk_the_service_recovers_without_a_restart() -> anyhow::Result<()> {
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
@@ -29,7 +29,7 @@ async fn a_disk_that_was_full_for_a_while_needs_nobody_to_restart_the_service() 
     }
     stage.make_room()?;
     stage.wait_until_ready().await?;
-    // What was answered before is still there, and what was refused can be done.
+    // Earlier acknowledged writes are still there, and refused ones now succeed.
     assert_eq!(stage.put("s-before", &tokens).await?, 200);
     assert_eq!(stage.ask("s-before", &tokens).await?, 200);
     assert_eq!(stage.put("s-meanwhile", &tokens).await?, 201);
@@ -37,16 +37,16 @@ async fn a_disk_that_was_full_for_a_while_needs_nobody_to_restart_the_service() 
     let log = stage.log();
     let warned = |line: &str| line.contains("WARN") && line.contains("not ready");
     assert_eq!(log.count(warned), 1, "{}", log.tail(40));
-    let cured = |line: &str| warned(line) && line.contains("no restart is needed");
-    assert_eq!(log.count(cured), 1, "{}", log.tail(40));
+    let with_hint = |line: &str| warned(line) && line.contains("no restart is needed");
+    assert_eq!(log.count(with_hint), 1, "{}", log.tail(40));
     assert_eq!(stage.lines("ready again: the store answers"), 1);
     Ok(())
 }
 
-/// Its header can be written, and what fits into the pages that are free, but the file cannot grow.
+/// Its header and its free pages can be written, but the file cannot grow.
 #[tokio::test]
 async fn a_file_that_can_be_opened_but_not_grow_is_not_ready() -> anyhow::Result<()> {
-    const MOST_SESSIONS: usize = 5_000;
+    const MAX_SESSIONS: usize = 5_000;
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
@@ -54,52 +54,53 @@ async fn a_file_that_can_be_opened_but_not_grow_is_not_ready() -> anyhow::Result
     assert_eq!(stage.put("s-0", &tokens).await?, 201);
     let bytes = std::fs::metadata(&stage.store)?.len();
     limit_files(stage.pid()?, &bytes.to_string())?;
-    let mut kept = 1;
-    while stage.put(&format!("s-{kept}"), &tokens).await? == 201 {
-        kept += 1;
-        ensure!(kept < MOST_SESSIONS, "the file of {bytes} bytes never grew");
+    let mut stored = 1;
+    while stage.put(&format!("s-{stored}"), &tokens).await? == 201 {
+        stored += 1;
+        ensure!(stored < MAX_SESSIONS, "the file of {bytes} bytes never grew");
     }
     for _ in 0..3 {
-        stage.wait_for_a_vain_attempt("no restart is needed").await?;
+        stage.wait_for_failed_reopen("no restart is needed").await?;
     }
-    assert_eq!(stage.lines("the store file is open again"), 0);
+    assert_eq!(stage.lines("reopened the store file"), 0);
     stage.make_room()?;
     stage.wait_until_ready().await?;
-    for number in 0..kept {
+    for number in 0..stored {
         assert_eq!(
             stage.put(&format!("s-{number}"), &tokens).await?,
             200,
-            "s-{number} of {kept}"
+            "s-{number} of {stored}"
         );
     }
-    assert_eq!(stage.put(&format!("s-{kept}"), &tokens).await?, 201);
-    println!("{kept} sessions in {bytes} bytes");
+    assert_eq!(stage.put(&format!("s-{stored}"), &tokens).await?, 201);
+    println!("{stored} sessions in {bytes} bytes");
     Ok(())
 }
 
 #[tokio::test]
-async fn however_often_it_is_asked_the_file_is_tried_once_a_second() -> anyhow::Result<()> {
+async fn whatever_the_request_rate_the_file_is_reopened_at_most_once_a_second() -> anyhow::Result<()> {
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
     let tokens = stage.log_in().await?;
     stage.fill_the_disk()?;
     assert_eq!(stage.put("s-meanwhile", &tokens).await?, 503);
-    let (began, before) = (Instant::now(), stage.vain_attempts());
-    let mut asked = 0;
+    let (began, before) = (Instant::now(), stage.failed_reopens());
+    let mut probes = 0;
     while began.elapsed() < Duration::from_secs(3) {
         assert_eq!(stage.probe("/readyz").await?, 503);
-        asked += 1;
+        probes += 1;
     }
     let most = usize::try_from(began.elapsed().as_secs())? + 1;
-    let vain = stage.vain_attempts() - before;
-    assert!((1..=most).contains(&vain), "{vain} attempts, at most {most}");
-    assert!(asked > 2 * vain, "{asked} questions, {vain} attempts");
+    let failed = stage.failed_reopens() - before;
+    assert!((1..=most).contains(&failed), "{failed} attempts, at most {most}");
+    assert!(probes > 2 * failed, "{probes} probes, {failed} attempts");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_token_that_was_rotated_while_the_disk_was_full_is_kept_and_presented_once() -> anyhow::Result<()> {
+async fn a_token_that_was_rotated_while_the_disk_was_full_is_stored_and_presented_once() -> anyhow::Result<()>
+{
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
@@ -112,7 +113,7 @@ async fn a_token_that_was_rotated_while_the_disk_was_full_is_kept_and_presented_
         limit_files(pid, FULL)?;
         stage.deployment.dex.release(Endpoint::Refresh);
         let limit = Instant::now() + PATIENCE;
-        // The write that keeps the new token, and what finds out whether it took effect.
+        // The write that stores the new token, and the reads that check whether it took effect.
         while !matches!(stage.failures().await?, (1.., 3..)) {
             ensure!(
                 Instant::now() < limit,
@@ -138,8 +139,8 @@ async fn a_token_that_was_rotated_while_the_disk_was_full_is_kept_and_presented_
 }
 
 #[tokio::test]
-async fn no_other_file_is_taken_for_the_one_that_its_disk_failed() -> anyhow::Result<()> {
-    const GONE: &str = "was moved away or replaced";
+async fn another_file_at_the_path_is_not_used_after_a_disk_failure() -> anyhow::Result<()> {
+    const MOVED: &str = "was moved away or replaced";
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
@@ -150,11 +151,11 @@ async fn no_other_file_is_taken_for_the_one_that_its_disk_failed() -> anyhow::Re
     let away = stage.store.with_extension("away");
     std::fs::rename(&stage.store, &away)?;
     stage.make_room()?;
-    stage.wait_for_a_vain_attempt(GONE).await?;
+    stage.wait_for_failed_reopen(MOVED).await?;
     assert!(!stage.store.exists());
-    // An older copy holds refresh tokens that were used since.
+    // An older copy contains refresh tokens that have been used since.
     std::fs::copy(&away, &stage.store)?;
-    stage.wait_for_a_vain_attempt(GONE).await?;
+    stage.wait_for_failed_reopen(MOVED).await?;
     assert_eq!(std::fs::read(&stage.store)?, std::fs::read(&away)?);
     std::fs::rename(&away, &stage.store)?;
     stage.wait_until_ready().await?;
@@ -163,7 +164,7 @@ async fn no_other_file_is_taken_for_the_one_that_its_disk_failed() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn a_file_that_another_process_has_taken_meanwhile_is_left_to_it() -> anyhow::Result<()> {
+async fn a_file_that_another_process_has_locked_meanwhile_stays_with_it() -> anyhow::Result<()> {
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
@@ -178,7 +179,7 @@ async fn a_file_that_another_process_has_taken_meanwhile_is_left_to_it() -> anyh
     let other = taken(&stage).await?;
     stage.make_room()?;
     stage
-        .wait_for_a_vain_attempt("already open by another process")
+        .wait_for_failed_reopen("already open by another process")
         .await?;
     let written = other
         .write(&Key::new("other", "1"), Expected::Absent, b"x", None)
@@ -192,7 +193,7 @@ async fn a_file_that_another_process_has_taken_meanwhile_is_left_to_it() -> anyh
     Ok(())
 }
 
-/// The file, opened here between two attempts of the service.
+/// Opens the file here, between two attempts of the service.
 async fn taken(stage: &Stage) -> anyhow::Result<EmbeddedStore> {
     let limit = Instant::now() + PATIENCE;
     loop {

@@ -1,4 +1,4 @@
-//! A real control service whose file can be made to refuse writes: by its limit of file sizes, which needs no disk.
+//! A real control service whose store file can be made to refuse writes, by a limit on file sizes, without a full disk.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use tokenward_harness::parts::{Control, LogBook, tools, write_file};
 
 use crate::deployment::{ADMIN, Deployment, Plan, Processes};
 
-/// On a loaded machine; far longer than the pauses between attempts.
+/// For a busy machine; far longer than the interval between attempts.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 const ID_TOKEN_LIFETIME: Duration = Duration::from_secs(1800);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// The first page of the file, in bytes: its header can be written, and nothing else.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// The first page of the file, in bytes: only its header can be written.
 pub(super) const FULL: &str = "4096";
-/// What is logged of each attempt that fails.
-const STILL_LOST: &str = "the store file could not be opened again";
+/// The log line of each failed attempt.
+const REOPEN_FAILED: &str = "cannot reopen the store file";
 
 pub(super) struct Stage {
     pub(super) deployment: Deployment<Processes>,
@@ -29,7 +29,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// `None`, and why, where nothing can make writes fail.
+    /// `None`, and prints why, if `prlimit` is missing.
     pub(super) async fn start() -> anyhow::Result<Option<Self>> {
         if Command::new("prlimit").arg("--version").output().is_err() {
             tokenward_harness::aloud!(
@@ -62,7 +62,7 @@ impl Stage {
         self.deployment.replicas.controls[0].log()
     }
 
-    /// From now on no write past the file's first page works.
+    /// Makes every write past the file's first page fail.
     pub(super) fn fill_the_disk(&mut self) -> anyhow::Result<()> {
         limit_files(self.pid()?, FULL)
     }
@@ -100,37 +100,37 @@ impl Stage {
         let limit = Instant::now() + PATIENCE;
         while self.probe("/readyz").await? != 200 {
             ensure!(Instant::now() < limit, "still not ready:\n{}", self.log().tail(5));
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }
 
-    /// Probes until one more attempt to open the file has failed for a reason that contains `why`.
-    pub(super) async fn wait_for_a_vain_attempt(&self, why: &str) -> anyhow::Result<()> {
+    /// Probes until one more attempt to reopen the file has failed with an error that contains `reason`.
+    pub(super) async fn wait_for_failed_reopen(&self, reason: &str) -> anyhow::Result<()> {
         let log = self.log();
-        let vain = || log.count(|line| line.contains(STILL_LOST) && line.contains(why));
-        let (before, limit) = (vain(), Instant::now() + PATIENCE);
-        while vain() == before {
+        let failed = || log.count(|line| line.contains(REOPEN_FAILED) && line.contains(reason));
+        let (before, limit) = (failed(), Instant::now() + PATIENCE);
+        while failed() == before {
             assert_eq!(self.probe("/readyz").await?, 503);
             ensure!(
                 Instant::now() < limit,
-                "no attempt failed by {why:?}:\n{}",
+                "no attempt failed with {reason:?}:\n{}",
                 log.tail(5)
             );
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }
 
-    pub(super) fn vain_attempts(&self) -> usize {
-        self.lines(STILL_LOST)
+    pub(super) fn failed_reopens(&self) -> usize {
+        self.lines(REOPEN_FAILED)
     }
 
-    pub(super) fn lines(&self, saying: &str) -> usize {
-        self.log().count(|line| line.contains(saying))
+    pub(super) fn lines(&self, text: &str) -> usize {
+        self.log().count(|line| line.contains(text))
     }
 
-    /// How many writes of the store had no answer, and how many operations of any kind.
+    /// The number of failed writes of the store, and of failed operations of any kind.
     pub(super) async fn failures(&self) -> anyhow::Result<(u64, u64)> {
         const NAME: &str = "tokenward_store_errors_total";
         let metrics = self.deployment.replicas.controls[0].metrics().await?;
@@ -139,7 +139,7 @@ impl Stage {
     }
 }
 
-/// No write of process `pid` past `limit` bytes of a file works.
+/// Makes writes of process `pid` past `limit` bytes of a file fail.
 pub(super) fn limit_files(pid: u32, limit: &str) -> anyhow::Result<()> {
     let done = Command::new("prlimit")
         .args([format!("--pid={pid}"), format!("--fsize={limit}:unlimited")])
@@ -148,7 +148,7 @@ pub(super) fn limit_files(pid: u32, limit: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The service, with the signal ignored that would end it at the limit: a write fails then, as on a full disk.
+/// The service with `SIGXFSZ` ignored, which would kill it at the limit: a write fails instead, as on a full disk.
 fn unkilled(folder: &TempDir) -> anyhow::Result<PathBuf> {
     let program = tools::tokenward()?;
     let script = format!(

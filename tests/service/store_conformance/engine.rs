@@ -1,4 +1,4 @@
-//! An engine with all that it needs to live, and a way to let time pass in it.
+//! An engine with the process or folder that it needs, and a way to advance its time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +11,10 @@ use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 use tokenward_control::store::{Key, Store};
 use tokenward_harness::parts::Valkey;
 
-/// Never met by an operation that is answered, however busy the machine is.
+/// Longer than any successful operation takes, however busy the machine is.
 pub(super) const LONG_DEADLINE: Duration = Duration::from_secs(30);
 
-/// A moment like any other, Unix milliseconds.
+/// An arbitrary time, in Unix milliseconds.
 pub(super) const NOW_MS: u64 = 1_800_000_000_000;
 
 /// One store engine under test.
@@ -22,7 +22,7 @@ pub(super) struct Engine {
     pub(super) store: Arc<dyn Store>,
     clock: Option<Arc<HandClock>>,
     keys: AtomicUsize,
-    /// Held for their drop: the process and the folder that the store lives in.
+    /// The process and the folder of the store, removed on drop.
     _parts: (Option<Valkey>, Option<TempDir>),
 }
 
@@ -54,7 +54,7 @@ impl Engine {
         }
     }
 
-    /// A key that no other behaviour uses, so that all of them can run on one store.
+    /// A key that no other behaviour uses, so that all behaviours can run on one store.
     pub(super) fn key(&self) -> Key {
         Key::new("test", &self.keys.fetch_add(1, Ordering::Relaxed).to_string())
     }
@@ -64,7 +64,7 @@ impl Engine {
         format!("kind{}", self.keys.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Lets `span` pass where time is moved by hand. Where it passes by itself, what should come of it is awaited.
+    /// Advances a manual clock by `span`. With a real clock the tests wait for the effect instead.
     pub(super) fn pass(&self, span: Duration) {
         if let Some(clock) = &self.clock {
             clock.advance(span);

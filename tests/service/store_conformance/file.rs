@@ -1,4 +1,4 @@
-//! The embedded engine's file: durable, locked, checked, swept; and what an operation that cannot end looks like.
+//! The embedded engine's file: durable, locked, verified, swept; and operations that hang or panic.
 
 use std::fs::OpenOptions;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -27,12 +27,12 @@ async fn values_sets_and_revisions_outlive_the_process() -> anyhow::Result<()> {
     let path = folder.path().join("store.redb");
     let (key, set, lasting) = (Key::new("a", "1"), Key::new("s", "1"), Key::new("a", "2"));
     let store = open(&path).await?;
-    let revision = put(&store, &key, b"kept").await?;
-    store.write(&lasting, Expected::Any, b"for ever", None).await?;
+    let revision = put(&store, &key, b"value").await?;
+    store.write(&lasting, Expected::Any, b"lasting", None).await?;
     store.add_member(&set, "member", MINUTE).await?;
     store.close().await?;
     let store = open(&path).await?;
-    assert_eq!(store.read(&key).await?, Some(entry(revision, b"kept")));
+    assert_eq!(store.read(&key).await?, Some(entry(revision, b"value")));
     assert_eq!(store.members(&set).await?, ["member"]);
     assert!(put(&store, &key, b"newer").await? > revision);
     store.close().await?;
@@ -44,9 +44,9 @@ async fn values_sets_and_revisions_outlive_the_process() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A copy of the file while it is open holds what a killed process would have left behind.
+/// A copy of the open file has the content that a killed process would have left behind.
 #[tokio::test]
-async fn what_was_answered_is_in_the_file_without_an_orderly_end() -> anyhow::Result<()> {
+async fn acknowledged_writes_are_in_the_file_without_a_clean_shutdown() -> anyhow::Result<()> {
     let folder = TempDir::with_prefix("tokenward-store-")?;
     let (path, copy) = (folder.path().join("store.redb"), folder.path().join("copy.redb"));
     let store = Arc::new(open(&path).await?);
@@ -60,20 +60,20 @@ async fn what_was_answered_is_in_the_file_without_an_orderly_end() -> anyhow::Re
     }
     std::fs::copy(&path, &copy)?;
     let found = open(&copy).await?;
-    let mut kept = 0;
+    let mut found_count = 0;
     for number in 0..40_u8 {
         let value = found
             .read(&Key::new("a", &number.to_string()))
             .await?
             .map(|entry| entry.value);
-        kept += usize::from(value == Some(vec![number]));
+        found_count += usize::from(value == Some(vec![number]));
     }
-    assert_eq!(kept, 40);
+    assert_eq!(found_count, 40);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_burst_of_writes_is_carried_out_once_each() -> anyhow::Result<()> {
+async fn each_write_of_a_burst_is_applied_once() -> anyhow::Result<()> {
     let folder = TempDir::with_prefix("tokenward-store-")?;
     let store = Arc::new(open(&folder.path().join("store.redb")).await?);
     let mut tasks = JoinSet::new();
@@ -110,7 +110,7 @@ async fn a_second_opener_is_refused_until_the_first_has_closed() -> anyhow::Resu
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_store_is_refused_with_a_cure_and_left_alone() -> anyhow::Result<()> {
+async fn a_file_that_is_not_a_store_is_refused_with_a_hint_and_not_modified() -> anyhow::Result<()> {
     let folder = TempDir::with_prefix("tokenward-store-")?;
     let mut refused = 0;
     for content in [
@@ -120,7 +120,7 @@ async fn a_file_that_is_no_store_is_refused_with_a_cure_and_left_alone() -> anyh
         b"redb\x1a\x0a\xa9\x0d\x0a",
     ] {
         let path = write_file(&folder, "store.redb", content)?;
-        let error = open(&path).await.expect_err("that is no store");
+        let error = open(&path).await.expect_err("not a store");
         assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
         assert!(
             error
@@ -136,14 +136,14 @@ async fn a_file_that_is_no_store_is_refused_with_a_cure_and_left_alone() -> anyh
 }
 
 #[tokio::test]
-async fn a_store_damaged_anywhere_is_refused_or_still_right_never_a_panic() -> anyhow::Result<()> {
+async fn a_store_damaged_anywhere_is_refused_or_still_correct_and_never_panics() -> anyhow::Result<()> {
     let folder = TempDir::with_prefix("tokenward-store-")?;
     let path = folder.path().join("store.redb");
     let key = Key::new("a", "1");
     let store = open(&path).await?;
     let revision = put(&store, &key, &[7; 20_000]).await?;
     store.close().await?;
-    let (mut refused, mut right) = (0, 0);
+    let (mut refused, mut correct) = (0, 0);
     let pages = std::fs::metadata(&path)?.len() / 4096;
     for page in 0..pages.min(40) {
         let damaged = folder.path().join("damaged.redb");
@@ -161,11 +161,11 @@ async fn a_store_damaged_anywhere_is_refused_or_still_right_never_a_panic() -> a
                     Some(entry(revision, &[7; 20_000])),
                     "page {page}"
                 );
-                right += 1;
+                correct += 1;
             }
         }
     }
-    assert!(refused > 0 && right > 0, "{refused} refused, {right} right");
+    assert!(refused > 0 && correct > 0, "{refused} refused, {correct} correct");
     Ok(())
 }
 
@@ -195,7 +195,7 @@ async fn the_file_is_for_its_owner_only() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_sweep_removes_what_has_expired_and_nothing_else() -> anyhow::Result<()> {
+async fn a_sweep_removes_expired_entries_and_nothing_else() -> anyhow::Result<()> {
     let folder = TempDir::with_prefix("tokenward-store-")?;
     let clock = Arc::new(HandClock::at(NOW_MS));
     let store = EmbeddedStore::open(folder.path().join("store.redb"), LONG_DEADLINE, clock.clone()).await?;
@@ -223,44 +223,44 @@ async fn a_sweep_removes_what_has_expired_and_nothing_else() -> anyhow::Result<(
     assert_eq!(left, 101);
     clock.advance(MINUTE);
     put(&store, &Key::new("b", "1"), b"").await?;
-    assert_eq!(store.sweep().await?, 92, "one write sweeps eight along");
+    assert_eq!(store.sweep().await?, 92, "one write also sweeps eight");
     Ok(())
 }
 
-/// A clock that holds up whoever looks at it, or panics: what a dead disk or a bug does to an operation.
+/// A clock that blocks or panics when it is read, as a dead disk or a bug does to an operation.
 #[derive(Debug, Default)]
-struct TroubledClock {
+struct FaultyClock {
     stopped: Mutex<bool>,
     released: Condvar,
     panics: AtomicBool,
 }
 
-impl Clock for TroubledClock {
+impl Clock for FaultyClock {
     fn now_ms(&self) -> u64 {
-        let stopped = self.stopped.lock().expect("nothing panics while it holds this");
+        let stopped = self.stopped.lock().expect("never poisoned");
         drop(self.released.wait_while(stopped, |stopped| *stopped));
-        assert!(!self.panics.load(Ordering::SeqCst), "as the test asked");
+        assert!(!self.panics.load(Ordering::SeqCst), "as the test requested");
         NOW_MS
     }
 }
 
-impl TroubledClock {
+impl FaultyClock {
     fn stop(&self, stopped: bool) {
-        *self.stopped.lock().expect("nothing panics while it holds this") = stopped;
+        *self.stopped.lock().expect("never poisoned") = stopped;
         self.released.notify_all();
     }
 }
 
-async fn troubled(deadline: Duration) -> anyhow::Result<(TempDir, Arc<TroubledClock>, EmbeddedStore)> {
+async fn faulty(deadline: Duration) -> anyhow::Result<(TempDir, Arc<FaultyClock>, EmbeddedStore)> {
     let folder = TempDir::with_prefix("tokenward-store-")?;
-    let clock = Arc::new(TroubledClock::default());
+    let clock = Arc::new(FaultyClock::default());
     let store = EmbeddedStore::open(folder.path().join("store.redb"), deadline, clock.clone()).await?;
     Ok((folder, clock, store))
 }
 
 #[tokio::test]
-async fn an_operation_that_hangs_is_late_and_not_absent() -> anyhow::Result<()> {
-    let (_folder, clock, store) = troubled(Duration::from_millis(200)).await?;
+async fn a_hanging_operation_is_late_and_not_absent() -> anyhow::Result<()> {
+    let (_folder, clock, store) = faulty(Duration::from_millis(200)).await?;
     let key = Key::new("a", "1");
     clock.stop(true);
     for _ in 0..3 {
@@ -295,8 +295,8 @@ async fn an_operation_that_hangs_is_late_and_not_absent() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn an_operation_that_breaks_has_failed_and_the_next_one_works() -> anyhow::Result<()> {
-    let (_folder, clock, store) = troubled(LONG_DEADLINE).await?;
+async fn a_panicking_operation_has_failed_and_the_next_one_works() -> anyhow::Result<()> {
+    let (_folder, clock, store) = faulty(LONG_DEADLINE).await?;
     let key = Key::new("a", "1");
     put(&store, &key, b"before").await?;
     clock.panics.store(true, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! Leases: who may refresh a grant right now.
+//! Leases: which replica may refresh a grant now.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) async fn a_lease_has_one_holder(engine: &Engine) -> anyhow::Result<()
     assert!(acquires(&*engine.store, &name, "a", MINUTE).await?);
     let LeaseAnswer::Held { remaining } = engine.store.acquire_lease(&name, &owner("b"), MINUTE).await?
     else {
-        anyhow::bail!("b took what a holds");
+        anyhow::bail!("b acquired a lease that a holds");
     };
     assert!(remaining > Duration::ZERO && remaining <= MINUTE, "{remaining:?}");
     assert!(acquires(&*engine.store, &other, "b", MINUTE).await?);
@@ -52,7 +52,7 @@ pub(super) async fn its_owner_renews_a_lease(engine: &Engine) -> anyhow::Result<
     Ok(())
 }
 
-pub(super) async fn only_its_owner_gives_a_lease_back(engine: &Engine) -> anyhow::Result<()> {
+pub(super) async fn only_its_owner_releases_a_lease(engine: &Engine) -> anyhow::Result<()> {
     let name = engine.key();
     assert!(!engine.store.release_lease(&name, &owner("a")).await?);
     assert!(acquires(&*engine.store, &name, "a", MINUTE).await?);

@@ -1,4 +1,4 @@
-//! The line of writes that a key belongs to: another one whenever writes may have been lost.
+//! The lineage of a key: a different one whenever writes may have been lost.
 
 use tokenward_control::store::valkey::ValkeyStore;
 use tokenward_control::store::{Key, Store};
@@ -20,7 +20,7 @@ pub(super) async fn a_lineage_stays_the_same_while_nothing_is_lost(engine: &Engi
 }
 
 /// The lineage of `key` once the store answers.
-async fn in_the_end(store: &ValkeyStore, key: &Key) -> anyhow::Result<Option<String>> {
+async fn lineage_once_it_answers(store: &ValkeyStore, key: &Key) -> anyhow::Result<Option<String>> {
     let limit = Instant::now() + PATIENCE;
     loop {
         match store.lineage(key).await {
@@ -32,43 +32,43 @@ async fn in_the_end(store: &ValkeyStore, key: &Key) -> anyhow::Result<Option<Str
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_start_of_a_valkey_is_another_line() -> anyhow::Result<()> {
+async fn each_start_of_valkey_has_another_lineage() -> anyhow::Result<()> {
     let mut valkey = Valkey::start().await?;
     let store = ValkeyStore::connect(config(valkey.url(), STORE_DEADLINE)).await?;
     let key = Key::new("test", "lineage");
-    let mut met = vec![in_the_end(&store, &key).await?];
+    let mut seen = vec![lineage_once_it_answers(&store, &key).await?];
     for saved in [false, true] {
         if saved {
             assert_eq!(valkey.command(&["SAVE"]).await?, "+OK\r\n");
         }
         valkey.kill()?;
         valkey.restart().await?;
-        let lineage = in_the_end(&store, &key).await?;
+        let lineage = lineage_once_it_answers(&store, &key).await?;
         assert!(
-            lineage.is_some() && !met.contains(&lineage),
-            "{lineage:?} of {met:?}"
+            lineage.is_some() && !seen.contains(&lineage),
+            "{lineage:?} of {seen:?}"
         );
-        met.push(lineage);
+        seen.push(lineage);
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_promoted_replica_is_another_line() -> anyhow::Result<()> {
+async fn a_promoted_replica_has_another_lineage() -> anyhow::Result<()> {
     let mut watched = Watched::start().await?;
     watched.ready_to_fail_over().await?;
     let store = ValkeyStore::connect(watched.config(STORE_DEADLINE)).await?;
     let key = Key::new("test", "lineage");
-    let before = in_the_end(&store, &key).await?;
+    let before = lineage_once_it_answers(&store, &key).await?;
     watched.primary.kill()?;
-    eventually("another line", || async {
-        Ok(in_the_end(&store, &key).await? != before)
+    eventually("another lineage", || async {
+        Ok(lineage_once_it_answers(&store, &key).await? != before)
     })
     .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_valkey_that_does_not_let_us_know_names_no_line() -> anyhow::Result<()> {
+async fn without_permission_for_info_there_is_no_lineage() -> anyhow::Result<()> {
     let valkey = Valkey::start().await?;
     let store = ValkeyStore::connect(config(valkey.url(), STORE_DEADLINE)).await?;
     assert_eq!(

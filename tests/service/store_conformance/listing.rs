@@ -7,7 +7,7 @@ use tokenward_control::store::{Cursor, Expected, Key, Store, StoreError};
 use super::engine::Engine;
 use super::{MINUTE, MOMENT, eventually, owner, put};
 
-/// All pages of `kind`, and how many they were.
+/// All keys of `kind`, and the number of pages.
 async fn listed(store: &dyn Store, kind: &str, limit: usize) -> anyhow::Result<(BTreeSet<Key>, usize)> {
     let (mut keys, mut pages, mut after) = (BTreeSet::new(), 0, None);
     loop {
@@ -18,7 +18,7 @@ async fn listed(store: &dyn Store, kind: &str, limit: usize) -> anyhow::Result<(
             Some(next) => after = Some(next),
             None => return Ok((keys, pages)),
         }
-        anyhow::ensure!(pages < 100_000, "a listing that does not end");
+        anyhow::ensure!(pages < 100_000, "the listing does not end");
     }
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn every_record_of_a_kind_is_listed_whatever_the_pages(
     let (kind, store) = (engine.kind(), &*engine.store);
     let mut expected = BTreeSet::new();
     for number in 0..120_u8 {
-        // Digests, which a store may write shorter, and other names.
+        // Digests, which an engine may encode compactly, and other names.
         let name = if number % 2 == 0 {
             format!("{number:02x}").repeat(32)
         } else {
@@ -70,7 +70,7 @@ pub(super) async fn a_listing_shows_nothing_of_other_kinds_nor_sets_nor_leases(
     Ok(())
 }
 
-pub(super) async fn what_was_deleted_or_has_expired_is_not_listed(engine: &Engine) -> anyhow::Result<()> {
+pub(super) async fn deleted_and_expired_records_are_not_listed(engine: &Engine) -> anyhow::Result<()> {
     let (kind, store) = (engine.kind(), &*engine.store);
     let [lasting, deleted, expiring] = ["lasting", "deleted", "expiring"].map(|name| Key::new(&kind, name));
     for (key, lifetime) in [(&lasting, None), (&deleted, None), (&expiring, Some(MOMENT))] {
@@ -84,7 +84,7 @@ pub(super) async fn what_was_deleted_or_has_expired_is_not_listed(engine: &Engin
     .await
 }
 
-pub(super) async fn what_stays_is_listed_while_other_records_come_and_go(
+pub(super) async fn a_lasting_record_is_listed_while_others_come_and_go(
     engine: &Engine,
 ) -> anyhow::Result<()> {
     let (kind, store) = (engine.kind(), &*engine.store);
@@ -106,7 +106,7 @@ pub(super) async fn what_stays_is_listed_while_other_records_come_and_go(
             put(store, &key(format!("comes {number}")), b"").await?;
         }
         pages += 1;
-        // Records that come all the time could keep a listing going: it is bounded here.
+        // A constant stream of new records could prolong a listing indefinitely: it is bounded here.
         match page.next {
             Some(next) if pages < 1_000 => after = Some(next),
             _ => break,

@@ -1,5 +1,5 @@
-//! A Valkey that hangs, dies, comes back, or does not let us in: errors that can be told from "absent", no secret
-//! in any of them, and no restart needed afterwards.
+//! A Valkey that hangs, dies, restarts or rejects the credentials: the errors are distinct from "absent" and contain no
+//! secret, and no restart of control is needed afterwards.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use super::{MINUTE, eventually, owner, put};
 const SHORT_DEADLINE: Duration = Duration::from_millis(1500);
 const PASSWORD: &str = "correct-horse-battery";
 
-/// Asks everything once; how many answers there were, and how many errors of either kind.
-async fn ask_everything(store: &dyn Store, key: &Key) -> (usize, usize, usize) {
-    let answers = [
+/// Runs every operation once; returns the number of successes, of late and of failed operations.
+async fn run_every_operation(store: &dyn Store, key: &Key) -> (usize, usize, usize) {
+    let results = [
         store.read(key).await.err(),
         store.write(key, Expected::Any, b"new", Some(MINUTE)).await.err(),
         store.delete(key, Expected::Any).await.err(),
@@ -31,8 +31,8 @@ async fn ask_everything(store: &dyn Store, key: &Key) -> (usize, usize, usize) {
         store.ping().await.err(),
     ];
     let mut counts = (0, 0, 0);
-    for answer in answers {
-        match answer {
+    for result in results {
+        match result {
             None => counts.0 += 1,
             Some(StoreError::Late { .. }) => counts.1 += 1,
             Some(StoreError::Failed { .. }) => counts.2 += 1,
@@ -43,13 +43,13 @@ async fn ask_everything(store: &dyn Store, key: &Key) -> (usize, usize, usize) {
 }
 
 #[tokio::test]
-async fn a_valkey_that_hangs_makes_every_operation_late_or_failed_and_is_used_again() -> anyhow::Result<()> {
+async fn a_hanging_valkey_makes_every_operation_late_or_failed_and_is_used_again() -> anyhow::Result<()> {
     let mut valkey = Valkey::start().await?;
     let store = ValkeyStore::connect(config(valkey.url(), SHORT_DEADLINE)).await?;
-    let (kept, key) = (Key::new("a", "kept"), Key::new("a", "1"));
-    put(&store, &kept, b"kept").await?;
+    let (stored, key) = (Key::new("a", "stored"), Key::new("a", "1"));
+    put(&store, &stored, b"value").await?;
     valkey.pause()?;
-    let first = store.read(&kept).await;
+    let first = store.read(&stored).await;
     assert!(
         matches!(
             first,
@@ -60,22 +60,23 @@ async fn a_valkey_that_hangs_makes_every_operation_late_or_failed_and_is_used_ag
         ),
         "{first:?}"
     );
-    let (answered, late, failed) = ask_everything(&store, &key).await;
+    let (answered, late, failed) = run_every_operation(&store, &key).await;
     assert_eq!((answered, late + failed), (0, 9));
     valkey.resume()?;
     eventually("it answers again", || async { Ok(store.ping().await.is_ok()) }).await?;
     assert_eq!(
-        store.read(&kept).await?.map(|entry| entry.value),
-        Some(b"kept".to_vec())
+        store.read(&stored).await?.map(|entry| entry.value),
+        Some(b"value".to_vec())
     );
-    eventually("everything is answered", || async {
-        Ok(ask_everything(&store, &key).await == (9, 0, 0))
+    eventually("every operation succeeds", || async {
+        Ok(run_every_operation(&store, &key).await == (9, 0, 0))
     })
     .await
 }
 
 #[tokio::test]
-async fn a_dead_valkey_makes_every_operation_fail_and_is_used_again_once_it_is_back() -> anyhow::Result<()> {
+async fn a_dead_valkey_makes_every_operation_fail_and_is_used_again_after_its_restart() -> anyhow::Result<()>
+{
     let mut valkey = Valkey::start().await?;
     let store = ValkeyStore::connect(config(valkey.url(), LONG_DEADLINE)).await?;
     let key = Key::new("a", "1");
@@ -83,19 +84,27 @@ async fn a_dead_valkey_makes_every_operation_fail_and_is_used_again_once_it_is_b
         put(&store, &key, b"there").await?;
         valkey.kill()?;
         for _ in 0..3 {
-            assert_eq!(ask_everything(&store, &key).await, (0, 0, 9), "round {round}");
+            assert_eq!(
+                run_every_operation(&store, &key).await,
+                (0, 0, 9),
+                "round {round}"
+            );
         }
         valkey.restart().await?;
         eventually("it answers again", || async { Ok(store.ping().await.is_ok()) }).await?;
-        // It came back empty and without our scripts: that is "absent", and the scripts are loaded again.
+        // It restarted empty and without scripts: the key is absent, and the scripts are loaded again.
         assert_eq!(store.read(&key).await?, None);
-        assert_eq!(ask_everything(&store, &key).await, (9, 0, 0), "round {round}");
+        assert_eq!(
+            run_every_operation(&store, &key).await,
+            (9, 0, 0),
+            "round {round}"
+        );
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn scripts_that_valkey_forgot_are_loaded_again() -> anyhow::Result<()> {
+async fn flushed_scripts_are_loaded_again() -> anyhow::Result<()> {
     let valkey = Valkey::start().await?;
     let store = ValkeyStore::connect(config(valkey.url(), LONG_DEADLINE)).await?;
     let key = Key::new("a", "1");
@@ -111,7 +120,7 @@ async fn scripts_that_valkey_forgot_are_loaded_again() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_valkey_that_is_not_there_yet_is_worth_another_try() -> anyhow::Result<()> {
+async fn a_valkey_that_is_not_running_yet_is_a_retryable_error() -> anyhow::Result<()> {
     let mut valkey = Valkey::start().await?;
     valkey.kill()?;
     let error = ValkeyStore::connect(config(valkey.url(), SHORT_DEADLINE))
@@ -131,7 +140,7 @@ async fn a_valkey_that_is_not_there_yet_is_worth_another_try() -> anyhow::Result
 }
 
 #[tokio::test]
-async fn a_configuration_that_cannot_be_right_says_so_and_quotes_no_secret() {
+async fn an_invalid_configuration_is_reported_without_a_secret() {
     let mut refused = 0;
     for url in [
         "redis://:correct-horse-battery@127.0.0.1:6379/0",
@@ -142,7 +151,7 @@ async fn a_configuration_that_cannot_be_right_says_so_and_quotes_no_secret() {
     ] {
         let error = ValkeyStore::connect(config(url.to_owned(), SHORT_DEADLINE))
             .await
-            .expect_err("that is no good URL");
+            .expect_err("the URL is invalid");
         assert!(!error.is_retryable(), "{error:?}");
         assert!(error.to_string().contains("store.valkey.url"), "{error}");
         assert!(!format!("{error} {error:?}").contains(PASSWORD), "{error:?}");
@@ -159,7 +168,7 @@ fn with_password(url: String, password: &str) -> ValkeyConfig {
 }
 
 #[tokio::test]
-async fn the_password_opens_valkey_and_is_seen_nowhere() -> anyhow::Result<()> {
+async fn the_password_authenticates_and_appears_in_no_message() -> anyhow::Result<()> {
     let mut valkey = Valkey::start_with(&["--requirepass", PASSWORD]).await?;
     let right = with_password(valkey.url(), PASSWORD);
     assert!(!format!("{right:?}").contains(PASSWORD));
@@ -183,9 +192,9 @@ async fn the_password_opens_valkey_and_is_seen_nowhere() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Servers without `HELLO` quote its arguments, the password among them.
+/// Servers without `HELLO` quote its arguments, including the password.
 #[tokio::test]
-async fn a_server_that_quotes_the_password_does_not_get_it_into_an_error() -> anyhow::Result<()> {
+async fn a_password_that_a_server_quotes_is_redacted_in_the_error() -> anyhow::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let url = format!("redis://{}/0", listener.local_addr()?);
     let server = tokio::spawn(async move {
@@ -199,7 +208,7 @@ async fn a_server_that_quotes_the_password_does_not_get_it_into_an_error() -> an
     });
     let error = ValkeyStore::connect(with_password(url, PASSWORD))
         .await
-        .expect_err("it knows no HELLO");
+        .expect_err("it does not support HELLO");
     let text = format!("{error} {error:?}");
     assert!(text.contains("[password]") && !text.contains(PASSWORD), "{text}");
     assert!(
@@ -210,7 +219,7 @@ async fn a_server_that_quotes_the_password_does_not_get_it_into_an_error() -> an
 }
 
 #[tokio::test]
-async fn a_connection_lost_while_nobody_asks_is_made_again_before_anybody_does() -> anyhow::Result<()> {
+async fn a_connection_lost_while_idle_is_reestablished_before_the_next_operation() -> anyhow::Result<()> {
     let mut valkey = Valkey::start().await?;
     let store = ValkeyStore::connect(config(valkey.url(), LONG_DEADLINE)).await?;
     valkey.kill()?;
@@ -222,13 +231,13 @@ async fn a_connection_lost_while_nobody_asks_is_made_again_before_anybody_does()
             .contains("lib-name=redis-rs"))
     })
     .await?;
-    assert_eq!(ask_everything(&store, &Key::new("a", "1")).await, (9, 0, 0));
+    assert_eq!(run_every_operation(&store, &Key::new("a", "1")).await, (9, 0, 0));
     Ok(())
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_server_that_hangs_for_good_is_left_for_the_one_that_took_its_address() -> anyhow::Result<()> {
+async fn a_permanently_hanging_server_is_replaced_by_its_successor_at_the_address() -> anyhow::Result<()> {
     let (mut first, second) = (Valkey::start().await?, Valkey::start().await?);
     let folder = TempDir::with_prefix("tokenward-address-")?;
     let address = folder.path().join("valkey.sock");
@@ -253,7 +262,7 @@ async fn tls_to_a_server_without_tls_is_an_error_and_not_a_panic() -> anyhow::Re
     let url = valkey.url().replace("redis://", "rediss://");
     let error = ValkeyStore::connect(config(url, SHORT_DEADLINE))
         .await
-        .expect_err("it speaks no TLS");
+        .expect_err("it does not support TLS");
     assert!(error.is_retryable(), "{error:?}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Records that this version would not have written: an error that says so, never "absent" and never a guess.
+//! Records that this version would not have written: a distinct error, never "absent" and never a guess.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use tokenward_harness::parts::Valkey;
 use super::engine::{LONG_DEADLINE, config};
 use super::{MINUTE, owner};
 
-async fn planted(commands: &[&[&str]]) -> anyhow::Result<(Valkey, Arc<dyn Store>)> {
+async fn with_records(commands: &[&[&str]]) -> anyhow::Result<(Valkey, Arc<dyn Store>)> {
     let valkey = Valkey::start().await?;
-    for words in commands {
-        let reply = valkey.command(words).await?;
-        anyhow::ensure!(!reply.starts_with('-'), "{words:?} was answered {reply}");
+    for command in commands {
+        let reply = valkey.command(command).await?;
+        anyhow::ensure!(!reply.starts_with('-'), "{command:?}: {reply}");
     }
     let store = ValkeyStore::connect(config(valkey.url(), LONG_DEADLINE)).await?;
     Ok((valkey, Arc::new(store)))
@@ -26,17 +26,17 @@ fn is_unexpected<T: std::fmt::Debug>(answer: Result<T, StoreError>, key: &Key) -
             assert!(!what.is_empty() && !what.contains("secret-bytes"), "{what}");
             1
         }
-        other => panic!("{key} was answered {other:?}"),
+        other => panic!("{key}: {other:?}"),
     }
 }
 
 #[tokio::test]
-async fn misshapen_values_are_unexpected_and_stay_as_they_are() -> anyhow::Result<()> {
-    let (valkey, store) = planted(&[
+async fn malformed_values_are_unexpected_and_not_modified() -> anyhow::Result<()> {
+    let (valkey, store) = with_records(&[
         &["SET", "tokenward:{bad:nothing}", ""],
         &["SET", "tokenward:{bad:short}", "secret"],
         &["SET", "tokenward:{bad:revision}", "secret-bytes"],
-        // The first layout, before any release.
+        // The layout before the first release.
         &["HSET", "tokenward:{bad:first}", "r", "7", "v", "secret-bytes"],
     ])
     .await?;
@@ -61,8 +61,8 @@ async fn misshapen_values_are_unexpected_and_stay_as_they_are() -> anyhow::Resul
 }
 
 #[tokio::test]
-async fn a_misshapen_value_can_be_deleted_so_that_a_login_mends_it() -> anyhow::Result<()> {
-    let (_valkey, store) = planted(&[
+async fn a_malformed_value_can_be_deleted_so_that_a_login_can_replace_it() -> anyhow::Result<()> {
+    let (_valkey, store) = with_records(&[
         &["SET", "tokenward:{bad:revision}", "secret-bytes"],
         &["HSET", "tokenward:{bad:first}", "r", "7", "v", "secret-bytes"],
     ])
@@ -81,10 +81,10 @@ async fn a_misshapen_value_can_be_deleted_so_that_a_login_mends_it() -> anyhow::
 
 #[tokio::test]
 async fn foreign_types_under_sets_and_leases_are_unexpected() -> anyhow::Result<()> {
-    let (_valkey, store) = planted(&[
+    let (_valkey, store) = with_records(&[
         &["SET", "tokenward:{bad/set}", "secret-bytes"],
         &["SADD", "tokenward:{bad!lease}", "secret-bytes"],
-        &["SET", "tokenward:{bad!eternal}", "somebody"],
+        &["SET", "tokenward:{bad!eternal}", "another owner"],
     ])
     .await?;
     let (set, lease, eternal) = (
@@ -105,7 +105,7 @@ async fn foreign_types_under_sets_and_leases_are_unexpected() -> anyhow::Result<
 
 #[tokio::test]
 async fn every_key_carries_the_prefix_a_hash_tag_and_a_lifetime() -> anyhow::Result<()> {
-    let (valkey, store) = planted(&[]).await?;
+    let (valkey, store) = with_records(&[]).await?;
     let key = Key::new("grant", "abc");
     store.write(&key, Expected::Any, b"value", Some(MINUTE)).await?;
     store.add_member(&key, "member", MINUTE).await?;

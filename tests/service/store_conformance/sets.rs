@@ -1,4 +1,4 @@
-//! Sets of names: which sessions a user has.
+//! Sets of names, as for the sessions of a user.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::engine::Engine;
 use super::{MINUTE, MOMENT, eventually};
 
-/// Names are digests mostly, and anything that looks like one in another writing is still what it is.
+/// Most names are digests. A name that looks like an encoded digest must be returned unchanged.
 const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const LIKE_A_DIGEST: &str = "~AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -20,7 +20,7 @@ async fn sorted(store: &dyn Store, set: &Key) -> anyhow::Result<Vec<String>> {
 
 pub(super) async fn an_unknown_set_is_empty(engine: &Engine) -> anyhow::Result<()> {
     let set = engine.key();
-    engine.store.remove_member(&set, "nobody").await?;
+    engine.store.remove_member(&set, "absent").await?;
     assert_eq!(sorted(&*engine.store, &set).await?, [""; 0]);
     Ok(())
 }
@@ -73,7 +73,7 @@ pub(super) async fn a_set_lives_as_long_as_its_longest_lifetime(engine: &Engine)
     Ok(())
 }
 
-pub(super) async fn an_expired_set_is_empty_and_starts_anew(engine: &Engine) -> anyhow::Result<()> {
+pub(super) async fn an_expired_set_is_empty_and_starts_again(engine: &Engine) -> anyhow::Result<()> {
     let set = engine.key();
     engine.store.add_member(&set, "old", MOMENT).await?;
     engine.pass(MOMENT);

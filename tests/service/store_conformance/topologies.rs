@@ -1,4 +1,4 @@
-//! The Valkey engine on a Cluster and behind Sentinel: the same list of behaviours, and a failover.
+//! The Valkey engine on a Cluster and with Sentinel: the same list of behaviours, and a failover.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use super::{eventually, every_behaviour, put};
 
 const BEHAVIOURS: usize = 36;
 
-/// A Cluster of primaries that share the slots evenly, and where wanted a replica of the first.
+/// A Cluster of primaries with evenly shared slots, optionally with a replica of the first.
 pub(crate) struct Cluster {
     pub(crate) primaries: Vec<Valkey>,
     pub(crate) replica: Option<Valkey>,
 }
 
-/// After so long without a word a node counts as dead.
+/// A node that does not respond for this long counts as dead.
 const NODE_TIMEOUT_MS: &str = "1000";
 
 impl Cluster {
@@ -78,7 +78,7 @@ impl Cluster {
     async fn wait_until_whole(&self) -> anyhow::Result<()> {
         for node in &self.primaries {
             eventually("the cluster is whole", || async {
-                // A key of another's slots is answered with a redirection once all slots are known to be served.
+                // For a key of another node's slots, a node returns a redirection once it knows that all slots are served.
                 let mut whole = true;
                 for key in ["a", "b", "c"] {
                     whole &= !node.command(&["GET", key]).await?.contains("CLUSTERDOWN");
@@ -114,9 +114,9 @@ impl Cluster {
     }
 }
 
-async fn expect_ok(node: &Valkey, words: &[&str]) -> anyhow::Result<()> {
-    let reply = node.command(words).await?;
-    anyhow::ensure!(reply == "+OK\r\n", "{words:?}: {reply}");
+async fn expect_ok(node: &Valkey, command: &[&str]) -> anyhow::Result<()> {
+    let reply = node.command(command).await?;
+    anyhow::ensure!(reply == "+OK\r\n", "{command:?}: {reply}");
     Ok(())
 }
 
@@ -189,7 +189,7 @@ impl Watched {
         }
     }
 
-    /// Waits until the sentinel knows whom to promote and the replica has all that was written.
+    /// Waits until the sentinel knows the replica to promote and the replica has received all writes.
     pub(crate) async fn ready_to_fail_over(&self) -> anyhow::Result<()> {
         let log = self.sentinel.log();
         log.wait_for_line(|line| line.contains("+slave"), LONG_DEADLINE)
@@ -211,12 +211,13 @@ async fn sentinel(primary: u16) -> anyhow::Result<(TempDir, Process, String)> {
         .log()
         .wait_for_line(|line| line.contains("+monitor master"), LONG_DEADLINE)
         .await?;
-    never_doubt_the_clock(port).await?;
+    disable_tilt(port).await?;
     Ok((folder, process, format!("redis://127.0.0.1:{port}/0")))
 }
 
-/// A sentinel that got no CPU for two seconds mistrusts its clock and promotes nobody for half a minute.
-async fn never_doubt_the_clock(port: u16) -> anyhow::Result<()> {
+/// Disables TILT mode: a sentinel that got no CPU for two seconds mistrusts its clock and promotes no replica for half a
+/// minute.
+async fn disable_tilt(port: u16) -> anyhow::Result<()> {
     const AN_HOUR_MS: &[u8] = b"SENTINEL DEBUG TILT-TRIGGER 3600000\r\n";
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.write_all(AN_HOUR_MS).await?;
@@ -228,7 +229,7 @@ async fn never_doubt_the_clock(port: u16) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_behaviour_holds_behind_sentinel_and_a_failover_is_followed() -> anyhow::Result<()> {
+async fn every_behaviour_holds_with_sentinel_and_a_failover_is_followed() -> anyhow::Result<()> {
     let mut watched = Watched::start().await?;
     let store = ValkeyStore::connect(watched.config(Duration::from_secs(5))).await?;
     let engine = Engine::of(Arc::new(store), None, (None, None));

@@ -14,7 +14,7 @@ pub(super) async fn an_unknown_key_is_absent(engine: &Engine) -> anyhow::Result<
     Ok(())
 }
 
-pub(super) async fn what_is_written_is_read_back_with_its_revision(engine: &Engine) -> anyhow::Result<()> {
+pub(super) async fn a_written_value_is_read_back_with_its_revision(engine: &Engine) -> anyhow::Result<()> {
     let key = engine.key();
     let first = put(&*engine.store, &key, b"one").await?;
     assert_eq!(engine.store.read(&key).await?, Some(entry(first, b"one")));
@@ -119,7 +119,7 @@ pub(super) async fn a_write_expecting_absence_happens_only_once(engine: &Engine)
     Ok(())
 }
 
-pub(super) async fn a_write_at_a_stale_revision_changes_nothing_and_shows_what_is_there(
+pub(super) async fn a_write_at_a_stale_revision_changes_nothing_and_returns_the_current_entry(
     engine: &Engine,
 ) -> anyhow::Result<()> {
     let key = engine.key();
@@ -251,7 +251,7 @@ pub(super) async fn of_fifty_concurrent_creators_exactly_one_succeeds(engine: &E
     Ok(())
 }
 
-pub(super) async fn deletion_obeys_its_expectation(engine: &Engine) -> anyhow::Result<()> {
+pub(super) async fn deletion_obeys_its_precondition(engine: &Engine) -> anyhow::Result<()> {
     let key = engine.key();
     let first = put(&*engine.store, &key, b"first").await?;
     let second = put(&*engine.store, &key, b"second").await?;
@@ -270,7 +270,7 @@ pub(super) async fn deletion_obeys_its_expectation(engine: &Engine) -> anyhow::R
     Ok(())
 }
 
-pub(super) async fn deleting_what_is_absent_is_no_error(engine: &Engine) -> anyhow::Result<()> {
+pub(super) async fn deleting_an_absent_key_is_no_error(engine: &Engine) -> anyhow::Result<()> {
     let key = engine.key();
     for expected in [Expected::Any, Expected::Absent] {
         assert_eq!(

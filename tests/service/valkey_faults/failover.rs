@@ -14,10 +14,10 @@ use crate::deployment::{Deployment, Plan, STORE_DEADLINE, at_once, valkey_config
 use crate::store_conformance::topologies::{Cluster, Watched};
 
 const USERS: usize = 24;
-/// How many times the deployment's clock moves five seconds after the failover, at the least.
+/// The minimum number of times that the deployment's clock advances five seconds after the failover.
 const STEPS: usize = 20;
-/// The same at the most, on a machine where callers are slow: no refreshed token gets stale meanwhile.
-const MOST_STEPS: usize = 32;
+/// The maximum, for a machine with slow callers: no refreshed token becomes stale within it.
+const MAX_STEPS: usize = 32;
 
 fn email(user: usize) -> String {
     format!("user-{user}@example.com")
@@ -35,15 +35,15 @@ async fn with_many_users(config: ValkeyConfig) -> anyhow::Result<Deployment> {
     .await
 }
 
-/// One user who asks again and again: what came out.
+/// The outcomes of one user's repeated requests.
 #[derive(Debug, Default)]
 struct Tally {
     served: AtomicUsize,
     refused: AtomicUsize,
 }
 
-/// Asks until `over`, then until served; only 200, and 503 that says when to come back, may ever be answered.
-async fn keep_asking(
+/// Repeats a request until `over`, then until it is served. Only 200, or 503 with `Retry-After`, is accepted.
+async fn request_repeatedly(
     deployment: &Deployment,
     session: &str,
     token: &str,
@@ -71,8 +71,8 @@ async fn keep_asking(
     }
 }
 
-/// Every user asks before, during and after `failover`; each login is refreshed once before and once after.
-async fn nobody_notices<F: Future<Output = anyhow::Result<()>>>(
+/// Every user sends requests before, during and after `failover`; each login is refreshed once before and once after.
+async fn every_login_survives<F: Future<Output = anyhow::Result<()>>>(
     deployment: &Deployment,
     failover: impl FnOnce() -> F,
 ) -> anyhow::Result<()> {
@@ -84,24 +84,24 @@ async fn nobody_notices<F: Future<Output = anyhow::Result<()>>>(
     }
     deployment.advance(301);
     let (over, tally) = (AtomicBool::new(false), Tally::default());
-    let asking = logins
+    let requests = logins
         .iter()
-        .map(|(session, token)| keep_asking(deployment, session, token, &over, &tally));
-    let (asked, failed_over) = tokio::join!(at_once(asking), async {
+        .map(|(session, token)| request_repeatedly(deployment, session, token, &over, &tally));
+    let (served, failed_over) = tokio::join!(at_once(requests), async {
         let reached = async {
-            // Half of the refreshes are done: the others are under way or yet to come.
+            // Half of the refreshes are done: the others are in progress or pending.
             while deployment.dex.counts().refreshes_presented < USERS / 2 {
                 sleep(Duration::from_millis(2)).await;
             }
         };
         tokio::time::timeout(PATIENCE, reached).await?;
         let result = failover().await;
-        // What was announced before it has its time; then control queries Dex.
+        // Refreshes that were announced before get their time; then control queries Dex.
         let (limit, mut steps) = (Instant::now() + PATIENCE, 0);
         while steps < STEPS || deployment.dex.counts().refreshes_succeeded < USERS {
             anyhow::ensure!(Instant::now() < limit, "not every login was refreshed");
             sleep(Duration::from_millis(200)).await;
-            if steps < MOST_STEPS {
+            if steps < MAX_STEPS {
                 deployment.advance(5);
                 steps += 1;
             }
@@ -110,8 +110,8 @@ async fn nobody_notices<F: Future<Output = anyhow::Result<()>>>(
         result
     });
     failed_over?;
-    asked.into_iter().collect::<anyhow::Result<()>>()?;
-    // Whether a caller is refused meanwhile is up to the failover: one that is over within the store's deadline is not seen.
+    served.into_iter().collect::<anyhow::Result<()>>()?;
+    // Whether a caller is refused depends on the failover: one that ends within the store's deadline is not visible.
     println!("{tally:?}");
     let counts = deployment.dex.counts();
     assert_eq!(
@@ -120,7 +120,7 @@ async fn nobody_notices<F: Future<Output = anyhow::Result<()>>>(
     );
     deployment.advance(301);
     for (session, token) in &logins {
-        keep_asking(deployment, session, token, &over, &tally).await?;
+        request_repeatedly(deployment, session, token, &over, &tally).await?;
     }
     let counts = deployment.dex.counts();
     assert_eq!(
@@ -140,11 +140,11 @@ async fn promoted(replica: &Valkey) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn behind_sentinel_nobody_is_signed_out_when_the_primary_dies_under_load() -> anyhow::Result<()> {
+async fn with_sentinel_no_user_is_signed_out_when_the_primary_dies_under_load() -> anyhow::Result<()> {
     let mut watched = Watched::start().await?;
     watched.ready_to_fail_over().await?;
     let deployment = with_many_users(watched.config(STORE_DEADLINE)).await?;
-    nobody_notices(&deployment, || async {
+    every_login_survives(&deployment, || async {
         watched.ready_to_fail_over().await?;
         watched.primary.kill()?;
         promoted(&watched.replica).await?;
@@ -154,14 +154,14 @@ async fn behind_sentinel_nobody_is_signed_out_when_the_primary_dies_under_load()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_a_cluster_nobody_is_signed_out_when_a_primary_dies_under_load() -> anyhow::Result<()> {
+async fn in_a_cluster_no_user_is_signed_out_when_a_primary_dies_under_load() -> anyhow::Result<()> {
     let mut cluster = Cluster::of(3, true).await?;
     let config = ValkeyConfig {
         topology: cluster.topology(),
         ..valkey_config(cluster.url())
     };
     let deployment = with_many_users(config).await?;
-    nobody_notices(&deployment, || async {
+    every_login_survives(&deployment, || async {
         let Some(replica) = &cluster.replica else {
             anyhow::bail!("no replica");
         };

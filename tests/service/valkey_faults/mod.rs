@@ -1,4 +1,4 @@
-//! A real Valkey under control, and everything that can happen to it.
+//! Control with a real Valkey, and the faults that can happen to it.
 
 mod failover;
 mod outage;
@@ -40,14 +40,14 @@ async fn on_store(
     .await
 }
 
-/// Keeps what Valkey holds now for its next start.
+/// Saves a snapshot, which Valkey loads at its next start.
 async fn save(valkey: &Valkey) -> anyhow::Result<()> {
     let reply = valkey.command(&["SAVE"]).await?;
     anyhow::ensure!(reply == "+OK\r\n", "SAVE: {reply}");
     Ok(())
 }
 
-/// What minutes do, in no time: a snapshot also holds the leases of those who were at work.
+/// Expires all leases at once: a snapshot also contains the leases of replicas that were working.
 async fn let_leases_expire(valkey: &Valkey) -> anyhow::Result<()> {
     const EXPIRE: &str =
         "for _, key in ipairs(redis.call('KEYS', '*{lease:*!*')) do redis.call('DEL', key) end return 1";
@@ -69,8 +69,8 @@ async fn recovered(deployment: &Deployment) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// 503 that says when to come back.
-fn assert_come_back(answer: &Answer, what: &str) {
+/// Asserts a 503 with `Retry-After`.
+fn assert_retry_later(answer: &Answer, what: &str) {
     assert_eq!(answer.refusal(), (503, "store_unavailable"), "{what}: {answer:?}");
     let seconds = answer
         .header("retry-after")

@@ -1,5 +1,5 @@
-//! A store that went back in time: restored from a snapshot, or a replica that never got the last writes. It holds a
-//! refresh token that is used up.
+//! A store that went back in time: restored from a snapshot, or a replica that never received the last writes. It contains
+//! a refresh token that is used up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use tokenward_harness::parts::{Detour, Valkey};
 use super::{let_leases_expire, on, recovered, save};
 use crate::deployment::{Answer, Deployment, Plan, patient_valkey_config};
 
-/// When the snapshot was made that Valkey came back with.
+/// When the snapshot that Valkey restarted with was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Snapshot {
-    /// Before the refresh began: nothing in it tells of the refresh.
+    /// Before the refresh began: it contains no trace of the refresh.
     Before,
-    /// After the refresh was announced, before its answer was kept.
+    /// After the refresh was announced, before its outcome was stored.
     Between,
 }
 
-/// Who goes on after it.
+/// The replica that serves the next request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heir {
-    /// The replica that made the refresh whose outcome is lost.
+    /// The replica that made the lost refresh.
     Same,
-    /// One that knows only what is in the store.
+    /// A replica that knows only the store's content.
     Other,
 }
 
@@ -99,7 +99,8 @@ impl Aftermath {
 }
 
 #[tokio::test]
-async fn who_made_the_lost_refresh_puts_its_outcome_back_and_presents_nothing_again() -> anyhow::Result<()> {
+async fn the_replica_of_the_lost_refresh_restores_its_outcome_and_presents_nothing_again()
+-> anyhow::Result<()> {
     for policy in ["tolerant", "strict"] {
         for snapshot in [Snapshot::Before, Snapshot::Between] {
             let after = Aftermath::of(snapshot, Heir::Same, policy, Duration::ZERO).await?;
@@ -110,7 +111,7 @@ async fn who_made_the_lost_refresh_puts_its_outcome_back_and_presents_nothing_ag
                 "{policy} {snapshot:?}: {answer:?}"
             );
             assert_eq!(after.presented(), 1, "{policy} {snapshot:?}");
-            // What was put back goes on like any login, at another replica too.
+            // A restored login works like any other, at another replica too.
             after.deployment.advance(301);
             let answer = after.ask().await?;
             assert_eq!(answer.status, 200, "{policy} {snapshot:?}: {answer:?}");
@@ -123,7 +124,7 @@ async fn who_made_the_lost_refresh_puts_its_outcome_back_and_presents_nothing_ag
 }
 
 #[tokio::test]
-async fn another_replica_gets_it_back_from_dex_inside_its_reuse_interval() -> anyhow::Result<()> {
+async fn another_replica_recovers_the_login_from_dex_inside_its_reuse_interval() -> anyhow::Result<()> {
     for snapshot in [Snapshot::Before, Snapshot::Between] {
         let after = Aftermath::of(snapshot, Heir::Other, "tolerant", Duration::from_secs(3600)).await?;
         let answer = after.ask().await?;
@@ -137,12 +138,12 @@ async fn another_replica_gets_it_back_from_dex_inside_its_reuse_interval() -> an
 }
 
 #[tokio::test]
-async fn outside_the_reuse_interval_another_replica_asks_once_and_says_that_a_login_is_needed()
+async fn outside_the_reuse_interval_another_replica_presents_once_and_reports_that_a_login_is_needed()
 -> anyhow::Result<()> {
     for snapshot in [Snapshot::Before, Snapshot::Between] {
         let after = Aftermath::of(snapshot, Heir::Other, "tolerant", Duration::from_secs(1)).await?;
         after.deployment.advance(61);
-        // While the lost presentation may still be under way the issuer's refusal is not the last word.
+        // While the lost presentation may still be in progress the issuer's refusal is not final.
         let mut answer = after.ask().await?;
         if answer.refusal() == (503, "issuer_unavailable") {
             assert_eq!((snapshot, after.presented()), (Snapshot::Between, 2));
@@ -166,14 +167,14 @@ async fn outside_the_reuse_interval_another_replica_asks_once_and_says_that_a_lo
 #[tokio::test]
 async fn at_a_strict_issuer_another_replica_presents_nothing_that_was_announced() -> anyhow::Result<()> {
     let after = Aftermath::of(Snapshot::Between, Heir::Other, "strict", Duration::ZERO).await?;
-    // While the presenter may still come with the answer, nothing is given up.
+    // While the presenter may still return with the answer, the login is not given up.
     assert_eq!(after.ask().await?.refusal(), (503, "issuer_unavailable"));
     after.deployment.advance(61);
     for _ in 0..3 {
         assert_eq!(after.ask().await?.refusal(), (400, "needs_login"));
     }
     assert_eq!(after.presented(), 1);
-    // The one that knows the outcome mends it also now.
+    // The replica that knows the outcome still restores it now.
     let known = after
         .deployment
         .ask(&after.login_token)
@@ -186,9 +187,10 @@ async fn at_a_strict_issuer_another_replica_presents_nothing_that_was_announced(
     Ok(())
 }
 
-/// The heir finds that the store is another one, waits for whoever may still be under way, and asks before it presents.
+/// The replica detects that the store has another lineage, waits for refreshes that may still be in progress, and queries
+/// the issuer before it presents anything.
 #[tokio::test]
-async fn at_a_strict_issuer_another_replica_presents_nothing_that_the_store_lost_every_trace_of()
+async fn at_a_strict_issuer_another_replica_presents_nothing_whose_trace_the_store_has_lost()
 -> anyhow::Result<()> {
     let after = Aftermath::of(Snapshot::Before, Heir::Other, "strict", Duration::ZERO).await?;
     assert_eq!(after.ask().await?.refusal(), (503, "issuer_unavailable"));
@@ -203,7 +205,7 @@ async fn at_a_strict_issuer_another_replica_presents_nothing_that_the_store_lost
     }
     let counts = after.deployment.dex.counts();
     assert_eq!((counts.refreshes_presented, counts.introspections), (1, 1));
-    // Who knows the outcome mends it also now, and it goes on from there.
+    // The replica that knows the outcome still restores it now, and the login continues from there.
     let known = after
         .deployment
         .ask(&after.login_token)
@@ -219,7 +221,7 @@ async fn at_a_strict_issuer_another_replica_presents_nothing_that_the_store_lost
 }
 
 #[tokio::test]
-async fn two_refreshes_that_were_lost_together_are_both_put_back() -> anyhow::Result<()> {
+async fn two_refreshes_that_were_lost_together_are_both_restored() -> anyhow::Result<()> {
     let mut valkey = Valkey::start().await?;
     let deployment = on(&valkey, "strict", Duration::ZERO).await?;
     let tokens = deployment.log_in("s-1").await?;
@@ -245,7 +247,7 @@ async fn two_refreshes_that_were_lost_together_are_both_put_back() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn a_login_that_was_lost_is_not_replaced_by_what_an_older_one_left() -> anyhow::Result<()> {
+async fn a_lost_login_is_not_replaced_by_the_outcome_of_an_older_one() -> anyhow::Result<()> {
     let mut valkey = Valkey::start().await?;
     let deployment = on(&valkey, "tolerant", Duration::ZERO).await?;
     let first = deployment.log_in("s-1").await?;
@@ -278,7 +280,8 @@ async fn a_sign_out_is_not_undone_by_what_is_remembered() -> anyhow::Result<()> 
         deployment.ask(&tokens.id_token).send().await?.refusal(),
         (400, "unknown_session")
     );
-    // The old login put again is a dead one: its refresh token was rotated away, and nobody needs to ask.
+    // The old login is dead when it is registered again: its refresh token was rotated, and no request to the issuer is
+    // needed to find out.
     deployment.put_login("s-1", &tokens).await?;
     assert_eq!(
         deployment.ask(&tokens.id_token).send().await?.refusal(),
@@ -289,7 +292,7 @@ async fn a_sign_out_is_not_undone_by_what_is_remembered() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn a_promoted_replica_without_the_last_writes_costs_nobody_a_login() -> anyhow::Result<()> {
+async fn a_promoted_replica_without_the_last_writes_loses_no_login() -> anyhow::Result<()> {
     let mut primary = Valkey::start_on_a_port(&[]).await?;
     let port = primary.port().unwrap_or_default();
     let of_primary = format!("127.0.0.1 {port}");

@@ -1,4 +1,4 @@
-//! A Valkey that answers late.
+//! A slow Valkey.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use tokenward_harness::issuer::DexConfig;
 use tokenward_harness::parts::{Detour, Valkey};
 use tokio::time::Instant;
 
-use super::{PATIENCE, assert_come_back, recovered};
+use super::{PATIENCE, assert_retry_later, recovered};
 use crate::deployment::{Deployment, Plan, STORE_DEADLINE, at_once, valkey_config};
 
 const SLOW: Duration = Duration::from_secs(2);
 /// The default of `caller_deadline`.
 const CALLER_DEADLINE: Duration = Duration::from_secs(4);
-/// The longest that it may be, in whole seconds.
-const LONGEST_CALLER_DEADLINE: Duration = Duration::from_secs(59);
-/// A machine that stands still makes a round late; not every round.
+/// The longest allowed value, in whole seconds.
+const MAX_CALLER_DEADLINE: Duration = Duration::from_secs(59);
+/// A stalled machine can make one round late, but not every round.
 const ROUNDS: usize = 4;
 
 struct Slow {
@@ -61,12 +61,12 @@ async fn two_seconds_late_at_the_default_deadline_is_503_in_time_and_loses_nothi
         .map(|_| deployment.ask(&tokens.id_token).session("s-1"))
         .collect();
     let mut rounds = Vec::new();
-    // One operation's deadline each, and room for a busy machine: not one deadline per operation.
+    // One deadline for all operations together, doubled to leave room for a busy machine.
     while rounds.last().is_none_or(|took| *took >= STORE_DEADLINE * 2) {
         assert!(rounds.len() < ROUNDS, "{rounds:?}");
         let begun = Instant::now();
         for answer in at_once(asks.iter().map(|ask| ask.send())).await {
-            assert_come_back(&answer?, "slow");
+            assert_retry_later(&answer?, "slow");
         }
         rounds.push(begun.elapsed());
     }
@@ -93,9 +93,9 @@ async fn a_caller_waits_no_longer_than_its_deadline_however_many_slow_operations
     let waited = begun.elapsed();
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(answer.header("retry-after").is_some());
-    // All that it would have to wait for takes longer than this.
+    // All operations together take longer than this.
     assert!(waited < CALLER_DEADLINE * 2, "{waited:?}");
-    // The refresh that it asked for goes on without it, once.
+    // The requested refresh continues without the caller, once.
     slow.detour.set_delay(Duration::ZERO);
     assert!(deployment.service(0).drain(PATIENCE).await);
     let answer = deployment.ask(&tokens.id_token).session("s-1").send().await?;
@@ -106,7 +106,7 @@ async fn a_caller_waits_no_longer_than_its_deadline_however_many_slow_operations
 
 #[tokio::test]
 async fn late_but_in_time_is_served_with_one_refresh() -> anyhow::Result<()> {
-    let slow = Slow::with_deadlines(PATIENCE, LONGEST_CALLER_DEADLINE).await?;
+    let slow = Slow::with_deadlines(PATIENCE, MAX_CALLER_DEADLINE).await?;
     let deployment = &slow.deployment;
     let tokens = deployment.log_in("s-1").await?;
     deployment.advance(301);

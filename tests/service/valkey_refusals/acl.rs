@@ -1,18 +1,18 @@
-//! The ACL in docs/install.md: control's whole work needs it, all of it, and nothing more.
+//! The ACL in docs/install.md: control's operations need all of its rules and nothing more.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokenward_control::store::valkey::ValkeyStore;
-use tokenward_control::store::{Key, Store as _, trial};
+use tokenward_control::store::{Key, Store as _, self_test};
 use tokenward_harness::parts::Valkey;
 
 use super::{as_user, on, set_user, with_user};
 use crate::deployment::patient_valkey_config;
 use crate::store_conformance::every_behaviour_of;
 
-/// The rules that the document gives, without the user, its password and `on`.
+/// The documented rules, without the user, its password and `on`.
 pub(super) fn documented() -> anyhow::Result<Vec<String>> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/install.md");
     let text = std::fs::read_to_string(file)?;
@@ -40,7 +40,7 @@ async fn everything_that_control_does_with_a_store_works_with_the_documented_acl
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_login_is_kept_refreshed_explained_ended_and_signed_out_with_the_documented_acl()
+async fn a_login_is_stored_refreshed_explained_ended_and_signed_out_with_the_documented_acl()
 -> anyhow::Result<()> {
     let valkey = with_user(&words(&documented()?)).await?;
     let deployment = on(&valkey).await?;
@@ -58,7 +58,7 @@ async fn a_login_is_kept_refreshed_explained_ended_and_signed_out_with_the_docum
     Ok(())
 }
 
-/// How many commands the ACL refused, but for what a connection says of itself: the client takes that refusal in silence.
+/// The number of commands that the ACL refused, except `CLIENT SETINFO`, whose refusal the client ignores.
 async fn refused(valkey: &Valkey) -> anyhow::Result<i64> {
     const COUNT: &str = "local denied = string.match(redis.call('INFO', 'stats'), 'acl_access_denied_cmd:(%d+)') \
         local own = string.match(redis.call('INFO', 'commandstats'), 'client|setinfo:[^\\r]*rejected_calls=(%d+)') \
@@ -72,38 +72,35 @@ async fn refused(valkey: &Valkey) -> anyhow::Result<i64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_command_of_the_documented_acl_is_needed_and_a_trial_names_the_one_that_is_missing()
+async fn each_command_of_the_documented_acl_is_needed_and_a_self_test_names_a_missing_one()
 -> anyhow::Result<()> {
     let rules = documented()?;
     let valkey = with_user(&words(&rules)).await?;
     let store = ValkeyStore::connect(as_user(patient_valkey_config(valkey.url()))).await?;
-    trial::run(&store).await?;
+    self_test::run(&store).await?;
     let commands: Vec<&String> = rules.iter().filter(|rule| rule.starts_with('+')).collect();
     assert!(commands.len() > 10, "{commands:?}");
-    for left_out in commands {
-        let fewer: Vec<&str> = words(&rules)
-            .into_iter()
-            .filter(|rule| rule != left_out)
-            .collect();
-        let command = left_out.trim_start_matches('+');
+    for omitted in commands {
+        let fewer: Vec<&str> = words(&rules).into_iter().filter(|rule| rule != omitted).collect();
+        let command = omitted.trim_start_matches('+');
         valkey.command(&["SCRIPT", "FLUSH"]).await?;
         set_user(&valkey, &fewer).await?;
-        let said = match command {
-            // What lineage may lack.
+        let error = match command {
+            // Optional: only `lineage` uses it.
             "info" => {
-                trial::run(&store).await?;
+                self_test::run(&store).await?;
                 assert_eq!(store.lineage(&Key::new("trial", "")).await?, None);
                 continue;
             }
             "ping" => store.ping().await.expect_err(command),
-            command => trial::run(&store).await.expect_err(command),
+            command => self_test::run(&store).await.expect_err(command),
         };
         assert!(
-            said.cause().contains(&format!("the command {command} (NOPERM)")),
+            error.cause().contains(&format!("the command {command} (NOPERM)")),
             "{command}: {}",
-            said.cause()
+            error.cause()
         );
-        assert!(said.cure().contains("docs/install.md"), "{}", said.cure());
+        assert!(error.hint().contains("docs/install.md"), "{}", error.hint());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The doctor tries a real write, names what is in the way with its cure, and leaves nothing behind.
+//! The doctor tests a real write, reports what prevents it with a hint, and leaves nothing behind.
 
 use serde_json::json;
 use tokenward_control::doctor::{Check, Outcome, Report, examine};
@@ -21,12 +21,12 @@ async fn examined(valkey: &Valkey) -> anyhow::Result<Report> {
     Ok(examine(&config).await)
 }
 
-fn writes(report: &Report) -> &Check {
+fn store_check(report: &Report) -> &Check {
     report
         .checks
         .iter()
         .find(|check| check.name == "store (valkey)")
-        .unwrap_or_else(|| panic!("no trial:\n{report}"))
+        .unwrap_or_else(|| panic!("no check of the store:\n{report}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,13 +35,13 @@ async fn a_store_that_takes_writes_is_good_and_empty_afterwards() -> anyhow::Res
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     let valkey = with_user(&rules).await?;
     let report = examined(&valkey).await?;
-    assert_eq!(writes(&report).outcome, Outcome::Ok, "{report}");
+    assert_eq!(store_check(&report).outcome, Outcome::Ok, "{report}");
     assert_eq!(valkey.command(&["DBSIZE"]).await?, ":0\r\n");
 
     let without_info: Vec<&str> = rules.iter().copied().filter(|rule| *rule != "+info").collect();
     set_user(&valkey, &without_info).await?;
     let report = examined(&valkey).await?;
-    let check = writes(&report);
+    let check = store_check(&report);
     assert!(
         check.outcome == Outcome::Warn && check.says.contains("INFO"),
         "{report}"
@@ -50,7 +50,7 @@ async fn a_store_that_takes_writes_is_good_and_empty_afterwards() -> anyhow::Res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_keeps_a_store_from_being_written_to_fails_with_its_cure() -> anyhow::Result<()> {
+async fn a_store_that_refuses_writes_fails_the_check_with_a_hint() -> anyhow::Result<()> {
     let valkey = with_user(&["~tokenward:*", "+@all"]).await?;
     let rows: [(&[&str], &str, &str); 4] = [
         (&["CONFIG", "SET", "maxmemory", "1"], "(OOM)", "raise maxmemory"),
@@ -70,7 +70,7 @@ async fn what_keeps_a_store_from_being_written_to_fails_with_its_cure() -> anyho
         expect_ok(&valkey, change).await?;
         expect_ok(&valkey, &["SCRIPT", "FLUSH"]).await?;
         let report = examined(&valkey).await?;
-        let check = writes(&report);
+        let check = store_check(&report);
         assert!(check.says.contains(says) && check.cure.contains(cure), "{report}");
         assert_eq!(check.outcome == Outcome::Ok, cure.is_empty(), "{report}");
     }

@@ -1,5 +1,5 @@
-//! A real Valkey that answers, and does not do what control needs: it lacks memory, replicas or a primary, or its ACL
-//! does not let control's user. The log, `/readyz` and the doctor say why, and no restart is needed afterwards.
+//! A real Valkey that answers but refuses what control needs: it lacks memory, replicas or a primary, or its ACL denies
+//! control's user. The log, `/readyz` and the doctor report the reason, and no restart is needed afterwards.
 
 mod acl;
 mod doctor;
@@ -19,7 +19,7 @@ use crate::deployment::{Deployment, Plan, patient_valkey_config};
 const USER: &str = "tokenward";
 const PASSWORD: &str = "a-password-of-valkeys-user";
 
-/// A Valkey on a port whose user [`USER`] may do what `rules` say.
+/// A Valkey on a port, with a user [`USER`] that has the ACL `rules`.
 async fn with_user(rules: &[&str]) -> anyhow::Result<Valkey> {
     let valkey = Valkey::start_on_a_port(&[]).await?;
     set_user(&valkey, rules).await?;
@@ -39,7 +39,7 @@ async fn expect_ok(valkey: &Valkey, words: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Control's way to `valkey`, as [`USER`].
+/// `config` with the credentials of [`USER`].
 fn as_user(config: ValkeyConfig) -> ValkeyConfig {
     ValkeyConfig {
         username: Some(USER.to_owned()),
@@ -55,8 +55,8 @@ async fn on(valkey: &Valkey) -> anyhow::Result<Deployment> {
 
 async fn on_config(config: ValkeyConfig) -> anyhow::Result<Deployment> {
     let store = ValkeyStore::open(config)?;
-    let _ = store.reached().await;
-    // The readiness of a busy machine's Valkey is not what these tests are about.
+    let _ = store.connected().await;
+    // A long deadline: these tests do not depend on how fast a busy machine's Valkey answers.
     let patience = json!({"store": {"embedded": {"path": "@unused.redb"}, "deadline": "20s"}});
     Deployment::start(Plan {
         engine: Some(Arc::new(store)),

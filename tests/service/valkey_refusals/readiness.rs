@@ -1,4 +1,4 @@
-//! `/readyz` and the callers' answers while Valkey answers pings and refuses writes.
+//! `/readyz` and the answers to callers while Valkey answers `PING` but refuses writes.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::deployment::{Deployment, patient_valkey_config};
 /// How long a condition may take to come true on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until `/readyz` answers `status`, and gives its cause.
+/// Waits until `/readyz` returns `status`, and returns its cause.
 async fn becomes(deployment: &Deployment, status: u16) -> anyhow::Result<String> {
     let limit = Instant::now() + PATIENCE;
     loop {
@@ -24,70 +24,70 @@ async fn becomes(deployment: &Deployment, status: u16) -> anyhow::Result<String>
     }
 }
 
-/// Operations of the store that failed so far.
+/// The number of failed store operations so far.
 fn store_errors(deployment: &Deployment) -> u64 {
     let text = deployment.service(0).service().metrics().exposition();
     Metrics::read(&text).count("tokenward_store_errors_total", &[])
 }
 
-/// What makes Valkey refuse, what the callers are told, and what ends it.
+/// A command that makes Valkey refuse writes, the cause that callers receive, and the command that ends it.
 struct Refusal {
-    begins: &'static [&'static str],
-    says: &'static str,
-    ends: &'static [&'static str],
+    begin: &'static [&'static str],
+    cause: &'static str,
+    end: &'static [&'static str],
 }
 
 const REFUSALS: [Refusal; 4] = [
     Refusal {
-        begins: &["CONFIG", "SET", "maxmemory", "1"],
-        says: "its memory is full (OOM)",
-        ends: &["CONFIG", "SET", "maxmemory", "0"],
+        begin: &["CONFIG", "SET", "maxmemory", "1"],
+        cause: "its memory is full (OOM)",
+        end: &["CONFIG", "SET", "maxmemory", "0"],
     },
     Refusal {
-        begins: &["CONFIG", "SET", "min-replicas-to-write", "1"],
-        says: "min-replicas-to-write wants (NOREPLICAS)",
-        ends: &["CONFIG", "SET", "min-replicas-to-write", "0"],
+        begin: &["CONFIG", "SET", "min-replicas-to-write", "1"],
+        cause: "min-replicas-to-write wants (NOREPLICAS)",
+        end: &["CONFIG", "SET", "min-replicas-to-write", "0"],
     },
     Refusal {
-        begins: &["REPLICAOF", "127.0.0.1", "1"],
-        says: "is a replica (READONLY)",
-        ends: &["REPLICAOF", "NO", "ONE"],
+        begin: &["REPLICAOF", "127.0.0.1", "1"],
+        cause: "is a replica (READONLY)",
+        end: &["REPLICAOF", "NO", "ONE"],
     },
     Refusal {
-        begins: &["ACL", "SETUSER", "tokenward", "-time"],
-        says: "the command time (NOPERM)",
-        ends: &["ACL", "SETUSER", "tokenward", "+time"],
+        begin: &["ACL", "SETUSER", "tokenward", "-time"],
+        cause: "the command time (NOPERM)",
+        end: &["ACL", "SETUSER", "tokenward", "+time"],
     },
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_refuses_writes_is_not_ready_says_why_and_is_ready_by_itself_afterwards()
+async fn a_store_that_refuses_writes_is_not_ready_reports_why_and_recovers_without_a_restart()
 -> anyhow::Result<()> {
     let valkey = with_user(&["~tokenward:*", "+@all"]).await?;
     let deployment = on(&valkey).await?;
     let tokens = deployment.log_in("s-0").await?;
     for refusal in REFUSALS {
         becomes(&deployment, 200).await?;
-        expect_ok(&valkey, refusal.begins).await?;
+        expect_ok(&valkey, refusal.begin).await?;
         let put = deployment.put_login("s-1", &tokens).await?;
-        assert_eq!(put.refusal(), (503, "store_unavailable"), "{}", refusal.says);
-        assert!(put.text("error_description").contains(refusal.says), "{put:?}");
+        assert_eq!(put.refusal(), (503, "store_unavailable"), "{}", refusal.cause);
+        assert!(put.text("error_description").contains(refusal.cause), "{put:?}");
         let limit = Instant::now() + PATIENCE;
-        // At once after a change was refused, without waiting for the next trial.
+        // At once after a refused write, without waiting for the next self-test.
         let ready = deployment.get("/readyz").await?;
-        assert_eq!(ready.status, 503, "{}", refusal.says);
-        assert!(ready.text("cause").contains(refusal.says), "{ready:?}");
+        assert_eq!(ready.status, 503, "{}", refusal.cause);
+        assert!(ready.text("cause").contains(refusal.cause), "{ready:?}");
         assert!(!ready.body.to_string().contains("127.0.0.1"), "{ready:?}");
-        // And as long as it lasts, also when nothing is written: the next trial fails too.
+        // And as long as it lasts, even without further writes: the next self-test fails too.
         let failed = store_errors(&deployment);
         while store_errors(&deployment) == failed {
             let answer = deployment.get("/readyz").await?;
-            assert_eq!(answer.status, 503, "{}", refusal.says);
-            assert!(answer.text("cause").contains(refusal.says), "{answer:?}");
-            anyhow::ensure!(Instant::now() < limit, "no trial: {}", refusal.says);
+            assert_eq!(answer.status, 503, "{}", refusal.cause);
+            assert!(answer.text("cause").contains(refusal.cause), "{answer:?}");
+            anyhow::ensure!(Instant::now() < limit, "no self-test: {}", refusal.cause);
             sleep(Duration::from_millis(20)).await;
         }
-        expect_ok(&valkey, refusal.ends).await?;
+        expect_ok(&valkey, refusal.end).await?;
         becomes(&deployment, 200).await?;
         assert_eq!(deployment.put_login("s-1", &tokens).await?.status / 100, 2);
     }
@@ -95,22 +95,21 @@ async fn a_store_that_refuses_writes_is_not_ready_says_why_and_is_ready_by_itsel
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_probe_alone_finds_out_that_nothing_can_be_written() -> anyhow::Result<()> {
+async fn a_readiness_probe_alone_detects_that_writes_are_refused() -> anyhow::Result<()> {
     let valkey = with_user(&["~tokenward:*", "+@all"]).await?;
     let deployment = on(&valkey).await?;
     for refusal in REFUSALS {
         becomes(&deployment, 200).await?;
-        expect_ok(&valkey, refusal.begins).await?;
-        assert!(becomes(&deployment, 503).await?.contains(refusal.says));
-        expect_ok(&valkey, refusal.ends).await?;
+        expect_ok(&valkey, refusal.begin).await?;
+        assert!(becomes(&deployment, 503).await?.contains(refusal.cause));
+        expect_ok(&valkey, refusal.end).await?;
     }
     becomes(&deployment, 200).await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_password_that_is_not_accepted_any_more_and_a_key_that_is_not_allowed_are_named()
--> anyhow::Result<()> {
+async fn a_password_that_is_no_longer_accepted_and_a_denied_key_are_named() -> anyhow::Result<()> {
     let valkey = with_user(&["~other:*", "+@all"]).await?;
     let deployment = on(&valkey).await?;
     let cause = becomes(&deployment, 503).await?;
@@ -148,8 +147,8 @@ async fn a_database_that_valkey_does_not_have_is_named() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many trials `valkey` has seen: each adds one member to a set.
-async fn trials(valkey: &Valkey) -> anyhow::Result<u64> {
+/// The number of self-tests that `valkey` has received: each adds one member to a set.
+async fn self_tests(valkey: &Valkey) -> anyhow::Result<u64> {
     const COUNT: &str = "return tonumber(string.match(redis.call('INFO', 'commandstats'), 'cmdstat_sadd:calls=(%d+)') or '0')";
     let reply = valkey.command(&["EVAL", COUNT, "0"]).await?;
     Ok(reply.trim_end().trim_start_matches(':').parse()?)
@@ -164,16 +163,16 @@ async fn however_often_it_is_probed_a_store_is_written_to_every_three_seconds_at
     for _ in 0..200 {
         assert_eq!(deployment.get("/readyz").await?.status, 200);
     }
-    let (seen, most) = (trials(&valkey).await?, began.elapsed().as_secs() / 3 + 1);
-    assert!((1..=most).contains(&seen), "{seen} trials, {most} at most");
+    let (seen, most) = (self_tests(&valkey).await?, began.elapsed().as_secs() / 3 + 1);
+    assert!((1..=most).contains(&seen), "{seen} self-tests, {most} at most");
     // Nothing is left behind.
     assert_eq!(valkey.command(&["DBSIZE"]).await?, ":0\r\n");
     Ok(())
 }
 
-/// Also while it refuses: once a second.
+/// While it refuses writes: once a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_refuses_is_tried_once_a_second_at_most() -> anyhow::Result<()> {
+async fn a_store_that_refuses_writes_is_tested_once_a_second_at_most() -> anyhow::Result<()> {
     let valkey = with_user(&["~tokenward:*", "+@all", "-pexpire"]).await?;
     let deployment = on(&valkey).await?;
     let began = Instant::now();
@@ -184,12 +183,12 @@ async fn a_store_that_refuses_is_tried_once_a_second_at_most() -> anyhow::Result
             "{answer:?}"
         );
     }
-    let (seen, most) = (trials(&valkey).await?, began.elapsed().as_secs() + 1);
-    assert!((1..=most).contains(&seen), "{seen} trials, {most} at most");
+    let (seen, most) = (self_tests(&valkey).await?, began.elapsed().as_secs() + 1);
+    assert!((1..=most).contains(&seen), "{seen} self-tests, {most} at most");
     Ok(())
 }
 
-/// `/proc` takes no snapshot.
+/// A snapshot cannot be written to `/proc`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_that_failed_and_a_primary_that_is_lost_are_named() -> anyhow::Result<()> {
     let valkey = Valkey::start_on_a_port(&["--enable-protected-configs", "yes"]).await?;

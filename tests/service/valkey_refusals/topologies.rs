@@ -1,9 +1,9 @@
-//! The same behind Sentinel and on a Cluster: the documented ACL is enough there, and what is refused is named.
+//! The same with Sentinel and on a Cluster: the documented ACL is sufficient there, and a refused command is named.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokenward_control::store::trial;
+use tokenward_control::store::self_test;
 use tokenward_control::store::valkey::{ValkeyConfig, ValkeyStore};
 use tokenward_harness::parts::Valkey;
 
@@ -23,11 +23,11 @@ async fn allow(valkey: &Valkey, more: &[&str]) -> anyhow::Result<()> {
     set_user(valkey, &rules).await
 }
 
-/// The error and cure of the first operation of a trial that `store` refuses.
+/// The cause and the hint of the first operation of a self-test that `store` refuses.
 async fn refused(store: &ValkeyStore) -> (String, &'static str) {
-    match trial::run(store).await {
+    match self_test::run(store).await {
         Ok(()) => ("nothing was refused".to_owned(), ""),
-        Err(error) => (error.cause(), error.cure()),
+        Err(error) => (error.cause(), error.hint()),
     }
 }
 
@@ -42,10 +42,10 @@ async fn the_documented_acl_is_enough_behind_sentinel_and_a_primary_that_refuses
     let store = Arc::new(ValkeyStore::connect(config).await?);
     assert!(every_behaviour_of(store.clone()).await? > 0);
     expect_ok(&watched.primary, &["CONFIG", "SET", "maxmemory", "1"]).await?;
-    let (cause, cure) = refused(&store).await;
-    assert!(cause.contains("(OOM)") && cure.contains("maxmemory"), "{cause}");
+    let (cause, hint) = refused(&store).await;
+    assert!(cause.contains("(OOM)") && hint.contains("maxmemory"), "{cause}");
     expect_ok(&watched.primary, &["CONFIG", "SET", "maxmemory", "0"]).await?;
-    trial::run(store.as_ref()).await?;
+    self_test::run(store.as_ref()).await?;
     Ok(())
 }
 
@@ -64,9 +64,9 @@ async fn the_documented_acl_is_enough_on_a_cluster_and_what_a_node_refuses_is_na
     for node in &cluster.primaries {
         expect_ok(node, &["ACL", "SETUSER", super::USER, "-time"]).await?;
     }
-    let (cause, cure) = refused(&store).await;
+    let (cause, hint) = refused(&store).await;
     assert!(
-        cause.contains("the command time (NOPERM)") && cure.contains("docs/install.md"),
+        cause.contains("the command time (NOPERM)") && hint.contains("docs/install.md"),
         "{cause}"
     );
     for node in &cluster.primaries {
@@ -78,14 +78,14 @@ async fn the_documented_acl_is_enough_on_a_cluster_and_what_a_node_refuses_is_na
     for node in &cluster.primaries {
         expect_ok(node, &["CONFIG", "SET", "maxmemory", "0"]).await?;
     }
-    trial::run(store.as_ref()).await?;
+    self_test::run(store.as_ref()).await?;
 
     Ok(())
 }
 
-/// The client looks for the missing slots until the deadline.
+/// The client retries the missing slots until the deadline.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_that_lacks_a_primary_is_not_ready_and_says_so() -> anyhow::Result<()> {
+async fn a_cluster_that_lacks_a_primary_fails_the_self_test() -> anyhow::Result<()> {
     let mut cluster = Cluster::of(3, false).await?;
     for node in &cluster.primaries {
         allow(node, &["+cluster|slots"]).await?;
@@ -96,18 +96,18 @@ async fn a_cluster_that_lacks_a_primary_is_not_ready_and_says_so() -> anyhow::Re
         ..as_user(patient_valkey_config(cluster.url()))
     };
     let store = ValkeyStore::connect(config).await?;
-    trial::run(&store).await?;
+    self_test::run(&store).await?;
     cluster.primaries[2].kill()?;
     eventually("the cluster is down", || async {
         let reply = cluster.primaries[0].command(&["GET", "a"]).await?;
         Ok(reply.contains("CLUSTERDOWN"))
     })
     .await?;
-    let (cause, cure) = refused(&store).await;
+    let (cause, hint) = refused(&store).await;
     assert!(
         cause.contains("(CLUSTERDOWN)") || cause.contains("did not answer within 5000 ms"),
         "{cause}"
     );
-    assert!(!cure.is_empty());
+    assert!(!hint.is_empty());
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! Digests in fewer letters: nearly every name and member is one, and in hex they took a good part of a session's room.
-//! `~` and base64url for 64 hex digits, and one `~` more in front of what begins with it anyway; all else as it is.
-//! Kinds too: with them and one mark in place of `:set`, the keys of a session are in allocations of 16 bytes less each.
+//! The compact encoding of names and kinds in Valkey's keys and set members. Nearly every name and member is a digest, and
+//! in hex the digests took a large part of a session's memory. 64 hex digits become `~` and base64url; a text that begins
+//! with `~` gets one more `~` in front; any other text stays as it is. Kinds are shortened too: with short kinds, and one
+//! separator in place of `:set`, each key of a session needs an allocation that is 16 bytes smaller.
 
 use std::borrow::Cow;
 
@@ -11,8 +12,8 @@ use crate::digest;
 
 const MARK: char = '~';
 
-/// A key's kind as it is kept (docs/upgrade.md, What the store holds).
-pub(super) fn kind(kind: &str) -> &str {
+/// The stored form of a key's kind (docs/upgrade.md, What the store holds).
+pub(super) fn encode_kind(kind: &str) -> &str {
     match kind {
         "grant" => "g",
         "session" => "s",
@@ -24,23 +25,23 @@ pub(super) fn kind(kind: &str) -> &str {
     }
 }
 
-/// `text` as it is kept.
-pub(super) fn short(text: &str) -> Cow<'_, str> {
+/// The stored form of a name or a member.
+pub(super) fn encode(text: &str) -> Cow<'_, str> {
     match digest::bytes(text) {
         Some(bytes) => {
-            let mut short = String::from(MARK);
-            URL_SAFE_NO_PAD.encode_string(bytes, &mut short);
-            short.into()
+            let mut encoded = String::from(MARK);
+            URL_SAFE_NO_PAD.encode_string(bytes, &mut encoded);
+            encoded.into()
         }
         None if text.starts_with(MARK) => format!("{MARK}{text}").into(),
         None => text.into(),
     }
 }
 
-/// What [`short`] made `kept` of.
-pub(super) fn long(kept: String) -> String {
-    let Some(rest) = kept.strip_prefix(MARK) else {
-        return kept;
+/// The inverse of [`encode`].
+pub(super) fn decode(encoded: String) -> String {
+    let Some(rest) = encoded.strip_prefix(MARK) else {
+        return encoded;
     };
     match URL_SAFE_NO_PAD.decode(rest) {
         Ok(bytes) if bytes.len() == digest::BYTES => digest::hex(&bytes),
