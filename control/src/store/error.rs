@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
-use super::Key;
+use super::key::Key;
 
 /// Why an operation of the store has no result. Whether a write that ended so took effect is unknown.
 #[derive(Debug, thiserror::Error)]

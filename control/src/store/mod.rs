@@ -17,36 +17,14 @@ use serde::{Deserialize, Serialize};
 pub mod counted;
 pub mod embedded;
 mod error;
+mod key;
 mod lifetime;
 pub mod readiness;
 pub mod self_test;
 pub mod valkey;
 
 pub use error::{NotReady, StoreError};
-
-/// A key: a kind and a name, `grant:ab12…`. Names are digests or configured names, never secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(String);
-
-impl Key {
-    /// The key of `name` among the records of `kind`.
-    #[must_use]
-    pub fn new(kind: &str, name: &str) -> Self {
-        Self(format!("{kind}:{name}"))
-    }
-
-    /// `kind:name`.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
+pub use key::Key;
 
 /// Increases with every write of one key, not always by one. Neither engine assigns a key the same revision twice, even
 /// after the key was deleted or has expired: a caller with an old revision can never overwrite a later value.
