@@ -16,7 +16,7 @@ pub enum BadAddress {
     #[error("is not a redis://, rediss:// or unix:// URL")]
     NotUrl,
     /// A user or password in the URL.
-    #[error("contains a user or a password")]
+    #[error("holds a user or a password")]
     Credentials,
     /// No host, or neither a host name nor an IP address.
     #[error("has no host")]
