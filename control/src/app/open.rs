@@ -21,8 +21,8 @@ pub async fn open_store(config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<A
     match engine(config, clock).await? {
         Engine::Embedded(store) => Ok(store),
         Engine::Valkey(store) => {
-            if let Err(error) = store.reached().await {
-                tracing::warn!(%error, hint = error.cure(), "starting without the store: requests get 503 until it answers");
+            if let Err(error) = store.connected().await {
+                tracing::warn!(%error, hint = error.hint(), "starting without the store: requests get 503 until it answers");
             }
             Ok(store)
         }
@@ -37,7 +37,7 @@ pub async fn try_store(config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<Ar
     match engine(config, clock).await? {
         Engine::Embedded(store) => Ok(store),
         Engine::Valkey(store) => {
-            store.reached().await?;
+            store.connected().await?;
             Ok(store)
         }
     }

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::findings::Findings;
 use super::raw::{RawSentinel, RawStore, RawValkey, Text};
 use super::{StoreConfig, StoreEngine, ValkeyServers, durations};
-use crate::store::valkey::address::{self, Among};
+use crate::store::valkey::address::{self, ServerRole};
 use crate::yaml::Spanned;
 
 pub(super) fn store(findings: &mut Findings, raw: &Spanned<RawStore>) -> Option<StoreConfig> {
@@ -51,14 +51,14 @@ fn valkey(findings: &mut Findings, raw: &RawValkey) -> Option<StoreEngine> {
             );
             return None;
         }
-        (Some(_), None) => Among::Sentinels,
-        (None, Some(_)) => Among::Nodes,
-        (None, None) => Among::One,
+        (Some(_), None) => ServerRole::Sentinel,
+        (None, Some(_)) => ServerRole::ClusterNode,
+        (None, None) => ServerRole::Standalone,
     };
     let first = match address::parse(&raw.url.value, among) {
         Ok(first) => Some(first),
         Err(bad) => {
-            findings.add(raw.url.referenced, format!("store.valkey.url {bad}"), bad.cure());
+            findings.add(raw.url.referenced, format!("store.valkey.url {bad}"), bad.hint());
             None
         }
     };
@@ -69,7 +69,7 @@ fn valkey(findings: &mut Findings, raw: &RawValkey) -> Option<StoreEngine> {
                 None => address::parse(&url.value, among),
             };
             if let Err(bad) = read {
-                findings.add(url.referenced, format!("{name} {bad}"), bad.cure());
+                findings.add(url.referenced, format!("{name} {bad}"), bad.hint());
             }
         }
         urls.iter().map(|url| url.value.clone()).collect()

@@ -12,7 +12,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, StoreEngine};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::valkey::ConnectError;
-use crate::store::{Key, Store, StoreError, trial};
+use crate::store::{Key, Store, StoreError, self_test};
 use crate::upstream::issuer::keys;
 
 /// Number of latency measurements.
@@ -31,7 +31,7 @@ pub(super) async fn store(config: &Config) -> Vec<Check> {
             error.to_string(),
             "nothing, if that is the tokenward that serves this configuration: query its /readyz",
         )],
-        Err(StartError::Valkey(error @ ConnectError::Unreachable { cure: hint, .. })) => {
+        Err(StartError::Valkey(error @ ConnectError::Unreachable { hint, .. })) => {
             vec![Check::fail(
                 "store",
                 error.to_string(),
@@ -66,7 +66,7 @@ async fn operations(store: &Arc<dyn Store>, config: &Config) -> Check {
     let name = format!("store ({})", store.engine());
     let tried = async {
         let median = median_ping(store).await?;
-        trial::run(store.as_ref()).await?;
+        self_test::run(store.as_ref()).await?;
         Ok((median, store.lineage(&Key::new("trial", "")).await?))
     };
     let (median, lineage) = match tried.await {
@@ -96,7 +96,7 @@ async fn operations(store: &Arc<dyn Store>, config: &Config) -> Check {
 }
 
 fn failed(name: String, error: &StoreError) -> Check {
-    Check::fail(name, format!("{}: {error}", error.cause()), error.cure())
+    Check::fail(name, format!("{}: {error}", error.cause()), error.hint())
 }
 
 async fn median_ping(store: &Arc<dyn Store>) -> Result<Duration, StoreError> {

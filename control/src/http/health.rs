@@ -37,7 +37,7 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
         }
         return response::json(StatusCode::OK, &health(&service, "ok", None));
     };
-    let (cause, error) = (format!("the store: {}", not_ready.cause), &not_ready.words);
+    let (cause, error) = (format!("the store: {}", not_ready.cause), &not_ready.message);
     match service.throttle.failed(STORE, service.context.clock.now_ms()) {
         Emit::Warn { suppressed } => tracing::warn!(%error, cause, suppressed, "not ready"),
         Emit::Debug => tracing::debug!(%error, cause, "not ready"),

@@ -1,8 +1,8 @@
-//! Sealing: what is written to the store is readable and changeable only with a key that the store does not have.
+//! Sealing: encryption of tokens in the store, with a key that the store does not have.
 //!
 //! XChaCha20-Poly1305 with a random 24-byte nonce per value. The associated data is the store key's name, so a
-//! sealed value that is copied under another name does not open. Two-key rotation: the current key seals, the
-//! previous keys still open ([`KeyRing::is_current`] says what is worth sealing again).
+//! sealed value that is copied to another name does not open. Key rotation: the current key seals, the previous keys
+//! still open ([`KeyRing::is_current`] reports whether a value should be sealed again).
 //!
 //! A sealed value is: format (1 byte, 1) · length of the key id (1 byte) · key id · nonce (24) · ciphertext and tag.
 
@@ -18,83 +18,85 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 const FORMAT: u8 = 1;
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
-const LONGEST_KEY_ID: usize = 64;
+const MAX_KEY_ID_BYTES: usize = 64;
 
-/// Why a configured key, or the ring of all of them, is not usable.
+/// Why a configured key, or the key ring, is not usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
     /// The id is empty, too long, or not printable.
     #[error(
-        "sealing key id {id:?} is not usable: write 1 to {LONGEST_KEY_ID} of A-Z a-z 0-9 . _ -, as in \"k1\""
+        "sealing key id {id:?} is not usable: write 1 to {MAX_KEY_ID_BYTES} of A-Z a-z 0-9 . _ -, as in \"k1\""
     )]
     Id {
         /// The id as configured.
         id: String,
     },
     /// Not base64.
-    #[error("sealing key {id:?} is not base64: make a new one with `openssl rand -base64 32`")]
+    #[error("sealing key {id:?} is not base64: generate one with `openssl rand -base64 32`")]
     NotBase64 {
-        /// Which key.
+        /// The key's id.
         id: String,
     },
     /// Not 32 bytes.
-    #[error("sealing key {id:?} has {bytes} bytes and not 32: make a new one with `openssl rand -base64 32`")]
+    #[error(
+        "sealing key {id:?} has {bytes} bytes instead of 32: generate one with `openssl rand -base64 32`"
+    )]
     Length {
-        /// Which key.
+        /// The key's id.
         id: String,
-        /// How many bytes it has.
+        /// Its length in bytes.
         bytes: usize,
     },
-    /// A placeholder: all bytes are the same.
+    /// All bytes are equal: a placeholder.
     #[error(
-        "sealing key {id:?} is one byte repeated, not a random key: make one with `openssl rand -base64 32`"
+        "sealing key {id:?} is one byte repeated, not a random key: generate one with `openssl rand -base64 32`"
     )]
     NotRandom {
-        /// Which key.
+        /// The key's id.
         id: String,
     },
-    /// Two keys with one id: which of them sealed a value could not be told.
-    #[error("sealing key id {id:?} is there twice: give every key its own id, and a new key a new one")]
-    Twice {
+    /// Two keys with the same id: a sealed value names its key by id.
+    #[error("sealing key id {id:?} is used twice: give every key its own id, and a new key a new one")]
+    DuplicateId {
         /// The id.
         id: String,
     },
 }
 
-/// The random source of the operating system failed: nothing may be sealed.
+/// The random source of the operating system failed, so nothing can be sealed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot seal: the operating system gave no random bytes")]
+#[error("cannot seal: the operating system returned no random bytes")]
 pub struct SealError;
 
 /// Why a sealed value does not open.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// Sealed by a key that is not in the ring.
+pub enum UnsealError {
+    /// The ring does not contain the key that sealed it.
     #[error(
-        "sealed with key {id:?}, which is not configured: put that key back into sealing.previous, or let its users \
+        "sealed with key {id:?}, which is not configured: add that key to sealing.previous again, or let its users \
          log in again"
     )]
     UnknownKey {
-        /// The key's id, as the value names it.
+        /// The key id in the value.
         id: String,
     },
-    /// The value, the name it is kept under, or the key bytes of this id are not those of the sealing.
+    /// The value, its store key or the key bytes of this id differ from those at sealing.
     #[error(
-        "sealed with key {id:?}, but it does not open: the value was changed or moved, or that id now has another key"
+        "sealed with key {id:?}, but it does not open: the value was changed or moved, or that id now belongs to another key"
     )]
     Tampered {
         /// The key's id.
         id: String,
     },
     /// Not a sealed value of this format.
-    #[error("no sealed value: {what}")]
+    #[error("not a sealed value: {what}")]
     Format {
         /// What is wrong with it.
         what: &'static str,
     },
 }
 
-/// One key with its id. Debug shows the id only.
+/// One key with its id. Its `Debug` output contains the id only.
 pub struct SealingKey {
     id: String,
     cipher: XChaCha20Poly1305,
@@ -110,15 +112,15 @@ impl fmt::Debug for SealingKey {
 }
 
 impl SealingKey {
-    /// A key from base64 (standard alphabet, padded) of exactly 32 bytes; white space around it is not part of it.
+    /// Decodes a key from base64 (standard alphabet, padded) of exactly 32 bytes. Surrounding white space is ignored.
     ///
     /// # Errors
-    /// [`BadKey`], with the cure; it never quotes the key.
+    /// [`BadKey`], with a hint; it never contains the key.
     pub fn from_base64(id: &str, key: &SecretString) -> Result<Self, BadKey> {
         let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if id.is_empty() || id.len() > LONGEST_KEY_ID || !id.bytes().all(usable) {
+        if id.is_empty() || id.len() > MAX_KEY_ID_BYTES || !id.bytes().all(usable) {
             return Err(BadKey::Id {
-                id: id.chars().take(LONGEST_KEY_ID).collect(),
+                id: id.chars().take(MAX_KEY_ID_BYTES).collect(),
             });
         }
         let id = id.to_owned();
@@ -144,14 +146,14 @@ impl SealingKey {
         Ok(Self { id, cipher })
     }
 
-    /// Its id.
+    /// The key's id.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 }
 
-/// The current key, which seals, and the previous ones, which still open.
+/// The current key, which seals and opens, and the previous keys, which only open.
 #[derive(Debug)]
 pub struct KeyRing {
     current: SealingKey,
@@ -159,16 +161,16 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// A ring of keys with distinct ids.
+    /// Creates a ring of keys with distinct ids.
     ///
     /// # Errors
-    /// [`BadKey::Twice`].
+    /// [`BadKey::DuplicateId`].
     pub fn new(current: SealingKey, previous: Vec<SealingKey>) -> Result<Self, BadKey> {
         let ring = Self { current, previous };
         let mut ids: Vec<&str> = ring.keys().map(SealingKey::id).collect();
         ids.sort_unstable();
         match ids.array_windows().find(|[left, right]| left == right) {
-            Some([id, _]) => Err(BadKey::Twice { id: (*id).to_owned() }),
+            Some([id, _]) => Err(BadKey::DuplicateId { id: (*id).to_owned() }),
             None => Ok(ring),
         }
     }
@@ -176,7 +178,7 @@ impl KeyRing {
     /// Seals `plaintext` with the current key for the store key `key_name`.
     ///
     /// # Errors
-    /// [`SealError`] when the operating system has no random bytes.
+    /// [`SealError`] if the operating system has no random bytes.
     pub fn seal(&self, key_name: &str, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
         let mut nonce = [0_u8; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(|_| SealError)?;
@@ -199,14 +201,14 @@ impl KeyRing {
         Ok(sealed)
     }
 
-    /// Opens what any key of the ring sealed for `key_name`. The plaintext is wiped when it is dropped.
+    /// Opens a value that any key of the ring sealed for `key_name`. The plaintext is wiped on drop.
     ///
     /// # Errors
-    /// [`OpenError`] by cause; it quotes nothing but the key's id.
-    pub fn open(&self, key_name: &str, sealed: &[u8]) -> Result<SecretSlice<u8>, OpenError> {
-        let parts = Parts::of(sealed)?;
+    /// [`UnsealError`]; of the value it contains only the key's id.
+    pub fn open(&self, key_name: &str, sealed: &[u8]) -> Result<SecretSlice<u8>, UnsealError> {
+        let parts = Parts::parse(sealed)?;
         let Some(key) = self.keys().find(|key| key.id == parts.key_id) else {
-            return Err(OpenError::UnknownKey {
+            return Err(UnsealError::UnknownKey {
                 id: parts.key_id.to_owned(),
             });
         };
@@ -216,14 +218,15 @@ impl KeyRing {
         };
         match key.cipher.decrypt(&XNonce::from(*parts.nonce), payload) {
             Ok(plaintext) => Ok(plaintext.into()),
-            Err(_) => Err(OpenError::Tampered { id: key.id.clone() }),
+            Err(_) => Err(UnsealError::Tampered { id: key.id.clone() }),
         }
     }
 
-    /// Whether the current key sealed it: if not, seal it again at the next write, so that the previous key can go.
+    /// Whether the current key sealed the value. If not, seal it again at the next write, so that the previous key can be
+    /// removed.
     #[must_use]
     pub fn is_current(&self, sealed: &[u8]) -> bool {
-        Parts::of(sealed).is_ok_and(|parts| parts.key_id == self.current.id)
+        Parts::parse(sealed).is_ok_and(|parts| parts.key_id == self.current.id)
     }
 
     fn keys(&self) -> impl Iterator<Item = &SealingKey> {
@@ -231,6 +234,7 @@ impl KeyRing {
     }
 }
 
+/// A sealed value, split into its fields.
 struct Parts<'a> {
     key_id: &'a str,
     nonce: &'a [u8; NONCE_BYTES],
@@ -238,8 +242,8 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(sealed: &'a [u8]) -> Result<Self, OpenError> {
-        let format = |what| OpenError::Format { what };
+    fn parse(sealed: &'a [u8]) -> Result<Self, UnsealError> {
+        let format = |what| UnsealError::Format { what };
         let (header, rest) = sealed.split_first_chunk().ok_or(format("it is too short"))?;
         let [version, id_length] = *header;
         if version != FORMAT {
@@ -248,7 +252,7 @@ impl<'a> Parts<'a> {
         let (key_id, rest) = rest
             .split_at_checked(usize::from(id_length))
             .ok_or(format("it ends within the key id"))?;
-        let key_id = std::str::from_utf8(key_id).map_err(|_| format("its key id is no text"))?;
+        let key_id = std::str::from_utf8(key_id).map_err(|_| format("its key id is not text"))?;
         let (nonce, ciphertext) = rest
             .split_first_chunk()
             .ok_or(format("it ends within the nonce"))?;

@@ -1,4 +1,4 @@
-//! Records in the store: their encoding, the sealing of tokens inside them, and records that cannot be decoded.
+//! Records of the store: their encoding, the sealing of tokens inside them, and records that cannot be decoded.
 
 pub(crate) mod codec;
 pub mod keyring;

@@ -1,4 +1,4 @@
-//! Tokens inside records: sealed, each bound to its record and its field.
+//! Sealed tokens inside records, each bound to its record and its field.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Error, Visitor};
@@ -12,7 +12,7 @@ use crate::store::{Key, StoreError};
 pub struct Sealed(Vec<u8>);
 
 impl From<Vec<u8>> for Sealed {
-    /// Bytes that a [`KeyRing`] sealed.
+    /// Wraps the output of [`KeyRing::seal`].
     fn from(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
@@ -50,18 +50,19 @@ impl std::fmt::Debug for Sealed {
     }
 }
 
-/// The associated data: what is sealed for one field of one record opens nowhere else.
-fn place(key: &Key, field: &str) -> String {
+/// The associated data of a field: a token that was sealed for one field of one record does not open elsewhere.
+fn associated_data(key: &Key, field: &str) -> String {
     format!("{key}#{field}")
 }
 
 /// Seals `token` for `field` of the record at `key`.
 ///
 /// # Errors
-/// [`StoreError::Failed`] when the system has no randomness: as good as no store, since nothing can be kept.
+/// [`StoreError::Failed`] if the system has no random bytes. It has the same effect as a missing store, since no token can
+/// be stored.
 pub fn seal(ring: &KeyRing, key: &Key, field: &str, token: &SecretString) -> Result<Sealed, StoreError> {
     let bytes = ring
-        .seal(&place(key, field), token.expose_secret().as_bytes())
+        .seal(&associated_data(key, field), token.expose_secret().as_bytes())
         .map_err(|error| StoreError::Failed {
             operation: "seal",
             source: Box::new(error),
@@ -69,7 +70,7 @@ pub fn seal(ring: &KeyRing, key: &Key, field: &str, token: &SecretString) -> Res
     Ok(Sealed(bytes))
 }
 
-/// Whether `sealed` is sealed by the current key: if not, the record that holds it keeps an older key needed.
+/// Whether the current key sealed `sealed`. If not, an older key must stay configured for its record.
 #[must_use]
 pub fn is_current(ring: &KeyRing, sealed: &Sealed) -> bool {
     ring.is_current(&sealed.0)
@@ -78,15 +79,15 @@ pub fn is_current(ring: &KeyRing, sealed: &Sealed) -> bool {
 /// Opens `sealed` of `field` of the record at `key`.
 ///
 /// # Errors
-/// [`StoreError::Unexpected`] when it does not open: another key, another place, or changed bytes. Transient to
-/// callers: a forgotten previous key must not sign anybody out.
+/// [`StoreError::Unexpected`] if it does not open: another key, another record or field, or changed bytes. Callers treat it
+/// as transient: a previous key missing from the configuration must not sign users out.
 pub fn open(ring: &KeyRing, key: &Key, field: &str, sealed: &Sealed) -> Result<SecretString, StoreError> {
     let unexpected = |what: String| StoreError::Unexpected {
         key: key.clone(),
         what,
     };
     let token = ring
-        .open(&place(key, field), &sealed.0)
+        .open(&associated_data(key, field), &sealed.0)
         .map_err(|error| unexpected(format!("{field} does not open: {error}")))?;
     let text =
         std::str::from_utf8(token.expose_secret()).map_err(|_| unexpected(format!("{field} is not text")))?;

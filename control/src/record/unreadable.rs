@@ -1,8 +1,8 @@
-//! What a login does about a record that cannot be read, told at most once a minute for each kind of record.
+//! Warnings about unreadable records that a login replaces, at most one per minute for each kind of record.
 //!
-//! Such a record would refuse its user for as long as it lives. A login takes its place, on its own revision, so that
-//! nothing is overwritten that was not looked at. What a newer version wrote is left alone: during a rolling update the
-//! newer replicas can read it, and the login can be put to them.
+//! Such a record would refuse its user until it expires. A login replaces it at its own revision, so that no record is
+//! overwritten that was not read before. A record of a newer version stays: during a rolling update the newer replicas can
+//! read it, and a client can register the login with them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,54 +11,52 @@ use crate::clock::Clock;
 use crate::observe::throttle::{Emit, Throttle};
 use crate::store::StoreError;
 
-/// One warning in this time for each kind of line.
+/// At most one warning of each kind per this time.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// What has become of what cannot be read.
+/// What a login replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replaced {
-    /// A login is kept in place of a grant.
+    /// A grant that cannot be decoded.
     Grant,
-    /// A login is kept in place of a grant's tokens, which no configured key opens.
+    /// The tokens of a grant that no configured key opens.
     Tokens,
-    /// A session is kept in place of one.
+    /// A session that cannot be decoded.
     Session,
-    /// Nothing: a newer version wrote it.
-    Left,
+    /// Nothing: a newer version wrote the record.
+    Nothing,
 }
 
 impl Replaced {
-    const fn what(self) -> &'static str {
+    const fn message(self) -> &'static str {
         match self {
-            Self::Grant => "a new login took the place of a grant that cannot be read",
-            Self::Tokens => "a login took the place of tokens that do not open",
-            Self::Session => "a login took the place of a session's record that cannot be read",
-            Self::Left => {
-                "a login is refused: the record of before is left to the newer version that wrote it"
-            }
+            Self::Grant => "a login replaced a grant record that cannot be read",
+            Self::Tokens => "a login replaced tokens that no configured sealing key opens",
+            Self::Session => "a login replaced a session record that cannot be read",
+            Self::Nothing => "a login is refused: a newer version wrote the existing record",
         }
     }
 
-    const fn cure(self) -> &'static str {
+    const fn hint(self) -> &'static str {
         match self {
             Self::Grant => {
-                "an older version wrote it, or something else changed the store: let nothing else write there; the \
-                 user's other sessions are unknown until they are put or logged in again"
+                "an older version wrote it, or another program changed it: let no other program write to the store; the \
+                 user's other sessions are unknown until they are registered or logged in again"
             }
             Self::Tokens => {
-                "a sealing key is lost: put it back into sealing.previous, else each user has to log in again"
+                "a sealing key is missing: add it to sealing.previous again, else each user has to log in again"
             }
             Self::Session => {
-                "an older version wrote it, or something else changed the store: let nothing else write there"
+                "an older version wrote it, or another program changed it: let no other program write to the store"
             }
-            Self::Left => {
-                "finish the update; after going back to this version delete that record, or all of the store"
+            Self::Nothing => {
+                "finish the update; after a downgrade to this version delete that record, or the whole store"
             }
         }
     }
 }
 
-/// Tells of it.
+/// Logs replacements, throttled.
 #[derive(Debug, Clone)]
 pub(crate) struct Notices {
     throttle: Arc<Throttle>,
@@ -73,12 +71,12 @@ impl Notices {
         }
     }
 
-    /// `error` says which record, and why it cannot be read.
-    pub(crate) fn tell(&self, told: Replaced, error: &StoreError) {
-        let (what, cure) = (told.what(), told.cure());
-        match self.throttle.failed(what, self.clock.now_ms()) {
-            Emit::Warn { suppressed } => tracing::warn!(%error, cure, suppressed, "{what}"),
-            Emit::Debug => tracing::debug!(%error, "{what}"),
+    /// Logs `replaced`. `error` names the record and the reason why it cannot be read.
+    pub(crate) fn log(&self, replaced: Replaced, error: &StoreError) {
+        let (message, hint) = (replaced.message(), replaced.hint());
+        match self.throttle.failed(message, self.clock.now_ms()) {
+            Emit::Warn { suppressed } => tracing::warn!(%error, hint, suppressed, "{message}"),
+            Emit::Debug => tracing::debug!(%error, "{message}"),
         }
     }
 }

@@ -236,10 +236,10 @@ impl Sessions {
         let Some(entry) = self.context.store.read(&key).await? else {
             return Ok(None);
         };
-        codec::read(FORMAT, &key, &entry.value).map(Some)
+        codec::decode(FORMAT, &key, &entry.value).map(Some)
     }
 }
 
 fn to_bytes(record: &SessionRecord) -> Result<Vec<u8>, StoreError> {
-    codec::write("serialize session", record)
+    codec::encode("serialize session", record)
 }

@@ -124,7 +124,7 @@ impl Sessions {
                 .await?;
             if let WriteOutcome::Done(revision) = written {
                 if let Some(unreadable) = stored.unreadable.take() {
-                    self.notices.tell(Replaced::Session, &unreadable.why);
+                    self.notices.log(Replaced::Session, &unreadable.error);
                 }
                 stored.expected = Expected::At(revision);
                 return Ok(());
@@ -157,11 +157,11 @@ impl Sessions {
                 expected: Expected::Absent,
             });
         };
-        let (record, unreadable) = match codec::read_entry(FORMAT, &key, &entry) {
+        let (record, unreadable) = match codec::decode_entry(FORMAT, &key, &entry) {
             Ok((_, record)) => (Some(record), None),
             Err(unreadable) if unreadable.is_newer => {
-                self.notices.tell(Replaced::Left, &unreadable.why);
-                return Err(unreadable.why);
+                self.notices.log(Replaced::Nothing, &unreadable.error);
+                return Err(unreadable.error);
             }
             Err(unreadable) => (None, Some(unreadable)),
         };

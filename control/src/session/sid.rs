@@ -120,7 +120,7 @@ impl Sessions {
         let moment = SignOutTime::AtIssuer(logout.issued_at_seconds);
         let last_second = moment.last_second(newest_seconds, self.context.clock.now_ms());
         end.at_seconds = end.at_seconds.max(last_second);
-        let bytes = codec::write("serialize ended sid", &end)?;
+        let bytes = codec::encode("serialize ended sid", &end)?;
         let token_lifetime = self.context.past_key_grace.saturating_add(MAX_ID_TOKEN_LIFETIME);
         let lifetime = self.lifetime.max(token_lifetime);
         let store = &self.context.store;
@@ -238,6 +238,6 @@ impl Sessions {
         let Some(entry) = self.context.store.read(&key).await? else {
             return Ok(None);
         };
-        codec::read(FORMAT, &key, &entry.value).map(Some)
+        codec::decode(FORMAT, &key, &entry.value).map(Some)
     }
 }

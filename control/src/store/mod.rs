@@ -1,12 +1,12 @@
-//! Where sessions, grants, exchanged tokens and past keys are kept: one trait, two engines.
+//! Storage of sessions, grants, exchanged tokens and former keys: one trait, two engines.
 //!
-//! The trait is a small key-value store with compare-and-set on a revision, so that everything which must never
-//! be lost or doubled (a rotated refresh token above all) is decided in one place above the engines, and an
-//! engine is right when it passes the conformance suite (`tests/service/store_conformance.rs`).
+//! The trait is a small key-value store with compare-and-set on a revision. One layer above the engines therefore decides
+//! everything that must never be lost or duplicated (a rotated refresh token above all), and an engine is correct if it
+//! passes the conformance suite (`tests/service/store_conformance.rs`).
 //!
 //! Values are opaque here and tokens in them are already sealed ([`crate::record::keyring`]). Every operation touches one
-//! key, so any key can live on any node of a Valkey Cluster. Every operation has a deadline, and an outage is an
-//! error that the caller can tell from "not there": never a sign-out, never a silent switch to memory.
+//! key, so any key can live on any node of a Valkey Cluster. Every operation has a deadline. An outage is an error that
+//! callers can distinguish from an absent key: it never causes a sign-out or a silent fallback to memory.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,157 +16,82 @@ use serde::{Deserialize, Serialize};
 
 pub mod counted;
 pub mod embedded;
+mod error;
+mod key;
 mod lifetime;
 pub mod readiness;
-pub mod trial;
+pub mod self_test;
 pub mod valkey;
 
-/// A key: a kind and a name, `grant:ab12…`. Names are digests or configured names, never a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(String);
+pub use error::{NotReady, StoreError};
+pub use key::Key;
 
-impl Key {
-    /// The key of `name` among the records of `kind`.
-    #[must_use]
-    pub fn new(kind: &str, name: &str) -> Self {
-        Self(format!("{kind}:{name}"))
-    }
-
-    /// `kind:name`.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-/// Grows with every write of one key, not always by one. Neither engine gives a key the same revision twice, even
-/// after it was deleted or has expired: who holds an old revision can never overwrite what came after.
+/// Increases with every write of one key, not always by one. Neither engine assigns a key the same revision twice, even
+/// after the key was deleted or has expired: a caller with an old revision can never overwrite a later value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
-/// A value as read, with the revision to compare against when it is written back.
+/// A value with the revision at which it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What a later compare-and-set must name.
+    /// The revision for a later compare-and-set.
     pub revision: Revision,
-    /// The bytes as they were written.
+    /// The value as written.
     pub value: Vec<u8>,
 }
 
-/// Names the unbroken line of writes that a key's data belongs to: while it stays the same, nothing that was written
-/// has been lost. Never used twice.
+/// Identifies the uninterrupted history of writes that a key's data belongs to: while it stays the same, no write has been
+/// lost. Never reused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lineage(pub String);
 
-/// Where a listing continues: opaque, and only valid in the store that returned it.
+/// The position at which a listing continues: opaque, and valid only in the store that returned it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub String);
 
-/// Part of a listing of [`Store::list`].
+/// One page of [`Store::list`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Keys of records, in no order.
+    /// Keys of records, in no particular order.
     pub keys: Vec<Key>,
-    /// Where the next page begins; `None` after the last one.
+    /// The start of the next page; `None` after the last one.
     pub next: Option<Cursor>,
 }
 
-/// What must hold for a write or a deletion to happen.
+/// The precondition of a write or a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// The key does not exist (or has expired).
     Absent,
     /// The key exists at exactly this revision.
     At(Revision),
-    /// Anything: last writer wins.
+    /// No precondition: the last writer wins.
     Any,
 }
 
-/// How a write or deletion ended. Both are answers, not errors.
+/// The outcome of a write or a deletion. Neither variant is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteOutcome {
-    /// It happened; for a write, the key's new revision, for a deletion, the one that was deleted.
+    /// Applied, with the new revision of the written key or the revision of the deleted one.
     Done(Revision),
-    /// The expectation did not hold and nothing changed; what is there instead.
+    /// The precondition did not hold and nothing changed; the current entry.
     Conflict(Option<Entry>),
 }
 
-/// Who holds a lease: 128 random bits as hex, new for every acquisition.
+/// The holder of a lease: 128 random bits as hex, new for every acquisition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseOwner(pub String);
 
-/// The answer to an attempt to take a lease. "Held" is not an error: someone else is at work.
+/// The outcome of an attempt to acquire a lease. `Held` is not an error: another owner is working.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseAnswer {
-    /// The lease is ours for the lifetime that was asked for, by the store's clock.
+    /// The caller holds the lease for the requested lifetime, by the store's clock.
     Acquired,
-    /// Somebody holds it for at most this long still.
+    /// Another owner holds it.
     Held {
-        /// Time until it expires by itself.
+        /// Time until it expires, unless its owner renews it.
         remaining: Duration,
     },
-}
-
-/// Why the store could not answer. The effect of a write that ended so is unknown.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The store did not answer within the deadline of the operation.
-    #[error("the store did not answer {operation} within {deadline:?}")]
-    Late {
-        /// What was tried.
-        operation: &'static str,
-        /// The configured deadline.
-        deadline: Duration,
-    },
-    /// The store is unreachable, refused us or failed.
-    #[error("the store failed at {operation}: {source}")]
-    Failed {
-        /// What was tried.
-        operation: &'static str,
-        /// The engine's own error. Engines make sure that it names no value and no password.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The store answered something that this version does not understand.
-    #[error("the store holds something unexpected at {key}: {what}")]
-    Unexpected {
-        /// Where.
-        key: Key,
-        /// What is wrong with it.
-        what: String,
-    },
-}
-
-impl StoreError {
-    /// What stands in the way, in words that may leave the process: they name no host, no path and no value. The engine's
-    /// own words ([`fmt::Display`]) are for the log.
-    #[must_use]
-    pub fn cause(&self) -> String {
-        match self {
-            Self::Late { deadline, .. } => format!("it did not answer within {} ms", deadline.as_millis()),
-            Self::Unexpected { .. } => "it answers something unexpected".to_owned(),
-            Self::Failed { source, .. } => valkey::cause(source.as_ref())
-                .or_else(|| embedded::cause(source.as_ref()).map(str::to_owned))
-                .unwrap_or_else(|| "it cannot be reached, or refuses the operation".to_owned()),
-        }
-    }
-
-    /// What an operator does about it.
-    #[must_use]
-    pub fn cure(&self) -> &'static str {
-        match self {
-            Self::Late { .. } => "see how busy the store is, bring it nearer, or lengthen store.deadline",
-            Self::Unexpected { .. } => "let nothing else write under store.valkey.key_prefix",
-            Self::Failed { source, .. } => {
-                valkey::cure(source.as_ref()).unwrap_or("see the store's own log, its disk and its memory")
-            }
-        }
-    }
 }
 
 /// A store engine. Cheap to share; all methods may be called concurrently.
@@ -178,7 +103,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The value of `key`, unless it is absent or expired.
     async fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError>;
 
-    /// Writes `value` if `expected` holds; it expires after `lifetime` (by the store's clock), or never.
+    /// Writes `value` if `expected` holds. The value expires after `lifetime`, by the store's clock; without one, never.
     async fn write(
         &self,
         key: &Key,
@@ -187,28 +112,30 @@ pub trait Store: Send + Sync + fmt::Debug {
         lifetime: Option<Duration>,
     ) -> Result<WriteOutcome, StoreError>;
 
-    /// Deletes `key` if `expected` holds. Deleting what is absent, with [`Expected::Any`] or [`Expected::Absent`], is
+    /// Deletes `key` if `expected` holds. Deleting an absent key, with [`Expected::Any`] or [`Expected::Absent`], returns
     /// `Done(Revision(0))`.
     async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError>;
 
-    /// One page of the keys of all records of `kind`, from `after` on or from the beginning. Sets and leases are not records.
+    /// One page of the keys of all records of `kind`, starting after `after`, or at the beginning. Sets and leases are not
+    /// records.
     ///
-    /// `limit` bounds the work for a page, not its size: the engine examines about that many keys, so that a page can hold
-    /// fewer keys or none, and listing ends only where [`Page::next`] is `None`. A record that exists from the first page to
-    /// the last is listed at least once; one that is written or deleted meanwhile may be listed or not, and a Cluster that
-    /// moves slots meanwhile can hide records. So a listing is for people, not for decisions. A Valkey user needs `+scan` for it.
+    /// `limit` bounds the work for a page, not its size: the engine examines about that many keys, so a page can hold fewer
+    /// keys or none, and a listing ends only when [`Page::next`] is `None`. A record that exists from the first page to the
+    /// last is listed at least once. One that is written or deleted during the listing may be listed or not, and a Cluster
+    /// that moves slots during it can hide records: use a listing for display, not for decisions. With Valkey it needs
+    /// `+scan` in the user's ACL.
     async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError>;
 
-    /// Adds `member` to the set `set` and lets the whole set live at least `lifetime` from now.
+    /// Adds `member` to the set `set` and extends the lifetime of the whole set to at least `lifetime` from now.
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError>;
 
-    /// Removes `member` from the set `set`; removing what is not there is no error.
+    /// Removes `member` from the set `set`. Removing an absent member is not an error.
     async fn remove_member(&self, set: &Key, member: &str) -> Result<(), StoreError>;
 
-    /// The members of the set `set`, in no order; empty when there is none.
+    /// The members of the set `set`, in no particular order; empty if the set does not exist.
     async fn members(&self, set: &Key) -> Result<Vec<String>, StoreError>;
 
-    /// Takes the lease `name` for `lifetime`, unless another owner holds it. The same owner may renew.
+    /// Acquires the lease `name` for `lifetime`, unless another owner holds it. Its owner renews it by acquiring it again.
     async fn acquire_lease(
         &self,
         name: &Key,
@@ -216,13 +143,13 @@ pub trait Store: Send + Sync + fmt::Debug {
         lifetime: Duration,
     ) -> Result<LeaseAnswer, StoreError>;
 
-    /// Gives the lease back, if `owner` still holds it; `false` when it was lost meanwhile.
+    /// Releases the lease if `owner` still holds it; `false` if `owner` lost it earlier.
     async fn release_lease(&self, name: &Key, owner: &LeaseOwner) -> Result<bool, StoreError>;
 
-    /// The line of writes that `key` belongs to now; another one after every event that may have lost writes (a restart,
-    /// a failover). `None` where the engine cannot say.
+    /// The [`Lineage`] of `key`: a different one after every event that may have lost writes (a restart, a failover). `None`
+    /// if the engine cannot determine it.
     async fn lineage(&self, key: &Key) -> Result<Option<Lineage>, StoreError>;
 
-    /// Whether the store answers at all. Whether it also takes writes: [`trial::run`].
+    /// Whether the store answers. [`self_test::run`] also tests whether it accepts writes.
     async fn ping(&self) -> Result<(), StoreError>;
 }

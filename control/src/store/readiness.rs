@@ -1,5 +1,5 @@
-//! Whether the store can be worked with now: it answers, and it takes writes. Shared by all probes, so that however often
-//! `/readyz` is asked, a store is written to at most once a second.
+//! Whether the store is ready: it answers, and it accepts writes. All readiness probes share one result, so that the store
+//! receives at most one test write per second, whatever the rate of `/readyz` requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,49 +8,30 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::counted::CountedStore;
-use super::{Store as _, StoreError, trial};
+use super::{NotReady, Store as _, StoreError, self_test};
 
-/// How long a trial that succeeded answers for the next ones.
-const GOOD_FOR: Duration = Duration::from_secs(3);
-/// The same for one that failed, or after which a change was refused.
-const BAD_FOR: Duration = Duration::from_secs(1);
-
-/// Why the store cannot be worked with.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{words}")]
-pub struct NotReady {
-    /// For callers: [`StoreError::cause`].
-    pub cause: String,
-    /// For the log: the engine's own words.
-    pub words: String,
-}
-
-impl NotReady {
-    pub(super) fn of(error: &StoreError) -> Self {
-        Self {
-            cause: error.cause(),
-            words: error.to_string(),
-        }
-    }
-}
+/// How long a successful self-test stays valid.
+const SUCCESS_TTL: Duration = Duration::from_secs(3);
+/// The same for a failed one, and for one that precedes a failed write.
+const FAILURE_TTL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-struct Tried {
+struct LastTest {
     at: Instant,
     result: Result<(), NotReady>,
 }
 
-/// What is known of the store.
+/// Checks the readiness of a store and caches the result of its last self-test.
 #[derive(Debug)]
 pub struct Readiness {
     store: Arc<CountedStore>,
-    /// All of one trial together may take this long.
+    /// Bounds a whole self-test, not each of its operations.
     deadline: Duration,
-    last: Mutex<Option<Tried>>,
+    last: Mutex<Option<LastTest>>,
 }
 
 impl Readiness {
-    /// Of `store`, whose operations may take `deadline` each.
+    /// The readiness of `store`; one self-test may take `deadline`.
     #[must_use]
     pub fn new(store: Arc<CountedStore>, deadline: Duration) -> Self {
         Self {
@@ -60,50 +41,51 @@ impl Readiness {
         }
     }
 
-    /// Whether the store answers now and took a write in the last seconds.
+    /// Whether the store answers now and has accepted a write within the last three seconds.
     ///
     /// # Errors
     /// [`NotReady`].
     pub async fn check(&self) -> Result<(), NotReady> {
-        self.store.ping().await.map_err(|error| NotReady::of(&error))?;
-        // The embedded file notices by itself that its disk fails, and tries a write before it is used again.
+        self.store.ping().await.map_err(|error| NotReady::from(&error))?;
+        // The embedded engine detects a failing disk itself, and tests a write before it uses the file again.
         if self.store.engine() == "embedded" {
             return Ok(());
         }
         let mut last = self.last.lock().await;
-        if let Some(result) = last.as_ref().and_then(|tried| self.still_known(tried)) {
+        if let Some(result) = last.as_ref().and_then(|test| self.cached(test)) {
             return result;
         }
-        let result = self.tried().await;
-        *last = Some(Tried {
+        let result = self.test().await;
+        *last = Some(LastTest {
             at: Instant::now(),
             result: result.clone(),
         });
         result
     }
 
-    fn still_known(&self, tried: &Tried) -> Option<Result<(), NotReady>> {
-        let age = tried.at.elapsed();
-        let refused_since = self
+    /// The result of `test`, while it is valid.
+    fn cached(&self, test: &LastTest) -> Option<Result<(), NotReady>> {
+        let age = test.at.elapsed();
+        let failed_since = self
             .store
-            .refused_change()
-            .filter(|(at, _)| *at > tried.at)
-            .map(|(_, why)| why);
-        match refused_since.or_else(|| tried.result.clone().err()) {
-            None if age < GOOD_FOR => Some(Ok(())),
-            Some(why) if age < BAD_FOR => Some(Err(why)),
+            .last_failed_write()
+            .filter(|(at, _)| *at > test.at)
+            .map(|(_, reason)| reason);
+        match failed_since.or_else(|| test.result.clone().err()) {
+            None if age < SUCCESS_TTL => Some(Ok(())),
+            Some(reason) if age < FAILURE_TTL => Some(Err(reason)),
             _ => None,
         }
     }
 
-    async fn tried(&self) -> Result<(), NotReady> {
+    async fn test(&self) -> Result<(), NotReady> {
         let late = StoreError::Late {
-            operation: "trial",
+            operation: "self-test",
             deadline: self.deadline,
         };
-        match timeout(self.deadline, trial::run(self.store.as_ref())).await {
-            Ok(result) => result.map_err(|error| NotReady::of(&error)),
-            Err(_) => Err(NotReady::of(&late)),
+        match timeout(self.deadline, self_test::run(self.store.as_ref())).await {
+            Ok(result) => result.map_err(|error| NotReady::from(&error)),
+            Err(_) => Err(NotReady::from(&late)),
         }
     }
 }

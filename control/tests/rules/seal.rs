@@ -1,7 +1,7 @@
-//! Sealing: only the right key under the right name opens a value, and every other way fails by its own cause.
+//! Sealing: only the right key and the right name open a value, and every other attempt fails with its own error.
 
 use secrecy::{ExposeSecret, SecretString};
-use tokenward_control::record::keyring::{BadKey, KeyRing, OpenError, SealingKey};
+use tokenward_control::record::keyring::{BadKey, KeyRing, SealingKey, UnsealError};
 
 /// base64 of the bytes 0 to 31.
 const KEY_A: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -22,7 +22,7 @@ fn ring_a() -> KeyRing {
     ring(key("a", KEY_A), Vec::new())
 }
 
-fn failure(ring: &KeyRing, name: &str, sealed: &[u8]) -> OpenError {
+fn failure(ring: &KeyRing, name: &str, sealed: &[u8]) -> UnsealError {
     ring.open(name, sealed).expect_err("it must not open")
 }
 
@@ -64,47 +64,52 @@ fn a_value_moved_to_another_name_does_not_open() {
     for name in ["grant:abd", "grant:ab", "session:abc", ""] {
         assert_eq!(
             failure(&ring, name, &sealed),
-            OpenError::Tampered { id: "a".to_owned() }
+            UnsealError::Tampered { id: "a".to_owned() }
         );
     }
 }
 
 #[test]
-fn every_changed_bit_is_noticed() {
+fn every_changed_bit_is_detected() {
     let ring = ring_a();
     let sealed = ring.seal(NAME, TOKEN).expect("random bytes");
-    let mut noticed = 0;
+    let mut detected = 0;
     for index in 0..sealed.len() {
         for bit in 0..8 {
             let mut changed = sealed.clone();
             changed[index] ^= 1 << bit;
             let error = failure(&ring, NAME, &changed);
             match index {
-                0 => assert!(matches!(error, OpenError::Format { .. }), "{error:?}"),
-                1 => assert!(!matches!(error, OpenError::Tampered { .. }), "{error:?}"),
+                0 => assert!(matches!(error, UnsealError::Format { .. }), "{error:?}"),
+                1 => assert!(!matches!(error, UnsealError::Tampered { .. }), "{error:?}"),
                 2 => assert!(
-                    matches!(error, OpenError::UnknownKey { .. } | OpenError::Format { .. }),
+                    matches!(error, UnsealError::UnknownKey { .. } | UnsealError::Format { .. }),
                     "{error:?}"
                 ),
-                _ => assert_eq!(error, OpenError::Tampered { id: "a".to_owned() }),
+                _ => assert_eq!(error, UnsealError::Tampered { id: "a".to_owned() }),
             }
-            noticed += 1;
+            detected += 1;
         }
     }
-    assert_eq!(noticed, sealed.len() * 8);
+    assert_eq!(detected, sealed.len() * 8);
 }
 
 #[test]
-fn every_truncation_is_noticed() {
+fn every_truncation_is_detected() {
     let ring = ring_a();
     let sealed = ring.seal(NAME, TOKEN).expect("random bytes");
     let formats = (0..sealed.len())
-        .filter(|&length| matches!(failure(&ring, NAME, &sealed[..length]), OpenError::Format { .. }))
+        .filter(|&length| {
+            matches!(
+                failure(&ring, NAME, &sealed[..length]),
+                UnsealError::Format { .. }
+            )
+        })
         .count();
     assert_eq!(
         formats,
         1 + 1 + 1 + 24,
-        "less than a whole header is no sealed value"
+        "less than a whole header is not a sealed value"
     );
 }
 
@@ -125,7 +130,7 @@ fn previous_keys_open_and_the_current_key_seals() {
     assert!(rotated.is_current(&again));
     assert_eq!(
         failure(&old, NAME, &again),
-        OpenError::UnknownKey { id: "k1".to_owned() }
+        UnsealError::UnknownKey { id: "k1".to_owned() }
     );
     let retired = ring(key("k1", KEY_B), Vec::new());
     assert_eq!(
@@ -133,7 +138,7 @@ fn previous_keys_open_and_the_current_key_seals() {
         TOKEN
     );
     let error = failure(&retired, NAME, &sealed);
-    assert_eq!(error, OpenError::UnknownKey { id: "k0".to_owned() });
+    assert_eq!(error, UnsealError::UnknownKey { id: "k0".to_owned() });
     assert!(error.to_string().contains("sealing.previous"), "{error}");
 }
 
@@ -143,19 +148,22 @@ fn another_key_under_the_same_id_does_not_open() {
     let other = ring(key("a", KEY_B), Vec::new());
     assert_eq!(
         failure(&other, NAME, &sealed),
-        OpenError::Tampered { id: "a".to_owned() }
+        UnsealError::Tampered { id: "a".to_owned() }
     );
 }
 
 #[test]
 fn keys_that_protect_nothing_are_refused_with_the_fix() {
     let bad = [
-        ("", "not 32"),
+        ("", "instead of 32"),
         (
             "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
             "one byte repeated",
         ),
-        ("/////////////////////////////////////////////////w==", "not 32"),
+        (
+            "/////////////////////////////////////////////////w==",
+            "instead of 32",
+        ),
         (
             "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=",
             "one byte repeated",
@@ -165,10 +173,10 @@ fn keys_that_protect_nothing_are_refused_with_the_fix() {
         ("secret-that-is-not-base64!!", "not base64"),
         ("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", "not base64"),
     ];
-    for (base64, says) in bad {
-        let error = SealingKey::from_base64("k1", &SecretString::from(base64)).expect_err(says);
+    for (base64, expected) in bad {
+        let error = SealingKey::from_base64("k1", &SecretString::from(base64)).expect_err(expected);
         let text = format!("{error} {error:?}");
-        assert!(error.to_string().contains(says), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
         assert!(
             text.contains("openssl rand -base64 32") && text.contains("k1"),
             "{text}"
@@ -191,7 +199,7 @@ fn key_ids_are_short_printable_and_distinct() {
         assert!(matches!(error, BadKey::Id { .. }), "{error:?}");
     }
     let twice = KeyRing::new(key("a", KEY_A), vec![key("b", KEY_B), key("a", KEY_B)]).expect_err("twice");
-    assert_eq!(twice, BadKey::Twice { id: "a".to_owned() });
+    assert_eq!(twice, BadKey::DuplicateId { id: "a".to_owned() });
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! The address of a Valkey: one reader for `check` and `serve`, and nothing in it that is passed over in silence.
+//! The address of a Valkey: one parser for `check` and `serve`, which ignores no part of it silently.
 
-use tokenward_control::store::valkey::address::{Among, BadAddress, parse, parse_more};
+use tokenward_control::store::valkey::address::{BadAddress, ServerRole, parse, parse_more};
 
 #[test]
-fn an_address_is_read_whole_or_refused_with_its_reason() {
+fn an_address_is_parsed_completely_or_refused_with_its_reason() {
     let good = [
         "redis://127.0.0.1",
         "redis://127.0.0.1:6379",
@@ -19,9 +19,9 @@ fn an_address_is_read_whole_or_refused_with_its_reason() {
     ];
     for text in good {
         assert!(
-            parse(text, Among::One).is_ok(),
+            parse(text, ServerRole::Standalone).is_ok(),
             "{text}: {:?}",
-            parse(text, Among::One).err()
+            parse(text, ServerRole::Standalone).err()
         );
     }
     let bad = [
@@ -67,27 +67,27 @@ fn an_address_is_read_whole_or_refused_with_its_reason() {
         ("unix:///x#insecure", BadAddress::Fragment),
     ];
     for (text, why) in bad {
-        assert_eq!(parse(text, Among::One).err(), Some(why), "{text}");
-        assert!(!why.to_string().is_empty() && !why.cure().is_empty());
+        assert_eq!(parse(text, ServerRole::Standalone).err(), Some(why), "{text}");
+        assert!(!why.to_string().is_empty() && !why.hint().is_empty());
     }
 }
 
 #[test]
-fn among_many_servers_there_are_no_sockets_and_each_is_of_the_same_kind() {
-    for among in [Among::Sentinels, Among::Nodes] {
+fn with_several_servers_there_are_no_sockets_and_all_have_the_same_scheme() {
+    for role in [ServerRole::Sentinel, ServerRole::ClusterNode] {
         assert_eq!(
-            parse("unix:///x.sock", among).err(),
-            Some(BadAddress::SocketAmongMany)
+            parse("unix:///x.sock", role).err(),
+            Some(BadAddress::SocketUnsupported)
         );
     }
-    assert!(parse("redis://s1:26379/3", Among::Sentinels).is_ok());
+    assert!(parse("redis://s1:26379/3", ServerRole::Sentinel).is_ok());
     assert_eq!(
-        parse("redis://n1/3", Among::Nodes).err(),
+        parse("redis://n1/3", ServerRole::ClusterNode).err(),
         Some(BadAddress::DatabaseInCluster)
     );
-    assert!(parse("redis://n1/0", Among::Nodes).is_ok());
-    let first = parse("rediss://s1:26379/3", Among::Sentinels).expect("good");
-    let more = |text| parse_more(text, Among::Sentinels, &first).err();
+    assert!(parse("redis://n1/0", ServerRole::ClusterNode).is_ok());
+    let first = parse("rediss://s1:26379/3", ServerRole::Sentinel).expect("good");
+    let more = |text| parse_more(text, ServerRole::Sentinel, &first).err();
     assert_eq!(more("rediss://s2:26379"), None);
     assert_eq!(more("rediss://s2:26379/3"), None);
     assert_eq!(more("rediss://s2:26379/4"), Some(BadAddress::OtherDatabase));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokenward_control::store::valkey::ValkeyStore;
-use tokenward_control::store::{Key, Store as _, trial};
+use tokenward_control::store::{Key, Store as _, self_test};
 use tokenward_harness::parts::Valkey;
 
 use super::{as_user, on, set_user, with_user};
@@ -78,7 +78,7 @@ async fn each_command_of_the_documented_acl_is_needed_and_a_trial_names_the_one_
     let rules = documented()?;
     let valkey = with_user(&words(&rules)).await?;
     let store = ValkeyStore::connect(as_user(patient_valkey_config(valkey.url()))).await?;
-    trial::run(&store).await?;
+    self_test::run(&store).await?;
     let commands: Vec<&String> = rules.iter().filter(|rule| rule.starts_with('+')).collect();
     assert!(commands.len() > 10, "{commands:?}");
     for left_out in commands {
@@ -92,19 +92,19 @@ async fn each_command_of_the_documented_acl_is_needed_and_a_trial_names_the_one_
         let said = match command {
             // What lineage may lack.
             "info" => {
-                trial::run(&store).await?;
+                self_test::run(&store).await?;
                 assert_eq!(store.lineage(&Key::new("trial", "")).await?, None);
                 continue;
             }
             "ping" => store.ping().await.expect_err(command),
-            command => trial::run(&store).await.expect_err(command),
+            command => self_test::run(&store).await.expect_err(command),
         };
         assert!(
             said.cause().contains(&format!("the command {command} (NOPERM)")),
             "{command}: {}",
             said.cause()
         );
-        assert!(said.cure().contains("docs/install.md"), "{}", said.cure());
+        assert!(said.hint().contains("docs/install.md"), "{}", said.hint());
     }
     Ok(())
 }

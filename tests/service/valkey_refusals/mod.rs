@@ -55,7 +55,7 @@ async fn on(valkey: &Valkey) -> anyhow::Result<Deployment> {
 
 async fn on_config(config: ValkeyConfig) -> anyhow::Result<Deployment> {
     let store = ValkeyStore::open(config)?;
-    let _ = store.reached().await;
+    let _ = store.connected().await;
     // The readiness of a busy machine's Valkey is not what these tests are about.
     let patience = json!({"store": {"embedded": {"path": "@unused.redb"}, "deadline": "20s"}});
     Deployment::start(Plan {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokenward_control::store::trial;
+use tokenward_control::store::self_test;
 use tokenward_control::store::valkey::{ValkeyConfig, ValkeyStore};
 use tokenward_harness::parts::Valkey;
 
@@ -25,9 +25,9 @@ async fn allow(valkey: &Valkey, more: &[&str]) -> anyhow::Result<()> {
 
 /// The error and fix of the first operation of a trial that `store` refuses.
 async fn refused(store: &ValkeyStore) -> (String, &'static str) {
-    match trial::run(store).await {
+    match self_test::run(store).await {
         Ok(()) => ("nothing was refused".to_owned(), ""),
-        Err(error) => (error.cause(), error.cure()),
+        Err(error) => (error.cause(), error.hint()),
     }
 }
 
@@ -45,7 +45,7 @@ async fn the_documented_acl_is_enough_behind_sentinel_and_a_primary_that_refuses
     let (cause, cure) = refused(&store).await;
     assert!(cause.contains("(OOM)") && cure.contains("maxmemory"), "{cause}");
     expect_ok(&watched.primary, &["CONFIG", "SET", "maxmemory", "0"]).await?;
-    trial::run(store.as_ref()).await?;
+    self_test::run(store.as_ref()).await?;
     Ok(())
 }
 
@@ -78,7 +78,7 @@ async fn the_documented_acl_is_enough_on_a_cluster_and_what_a_node_refuses_is_na
     for node in &cluster.primaries {
         expect_ok(node, &["CONFIG", "SET", "maxmemory", "0"]).await?;
     }
-    trial::run(store.as_ref()).await?;
+    self_test::run(store.as_ref()).await?;
 
     Ok(())
 }
@@ -96,7 +96,7 @@ async fn a_cluster_that_lacks_a_primary_is_not_ready_and_names_that() -> anyhow:
         ..as_user(patient_valkey_config(cluster.url()))
     };
     let store = ValkeyStore::connect(config).await?;
-    trial::run(&store).await?;
+    self_test::run(&store).await?;
     cluster.primaries[2].kill()?;
     eventually("the cluster is down", || async {
         let reply = cluster.primaries[0].command(&["GET", "a"]).await?;

@@ -1,8 +1,8 @@
-//! The open file, how an error of the disk takes it away, and how it comes back.
+//! The open store file, its closing after a disk error, and its reopening.
 //!
-//! After one failed read or write redb refuses everything until its file is opened anew: a disk that was full for a
-//! minute would take the store away until somebody restarts the process. So the file is closed at once, which gives up
-//! its lock, and opened again by whoever asks next.
+//! After one failed read or write redb refuses every operation until its file is opened again: a disk that was full for a
+//! minute would make the store unavailable until a restart of the process. So the file is closed at once, which releases
+//! its lock, and a later operation opens it again.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
@@ -13,28 +13,32 @@ use redb::Database;
 use super::open::{self, Identity, OpenError};
 use super::tables;
 
-/// Between two attempts to open the file again.
-const ATTEMPTS_APART: Duration = Duration::from_secs(1);
-/// Each attempt reads the whole file: at most this part of the time is spent on that.
-const ATTEMPTS_SHARE: u32 = 10;
+/// The shortest time between two attempts to reopen the file.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
+/// Each attempt reads the whole file. The pause after an attempt is this multiple of its duration, so that reopening takes
+/// at most about a tenth of the time.
+const REOPEN_PAUSE_FACTOR: u32 = 10;
 
-/// What the engine itself reports; cloned to everybody whose change was in the failed transaction.
+/// An error of the engine. A clone goes to each caller with a change in the failed transaction.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum EngineFailure {
+pub(super) enum FileError {
     #[error("{0}")]
     Redb(Arc<redb::Error>),
     #[error("{0}")]
-    Lost(Arc<Loss>),
+    Unavailable(Arc<Outage>),
     #[error("it was closed")]
     Closed,
-    #[error("the operation stopped unexpectedly; restart if this stays, the file is checked on start")]
+    #[error("the operation stopped unexpectedly; restart if this persists, the file is checked on start")]
     Panicked,
 }
 
-impl EngineFailure {
+impl FileError {
+    /// The cause for callers: contains no path.
     pub(super) const fn cause(&self) -> &'static str {
         match self {
-            Self::Lost(_) => "the disk fails its file (full, over its quota or broken); the log names it",
+            Self::Unavailable(_) => {
+                "the disk fails its file (full, over its quota or broken); the log names it"
+            }
             Self::Redb(_) => "its file cannot be read or written; the log names it",
             Self::Closed => "its file is closed",
             Self::Panicked => "the operation stopped unexpectedly",
@@ -44,38 +48,38 @@ impl EngineFailure {
 
 /// Why the file is not open.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Loss {
+pub(super) enum Outage {
     #[error(
-        "the disk failed the store file {}: {error}; see to its free space, its quota and the kernel's log: the file \
-         is tried again all the time, no restart is needed", .path.display()
+        "the disk failed the store file {}: {error}; check its free space, its quota and the kernel's log: control \
+         retries continuously, no restart is needed", .path.display()
     )]
     Disk { path: PathBuf, error: redb::Error },
     #[error(transparent)]
-    Reopening(OpenError),
+    Reopen(OpenError),
 }
 
 enum State {
-    /// Its number tells a failure of this opening from a late one of an earlier.
     Open {
         database: Database,
-        opening: u64,
+        /// The number of this opening: distinguishes its failures from late failures of an earlier one.
+        generation: u64,
     },
-    Lost(Arc<Loss>),
+    Unavailable(Arc<Outage>),
     Closed,
 }
 
-/// Whoever holds them is the one who opens the file again.
-struct Attempts {
+/// The state of reopening. The thread that holds its lock reopens the file.
+struct Reopening {
     not_before: Instant,
-    openings: u64,
+    generation: u64,
 }
 
-/// The file, until it is closed.
+/// The store file, until it is closed.
 pub(super) struct OpenFile {
     path: PathBuf,
     identity: Identity,
     state: RwLock<State>,
-    attempts: Mutex<Attempts>,
+    reopening: Mutex<Reopening>,
 }
 
 impl OpenFile {
@@ -85,115 +89,119 @@ impl OpenFile {
         Ok(Self {
             path,
             identity,
-            state: RwLock::new(State::Open { database, opening: 0 }),
-            attempts: Mutex::new(Attempts {
+            state: RwLock::new(State::Open {
+                database,
+                generation: 0,
+            }),
+            reopening: Mutex::new(Reopening {
                 not_before: Instant::now(),
-                openings: 0,
+                generation: 0,
             }),
         })
     }
 
-    /// Runs `work` on the database. The file stays open until it has ended. Blocking.
+    /// Runs `work` on the database. The file stays open until `work` has returned. Blocking.
     pub(super) fn with<T>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, redb::Error>,
-    ) -> Result<T, EngineFailure> {
-        if self.is_lost() {
-            self.open_again();
+    ) -> Result<T, FileError> {
+        if self.is_unavailable() {
+            self.reopen();
         }
-        let (done, opening) = match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
-            State::Open { database, opening } => (work(database), *opening),
-            State::Lost(loss) => return Err(EngineFailure::Lost(Arc::clone(loss))),
-            State::Closed => return Err(EngineFailure::Closed),
+        let (result, generation) = match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open { database, generation } => (work(database), *generation),
+            State::Unavailable(outage) => return Err(FileError::Unavailable(Arc::clone(outage))),
+            State::Closed => return Err(FileError::Closed),
         };
-        done.map_err(|error| self.failed(error, opening))
+        result.map_err(|error| self.record_failure(error, generation))
     }
 
-    /// Waits for all work that has begun, then closes the file.
+    /// Waits for all work in progress, then closes the file.
     pub(super) fn close(&self) {
-        let _nobody_opens_it = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        self.becomes(State::Closed);
+        let _reopening = self.reopening.lock().unwrap_or_else(PoisonError::into_inner);
+        self.set_state(State::Closed);
     }
 
-    fn is_lost(&self) -> bool {
+    fn is_unavailable(&self) -> bool {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        matches!(*state, State::Lost(_))
+        matches!(*state, State::Unavailable(_))
     }
 
-    /// Waits for all work that has begun; a database that was open is closed before this returns.
-    fn becomes(&self, next: State) {
+    /// Waits for all work in progress. A database that was open is closed before this returns.
+    fn set_state(&self, next: State) {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
-    /// What was under way may be in the file or not: after this nobody sees either before the disk has told.
-    fn failed(&self, error: redb::Error, opening: u64) -> EngineFailure {
-        if !takes_the_file_away(&error) {
-            return EngineFailure::Redb(Arc::new(error));
+    /// Closes the file if `error` requires it. A change in progress may or may not be in the file: no caller sees either
+    /// state until the file has been read from disk again.
+    fn record_failure(&self, error: redb::Error, generation: u64) -> FileError {
+        if !requires_reopen(&error) {
+            return FileError::Redb(Arc::new(error));
         }
-        let loss = Arc::new(self.failed_by_disk(error));
+        let outage = Arc::new(self.disk_failure(error));
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if matches!(&*state, State::Open { opening: now, .. } if *now == opening) {
-            *state = State::Lost(Arc::clone(&loss));
+        if matches!(&*state, State::Open { generation: current, .. } if *current == generation) {
+            *state = State::Unavailable(Arc::clone(&outage));
         }
-        EngineFailure::Lost(loss)
+        FileError::Unavailable(outage)
     }
 
-    fn open_again(&self) {
-        let Some(mut attempts) = self.attempts_if_free() else {
+    fn reopen(&self) {
+        let Some(mut reopening) = self.try_lock_reopening() else {
             return;
         };
         let began = Instant::now();
-        if began < attempts.not_before || !self.is_lost() {
+        if began < reopening.not_before || !self.is_unavailable() {
             return;
         }
-        // Also if the attempt panics.
-        attempts.not_before = began + ATTEMPTS_APART;
-        let opened = self.opened_again();
-        attempts.not_before = Instant::now() + ATTEMPTS_APART.max(began.elapsed() * ATTEMPTS_SHARE);
-        attempts.openings += 1;
-        self.becomes(match opened {
+        // Set before the attempt as well, in case it panics.
+        reopening.not_before = began + REOPEN_INTERVAL;
+        let reopened = self.try_reopen();
+        reopening.not_before = Instant::now() + REOPEN_INTERVAL.max(began.elapsed() * REOPEN_PAUSE_FACTOR);
+        reopening.generation += 1;
+        self.set_state(match reopened {
             Ok(database) => {
-                tracing::debug!("the store file is open again");
+                tracing::debug!("reopened the store file");
                 State::Open {
                     database,
-                    opening: attempts.openings,
+                    generation: reopening.generation,
                 }
             }
-            Err(loss) => {
-                tracing::debug!(%loss, "the store file could not be opened again");
-                State::Lost(Arc::new(loss))
+            Err(outage) => {
+                tracing::debug!(error = %outage, "cannot reopen the store file");
+                State::Unavailable(Arc::new(outage))
             }
         });
     }
 
-    fn opened_again(&self) -> Result<Database, Loss> {
-        let database = open::open_again(&self.path, &self.identity).map_err(|error| match error {
-            OpenError::Io { source, .. } => self.failed_by_disk(redb::Error::Io(source)),
-            other => Loss::Reopening(other),
+    fn try_reopen(&self) -> Result<Database, Outage> {
+        let database = open::reopen(&self.path, &self.identity).map_err(|error| match error {
+            OpenError::Io { source, .. } => self.disk_failure(redb::Error::Io(source)),
+            other => Outage::Reopen(other),
         })?;
-        // A file can be opened on a full disk: only a write tells that writes work.
-        tables::try_writing(&database).map_err(|error| self.failed_by_disk(error))?;
+        // A file on a full disk can be opened: only a write detects the full disk.
+        tables::test_write(&database).map_err(|error| self.disk_failure(error))?;
         Ok(database)
     }
 
-    fn failed_by_disk(&self, error: redb::Error) -> Loss {
-        Loss::Disk {
+    fn disk_failure(&self, error: redb::Error) -> Outage {
+        Outage::Disk {
             path: self.path.clone(),
             error,
         }
     }
 
-    fn attempts_if_free(&self) -> Option<MutexGuard<'_, Attempts>> {
-        match self.attempts.try_lock() {
-            Ok(attempts) => Some(attempts),
+    fn try_lock_reopening(&self) -> Option<MutexGuard<'_, Reopening>> {
+        match self.reopening.try_lock() {
+            Ok(reopening) => Some(reopening),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
     }
 }
 
-/// Whether redb refuses everything from now on.
-fn takes_the_file_away(error: &redb::Error) -> bool {
+/// Whether redb refuses all further operations after `error`.
+fn requires_reopen(error: &redb::Error) -> bool {
     matches!(
         error,
         redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::LockPoisoned(_)

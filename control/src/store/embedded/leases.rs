@@ -1,5 +1,5 @@
-//! Leases of the embedded engine: in memory, because the file is locked by this one process and a lease that
-//! outlived it would only make its successor wait.
+//! Leases of the embedded engine. They are in memory only: this process has locked the file, and a lease that outlived
+//! the process would only delay its successor.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use crate::store::{Key, LeaseAnswer, LeaseOwner};
 
-struct Held {
+struct HeldLease {
     owner: LeaseOwner,
     until_ms: u64,
 }
 
 #[derive(Default)]
-pub(super) struct Leases(Mutex<HashMap<Key, Held>>);
+pub(super) struct Leases(Mutex<HashMap<Key, HeldLease>>);
 
 impl Leases {
     pub(super) fn acquire(
@@ -35,7 +35,7 @@ impl Leases {
         }
         held.insert(
             name.clone(),
-            Held {
+            HeldLease {
                 owner: owner.clone(),
                 until_ms: now_ms + lifetime_ms,
             },
@@ -54,7 +54,7 @@ impl Leases {
         slot.remove().until_ms > now_ms
     }
 
-    pub(super) fn forget_expired(&self, now_ms: u64) {
+    pub(super) fn remove_expired(&self, now_ms: u64) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, lease| lease.until_ms > now_ms);
     }

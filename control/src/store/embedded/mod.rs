@@ -1,8 +1,8 @@
-//! The embedded engine: one redb file, one process. The default, and all that a single replica needs.
+//! The embedded engine: one redb file, one process. The default, and sufficient for a single replica.
 //!
-//! Reads run on tokio's blocking threads against a snapshot; writes go through the one [`writer`], which commits
+//! Reads run on tokio's blocking threads against a snapshot; writes go through the single [`writer`], which commits
 //! durably before it answers. Revisions come from one counter of the file, so a key that was deleted and written
-//! again never repeats a revision. What an error of the disk does to all of that is told in [`file`].
+//! again never repeats a revision. [`file`] describes how disk errors are handled.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use redb::{ReadTransaction, ReadableDatabase};
 
 use crate::clock::Clock;
 
+use super::error::EngineError;
 use super::lifetime::lifetime_ms;
 use super::{
     Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, WriteOutcome,
@@ -27,16 +28,16 @@ mod writer;
 
 pub use open::OpenError;
 
-use file::{EngineFailure, OpenFile};
+use file::{FileError, OpenFile};
 use leases::Leases;
-use tables::{Change, Changed};
+use tables::{Change, ChangeOutcome};
 use writer::Writer;
 
-/// How many expired entries one [`EmbeddedStore::sweep`] transaction removes before others get their turn.
-const SWEPT_AT_ONCE: usize = 512;
+/// How many expired entries one transaction of [`EmbeddedStore::sweep`] removes; other changes run in between.
+const SWEEP_BATCH: usize = 512;
 
-/// A store in one file that only this process may have open. Dropping it closes the file as soon as the operations
-/// under way have ended; [`EmbeddedStore::close`] also waits for that.
+/// A store in one file, which this process locks. Dropping it closes the file as soon as the operations in progress have
+/// ended; [`EmbeddedStore::close`] also waits for them.
 pub struct EmbeddedStore {
     path: PathBuf,
     deadline: Duration,
@@ -57,11 +58,11 @@ impl fmt::Debug for EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// Opens `path`, creating it when it is missing; reads the whole file once to verify its checksums.
-    /// `deadline` bounds every operation afterwards, not the opening.
+    /// Opens `path`, or creates it if it is missing; reads the whole file once to verify its checksums.
+    /// `deadline` bounds every later operation, not the opening.
     ///
     /// # Errors
-    /// [`OpenError`], which says what to do about it.
+    /// [`OpenError`], which contains a hint for the operator.
     pub async fn open(
         path: impl AsRef<Path>,
         deadline: Duration,
@@ -75,7 +76,7 @@ impl EmbeddedStore {
         let file = opened.unwrap_or_else(|_| {
             Err(OpenError::Damaged {
                 path: path.clone(),
-                what: "its structure makes no sense".to_owned(),
+                what: "its structure is invalid".to_owned(),
             })
         })?;
         let file = Arc::new(file);
@@ -89,8 +90,8 @@ impl EmbeddedStore {
         })
     }
 
-    /// Whether [`EmbeddedStore::open`] would find a file at `path`, or a folder to make one in: without its lock and without
-    /// leaving a trace. Blocking.
+    /// Whether [`EmbeddedStore::open`] would find a file at `path`, or a folder to create one in. Takes no lock and leaves no
+    /// file behind. Blocking.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -98,38 +99,36 @@ impl EmbeddedStore {
         open::check(path)
     }
 
-    /// Waits for the operations under way and closes the file, so that it can be opened again at once. Whatever is
-    /// asked afterwards fails.
+    /// Waits for the operations in progress and closes the file, so that it can be opened again at once. Every later
+    /// operation fails.
     ///
     /// # Errors
-    /// [`StoreError::Late`] when an operation has not ended within the deadline; the file is closed once it has.
+    /// [`StoreError::Late`] if an operation has not ended within the deadline; the file is closed once it has.
     pub async fn close(&self) -> Result<(), StoreError> {
         let file = Arc::clone(&self.file);
         let closing = tokio::task::spawn_blocking(move || file.close());
         match tokio::time::timeout(self.deadline, closing).await {
             Err(_) => Err(self.late("close")),
-            Ok(Err(_)) => Err(failed("close", EngineFailure::Panicked)),
+            Ok(Err(_)) => Err(failed("close", &FileError::Panicked)),
             Ok(Ok(())) => Ok(()),
         }
     }
 
-    /// Removes everything that has expired, a few hundred per transaction, and returns how much that was.
-    /// Expired values are never served, swept or not: this is for the size of the file. Call it once a minute.
+    /// Removes all expired entries and sets, a few hundred per transaction, and returns how many.
+    /// Expired values are never returned, swept or not: a sweep only limits the size of the file. Call it once a minute.
     ///
     /// # Errors
-    /// [`StoreError`] like any other operation; the deadline holds for each transaction.
+    /// [`StoreError`] like any other operation; the deadline applies to each transaction.
     pub async fn sweep(&self) -> Result<usize, StoreError> {
-        self.leases.forget_expired(self.clock.now_ms());
+        self.leases.remove_expired(self.clock.now_ms());
         let mut swept = 0;
         loop {
-            let change = Change::Sweep {
-                at_most: SWEPT_AT_ONCE,
-            };
-            let Changed::Swept(now) = self.change("sweep", change).await? else {
-                return Err(failed("sweep", EngineFailure::Panicked));
+            let change = Change::Sweep { at_most: SWEEP_BATCH };
+            let ChangeOutcome::Swept(now) = self.change("sweep", change).await? else {
+                return Err(failed("sweep", &FileError::Panicked));
             };
             swept += now;
-            if now < SWEPT_AT_ONCE {
+            if now < SWEEP_BATCH {
                 return Ok(swept);
             }
         }
@@ -146,22 +145,22 @@ impl EmbeddedStore {
         });
         match tokio::time::timeout(self.deadline, task).await {
             Err(_) => Err(self.late(operation)),
-            Ok(Err(_)) => Err(failed(operation, EngineFailure::Panicked)),
-            Ok(Ok(result)) => result.map_err(|failure| failed(operation, failure)),
+            Ok(Err(_)) => Err(failed(operation, &FileError::Panicked)),
+            Ok(Ok(result)) => result.map_err(|error| failed(operation, &error)),
         }
     }
 
-    async fn change(&self, operation: &'static str, change: Change) -> Result<Changed, StoreError> {
+    async fn change(&self, operation: &'static str, change: Change) -> Result<ChangeOutcome, StoreError> {
         match tokio::time::timeout(self.deadline, self.writer.change(change)).await {
             Err(_) => Err(self.late(operation)),
-            Ok(answer) => answer.map_err(|failure| failed(operation, failure)),
+            Ok(answer) => answer.map_err(|error| failed(operation, &error)),
         }
     }
 
     async fn outcome(&self, operation: &'static str, change: Change) -> Result<WriteOutcome, StoreError> {
         match self.change(operation, change).await? {
-            Changed::WriteOutcome(outcome) => Ok(outcome),
-            Changed::Set | Changed::Swept(_) => Err(failed(operation, EngineFailure::Panicked)),
+            ChangeOutcome::Write(outcome) => Ok(outcome),
+            ChangeOutcome::Set | ChangeOutcome::Swept(_) => Err(failed(operation, &FileError::Panicked)),
         }
     }
 
@@ -173,15 +172,14 @@ impl EmbeddedStore {
     }
 }
 
-/// What a failure of this engine means, without naming the file; `None`: it is not of this engine.
-pub(super) fn cause(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<&'static str> {
-    source.downcast_ref::<EngineFailure>().map(EngineFailure::cause)
-}
-
-fn failed(operation: &'static str, failure: EngineFailure) -> StoreError {
+fn failed(operation: &'static str, error: &FileError) -> StoreError {
     StoreError::Failed {
         operation,
-        source: Box::new(failure),
+        source: Box::new(EngineError {
+            message: error.to_string(),
+            cause: error.cause().into(),
+            hint: None,
+        }),
     }
 }
 
@@ -278,8 +276,8 @@ impl Store for EmbeddedStore {
         Ok(self.leases.release(name, owner, self.clock.now_ms()))
     }
 
-    /// One line for ever: a commit is on the disk before it is answered. A file that somebody replaces by an older copy
-    /// is not noticed.
+    /// Always the same: a commit is on disk before it is acknowledged. A file that an operator replaces by an older copy is
+    /// not detected.
     async fn lineage(&self, _key: &Key) -> Result<Option<Lineage>, StoreError> {
         Ok(Some(Lineage("embedded".to_owned())))
     }

@@ -1,4 +1,4 @@
-//! Opening the file: everything that can be wrong with it, said with its cure, before any request is served.
+//! Opening the store file: detects every fault of the file before the first request, and reports it with a hint.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
@@ -8,44 +8,44 @@ use redb::{Builder, Database, DatabaseError, StorageError};
 
 use super::tables;
 
-/// redb's own default is 1 GiB, more than a pod usually has.
+/// redb's default is 1 GiB, more than a pod usually has.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why the embedded store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process (or another store in this one) holds the file's lock.
+    /// Another process, or another store of this process, holds the file's lock.
     #[error(
-        "the store file {} is already open by another process: stop the other tokenward, or give this one its own \
+        "the store file {} is already open by another process: stop the other tokenward, or set another \
          store.embedded.path (several replicas need store.valkey)", .path.display()
     )]
     AlreadyOpen {
         /// The configured path.
         path: PathBuf,
     },
-    /// The file is not one of ours, or its checksums do not match.
+    /// The file is not a store file, or its checksums do not match.
     #[error(
-        "the store file {} is damaged or is no store file ({what}): restore it from a backup, or move it away to \
-         start with an empty store (everybody then logs in once more)", .path.display()
+        "the store file {} is damaged or is not a store file ({what}): restore it from a backup, or move it away to \
+         start with an empty store (every user then logs in again)", .path.display()
     )]
     Damaged {
         /// The configured path.
         path: PathBuf,
-        /// What was found.
+        /// What is wrong with it.
         what: String,
     },
-    /// The file was written by a version with other tables.
+    /// A version of Tokenward with other tables wrote the file.
     #[error(
         "the store file {} was written by another version of tokenward ({what}): run that version, or move the file \
-         away to start with an empty store (everybody then logs in once more)", .path.display()
+         away to start with an empty store (every user then logs in again)", .path.display()
     )]
     OtherVersion {
         /// The configured path.
         path: PathBuf,
-        /// Which format it has.
+        /// The format that it has.
         what: String,
     },
-    /// The file system refused.
+    /// The file system returned an error.
     #[error(
         "the store file {} cannot be opened: {source}; check that its folder exists, that this user may write there and \
          that the disk has room", .path.display()
@@ -53,21 +53,22 @@ pub enum OpenError {
     Io {
         /// The configured path.
         path: PathBuf,
-        /// The file system's answer.
+        /// The error of the file system.
         source: std::io::Error,
     },
-    /// The file that this process had open is not at its path any more.
+    /// The file that this process had open is no longer at its path.
     #[error(
-        "the store file {} was moved away or replaced while its disk failed: put it back, or restart to use what is \
-         there now (with nothing there everybody logs in once more)", .path.display()
+        "the store file {} was moved away or replaced while its disk failed: put it back, or restart to use the \
+         present one (without one every user logs in again)", .path.display()
     )]
-    Gone {
+    Moved {
         /// The configured path.
         path: PathBuf,
     },
 }
 
-/// Which file it is, whatever its path: another one in its place may hold refresh tokens that were used long ago.
+/// Identifies a file independently of its path (device and inode): another file at the same path may hold refresh tokens
+/// that were used long ago.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Identity(Option<(u64, u64)>);
 
@@ -85,7 +86,7 @@ impl Identity {
     }
 }
 
-/// Opens or creates the file, verifies its checksums and makes its tables. Blocking.
+/// Opens or creates the file, verifies its checksums and creates its tables. Blocking.
 pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
     let io = |source| OpenError::Io {
         path: path.into(),
@@ -96,41 +97,42 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
     let identity = create_private(path).map_err(io)?;
     let database = verified(path, |builder| builder.create(path))?;
     if is_new {
-        keep_name(path).map_err(io)?;
+        sync_folder(path).map_err(io)?;
     }
     Ok((database, identity))
 }
 
-/// Whether [`open`], which asks this first, has a chance: what can be told without the file's lock, which a running
-/// tokenward may hold, and without leaving a trace. Blocking.
+/// The part of [`open`] that needs no lock, which a running Tokenward may hold: reports faults that are visible without
+/// it and leaves no file behind. Blocking.
 pub(super) fn check(path: &Path) -> Result<(), OpenError> {
     let io = |source| OpenError::Io {
         path: path.into(),
         source,
     };
     let mut file = match OpenOptions::new().read(true).write(true).open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return can_create_beside(path).map_err(io),
+        Err(error) if error.kind() == ErrorKind::NotFound => return check_folder(path).map_err(io),
         opened => opened.map_err(io)?,
     };
     let metadata = file.metadata().map_err(io)?;
-    let mut begins = [0; REDB_BEGINS.len()];
-    let is_ours = metadata.is_file()
-        && (metadata.len() == 0 || (file.read_exact(&mut begins).is_ok() && begins == *REDB_BEGINS));
-    if is_ours {
+    let mut magic = [0; REDB_MAGIC.len()];
+    let is_redb = metadata.is_file()
+        && (metadata.len() == 0 || (file.read_exact(&mut magic).is_ok() && magic == *REDB_MAGIC));
+    if is_redb {
         Ok(())
     } else {
         Err(OpenError::Damaged {
             path: path.into(),
-            what: "it does not begin like one".to_owned(),
+            what: "it does not begin with redb's magic number".to_owned(),
         })
     }
 }
 
-/// How every redb file begins.
-const REDB_BEGINS: &[u8; 9] = b"redb\x1a\x0a\xa9\x0d\x0a";
+/// The magic number of a redb file.
+const REDB_MAGIC: &[u8; 9] = b"redb\x1a\x0a\xa9\x0d\x0a";
 
-/// Makes a file in the folder: without a name where the file system can do that, so that it is gone when it is closed.
-fn can_create_beside(path: &Path) -> std::io::Result<()> {
+/// Tests that a file can be created in the folder of `path`. Where the file system supports it, the test file has no name
+/// and disappears when it is closed.
+fn check_folder(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     if !std::fs::metadata(folder)?.is_dir() {
@@ -143,40 +145,40 @@ fn can_create_beside(path: &Path) -> std::io::Result<()> {
     {
         use rustix::fs::{Mode, OFlags};
         use rustix::io::Errno;
-        let nameless = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        match rustix::fs::open(folder, nameless, Mode::RUSR | Mode::WUSR) {
+        let unnamed = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::open(folder, unnamed, Mode::RUSR | Mode::WUSR) {
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => {}
             opened => return Ok(opened.map(drop)?),
         }
     }
-    let trial = folder.join(format!(".tokenward-trial-{}", std::process::id()));
-    OpenOptions::new().write(true).create_new(true).open(&trial)?;
-    std::fs::remove_file(trial)
+    let test = folder.join(format!(".tokenward-trial-{}", std::process::id()));
+    OpenOptions::new().write(true).create_new(true).open(&test)?;
+    std::fs::remove_file(test)
 }
 
-/// Opens the file that `identity` names once more, after its disk has failed; never makes one. Blocking.
-pub(super) fn open_again(path: &Path, identity: &Identity) -> Result<Database, OpenError> {
+/// Opens the file with `identity` again after its disk has failed; never creates one. Blocking.
+pub(super) fn reopen(path: &Path, identity: &Identity) -> Result<Database, OpenError> {
     let io = |source| OpenError::Io {
         path: path.into(),
         source,
     };
     let file = match OpenOptions::new().read(true).write(true).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(OpenError::Gone { path: path.into() });
+            return Err(OpenError::Moved { path: path.into() });
         }
         opened => opened.map_err(io)?,
     };
     if Identity::of(&file).map_err(io)? != *identity {
-        return Err(OpenError::Gone { path: path.into() });
+        return Err(OpenError::Moved { path: path.into() });
     }
-    forget_what_is_not_on_disk(&file).map_err(io)?;
+    drop_page_cache(&file).map_err(io)?;
     drop(file);
     verified(path, |builder| builder.open(path))
 }
 
-/// A page that could not be written counts as written to the kernel, which goes on showing it until it is gone after a
-/// crash. Whatever is on disk in truth shall be read.
-fn forget_what_is_not_on_disk(file: &File) -> std::io::Result<()> {
+/// Makes the next read return what is on disk. After a failed write the kernel marks the page as clean and returns it to
+/// readers, although it is lost after a crash.
+fn drop_page_cache(file: &File) -> std::io::Result<()> {
     file.sync_all()?;
     #[cfg(target_os = "linux")]
     rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?;
@@ -190,10 +192,10 @@ fn verified(
     let mut builder = Builder::new();
     builder
         .set_cache_size(CACHE_BYTES)
-        // A plain open trusts the file, and a damaged one may then panic much later, under a request.
+        // Without this redb trusts the file, and a damaged one may panic much later, during a request.
         .set_check_integrity_on_open(true);
-    let database = open(&mut builder).map_err(|error| explain(path, error))?;
-    let other_format = prepare(&database).map_err(|error| unprepared(path, error))?;
+    let database = open(&mut builder).map_err(|error| open_error(path, error))?;
+    let other_format = prepare(&database).map_err(|error| prepare_error(path, error))?;
     match other_format {
         None => Ok(database),
         Some(format) => Err(OpenError::OtherVersion {
@@ -212,7 +214,7 @@ fn prepare(database: &Database) -> Result<Option<u64>, redb::Error> {
     Ok(other_format)
 }
 
-/// Creates the file, if it is missing, readable by its owner only: tokens in it are sealed, user names are not.
+/// Creates the file if it is missing, readable by its owner only: tokens in it are sealed, user names are not.
 fn create_private(path: &Path) -> std::io::Result<Identity> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -221,14 +223,14 @@ fn create_private(path: &Path) -> std::io::Result<Identity> {
     Identity::of(&options.open(path)?)
 }
 
-/// A new file outlives a loss of power when its folder is on disk too.
-fn keep_name(path: &Path) -> std::io::Result<()> {
+/// Syncs the folder of a new file: its name survives a power loss only if the folder is on disk too.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
     if !cfg!(unix) {
         return Ok(());
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     match File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()) {
-        // A folder that may be written but not read, or a file system that cannot do it.
+        // The folder may be writable but not readable, or the file system does not support syncing a folder.
         Err(error)
             if matches!(
                 error.kind(),
@@ -237,11 +239,11 @@ fn keep_name(path: &Path) -> std::io::Result<()> {
         {
             Ok(())
         }
-        kept => kept,
+        synced => synced,
     }
 }
 
-fn unprepared(path: &Path, error: redb::Error) -> OpenError {
+fn prepare_error(path: &Path, error: redb::Error) -> OpenError {
     match error {
         redb::Error::Io(source) => OpenError::Io {
             path: path.into(),
@@ -254,7 +256,7 @@ fn unprepared(path: &Path, error: redb::Error) -> OpenError {
     }
 }
 
-fn explain(path: &Path, error: DatabaseError) -> OpenError {
+fn open_error(path: &Path, error: DatabaseError) -> OpenError {
     let path = path.to_path_buf();
     match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {

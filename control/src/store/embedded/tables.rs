@@ -1,7 +1,7 @@
-//! The tables of the embedded file, and every change to them as one step inside a write transaction.
+//! The tables of the embedded file, and each change to them as one step of a write transaction.
 //!
-//! Whatever has a lifetime also stands in [`EXPIRIES`], ordered by the moment it ends, so that a sweep costs as
-//! much as it removes and never a scan of the whole file.
+//! Entries and sets with a lifetime have a row in [`EXPIRIES`], ordered by expiry, so that the cost of a sweep depends on
+//! what it removes, not on the size of the file.
 
 use std::ops::Bound;
 
@@ -12,9 +12,9 @@ use redb::{
 
 use crate::store::{Cursor, Entry, Expected, Key, Page, Revision, WriteOutcome};
 
-/// Bumped when a table, or every record in them, changes its shape; another number in a file is refused at [`prepare`].
+/// Incremented when a table, or every record in them, changes its format; [`prepare`] rejects a file with another number.
 const FORMAT: u64 = 2;
-/// The moment that never comes.
+/// The expiry of an entry without a lifetime.
 const NEVER_MS: u64 = u64::MAX;
 
 /// key → (revision, expiry in Unix ms or [`NEVER_MS`], value).
@@ -23,15 +23,16 @@ const ENTRIES: TableDefinition<'_, &str, (u64, u64, &[u8])> = TableDefinition::n
 const EXPIRIES: TableDefinition<'_, (u64, u8, &str), ()> = TableDefinition::new("expiries");
 /// set → its members.
 const MEMBERS: MultimapTableDefinition<'_, &str, &str> = MultimapTableDefinition::new("members");
-/// set → expiry in Unix ms. A set is there while it has a row here.
+/// set → expiry in Unix ms. A set exists while it has a row here.
 const SETS: TableDefinition<'_, &str, u64> = TableDefinition::new("sets");
-/// `format`, and `revision`: the last revision given to any key, so that none is ever given twice.
+/// `format`, and `revision`: the last revision assigned to any key, so that none is assigned twice.
 const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
-/// Empty but for the moment of [`try_writing`].
-const TRIAL: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("trial");
-/// As much as some logins at once take, so that the file must have room for more than its next record.
-const TRIAL_BYTES: usize = 64 * 1024;
+/// Exists only during [`test_write`].
+const TEST: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("trial");
+/// The size of several concurrent logins, so that the file must have room for more than its next record.
+const TEST_BYTES: usize = 64 * 1024;
 
+/// What expires: the second column of [`EXPIRIES`].
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Kind {
@@ -39,7 +40,7 @@ enum Kind {
     Set = 1,
 }
 
-/// One change, as it waits for its transaction. Lifetimes are in milliseconds.
+/// One queued change. Lifetimes are in milliseconds.
 pub(super) enum Change {
     Write {
         key: String,
@@ -65,14 +66,14 @@ pub(super) enum Change {
     },
 }
 
-/// What a change came to.
-pub(super) enum Changed {
-    WriteOutcome(WriteOutcome),
+/// The outcome of a change.
+pub(super) enum ChangeOutcome {
+    Write(WriteOutcome),
     Set,
     Swept(usize),
 }
 
-/// Makes sure that all tables exist; the file's format number when it is not ours.
+/// Creates missing tables. Returns the file's format number if it is not [`FORMAT`].
 pub(super) fn prepare(transaction: &WriteTransaction) -> Result<Option<u64>, redb::Error> {
     let mut tables = Tables::open(transaction)?;
     let format = tables.counters.get("format")?.map(|guard| guard.value());
@@ -86,15 +87,15 @@ pub(super) fn prepare(transaction: &WriteTransaction) -> Result<Option<u64>, red
     }
 }
 
-/// Writes something and removes it again, each durably.
-pub(super) fn try_writing(database: &Database) -> Result<(), redb::Error> {
+/// Writes a value and removes it again, each in a durable commit.
+pub(super) fn test_write(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     transaction
-        .open_table(TRIAL)?
-        .insert("", [0; TRIAL_BYTES].as_slice())?;
+        .open_table(TEST)?
+        .insert("", [0; TEST_BYTES].as_slice())?;
     transaction.commit()?;
     let transaction = database.begin_write()?;
-    transaction.delete_table(TRIAL)?;
+    transaction.delete_table(TEST)?;
     transaction.commit()?;
     Ok(())
 }
@@ -109,8 +110,8 @@ pub(super) fn read_entry(
     Ok(live_entry(&entries, key, now_ms)?)
 }
 
-/// The keys of `kind` behind `after`, of the next `limit` rows those that have not expired at `now_ms`. The cursor is the last
-/// key that was examined.
+/// One page of the keys of `kind` after `after`: of the next `limit` rows those that have not expired at `now_ms`. The
+/// cursor is the last examined key.
 pub(super) fn list_entries(
     transaction: &ReadTransaction,
     kind: &str,
@@ -193,7 +194,7 @@ pub(super) struct Tables<'txn> {
     members: MultimapTable<'txn, &'static str, &'static str>,
     sets: Table<'txn, &'static str, u64>,
     counters: Table<'txn, &'static str, u64>,
-    changed: bool,
+    is_modified: bool,
 }
 
 impl<'txn> Tables<'txn> {
@@ -204,16 +205,16 @@ impl<'txn> Tables<'txn> {
             members: transaction.open_multimap_table(MEMBERS)?,
             sets: transaction.open_table(SETS)?,
             counters: transaction.open_table(COUNTERS)?,
-            changed: false,
+            is_modified: false,
         })
     }
 
-    /// Whether anything was changed since the tables were opened: if not, there is nothing to commit.
-    pub(super) fn changed(&self) -> bool {
-        self.changed
+    /// Whether a change has modified the tables since they were opened; if not, there is nothing to commit.
+    pub(super) fn is_modified(&self) -> bool {
+        self.is_modified
     }
 
-    pub(super) fn apply(&mut self, change: &Change, now_ms: u64) -> Result<Changed, redb::Error> {
+    pub(super) fn apply(&mut self, change: &Change, now_ms: u64) -> Result<ChangeOutcome, redb::Error> {
         match change {
             Change::Write {
                 key,
@@ -222,19 +223,19 @@ impl<'txn> Tables<'txn> {
                 lifetime_ms,
             } => self
                 .write(key, *expected, value, *lifetime_ms, now_ms)
-                .map(Changed::WriteOutcome),
-            Change::Delete { key, expected } => {
-                self.delete(key, *expected, now_ms).map(Changed::WriteOutcome)
-            }
+                .map(ChangeOutcome::Write),
+            Change::Delete { key, expected } => self.delete(key, *expected, now_ms).map(ChangeOutcome::Write),
             Change::AddMember {
                 set,
                 member,
                 lifetime_ms,
             } => self
                 .add_member(set, member, now_ms + lifetime_ms, now_ms)
-                .map(|()| Changed::Set),
-            Change::RemoveMember { set, member } => self.remove_member(set, member).map(|()| Changed::Set),
-            Change::Sweep { at_most } => self.sweep(*at_most, now_ms).map(Changed::Swept),
+                .map(|()| ChangeOutcome::Set),
+            Change::RemoveMember { set, member } => {
+                self.remove_member(set, member).map(|()| ChangeOutcome::Set)
+            }
+            Change::Sweep { at_most } => self.sweep(*at_most, now_ms).map(ChangeOutcome::Swept),
         }
     }
 
@@ -251,7 +252,7 @@ impl<'txn> Tables<'txn> {
             return Ok(WriteOutcome::Conflict(current));
         }
         self.remove_entry(key)?;
-        self.changed = true;
+        self.is_modified = true;
         let revision = self.next_revision()?;
         let expires_ms = lifetime_ms.map_or(NEVER_MS, |lifetime_ms| now_ms + lifetime_ms);
         self.entries.insert(key, (revision, expires_ms, value))?;
@@ -284,7 +285,7 @@ impl<'txn> Tables<'txn> {
             self.remove_set(set)?;
             before_ms = None;
         }
-        self.changed = true;
+        self.is_modified = true;
         self.members.insert(set, member)?;
         if before_ms.is_some_and(|before_ms| before_ms >= expires_ms) {
             return Ok(());
@@ -301,7 +302,7 @@ impl<'txn> Tables<'txn> {
         if !self.members.remove(set, member)? {
             return Ok(());
         }
-        self.changed = true;
+        self.is_modified = true;
         if redb::ReadableMultimapTable::get(&self.members, set)?
             .next()
             .is_none()
@@ -311,16 +312,16 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    /// Removes at most `at_most` entries and sets that have expired, the longest expired first.
+    /// Removes at most `at_most` expired entries and sets, in order of expiry. Returns how many.
     pub(super) fn sweep(&mut self, at_most: usize, now_ms: u64) -> Result<usize, redb::Error> {
         let mut swept = 0;
         while swept < at_most {
             let Some((expires_ms, kind, key)) = self.first_expired(now_ms)? else {
                 break;
             };
-            // The row goes first and for itself: whatever it leads to, the next round sees another one.
+            // The row is removed first and in any case, so that the next iteration reads a different one.
             self.expiries.remove((expires_ms, kind, key.as_str()))?;
-            self.changed = true;
+            self.is_modified = true;
             if kind == Kind::Set as u8 {
                 self.remove_set(&key)?;
             } else if live_entry(&self.entries, &key, now_ms)?.is_none() {
@@ -343,7 +344,7 @@ impl<'txn> Tables<'txn> {
         let Some(expires_ms) = self.entries.remove(key)?.map(|guard| guard.value().1) else {
             return Ok(());
         };
-        self.changed = true;
+        self.is_modified = true;
         if expires_ms != NEVER_MS {
             self.expiries.remove((expires_ms, Kind::Entry as u8, key))?;
         }
@@ -351,7 +352,7 @@ impl<'txn> Tables<'txn> {
     }
 
     fn remove_set(&mut self, set: &str) -> Result<(), redb::Error> {
-        self.changed = true;
+        self.is_modified = true;
         self.members.remove_all(set)?;
         let expires_ms = self.sets.remove(set)?.map(|guard| guard.value());
         if let Some(expires_ms) = expires_ms {

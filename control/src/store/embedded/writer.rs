@@ -1,8 +1,8 @@
-//! The one writer of the embedded file: changes queue up, and each transaction takes all that wait.
+//! The single writer of the embedded file: changes queue up, and each transaction applies all queued changes.
 //!
-//! A durable commit costs one `fsync`. Writers that arrive while one is under way share the next, so a burst of
-//! a thousand writes costs a handful of commits and not a thousand. A change is answered only after the commit
-//! that holds it, which is what makes a rotated refresh token survive `kill -9`.
+//! A durable commit costs one `fsync`. Changes that arrive during a commit share the next one, so a burst of a thousand
+//! writes costs a handful of commits. A change is acknowledged only after the commit that contains it, so that a rotated
+//! refresh token survives `kill -9`.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,27 +10,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::file::{EngineFailure, OpenFile};
-use super::tables::{Change, Changed, Tables};
+use super::file::{FileError, OpenFile};
+use super::tables::{Change, ChangeOutcome, Tables};
 use crate::clock::Clock;
 
-/// Expired entries removed along with each commit, so that a file in use stays small between sweeps.
-const SWEPT_PER_COMMIT: usize = 8;
-/// A bound on one transaction's work, so that the first in line does not wait for a whole stampede.
-const LARGEST_BATCH: usize = 256;
+/// Expired entries that each commit removes as well, so that a file in use stays small between sweeps.
+const SWEEP_PER_COMMIT: usize = 8;
+/// Bounds the work of one transaction, so that the first caller does not wait for a whole burst.
+const MAX_BATCH: usize = 256;
 
-type Answer = Result<Changed, EngineFailure>;
+type ChangeResult = Result<ChangeOutcome, FileError>;
 
-struct Waiting {
+struct Pending {
     change: Change,
-    answer: oneshot::Sender<Answer>,
+    reply: oneshot::Sender<ChangeResult>,
 }
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Waiting>,
-    /// Whether a blocking task is emptying the queue right now.
-    at_work: bool,
+    pending: VecDeque<Pending>,
+    /// Whether a blocking task is draining the queue now.
+    is_draining: bool,
 }
 
 pub(super) struct Writer {
@@ -39,34 +39,34 @@ pub(super) struct Writer {
     queue: Mutex<Queue>,
 }
 
-/// The right to empty the queue. A runtime that ends drops what it has not begun, and this with it: then those who wait
-/// hear that it failed, and whoever comes next takes the turn.
-struct Turn {
+/// The task that drains the queue. A runtime that shuts down drops a task that has not started, and this with it: the
+/// pending callers then receive an error, and the next change starts another task.
+struct Drain {
     writer: Arc<Writer>,
-    over: bool,
+    is_finished: bool,
 }
 
-impl Drop for Turn {
+impl Drop for Drain {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.is_finished {
             let mut queue = self.writer.queue();
-            queue.at_work = false;
-            queue.waiting.clear();
+            queue.is_draining = false;
+            queue.pending.clear();
         }
     }
 }
 
-impl Turn {
-    fn empty_the_queue(mut self) {
+impl Drain {
+    fn run(mut self) {
         loop {
             let batch = self.writer.next_batch();
             if batch.is_empty() {
-                // New work may have come in between; whoever queued it saw `at_work` and relies on this round.
+                // A change may have been queued in between: its caller saw `is_draining` and relies on this task.
                 let mut queue = self.writer.queue();
-                if queue.waiting.is_empty() {
-                    queue.at_work = false;
+                if queue.pending.is_empty() {
+                    queue.is_draining = false;
                     drop(queue);
-                    self.over = true;
+                    self.is_finished = true;
                     return;
                 }
                 continue;
@@ -85,76 +85,76 @@ impl Writer {
         }
     }
 
-    /// Queues `change` and waits until it is on disk. A caller that goes away before the change has begun takes
-    /// it back; once begun it is carried out.
-    pub(super) async fn change(self: &Arc<Self>, change: Change) -> Answer {
-        let (answer, answered) = oneshot::channel();
+    /// Queues `change` and waits until it is on disk. Dropping the future before the change has started cancels it; a
+    /// started change runs to completion.
+    pub(super) async fn change(self: &Arc<Self>, change: Change) -> ChangeResult {
+        let (reply, replied) = oneshot::channel();
         let starts = {
             let mut queue = self.queue();
-            queue.waiting.push_back(Waiting { change, answer });
-            !std::mem::replace(&mut queue.at_work, true)
+            queue.pending.push_back(Pending { change, reply });
+            !std::mem::replace(&mut queue.is_draining, true)
         };
         if starts {
-            let turn = Turn {
+            let drain = Drain {
                 writer: Arc::clone(self),
-                over: false,
+                is_finished: false,
             };
-            tokio::task::spawn_blocking(move || turn.empty_the_queue());
+            tokio::task::spawn_blocking(move || drain.run());
         }
-        answered.await.unwrap_or(Err(EngineFailure::Panicked))
+        replied.await.unwrap_or(Err(FileError::Panicked))
     }
 
-    fn next_batch(&self) -> Vec<Waiting> {
+    fn next_batch(&self) -> Vec<Pending> {
         let mut queue = self.queue();
-        let size = queue.waiting.len().min(LARGEST_BATCH);
+        let size = queue.pending.len().min(MAX_BATCH);
         queue
-            .waiting
+            .pending
             .drain(..size)
-            .filter(|waiting| !waiting.answer.is_closed())
+            .filter(|pending| !pending.reply.is_closed())
             .collect()
     }
 
-    fn commit(&self, batch: Vec<Waiting>) {
-        // A bug in one change must not take the writer away from all that come after.
+    fn commit(&self, batch: Vec<Pending>) {
+        // A panic in one change must not stop the writer for all later ones.
         let applied = catch_unwind(AssertUnwindSafe(|| self.apply(&batch)));
-        match applied.unwrap_or(Err(EngineFailure::Panicked)) {
-            Ok(changes) => {
-                for (waiting, changed) in batch.into_iter().zip(changes) {
-                    // The caller may have left at its deadline; the change stands all the same.
-                    let _ = waiting.answer.send(Ok(changed));
+        match applied.unwrap_or(Err(FileError::Panicked)) {
+            Ok(outcomes) => {
+                for (pending, outcome) in batch.into_iter().zip(outcomes) {
+                    // The caller may have reached its deadline; the change is applied nevertheless.
+                    let _ = pending.reply.send(Ok(outcome));
                 }
             }
-            Err(failure) => {
-                for waiting in batch {
-                    let _ = waiting.answer.send(Err(failure.clone()));
+            Err(error) => {
+                for pending in batch {
+                    let _ = pending.reply.send(Err(error.clone()));
                 }
             }
         }
     }
 
-    fn apply(&self, batch: &[Waiting]) -> Result<Vec<Changed>, EngineFailure> {
+    fn apply(&self, batch: &[Pending]) -> Result<Vec<ChangeOutcome>, FileError> {
         let now_ms = self.clock.now_ms();
         self.file.with(|database| {
             let transaction = database.begin_write()?;
             let mut tables = Tables::open(&transaction)?;
-            let changes = batch
+            let outcomes = batch
                 .iter()
-                .map(|waiting| tables.apply(&waiting.change, now_ms))
+                .map(|pending| tables.apply(&pending.change, now_ms))
                 .collect::<Result<Vec<_>, _>>()?;
-            let changed = tables.changed();
+            let is_modified = tables.is_modified();
             let sweeps = batch
                 .iter()
-                .any(|waiting| matches!(waiting.change, Change::Sweep { .. }));
-            if changed && !sweeps {
-                tables.sweep(SWEPT_PER_COMMIT, now_ms)?;
+                .any(|pending| matches!(pending.change, Change::Sweep { .. }));
+            if is_modified && !sweeps {
+                tables.sweep(SWEEP_PER_COMMIT, now_ms)?;
             }
             drop(tables);
-            if changed {
+            if is_modified {
                 transaction.commit()?;
             } else {
                 transaction.abort()?;
             }
-            Ok(changes)
+            Ok(outcomes)
         })
     }
 

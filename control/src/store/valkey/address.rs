@@ -1,98 +1,96 @@
-//! The address of a Valkey: `redis://host:port/db`, `rediss://…` for TLS, `unix:///path?db=N`. Read strictly, and the same
-//! way wherever it is read: what the client would ignore in silence is refused.
+//! The address of a Valkey: `redis://host:port/db`, `rediss://…` for TLS, `unix:///path?db=N`. One strict parser for all
+//! uses: it rejects what the client would silently ignore.
 
 use std::path::Path;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use url::{Host, Url};
 
-/// Valkey counts its databases with this type.
-const MOST_DATABASES: i64 = i32::MAX as i64;
+/// Valkey stores database numbers in this type.
+const MAX_DATABASE: i64 = i32::MAX as i64;
 
-/// Why a text is no address of a Valkey. Quotes nothing of it: it may hold a password.
+/// Why a text is not the address of a Valkey. Its message contains nothing of the text, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
-    /// Not a URL of a scheme that is known.
+    /// Not a URL with a supported scheme.
     #[error("is not a redis://, rediss:// or unix:// URL")]
     NotUrl,
     /// A user or password in the URL.
     #[error("holds a user or a password")]
     Credentials,
-    /// No host, or one that is no name and no address.
-    #[error("names no host")]
+    /// No host, or neither a host name nor an IP address.
+    #[error("has no host")]
     Host,
     /// `0.0.0.0` or `::`.
-    #[error("names no single host: 0.0.0.0 and :: stand for all")]
+    #[error("names no single host: 0.0.0.0 and :: are wildcards")]
     Wildcard,
     /// Port 0.
-    #[error("names port 0")]
+    #[error("has port 0")]
     Port,
-    /// The path is not one whole number.
-    #[error("names a database that is not a whole number")]
+    /// The path is not one non-negative integer.
+    #[error("names a database that is not a number")]
     Database,
     /// A query parameter.
-    #[error("has a parameter that is not read")]
+    #[error("has a parameter that is not supported")]
     Parameter,
     /// A fragment.
     #[error("has a fragment (#)")]
     Fragment,
     /// A Unix socket without an absolute path.
-    #[error("names no absolute path of a socket")]
+    #[error("has no absolute path of a socket")]
     SocketPath,
-    /// A Unix socket where several servers are found by host and port.
-    #[error("is a Unix socket, which a Cluster or Sentinel does not have")]
-    SocketAmongMany,
+    /// A Unix socket in a topology whose servers are addressed by host and port.
+    #[error("is a Unix socket, which Cluster and Sentinel do not support")]
+    SocketUnsupported,
     /// A database in a Cluster.
-    #[error("names a database, and a Cluster has only 0")]
+    #[error("names a database, but a Cluster has only 0")]
     DatabaseInCluster,
-    /// A database in the address of a further Sentinel.
+    /// Another database in the address of a further Sentinel.
     #[error("names another database than store.valkey.url")]
     OtherDatabase,
-    /// TLS at one server and none at another.
+    /// TLS at some servers only.
     #[error("differs from store.valkey.url in TLS")]
     OtherTls,
 }
 
 impl BadAddress {
-    /// How it is put right.
+    /// How to fix it.
     #[must_use]
-    pub const fn cure(self) -> &'static str {
+    pub const fn hint(self) -> &'static str {
         match self {
             Self::Credentials => {
-                "put the user into store.valkey.username, and name the password's source in store.valkey.password"
+                "set the user in store.valkey.username, and the password's source in store.valkey.password"
             }
-            Self::Database => "write it as in redis://valkey.example.com:6379/0, or leave it out for 0",
-            Self::Parameter => {
-                "leave it out: control speaks protocol 3 by itself, and only unix:// takes one, ?db=1"
-            }
-            Self::Fragment => "leave it out: certificates are always verified",
+            Self::Database => "write it as in redis://valkey.example.com:6379/0, or omit it for 0",
+            Self::Parameter => "omit it: control always uses protocol 3, and only unix:// has one, ?db=1",
+            Self::Fragment => "omit it: certificates are always verified",
             Self::SocketPath => "write three slashes, as in unix:///run/valkey/valkey.sock",
-            Self::DatabaseInCluster => "leave the database out",
-            Self::OtherDatabase => "leave the database out: the one of store.valkey.url is the primary's",
+            Self::DatabaseInCluster => "omit the database",
+            Self::OtherDatabase => "omit the database: the one of store.valkey.url is the primary's",
             Self::OtherTls => "use redis:// for all of them, or rediss:// for all",
-            Self::NotUrl | Self::Host | Self::Wildcard | Self::Port | Self::SocketAmongMany => {
+            Self::NotUrl | Self::Host | Self::Wildcard | Self::Port | Self::SocketUnsupported => {
                 "write it as in rediss://valkey.example.com:6379/0"
             }
         }
     }
 }
 
-/// Among which servers the one of an address stands.
+/// The role of the server at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Among {
-    /// It is the only one.
-    One,
-    /// The sentinels.
-    Sentinels,
-    /// The nodes of a Cluster.
-    Nodes,
+pub enum ServerRole {
+    /// A standalone server.
+    Standalone,
+    /// A sentinel.
+    Sentinel,
+    /// A node of a Cluster.
+    ClusterNode,
 }
 
-/// Reads the address that comes first.
+/// Parses the first address.
 ///
 /// # Errors
 /// [`BadAddress`].
-pub fn parse(text: &str, among: Among) -> Result<ConnectionInfo, BadAddress> {
+pub fn parse(text: &str, role: ServerRole) -> Result<ConnectionInfo, BadAddress> {
     let url = Url::parse(text).map_err(|error| match error {
         url::ParseError::EmptyHost => BadAddress::Host,
         _ => BadAddress::NotUrl,
@@ -102,24 +100,30 @@ pub fn parse(text: &str, among: Among) -> Result<ConnectionInfo, BadAddress> {
         "unix" | "redis+unix" => check_socket(&url)?,
         _ => return Err(BadAddress::NotUrl),
     }
-    // Whatever the client refuses beyond that.
+    // The client may reject more.
     let info = url.into_connection_info().map_err(|_| BadAddress::NotUrl)?;
-    if !(0..=MOST_DATABASES).contains(&info.redis_settings().db()) {
+    if !(0..=MAX_DATABASE).contains(&info.redis_settings().db()) {
         return Err(BadAddress::Database);
     }
-    match (among, info.addr()) {
-        (Among::Sentinels | Among::Nodes, ConnectionAddr::Unix(_)) => Err(BadAddress::SocketAmongMany),
-        (Among::Nodes, _) if info.redis_settings().db() != 0 => Err(BadAddress::DatabaseInCluster),
+    match (role, info.addr()) {
+        (ServerRole::Sentinel | ServerRole::ClusterNode, ConnectionAddr::Unix(_)) => {
+            Err(BadAddress::SocketUnsupported)
+        }
+        (ServerRole::ClusterNode, _) if info.redis_settings().db() != 0 => Err(BadAddress::DatabaseInCluster),
         _ => Ok(info),
     }
 }
 
-/// Reads the address of a further server beside `first`.
+/// Parses the address of a further server, to be used together with `first`.
 ///
 /// # Errors
 /// [`BadAddress`].
-pub fn parse_more(text: &str, among: Among, first: &ConnectionInfo) -> Result<ConnectionInfo, BadAddress> {
-    let info = parse(text, among)?;
+pub fn parse_more(
+    text: &str,
+    role: ServerRole,
+    first: &ConnectionInfo,
+) -> Result<ConnectionInfo, BadAddress> {
+    let info = parse(text, role)?;
     let database = info.redis_settings().db();
     if database != 0 && database != first.redis_settings().db() {
         return Err(BadAddress::OtherDatabase);
@@ -159,7 +163,7 @@ fn check_tcp(url: &Url) -> Result<(), BadAddress> {
     check_database(database)
 }
 
-/// A name as DNS and `/etc/hosts` have them; with this kind of URL an IPv4 address is one too.
+/// Whether `name` is a host name as in DNS and `/etc/hosts`. With these schemes an IPv4 address is parsed as a name too.
 fn is_host(name: &str) -> bool {
     (1..=253).contains(&name.len())
         && name != "0.0.0.0"

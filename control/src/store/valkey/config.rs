@@ -1,4 +1,4 @@
-//! Where Valkey is and how it is entered, checked before anything is dialled.
+//! Valkey's address and credentials, validated before any connection attempt.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,94 +9,94 @@ use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServer
 use redis::{Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisError, TlsMode};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::address::{self, Among, BadAddress};
+use super::address::{self, BadAddress, ServerRole};
 
-/// Where the Valkey store is.
+/// The address, credentials and topology of the Valkey store.
 #[derive(Debug, Clone)]
 pub struct ValkeyConfig {
     /// `redis://host:port/db`, `rediss://…` for TLS, `unix:///path`: the server; with [`Topology::Sentinel`] one
-    /// of the sentinels, with [`Topology::Cluster`] one of the nodes. Never with a password in it.
+    /// of the sentinels, with [`Topology::Cluster`] one of the nodes. Never contains a password.
     pub url: String,
-    /// User of Valkey's ACL; none is the default user.
+    /// User of Valkey's ACL; `None` is the default user.
     pub username: Option<String>,
     /// Its password.
     pub password: Option<SecretString>,
-    /// Put before every key: `tokenward:`.
+    /// The prefix of every key: `tokenward:`.
     pub key_prefix: String,
-    /// The longest that one operation may take.
+    /// Bounds the duration of one operation.
     pub deadline: Duration,
-    /// How many servers there are, and who knows them.
+    /// Standalone, Sentinel or Cluster.
     pub topology: Topology,
 }
 
-/// What stands behind [`ValkeyConfig::url`].
+/// The kind of deployment behind [`ValkeyConfig::url`].
 #[derive(Debug, Clone, Default)]
 pub enum Topology {
-    /// One server, or a name that always leads to the primary.
+    /// One server, or a host name that always leads to the primary.
     #[default]
     Standalone,
-    /// Sentinels that know the primary, asked anew on every connection.
+    /// Sentinels, which are queried for the primary before each connection.
     Sentinel {
-        /// The name under which the sentinels know the primary.
+        /// The name of the primary in the sentinels' configuration.
         service: String,
         /// URLs of the other sentinels.
         more_sentinels: Vec<String>,
-        /// The sentinels' own password, if they have one; their user is the default user.
+        /// The sentinels' password, if they have one; their user is the default user.
         sentinel_password: Option<SecretString>,
     },
     /// A Valkey Cluster.
     Cluster {
-        /// URLs of further nodes to start from, should the first be away.
+        /// URLs of further nodes to start from if the first is unavailable.
         more_nodes: Vec<String>,
     },
 }
 
-/// Why there is no connection to Valkey.
+/// Why a connection to Valkey failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The configuration cannot be right; trying again does not help.
+    /// The configuration is invalid; a retry does not help.
     #[error("{what}")]
     Config {
-        /// What is wrong, and the cure.
+        /// What is wrong, and a hint.
         what: String,
     },
-    /// Valkey is away, refuses us or does not answer; trying again may help.
+    /// Valkey is unavailable, refuses the connection or does not answer; a retry may help.
     #[error("cannot reach Valkey at {address}: {source}")]
     Unreachable {
         /// Host and port, or the socket's path.
         address: String,
-        /// What an operator does about it.
-        cure: &'static str,
-        /// The client's own words, without any password.
+        /// What an operator can do about it.
+        hint: &'static str,
+        /// The client's message, without any password.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl ConnectError {
-    /// Whether trying again may help.
+    /// Whether a retry may help.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
 
-    /// What an operator does about it; empty where the message says it.
+    /// What an operator can do about it; empty if the message contains it.
     #[must_use]
-    pub const fn cure(&self) -> &'static str {
+    pub const fn hint(&self) -> &'static str {
         match self {
             Self::Config { .. } => "",
-            Self::Unreachable { cure, .. } => cure,
+            Self::Unreachable { hint, .. } => hint,
         }
     }
 }
 
-/// How a connection is made, whatever the topology.
+/// The client for a topology.
 pub(super) enum Route {
     Node(Box<Client>),
     Sentinel(Box<SentinelClient>),
     Cluster(Box<ClusterClient>),
 }
 
-/// A checked configuration.
+/// A validated configuration.
 pub(super) struct Target {
     pub(super) route: Route,
     pub(super) address: String,
@@ -111,25 +111,25 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Checks `config` without any network.
+/// Validates `config` without network access.
 pub(super) fn target(config: &ValkeyConfig) -> Result<Target, ConnectError> {
-    let among = match &config.topology {
-        Topology::Standalone => Among::One,
-        Topology::Sentinel { .. } => Among::Sentinels,
-        Topology::Cluster { .. } => Among::Nodes,
+    let role = match &config.topology {
+        Topology::Standalone => ServerRole::Standalone,
+        Topology::Sentinel { .. } => ServerRole::Sentinel,
+        Topology::Cluster { .. } => ServerRole::ClusterNode,
     };
-    let entry = address::parse(&config.url, among).map_err(unusable)?;
-    let address = entry.addr().to_string();
+    let first = address::parse(&config.url, role).map_err(invalid_url)?;
+    let address = first.addr().to_string();
     let route = match &config.topology {
         Topology::Standalone => Route::Node(Box::new(
-            Client::open(enter(entry, config)).map_err(|error| refuse(&error))?,
+            Client::open(with_credentials(first, config)).map_err(|error| invalid(&error))?,
         )),
         Topology::Sentinel {
             service,
             more_sentinels,
             sentinel_password,
-        } => sentinel_route(config, entry, service, more_sentinels, sentinel_password.as_ref())?,
-        Topology::Cluster { more_nodes } => cluster_route(config, entry, more_nodes)?,
+        } => sentinel_route(config, first, service, more_sentinels, sentinel_password.as_ref())?,
+        Topology::Cluster { more_nodes } => cluster_route(config, first, more_nodes)?,
     };
     Ok(Target { route, address })
 }
@@ -141,17 +141,17 @@ fn sentinel_route(
     more_sentinels: &[String],
     sentinel_password: Option<&SecretString>,
 ) -> Result<Route, ConnectError> {
-    let node = enter(first.clone(), config);
+    let node = with_credentials(first.clone(), config);
     let mut to_nodes = SentinelNodeConnectionInfo::default()
         .set_redis_connection_info(node.redis_settings().clone())
         .set_tcp_settings(node.tcp_settings().clone());
     if matches!(first.addr(), ConnectionAddr::TcpTls { .. }) {
         to_nodes = to_nodes.set_tls_mode(TlsMode::Secure);
     }
-    let sentinels = all(first, more_sentinels, Among::Sentinels)?
+    let sentinels = parse_all(first, more_sentinels, ServerRole::Sentinel)?
         .into_iter()
         .map(|sentinel| {
-            // A sentinel has no databases: what the URL's path names is the primary's.
+            // A sentinel has no databases: the one in the URL is the primary's.
             let mut settings = sentinel.redis_settings().clone().set_db(0);
             if let Some(password) = sentinel_password {
                 settings = settings.set_password(password.expose_secret());
@@ -167,7 +167,7 @@ fn sentinel_route(
         SentinelServerType::Master,
     )
     .map(|client| Route::Sentinel(Box::new(client)))
-    .map_err(|error| refuse(&error))
+    .map_err(|error| invalid(&error))
 }
 
 fn cluster_route(
@@ -175,9 +175,9 @@ fn cluster_route(
     first: ConnectionInfo,
     more_nodes: &[String],
 ) -> Result<Route, ConnectError> {
-    let nodes = all(first, more_nodes, Among::Nodes)?
+    let nodes = parse_all(first, more_nodes, ServerRole::ClusterNode)?
         .into_iter()
-        .map(|node| enter(node, config));
+        .map(|node| with_credentials(node, config));
     ClusterClient::builder(nodes)
         .connection_timeout(config.deadline)
         .response_timeout(config.deadline)
@@ -185,25 +185,29 @@ fn cluster_route(
         .use_protocol(ProtocolVersion::RESP3)
         .build()
         .map(|client| Route::Cluster(Box::new(client)))
-        .map_err(|error| refuse(&error))
+        .map_err(|error| invalid(&error))
 }
 
-fn all(first: ConnectionInfo, more: &[String], among: Among) -> Result<Vec<ConnectionInfo>, ConnectError> {
+fn parse_all(
+    first: ConnectionInfo,
+    more: &[String],
+    role: ServerRole,
+) -> Result<Vec<ConnectionInfo>, ConnectError> {
     let more = more
         .iter()
-        .map(|url| address::parse_more(url, among, &first).map_err(unusable))
+        .map(|url| address::parse_more(url, role, &first).map_err(invalid_url))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(std::iter::once(first).chain(more).collect())
 }
 
-fn unusable(bad: BadAddress) -> ConnectError {
+fn invalid_url(error: BadAddress) -> ConnectError {
     ConnectError::Config {
-        what: format!("store.valkey.url {bad}; {}", bad.cure()),
+        what: format!("store.valkey.url {error}; {}", error.hint()),
     }
 }
 
-fn enter(info: ConnectionInfo, config: &ValkeyConfig) -> ConnectionInfo {
-    // With protocol 3 the client hears of a lost connection at once and not by the next command's failure.
+fn with_credentials(info: ConnectionInfo, config: &ValkeyConfig) -> ConnectionInfo {
+    // With protocol 3 the client detects a lost connection at once and not by the next command's failure.
     let mut settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     if let Some(username) = &config.username {
         settings = settings.set_username(username);
@@ -217,13 +221,13 @@ fn enter(info: ConnectionInfo, config: &ValkeyConfig) -> ConnectionInfo {
 
 fn tcp_settings(deadline: Duration) -> TcpSettings {
     let settings = TcpSettings::default().set_nodelay(true);
-    // A peer that vanished without a word (a node that died) is given up after this and not after 15 minutes.
+    // Abandons a peer that vanished without closing the connection (a dead node) after this, not after 15 minutes.
     #[cfg(target_os = "linux")]
     let settings = settings.set_user_timeout(deadline.saturating_mul(2));
     settings
 }
 
-fn refuse(error: &RedisError) -> ConnectError {
+fn invalid(error: &RedisError) -> ConnectError {
     ConnectError::Config {
         what: format!("store.valkey is not usable: {}", error.category()),
     }

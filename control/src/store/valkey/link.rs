@@ -1,10 +1,10 @@
-//! The connection to Valkey, kept by a task of its own: dialled again whenever it is lost or silent, so that a
-//! Valkey that went away and came back is used again without anybody's help.
+//! The connection to Valkey. A task of its own maintains it and reconnects when it is lost or unresponsive, so that control
+//! recovers from an outage of Valkey without intervention.
 //!
-//! While it is down, operations fail at once with the reason instead of each waiting for its own deadline, and
-//! the task dials in the background. redis' own `ConnectionManager` was not taken for three reasons: it replays the
-//! last reconnection's error to the first command after an outage, it never leaves a connection that is silent
-//! (a hung server, a partition), and it cannot ask Sentinel again.
+//! During an outage operations fail at once with the reason instead of waiting for their deadline, and the task reconnects in
+//! the background. The `ConnectionManager` of redis is not used for three reasons: it returns the error of its last
+//! reconnection to the first command after an outage, it never abandons an unresponsive connection (a hung server, a
+//! partition), and it cannot query Sentinel again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,19 +23,19 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::config::Route;
 
-/// Pauses between attempts to dial: doubled from the first to the longest.
-const PAUSE: Backoff = Backoff::new(50, 1_000);
-/// Sentinel and Cluster ask several servers in turn: one that hangs must not use up the whole attempt to dial.
-const SERVERS_IN_TURN: u32 = 4;
+/// The waits between attempts to connect.
+const CONNECT_BACKOFF: Backoff = Backoff::new(50, 1_000);
+/// An attempt with Sentinel or Cluster contacts several servers in turn: a hanging server must not use up its whole deadline.
+const SERVERS_PER_ATTEMPT: u32 = 4;
 
-/// A connection of either kind. Clones share it.
+/// A connection to one server or to a Cluster. Clones share it.
 #[derive(Clone)]
-enum Wire {
+enum Connection {
     Node(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
-impl Wire {
+impl Connection {
     async fn at_slot(&mut self, command: &Cmd, slot: u16) -> RedisResult<Value> {
         match self {
             Self::Node(node) => command.query_async(node).await,
@@ -48,7 +48,7 @@ impl Wire {
     }
 }
 
-impl ConnectionLike for Wire {
+impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::Node(node) => node.req_packed_command(command),
@@ -78,17 +78,17 @@ impl ConnectionLike for Wire {
 
 #[derive(Clone)]
 enum State {
-    /// The first attempt since the start or since the loss is under way: worth waiting for.
-    Dialing,
+    /// The first attempt since the start, or since the connection was lost, is in progress: operations wait for it.
+    Connecting,
     Up {
         generation: u64,
-        wire: Wire,
+        connection: Connection,
     },
     Down(RedisError),
 }
 
-/// Why there is no reply.
-pub(super) enum NoReply {
+/// Why a request has no reply.
+pub(super) enum RequestError {
     Late,
     Failed(RedisError),
 }
@@ -97,31 +97,31 @@ pub(super) enum NoReply {
 pub(super) enum Request<'a> {
     Command(&'a Cmd),
     Script(&'a ScriptInvocation<'a>),
-    /// A command without a key, in a Cluster for the primary of this slot.
+    /// A command without a key; in a Cluster it goes to the primary of this slot.
     AtSlot(&'a Cmd, u16),
 }
 
-/// The kept connection.
+/// A connection that reconnects by itself.
 pub(super) struct Link {
     state: watch::Receiver<State>,
-    /// The highest generation that turned out to be broken.
+    /// The highest generation whose connection is broken.
     broken: Arc<watch::Sender<u64>>,
     deadline: Duration,
-    keeper: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.task.abort();
     }
 }
 
 impl Link {
-    /// Starts to dial. Needs a tokio runtime.
+    /// Starts to connect. Needs a tokio runtime.
     pub(super) fn start(route: Route, deadline: Duration) -> Self {
-        let (state, watched) = watch::channel(State::Dialing);
+        let (state, watched) = watch::channel(State::Connecting);
         let broken = Arc::new(watch::Sender::new(0));
-        let keeper = Keeper {
+        let connector = Connector {
             route,
             deadline,
             state,
@@ -131,63 +131,68 @@ impl Link {
             state: watched,
             broken,
             deadline,
-            keeper: tokio::spawn(keeper.keep()),
+            task: tokio::spawn(connector.run()),
         }
     }
 
-    /// Waits for the first attempt to dial.
-    pub(super) async fn reached(&self) -> Result<(), RedisError> {
-        self.wire().await.map(drop)
+    /// Waits for the current attempt to connect.
+    pub(super) async fn connected(&self) -> Result<(), RedisError> {
+        self.connection().await.map(drop)
     }
 
     /// Sends one request and waits for its reply, both within the deadline.
-    pub(super) async fn request(&self, request: Request<'_>) -> Result<Value, NoReply> {
+    pub(super) async fn request(&self, request: Request<'_>) -> Result<Value, RequestError> {
         let until = Instant::now() + self.deadline;
-        let (generation, mut wire) = match timeout_at(until, self.wire()).await {
-            Err(_) => return Err(NoReply::Late),
-            Ok(wire) => wire.map_err(NoReply::Failed)?,
+        let (generation, mut connection) = match timeout_at(until, self.connection()).await {
+            Err(_) => return Err(RequestError::Late),
+            Ok(connection) => connection.map_err(RequestError::Failed)?,
         };
         let reply = async {
             match request {
-                Request::Command(command) => command.query_async(&mut wire).await,
-                Request::Script(script) => script.invoke_async(&mut wire).await,
-                Request::AtSlot(command, slot) => wire.at_slot(command, slot).await,
+                Request::Command(command) => command.query_async(&mut connection).await,
+                Request::Script(script) => script.invoke_async(&mut connection).await,
+                Request::AtSlot(command, slot) => connection.at_slot(command, slot).await,
             }
         };
         match timeout_at(until, reply).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(error)) if error.is_timeout() => {
                 report_broken(&self.broken, generation);
-                Err(NoReply::Late)
+                Err(RequestError::Late)
             }
             Ok(Err(error)) => {
-                if wants_another_connection(&error) {
+                if requires_reconnect(&error) {
                     report_broken(&self.broken, generation);
                 }
-                Err(NoReply::Failed(error))
+                Err(RequestError::Failed(error))
             }
             Err(_) => {
                 report_broken(&self.broken, generation);
-                Err(NoReply::Late)
+                Err(RequestError::Late)
             }
         }
     }
 
-    async fn wire(&self) -> RedisResult<(u64, Wire)> {
+    async fn connection(&self) -> RedisResult<(u64, Connection)> {
         let mut watched = self.state.clone();
-        let state = watched.wait_for(|state| !matches!(state, State::Dialing)).await;
+        let state = watched
+            .wait_for(|state| !matches!(state, State::Connecting))
+            .await;
         match state.as_deref() {
-            Ok(State::Up { generation, wire }) => Ok((*generation, wire.clone())),
+            Ok(State::Up {
+                generation,
+                connection,
+            }) => Ok((*generation, connection.clone())),
             Ok(State::Down(error)) => Err(error.clone()),
-            Ok(State::Dialing) | Err(_) => {
+            Ok(State::Connecting) | Err(_) => {
                 Err(RedisError::from((ErrorKind::Client, "the connection is closed")))
             }
         }
     }
 }
 
-/// A lost connection, or one that leads to the wrong server: a primary that became a replica.
-fn wants_another_connection(error: &RedisError) -> bool {
+/// Whether the connection is lost, or leads to the wrong server: a former primary that is now a replica.
+fn requires_reconnect(error: &RedisError) -> bool {
     error.is_unrecoverable_error()
         || error.is_io_error()
         || matches!(
@@ -204,26 +209,30 @@ fn report_broken(broken: &watch::Sender<u64>, generation: u64) {
     });
 }
 
-struct Keeper {
+/// The task that maintains the connection.
+struct Connector {
     route: Route,
     deadline: Duration,
     state: watch::Sender<State>,
     broken: Arc<watch::Sender<u64>>,
 }
 
-impl Keeper {
-    async fn keep(mut self) {
+impl Connector {
+    async fn run(mut self) {
         let mut broken = self.broken.subscribe();
         let mut failures = 0_u32;
         for generation in 1.. {
-            match self.dial(generation).await {
-                Ok(wire) => {
+            match self.connect(generation).await {
+                Ok(connection) => {
                     let since = Instant::now();
-                    self.state.send_replace(State::Up { generation, wire });
+                    self.state.send_replace(State::Up {
+                        generation,
+                        connection,
+                    });
                     // Cannot fail: this task holds the sender.
                     let _ = broken.wait_for(|highest| *highest >= generation).await;
-                    self.state.send_replace(State::Dialing);
-                    if since.elapsed() > Duration::from_millis(PAUSE.cap_ms()) {
+                    self.state.send_replace(State::Connecting);
+                    if since.elapsed() > Duration::from_millis(CONNECT_BACKOFF.cap_ms()) {
                         failures = 0;
                         continue;
                     }
@@ -232,46 +241,46 @@ impl Keeper {
                     self.state.send_replace(State::Down(error));
                 }
             }
-            sleep(PAUSE.wait(failures)).await;
+            sleep(CONNECT_BACKOFF.wait(failures)).await;
             failures = failures.saturating_add(1);
         }
     }
 
-    async fn dial(&mut self, generation: u64) -> RedisResult<Wire> {
+    async fn connect(&mut self, generation: u64) -> RedisResult<Connection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.deadline))
             .set_response_timeout(Some(self.deadline))
-            .set_push_sender(tell_of_loss(Arc::clone(&self.broken), generation));
+            .set_push_sender(report_disconnect(Arc::clone(&self.broken), generation));
         match &mut self.route {
             Route::Node(client) => {
-                // Both the dial and [`Link::request`] have the deadline already: a timer more for each request only costs.
+                // `within` and [`Link::request`] already apply the deadline: one more timer per request has no benefit.
                 let config = config.set_response_timeout(None);
-                let dial = client.get_multiplexed_async_connection_with_config(&config);
-                within(self.deadline, dial).await.map(Wire::Node)
+                let connect = client.get_multiplexed_async_connection_with_config(&config);
+                within(self.deadline, connect).await.map(Connection::Node)
             }
             Route::Sentinel(client) => {
-                let dial = client.get_async_connection_with_config(&config);
-                within(self.deadline * SERVERS_IN_TURN, dial)
+                let connect = client.get_async_connection_with_config(&config);
+                within(self.deadline * SERVERS_PER_ATTEMPT, connect)
                     .await
-                    .map(Wire::Node)
+                    .map(Connection::Node)
             }
             Route::Cluster(client) => {
-                let dial = client.get_async_connection();
-                within(self.deadline * SERVERS_IN_TURN, dial)
+                let connect = client.get_async_connection();
+                within(self.deadline * SERVERS_PER_ATTEMPT, connect)
                     .await
-                    .map(Wire::Cluster)
+                    .map(Connection::Cluster)
             }
         }
     }
 }
 
-async fn within<T>(deadline: Duration, dial: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    timeout(deadline, dial)
+async fn within<T>(deadline: Duration, connect: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    timeout(deadline, connect)
         .await
         .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
-fn tell_of_loss(
+fn report_disconnect(
     broken: Arc<watch::Sender<u64>>,
     generation: u64,
 ) -> impl Fn(PushInfo) -> Result<(), SendError> + Send + Sync + 'static {

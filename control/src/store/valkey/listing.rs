@@ -1,15 +1,15 @@
-//! Listing the records of one kind with `SCAN`: one call for each page, in a Cluster one primary after the other.
+//! Listing of the records of one kind with `SCAN`: one call per page, in a Cluster one primary after another.
 
 use std::collections::BTreeMap;
 
 use redis::Value;
 
-use super::reply::Misshapen;
-use super::short::long;
+use super::compact;
+use super::reply::Malformed;
 use crate::store::Cursor;
 
-/// Where a listing continues: `SCAN`'s own cursor at the primary that serves `slot`, its lowest. Without a Cluster the slot
-/// is 0.
+/// The position at which a listing continues: `SCAN`'s cursor at the primary with the lowest slot `slot`. Without a Cluster
+/// the slot is 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Position {
     pub(super) slot: u16,
@@ -17,8 +17,8 @@ pub(super) struct Position {
 }
 
 impl Position {
-    /// Reads what [`Cursor::from`] wrote; the beginning without a cursor.
-    pub(super) fn of(cursor: Option<&Cursor>) -> Result<Self, Misshapen> {
+    /// Decodes the output of [`Cursor::from`]; without a cursor, the beginning.
+    pub(super) fn decode(cursor: Option<&Cursor>) -> Result<Self, Malformed> {
         let Some(Cursor(text)) = cursor else {
             return Ok(Self::default());
         };
@@ -39,7 +39,7 @@ impl From<Position> for Cursor {
     }
 }
 
-/// The pattern of `MATCH` for everything that begins with `start`.
+/// The `MATCH` pattern for keys that begin with `start`.
 pub(super) fn pattern(start: &str) -> String {
     let mut pattern = String::with_capacity(start.len() + 2);
     for letter in start.chars() {
@@ -52,15 +52,16 @@ pub(super) fn pattern(start: &str) -> String {
     pattern
 }
 
-/// The answer to `SCAN`: its next cursor, 0 at the end, and the keys as stored. A key that is no text is not ours.
-pub(super) fn scanned(reply: Value) -> Result<(u64, Vec<String>), Misshapen> {
-    let misshapen = "SCAN did not answer with a cursor and a list";
+/// The reply to `SCAN`: its next cursor, 0 at the end, and the stored keys. A key that is not text belongs to another
+/// program and is left out.
+pub(super) fn scan_reply(reply: Value) -> Result<(u64, Vec<String>), Malformed> {
+    let malformed = "SCAN did not return a cursor and a list";
     let Value::Array(fields) = reply else {
-        return Err(misshapen);
+        return Err(malformed);
     };
     let mut fields = fields.into_iter();
     let (Some(Value::BulkString(cursor)), Some(Value::Array(keys))) = (fields.next(), fields.next()) else {
-        return Err(misshapen);
+        return Err(malformed);
     };
     let cursor = std::str::from_utf8(&cursor)
         .ok()
@@ -69,32 +70,32 @@ pub(super) fn scanned(reply: Value) -> Result<(u64, Vec<String>), Misshapen> {
         Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
         _ => None,
     });
-    Ok((cursor.ok_or(misshapen)?, texts.collect()))
+    Ok((cursor.ok_or(malformed)?, texts.collect()))
 }
 
 /// The names of the records among `stored` whose keys begin with `start`.
 pub(super) fn names(stored: Vec<String>, start: &str) -> impl Iterator<Item = String> {
     stored.into_iter().filter_map(move |key| {
         let name = key.strip_prefix(start)?.strip_suffix('}')?;
-        Some(long(name.to_owned()))
+        Some(compact::decode(name.to_owned()))
     })
 }
 
-/// The lowest slot of each primary, ascending, from the answer to `CLUSTER SLOTS`. A primary can serve several ranges.
-pub(super) fn primaries(reply: &Value) -> Result<Vec<u16>, Misshapen> {
-    let misshapen = "CLUSTER SLOTS did not answer with ranges";
+/// The lowest slot of each primary, ascending, from the reply to `CLUSTER SLOTS`. A primary can serve several ranges.
+pub(super) fn primaries(reply: &Value) -> Result<Vec<u16>, Malformed> {
+    let malformed = "CLUSTER SLOTS did not return ranges";
     let Value::Array(ranges) = reply else {
-        return Err(misshapen);
+        return Err(malformed);
     };
     let mut lowest_by_node: BTreeMap<String, u16> = BTreeMap::new();
     for range in ranges {
         let Value::Array(range) = range else {
-            return Err(misshapen);
+            return Err(malformed);
         };
         let [Value::Int(first), Value::Int(_), Value::Array(primary), ..] = range.as_slice() else {
-            return Err(misshapen);
+            return Err(malformed);
         };
-        let first = u16::try_from(*first).map_err(|_| misshapen)?;
+        let first = u16::try_from(*first).map_err(|_| malformed)?;
         // Host, port and, since version 4, the node's id.
         let node = format!("{:?}", primary.get(..3).unwrap_or(primary));
         let lowest = lowest_by_node.entry(node).or_insert(first);

@@ -1,7 +1,8 @@
 //! The Valkey engine: for several replicas, and for a store that outlives the pod.
 //!
-//! Keys are `<prefix>{<kind>:<name>}`, `<prefix>{<kind>/<name>}` for a set and `<prefix>{<kind>!<name>}` for a lease, with kinds and digests
-//! written [`short`]. Every compare-and-set is one script ([`scripts`]) of one key, every lifetime is counted by the server's clock.
+//! Keys are `<prefix>{<kind>:<name>}`, `<prefix>{<kind>/<name>}` for a set and `<prefix>{<kind>!<name>}` for a lease, with
+//! kinds and digests in a [`compact`] encoding. Every compare-and-set is one script ([`scripts`]) of one key, and the
+//! server's clock measures every lifetime.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,33 +11,33 @@ use async_trait::async_trait;
 use redis::{ErrorKind, RedisError, ScriptInvocation, Value, cmd};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::error::EngineError;
 use super::lifetime::lifetime_ms;
 use super::{
     Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, WriteOutcome,
 };
 
 pub mod address;
+mod compact;
 mod config;
+mod diagnosis;
 mod link;
 mod listing;
-mod obstacle;
 mod reply;
 mod scripts;
-mod short;
 
 pub use config::{ConnectError, Topology, ValkeyConfig};
 
-use link::{Link, NoReply, Request};
+use diagnosis::Diagnosis;
+use link::{Link, Request, RequestError};
 use listing::Position;
-use obstacle::Obstacle;
-use short::short;
 
-/// Tokenward's records in a Valkey, shared by all replicas that use the same prefix.
+/// A store in a Valkey, shared by all replicas that use the same prefix.
 pub struct ValkeyStore {
     address: String,
     key_prefix: String,
     deadline: Duration,
-    /// Never to be seen in an error, whatever a server chooses to quote.
+    /// Removed from error messages: a server may quote them.
     secrets: Vec<SecretString>,
     is_cluster: bool,
     link: Link,
@@ -53,44 +54,21 @@ impl fmt::Debug for ValkeyStore {
     }
 }
 
-/// The client's or the server's own words.
-#[derive(Debug, thiserror::Error)]
-#[error("Valkey at {address}: {words}")]
-struct ValkeyFailure {
-    address: String,
-    words: String,
-    /// For callers; names no host.
-    cause: String,
-    cure: &'static str,
-}
-
-/// What a failure of this engine means, without naming the host; `None`: it is not of this engine.
-pub(super) fn cause(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
-    source
-        .downcast_ref::<ValkeyFailure>()
-        .map(|failure| failure.cause.clone())
-}
-
-/// What an operator does about a failure of this engine; `None`: it is not of this engine.
-pub(super) fn cure(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<&'static str> {
-    source.downcast_ref::<ValkeyFailure>().map(|failure| failure.cure)
-}
-
 impl ValkeyStore {
-    /// Connects, and keeps the connection from then on: once this has succeeded, a Valkey that goes away is an
-    /// error of each operation until it is back.
+    /// Connects, and maintains the connection from then on: after this has succeeded, each operation during an outage of
+    /// Valkey returns an error.
     ///
     /// # Errors
-    /// [`ConnectError::Config`] for a configuration that cannot be right, [`ConnectError::Unreachable`] when one
-    /// attempt (bounded by the deadline) did not succeed: the caller may try again.
+    /// [`ConnectError::Config`] for an invalid configuration, [`ConnectError::Unreachable`] if one attempt, bounded by the
+    /// deadline, failed: the caller may retry.
     pub async fn connect(config: ValkeyConfig) -> Result<Self, ConnectError> {
         let store = Self::open(config)?;
-        store.reached().await?;
+        store.connected().await?;
         Ok(store)
     }
 
-    /// [`ValkeyStore::connect`] that waits for nothing: until Valkey is reached, each operation is an error. Needs a tokio
-    /// runtime.
+    /// Like [`ValkeyStore::connect`], but does not wait: until Valkey is connected, each operation returns an error. Needs a
+    /// tokio runtime.
     ///
     /// # Errors
     /// [`ConnectError::Config`].
@@ -113,7 +91,7 @@ impl ValkeyStore {
         })
     }
 
-    /// Whether [`ValkeyStore::open`] would accept `config`; dials nothing.
+    /// Whether [`ValkeyStore::open`] would accept `config`; opens no connection.
     ///
     /// # Errors
     /// [`ConnectError::Config`].
@@ -121,44 +99,44 @@ impl ValkeyStore {
         config::target(config).map(drop)
     }
 
-    /// Waits until the attempt to connect that is under way has ended.
+    /// Waits for the attempt to connect that is in progress.
     ///
     /// # Errors
-    /// [`ConnectError::Unreachable`], with why; it is tried again all the time.
-    pub async fn reached(&self) -> Result<(), ConnectError> {
-        self.link.reached().await.map_err(|error| {
-            let words = self.words(&error);
+    /// [`ConnectError::Unreachable`] with the reason; the store retries continuously.
+    pub async fn connected(&self) -> Result<(), ConnectError> {
+        self.link.connected().await.map_err(|error| {
+            let message = self.redacted(&error);
             ConnectError::Unreachable {
                 address: self.address.clone(),
-                cure: Obstacle::of(&error, &words).cure(),
-                source: words.into(),
+                hint: Diagnosis::new(&error, &message).hint(),
+                source: message.into(),
             }
         })
     }
 
     fn value_key(&self, key: &Key) -> String {
-        self.kept_under(key, ':')
+        self.stored_key(key, ':')
     }
 
     fn set_key(&self, set: &Key) -> String {
-        self.kept_under(set, '/')
+        self.stored_key(set, '/')
     }
 
     fn lease_key(&self, name: &Key) -> String {
-        self.kept_under(name, '!')
+        self.stored_key(name, '!')
     }
 
-    fn kept_under(&self, key: &Key, mark: char) -> String {
+    fn stored_key(&self, key: &Key, separator: char) -> String {
         let (kind, name) = key.as_str().rsplit_once(':').unwrap_or_default();
         format!(
-            "{}{{{}{mark}{}}}",
+            "{}{{{}{separator}{}}}",
             self.key_prefix,
-            short::kind(kind),
-            short(name)
+            compact::encode_kind(kind),
+            compact::encode(name)
         )
     }
 
-    async fn ask(
+    async fn request(
         &self,
         operation: &'static str,
         key: &Key,
@@ -166,40 +144,39 @@ impl ValkeyStore {
     ) -> Result<Value, StoreError> {
         match self.link.request(request).await {
             Ok(reply) => Ok(reply),
-            Err(NoReply::Late) => Err(StoreError::Late {
+            Err(RequestError::Late) => Err(StoreError::Late {
                 operation,
                 deadline: self.deadline,
             }),
-            Err(NoReply::Failed(error)) if met_a_strange_record(&error) => Err(StoreError::Unexpected {
+            Err(RequestError::Failed(error)) if is_record_error(&error) => Err(StoreError::Unexpected {
                 key: key.clone(),
-                what: self.words(&error),
+                what: self.redacted(&error),
             }),
-            Err(NoReply::Failed(error)) => Err(StoreError::Failed {
+            Err(RequestError::Failed(error)) => Err(StoreError::Failed {
                 operation,
-                source: Box::new(self.failure(&error)),
+                source: Box::new(self.engine_error(&error)),
             }),
         }
     }
 
-    fn failure(&self, error: &RedisError) -> ValkeyFailure {
-        let words = self.words(error);
-        let obstacle = Obstacle::of(error, &words);
-        ValkeyFailure {
-            address: self.address.clone(),
-            cause: obstacle.cause(),
-            cure: obstacle.cure(),
-            words,
+    fn engine_error(&self, error: &RedisError) -> EngineError {
+        let message = self.redacted(error);
+        let diagnosis = Diagnosis::new(error, &message);
+        EngineError {
+            cause: diagnosis.cause().into(),
+            hint: Some(diagnosis.hint()),
+            message: format!("Valkey at {}: {message}", self.address),
         }
     }
 
-    /// The lowest slot of the next primary behind that of `slot`.
+    /// The lowest slot of the primary after the one of `slot`.
     async fn next_primary(&self, kind: &Key, slot: u16) -> Result<Option<u16>, StoreError> {
         if !self.is_cluster {
             return Ok(None);
         }
         let mut command = cmd("CLUSTER");
         command.arg("SLOTS");
-        let reply = self.ask("list", kind, Request::Command(&command)).await?;
+        let reply = self.request("list", kind, Request::Command(&command)).await?;
         let primaries = listing::primaries(&reply).map_err(unexpected(kind))?;
         Ok(primaries.into_iter().find(|lowest| *lowest > slot))
     }
@@ -210,28 +187,29 @@ impl ValkeyStore {
         key: &Key,
         script: &ScriptInvocation<'_>,
     ) -> Result<Value, StoreError> {
-        self.ask(operation, key, Request::Script(script)).await
+        self.request(operation, key, Request::Script(script)).await
     }
 
-    fn words(&self, error: &RedisError) -> String {
+    /// The message of `error` without passwords.
+    fn redacted(&self, error: &RedisError) -> String {
         self.secrets
             .iter()
             .map(ExposeSecret::expose_secret)
             .filter(|secret| !secret.is_empty())
-            .fold(error.to_string(), |words, secret| {
-                words.replace(secret, "[password]")
+            .fold(error.to_string(), |message, secret| {
+                message.replace(secret, "[password]")
             })
     }
 }
 
-/// Whether the server is well and the record is not: another type under our key, a script's complaint about its
-/// shape, a reply that is no valid protocol.
-fn met_a_strange_record(error: &RedisError) -> bool {
+/// Whether the record is at fault and not the server: a value of another type at the key, a malformed record that a script
+/// reports, or a reply that does not follow the protocol.
+fn is_record_error(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Parse | ErrorKind::UnexpectedReturnType)
         || matches!(error.code(), Some("WRONGTYPE" | scripts::UNEXPECTED_CODE))
 }
 
-fn expectation(expected: Expected) -> Vec<u8> {
+fn precondition(expected: Expected) -> Vec<u8> {
     match expected {
         Expected::Absent => scripts::EXPECT_ABSENT.into(),
         Expected::Any => scripts::EXPECT_ANY.into(),
@@ -239,7 +217,7 @@ fn expectation(expected: Expected) -> Vec<u8> {
     }
 }
 
-fn unexpected(key: &Key) -> impl FnOnce(reply::Misshapen) -> StoreError + '_ {
+fn unexpected(key: &Key) -> impl FnOnce(reply::Malformed) -> StoreError + '_ {
     |what| StoreError::Unexpected {
         key: key.clone(),
         what: what.to_owned(),
@@ -255,7 +233,7 @@ impl Store for ValkeyStore {
     async fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         let mut command = cmd("GET");
         command.arg(self.value_key(key));
-        let reply = self.ask("read", key, Request::Command(&command)).await?;
+        let reply = self.request("read", key, Request::Command(&command)).await?;
         reply::entry(reply).map_err(unexpected(key))
     }
 
@@ -267,7 +245,7 @@ impl Store for ValkeyStore {
         lifetime: Option<Duration>,
     ) -> Result<WriteOutcome, StoreError> {
         let mut script = scripts::WRITE.key(self.value_key(key));
-        script.arg(expectation(expected)).arg(value);
+        script.arg(precondition(expected)).arg(value);
         script.arg(lifetime.map_or_else(String::new, |lifetime| lifetime_ms(lifetime).to_string()));
         let reply = self.run("write", key, &script).await?;
         reply::outcome(reply).map_err(unexpected(key))
@@ -275,15 +253,15 @@ impl Store for ValkeyStore {
 
     async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError> {
         let mut script = scripts::DELETE.key(self.value_key(key));
-        script.arg(expectation(expected));
+        script.arg(precondition(expected));
         let reply = self.run("delete", key, &script).await?;
         reply::outcome(reply).map_err(unexpected(key))
     }
 
     async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
         let any = Key::new(kind, "");
-        let position = Position::of(after).map_err(unexpected(&any))?;
-        let start = format!("{}{{{}:", self.key_prefix, short::kind(kind));
+        let position = Position::decode(after).map_err(unexpected(&any))?;
+        let start = format!("{}{{{}:", self.key_prefix, compact::encode_kind(kind));
         let mut command = cmd("SCAN");
         command
             .arg(position.cursor)
@@ -291,9 +269,9 @@ impl Store for ValkeyStore {
             .arg(listing::pattern(&start));
         command.arg("COUNT").arg(limit.max(1));
         let reply = self
-            .ask("list", &any, Request::AtSlot(&command, position.slot))
+            .request("list", &any, Request::AtSlot(&command, position.slot))
             .await?;
-        let (cursor, stored) = listing::scanned(reply).map_err(unexpected(&any))?;
+        let (cursor, stored) = listing::scan_reply(reply).map_err(unexpected(&any))?;
         let next = if cursor == 0 {
             let primary = self.next_primary(&any, position.slot).await?;
             primary.map(|slot| Position { slot, cursor: 0 })
@@ -310,22 +288,28 @@ impl Store for ValkeyStore {
 
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {
         let mut script = scripts::ADD_MEMBER.key(self.set_key(set));
-        script.arg(short(member).as_ref()).arg(lifetime_ms(lifetime));
+        script
+            .arg(compact::encode(member).as_ref())
+            .arg(lifetime_ms(lifetime));
         let reply = self.run("add_member", set, &script).await?;
         reply::flag(&reply).map(drop).map_err(unexpected(set))
     }
 
     async fn remove_member(&self, set: &Key, member: &str) -> Result<(), StoreError> {
         let mut command = cmd("SREM");
-        command.arg(self.set_key(set)).arg(short(member).as_ref());
-        let reply = self.ask("remove_member", set, Request::Command(&command)).await?;
+        command
+            .arg(self.set_key(set))
+            .arg(compact::encode(member).as_ref());
+        let reply = self
+            .request("remove_member", set, Request::Command(&command))
+            .await?;
         reply::flag(&reply).map(drop).map_err(unexpected(set))
     }
 
     async fn members(&self, set: &Key) -> Result<Vec<String>, StoreError> {
         let mut command = cmd("SMEMBERS");
         command.arg(self.set_key(set));
-        let reply = self.ask("members", set, Request::Command(&command)).await?;
+        let reply = self.request("members", set, Request::Command(&command)).await?;
         reply::members(reply).map_err(unexpected(set))
     }
 
@@ -338,10 +322,10 @@ impl Store for ValkeyStore {
         let mut script = scripts::ACQUIRE_LEASE.key(self.lease_key(name));
         script.arg(&owner.0).arg(lifetime_ms(lifetime));
         let reply = self.run("acquire_lease", name, &script).await?;
-        let left_ms = reply::lease(&reply).map_err(unexpected(name))?;
+        let remaining_ms = reply::lease(&reply).map_err(unexpected(name))?;
         Ok(
-            left_ms.map_or(LeaseAnswer::Acquired, |left_ms| LeaseAnswer::Held {
-                remaining: Duration::from_millis(left_ms),
+            remaining_ms.map_or(LeaseAnswer::Acquired, |remaining_ms| LeaseAnswer::Held {
+                remaining: Duration::from_millis(remaining_ms),
             }),
         )
     }
@@ -360,10 +344,10 @@ impl Store for ValkeyStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let nowhere = Key::new("ping", "");
-        match self.ask("ping", &nowhere, Request::Command(&cmd("PING"))).await? {
+        let key = Key::new("ping", "");
+        match self.request("ping", &key, Request::Command(&cmd("PING"))).await? {
             Value::SimpleString(pong) if pong == "PONG" => Ok(()),
-            _ => Err(unexpected(&nowhere)("PING was not answered with PONG")),
+            _ => Err(unexpected(&key)("the reply to PING is not PONG")),
         }
     }
 }

@@ -1,29 +1,29 @@
-//! Every compare-and-set as one Lua script: a script is the only thing that Valkey runs without another client
-//! in between. Each touches one key, so each runs on a Cluster too, and all lifetimes are counted by the server.
+//! Each compare-and-set is one Lua script, since Valkey runs a script atomically. Each script touches one key, so it also
+//! runs on a Cluster, and the server measures all lifetimes.
 //!
-//! A value is a string: its revision as 8 bytes, the most significant first, then the bytes that were written (a hash
-//! with two fields takes more room). A new revision is the server's time in microseconds, or one more than the old
-//! when that is larger: a key that is deleted and written again therefore never repeats a revision, and the numbers
-//! stay below 2^53, where Lua's doubles are exact.
+//! A value is a string: its revision as 8 bytes in big-endian order, then the written bytes (a hash with two fields takes
+//! more memory). A new revision is the server's time in microseconds, or the old revision plus one if that is larger: a key
+//! that is deleted and written again therefore never repeats a revision, and the numbers stay below 2^53, where Lua's
+//! doubles are exact.
 //!
-//! What the scripts find misshapen they report with the error code [`UNEXPECTED_CODE`].
+//! The scripts report a malformed record with the error code [`UNEXPECTED_CODE`].
 
 use std::sync::LazyLock;
 
 use redis::Script;
 
-/// The error code of a script that met a record which this version would not have written.
+/// The error code for a record that this version would not have written.
 pub(super) const UNEXPECTED_CODE: &str = "TOKENWARD";
 
 /// `ARGV[1]` of [`WRITE`] and [`DELETE`] for [`Expected::Absent`](crate::store::Expected::Absent).
 pub(super) const EXPECT_ABSENT: &str = "absent";
-/// The same for [`Expected::Any`](crate::store::Expected::Any). Anything else is the revision itself, as it is kept.
+/// The same for [`Expected::Any`](crate::store::Expected::Any). Any other argument is the stored revision.
 pub(super) const EXPECT_ANY: &str = "any";
 
-/// Writes a value if the expectation holds.
+/// Writes a value if the precondition holds.
 ///
-/// `KEYS[1]` the value's key; `ARGV` expectation, value, lifetime in ms or `''` for ever.
-/// Answers `{1, revision}`, or `{0, value}` with what is there instead (nil when nothing is).
+/// `KEYS[1]` the value's key; `ARGV` precondition, value, lifetime in ms or `''` for no expiry.
+/// Returns `{1, revision}`, or `{0, value}` with the current value (nil if there is none).
 const WRITE_LUA: &str = r"
 local revision = redis.call('GETRANGE', KEYS[1], 0, 7)
 local there = #revision > 0 or redis.call('EXISTS', KEYS[1]) == 1
@@ -47,10 +47,10 @@ end
 return {1, following}
 ";
 
-/// Deletes a value if the expectation holds; a misshapen one only by `any`, so that it can be got rid of.
+/// Deletes a value if the precondition holds. A malformed value is deleted by `any` only, so that it can be removed.
 ///
-/// `KEYS[1]` the value's key; `ARGV` expectation.
-/// Answers `{1, revision deleted}` (0 when there was nothing), or a conflict as [`WRITE_LUA`] does.
+/// `KEYS[1]` the value's key; `ARGV` precondition.
+/// Returns `{1, deleted revision}` (0 if there was none), or a conflict as [`WRITE_LUA`] does.
 const DELETE_LUA: &str = r"
 local revision = ''
 if ARGV[1] ~= 'any' or redis.call('TYPE', KEYS[1]).ok == 'string' then
@@ -66,7 +66,7 @@ if #revision < 8 or string.byte(revision) ~= 0 then revision = struct.pack('>I8'
 return {1, revision}
 ";
 
-/// Adds a member and lengthens the set's life, never shortens it: the longest-lived member decides.
+/// Adds a member and extends the set's lifetime, never shortens it: the longest-lived member determines it.
 ///
 /// `KEYS[1]` the set; `ARGV` member, lifetime in ms. A new set has no lifetime yet (`PTTL` -1) and gets one.
 const ADD_MEMBER_LUA: &str = r"
@@ -77,9 +77,9 @@ end
 return 1
 ";
 
-/// Takes a lease, or renews one's own.
+/// Acquires a lease, or renews the caller's own.
 ///
-/// `KEYS[1]` the lease; `ARGV` owner, lifetime in ms. Answers `{1, 0}`, or `{0, ms left}` when another holds it.
+/// `KEYS[1]` the lease; `ARGV` owner, lifetime in ms. Returns `{1, 0}`, or `{0, remaining ms}` if another owner holds it.
 const ACQUIRE_LEASE_LUA: &str = r"
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then
@@ -89,9 +89,9 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return {1, 0}
 ";
 
-/// Gives a lease back: compare-and-delete, so that a holder who lost it cannot take away its successor's.
+/// Releases a lease: compare-and-delete, so that an owner that lost it cannot release its successor's.
 ///
-/// `KEYS[1]` the lease; `ARGV` owner. Answers 1 or 0.
+/// `KEYS[1]` the lease; `ARGV` owner. Returns 1 or 0.
 const RELEASE_LEASE_LUA: &str = r"
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   return redis.call('DEL', KEYS[1])
@@ -99,10 +99,10 @@ end
 return 0
 ";
 
-/// Names the server's run and the replication history that it continues. A restart changes the run; a promotion, and
-/// a server that took another's data over, change the history: each may have lost writes.
+/// Returns the server's run id and the id of the replication history that it continues. A restart changes the run id; a
+/// promotion, or loading another server's data, changes the history: each may have lost writes.
 ///
-/// `KEYS[1]` only leads to the node that holds it. Answers the name, `''` where the user may not use `INFO`.
+/// `KEYS[1]` only selects the node. Returns `run.history`, or `''` if the user may not run `INFO`.
 const LINEAGE_LUA: &str = r"
 local run = redis.pcall('INFO', 'server')
 local history = redis.pcall('INFO', 'replication')

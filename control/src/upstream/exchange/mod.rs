@@ -190,7 +190,7 @@ impl Inner {
         };
         Ok(Some(VersionedExchange {
             revision: entry.revision,
-            record: codec::read(FORMAT, &name, &entry.value)?,
+            record: codec::decode(FORMAT, &name, &entry.value)?,
         }))
     }
 

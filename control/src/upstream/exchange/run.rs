@@ -338,7 +338,7 @@ impl Exchange {
         stored: Option<&VersionedExchange>,
         record: &ExchangeRecord,
     ) -> Result<(), StoreError> {
-        let bytes = codec::write("serialize exchange", record)?;
+        let bytes = codec::encode("serialize exchange", record)?;
         let expected = stored.map_or(Expected::Absent, |stored| Expected::At(stored.revision));
         let lifetime = lifetime(record, self.inner.context.clock.now_ms());
         let outcome = self

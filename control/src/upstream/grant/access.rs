@@ -10,7 +10,7 @@ use crate::store::{Entry, Expected, StoreError, WriteOutcome};
 
 /// Decodes `entry`, which was read at `key`.
 pub(super) fn decoded(key: &GrantKey, entry: &Entry) -> Result<VersionedGrant, Unreadable> {
-    let (revision, record) = codec::read_entry(FORMAT, &key.record(), entry)?;
+    let (revision, record) = codec::decode_entry(FORMAT, &key.record(), entry)?;
     Ok(VersionedGrant { revision, record })
 }
 
@@ -33,7 +33,7 @@ impl Inner {
     /// [`StoreError`].
     pub(super) async fn read(&self, key: &GrantKey) -> Result<Option<VersionedGrant>, StoreError> {
         let read = self.read_or_unreadable(key).await?;
-        read.map_err(|unreadable| unreadable.why)
+        read.map_err(|unreadable| unreadable.error)
     }
 
     /// The record of `key`, if it exists and is not signed out.

@@ -263,7 +263,7 @@ impl GrantRecord {
     /// # Errors
     /// [`StoreError::Unexpected`] for another format: transient to callers, never a sign-out.
     pub fn read(key: &Key, bytes: &[u8]) -> Result<Self, StoreError> {
-        codec::read(FORMAT, key, bytes)
+        codec::decode(FORMAT, key, bytes)
     }
 
     /// The record as bytes.
@@ -271,7 +271,7 @@ impl GrantRecord {
     /// # Errors
     /// [`StoreError::Failed`]; a record of plain data always serializes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, StoreError> {
-        codec::write("serialize grant", self)
+        codec::encode("serialize grant", self)
     }
 }
 

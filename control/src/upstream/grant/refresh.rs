@@ -250,7 +250,7 @@ impl Driver {
             Ok(WriteOutcome::Conflict(None)) => Event::Conflict(None),
             Ok(WriteOutcome::Conflict(Some(entry))) => match decoded(&self.key, &entry) {
                 Ok(stored) => Event::Conflict(Some(Box::new(self.corrected(stored).0))),
-                Err(unreadable) => store_failed(&unreadable.why),
+                Err(unreadable) => store_failed(&unreadable.error),
             },
             Err(error) => store_failed(&error),
         }

@@ -21,11 +21,11 @@ impl Inner {
         unreadable: Unreadable,
     ) -> Result<Option<GrantRecord>, StoreError> {
         if unreadable.is_newer {
-            self.notices.tell(Replaced::Left, &unreadable.why);
-            return Err(unreadable.why);
+            self.notices.log(Replaced::Nothing, &unreadable.error);
+            return Err(unreadable.error);
         }
         let Some(refresh_token) = login.refresh_token else {
-            return Err(unreadable.why);
+            return Err(unreadable.error);
         };
         let login = NewLogin {
             // The history of the refresh token is unknown, so it is introspected at a strict issuer before it is
@@ -43,7 +43,7 @@ impl Inner {
         let WriteOutcome::Done(_) = written else {
             return Ok(None);
         };
-        self.notices.tell(Replaced::Grant, &unreadable.why);
+        self.notices.log(Replaced::Grant, &unreadable.error);
         tracing::info!(
             grant = digest::short(key.digest()),
             generation = record.generation,
@@ -93,7 +93,7 @@ impl Inner {
         if before.refresh_token != after.refresh_token
             && let Some(error) = self.opening_error(key, before)
         {
-            self.notices.tell(Replaced::Tokens, &error);
+            self.notices.log(Replaced::Tokens, &error);
         }
     }
 }

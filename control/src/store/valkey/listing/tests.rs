@@ -1,19 +1,19 @@
 use redis::Value;
 
-use super::{Cursor, Position, names, pattern, primaries, scanned};
+use super::{Cursor, Position, names, pattern, primaries, scan_reply};
 
 fn text(text: &str) -> Value {
     Value::BulkString(text.as_bytes().to_vec())
 }
 
 #[test]
-fn a_position_survives_its_cursor_and_nothing_else_is_one() {
+fn a_position_round_trips_through_its_cursor_and_other_texts_are_rejected() {
     let position = Position {
         slot: 5461,
         cursor: u64::MAX,
     };
-    assert_eq!(Position::of(Some(&position.into())), Ok(position));
-    assert_eq!(Position::of(None), Ok(Position::default()));
+    assert_eq!(Position::decode(Some(&position.into())), Ok(position));
+    assert_eq!(Position::decode(None), Ok(Position::default()));
     for text in [
         "",
         "-",
@@ -24,7 +24,10 @@ fn a_position_survives_its_cursor_and_nothing_else_is_one() {
         "-1-1",
         "1-18446744073709551616",
     ] {
-        assert!(Position::of(Some(&Cursor(text.to_owned()))).is_err(), "{text:?}");
+        assert!(
+            Position::decode(Some(&Cursor(text.to_owned()))).is_err(),
+            "{text:?}"
+        );
     }
 }
 
@@ -34,16 +37,17 @@ fn a_prefix_with_wildcards_matches_itself_only() {
 }
 
 #[test]
-fn a_scan_is_a_cursor_and_keys_and_strange_keys_are_left_out() {
+fn a_scan_reply_is_a_cursor_and_keys_without_foreign_keys() {
     let digest = "00".repeat(32);
-    let short = format!("t:{{s:{}}}", super::super::short::short(&digest));
+    let encoded = format!("t:{{s:{}}}", super::super::compact::encode(&digest));
     let keys = vec![
-        text(&short),
+        text(&encoded),
         text("t:{s:a}"),
         text("t:{s:a"),
         Value::BulkString(vec![0xff]),
     ];
-    let (cursor, keys) = scanned(Value::Array(vec![text("17"), Value::Array(keys)])).expect("a scan");
+    let (cursor, keys) =
+        scan_reply(Value::Array(vec![text("17"), Value::Array(keys)])).expect("a scan reply");
     assert_eq!(cursor, 17);
     assert_eq!(names(keys, "t:{s:").collect::<Vec<_>>(), [digest.as_str(), "a"]);
     for reply in [
@@ -52,7 +56,7 @@ fn a_scan_is_a_cursor_and_keys_and_strange_keys_are_left_out() {
         Value::Array(vec![text("x"), Value::Array(Vec::new())]),
         Value::Array(vec![text("1"), text("")]),
     ] {
-        assert!(scanned(reply.clone()).is_err(), "{reply:?}");
+        assert!(scan_reply(reply.clone()).is_err(), "{reply:?}");
     }
 }
 
