@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokenward_control::store::self_test;
 use tokenward_control::store::valkey::{ValkeyConfig, ValkeyStore};
+use tokenward_control::store::{Store as _, self_test};
 use tokenward_harness::parts::Valkey;
 
-use super::acl::documented;
+use super::acl::{LIST, documented};
 use super::{as_user, expect_ok, set_user};
 use crate::deployment::patient_valkey_config;
 use crate::store_conformance::topologies::{Cluster, Watched};
@@ -36,7 +36,7 @@ async fn the_documented_acl_is_enough_behind_sentinel_and_a_primary_that_refuses
 -> anyhow::Result<()> {
     let watched = Watched::start().await?;
     for server in [&watched.primary, &watched.replica] {
-        allow(server, &["+role"]).await?;
+        allow(server, &["+role", LIST]).await?;
     }
     let config = as_user(watched.config(Duration::from_secs(30)));
     let store = Arc::new(ValkeyStore::connect(config).await?);
@@ -53,7 +53,7 @@ async fn the_documented_acl_is_enough_behind_sentinel_and_a_primary_that_refuses
 async fn the_documented_acl_is_enough_on_a_cluster_and_what_a_node_refuses_is_named() -> anyhow::Result<()> {
     let cluster = Cluster::of(3, false).await?;
     for node in &cluster.primaries {
-        allow(node, &["+cluster|slots"]).await?;
+        allow(node, &["+cluster|slots", LIST]).await?;
     }
     let config = ValkeyConfig {
         topology: cluster.topology(),
@@ -61,6 +61,11 @@ async fn the_documented_acl_is_enough_on_a_cluster_and_what_a_node_refuses_is_na
     };
     let store = Arc::new(ValkeyStore::connect(config).await?);
     assert!(every_behaviour_of(store.clone()).await? > 0);
+    for node in &cluster.primaries {
+        expect_ok(node, &["ACL", "SETUSER", super::USER, "-scan"]).await?;
+    }
+    let error = store.list("grant", None, 10).await.expect_err("scan is denied");
+    assert!(error.cause().contains("the command scan (NOPERM)"), "{error}");
     for node in &cluster.primaries {
         expect_ok(node, &["ACL", "SETUSER", super::USER, "-time"]).await?;
     }

@@ -42,7 +42,9 @@ impl Connection {
             Self::Cluster(cluster) => {
                 let route = SlotRoute::new(slot, SlotAddr::Master);
                 let routing = RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(route));
-                cluster.route_command(command.clone(), routing).await
+                // Unlike `query_async`, this returns a server error as a value.
+                let reply = cluster.route_command(command.clone(), routing).await?;
+                reply.extract_error()
             }
         }
     }
