@@ -269,7 +269,7 @@ impl ExchangeBlock<'_> {
                         AuthField::ExpectedIssuer,
                         text,
                         bad,
-                    ))
+                    ));
                 })
                 .ok()
                 .map(|_| text.to_owned())
