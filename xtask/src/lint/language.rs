@@ -95,8 +95,11 @@ pub(super) fn check(workspace: &Workspace, _step: &Step) -> Result<Outcome> {
     bail!("language:\n{}", problems.join("\n"))
 }
 
-/// How the prose of a file is found; `None`: it has none that is looked at.
-fn reader(path: &str) -> Option<fn(&str) -> Vec<(usize, String)>> {
+/// Finds the prose in a text: numbered lines.
+type Reader = fn(&str) -> Vec<(usize, String)>;
+
+/// How the prose of a file is found; `None`: it has none that is checked.
+fn reader(path: &str) -> Option<Reader> {
     let ends_with = |endings: &[&str]| endings.iter().any(|ending| path.ends_with(ending));
     // The list itself.
     if path.contains("lint/language") {
