@@ -125,7 +125,7 @@ impl Aggregator {
         self.store(world, user, session).await
     }
 
-    /// The user's client came back with a new ID token. Nobody thinks of the exchanged ones.
+    /// The user's client came back with a new ID token. The exchanged ones are not renewed.
     pub(super) async fn take_new_id_token<I: Issuer>(
         &self,
         world: &World<I>,

@@ -1,7 +1,9 @@
 //! `cargo xtask lint`: every check that needs no running part.
 
+mod circles;
 mod deny;
 mod files;
+mod language;
 mod links;
 
 use std::process::{Command, ExitCode};
@@ -25,11 +27,13 @@ pub(crate) struct LintFlags {
 
 type Check = fn(&Workspace, &Step) -> Result<Outcome>;
 
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 8] = [
     ("format", format),
     ("clippy", clippy),
     ("clippy on wasm", clippy_on_wasm),
     ("file lengths", files::lengths),
+    ("import circles", circles::check),
+    ("language", language::check),
     ("hosts and paths", files::hosts_and_paths),
     ("links", links::check),
 ];

@@ -78,7 +78,14 @@ impl Service {
             next: &next,
             home_throttled: grant.as_ref().and_then(|grant| self.home_throttled(grant)),
         };
-        Ok(inputs.explanation(session.short(), self.config.caller_deadline))
+        let mut explanation = inputs.explanation(session.short());
+        explanation.what_next = summary::what_next(
+            &inputs,
+            explanation.grant.as_ref(),
+            explanation.exchange.as_ref(),
+            self.config.caller_deadline,
+        );
+        Ok(explanation)
     }
 
     fn home_throttled(&self, grant: &GrantRecord) -> Option<Throttled> {

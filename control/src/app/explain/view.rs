@@ -1,12 +1,10 @@
 //! The JSON of an explanation. Times are Unix seconds, durations are seconds.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::is_fresh;
 
-use super::{NextAction, missing_audiences, remote_throttled, summary};
+use super::{NextAction, missing_audiences, remote_throttled};
 use crate::app::Server;
 use crate::config::TokenSource;
 use crate::digest;
@@ -157,7 +155,7 @@ pub(super) struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    pub(super) fn explanation(&self, session: &str, caller_deadline: Duration) -> Explanation {
+    pub(super) fn explanation(&self, session: &str) -> Explanation {
         let (next, refused) = match self.next {
             NextAction::Serve => ("serve", None),
             NextAction::Refresh => ("refresh", None),
@@ -168,7 +166,6 @@ impl Inputs<'_> {
         let server = self.server_view();
         let grant = self.grant.map(|grant| self.grant_view(grant));
         let exchange = self.grant.and(self.exchange_view());
-        let what_next = summary::what_next(self, grant.as_ref(), exchange.as_ref(), caller_deadline);
         Explanation {
             session: SessionView {
                 digest: session.to_owned(),
@@ -180,7 +177,7 @@ impl Inputs<'_> {
             next,
             refusal: refused.map(|refused| refused.refusal.name()),
             retry_after_seconds: refused.and_then(|refused| refused.retry_after_header()),
-            what_next,
+            what_next: String::new(),
         }
     }
 

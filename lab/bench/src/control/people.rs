@@ -58,7 +58,7 @@ impl People {
         })
     }
 
-    /// Everybody logs in long ago: the ID tokens are stale, the refresh tokens good. Control gets every login.
+    /// Every user logged in long ago: the ID tokens are stale, the refresh tokens good. Control gets every login.
     ///
     /// # Errors
     /// When Dex or control refuses.

@@ -13,8 +13,7 @@ use std::time::Duration;
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::refusal::Refusal;
 
-pub use self::outcome::{Finished, Verdict};
-pub use self::step::{Answer, AttemptConfig, Event, Now, ObservedGrant, Step};
+pub use self::step::{Answer, AttemptConfig, Event, Finished, Now, ObservedGrant, Step, Verdict};
 
 use self::answer::contended;
 use self::change::{Edit, IntentOwner, Precondition, RecordChange, Transition};

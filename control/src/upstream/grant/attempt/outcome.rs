@@ -1,26 +1,9 @@
 //! How an attempt ends.
 
 use super::super::record::GrantRecord;
+use super::step::{Finished, Verdict};
 use super::{Attempt, Stage, Step};
 use crate::refused::Refused;
-
-/// The result for the waiting callers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// The record's ID token.
-    Serve(Box<GrantRecord>),
-    /// No token.
-    Refuse(Refused),
-}
-
-/// The end of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Finished {
-    /// The result for the callers.
-    pub verdict: Verdict,
-    /// What the attempt did, for the metric; `None` if it did nothing itself.
-    pub outcome: Option<&'static str>,
-}
 
 impl Attempt {
     pub(super) fn serve(&mut self, record: Box<GrantRecord>, outcome: Option<&'static str>) -> Step {

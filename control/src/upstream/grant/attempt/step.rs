@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::super::lineage::ObservedLineage;
 use super::super::record::{GrantRecord, StoredIdToken, StoredRefreshToken, VersionedGrant};
 use super::super::rotations::Rotation;
-use super::Finished;
 use crate::config::IssuerPolicy;
 use crate::refused::Refused;
 use crate::store::Revision;
@@ -134,4 +133,22 @@ pub struct AttemptConfig {
     pub issuer: IssuerPolicy,
     /// How long the lease may be held by another owner until the attempt gives up.
     pub patience: Duration,
+}
+
+/// The result for the waiting callers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// The record's ID token.
+    Serve(Box<GrantRecord>),
+    /// No token.
+    Refuse(Refused),
+}
+
+/// The end of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Finished {
+    /// The result for the callers.
+    pub verdict: Verdict,
+    /// What the attempt did, for the metric; `None` if it did nothing itself.
+    pub outcome: Option<&'static str>,
 }

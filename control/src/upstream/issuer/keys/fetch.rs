@@ -71,7 +71,7 @@ impl IssuerKeys {
             match stored_keys::read(&self.context, &self.issuer).await {
                 Ok(keys) => remembered = Some(keys),
                 Err(error) => {
-                    tracing::debug!(%error, issuer = self.issuer, "reading the issuer's stored keys failed")
+                    tracing::debug!(%error, issuer = self.issuer, "reading the issuer's stored keys failed");
                 }
             }
         }
