@@ -62,7 +62,7 @@ async fn a_file_that_can_be_opened_but_not_grow_is_not_ready() -> anyhow::Result
     for _ in 0..3 {
         stage.wait_for_a_vain_attempt("no restart is needed").await?;
     }
-    assert_eq!(stage.lines("the store file is open again"), 0);
+    assert_eq!(stage.lines("reopened the store file"), 0);
     stage.make_room()?;
     stage.wait_until_ready().await?;
     for number in 0..kept {

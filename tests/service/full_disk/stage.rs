@@ -20,7 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// The first page of the file, in bytes: its header can be written, and nothing else.
 pub(super) const FULL: &str = "4096";
 /// What is logged of each attempt that fails.
-const STILL_LOST: &str = "the store file could not be opened again";
+const REOPEN_FAILED: &str = "cannot reopen the store file";
 
 pub(super) struct Stage {
     pub(super) deployment: Deployment<Processes>,
@@ -109,7 +109,7 @@ impl Stage {
     /// Probes until one more attempt to open the file has failed for a reason that contains `why`.
     pub(super) async fn wait_for_a_vain_attempt(&self, why: &str) -> anyhow::Result<()> {
         let log = self.log();
-        let vain = || log.count(|line| line.contains(STILL_LOST) && line.contains(why));
+        let vain = || log.count(|line| line.contains(REOPEN_FAILED) && line.contains(why));
         let (before, limit) = (vain(), Instant::now() + PATIENCE);
         while vain() == before {
             assert_eq!(self.probe("/readyz").await?, 503);
@@ -124,7 +124,7 @@ impl Stage {
     }
 
     pub(super) fn vain_attempts(&self) -> usize {
-        self.lines(STILL_LOST)
+        self.lines(REOPEN_FAILED)
     }
 
     pub(super) fn lines(&self, saying: &str) -> usize {

@@ -8,8 +8,8 @@ use super::stage::{AWAY, GARBLED, NEWER, UNKNOWN, asked, grant_of, lying_at, on,
 use crate::deployment::{Deployment, Plan, at_once};
 use crate::secrecy::Captured;
 
-const SUPERSEDED: &str = "a new login took the place of a grant that cannot be read";
-const LEFT: &str = "is left to the newer version that wrote it";
+const REPLACED: &str = "a login replaced a grant record that cannot be read";
+const REFUSED: &str = "a newer version wrote the existing record";
 
 #[tokio::test]
 async fn a_login_takes_the_place_of_a_grant_that_cannot_be_read() -> anyhow::Result<()> {
@@ -33,7 +33,7 @@ async fn a_login_takes_the_place_of_a_grant_that_cannot_be_read() -> anyhow::Res
             let answer = asked(&deployment, &login.id_token, "s-1").await?;
             assert_eq!(answer.status, 200, "{bytes:?}: {answer:?}");
             // Each a minute after the one before.
-            assert_eq!(warnings(&captured, SUPERSEDED), round + 1, "{bytes:?}");
+            assert_eq!(warnings(&captured, REPLACED), round + 1, "{bytes:?}");
         }
         let counts = deployment.dex.counts();
         assert_eq!(
@@ -58,7 +58,7 @@ async fn what_a_newer_version_wrote_is_left_to_it() -> anyhow::Result<()> {
         }
         assert_eq!(lying_at(&deployment, &grant_of(&deployment)).await?, planted);
         assert_eq!(
-            (warnings(&captured, LEFT), warnings(&captured, SUPERSEDED)),
+            (warnings(&captured, REFUSED), warnings(&captured, REPLACED)),
             (1, 0)
         );
     }

@@ -8,7 +8,7 @@ use super::stage::{AWAY, asked, on, warnings};
 use crate::deployment::Deployment;
 use crate::secrecy::Captured;
 
-const REPLACED: &str = "a login took the place of tokens that do not open";
+const REPLACED: &str = "a login replaced tokens that no configured sealing key opens";
 
 /// The configuration with another sealing key and without the one before.
 fn without_the_key(deployment: &Deployment) -> anyhow::Result<Config> {

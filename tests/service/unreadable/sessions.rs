@@ -4,8 +4,8 @@ use super::stage::{AWAY, GARBLED, NEWER, asked, lying_at, on, plant, session_of,
 use crate::deployment::at_once;
 use crate::secrecy::Captured;
 
-const SUPERSEDED: &str = "a login took the place of a session's record that cannot be read";
-const LEFT: &str = "is left to the newer version that wrote it";
+const REPLACED: &str = "a login replaced a session record that cannot be read";
+const REFUSED: &str = "a newer version wrote the existing record";
 
 #[tokio::test]
 async fn a_login_takes_the_place_of_a_session_that_cannot_be_read() -> anyhow::Result<()> {
@@ -27,7 +27,7 @@ async fn a_login_takes_the_place_of_a_session_that_cannot_be_read() -> anyhow::R
                 let answer = asked(&deployment, &login.id_token, session).await?;
                 assert_eq!(answer.status, 200, "{bytes:?} {session}");
             }
-            assert_eq!(warnings(&captured, SUPERSEDED), round + 1, "{bytes:?}");
+            assert_eq!(warnings(&captured, REPLACED), round + 1, "{bytes:?}");
             deployment.advance(61);
         }
     }
@@ -47,7 +47,7 @@ async fn a_session_of_a_newer_version_is_left_to_it() -> anyhow::Result<()> {
         }
         assert_eq!(lying_at(&deployment, &session_of("s-1")).await?, planted);
         assert_eq!(
-            (warnings(&captured, LEFT), warnings(&captured, SUPERSEDED)),
+            (warnings(&captured, REFUSED), warnings(&captured, REPLACED)),
             (1, 0)
         );
     }
@@ -67,7 +67,7 @@ async fn many_puts_of_one_session_that_cannot_be_read_all_succeed_and_are_one_wa
             assert_eq!(put?.status, 200);
         }
         assert_eq!(asked(&deployment, &login.id_token, "s-1").await?.status, 200);
-        assert_eq!(warnings(&captured, SUPERSEDED), 1);
+        assert_eq!(warnings(&captured, REPLACED), 1);
     }
     Ok(())
 }
