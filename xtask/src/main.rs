@@ -38,7 +38,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Get the wasm target, Envoy, Valkey, and what only tests need (Dex, a strict issuer, MCP SDKs and servers); says what
+    /// Get the wasm target, Envoy, Valkey, and what only tests need (Dex, a strict issuer, MCP SDKs and servers); prints what
     /// was there and what it fetched
     Setup(setup::SetupFlags),
     /// Build the filter module, the control service and the demo, and check the module
@@ -51,7 +51,7 @@ enum Verb {
     Test(test::TestFlags),
     /// Set up, build and run the long tests: minutes of load on real Envoy, 400 kills of real control processes
     Soak(soak::SoakFlags),
-    /// Fuzz the parsers and the shared memory with libFuzzer: one minute each, or as long as you say
+    /// Fuzz the parsers and the shared memory with libFuzzer: one minute each, or as long as given
     Fuzz(fuzz::FuzzFlags),
     /// Check format, clippy, licences, file lengths, links and hygiene of the repository
     Lint(lint::LintFlags),

@@ -22,7 +22,7 @@ pub(crate) struct SoakFlags {
 type Part = &'static str;
 
 /// What runs side by side: killing leaves the processors idle most of the time, and while Valkey is away there is
-/// nothing to do but to ask twice a second. The hammers have the machine to themselves.
+/// nothing to do but to send two requests a second. The hammers have the machine to themselves.
 ///
 /// Each test has a deadline of its own. The longest lane of each stage (800, 230, 100, 160 and 120 s) adds up to less than 24
 /// minutes.
@@ -34,7 +34,7 @@ const STAGES: [&[Part]; 5] = [
     &["hostile_streams::"],
 ];
 
-/// Runs the long tests, with their progress shown, and says how long each part took.
+/// Runs the long tests, with their progress shown, and prints how long each part took.
 pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SoakFlags) -> Result<ExitCode> {
     setup::run(workspace, terminal, &setup::SetupFlags::default().with_dex(false))?;
     terminal.heading("build");
@@ -100,7 +100,7 @@ fn every_stage(workspace: &Workspace) -> Result<Vec<Ended>> {
 fn part(workspace: &Workspace, filter: &str) -> Result<Ended> {
     let start = Instant::now();
     let mut cargo = workspace.cargo();
-    // nextest would keep the progress back until a test has ended.
+    // nextest would withhold the progress until a test has ended.
     cargo
         .arg("test")
         .args(modules::package_flags())
