@@ -216,7 +216,7 @@ async fn an_id_token_that_cannot_be_read_is_no_substitution_and_the_new_refresh_
         for (disguise, says) in [
             (Disguise::LongIdToken, "longer than"),
             (Disguise::ExpAsText, "a number as exp"),
-            (Disguise::IdTokenAsObject, "id_token is no text"),
+            (Disguise::IdTokenAsObject, "id_token is not a string"),
         ] {
             let deployment = Deployment::start(plan(policy)).await?;
             let tokens = deployment.log_in("s-1").await?;
