@@ -116,18 +116,22 @@ async fn a_page_that_many_logins_get_becomes_the_operators_business_although_the
         .dex
         .fail_always(Endpoint::Refresh, Failure::answer(404, PAGE));
     for round in 0..12 {
+        let mut misconfigured = 0;
         for token in &tokens {
             let answer = deployment.ask(token).send().await?;
-            let refusal = answer.refusal();
-            assert!(
-                round > 6 || refusal == (503, "issuer_unavailable"),
-                "{round}: {answer:?}"
-            );
-            assert!(
-                round < 11 || refusal == (500, "issuer_misconfigured"),
-                "{round}: {answer:?}"
-            );
+            match answer.refusal() {
+                (503, "issuer_unavailable") => {}
+                (500, "issuer_misconfigured") => misconfigured += 1,
+                _ => panic!("{round}: {answer:?}"),
+            }
         }
+        // Calls that the open circuit suspends learn what the issuer's last five minutes were. The one that may be its
+        // probe in this round learns what its own login's few calls were; which one that is depends on jitter.
+        assert!(round > 6 || misconfigured == 0, "{round}: {misconfigured}");
+        assert!(
+            round < 11 || misconfigured >= tokens.len() - 1,
+            "{round}: {misconfigured}"
+        );
         deployment.advance(33);
     }
     // The open circuit has stopped most of them.

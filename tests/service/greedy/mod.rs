@@ -3,6 +3,7 @@
 
 mod client;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -81,6 +82,20 @@ impl Stage {
     async fn wait_until_held(&self, caller: &str, most_bytes: u64) -> anyhow::Result<()> {
         let given_back = |held| held <= most_bytes;
         self.wait_until("the bytes were given back", caller, given_back)
+            .await
+    }
+
+    /// Waits until control has received an attack: its share is full, every evicted request is gone, and nothing changes.
+    async fn wait_until_settled(&self) -> anyhow::Result<()> {
+        /// Looks without a change.
+        const CALM: usize = 10;
+        let seen = Cell::new((0, 0));
+        let settled = |held| {
+            let (before, looks) = seen.get();
+            seen.set((held, if held == before { looks + 1 } else { 0 }));
+            (SHARE_BYTES / 2..=SHARE_BYTES).contains(&held) && seen.get().1 >= CALM
+        };
+        self.wait_until("the attack was received", "unknown", settled)
             .await
     }
 
@@ -274,6 +289,7 @@ async fn a_logout_token_that_comes_whole_is_read_while_others_fill_the_share() -
     let path = "/v1/backchannel-logout";
     let body = Bytes::from(vec![b'a'; 15_999]);
     let (_clients, _) = opened(stage.address(), path, &form_headers(16_000), &body).await?;
+    stage.wait_until_settled().await?;
     let http = reqwest::Client::builder().no_proxy().build()?;
     for _ in 0..50 {
         let answer = http
