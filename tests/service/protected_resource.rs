@@ -112,8 +112,8 @@ async fn a_resource_that_clients_could_not_compare_is_a_problem_of_the_configura
     let deployment = Deployment::start(Plan::default()).await?;
     let cases = [
         ("http://mcp.example.com/x", "must be https"),
-        ("https://mcp.example.com/x?y=z", "must not hold"),
-        ("https://mcp.example.com/x#y", "must not hold"),
+        ("https://mcp.example.com/x?y=z", "must not contain"),
+        ("https://mcp.example.com/x#y", "must not contain"),
         ("mcp.example.com", "is not an absolute URL"),
         ("https://MCP.example.com/x", "normal form"),
         ("https://mcp.example.com:443/x", "normal form"),
