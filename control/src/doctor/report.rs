@@ -34,10 +34,8 @@ pub struct Check {
     /// The result.
     pub outcome: CheckOutcome,
     /// What the check found; contains no secret.
-    #[serde(rename = "says")]
     pub finding: String,
     /// How to fix it; empty where nothing needs to be done.
-    #[serde(rename = "cure")]
     pub hint: String,
 }
 

@@ -45,7 +45,7 @@ fn an_unreachable_issuer_fails_and_no_secret_is_printed() {
         .collect();
     assert_eq!(failed.len(), 1, "{said}");
     assert_eq!(failed[0]["name"], "issuer http://127.0.0.1:9 (muster): discovery");
-    assert_ne!(failed[0]["cure"], "");
+    assert_ne!(failed[0]["hint"], "");
     for secret in [
         "filter-credential",
         "aggregator-credential",
