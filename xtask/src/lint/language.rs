@@ -43,7 +43,15 @@ const MOST_IN_A_THOUSAND: usize = 3;
 const EXCEPTIONS: [(&str, &str); 0] = [];
 
 /// Folders whose comments are measured, each for itself.
-const FOLDERS: [&str; 4] = ["protocol/", "filter/", "control/", "xtask/"];
+const FOLDERS: [&str; 7] = [
+    "protocol/",
+    "filter/",
+    "control/",
+    "xtask/",
+    "tests/",
+    "lab/",
+    "fuzz/",
+];
 
 /// What was found in one text.
 #[derive(Debug, Default, PartialEq, Eq)]
