@@ -53,7 +53,7 @@ enum Verb {
     Soak(soak::SoakFlags),
     /// Fuzz the parsers and the shared memory with libFuzzer: one minute each, or as long as given
     Fuzz(fuzz::FuzzFlags),
-    /// Check format, clippy, licences, file lengths, links and hygiene of the repository
+    /// Check format, clippy, language, import circles, file lengths, links, licences and hygiene of the repository
     Lint(lint::LintFlags),
     /// Set up, build and run the demo in this terminal
     ///
