@@ -81,6 +81,8 @@ pub struct EnvoyRoute {
     pub name: String,
     /// Whole path segments, `/kubernetes`; `/` takes everything.
     pub path_prefix: String,
+    /// Only this path, and nothing below it.
+    pub is_exact: bool,
     /// The MCP server.
     pub server: SocketAddr,
     /// The server sees paths without the prefix.
@@ -97,9 +99,18 @@ impl EnvoyRoute {
         Self {
             name,
             path_prefix: path_prefix.to_owned(),
+            is_exact: false,
             server,
             strips_prefix: false,
             annotations: BTreeMap::new(),
+        }
+    }
+
+    /// Takes its path alone, not the paths below it.
+    pub fn exact(self) -> Self {
+        Self {
+            is_exact: true,
+            ..self
         }
     }
 
@@ -123,7 +134,9 @@ impl EnvoyRoute {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let matching = if self.path_prefix == "/" {
+        let matching = if self.is_exact {
+            json!({"path": self.path_prefix})
+        } else if self.path_prefix == "/" {
             json!({"prefix": "/"})
         } else {
             json!({"path_separated_prefix": self.path_prefix.trim_end_matches('/')})
