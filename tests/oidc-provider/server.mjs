@@ -33,7 +33,8 @@ const provider = new Provider(issuer, {
   rotateRefreshToken: true,
   scopes: ['openid', 'offline_access'],
   ttl: {
-    AccessToken: hours,
+    // Programs with pages go by the access token's life.
+    AccessToken: pages === 'pages' ? Number(idTokenSeconds) : hours,
     Grant: 24 * hours,
     IdToken: Number(idTokenSeconds),
     RefreshToken: 24 * hours,

@@ -49,6 +49,8 @@ pub struct AggregatorConfig {
     pub gateway: String,
     /// With less life than this a token is refreshed before it is used.
     pub refresh_ahead: Duration,
+    /// A token endpoint that it was configured with instead of the one of the discovery document.
+    pub token_endpoint: Option<String>,
 }
 
 /// What it has done so far.
@@ -132,6 +134,12 @@ impl Aggregator {
 
     fn user(&self, email: &str) -> Arc<User> {
         Arc::clone(self.users().entry(email.to_owned()).or_default())
+    }
+
+    /// From now on it calls this token endpoint, whatever the discovery document names.
+    pub fn fix_token_endpoint(&mut self, endpoint: &str) {
+        self.config.token_endpoint = Some(endpoint.to_owned());
+        endpoint.clone_into(&mut self.process.token_endpoint);
     }
 
     /// The user logs in with a browser.
@@ -334,7 +342,10 @@ impl AggregatorProcess {
         };
         secrets::note(&config.client.1);
         Ok(Self {
-            token_endpoint: endpoint("token_endpoint")?,
+            token_endpoint: match &config.token_endpoint {
+                Some(fixed) => fixed.clone(),
+                None => endpoint("token_endpoint")?,
+            },
             user_info_endpoint: endpoint("userinfo_endpoint")?,
             client: Arc::new(TokenClient::new((&config.client.0, &config.client.1))?),
         })
