@@ -169,7 +169,7 @@ async fn publish(
     let token_endpoint = url::Url::parse(&issuer.token_endpoint())?;
     let of_tokens = relay.map(|relay| EnvoyRoute {
         name: ROUTE_OF_TOKENS.to_owned(),
-        ..EnvoyRoute::new(token_endpoint.path(), relay).exact()
+        ..EnvoyRoute::new(token_endpoint.path(), relay).exactly()
     });
     Envoy::start(&EnvoyConfig {
         listener_port: public.port(),

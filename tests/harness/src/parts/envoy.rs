@@ -107,7 +107,7 @@ impl EnvoyRoute {
     }
 
     /// Takes its path alone, not the paths below it.
-    pub fn exact(self) -> Self {
+    pub fn exactly(self) -> Self {
         Self {
             is_exact: true,
             ..self
