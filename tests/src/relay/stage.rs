@@ -211,20 +211,21 @@ impl StagePlan {
             store_deadline: Some("6s".to_owned()),
             ..ControlConfig::default()
         };
-        let config = config
+        let mut config = config
             .issuer(issuer, CLIENT.0, CLIENT.1)
             .forwarding_server(SERVER, &[CLIENT.0])
             .setting("margin", self.times.margin_text())
             .setting("caller_deadline", "15s");
-        let mut entry = json!({
-            "issuer": issuer.issuer(), "client_id": CLIENT.0, "client_secret": {"file": "@issuer-0"},
-            "policy": self.policy,
-        });
+        let entry = config
+            .issuers
+            .first_mut()
+            .expect("the issuer that was just added");
+        entry.policy = Some(self.policy.to_owned());
         if self.relayed {
-            entry["token_endpoint"] = json!(own_token_endpoint(issuer));
-            entry["relay"] = json!({"public_endpoint": issuer.token_endpoint()});
+            entry.token_endpoint = Some(own_token_endpoint(issuer));
+            entry.relay = Some(json!({"public_endpoint": issuer.token_endpoint()}));
         }
-        config.setting("issuers", json!([entry]))
+        config
     }
 
     fn gateway_config(

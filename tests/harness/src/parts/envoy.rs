@@ -81,10 +81,10 @@ pub struct EnvoyRoute {
     pub name: String,
     /// Whole path segments, `/kubernetes`; `/` takes everything.
     pub path_prefix: String,
-    /// Only this path, and nothing below it.
-    pub is_exact: bool,
     /// The MCP server.
     pub server: SocketAddr,
+    /// Only this path is matched, none below it.
+    pub is_exact: bool,
     /// The server sees paths without the prefix.
     pub strips_prefix: bool,
     /// Annotations as Envoy Gateway puts them into the route's metadata: names without `gateway.envoyproxy.io/`.
@@ -99,18 +99,10 @@ impl EnvoyRoute {
         Self {
             name,
             path_prefix: path_prefix.to_owned(),
-            is_exact: false,
             server,
+            is_exact: false,
             strips_prefix: false,
             annotations: BTreeMap::new(),
-        }
-    }
-
-    /// Takes its path alone, not the paths below it.
-    pub fn exactly(self) -> Self {
-        Self {
-            is_exact: true,
-            ..self
         }
     }
 
@@ -119,6 +111,14 @@ impl EnvoyRoute {
         Self {
             server,
             strips_prefix: true,
+            ..self
+        }
+    }
+
+    /// Matches only its path, none below it.
+    pub fn exactly(self) -> Self {
+        Self {
+            is_exact: true,
             ..self
         }
     }
