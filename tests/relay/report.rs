@@ -60,8 +60,11 @@ impl<'a> Report<'a> {
                 ]
             });
             let sum = format!(
-                "logins lost {}, expired tokens at servers {}, WARN per pair and minute {}",
-                outcome.logins_lost, outcome.expired_at_servers, outcome.warn_per_pair_minute_max
+                "logins lost {}, expired tokens at servers {}, WARN per pair and minute {}, of control {}",
+                outcome.logins_lost,
+                outcome.expired_at_servers,
+                outcome.warn_per_pair_minute_max,
+                outcome.control_warnings
             );
             let end = [outcome.program.to_owned(), outcome.issuer.clone(), sum];
             let [program, issuer, sum] = end;

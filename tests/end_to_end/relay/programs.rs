@@ -17,17 +17,13 @@ async fn keeps_its_login(program: ProgramKind, issuer: IssuerKind) -> anyhow::Re
     }
 }
 
+/// Side by side: each of them mostly waits for the end of a token.
 #[tokio::test(flavor = "multi_thread")]
-async fn envoys_oauth2_filter_behind_the_relay_keeps_its_login_at_dex() -> anyhow::Result<()> {
-    keeps_its_login(ProgramKind::EnvoyOAuth2, IssuerKind::Dex(0)).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_aggregator_behind_the_relay_keeps_its_login_at_dex() -> anyhow::Result<()> {
-    keeps_its_login(ProgramKind::Aggregator, IssuerKind::Dex(0)).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_aggregator_behind_the_relay_keeps_its_login_at_a_strict_issuer() -> anyhow::Result<()> {
-    keeps_its_login(ProgramKind::Aggregator, IssuerKind::Strict).await
+async fn programs_that_refresh_by_themselves_keep_their_logins_behind_the_relay() -> anyhow::Result<()> {
+    let outcomes = tokio::join!(
+        keeps_its_login(ProgramKind::EnvoyOAuth2, IssuerKind::Dex(0)),
+        keeps_its_login(ProgramKind::Aggregator, IssuerKind::Dex(0)),
+        keeps_its_login(ProgramKind::Aggregator, IssuerKind::Strict),
+    );
+    outcomes.0.and(outcomes.1).and(outcomes.2)
 }

@@ -59,6 +59,8 @@ pub struct Outcome {
     pub expired_at_servers: usize,
     /// The most WARN lines of the filter about one pair within a minute.
     pub warn_per_pair_minute_max: usize,
+    /// WARN and ERROR lines of all replicas of control.
+    pub control_warnings: usize,
 }
 
 impl Outcome {
@@ -150,6 +152,7 @@ struct Play<I> {
     acts: Vec<Act>,
     before: IssuerCounts,
     logins_lost: usize,
+    control_warnings: usize,
 }
 
 impl<I: Issuer> Play<I> {
@@ -171,6 +174,7 @@ impl<I: Issuer> Play<I> {
             program,
             acts: Vec::new(),
             logins_lost: 0,
+            control_warnings: 0,
         })
     }
 
@@ -286,6 +290,7 @@ impl<I: Issuer> Play<I> {
 
     /// The replica to which the Service leads dies when it has stored the issuer's answer and not yet passed it on.
     async fn death(&mut self) -> anyhow::Result<()> {
+        self.note_warnings_of(0);
         let healthy = self.stage.controls[0].config().clone();
         let mut doomed = healthy.clone();
         doomed.failpoint = Some(DIES_AT.to_owned());
@@ -303,6 +308,13 @@ impl<I: Issuer> Play<I> {
         self.settle().await?;
         self.note("its successor", 0, 0);
         self.stage.controls[0].restart_with(healthy).await
+    }
+
+    /// What a replica has logged since its start, before it ends.
+    fn note_warnings_of(&mut self, replica: usize) {
+        let is_warning =
+            |line: &str| line.contains("\"level\":\"WARN\"") || line.contains("\"level\":\"ERROR\"");
+        self.control_warnings += self.stage.controls[replica].log().count(is_warning);
     }
 
     /// A listener with a header that grows old, beside its user, for one and a half lives of a token.
@@ -326,7 +338,9 @@ impl<I: Issuer> Play<I> {
         self.settle().await
     }
 
-    fn outcome(self) -> Outcome {
+    fn outcome(mut self) -> Outcome {
+        self.note_warnings_of(0);
+        self.note_warnings_of(1);
         Outcome {
             program: self.story.program.name(),
             issuer: self.story.issuer.name(),
@@ -335,6 +349,7 @@ impl<I: Issuer> Play<I> {
             acts: self.acts,
             logins_lost: self.logins_lost,
             expired_at_servers: self.stage.server.counts().rejected_expired,
+            control_warnings: self.control_warnings,
             warn_per_pair_minute_max: most_per_pair_and_minute(&self.stage.gateway),
         }
     }

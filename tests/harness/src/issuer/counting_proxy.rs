@@ -23,6 +23,7 @@ use super::front::endpoint_of;
 use super::jose::{Jws, http_client};
 use super::{Endpoint, IssuerCounts, Presentation};
 use crate::parts::{Cut, LoopbackServer, LoopbackSocket};
+use crate::secrets;
 
 const LONGEST_BODY_BYTES: usize = 1024 * 1024;
 
@@ -183,8 +184,11 @@ impl Book {
     }
 
     fn remember(&self, user: Option<&str>, answer: &Value) {
+        let refresh_token = answer["refresh_token"].as_str();
+        // Whoever it is for, no process may print it.
+        refresh_token.into_iter().for_each(secrets::note);
         let mut pages = self.pages();
-        if let (Some(user), Some(token)) = (user, answer["refresh_token"].as_str()) {
+        if let (Some(user), Some(token)) = (user, refresh_token) {
             pages.owners.insert(fingerprint(token), user.to_owned());
         }
         // An exchange answers with its ID token as `access_token`.
