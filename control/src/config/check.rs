@@ -9,8 +9,8 @@ use super::findings::{Findings, shown};
 use super::problem::Problem;
 use super::raw::{RawConfig, RawIssuer, Text};
 use super::{
-    Config, Credentials, IssuerConfig, IssuerPolicy, credentials, filter_module, intake, resources, sealing,
-    servers, store,
+    Config, Credentials, IssuerConfig, IssuerPolicy, credentials, filter_module, intake, relay, resources,
+    sealing, servers, store,
 };
 use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
@@ -63,7 +63,7 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
         raw.rejected_interval.as_ref(),
         Duration::from_secs(30),
     );
-    let issuers = issuers(&mut findings, &raw.issuers);
+    let issuers = issuers(&mut findings, &raw.issuers, stale_subject_grace);
     let servers = servers::servers(&mut findings, &raw.servers);
     let filter_module = raw
         .filter_module
@@ -111,7 +111,11 @@ fn listen(findings: &mut Findings, text: Option<&Text>) -> Option<SocketAddr> {
     address
 }
 
-fn issuers(findings: &mut Findings, raw: &Spanned<Vec<Spanned<RawIssuer>>>) -> Vec<IssuerConfig> {
+fn issuers(
+    findings: &mut Findings,
+    raw: &Spanned<Vec<Spanned<RawIssuer>>>,
+    stale_subject_grace: Duration,
+) -> Vec<IssuerConfig> {
     if raw.value.is_empty() {
         findings.add(
             raw.referenced,
@@ -143,9 +147,12 @@ fn issuers(findings: &mut Findings, raw: &Spanned<Vec<Spanned<RawIssuer>>>) -> V
             .filter(|other| other.issuer.value == pair.0 && other.client_id.value != pair.1)
             .map(|other| other.client_id.value.clone());
         let trusted_peers = trusted_peers(findings, &issuer.value).chain(siblings).collect();
-        issuers.extend(checked_issuer(findings, &issuer.value, trusted_peers));
+        let relay = relay::relay(findings, &issuer.value, stale_subject_grace);
+        let checked = checked_issuer(findings, &issuer.value, trusted_peers);
+        issuers.extend(checked.map(|config| (&issuer.value, IssuerConfig { relay, ..config })));
     }
-    issuers
+    relay::check_together(findings, &issuers);
+    issuers.into_iter().map(|(_, config)| config).collect()
 }
 
 fn trusted_peers<'a>(findings: &mut Findings, raw: &'a RawIssuer) -> impl Iterator<Item = String> + use<'a> {
@@ -176,11 +183,11 @@ fn checked_issuer(
     let token_endpoint = raw
         .token_endpoint
         .as_ref()
-        .map(|text| findings.endpoint("token_endpoint", text));
+        .map(|text| findings.own_endpoint("token_endpoint", text));
     let jwks_uri = raw
         .jwks_uri
         .as_ref()
-        .map(|text| findings.endpoint("jwks_uri", text));
+        .map(|text| findings.own_endpoint("jwks_uri", text));
     if let (Some(issuer), Some(text)) = (&url, &raw.token_endpoint)
         && !is_local(issuer)
         && token_endpoint.iter().flatten().any(is_local)
@@ -225,6 +232,7 @@ fn checked_issuer(
         policy: policy?,
         rejected_keys: rejected_keys(findings, &raw.rejected_keys),
         dialect: Dialect::default(),
+        relay: None,
     })
 }
 

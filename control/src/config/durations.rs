@@ -48,6 +48,13 @@ pub(super) const LEASE: Bounds = Bounds {
           its refresh",
 };
 
+pub(super) const RELAY_DEADLINE: Bounds = Bounds {
+    default: seconds(8),
+    min: ANY,
+    below: seconds(10),
+    hint: "clients of the issuer give up after about 10s, and an answer that comes later is lost to them",
+};
+
 pub(super) const STORE_DEADLINE: Bounds = Bounds {
     default: seconds(2),
     min: ANY,

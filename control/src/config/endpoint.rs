@@ -1,4 +1,5 @@
-//! Which URLs may be called: https anywhere, http on the loopback only.
+//! Which URLs may be called: https anywhere, http on the loopback and, where the configuration names them, at Services of
+//! the cluster.
 
 use url::{Host, Url};
 
@@ -38,6 +39,21 @@ pub(crate) fn is_local(url: &Url) -> bool {
     is_unspecified || is_loopback(url)
 }
 
+/// Whether the host of `url` is the name of a Service in the cluster's DNS (`NAME.NAMESPACE.svc`, with or without
+/// `.cluster.local`), with or without the trailing dot of the root.
+fn is_cluster_service(url: &Url) -> bool {
+    let Some(Host::Domain(name)) = url.host() else {
+        return false;
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let name = name.strip_suffix(".cluster.local").unwrap_or(name);
+    let labels = name.strip_suffix(".svc").map(|service| service.split('.'));
+    labels.is_some_and(|labels| {
+        let names: Vec<&str> = labels.collect();
+        names.len() >= 2 && names.iter().all(|name| !name.is_empty())
+    })
+}
+
 /// Why a text is not a valid endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadEndpoint {
@@ -45,6 +61,11 @@ pub(crate) enum BadEndpoint {
     NotUrl,
     #[error("must be https: (http: is accepted for loopback addresses only)")]
     NotHttps,
+    #[error(
+        "must be https: (http: is accepted for loopback addresses and for Services of the cluster, \
+         NAME.NAMESPACE.svc.cluster.local)"
+    )]
+    NotHttpsNorService,
     #[error("must not contain a user, a password or a fragment")]
     Extra,
     #[error("must not contain a query")]
@@ -62,11 +83,22 @@ pub(crate) fn parse_issuer(text: &str) -> Result<Url, BadEndpoint> {
 
 /// Parses the URL of an endpoint. It may have a query, which is part of it (RFC 6749 §3.2), but no fragment.
 pub(crate) fn parse_endpoint(text: &str) -> Result<Url, BadEndpoint> {
+    parse(text, is_loopback, BadEndpoint::NotHttps)
+}
+
+/// The same for an endpoint that the operator names, and no document: it may also be a Service of the cluster, with http.
+pub(crate) fn parse_own_endpoint(text: &str) -> Result<Url, BadEndpoint> {
+    let plain = |url: &Url| is_loopback(url) || is_cluster_service(url);
+    parse(text, plain, BadEndpoint::NotHttpsNorService)
+}
+
+/// `plain`: whether http is accepted; `not_https`: the error where it is not.
+fn parse(text: &str, plain: impl FnOnce(&Url) -> bool, not_https: BadEndpoint) -> Result<Url, BadEndpoint> {
     let url = Url::parse(text).map_err(|_| BadEndpoint::NotUrl)?;
     match url.scheme() {
         "https" if url.has_host() => {}
-        "http" if is_loopback(&url) => {}
-        "http" | "https" => return Err(BadEndpoint::NotHttps),
+        "http" if plain(&url) => {}
+        "http" | "https" => return Err(not_https),
         _ => return Err(BadEndpoint::NotUrl),
     }
     if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {

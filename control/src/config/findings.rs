@@ -9,7 +9,7 @@ use url::Url;
 
 use super::ClientAuth;
 use super::durations::Bounds;
-use super::endpoint::{BadEndpoint, parse_endpoint, parse_issuer};
+use super::endpoint::{BadEndpoint, parse_endpoint, parse_issuer, parse_own_endpoint};
 use super::problem::Problem;
 use super::raw::{RawSecret, Text};
 use super::secret_source::SecretSource;
@@ -42,6 +42,16 @@ impl Findings {
             name,
             text,
             parse_endpoint(&text.value),
+            "https://dex.example.com/token",
+        )
+    }
+
+    /// Parses an endpoint that may be a Service of the cluster; adds a problem if it is invalid.
+    pub(super) fn own_endpoint(&mut self, name: &str, text: &Text) -> Option<Url> {
+        self.address(
+            name,
+            text,
+            parse_own_endpoint(&text.value),
             "https://dex.example.com/token",
         )
     }

@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 use url::Url;
 
+use super::RelayConfig;
 use crate::upstream::dialect::Dialect;
 
 /// How an issuer treats a refresh token that is presented twice.
@@ -59,6 +60,9 @@ pub struct IssuerConfig {
     pub client_auth: Option<ClientAuth>,
     /// Its error texts.
     pub dialect: Dialect,
+    /// How control answers this client at the issuer's public token endpoint; `None`: the gateway routes nothing of the
+    /// issuer to control.
+    pub relay: Option<RelayConfig>,
 }
 
 impl IssuerConfig {

@@ -11,6 +11,7 @@ pub(crate) mod issuer;
 mod load;
 mod problem;
 mod raw;
+mod relay;
 mod resources;
 mod sealing;
 mod secret_source;
@@ -28,6 +29,7 @@ pub use filter_module::FilterModule;
 pub use intake::IntakeConfig;
 pub use issuer::{ClientAuth, IssuerConfig, IssuerPolicy};
 pub use problem::{ConfigError, Problem};
+pub use relay::RelayConfig;
 pub use resources::{Resource, ResourceMetadata};
 pub use server::{ExchangeConfig, ServerConfig, TokenSource};
 

@@ -134,6 +134,15 @@ pub(super) struct RawIssuer {
     #[serde(default)]
     pub(super) rejected_keys: Vec<Text>,
     pub(super) client_auth: Option<Text>,
+    pub(super) relay: Option<Spanned<RawRelay>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRelay {
+    pub(super) public_endpoint: Option<Text>,
+    pub(super) stale_subject_grace: Option<Text>,
+    pub(super) deadline: Option<Text>,
 }
 
 #[derive(Deserialize)]

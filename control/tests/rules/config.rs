@@ -1,6 +1,7 @@
 //! The configuration: every problem has a line, a column and a hint, and secrets are never quoted.
 
 mod issuers;
+mod relays;
 mod stores;
 
 use std::path::Path;

@@ -65,6 +65,13 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- if .jwksUri -}}{{- $_ := set $issuer "jwks_uri" .jwksUri -}}{{- end -}}
 {{- if .rejectedKeys -}}{{- $_ := set $issuer "rejected_keys" .rejectedKeys -}}{{- end -}}
 {{- if .clientAuth -}}{{- $_ := set $issuer "client_auth" .clientAuth -}}{{- end -}}
+{{- if kindIs "map" .relay -}}
+{{- $relay := dict -}}
+{{- if .relay.publicEndpoint -}}{{- $_ := set $relay "public_endpoint" .relay.publicEndpoint -}}{{- end -}}
+{{- if .relay.staleSubjectGrace -}}{{- $_ := set $relay "stale_subject_grace" .relay.staleSubjectGrace -}}{{- end -}}
+{{- if .relay.deadline -}}{{- $_ := set $relay "deadline" .relay.deadline -}}{{- end -}}
+{{- $_ := set $issuer "relay" $relay -}}
+{{- end -}}
 {{- $issuers = append $issuers $issuer -}}
 {{- end -}}
 {{- $_ := set $config "issuers" $issuers -}}
