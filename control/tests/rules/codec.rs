@@ -6,6 +6,7 @@ use tokenward_control::upstream::grant::login::NewLogin;
 use tokenward_control::upstream::grant::record::{
     GrantKey, GrantRecord, StoredIdToken, StoredRefreshToken, fingerprint,
 };
+use tokenward_control::upstream::grant::relayed::Relayed;
 
 const SEALED_BYTES: usize = 1_100;
 
@@ -25,6 +26,7 @@ fn record() -> GrantRecord {
             fingerprint: fingerprint(&"a refresh token".into()),
         }),
         lineage: None,
+        relayed: Relayed::default(),
     };
     login.supersede(None, 1_799_998_200_000)
 }

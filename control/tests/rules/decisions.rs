@@ -40,11 +40,7 @@ fn grant(state: GrantState, failures: Option<Streak>) -> GrantRecord {
 }
 
 fn want(reason: Reason) -> Want {
-    Want {
-        reason,
-        presented_fingerprint: "stored".to_owned(),
-        entitlement: Entitlement::default(),
-    }
+    Want::id_token(reason, "stored", Entitlement::default())
 }
 
 fn at(record: &GrantRecord, reason: Reason, second: u64) -> String {
