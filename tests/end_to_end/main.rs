@@ -34,3 +34,4 @@ mod stale;
 mod storm;
 mod strange_tokens;
 mod unkillable;
+mod unregistered;

@@ -54,4 +54,4 @@ pub use prometheus::{Metrics, Sample};
 pub use scripted::{Script, ScriptedServer};
 pub use stepping_clock::SteppingClock;
 pub use strict_issuer::StrictIssuer;
-pub use valkey::Valkey;
+pub use valkey::{Valkey, ValkeyClient};
