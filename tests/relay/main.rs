@@ -10,9 +10,8 @@ use report::Report;
 /// So many stories side by side: each has ten processes.
 const SIDE_BY_SIDE: usize = 3;
 
-/// Every program at every issuer.
-async fn play_all(relayed: bool, times: Times) -> anyhow::Result<Vec<Outcome>> {
-    let only_outage = times == Times::LONG;
+/// Every program at every issuer; `only_outage` is the long one.
+async fn play_all(relayed: bool, only_outage: bool) -> anyhow::Result<Vec<Outcome>> {
     let pairs = IssuerKind::ALL
         .into_iter()
         .flat_map(|issuer| ProgramKind::ALL.map(|program| (program, issuer)));
@@ -20,7 +19,11 @@ async fn play_all(relayed: bool, times: Times) -> anyhow::Result<Vec<Outcome>> {
         program,
         issuer,
         relayed,
-        times,
+        times: if only_outage {
+            Times::LONG
+        } else {
+            Times::short(program)
+        },
         only_outage,
     });
     // While the issuer is away there is little to do.
@@ -43,7 +46,7 @@ async fn play_all(relayed: bool, times: Times) -> anyhow::Result<Vec<Outcome>> {
 /// What programs lose by themselves: the other half of the table.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_relay_programs_lose_logins_at_issuers_that_rotate() -> anyhow::Result<()> {
-    let outcomes = play_all(false, Times::SHORT).await?;
+    let outcomes = play_all(false, false).await?;
     Report::new("without the relay", &outcomes).publish()?;
     let lost: usize = outcomes.iter().map(|outcome| outcome.logins_lost).sum();
     assert!(lost > 0 || outcomes.is_empty(), "{outcomes:#?}");
@@ -53,7 +56,7 @@ async fn without_the_relay_programs_lose_logins_at_issuers_that_rotate() -> anyh
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_the_relay_no_program_loses_a_login() -> anyhow::Result<()> {
-    let outcomes = play_all(true, Times::SHORT).await?;
+    let outcomes = play_all(true, false).await?;
     Report::new("behind the relay", &outcomes).publish()?;
     outcomes.iter().try_for_each(Outcome::ensure_promises)
 }
@@ -61,7 +64,7 @@ async fn behind_the_relay_no_program_loses_a_login() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_the_relay_no_program_loses_a_login_while_its_issuer_is_away_for_two_minutes()
 -> anyhow::Result<()> {
-    let outcomes = play_all(true, Times::LONG).await?;
+    let outcomes = play_all(true, true).await?;
     Report::new("behind the relay, an outage of two minutes", &outcomes).publish()?;
     outcomes.iter().try_for_each(Outcome::ensure_promises)
 }

@@ -16,6 +16,7 @@ const TIMES: Times = Times {
     margin: Duration::from_secs(2),
     ahead: Duration::from_secs(3),
     outage: Duration::ZERO,
+    recovery: Duration::ZERO,
 };
 
 /// How control comes to the login, and where the aggregator refreshes it.

@@ -8,7 +8,7 @@ async fn keeps_its_login(program: ProgramKind, issuer: IssuerKind) -> anyhow::Re
         program,
         issuer,
         relayed: true,
-        times: Times::SHORT,
+        times: Times::short(program),
         only_outage: false,
     };
     match story.play().await? {

@@ -20,7 +20,7 @@ const AWAY: &str = "issuer away";
 const DEATH: &str = "control dies with the answer";
 const BETWEEN_CALLS: Duration = Duration::from_millis(500);
 /// How long a user tries before the login counts as lost: longer than any pause of control's.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// The same where no control pauses.
 const PATIENCE_WITHOUT_RELAY: Duration = Duration::from_secs(3);
 const DIES_WITHIN: Duration = Duration::from_secs(60);
@@ -271,7 +271,7 @@ impl<I: Issuer> Play<I> {
         let begins_at = self.program.kind.refreshes_at(&times) - Duration::from_secs(1);
         let mut ends_at = begins_at + times.outage;
         if self.program.kind.forgets_after_the_end() {
-            ends_at = ends_at.min(times.life - times.margin);
+            ends_at = ends_at.min(times.life - times.recovery);
         }
         self.stage.wait_until_age(begins_at).await;
         self.stage.issuer.set_down(true);

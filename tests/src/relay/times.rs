@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::ProgramKind;
+
 /// How long tokens live, and when they are replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
@@ -13,23 +15,31 @@ pub struct Times {
     pub ahead: Duration,
     /// How long the issuer is away.
     pub outage: Duration,
+    /// How long before a token's end the issuer is back for a program that forgets its login then: control's pause after
+    /// so many failures, and a call.
+    pub recovery: Duration,
 }
 
 impl Times {
-    /// Tokens of some seconds, an outage that one of them does not outlive.
-    pub const SHORT: Self = Self {
-        life: Duration::from_secs(14),
-        margin: Duration::from_secs(2),
-        ahead: Duration::from_secs(6),
-        outage: Duration::from_secs(8),
-    };
+    /// Tokens of some seconds, an outage of some seconds.
+    pub fn short(program: ProgramKind) -> Self {
+        let recovers = program.forgets_after_the_end();
+        Self {
+            life: Duration::from_secs(if recovers { 18 } else { 14 }),
+            margin: Duration::from_secs(2),
+            ahead: Duration::from_secs(if recovers { 10 } else { 6 }),
+            outage: Duration::from_secs(8),
+            recovery: Duration::from_secs(7),
+        }
+    }
 
-    /// Tokens of some minutes, an outage of two.
+    /// Tokens of five minutes, an outage of two.
     pub const LONG: Self = Self {
-        life: Duration::from_secs(200),
+        life: Duration::from_secs(300),
         margin: Duration::from_secs(10),
-        ahead: Duration::from_secs(140),
+        ahead: Duration::from_secs(240),
         outage: Duration::from_secs(120),
+        recovery: Duration::from_secs(70),
     };
 
     /// `margin` as filter and control read it.
