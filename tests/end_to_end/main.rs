@@ -7,6 +7,7 @@ mod demo;
 mod documentation;
 mod envoy_part;
 mod exchange;
+mod exchanged_before;
 mod forged_tokens;
 mod fresh;
 mod hostile_streams;
