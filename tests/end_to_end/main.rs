@@ -33,3 +33,4 @@ mod stale;
 mod storm;
 mod strange_tokens;
 mod unkillable;
+mod unregistered;
