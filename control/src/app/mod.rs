@@ -36,6 +36,7 @@ use crate::upstream::issuer::client::{ClientUnusable, IssuerClient};
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
 use crate::upstream::policy::Policy;
+use crate::upstream::relay::Relay;
 
 use self::background::Background;
 use self::limits::LimitsByIssuer;
@@ -69,6 +70,7 @@ pub struct Service {
     pub(crate) grants: Grants,
     pub(crate) exchanges: Exchanges,
     pub(crate) sessions: Sessions,
+    pub(crate) relay: Relay,
     pub(crate) policy: Policy,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) readiness: Arc<Readiness>,
@@ -200,6 +202,7 @@ impl Service {
             config.session_lifetime,
         );
         Ok(Arc::new(Self {
+            relay: Relay::new(context.clone(), grants.clone()),
             homes,
             servers: build::servers(&config.servers, &config.issuers, &context, &mut limits),
             config,
@@ -230,6 +233,7 @@ impl Service {
     /// [`Service::drain`] without a timeout.
     pub(crate) async fn wait_idle(&self) {
         self.background.wait_idle().await;
+        self.relay.wait_idle().await;
         self.exchanges.finished().await;
         self.grants.finished().await;
     }

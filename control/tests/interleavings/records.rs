@@ -2,6 +2,7 @@
 
 use tokenward_control::upstream::grant::login::NewLogin;
 use tokenward_control::upstream::grant::record::{GrantRecord, StoredIdToken, StoredRefreshToken};
+use tokenward_control::upstream::grant::relayed::Relayed;
 
 use tokenward_control::store::Lineage;
 
@@ -38,6 +39,7 @@ pub(crate) fn logged_in(before: Option<&GrantRecord>, token: Token, now_ms: u64,
         id_token: id_token(now_ms - 1_000, 1),
         refresh_token: Some(refresh_token(token)),
         lineage: Some(lineage(line)),
+        relayed: Relayed::default(),
     };
     login.supersede(before, now_ms)
 }

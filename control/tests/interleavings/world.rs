@@ -199,11 +199,7 @@ impl World {
     /// An attempt on behalf of a caller whose token is stale.
     pub(crate) fn start(&mut self, at: usize) {
         self.holders += 1;
-        let want = Want {
-            reason: Reason::Stale,
-            presented_fingerprint: "stale".to_owned(),
-            entitlement: Entitlement::default(),
-        };
+        let want = Want::id_token(Reason::Stale, "stale", Entitlement::default());
         let config = AttemptConfig {
             policy: POLICY,
             issuer: self.policy,

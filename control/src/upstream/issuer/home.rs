@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use url::Url;
 
-use super::answer::{RefreshAnswer, Transient, read_refresh, refuses_client};
+use super::answer::{RawAnswer, RefreshAnswer, Transient, read_refresh, refuses_client};
 use super::client::{ClientCredentials, Connection};
 use super::discovery::{Discovery, DiscoveryFailed, is_no_endpoint};
 use super::keys::IssuerKeys;
@@ -128,13 +128,20 @@ impl HomeIssuer {
         }
     }
 
-    /// Presents `refresh_token` once, and records the outcome for the issuer's limits and metrics.
+    /// Whether clients of this issuer refresh through the relay.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        self.config.relay.is_some()
+    }
+
+    /// Presents `refresh_token` once, and records the outcome for the issuer's limits and metrics. Returns also the answer
+    /// as it was received, if there was one.
     pub async fn refresh(
         &self,
         context: &Context,
         permit: CallPermit,
         refresh_token: &SecretString,
-    ) -> RefreshAnswer {
+    ) -> (RefreshAnswer, Option<RawAnswer>) {
         let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token.expose_secret()),
@@ -168,7 +175,7 @@ impl HomeIssuer {
             let (discovery, context) = (Arc::clone(&self.discovery), context.clone());
             tokio::spawn(async move { discovery.ensure_read(&context).await });
         }
-        answer
+        (answer, raw.ok())
     }
 }
 
