@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokenward_harness::aggregator::{Aggregator, AggregatorConfig};
 use tokenward_harness::issuer::Issuer as _;
 use tokenward_harness::parts::RealDex;
-use tokenward_tests::relay::{ALICE, BOB, CLIENT, IssuerKind, ProgramKind, SERVER, Stage, StagePlan, Times};
+use tokenward_tests::relay::{ALICE, BOB, IssuerKind, ProgramKind, SERVER, Stage, StagePlan, Times};
 
 /// Two users, seven calls each: as it was measured.
 const ROUNDS: usize = 7;
-const TIMES: Times = Times {
+pub(super) const TIMES: Times = Times {
     life: Duration::from_secs(6),
     margin: Duration::from_secs(2),
     ahead: Duration::from_secs(3),
@@ -53,24 +52,15 @@ async fn play(owner: Owner) -> anyhow::Result<Option<(Stage<RealDex>, Rounds)>> 
         return Ok(None);
     }
     let (_, redirect_uri) = ProgramKind::redirect()?;
-    let stage = Stage::<RealDex>::start(StagePlan {
+    let plan = StagePlan {
         relayed: owner != Owner::Registered,
         times: TIMES,
-        reuse_interval: Duration::ZERO,
-        policy: "tolerant",
+        reuse_interval: issuer.reuse_interval(),
+        policy: issuer.policy(),
         redirect_uris: vec![redirect_uri.clone()],
-    })
-    .await?;
-    let mut aggregator = Aggregator::start(AggregatorConfig {
-        issuer: stage.issuer.issuer().to_owned(),
-        client: (CLIENT.0.to_owned(), CLIENT.1.to_owned()),
-        redirect_uri,
-        scope: "openid profile email groups offline_access".to_owned(),
-        gateway: stage.gateway.url(),
-        refresh_ahead: TIMES.ahead,
-        token_endpoint: None,
-    })
-    .await?;
+    };
+    let stage = Stage::<RealDex>::start(plan).await?;
+    let mut aggregator = stage.aggregator(issuer, &redirect_uri).await?;
     let mut old = Vec::new();
     for user in [ALICE, BOB] {
         aggregator.log_in(user).await?;

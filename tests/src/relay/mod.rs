@@ -62,14 +62,16 @@ impl IssuerKind {
         }
     }
 
-    pub(crate) fn policy(self) -> &'static str {
+    /// `policy` in control's configuration.
+    pub fn policy(self) -> &'static str {
         match self {
             Self::Dex(_) => "tolerant",
             Self::Strict => "strict",
         }
     }
 
-    pub(crate) fn reuse_interval(self) -> Duration {
+    /// `reuseInterval` of a Dex.
+    pub fn reuse_interval(self) -> Duration {
         match self {
             Self::Dex(seconds) => Duration::from_secs(seconds),
             Self::Strict => Duration::ZERO,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
-use tokenward_harness::aggregator::{Aggregator, AggregatorConfig};
+use tokenward_harness::aggregator::Aggregator;
 use tokenward_harness::browser::Browser;
 use tokenward_harness::issuer::Issuer;
 use tokenward_harness::parts::{
@@ -141,16 +141,9 @@ impl Program {
                 )
             }
             ProgramKind::Aggregator => Running::Aggregator(Box::new(
-                Aggregator::start(AggregatorConfig {
-                    issuer: stage.issuer.issuer().to_owned(),
-                    client,
-                    redirect_uri: format!("http://127.0.0.1:{port}/oauth2/callback"),
-                    scope: scope.to_owned(),
-                    gateway: stage.gateway.url(),
-                    refresh_ahead: times.ahead,
-                    token_endpoint: None,
-                })
-                .await?,
+                stage
+                    .aggregator(issuer, &format!("http://127.0.0.1:{port}/oauth2/callback"))
+                    .await?,
             )),
         };
         Ok(Self {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use tokenward_harness::aggregator::Tokens;
+use tokenward_harness::aggregator::{Aggregator, AggregatorConfig, Tokens};
 use tokenward_harness::issuer::{DexClient, DexConfig, DexUser, Issuer, http_client};
 use tokenward_harness::mcp_server::{McpServer, McpTrust};
 use tokenward_harness::parts::{
@@ -13,7 +13,7 @@ use tokenward_harness::parts::{
     tools,
 };
 
-use super::{BOB, Times};
+use super::{BOB, IssuerKind, Times};
 
 /// The client of every program, and its secret.
 pub const CLIENT: (&str, &str) = ("muster", "s3cret");
@@ -55,6 +55,8 @@ pub struct Stage<I> {
     pub controls: [Control; 2],
     /// Control's Service: it leads to one replica.
     service: Detour,
+    /// What the exact path of the issuer's public token endpoint is routed to.
+    token_route: Detour,
     _valkey: Valkey,
 }
 
@@ -69,7 +71,11 @@ impl<I: Issuer> Stage<I> {
         let valkey = Valkey::start().await?;
         // It leads nowhere until a replica listens.
         let service = Detour::to(public.port()).await?;
-        let issuer_gateway = publish(public, &issuer, plan.relayed.then(|| service.address())).await?;
+        let token_route = Detour::to(issuer.address().port()).await?;
+        let issuer_gateway = publish(public, &issuer, &token_route).await?;
+        if plan.relayed {
+            token_route.lead_to(service.address().port());
+        }
         let config = plan.control_config(&issuer, valkey.url());
         let controls = [
             Control::start(config.clone()).await?,
@@ -86,8 +92,18 @@ impl<I: Issuer> Stage<I> {
             server,
             controls,
             service,
+            token_route,
             _valkey: valkey,
         })
+    }
+
+    /// The route of the public token endpoint leads to control from now on, or to the issuer.
+    pub fn route_tokens_to_control(&self, to_control: bool) {
+        let port = match to_control {
+            true => self.service.address().port(),
+            false => self.issuer.address().port(),
+        };
+        self.token_route.lead_to(port);
     }
 
     /// The Service leads to this replica from now on; connections to another are cut.
@@ -108,6 +124,23 @@ impl<I: Issuer> Stage<I> {
     /// The issuer's token endpoint at its own address, past the gateway that publishes it.
     pub fn own_token_endpoint(&self) -> String {
         own_token_endpoint(&self.issuer)
+    }
+
+    /// An aggregator with this redirect, before the gateway.
+    ///
+    /// # Errors
+    /// When the issuer has no discovery document.
+    pub async fn aggregator(&self, kind: IssuerKind, redirect_uri: &str) -> anyhow::Result<Aggregator> {
+        Aggregator::start(AggregatorConfig {
+            issuer: self.issuer.issuer().to_owned(),
+            client: (CLIENT.0.to_owned(), CLIENT.1.to_owned()),
+            redirect_uri: redirect_uri.to_owned(),
+            scope: kind.scopes().to_owned(),
+            gateway: self.gateway.url(),
+            refresh_ahead: self.plan.times.ahead,
+            token_endpoint: None,
+        })
+        .await
     }
 
     /// An aggregator that knows Tokenward registers a login.
@@ -160,23 +193,16 @@ impl<I: Issuer> Stage<I> {
     }
 }
 
-/// The gateway that publishes an issuer, with its token endpoint's exact path led to `relay`.
-async fn publish(
-    public: SocketAddr,
-    issuer: &impl Issuer,
-    relay: Option<SocketAddr>,
-) -> anyhow::Result<Envoy> {
+/// The gateway that publishes an issuer; its token endpoint's exact path has a route of its own.
+async fn publish(public: SocketAddr, issuer: &impl Issuer, tokens: &Detour) -> anyhow::Result<Envoy> {
     let token_endpoint = url::Url::parse(&issuer.token_endpoint())?;
-    let of_tokens = relay.map(|relay| EnvoyRoute {
+    let of_tokens = EnvoyRoute {
         name: ROUTE_OF_TOKENS.to_owned(),
-        ..EnvoyRoute::new(token_endpoint.path(), relay).exactly()
-    });
+        ..EnvoyRoute::new(token_endpoint.path(), tokens.address()).exactly()
+    };
     Envoy::start(&EnvoyConfig {
         listener_port: public.port(),
-        routes: of_tokens
-            .into_iter()
-            .chain([EnvoyRoute::new("/", issuer.address())])
-            .collect(),
+        routes: vec![of_tokens, EnvoyRoute::new("/", issuer.address())],
         ..EnvoyConfig::default()
     })
     .await

@@ -21,11 +21,12 @@ pub struct Times {
 }
 
 impl Times {
-    /// Tokens of some seconds, an outage of some seconds.
+    /// Tokens of some seconds, an outage of some seconds. A program refreshes past the half of a token's life: before that
+    /// the relay gives what it has.
     pub fn short(program: ProgramKind) -> Self {
         let recovers = program.forgets_after_the_end();
         Self {
-            life: Duration::from_secs(if recovers { 18 } else { 14 }),
+            life: Duration::from_secs(if recovers { 22 } else { 14 }),
             margin: Duration::from_secs(2),
             ahead: Duration::from_secs(if recovers { 10 } else { 6 }),
             outage: Duration::from_secs(8),
@@ -33,11 +34,11 @@ impl Times {
         }
     }
 
-    /// Tokens of five minutes, an outage of two.
+    /// Tokens of seven minutes, an outage of two.
     pub const LONG: Self = Self {
-        life: Duration::from_secs(300),
+        life: Duration::from_secs(400),
         margin: Duration::from_secs(10),
-        ahead: Duration::from_secs(240),
+        ahead: Duration::from_secs(190),
         outage: Duration::from_secs(120),
         recovery: Duration::from_secs(70),
     };
