@@ -8,6 +8,7 @@ pub(crate) mod explain;
 mod limits;
 mod logout;
 mod open;
+pub(crate) mod relay;
 pub(crate) mod sessions;
 mod subject;
 mod token;
@@ -40,6 +41,7 @@ use crate::upstream::relay::Relay;
 
 use self::background::Background;
 use self::limits::LimitsByIssuer;
+use self::relay::RelayEdge;
 
 /// At most one WARN for each cause within this time.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
@@ -74,6 +76,7 @@ pub struct Service {
     pub(crate) policy: Policy,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) readiness: Arc<Readiness>,
+    pub(crate) relay_edge: RelayEdge,
     rotations: Arc<Rotations>,
     limits: LimitsByIssuer,
     background: Background,
@@ -203,6 +206,7 @@ impl Service {
         );
         Ok(Arc::new(Self {
             relay: Relay::new(context.clone(), grants.clone()),
+            relay_edge: RelayEdge::new(&homes)?,
             homes,
             servers: build::servers(&config.servers, &config.issuers, &context, &mut limits),
             config,
@@ -232,6 +236,7 @@ impl Service {
 
     /// [`Service::drain`] without a timeout.
     pub(crate) async fn wait_idle(&self) {
+        self.relay_edge.finished().await;
         self.background.wait_idle().await;
         self.relay.wait_idle().await;
         self.exchanges.finished().await;

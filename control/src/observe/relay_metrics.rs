@@ -5,13 +5,14 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-/// Labels of both families.
+/// Labels of all families.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RelayLabels {
     /// A configured issuer.
     issuer: String,
     /// Of refreshes: `stored`, `refreshed`, `ended`, or a refusal's name. Of logins: `learned`, `not_learned`,
-    /// `store_unavailable`, `repeated`, `unknown`, `attached`, `kept_apart` or `rotated_elsewhere`.
+    /// `store_unavailable`, `repeated`, `unknown`, `attached`, `kept_apart` or `rotated_elsewhere`. Of passed requests:
+    /// `answered`, `login`, `unavailable` or `loop`.
     outcome: &'static str,
 }
 
@@ -22,6 +23,8 @@ pub struct RelayMetrics {
     refreshes: Family<RelayLabels, Counter>,
     /// `tokenward_relay_logins_total{issuer,outcome}`: logins by how they became known.
     logins: Family<RelayLabels, Counter>,
+    /// `tokenward_relay_passed_total{issuer,outcome}`: requests for the issuer itself.
+    passed: Family<RelayLabels, Counter>,
 }
 
 impl RelayMetrics {
@@ -37,6 +40,11 @@ impl RelayMetrics {
             "Logins that the relay came to know, by issuer and outcome",
             self.logins.clone(),
         );
+        registry.register(
+            "relay_passed",
+            "Requests that the relay passed to the issuer, by issuer and outcome",
+            self.passed.clone(),
+        );
     }
 
     /// Counts a client's refresh.
@@ -47,6 +55,11 @@ impl RelayMetrics {
     /// Counts a login.
     pub fn login(&self, issuer: &str, outcome: &'static str) {
         Self::count(&self.logins, issuer, outcome);
+    }
+
+    /// Counts a request that was passed to the issuer, or would have been.
+    pub fn passed(&self, issuer: &str, outcome: &'static str) {
+        Self::count(&self.passed, issuer, outcome);
     }
 
     fn count(family: &Family<RelayLabels, Counter>, issuer: &str, outcome: &'static str) {

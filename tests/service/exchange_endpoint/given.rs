@@ -213,3 +213,27 @@ async fn a_logout_of_the_session_of_its_home_token_ends_a_given_token() -> anyho
     assert_eq!(remote.counts().exchanges_presented, 2);
     Ok(())
 }
+
+/// A client that renews in time would leave a record behind for each token's life, for the whole grace.
+#[tokio::test]
+async fn of_one_exchange_the_sixteen_newest_given_tokens_are_remembered() -> anyhow::Result<()> {
+    let Pair { remote, home } = pair(1, |_| {}).await?;
+    home.log_in("s-1").await?;
+    let mut given = Vec::new();
+    for _ in 0..18 {
+        let token = home.dex.mint(ADMIN, "muster").token();
+        given.push(exchanged(&home, &token).await?.token().to_owned());
+        home.advance(301);
+    }
+    for (number, token) in given.iter().enumerate() {
+        let expected = if number < 2 {
+            (400, "token_expired")
+        } else {
+            (200, "")
+        };
+        let answer = about_remote(&home, token).send().await?;
+        assert_eq!(answer.refusal(), expected, "{number}: {answer:?}");
+    }
+    assert_eq!(remote.counts().exchanges_presented, 19);
+    Ok(())
+}

@@ -7,10 +7,11 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::answer::{RawAnswer, RefreshAnswer, Transient, read_refresh, refuses_client};
-use super::client::{ClientCredentials, Connection};
+use super::client::{ClientCredentials, Connection, Sending};
 use super::discovery::{Discovery, DiscoveryFailed, is_no_endpoint};
 use super::keys::IssuerKeys;
 use super::limits::{CallLimits, CallOutcome, Permit, Throttled};
+use super::loop_marker::LoopMarker;
 use crate::config::{IssuerConfig, IssuerPolicy};
 use crate::context::Context;
 use crate::upstream::streak::StreakKind;
@@ -42,6 +43,8 @@ pub struct HomeIssuer {
     pub keys: Arc<IssuerKeys>,
     pub(super) discovery: Arc<Discovery>,
     pub(super) limits: Arc<CallLimits>,
+    /// Marks calls to the token endpoint if the issuer is relayed.
+    pub(crate) loop_marker: Option<LoopMarker>,
 }
 
 impl HomeIssuer {
@@ -54,6 +57,7 @@ impl HomeIssuer {
         limits: Arc<CallLimits>,
     ) -> Self {
         Self {
+            loop_marker: config.relay.as_ref().map(|relay| LoopMarker::new(&config, relay)),
             config,
             keys,
             discovery,
@@ -149,7 +153,12 @@ impl HomeIssuer {
         let started = Instant::now();
         let raw = context
             .client
-            .post_form(&permit.endpoint, self.credentials(), &form, self.connection())
+            .post_form(
+                &permit.endpoint,
+                self.credentials(),
+                &form,
+                Sending::from(self.connection()).marked(self.loop_marker.as_ref()),
+            )
             .await;
         let issuer = &self.config.issuer;
         context
