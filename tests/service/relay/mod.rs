@@ -1,4 +1,8 @@
 //! The relay: control at an issuer's public token endpoint.
 
 mod edge;
+mod logins;
+mod presented;
 mod raw;
+mod refreshes;
+mod stage;
