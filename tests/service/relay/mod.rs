@@ -3,6 +3,7 @@
 mod edge;
 mod logins;
 mod presented;
+mod races;
 mod raw;
 mod refreshes;
 mod stage;

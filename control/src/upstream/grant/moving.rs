@@ -2,7 +2,7 @@
 //!
 //! The order makes every step repeatable, and keeps two records from presenting one refresh token: the login's own record
 //! is closed first ([`Origin::Moved`]), on the very revision whose tokens are then written into the user's grant; the
-//! index follows; only then is anything served. Whoever finds a closed record finishes the move. Closed is final: if the
+//! index follows; only then is anything served. A caller that finds a closed record finishes the move. Closed is final: if the
 //! user's grant has changed meanwhile and has no place for the login, the login ends.
 
 use tokenward_protocol::jwt::Claims;
@@ -175,7 +175,7 @@ impl Inner {
         Ok(())
     }
 
-    /// The key of the grant of the user whom the ID token of `record` names; `None` without an ID token.
+    /// The key of the grant of the user that the ID token of `record` names; `None` without an ID token.
     pub(super) fn user_of(
         &self,
         key: &GrantKey,
