@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use async_trait::async_trait;
 use tempfile::TempDir;
 use tokenward_control::clock::SystemClock;
@@ -131,7 +131,10 @@ async fn all_meet(policy: &'static str) -> anyhow::Result<()> {
     let mut stories = JoinSet::new();
     for (user, login) in logins.into_iter().enumerate() {
         let deployment = Arc::clone(&deployment);
-        stories.spawn(async move { meet(&deployment, user, &login).await });
+        stories.spawn(async move {
+            let met = meet(&deployment, user, &login).await;
+            met.with_context(|| format!("user {user}"))
+        });
     }
     while let Some(story) = stories.join_next().await {
         story??;
@@ -207,7 +210,7 @@ async fn held_in_the_end(call: RelayCall) -> anyhow::Result<Held> {
         match answer.status {
             200 => return Ok(Held::of(&answer)),
             503 if Instant::now() < limit => delay().await,
-            _ => bail!("{answer:?}"),
+            status => bail!("{status}: {}", answer.text("error_description")),
         }
     }
 }
@@ -219,7 +222,7 @@ async fn token_in_the_end(call: &TokenCall) -> anyhow::Result<String> {
         match answer.status {
             200 => return Ok(answer.token().to_owned()),
             503 if Instant::now() < limit => delay().await,
-            _ => bail!("{answer:?}"),
+            status => bail!("{status}: {}", answer.text("error_description")),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::owners::HeldToken;
 use super::record::{
     GrantKey, GrantRecord, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD, VersionedGrant,
 };
-use super::relayed::{Origin, StoredResponse};
+use super::relayed::{Origin, Relayed, StoredResponse};
 use super::takeover::unresolved;
 use super::{Grants, Inner};
 use crate::failpoint;
@@ -108,6 +108,10 @@ impl Inner {
             .refresh_token
             .as_ref()
             .map(|token| &token.fingerprint);
+        if newest.is_none() {
+            // It has arrived.
+            return Ok(Moving::Done);
+        }
         let stored = self.read(user).await?;
         let of_user = stored.as_ref().map(|stored| &stored.record);
         let has_arrived =
@@ -142,9 +146,17 @@ impl Inner {
             self.set_owner(token, user, Expected::Any).await?;
             failpoint::reached("after", "lead");
         }
-        // Nothing leads here any more. A record that remains expires.
-        let at = Expected::At(chain.revision);
-        let _ = self.context.store.delete(&key.record(), at).await;
+        // A caller that looked the token up before still finds that it has moved, until the record expires.
+        let moved = GrantRecord {
+            id_token: None,
+            refresh_token: None,
+            relayed: Relayed {
+                response: None,
+                ..chain.record.relayed.clone()
+            },
+            ..chain.record.clone()
+        };
+        self.write(key, Expected::At(chain.revision), &moved).await?;
         Ok(Moving::Done)
     }
 
