@@ -11,7 +11,7 @@ use axum::response::Response;
 use tokenward_protocol::refusal::Refusal;
 
 use super::relay::{self, RelayedTo};
-use super::{caller, host, response};
+use super::{caller, exchange_client, host, response};
 use crate::app::{Current, Service};
 use crate::observe::metrics::Metrics;
 use crate::serve::{Admission, Budget, Caller, NoRoom, RequestTracker, UNKNOWN_SHARE};
@@ -124,7 +124,10 @@ impl AdmissionControl {
     /// Admits a request for any other path.
     fn request(&self, mut request: Request) -> Result<AdmittedRequest, Box<Response>> {
         let service = self.current.service();
-        let caller = caller::of(request.headers(), &service.config.credentials);
+        let caller = match caller::of(request.headers(), &service.config.credentials) {
+            Caller::Known => Caller::Known,
+            Caller::Unknown => exchange_client::caller_of(&service, request.uri().path(), request.headers()),
+        };
         self.reserve(&service, caller, &mut request)?;
         if takes_no_body(request.method()) {
             *request.body_mut() = Body::empty();

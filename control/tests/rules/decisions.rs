@@ -15,7 +15,7 @@ use tokenward_protocol::token_endpoint::Reason;
 use crate::records::plain_grant;
 
 const SECOND: u64 = 1000;
-const POLICY: Policy = Policy {
+pub(crate) const POLICY: Policy = Policy {
     margin: Duration::from_secs(60),
     suspect_wait: Duration::from_secs(35),
     presentation_limit: Duration::from_secs(39),

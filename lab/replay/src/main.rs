@@ -49,6 +49,9 @@ async fn run(flags: &ReplayFlags, screen: &Screen) -> anyhow::Result<ExitCode> {
     if let Some(file) = &flags.json {
         write(&(serde_json::to_string_pretty(&replay)? + "\n"), file)?;
     }
+    if let Some(file) = &flags.table {
+        write(&replay::markdown(&replay), file)?;
+    }
     if let Some(file) = &flags.svg {
         write(&replay::svg(&replay), file)?;
     }
@@ -65,7 +68,7 @@ async fn run(flags: &ReplayFlags, screen: &Screen) -> anyhow::Result<ExitCode> {
 async fn replay_on<I: Issuer>(screen: &Screen) -> anyhow::Result<Replay> {
     let pace = Pace::incident();
     screen.title(
-        "The incident, replayed without the filter and with it",
+        "The incident, replayed without the filter, with it, and unregistered without and with a relay",
         &format!(
             "{:.0} times as fast: a minute of the incident takes {:.0} s. Issuers: {}.",
             pace.compression(),
@@ -73,7 +76,7 @@ async fn replay_on<I: Issuer>(screen: &Screen) -> anyhow::Result<Replay> {
             I::KIND
         ),
     );
-    Box::pin(replay::both::<I>(pace, screen)).await
+    Box::pin(replay::all::<I>(pace, screen)).await
 }
 
 fn write(text: &str, file: &Path) -> anyhow::Result<()> {

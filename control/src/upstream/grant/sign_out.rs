@@ -166,14 +166,14 @@ impl Inner {
         expected: Expected,
         record: &GrantRecord,
     ) -> Result<bool, StoreError> {
-        // It must outlive the sessions, which the count ends, and the time in which an earlier login can be registered
-        // again.
+        // It must outlive the sessions, which the count ends, the time in which an earlier login can be registered again,
+        // and the user's earlier ID tokens: without it a fresh one of them would be exchanged without a login.
         let is_held = !record.relayed.chain.is_empty();
         let lifetime = if record.sign_outs > 0 || !record.retired.is_empty() || is_held {
             let put_again = self.context.past_key_grace.saturating_add(ID_TOKEN_LIFE);
             SIGNED_OUT_LIFETIME.max(self.times.record_lifetime).max(put_again)
         } else {
-            SIGNED_OUT_LIFETIME
+            SIGNED_OUT_LIFETIME.max(ID_TOKEN_LIFE)
         };
         let store = &self.context.store;
         let written = store
