@@ -5,7 +5,11 @@ mod codes;
 mod doctor;
 mod edge;
 mod edge_failures;
+mod logins;
+mod presented;
 mod raw;
+mod refreshes;
+mod stage;
 
 use serde_json::json;
 

@@ -140,7 +140,7 @@ impl Inner {
                 fingerprint,
             };
             self.set_owner(token, user, Expected::Any).await?;
-            failpoint::reached("after", "index");
+            failpoint::reached("after", "lead");
         }
         // Nothing leads here any more. A record that remains expires.
         let at = Expected::At(chain.revision);
