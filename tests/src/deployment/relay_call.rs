@@ -106,11 +106,23 @@ impl RelayCall {
         }
     }
 
+    /// At a control service that is none of the replicas.
+    #[must_use]
+    pub fn at(self, url: &str) -> Self {
+        let url = format!("{url}{}", public_endpoint().path());
+        Self { url, ..self }
+    }
+
     /// With another form.
     #[must_use]
     pub fn form(self, form: impl Into<String>) -> Self {
         let form = form.into();
         Self { form, ..self }
+    }
+
+    /// The form.
+    pub fn form_text(&self) -> &str {
+        &self.form
     }
 
     /// The request, for further changes.
