@@ -3,6 +3,7 @@
 
 mod main_path;
 mod pod;
+mod relay_rendering;
 mod rendering;
 mod rolling_update;
 mod walkthrough;
