@@ -142,9 +142,9 @@ refusals! {
     /// The presented token is no ID token of a configured client (OIDC Core §3.1.3.7, RFC 8725 §3.11).
     WrongTokenType = "wrong_token_type", LoginNeeded, 400 "invalid_grant",
         "the presented token is not an ID token that was issued to a configured client; present the user's ID token";
-    /// The presented token is fresh, but the requested token is made from a registered login, and there is none.
+    /// The presented token is still fresh and nothing newer can be made: that needs a registered login, and there is none.
     NotRegistered = "not_registered", Transient, 503 "temporarily_unavailable",
-        "the presented token is good, but this server's token is made from a registered login and none is registered; the aggregator must register it";
+        "the presented token has not expired, and a newer one can only be made from a registered login, of which there is none; present a newer token when there is one";
     /// The request matches none of the filter's servers, and its configuration forwards nothing else. The client gets
     /// 404, as from an Envoy without such a route.
     Unmatched = "unmatched", Misconfigured, 400 "invalid_target",

@@ -89,7 +89,7 @@ async fn a_login_after_the_mark_of_the_last_one_has_expired_begins_again_too() -
     let ask = home.ask(&tokens.id_token).server("remote");
     assert_eq!(ask.send().await?.status, 200);
     home.end("s-1").await?;
-    home.advance(2 * 3600);
+    home.advance(25 * 3600);
     let again = home.log_in("s-1").await?;
     assert_eq!(home.status("s-1").await?.body["generation"], 1);
     remote.fail_next(Endpoint::Exchange, 1, &Failure::OtherSubject);

@@ -3,6 +3,7 @@
 mod background;
 mod build;
 mod current;
+mod exchange_endpoint;
 pub(crate) mod explain;
 mod limits;
 mod logout;

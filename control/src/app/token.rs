@@ -1,4 +1,5 @@
-//! Issues tokens: proves the subject, then returns the login's ID token or exchanges it.
+//! Issues tokens: proves the subject, then returns the login's ID token or exchanges it. At an `exchange` server a fresh
+//! token of a user without a login is exchanged itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
-use tokenward_protocol::token_endpoint::TokenRequest;
+use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
 
 use super::subject::ProvenSubject;
 use super::{Server, Service};
@@ -30,21 +31,26 @@ impl Service {
             Some(server) => self.within_deadline(self.token_for(&server, &request)).await,
             None => Err(Refusal::UnknownServer.into()),
         };
-        let outcome = match &issued {
+        self.report(&label, &request, &issued);
+        issued
+    }
+
+    /// Counts and logs the outcome of `request` for the server `label`.
+    pub(super) fn report(&self, label: &str, request: &TokenRequest, issued: &Result<Served, Refused>) {
+        let outcome = match issued {
             Ok(_) => "token",
             Err(refused) => refused.refusal.name(),
         };
-        self.context.metrics.token_request(&label, outcome);
+        self.context.metrics.token_request(label, outcome);
         // The log key costs a second parse of the token: it is computed only when a line may be due.
         if issued.is_err() || !self.throttle.is_calm(self.context.clock.now_ms()) {
-            self.log_outcome(&label, &pair_key(&request), &issued);
+            self.log_outcome(label, &pair_key(request), issued);
         }
-        issued
     }
 
     /// Bounds the sum of all operations, which have deadlines of their own, by the caller's deadline. A call to an
     /// issuer that is in progress continues.
-    async fn within_deadline(
+    pub(super) async fn within_deadline(
         &self,
         issued: impl Future<Output = Result<Served, Refused>>,
     ) -> Result<Served, Refused> {
@@ -59,9 +65,19 @@ impl Service {
     /// Proves the subject of `request` and issues its token for `server`.
     async fn token_for(&self, server: &Arc<Server>, request: &TokenRequest) -> Result<Served, Refused> {
         let subject = self.prove(server, request).await?;
-        match self.token_of(server, &subject, request).await {
+        self.token_for_subject(server, &subject, request.reason).await
+    }
+
+    /// Issues the token of a proven subject. A refusal for a user without a login is the one that is true.
+    pub(super) async fn token_for_subject(
+        &self,
+        server: &Arc<Server>,
+        subject: &ProvenSubject,
+        reason: Reason,
+    ) -> Result<Served, Refused> {
+        match self.token_of(server, subject, reason).await {
             Err(refused) if refused.refusal == Refusal::UnknownSession => {
-                Err(self.unknown_grant(&subject, server, request.reason).await)
+                Err(self.unknown_grant(subject, server, reason).await)
             }
             issued => issued,
         }
@@ -72,7 +88,7 @@ impl Service {
         &self,
         server: &Arc<Server>,
         subject: &ProvenSubject,
-        request: &TokenRequest,
+        reason: Reason,
     ) -> Result<Served, Refused> {
         let required = &server.config.required_audiences;
         let Some(remote) = &server.remote else {
@@ -81,8 +97,8 @@ impl Service {
                 .id_token(
                     &subject.grant,
                     &subject.home,
-                    request.reason,
-                    subject.digest,
+                    reason,
+                    subject.presented.digest,
                     subject.since,
                 )
                 .await?;
@@ -96,9 +112,8 @@ impl Service {
                 grant: subject.grant.clone(),
                 home: Arc::clone(&subject.home),
                 entitlement: subject.since,
-                reason: request.reason,
-                presented: request.subject_token.clone(),
-                presented_digest: subject.digest,
+                reason,
+                presented: subject.presented.clone(),
             })
             .await
     }

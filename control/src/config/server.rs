@@ -29,6 +29,14 @@ pub enum TokenSource {
     Exchange(Box<ExchangeConfig>),
 }
 
+impl TokenSource {
+    /// Whether a remote issuer issues the tokens.
+    #[must_use]
+    pub const fn is_exchange(&self) -> bool {
+        matches!(self, Self::Exchange(_))
+    }
+}
+
 /// An RFC 8693 exchange at a remote issuer.
 #[derive(Debug, Clone)]
 pub struct ExchangeConfig {

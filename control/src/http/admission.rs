@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use tokenward_protocol::refusal::Refusal;
 
-use super::{caller, host, response};
+use super::{caller, exchange_endpoint, host, response};
 use crate::app::Current;
 use crate::observe::metrics::Metrics;
 use crate::serve::{Admission, Budget, Caller, NoRoom, RequestTracker, UNKNOWN_SHARE};
@@ -114,7 +114,12 @@ impl AdmissionControl {
     /// Admits a request for any other path.
     fn request(&self, mut request: Request) -> Result<AdmittedRequest, Box<Response>> {
         let service = self.current.service();
-        let caller = caller::of(request.headers(), &service.config.credentials);
+        let caller = match caller::of(request.headers(), &service.config.credentials) {
+            Caller::Known => Caller::Known,
+            Caller::Unknown => {
+                exchange_endpoint::caller_of(&service, request.uri().path(), request.headers())
+            }
+        };
         let tracker = request.extensions().get::<RequestTracker>().cloned();
         if let Some(tracker) = &tracker {
             tracker.identified(caller);

@@ -116,8 +116,8 @@ fn basic(encoded: &[u8], user: &str, credential: &SecretString) -> bool {
     verbatim | decoded
 }
 
-/// `None` if the text is not form-encoded.
-fn form_decoded(text: &str) -> Option<String> {
+/// Decodes one form-encoded text; `None` if it is none.
+pub(super) fn form_decoded(text: &str) -> Option<String> {
     if text.contains(['&', '=']) {
         return None;
     }

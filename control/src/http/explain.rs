@@ -1,20 +1,25 @@
-//! `GET /v1/explain?server=NAME`. The session's handle comes in a header, because proxies log URLs.
+//! `GET /v1/explain?server=NAME`. The session's handle, or the user's issuer and subject, come in headers, because proxies
+//! log URLs.
 
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use secrecy::SecretString;
 use tokenward_protocol::form::Form;
 use tokenward_protocol::refusal::Refusal;
 
 use super::{response, sessions};
 use crate::app::Service;
+use crate::app::explain::ExplainedCaller;
 use crate::refused::Refused;
 
 /// Request header with the session's handle.
 pub const SESSION_HEADER: &str = "x-tokenward-session";
+/// Request header with the user's `sub`, in place of a session.
+const SUBJECT_HEADER: &str = "x-tokenward-subject";
+/// Request header with the user's `iss`; needed where several issuers are configured.
+const ISSUER_HEADER: &str = "x-tokenward-issuer";
 
 pub(super) async fn explain(
     State(service): State<Arc<Service>>,
@@ -24,8 +29,8 @@ pub(super) async fn explain(
     let explained = async {
         sessions::check_aggregator(&service, &headers)?;
         let server = server(query.as_deref().unwrap_or_default())?;
-        let session = session(&headers)?;
-        service.explain(&session, &server).await
+        let caller = caller(&headers)?;
+        service.explain(&caller, &server).await
     };
     match explained.await {
         Ok(explanation) => response::json(StatusCode::OK, &explanation),
@@ -59,10 +64,25 @@ fn server(query: &str) -> Result<String, Refused> {
     }
 }
 
-fn session(headers: &HeaderMap) -> Result<SecretString, Refused> {
-    let mut values = headers.get_all(SESSION_HEADER).iter();
-    match (values.next().map(|value| value.to_str()), values.next()) {
-        (Some(Ok(id)), None) => sessions::session_id(id.to_owned()),
-        _ => Err(bad("send the session's handle in one header x-tokenward-session")),
+/// The one caller that the headers name.
+fn caller(headers: &HeaderMap) -> Result<ExplainedCaller, Refused> {
+    let session = once(headers, SESSION_HEADER)?;
+    let (subject, issuer) = (once(headers, SUBJECT_HEADER)?, once(headers, ISSUER_HEADER)?);
+    match (session, subject, issuer) {
+        (Some(id), None, None) => sessions::session_id(id).map(ExplainedCaller::Session),
+        (None, Some(subject), issuer) if !subject.is_empty() => Ok(ExplainedCaller::User { issuer, subject }),
+        _ => Err(bad(
+            "send the session's handle in the header x-tokenward-session, or the user's sub in x-tokenward-subject (and \
+             iss in x-tokenward-issuer), each once",
+        )),
+    }
+}
+
+fn once(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refused> {
+    let mut values = headers.get_all(name).iter().map(|value| value.to_str());
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(Ok(value)), None) => Ok(Some(value.to_owned())),
+        _ => Err(bad(&format!("send the header {name} once, in ASCII"))),
     }
 }

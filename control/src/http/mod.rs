@@ -3,6 +3,7 @@
 mod admission;
 mod body;
 mod caller;
+mod exchange_endpoint;
 mod explain;
 mod filter_module;
 mod health;
@@ -128,6 +129,7 @@ pub fn paths() -> Vec<&'static str> {
 fn routes() -> Vec<(&'static str, MethodRouter<Current>)> {
     vec![
         (TOKEN_PATH, post(token::token)),
+        (exchange_endpoint::PATH, post(exchange_endpoint::exchange)),
         (
             "/v1/sessions/{id}",
             put(sessions::put).get(sessions::get).delete(sessions::delete),

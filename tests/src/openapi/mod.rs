@@ -23,9 +23,12 @@ fn documented(path: &str) -> Option<&'static Value> {
     let paths = DOCUMENT["paths"].as_object()?;
     let fits = |template: &str| match template.split_once('{') {
         None => template == path,
-        Some((before, _)) => path
-            .strip_prefix(before)
-            .is_some_and(|rest| !rest.is_empty() && (template.ends_with("{path}") || !rest.contains('/'))),
+        Some((before, parameter)) => {
+            let after = parameter.split_once('}').map_or("", |(_, after)| after);
+            path.strip_prefix(before)
+                .and_then(|rest| rest.strip_suffix(after))
+                .is_some_and(|rest| !rest.is_empty() && (template.ends_with("{path}") || !rest.contains('/')))
+        }
     };
     paths
         .iter()

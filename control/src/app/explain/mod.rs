@@ -1,8 +1,10 @@
-//! Explains why a session gets a token for a server, or does not: the inputs of the decision, and the decision at this
-//! moment. Reads the store only: nothing is changed and no issuer is called. The explanation contains no token.
+//! Explains why a session, or a user, gets a token for a server, or does not: the inputs of the decision, and the decision
+//! at this moment. Reads the store only: nothing is changed and no issuer is called. The explanation contains no token.
 
 mod summary;
 mod view;
+
+use std::sync::Arc;
 
 use secrecy::SecretString;
 use tokenward_protocol::freshness::is_fresh;
@@ -16,9 +18,24 @@ use crate::refused::Refused;
 use crate::session::SessionKey;
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::exchange::record::{self as exchanges, ExchangeKey, ExchangeRecord};
+use crate::upstream::exchange::standing::Standing;
 use crate::upstream::grant::decide::{Decision, Want, decide};
-use crate::upstream::grant::record::GrantRecord;
+use crate::upstream::grant::record::{GrantKey, GrantRecord};
 use crate::upstream::issuer::limits::Throttled;
+
+/// For whom a decision is explained.
+#[derive(Debug, Clone)]
+pub(crate) enum ExplainedCaller {
+    /// The session with this handle.
+    Session(SecretString),
+    /// A user, registered or not.
+    User {
+        /// `iss`; `None` where one issuer is configured.
+        issuer: Option<String>,
+        /// `sub`.
+        subject: String,
+    },
+}
 
 /// What control would do for a caller that presents a stale token of the login.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,42 +50,58 @@ pub(crate) enum NextAction {
     Refuse(Refused),
 }
 
+/// What happens to a request with a fresh token of a user without a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FreshAction {
+    /// The filter forwards it as it is.
+    Forward,
+    /// Control returns the stored exchanged token.
+    Serve,
+    /// Control exchanges the presented token.
+    Exchange,
+    /// Control refuses: the exchange failed a moment ago.
+    Refuse,
+}
+
 impl Service {
-    /// Explains the decision for `server` and the session `id`.
+    /// Explains the decision for `server` and `caller`.
     ///
     /// # Errors
-    /// [`Refused`]: [`Refusal::UnknownServer`], or the store.
-    pub(crate) async fn explain(&self, id: &SecretString, server: &str) -> Result<Explanation, Refused> {
-        let Some(server) = self.servers.get(server) else {
-            let names: Vec<&str> = self
-                .config
-                .servers
-                .iter()
-                .map(|server| server.name.as_str())
-                .collect();
-            return Err(
-                Refused::new(Refusal::UnknownServer).because(format!("configured are {}", names.join(", ")))
-            );
-        };
-        let session = SessionKey::of_id(id);
-        let found = self.sessions.grant(&session).await?;
-        let since = found
-            .as_ref()
-            .map_or_else(Entitlement::default, |(_, since)| *since);
-        let (grant, exchange) = match (&found, &server.remote) {
-            (None, _) => (None, None),
-            (Some((key, _)), None) => (self.grants.record(key).await?, None),
-            (Some((key, _)), Some(remote)) => {
-                let name = ExchangeKey::new(key, &remote.config, &server.config.required_audiences);
-                (
-                    self.grants.record(key).await?,
-                    self.exchanges.record(&name).await?,
-                )
+    /// [`Refused`]: [`Refusal::UnknownServer`], [`Refusal::BadRequest`] for an issuer that is not configured, or the store.
+    pub(crate) async fn explain(
+        &self,
+        caller: &ExplainedCaller,
+        server: &str,
+    ) -> Result<Explanation, Refused> {
+        let server = self.explained_server(server)?;
+        let (key, since, session) = match caller {
+            ExplainedCaller::Session(id) => {
+                let session = SessionKey::of_id(id);
+                let found = self.sessions.grant(&session).await?;
+                let since = found.as_ref().map(|(_, since)| *since);
+                let short = session.short().to_owned();
+                (found.map(|(key, _)| key), since.unwrap_or_default(), Some(short))
+            }
+            ExplainedCaller::User { issuer, subject } => {
+                let key = self.grant_of_user(issuer.as_deref(), subject).await?;
+                (Some(key), Entitlement::default(), None)
             }
         };
+        let (stored, exchange) = match &key {
+            None => (None, None),
+            Some(key) => (
+                self.grants.record(key).await?,
+                self.explained_exchange(key, server).await?,
+            ),
+        };
+        let standing = Standing::of(stored.as_ref(), since);
+        let grant = stored.filter(|grant| !since.is_revoked(grant));
         let now_ms = self.context.clock.now_ms();
-        let grant = grant.filter(|grant| !since.is_revoked(grant));
-        let next = self.next_action(server, grant.as_ref(), exchange.as_ref(), now_ms);
+        let next = match (&grant, &session) {
+            (Some(grant), _) => self.next_action(server, grant, exchange.as_ref(), now_ms),
+            (None, Some(_)) => NextAction::Refuse(Refusal::UnknownSession.into()),
+            (None, None) => NextAction::Refuse(Refusal::TokenExpired.into()),
+        };
         let inputs = view::Inputs {
             server,
             policy: &self.policy,
@@ -76,16 +109,89 @@ impl Service {
             grant: grant.as_ref(),
             exchange: exchange.as_ref(),
             next: &next,
+            fresh: match grant {
+                Some(_) => None,
+                None => Some(self.fresh_action(server, exchange.clone(), standing, now_ms)),
+            },
             home_throttled: grant.as_ref().and_then(|grant| self.home_throttled(grant)),
         };
-        let mut explanation = inputs.explanation(session.short());
-        explanation.what_next = summary::what_next(
-            &inputs,
-            explanation.grant.as_ref(),
-            explanation.exchange.as_ref(),
-            self.config.caller_deadline,
-        );
+        let mut explanation = inputs.explanation(session);
+        explanation.what_next = summary::what_next(&inputs, &explanation, self.config.caller_deadline);
         Ok(explanation)
+    }
+
+    fn explained_server(&self, server: &str) -> Result<&Arc<Server>, Refused> {
+        self.servers.get(server).ok_or_else(|| {
+            let names: Vec<&str> = self
+                .config
+                .servers
+                .iter()
+                .map(|server| server.name.as_str())
+                .collect();
+            Refused::new(Refusal::UnknownServer).because(format!("configured are {}", names.join(", ")))
+        })
+    }
+
+    async fn explained_exchange(
+        &self,
+        grant: &GrantKey,
+        server: &Server,
+    ) -> Result<Option<ExchangeRecord>, Refused> {
+        let Some(remote) = &server.remote else {
+            return Ok(None);
+        };
+        let key = ExchangeKey::new(grant, &remote.config, &server.config.required_audiences);
+        Ok(self.exchanges.record(&key).await?)
+    }
+
+    /// The grant of the user: with the first client of the issuer that has a login, else with the first client.
+    async fn grant_of_user(&self, issuer: Option<&str>, subject: &str) -> Result<GrantKey, Refused> {
+        let first = self.homes.first().map(|home| home.config.issuer.as_str());
+        let is_one = self
+            .homes
+            .iter()
+            .all(|home| Some(home.config.issuer.as_str()) == first);
+        let Some(issuer) = issuer.or(first.filter(|_| is_one)) else {
+            return Err(Refused::new(Refusal::BadRequest).because(
+                "several issuers are configured: name the user's in the header x-tokenward-issuer",
+            ));
+        };
+        let mut of_clients = self
+            .homes
+            .iter()
+            .filter(|home| home.config.issuer == issuer)
+            .map(|home| GrantKey::new(issuer, &home.config.client_id, subject));
+        let Some(first) = of_clients.next() else {
+            return Err(Refused::new(Refusal::BadRequest).because("no such issuer is configured"));
+        };
+        for key in std::iter::once(first.clone()).chain(of_clients) {
+            if self.grants.is_known(&key, Entitlement::default()).await? {
+                return Ok(key);
+            }
+        }
+        Ok(first)
+    }
+
+    /// What happens to a request with a fresh token of a user without a login.
+    fn fresh_action(
+        &self,
+        server: &Server,
+        exchange: Option<ExchangeRecord>,
+        standing: Standing,
+        now_ms: u64,
+    ) -> FreshAction {
+        if server.remote.is_none() {
+            return FreshAction::Forward;
+        }
+        let exchange = exchange.map(|record| standing.without_ended_token(record));
+        match exchanges::decide(exchange.as_ref(), Reason::Stale, &self.policy, now_ms) {
+            exchanges::ExchangeDecision::Serve => FreshAction::Serve,
+            exchanges::ExchangeDecision::Refuse(_) => FreshAction::Refuse,
+            exchanges::ExchangeDecision::Exchange if remote_throttled(server).is_some() => {
+                FreshAction::Refuse
+            }
+            exchanges::ExchangeDecision::Exchange => FreshAction::Exchange,
+        }
     }
 
     fn home_throttled(&self, grant: &GrantRecord) -> Option<Throttled> {
@@ -114,13 +220,10 @@ impl Service {
     fn next_action(
         &self,
         server: &Server,
-        grant: Option<&GrantRecord>,
+        grant: &GrantRecord,
         exchange: Option<&ExchangeRecord>,
         now_ms: u64,
     ) -> NextAction {
-        let Some(grant) = grant else {
-            return NextAction::Refuse(Refusal::UnknownSession.into());
-        };
         // A caller rarely presents the newest token; when it does, that token is not stale.
         let want = Want {
             reason: Reason::Stale,

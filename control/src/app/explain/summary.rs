@@ -4,21 +4,15 @@ use std::time::Duration;
 
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
-use super::NextAction;
-use super::view::{ExchangeView, FailuresView, GrantView, Inputs};
+use super::view::{ExchangeView, Explanation, FailuresView, GrantView, Inputs};
+use super::{FreshAction, NextAction};
 use crate::refused::Refused;
 
 /// One or two sentences for `what_next`.
-pub(super) fn what_next(
-    inputs: &Inputs<'_>,
-    grant: Option<&GrantView>,
-    exchange: Option<&ExchangeView>,
-    caller_deadline: Duration,
-) -> String {
-    let Some(grant) = grant else {
-        return "The aggregator must PUT this session. Until then every request is refused with 401, and no issuer is \
-                called."
-            .to_owned();
+pub(super) fn what_next(inputs: &Inputs<'_>, explanation: &Explanation, caller_deadline: Duration) -> String {
+    let exchange = explanation.exchange.as_ref();
+    let Some(grant) = explanation.grant.as_ref() else {
+        return unregistered(inputs, explanation.session.is_some());
     };
     let failures = exchange
         .and_then(|exchange| exchange.failures.as_ref())
@@ -115,4 +109,28 @@ fn refused(refused: &Refused, grant: &GrantView, failures: Option<&FailuresView>
             format!("An operator must act: {}.{waits}", refused.description())
         }
     }
+}
+
+/// What an unregistered user gets, and what would change that.
+fn unregistered(inputs: &Inputs<'_>, names_session: bool) -> String {
+    let who = if names_session {
+        "Not registered: no login is known for this session."
+    } else {
+        "Not registered: no login of this user is known."
+    };
+    let fresh = match inputs.fresh {
+        None | Some(FreshAction::Forward) => "A fresh token is forwarded as it is.",
+        Some(FreshAction::Serve) => {
+            "A request with a fresh token gets the stored exchanged token, without a call to any issuer."
+        }
+        Some(FreshAction::Exchange) => "A fresh token is exchanged, once for all callers.",
+        Some(FreshAction::Refuse) => {
+            "The last exchange failed: requests with a fresh token get 503 until the next attempt."
+        }
+    };
+    format!(
+        "{who} {fresh} A stale one is refused with 401, and no issuer is called. Control can renew tokens once it has the \
+         login: the aggregator must PUT its sessions, or the issuer's token endpoint must lead through control \
+         (issuers[].relay)."
+    )
 }

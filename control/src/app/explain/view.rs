@@ -4,7 +4,7 @@ use serde::Serialize;
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::is_fresh;
 
-use super::{NextAction, missing_audiences, remote_throttled};
+use super::{FreshAction, NextAction, missing_audiences, remote_throttled};
 use crate::app::Server;
 use crate::config::TokenSource;
 use crate::digest;
@@ -20,14 +20,19 @@ use crate::upstream::streak::{Streak, StreakKind};
 pub(crate) struct Explanation {
     /// The server in the request.
     pub(crate) server: ServerView,
-    /// The session in the request.
-    pub(crate) session: SessionView,
-    /// The login, if the session is known.
+    /// The session in the request, if it named one.
+    pub(crate) session: Option<SessionView>,
+    /// Whether control has a login of that session or user.
+    pub(crate) registered: bool,
+    /// The login, if there is one.
     pub(crate) grant: Option<GrantView>,
-    /// The exchanged token, if the server needs one and the session is known.
+    /// The exchanged token, if the server needs one and the user is known.
     pub(crate) exchange: Option<ExchangeView>,
-    /// `serve`, `refresh`, `exchange`, `refresh_and_exchange` or `refuse`: what control does for the next request.
+    /// `serve`, `refresh`, `exchange`, `refresh_and_exchange` or `refuse`: what control does for the next request with a
+    /// stale token.
     pub(crate) next: &'static str,
+    /// Without a login: `forward`, `serve`, `exchange` or `refuse`, what happens to a request with a fresh token.
+    pub(crate) next_if_fresh: Option<&'static str>,
     /// The refusal, if `next` is `refuse`.
     pub(crate) refusal: Option<&'static str>,
     /// When a retry can succeed, if that is known.
@@ -151,11 +156,13 @@ pub(super) struct Inputs<'a> {
     pub(super) grant: Option<&'a GrantRecord>,
     pub(super) exchange: Option<&'a ExchangeRecord>,
     pub(super) next: &'a NextAction,
+    /// Without a login.
+    pub(super) fresh: Option<FreshAction>,
     pub(super) home_throttled: Option<Throttled>,
 }
 
 impl Inputs<'_> {
-    pub(super) fn explanation(&self, session: &str) -> Explanation {
+    pub(super) fn explanation(&self, session: Option<String>) -> Explanation {
         let (next, refused) = match self.next {
             NextAction::Serve => ("serve", None),
             NextAction::Refresh => ("refresh", None),
@@ -165,16 +172,24 @@ impl Inputs<'_> {
         };
         let server = self.server_view();
         let grant = self.grant.map(|grant| self.grant_view(grant));
-        let exchange = self.grant.and(self.exchange_view());
+        let is_user_known = self.grant.is_some() || session.is_none();
+        let exchange = self.exchange_view().filter(|_| is_user_known);
         Explanation {
-            session: SessionView {
-                digest: session.to_owned(),
+            session: session.map(|digest| SessionView {
+                digest,
                 known: grant.is_some(),
-            },
+            }),
+            registered: grant.is_some(),
             server,
             grant,
             exchange,
             next,
+            next_if_fresh: self.fresh.map(|action| match action {
+                FreshAction::Forward => "forward",
+                FreshAction::Serve => "serve",
+                FreshAction::Exchange => "exchange",
+                FreshAction::Refuse => "refuse",
+            }),
             refusal: refused.map(|refused| refused.refusal.name()),
             retry_after_seconds: refused.and_then(|refused| refused.retry_after_header()),
             what_next: String::new(),

@@ -1,17 +1,21 @@
 //! RFC 8693 exchanges at remote issuers: one at a time for one token; the result is sealed and shared by all replicas.
 
+pub mod given;
 mod pin;
 pub mod record;
 mod run;
+pub mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
 use self::record::{ExchangeDecision, ExchangeKey, ExchangeRecord, FORMAT, decide, fresh};
+use self::standing::Standing;
 use crate::context::Context;
 use crate::coordination::singleflight::{FlightOutcome, FlightStage, SingleFlight};
 use crate::record::codec;
@@ -53,7 +57,7 @@ pub struct ExchangeRequest {
     pub required_audiences: Vec<String>,
     /// The issuer that exchanges.
     pub remote: Arc<RemoteIssuer>,
-    /// The grant whose ID token is exchanged.
+    /// The grant of the user, whether or not there is a login: its ID token is exchanged, else the presented one.
     pub grant: GrantKey,
     /// The issuer that refreshes that ID token.
     pub home: Arc<HomeIssuer>,
@@ -62,9 +66,29 @@ pub struct ExchangeRequest {
     /// Why the caller requests a token.
     pub reason: Reason,
     /// The presented token, whose subject has been verified.
-    pub presented: SecretString,
-    /// Digest of the presented token.
-    pub presented_digest: TokenDigest,
+    pub presented: PresentedToken,
+}
+
+/// A presented token that proves its subject.
+#[derive(Debug, Clone)]
+pub struct PresentedToken {
+    /// The token.
+    pub token: SecretString,
+    /// Its digest.
+    pub digest: TokenDigest,
+    /// Its `exp`, Unix seconds.
+    pub exp_seconds: u64,
+    /// Who signed it.
+    pub origin: TokenOrigin,
+}
+
+/// Who signed a presented token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenOrigin {
+    /// The issuer of the login: it can be exchanged.
+    Home,
+    /// The server's own issuer, in an exchange that control made and gave ([`given`]): it cannot be exchanged again.
+    Exchange,
 }
 
 /// All exchanged tokens.
@@ -85,6 +109,16 @@ struct Inner {
 struct VersionedExchange {
     revision: Revision,
     record: ExchangeRecord,
+}
+
+impl VersionedExchange {
+    /// As it counts for a user with this standing.
+    fn of(self, standing: Standing) -> Self {
+        Self {
+            revision: self.revision,
+            record: standing.without_ended_token(self.record),
+        }
+    }
 }
 
 impl Exchanges {
@@ -114,23 +148,29 @@ impl Exchanges {
             &request.required_audiences,
         );
         // The grant is read even if the token exists: a sign-out that was interrupted must still take effect.
-        let (stored, grant) = tokio::join!(
-            inner.read(&key),
-            inner.grants.is_known(&request.grant, request.entitlement)
-        );
-        let stored = stored?;
-        if !grant? {
-            return Err(Refusal::UnknownSession.into());
+        let (stored, grant) = tokio::join!(inner.read(&key), inner.grants.record(&request.grant));
+        let (stored, grant) = (stored?, grant?);
+        let standing = Standing::of(grant.as_ref(), request.entitlement);
+        let now_ms = inner.context.clock.now_ms();
+        let presented = &request.presented;
+        let is_proof = is_fresh(presented.exp_seconds, inner.times.policy.margin, now_ms);
+        match standing {
+            Standing::Ended => return Err(Refusal::UnknownSession.into()),
+            Standing::Unregistered { .. } if !is_proof => return Err(Refusal::UnknownSession.into()),
+            Standing::Unregistered { .. } | Standing::Registered => {}
+        }
+        let stored = stored.map(|stored| stored.of(standing));
+        if standing != Standing::Registered && presented.origin == TokenOrigin::Exchange {
+            return inner.serve_newer(&key, stored.as_ref(), &request).await;
         }
         let record = stored.as_ref().map(|stored| &stored.record);
-        let now_ms = inner.context.clock.now_ms();
         match decide(record, request.reason, &inner.times.policy, now_ms) {
             ExchangeDecision::Serve => inner.serve(&key, record),
             ExchangeDecision::Refuse(refused) => Err(refused),
             ExchangeDecision::Exchange => {
                 let reason = request.reason;
                 let result = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
-                    Ok(()) => self.run(&key, request).await,
+                    Ok(()) => self.run(&key, request, standing).await,
                     Err(refused) => Err(refused),
                 };
                 result.or_else(|refused| inner.fallback(&key, record, reason, refused))
@@ -138,12 +178,17 @@ impl Exchanges {
         }
     }
 
-    async fn run(&self, key: &ExchangeKey, request: ExchangeRequest) -> Result<Served, Refused> {
+    async fn run(
+        &self,
+        key: &ExchangeKey,
+        request: ExchangeRequest,
+        standing: Standing,
+    ) -> Result<Served, Refused> {
         let inner = &self.inner;
         let outcome = inner
             .flights
             .join(key.digest(), inner.times.caller_deadline, |reporter| {
-                run::run(Arc::clone(inner), key.clone(), request, reporter)
+                run::run(Arc::clone(inner), key.clone(), request, standing, reporter)
             })
             .await;
         match outcome {
@@ -203,6 +248,27 @@ impl Inner {
             exp_seconds: token.exp_seconds,
             audiences: Vec::new(),
         })
+    }
+
+    /// The token for a user without a login who presents an exchanged token: the stored one, if the aggregator has had a
+    /// newer one made meanwhile. There is no home token that could be exchanged.
+    async fn serve_newer(
+        &self,
+        key: &ExchangeKey,
+        stored: Option<&VersionedExchange>,
+        request: &ExchangeRequest,
+    ) -> Result<Served, Refused> {
+        let record = stored.map(|stored| &stored.record);
+        let token = fresh(record, &self.times.policy, self.context.clock.now_ms());
+        if token.is_some_and(|token| token.exp_seconds > request.presented.exp_seconds) {
+            return self.serve(key, record);
+        }
+        // The aggregator's next exchange must not be answered with the rejected token.
+        if let Some(stored) = stored.filter(|_| request.reason == Reason::Rejected) {
+            let at = Expected::At(stored.revision);
+            self.context.store.delete(&key.record(), at).await?;
+        }
+        Err(Refusal::UnknownSession.into())
     }
 
     /// As for grants: a failed renewal ahead of time loses nothing while the stored token is fresh.

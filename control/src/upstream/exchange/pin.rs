@@ -3,13 +3,22 @@
 //! reference.
 //!
 //! A pin belongs to one login and to everything in the server's configuration that determines the token
-//! ([`ExchangeKey`]): a new login, another connector or another issuer starts a new pin.
+//! ([`ExchangeKey`]): a new login, another connector or another issuer starts a new pin. A user without a registered
+//! login has no logins to tell apart: there the pin belongs to the user's count of sign-outs, and lapses a day after
+//! the last token of that subject.
+
+use std::time::Duration;
 
 use super::record::ExchangeKey;
+use super::standing::Standing;
 use super::{Inner, SET_LIFETIME};
 use crate::digest;
 use crate::store::{Expected, Key, StoreError, WriteOutcome};
 use crate::upstream::grant::record::{GrantKey, GrantRecord};
+
+/// Lifetime of an unregistered user's pin after the last token of the pinned subject: a remote user that was renamed is
+/// accepted after it, without a login or a sign-out.
+const UNREGISTERED_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Version of the value's format: this byte, then the digest of the subject.
 const FORMAT: u8 = 1;
@@ -35,14 +44,23 @@ fn pin_of(exchange: &ExchangeKey, login: &GrantRecord) -> Key {
     Key::new("exchange_subject", &digest::hex_of_parts(&parts))
 }
 
+fn pin_of_unregistered(exchange: &ExchangeKey, sign_outs: u64) -> Key {
+    let parts = [
+        "exchange_subject_unregistered",
+        exchange.digest(),
+        &sign_outs.to_string(),
+    ];
+    Key::new("exchange_subject", &digest::hex_of_parts(&parts))
+}
+
 fn value_of(subject: &str) -> Vec<u8> {
     let digest = digest::of_parts(&["exchanged_subject", subject]);
     std::iter::once(FORMAT).chain(digest).collect()
 }
 
 impl Inner {
-    /// Compares `subject` with the one that the exchange `key` first brought for the present login of `grant`, and pins
-    /// it if there is none. The pin lives as long as exchanges continue.
+    /// Compares `subject` with the one that the exchange `key` first brought for the present login of `grant`, or
+    /// the user without one, and pins it if there is none. The pin lives as long as exchanges continue.
     ///
     /// # Errors
     /// [`StoreError`], also for a value that cannot be read: without the pin nothing is served.
@@ -50,14 +68,23 @@ impl Inner {
         &self,
         key: &ExchangeKey,
         grant: &GrantKey,
+        standing: Standing,
         subject: &str,
     ) -> Result<Pinned, StoreError> {
-        let Some(login) = self.grants.record(grant).await? else {
-            // The login has ended; the caller notices that before it serves anything.
-            return Ok(Pinned::Same);
+        let (pin, lifetime) = match standing {
+            Standing::Unregistered { sign_outs, .. } => {
+                (pin_of_unregistered(key, sign_outs), UNREGISTERED_LIFETIME)
+            }
+            Standing::Registered | Standing::Ended => match self.grants.record(grant).await? {
+                Some(login) => (
+                    pin_of(key, &login),
+                    self.grants.record_lifetime().max(SET_LIFETIME),
+                ),
+                // The login has ended; the caller notices that before it serves anything.
+                None => return Ok(Pinned::Same),
+            },
         };
-        let (pin, value) = (pin_of(key, &login), value_of(subject));
-        let lifetime = self.grants.record_lifetime().max(SET_LIFETIME);
+        let value = value_of(subject);
         let mut expected = Expected::Absent;
         let store = &self.context.store;
         loop {

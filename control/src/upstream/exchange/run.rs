@@ -13,7 +13,8 @@ use super::pin::Pinned;
 use super::record::{
     ExchangeDecision, ExchangeKey, ExchangeRecord, ExchangedToken, FORMAT, decide, lifetime, of_streak,
 };
-use super::{ExchangeRequest, Inner, SET_LIFETIME, TOKEN_FIELD, VersionedExchange};
+use super::standing::Standing;
+use super::{ExchangeRequest, Inner, SET_LIFETIME, TOKEN_FIELD, TokenOrigin, VersionedExchange};
 use crate::coordination::lease::{self, LeaseQueue};
 use crate::coordination::singleflight::{FlightStage, Reporter};
 use crate::digest;
@@ -37,12 +38,14 @@ pub(super) async fn run(
     inner: Arc<Inner>,
     key: ExchangeKey,
     request: ExchangeRequest,
+    standing: Standing,
     reporter: Arc<Reporter<Result<Served, Refused>>>,
 ) -> Result<Served, Refused> {
     let exchange = Exchange {
         inner,
         key,
         request,
+        standing,
         reporter,
     };
     exchange.run().await
@@ -53,6 +56,8 @@ struct Exchange {
     inner: Arc<Inner>,
     key: ExchangeKey,
     request: ExchangeRequest,
+    /// When the request came.
+    standing: Standing,
     reporter: Arc<Reporter<Result<Served, Refused>>>,
 }
 
@@ -81,7 +86,7 @@ impl Exchange {
     async fn read_and_decide(
         &self,
     ) -> Result<(Option<VersionedExchange>, Option<Result<Served, Refused>>), Refused> {
-        let stored = self.inner.read(&self.key).await?;
+        let stored = (self.inner.read(&self.key).await?).map(|stored| stored.of(self.standing));
         let record = stored.as_ref().map(|stored| &stored.record);
         let now_ms = self.inner.context.clock.now_ms();
         let settled = match decide(record, self.request.reason, &self.inner.times.policy, now_ms) {
@@ -125,7 +130,7 @@ impl Exchange {
         let request = &self.request;
         match self
             .inner
-            .pin_subject(&self.key, &request.grant, &claims.subject)
+            .pin_subject(&self.key, &request.grant, self.standing, &claims.subject)
             .await?
         {
             Pinned::Same => Ok(Ok(())),
@@ -140,7 +145,8 @@ impl Exchange {
                 Ok(Err(Failure::new(
                     StreakKind::Substituted,
                     "the exchanged token is of another subject than the first one of this login; where the remote \
-                     issuer has renamed the user, a new login is needed",
+                     issuer has renamed the user, a new login is needed, and for a user without a registered login a \
+                     sign-out or a day",
                 )))
             }
         }
@@ -174,11 +180,19 @@ impl Exchange {
             })
     }
 
-    /// A home token that the remote issuer accepts: the stored one, a refreshed one, or the presented one.
+    /// A home token that the remote issuer accepts: of a login the stored one or a refreshed one; else the presented one,
+    /// while it is fresh.
     async fn subject_token(&self) -> Result<SecretString, Refused> {
-        let now_ms = self.inner.context.clock.now_ms();
-        let margin = self.inner.times.policy.margin;
         let request = &self.request;
+        let presented = &request.presented;
+        let own = || {
+            let now_ms = self.inner.context.clock.now_ms();
+            let is_fresh = is_fresh(presented.exp_seconds, self.inner.times.policy.margin, now_ms);
+            (presented.origin == TokenOrigin::Home && is_fresh).then(|| presented.token.clone())
+        };
+        if self.standing != Standing::Registered {
+            return own().ok_or_else(|| Refusal::UnknownSession.into());
+        }
         // The server rejected the exchanged token, which does not affect the home token.
         let stored = self
             .inner
@@ -187,17 +201,14 @@ impl Exchange {
                 &request.grant,
                 &request.home,
                 Reason::Stale,
-                request.presented_digest,
+                presented.digest,
                 request.entitlement,
             )
             .await;
         match stored {
             Ok(served) => Ok(served.token),
             Err(refused) if refused.refusal == Refusal::UnknownSession => Err(refused),
-            Err(refused) => match Claims::read(request.presented.expose_secret().as_bytes()) {
-                Ok(claims) if is_fresh(claims.exp_seconds, margin, now_ms) => Ok(request.presented.clone()),
-                _ => Err(refused),
-            },
+            Err(refused) => own().ok_or(refused),
         }
     }
 
@@ -278,12 +289,9 @@ impl Exchange {
             .await?;
         self.write(stored.as_ref(), &record).await?;
         // A sign-out during the call has already emptied the set.
-        if !self
-            .inner
-            .grants
-            .is_known(grant, self.request.entitlement)
-            .await?
-        {
+        let record = self.inner.grants.record(grant).await?;
+        let after = Standing::of(record.as_ref(), self.request.entitlement);
+        if !self.standing.lasts_as(after) {
             store.delete(&self.key.record(), Expected::Any).await?;
             return Err(Refusal::UnknownSession.into());
         }

@@ -116,15 +116,15 @@ impl Grants {
         record: &GrantRecord,
     ) -> Result<bool, StoreError> {
         let inner = &self.inner;
-        // It must outlive the sessions, which the count ends, and the time in which an earlier login can be registered
-        // again.
+        // It must outlive the sessions, which the count ends, the time in which an earlier login can be registered
+        // again, and the user's earlier ID tokens: without it a fresh one of them would be exchanged without a login.
         let lifetime = if record.sign_outs > 0 || !record.retired.is_empty() {
             let put_again = inner.context.past_key_grace.saturating_add(ID_TOKEN_LIFE);
             SIGNED_OUT_LIFETIME
                 .max(inner.times.record_lifetime)
                 .max(put_again)
         } else {
-            SIGNED_OUT_LIFETIME
+            SIGNED_OUT_LIFETIME.max(ID_TOKEN_LIFE)
         };
         let store = &inner.context.store;
         let written = store

@@ -1,0 +1,163 @@
+//! Proves the subject of a token request: the presented token is an ID token that its issuer signed for a configured
+//! client, or one that control itself gave in an exchange; it expired within `stale_subject_grace`, and it belongs to the
+//! user of the named session.
+
+mod given;
+mod home;
+mod unknown;
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokenward_protocol::duration::whole_ms;
+use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::TokenRequest;
+
+use super::{Server, Service};
+use crate::refused::Refused;
+use crate::session::SessionKey;
+use crate::upstream::entitlement::Entitlement;
+use crate::upstream::exchange::PresentedToken;
+use crate::upstream::grant::record::GrantKey;
+use crate::upstream::issuer::HomeIssuer;
+use crate::upstream::issuer::proven_tokens::TokenDigest;
+
+/// The verified subject of a token request.
+pub(super) struct ProvenSubject {
+    pub(super) grant: GrantKey,
+    /// The issuer and client of the grant.
+    pub(super) home: Arc<HomeIssuer>,
+    /// The sign-out count of the session and `iat` of the token: a later sign-out invalidates both.
+    pub(super) since: Entitlement,
+    /// The presented token.
+    pub(super) presented: PresentedToken,
+    /// Its `iat`, Unix seconds.
+    issued_at_seconds: Option<u64>,
+}
+
+/// A grant that a token may belong to, and its issuer.
+type Candidate = (GrantKey, Arc<HomeIssuer>);
+
+/// A presented token that proves a user, and the grants that it may belong to: at least one.
+struct Proof {
+    candidates: Vec<Candidate>,
+    since: Entitlement,
+    presented: PresentedToken,
+    issued_at_seconds: Option<u64>,
+}
+
+impl Proof {
+    /// The subject, once it is known which grant is meant.
+    fn of(self, (grant, home): Candidate, since: Entitlement) -> ProvenSubject {
+        ProvenSubject {
+            grant,
+            home,
+            since,
+            presented: self.presented,
+            issued_at_seconds: self.issued_at_seconds,
+        }
+    }
+}
+
+impl Service {
+    /// Verifies the token of `request` and finds its grant, through the session if the request names one. The user need
+    /// not have a login: only a grant that is known, or the first that the token may belong to, is returned.
+    pub(super) async fn prove(
+        &self,
+        server: &Server,
+        request: &TokenRequest,
+    ) -> Result<ProvenSubject, Refused> {
+        let digest = TokenDigest::of(request.subject_token.expose_secret());
+        let proof = match self.given_by(server, &request.subject_token, digest)? {
+            Some((claims, remote)) => self.prove_given(server, remote, request, claims, digest).await?,
+            None => self.prove_home(&request.subject_token, digest).await?,
+        };
+        self.resolve(server, request, proof).await
+    }
+
+    /// The same for a home token alone: what a client presents for an exchange.
+    pub(super) async fn prove_for_exchange(
+        &self,
+        server: &Server,
+        request: &TokenRequest,
+    ) -> Result<ProvenSubject, Refused> {
+        let digest = TokenDigest::of(request.subject_token.expose_secret());
+        let proof = self.prove_home(&request.subject_token, digest).await?;
+        self.resolve(server, request, proof).await
+    }
+
+    fn check_grace(&self, exp_seconds: u64) -> Result<(), Refused> {
+        let grace_ms = whole_ms(self.config.stale_subject_grace);
+        let now_ms = self.context.clock.now_ms();
+        if exp_seconds.saturating_mul(1000).saturating_add(grace_ms) < now_ms {
+            return Err(Refused::new(Refusal::SubjectRejected).because("it expired too long ago"));
+        }
+        Ok(())
+    }
+
+    /// Finds the grant of `proof`.
+    async fn resolve(
+        &self,
+        server: &Server,
+        request: &TokenRequest,
+        proof: Proof,
+    ) -> Result<ProvenSubject, Refused> {
+        let (candidates, since) = (&proof.candidates, proof.since);
+        let found = match &request.session {
+            Some(session) => self.grant_of_session(session, candidates, since).await?,
+            None => self.grant_of_token(candidates, since).await?,
+        };
+        if let Some((candidate, since)) = found {
+            return Ok(proof.of(candidate, since));
+        }
+        let candidate = self.unregistered(&proof, server, request.reason).await?;
+        Ok(proof.of(candidate, since))
+    }
+
+    /// The grant of `session`; `None` if the session is unknown.
+    async fn grant_of_session(
+        &self,
+        session: &SecretString,
+        candidates: &[Candidate],
+        token: Entitlement,
+    ) -> Result<Option<(Candidate, Entitlement)>, Refused> {
+        let Some((grant, since)) = self.sessions.grant(&SessionKey::of_id(session)).await? else {
+            return Ok(None);
+        };
+        let since = Entitlement {
+            sign_outs: since.sign_outs,
+            ..token
+        };
+        candidates
+            .iter()
+            .find(|(candidate, _)| *candidate == grant)
+            .map(|candidate| Some((candidate.clone(), since)))
+            .ok_or_else(|| {
+                Refused::new(Refusal::SubjectRejected).because("it is of another user than the session")
+            })
+    }
+
+    /// The first candidate with a known grant.
+    async fn grant_of_token(
+        &self,
+        candidates: &[Candidate],
+        since: Entitlement,
+    ) -> Result<Option<(Candidate, Entitlement)>, Refused> {
+        // A single candidate needs no look-up: its grant is read next in any case.
+        if let [only] = candidates {
+            return Ok(Some((only.clone(), since)));
+        }
+        for candidate in candidates {
+            if self.grants.is_known(&candidate.0, since).await? {
+                return Ok(Some((candidate.clone(), since)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Reads the claims of a presented token. Nothing is verified.
+fn claims_of(token: &str) -> Result<Claims, Refused> {
+    Claims::read(token.as_bytes()).map_err(|why| Refused::unreadable("the bearer token", token, why))
+}

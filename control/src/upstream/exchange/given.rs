@@ -1,0 +1,146 @@
+//! Which user an exchanged token was given for: the aggregator presents it at the gateway as it is, and once it is stale
+//! nothing else connects it with the user's grant. The record is found by the token's digest, so it is no secret and the
+//! token is its own proof.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::Exchanges;
+use super::record::ExchangeKey;
+use crate::digest;
+use crate::record::codec;
+use crate::store::{Expected, Key, StoreError, WriteOutcome};
+use crate::upstream::entitlement::Entitlement;
+use crate::upstream::grant::record::GrantKey;
+use crate::upstream::issuer::proven_tokens::TokenDigest;
+
+/// Version of the record's format.
+const FORMAT: u8 = 1;
+
+/// An exchanged token that was given to the aggregator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenToken {
+    format: u8,
+    #[serde(with = "digest::packed")]
+    exchange: String,
+    #[serde(with = "digest::packed")]
+    grant: String,
+    /// The name of the server that it was given for.
+    pub server: String,
+    /// The home issuer.
+    pub issuer: String,
+    /// The client of the home issuer.
+    pub client_id: String,
+    /// `iat` of the home token that was presented for it, Unix seconds; 0 if it had none.
+    pub home_issued_at_seconds: u64,
+    /// The user's count of sign-outs at the time.
+    pub sign_outs: u64,
+}
+
+impl GivenToken {
+    /// The token of `exchange`, given for `server`; `issuer` and `client_id` are those of `grant`.
+    #[must_use]
+    pub fn new(
+        exchange: &ExchangeKey,
+        grant: &GrantKey,
+        server: &str,
+        issuer: &str,
+        client_id: &str,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            exchange: exchange.digest().to_owned(),
+            grant: grant.digest().to_owned(),
+            server: server.to_owned(),
+            issuer: issuer.to_owned(),
+            client_id: client_id.to_owned(),
+            home_issued_at_seconds: 0,
+            sign_outs: 0,
+        }
+    }
+
+    /// The same with the right by which it was given.
+    #[must_use]
+    pub fn with_entitlement(self, entitlement: Entitlement) -> Self {
+        Self {
+            home_issued_at_seconds: entitlement.issued_at_seconds.unwrap_or(0),
+            sign_outs: entitlement.sign_outs.unwrap_or(0),
+            ..self
+        }
+    }
+
+    /// The user's grant.
+    #[must_use]
+    pub fn grant(&self) -> GrantKey {
+        GrantKey::from_digest(self.grant.clone())
+    }
+
+    /// The right that the token still proves, unless the user has signed out since.
+    #[must_use]
+    pub fn entitlement(&self) -> Entitlement {
+        Entitlement {
+            sign_outs: Some(self.sign_outs),
+            issued_at_seconds: Some(self.home_issued_at_seconds),
+        }
+    }
+
+    /// Whether it may be presented at the server `name`, whose exchange for this grant is `exchange`: the server that it
+    /// was given for, or one with the very same exchange.
+    #[must_use]
+    pub fn is_for(&self, name: &str, exchange: &ExchangeKey) -> bool {
+        self.server == name || self.exchange == exchange.digest()
+    }
+}
+
+fn key_of(token: &TokenDigest) -> Key {
+    Key::new("given", &token.fingerprint())
+}
+
+impl Exchanges {
+    /// Remembers `given` about `token` for `lifetime`. A record of the same count of sign-outs stays: the earlier home
+    /// token is the more cautious proof.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the token must not be given then.
+    pub async fn remember_given(
+        &self,
+        token: &SecretString,
+        given: &GivenToken,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        let key = key_of(&TokenDigest::of(token.expose_secret()));
+        let bytes = codec::encode("serialize given token", given)?;
+        let store = &self.inner.context.store;
+        let mut expected = Expected::Absent;
+        loop {
+            let written = store.write(&key, expected, &bytes, Some(lifetime)).await?;
+            expected = match written {
+                WriteOutcome::Done(_) => return Ok(()),
+                WriteOutcome::Conflict(None) => Expected::Absent,
+                WriteOutcome::Conflict(Some(entry)) => {
+                    let there = codec::decode::<GivenToken>(FORMAT, &key, &entry.value);
+                    if there
+                        .is_ok_and(|there| there.sign_outs == given.sign_outs && there.grant == given.grant)
+                    {
+                        return Ok(());
+                    }
+                    Expected::At(entry.revision)
+                }
+            };
+        }
+    }
+
+    /// For whom the token with this digest was given; `None` if it was not given here, or long ago.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn given(&self, token: &TokenDigest) -> Result<Option<GivenToken>, StoreError> {
+        let key = key_of(token);
+        let Some(entry) = self.inner.context.store.read(&key).await? else {
+            return Ok(None);
+        };
+        codec::decode(FORMAT, &key, &entry.value).map(Some)
+    }
+}
