@@ -2,8 +2,10 @@
 //! out, with a line each, where it is not.
 
 mod main_path;
+mod page;
 mod pod;
 mod relay_rendering;
 mod rendering;
 mod rolling_update;
+mod unmodified;
 mod walkthrough;

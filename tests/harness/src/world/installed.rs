@@ -196,6 +196,11 @@ impl World {
 }
 
 impl Installation {
+    /// The Gateway's port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// All resources of the chart.
     ///
     /// # Errors
