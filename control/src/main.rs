@@ -10,6 +10,7 @@ use tokenward_control::doctor::{self, CheckOutcome};
 use tokenward_control::observe::log::{self, LogFormat};
 use tokenward_control::serve::{self, ServeError};
 use tokenward_control::servers::import::Import;
+use url::Url;
 
 /// The Tokenward control service, which obtains fresh ID tokens for the gateway.
 #[derive(Debug, Parser)]
@@ -55,7 +56,23 @@ enum Verb {
         /// Also print, as a second document, the annotation that each server's HTTPRoute needs.
         #[arg(long)]
         annotations: bool,
+        /// Print instead, for each server with tokenExchange, the two fields of its MCPServer resource that lead the
+        /// aggregator's exchanges through control at this URL, for `kubectl apply --server-side`.
+        #[arg(long, value_name = "URL", value_parser = https_url, conflicts_with = "annotations")]
+        exchange_endpoint: Option<Url>,
     },
+}
+
+/// An address that the aggregator accepts as `dexTokenEndpoint`, once a path is added.
+fn https_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    if url.scheme() != "https" || url.query().is_some() || url.fragment().is_some() {
+        return Err(
+            "must be https://HOST or https://HOST/PATH: the aggregator accepts no other token endpoint"
+                .to_owned(),
+        );
+    }
+    Ok(url)
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -67,7 +84,11 @@ enum Format {
 pub(crate) fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Check { config } => check(&config),
-        Verb::Import { file, annotations } => exit_code(import(&file, annotations)),
+        Verb::Import {
+            file,
+            annotations,
+            exchange_endpoint,
+        } => exit_code(import(&file, annotations, exchange_endpoint.as_ref())),
         Verb::Doctor { config, json } => exit_code(doctor(&config, json)),
         Verb::Serve {
             config,
@@ -147,7 +168,7 @@ fn check(path: &Path) -> ExitCode {
 }
 
 /// Prints only the result to standard output, so that it can be redirected to a file.
-fn import(file: &Path, annotations: bool) -> anyhow::Result<()> {
+fn import(file: &Path, annotations: bool, exchange_endpoint: Option<&Url>) -> anyhow::Result<()> {
     let (name, text) = if file == Path::new("-") {
         (
             "standard input".to_owned(),
@@ -158,6 +179,9 @@ fn import(file: &Path, annotations: bool) -> anyhow::Result<()> {
     };
     let text = text.with_context(|| name.clone())?;
     let import = Import::read(&text).with_context(|| name.clone())?;
+    if let Some(base) = exchange_endpoint {
+        return exchange_patches(&name, &import, base);
+    }
     for note in &import.notes {
         eprintln!("{name}: {note}");
     }
@@ -169,6 +193,20 @@ fn import(file: &Path, annotations: bool) -> anyhow::Result<()> {
     if annotations {
         print!("---\n{}", import.annotations());
     }
+    Ok(())
+}
+
+/// Prints the patches for the exchange endpoint at `base`.
+fn exchange_patches(name: &str, import: &Import, base: &Url) -> anyhow::Result<()> {
+    let patches = import.exchange_patches(base);
+    for note in &patches.notes {
+        eprintln!("{name}: {}", note.text);
+    }
+    ensure!(
+        !patches.yaml.is_empty(),
+        "there is no server in {name} whose exchanges could be led through control"
+    );
+    print!("{}", patches.yaml);
     Ok(())
 }
 

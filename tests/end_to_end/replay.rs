@@ -4,18 +4,17 @@ use tokenward_demo::Screen;
 use tokenward_harness::issuer::FakeDex;
 use tokenward_harness::parts::tools;
 use tokenward_lab_cli::Look;
-use tokenward_replay::{self as replay, Pace, Replay};
+use tokenward_replay::{self as replay, Column, Pace, Replay};
 
-/// Both halves run concurrently: most of the time they wait for tokens to expire.
+/// Two columns run concurrently: most of the time they wait for tokens to expire.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_replay_breaks_without_the_filter_and_holds_with_it() -> anyhow::Result<()> {
     let screen = Screen::new(std::io::sink(), Look::plain());
     let pace = Pace::short();
-    let (off, on) = tokio::join!(
-        Box::pin(replay::half::<FakeDex>(pace, false, &screen)),
-        Box::pin(replay::half::<FakeDex>(pace, true, &screen)),
-    );
-    let replay = Replay::new::<FakeDex>(pace, off?, on?);
+    let one = |column| Box::pin(replay::one::<FakeDex>(pace, column, &screen));
+    let (off, unregistered) = tokio::join!(one(Column::Off), one(Column::Unregistered));
+    let (on, relay) = tokio::join!(one(Column::On), one(Column::Relay));
+    let replay = Replay::new::<FakeDex>(pace, [off?, on?, unregistered?, relay?]);
     assert_eq!(replay.broken(), [] as [String; 0], "{replay:#?}");
     let (off, on) = (&replay.off, &replay.on);
     assert_eq!(
@@ -37,6 +36,7 @@ async fn a_small_replay_breaks_without_the_filter_and_holds_with_it() -> anyhow:
     );
     assert_eq!(off.storm.passed_on, off.storm.requests);
     assert!(off.warn_per_pair_minute_max > 2, "{off:#?}");
+    assert_eq!(off.requests_of_2026 + on.requests_of_2026, 0);
     Ok(())
 }
 

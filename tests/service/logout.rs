@@ -7,7 +7,7 @@ use crate::deployment::{ADMIN, Answer, Deployment, Plan};
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-fn logout_token(deployment: &Deployment, id: &str) -> TokenDraft {
+pub(crate) fn logout_token(deployment: &Deployment, id: &str) -> TokenDraft {
     deployment
         .dex
         .mint(ADMIN, "muster")
@@ -31,7 +31,7 @@ async fn log_out_sid(deployment: &Deployment, id: &str, sid: &str) -> anyhow::Re
     Ok(())
 }
 
-async fn log_out(deployment: &Deployment, token: &str) -> anyhow::Result<Answer> {
+pub(crate) async fn log_out(deployment: &Deployment, token: &str) -> anyhow::Result<Answer> {
     let body = form_urlencoded::Serializer::new(String::new())
         .append_pair("logout_token", token)
         .finish();

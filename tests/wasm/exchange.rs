@@ -114,7 +114,7 @@ fn a_renewal_that_fails_leaves_the_old_token_in_use_until_its_margin_and_then_re
 fn the_presented_token_must_be_of_the_aggregators_issuer_and_audience() {
     let world = remote().start();
     world.control().answers(exchanged_token(exp_in(1800)));
-    let of_another_issuer = exchanged_token(exp_in(1800));
+    let of_another_issuer = token(exp_in(1800)).issuer("https://evil.example.com");
     let for_another_client = token(exp_in(1800)).audiences(&["kube"]);
     for (presented, refusal) in [
         (of_another_issuer, "wrong_issuer"),

@@ -3,6 +3,7 @@
 mod config;
 mod cost;
 mod exchange;
+mod exchanged_before;
 mod figures;
 mod fixtures;
 mod fresh;
@@ -13,6 +14,7 @@ mod hostile_memory;
 mod large_tokens;
 mod log_throttle;
 mod malformed;
+mod mcp_methods;
 mod near_expiry;
 mod races;
 mod recovery;

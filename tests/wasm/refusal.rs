@@ -87,7 +87,7 @@ fn assert_refused(world: &FilterWorld, sent: &Sent, refusal: Refusal) {
     assert_eq!(
         world.counted(&[
             "server=kubernetes",
-            &format!("outcome={}.", refusal.name()),
+            &format!("outcome={};", refusal.name()),
             "requests_total"
         ]),
         1
@@ -125,7 +125,7 @@ fn each_refusal_of_control_becomes_the_answer_of_the_table() {
         assert_answer(&again, refusal, 1..=*waits.end());
         assert_eq!((world.control().calls().len(), lines(&world)), (1, (1, 0, 1)));
         assert_eq!(
-            world.counted(&[&format!("outcome=gated_{}.", refusal.name()), "requests_total"]),
+            world.counted(&[&format!("outcome=gated_{};", refusal.name()), "requests_total"]),
             1
         );
     }

@@ -73,7 +73,7 @@ fn configurations_that_are_gone_leave_no_memory_behind() {
         }
         world.gateway().worker(0).memory_bytes()
     };
-    let warm = push(20);
+    let warm = push(50);
     assert_eq!(push(200), warm);
     assert_sound(&world);
 }

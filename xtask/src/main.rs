@@ -61,7 +61,8 @@ enum Verb {
     /// issuers, the control service, Envoy with the filter, two MCP servers. After the story it stays up for calls by hand,
     /// until Ctrl-C.
     Demo(DemoFlags),
-    /// Set up, build and replay the incident, first without the filter and then with it: three minutes
+    /// Set up, build and replay the incident without the filter, with it, and with an aggregator that registers nothing: six
+    /// minutes
     ///
     /// Everything runs on 127.0.0.1: two issuers, Valkey, the control service, Envoy, 17 MCP servers, and an aggregator that
     /// behaves as it did. A minute of the incident takes a second.

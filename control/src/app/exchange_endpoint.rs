@@ -53,7 +53,7 @@ impl Service {
         Ok(served)
     }
 
-    /// Records for whom `served` is given, before it is. A sign-out in between ends it.
+    /// Records the user that `served` is given for, before it is. A sign-out in between ends it.
     async fn remember(
         &self,
         server: &Server,
@@ -71,6 +71,7 @@ impl Service {
         let exchange = ExchangeKey::new(&subject.grant, &remote.config, &server.config.required_audiences);
         let name = &server.config.name;
         let given = GivenToken::new(&exchange, &subject.grant, name, &config.issuer, &config.client_id)
+            .with_home_session(subject.sid.clone())
             .with_entitlement(Entitlement {
                 sign_outs: Some(record.map_or(0, |record| record.sign_outs)),
                 ..subject.since

@@ -97,15 +97,10 @@ impl Service {
     /// Refuses a token whose session at the issuer has ended since the token was issued.
     pub(super) async fn check_issuer_session(
         &self,
-        issuer: &str,
-        session_id: &str,
+        sid: &str,
         issued_at_seconds: Option<u64>,
     ) -> Result<(), Refused> {
-        let sessions = &self.sessions;
-        if sessions
-            .has_sid_ended(issuer, session_id, issued_at_seconds)
-            .await?
-        {
+        if self.sessions.has_sid_ended(sid, issued_at_seconds).await? {
             return Err(Refused::new(Refusal::UnknownSession)
                 .because("its session at the issuer has been logged out"));
         }

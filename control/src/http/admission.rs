@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use tokenward_protocol::refusal::Refusal;
 
-use super::{caller, exchange_endpoint, host, response};
+use super::{caller, exchange_client, host, response};
 use crate::app::Current;
 use crate::observe::metrics::Metrics;
 use crate::serve::{Admission, Budget, Caller, NoRoom, RequestTracker, UNKNOWN_SHARE};
@@ -116,9 +116,7 @@ impl AdmissionControl {
         let service = self.current.service();
         let caller = match caller::of(request.headers(), &service.config.credentials) {
             Caller::Known => Caller::Known,
-            Caller::Unknown => {
-                exchange_endpoint::caller_of(&service, request.uri().path(), request.headers())
-            }
+            Caller::Unknown => exchange_client::caller_of(&service, request.uri().path(), request.headers()),
         };
         let tracker = request.extensions().get::<RequestTracker>().cloned();
         if let Some(tracker) = &tracker {

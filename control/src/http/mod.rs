@@ -3,6 +3,7 @@
 mod admission;
 mod body;
 mod caller;
+mod exchange_client;
 mod exchange_endpoint;
 mod explain;
 mod filter_module;

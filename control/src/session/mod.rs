@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::put::{Put, PutError};
-pub use self::sid::SidLogout;
+pub use self::sid::{SidLogout, sid_digest};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};

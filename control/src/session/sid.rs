@@ -44,7 +44,9 @@ struct EndedSid {
     retired: Vec<String>,
 }
 
-fn sid_digest(issuer: &str, session_id: &str) -> String {
+/// The digest under which the issuer's session `session_id` is stored.
+#[must_use]
+pub fn sid_digest(issuer: &str, session_id: &str) -> String {
     digest::hex_of_parts(&["sid", issuer, session_id])
 }
 
@@ -61,18 +63,13 @@ fn sid_key(session: &SessionKey) -> Key {
 }
 
 impl Sessions {
-    /// Whether the issuer's session `session_id` has ended since a token was issued in it. A token without `iat` counts
-    /// as issued before.
+    /// Whether the issuer's session with the digest `sid` has ended since a token was issued in it. A token without `iat`
+    /// counts as issued before.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn has_sid_ended(
-        &self,
-        issuer: &str,
-        session_id: &str,
-        issued_at_seconds: Option<u64>,
-    ) -> Result<bool, StoreError> {
-        let ended = self.ended(&sid_digest(issuer, session_id)).await?;
+    pub async fn has_sid_ended(&self, sid: &str, issued_at_seconds: Option<u64>) -> Result<bool, StoreError> {
+        let ended = self.ended(sid).await?;
         Ok(ended.is_some_and(|ended| issued_at_seconds.is_none_or(|issued| issued < ended.at_seconds)))
     }
 

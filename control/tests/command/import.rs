@@ -97,3 +97,80 @@ fn an_audience_that_is_not_a_list_is_not_silently_dropped() {
         "{said}"
     );
 }
+
+#[test]
+fn the_exchange_endpoint_is_printed_as_patches_that_change_two_fields() {
+    const MORE: &str = "---
+apiVersion: muster.giantswarm.io/v1beta1
+kind: MCPServer
+metadata: {name: grizzly, namespace: muster}
+spec:
+  auth:
+    type: oauth
+    tokenExchange:
+      enabled: true
+      dexTokenEndpoint: https://proxy.example.com/grizzly
+      expectedIssuer: https://dex.grizzly.example.com
+      connectorId: home
+---
+kind: MCPServer
+metadata: {name: unclear}
+spec:
+  auth:
+    type: oauth
+    tokenExchange: {enabled: true, dexTokenEndpoint: https://proxy.example.com/unclear, connectorId: home}
+---
+kind: MCPServer
+metadata: {name: done}
+spec:
+  auth:
+    type: oauth
+    tokenExchange:
+      enabled: true
+      dexTokenEndpoint: https://tokenward.example.com/exchange/done/token
+      connectorId: home
+---
+kind: MCPServer
+metadata: {name: local}
+spec: {auth: {type: oauth, forwardToken: true}}
+";
+    let folder = Folder::new();
+    let resources = format!("{RESOURCE}{MORE}");
+    let file = folder.write("mcpservers.yaml", &resources).display().to_string();
+    let run = |url: &str| tokenward(&["import", &file, "--exchange-endpoint", url]);
+    let output = run("https://tokenward.example.com/");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let printed = text(&output.stdout);
+    let documents: Vec<&str> = printed.split("---\n").collect();
+    assert_eq!(documents.len(), 3, "{printed}");
+    assert!(documents[0].lines().all(|line| line.starts_with('#')));
+    assert!(documents[0].contains("kubectl apply --server-side"));
+    assert_eq!(
+        documents[1],
+        r#"apiVersion: "muster.giantswarm.io/v1alpha1"
+kind: MCPServer
+metadata: {name: "remote"}
+spec:
+  auth:
+    tokenExchange:
+      dexTokenEndpoint: "https://tokenward.example.com/exchange/remote/token"
+      expectedIssuer: "https://dex.remote.example.com"
+"#
+    );
+    assert!(documents[2].contains(r#"apiVersion: "muster.giantswarm.io/v1beta1""#));
+    assert!(documents[2].contains(r#"metadata: {name: "grizzly", namespace: "muster"}"#));
+    assert!(documents[2].contains(r#"expectedIssuer: "https://dex.grizzly.example.com""#));
+    let notes = text(&output.stderr);
+    assert!(
+        notes.contains(r#"server "unclear": its issuer does not follow"#),
+        "{notes}"
+    );
+    assert!(notes.contains(r#"server "done": its dexTokenEndpoint is control's already"#));
+    for refused in [
+        "http://tokenward.example.com",
+        "https://tokenward.example.com/?a=b",
+        "x",
+    ] {
+        assert_eq!(run(refused).status.code(), Some(2), "{refused}");
+    }
+}

@@ -6,6 +6,7 @@ use crate::config::{FilterConfig, WARN_LIMIT};
 use crate::host::Host;
 use crate::identity::{PairKey, SessionSource};
 use crate::log::{Level, RefusalLine, Refusals};
+use crate::mcp_method::McpMethod;
 use crate::metric::{Event, Metric, NO_SERVER, RequestOutcome};
 use crate::pair::gate;
 use crate::pair::memory::PairMemory;
@@ -141,7 +142,7 @@ impl<H: Host> Context<H> {
     pub(crate) fn count_without_server(&self, outcome: RequestOutcome) {
         self.host.count(&Metric {
             server: NO_SERVER,
-            event: Event::Request(outcome),
+            event: Event::Request(outcome, McpMethod::NONE),
         });
     }
 
@@ -149,7 +150,7 @@ impl<H: Host> Context<H> {
     pub(crate) fn refuse_without_server(&mut self, refusal: Refusal) -> Reply {
         self.count_without_server(RequestOutcome::Refused(refusal));
         let pair = PairKey::new("-", SessionSource::Anonymous);
-        let refusals = Refusals::one(refusal);
+        let refusals = Refusals::one(refusal, McpMethod::NONE);
         let line = self.note(&pair, refusals);
         self.write(line.level, line.text("-", &pair, refusals));
         let retry_after_ms = match refusal.class() {

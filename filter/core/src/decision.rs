@@ -19,7 +19,7 @@ pub enum Standing {
     Fresh,
     /// The same, but it expires soon.
     NearExpiry,
-    /// The server must get another one: this one is stale or distrusted, or the server takes exchanged tokens.
+    /// The server must get another one: this one is stale, distrusted, or not of the issuer whose tokens the server takes.
     NeedsReplacement,
 }
 
@@ -42,7 +42,8 @@ pub enum Decision {
     Call,
 }
 
-/// Judges the presented token by its `claims`. `distrusted`: the server has rejected it although it looked fresh, or it
+/// Judges the presented token by its `claims`. A token of the issuer whose tokens the server takes is used as it is, also
+/// where the server's tokens are made by an exchange: some aggregators exchange by themselves (ADR 25). `distrusted`: the server has rejected it although it looked fresh, or it
 /// was stale before by a clock that has stepped back since.
 ///
 /// A token that is stale by `policy` at `now_ms` (Unix ms) is never [`Standing::Fresh`] or [`Standing::NearExpiry`].
@@ -56,8 +57,14 @@ pub fn judge_presented(
     distrusted: bool,
     now_ms: u64,
 ) -> Result<Standing, Refusal> {
-    fits(claims, &server.presented)?;
-    if server.kind != AuthKind::Forward || distrusted {
+    let is_its_own = server.kind == AuthKind::Forward || server.takes(&claims.issuer);
+    let shape = if is_its_own {
+        &server.delivered
+    } else {
+        &server.presented
+    };
+    fits(claims, shape)?;
+    if !is_its_own || distrusted {
         return Ok(Standing::NeedsReplacement);
     }
     Ok(match policy.judge(claims.exp_seconds, now_ms) {

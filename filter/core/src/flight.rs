@@ -16,6 +16,7 @@ use crate::config::Server;
 use crate::digest_map::DigestMap;
 use crate::host::{CallId, StreamId};
 use crate::identity::{PairKey, SubjectDigest, TokenKey};
+use crate::mcp_method::McpMethod;
 use crate::token_memo::KnownToken;
 
 /// Requests that may wait at once in one worker, and calls that may be under way. Past that a request is refused as busy:
@@ -33,8 +34,8 @@ const MOST_STARTED_BYTES: usize = 1024 * 1024;
 pub(crate) struct Waiter {
     /// The stream.
     pub(crate) stream: StreamId,
-    /// Whether its request is a `GET` for the server's event stream.
-    pub(crate) is_listener: bool,
+    /// What its request is for.
+    pub(crate) mcp_method: McpMethod,
 }
 
 /// What a call has taken of the allowances.
@@ -53,8 +54,8 @@ pub(crate) struct Flight {
     pub(crate) server: Rc<Server>,
     /// Session × server.
     pub(crate) pair: PairKey,
-    /// Digest of the presented token's `sub`: a forwarded replacement must have the same.
-    pub(crate) subject: SubjectDigest,
+    /// Digest of the presented token's `sub`, where the new token must have the same: both are of the server's issuer.
+    pub(crate) subject: Option<SubjectDigest>,
     /// Why the filter calls.
     pub(crate) reason: Reason,
     /// What to send, until the call has started.
@@ -94,6 +95,12 @@ pub(crate) struct Flights {
 }
 
 impl Flight {
+    /// What the first request that waits is for.
+    pub(crate) fn first_method(&self) -> McpMethod {
+        let first = self.waiters.first();
+        first.map_or(McpMethod::NONE, |waiter| waiter.mcp_method)
+    }
+
     fn request_bytes(&self) -> usize {
         let request = self.request.as_ref();
         request.map_or(0, |request| request.token.cost_bytes())

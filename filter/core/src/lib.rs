@@ -5,7 +5,7 @@
 //!
 //! - [`filter`]: the entry point, by what the configuration makes of a filter; [`worker`]: the filter that protects servers;
 //! - [`config`]: the filter's JSON configuration, parsed strictly and compiled;
-//! - [`request`], [`server_match`], [`route_memo`], [`identity`]: a request's headers, its server, its session;
+//! - [`request`], [`mcp_method`], [`server_match`], [`route_memo`], [`identity`]: a request's headers, its server, its session;
 //! - [`token_memo`]: claims of tokens seen before; [`replacement`]: fresh tokens from control;
 //! - [`decision`]: forward, replace, call control or refuse; [`verdict`]: what the host does then;
 //! - [`reply`], [`metric`], [`log`]: what clients and operators see of it;
@@ -25,6 +25,7 @@ pub mod host;
 pub mod identity;
 mod last_seen;
 pub mod log;
+pub mod mcp_method;
 pub mod metric;
 mod misconfigured;
 pub mod pair;

@@ -3,6 +3,7 @@
 use tokenward_protocol::refusal::Refusal;
 
 use crate::identity::PairKey;
+use crate::mcp_method::McpMethod;
 
 /// Severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,8 @@ pub enum Level {
 pub struct Refusals {
     /// The reason.
     pub refusal: Refusal,
+    /// What the first of them was for.
+    pub mcp_method: McpMethod,
     /// How many requests.
     pub requests: u32,
     /// Whether they may write a WARN. Refusals from the gate's memory repeat an earlier one and may not.
@@ -29,9 +32,10 @@ pub struct Refusals {
 impl Refusals {
     /// One request, refused for a reason that is judged now.
     #[must_use]
-    pub fn one(refusal: Refusal) -> Self {
+    pub fn one(refusal: Refusal, mcp_method: McpMethod) -> Self {
         Self {
             refusal,
+            mcp_method,
             requests: 1,
             may_warn: true,
         }
@@ -39,9 +43,10 @@ impl Refusals {
 
     /// This many requests, refused from the gate's memory.
     #[must_use]
-    pub fn from_memory(refusal: Refusal, requests: u32) -> Self {
+    pub fn from_memory(refusal: Refusal, mcp_method: McpMethod, requests: u32) -> Self {
         Self {
             refusal,
+            mcp_method,
             requests,
             may_warn: false,
         }
@@ -74,8 +79,9 @@ impl RefusalLine {
             refusal, requests, ..
         } = refusals;
         format!(
-            "refused server={server} pair={} refusal={} status={} requests={requests} suppressed={}: {}",
+            "refused server={server} pair={} mcp_method={} refusal={} status={} requests={requests} suppressed={}: {}",
             pair.short(),
+            refusals.mcp_method.name(),
             refusal.name(),
             refusal.client_status(),
             self.suppressed,
@@ -94,13 +100,14 @@ pub struct RecoveryLine {
 }
 
 impl RecoveryLine {
-    /// The text for a pair at a server.
+    /// The text for a pair at a server; `mcp_method` is the one of the request that worked.
     #[must_use]
-    pub fn text(self, server: &str, pair: &PairKey) -> String {
+    pub fn text(self, server: &str, pair: &PairKey, mcp_method: McpMethod) -> String {
         let after = self.refusal.map_or("unknown", Refusal::name);
         format!(
-            "recovered server={server} pair={} after={after} suppressed={}",
+            "recovered server={server} pair={} mcp_method={} after={after} suppressed={}",
             pair.short(),
+            mcp_method.name(),
             self.suppressed
         )
     }

@@ -3,6 +3,8 @@
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
+use crate::mcp_method::McpMethod;
+
 /// How a request ended, as a metric label. Refusals go by [`Refusal::name`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RequestOutcome {
@@ -53,14 +55,25 @@ pub const NO_SERVER: ServerLabel<'static> = ServerLabel {
 /// An event that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// `tokenward_requests_total{mcp_server,outcome}`: how a request ended.
-    Request(RequestOutcome),
+    /// `tokenward_requests_total{mcp_server,outcome,mcp_method}`: how a request ended, and what it was for.
+    Request(RequestOutcome, McpMethod),
     /// `tokenward_control_calls_total{mcp_server,outcome}`: a call, by its reason.
     ControlCall(Reason),
     /// `tokenward_server_rejections_total{mcp_server,outcome}`: the server's status to a token that looked fresh.
     ServerRejection(u16),
     /// `tokenward_control_answers_total{mcp_server,outcome}`: `token`, or the refusal.
     ControlAnswer(Option<Refusal>),
+}
+
+impl Event {
+    /// A number below [`McpMethod::COUNT`]: the counters of a server are looked for among those of this number only.
+    #[must_use]
+    pub fn group(self) -> usize {
+        match self {
+            Self::Request(_, method) => method.number(),
+            Self::ControlCall(_) | Self::ServerRejection(_) | Self::ControlAnswer(_) => 0,
+        }
+    }
 }
 
 /// An event at a server.
@@ -78,7 +91,10 @@ impl Metric<'_> {
     #[must_use]
     pub fn stat_name(&self) -> String {
         let (outcome, what) = match self.event {
-            Event::Request(outcome) => (outcome.label(), "requests_total"),
+            Event::Request(outcome, method) => {
+                let labels = format!("{};mcp_method={}", outcome.label(), method.name());
+                (labels, "requests_total")
+            }
             Event::ControlCall(reason) => (reason.name().to_owned(), "control_calls_total"),
             Event::ServerRejection(status) => (status.to_string(), "server_rejections_total"),
             Event::ControlAnswer(refusal) => (

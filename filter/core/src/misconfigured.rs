@@ -7,6 +7,7 @@ use crate::context::{Context, MISCONFIGURED_MS};
 use crate::host::Host;
 use crate::identity::{PairKey, SessionSource};
 use crate::log::Refusals;
+use crate::mcp_method::McpMethod;
 use crate::metric::RequestOutcome;
 use crate::reply::{Reply, refusal_reply};
 
@@ -39,9 +40,8 @@ impl<H: Host> Misconfigured<H> {
             pair: PairKey::new("-", SessionSource::Handle(&text)),
             fault: escaped(&error.to_string()),
         };
-        let line = filter
-            .context
-            .note(&filter.pair, Refusals::one(Refusal::FilterMisconfigured));
+        let refusals = Refusals::one(Refusal::FilterMisconfigured, McpMethod::NONE);
+        let line = filter.context.note(&filter.pair, refusals);
         let text = format!(
             "filter misconfigured, every request is refused with 503: {}",
             filter.fault
@@ -55,7 +55,7 @@ impl<H: Host> Misconfigured<H> {
         let refusal = Refusal::FilterMisconfigured;
         self.context
             .count_without_server(RequestOutcome::Refused(refusal));
-        let refusals = Refusals::one(refusal);
+        let refusals = Refusals::one(refusal, McpMethod::NONE);
         let line = self.context.note(&self.pair, refusals);
         let text = line.text("-", &self.pair, refusals);
         self.context.write(line.level, format!("{text}: {}", self.fault));

@@ -3,6 +3,8 @@
 use tokenward_protocol::bytes::same_bytes;
 use tokenward_protocol::token_endpoint::MAX_SESSION_BYTES;
 
+use crate::mcp_method::McpMethod;
+
 /// Session headers that a configuration may name.
 pub const MOST_SESSION_HEADERS: usize = 8;
 
@@ -13,6 +15,8 @@ pub struct RequestHead<'a> {
     pub authority: &'a [u8],
     /// `:method`.
     pub method: &'a [u8],
+    /// What the request is for, by its `mcp-method` and `:method`.
+    pub mcp_method: McpMethod,
     /// `:path`, with its query.
     pub path: &'a [u8],
     /// The `authorization` values.
@@ -70,16 +74,27 @@ impl<'a> RequestHead<'a> {
                 5 if same_bytes(name, b":path") => head.path = value,
                 7 if same_bytes(name, b":method") => head.method = value,
                 10 if same_bytes(name, b":authority") => head.authority = value,
+                10 if same_bytes(name, b"mcp-method") => head.note_mcp_method(value),
                 11 if same_bytes(name, b"traceparent") => head.traceparent = visible(value, 128),
                 13 if same_bytes(name, b"authorization") => head.authorization.add(value),
                 _ => note_session(&mut sessions, session_headers, name, value),
             }
+        }
+        if head.method == b"GET" {
+            head.mcp_method = McpMethod::GET;
         }
         head.session = sessions.into_iter().find_map(|came| match came {
             Came::Once(value) => Some(value),
             Came::Nothing | Came::Twice => None,
         });
         head
+    }
+
+    fn note_mcp_method(&mut self, value: &[u8]) {
+        self.mcp_method = match self.mcp_method {
+            McpMethod::NONE => McpMethod::of_header(value),
+            _ => McpMethod::OTHER,
+        };
     }
 }
 

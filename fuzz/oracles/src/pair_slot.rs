@@ -2,6 +2,7 @@
 
 use tokenward_filter_core::config::GateTimes;
 use tokenward_filter_core::log::Refusals;
+use tokenward_filter_core::mcp_method::McpMethod;
 use tokenward_filter_core::pair::allowance::Allowance;
 use tokenward_filter_core::pair::gate::Gate;
 use tokenward_filter_core::pair::gate::{
@@ -80,6 +81,7 @@ fn any_numbers(deal: &mut Deal<'_>) {
     let throttle = any_throttle(deal);
     let refusals = Refusals {
         refusal,
+        mcp_method: McpMethod::NONE,
         requests: u32::try_from(deal.number() >> 32).unwrap_or(0),
         may_warn: deal.yes(),
     };

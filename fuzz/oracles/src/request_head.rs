@@ -1,6 +1,7 @@
 //! A request's headers: the session, the bearer and the server that are read from them.
 
 use tokenward_filter_core::config::{FilterConfig, HostPattern, Route};
+use tokenward_filter_core::mcp_method::McpMethod;
 use tokenward_filter_core::request::RequestHead;
 use tokenward_filter_core::server_match::{ServerMatch, find_server, path_without_query};
 use tokenward_protocol::bearer::{bearer_token, why_malformed};
@@ -63,9 +64,24 @@ fn any_request_head(config: &FilterConfig, data: &[u8]) {
     let sent = values("authorization");
     let read: Vec<&[u8]> = head.authorization.values().collect();
     assert_eq!((read.len(), read.first()), (sent.len(), sent.first()));
+    assert_eq!(
+        head.mcp_method.name(),
+        mcp_method(head.method, &values("mcp-method"))
+    );
     assert_eq!(head.session, session(&config.session_headers, &values));
     bearer(&read);
     server(config, annotation, head.authority, head.path);
+}
+
+/// The names that a label may have; what clients send decides which, and adds none.
+fn mcp_method(method: &[u8], values: &[&[u8]]) -> &'static str {
+    let known = || McpMethod::all().map(McpMethod::name).skip(3);
+    match values {
+        _ if method == b"GET" => "GET",
+        [] => "none",
+        [value] => known().find(|name| name.as_bytes() == *value).unwrap_or("other"),
+        [..] => "other",
+    }
 }
 
 /// The name ends at the first colon that does not begin it (`:path`), and one blank before the value is not its.

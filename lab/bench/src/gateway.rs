@@ -250,7 +250,8 @@ fn bootstrap(chains: &[Chain], clusters: &[(&str, SocketAddr)]) -> Value {
         "stats_flush_on_admin": true,
         "stats_config": {"stats_tags": [
             {"tag_name": "mcp_server", "regex": "(\\.server=([^;]*);)"},
-            {"tag_name": "outcome", "regex": "(;outcome=([^.]*))"},
+            {"tag_name": "outcome", "regex": "(;outcome=([^.;]*))"},
+            {"tag_name": "mcp_method", "regex": "(;mcp_method=([^.]*))"},
         ]},
         "static_resources": {
             "listeners": chains.iter().map(Chain::listener).collect::<Vec<_>>(),

@@ -1,75 +1,37 @@
 //! The aggregator as it behaved: it stores tokens without an expiry, renews none of them, finds its sessions again in
-//! Valkey after a restart, and has a listener per session and server that retries every second, whatever the answer.
+//! Valkey after a restart, and has a listener per session and server that retries every second, whatever the answer. An
+//! unmodified one of today does the same, but for refreshing near expiry on a user's call.
+
+mod renewal;
+mod user;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use anyhow::Context as _;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::Pace;
 use super::book::{Attempt, Book, Kind};
+use super::{Column, Pace};
+use renewal::TokenEndpoint;
 use tokenward_harness::issuer::{Issuer, http_client};
-use tokenward_harness::parts::Valkey;
+use tokenward_harness::parts::ValkeyClient;
 use tokenward_harness::world::{CONNECTOR, Login, World};
+use user::Session;
+pub(super) use user::User;
 
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// Longer than any pause of the filter. What is not answered by then has failed.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// One session, as it is stored in Valkey.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Session {
-    handle: String,
-    id_token: String,
-    /// By server. Empty where the gateway exchanges.
-    exchanged: BTreeMap<String, String>,
-}
-
-/// A user of it. Clones are the same user.
-#[derive(Debug, Clone)]
-pub(super) struct User {
-    pub(super) email: &'static str,
-    session: Arc<RwLock<Session>>,
-    alive: Arc<AtomicBool>,
-}
-
-impl User {
-    pub(super) fn new(email: &'static str) -> Self {
-        Self {
-            email,
-            session: Arc::default(),
-            alive: Arc::new(AtomicBool::new(true)),
-        }
-    }
-
-    /// Notes whether the user's grant is alive, so that a refusal can be judged.
-    pub(super) fn set_alive(&self, alive: bool) {
-        self.alive.store(alive, Ordering::SeqCst);
-    }
-
-    fn session(&self) -> Session {
-        self.session
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn set_session(&self, session: Session) {
-        *self.session.write().unwrap_or_else(PoisonError::into_inner) = session;
-    }
-}
-
 /// The aggregator's pod.
 #[derive(Debug)]
 pub(super) struct Aggregator {
     pace: Pace,
-    exchanges_itself: bool,
+    column: Column,
     servers: Vec<String>,
     client: Arc<Client>,
     listeners: JoinSet<()>,
@@ -81,6 +43,10 @@ pub(super) struct Aggregator {
 struct Client {
     http: reqwest::Client,
     gateway: String,
+    valkey: ValkeyClient,
+    column: Column,
+    /// Of an aggregator that refreshes by itself.
+    token_endpoint: Option<TokenEndpoint>,
     book: Arc<Book>,
 }
 
@@ -88,16 +54,25 @@ impl Aggregator {
     pub(super) fn new<I: Issuer>(
         world: &World<I>,
         pace: Pace,
-        exchanges_itself: bool,
+        column: Column,
         book: Arc<Book>,
     ) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().no_proxy().build()?;
-        let gateway = world.envoy.url();
+        let valkey = world.valkey.as_ref().context("this world has no Valkey")?;
+        let endpoint =
+            || TokenEndpoint::new(world.token_endpoint().to_owned(), pace.refreshed_before_expiry());
+        let client = Client {
+            http: reqwest::Client::builder().no_proxy().build()?,
+            gateway: world.envoy.url(),
+            valkey: valkey.client(),
+            column,
+            token_endpoint: column.is_unmodified().then(endpoint),
+            book,
+        };
         Ok(Self {
             pace,
-            exchanges_itself,
+            column,
             servers: world.server_names(),
-            client: Arc::new(Client { http, gateway, book }),
+            client: Arc::new(client),
             listeners: JoinSet::new(),
             calls: JoinSet::new(),
         })
@@ -113,39 +88,33 @@ impl Aggregator {
         let mut session = Session {
             handle: login.session.clone(),
             id_token: login.tokens.id_token.clone(),
+            refresh_token: login.tokens.refresh_token.clone(),
             exchanged: BTreeMap::new(),
         };
-        if self.exchanges_itself {
+        if self.column.exchanges_itself() {
             for server in &self.servers {
                 if let Some(token) = exchange(world, server, &session.id_token).await? {
                     session.exchanged.insert(server.clone(), token);
                 }
             }
         }
-        self.store(world, user, session).await
+        self.store(user, session).await
     }
 
     /// The user's client came back with a new ID token. The exchanged ones are not renewed.
-    pub(super) async fn take_new_id_token<I: Issuer>(
-        &self,
-        world: &World<I>,
-        user: &User,
-        login: &Login,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn take_new_id_token(&self, user: &User, login: &Login) -> anyhow::Result<()> {
         let session = Session {
             id_token: login.tokens.id_token.clone(),
+            refresh_token: login.tokens.refresh_token.clone(),
             ..user.session()
         };
-        self.store(world, user, session).await
+        self.store(user, session).await
     }
 
-    async fn store<I: Issuer>(&self, world: &World<I>, user: &User, session: Session) -> anyhow::Result<()> {
-        let text = serde_json::to_string(&session)?;
-        let reply = valkey(world)?.command(&["SET", &key(user.email), &text]).await?;
-        ensure!(
-            reply.starts_with("+OK"),
-            "Valkey did not store a session: {reply}"
-        );
+    async fn store(&self, user: &User, session: Session) -> anyhow::Result<()> {
+        // A refresh that is under way is of the tokens of before.
+        let _one_at_a_time = user.refreshing.lock().await;
+        session.store(&self.client.valkey, user.email).await?;
         user.set_session(session);
         Ok(())
     }
@@ -165,12 +134,21 @@ impl Aggregator {
 
     /// The user calls a tool of every server, all at once.
     pub(super) fn call_every_server(&mut self, user: &User) {
-        for server in self.servers.clone() {
-            let (client, user) = (self.client.clone(), user.clone());
-            self.calls.spawn(async move {
-                client.attempt(&user, &server, Kind::Call).await;
-            });
-        }
+        let (client, user, servers) = (self.client.clone(), user.clone(), self.servers.clone());
+        self.calls.spawn(async move {
+            client.refresh_near_expiry(&user).await;
+            let mut calls = JoinSet::new();
+            for server in servers {
+                let (client, user) = (client.clone(), user.clone());
+                calls.spawn(async move { client.attempt(&user, &server, Kind::Call).await });
+            }
+            calls.join_all().await;
+        });
+    }
+
+    /// Whether an aggregator that refreshes by itself can still refresh the user's login.
+    pub(super) async fn can_refresh(&self, user: &User) -> bool {
+        self.client.can_refresh(user).await
     }
 
     /// The pod is gone, and with it all that was not in Valkey. Calls are awaited before: a call without an answer failed.
@@ -183,18 +161,8 @@ impl Aggregator {
     }
 
     /// The pod is back: it reads the user's session and reconnects to every server.
-    pub(super) async fn begin_again<I: Issuer>(
-        &mut self,
-        world: &World<I>,
-        user: &User,
-    ) -> anyhow::Result<()> {
-        // As a status reply the record comes in one line.
-        let script = "return {ok = redis.call('GET', KEYS[1])}";
-        let reply = valkey(world)?
-            .command(&["EVAL", script, "1", &key(user.email)])
-            .await?;
-        let text = reply.strip_prefix('+').context("the session is gone")?;
-        user.set_session(serde_json::from_str(text.trim_end())?);
+    pub(super) async fn begin_again(&mut self, user: &User) -> anyhow::Result<()> {
+        user.set_session(Session::read(&self.client.valkey, user.email).await?);
         self.open_listeners(user);
         Ok(())
     }
@@ -204,7 +172,7 @@ impl Client {
     /// One request with what the session has, and all of its answer. Failures are only written down: the next retry or
     /// the next click of the user comes as if nothing had been.
     async fn attempt(&self, user: &User, server: &str, kind: Kind) {
-        let alive = user.alive.load(Ordering::SeqCst);
+        let alive = user.is_alive();
         // The patience is for an answer's head: a stream may last.
         let request = self.request(&user.session(), server, kind).send();
         let answer = tokio::time::timeout(PATIENCE, request).await;
@@ -229,21 +197,33 @@ impl Client {
     fn request(&self, session: &Session, server: &str, kind: Kind) -> reqwest::RequestBuilder {
         let url = format!("{}/{server}/mcp", self.gateway);
         let token = session.exchanged.get(server).unwrap_or(&session.id_token);
-        let request = match kind {
-            Kind::Listener => self.http.get(url).header("accept", "text/event-stream"),
-            Kind::Call => self
-                .http
-                .post(url)
-                .timeout(PATIENCE)
-                .header("accept", "application/json, text/event-stream")
-                .json(&json!({
-                    "jsonrpc": "2.0", "id": 1, "method": "tools/call",
-                    "params": {"name": "echo", "arguments": {"text": "hello"}},
-                })),
+        let is_of_2026 = self.column.is_unmodified() && speaks_2026(server);
+        let (method, params) = match kind {
+            Kind::Listener => (
+                "subscriptions/listen",
+                json!({"notifications": {"toolsListChanged": true}}),
+            ),
+            Kind::Call => (
+                "tools/call",
+                json!({"name": "echo", "arguments": {"text": "hello"}}),
+            ),
         };
-        request
-            .bearer_auth(token)
-            .header("x-tokenward-session", &session.handle)
+        let request = match kind {
+            Kind::Listener if !is_of_2026 => self.http.get(url).header("accept", "text/event-stream"),
+            Kind::Listener => post(self.http.post(url), method, &params),
+            Kind::Call => post(self.http.post(url).timeout(PATIENCE), method, &params),
+        };
+        let request = match is_of_2026 {
+            true => request
+                .header("mcp-protocol-version", "2026-07-28")
+                .header("mcp-method", method),
+            false => request,
+        };
+        let request = request.bearer_auth(token);
+        match self.column.is_unmodified() {
+            true => request,
+            false => request.header("x-tokenward-session", &session.handle),
+        }
     }
 
     fn write(
@@ -295,10 +275,14 @@ async fn exchange<I: Issuer>(
     Ok(Some(token.to_owned()))
 }
 
-fn key(email: &str) -> String {
-    format!("aggregator:session:{email}")
+/// Whether a server is spoken to as MCP 2026-07-28 has it: every other remote one.
+fn speaks_2026(server: &str) -> bool {
+    let number = server.rsplit('-').next().map(str::parse::<usize>);
+    number.is_some_and(|number| number.is_ok_and(|number| number.is_multiple_of(2)))
 }
 
-fn valkey<I>(world: &World<I>) -> anyhow::Result<&Valkey> {
-    world.valkey.as_ref().context("this world has no Valkey")
+fn post(request: reqwest::RequestBuilder, method: &str, params: &Value) -> reqwest::RequestBuilder {
+    request
+        .header("accept", "application/json, text/event-stream")
+        .json(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
 }

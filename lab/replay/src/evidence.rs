@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Pace;
 use super::book::{Attempt, Kind};
 use super::half::Storm;
 use super::log_lines::{self, Warning};
+use super::{Column, Pace};
 
 /// A filter's line is written some milliseconds after the moment at which the filter judged it to be due.
 const THROTTLE_WINDOW_MINUTES: f64 = 0.95;
@@ -17,7 +17,7 @@ const THROTTLE_WINDOW_SLACK: f64 = 0.75;
 #[derive(Debug)]
 pub(super) struct Evidence {
     pub(super) pace: Pace,
-    pub(super) filter_on: bool,
+    pub(super) column: Column,
     pub(super) attempts: Vec<Attempt>,
     /// Lines of Envoy's log up to each minute's end.
     pub(super) minutes: Vec<usize>,
@@ -31,7 +31,7 @@ pub(super) struct Evidence {
 
 impl Evidence {
     fn warnings(&self) -> Vec<Warning> {
-        if self.filter_on {
+        if self.column.filter_on() {
             return log_lines::warnings_of_filter(&self.envoy_log);
         }
         let failed = self.attempts.iter().filter(|attempt| !attempt.succeeded());
@@ -73,7 +73,7 @@ impl Evidence {
     }
 
     pub(super) fn warn_lines_per_minute(&self) -> Vec<usize> {
-        if !self.filter_on {
+        if !self.column.filter_on() {
             return self.per_minute(|attempt| !attempt.succeeded());
         }
         let ends = self.minutes.iter().copied();

@@ -1,4 +1,4 @@
-//! What one half counted.
+//! What one column counted.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use tokenward_harness::issuer::IssuerCounts;
 
-/// Counts of one half. Minutes and seconds are the incident's.
+/// Counts of one column. Minutes and seconds are the incident's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Half {
     /// Requests that reached a server with a bearer past its `exp`.
@@ -25,6 +25,12 @@ pub struct Half {
     pub local_failures_in_a_row: usize,
     /// Tool calls that failed though the user's grant was alive.
     pub failed_though_alive: usize,
+    /// Users whose login was lost: at some time the issuer refused to refresh it, or its owner could not refresh it in the
+    /// end, and the story had not ended it.
+    pub logins_lost: usize,
+    /// Requests that servers got in the style of MCP 2026-07-28: without a session, with a method header, listeners by
+    /// `POST`.
+    pub requests_of_2026: usize,
     /// Listeners' requests that failed though the user's grant was alive.
     pub listeners_failed_though_alive: usize,
     /// WARN lines: of the aggregator, one an attempt that failed, where there is no filter; of the filter, where there is.

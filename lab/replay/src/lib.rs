@@ -1,4 +1,5 @@
-//! The incident, replayed twice: first without the filter, as it was; then with it.
+//! The incident, replayed four times: without the filter, as it was; with it; and with an aggregator of today that
+//! registers nothing, without and with a relay in front of the issuer.
 //!
 //! One local and 16 remote servers; an aggregator that stores tokens without an expiry in Valkey and renews nothing, with
 //! a listener per session and server that retries every second; ID tokens and exchanged tokens that expire; idle gaps; a
@@ -6,15 +7,18 @@
 
 mod aggregator;
 mod book;
+mod column;
 mod evidence;
 mod half;
 mod log_lines;
+mod lost_logins;
 mod outcome;
 mod pace;
 mod plot;
 mod story;
 mod table;
 
+pub use column::Column;
 pub use half::{Half, IssuerCalls, Lines, Storm};
 pub use outcome::Replay;
 pub use pace::Pace;
@@ -24,21 +28,23 @@ pub use table::markdown;
 use tokenward_demo::Screen;
 use tokenward_harness::issuer::Issuer;
 
-/// Replays one half in a world of its own.
+/// Replays one column in a world of its own.
 ///
 /// # Errors
 /// When a part is missing on this machine, or ends.
-pub async fn half<I: Issuer>(pace: Pace, filter_on: bool, screen: &Screen) -> anyhow::Result<Half> {
-    let mut world = Box::pin(pace.stage(filter_on).start_on::<I>()).await?;
-    Box::pin(story::play(&mut world, pace, filter_on, screen)).await
+pub async fn one<I: Issuer>(pace: Pace, column: Column, screen: &Screen) -> anyhow::Result<Half> {
+    let mut world = Box::pin(pace.stage(column).start_on::<I>()).await?;
+    Box::pin(story::play(&mut world, pace, column, screen)).await
 }
 
-/// Replays both halves, one after the other: first off, then on.
+/// Replays all columns, one after the other.
 ///
 /// # Errors
-/// As [`half`].
-pub async fn both<I: Issuer>(pace: Pace, screen: &Screen) -> anyhow::Result<Replay> {
-    let off = Box::pin(half::<I>(pace, false, screen)).await?;
-    let on = Box::pin(half::<I>(pace, true, screen)).await?;
-    Ok(Replay::new::<I>(pace, off, on))
+/// As [`one`].
+pub async fn all<I: Issuer>(pace: Pace, screen: &Screen) -> anyhow::Result<Replay> {
+    let off = Box::pin(one::<I>(pace, Column::Off, screen)).await?;
+    let on = Box::pin(one::<I>(pace, Column::On, screen)).await?;
+    let unregistered = Box::pin(one::<I>(pace, Column::Unregistered, screen)).await?;
+    let relay = Box::pin(one::<I>(pace, Column::Relay, screen)).await?;
+    Ok(Replay::new::<I>(pace, [off, on, unregistered, relay]))
 }

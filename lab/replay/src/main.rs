@@ -65,7 +65,7 @@ async fn run(flags: &ReplayFlags, screen: &Screen) -> anyhow::Result<ExitCode> {
 async fn replay_on<I: Issuer>(screen: &Screen) -> anyhow::Result<Replay> {
     let pace = Pace::incident();
     screen.title(
-        "The incident, replayed without the filter and with it",
+        "The incident, replayed without the filter, with it, and unregistered without and with a relay",
         &format!(
             "{:.0} times as fast: a minute of the incident takes {:.0} s. Issuers: {}.",
             pace.compression(),
@@ -73,7 +73,7 @@ async fn replay_on<I: Issuer>(screen: &Screen) -> anyhow::Result<Replay> {
             I::KIND
         ),
     );
-    Box::pin(replay::both::<I>(pace, screen)).await
+    Box::pin(replay::all::<I>(pace, screen)).await
 }
 
 fn write(text: &str, file: &Path) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! Both halves side by side, and which promises were met.
+//! All columns side by side, and which promises were met.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,17 +25,23 @@ pub struct Replay {
     pub off: Half,
     /// With the filter.
     pub on: Half,
+    /// With the filter, and an unmodified aggregator that registers nothing.
+    pub unregistered: Half,
+    /// The same aggregator, behind a relay.
+    pub relay: Half,
 }
 
 impl Replay {
-    /// Puts two halves together.
-    pub fn new<I: Issuer>(pace: Pace, off: Half, on: Half) -> Self {
+    /// Puts the columns together, in the order of [`super::Column::ALL`].
+    pub fn new<I: Issuer>(pace: Pace, [off, on, unregistered, relay]: [Half; 4]) -> Self {
         Self {
             compression: pace.compression(),
             servers: pace.remotes + 1,
             issuers: I::KIND.to_owned(),
             off,
             on,
+            unregistered,
+            relay,
         }
     }
 
@@ -95,6 +101,7 @@ impl Replay {
         ];
         promises
             .into_iter()
+            .chain(self.promises_without_registration())
             .map(|(counted, must_be, found)| Promise {
                 counted: counted.to_owned(),
                 must_be,
@@ -102,6 +109,56 @@ impl Replay {
                 met: must_be.holds(found),
             })
             .collect()
+    }
+
+    /// The same for the aggregator that registers nothing.
+    fn promises_without_registration(&self) -> [(&'static str, Bound, usize); 10] {
+        let (alone, relay) = (&self.unregistered, &self.relay);
+        let (none, once, some) = (Bound::Exactly(0), Bound::AtMost(1), Bound::AtLeast(1));
+        [
+            (
+                "unregistered: requests that reached a server with an expired token",
+                none,
+                alone.rejected_expired,
+            ),
+            (
+                "unregistered: WARN lines of the loudest pair in a minute",
+                once,
+                alone.warn_per_pair_minute_max,
+            ),
+            (
+                "unregistered: requests that servers accepted",
+                some,
+                alone.accepted,
+            ),
+            ("unregistered: logins that were lost", none, alone.logins_lost),
+            (
+                "relay: requests that reached a server with an expired token",
+                none,
+                relay.rejected_expired,
+            ),
+            (
+                "relay: tool calls that failed though the grant was alive",
+                none,
+                relay.failed_though_alive,
+            ),
+            (
+                "relay: listeners' requests that failed though the grant was alive",
+                none,
+                relay.listeners_failed_though_alive,
+            ),
+            ("relay: logins that were lost", none, relay.logins_lost),
+            (
+                "relay: WARN lines of the loudest pair in a minute",
+                once,
+                relay.warn_per_pair_minute_max,
+            ),
+            (
+                "relay: requests that servers got in the style of MCP 2026-07-28",
+                some,
+                relay.requests_of_2026,
+            ),
+        ]
     }
 
     /// The broken promises, one sentence each; empty when all is well.
@@ -120,8 +177,11 @@ impl Replay {
     /// Shows the counts and the promises.
     pub fn print(&self, screen: &Screen) {
         screen.line("");
-        screen.table(&table::HEAD, &table::rows(self));
-        screen.line("");
+        // A terminal has room for two columns of counts.
+        for columns in [&table::COLUMNS[..2], &table::COLUMNS[2..]] {
+            screen.table(&table::head(columns), &table::rows(self, columns));
+            screen.line("");
+        }
         for promise in self.promises() {
             screen.promise(&promise);
         }

@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::Column;
 use tokenward_harness::world::{Store, World, WorldBuilder};
 
 /// ID tokens and exchanged tokens lived this long, minutes of the incident.
 const TOKENS_LIVE_MINUTES: u32 = 30;
 /// The gateway in front of the servers ended a silent event stream after this long, minutes of the incident.
 const STREAMS_LAST_MINUTES: u32 = 5;
+/// An unmodified aggregator refreshes a token that lives no longer than this, minutes of the incident.
+const REFRESHED_BEFORE_EXPIRY_MINUTES: u32 = 5;
+/// A login that control has only learned from the relay proves itself so long after its token's expiry, minutes of the
+/// incident: control's default.
+const LEARNED_GRACE_MINUTES: u32 = 60;
 /// Envoy's workers.
 const WORKERS: usize = 2;
 
@@ -73,11 +79,16 @@ impl Pace {
         self.minute * STREAMS_LAST_MINUTES
     }
 
+    /// How long before its expiry an aggregator that refreshes by itself does so: before the filter counts it as stale.
+    pub(super) fn refreshed_before_expiry(self) -> Duration {
+        self.minute * REFRESHED_BEFORE_EXPIRY_MINUTES + self.slack
+    }
+
     /// The world in which it happens.
     ///
     /// Whatever the filter and control measure in seconds of the incident is compressed, but for the margin: the way
     /// from the gateway to a server takes as long as ever.
-    pub fn stage(self, filter_on: bool) -> WorldBuilder {
+    pub fn stage(self, column: Column) -> WorldBuilder {
         let tokens_live = self.minute * TOKENS_LIVE_MINUTES;
         let margin = tokens_live / 15 + self.slack;
         let refresh_ahead = margin.max(tokens_live / 15 * 2);
@@ -97,9 +108,13 @@ impl Pace {
             .filter_setting("warn_every", in_ms(self.minute + self.slack))
             .filter_setting("gate", gate)
             .control_setting("margin", in_ms(margin));
-        match filter_on {
-            true => world,
-            false => world.filter_off(),
+        match column {
+            Column::Off => world.filter_off(),
+            Column::On | Column::Unregistered => world,
+            Column::Relay => {
+                let grace = in_ms(self.minute * LEARNED_GRACE_MINUTES);
+                world.relay(json!({"stale_subject_grace": grace}))
+            }
         }
     }
 }

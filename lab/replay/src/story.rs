@@ -11,7 +11,8 @@ use super::aggregator::{Aggregator, User};
 use super::book::{Book, Kind};
 use super::evidence::Evidence;
 use super::half::{Half, IssuerCalls, Lines};
-use super::{Pace, log_lines};
+use super::lost_logins::LostLogins;
+use super::{Column, Pace, log_lines};
 use tokenward_demo::Screen;
 use tokenward_harness::issuer::Issuer;
 use tokenward_harness::parts::LogBook;
@@ -51,7 +52,7 @@ pub(super) const MARKS: [(f64, &str); 4] = [
 struct Story<'a, I> {
     world: &'a mut World<I>,
     pace: Pace,
-    filter_on: bool,
+    column: Column,
     screen: &'a Screen,
     book: Arc<Book>,
     aggregator: Aggregator,
@@ -63,25 +64,26 @@ struct Story<'a, I> {
     /// What comes after the restart comes later by this, where the pods were not back in time.
     late: Duration,
     logins: BTreeMap<&'static str, Duration>,
+    lost: LostLogins,
 }
 
 /// Plays it to its end.
 pub(super) async fn play<I: Issuer>(
     world: &mut World<I>,
     pace: Pace,
-    filter_on: bool,
+    column: Column,
     screen: &Screen,
 ) -> anyhow::Result<Half> {
     for name in world.server_names() {
         world.server(&name).set_streams_last(pace.streams_last());
     }
     let book = Arc::new(Book::open());
-    let aggregator = Aggregator::new(world, pace, !filter_on, book.clone())?;
+    let aggregator = Aggregator::new(world, pace, column, book.clone())?;
     let minutes = Minutes::follow(world.envoy.log().clone(), pace, &book);
     let mut story = Story {
         world,
         pace,
-        filter_on,
+        column,
         screen,
         book,
         aggregator,
@@ -92,6 +94,7 @@ pub(super) async fn play<I: Issuer>(
         restarted: Duration::ZERO,
         late: Duration::ZERO,
         logins: BTreeMap::new(),
+        lost: LostLogins::default(),
     };
     let (alice, bob) = story.work_and_idle().await?;
     story.restart().await?;
@@ -114,6 +117,7 @@ impl<I: Issuer> Story<'_, I> {
 
     async fn restart(&mut self) -> anyhow::Result<()> {
         self.until(GRANT_DIES).await;
+        self.lost.end(BOB, &self.world.home);
         self.world.home.end_login(BOB, CLIENT.0).await?;
         self.bob.set_alive(false);
         self.until(PODS_END).await;
@@ -127,7 +131,7 @@ impl<I: Issuer> Story<'_, I> {
         let in_time = self.pace.minutes(PODS_ARE_BACK + 1.0);
         self.late = self.restarted.saturating_sub(in_time);
         for user in [&self.alice, &self.bob] {
-            self.aggregator.begin_again(self.world, user).await?;
+            self.aggregator.begin_again(user).await?;
         }
         Ok(())
     }
@@ -136,14 +140,13 @@ impl<I: Issuer> Story<'_, I> {
         self.until(CALLS_AFTER_RESTART).await;
         self.calls_until(ALICE_RETURNS).await;
         let alice = self.log_in_again(alice).await?;
-        self.aggregator
-            .take_new_id_token(self.world, &self.alice, &alice)
-            .await?;
+        self.aggregator.take_new_id_token(&self.alice, &alice).await?;
         self.logins.insert(ALICE, self.book.now());
         self.calls_until(BOB_LOGS_IN).await;
         let bob = self.log_in_again(bob).await?;
         self.logins.insert(BOB, self.book.now());
         self.aggregator.log_in(self.world, &self.bob, &bob).await?;
+        self.lost.begin_again(BOB, &self.world.home);
         // Until the aggregator has the new token its listeners present the dead one.
         self.bob.set_alive(true);
         self.calls_until(LAST_CALL).await;
@@ -151,23 +154,23 @@ impl<I: Issuer> Story<'_, I> {
         Ok(())
     }
 
-    /// Logs in; in the half with the filter the login is registered at control.
+    /// Logs in, and registers the login at control where the aggregator does.
     async fn log_in(&self, email: &str) -> anyhow::Result<Login> {
-        match self.filter_on {
-            true => self.world.log_in(email).await,
-            false => self.world.log_in_unregistered(email).await,
+        if self.column.registers() {
+            return self.world.log_in(email).await;
         }
+        Ok(Login {
+            email: email.to_owned(),
+            session: format!("session of {email}"),
+            tokens: self.world.log_in_at_token_endpoint(email).await?,
+        })
     }
 
     async fn log_in_again(&self, before: &Login) -> anyhow::Result<Login> {
-        if self.filter_on {
+        if self.column.registers() {
             return self.world.log_in_again(before).await;
         }
-        let login = self.world.log_in_unregistered(&before.email).await?;
-        Ok(Login {
-            session: before.session.clone(),
-            ..login
-        })
+        self.log_in(&before.email).await
     }
 
     /// Both users call every server once a minute.
@@ -194,11 +197,11 @@ impl<I: Issuer> Story<'_, I> {
     }
 
     fn show(&self) {
-        let half = if self.filter_on { "on" } else { "off" };
+        let column = self.column.name();
         let minute = self.pace.minute_of(self.book.now());
         let rejected = self.rejected();
         self.screen.live(&format!(
-            "filter {half}: minute {minute} of {END:.0}, {rejected} rejected by servers so far"
+            "{column}: minute {minute} of {END:.0}, {rejected} rejected by servers so far"
         ));
     }
 
@@ -212,9 +215,22 @@ impl<I: Issuer> Story<'_, I> {
         rejected.sum()
     }
 
+    /// Each of the users is logged in at the end: the login's owner, whoever that is, must be able to refresh it.
+    async fn count_lost_logins(&mut self) -> anyhow::Result<usize> {
+        for (user, email) in [(&self.alice, ALICE), (&self.bob, BOB)] {
+            if !self.aggregator.can_refresh(user).await {
+                self.lost.note(email);
+            }
+        }
+        Ok(self.lost.count([ALICE, BOB], &self.world.home))
+    }
+
     async fn half(mut self) -> anyhow::Result<Half> {
         self.aggregator.end(&[]).await;
         self.screen.clear_live();
+        let issuer_calls = IssuerCalls::of(&self.world.home.counts(), &self.world.remote.counts());
+        // Its own requests are none of the story's.
+        let logins_lost = self.count_lost_logins().await?;
         self.control_lines
             .add(log_lines::of_control(&self.world.control.log().lines()));
         let calls = self
@@ -225,7 +241,7 @@ impl<I: Issuer> Story<'_, I> {
             .count("tokenward_control_calls_total", &[]);
         let evidence = Evidence {
             pace: self.pace,
-            filter_on: self.filter_on,
+            column: self.column,
             attempts: self.book.attempts(),
             minutes: self.minutes.ends(),
             envoy_log: self.world.envoy.log().lines(),
@@ -235,6 +251,9 @@ impl<I: Issuer> Story<'_, I> {
             local: LOCAL.to_owned(),
         };
         let tally = self.world.tally();
+        let servers = self.world.server_names();
+        let servers = servers.iter().map(|name| self.world.server(name).counts());
+        let requests_of_2026 = servers.map(|counts| counts.with_mcp_method).sum();
         Ok(Half {
             rejected_expired: tally.rejected_expired,
             server_errors: tally.rejected_expired + tally.rejected_other,
@@ -244,6 +263,8 @@ impl<I: Issuer> Story<'_, I> {
             gateway_refusals: evidence.count(|attempt| attempt.by_gateway),
             local_failures_in_a_row: evidence.local_failures_in_a_row(),
             failed_though_alive: evidence.failed_though_alive(Kind::Call),
+            logins_lost,
+            requests_of_2026,
             listeners_failed_though_alive: evidence.failed_though_alive(Kind::Listener),
             warn_lines_per_minute: evidence.warn_lines_per_minute(),
             warn_per_pair_minute_max: evidence.warn_per_pair_minute_max(),
@@ -251,7 +272,7 @@ impl<I: Issuer> Story<'_, I> {
             filter_lines: log_lines::of_filter(&evidence.envoy_log),
             control_lines: self.control_lines,
             control_calls: usize::try_from(calls)?,
-            issuer_calls: IssuerCalls::of(&self.world.home.counts(), &self.world.remote.counts()),
+            issuer_calls,
             storm: evidence.storm(BOB),
             recovery_seconds: evidence.recovery_seconds(),
         })

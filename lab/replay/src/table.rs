@@ -2,22 +2,38 @@
 
 use super::{Half, Lines, Replay};
 
-/// Titles of the columns.
-pub(super) const HEAD: [&str; 3] = ["counted", "filter off, as it was", "filter on"];
+/// A column: its title and its counts.
+pub(super) type TableColumn = (&'static str, fn(&Replay) -> &Half);
+
+/// The columns, in order.
+pub(super) const COLUMNS: [TableColumn; 4] = [
+    ("filter off, as it was", |replay| &replay.off),
+    ("filter on", |replay| &replay.on),
+    ("unregistered", |replay| &replay.unregistered),
+    ("relay", |replay| &replay.relay),
+];
+
+/// The head of a table of these columns.
+pub(super) fn head(columns: &[TableColumn]) -> Vec<&'static str> {
+    let titles = columns.iter().map(|(title, _)| *title);
+    std::iter::once("counted").chain(titles).collect()
+}
 
 /// The table of docs/replay/README.md.
 pub fn markdown(replay: &Replay) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let rows = rows(replay);
+    let rows = rows(replay, &COLUMNS);
     let lines = rows.iter().map(|row| line(row));
-    let head = format!("{}|---|--:|--:|\n", line(&HEAD.map(str::to_owned)));
+    let titles: Vec<String> = head(&COLUMNS).into_iter().map(str::to_owned).collect();
+    let head = format!("{}|---|{}\n", line(&titles), "--:|".repeat(COLUMNS.len()));
     std::iter::once(head).chain(lines).collect()
 }
 
-/// What was counted, without the filter and with it.
-pub(super) fn rows(replay: &Replay) -> Vec<Vec<String>> {
+/// What was counted in these columns.
+pub(super) fn rows(replay: &Replay, columns: &[TableColumn]) -> Vec<Vec<String>> {
     let row = |counted: &str, value: &dyn Fn(&Half) -> String| {
-        vec![counted.to_owned(), value(&replay.off), value(&replay.on)]
+        let values = columns.iter().map(|(_, half)| value(half(replay)));
+        std::iter::once(counted.to_owned()).chain(values).collect()
     };
     let count = |value: fn(&Half) -> usize| move |half: &Half| thousands(value(half));
     vec![
@@ -41,6 +57,7 @@ pub(super) fn rows(replay: &Replay) -> Vec<Vec<String>> {
             "tool calls that failed though the grant was alive",
             &count(|half| half.failed_though_alive),
         ),
+        row("logins that were lost", &count(|half| half.logins_lost)),
         row(
             "WARN lines in the worst minute",
             &count(|half| most(&half.warn_lines_per_minute)),
@@ -62,6 +79,14 @@ pub(super) fn rows(replay: &Replay) -> Vec<Vec<String>> {
         row(
             "requests refused by the gateway",
             &count(|half| half.gateway_refusals),
+        ),
+        row(
+            "listeners' requests that failed though the grant was alive",
+            &count(|half| half.listeners_failed_though_alive),
+        ),
+        row(
+            "requests in the style of MCP 2026-07-28",
+            &count(|half| half.requests_of_2026),
         ),
         row(
             "requests of the dead login's listeners: all / that reached a server",

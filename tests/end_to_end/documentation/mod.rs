@@ -5,6 +5,7 @@ mod witness;
 
 use std::collections::BTreeSet;
 
+use tokenward_filter_core::mcp_method::McpMethod;
 use tokenward_protocol::refusal::Refusal;
 
 use pages::{LogForm, MetricFamily};
@@ -43,7 +44,9 @@ async fn the_pages_list_every_metric_and_every_line_and_nothing_shows_a_secret()
 }
 
 fn metrics_are_as_documented(witness: &Witness) -> anyhow::Result<()> {
-    let families = MetricFamily::of_the_filter()?;
+    let (families, methods) = (MetricFamily::of_the_filter()?, pages::mcp_methods()?);
+    let known: BTreeSet<_> = McpMethod::all().map(|method| method.name().to_owned()).collect();
+    assert_eq!(methods, known);
     let mut seen = BTreeSet::new();
     for sample in witness
         .samples
@@ -55,7 +58,17 @@ fn metrics_are_as_documented(witness: &Witness) -> anyhow::Result<()> {
             .find(|family| family.name == sample.name)
             .unwrap_or_else(|| panic!("{} is not on the page", sample.name));
         let labels: Vec<_> = sample.labels.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(labels, ["mcp_server", "outcome"], "{sample:?}");
+        let counts_requests = sample.name == "tokenward_requests_total";
+        let expected = ["mcp_server", "outcome"]
+            .into_iter()
+            .chain(counts_requests.then_some("mcp_method"));
+        assert!(labels.iter().copied().eq(expected), "{sample:?}");
+        if let Some(method) = sample.label("mcp_method") {
+            assert!(
+                methods.contains(method),
+                "{sample:?} has a method that is not on the page"
+            );
+        }
         let outcome = sample.label("outcome").unwrap_or_default();
         assert!(
             family.outcomes.contains(outcome),

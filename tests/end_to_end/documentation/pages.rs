@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
+use tokenward_filter_core::mcp_method::McpMethod;
 use tokenward_harness::parts::tools;
 use tokenward_protocol::refusal::Refusal;
 
@@ -44,6 +45,16 @@ impl MetricFamily {
     }
 }
 
+/// The values of `mcp_method` on docs/METRICS.md.
+pub(super) fn mcp_methods() -> anyhow::Result<BTreeSet<String>> {
+    let page = std::fs::read_to_string(tools::workspace().join("docs/METRICS.md"))?;
+    let (_, list) = page
+        .split_once("no\nother values than these:")
+        .context("no list")?;
+    let (list, _) = list.split_once("\n\n").context("the list does not end")?;
+    Ok(spans(list).into_iter().collect())
+}
+
 /// One form of line at one level.
 #[derive(Debug)]
 pub(super) struct LogForm {
@@ -61,6 +72,8 @@ enum Piece {
     Pair,
     /// A refusal's name: `R`.
     Refusal,
+    /// An MCP method of the fixed list: `M`.
+    Method,
     /// A count or a status: `N`.
     Number,
     /// A field's name: `F`.
@@ -117,11 +130,13 @@ impl Piece {
             Self::Sentence => text.split_at(text.len()),
             Self::Number => while_all(|c| c.is_ascii_digit())?,
             Self::Pair => while_all(|c| c.is_ascii_hexdigit())?,
+            Self::Method => while_all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_'))?,
             Self::Server | Self::Refusal | Self::Field => while_all(is_name)?,
         };
         let fits = match self {
             Self::Pair => taken.len() == 8,
             Self::Refusal => Refusal::from_name(taken).is_some(),
+            Self::Method => McpMethod::all().any(|method| method.name() == taken),
             Self::Sentence => !taken.is_empty(),
             _ => true,
         };
@@ -142,6 +157,7 @@ fn pieces(form: &str) -> Vec<Piece> {
             "S" => Piece::Server,
             "P" => Piece::Pair,
             "R" => Piece::Refusal,
+            "M" => Piece::Method,
             "N" => Piece::Number,
             "F" => Piece::Field,
             text => Piece::Text(text.to_owned()),

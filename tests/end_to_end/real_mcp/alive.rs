@@ -48,6 +48,7 @@ async fn clients_of_every_kind_live_through_four_token_lives_and_notice_nothing(
     servers.assert_saw_good_tokens_only();
     let stateless = servers.modern.counts().with_mcp_method;
     assert!(stateless >= 10, "{stateless} requests in the style of 2026-07-28");
+    assert_counted_by_method(&world).await?;
     let refreshes = world.home.counts().refreshes_presented;
     // Ahead of time from six seconds before a token's end.
     let most = 2 + begun.elapsed().as_secs() / 4;
@@ -57,6 +58,31 @@ async fn clients_of_every_kind_live_through_four_token_lives_and_notice_nothing(
     );
     assert_eq!(refreshes, world.home.counts().refreshes_succeeded);
     assert_eq!(world.tally().warnings, 0, "{:#?}", world.envoy.wasm_lines());
+    Ok(())
+}
+
+/// Both styles of listener and the calls of both are counted by what they are, and nothing is foreign to the list.
+async fn assert_counted_by_method(world: &World) -> anyhow::Result<()> {
+    let stats = world.envoy.stats().await?;
+    let passed = |server: &str, method: &str| {
+        let labels = |outcome| {
+            [
+                ("mcp_server", server),
+                ("mcp_method", method),
+                ("outcome", outcome),
+            ]
+        };
+        let outcomes = ["forwarded", "replaced", "replaced_from_cache"];
+        let counts = outcomes.map(|outcome| stats.count("tokenward_requests_total", &labels(outcome)));
+        counts.iter().sum::<u64>()
+    };
+    // The two newer SDKs listen by POST at the server that speaks that style; all three by GET at the other.
+    assert!(passed(REMOTE, "subscriptions/listen") >= 2);
+    assert!(passed(REMOTE, "tools/call") >= 8);
+    assert!(passed(LOCAL, "GET") >= 6);
+    assert!(passed(LOCAL, "none") >= 9);
+    let unknown = stats.count("tokenward_requests_total", &[("mcp_method", "other")]);
+    assert_eq!(unknown, 0, "methods that the list lacks");
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use tokenward_protocol::token_endpoint::Reason;
 use super::{exchanged, log_in};
 use crate::deployment::{ADMIN, Deployment, TokenCall};
 use crate::exchange::{Pair, pair};
+use crate::logout::{log_out, logout_token};
 use crate::secrecy::Captured;
 
 fn about_remote(home: &Deployment, token: &str) -> TokenCall {
@@ -191,5 +192,24 @@ async fn a_token_of_the_remote_that_control_never_gave_opens_nothing() -> anyhow
     assert_eq!(answer.refusal(), (400, "wrong_issuer"));
     assert_eq!(home.dex.counts().refreshes_presented, 0);
     assert_eq!(remote.counts().exchanges_presented, 0);
+    Ok(())
+}
+
+/// The user has another session at the issuer, so that the login itself lives on.
+#[tokio::test]
+async fn a_logout_of_the_session_of_its_home_token_ends_a_given_token() -> anyhow::Result<()> {
+    let Pair { remote, home } = pair(1, |_| {}).await?;
+    home.log_in("s-1").await?;
+    let token = home.dex.mint(ADMIN, "muster").claim("sid", "sid-1").token();
+    let given = exchanged(&home, &token).await?;
+    assert_eq!(given.status, 200, "{given:?}");
+    home.advance(301);
+    assert_eq!(about_remote(&home, given.token()).send().await?.status, 200);
+    let logout = logout_token(&home, "one").claim("sid", "sid-1").without("sub");
+    assert_eq!(log_out(&home, &logout.token()).await?.status, 200);
+    let answer = about_remote(&home, given.token()).send().await?;
+    assert_eq!(answer.refusal(), (400, "unknown_session"));
+    assert_eq!(home.status("s-1").await?.text("state"), "active");
+    assert_eq!(remote.counts().exchanges_presented, 2);
     Ok(())
 }

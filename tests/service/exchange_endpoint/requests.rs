@@ -269,7 +269,42 @@ async fn a_name_without_an_exchange_is_told_to_the_aggregator_alone() -> anyhow:
     Ok(())
 }
 
-/// As every caller that holds a secret, the aggregator is not among those that share an eighth of the memory.
+/// Callers without a credential share an eighth of the memory; the exchange's client is none of them.
+#[tokio::test]
+async fn a_request_counts_as_one_of_a_known_caller_once_its_secret_is_checked() -> anyhow::Result<()> {
+    let Pair { remote, home } = pair(1, |_| {}).await?;
+    let token = log_in(&home).await?;
+    let mut form = form_of(&token);
+    let in_header = unauthenticated(&home, 0, PATH, &form).header("authorization", basic(CLIENT.0, CLIENT.1));
+    form.extend([
+        ("client_id", CLIENT.0.to_owned()),
+        ("client_secret", CLIENT.1.to_owned()),
+    ]);
+    let in_form = unauthenticated(&home, 0, PATH, &form);
+    for request in [in_header, in_form] {
+        remote.hold(Endpoint::Exchange);
+        let (answer, bytes) = tokio::join!(home.request(request), async {
+            remote.wait_until_held(Endpoint::Exchange, 1).await;
+            let metrics = home.http.get(format!("{}/metrics", home.urls[0])).send().await;
+            remote.release(Endpoint::Exchange);
+            metrics?.text().await
+        });
+        assert_eq!(answer?.status, 200);
+        let bytes = bytes?;
+        assert!(
+            bytes.contains("tokenward_intake_bytes{caller=\"unknown\"} 0\n"),
+            "{bytes}"
+        );
+        assert!(
+            !bytes.contains("tokenward_intake_bytes{caller=\"known\"} 0\n"),
+            "{bytes}"
+        );
+        home.advance(301);
+        home.log_in("s-1").await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_body_that_is_too_large_or_no_form_is_refused() -> anyhow::Result<()> {
     let Pair { remote: _, home } = pair(1, |_| {}).await?;

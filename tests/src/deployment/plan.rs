@@ -130,6 +130,8 @@ impl Plan {
                 client_id: self.client.0.clone(),
                 client_secret: self.client.1.as_str().into(),
                 policy: Some(self.policy.to_owned()),
+                token_endpoint: None,
+                relay: None,
             }],
             settings,
             files,

@@ -23,7 +23,7 @@ use crate::upstream::grant::decide::{Decision, Want, decide};
 use crate::upstream::grant::record::{GrantKey, GrantRecord};
 use crate::upstream::issuer::limits::Throttled;
 
-/// For whom a decision is explained.
+/// The session or user of an explanation.
 #[derive(Debug, Clone)]
 pub(crate) enum ExplainedCaller {
     /// The session with this handle.

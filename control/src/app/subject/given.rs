@@ -40,7 +40,7 @@ impl Service {
         Ok(is_remote.then_some((claims, remote)))
     }
 
-    /// Finds for whom control gave the token of `claims`.
+    /// Finds the user that control gave the token of `claims` for.
     pub(super) async fn prove_given(
         &self,
         server: &Server,
@@ -70,6 +70,10 @@ impl Service {
             return Err(Refused::new(Refusal::WrongIssuer)
                 .because("the issuer of the user's login is no longer configured"));
         };
+        if let Some(sid) = &given.home_sid {
+            self.check_issuer_session(sid, Some(given.home_issued_at_seconds))
+                .await?;
+        }
         let grant = given.grant();
         let exchange = ExchangeKey::new(&grant, &remote.config, &server.config.required_audiences);
         if !given.is_for(&server.config.name, &exchange) {
@@ -85,6 +89,7 @@ impl Service {
                 origin: TokenOrigin::Exchange,
             },
             issued_at_seconds: claims.issued_at_seconds,
+            sid: given.home_sid,
         })
     }
 }

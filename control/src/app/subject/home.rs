@@ -9,6 +9,7 @@ use tokenward_protocol::refusal::Refusal;
 use super::{Candidate, Proof, claims_of};
 use crate::app::Service;
 use crate::refused::Refused;
+use crate::session::sid_digest;
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::exchange::{PresentedToken, TokenOrigin};
 use crate::upstream::grant::record::GrantKey;
@@ -44,9 +45,9 @@ impl Service {
         if cached.is_none() {
             self.context.proven_tokens.store_parsed(&digest, &parsed);
         }
-        if let Some(session_id) = &profile.session_id {
-            self.check_issuer_session(&claims.issuer, session_id, profile.issued_at_seconds)
-                .await?;
+        let sid = (profile.session_id.as_ref()).map(|session_id| sid_digest(&claims.issuer, session_id));
+        if let Some(sid) = &sid {
+            self.check_issuer_session(sid, profile.issued_at_seconds).await?;
         }
         Ok(Proof {
             candidates,
@@ -61,6 +62,7 @@ impl Service {
                 origin: TokenOrigin::Home,
             },
             issued_at_seconds: profile.issued_at_seconds,
+            sid,
         })
     }
 

@@ -34,6 +34,8 @@ pub(super) struct ProvenSubject {
     pub(super) presented: PresentedToken,
     /// Its `iat`, Unix seconds.
     issued_at_seconds: Option<u64>,
+    /// Digest of the issuer's session of a home token: [`crate::session::sid_digest`].
+    pub(super) sid: Option<String>,
 }
 
 /// A grant that a token may belong to, and its issuer.
@@ -45,6 +47,7 @@ struct Proof {
     since: Entitlement,
     presented: PresentedToken,
     issued_at_seconds: Option<u64>,
+    sid: Option<String>,
 }
 
 impl Proof {
@@ -56,6 +59,7 @@ impl Proof {
             since,
             presented: self.presented,
             issued_at_seconds: self.issued_at_seconds,
+            sid: self.sid,
         }
     }
 }

@@ -1,5 +1,4 @@
-//! Client authentication at the exchange endpoint: the client that the server's exchange is configured with, as the
-//! aggregator has it for the remote issuer, or the aggregator's own credential.
+//! Client authentication at the exchange endpoint, in the header or in the form.
 
 use std::sync::Arc;
 
@@ -7,7 +6,6 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::response::Response;
-use secrecy::SecretString;
 use tokenward_protocol::form::Form;
 use tokenward_protocol::token_endpoint::MAX_FORM_BYTES;
 
@@ -15,48 +13,10 @@ use super::answer;
 use crate::app::{Server, Service};
 use crate::http::admission::Admitted;
 use crate::http::body::{self, RequestBody};
-use crate::http::caller::{self, AGGREGATOR, FormCredential};
-use crate::serve::Caller;
+use crate::http::caller::{self, FormCredential};
+use crate::http::exchange_client::{accepted, in_headers};
 
-/// What a caller may present: a client id and its secret.
-type Accepted<'a> = (&'a str, &'a SecretString);
-
-/// The accepted credentials for `server`; for a name that is no `exchange` server only the aggregator's.
-fn accepted<'a>(
-    service: &'a Service,
-    server: Option<&'a Arc<Server>>,
-) -> impl Iterator<Item = Accepted<'a>> + use<'a> {
-    let of_server = server.and_then(|server| {
-        let config = &server.remote.as_ref()?.config;
-        Some((config.client_id.as_str(), &config.client_secret))
-    });
-    std::iter::once((AGGREGATOR, &service.config.credentials.aggregator)).chain(of_server)
-}
-
-/// Whether the headers of a request for `path` present a credential that the exchange endpoint accepts there.
-pub(in crate::http) fn caller_of(service: &Service, path: &str, headers: &HeaderMap) -> Caller {
-    let name = path
-        .strip_prefix("/exchange/")
-        .and_then(|rest| rest.strip_suffix("/token"));
-    let Some(name) = name.filter(|_| headers.contains_key(AUTHORIZATION)) else {
-        return Caller::Unknown;
-    };
-    let server = caller::form_decoded(name).and_then(|name| service.servers.get(&name));
-    if in_headers(service, server, headers) {
-        Caller::Known
-    } else {
-        Caller::Unknown
-    }
-}
-
-/// Every accepted credential is compared, so that the time does not tell them apart.
-fn in_headers(service: &Service, server: Option<&Arc<Server>>, headers: &HeaderMap) -> bool {
-    accepted(service, server).fold(false, |known, (id, secret)| {
-        known | caller::check(headers, id, secret).is_ok()
-    })
-}
-
-/// The same for credentials in the form.
+/// The best of the accepted credentials in `form`.
 fn in_form(service: &Service, server: Option<&Arc<Server>>, form: &Form) -> FormCredential {
     accepted(service, server)
         .map(|(id, secret)| caller::in_form(form, id, secret))

@@ -18,8 +18,6 @@ use self::request::ExchangeForm;
 use super::admission::Admitted;
 use crate::app::Service;
 
-pub(super) use self::client::caller_of;
-
 /// The path, in axum's notation. A `/` in the server's name is percent-encoded.
 pub(super) const PATH: &str = "/exchange/{server}/token";
 

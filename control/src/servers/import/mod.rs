@@ -3,6 +3,7 @@
 //! The `auth` block is the same in both, except for the client credentials, which the resource takes from a Kubernetes
 //! Secret that is not in the file. A note with its line names everything that is omitted or must be filled in.
 
+mod patch;
 mod reader;
 mod server;
 mod shape;
@@ -10,8 +11,11 @@ mod yaml;
 
 use std::fmt;
 
+use url::Url;
+
 use crate::yaml::{Node, Placed, documents};
 
+pub use self::patch::ExchangePatches;
 pub use self::server::{ImportedExchange, ImportedServer};
 
 /// A remark about the file: something is omitted, or must be filled in.
@@ -145,5 +149,11 @@ impl Import {
     #[must_use]
     pub fn annotations(&self) -> String {
         yaml::annotations(&self.servers)
+    }
+    /// For each `exchange` server, the fields of its MCPServer resource that lead the aggregator's exchanges through control,
+    /// whose address for the aggregator is `base`.
+    #[must_use]
+    pub fn exchange_patches(&self, base: &Url) -> ExchangePatches {
+        patch::of(&self.servers, base)
     }
 }

@@ -9,6 +9,8 @@ use crate::yaml::{Node, Placed};
 /// A server that Tokenward can protect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportedServer {
+    /// `apiVersion`.
+    pub api_version: Option<String>,
     /// `metadata.name`.
     pub name: String,
     /// `metadata.namespace`.
@@ -68,7 +70,11 @@ pub(super) fn read(notes: &mut Vec<Note>, resource: &Placed) -> Option<ImportedS
         return reader.omit(spec, &format!("spec must be a map, and is {}", spec.node.kind()));
     };
     reader.check_fields("spec", spec, &SPEC, false);
-    reader.protected(spec, metadata)
+    let server = reader.protected(spec, metadata)?;
+    Some(ImportedServer {
+        api_version: text(resource, "apiVersion").map(str::to_owned),
+        ..server
+    })
 }
 
 impl Reader<'_> {
@@ -130,6 +136,7 @@ impl Reader<'_> {
             self.note(spec.place, "it is suspended; it is imported nevertheless");
         }
         Some(ImportedServer {
+            api_version: None,
             name: self.server.clone(),
             namespace: metadata
                 .and_then(|metadata| text(metadata, "namespace"))

@@ -9,7 +9,7 @@ const SECRETS: &str = "/run/secrets/tokenward";
 /// Envoy Gateway passes on annotations of an HTTPRoute with its own prefix.
 const ANNOTATION: &str = "gateway.envoyproxy.io/tokenward-server";
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 

@@ -35,6 +35,9 @@ pub struct GivenToken {
     pub client_id: String,
     /// `iat` of the home token that was presented for it, Unix seconds; 0 if it had none.
     pub home_issued_at_seconds: u64,
+    /// Digest of the home issuer's session (`sid`) in which that token was issued, if it named one.
+    #[serde(with = "digest::packed::option")]
+    pub home_sid: Option<String>,
     /// The user's count of sign-outs at the time.
     pub sign_outs: u64,
 }
@@ -57,6 +60,7 @@ impl GivenToken {
             issuer: issuer.to_owned(),
             client_id: client_id.to_owned(),
             home_issued_at_seconds: 0,
+            home_sid: None,
             sign_outs: 0,
         }
     }
@@ -67,6 +71,15 @@ impl GivenToken {
         Self {
             home_issued_at_seconds: entitlement.issued_at_seconds.unwrap_or(0),
             sign_outs: entitlement.sign_outs.unwrap_or(0),
+            ..self
+        }
+    }
+
+    /// The same with the home issuer's session.
+    #[must_use]
+    pub fn with_home_session(self, sid: Option<String>) -> Self {
+        Self {
+            home_sid: sid,
             ..self
         }
     }
@@ -92,6 +105,11 @@ impl GivenToken {
     pub fn is_for(&self, name: &str, exchange: &ExchangeKey) -> bool {
         self.server == name || self.exchange == exchange.digest()
     }
+
+    /// Whether a sign-out or a logout that ends `later` ends this one too.
+    fn ends_with(&self, later: &Self) -> bool {
+        self.grant == later.grant && self.sign_outs == later.sign_outs && self.home_sid == later.home_sid
+    }
 }
 
 fn key_of(token: &TokenDigest) -> Key {
@@ -99,8 +117,8 @@ fn key_of(token: &TokenDigest) -> Key {
 }
 
 impl Exchanges {
-    /// Remembers `given` about `token` for `lifetime`. A record of the same count of sign-outs stays: the earlier home
-    /// token is the more cautious proof.
+    /// Remembers `given` about `token` for `lifetime`. The record of an earlier request stays if it says the same: the
+    /// earlier home token is the more cautious proof.
     ///
     /// # Errors
     /// [`StoreError`]; the token must not be given then.
@@ -121,9 +139,7 @@ impl Exchanges {
                 WriteOutcome::Conflict(None) => Expected::Absent,
                 WriteOutcome::Conflict(Some(entry)) => {
                     let there = codec::decode::<GivenToken>(FORMAT, &key, &entry.value);
-                    if there
-                        .is_ok_and(|there| there.sign_outs == given.sign_outs && there.grant == given.grant)
-                    {
+                    if there.is_ok_and(|there| there.ends_with(given)) {
                         return Ok(());
                     }
                     Expected::At(entry.revision)
@@ -132,7 +148,7 @@ impl Exchanges {
         }
     }
 
-    /// For whom the token with this digest was given; `None` if it was not given here, or long ago.
+    /// The record of the token with this digest; `None` if it was not given here, or long ago.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::servers::Server;
 
-/// Every audience that some server requires of the presented token, sorted, each once.
+/// Every audience that some server requires of a token, presented or delivered, sorted, each once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RequiredAudiences(Vec<String>);
 
@@ -13,8 +13,15 @@ impl RequiredAudiences {
     #[must_use]
     pub(crate) fn of(servers: &[Rc<Server>]) -> Self {
         let mut all = Vec::new();
-        for audience in servers.iter().flat_map(|server| &server.presented.audiences) {
-            insert(&mut all, audience.clone());
+        for server in servers {
+            for audience in server
+                .presented
+                .audiences
+                .iter()
+                .chain(&server.delivered.audiences)
+            {
+                insert(&mut all, audience.clone());
+            }
         }
         Self(all)
     }

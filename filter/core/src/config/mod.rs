@@ -75,7 +75,7 @@ pub struct FilterConfig {
     pub unmatched: Unmatched,
     /// Whether the request's host matters: some matcher names one.
     pub hosts_decide: bool,
-    /// Every audience that one of them requires of the presented token.
+    /// Every audience that one of them requires.
     pub(crate) required_audiences: RequiredAudiences,
 }
 

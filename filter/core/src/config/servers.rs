@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use tokenward_protocol::bytes::same_bytes;
 use tokenward_protocol::json::{Json, quote};
 
 use super::error::BadConfig;
@@ -27,13 +28,22 @@ pub struct Server {
     pub listener_405_after: Option<u32>,
     /// How its token is made.
     pub kind: AuthKind,
-    /// What the presented token must be.
+    /// What a presented token must be from which its token is made.
     pub presented: TokenShape,
     /// What the token that reaches the server must be.
     pub delivered: TokenShape,
 }
 
 impl Server {
+    /// Whether it takes tokens of `issuer` as they are. Where one issuer is both the aggregator's and the server's, a
+    /// presented token does not show whether it was exchanged, so each is.
+    #[must_use]
+    pub fn takes(&self, issuer: &str) -> bool {
+        let own = &self.delivered.issuer;
+        let is_distinct = || !same_bytes(own.as_bytes(), self.presented.issuer.as_bytes());
+        same_bytes(issuer.as_bytes(), own.as_bytes()) && (self.kind == AuthKind::Forward || is_distinct())
+    }
+
     /// Its label in metrics.
     #[must_use]
     pub fn label(&self) -> ServerLabel<'_> {

@@ -25,7 +25,7 @@ impl<H: Host> Worker<H> {
         let key = presented.token_use.token_key;
         let waiter = Waiter {
             stream,
-            is_listener: presented.is_listener(),
+            mcp_method: presented.mcp_method(),
         };
         self.drop_closed_waiters();
         if self.flights.join(&key, waiter) {
@@ -33,7 +33,8 @@ impl<H: Host> Worker<H> {
             return Verdict::Pause;
         }
         if self.flights.is_full() {
-            let reply = self.refuse_overload(presented.server, Refusal::Busy, 1_000);
+            let method = presented.mcp_method();
+            let reply = self.refuse_overload(presented.server, Refusal::Busy, method, 1_000);
             return Verdict::Reply(reply.into());
         }
         if probe && let Admission::Closed(closed) = self.claim_probe(presented) {
@@ -55,7 +56,7 @@ impl<H: Host> Worker<H> {
         flight.waiters.push(waiter);
         flight.charge = charge;
         if let Some(replies) = self.start(key, flight) {
-            return Verdict::Reply(replies.for_waiter(waiter.is_listener).into());
+            return Verdict::Reply(replies.for_waiter(waiter.mcp_method).into());
         }
         self.watch = Some(self.watch_of(presented));
         Verdict::Pause
@@ -113,7 +114,9 @@ impl<H: Host> Worker<H> {
         Flight {
             server: Rc::clone(server),
             pair,
-            subject: request.token.subject,
+            subject: server
+                .takes(&request.token.claims.issuer)
+                .then_some(request.token.subject),
             request: Some(request),
             reason,
             call: None,

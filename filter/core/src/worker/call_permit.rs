@@ -13,6 +13,7 @@ use crate::flight::{CallCharge, Flight};
 use crate::host::Host;
 use crate::identity::{PairKey, SessionSource, TokenKey};
 use crate::log::Refusals;
+use crate::mcp_method::McpMethod;
 use crate::metric::RequestOutcome;
 use crate::pair::call_limit;
 use crate::pair::gate::proves_token;
@@ -112,14 +113,14 @@ impl<H: Host> Worker<H> {
 
     /// Replies to a request for which no call is permitted: it may return.
     pub(super) fn refuse_call(&mut self, presented: &Presented<'_>, denied: CallDenied) -> Reply {
-        let (refusal, server) = (Refusal::CallLimit, presented.server);
+        let (refusal, server, method) = (Refusal::CallLimit, presented.server, presented.mcp_method());
         if !denied.of_pair {
-            return self.refuse_overload(server, refusal, denied.retry_after_ms);
+            return self.refuse_overload(server, refusal, method, denied.retry_after_ms);
         }
-        self.count_request(server, RequestOutcome::Gated(refusal));
-        let line = self.note_and_log(presented, Refusals::one(refusal));
+        self.count_request(server, RequestOutcome::Gated(refusal), method);
+        let line = self.note_and_log(presented, Refusals::one(refusal, method));
         self.replies(server, refusal, denied.retry_after_ms, line)
-            .for_waiter(presented.is_listener())
+            .for_waiter(method)
     }
 
     /// Refuses because of what others do, not because of this pair: one WARN for each server and reason.
@@ -127,15 +128,14 @@ impl<H: Host> Worker<H> {
         &mut self,
         server: &Server,
         refusal: Refusal,
+        mcp_method: McpMethod,
         retry_after_ms: u64,
     ) -> Reply {
-        self.count_request(server, RequestOutcome::Gated(refusal));
+        self.count_request(server, RequestOutcome::Gated(refusal), mcp_method);
         let pair = PairKey::new(&server.name, SessionSource::Overload(refusal));
-        let line = self
-            .context
-            .note_and_log(&server.name, &pair, Refusals::one(refusal));
-        self.replies(server, refusal, retry_after_ms, line)
-            .for_waiter(false)
+        let refusals = Refusals::one(refusal, mcp_method);
+        let line = self.context.note_and_log(&server.name, &pair, refusals);
+        self.replies(server, refusal, retry_after_ms, line).to_others
     }
 
     /// Gives the pair back what a call has taken, where nothing else is written to its record.
@@ -154,7 +154,8 @@ impl<H: Host> Worker<H> {
         let retry_after_ms = denied.retry_after_ms;
         self.pause_prefetch(key, retry_after_ms.clamp(10_000, 60_000));
         for waiter in &flight.waiters {
-            let reply = self.refuse_overload(&flight.server, Refusal::CallLimit, retry_after_ms);
+            let (refusal, method) = (Refusal::CallLimit, waiter.mcp_method);
+            let reply = self.refuse_overload(&flight.server, refusal, method, retry_after_ms);
             // A closed stream needs no reply.
             let _ = self.context.host.reply(waiter.stream, &reply);
         }

@@ -10,7 +10,6 @@ use tokenward_protocol::token_endpoint::{ControlAnswer, Reason, TokenAnswer, rea
 use super::call_permit::is_refunded;
 use super::refusal::{FailedCall, prefetch_pause_ms};
 use super::state::Worker;
-use crate::config::AuthKind;
 use crate::decision::fits;
 use crate::flight::Flight;
 use crate::host::{CallId, Host};
@@ -99,13 +98,14 @@ impl<H: Host> Worker<H> {
         if self.token_states.rejects_new_tokens(&key) {
             self.refund_pair(flight);
         } else {
-            self.recover(&flight.server, &flight.pair, &key, flight.charge);
+            let method = flight.first_method();
+            self.recover(&flight.server, &flight.pair, &key, flight.charge, method);
         }
         let host = &self.context.host;
         for waiter in &flight.waiters {
             // A closed stream needs nothing any more.
             if host.resume_with(waiter.stream, &authorization).is_ok() {
-                self.count_request(&flight.server, RequestOutcome::Replaced);
+                self.count_request(&flight.server, RequestOutcome::Replaced, waiter.mcp_method);
             }
         }
         if flight.background && host.log_enabled(Level::Debug) {
@@ -159,14 +159,14 @@ impl<H: Host> Worker<H> {
         let replies = self.refuse_failed(&FailedCall::new(key, flight, refusal, retry_after_seconds));
         for waiter in &flight.waiters {
             // A closed stream needs no reply.
-            let reply = replies.for_waiter(waiter.is_listener);
+            let reply = replies.for_waiter(waiter.mcp_method);
             let _ = self.context.host.reply(waiter.stream, &reply);
         }
     }
 }
 
 /// Whether control's token may replace the presented one: it must be fresh by the filter's own margin, fit the server,
-/// and, when a user's own token is forwarded, name the same subject.
+/// and, when the presented one is of the server's issuer too, name the same subject.
 fn accept(
     answer: &TokenAnswer,
     flight: &Flight,
@@ -181,7 +181,8 @@ fn accept(
     if fits(&claims, &server.delivered).is_err() {
         return Err(Refusal::AnswerUnfit);
     }
-    if server.kind == AuthKind::Forward && flight.subject != SubjectDigest::new(&claims.subject) {
+    let subject = SubjectDigest::new(&claims.subject);
+    if flight.subject.is_some_and(|presented| presented != subject) {
         return Err(Refusal::AnswerUnfit);
     }
     if policy.judge(claims.exp_seconds, now_ms) == Freshness::Stale {

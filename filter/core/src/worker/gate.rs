@@ -16,7 +16,11 @@ impl<H: Host> Worker<H> {
     pub(super) fn pass_gate(&mut self, stream: StreamId, presented: &Presented<'_>) -> Verdict {
         let key = &presented.token_use.token_key;
         if let Some((refusal, reply)) = self.gate_cache.refuse(key, presented.server, presented.now_ms) {
-            self.count_request(presented.server, RequestOutcome::Gated(refusal));
+            self.count_request(
+                presented.server,
+                RequestOutcome::Gated(refusal),
+                presented.mcp_method(),
+            );
             return Verdict::Reply(reply);
         }
         let (admission, line) = self.admit_and_note(presented);
@@ -42,7 +46,7 @@ impl<H: Host> Worker<H> {
             let Admission::Closed(ClosedGate { refusal, .. }) = admission else {
                 return (false, (admission, None));
             };
-            let refusals = Refusals::from_memory(refusal, 1);
+            let refusals = Refusals::from_memory(refusal, presented.mcp_method(), 1);
             let line = record.note_refusals(refusals, spans.warn_every_ms, now_ms);
             (true, (admission, Some(line)))
         });
@@ -61,9 +65,9 @@ impl<H: Host> Worker<H> {
         closed: ClosedGate,
         noted: Option<RefusalLine>,
     ) -> Reply {
-        let server = presented.server;
-        self.count_request(server, RequestOutcome::Gated(closed.refusal));
-        let refusals = Refusals::from_memory(closed.refusal, 1);
+        let (server, method) = (presented.server, presented.mcp_method());
+        self.count_request(server, RequestOutcome::Gated(closed.refusal), method);
+        let refusals = Refusals::from_memory(closed.refusal, method, 1);
         let line = match noted {
             Some(line) => {
                 let pair = &presented.token_use.pair;
@@ -73,7 +77,7 @@ impl<H: Host> Worker<H> {
             None => self.note_and_log(presented, refusals),
         };
         self.replies(server, closed.refusal, closed.retry_after_ms, line)
-            .for_waiter(presented.is_listener())
+            .for_waiter(method)
     }
 
     /// Caches a gate that shared data holds closed, with the reply. Not while every refusal is logged, and not where

@@ -11,6 +11,7 @@ use crate::config::Server;
 use crate::digest_map::DigestMap;
 use crate::identity::{PairKey, TokenKey};
 use crate::log::Refusals;
+use crate::mcp_method::McpMethod;
 use crate::pair::gate::ClosedGate;
 use crate::reply::{Reply, refusal_reply};
 
@@ -109,7 +110,7 @@ impl GateCache {
     /// Removes all gates. Returns the refusals that the pairs' records do not count yet.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (PairKey, Refusals)> {
         let uncounted = |(_, cached): (TokenKey, CachedGate)| {
-            let refusals = Refusals::from_memory(cached.refusal, cached.uncounted);
+            let refusals = Refusals::from_memory(cached.refusal, McpMethod::NONE, cached.uncounted);
             (cached.uncounted > 0).then_some((cached.pair, refusals))
         };
         self.0.drain().filter_map(uncounted)

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
 
 use crate::config::Server;
+use crate::mcp_method::McpMethod;
 use crate::request::RequestHead;
 use crate::token_memo::{KnownToken, TokenUse};
 
@@ -18,9 +19,9 @@ pub(super) struct Presented<'a> {
 }
 
 impl Presented<'_> {
-    /// Whether this is a listener: a `GET` for the server's event stream.
-    pub(super) fn is_listener(&self) -> bool {
-        self.head.method == b"GET"
+    /// What the request is for.
+    pub(super) fn mcp_method(&self) -> McpMethod {
+        self.head.mcp_method
     }
 
     /// Marks the token if it is stale: a clock that steps back must not make it fresh again.

@@ -7,16 +7,19 @@ use crate::flight::CallCharge;
 use crate::host::Host;
 use crate::identity::{PairKey, TokenKey};
 use crate::log::Level;
+use crate::mcp_method::McpMethod;
 
 impl<H: Host> Worker<H> {
     /// Writes a success to the pair's record: the gate of this token opens, and a pair that was failing has recovered,
-    /// which is logged once for the whole Envoy. `charge` is what the call that brought it has taken.
+    /// which is logged once for the whole Envoy. `charge` is what the call that brought it has taken, `mcp_method` what
+    /// the request that works is for.
     pub(super) fn recover(
         &mut self,
         server: &Server,
         pair: &PairKey,
         token_key: &TokenKey,
         charge: CallCharge,
+        mcp_method: McpMethod,
     ) {
         let (host, now_ms) = (&self.context.host, self.context.host.now_ms());
         let uncounted = self.gate_cache.remove_pair(pair);
@@ -31,7 +34,7 @@ impl<H: Host> Worker<H> {
             (refunded || opened || after.is_some(), line)
         });
         if let Ok(Some(line)) = recovered {
-            host.log(Level::Info, &line.text(&server.name, pair));
+            host.log(Level::Info, &line.text(&server.name, pair, mcp_method));
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::flight::{CallCharge, Flight, Waiter};
 use crate::host::Host;
 use crate::identity::{PairKey, TokenKey};
 use crate::log::{RefusalLine, Refusals};
+use crate::mcp_method::McpMethod;
 use crate::metric::RequestOutcome;
 use crate::pair::gate::{self, Closing};
 use crate::reply::{Reply, listener_reply, refusal_reply};
@@ -16,14 +17,14 @@ use crate::reply::{Reply, listener_reply, refusal_reply};
 /// The replies to requests that are refused together.
 pub(super) struct Replies {
     to_listeners: Option<Reply>,
-    to_others: Reply,
+    pub(super) to_others: Reply,
 }
 
 impl Replies {
     /// The reply to one of them.
-    pub(super) fn for_waiter(&self, is_listener: bool) -> Reply {
+    pub(super) fn for_waiter(&self, mcp_method: McpMethod) -> Reply {
         match &self.to_listeners {
-            Some(reply) if is_listener => reply.clone(),
+            Some(reply) if mcp_method.is_get() => reply.clone(),
             _ => self.to_others.clone(),
         }
     }
@@ -38,6 +39,8 @@ pub(super) struct FailedCall<'a> {
     /// Control's `Retry-After`.
     pub(super) retry_after_seconds: Option<u32>,
     pub(super) waiters: &'a [Waiter],
+    /// What the first request was for.
+    pub(super) mcp_method: McpMethod,
     pub(super) charge: CallCharge,
     /// Whether the gate closes. Where Envoy has no way to control a gate spares control nothing, and would outlast the
     /// fault.
@@ -59,6 +62,7 @@ impl<'a> FailedCall<'a> {
             refusal,
             retry_after_seconds,
             waiters: &flight.waiters,
+            mcp_method: flight.first_method(),
             charge: flight.charge,
             closes_gate: flight.call.is_some() || refusal != Refusal::FilterMisconfigured,
         }
@@ -72,10 +76,10 @@ impl<H: Host> Worker<H> {
         server: &Server,
         pair: &PairKey,
         refusal: Refusal,
-        is_listener: bool,
-    ) -> Reply {
-        self.count_request(server, RequestOutcome::Refused(refusal));
-        let refusals = Refusals::one(refusal);
+        mcp_method: McpMethod,
+    ) -> Replies {
+        self.count_request(server, RequestOutcome::Refused(refusal), mcp_method);
+        let refusals = Refusals::one(refusal, mcp_method);
         // Probes and closing requests of aggregators come without a token as a matter of course.
         let line = if refusal == Refusal::MissingBearer {
             let quiet = RefusalLine::QUIET;
@@ -85,7 +89,6 @@ impl<H: Host> Worker<H> {
             self.context.note_and_log(&server.name, pair, refusals)
         };
         self.replies(server, refusal, self.context.misconfigured_ms, line)
-            .for_waiter(is_listener)
     }
 
     /// The replies to requests at `server`, by how often its pair was refused in a row.
@@ -109,7 +112,7 @@ impl<H: Host> Worker<H> {
         let (host, now_ms) = (&self.context.host, self.context.host.now_ms());
         let refusals = Refusals {
             requests: u32::try_from(failed.waiters.len()).unwrap_or(u32::MAX).max(1),
-            ..Refusals::one(refusal)
+            ..Refusals::one(refusal, failed.mcp_method)
         };
         let asked_ms = u64::from(failed.retry_after_seconds.unwrap_or(0)).saturating_mul(1000);
         let (every_ms, misconfigured_ms) = (self.context.spans.warn_every_ms, self.context.misconfigured_ms);
@@ -133,8 +136,8 @@ impl<H: Host> Worker<H> {
             (true, (line, closed_ms))
         });
         let (line, closed_ms) = noted.unwrap_or((RefusalLine::QUIET, asked_ms));
-        for _ in failed.waiters {
-            self.count_request(server, RequestOutcome::Refused(refusal));
+        for waiter in failed.waiters {
+            self.count_request(server, RequestOutcome::Refused(refusal), waiter.mcp_method);
         }
         self.context
             .log_refusals(&server.name, &failed.pair, refusals, line);

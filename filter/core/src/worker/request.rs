@@ -76,7 +76,8 @@ impl<H: Host> Worker<H> {
                 // All of them share a pair, whatever session handles they make up, so none gets a response that depends
                 // on how often others were refused.
                 let pair = PairKey::new(&server.name, SessionSource::Anonymous);
-                let mut reply = self.refuse_presented(server, &pair, refusal, false);
+                let refused = self.refuse_presented(server, &pair, refusal, head.mcp_method);
+                let mut reply = refused.to_others;
                 if let (Refusal::TokenTooLarge, Ok(token)) = (refusal, token) {
                     reply.name_token_bytes(token.len());
                 }
@@ -121,7 +122,8 @@ impl<H: Host> Worker<H> {
                 replacement,
                 prefetch,
             } => {
-                self.count_request(presented.server, RequestOutcome::ReplacedFromCache);
+                let method = presented.mcp_method();
+                self.count_request(presented.server, RequestOutcome::ReplacedFromCache, method);
                 self.watch = Some(self.watch_of(presented));
                 if prefetch {
                     self.prefetch(presented);
@@ -140,14 +142,15 @@ impl<H: Host> Worker<H> {
 
     /// Forwards the presented token, and records once in a while that its pair works.
     fn forward(&mut self, presented: &Presented<'_>) -> Verdict {
-        self.count_request(presented.server, RequestOutcome::Forwarded);
+        let method = presented.mcp_method();
+        self.count_request(presented.server, RequestOutcome::Forwarded, method);
         self.watch = Some(self.watch_of(presented));
         let (token_use, every_ms) = (&presented.token_use, self.context.spans.warn_every_ms);
         // A moment further away than one span means that the clock stepped back.
         let settled_ms = token_use.settled_until_ms.saturating_sub(presented.now_ms);
         if settled_ms == 0 || settled_ms > every_ms {
             let (pair, key) = (&token_use.pair, &token_use.token_key);
-            self.recover(presented.server, pair, key, CallCharge::default());
+            self.recover(presented.server, pair, key, CallCharge::default(), method);
             let until_ms = presented.now_ms.saturating_add(every_ms);
             self.memo.settle(presented.token, key, until_ms);
         }
@@ -155,8 +158,8 @@ impl<H: Host> Worker<H> {
     }
 
     fn refuse_token(&mut self, presented: &Presented<'_>, refusal: Refusal) -> Verdict {
-        let (pair, is_listener) = (&presented.token_use.pair, presented.is_listener());
-        let reply = self.refuse_presented(presented.server, pair, refusal, is_listener);
-        Verdict::Reply(reply.into())
+        let (pair, method) = (&presented.token_use.pair, presented.mcp_method());
+        let refused = self.refuse_presented(presented.server, pair, refusal, method);
+        Verdict::Reply(refused.for_waiter(method).into())
     }
 }

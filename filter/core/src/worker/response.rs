@@ -37,7 +37,13 @@ impl<H: Host> Worker<H> {
         {
             self.token_states.note_acceptance(&watch.token_key);
             let charge = CallCharge::default();
-            self.recover(&watch.server, &watch.pair, &watch.token_key, charge);
+            self.recover(
+                &watch.server,
+                &watch.pair,
+                &watch.token_key,
+                charge,
+                watch.mcp_method,
+            );
         }
         ResponseVerdict::PassOn
     }
@@ -64,10 +70,11 @@ impl<H: Host> Worker<H> {
             refusal: Refusal::TokenRejected,
             retry_after_seconds: None,
             waiters: &[],
+            mcp_method: watch.mcp_method,
             charge: CallCharge::default(),
             closes_gate: true,
         });
-        let headers = refused.for_waiter(false).headers;
+        let headers = refused.to_others.headers;
         let retry_after = headers.into_iter().find(|(name, _)| *name == "retry-after");
         retry_after.map_or(at_once, |(_, retry_after)| ResponseVerdict::AsUnavailable {
             retry_after,

@@ -8,6 +8,7 @@ use crate::digest_map::set_seed;
 use crate::flight::Flights;
 use crate::host::Host;
 use crate::log::{RefusalLine, Refusals};
+use crate::mcp_method::McpMethod;
 use crate::metric::{Event, Metric, RequestOutcome};
 use crate::replacement::Replacements;
 use crate::route_memo::RouteMemo;
@@ -92,11 +93,12 @@ impl<H: Host> Worker<H> {
             token_key: key,
             token: presented.token.handle(),
             rejections_counted: self.token_states.rejections_counted(&key),
+            mcp_method: presented.mcp_method(),
         }
     }
 
-    pub(super) fn count_request(&self, server: &Server, outcome: RequestOutcome) {
-        self.count(server, Event::Request(outcome));
+    pub(super) fn count_request(&self, server: &Server, outcome: RequestOutcome, mcp_method: McpMethod) {
+        self.count(server, Event::Request(outcome, mcp_method));
     }
 
     pub(super) fn count(&self, server: &Server, event: Event) {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::config::Server;
 use crate::identity::{PairKey, TokenKey};
+use crate::mcp_method::McpMethod;
 use crate::token_memo::TokenHandle;
 
 /// What was sent to a server and is worth watching; the host stores it with the stream. A server may take hours to
@@ -16,4 +17,5 @@ pub struct Watch {
     pub(super) token: TokenHandle,
     /// [`super::token_state::TokenState::rejections_counted`] when the request was sent.
     pub(super) rejections_counted: u32,
+    pub(super) mcp_method: McpMethod,
 }

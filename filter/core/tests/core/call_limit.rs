@@ -9,7 +9,8 @@ use crate::host::{Envoy, ISSUER, REMOTE, START_MS, home, status, token};
 
 const KUBE: &str = "/kubernetes/mcp";
 const REMOTE_PATH: &str = "/remote";
-const CALL_LIMIT: &str = "tokenward.server=kubernetes;outcome=gated_call_limit.requests_total";
+const CALL_LIMIT: &str =
+    "tokenward.server=kubernetes;outcome=gated_call_limit;mcp_method=none.requests_total";
 
 /// A token with alice's claims and another signature.
 fn forged(number: usize, exp_in: i64) -> String {

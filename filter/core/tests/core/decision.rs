@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tokenward_filter_core::config::{AuthKind, Server, TokenShape};
-use tokenward_filter_core::decision::{Decision, decide, judge_presented};
+use tokenward_filter_core::decision::{Decision, Standing, decide, judge_presented};
 use tokenward_filter_core::replacement::Replacement;
 use tokenward_protocol::freshness::FreshnessPolicy;
 use tokenward_protocol::jwt::Claims;
@@ -65,9 +65,13 @@ fn replacement(exp_seconds: u64) -> Replacement {
 }
 
 fn decided(kind: AuthKind, exp_in: i64, cached_in: Option<i64>) -> Decided {
+    decided_of(&claims(exp_in), &server(kind), cached_in)
+}
+
+fn decided_of(presented: &Claims, server: &Server, cached_in: Option<i64>) -> Decided {
     let (policy, now_ms) = (policy(), NOW_S * 1000);
     let cached = cached_in.map(|cached_in| replacement(NOW_S.saturating_add_signed(cached_in)));
-    let standing = judge_presented(&claims(exp_in), &server(kind), &policy, false, now_ms).unwrap();
+    let standing = judge_presented(presented, server, &policy, false, now_ms).unwrap();
     match decide(standing, cached, &policy, now_ms) {
         Decision::Forward { prefetch } => Decided::Forward { prefetch },
         Decision::Replace { prefetch, .. } => Decided::Replace { prefetch },
@@ -105,6 +109,40 @@ fn each_row_of_the_table() {
     }
 }
 
+/// An aggregator that exchanges by itself presents what the server takes.
+#[test]
+fn a_token_of_an_exchange_servers_own_issuer_is_judged_like_one_that_is_forwarded() {
+    use AuthKind::{Exchange, Forward};
+    for exp_in in [1800, 90, 60, -5] {
+        for cached_in in [None, Some(1800), Some(90), Some(60)] {
+            let own = Claims {
+                issuer: "remote".into(),
+                ..claims(exp_in)
+            };
+            assert_eq!(
+                decided_of(&own, &server(Exchange), cached_in),
+                decided(Forward, exp_in, cached_in),
+                "{exp_in} {cached_in:?}"
+            );
+        }
+    }
+    let mut own = claims(1800);
+    own.issuer = "remote".into();
+    own.audiences = vec!["other".into()];
+    let judged = judge_presented(&own, &server(Exchange), &policy(), false, NOW_S * 1000);
+    assert_eq!(judged, Err(Refusal::WrongAudience));
+    own.audiences = vec!["kube".into()];
+    let judged = judge_presented(&own, &server(Exchange), &policy(), true, NOW_S * 1000);
+    assert_eq!(judged, Ok(Standing::NeedsReplacement), "distrusted");
+}
+
+#[test]
+fn where_one_issuer_is_the_aggregators_and_the_servers_each_token_is_exchanged() {
+    let mut server = server(AuthKind::Exchange);
+    server.delivered.issuer = server.presented.issuer.clone();
+    assert_eq!(decided_of(&claims(1800), &server, None), Decided::Call);
+}
+
 #[test]
 fn a_token_that_does_not_fit_the_server_is_refused_by_itself() {
     for kind in [AuthKind::Forward, AuthKind::Exchange] {
@@ -124,16 +162,19 @@ proptest! {
     /// Against a plain reference: what leaves the gateway lives longer than the margin, always.
     #[test]
     fn no_stale_token_is_forwarded_or_used_as_replacement(
-        exchange: bool, distrusted: bool, now_ms in 0u64..4_000_000_000_000, exp: u64, cached: Option<u64>,
+        exchange: bool, own: bool, distrusted: bool, now_ms in 0u64..4_000_000_000_000, exp: u64, cached: Option<u64>,
     ) {
         let kind = if exchange { AuthKind::Exchange } else { AuthKind::Forward };
         let mut presented = claims(0);
         presented.exp_seconds = exp;
+        if own && exchange {
+            presented.issuer = "remote".into();
+        }
         let lives = |exp: u64| u128::from(exp) * 1000 > u128::from(now_ms) + u128::from(MARGIN_S) * 1000;
         let standing = judge_presented(&presented, &server(kind), &policy(), distrusted, now_ms);
         prop_assert!(standing.is_ok(), "a fitting token was refused");
         match decide(standing.unwrap(), cached.map(replacement), &policy(), now_ms) {
-            Decision::Forward { .. } => prop_assert!(!exchange && !distrusted && lives(exp)),
+            Decision::Forward { .. } => prop_assert!((own || !exchange) && !distrusted && lives(exp)),
             Decision::Replace { replacement, .. } => {
                 prop_assert!(cached == Some(replacement.exp_seconds) && lives(replacement.exp_seconds));
             }

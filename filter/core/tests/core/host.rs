@@ -228,7 +228,13 @@ impl Envoy {
 
     /// Sends a listener's request to a worker.
     pub(crate) fn listen(&mut self, worker: usize, path: &str, token: Option<&str>) -> (StreamId, Verdict) {
-        self.send_as(b"GET", worker, path, token, None)
+        self.send_as(b"GET", None, worker, path, token, None)
+    }
+
+    /// Sends a request with an `mcp-method` to a worker.
+    pub(crate) fn send_mcp(&mut self, mcp_method: &str, worker: usize, path: &str, token: &str) -> Verdict {
+        let method = Some(mcp_method.as_bytes());
+        self.send_as(b"POST", method, worker, path, Some(token), None).1
     }
 
     /// Sends a request to a worker; the stream's number and the verdict.
@@ -239,12 +245,13 @@ impl Envoy {
         token: Option<&str>,
         session: Option<&str>,
     ) -> (StreamId, Verdict) {
-        self.send_as(b"POST", worker, path, token, session)
+        self.send_as(b"POST", None, worker, path, token, session)
     }
 
     fn send_as(
         &mut self,
         method: &[u8],
+        mcp_method: Option<&[u8]>,
         worker: usize,
         path: &str,
         token: Option<&str>,
@@ -263,6 +270,7 @@ impl Envoy {
                 .as_ref()
                 .map(|value| (&b"authorization"[..], value.as_bytes())),
         );
+        headers.extend(mcp_method.map(|value| (&b"mcp-method"[..], value)));
         headers.extend(session.map(|value| (&b"x-session"[..], value.as_bytes())));
         let worker = &mut self.workers[worker];
         let head = RequestHead::read(headers.into_iter(), worker.session_headers());

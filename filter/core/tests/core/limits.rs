@@ -20,7 +20,7 @@ fn ten_thousand_requests_may_wait_and_the_next_gets_503_with_one_warning_a_minut
         assert_eq!(status(&verdict), Some(503));
     }
     assert_eq!(envoy.calls(), 1);
-    let busy = "tokenward.server=kubernetes;outcome=gated_busy.requests_total";
+    let busy = "tokenward.server=kubernetes;outcome=gated_busy;mcp_method=none.requests_total";
     assert_eq!(envoy.host.count_of(busy), 20);
     // It is the worker that is busy, not twenty pairs that fail.
     let warns = envoy.host.lines_at(Level::Warn);

@@ -44,6 +44,41 @@ fn a_listener_is_answered_405_after_so_many_refusals_and_posts_never_are() {
     assert!(reply.body.contains("needs_login"), "{}", reply.body);
 }
 
+/// MCP 2026-07-28: a listener is a request like any other there, and 405 would say that the server has no such endpoint.
+#[test]
+fn a_listener_that_is_a_post_is_refused_like_any_other_request_however_often() {
+    let mut envoy = with_405_after(3);
+    envoy.listen(0, KUBE, Some(&home(-5)));
+    envoy.refuse(0, 1, Refusal::NeedsLogin);
+    for n in 0..10 {
+        let verdict = envoy.send_mcp("subscriptions/listen", n % 2, KUBE, &home(-5));
+        assert_eq!(status(&verdict), Some(401));
+    }
+    assert_eq!(status(&envoy.listen(0, KUBE, Some(&home(-5))).1), Some(405));
+    let gated = |method: &str| {
+        let outcome = "tokenward.server=kubernetes;outcome=gated_needs_login";
+        envoy
+            .host
+            .count_of(&format!("{outcome};mcp_method={method}.requests_total"))
+    };
+    assert_eq!((gated("subscriptions/listen"), gated("GET")), (10, 1));
+}
+
+#[test]
+fn both_kinds_of_listener_share_a_call_and_each_gets_its_own_answer() {
+    let mut envoy = with_405_after(1);
+    for _ in 0..2 {
+        envoy.listen(0, KUBE, Some(&home(-5)));
+        let verdict = envoy.send_mcp("subscriptions/listen", 0, KUBE, &home(-5));
+        assert_eq!(verdict, Verdict::Pause);
+    }
+    assert_eq!(envoy.calls(), 1);
+    envoy.refuse(0, 1, Refusal::IssuerUnavailable);
+    let replies = envoy.host.replies.borrow();
+    let statuses: Vec<_> = replies.iter().map(|(_, reply)| reply.status).collect();
+    assert_eq!(statuses, [405, 503, 405, 503]);
+}
+
 #[test]
 fn a_success_restarts_the_count() {
     let mut envoy = with_405_after(1);

@@ -21,6 +21,7 @@ mod limits;
 mod listener;
 mod map_seeds;
 mod matchers;
+mod mcp_method;
 mod replacement;
 mod reply;
 mod request;

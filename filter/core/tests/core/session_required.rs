@@ -25,7 +25,7 @@ fn a_stale_token_without_a_session_is_refused_without_a_call() {
         assert_eq!(status(&verdict), Some(401));
     }
     assert_eq!(envoy.calls(), 0);
-    let refused = "tokenward.server=kubernetes;outcome=unknown_session.requests_total";
+    let refused = "tokenward.server=kubernetes;outcome=unknown_session;mcp_method=none.requests_total";
     assert_eq!(envoy.host.count_of(refused), 5);
     assert_eq!(envoy.send(0, KUBE, Some(&home(-5)), Some("s1")).1, Verdict::Pause);
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use tokenward_filter_core::host::{Host, SharedValue, WriteCondition};
 use tokenward_filter_core::identity::{PairKey, SessionSource};
 use tokenward_filter_core::log::{Level, Refusals};
+use tokenward_filter_core::mcp_method::McpMethod;
 use tokenward_filter_core::pair::memory::{NotStored, PairMemory};
 use tokenward_filter_core::pair::record::{Record, Spans};
 use tokenward_filter_core::pair::slot::{MOST_BYTES, SLOTS};
@@ -30,7 +31,7 @@ fn memory() -> PairMemory {
 }
 
 fn refused(record: &mut Record) -> (bool, Level) {
-    let refusals = Refusals::one(Refusal::NeedsLogin);
+    let refusals = Refusals::one(Refusal::NeedsLogin, McpMethod::NONE);
     (true, record.note_refusals(refusals, 60_000, START_MS).level)
 }
 

@@ -1,4 +1,5 @@
 use tokenward_filter_core::log::{Level, Refusals};
+use tokenward_filter_core::mcp_method::McpMethod;
 use tokenward_filter_core::pair::throttle::Throttle;
 use tokenward_protocol::refusal::Refusal;
 
@@ -6,7 +7,11 @@ const NOW_MS: u64 = 1_800_000_000_000;
 const MINUTE_MS: u64 = 60_000;
 
 fn noted(before: &Throttle, now_ms: u64) -> (Throttle, Level, u32) {
-    let (after, line) = before.refused(Refusals::one(Refusal::NeedsLogin), MINUTE_MS, now_ms);
+    let (after, line) = before.refused(
+        Refusals::one(Refusal::NeedsLogin, McpMethod::NONE),
+        MINUTE_MS,
+        now_ms,
+    );
     (after, line.level, line.suppressed)
 }
 
@@ -29,7 +34,7 @@ fn requests_refused_together_are_one_warning() {
     let (after, line) = Throttle::default().refused(
         Refusals {
             requests: 200,
-            ..Refusals::one(Refusal::NeedsLogin)
+            ..Refusals::one(Refusal::NeedsLogin, McpMethod::NONE)
         },
         MINUTE_MS,
         NOW_MS,
@@ -39,8 +44,11 @@ fn requests_refused_together_are_one_warning() {
 
 #[test]
 fn an_answer_from_the_gates_memory_never_warns() {
-    let (after, line) =
-        Throttle::default().refused(Refusals::from_memory(Refusal::NeedsLogin, 1), MINUTE_MS, NOW_MS);
+    let (after, line) = Throttle::default().refused(
+        Refusals::from_memory(Refusal::NeedsLogin, McpMethod::NONE, 1),
+        MINUTE_MS,
+        NOW_MS,
+    );
     assert_eq!(
         (line.level, after.suppressed, after.warned),
         (Level::Debug, 1, false)
@@ -80,10 +88,17 @@ fn a_clock_that_steps_back_an_hour_does_not_silence_the_pair_for_an_hour() {
 
 #[test]
 fn refusals_in_a_row_are_counted_until_a_success_even_without_a_warning() {
-    let (first, line) =
-        Throttle::default().refused(Refusals::from_memory(Refusal::NeedsLogin, 3), MINUTE_MS, NOW_MS);
+    let (first, line) = Throttle::default().refused(
+        Refusals::from_memory(Refusal::NeedsLogin, McpMethod::NONE, 3),
+        MINUTE_MS,
+        NOW_MS,
+    );
     assert_eq!(line.in_a_row, 3);
-    let (second, line) = first.refused(Refusals::from_memory(Refusal::NeedsLogin, 1), MINUTE_MS, NOW_MS);
+    let (second, line) = first.refused(
+        Refusals::from_memory(Refusal::NeedsLogin, McpMethod::NONE, 1),
+        MINUTE_MS,
+        NOW_MS,
+    );
     assert_eq!(line.in_a_row, 4);
     let (after, line) = second.recovered().expect("something to forget");
     assert_eq!((after.in_a_row, after.suppressed, line), (0, 4, None));

@@ -27,7 +27,7 @@ fn callers_of_one_pair_on_one_worker_share_one_call_and_all_go_on() {
     assert_eq!(
         envoy
             .host
-            .count_of("tokenward.server=kubernetes;outcome=replaced.requests_total"),
+            .count_of("tokenward.server=kubernetes;outcome=replaced;mcp_method=none.requests_total"),
         200
     );
 }
@@ -299,7 +299,7 @@ fn a_request_to_no_server_passes_untouched_and_is_counted() {
     assert_eq!(
         envoy
             .host
-            .count_of("tokenward.server=-;outcome=passed.requests_total"),
+            .count_of("tokenward.server=-;outcome=passed;mcp_method=none.requests_total"),
         1
     );
 }
@@ -376,7 +376,7 @@ fn a_control_cluster_that_appears_is_called_at_once() {
         assert_eq!(status(&verdict), Some(503));
     }
     let counted = |name: &str| {
-        let stat = format!("tokenward.server=kubernetes;outcome={name}.requests_total");
+        let stat = format!("tokenward.server=kubernetes;outcome={name};mcp_method=none.requests_total");
         envoy.host.count_of(&stat)
     };
     assert_eq!(counted("filter_misconfigured"), 20);

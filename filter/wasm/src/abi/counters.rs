@@ -7,10 +7,11 @@ use tokenward_filter_core::metric::{Event, Metric};
 /// The counters of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    /// By server (the first for requests without one), each with the few events that it has seen.
-    servers: Vec<Vec<Counter>>,
+    /// By server (the first for requests without one) and [`Event::group`], each with the few events that it has seen:
+    /// clients choose the group, and none of them may make the look-ups of others longer.
+    servers: Vec<Vec<Vec<Counter>>>,
     /// Places in `servers` of those that were counted since the last tick.
-    counted: Vec<(usize, usize)>,
+    counted: Vec<(usize, usize, usize)>,
 }
 
 #[derive(Debug)]
@@ -27,10 +28,8 @@ impl Counters {
     /// Counts one event.
     pub(super) fn count(&mut self, metric: &Metric<'_>) {
         let server = metric.server.number.map_or(0, |number| number.saturating_add(1));
-        if self.servers.len() <= server {
-            self.servers.resize_with(server.saturating_add(1), Vec::new);
-        }
-        let Some(counters) = self.servers.get_mut(server) else {
+        let group = metric.event.group();
+        let Some(counters) = grown(&mut self.servers, server).and_then(|groups| grown(groups, group)) else {
             return;
         };
         let known = counters.iter().position(|counter| counter.event == metric.event);
@@ -45,18 +44,16 @@ impl Counters {
         } else {
             calls::increment(counter.id, 1);
             counter.reported = true;
-            self.counted.push((server, at));
+            self.counted.push((server, group, at));
         }
     }
 
     /// Reports to the host what was counted since.
     pub(super) fn flush(&mut self) {
-        for (server, at) in self.counted.drain(..) {
-            let Some(counter) = self
-                .servers
-                .get_mut(server)
-                .and_then(|counters| counters.get_mut(at))
-            else {
+        for (server, group, at) in self.counted.drain(..) {
+            let groups = self.servers.get_mut(server);
+            let counters = groups.and_then(|groups| groups.get_mut(group));
+            let Some(counter) = counters.and_then(|counters| counters.get_mut(at)) else {
                 continue;
             };
             if counter.unreported > 0 {
@@ -65,6 +62,14 @@ impl Counters {
             (counter.reported, counter.unreported) = (false, 0);
         }
     }
+}
+
+/// The element at this place; the list grows as far as that.
+fn grown<T: Default>(list: &mut Vec<T>, at: usize) -> Option<&mut T> {
+    if list.len() <= at {
+        list.resize_with(at.saturating_add(1), T::default);
+    }
+    list.get_mut(at)
 }
 
 fn define(counters: &mut Vec<Counter>, metric: &Metric<'_>) -> Option<usize> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use tokenward_filter_core::config::GateTimes;
 use tokenward_filter_core::log::{Level, Refusals};
+use tokenward_filter_core::mcp_method::McpMethod;
 use tokenward_filter_core::pair::gate::{Admission, Closing, admit, claim_probe, close, longest_held_ms};
 use tokenward_filter_core::pair::record::{Record, Spans};
 use tokenward_filter_core::pair::slot::{PLACES, Slot};
@@ -193,6 +194,7 @@ impl History {
         let mut record = self.record(pair);
         let refusals = Refusals {
             refusal: any_refusal(deal),
+            mcp_method: McpMethod::NONE,
             requests: u32::from(deal.byte()) + 1,
             may_warn: deal.yes(),
         };

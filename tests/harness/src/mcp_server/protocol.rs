@@ -1,4 +1,5 @@
-//! As much of MCP's Streamable HTTP (2025-11-25) as a client needs to call one tool.
+//! As much of MCP's Streamable HTTP (2025-11-25, and 2026-07-28 without sessions) as a client needs to call one tool and to
+//! listen.
 
 use std::time::Duration;
 
@@ -18,14 +19,14 @@ const EVENTS_PER_STREAM: usize = 3;
 /// Answers a request with a good token. A listener's stream stays open for `streams_last` after its events.
 pub(crate) async fn answer(request: Request, streams_last: Duration) -> Response {
     match *request.method() {
-        Method::POST => call(request).await,
+        Method::POST => call(request, streams_last).await,
         Method::GET => lasting_event_stream((1..=EVENTS_PER_STREAM).map(notification), streams_last),
         Method::DELETE => StatusCode::NO_CONTENT.into_response(),
         _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
     }
 }
 
-async fn call(request: Request) -> Response {
+async fn call(request: Request, streams_last: Duration) -> Response {
     let (parts, body) = request.into_parts();
     let wants_json = parts
         .headers
@@ -47,6 +48,11 @@ async fn call(request: Request) -> Response {
     let Some(id) = message.get("id") else {
         return StatusCode::ACCEPTED.into_response();
     };
+    // The listener of 2026-07-28: a request whose answer is the stream.
+    if method == "subscriptions/listen" {
+        let accepted = json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged"});
+        return lasting_event_stream([accepted], streams_last);
+    }
     let result = match method {
         "initialize" => json!({
             "protocolVersion": PROTOCOL_VERSION,

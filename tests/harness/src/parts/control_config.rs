@@ -74,6 +74,10 @@ pub struct ControlIssuer {
     pub client_secret: SecretString,
     /// `policy`, `tolerant` or `strict`; the service's default when absent.
     pub policy: Option<String>,
+    /// `token_endpoint`; from discovery when absent.
+    pub token_endpoint: Option<String>,
+    /// `relay`; none when absent.
+    pub relay: Option<Value>,
 }
 
 /// One of `servers`.
@@ -134,6 +138,8 @@ impl ControlConfig {
             client_id: client_id.to_owned(),
             client_secret: client_secret.into(),
             policy: None,
+            token_endpoint: None,
+            relay: None,
         });
         self
     }
@@ -283,6 +289,12 @@ impl ControlIssuer {
         });
         if let Some(policy) = &self.policy {
             issuer["policy"] = json!(policy);
+        }
+        if let Some(endpoint) = &self.token_endpoint {
+            issuer["token_endpoint"] = json!(endpoint);
+        }
+        if let Some(relay) = &self.relay {
+            issuer["relay"] = relay.clone();
         }
         Ok(issuer)
     }

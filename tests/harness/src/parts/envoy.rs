@@ -83,6 +83,8 @@ pub struct EnvoyRoute {
     pub path_prefix: String,
     /// The MCP server.
     pub server: SocketAddr,
+    /// Only this path is matched, none below it.
+    pub is_exact: bool,
     /// The server sees paths without the prefix.
     pub strips_prefix: bool,
     /// Annotations as Envoy Gateway puts them into the route's metadata: names without `gateway.envoyproxy.io/`.
@@ -98,6 +100,7 @@ impl EnvoyRoute {
             name,
             path_prefix: path_prefix.to_owned(),
             server,
+            is_exact: false,
             strips_prefix: false,
             annotations: BTreeMap::new(),
         }
@@ -108,6 +111,14 @@ impl EnvoyRoute {
         Self {
             server,
             strips_prefix: true,
+            ..self
+        }
+    }
+
+    /// Matches only its path, none below it.
+    pub fn exactly(self) -> Self {
+        Self {
+            is_exact: true,
             ..self
         }
     }
@@ -123,7 +134,9 @@ impl EnvoyRoute {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let matching = if self.path_prefix == "/" {
+        let matching = if self.is_exact {
+            json!({"path": self.path_prefix})
+        } else if self.path_prefix == "/" {
             json!({"prefix": "/"})
         } else {
             json!({"path_separated_prefix": self.path_prefix.trim_end_matches('/')})

@@ -48,4 +48,4 @@ pub use processor_time::{CLOCK_TICK_NS, cpu_ns, cpu_ns_with_ended_threads};
 pub use prometheus::{Metrics, Sample};
 pub use scripted::{Script, ScriptedServer};
 pub use stepping_clock::SteppingClock;
-pub use valkey::Valkey;
+pub use valkey::{Valkey, ValkeyClient};

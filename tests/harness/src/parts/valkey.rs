@@ -21,6 +21,25 @@ enum Address {
     Port(u16),
 }
 
+/// A client of a [`Valkey`] at its present address: a connection for each command.
+#[derive(Debug, Clone)]
+pub struct ValkeyClient {
+    address: Address,
+}
+
+impl ValkeyClient {
+    /// [`Valkey::command`].
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn command(&self, words: &[&str]) -> anyhow::Result<String> {
+        match &self.address {
+            Address::Socket(path) => exchange(UnixStream::connect(path).await?, words).await,
+            Address::Port(port) => exchange(TcpStream::connect(("127.0.0.1", *port)).await?, words).await,
+        }
+    }
+}
+
 /// A running (or killed, or paused) Valkey. It ends with this guard, and so does its data.
 #[derive(Debug)]
 pub struct Valkey {
@@ -119,9 +138,13 @@ impl Valkey {
     /// Sends one raw command and returns the raw reply, for planting and reading what no client would. Meant for
     /// short replies: it reads to the first line end.
     pub async fn command(&self, words: &[&str]) -> anyhow::Result<String> {
-        match &self.address {
-            Address::Socket(path) => exchange(UnixStream::connect(path).await?, words).await,
-            Address::Port(port) => exchange(TcpStream::connect(("127.0.0.1", *port)).await?, words).await,
+        self.client().command(words).await
+    }
+
+    /// A client of it, for a task of its own.
+    pub fn client(&self) -> ValkeyClient {
+        ValkeyClient {
+            address: self.address.clone(),
         }
     }
 

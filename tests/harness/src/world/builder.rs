@@ -1,18 +1,19 @@
 //! Building a [`World`].
 
+mod wiring;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::relay::Relay;
 use super::resources::Resources;
 use super::{ALICE, CLIENT, LOCAL, World};
 use crate::issuer::{DexClient, DexConfig, DexConnector, DexUser, Issuer, IssuerClock, RefreshTokenPolicy};
 use crate::mcp_server::{McpServer, McpTrust};
-use crate::parts::{
-    Control, ControlConfig, ControlStore, Envoy, EnvoyConfig, EnvoyFilter, EnvoyRoute, Valkey, tools,
-};
+use crate::parts::{Control, Envoy, Valkey, ports};
 
 /// The remote issuer's client that exchanges, and its secret.
 const EXCHANGE_CLIENT: (&str, &str) = ("kube", "k");
@@ -54,6 +55,7 @@ pub struct WorldBuilder {
     control_settings: Vec<(String, Value)>,
     usual_deadlines: bool,
     resources: Option<Resources>,
+    relay: Option<Relay>,
     users: Vec<DexUser>,
 }
 
@@ -77,6 +79,7 @@ impl Default for WorldBuilder {
             control_settings: Vec::new(),
             usual_deadlines: false,
             resources: None,
+            relay: None,
             users: vec![
                 DexUser::new(ALICE).with_many_groups(),
                 DexUser::new("bob@example.com"),
@@ -133,6 +136,16 @@ impl WorldBuilder {
     pub fn resources_at(mut self, gateway_port: u16) -> Self {
         self.resources = Some(Resources { gateway_port });
         self.listener_port(gateway_port)
+    }
+
+    /// With a relay in front of the home issuer's token endpoint: Envoy routes [`World::token_endpoint`] to control, which
+    /// itself calls the issuer. `settings` are further members of `issuers[].relay`.
+    pub fn relay(mut self, settings: Value) -> Self {
+        self.relay = Some(Relay {
+            settings,
+            gateway_port: 0,
+        });
+        self
     }
 
     /// With a listener that [`crate::parts::Envoy::replace_listener`] can replace.
@@ -213,7 +226,14 @@ impl WorldBuilder {
     ///
     /// # Errors
     /// When a part is missing on this machine or does not start.
-    pub async fn start_on<I: Issuer>(self) -> anyhow::Result<World<I>> {
+    pub async fn start_on<I: Issuer>(mut self) -> anyhow::Result<World<I>> {
+        if let Some(relay) = &mut self.relay {
+            // Its address is part of control's configuration, so it must be known before Envoy starts.
+            if self.listener_port == 0 {
+                self.listener_port = ports::free_port()?;
+            }
+            relay.gateway_port = self.listener_port;
+        }
         let clock = IssuerClock::default();
         let home: I = self.home(&clock).await?;
         let remote: I = self.remote(&clock, &home).await?;
@@ -232,6 +252,10 @@ impl WorldBuilder {
             .no_proxy()
             .pool_max_idle_per_host(0)
             .build()?;
+        let token_endpoint = self
+            .relay
+            .as_ref()
+            .map_or_else(|| home.token_endpoint(), |relay| relay.public_endpoint(&home));
         Ok(World {
             home,
             remote,
@@ -241,6 +265,7 @@ impl WorldBuilder {
             servers,
             exchange_clients: self.exchange_clients(),
             aggregator_credential,
+            token_endpoint,
             http,
             began: std::time::Instant::now(),
         })
@@ -288,113 +313,5 @@ impl WorldBuilder {
             servers.insert(name, server);
         }
         Ok(servers)
-    }
-
-    fn control_config<I: Issuer>(&self, home: &I, remote: &I, valkey: Option<&Valkey>) -> ControlConfig {
-        let mut config = ControlConfig::default()
-            .issuer(home, CLIENT.0, CLIENT.1)
-            .forwarding_server(LOCAL, &[CLIENT.0]);
-        for (name, client) in self.exchange_clients() {
-            config = config.exchanging_server(&name, remote, CONNECTOR, (&client.id, &client.secret));
-        }
-        if let Some(valkey) = valkey {
-            config.store = ControlStore::Valkey {
-                url: valkey.url(),
-                password: None,
-            };
-        }
-        if let Some(resources) = self.resources {
-            for server in &mut config.servers {
-                server.resource = Some(resources.resource(&server.name));
-            }
-        }
-        if !self.usual_deadlines {
-            config.store_deadline = Some(STORE_DEADLINE.to_owned());
-            config
-                .settings
-                .push(("caller_deadline".to_owned(), json!(CONTROL_DEADLINE)));
-        }
-        config.settings.extend(self.control_settings.iter().cloned());
-        config
-    }
-
-    fn envoy_config<I: Issuer>(
-        &self,
-        home: &I,
-        remote: &I,
-        control: &Control,
-        servers: &BTreeMap<String, McpServer>,
-    ) -> anyhow::Result<EnvoyConfig> {
-        let routes = servers.iter().map(|(name, server)| {
-            let route = EnvoyRoute::new(&format!("/{name}"), server.address());
-            if self.annotated {
-                route.annotation("tokenward-server", name)
-            } else {
-                route
-            }
-        });
-        let documents = self.resources.map(|_| Resources::route(control.address()));
-        let credential = &control.config().filter_credential;
-        let filter = EnvoyFilter {
-            module: tools::filter_module()?,
-            configuration: self.filter_configuration(home, remote),
-            credential: Some(secrecy::ExposeSecret::expose_secret(credential).to_owned()),
-        };
-        Ok(EnvoyConfig {
-            workers: self.workers,
-            listener_port: self.listener_port,
-            listener_from_file: self.listener_from_file,
-            large_headers: self.large_headers,
-            filter: self.filter_on.then_some(filter),
-            module_from_control: None,
-            clock: None,
-            control: Some(self.filter_calls.unwrap_or(control.address())),
-            routes: routes.chain(documents).collect(),
-            ..EnvoyConfig::default()
-        })
-    }
-
-    fn filter_configuration<I: Issuer>(&self, home: &I, remote: &I) -> Value {
-        let place = |server: &mut Value, name: &str| {
-            if !self.annotated {
-                server["path_prefix"] = json!(format!("/{name}"));
-            }
-        };
-        let mut local = json!({
-            "name": LOCAL,
-            "auth": {"kind": "forward", "issuer": home.issuer(), "required_audiences": [CLIENT.0]},
-        });
-        place(&mut local, LOCAL);
-        let mut servers = vec![local];
-        for (name, client) in self.exchange_clients() {
-            let mut server = json!({
-                "name": name,
-                "auth": {
-                    "kind": "exchange", "issuer": remote.issuer(), "required_audiences": [client.id],
-                    "subject_issuer": home.issuer(), "subject_audiences": [CLIENT.0],
-                },
-            });
-            place(&mut server, &name);
-            servers.push(server);
-        }
-        let mut configuration = json!({
-            "control": {"cluster": "tokenward_control", "credential": {"env": "TOKENWARD_FILTER_CREDENTIAL"}},
-            "session_headers": ["x-tokenward-session"],
-            "resource_metadata": "https://gateway.example.com/.well-known/oauth-protected-resource",
-            "servers": servers,
-        });
-        if let Some(resources) = self.resources {
-            for server in configuration["servers"].as_array_mut().into_iter().flatten() {
-                server["resource_metadata"] =
-                    json!(resources.document(server["name"].as_str().unwrap_or_default()));
-            }
-        }
-        if !self.usual_deadlines {
-            configuration["control"]["timeout"] = json!(FILTER_DEADLINE);
-        }
-        for (name, value) in &self.filter_settings {
-            configuration[name] = value.clone();
-        }
-        configuration
     }
 }

@@ -18,6 +18,7 @@ mod call;
 mod hostile;
 mod installed;
 mod login;
+mod relay;
 mod resources;
 mod survival;
 mod tally;
@@ -64,6 +65,7 @@ pub struct World<I = FakeDex> {
     servers: BTreeMap<String, McpServer>,
     exchange_clients: BTreeMap<String, DexClient>,
     aggregator_credential: String,
+    token_endpoint: String,
     http: reqwest::Client,
     began: std::time::Instant,
 }
@@ -89,6 +91,11 @@ impl<I: Issuer> World<I> {
     /// The remote issuer's client of an exchange server; `None` for the server that gets the user's own token.
     pub fn exchange_client(&self, server: &str) -> Option<&DexClient> {
         self.exchange_clients.get(server)
+    }
+
+    /// The home issuer's token endpoint as its clients use it: the relay's public one, or the issuer's own.
+    pub fn token_endpoint(&self) -> &str {
+        &self.token_endpoint
     }
 
     /// Names of all servers, the local one first.
