@@ -56,6 +56,19 @@ impl Form {
         Ok(Self(pairs))
     }
 
+    /// All parameters with their values, in their order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether some parameter was sent more than once (RFC 6749 §3.2 forbids it).
+    #[must_use]
+    pub fn has_repeated(&self) -> bool {
+        let mut names: Vec<&str> = self.pairs().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.windows(2).any(|pair| pair.first() == pair.last())
+    }
+
     /// All values of `name` that are not empty: a parameter without a value counts as omitted (RFC 6749 §3.2).
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let named = self.0.iter().filter(move |(parameter, _)| parameter == name);

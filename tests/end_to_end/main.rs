@@ -19,6 +19,7 @@ mod near_expiry;
 mod real_dex;
 mod real_dex_answers;
 mod real_dex_connector;
+mod real_dex_exchange_endpoint;
 mod real_dex_outages;
 mod real_dex_stories;
 mod real_dex_times;

@@ -29,6 +29,7 @@ mod places;
 mod processor_time;
 mod protected_resource;
 mod refresh;
+mod relay;
 mod reload;
 mod replica_clocks;
 mod replicas;

@@ -324,3 +324,41 @@ async fn a_listener_with_an_old_header_is_refused_quietly_without_a_call_to_any_
     assert_eq!(home.dex.counts().refreshes_presented, 0);
     Ok(())
 }
+
+/// The first write of a sign-out ends what was made before it, also if the store fails before it can be deleted.
+#[tokio::test]
+async fn a_sign_out_that_the_store_interrupts_has_ended_what_was_made_before() -> anyhow::Result<()> {
+    let Pair { remote, home } = pair(1, |_| {}).await?;
+    let token = log_in(&home).await?;
+    let first = about_remote(&home, &token).send().await?;
+    home.advance(1);
+    home.store().set_broken(Some("members"));
+    assert_eq!(home.sign_out(&home.dex.subject(ADMIN)).await?.status, 503);
+    home.store().set_broken(None);
+    let ended = about_remote(&home, &token).send().await?;
+    assert_eq!(ended.refusal(), (400, "unknown_session"));
+    home.advance(2);
+    let later = about_remote(&home, &log_in(&home).await?).send().await?;
+    assert_eq!(later.status, 200);
+    assert_ne!(later.token(), first.token());
+    assert_eq!(remote.counts().exchanges_presented, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_store_a_fresh_token_is_not_exchanged() -> anyhow::Result<()> {
+    let Pair { remote, home } = pair(1, |_| {}).await?;
+    let token = log_in(&home).await?;
+    home.store().set_off(true);
+    let answer = about_remote(&home, &token).send().await?;
+    assert_eq!(answer.refusal(), (503, "store_unavailable"));
+    home.store().set_off(false);
+    // Without the pin's write nothing is served.
+    home.store().set_broken(Some("write"));
+    let answer = about_remote(&home, &token).send().await?;
+    assert_eq!(answer.refusal(), (503, "store_unavailable"));
+    home.store().set_broken(None);
+    assert_eq!(about_remote(&home, &token).send().await?.status, 200);
+    assert_eq!(remote.counts().exchanges_presented, 2);
+    Ok(())
+}

@@ -8,6 +8,7 @@ pub(crate) mod explain;
 mod limits;
 mod logout;
 mod open;
+pub(crate) mod relay;
 pub(crate) mod sessions;
 mod subject;
 mod token;
@@ -36,9 +37,11 @@ use crate::upstream::issuer::client::{ClientUnusable, IssuerClient};
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
 use crate::upstream::policy::Policy;
+use crate::upstream::relay::Relay;
 
 use self::background::Background;
 use self::limits::LimitsByIssuer;
+use self::relay::RelayEdge;
 
 /// At most one WARN for each cause within this time.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
@@ -69,9 +72,11 @@ pub struct Service {
     pub(crate) grants: Grants,
     pub(crate) exchanges: Exchanges,
     pub(crate) sessions: Sessions,
+    pub(crate) relay: Relay,
     pub(crate) policy: Policy,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) readiness: Arc<Readiness>,
+    pub(crate) relay_edge: RelayEdge,
     rotations: Arc<Rotations>,
     limits: LimitsByIssuer,
     background: Background,
@@ -200,6 +205,8 @@ impl Service {
             config.session_lifetime,
         );
         Ok(Arc::new(Self {
+            relay: Relay::new(context.clone(), grants.clone()),
+            relay_edge: RelayEdge::new(&homes)?,
             homes,
             servers: build::servers(&config.servers, &config.issuers, &context, &mut limits),
             config,
@@ -229,7 +236,9 @@ impl Service {
 
     /// [`Service::drain`] without a timeout.
     pub(crate) async fn wait_idle(&self) {
+        self.relay_edge.finished().await;
         self.background.wait_idle().await;
+        self.relay.wait_idle().await;
         self.exchanges.finished().await;
         self.grants.finished().await;
     }

@@ -8,9 +8,9 @@ use tokenward_protocol::refusal::Refusal;
 use super::Service;
 use crate::refused::Refused;
 use crate::session::{Put, PutError, SessionKey};
-use crate::upstream::grant::Login;
 use crate::upstream::grant::record::{GrantRecord, GrantState};
 use crate::upstream::grant::sign_out::SignOutTime;
+use crate::upstream::grant::{Login, LoginSource};
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::token_type::IdTokenProfile;
 
@@ -101,6 +101,9 @@ impl Service {
             client_id: &registration.client_id,
             refresh_token: registration.refresh_token.as_ref(),
             session_id: profile.session_id.as_deref(),
+            source: LoginSource::Registered {
+                is_relayed: home.is_relayed(),
+            },
         };
         let session = SessionKey::of_id(id);
         let put = self.sessions.put(&session, &login).await?;

@@ -10,8 +10,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use tokenward_protocol::refusal::Refusal;
 
+use super::relay::{self, RelayedTo};
 use super::{caller, exchange_client, host, response};
-use crate::app::Current;
+use crate::app::{Current, Service};
 use crate::observe::metrics::Metrics;
 use crate::serve::{Admission, Budget, Caller, NoRoom, RequestTracker, UNKNOWN_SHARE};
 
@@ -72,6 +73,8 @@ impl Admitted {
 /// A request that was admitted.
 pub(super) struct AdmittedRequest {
     pub(super) request: Request,
+    /// Its way to an issuer, if it is for a relayed token endpoint.
+    pub(super) relayed: Option<RelayedTo>,
     /// The memory reservation for the response to a probe.
     pub(super) probe: Option<Admission>,
 }
@@ -83,7 +86,9 @@ impl AdmissionControl {
         if let Err(bad) = host::check(&request) {
             return Err(Box::new(rejected(StatusCode::BAD_REQUEST, &bad.to_string())));
         }
-        if matches!(request.uri().path(), LIVEZ | READYZ | METRICS) {
+        if let Some(relayed) = self.relayed(&request) {
+            self.relayed_request(request, relayed)
+        } else if matches!(request.uri().path(), LIVEZ | READYZ | METRICS) {
             self.probe(request)
         } else {
             self.request(request)
@@ -95,7 +100,11 @@ impl AdmissionControl {
         *request.headers_mut() = HeaderMap::new();
         *request.body_mut() = Body::empty();
         if request.uri().path() == LIVEZ {
-            return Ok(AdmittedRequest { request, probe: None });
+            return Ok(AdmittedRequest {
+                request,
+                relayed: None,
+                probe: None,
+            });
         }
         let limit_bytes = PROBES_BYTES * UNKNOWN_SHARE;
         let Some(admission) = self.probes.admit(Caller::Unknown, 0, limit_bytes) else {
@@ -107,6 +116,7 @@ impl AdmissionControl {
         }
         Ok(AdmittedRequest {
             request,
+            relayed: None,
             probe: Some(admission),
         })
     }
@@ -118,23 +128,67 @@ impl AdmissionControl {
             Caller::Known => Caller::Known,
             Caller::Unknown => exchange_client::caller_of(&service, request.uri().path(), request.headers()),
         };
+        self.reserve(&service, caller, &mut request)?;
+        if takes_no_body(request.method()) {
+            *request.body_mut() = Body::empty();
+        }
+        Ok(AdmittedRequest {
+            request,
+            relayed: None,
+            probe: None,
+        })
+    }
+
+    /// The way of a request for an issuer's public token endpoint. Its host and path take precedence over control's own
+    /// paths: they are the issuer's.
+    fn relayed(&self, request: &Request) -> Option<RelayedTo> {
+        let service = self.current.service();
+        if service.relay_edge.is_empty() {
+            return None;
+        }
+        let authority = host::of(request)?;
+        let endpoint = Arc::clone(service.relay_edge.at(authority, request.uri().path())?);
+        Some(RelayedTo {
+            client: relay::in_header(&endpoint, request.headers()),
+            service,
+            endpoint,
+        })
+    }
+
+    /// Admits a request for an issuer. Its body is passed whatever its method is.
+    fn relayed_request(
+        &self,
+        mut request: Request,
+        relayed: RelayedTo,
+    ) -> Result<AdmittedRequest, Box<Response>> {
+        let caller = match relayed.client {
+            Some(_) => Caller::Known,
+            None => Caller::Unknown,
+        };
+        self.reserve(&relayed.service, caller, &mut request)?;
+        Ok(AdmittedRequest {
+            request,
+            relayed: Some(relayed),
+            probe: None,
+        })
+    }
+
+    /// Reserves memory for `request`, made by `caller`.
+    fn reserve(&self, service: &Service, caller: Caller, request: &mut Request) -> Result<(), Box<Response>> {
         let tracker = request.extensions().get::<RequestTracker>().cloned();
         if let Some(tracker) = &tracker {
             tracker.identified(caller);
         }
         let limit_bytes = service.config.intake.bytes;
-        let Some(admission) = self.requests.admit(caller, head_bytes(&request), limit_bytes) else {
+        let Some(admission) = self.requests.admit(caller, head_bytes(request), limit_bytes) else {
             service.metrics().request_unread("no_room");
             return Err(Box::new(over_budget()));
         };
         if let Some(tracker) = &tracker {
             tracker.hold(&admission);
         }
-        if takes_no_body(request.method()) {
-            *request.body_mut() = Body::empty();
-        }
         request.extensions_mut().insert(Admitted { admission, tracker });
-        Ok(AdmittedRequest { request, probe: None })
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -33,9 +33,22 @@ pub(super) struct RequestBody<'a> {
     pub(super) metrics: &'a Metrics,
 }
 
+/// A body of which at most so many bytes were read.
+pub(super) enum Beginning {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// It is longer.
+    Longer {
+        /// What was read, in order.
+        read: [Bytes; 2],
+        /// What follows.
+        rest: Body,
+    },
+}
+
 /// Why a body was not read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BodyError {
+pub(super) enum BodyError {
     OverBudget,
     Late,
     TooLarge,
@@ -91,31 +104,45 @@ impl RequestBody<'_> {
         let (admitted, metrics) = (self.admitted, self.metrics);
         let content_length = content_length(self.headers);
         let complete = read(self.body, content_length, max_bytes, admitted).await;
-        complete.map_err(|why| {
-            let (cause, response) = match why {
-                BodyError::OverBudget => ("no_room", over_budget()),
-                BodyError::Late => (
-                    "late",
-                    rejected(
-                        StatusCode::REQUEST_TIMEOUT,
-                        "the request was not complete within intake.deadline; send it without pauses",
-                    ),
-                ),
-                BodyError::TooLarge => (
-                    "too_large",
-                    rejected(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        &format!("the body is larger than {max_bytes} bytes"),
-                    ),
-                ),
-                BodyError::Truncated => (
-                    "broke_off",
-                    rejected(StatusCode::BAD_REQUEST, "the body is incomplete"),
-                ),
-            };
-            metrics.request_unread(cause);
-            Box::new(response)
-        })
+        complete.map_err(|why| Box::new(unread(why, max_bytes, metrics)))
+    }
+}
+
+/// The response to a body that was not read to its end, although that of at most `max_bytes` would have been.
+pub(super) fn unread(why: BodyError, max_bytes: usize, metrics: &Metrics) -> Response {
+    let (cause, response) = match why {
+        BodyError::OverBudget => ("no_room", over_budget()),
+        BodyError::Late => (
+            "late",
+            rejected(
+                StatusCode::REQUEST_TIMEOUT,
+                "the request was not complete within intake.deadline; send it without pauses",
+            ),
+        ),
+        BodyError::TooLarge => (
+            "too_large",
+            rejected(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                &format!("the body is larger than {max_bytes} bytes"),
+            ),
+        ),
+        BodyError::Truncated => (
+            "broke_off",
+            rejected(StatusCode::BAD_REQUEST, "the body is incomplete"),
+        ),
+    };
+    metrics.request_unread(cause);
+    response
+}
+
+impl BodyError {
+    /// Why a body ended in `error`.
+    pub(super) fn of(error: &axum::Error) -> Self {
+        if is_late(error) {
+            Self::Late
+        } else {
+            Self::Truncated
+        }
     }
 }
 
@@ -143,14 +170,14 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
     is_of_type(headers, FORM)
 }
 
-fn content_length(headers: &HeaderMap) -> Option<usize> {
+/// `Content-Length`, if it can be parsed.
+pub(super) fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads `body` into one buffer and accounts for it. The buffer grows with the bytes that arrive; frames are copied,
-/// because a frame retains the whole buffer that it was read from.
+/// Reads `body` into one buffer and accounts for it.
 async fn read(
-    mut body: Body,
+    body: Body,
     content_length: Option<usize>,
     max_bytes: usize,
     admitted: &Admitted,
@@ -158,7 +185,21 @@ async fn read(
     if content_length.is_some_and(|content_length| content_length > max_bytes) {
         return Err(BodyError::TooLarge);
     }
-    let largest = content_length.unwrap_or(max_bytes);
+    match read_beginning(body, content_length, max_bytes, admitted).await? {
+        Beginning::Whole(bytes) => Ok(bytes),
+        Beginning::Longer { .. } => Err(BodyError::TooLarge),
+    }
+}
+
+/// Reads at most `max_bytes` of `body` into one buffer and accounts for it. The buffer grows with the bytes that arrive;
+/// frames are copied, because a frame retains the whole buffer that it was read from.
+pub(super) async fn read_beginning(
+    mut body: Body,
+    content_length: Option<usize>,
+    max_bytes: usize,
+    admitted: &Admitted,
+) -> Result<Beginning, BodyError> {
+    let largest = content_length.unwrap_or(max_bytes).min(max_bytes);
     let mut bytes = Vec::new();
     admitted.admission.body_expected();
     let mut evicted = pin!(admitted.admission.evicted());
@@ -170,13 +211,15 @@ async fn read(
         };
         let data = match frame {
             None => break,
-            Some(Err(error)) if is_late(&error) => return Err(BodyError::Late),
-            Some(Err(_)) => return Err(BodyError::Truncated),
+            Some(Err(error)) => return Err(BodyError::of(&error)),
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
         };
         let needed = bytes.len().saturating_add(data.len());
         if needed > max_bytes {
-            return Err(BodyError::TooLarge);
+            return Ok(Beginning::Longer {
+                read: [bytes.into(), data],
+                rest: body,
+            });
         }
         if needed > bytes.capacity() {
             let capacity = needed.max(largest.min(bytes.capacity() * 2));
@@ -186,7 +229,7 @@ async fn read(
         bytes.extend_from_slice(&data);
     }
     admitted.body_complete();
-    Ok(bytes)
+    Ok(Beginning::Whole(bytes))
 }
 
 fn is_late(error: &axum::Error) -> bool {

@@ -68,17 +68,8 @@ pub(super) fn in_form(form: &Form, user: &str, credential: &SecretString) -> For
 
 /// Checks that the headers present `credential` for the user `user`.
 pub(super) fn check(headers: &HeaderMap, user: &str, credential: &SecretString) -> Result<(), Refused> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let presented = match (values.next(), values.next()) {
-        (Some(value), None) => value.as_bytes(),
-        _ => return Err(rejected(user)),
-    };
-    let (scheme, rest) = match presented.iter().position(|byte| *byte == b' ') {
-        Some(at) => (
-            presented.get(..at).unwrap_or_default(),
-            presented.get(at..).unwrap_or_default().trim_ascii(),
-        ),
-        None => return Err(rejected(user)),
+    let Some((scheme, rest)) = presented(headers) else {
+        return Err(rejected(user));
     };
     let accepted = if scheme.eq_ignore_ascii_case(b"bearer") {
         same(rest, credential)
@@ -88,6 +79,26 @@ pub(super) fn check(headers: &HeaderMap, user: &str, credential: &SecretString) 
         false
     };
     if accepted { Ok(()) } else { Err(rejected(user)) }
+}
+
+/// Whether the headers present `credential` for the user `user` as Basic.
+pub(super) fn is_basic(headers: &HeaderMap, user: &str, credential: &SecretString) -> bool {
+    presented(headers)
+        .is_some_and(|(scheme, rest)| scheme.eq_ignore_ascii_case(b"basic") && basic(rest, user, credential))
+}
+
+/// Scheme and credential of the one `Authorization` header field.
+fn presented(headers: &HeaderMap) -> Option<(&[u8], &[u8])> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let presented = value.as_bytes();
+    let at = presented.iter().position(|byte| *byte == b' ')?;
+    Some((
+        presented.get(..at).unwrap_or_default(),
+        presented.get(at..).unwrap_or_default().trim_ascii(),
+    ))
 }
 
 /// The refusal of a caller that does not present the credential of `user`.

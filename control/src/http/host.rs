@@ -43,6 +43,14 @@ pub(super) fn check(request: &Request<Body>) -> Result<(), BadHost> {
     }
 }
 
+/// The host of a checked `request`, with its port if it has one: the target's takes precedence over `Host`.
+pub(super) fn of(request: &Request<Body>) -> Option<&str> {
+    match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request.headers().get(HOST)?.to_str().ok(),
+    }
+}
+
 /// Parses a Host header field.
 fn valid_host(value: &HeaderValue) -> Result<Authority, BadHost> {
     let host = Authority::try_from(value.as_bytes()).map_err(|_| BadHost::Invalid)?;

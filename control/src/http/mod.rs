@@ -12,6 +12,7 @@ mod host;
 mod logout;
 mod openapi;
 mod protected_resource;
+mod relay;
 mod response;
 mod sessions;
 mod timed_body;
@@ -47,13 +48,16 @@ pub(crate) use timed_body::TimedBody;
 /// The version in the marker header.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The marker header's value in answers to an issuer's clients: the version is not theirs to know.
+const RELAYED: &str = "relay";
+
 /// The HTTP service of one listener. Cheap to clone; clones share the memory budgets.
 #[derive(Clone)]
 pub(crate) struct HttpService {
     router: Router,
     admission: AdmissionControl,
-    /// Every response closes its connection.
-    close_after_response: bool,
+    /// Whether all connection slots are in use: only probes are served, and every response closes its connection.
+    probes_only: bool,
 }
 
 /// A response in progress.
@@ -65,7 +69,7 @@ impl HttpService {
         Self {
             admission: AdmissionControl::new(current.clone()),
             router: with_state(router(routes()).fallback(not_found), current),
-            close_after_response: false,
+            probes_only: false,
         }
     }
 
@@ -77,7 +81,7 @@ impl HttpService {
                 router(probes().into()).fallback(admission::out_of_connections),
                 current,
             ),
-            close_after_response: true,
+            probes_only: true,
         }
     }
 
@@ -89,6 +93,12 @@ impl HttpService {
             Err(response) => return Box::pin(ready(self.with_marker(*response))),
         };
         let service = self.clone();
+        if let Some(relayed) = admitted.relayed.filter(|_| !self.probes_only) {
+            return Box::pin(async move {
+                let response = relay::answer(relayed, admitted.request).await;
+                service.with_marker_value(response, RELAYED)
+            });
+        }
         Box::pin(async move {
             let Ok(mut response) = service.router.clone().oneshot(admitted.request).await;
             if let Some(probe) = &admitted.probe {
@@ -99,10 +109,14 @@ impl HttpService {
     }
 
     /// Adds the marker header by which clients distinguish control's responses from a proxy's.
-    fn with_marker(&self, mut response: Response) -> Response {
+    fn with_marker(&self, response: Response) -> Response {
+        self.with_marker_value(response, VERSION)
+    }
+
+    fn with_marker_value(&self, mut response: Response, value: &'static str) -> Response {
         let headers = response.headers_mut();
-        headers.insert(MARKER_HEADER, HeaderValue::from_static(VERSION));
-        if self.close_after_response {
+        headers.insert(MARKER_HEADER, HeaderValue::from_static(value));
+        if self.probes_only {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

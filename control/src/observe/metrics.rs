@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::relay_metrics::RelayMetrics;
+
 /// Labels of [`Metrics::token_requests`] and [`Metrics::exchanges`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ServerOutcomeLabels {
@@ -142,6 +144,8 @@ pub struct Metrics {
     requests_unread: Family<RequestUnreadLabels, Counter>,
     /// `tokenward_config_reload_total{outcome}`.
     config_reloads: Family<ConfigReloadLabels, Counter>,
+    /// Those of the relay.
+    pub relay: RelayMetrics,
 }
 
 fn seconds_histogram() -> Histogram {
@@ -239,6 +243,8 @@ impl Default for Metrics {
             "Configuration reloads by outcome",
             config_reloads.clone(),
         );
+        let relay = RelayMetrics::default();
+        relay.register(&mut registry);
         Self {
             registry: Arc::new(registry),
             token_requests,
@@ -256,6 +262,7 @@ impl Default for Metrics {
             intake_bytes,
             requests_unread,
             config_reloads,
+            relay,
         }
     }
 }

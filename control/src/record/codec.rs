@@ -21,6 +21,17 @@ pub(crate) struct Unreadable {
     pub(crate) error: StoreError,
 }
 
+impl Unreadable {
+    /// `entry`, which does not decode as version `format` because of `error`.
+    pub(crate) fn new(format: u8, entry: &Entry, error: StoreError) -> Self {
+        Self {
+            revision: entry.revision,
+            is_newer: (entry.value.first()).is_some_and(|&first| first > format && first <= MAX_VERSION),
+            error,
+        }
+    }
+}
+
 /// Encodes `record`. Its first field is its version, a `u8`.
 ///
 /// # Errors
@@ -60,13 +71,8 @@ pub(crate) fn decode_entry<T: DeserializeOwned>(
     key: &Key,
     entry: &Entry,
 ) -> Result<(Revision, T), Unreadable> {
-    let revision = entry.revision;
     match decode(format, key, &entry.value) {
-        Ok(record) => Ok((revision, record)),
-        Err(error) => Err(Unreadable {
-            revision,
-            is_newer: (entry.value.first()).is_some_and(|&first| first > format && first <= MAX_VERSION),
-            error,
-        }),
+        Ok(record) => Ok((entry.revision, record)),
+        Err(error) => Err(Unreadable::new(format, entry, error)),
     }
 }

@@ -4,6 +4,7 @@
 //! - [`dialect`]: where issuers differ from the specifications and from each other;
 //! - [`grant`]: what an issuer issued for (issuer, client, user), and the single refresh at a time;
 //! - [`exchange`]: RFC 8693 exchanges at remote issuers;
+//! - [`relay`]: answers an issuer's clients at the issuer's own token endpoint;
 //! - [`entitlement`], [`policy`], [`renewal`]: rules that grants and exchanges share;
 //! - [`failure`], [`streak`]: one failure, and consecutive failures of one grant or exchange.
 
@@ -15,5 +16,6 @@ pub mod grant;
 pub mod issuer;
 pub(crate) mod local_pauses;
 pub mod policy;
+pub mod relay;
 pub mod renewal;
 pub mod streak;

@@ -41,6 +41,19 @@ pub enum StreakKind {
     RetryAfter,
     /// The issuer carried the request out, but its token cannot be read or verified here.
     Unusable,
+    /// The issuer carried the request out, and its answer has no ID token: whole for a client of the relay, useless for a
+    /// server.
+    NoIdToken,
+}
+
+impl StreakKind {
+    /// Whether only an operator can end such failures, at the issuer or in a configuration.
+    const fn is_lasting(self) -> bool {
+        matches!(
+            self,
+            Self::Misconfigured | Self::Substituted | Self::Unusable | Self::NoIdToken
+        )
+    }
 }
 
 /// Waits after transient failures, before jitter. The cap is low so that a recovery is noticed soon.
@@ -53,6 +66,9 @@ const MISCONFIGURED_WAIT_MS: u64 = 30_000;
 /// answers 404 for a minute or two.
 const LASTING_COUNT: u32 = 5;
 const LASTING_MS: u64 = 300_000;
+/// Hint for an operator while refreshes bring no ID token.
+pub const NO_ID_TOKEN: &str =
+    "the issuer refreshed without an ID token: the login must request the scope openid";
 /// Hint for an operator while such answers arrive.
 pub const NOT_OAUTH: &str = "something in between answers in the issuer's place (a proxy, firewall or load balancer), or \
                              token_endpoint is not the issuer's own";
@@ -77,9 +93,7 @@ pub fn failed(
         .map_or(0, |streak| streak.same_kind)
         .saturating_add(1);
     let wait_ms = match (kind, retry_after) {
-        (StreakKind::Misconfigured | StreakKind::Substituted | StreakKind::Unusable, _) => {
-            MISCONFIGURED_WAIT_MS
-        }
+        (kind, _) if kind.is_lasting() => MISCONFIGURED_WAIT_MS,
         (_, Some(retry_after)) => whole_ms(retry_after).clamp(BACKOFF.base_ms(), MAX_RETRY_AFTER_MS),
         (_, None) => {
             let ceiling_ms = longest_backoff_ms(count);
@@ -124,9 +138,10 @@ impl Streak {
     #[must_use]
     pub fn wait(&self, now_ms: u64) -> Option<Duration> {
         let longest_ms = match self.kind {
-            StreakKind::Misconfigured | StreakKind::Substituted | StreakKind::Unusable => {
-                MISCONFIGURED_WAIT_MS
-            }
+            StreakKind::Misconfigured
+            | StreakKind::Substituted
+            | StreakKind::Unusable
+            | StreakKind::NoIdToken => MISCONFIGURED_WAIT_MS,
             StreakKind::Unreachable => longest_backoff_ms(self.count),
             StreakKind::RetryAfter | StreakKind::Failing | StreakKind::Denied | StreakKind::NotOauth => {
                 MAX_RETRY_AFTER_MS

@@ -12,6 +12,7 @@ const PAUSE_MS: u64 = 16_000;
 /// Two attempts and nothing else.
 const TWO: Budget = Budget {
     starts: 2,
+    presents: 0,
     crashes: 0,
     outages: 0,
     lost: 0,

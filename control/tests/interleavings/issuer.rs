@@ -77,10 +77,13 @@ impl ModelIssuer {
             // A token of an earlier login does not affect this one.
             let is_reuse = token >= self.login && token < self.current;
             self.revoked |= self.policy == IssuerPolicy::Strict && is_reuse;
-            return Answer::Dead(match self.policy {
-                IssuerPolicy::Tolerant => Death::Claimed,
-                IssuerPolicy::Strict => Death::InvalidGrant,
-            });
+            return Answer::Dead {
+                death: match self.policy {
+                    IssuerPolicy::Tolerant => Death::Claimed,
+                    IssuerPolicy::Strict => Death::InvalidGrant,
+                },
+                words: None,
+            };
         }
         if !self.is_reusable(now_ms) {
             self.last += 1;
@@ -90,6 +93,7 @@ impl ModelIssuer {
         Answer::Refreshed {
             rotated: (self.current != token).then(|| refresh_token(self.current)),
             no_id_token: None,
+            response: None,
         }
     }
 }

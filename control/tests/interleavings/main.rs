@@ -16,6 +16,7 @@ mod possible;
 mod promises;
 mod random;
 mod records;
+mod relayed;
 mod rewound;
 mod search;
 mod setup;

@@ -16,6 +16,12 @@ impl World {
                 if budget.starts > 0 {
                     actions.push(Action::Start(at));
                 }
+                if let Some(client) = self.client.filter(|_| budget.presents > 0) {
+                    actions.push(Action::Present(at, false));
+                    if client.before != client.held {
+                        actions.push(Action::Present(at, true));
+                    }
+                }
                 continue;
             };
             let waits_for_issuer = running.step == Step::Present;
@@ -32,8 +38,14 @@ impl World {
                         actions.push(Action::Lose(at));
                     }
                 }
-                _ => actions.push(Action::Go(at)),
+                _ => {
+                    actions.push(Action::Go(at));
+                    if budget.lost > 0 && self.is_answering(at) {
+                        actions.push(Action::Lose(at));
+                    }
+                }
             }
+            let waits_for_issuer = waits_for_issuer || self.is_answering(at);
             if budget.outages > 0 && !waits_for_issuer {
                 actions.push(Action::NotDone(at));
                 if matches!(running.step, Step::Write { .. } | Step::TakeLease) {

@@ -18,6 +18,15 @@ const MAX_TRIES: usize = 12;
 
 /// Invariants of a state.
 pub(crate) fn check_state(world: &World) -> Result<(), String> {
+    if let Some(client) = &world.client
+        && client.generation == world.record.generation
+        && !world.is_known_as_held(client.held)
+    {
+        return Err(format!(
+            "the client holds r{} and its grant does not know it",
+            client.held
+        ));
+    }
     if world.policy == IssuerPolicy::Strict {
         if let Some((token, times)) = world.issuer.presented.iter().find(|(_, times)| **times > 1) {
             return Err(format!("r{token} was presented {times} times to a strict issuer"));
@@ -141,7 +150,48 @@ pub(crate) fn check_successor(quiesced: World) -> Result<Ending, String> {
         ));
     }
     check_state(&world)?;
+    check_client(&mut world, ending)?;
     Ok(ending)
+}
+
+/// A client of the relay that holds a token of the login has a login as long as the servers' callers have one, and no
+/// longer; and then it holds the token that the issuer accepts.
+fn check_client(world: &mut World, ending: Ending) -> Result<(), String> {
+    let Some(client) = world.client else {
+        return Ok(());
+    };
+    if client.generation != world.record.generation {
+        return Ok(());
+    }
+    let clients = present_until_settled(world)?;
+    check_state(world)?;
+    if clients != ending {
+        return Err(format!("servers: {ending:?}, the client: {clients:?}"));
+    }
+    let held = world.client.map_or(0, |client| client.held);
+    if clients == Ending::Served && !world.issuer.accepts(held, world.now_ms) {
+        return Err(format!("the client was given r{held}, which does not work"));
+    }
+    Ok(())
+}
+
+fn present_until_settled(world: &mut World) -> Result<Ending, String> {
+    for _ in 0..MAX_TRIES {
+        world.verdict = None;
+        world.present(0, false);
+        finish(world, 0);
+        match &world.verdict {
+            Some(Verdict::Serve(_)) => return Ok(Ending::Served),
+            Some(Verdict::Refuse(refused)) if refused.refusal == Refusal::NeedsLogin => {
+                return Ok(Ending::NeedsLogin);
+            }
+            Some(Verdict::Refuse(refused)) => {
+                world.now_ms += 1_000 * refused.retry_after_seconds.unwrap_or(2);
+            }
+            None => {}
+        }
+    }
+    Err(format!("the client tried {MAX_TRIES} times: {:?}", world.verdict))
 }
 
 /// The largest difference between two replicas' clocks.

@@ -2,6 +2,7 @@
 
 use tokenward_control::upstream::grant::login::NewLogin;
 use tokenward_control::upstream::grant::record::{GrantRecord, StoredIdToken, StoredRefreshToken};
+use tokenward_control::upstream::grant::relayed::{Relayed, StoredResponse};
 
 use tokenward_control::store::Lineage;
 
@@ -30,14 +31,36 @@ pub(crate) fn id_token(now_ms: u64, life_seconds: u64) -> StoredIdToken {
     }
 }
 
-/// The record after a login with this refresh token; its ID token is stale at `now_ms` already.
-pub(crate) fn logged_in(before: Option<&GrantRecord>, token: Token, now_ms: u64, line: u32) -> GrantRecord {
+/// A token response of `now_ms`.
+pub(crate) fn response(now_ms: u64, life_seconds: u64) -> StoredResponse {
+    StoredResponse {
+        sealed: sealed(),
+        made_at_ms: now_ms,
+        access_expires_at_ms: Some(now_ms + life_seconds * 1000),
+        id_token_fingerprint: None,
+    }
+}
+
+/// The record after a login with this refresh token; its ID token is stale at `now_ms` already. `is_relayed`: a client
+/// holds the refresh token too.
+pub(crate) fn logged_in(
+    before: Option<&GrantRecord>,
+    token: Token,
+    now_ms: u64,
+    line: u32,
+    is_relayed: bool,
+) -> GrantRecord {
+    let mut relayed = Relayed::default();
+    if is_relayed {
+        relayed.hand_out(&refresh_token(token).fingerprint);
+    }
     let login = NewLogin {
         issuer: "https://issuer.example.com".to_owned(),
         client_id: "muster".to_owned(),
         id_token: id_token(now_ms - 1_000, 1),
         refresh_token: Some(refresh_token(token)),
         lineage: Some(lineage(line)),
+        relayed,
     };
     login.supersede(before, now_ms)
 }

@@ -7,6 +7,8 @@ use tokenward_control::config::IssuerPolicy;
 pub(crate) struct Budget {
     /// Attempts that may start.
     pub(crate) starts: u8,
+    /// Presentations by the client of the relay; none: there is no such client.
+    pub(crate) presents: u8,
     /// Processes that may crash.
     pub(crate) crashes: u8,
     /// Store operations that may go unanswered, with or without effect.
@@ -45,6 +47,8 @@ pub(crate) struct Setup {
 pub(crate) enum Action {
     /// A caller makes a replica start an attempt.
     Start(usize),
+    /// The client of the relay presents the refresh token that it holds; or, if true, the one that it held before.
+    Present(usize, bool),
     /// The step of a replica is done and answered.
     Go(usize),
     /// The store does not answer, and the operation was not done.

@@ -1,6 +1,12 @@
 //! The state of the model: a store, an issuer, replicas with real [`Attempt`]s, and the effect of every action.
 
+mod client;
+mod running;
 mod view;
+
+pub(crate) use client::Client;
+use client::Phase;
+pub(crate) use running::Running;
 
 use std::time::Duration;
 
@@ -20,7 +26,7 @@ use tokenward_protocol::token_endpoint::Reason;
 
 use crate::issuer::{ModelIssuer, Token};
 use crate::memory::Memory;
-use crate::records::{id_token, logged_in, number_of};
+use crate::records::{id_token, logged_in, number_of, response};
 use crate::setup::{Action, Budget, Setup};
 
 pub(crate) const LEASE_MS: u64 = 15_000;
@@ -33,19 +39,6 @@ pub(crate) const POLICY: Policy = Policy {
 };
 /// The time at which the model starts.
 const BEGIN_MS: u64 = 1_000_000_000;
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Running {
-    pub(crate) attempt: Attempt,
-    pub(crate) step: Step,
-    /// The issuer's answer in transit to this replica.
-    pub(crate) answer: Option<Answer>,
-    holder: String,
-    /// Fingerprint of the refresh token that the issuer issued to this attempt.
-    rotated: Option<String>,
-    /// Since when a presentation is pending, in true time.
-    pub(crate) presents_since_ms: Option<u64>,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct World {
@@ -76,6 +69,8 @@ pub(crate) struct World {
     /// What each process knows better than the store.
     memories: Vec<Memory>,
     pub(crate) saved: Option<(GrantRecord, u64)>,
+    /// A client that refreshes through the relay.
+    pub(crate) client: Option<Client>,
     /// Processes that crashed, with what they knew.
     pub(crate) deaths: u32,
     /// Whether the store may go back in time.
@@ -84,7 +79,8 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(setup: &Setup) -> Self {
-        let record = logged_in(None, 1, BEGIN_MS, 0);
+        let client = (setup.budget.presents > 0).then(|| Client::new(1));
+        let record = logged_in(None, 1, BEGIN_MS, 0, client.is_some());
         Self {
             now_ms: BEGIN_MS,
             policy: setup.issuer,
@@ -106,6 +102,7 @@ impl World {
             unpresented_intents: 0,
             memories: setup.skews_ms.iter().map(|_| Memory::default()).collect(),
             saved: None,
+            client,
             deaths: 0,
             rewinds: setup.budget.rewinds > 0,
         }
@@ -134,6 +131,11 @@ impl World {
                 self.budget.starts -= 1;
                 self.start(at);
             }
+            Action::Present(at, older) => {
+                self.budget.presents -= 1;
+                self.present(at, older);
+            }
+            Action::Go(at) if self.is_for_client(at) => self.go_on_for_client(at),
             Action::Go(at) => {
                 if let Some(event) = self.execute(at) {
                     self.deliver(at, event);
@@ -149,6 +151,10 @@ impl World {
                 self.unanswered(at);
             }
             Action::Arrive(at) => self.arrive(at),
+            Action::Lose(at) if self.is_for_client(at) => {
+                self.budget.lost -= 1;
+                self.replicas[at] = None;
+            }
             Action::Lose(at) => {
                 self.budget.lost -= 1;
                 if let Some(running) = &mut self.replicas[at]
@@ -180,7 +186,8 @@ impl World {
             Action::LogIn => {
                 self.budget.logins -= 1;
                 let token = self.issuer.log_in();
-                self.record = logged_in(Some(&self.record), token, self.now_ms, self.lineage);
+                let is_relayed = self.client.is_some();
+                self.record = logged_in(Some(&self.record), token, self.now_ms, self.lineage, is_relayed);
                 self.revision = self.following();
             }
             Action::Save => {
@@ -198,12 +205,12 @@ impl World {
 
     /// An attempt on behalf of a caller whose token is stale.
     pub(crate) fn start(&mut self, at: usize) {
+        let want = Want::id_token(Reason::Stale, "stale", Entitlement::default());
+        self.start_for(at, want, None);
+    }
+
+    fn start_for(&mut self, at: usize, want: Want, phase: Option<Phase>) {
         self.holders += 1;
-        let want = Want {
-            reason: Reason::Stale,
-            presented_fingerprint: "stale".to_owned(),
-            entitlement: Entitlement::default(),
-        };
         let config = AttemptConfig {
             policy: POLICY,
             issuer: self.policy,
@@ -215,6 +222,7 @@ impl World {
             answer: None,
             holder: format!("h{}", self.holders),
             rotated: None,
+            phase,
             presents_since_ms: None,
         });
         self.deliver(at, Event::Started);
@@ -278,8 +286,7 @@ impl World {
                     self.lease = None;
                 }
                 let Finished { verdict, .. } = *finished;
-                self.verdict = Some(verdict);
-                self.replicas[at] = None;
+                self.finished(at, verdict);
                 return None;
             }
         })
@@ -317,6 +324,7 @@ impl World {
     fn unanswered(&mut self, at: usize) {
         match self.replicas[at].as_ref().map(|running| &running.step) {
             Some(Step::ConfirmLease) => self.deliver(at, Event::LeaseConfirmed(false)),
+            Some(Step::Write { .. }) if self.is_for_client(at) => self.replicas[at] = None,
             // The lease was not released and expires by itself.
             Some(Step::Finish(_)) => {
                 if let Some(running) = self.replicas[at].take() {
@@ -336,7 +344,14 @@ impl World {
                 .record()
                 .and_then(|record| record.refresh_token.as_ref())
         {
-            running.answer = Some(self.issuer.refresh(number_of(token), now_ms));
+            let mut answer = self.issuer.refresh(number_of(token), now_ms);
+            if let Answer::Refreshed { response: given, .. } = &mut answer {
+                *given = self
+                    .client
+                    .is_some()
+                    .then(|| Box::new(response(now_ms, self.life_seconds)));
+            }
+            running.answer = Some(answer);
         }
     }
 

@@ -6,6 +6,7 @@ use tokenward_control::upstream::grant::login::NewLogin;
 use tokenward_control::upstream::grant::record::{
     GrantKey, GrantRecord, StoredIdToken, StoredRefreshToken, fingerprint,
 };
+use tokenward_control::upstream::grant::relayed::{IssuerWords, Origin, Relayed, StoredResponse};
 
 const SEALED_BYTES: usize = 1_100;
 
@@ -25,6 +26,7 @@ fn record() -> GrantRecord {
             fingerprint: fingerprint(&"a refresh token".into()),
         }),
         lineage: None,
+        relayed: Relayed::default(),
     };
     login.supersede(None, 1_799_998_200_000)
 }
@@ -62,6 +64,54 @@ fn what_only_few_grants_have_reads_back_too() {
     };
     let bytes = rare.to_bytes().expect("plain data");
     assert_eq!(GrantRecord::read(&key().record(), &bytes).expect("our own"), rare);
+}
+
+/// What a client of the relay needs, in a record of the present version.
+fn relayed() -> GrantRecord {
+    GrantRecord {
+        relayed: Relayed {
+            origin: Origin::Apart {
+                user: fingerprint(&"a user".into()),
+                sign_outs: 2,
+            },
+            chain: vec![fingerprint(&"a refresh token".into())],
+            response: Some(StoredResponse {
+                sealed: Sealed::from(vec![9; 1_000]),
+                made_at_ms: 1_799_998_200_000,
+                access_expires_at_ms: Some(1_799_998_500_000),
+                id_token_fingerprint: Some(fingerprint(&"an ID token".into())),
+            }),
+            words: Some(IssuerWords {
+                status: 400,
+                body: b"{}".to_vec(),
+            }),
+        },
+        ..record()
+    }
+}
+
+#[test]
+fn what_the_relay_needs_reads_back_in_the_third_version() {
+    let bytes = relayed().to_bytes().expect("plain data");
+    assert_eq!(bytes.first(), Some(&3));
+    assert_eq!(
+        GrantRecord::read(&key().record(), &bytes).expect("our own"),
+        relayed()
+    );
+}
+
+#[test]
+fn a_record_that_never_met_the_relay_is_written_and_read_in_the_second_version() {
+    let bytes = record().to_bytes().expect("plain data");
+    assert_eq!(bytes.first(), Some(&2));
+    let learned = GrantRecord {
+        relayed: Relayed {
+            origin: Origin::Learned,
+            ..Relayed::default()
+        },
+        ..record()
+    };
+    assert_eq!(learned.to_bytes().expect("plain data").first(), Some(&3));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tokenward_protocol::token_endpoint::Reason;
 use crate::records::plain_grant;
 
 const SECOND: u64 = 1000;
-const POLICY: Policy = Policy {
+pub(crate) const POLICY: Policy = Policy {
     margin: Duration::from_secs(60),
     suspect_wait: Duration::from_secs(35),
     presentation_limit: Duration::from_secs(39),
@@ -40,11 +40,7 @@ fn grant(state: GrantState, failures: Option<Streak>) -> GrantRecord {
 }
 
 fn want(reason: Reason) -> Want {
-    Want {
-        reason,
-        presented_fingerprint: "stored".to_owned(),
-        entitlement: Entitlement::default(),
-    }
+    Want::id_token(reason, "stored", Entitlement::default())
 }
 
 fn at(record: &GrantRecord, reason: Reason, second: u64) -> String {

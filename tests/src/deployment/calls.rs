@@ -124,7 +124,7 @@ impl<R, I> Deployment<R, I> {
         id_token: &str,
         refresh_token: Option<&str>,
     ) -> anyhow::Result<Answer> {
-        let mut body = json!({"issuer": self.issuer, "client_id": self.client_id, "id_token": id_token});
+        let mut body = json!({"issuer": self.issuer, "client_id": self.client.0, "id_token": id_token});
         if let Some(refresh_token) = refresh_token {
             body["refresh_token"] = json!(refresh_token);
         }

@@ -85,7 +85,7 @@ impl Deployment {
         };
         let mut deployment = Self {
             issuer: dex.issuer().to_owned(),
-            client_id: plan.client.0,
+            client: plan.client,
             dex,
             urls: Vec::new(),
             http: reqwest::Client::builder().no_proxy().build()?,

@@ -25,6 +25,7 @@ mod in_process;
 mod log_watch;
 mod plan;
 mod processes;
+mod relay_call;
 mod switched_store;
 mod token_call;
 
@@ -34,9 +35,11 @@ pub use calls::{Answer, basic};
 pub use in_process::InProcess;
 pub use log_watch::LogWatch;
 pub use plan::{
-    ADMIN, AGGREGATOR, FILTER, Plan, STORE_DEADLINE, email, patient_valkey_config, valkey_config, with_users,
+    ADMIN, AGGREGATOR, FILTER, PUBLIC_ENDPOINT, Plan, STORE_DEADLINE, email, patient_valkey_config,
+    valkey_config, with_users,
 };
 pub use processes::{Processes, Session};
+pub use relay_call::{RelayAnswer, RelayCall};
 pub use switched_store::SwitchedStore;
 pub use token_call::{Ending, TokenCall};
 
@@ -55,8 +58,8 @@ pub struct Deployment<R = InProcess, I = FakeDex> {
     pub replicas: R,
     /// The issuer's identifier.
     issuer: String,
-    /// The client of the issuer that logins are for.
-    client_id: String,
+    /// Id and secret of the issuer's client that logins are for.
+    client: (String, String),
 }
 
 impl<R> Deployment<R> {
@@ -73,7 +76,7 @@ impl<R> Deployment<R> {
     /// # Errors
     /// When Dex or control refuses.
     pub async fn log_in_as(&self, session: &str, email: &str) -> anyhow::Result<LoginTokens> {
-        let tokens = self.dex.log_in(email, &self.client_id).await?;
+        let tokens = self.dex.log_in(email, &self.client.0).await?;
         let put = self.put_login(session, &tokens).await?;
         anyhow::ensure!(put.status == 200 || put.status == 201, "PUT answered {put:?}");
         Ok(tokens)

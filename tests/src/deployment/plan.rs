@@ -18,6 +18,8 @@ pub const FILTER: &str = "filter+secret/with=%:odd";
 pub const AGGREGATOR: &str = "aggregator-secret";
 /// A user that each fake Dex has.
 pub const ADMIN: &str = "admin@example.com";
+/// The relayed issuer's token endpoint as its clients know it.
+pub const PUBLIC_ENDPOINT: &str = "https://login.example.com/token";
 /// The server that each deployment has; it forwards the user's own token.
 pub(super) const SERVER: &str = "kubernetes";
 /// `sealing.current.key`: 32 bytes in base64.
@@ -54,6 +56,10 @@ pub struct Plan {
     pub store_deadline: Option<&'static str>,
     /// `issuers[0].policy`.
     pub policy: &'static str,
+    /// `issuers[0].relay`; without a `public_endpoint` it has [`PUBLIC_ENDPOINT`].
+    pub relay: Option<Value>,
+    /// `issuers[0].token_endpoint` of a relay, where it is not Dex's own.
+    pub own_endpoint: Option<String>,
     /// The program of the processes, where it is not the one that is built here.
     pub program: Option<PathBuf>,
     /// Environment of the processes, `RUST_LOG` for one.
@@ -76,6 +82,8 @@ impl Default for Plan {
             engine: None,
             store_deadline: None,
             policy: "tolerant",
+            relay: None,
+            own_endpoint: None,
             program: None,
             environment: Vec::new(),
         }
@@ -105,6 +113,11 @@ impl Plan {
         }
     }
 
+    fn own_endpoint(&self, issuer: &str) -> String {
+        let own = self.own_endpoint.clone();
+        own.unwrap_or_else(|| format!("{issuer}/token"))
+    }
+
     /// The configuration of each replica, with `issuer` and `store`.
     pub(super) fn control_config(&self, issuer: &str, store: ControlStore) -> ControlConfig {
         let forwarding = json!({"name": SERVER, "auth": {"type": "oauth", "forwardToken": true}});
@@ -130,8 +143,8 @@ impl Plan {
                 client_id: self.client.0.clone(),
                 client_secret: self.client.1.as_str().into(),
                 policy: Some(self.policy.to_owned()),
-                token_endpoint: None,
-                relay: None,
+                token_endpoint: self.relay.as_ref().map(|_| self.own_endpoint(issuer)),
+                relay: self.relay.clone().map(with_public_endpoint),
             }],
             settings,
             files,
@@ -140,6 +153,13 @@ impl Plan {
             ..ControlConfig::default()
         }
     }
+}
+
+fn with_public_endpoint(mut relay: Value) -> Value {
+    if relay.get("public_endpoint").is_none() {
+        relay["public_endpoint"] = json!(PUBLIC_ENDPOINT);
+    }
+    relay
 }
 
 /// `dex` with so many users more: [`email`] of 0, 1 …

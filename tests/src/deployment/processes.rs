@@ -63,7 +63,7 @@ impl Deployment<Processes> {
     pub async fn login_of_an_hour_ago(&self, email: &str) -> anyhow::Result<LoginTokens> {
         const HOUR: Duration = Duration::from_secs(3600);
         self.dex.clock().rewind(HOUR);
-        let tokens = self.dex.log_in(email, &self.client_id).await;
+        let tokens = self.dex.log_in(email, &self.client.0).await;
         self.dex.clock().advance(HOUR);
         tokens
     }
@@ -130,7 +130,7 @@ impl<I> Deployment<Processes, I> {
                 sessions: 0,
             },
             issuer,
-            client_id: plan.client.0,
+            client: plan.client,
         })
     }
 

@@ -225,11 +225,7 @@ impl Service {
         now_ms: u64,
     ) -> NextAction {
         // A caller rarely presents the newest token; when it does, that token is not stale.
-        let want = Want {
-            reason: Reason::Stale,
-            presented_fingerprint: String::new(),
-            entitlement: Entitlement::default(),
-        };
+        let want = Want::id_token(Reason::Stale, "", Entitlement::default());
         let home = self.without_throttled_refresh(grant, decide(grant, &want, &self.policy, now_ms), now_ms);
         if server.remote.is_none() {
             return match home {

@@ -311,6 +311,7 @@ impl Inputs<'_> {
     fn failures_view(&self, streak: &Streak) -> FailuresView {
         FailuresView {
             kind: match streak.kind {
+                StreakKind::NoIdToken => "no_id_token",
                 StreakKind::Unreachable | StreakKind::RetryAfter => "unreachable",
                 StreakKind::Failing => "failing",
                 StreakKind::Denied => "denied",

@@ -7,6 +7,8 @@ use super::error_meaning::ErrorMeaning;
 
 /// For a refresh token that was used, rotated away, revoked or replaced, or never existed.
 const REFRESH_TOKEN_CLAIMED: &str = "Refresh token is invalid or has already been claimed by another client.";
+/// The answer to such a token; its status is 400.
+pub(super) const DEAD_REFRESH_TOKEN: (&str, &str) = ("invalid_request", REFRESH_TOKEN_CLAIMED);
 /// For a refresh token past its lifetimes.
 const REFRESH_TOKEN_EXPIRED: &str = "Refresh token expired.";
 /// For a wrong `connector_id`.

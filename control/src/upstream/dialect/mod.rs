@@ -41,6 +41,15 @@ impl Dialect {
         own.or_else(|| standard::error_meaning(code))
     }
 
+    /// `error` and `error_description` for a refresh token that will not work again.
+    #[must_use]
+    pub fn dead_refresh_token(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Standard => standard::DEAD_REFRESH_TOKEN,
+            Self::Dex => dex::DEAD_REFRESH_TOKEN,
+        }
+    }
+
     /// The form parameter of an exchange (RFC 8693 §2.1) that selects the connector which verifies the subject.
     #[must_use]
     pub fn connector_parameter(self, connector_id: &str) -> Option<(&'static str, &str)> {

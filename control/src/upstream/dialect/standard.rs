@@ -2,6 +2,12 @@
 
 use super::error_meaning::ErrorMeaning;
 
+/// The answer to a refresh token that is expired, revoked or used (RFC 6749 §5.2); its status is 400.
+pub(super) const DEAD_REFRESH_TOKEN: (&str, &str) = (
+    "invalid_grant",
+    "the refresh token is invalid, expired or revoked",
+);
+
 /// The meaning of an `error` code; `None` for a code that is not known.
 pub(super) fn error_meaning(code: &str) -> Option<ErrorMeaning> {
     Some(match code {

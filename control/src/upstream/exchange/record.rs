@@ -175,7 +175,7 @@ pub fn of_streak(streak: &Streak) -> Refused {
     /// Dex answers 500 for a scope that it never grants; a temporary 500 does not occur this often in a row.
     const FAILING_IS_MISCONFIGURED: u32 = 3;
     match streak.kind {
-        StreakKind::Misconfigured | StreakKind::Unusable => Refused::new(Refusal::ExchangeMisconfigured),
+        StreakKind::Misconfigured | StreakKind::Unusable | StreakKind::NoIdToken => Refused::new(Refusal::ExchangeMisconfigured),
         StreakKind::Substituted => Refused::new(Refusal::Substitution),
         StreakKind::NotOauth if streak.is_lasting() => Refused::new(Refusal::ExchangeMisconfigured).because(
             "something other than a token endpoint answers in the remote issuer's place: check dexTokenEndpoint, and what \

@@ -2,16 +2,22 @@
 
 use tokenward_protocol::refusal::Refusal;
 
-use super::Inner;
 use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, VersionedGrant};
-use crate::record::codec::{self, Unreadable};
+use super::relayed::Origin;
+use super::{Inner, SIGNED_OUT_LIFETIME};
+use crate::record::codec::Unreadable;
 use crate::refused::Refused;
 use crate::store::{Entry, Expected, StoreError, WriteOutcome};
 
 /// Decodes `entry`, which was read at `key`.
 pub(super) fn decoded(key: &GrantKey, entry: &Entry) -> Result<VersionedGrant, Unreadable> {
-    let (revision, record) = codec::decode_entry(FORMAT, &key.record(), entry)?;
-    Ok(VersionedGrant { revision, record })
+    match GrantRecord::read(&key.record(), &entry.value) {
+        Ok(record) => Ok(VersionedGrant {
+            revision: entry.revision,
+            record,
+        }),
+        Err(error) => Err(Unreadable::new(FORMAT, entry, error)),
+    }
 }
 
 impl Inner {
@@ -57,7 +63,17 @@ impl Inner {
         expected: Expected,
         record: &GrantRecord,
     ) -> Result<WriteOutcome, StoreError> {
-        let lifetime = Some(self.times.record_lifetime);
+        // A login whose user the issuer has not stated yet, or that has moved.
+        let is_passing = match record.relayed.origin {
+            Origin::Presented => record.relayed.response.is_none(),
+            Origin::Moved { .. } => true,
+            _ => false,
+        };
+        let lifetime = Some(if is_passing {
+            SIGNED_OUT_LIFETIME.min(self.times.record_lifetime)
+        } else {
+            self.times.record_lifetime
+        });
         let bytes = record.to_bytes()?;
         let store = &self.context.store;
         store.write(&key.record(), expected, &bytes, lifetime).await

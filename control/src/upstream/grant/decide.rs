@@ -1,27 +1,81 @@
 //! The decision about a grant at a given time: serve, refresh or refuse. Pure.
 
+use std::time::Duration;
+
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
 use super::record::{GrantRecord, GrantState, StoredIdToken};
+use super::relayed::Origin;
 use crate::digest;
 use crate::refused::Refused;
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::policy::Policy;
 use crate::upstream::renewal::is_near_expiry;
-use crate::upstream::streak::{NOT_OAUTH, Streak, StreakKind, remaining};
+use crate::upstream::streak::{NO_ID_TOKEN, NOT_OAUTH, Streak, StreakKind, remaining};
 
-/// What a caller wants.
+/// What a caller wants of a grant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Demand {
+    /// The ID token, for a server.
+    IdToken {
+        /// Why.
+        reason: Reason,
+        /// [`super::record::fingerprint`] of the token that the caller presented.
+        presented_fingerprint: String,
+    },
+    /// The whole token response, for a client that refreshes through the relay.
+    Response {
+        /// Fingerprint of the refresh token that the client presented.
+        presented_fingerprint: String,
+    },
+}
+
+/// What a caller wants, and its right to that.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Want {
-    /// Why it requests a token.
-    pub reason: Reason,
-    /// [`super::record::fingerprint`] of the token that it presented.
-    pub presented_fingerprint: String,
+    /// What it wants.
+    pub demand: Demand,
     /// The caller's right to the grant.
     pub entitlement: Entitlement,
+}
+
+impl Want {
+    /// The ID token, for `reason`, by a caller that presented the token with this fingerprint.
+    #[must_use]
+    pub fn id_token(
+        reason: Reason,
+        presented_fingerprint: impl Into<String>,
+        entitlement: Entitlement,
+    ) -> Self {
+        Self {
+            demand: Demand::IdToken {
+                reason,
+                presented_fingerprint: presented_fingerprint.into(),
+            },
+            entitlement,
+        }
+    }
+
+    /// The token response, by a client that presented the refresh token with this fingerprint. The token itself is its
+    /// right.
+    #[must_use]
+    pub fn response(presented_fingerprint: impl Into<String>) -> Self {
+        Self {
+            demand: Demand::Response {
+                presented_fingerprint: presented_fingerprint.into(),
+            },
+            entitlement: Entitlement::default(),
+        }
+    }
+
+    /// Whether a client waits for the token response.
+    #[must_use]
+    pub fn is_for_client(&self) -> bool {
+        matches!(self.demand, Demand::Response { .. })
+    }
 }
 
 /// What to do with a grant.
@@ -41,28 +95,82 @@ pub fn decide(record: &GrantRecord, want: &Want, policy: &Policy, now_ms: u64) -
     if want.entitlement.is_revoked(record) {
         return Decision::Refuse(Refusal::UnknownSession.into());
     }
+    // Its tokens are presented under the user's own grant, which the caller finds when it tries again.
+    if let Origin::Moved { .. } = record.relayed.origin {
+        return Decision::Refuse(overtaken());
+    }
+    match &want.demand {
+        Demand::IdToken {
+            reason,
+            presented_fingerprint,
+        } => decide_id_token(record, *reason, presented_fingerprint, policy, now_ms),
+        Demand::Response {
+            presented_fingerprint,
+        } => decide_response(record, presented_fingerprint, policy, now_ms),
+    }
+}
+
+/// The refusal of a caller whose grant changed under it.
+fn overtaken() -> Refused {
+    Refused::new(Refusal::Busy).retry_after(Duration::from_secs(1))
+}
+
+/// The response for a client that presented the refresh token `presented`: the stored one if it is young, else that of a
+/// new refresh; while the issuer is not available, the stored one as long as it is fresh.
+fn decide_response(record: &GrantRecord, presented: &str, policy: &Policy, now_ms: u64) -> Decision {
+    // A newer login, or another client's token.
+    if !record.is_of_chain(presented) {
+        return Decision::Refuse(overtaken());
+    }
+    if let Err(refused) = is_alive(record) {
+        return Decision::Refuse(refused);
+    }
+    let response = record.usable_response();
+    if response.is_some_and(|response| response.answers(record.has_newest(presented), now_ms)) {
+        return Decision::Serve;
+    }
+    // An answer without an ID token is a whole answer for a client.
+    let streak = (record.failures.as_ref()).filter(|streak| streak.kind != StreakKind::NoIdToken);
+    match may_refresh(record, streak, policy, now_ms) {
+        Ok(()) => Decision::Refresh,
+        Err(_) if response.is_some_and(|response| response.is_fresh(policy.margin, now_ms)) => {
+            Decision::Serve
+        }
+        Err(refused) => Decision::Refuse(refused),
+    }
+}
+
+fn decide_id_token(
+    record: &GrantRecord,
+    reason: Reason,
+    presented: &str,
+    policy: &Policy,
+    now_ms: u64,
+) -> Decision {
     let fresh = record
         .id_token
         .as_ref()
         .filter(|stored| is_fresh(stored.exp_seconds, policy.margin, now_ms));
     if let Some(stored) = fresh
-        && serves(stored, want, policy, now_ms)
+        && serves(stored, reason, presented, policy, now_ms)
     {
         return Decision::Serve;
     }
-    match may_refresh(record, fresh.is_some(), want, policy, now_ms) {
+    let is_rejected = fresh.is_some() && reason == Reason::Rejected;
+    let allowed = may_refresh(record, record.failures.as_ref(), policy, now_ms);
+    match allowed.and_then(|()| may_replace_rejected(record, is_rejected, policy, now_ms)) {
         Ok(()) => Decision::Refresh,
         // Ahead of time nothing is lost: the stored token can be served until it is stale.
-        Err(_) if fresh.is_some() && want.reason != Reason::Rejected => Decision::Serve,
+        Err(_) if fresh.is_some() && reason != Reason::Rejected => Decision::Serve,
         Err(refused) => Decision::Refuse(refused),
     }
 }
 
-fn serves(stored: &StoredIdToken, want: &Want, policy: &Policy, now_ms: u64) -> bool {
-    match want.reason {
+fn serves(stored: &StoredIdToken, reason: Reason, presented: &str, policy: &Policy, now_ms: u64) -> bool {
+    match reason {
         // A caller that judges the stored token itself as stale has a larger margin; near the token's end that is
         // reason enough.
-        Reason::Stale if stored.fingerprint != want.presented_fingerprint => true,
+        Reason::Stale if stored.fingerprint != presented => true,
         Reason::Stale | Reason::NearExpiry => {
             let spread = digest::spread(&stored.fingerprint);
             !is_near_expiry(
@@ -74,42 +182,55 @@ fn serves(stored: &StoredIdToken, want: &Want, policy: &Policy, now_ms: u64) -> 
             )
         }
         // The server rejected an older token.
-        Reason::Rejected => stored.fingerprint != want.presented_fingerprint,
+        Reason::Rejected => stored.fingerprint != presented,
     }
 }
 
+/// Whether the login has not ended.
+fn is_alive(record: &GrantRecord) -> Result<(), Refused> {
+    match record.state {
+        GrantState::Active | GrantState::Suspect { .. } => Ok(()),
+        GrantState::SignedOut { .. } => Err(Refusal::UnknownSession.into()),
+        GrantState::Dead { reason, .. } => Err(Refused::new(Refusal::NeedsLogin).because(reason.as_str())),
+    }
+}
+
+/// Whether the refresh token may be presented now, as far as the record shows; `streak` are the failures that count.
 fn may_refresh(
     record: &GrantRecord,
-    fresh: bool,
-    want: &Want,
+    streak: Option<&Streak>,
     policy: &Policy,
     now_ms: u64,
 ) -> Result<(), Refused> {
-    match record.state {
-        GrantState::Active => {}
-        GrantState::SignedOut { .. } => return Err(Refusal::UnknownSession.into()),
-        GrantState::Dead { reason, .. } => {
-            return Err(Refused::new(Refusal::NeedsLogin).because(reason.as_str()));
-        }
-        GrantState::Suspect { since_ms } => {
-            let wait_ms = whole_ms(policy.suspect_wait);
-            if let Some(wait) = remaining(since_ms.saturating_add(wait_ms), wait_ms, now_ms) {
-                return Err(Refused::new(Refusal::IssuerUnavailable)
-                    .because("another refresh of this login may still be under way")
-                    .retry_after(wait));
-            }
+    is_alive(record)?;
+    if let GrantState::Suspect { since_ms } = record.state {
+        let wait_ms = whole_ms(policy.suspect_wait);
+        if let Some(wait) = remaining(since_ms.saturating_add(wait_ms), wait_ms, now_ms) {
+            return Err(Refused::new(Refusal::IssuerUnavailable)
+                .because("another refresh of this login may still be under way")
+                .retry_after(wait));
         }
     }
     if record.refresh_token.is_none() {
         return Err(Refused::new(Refusal::NeedsLogin)
             .because("the login has no refresh token; request the scope offline_access from the issuer"));
     }
-    if let Some(streak) = &record.failures
+    if let Some(streak) = streak
         && let Some(wait) = streak.wait(now_ms)
     {
         return Err(of_streak(streak).retry_after(wait));
     }
-    if fresh && want.reason == Reason::Rejected {
+    Ok(())
+}
+
+/// At most one new token per interval because a server rejected a fresh one.
+fn may_replace_rejected(
+    record: &GrantRecord,
+    is_rejected: bool,
+    policy: &Policy,
+    now_ms: u64,
+) -> Result<(), Refused> {
+    if is_rejected {
         let last_ms = record.refreshed_at_ms.unwrap_or(record.logged_in_at_ms);
         let interval_ms = whole_ms(policy.rejected_interval);
         if let Some(wait) = remaining(last_ms.saturating_add(interval_ms), interval_ms, now_ms) {
@@ -131,6 +252,7 @@ pub fn of_streak(streak: &Streak) -> Refused {
         StreakKind::Unusable => Refused::new(Refusal::IssuerMisconfigured).because(
             "the new ID token of the last refresh could not be read or verified; a WARN has the reason",
         ),
+        StreakKind::NoIdToken => Refused::new(Refusal::IssuerMisconfigured).because(NO_ID_TOKEN),
         StreakKind::Substituted => Refused::new(Refusal::Substitution),
         StreakKind::NotOauth if streak.is_lasting() => {
             Refused::new(Refusal::IssuerMisconfigured).because(NOT_OAUTH)

@@ -5,6 +5,7 @@ use tokenward_protocol::jwt::{Claims, Malformed};
 
 use super::Inner;
 use super::record::{GrantKey, GrantRecord, StoredIdToken};
+use super::relayed::Origin;
 use crate::digest;
 use crate::upstream::failure::Failure;
 use crate::upstream::issuer::HomeIssuer;
@@ -33,7 +34,8 @@ impl Inner {
         if claims.issuer != config.issuer {
             return Err(substituted("another issuer"));
         }
-        if GrantKey::new(&claims.issuer, &config.client_id, &claims.subject) != *key {
+        let user = GrantKey::new(&claims.issuer, &config.client_id, &claims.subject);
+        if !self.is_of_user(key, record, &user) {
             return Err(substituted("another subject"));
         }
         let before = record
@@ -46,13 +48,29 @@ impl Inner {
         let now_ms = self.context.clock.now_ms();
         is_our_id_token(text, issuer, now_ms)?;
         match issuer.keys.verify_answer(text).await {
-            Ok(_) | Err(Unverified::KeysUnavailable { .. } | Unverified::StoreUnavailable) => {}
+            Ok(_) => {}
+            // The user of such a login is known from this token alone.
+            Err(Unverified::KeysUnavailable { .. } | Unverified::StoreUnavailable)
+                if record.relayed.origin != Origin::Presented => {}
             Err(unverified) => {
                 return Err(unverified.of_answer("the refreshed ID token").into());
             }
         }
         self.sealed_id_token(key, token, &claims)
             .map_err(|_| unusable("the refreshed ID token cannot be sealed"))
+    }
+
+    /// Whether the login of `record` is that of `user`. A login that is known by its refresh token alone is whose the first
+    /// ID token states.
+    fn is_of_user(&self, key: &GrantKey, record: &GrantRecord, user: &GrantKey) -> bool {
+        match &record.relayed.origin {
+            Origin::Registered | Origin::Learned => user == key,
+            Origin::Apart { user: known, .. } | Origin::Moved { user: known } => user.digest() == known,
+            Origin::Presented => match self.user_of(key, record) {
+                Ok(known) => known.is_none_or(|known| known == *user),
+                Err(_) => false,
+            },
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use tokenward_protocol::jwt::Claims;
 use super::record::{
     DeathReason, FORMAT, GrantRecord, GrantState, StoredIdToken, StoredRefreshToken, is_newer, is_older,
 };
+use super::relayed::Relayed;
 use super::takeover::unresolved;
 use crate::digest;
 use crate::store::{Lineage, Revision};
@@ -100,14 +101,11 @@ pub fn judge(stored: Option<&GrantRecord>, presented: PresentedLogin<'_>) -> Log
         ),
         None => (true, false),
     };
-    let current = stored
-        .refresh_token
-        .as_ref()
-        .map(|token| token.fingerprint.as_str());
     match presented.refresh_fingerprint {
         // The aggregator only has the login's own tokens, which were rotated here long ago.
         Some(fingerprint)
-            if Some(fingerprint) == stored.login_fingerprint.as_deref() || Some(fingerprint) == current =>
+            if Some(fingerprint) == stored.login_fingerprint.as_deref()
+                || stored.is_of_chain(fingerprint) =>
         {
             if newer {
                 LoginAdmission::NewerIdToken
@@ -136,6 +134,8 @@ pub struct NewLogin {
     pub refresh_token: Option<StoredRefreshToken>,
     /// The store's lineage, looked up before the write.
     pub lineage: Option<Lineage>,
+    /// What the relay needs of it.
+    pub relayed: Relayed,
 }
 
 impl NewLogin {
@@ -153,7 +153,7 @@ impl NewLogin {
             }
             None => stored.and_then(|record| record.valid_from_seconds),
         };
-        let retired = stored.map_or_else(Vec::new, |record| record.retired.clone());
+        let retired = stored.map_or_else(Vec::new, superseded);
         let is_retired = self
             .refresh_token
             .as_ref()
@@ -184,6 +184,7 @@ impl NewLogin {
             logged_in_at_ms: now_ms,
             refreshed_at_ms: None,
             last_used_at_ms: now_ms,
+            relayed: self.relayed,
         }
     }
 }
@@ -215,6 +216,30 @@ fn unreadable_marker() -> String {
     digest::hex_of_parts(&["the record of before could not be read"])
 }
 
+/// The fingerprints that must not be presented again once `record` is superseded: those of before, and the refresh tokens of
+/// clients that are used up. The newest may still be good: an issuer may have a refresh token for each login.
+fn superseded(record: &GrantRecord) -> Vec<String> {
+    let mut retired = record.retired.clone();
+    let used_up = record
+        .relayed
+        .chain
+        .iter()
+        .filter(|held| !record.has_newest(held));
+    add_retired(&mut retired, used_up);
+    retired
+}
+
+/// Adds `fingerprints`; the oldest are dropped beyond the capacity.
+fn add_retired<'a>(retired: &mut Vec<String>, fingerprints: impl Iterator<Item = &'a String>) {
+    for fingerprint in fingerprints {
+        if !retired.contains(fingerprint) {
+            retired.push(fingerprint.clone());
+        }
+    }
+    let surplus = retired.len().saturating_sub(MAX_RETIRED);
+    retired.drain(..surplus);
+}
+
 /// Capacity per user of fingerprints that must not be presented again.
 const MAX_RETIRED: usize = 16;
 
@@ -236,12 +261,12 @@ pub fn retired(record: &GrantRecord, everywhere: bool) -> Vec<String> {
         retired.retain(|fingerprint| *fingerprint != unreadable);
     }
     let fingerprints = id_token.map(|token| &token.fingerprint).into_iter();
-    for fingerprint in fingerprints.chain(of_login).chain(current.filter(|_| is_over)) {
-        if !retired.contains(fingerprint) {
-            retired.push(fingerprint.clone());
-        }
-    }
-    let surplus = retired.len().saturating_sub(MAX_RETIRED);
-    retired.drain(..surplus);
+    let held = record
+        .relayed
+        .chain
+        .iter()
+        .filter(|held| everywhere || !record.has_newest(held));
+    let of_tokens = fingerprints.chain(of_login).chain(current.filter(|_| is_over));
+    add_retired(&mut retired, held.chain(of_tokens));
     retired
 }

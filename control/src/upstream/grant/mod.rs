@@ -5,46 +5,46 @@
 //! [`rotations`] remembers what a store loses that goes back in time.
 
 mod access;
+mod admission;
+pub mod attach;
 pub mod attempt;
+pub mod bypass;
 pub mod decide;
 mod examine;
 pub mod intents;
 pub mod lineage;
 pub mod login;
+mod moving;
+mod owners;
 mod presentation;
+mod presented;
 pub mod record;
 mod refresh;
+pub mod relayed;
 mod replacement;
 pub mod rotations;
+mod serve;
 pub mod sign_out;
 pub mod takeover;
+
+pub use self::admission::{Login, LoginSource};
+pub(crate) use self::moving::Settled;
+pub(crate) use self::presented::{HandedOut, PresentedToken};
+pub(crate) use self::refresh::NotRefreshed;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-use tokenward_protocol::freshness::is_fresh;
-use tokenward_protocol::jwt::Claims;
-use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::Reason;
+use secrecy::SecretString;
 
-use self::decide::{Decision, Want, decide};
-use self::login::{LoginAdmission, NewLogin, PresentedLogin, is_signed_out, judge};
-use self::record::{
-    GrantKey, GrantRecord, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, StoredIdToken, StoredRefreshToken,
-    fingerprint,
-};
+use self::record::{GrantKey, GrantRecord};
+use self::refresh::Flown;
 use self::rotations::Rotations;
 use crate::context::Context;
-use crate::coordination::singleflight::{FlightOutcome, FlightStage, SingleFlight};
-use crate::digest;
-use crate::record::sealed;
+use crate::coordination::singleflight::SingleFlight;
 use crate::record::unreadable::Notices;
-use crate::refused::Refused;
-use crate::store::{Expected, Lineage, StoreError, WriteOutcome};
+use crate::store::StoreError;
 use crate::upstream::entitlement::Entitlement;
-use crate::upstream::issuer::HomeIssuer;
-use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::local_pauses::LocalPauses;
 use crate::upstream::policy::Policy;
@@ -61,21 +61,6 @@ pub struct Served {
     pub exp_seconds: u64,
     /// Its `aud`. Empty for an exchanged token, whose audiences were checked when it was stored.
     pub audiences: Vec<String>,
-}
-
-/// A login to be registered; its ID token has been verified.
-#[derive(Debug)]
-pub struct Login<'a> {
-    /// The ID token.
-    pub id_token: &'a SecretString,
-    /// Its claims.
-    pub claims: &'a Claims,
-    /// The client to which it was issued.
-    pub client_id: &'a str,
-    /// The refresh token of the same login.
-    pub refresh_token: Option<&'a SecretString>,
-    /// The ID token's `sid`: the issuer's own session of the login.
-    pub session_id: Option<&'a str>,
 }
 
 /// Durations of [`Grants`].
@@ -102,7 +87,7 @@ pub struct Grants {
 struct Inner {
     context: Context,
     times: GrantTimes,
-    flights: SingleFlight<Result<Served, Refused>>,
+    flights: SingleFlight<Flown>,
     rotations: Arc<Rotations>,
     revocations: Revocations,
     pauses: Arc<LocalPauses>,
@@ -149,124 +134,6 @@ impl Grants {
         Ok(record.is_some_and(|record| !entitlement.is_revoked(&record)))
     }
 
-    /// The ID token of `key`, refreshed if `reason` requires it and the record allows it.
-    ///
-    /// # Errors
-    /// [`Refused`].
-    pub async fn id_token(
-        &self,
-        key: &GrantKey,
-        issuer: &Arc<HomeIssuer>,
-        reason: Reason,
-        presented: TokenDigest,
-        entitlement: Entitlement,
-    ) -> Result<Served, Refused> {
-        let inner = &self.inner;
-        let want = Want {
-            reason,
-            presented_fingerprint: presented.fingerprint(),
-            entitlement,
-        };
-        let stored = inner.read_active(key).await?;
-        match decide(
-            &stored.record,
-            &want,
-            &inner.times.policy,
-            inner.context.clock.now_ms(),
-        ) {
-            Decision::Serve => inner.serve(key, &stored.record),
-            Decision::Refuse(refused) if !inner.store_lost_rotation(key, &stored.record) => Err(refused),
-            Decision::Refuse(_) | Decision::Refresh => {
-                let refreshed = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
-                    Ok(()) => self.refreshed(key, issuer, want).await,
-                    Err(refused) => Err(refused),
-                };
-                refreshed.or_else(|refused| inner.fallback(key, &stored.record, reason, refused))
-            }
-        }
-    }
-
-    async fn refreshed(
-        &self,
-        key: &GrantKey,
-        issuer: &Arc<HomeIssuer>,
-        want: Want,
-    ) -> Result<Served, Refused> {
-        let inner = &self.inner;
-        let outcome = inner
-            .flights
-            .join(key.digest(), inner.times.caller_deadline, |reporter| {
-                refresh::refresh(Arc::clone(inner), key.clone(), Arc::clone(issuer), want, reporter)
-            })
-            .await;
-        match outcome {
-            FlightOutcome::Done(result) => result,
-            FlightOutcome::Deadline(FlightStage::Issuer) | FlightOutcome::Lost => Err(Refusal::Busy.into()),
-            FlightOutcome::Deadline(FlightStage::Store) => Err(Refusal::StoreUnavailable.into()),
-        }
-    }
-
-    /// Registers a login, also in place of a record that cannot be read. Returns the record afterwards; `None` if the
-    /// user has signed out everywhere since that login, and nothing was changed.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn admit(&self, key: &GrantKey, login: &Login<'_>) -> Result<Option<GrantRecord>, StoreError> {
-        let inner = &self.inner;
-        let id_token_fingerprint = fingerprint(login.id_token);
-        let refresh_fingerprint = login.refresh_token.map(fingerprint);
-        let presented = PresentedLogin {
-            claims: login.claims,
-            id_token_fingerprint: &id_token_fingerprint,
-            refresh_fingerprint: refresh_fingerprint.as_deref(),
-        };
-        // Before the write: a login written on a later lineage then counts as unproven there.
-        let lineage = inner.context.store.lineage(&key.record()).await?;
-        loop {
-            let stored = match inner.read_or_unreadable(key).await? {
-                Ok(stored) => stored,
-                Err(unreadable) => match inner.supersede(key, login, unreadable).await? {
-                    Some(record) => return Ok(Some(record)),
-                    None => continue,
-                },
-            };
-            if (stored.as_ref()).is_some_and(|stored| is_signed_out(&stored.record, presented)) {
-                return Ok(None);
-            }
-            let admission = judge(stored.as_ref().map(|stored| &stored.record), presented);
-            let record = match (admission, &stored) {
-                (LoginAdmission::Unchanged, Some(stored)) => {
-                    match inner.resealed(key, login, &stored.record)? {
-                        Some(record) => record,
-                        None => return Ok(Some(stored.record.clone())),
-                    }
-                }
-                (LoginAdmission::NewerIdToken, Some(stored)) => GrantRecord {
-                    id_token: Some(inner.sealed_id_token(key, login.id_token, login.claims)?),
-                    ..(inner.resealed(key, login, &stored.record)?).unwrap_or_else(|| stored.record.clone())
-                },
-                _ => {
-                    let stored = stored.as_ref().map(|stored| &stored.record);
-                    inner.new_generation(key, login, stored, lineage.clone())?
-                }
-            };
-            let expected = (stored.as_ref()).map_or(Expected::Absent, |stored| Expected::At(stored.revision));
-            if let WriteOutcome::Done(_) = inner.write(key, expected, &record).await? {
-                if let Some(before) = &stored {
-                    inner.log_unopenable(key, &before.record, &record);
-                }
-                if admission == LoginAdmission::NewLogin {
-                    tracing::info!(
-                        grant = digest::short(key.digest()),
-                        generation = record.generation,
-                        "a new login was stored"
-                    );
-                }
-                return Ok(Some(record));
-            }
-        }
-    }
-
     /// Lifetime of an unchanged record.
     #[must_use]
     pub fn record_lifetime(&self) -> Duration {
@@ -277,90 +144,5 @@ impl Grants {
     pub async fn finished(&self) {
         self.inner.flights.finished().await;
         self.inner.revocations.wait_idle().await;
-    }
-}
-
-impl Inner {
-    /// Whether the store has lost what this replica wrote after `record`.
-    fn store_lost_rotation(&self, key: &GrantKey, record: &GrantRecord) -> bool {
-        let now_ms = self.context.clock.now_ms();
-        self.rotations.lost_by_store(key, record, now_ms).is_some()
-    }
-
-    fn serve(&self, key: &GrantKey, record: &GrantRecord) -> Result<Served, Refused> {
-        let stored = record.id_token.as_ref().ok_or(Refusal::Busy)?;
-        Ok(Served {
-            token: sealed::open(&self.context.ring, &key.record(), ID_TOKEN_FIELD, &stored.sealed)?,
-            exp_seconds: stored.exp_seconds,
-            audiences: stored.audiences.clone(),
-        })
-    }
-
-    /// A failed refresh ahead of time loses nothing: the stored token can be served until it is stale.
-    fn fallback(
-        &self,
-        key: &GrantKey,
-        record: &GrantRecord,
-        reason: Reason,
-        refused: Refused,
-    ) -> Result<Served, Refused> {
-        let now_ms = self.context.clock.now_ms();
-        let margin = self.times.policy.margin;
-        let good = record
-            .id_token
-            .as_ref()
-            .is_some_and(|stored| is_fresh(stored.exp_seconds, margin, now_ms));
-        if reason != Reason::Rejected && good && refused.refusal != Refusal::UnknownSession {
-            self.serve(key, record)
-        } else {
-            Err(refused)
-        }
-    }
-
-    fn sealed_id_token(
-        &self,
-        key: &GrantKey,
-        token: &SecretString,
-        claims: &Claims,
-    ) -> Result<StoredIdToken, StoreError> {
-        Ok(StoredIdToken {
-            sealed: sealed::seal(&self.context.ring, &key.record(), ID_TOKEN_FIELD, token)?,
-            fingerprint: fingerprint(token),
-            exp_seconds: claims.exp_seconds,
-            issued_at_seconds: claims.issued_at_seconds,
-            audiences: claims.audiences.clone(),
-        })
-    }
-
-    fn sealed_refresh_token(
-        &self,
-        key: &GrantKey,
-        token: &SecretString,
-    ) -> Result<StoredRefreshToken, StoreError> {
-        debug_assert!(!token.expose_secret().is_empty());
-        Ok(StoredRefreshToken {
-            sealed: sealed::seal(&self.context.ring, &key.record(), REFRESH_TOKEN_FIELD, token)?,
-            fingerprint: fingerprint(token),
-        })
-    }
-
-    fn new_generation(
-        &self,
-        key: &GrantKey,
-        login: &Login<'_>,
-        stored: Option<&GrantRecord>,
-        lineage: Option<Lineage>,
-    ) -> Result<GrantRecord, StoreError> {
-        let login = NewLogin {
-            lineage,
-            issuer: login.claims.issuer.clone(),
-            client_id: login.client_id.to_owned(),
-            id_token: self.sealed_id_token(key, login.id_token, login.claims)?,
-            refresh_token: login
-                .refresh_token
-                .map(|token| self.sealed_refresh_token(key, token))
-                .transpose()?,
-        };
-        Ok(login.supersede(stored, self.context.clock.now_ms()))
     }
 }

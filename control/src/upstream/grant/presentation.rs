@@ -7,11 +7,13 @@ use super::attempt::{Answer, Event};
 use super::examine::log_rejected;
 use super::record::{GrantRecord, REFRESH_TOKEN_FIELD, StoredRefreshToken};
 use super::refresh::Driver;
+use super::relayed::{IssuerWords, StoredResponse};
 use crate::record::sealed;
 use crate::store::StoreError;
 use crate::upstream::failure::Failure;
 use crate::upstream::issuer::NotPermitted;
-use crate::upstream::issuer::answer::{GivenIdToken, RefreshAnswer, Transient};
+use crate::upstream::issuer::answer::response::TokenResponse;
+use crate::upstream::issuer::answer::{GivenIdToken, RawAnswer, RefreshAnswer, Transient};
 use crate::upstream::streak::StreakKind;
 
 impl Driver {
@@ -50,7 +52,11 @@ impl Driver {
         let Some((permit, presented)) = self.ready.take() else {
             return Event::Answered(Answer::Transient(not_presented()));
         };
-        let answer = self.issuer.refresh(&self.inner.context, permit, &presented).await;
+        let (answer, raw) = self.issuer.refresh(&self.inner.context, permit, &presented).await;
+        let raw = raw.filter(|_| self.issuer.is_relayed());
+        if let (RefreshAnswer::Dead(_) | RefreshAnswer::Misconfigured(_), Some(raw)) = (&answer, &raw) {
+            self.words = words_of(raw);
+        }
         Event::Answered(match answer {
             RefreshAnswer::Refreshed {
                 id_token,
@@ -58,10 +64,19 @@ impl Driver {
             } => {
                 let rotated =
                     refresh_token.filter(|token| token.expose_secret() != presented.expose_secret());
+                let response = raw.and_then(|raw| self.sealed_response(&raw, &id_token));
                 let no_id_token = self.hold_id_token(id_token);
-                self.sealed_answer(rotated.as_ref(), no_id_token, &presented, record)
+                let sealed = self.sealed_answer(rotated.as_ref(), &presented, record);
+                sealed.map_or_else(Answer::Transient, |rotated| Answer::Refreshed {
+                    rotated,
+                    no_id_token,
+                    response: response.map(Box::new),
+                })
             }
-            RefreshAnswer::Dead(death) => Answer::Dead(death),
+            RefreshAnswer::Dead(death) => Answer::Dead {
+                death,
+                words: self.words.clone(),
+            },
             RefreshAnswer::Misconfigured(cause) => Answer::Misconfigured(cause),
             RefreshAnswer::Transient(transient) => Answer::Transient(transient),
         })
@@ -90,13 +105,24 @@ impl Driver {
         }
     }
 
+    /// The response for clients of the relay, unless it breaks off or is larger than any plausible one.
+    fn sealed_response(&self, raw: &RawAnswer, id_token: &GivenIdToken) -> Option<StoredResponse> {
+        let id_token = match id_token {
+            GivenIdToken::Given(token) => Some(token),
+            GivenIdToken::Missing => None,
+            GivenIdToken::NotText | GivenIdToken::CutOff => return None,
+        };
+        let response = TokenResponse::read(&raw.body)?;
+        self.inner.stored_response(&self.key, &response, id_token).ok()?
+    }
+
+    /// Seals the refresh token that is stored next, if it is another one than the record holds.
     fn sealed_answer(
         &mut self,
         rotated: Option<&SecretString>,
-        no_id_token: Option<Failure>,
         presented: &SecretString,
         record: Option<&GrantRecord>,
-    ) -> Answer {
+    ) -> Result<Option<StoredRefreshToken>, Transient> {
         let (is_rotated, unsealed) = (rotated.is_some(), rotated);
         // Without sealing it again, a token that the issuer never rotates would require an older sealing key
         // indefinitely.
@@ -112,9 +138,9 @@ impl Driver {
                     self.rotated = Some(token.fingerprint.clone());
                     self.rotated_token = unsealed.cloned();
                 }
-                Answer::Refreshed { rotated, no_id_token }
+                Ok(rotated)
             }
-            Err(_) => Answer::Transient(Transient {
+            Err(_) => Err(Transient {
                 perhaps_done: true,
                 cause: "the new refresh token could not be sealed".to_owned(),
                 ..not_presented()
@@ -152,6 +178,19 @@ impl Driver {
             .map(|token| token.fingerprint.as_str());
         self.rotated.as_deref().or(stored)
     }
+}
+
+/// The longest error response that is stored, in bytes.
+const MAX_WORDS_BYTES: usize = 2048;
+
+/// An error response (RFC 6749 §5.2) as it can be repeated to clients.
+fn words_of(raw: &RawAnswer) -> Option<IssuerWords> {
+    let is_error = serde_json::from_slice::<serde_json::Value>(&raw.body)
+        .is_ok_and(|body| body.get("error").is_some_and(serde_json::Value::is_string));
+    (is_error && raw.status >= 400 && raw.body.len() <= MAX_WORDS_BYTES).then(|| IssuerWords {
+        status: raw.status,
+        body: raw.body.clone(),
+    })
 }
 
 fn not_permitted(refusal: NotPermitted) -> Event {

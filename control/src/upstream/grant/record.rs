@@ -4,6 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokenward_protocol::jwt::Claims;
 
+use super::relayed::Relayed;
 use crate::digest;
 use crate::record::codec;
 use crate::record::sealed::Sealed;
@@ -13,7 +14,12 @@ use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::streak::Streak;
 
 /// Version of the record's format.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
+/// The previous version. Its records are read, and records without anything of the relay are written in it, so that the
+/// replicas of a rolling update read each other's.
+const FORMAT_WITHOUT_RELAY: u8 = 2;
+/// What a record of the previous version lacks at its end: [`Relayed::default`].
+const NOTHING_RELAYED: [u8; 4] = [0; 4];
 
 /// Identifies a grant: issuer, client and user, as a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,6 +33,15 @@ impl GrantKey {
     pub fn new(issuer: &str, client_id: &str, subject: &str) -> Self {
         Self {
             digest: digest::hex_of_parts(&["grant", issuer, client_id, subject]),
+        }
+    }
+
+    /// The grant of the login whose refresh token, issued to `client_id`, has this fingerprint: its user is not known yet,
+    /// or has another login as well.
+    #[must_use]
+    pub fn of_refresh_token(issuer: &str, client_id: &str, fingerprint: &str) -> Self {
+        Self {
+            digest: digest::hex_of_parts(&["refresh_token", issuer, client_id, fingerprint]),
         }
     }
 
@@ -108,6 +123,8 @@ pub struct GrantRecord {
     pub refreshed_at_ms: Option<u64>,
     /// The last login, refresh or attempt at one, Unix ms.
     pub last_used_at_ms: u64,
+    /// What clients that refresh through the relay need. The last field: records of the previous version end before it.
+    pub relayed: Relayed,
 }
 
 /// A record as read or written.
@@ -250,6 +267,7 @@ pub struct Intent {
 /// Field names for sealing.
 pub(super) const ID_TOKEN_FIELD: &str = "id_token";
 pub(super) const REFRESH_TOKEN_FIELD: &str = "refresh_token";
+pub(super) const RESPONSE_FIELD: &str = "response";
 
 /// A one-way fingerprint of a token.
 #[must_use]
@@ -263,6 +281,10 @@ impl GrantRecord {
     /// # Errors
     /// [`StoreError::Unexpected`] for another format: transient to callers, never a sign-out.
     pub fn read(key: &Key, bytes: &[u8]) -> Result<Self, StoreError> {
+        if bytes.first() == Some(&FORMAT_WITHOUT_RELAY) {
+            let rest = bytes.get(1..).unwrap_or_default();
+            return codec::decode(FORMAT, key, &[&[FORMAT], rest, &NOTHING_RELAYED].concat());
+        }
         codec::decode(FORMAT, key, bytes)
     }
 
@@ -271,7 +293,14 @@ impl GrantRecord {
     /// # Errors
     /// [`StoreError::Failed`]; a record of plain data always serializes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, StoreError> {
-        codec::encode("serialize grant", self)
+        let mut bytes = codec::encode("serialize grant", self)?;
+        if self.relayed == Relayed::default()
+            && let Some(format) = bytes.first_mut()
+        {
+            *format = FORMAT_WITHOUT_RELAY;
+            bytes.truncate(bytes.len().saturating_sub(NOTHING_RELAYED.len()));
+        }
+        Ok(bytes)
     }
 }
 

@@ -6,15 +6,15 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 
+use super::Inner;
 use super::access::decoded;
 use super::attempt::{Attempt, AttemptConfig, Event, Finished, Now, ObservedGrant, Step, Verdict};
 use super::decide::Want;
 use super::lineage::ObservedLineage;
 use super::record::{GrantKey, GrantRecord, VersionedGrant};
-use super::{Inner, Served};
+use super::relayed::IssuerWords;
 use crate::config::IssuerPolicy;
 use crate::coordination::lease::{self, HeldLease};
 use crate::coordination::singleflight::{FlightStage, Reporter};
@@ -26,7 +26,39 @@ use crate::upstream::issuer::revocation::RevokedToken;
 use crate::upstream::issuer::{CallPermit, HomeIssuer};
 use crate::upstream::streak::jitter;
 
-type Report = Arc<Reporter<Result<Served, Refused>>>;
+/// The result of one flight, for all callers that waited for it.
+pub(super) type Flown = Result<Refreshed, NotRefreshed>;
+
+type Report = Arc<Reporter<Flown>>;
+
+/// What a flight found or made.
+#[derive(Debug, Clone)]
+pub(super) struct Refreshed {
+    pub(super) record: Arc<GrantRecord>,
+    /// Whether the flight itself refreshed it. If not, it judged the record for the caller that started it, who may have
+    /// wanted something else.
+    pub(super) is_new: bool,
+    /// Whether the new ID token is stale by this replica's clock, though it lives longer than the margin.
+    pub(super) is_stale_on_arrival: bool,
+}
+
+/// Why a flight brought nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct NotRefreshed {
+    /// The refusal.
+    pub(crate) refused: Refused,
+    /// The issuer's own error response, if this flight received one.
+    pub(crate) words: Option<IssuerWords>,
+}
+
+impl<R: Into<Refused>> From<R> for NotRefreshed {
+    fn from(refused: R) -> Self {
+        Self {
+            refused: refused.into(),
+            words: None,
+        }
+    }
+}
 
 pub(super) async fn refresh(
     inner: Arc<Inner>,
@@ -34,7 +66,7 @@ pub(super) async fn refresh(
     issuer: Arc<HomeIssuer>,
     want: Want,
     report: Report,
-) -> Result<Served, Refused> {
+) -> Flown {
     let mut attempt = Attempt::new(
         want,
         AttemptConfig {
@@ -43,7 +75,6 @@ pub(super) async fn refresh(
             patience: inner.times.lease_patience,
         },
     );
-    let (pauses, grant) = (Arc::clone(&inner.pauses), key.digest().to_owned());
     let mut driver = Driver {
         inner,
         key,
@@ -53,6 +84,7 @@ pub(super) async fn refresh(
         rotated: None,
         rotated_token: None,
         id_token: None,
+        words: None,
     };
     let mut event = Event::Started;
     loop {
@@ -69,13 +101,13 @@ pub(super) async fn refresh(
         event = match step {
             Step::Finish(finished) => {
                 driver.remember_unconsumed(&attempt);
-                let served = driver.finish(*finished).await?;
-                // Another replica's token may be fresh.
-                let margin = attempt.margin();
-                if attempt.is_stale_on_arrival() && !is_fresh(served.exp_seconds, margin, at.now_ms) {
-                    return Err(pauses.stale_on_arrival(&grant, at.now_ms));
-                }
-                return Ok(served);
+                let is_new = finished.outcome == Some("refreshed");
+                let record = driver.finish(*finished).await?;
+                return Ok(Refreshed {
+                    record: Arc::new(record),
+                    is_new,
+                    is_stale_on_arrival: attempt.is_stale_on_arrival(),
+                });
             }
             step => driver.execute(step, &attempt).await,
         };
@@ -94,6 +126,8 @@ pub(super) struct Driver {
     /// That token.
     pub(super) rotated_token: Option<SecretString>,
     pub(super) id_token: Option<SecretString>,
+    /// The issuer's error response, for clients of the relay.
+    pub(super) words: Option<IssuerWords>,
 }
 
 impl Driver {
@@ -256,7 +290,7 @@ impl Driver {
         }
     }
 
-    async fn finish(mut self, finished: Finished) -> Result<Served, Refused> {
+    async fn finish(mut self, finished: Finished) -> Result<GrantRecord, NotRefreshed> {
         if let Some(lease) = self.lease.take() {
             failpoint::reached("before", "release");
             lease.release().await;
@@ -281,8 +315,11 @@ impl Driver {
             });
         }
         match finished.verdict {
-            Verdict::Serve(record) => self.inner.serve(&self.key, &record),
-            Verdict::Refuse(refused) => Err(refused),
+            Verdict::Serve(record) => Ok(*record),
+            Verdict::Refuse(refused) => Err(NotRefreshed {
+                refused,
+                words: self.words,
+            }),
         }
     }
 

@@ -35,6 +35,7 @@ impl Inner {
             client_id: login.client_id.to_owned(),
             id_token: self.sealed_id_token(key, login.id_token, login.claims)?,
             refresh_token: Some(self.sealed_refresh_token(key, refresh_token)?),
+            relayed: self.relayed_of(key, login, None)?,
         };
         let record = login.supersede_unreadable(unreadable.revision, self.context.clock.now_ms());
         let written = self

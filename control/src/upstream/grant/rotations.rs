@@ -82,8 +82,20 @@ impl Rotation {
                 .is_some_and(|stored| self.used_up.contains(&stored.fingerprint))
     }
 
+    /// Whether it brought or used up the refresh token `fingerprint`.
+    #[must_use]
+    pub fn holds(&self, fingerprint: &str) -> bool {
+        self.refresh_token.fingerprint == fingerprint || self.used_up.iter().any(|used| used == fingerprint)
+    }
+
     /// Restores in `record`, which this rotation supersedes, what the store has lost.
     pub fn restore(&self, record: &mut GrantRecord) {
+        // Clients may hold every token that the store has lost.
+        if !record.relayed.chain.is_empty() {
+            for held in self.used_up.iter().chain([&self.refresh_token.fingerprint]) {
+                record.relayed.hand_out(held);
+            }
+        }
         record.refresh_token = Some(self.refresh_token.clone());
         if let Some(token) = &self.id_token {
             let replaced = record
@@ -175,6 +187,14 @@ impl Rotations {
     /// Whether `intent` is known to have used up no token.
     pub(super) fn is_unconsumed(&self, intent: &Intent) -> bool {
         self.lock().unconsumed.contains(&intent.holder)
+    }
+
+    /// The grant of whose rotations one brought or used up the refresh token `fingerprint`.
+    pub(super) fn grant_with(&self, fingerprint: &str) -> Option<GrantKey> {
+        let memory = self.lock();
+        let mut known = memory.by_grant.iter();
+        let found = known.find(|(_, rotation)| rotation.holds(fingerprint));
+        found.map(|(grant, _)| GrantKey::from_digest(grant.clone()))
     }
 
     /// Drops what is known of `key`, so that nothing of it is restored.

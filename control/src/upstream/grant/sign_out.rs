@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::login::{retired, valid_from_seconds};
 use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, REFRESH_TOKEN_FIELD};
+use super::relayed::Relayed;
 use super::{Grants, Inner, SIGNED_OUT_LIFETIME};
 use crate::record::sealed;
 use crate::store::{Expected, StoreError, WriteOutcome};
@@ -63,6 +64,7 @@ impl Grants {
             let revocable = self.inner.revocable(key, &stored.record);
             let record = signed_out(&stored.record, retired(&stored.record, false), now_ms);
             if self
+                .inner
                 .write_marker(key, Expected::At(stored.revision), &record)
                 .await?
             {
@@ -101,37 +103,17 @@ impl Grants {
                 valid_from_seconds: Some(from.max(valid_from_seconds(&before).unwrap_or(0))),
                 ..signed_out(&before, retired(&before, true), now_ms)
             };
-            if self.write_marker(&key, expected, &record).await? {
+            if self.inner.write_marker(&key, expected, &record).await? {
                 self.inner.revoke(revocable);
                 return Ok(());
             }
         }
     }
+}
 
-    /// Writes the record of a sign-out; `false` if another writer came first.
-    async fn write_marker(
-        &self,
-        key: &GrantKey,
-        expected: Expected,
-        record: &GrantRecord,
-    ) -> Result<bool, StoreError> {
-        let inner = &self.inner;
-        // It must outlive the sessions, which the count ends, the time in which an earlier login can be registered
-        // again, and the user's earlier ID tokens: without it a fresh one of them would be exchanged without a login.
-        let lifetime = if record.sign_outs > 0 || !record.retired.is_empty() {
-            let put_again = inner.context.past_key_grace.saturating_add(ID_TOKEN_LIFE);
-            SIGNED_OUT_LIFETIME
-                .max(inner.times.record_lifetime)
-                .max(put_again)
-        } else {
-            SIGNED_OUT_LIFETIME.max(ID_TOKEN_LIFE)
-        };
-        let store = &inner.context.store;
-        let written = store
-            .write(&key.record(), expected, &record.to_bytes()?, Some(lifetime))
-            .await?;
-        Ok(matches!(written, WriteOutcome::Done(_)))
-    }
+/// The record of a login that a sign-out ended, without its tokens.
+pub(super) fn ended(record: &GrantRecord, now_ms: u64) -> GrantRecord {
+    signed_out(record, retired(record, false), now_ms)
 }
 
 fn signed_out(record: &GrantRecord, retired: Vec<String>, now_ms: u64) -> GrantRecord {
@@ -143,6 +125,11 @@ fn signed_out(record: &GrantRecord, retired: Vec<String>, now_ms: u64) -> GrantR
         intent: None,
         failures: None,
         retired,
+        // A client that presents a token of this login must find that it has ended.
+        relayed: Relayed {
+            response: None,
+            ..record.relayed.clone()
+        },
         ..record.clone()
     }
 }
@@ -167,18 +154,42 @@ fn without_login(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
         logged_in_at_ms: now_ms,
         refreshed_at_ms: None,
         last_used_at_ms: now_ms,
+        relayed: Relayed::default(),
     }
 }
 
 impl Inner {
-    fn revoke(&self, revocable: Option<RevokedToken>) {
+    /// Writes the record of a sign-out; `false` if another writer came first.
+    pub(super) async fn write_marker(
+        &self,
+        key: &GrantKey,
+        expected: Expected,
+        record: &GrantRecord,
+    ) -> Result<bool, StoreError> {
+        // It must outlive the sessions, which the count ends, the time in which an earlier login can be registered again,
+        // and the user's earlier ID tokens: without it a fresh one of them would be exchanged without a login.
+        let is_held = !record.relayed.chain.is_empty();
+        let lifetime = if record.sign_outs > 0 || !record.retired.is_empty() || is_held {
+            let put_again = self.context.past_key_grace.saturating_add(ID_TOKEN_LIFE);
+            SIGNED_OUT_LIFETIME.max(self.times.record_lifetime).max(put_again)
+        } else {
+            SIGNED_OUT_LIFETIME.max(ID_TOKEN_LIFE)
+        };
+        let store = &self.context.store;
+        let written = store
+            .write(&key.record(), expected, &record.to_bytes()?, Some(lifetime))
+            .await?;
+        Ok(matches!(written, WriteOutcome::Done(_)))
+    }
+
+    pub(super) fn revoke(&self, revocable: Option<RevokedToken>) {
         if let Some(token) = revocable {
             self.revocations.revoke(token);
         }
     }
 
     /// The refresh token of `record`, to be revoked at its issuer; `None` if there is none or it does not open.
-    fn revocable(&self, key: &GrantKey, record: &GrantRecord) -> Option<RevokedToken> {
+    pub(super) fn revocable(&self, key: &GrantKey, record: &GrantRecord) -> Option<RevokedToken> {
         let token = record.refresh_token.as_ref()?;
         let ring = &self.context.ring;
         Some(RevokedToken {

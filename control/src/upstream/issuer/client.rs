@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::byte_serialize;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -15,6 +15,7 @@ use url::Url;
 use super::answer::body::decode;
 use super::answer::{RawAnswer, Transient};
 use super::key_set::CacheTime;
+use super::loop_marker::LoopMarker;
 use super::retry_after::retry_after;
 use crate::config::ClientAuth;
 use crate::upstream::streak::StreakKind;
@@ -23,9 +24,9 @@ use crate::upstream::streak::StreakKind;
 const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
 /// The longest response to a form that is read. A token response with thousands of groups is longer than a document; of a
 /// longer one, the beginning is read.
-const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
 /// The time to connect; only a peer that does not answer at all takes this long.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why there is no response. The issuer may have received the request nevertheless.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +62,20 @@ impl From<CallFailed> for Transient {
 /// Why the client could not be created.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client for issuers cannot be created: {0}")]
-pub struct ClientUnusable(#[from] reqwest::Error);
+pub struct ClientUnusable(Box<dyn std::error::Error + Send + Sync>);
+
+impl From<reqwest::Error> for ClientUnusable {
+    fn from(error: reqwest::Error) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl ClientUnusable {
+    /// TLS cannot be set up.
+    pub(super) fn tls(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
+}
 
 /// The one HTTP client for all issuers.
 #[derive(Debug, Clone)]
@@ -91,6 +105,30 @@ pub enum Connection {
     /// A connection for this call alone. The peer may close an idle connection of the pool at the moment of its next use,
     /// and then it is unknown whether the request arrived: not for a token that must not be presented twice.
     Fresh,
+}
+
+/// How a form is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending<'a> {
+    connection: Connection,
+    marker: Option<&'a LoopMarker>,
+}
+
+impl From<Connection> for Sending<'_> {
+    fn from(connection: Connection) -> Self {
+        Self {
+            connection,
+            marker: None,
+        }
+    }
+}
+
+impl<'a> Sending<'a> {
+    /// The same with the mark of a relayed issuer.
+    #[must_use]
+    pub(super) fn marked(self, marker: Option<&'a LoopMarker>) -> Self {
+        Self { marker, ..self }
+    }
 }
 
 impl IssuerClient {
@@ -133,14 +171,20 @@ impl IssuerClient {
         endpoint: &Url,
         credentials: ClientCredentials<'_>,
         form: &[(&str, &str)],
-        connection: Connection,
+        sending: impl Into<Sending<'_>>,
     ) -> Result<RawAnswer, CallFailed> {
-        let client = match connection {
+        let sending = sending.into();
+        let client = match sending.connection {
             Connection::Pooled => &self.http,
             Connection::Fresh => &self.unpooled,
         };
-        let request =
-            form_of_client(client.post(endpoint.clone()), credentials, form).ok_or(CallFailed::NotSent)?;
+        let mut mark = HeaderMap::new();
+        if let Some(marker) = sending.marker {
+            marker.add_to(&mut mark);
+        }
+        let request = form_of_client(client.post(endpoint.clone()), credentials, form)
+            .ok_or(CallFailed::NotSent)?
+            .headers(mark);
         let (answer, _) = answer(request, MAX_RESPONSE_BYTES).await?;
         Ok(answer)
     }

@@ -6,11 +6,12 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use url::Url;
 
-use super::answer::{RefreshAnswer, Transient, read_refresh, refuses_client};
-use super::client::{ClientCredentials, Connection};
+use super::answer::{RawAnswer, RefreshAnswer, Transient, read_refresh, refuses_client};
+use super::client::{ClientCredentials, Connection, Sending};
 use super::discovery::{Discovery, DiscoveryFailed, is_no_endpoint};
 use super::keys::IssuerKeys;
 use super::limits::{CallLimits, CallOutcome, Permit, Throttled};
+use super::loop_marker::LoopMarker;
 use crate::config::{IssuerConfig, IssuerPolicy};
 use crate::context::Context;
 use crate::upstream::streak::StreakKind;
@@ -42,6 +43,8 @@ pub struct HomeIssuer {
     pub keys: Arc<IssuerKeys>,
     pub(super) discovery: Arc<Discovery>,
     pub(super) limits: Arc<CallLimits>,
+    /// Marks calls to the token endpoint if the issuer is relayed.
+    pub(crate) loop_marker: Option<LoopMarker>,
 }
 
 impl HomeIssuer {
@@ -54,6 +57,7 @@ impl HomeIssuer {
         limits: Arc<CallLimits>,
     ) -> Self {
         Self {
+            loop_marker: config.relay.as_ref().map(|relay| LoopMarker::new(&config, relay)),
             config,
             keys,
             discovery,
@@ -128,13 +132,20 @@ impl HomeIssuer {
         }
     }
 
-    /// Presents `refresh_token` once, and records the outcome for the issuer's limits and metrics.
+    /// Whether clients of this issuer refresh through the relay.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        self.config.relay.is_some()
+    }
+
+    /// Presents `refresh_token` once, and records the outcome for the issuer's limits and metrics. Returns also the answer
+    /// as it was received, if there was one.
     pub async fn refresh(
         &self,
         context: &Context,
         permit: CallPermit,
         refresh_token: &SecretString,
-    ) -> RefreshAnswer {
+    ) -> (RefreshAnswer, Option<RawAnswer>) {
         let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token.expose_secret()),
@@ -142,7 +153,12 @@ impl HomeIssuer {
         let started = Instant::now();
         let raw = context
             .client
-            .post_form(&permit.endpoint, self.credentials(), &form, self.connection())
+            .post_form(
+                &permit.endpoint,
+                self.credentials(),
+                &form,
+                Sending::from(self.connection()).marked(self.loop_marker.as_ref()),
+            )
             .await;
         let issuer = &self.config.issuer;
         context
@@ -168,7 +184,7 @@ impl HomeIssuer {
             let (discovery, context) = (Arc::clone(&self.discovery), context.clone());
             tokio::spawn(async move { discovery.ensure_read(&context).await });
         }
-        answer
+        (answer, raw.ok())
     }
 }
 

@@ -17,7 +17,7 @@ use tokenward_control::session::{SessionKey, Sessions};
 use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 use tokenward_control::upstream::exchange::{ExchangeTimes, Exchanges};
 use tokenward_control::upstream::grant::rotations::Rotations;
-use tokenward_control::upstream::grant::{GrantTimes, Grants, Login};
+use tokenward_control::upstream::grant::{GrantTimes, Grants, Login, LoginSource};
 use tokenward_control::upstream::issuer::client::IssuerClient;
 use tokenward_control::upstream::issuer::revocation::Revocations;
 use tokenward_control::upstream::policy::Policy;
@@ -185,6 +185,7 @@ async fn put(writer: &Sessions, kept: &Kept, number: u64) -> anyhow::Result<()> 
         client_id: CLIENT.0,
         refresh_token: Some(&refresh_token),
         session_id: None,
+        source: LoginSource::Registered { is_relayed: false },
     };
     let session = SessionKey::of_id(&session_id(number).into());
     let put = writer.put(&session, &login).await?;

@@ -5,6 +5,7 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::super::decide::{is_permanent, of_streak};
 use super::super::record::{DeathReason, Intent, StoredIdToken};
+use super::super::relayed::StoredResponse;
 use super::super::takeover::contended_for;
 use super::change::Edit;
 use super::{Answer, Attempt, Now, Stage, Step};
@@ -18,20 +19,32 @@ use crate::upstream::streak::{StreakKind, failed};
 impl Attempt {
     pub(super) fn on_answer(&mut self, answer: Answer, at: Now) -> Step {
         match answer {
-            Answer::Refreshed { rotated, no_id_token } => {
+            Answer::Refreshed {
+                rotated,
+                no_id_token,
+                response,
+            } => {
                 self.no_id_token = no_id_token;
+                self.response = response;
                 match rotated {
                     // Stored before anything else in the answer is examined: it exists nowhere else.
                     Some(rotated) => {
                         self.precondition
                             .refresh_fingerprints
                             .push(rotated.fingerprint.clone());
-                        self.change(Edit::StoreRefreshToken(rotated), at.now_ms)
+                        let edit = Edit::StoreRefreshToken {
+                            token: rotated,
+                            for_client: self.want.is_for_client(),
+                        };
+                        self.change(edit, at.now_ms)
                     }
                     None => self.examine(at),
                 }
             }
-            Answer::Dead(death) => self.go(Stage::Confirming(death), Step::ConfirmLease),
+            Answer::Dead { death, words } => {
+                self.words = words;
+                self.go(Stage::Confirming(death), Step::ConfirmLease)
+            }
             Answer::Misconfigured(cause) => {
                 self.consumed_nothing = true;
                 self.record_failure(Failure::misconfigured(cause), false, at)
@@ -50,10 +63,28 @@ impl Attempt {
     }
 
     pub(super) fn examine(&mut self, at: Now) -> Step {
-        match self.no_id_token.take() {
-            Some(failure) => self.record_failure(failure, false, at),
-            None => self.go(Stage::Examining, Step::Examine),
+        match (self.no_id_token.take(), self.response.take()) {
+            (Some(failure), Some(response)) => self.store_response(response, failure, at),
+            (Some(failure), None) => self.record_failure(failure, false, at),
+            (None, response) => {
+                self.response = response;
+                self.go(Stage::Examining, Step::Examine)
+            }
         }
+    }
+
+    /// A response without an ID token: whole for a client of the relay, a failure for any other caller.
+    fn store_response(&mut self, response: Box<StoredResponse>, failure: Failure, at: Now) -> Step {
+        let before = self.record().and_then(|record| record.failures);
+        let streak = failed(before, StreakKind::NoIdToken, None, at.now_ms, at.jitter);
+        self.verdict = Some(of_streak(&streak).because(failure.cause));
+        let owner = self.intent_owner(None);
+        let edit = Edit::StoreResponse {
+            response,
+            streak,
+            owner,
+        };
+        self.change(edit, at.now_ms)
     }
 
     pub(super) fn on_examined(&mut self, examined: Result<StoredIdToken, Failure>, at: Now) -> Step {
@@ -72,6 +103,7 @@ impl Attempt {
         let owner = self.intent_owner(None);
         let edit = Edit::StoreIdToken {
             token,
+            response: self.response.take(),
             failures,
             owner,
         };
@@ -104,7 +136,8 @@ impl Attempt {
     pub(super) fn end_login(&mut self, reason: DeathReason, now_ms: u64) -> Step {
         self.verdict = Some(Refused::new(Refusal::NeedsLogin).because(reason.as_str()));
         let owner = self.intent_owner(None);
-        self.change(Edit::EndLogin { reason, owner }, now_ms)
+        let words = self.words.take();
+        self.change(Edit::EndLogin { reason, words, owner }, now_ms)
     }
 
     /// Records a failure that leaves the login intact, or ends the login if the failures have lasted too long.

@@ -8,6 +8,7 @@ use tokenward_protocol::backoff::Backoff;
 use super::super::record::{
     DeathReason, GrantRecord, GrantState, Intent, StoredIdToken, StoredRefreshToken, VersionedGrant,
 };
+use super::super::relayed::{IssuerWords, Origin, StoredResponse};
 use super::super::rotations::Rotation;
 use super::{Event, ObservedGrant, Step};
 use crate::store::{Lineage, Revision};
@@ -34,6 +35,7 @@ impl Precondition {
         let stored = record.refresh_token.as_ref().map(|token| &token.fingerprint);
         record.generation == self.generation
             && !matches!(record.state, GrantState::SignedOut { .. })
+            && !matches!(record.relayed.origin, Origin::Moved { .. })
             && stored.is_some_and(|stored| self.refresh_fingerprints.contains(stored))
     }
 }
@@ -77,12 +79,22 @@ pub(super) enum Edit {
     Restore(Box<Rotation>),
     /// The announced presentation was not made; the announcement is replaced by the previous one.
     Withdraw(IntentOwner),
-    /// The rotated refresh token.
-    StoreRefreshToken(StoredRefreshToken),
-    /// The new ID token; with a streak if it cannot be used.
+    /// The rotated refresh token; whether a client receives it.
+    StoreRefreshToken {
+        token: StoredRefreshToken,
+        for_client: bool,
+    },
+    /// The new ID token and the response that brought it; with a streak if the token cannot be used.
     StoreIdToken {
         token: StoredIdToken,
+        response: Option<Box<StoredResponse>>,
         failures: Option<Streak>,
+        owner: IntentOwner,
+    },
+    /// A response without an ID token; with the streak that this is for callers which need one.
+    StoreResponse {
+        response: Box<StoredResponse>,
+        streak: Streak,
         owner: IntentOwner,
     },
     /// A failure that leaves the login intact, or ends it.
@@ -92,7 +104,11 @@ pub(super) enum Edit {
         dead: bool,
     },
     /// The login has ended.
-    EndLogin { reason: DeathReason, owner: IntentOwner },
+    EndLogin {
+        reason: DeathReason,
+        words: Option<IssuerWords>,
+        owner: IntentOwner,
+    },
     /// The issuer refused, but another process may hold the good token.
     Suspect(IntentOwner),
 }
@@ -104,8 +120,9 @@ impl Edit {
             Self::Restore(_) => "restore",
             Self::Announce(..) => "announce",
             Self::Withdraw(_) => "withdraw",
-            Self::StoreRefreshToken(_) => "store_refresh_token",
+            Self::StoreRefreshToken { .. } => "store_refresh_token",
             Self::StoreIdToken { .. } => "store_id_token",
+            Self::StoreResponse { .. } => "store_response",
             Self::RecordFailure { .. } => "record_failure",
             Self::EndLogin { .. } => "end_login",
             Self::Suspect(_) => "suspect",
@@ -117,7 +134,10 @@ impl Edit {
             Self::Restore(_) | Self::Announce(..) => Duration::ZERO,
             // An announcement without a presentation costs a strict issuer's login like a real one, so it is withdrawn
             // as persistently.
-            Self::Withdraw(_) | Self::StoreRefreshToken(_) | Self::StoreIdToken { .. } => STORE_PATIENCE,
+            Self::Withdraw(_)
+            | Self::StoreRefreshToken { .. }
+            | Self::StoreIdToken { .. }
+            | Self::StoreResponse { .. } => STORE_PATIENCE,
             Self::RecordFailure { .. } | Self::EndLogin { .. } | Self::Suspect(_) => FINDING_PATIENCE,
         }
     }
@@ -130,13 +150,16 @@ impl Edit {
                 record.lineage = lineage;
             }
             Self::Withdraw(owner) => owner.settle(record),
-            Self::StoreRefreshToken(token) => {
+            Self::StoreRefreshToken { token, for_client } => {
                 // A write that was done without an answer is repeated; another process may have announced the new token
                 // meanwhile.
                 record.intent = record
                     .intent
                     .take()
                     .filter(|intent| intent.fingerprint == token.fingerprint);
+                if for_client {
+                    record.relayed.hand_out(&token.fingerprint);
+                }
                 record.refresh_token = Some(token);
                 record.state = GrantState::Active;
                 record.refreshed_at_ms = Some(now_ms);
@@ -144,33 +167,37 @@ impl Edit {
             }
             Self::StoreIdToken {
                 token,
+                response,
                 failures,
                 owner,
             } => {
                 owner.settle(record);
                 record.id_token = Some(token);
-                // The issuer still accepts the login. A death found since then stands: it is about a later refresh
-                // token than the one of this ID token.
-                if let GrantState::Suspect { .. } = record.state {
-                    record.state = GrantState::Active;
-                }
-                record.failures = failures;
-                record.refreshed_at_ms = Some(now_ms);
-                record.last_used_at_ms = now_ms;
+                refreshed(record, response, failures, now_ms);
+            }
+            Self::StoreResponse {
+                response,
+                streak,
+                owner,
+            } => {
+                owner.settle(record);
+                refreshed(record, Some(response), Some(streak), now_ms);
             }
             Self::RecordFailure { streak, owner, dead } => {
                 owner.settle(record);
                 record.failures = Some(streak);
                 record.last_used_at_ms = now_ms;
                 if dead {
+                    record.relayed.words = None;
                     record.state = GrantState::Dead {
                         reason: DeathReason::IssuerFailing,
                         since_ms: now_ms,
                     };
                 }
             }
-            Self::EndLogin { reason, owner } => {
+            Self::EndLogin { reason, words, owner } => {
                 owner.settle(record);
+                record.relayed.words = words;
                 record.state = GrantState::Dead {
                     reason,
                     since_ms: now_ms,
@@ -186,6 +213,26 @@ impl Edit {
             }
         }
     }
+}
+
+/// The issuer has carried out a refresh.
+fn refreshed(
+    record: &mut GrantRecord,
+    response: Option<Box<StoredResponse>>,
+    failures: Option<Streak>,
+    now_ms: u64,
+) {
+    // The issuer still accepts the login. A death found since then stands: it is about a later refresh token than the one
+    // of this response.
+    if let GrantState::Suspect { .. } = record.state {
+        record.state = GrantState::Active;
+    }
+    if let Some(response) = response {
+        record.relayed.response = Some(*response);
+    }
+    record.failures = failures;
+    record.refreshed_at_ms = Some(now_ms);
+    record.last_used_at_ms = now_ms;
 }
 
 /// How a change continues.

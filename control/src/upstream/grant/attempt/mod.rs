@@ -19,6 +19,7 @@ use self::answer::contended;
 use self::change::{Edit, IntentOwner, Precondition, RecordChange, Transition};
 use super::decide::{Decision, Want, decide};
 use super::record::{GrantRecord, GrantState, Intent, VersionedGrant};
+use super::relayed::{IssuerWords, StoredResponse};
 use super::takeover::{Takeover, takeover};
 use crate::config::IssuerPolicy;
 use crate::coordination::lease::LeaseQueue;
@@ -62,6 +63,9 @@ pub struct Attempt {
     precondition: Precondition,
     /// Why the answer has no usable ID token.
     no_id_token: Option<Failure>,
+    /// The issuer's answer for clients of the relay: a response, until its ID token is checked, or an error.
+    response: Option<Box<StoredResponse>>,
+    words: Option<IssuerWords>,
     /// The refusal that callers get once the change in progress is written.
     verdict: Option<Refused>,
     superseded: bool,
@@ -85,6 +89,8 @@ impl Attempt {
             intent: None,
             precondition: Precondition::default(),
             no_id_token: None,
+            response: None,
+            words: None,
             verdict: None,
             superseded: false,
             consumed_nothing: false,
@@ -103,12 +109,6 @@ impl Attempt {
     #[must_use]
     pub fn is_stale_on_arrival(&self) -> bool {
         self.stale_on_arrival
-    }
-
-    /// How long before its expiry a token is stale.
-    #[must_use]
-    pub fn margin(&self) -> Duration {
-        self.config.policy.margin
     }
 
     /// The record whose refresh token is presented.
@@ -308,7 +308,7 @@ impl Attempt {
                 self.on_announced(&intent, at.now_ms)
             }
             Edit::Withdraw(_) => self.refuse(Refusal::StoreUnavailable.into(), None),
-            Edit::StoreRefreshToken(token) => {
+            Edit::StoreRefreshToken { token, .. } => {
                 self.written = Some(Box::new(written));
                 self.precondition.refresh_fingerprints = vec![token.fingerprint];
                 (self.intent, self.unresolved) = (None, None);
@@ -317,6 +317,11 @@ impl Attempt {
             Edit::StoreIdToken { failures: None, .. } => {
                 self.serve(Box::new(written.record), Some("refreshed"))
             }
+            // For a client the response is whole, whatever a server can do with it.
+            Edit::StoreIdToken { .. } | Edit::StoreResponse { .. } if self.want.is_for_client() => {
+                self.serve(Box::new(written.record), Some("refreshed"))
+            }
+            Edit::StoreResponse { .. } => self.refuse_as_decided(verdict, Some("refreshed")),
             Edit::StoreIdToken { .. } => {
                 let hint = "the issuer's new ID token lives no longer than margin: lengthen its tokens' life or \
                             shorten margin";
@@ -371,7 +376,7 @@ impl Attempt {
             Edit::Announce(..) => self.withdraw(now_ms),
             // The failure stands, written or not.
             Edit::RecordFailure { .. } => self.refuse_as_decided(verdict, None),
-            Edit::StoreRefreshToken(_) => self.refuse(Refusal::StoreUnavailable.into(), Some("lost")),
+            Edit::StoreRefreshToken { .. } => self.refuse(Refusal::StoreUnavailable.into(), Some("lost")),
             _ => self.refuse(Refusal::StoreUnavailable.into(), None),
         }
     }

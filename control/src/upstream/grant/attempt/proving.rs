@@ -85,6 +85,7 @@ impl Attempt {
     pub(super) fn end_observed_login(&mut self, reason: DeathReason, now_ms: u64) -> Step {
         self.verdict = Some(Refused::new(Refusal::NeedsLogin).because(reason.as_str()));
         let owner = self.intent_owner(None);
-        self.change_observed(Edit::EndLogin { reason, owner }, now_ms)
+        let words = None;
+        self.change_observed(Edit::EndLogin { reason, words, owner }, now_ms)
     }
 }

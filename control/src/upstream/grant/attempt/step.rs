@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::lineage::ObservedLineage;
 use super::super::record::{GrantRecord, StoredIdToken, StoredRefreshToken, VersionedGrant};
+use super::super::relayed::{IssuerWords, StoredResponse};
 use super::super::rotations::Rotation;
 use crate::config::IssuerPolicy;
 use crate::refused::Refused;
@@ -106,9 +107,16 @@ pub enum Answer {
         rotated: Option<StoredRefreshToken>,
         /// Why there is no ID token to check; `None` if there is one.
         no_id_token: Option<Failure>,
+        /// The whole response, for clients of the relay.
+        response: Option<Box<StoredResponse>>,
     },
     /// The refresh token will never work again.
-    Dead(Death),
+    Dead {
+        /// Why.
+        death: Death,
+        /// The answer itself, for clients of the relay.
+        words: Option<IssuerWords>,
+    },
     /// An operator must act.
     Misconfigured(String),
     /// Temporary.
@@ -138,7 +146,7 @@ pub struct AttemptConfig {
 /// The result for the waiting callers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// The record's ID token.
+    /// The record's ID token, or its token response.
     Serve(Box<GrantRecord>),
     /// No token.
     Refuse(Refused),

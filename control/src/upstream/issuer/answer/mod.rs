@@ -8,6 +8,7 @@
 pub mod body;
 pub mod members;
 mod oauth_error;
+pub mod response;
 
 use std::time::Duration;
 

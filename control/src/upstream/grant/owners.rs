@@ -1,0 +1,155 @@
+//! Which record presents a refresh token that a client may hold: an index from the token's digest to its grant.
+//!
+//! Two records must never present one refresh token. So the index is written before a login with a refresh token is
+//! stored, and before a client receives one: whoever finds a token here leaves it to that record.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokenward_protocol::duration::whole_ms;
+
+use super::Inner;
+use super::admission::{Login, LoginSource};
+use super::record::{GrantKey, GrantRecord, fingerprint};
+use crate::digest;
+use crate::record::codec;
+use crate::store::{Expected, Key, Revision, StoreError, WriteOutcome};
+
+const FORMAT: u8 = 1;
+/// How long after a claim the record that it names may still be written. Until then a client that presents the token waits.
+pub(super) const CLAIM_TIME: Duration = Duration::from_secs(10);
+
+/// A client's refresh token, by its fingerprint.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeldToken<'a> {
+    /// `iss`.
+    pub(crate) issuer: &'a str,
+    /// The client to which it was issued.
+    pub(crate) client_id: &'a str,
+    /// Its fingerprint.
+    pub(crate) fingerprint: &'a str,
+}
+
+impl HeldToken<'_> {
+    fn record(self) -> Key {
+        let name = digest::hex_of_parts(&["relay_token", self.issuer, self.client_id, self.fingerprint]);
+        Key::new("relay_token", &name)
+    }
+
+    /// The key of the record that is named by this token.
+    pub(super) fn own_key(self) -> GrantKey {
+        GrantKey::of_refresh_token(self.issuer, self.client_id, self.fingerprint)
+    }
+
+    /// Whether `record` is of the same client.
+    pub(super) fn is_of(self, record: &GrantRecord) -> bool {
+        record.issuer == self.issuer && record.client_id == self.client_id
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct OwnerRecord {
+    format: u8,
+    #[serde(with = "digest::packed")]
+    grant: String,
+    claimed_at_ms: u64,
+}
+
+/// The record that presents a token.
+#[derive(Debug, Clone)]
+pub(super) struct Owner {
+    pub(super) revision: Revision,
+    pub(super) grant: GrantKey,
+    claimed_at_ms: u64,
+}
+
+impl Owner {
+    /// Whether the claim is so young that its record may still be written.
+    pub(super) fn is_recent(&self, now_ms: u64) -> bool {
+        let age_ms = now_ms.saturating_sub(self.claimed_at_ms);
+        age_ms < whole_ms(CLAIM_TIME) && self.claimed_at_ms <= now_ms.saturating_add(whole_ms(CLAIM_TIME))
+    }
+}
+
+impl Inner {
+    /// The owner of `token`; `None` if no record holds it, as far as the store knows.
+    pub(super) async fn owner(&self, token: HeldToken<'_>) -> Result<Option<Owner>, StoreError> {
+        let key = token.record();
+        let Some(entry) = self.context.store.read(&key).await? else {
+            return Ok(None);
+        };
+        let record: OwnerRecord = codec::decode(FORMAT, &key, &entry.value)?;
+        Ok(Some(Owner {
+            revision: entry.revision,
+            grant: GrantKey::from_digest(record.grant),
+            claimed_at_ms: record.claimed_at_ms,
+        }))
+    }
+
+    /// Makes `grant` the owner of `token` if `expected` holds; whether it did.
+    pub(super) async fn set_owner(
+        &self,
+        token: HeldToken<'_>,
+        grant: &GrantKey,
+        expected: Expected,
+    ) -> Result<bool, StoreError> {
+        let record = OwnerRecord {
+            format: FORMAT,
+            grant: grant.digest().to_owned(),
+            claimed_at_ms: self.context.clock.now_ms(),
+        };
+        let bytes = codec::encode("serialize owner", &record)?;
+        let lifetime = Some(self.times.record_lifetime);
+        let store = &self.context.store;
+        let written = store.write(&token.record(), expected, &bytes, lifetime).await?;
+        Ok(matches!(written, WriteOutcome::Done(_)))
+    }
+
+    /// Removes tokens that no longer have a place in the chain of `grant`. Best effort: what remains expires.
+    pub(super) async fn drop_owners(&self, record: &GrantRecord, grant: &GrantKey, dropped: &[String]) {
+        for fingerprint in dropped {
+            let token = HeldToken {
+                issuer: &record.issuer,
+                client_id: &record.client_id,
+                fingerprint,
+            };
+            if let Ok(Some(owner)) = self.owner(token).await
+                && owner.grant == *grant
+            {
+                let store = &self.context.store;
+                let _ = store.delete(&token.record(), Expected::At(owner.revision)).await;
+            }
+        }
+    }
+
+    /// Claims the refresh token of `login` for the grant of `key`, before it is stored there. `false`: another record holds
+    /// the token and presents it.
+    pub(super) async fn claims_token(&self, key: &GrantKey, login: &Login<'_>) -> Result<bool, StoreError> {
+        let is_relayed = !matches!(login.source, LoginSource::Registered { is_relayed: false });
+        let (true, Some(token)) = (is_relayed, login.refresh_token) else {
+            return Ok(true);
+        };
+        let fingerprint = fingerprint(token);
+        let token = HeldToken {
+            issuer: &login.claims.issuer,
+            client_id: login.client_id,
+            fingerprint: &fingerprint,
+        };
+        loop {
+            let expected = match self.owner(token).await? {
+                None => Expected::Absent,
+                Some(owner) if owner.grant == *key => Expected::At(owner.revision),
+                Some(owner) => {
+                    let holder = self.read(&owner.grant).await?;
+                    if holder.is_some_and(|holder| holder.record.is_of_chain(&fingerprint)) {
+                        return Ok(false);
+                    }
+                    Expected::At(owner.revision)
+                }
+            };
+            if self.set_owner(token, key, expected).await? {
+                return Ok(true);
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What a record holds for clients that refresh through the relay: which refresh tokens they hold, and the newest token
+//! response as the issuer gave it. Pure.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokenward_protocol::duration::whole_ms;
+
+use super::record::{GrantRecord, GrantState};
+use crate::digest;
+use crate::record::sealed::Sealed;
+
+/// Capacity of a chain; the oldest token is dropped first.
+pub const MAX_CHAIN: usize = 16;
+/// How long the response to a refresh also answers the refresh token that it brought: the same request in two forms, or
+/// of two processes, a moment apart.
+const REPEATED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How control came to know a login. It decides how long a stale token of the user still proves it, and which record
+/// presents its refresh token.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Origin {
+    /// By `PUT /v1/sessions`: its sign-out reaches control.
+    #[default]
+    Registered,
+    /// From an answer that passed through the relay: its sign-out may never reach control.
+    Learned,
+    /// By a refresh token that a client presented. The record is named by that token until the issuer has stated whose
+    /// it is.
+    Presented,
+    /// The same, beside another live login of the user at an issuer with one refresh token for each login. The record is
+    /// of this login alone.
+    Apart {
+        /// Digest of the key of the user's own grant.
+        #[serde(with = "digest::packed")]
+        user: String,
+        /// The user's sign-outs when the login became known. A later one ends it.
+        sign_outs: u64,
+    },
+    /// Its tokens belong to the user's own grant, or are on their way there: nothing is presented or served from here.
+    Moved {
+        /// Digest of the key of the user's own grant.
+        #[serde(with = "digest::packed")]
+        user: String,
+    },
+}
+
+/// The newest token response (RFC 6749 §5.1) of a grant, sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StoredResponse {
+    /// All members except `id_token`, `refresh_token` and `expires_in`, as a JSON object.
+    pub sealed: Sealed,
+    /// When it arrived, Unix ms.
+    pub made_at_ms: u64,
+    /// When its access token expires, Unix ms; `None` if the response had no `expires_in`.
+    pub access_expires_at_ms: Option<u64>,
+    /// Fingerprint of its ID token, if it had one.
+    #[serde(with = "digest::packed::option")]
+    pub id_token_fingerprint: Option<String>,
+}
+
+/// An error response in the issuer's own words.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct IssuerWords {
+    /// HTTP status.
+    pub status: u16,
+    /// The JSON body.
+    pub body: Vec<u8>,
+}
+
+/// The part of a [`GrantRecord`] that the relay needs. The default is that of a login which never met the relay.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Relayed {
+    /// How control came to know the login.
+    pub origin: Origin,
+    /// Fingerprints of the refresh tokens of this generation that clients hold or held, the newest last.
+    #[serde(with = "digest::packed::list")]
+    pub chain: Vec<String>,
+    /// The newest token response.
+    pub response: Option<StoredResponse>,
+    /// What the issuer answered when it ended the login.
+    pub words: Option<IssuerWords>,
+}
+
+impl Relayed {
+    /// Adds the refresh token `fingerprint`, which a client receives. Returns those that no longer have a place.
+    pub fn hand_out(&mut self, fingerprint: &str) -> Vec<String> {
+        if self.chain.iter().any(|held| held == fingerprint) {
+            return Vec::new();
+        }
+        self.chain.push(fingerprint.to_owned());
+        let surplus = self.chain.len().saturating_sub(MAX_CHAIN);
+        self.chain.drain(..surplus).collect()
+    }
+}
+
+/// A stored response that belongs to the record's newest ID token.
+#[derive(Debug, Clone, Copy)]
+pub struct UsableResponse<'a> {
+    /// The response.
+    pub stored: &'a StoredResponse,
+    /// When the first of its tokens expires, Unix ms; `None` if that is not known.
+    pub expires_at_ms: Option<u64>,
+}
+
+impl UsableResponse<'_> {
+    /// Whether it answers a client without a refresh: while more than half of its life is left; and for a client that
+    /// presents the newest refresh token only as a repeated request.
+    #[must_use]
+    pub fn answers(&self, presents_newest: bool, now_ms: u64) -> bool {
+        let age_ms = now_ms.saturating_sub(self.stored.made_at_ms);
+        let is_young = match self.expires_at_ms {
+            Some(until_ms) => age_ms < until_ms.saturating_sub(self.stored.made_at_ms) / 2,
+            None => age_ms <= whole_ms(REPEATED_WITHIN),
+        };
+        is_young && (!presents_newest || age_ms <= whole_ms(REPEATED_WITHIN))
+    }
+
+    /// Whether its tokens are still fresh by `margin`.
+    #[must_use]
+    pub fn is_fresh(&self, margin: Duration, now_ms: u64) -> bool {
+        self.expires_at_ms
+            .is_some_and(|until_ms| now_ms.saturating_add(whole_ms(margin)) < until_ms)
+    }
+}
+
+impl GrantRecord {
+    /// Whether its login can be refreshed, as far as is known.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        let has_ended = matches!(self.state, GrantState::Dead { .. } | GrantState::SignedOut { .. });
+        self.refresh_token.is_some() && !has_ended
+    }
+
+    /// Whether `fingerprint` is this login's newest refresh token.
+    #[must_use]
+    pub fn has_newest(&self, fingerprint: &str) -> bool {
+        (self.refresh_token.as_ref()).is_some_and(|token| token.fingerprint == fingerprint)
+    }
+
+    /// Whether `fingerprint` is a refresh token of this login: the newest, or one that a client holds or held.
+    #[must_use]
+    pub fn is_of_chain(&self, fingerprint: &str) -> bool {
+        self.has_newest(fingerprint) || self.relayed.chain.iter().any(|held| held == fingerprint)
+    }
+
+    /// The stored response, unless its ID token is not the one of the record.
+    #[must_use]
+    pub fn usable_response(&self) -> Option<UsableResponse<'_>> {
+        let stored = self.relayed.response.as_ref()?;
+        let id_token_expires_at_ms = match &stored.id_token_fingerprint {
+            None => None,
+            Some(fingerprint) => {
+                let token = (self.id_token.as_ref()).filter(|token| token.fingerprint == *fingerprint)?;
+                Some(token.exp_seconds.saturating_mul(1000))
+            }
+        };
+        let ends = stored
+            .access_expires_at_ms
+            .into_iter()
+            .chain(id_token_expires_at_ms);
+        Some(UsableResponse {
+            stored,
+            expires_at_ms: ends.min(),
+        })
+    }
+}
