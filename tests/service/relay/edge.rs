@@ -105,6 +105,31 @@ async fn a_request_and_its_answer_pass_byte_for_byte() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn what_control_sends_itself_has_the_same_mark_as_what_it_passes() -> anyhow::Result<()> {
+    let refused = answer("400 Bad Request", &[], br#"{"error":"temporarily_unavailable"}"#);
+    let (deployment, issuer) = before(refused).await?;
+    deployment.relayed(0, &[("a", "b")]).send().await?;
+    let login = deployment.log_in("s-1").await?;
+    deployment.advance(301);
+    deployment.ask(&login.id_token).session("s-1").send().await?;
+    let marks: Vec<Vec<String>> = issuer
+        .requests()
+        .iter()
+        .map(|request| {
+            request
+                .values("x-tokenward-relay")
+                .iter()
+                .map(|mark| (*mark).to_owned())
+                .collect()
+        })
+        .collect();
+    assert_eq!(marks.len(), 2);
+    assert_eq!(marks[0].len(), 1);
+    assert_eq!(marks[0], marks[1]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn every_method_passes_and_no_header_is_added() -> anyhow::Result<()> {
     let (deployment, issuer) = before(answer("204 No Content", &["allow: POST"], b"")).await?;
     for method in ["OPTIONS", "GET", "HEAD", "DELETE", "PATCH"] {
