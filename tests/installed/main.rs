@@ -4,6 +4,7 @@
 mod main_path;
 mod page;
 mod pod;
+mod relay;
 mod relay_rendering;
 mod rendering;
 mod rolling_update;
