@@ -10,6 +10,7 @@ use super::raw::{Forward, Play, RawIssuer};
 use super::{counted, edge, relayed};
 use crate::deployment::{ADMIN, Deployment, Plan};
 use crate::secrecy::Captured;
+use crate::traffic::metrics;
 
 fn lines(captured: &Captured, level: &str, text: &str) -> usize {
     let logged = captured.text();
@@ -205,5 +206,34 @@ async fn a_slow_answer_that_has_begun_is_passed_as_it_comes() -> anyhow::Result<
         (login.status, login.text("error").as_str()),
         (503, "temporarily_unavailable")
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn strangers_with_half_a_body_do_not_keep_a_checked_client_out() -> anyhow::Result<()> {
+    const BYTES: usize = 2 * 1024 * 1024;
+    const STRANGERS: usize = 40;
+    let issuer = RawIssuer::start(Play::Bytes(edge::odd_answer())).await?;
+    let deployment = Deployment::start(Plan {
+        own_endpoint: Some(issuer.endpoint()),
+        settings: json!({"intake": {"bytes": BYTES}}),
+        ..relayed()
+    })
+    .await?;
+    let head = "POST /token HTTP/1.1\r\nhost: login.example.com\r\n\
+                content-type: application/x-www-form-urlencoded\r\ncontent-length: 65536\r\n\r\n";
+    let half = [head.as_bytes(), &[b'a'; 60_000]].concat();
+    let mut strangers = Vec::new();
+    for _ in 0..STRANGERS {
+        let mut stream = super::raw::connect(&deployment.urls[0]).await?;
+        tokio::io::AsyncWriteExt::write_all(&mut stream, &half).await?;
+        strangers.push(stream);
+    }
+    let answered = deployment.relayed_login(0, ADMIN).send().await?;
+    assert_eq!(answered.status, 418);
+    // Strangers share an eighth, and those that made room for others hold as much at most until they are gone.
+    let held = metrics(&deployment).await?.sum("tokenward_intake_bytes", &[]);
+    assert!(held <= (BYTES / 8 * 2) as f64, "{held}");
+    assert_eq!(issuer.requests().len(), 1);
     Ok(())
 }

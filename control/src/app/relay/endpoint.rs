@@ -113,10 +113,11 @@ fn extend(kept: &mut HeaderMap, headers: &HeaderMap) {
             let mut listed = listed.iter();
             listed.any(|listed| listed.eq_ignore_ascii_case(name.as_str()))
         };
-        let is_kept = match name {
-            // Every request has one, whatever a client lists.
-            &HOST => !has_host,
-            name => !is_hop_by_hop(name) && !is_listed(),
+        // Every request has a host, whatever a client lists.
+        let is_kept = if name == HOST {
+            !has_host
+        } else {
+            !is_hop_by_hop(name) && !is_listed()
         };
         if is_kept {
             kept.append(name.clone(), value.clone());
