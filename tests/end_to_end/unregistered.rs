@@ -100,3 +100,30 @@ async fn a_listener_that_keeps_an_old_header_gets_401_quietly_and_reaches_no_ser
     }
     Ok(())
 }
+
+/// The worker got the exchanged token while its header was fresh, and that token lives on: a stale header opens nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_uses_the_exchanged_token_of_a_header_only_while_the_header_is_fresh() -> anyhow::Result<()>
+{
+    let world = World::builder().workers(1).start().await?;
+    // Fresh for ten seconds by the margin of a minute.
+    let header = world.home.mint(ALICE, CLIENT.0).expires_in_seconds(70).token();
+    let begun = Instant::now();
+    let mut served = 0;
+    let refused = loop {
+        let answer = world.call("remote-1").bearer(&header).send().await?;
+        if answer.status != 200 {
+            break answer;
+        }
+        served += 1;
+        anyhow::ensure!(begun.elapsed() < Duration::from_secs(40), "served {served} times");
+    };
+    assert!(served > 0);
+    assert_eq!(
+        (refused.status, refused.refusal().as_deref()),
+        (401, Some("token_expired"))
+    );
+    assert_eq!((world.tally().exchanges, world.rejected_expired()), (1, 0));
+    assert_eq!(world.server("remote-1").counts().accepted, served);
+    Ok(())
+}

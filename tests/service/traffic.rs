@@ -43,7 +43,7 @@ async fn crowd(users: usize) -> anyhow::Result<Crowd> {
     Ok(Crowd { deployment, tokens })
 }
 
-async fn metrics(deployment: &Deployment) -> anyhow::Result<Metrics> {
+pub(crate) async fn metrics(deployment: &Deployment) -> anyhow::Result<Metrics> {
     let answer = deployment
         .http
         .get(format!("{}/metrics", deployment.urls[0]))

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokenward_harness::issuer::{Endpoint, Failure};
+use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::token_endpoint::Reason;
 
-use crate::deployment::{ADMIN, Deployment, TokenCall, at_once};
+use crate::deployment::{ADMIN, Answer, Deployment, TokenCall, at_once};
 use crate::exchange::{Pair, pair};
 use crate::secrecy::Captured;
 
@@ -54,6 +56,30 @@ async fn a_restart_costs_no_new_exchange_and_the_next_fresh_token_none_either() 
         let answer = about_remote(&home, token).replica(restarted).send().await?;
         assert_eq!(answer.token(), first.token(), "{answer:?}");
     }
+    assert_eq!(remote.counts().exchanges_presented, 1);
+    Ok(())
+}
+
+/// The filter's cache holds an answer until `expires_at`. A registered login needs no limit: it is renewed without the caller.
+#[tokio::test]
+async fn the_answer_may_be_used_no_longer_than_the_presented_token() -> anyhow::Result<()> {
+    let Pair { remote, home } = pair(1, |_| {}).await?;
+    let presented = log_in(&home).await?;
+    home.advance(100);
+    let limit = |answer: &Answer| {
+        let claims = |token: &str| Claims::read(token.as_bytes()).map(|claims| claims.exp_seconds);
+        let (Ok(own), Ok(of_presented)) = (claims(answer.token()), claims(&presented)) else {
+            return None;
+        };
+        Some((answer.body["expires_at"].as_u64()?, own, of_presented))
+    };
+    let unregistered = about_remote(&home, &presented).send().await?;
+    let (usable, own, of_presented) = limit(&unregistered).context("no times")?;
+    assert!(own > of_presented, "{own} {of_presented}");
+    assert_eq!(usable, of_presented);
+    home.put("s-1", &presented, None).await?;
+    let registered = about_remote(&home, &presented).send().await?;
+    assert_eq!(limit(&registered), Some((own, own, of_presented)));
     assert_eq!(remote.counts().exchanges_presented, 1);
     Ok(())
 }
@@ -322,5 +348,43 @@ async fn a_listener_with_an_old_header_is_refused_quietly_without_a_call_to_any_
     assert_eq!(lines.matches("ERROR").count(), 0, "{lines}");
     assert_eq!(remote.counts().exchanges_presented, made);
     assert_eq!(home.dex.counts().refreshes_presented, 0);
+    Ok(())
+}
+
+/// The first write of a sign-out ends what was made before it, also if the store fails before it can be deleted.
+#[tokio::test]
+async fn a_sign_out_that_the_store_interrupts_has_ended_what_was_made_before() -> anyhow::Result<()> {
+    let Pair { remote, home } = pair(1, |_| {}).await?;
+    let token = log_in(&home).await?;
+    let first = about_remote(&home, &token).send().await?;
+    home.advance(1);
+    home.store().set_broken(Some("members"));
+    assert_eq!(home.sign_out(&home.dex.subject(ADMIN)).await?.status, 503);
+    home.store().set_broken(None);
+    let ended = about_remote(&home, &token).send().await?;
+    assert_eq!(ended.refusal(), (400, "unknown_session"));
+    home.advance(2);
+    let later = about_remote(&home, &log_in(&home).await?).send().await?;
+    assert_eq!(later.status, 200);
+    assert_ne!(later.token(), first.token());
+    assert_eq!(remote.counts().exchanges_presented, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_store_a_fresh_token_is_not_exchanged() -> anyhow::Result<()> {
+    let Pair { remote, home } = pair(1, |_| {}).await?;
+    let token = log_in(&home).await?;
+    home.store().set_off(true);
+    let answer = about_remote(&home, &token).send().await?;
+    assert_eq!(answer.refusal(), (503, "store_unavailable"));
+    home.store().set_off(false);
+    // Without the pin's write nothing is served.
+    home.store().set_broken(Some("write"));
+    let answer = about_remote(&home, &token).send().await?;
+    assert_eq!(answer.refusal(), (503, "store_unavailable"));
+    home.store().set_broken(None);
+    assert_eq!(about_remote(&home, &token).send().await?.status, 200);
+    assert_eq!(remote.counts().exchanges_presented, 2);
     Ok(())
 }

@@ -18,6 +18,9 @@ use crate::upstream::issuer::loggable::loggable;
 /// Clock differences up to this are not reported.
 const TOLERATED_CLOCK_SKEW_SECONDS: u64 = 5;
 
+const OWN_ADDRESS: &str =
+    "set token_endpoint to the address at which the issuer itself answers, such as its Service";
+
 /// Checks issuers with [`Prober`].
 pub(super) struct Issuers<'a> {
     pub(super) prober: &'a Prober,
@@ -60,12 +63,20 @@ impl Issuers<'_> {
                 .prober
                 .empty_token_request(&endpoint, credentials, "refresh_token")
                 .await;
-            checks.push(token_endpoint_check(
-                format!("{name}: token endpoint"),
-                (auth, config.dialect),
-                answer,
-                "check client_id, client_secret and client_auth",
-            ));
+            let endpoint_name = format!("{name}: token endpoint");
+            checks.push(if answer.as_ref().is_ok_and(|answer| answer.is_marked) {
+                Check::fail(
+                    endpoint_name,
+                    "control itself answers there: its calls come back to it",
+                    OWN_ADDRESS,
+                )
+            } else {
+                let hint = "check client_id, client_secret and client_auth";
+                token_endpoint_check(endpoint_name, (auth, config.dialect), answer, hint)
+            });
+        }
+        if let Some(relay) = &config.relay {
+            checks.extend(self.relay(&name, config, relay).await);
         }
         checks
     }
@@ -116,7 +127,7 @@ impl Issuers<'_> {
         checks
     }
 
-    async fn discovered(&self, issuer: &str) -> Result<Endpoints, String> {
+    pub(super) async fn discovered(&self, issuer: &str) -> Result<Endpoints, String> {
         let address = format!(
             "{}/.well-known/openid-configuration",
             issuer.trim_end_matches('/')

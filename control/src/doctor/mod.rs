@@ -3,6 +3,7 @@
 
 mod issuers;
 mod probe;
+mod relay;
 mod report;
 mod store;
 

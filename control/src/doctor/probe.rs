@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{ACCEPT, DATE, HeaderMap};
+use tokenward_protocol::token_endpoint::MARKER_HEADER;
 use url::Url;
 
 use crate::upstream::dialect::Dialect;
@@ -20,6 +21,8 @@ pub(super) struct ProbeAnswer {
     /// Difference of the issuer's clock (`Date`) to this one in whole seconds; positive if the issuer's is ahead.
     pub(super) clock_ahead_seconds: Option<i64>,
     pub(super) took: Duration,
+    /// Whether a control service answered.
+    pub(super) is_marked: bool,
 }
 
 impl ProbeAnswer {
@@ -90,6 +93,7 @@ impl Prober {
         let mut response = request.send().await.map_err(|error| cause(&error).to_owned())?;
         let status = response.status().as_u16();
         let clock_ahead_seconds = clock_ahead_seconds(response.headers());
+        let is_marked = response.headers().contains_key(MARKER_HEADER);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error).to_owned())? {
             if body.len() + chunk.len() > MAX_BODY_BYTES {
@@ -102,6 +106,7 @@ impl Prober {
             body,
             clock_ahead_seconds,
             took: started.elapsed(),
+            is_marked,
         })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::relay;
 use super::report::Check;
 use crate::app::{self, StartError};
 use crate::clock::SystemClock;
@@ -25,7 +26,11 @@ pub(super) async fn store(config: &Config) -> Vec<Check> {
         return vec![new_file(path)];
     }
     match app::try_store(&config.store, Arc::new(SystemClock)).await {
-        Ok(store) => vec![operations(&store, config).await, sealing(&store, config).await],
+        Ok(store) => {
+            let mut checks = vec![operations(&store, config).await, sealing(&store, config).await];
+            checks.extend(relay::bypasses(&store, config).await);
+            checks
+        }
         Err(StartError::Embedded(error @ OpenError::AlreadyOpen { .. })) => vec![Check::warn(
             "store",
             error.to_string(),

@@ -10,6 +10,7 @@ use url::Url;
 use crate::config::endpoint::{BadEndpoint, parse_endpoint, parse_issuer};
 use crate::config::issuer::ClientAuth;
 use crate::config::server::{ExchangeConfig, ServerConfig, TokenSource};
+use crate::servers::exchange_path::is_exchange_endpoint;
 use crate::upstream::dialect::Dialect;
 
 /// The CRD's default for `scopes`.
@@ -223,6 +224,19 @@ impl ExchangeBlock<'_> {
             endpoint_text,
             faults,
         );
+        if let Some(url) = token_endpoint
+            .as_ref()
+            .filter(|url| is_exchange_endpoint(url, server))
+        {
+            faults.push(AuthFault::new(
+                AuthField::TokenEndpoint,
+                format!(
+                    "dexTokenEndpoint {:?} is control's own exchange endpoint for server {server:?}, which would call itself",
+                    shown(url.as_str())
+                ),
+                "name the remote issuer's token endpoint here; control's belongs into the aggregator's resource only",
+            ));
+        }
         if !dialect.is_connector_id(connector_id) {
             faults.push(AuthFault::new(
                 AuthField::ConnectorId,

@@ -1,4 +1,5 @@
 //! The protected MCP servers: how the aggregator's MCPServer resources become configuration.
 
+mod exchange_path;
 pub mod import;
 pub(crate) mod mcp_server;

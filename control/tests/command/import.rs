@@ -174,3 +174,38 @@ spec:
         assert_eq!(run(refused).status.code(), Some(2), "{refused}");
     }
 }
+
+/// After the patches are applied, the resources name control; its own configuration must not.
+#[test]
+fn a_resource_that_leads_to_control_is_imported_with_the_remote_issuers_own_endpoint() {
+    let folder = Folder::new();
+    let patched = RESOURCE.replace(
+        "dexTokenEndpoint: https://dex.remote.example.com/token",
+        "dexTokenEndpoint: https://tokenward.example.com/exchange/remote/token\n      expectedIssuer: https://dex.remote.example.com",
+    );
+    let file = folder.write("mcpservers.yaml", &patched).display().to_string();
+    let output = tokenward(&["import", &file]);
+    let printed = text(&output.stdout);
+    assert!(
+        printed.contains("dexTokenEndpoint: \"https://dex.remote.example.com/token\""),
+        "{printed}"
+    );
+    assert!(text(&output.stderr).contains("dexTokenEndpoint is control's exchange endpoint"));
+    let own = printed.replace(
+        "https://dex.remote.example.com/token",
+        "https://tokenward.example.com/exchange/remote/token",
+    );
+    let config = folder.config("");
+    let before = std::fs::read_to_string(&config).expect("the configuration");
+    let without: String = before
+        .lines()
+        .filter(|line| !line.starts_with("servers:"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    folder.write("config.yaml", &format!("{without}{own}"));
+    let check = tokenward(&["check", "--config", &config.display().to_string()]);
+    assert_eq!(check.status.code(), Some(1), "{check:?}");
+    assert!(
+        text(&check.stderr).contains("is control's own exchange endpoint"),
+        "{check:?}"
+    );
+}

@@ -19,6 +19,7 @@ mod retry_after;
 mod seal;
 mod shapes;
 mod signatures;
+mod standing;
 mod streaks;
 mod takeovers;
 mod token_responses;

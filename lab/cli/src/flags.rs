@@ -33,6 +33,9 @@ pub struct ReplayFlags {
     /// Write the counts to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write the table of all columns to this file, as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub table: Option<PathBuf>,
     /// Write the plot of errors per minute to this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,

@@ -49,6 +49,9 @@ async fn run(flags: &ReplayFlags, screen: &Screen) -> anyhow::Result<ExitCode> {
     if let Some(file) = &flags.json {
         write(&(serde_json::to_string_pretty(&replay)? + "\n"), file)?;
     }
+    if let Some(file) = &flags.table {
+        write(&replay::markdown(&replay), file)?;
+    }
     if let Some(file) = &flags.svg {
         write(&replay::svg(&replay), file)?;
     }

@@ -215,7 +215,7 @@ impl<I: Issuer> Story<'_, I> {
         rejected.sum()
     }
 
-    /// Each of the users is logged in at the end: the login's owner, whoever that is, must be able to refresh it.
+    /// Each of the users is logged in at the end: whichever party owns the login must be able to refresh it.
     async fn count_lost_logins(&mut self) -> anyhow::Result<usize> {
         for (user, email) in [(&self.alice, ALICE), (&self.bob, BOB)] {
             if !self.aggregator.can_refresh(user).await {

@@ -256,3 +256,24 @@ fn whatever_cannot_be_understood_is_garbled() {
         );
     }
 }
+
+#[test]
+fn a_form_knows_whether_a_parameter_is_repeated_and_lists_all_of_them() {
+    for (form, is_repeated) in [
+        ("", false),
+        ("a=1", false),
+        ("a=1&b=1", false),
+        ("b=1&a=2&b=", true),
+        ("a=&a=", true),
+        ("a&%61", true),
+        ("a=1&A=1", false),
+    ] {
+        let form_read = Form::read(form.as_bytes()).unwrap();
+        assert_eq!(form_read.has_repeated(), is_repeated, "{form}");
+    }
+    let form = Form::read(b"b=1+2&a=&b=%33").unwrap();
+    assert_eq!(
+        form.pairs().collect::<Vec<_>>(),
+        [("b", "1 2"), ("a", ""), ("b", "3")]
+    );
+}

@@ -178,3 +178,72 @@ async fn while_waiting_helps_no_sdk_throws_its_login_away() -> anyhow::Result<()
     setting.servers.assert_saw_good_tokens_only();
     Ok(())
 }
+
+/// The listener of 2026-07-28 is a request: it gets 503 like a call, never the 405 that would end it for good, and opens once
+/// the issuer is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_listener_is_refused_with_503_and_opens_once_the_issuer_is_back() -> anyhow::Result<()> {
+    if !is_installed("the SDKs' listener at 503") {
+        return Ok(());
+    }
+    let setting = Setting::new().await?;
+    let listen = json!({"do": "listen"});
+    let retry = json!({"do": "retry", "name": "echo", "arguments": {"message": "again"}});
+    let touch = json!({"do": "call", "name": "touch", "arguments": {}});
+    let notified = json!({"do": "events", "count": 1, "since_call": true});
+    let steps = [
+        tools_step(),
+        setting.idle(),
+        listen.clone(),
+        retry,
+        listen,
+        touch,
+        notified,
+    ];
+    let sdks = McpSdk::ALL.into_iter().filter(|sdk| *sdk != McpSdk::TypeScript1);
+    let clients: Vec<McpClient> = sdks
+        .map(|sdk| start(&setting.world, sdk, REMOTE, &setting.alice, &steps))
+        .collect::<Result<_, _>>()?;
+    all_idle(&clients).await?;
+    setting.world.home.set_down(true);
+    setting.world.wait_until_tokens_expired().await;
+    setting.all_go_on()?;
+    let is_listen = |line: &Value, ok: bool| line["step"] == "listen" && line["ok"] == ok;
+    for client in &clients {
+        client.wait_for(|line| is_listen(line, false), PATIENCE).await?;
+    }
+    setting.world.home.set_down(false);
+    for client in &clients {
+        let lines = client.ended(PATIENCE).await?;
+        assert!(
+            lines.iter().any(|line| is_listen(line, true)),
+            "{}",
+            client.printed()
+        );
+        let notified = lines.iter().find(|line| line["step"] == "events");
+        assert_eq!(
+            notified.map(|line| &line["ok"]),
+            Some(&json!(true)),
+            "{}",
+            client.printed()
+        );
+    }
+    let counts = setting.servers.modern.counts();
+    assert_eq!(
+        (counts.rejected_expired, counts.rejected_other),
+        (0, 0),
+        "{counts:?}"
+    );
+    let stats = setting.world.envoy.stats().await?;
+    let listeners = |outcome| {
+        let labels = [
+            ("mcp_server", REMOTE),
+            ("mcp_method", "subscriptions/listen"),
+            ("outcome", outcome),
+        ];
+        stats.count("tokenward_requests_total", &labels)
+    };
+    let refused = listeners("issuer_unavailable") + listeners("gated_issuer_unavailable");
+    assert!(refused >= clients.len() as u64, "{refused} refused listeners");
+    Ok(())
+}

@@ -213,3 +213,49 @@ async fn a_logout_of_the_session_of_its_home_token_ends_a_given_token() -> anyho
     assert_eq!(remote.counts().exchanges_presented, 2);
     Ok(())
 }
+
+/// A client that renews in time would leave a record behind for each token's life, for the whole grace.
+#[tokio::test]
+async fn of_one_exchange_the_sixteen_newest_given_tokens_are_remembered() -> anyhow::Result<()> {
+    let Pair { remote, home } = pair(1, |_| {}).await?;
+    home.log_in("s-1").await?;
+    let mut given = Vec::new();
+    for _ in 0..18 {
+        let token = home.dex.mint(ADMIN, "muster").token();
+        given.push(exchanged(&home, &token).await?.token().to_owned());
+        home.advance(301);
+    }
+    for (number, token) in given.iter().enumerate() {
+        let expected = if number < 2 {
+            (400, "token_expired")
+        } else {
+            (200, "")
+        };
+        let answer = about_remote(&home, token).send().await?;
+        assert_eq!(answer.refusal(), expected, "{number}: {answer:?}");
+    }
+    assert_eq!(remote.counts().exchanges_presented, 19);
+    Ok(())
+}
+
+/// Else the aggregator would have a token whose user control no longer finds.
+#[tokio::test]
+async fn a_token_that_cannot_be_remembered_is_not_given() -> anyhow::Result<()> {
+    let Pair { remote, home } = pair(1, |_| {}).await?;
+    let login = home.log_in("s-1").await?;
+    // It is made and stored for the filter, which needs no record of it.
+    assert_eq!(about_remote(&home, &login.id_token).send().await?.status, 200);
+    home.store().set_broken(Some("write"));
+    let answer = exchanged(&home, &login.id_token).await?;
+    assert_eq!(
+        (answer.status, answer.text("refusal")),
+        (503, "store_unavailable")
+    );
+    home.store().set_broken(None);
+    let given = exchanged(&home, &login.id_token).await?;
+    assert_eq!(given.status, 200);
+    home.advance(301);
+    assert_eq!(about_remote(&home, given.token()).send().await?.status, 200);
+    assert_eq!(remote.counts().exchanges_presented, 2);
+    Ok(())
+}

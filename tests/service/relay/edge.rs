@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::raw::{Play, RawIssuer, answer, send};
+use super::raw::{Play, RawIssuer, answer, connect, send};
 use crate::deployment::{Deployment, Plan, basic};
 
 /// A deployment whose relay passes to a [`RawIssuer`] that plays `bytes`.
@@ -101,6 +101,31 @@ async fn a_request_and_its_answer_pass_byte_for_byte() -> anyhow::Result<()> {
     );
     assert_eq!(answered.body, b"\x00\xff not JSON");
     assert_eq!(issuer.requests().len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_control_sends_itself_has_the_same_mark_as_what_it_passes() -> anyhow::Result<()> {
+    let refused = answer("400 Bad Request", &[], br#"{"error":"temporarily_unavailable"}"#);
+    let (deployment, issuer) = before(refused).await?;
+    deployment.relayed(0, &[("a", "b")]).send().await?;
+    let login = deployment.log_in("s-1").await?;
+    deployment.advance(301);
+    deployment.ask(&login.id_token).session("s-1").send().await?;
+    let marks: Vec<Vec<String>> = issuer
+        .requests()
+        .iter()
+        .map(|request| {
+            request
+                .values("x-tokenward-relay")
+                .iter()
+                .map(|mark| (*mark).to_owned())
+                .collect()
+        })
+        .collect();
+    assert_eq!(marks.len(), 2);
+    assert_eq!(marks[0].len(), 1);
+    assert_eq!(marks[0], marks[1]);
     Ok(())
 }
 
@@ -224,5 +249,35 @@ async fn a_large_answer_passes_whole_and_in_chunks() -> anyhow::Result<()> {
     assert_eq!(login.status, 200);
     assert!(login.body == body);
     assert_eq!(issuer.requests().len(), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn over_http_2_the_authority_is_the_issuers_host() -> anyhow::Result<()> {
+    let (deployment, issuer) = before(odd_answer()).await?;
+    let (client, connection) = h2::client::handshake(connect(&deployment.urls[0]).await?).await?;
+    let driving = tokio::spawn(connection);
+    let request = http::Request::post("https://login.example.com/token")
+        .header("connection-like", "1")
+        .body(())?;
+    let (answered, mut sending) = client.ready().await?.send_request(request, false)?;
+    sending.send_data("a=b".into(), true)?;
+    let answered = answered.await?;
+    assert_eq!(answered.status(), 418);
+    let cookies = answered.headers().get_all("set-cookie").iter();
+    assert_eq!(cookies.collect::<Vec<_>>(), ["a=1", "b=2"]);
+    let mut body = answered.into_body();
+    let mut bytes = Vec::new();
+    while let Some(data) = body.data().await {
+        bytes.extend_from_slice(&data?);
+    }
+    assert_eq!(bytes, b"\x00\xff not JSON");
+    let passed = issuer.last();
+    assert_eq!(
+        passed.headers_without(&["x-tokenward-relay", "content-length", "transfer-encoding"]),
+        ["host: login.example.com", "connection-like: 1"]
+    );
+    assert_eq!(passed.body, b"a=b");
+    driving.abort();
     Ok(())
 }

@@ -244,3 +244,52 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<TcpStream> {
     let address = url.strip_prefix("http://").unwrap_or(url);
     Ok(TcpStream::connect(address).await?)
 }
+
+/// An address that exists before what answers there: every connection is handed on to the present target.
+pub(crate) struct Forward {
+    address: SocketAddr,
+    target: Arc<Mutex<Option<SocketAddr>>>,
+    accepting: JoinHandle<()>,
+}
+
+impl Forward {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let target: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
+        let current = Arc::clone(&target);
+        let accepting = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let target = *current.lock().unwrap_or_else(PoisonError::into_inner);
+                tokio::spawn(async move {
+                    let mut target = TcpStream::connect(target?).await.ok()?;
+                    tokio::io::copy_bidirectional(&mut stream, &mut target).await.ok()
+                });
+            }
+        });
+        Ok(Self {
+            address,
+            target,
+            accepting,
+        })
+    }
+
+    /// A URL of this address.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Hands connections from now on to the server of `url`.
+    pub(crate) fn to(&self, url: &str) -> anyhow::Result<()> {
+        let url: url::Url = url.parse()?;
+        let address = url.socket_addrs(|| None)?.first().copied();
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = address;
+        Ok(())
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}

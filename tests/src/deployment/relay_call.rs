@@ -120,6 +120,11 @@ impl RelayCall {
         Self { form, ..self }
     }
 
+    /// The form.
+    pub fn form_text(&self) -> &str {
+        &self.form
+    }
+
     /// The request, for further changes.
     pub fn request(&self) -> reqwest::RequestBuilder {
         let mut request = self

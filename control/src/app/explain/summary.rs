@@ -128,9 +128,14 @@ fn unregistered(inputs: &Inputs<'_>, names_session: bool) -> String {
             "The last exchange failed: requests with a fresh token get 503 until the next attempt."
         }
     };
+    let exchange = if inputs.server.remote.is_some() {
+        " An aggregator that exchanges by itself shares these exchanges at control's exchange endpoint for this server."
+    } else {
+        ""
+    };
     format!(
         "{who} {fresh} A stale one is refused with 401, and no issuer is called. Control can renew tokens once it has the \
          login: the aggregator must PUT its sessions, or the issuer's token endpoint must lead through control \
-         (issuers[].relay)."
+         (issuers[].relay).{exchange}"
     )
 }

@@ -109,12 +109,17 @@ fn extend(kept: &mut HeaderMap, headers: &HeaderMap) {
         .flat_map(|value| value.split(',').map(str::trim))
         .collect();
     for (name, value) in headers {
-        let is_for_this_hop = is_hop_by_hop(name)
-            || listed
-                .iter()
-                .any(|listed| listed.eq_ignore_ascii_case(name.as_str()));
-        let is_named_elsewhere = has_host && name == HOST;
-        if !(is_for_this_hop || is_named_elsewhere) {
+        let is_listed = || {
+            let mut listed = listed.iter();
+            listed.any(|listed| listed.eq_ignore_ascii_case(name.as_str()))
+        };
+        // Every request has a host, whatever a client lists.
+        let is_kept = if name == HOST {
+            !has_host
+        } else {
+            !is_hop_by_hop(name) && !is_listed()
+        };
+        if is_kept {
             kept.append(name.clone(), value.clone());
         }
     }

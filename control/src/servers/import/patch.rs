@@ -7,6 +7,7 @@ use url::Url;
 
 use super::yaml::quoted;
 use super::{ImportedExchange, ImportedServer, Note};
+use crate::servers::exchange_path::exchange_path;
 use crate::upstream::dialect::Dialect;
 
 /// The resource's version where the file does not state it.
@@ -62,10 +63,7 @@ pub(super) fn of(servers: &[ImportedServer], base: &Url) -> ExchangePatches {
              tokenExchange:\n      dexTokenEndpoint: {}\n      expectedIssuer: {}\n",
             quoted(server.api_version.as_deref().unwrap_or(API_VERSION)),
             quoted(&server.name),
-            quoted(&format!(
-                "{base}/exchange/{}/token",
-                server.name.replace('/', "%2F")
-            )),
+            quoted(&format!("{base}{}", exchange_path(&server.name))),
             quoted(&issuer),
         );
     }

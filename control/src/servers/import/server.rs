@@ -1,8 +1,11 @@
 //! Imports one MCPServer resource.
 
+use url::Url;
+
 use super::Note;
 use super::reader::{Reader, flag, member, text};
 use super::shape::{AUTH, EXCHANGE, METADATA, SECRET_REFERENCE, SPEC};
+use crate::servers::exchange_path::is_exchange_endpoint;
 use crate::servers::mcp_server::{AuthBlock, AuthType, BlockToken, ExchangeBlock};
 use crate::yaml::{Node, Placed};
 
@@ -187,11 +190,27 @@ impl Reader<'_> {
         };
         self.credentials(place);
         Some(ImportedExchange {
-            token_endpoint: token_endpoint.to_owned(),
+            token_endpoint: self.remote_endpoint(place, token_endpoint, exchange.expected_issuer),
             expected_issuer: exchange.expected_issuer.map(str::to_owned),
             connector_id: connector_id.to_owned(),
             scopes: exchange.scopes.map(str::to_owned),
         })
+    }
+
+    /// The remote issuer's own token endpoint, also where the resource leads exchanges through control already.
+    fn remote_endpoint(&mut self, place: &Placed, endpoint: &str, expected_issuer: Option<&str>) -> String {
+        let is_control = Url::parse(endpoint).is_ok_and(|url| is_exchange_endpoint(&url, &self.server));
+        match expected_issuer.filter(|_| is_control) {
+            Some(issuer) => {
+                let own = format!("{}/token", issuer.trim_end_matches('/'));
+                self.note(
+                    place.place,
+                    &format!("dexTokenEndpoint is control's exchange endpoint; {own} is taken in its place: compare it"),
+                );
+                own
+            }
+            None => endpoint.to_owned(),
+        }
     }
 
     /// Notes where the credentials are: in a Secret that is not in the file.

@@ -16,8 +16,19 @@ use crate::upstream::entitlement::Entitlement;
 use crate::upstream::grant::record::GrantKey;
 use crate::upstream::issuer::proven_tokens::TokenDigest;
 
-/// Version of the record's format.
+/// Version of both records' formats.
 const FORMAT: u8 = 1;
+/// So many of the newest tokens of one exchange are remembered: a client that renews in time leaves one behind for each
+/// token's life, and all of them would last for the grace.
+const MAX_GIVEN: usize = 16;
+
+/// The tokens of one exchange that are remembered, the newest last, as digests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct GivenTokens {
+    format: u8,
+    #[serde(with = "digest::packed::list")]
+    tokens: Vec<String>,
+}
 
 /// An exchanged token that was given to the aggregator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,8 +124,8 @@ impl GivenToken {
     }
 }
 
-fn key_of(token: &TokenDigest) -> Key {
-    Key::new("given", &token.fingerprint())
+fn key_of(token: &str) -> Key {
+    Key::new("given", token)
 }
 
 impl Exchanges {
@@ -129,13 +140,15 @@ impl Exchanges {
         given: &GivenToken,
         lifetime: Duration,
     ) -> Result<(), StoreError> {
-        let key = key_of(&TokenDigest::of(token.expose_secret()));
+        let token = TokenDigest::of(token.expose_secret()).fingerprint();
+        let key = key_of(&token);
         let bytes = codec::encode("serialize given token", given)?;
         let store = &self.inner.context.store;
         let mut expected = Expected::Absent;
         loop {
             let written = store.write(&key, expected, &bytes, Some(lifetime)).await?;
             expected = match written {
+                WriteOutcome::Done(_) if expected == Expected::Absent => break,
                 WriteOutcome::Done(_) => return Ok(()),
                 WriteOutcome::Conflict(None) => Expected::Absent,
                 WriteOutcome::Conflict(Some(entry)) => {
@@ -147,6 +160,43 @@ impl Exchanges {
                 }
             };
         }
+        self.forget_oldest_given(&given.exchange, token, lifetime).await
+    }
+
+    /// Adds `token` to the list of its exchange, and forgets the ones that no longer fit.
+    async fn forget_oldest_given(
+        &self,
+        exchange: &str,
+        token: String,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        let store = &self.inner.context.store;
+        let key = Key::new("given_tokens", exchange);
+        loop {
+            let (expected, mut tokens) = match store.read(&key).await? {
+                // A list that cannot be read is begun again: what it named expires by itself.
+                Some(entry) => (
+                    Expected::At(entry.revision),
+                    codec::decode::<GivenTokens>(FORMAT, &key, &entry.value)
+                        .map_or_else(|_| Vec::new(), |list| list.tokens),
+                ),
+                None => (Expected::Absent, Vec::new()),
+            };
+            tokens.push(token.clone());
+            let surplus = tokens.len().saturating_sub(MAX_GIVEN);
+            let oldest: Vec<String> = tokens.drain(..surplus).collect();
+            let list = GivenTokens {
+                format: FORMAT,
+                tokens,
+            };
+            let bytes = codec::encode("serialize given tokens", &list)?;
+            if let WriteOutcome::Done(_) = store.write(&key, expected, &bytes, Some(lifetime)).await? {
+                for token in oldest {
+                    store.delete(&key_of(&token), Expected::Any).await?;
+                }
+                return Ok(());
+            }
+        }
     }
 
     /// The record of the token with this digest; `None` if it was not given here, or long ago.
@@ -154,7 +204,7 @@ impl Exchanges {
     /// # Errors
     /// [`StoreError`].
     pub async fn given(&self, token: &TokenDigest) -> Result<Option<GivenToken>, StoreError> {
-        let key = key_of(token);
+        let key = key_of(&token.fingerprint());
         let Some(entry) = self.inner.context.store.read(&key).await? else {
             return Ok(None);
         };

@@ -12,6 +12,10 @@ use hyper_util::rt::TokioExecutor;
 
 use super::client::{CONNECT_TIMEOUT, CallFailed, ClientUnusable};
 
+/// The most that one connection buffers in each direction, in bytes; also the longest head of an answer. What exceeds it
+/// waits in the peer's socket.
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
+
 /// The HTTP client for requests that control passes on. Unlike [`IssuerClient`](super::client::IssuerClient) it adds no
 /// header field of its own. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,6 +40,7 @@ impl PassingClient {
             // closed an idle connection.
             .pool_max_idle_per_host(0)
             .retry_canceled_requests(false)
+            .http1_max_buf_size(MAX_BUFFER_BYTES)
             .set_host(false)
             .build(connector);
         Ok(Self(client))

@@ -42,7 +42,7 @@ fn end_to_end_fields_stay_as_they_are_and_those_of_the_hop_go() {
         "/token",
         &[
             ("host", "dex.example.com"),
-            ("connection", "close, X-This-Hop"),
+            ("connection", "close, X-This-Hop, host"),
             ("x-twice", "1"),
             ("accept-encoding", "gzip"),
             ("x-twice", "2"),
