@@ -7,6 +7,7 @@ mod edge;
 mod edge_failures;
 mod logins;
 mod presented;
+mod races;
 mod raw;
 mod refreshes;
 mod stage;

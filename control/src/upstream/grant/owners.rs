@@ -1,7 +1,7 @@
 //! Which record presents a refresh token that a client may hold: an index from the token's digest to its grant.
 //!
 //! Two records must never present one refresh token. So the index is written before a login with a refresh token is
-//! stored, and before a client receives one: whoever finds a token here leaves it to that record.
+//! stored, and before a client receives one: a caller that finds a token here leaves it to that record.
 
 use std::time::Duration;
 
@@ -16,8 +16,10 @@ use crate::record::codec;
 use crate::store::{Expected, Key, Revision, StoreError, WriteOutcome};
 
 const FORMAT: u8 = 1;
-/// How long after a claim the record that it names may still be written. Until then a client that presents the token waits.
+/// How long after a claim the record that it names may still be written. Until then no other record claims the token.
 pub(super) const CLAIM_TIME: Duration = Duration::from_secs(10);
+/// How long after its claim a record is written at the latest. The rest is for the write itself, and for clocks.
+const WRITE_TIME: Duration = Duration::from_secs(4);
 
 /// A client's refresh token, by its fingerprint.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +70,27 @@ impl Owner {
     pub(super) fn is_recent(&self, now_ms: u64) -> bool {
         let age_ms = now_ms.saturating_sub(self.claimed_at_ms);
         age_ms < whole_ms(CLAIM_TIME) && self.claimed_at_ms <= now_ms.saturating_add(whole_ms(CLAIM_TIME))
+    }
+}
+
+/// Whether the grant of a login may store its refresh token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// Yes: no client presents it here.
+    Needless,
+    /// Yes, for a while since this time (Unix ms).
+    Since(u64),
+    /// Another record holds the token, or is about to, and presents it.
+    OfAnother,
+}
+
+impl Claim {
+    /// Whether so much time has passed that the token must be claimed again before it is written.
+    pub(super) fn is_over(self, now_ms: u64) -> bool {
+        match self {
+            Self::Since(claimed_at_ms) => now_ms.saturating_sub(claimed_at_ms) > whole_ms(WRITE_TIME),
+            Self::Needless | Self::OfAnother => false,
+        }
     }
 }
 
@@ -122,12 +145,11 @@ impl Inner {
         }
     }
 
-    /// Claims the refresh token of `login` for the grant of `key`, before it is stored there. `false`: another record holds
-    /// the token and presents it.
-    pub(super) async fn claims_token(&self, key: &GrantKey, login: &Login<'_>) -> Result<bool, StoreError> {
+    /// Claims the refresh token of `login` for the grant of `key`, before it is stored there.
+    pub(super) async fn claim_token(&self, key: &GrantKey, login: &Login<'_>) -> Result<Claim, StoreError> {
         let is_relayed = !matches!(login.source, LoginSource::Registered { is_relayed: false });
         let (true, Some(token)) = (is_relayed, login.refresh_token) else {
-            return Ok(true);
+            return Ok(Claim::Needless);
         };
         let fingerprint = fingerprint(token);
         let token = HeldToken {
@@ -136,19 +158,21 @@ impl Inner {
             fingerprint: &fingerprint,
         };
         loop {
+            let claimed_at_ms = self.context.clock.now_ms();
             let expected = match self.owner(token).await? {
                 None => Expected::Absent,
                 Some(owner) if owner.grant == *key => Expected::At(owner.revision),
                 Some(owner) => {
                     let holder = self.read(&owner.grant).await?;
-                    if holder.is_some_and(|holder| holder.record.is_of_chain(&fingerprint)) {
-                        return Ok(false);
+                    let holds = holder.is_some_and(|holder| holder.record.is_of_chain(&fingerprint));
+                    if holds || owner.is_recent(claimed_at_ms) {
+                        return Ok(Claim::OfAnother);
                     }
                     Expected::At(owner.revision)
                 }
             };
             if self.set_owner(token, key, expected).await? {
-                return Ok(true);
+                return Ok(Claim::Since(claimed_at_ms));
             }
         }
     }

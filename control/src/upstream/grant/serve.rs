@@ -207,6 +207,7 @@ impl Inner {
         Ok(Served {
             token: sealed::open(&self.context.ring, &key.record(), ID_TOKEN_FIELD, &stored.sealed)?,
             exp_seconds: stored.exp_seconds,
+            usable_until_seconds: stored.exp_seconds,
             audiences: stored.audiences.clone(),
         })
     }

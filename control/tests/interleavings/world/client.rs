@@ -143,15 +143,15 @@ impl World {
             return;
         };
         match (running.phase.clone(), running.step.clone()) {
-            (Some(Phase::HandingOut(token)), Step::Write { at: expected, record }) => {
-                if expected == Revision(self.revision) {
-                    self.revision = self.following();
-                    self.record = *record;
-                    self.replicas[at] = Some(Running {
-                        phase: Some(Phase::Answering(token)),
-                        ..running
-                    });
-                }
+            (Some(Phase::HandingOut(token)), Step::Write { at: expected, record })
+                if expected == Revision(self.revision) =>
+            {
+                self.revision = self.following();
+                self.record = *record;
+                self.replicas[at] = Some(Running {
+                    phase: Some(Phase::Answering(token)),
+                    ..running
+                });
             }
             (Some(Phase::Answering(token)), _) => {
                 if let Some(client) = &mut self.client
