@@ -43,7 +43,15 @@ fn the_rendered_filter_refuses_what_no_server_matches_but_the_documents_that_con
             ServerMatch::None
         );
         for (host, path) in [
+            ("dex.example.com", "/token"),
+            ("mcp.example.com", "/exchange/kubernetes-remote/token"),
+        ] {
+            assert_eq!(found(host, path), ServerMatch::None, "{file}: {host} {path}");
+        }
+        for (host, path) in [
             ("mcp.example.com", "/"),
+            ("mcp.example.com", "/exchanges"),
+            ("mcp.example.com", "/token"),
             ("mcp.example.com", "/kubernetes/mcp"),
             (
                 "mcp.example.com",
@@ -63,6 +71,19 @@ fn the_rendered_filter_refuses_what_no_server_matches_but_the_documents_that_con
 fn nothing_that_is_rendered_sends_a_request_again_or_lets_it_wait_behind_the_filter() -> anyhow::Result<()> {
     for file in EXAMPLES {
         let resources = resources(file)?;
+        // The relay's route is no way to an MCP server: the filter judges nothing there.
+        let (relay, resources): (Vec<_>, Vec<_>) = resources.into_iter().partition(|resource| {
+            let policy = resource["kind"] == "BackendTrafficPolicy";
+            policy && resource["spec"]["targetRefs"][0]["name"] == "tokenward-relay-dex-example-com"
+        });
+        let [relay] = &relay[..] else {
+            anyhow::bail!("{file}: one policy for the relay");
+        };
+        assert_eq!(
+            relay["spec"]["retry"]["retryOn"],
+            serde_json::json!({"triggers": ["connect-failure"]}),
+            "{file}: a refresh token is sent once"
+        );
         let text = Value::Array(resources.clone()).to_string();
         for late in [
             "\"retry",

@@ -2,7 +2,11 @@
 //! out, with a line each, where it is not.
 
 mod main_path;
+mod page;
 mod pod;
+mod relay;
+mod relay_rendering;
 mod rendering;
 mod rolling_update;
+mod unmodified;
 mod walkthrough;

@@ -12,12 +12,15 @@ use tokenward_harness::parts::{Chart, EnvoyGateway, tools, write_file};
 use tokenward_protocol::duration::parse_duration;
 
 /// Values that turn on everything; the test that needs another story changes them.
-fn values() -> Value {
+pub(crate) fn values() -> Value {
     json!({
         "issuers": [{
             "issuer": "https://dex.example.com", "clientId": "muster",
             "clientSecretRef": {"name": "tokenward-dex", "key": "client-secret"}, "trustedPeers": ["cli"],
+            "tokenEndpoint": "http://dex.dex.svc.cluster.local:5556/token",
+            "relay": {"staleSubjectGrace": "30m", "route": {"failover": true, "onlyThisClient": true}},
         }],
+        "exchangeEndpoint": {"hostnames": ["mcp.example.com"]},
         "servers": [
             {
                 "name": "kubernetes", "auth": {"type": "oauth", "forwardToken": true, "requiredAudiences": ["muster"]},
@@ -45,7 +48,7 @@ fn values() -> Value {
     })
 }
 
-fn with(changes: &[(&str, Value)]) -> Value {
+pub(crate) fn with(changes: &[(&str, Value)]) -> Value {
     let mut values = values();
     for (pointer, value) in changes {
         let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -62,7 +65,7 @@ fn with(changes: &[(&str, Value)]) -> Value {
 }
 
 /// The chart, or a line that the story is left out.
-fn chart(story: &str) -> anyhow::Result<Option<Chart>> {
+pub(crate) fn chart(story: &str) -> anyhow::Result<Option<Chart>> {
     let found = Chart::find()?;
     if found.is_none() {
         tokenward_harness::aloud!("left out: {story}: {}", EnvoyGateway::IS_MISSING);
@@ -70,7 +73,7 @@ fn chart(story: &str) -> anyhow::Result<Option<Chart>> {
     Ok(found)
 }
 
-fn whole(chart: &Chart, values: &Value) -> anyhow::Result<String> {
+pub(crate) fn whole(chart: &Chart, values: &Value) -> anyhow::Result<String> {
     let rendered = chart.render(values)?;
     Ok(rendered
         .into_iter()
@@ -159,7 +162,9 @@ fn where_requests_have_no_deadline_connections_have_no_limit() -> anyhow::Result
     };
     let policy = |values: &Value| -> anyhow::Result<Option<String>> {
         let mut rendered = chart.render(values)?.into_iter();
-        let policy = rendered.find(|resource| resource.kind == "BackendTrafficPolicy");
+        let policy = rendered.find(|resource| {
+            resource.kind == "BackendTrafficPolicy" && resource.yaml.contains("kind: Gateway,")
+        });
         Ok(policy.map(|policy| policy.yaml))
     };
     let streams = policy(&values())?.context("no BackendTrafficPolicy")?;

@@ -7,10 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use tokenward_harness::parts::{EnvoyGateway, tools};
 
-fn document(path: &str) -> anyhow::Result<String> {
-    let path = tools::workspace().join(path);
-    std::fs::read_to_string(&path).with_context(|| path.display().to_string())
-}
+use super::page::document;
 
 /// The page's command that begins so, as it stands between backticks.
 fn command(begin: &str) -> anyhow::Result<String> {

@@ -35,13 +35,23 @@
 {{- range .Values.resourceMetadata.hostnames -}}
 {{- $unprotected = append $unprotected (dict "host" . "path_prefix" "/.well-known/oauth-protected-resource") -}}
 {{- end -}}
+{{- range (include "tokenward.relayRoutes" . | fromJson).routes -}}
+{{- if .guarded -}}{{- $unprotected = append $unprotected (dict "host" .host "path_prefix" .path) -}}{{- end -}}
+{{- end -}}
+{{- if .Values.exchangeEndpoint.hostnames -}}
+{{- if (include "tokenward.parentsOf" (dict "root" . "given" .Values.exchangeEndpoint) | fromJson).guarded -}}
+{{- range .Values.exchangeEndpoint.hostnames -}}
+{{- $unprotected = append $unprotected (dict "host" . "path_prefix" "/exchange") -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range .Values.gateway.filter.unprotected -}}
 {{- $matcher := dict -}}
 {{- with .host -}}{{- $_ := set $matcher "host" . -}}{{- end -}}
 {{- with .pathPrefix -}}{{- $_ := set $matcher "path_prefix" . -}}{{- end -}}
 {{- $unprotected = append $unprotected $matcher -}}
 {{- end -}}
-{{- with $unprotected -}}{{- $_ := set $config "unprotected" . -}}{{- end -}}
+{{- with $unprotected | uniq -}}{{- $_ := set $config "unprotected" . -}}{{- end -}}
 {{- end -}}
 {{- with .Values.gateway.filter.sessionHeaders -}}{{- $_ := set $config "session_headers" . -}}{{- end -}}
 {{- mergeOverwrite $config (deepCopy .Values.gateway.filter.settings) | toYaml -}}

@@ -77,6 +77,13 @@ envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamesp
 {{- $own := list -}}
 {{- if .Values.resourceMetadata.hostnames -}}{{- $own = append $own "metadata" -}}{{- end -}}
 {{- if eq .Values.gateway.controlCluster "route" -}}{{- $own = append $own "control" -}}{{- end -}}
+{{- if .Values.exchangeEndpoint.hostnames -}}
+{{- $at := include "tokenward.parentsOf" (dict "root" . "given" .Values.exchangeEndpoint) | fromJson -}}
+{{- $_ := set $taken (printf "%s/%s" $at.namespace (include "tokenward.routeName" (dict "root" . "name" "exchange"))) "the chart itself" -}}
+{{- end -}}
+{{- range (include "tokenward.relayRoutes" . | fromJson).routes -}}
+{{- $_ := set $taken (printf "%s/%s" .namespace .name) "the chart itself" -}}
+{{- end -}}
 {{- range $own -}}
 {{- $_ := set $taken (printf "%s/%s" $home (include "tokenward.routeName" (dict "root" $ "name" .))) "the chart itself" -}}
 {{- end -}}
@@ -104,6 +111,7 @@ envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamesp
 {{- if not .Values.servers -}}{{- fail "servers is empty: name at least one protected server (`tokenward import` reads them from MCPServer resources)" -}}{{- end -}}
 {{- if .Values.gateway.enabled -}}
 {{- include "tokenward.checkRoutes" . -}}
+{{- include "tokenward.checkRelays" . -}}
 {{- if eq .Values.gateway.filter.source "control" -}}
 {{- if not .Values.gateway.filter.sha256 -}}{{- fail "gateway.filter.sha256 is empty: control logs it as `serving the filter module`" -}}{{- end -}}
 {{- else if not (and .Values.gateway.filter.image.url .Values.gateway.filter.image.sha256) -}}{{- fail "gateway.filter.source is image: name gateway.filter.image.url and .sha256 (the image's digest)" -}}

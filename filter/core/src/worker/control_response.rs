@@ -137,6 +137,10 @@ impl<H: Host> Worker<H> {
         refusal: Refusal,
         retry_after_seconds: Option<u32>,
     ) {
+        if flight.reason == Reason::Rejected && refusal == Refusal::NotRegistered {
+            let now_ms = self.context.host.now_ms();
+            self.token_states.note_irreplaceable(key, now_ms);
+        }
         if flight.background {
             self.pause_prefetch(*key, prefetch_pause_ms(refusal, retry_after_seconds));
             let host = &self.context.host;

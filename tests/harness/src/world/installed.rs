@@ -10,7 +10,8 @@ use crate::issuer::jose::http_client;
 use crate::parts::{Chart, EnvoyGateway, EnvoyGatewayConfig, Rendered, ports, tools};
 
 /// Kinds that Envoy Gateway reads; the others are for Kubernetes itself.
-const OF_THE_GATEWAY: [&str; 6] = [
+const OF_THE_GATEWAY: [&str; 7] = [
+    "Backend",
     "EnvoyExtensionPolicy",
     "EnvoyPatchPolicy",
     "EnvoyProxy",
@@ -22,6 +23,9 @@ const OF_THE_GATEWAY: [&str; 6] = [
 /// The Backend that stands for control's Service.
 const CONTROL: &str = "control";
 
+/// The Backend and the HTTPRoute of a published issuer.
+const ISSUER: &str = "issuer";
+
 /// How a world is installed.
 #[derive(Debug, Clone)]
 pub struct Installation {
@@ -29,6 +33,7 @@ pub struct Installation {
     port: u16,
     values: Value,
     annotations: bool,
+    issuer_host: Option<String>,
 }
 
 impl World {
@@ -54,6 +59,7 @@ impl World {
             port: ports::free_port()?,
             values: world.chart_values(&world.module_digest().await?),
             annotations: true,
+            issuer_host: None,
         };
         Ok(Some((world, installation)))
     }
@@ -155,14 +161,10 @@ impl World {
         let servers = self.server_names().into_iter();
         let places = servers.map(|name| (self.server(&name).address(), name));
         for (address, name) in places.chain([(self.control.address(), CONTROL.to_owned())]) {
-            let endpoint = json!({"ip": {"address": address.ip().to_string(), "port": address.port()}});
-            documents.push(
-                json!({
-                    "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "Backend",
-                    "metadata": {"name": name, "namespace": "mcp"}, "spec": {"endpoints": [endpoint]},
-                })
-                .to_string(),
-            );
+            documents.push(backend(&name, address));
+        }
+        if let Some(host) = &installation.issuer_host {
+            documents.extend(self.issuer_at(host)?);
         }
         let rendered = installation.render()?;
         let control = self.control.address();
@@ -178,7 +180,27 @@ impl World {
     }
 }
 
+impl World {
+    /// The home issuer as it is published without a relay: everything at this host.
+    fn issuer_at(&self, host: &str) -> anyhow::Result<[String; 2]> {
+        let address = url::Url::parse(self.home.issuer())?.socket_addrs(|| None)?;
+        let address = *address.first().context("no address of the issuer")?;
+        let to = json!([{"group": "gateway.envoyproxy.io", "kind": "Backend", "name": ISSUER}]);
+        let route = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": {"name": ISSUER, "namespace": "mcp"},
+            "spec": {"parentRefs": [{"name": "mcp"}], "hostnames": [host], "rules": [{"backendRefs": to}]},
+        });
+        Ok([backend(ISSUER, address), route.to_string()])
+    }
+}
+
 impl Installation {
+    /// The Gateway's port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// All resources of the chart.
     ///
     /// # Errors
@@ -198,6 +220,19 @@ impl Installation {
         Ok(self)
     }
 
+    /// With the home issuer published at this host of the Gateway. Of its requests only those for keys are listed as
+    /// unprotected: the rest is up to the chart.
+    ///
+    /// # Errors
+    /// When the values have no filter.
+    pub fn issuer_at(mut self, host: &str) -> anyhow::Result<Self> {
+        self.issuer_host = Some(host.to_owned());
+        self.value(
+            "/gateway/filter/unprotected",
+            json!([{"host": host, "pathPrefix": "/dex/keys"}]),
+        )
+    }
+
     /// Servers are found by their paths, not by the routes' annotations.
     ///
     /// # Errors
@@ -210,6 +245,16 @@ impl Installation {
         }
         Ok(self)
     }
+}
+
+/// A Backend at one address.
+fn backend(name: &str, address: SocketAddr) -> String {
+    let endpoint = json!({"ip": {"address": address.ip().to_string(), "port": address.port()}});
+    json!({
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "Backend",
+        "metadata": {"name": name, "namespace": "mcp"}, "spec": {"endpoints": [endpoint]},
+    })
+    .to_string()
 }
 
 /// The file provider does not support Services: references to control's become references to a Backend at its address.

@@ -1,0 +1,55 @@
+//! The commands of `docs/install.md`.
+
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use tokenward_harness::parts::tools;
+
+/// A file of the repository.
+pub(crate) fn document(path: &str) -> anyhow::Result<String> {
+    let path = tools::workspace().join(path);
+    std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+}
+
+/// A page's fenced blocks of one language; one in a list without its indent.
+pub(crate) fn blocks(path: &str, language: &str) -> anyhow::Result<Vec<String>> {
+    let page = document(path)?;
+    let begin = format!("```{language}");
+    let mut lines = page.lines();
+    let mut blocks = Vec::new();
+    while let Some(fence) = lines.find(|line| line.trim_start() == begin) {
+        let indent = fence.len() - begin.len();
+        let block = lines.by_ref().take_while(|line| line.trim_start() != "```");
+        blocks.push(
+            block
+                .map(|line| format!("{}\n", line.get(indent..).unwrap_or_default()))
+                .collect(),
+        );
+    }
+    Ok(blocks)
+}
+
+/// The command of a `console` block of the installation page that contains all of `parts`, on one line.
+pub(crate) fn console_command(parts: &[&str]) -> anyhow::Result<String> {
+    let joined = blocks("docs/install.md", "console")?
+        .concat()
+        .replace("\\\n", " ");
+    let found = joined
+        .lines()
+        .filter_map(|line| line.strip_prefix("$ "))
+        .find(|command| parts.iter().all(|part| command.contains(part)));
+    Ok(found
+        .with_context(|| format!("no command with {parts:?}"))?
+        .to_owned())
+}
+
+/// What a command of the page prints here, with names of the page replaced by those of this machine; each must occur.
+pub(crate) fn run(command: &str, replaced: &[(&str, &str)]) -> anyhow::Result<String> {
+    let mut command = command.to_owned();
+    for (name, here) in replaced {
+        ensure!(command.contains(name), "{command:?} lacks {name}");
+        command = command.replace(name, here);
+    }
+    let run = Command::new("sh").args(["-c", &command]).output()?;
+    Ok(String::from_utf8(run.stdout)?)
+}
