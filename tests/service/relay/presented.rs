@@ -1,10 +1,12 @@
 //! Refresh tokens that the relay has not seen: of logins from before it, or past it.
 
+use serde_json::json;
+use tokenward_control::serve::reload::apply;
 use tokenward_control::upstream::relay::Relay;
-use tokenward_harness::issuer::Endpoint;
+use tokenward_harness::issuer::{Endpoint, LoginTokens};
 
 use super::stage::{Held, behind_a_relay, presented, refreshed};
-use crate::deployment::{ADMIN, Deployment, Plan, at_once};
+use crate::deployment::{ADMIN, Deployment, PUBLIC_ENDPOINT, Plan, at_once};
 
 #[tokio::test]
 async fn a_login_from_before_the_relay_becomes_known_with_its_first_refresh() -> anyhow::Result<()> {
@@ -65,6 +67,48 @@ async fn a_token_that_was_never_issued_is_answered_by_the_issuer_once() -> anyho
         );
     }
     assert_eq!(presented(&deployment), 1);
+    Ok(())
+}
+
+/// A deployment with a login that was registered before its issuer had a relay, and now has one.
+async fn registered_before_the_relay() -> anyhow::Result<(Deployment, LoginTokens)> {
+    let deployment = Deployment::start(Plan::default()).await?;
+    let login = deployment.log_in("s-1").await?;
+    let endpoint = deployment.dex.token_endpoint();
+    let config = deployment.changed(|document| {
+        document["issuers"][0]["token_endpoint"] = json!(endpoint);
+        document["issuers"][0]["relay"] = json!({"public_endpoint": PUBLIC_ENDPOINT});
+    })?;
+    apply(deployment.service(0), config)?;
+    deployment.advance(301);
+    Ok((deployment, login))
+}
+
+#[tokio::test]
+async fn a_login_that_was_registered_before_the_relay_keeps_one_owner_whichever_asks_first()
+-> anyhow::Result<()> {
+    for client_first in [false, true] {
+        let (deployment, login) = registered_before_the_relay().await?;
+        let ask = deployment.ask(&login.id_token).session("s-1");
+        if !client_first {
+            assert_eq!(ask.send().await?.status, 200);
+        }
+        let held = refreshed(&deployment, 0, &login.refresh_token).await?;
+        let served = ask.send().await?;
+        assert_eq!(
+            (served.status, served.token()),
+            (200, held.id_token.as_str()),
+            "{client_first}"
+        );
+        assert_eq!(presented(&deployment), 1, "{client_first}");
+        deployment.advance(301);
+        let served = ask.send().await?;
+        assert_eq!(
+            refreshed(&deployment, 0, &held.refresh_token).await?.id_token,
+            served.token()
+        );
+        assert_eq!(deployment.dex.counts().refreshes_succeeded, 2, "{client_first}");
+    }
     Ok(())
 }
 

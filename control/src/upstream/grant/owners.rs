@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokenward_protocol::duration::whole_ms;
 
-use super::Inner;
 use super::admission::{Login, LoginSource};
-use super::record::{GrantKey, GrantRecord, fingerprint};
+use super::record::{GrantKey, GrantRecord, VersionedGrant, fingerprint};
+use super::{Inner, SIGNED_OUT_LIFETIME};
 use crate::digest;
 use crate::record::codec;
 use crate::store::{Expected, Key, Revision, StoreError, WriteOutcome};
@@ -122,10 +122,43 @@ impl Inner {
             claimed_at_ms: self.context.clock.now_ms(),
         };
         let bytes = codec::encode("serialize owner", &record)?;
-        let lifetime = Some(self.times.record_lifetime);
+        // The record that is named by the token is found without the index too.
+        let lifetime = Some(if *grant == token.own_key() {
+            SIGNED_OUT_LIFETIME.min(self.times.record_lifetime)
+        } else {
+            self.times.record_lifetime
+        });
         let store = &self.context.store;
         let written = store.write(&token.record(), expected, &bytes, lifetime).await?;
         Ok(matches!(written, WriteOutcome::Done(_)))
+    }
+
+    /// Takes a login from before its issuer had a relay into the index: its client may hold the refresh token with which it was
+    /// registered, and refresh it any moment. `false`: another record presents the token by now, and will be attached.
+    pub(super) async fn adopt(&self, key: &GrantKey, stored: &VersionedGrant) -> Result<bool, StoreError> {
+        let mut record = stored.record.clone();
+        let newest = record
+            .refresh_token
+            .as_ref()
+            .map(|token| token.fingerprint.clone());
+        let registered = record.login_fingerprint.clone();
+        for fingerprint in registered.iter().chain(&newest) {
+            let token = HeldToken {
+                issuer: &record.issuer,
+                client_id: &record.client_id,
+                fingerprint,
+            };
+            let is_own = self.set_owner(token, key, Expected::Absent).await?
+                || self.owner(token).await?.is_some_and(|owner| owner.grant == *key);
+            if is_own {
+                record.relayed.hand_out(fingerprint);
+            } else if newest.as_ref() == Some(fingerprint) {
+                return Ok(false);
+            }
+        }
+        // Another writer may come first; then the next refresh adopts it.
+        self.write(key, Expected::At(stored.revision), &record).await?;
+        Ok(true)
     }
 
     /// Removes tokens that no longer have a place in the chain of `grant`. Best effort: what remains expires.
