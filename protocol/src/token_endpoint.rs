@@ -248,7 +248,7 @@ pub struct TokenAnswer {
     pub token_type: String,
     /// Whole seconds of life left.
     pub expires_in: u64,
-    /// The token's `exp`, Unix seconds.
+    /// Unix seconds until which the caller may use the token: its `exp`, or earlier.
     pub expires_at: u64,
 }
 

@@ -26,6 +26,7 @@ mod real_dex_times;
 mod real_mcp;
 mod refusal;
 mod rejected;
+mod relay;
 mod rendered;
 mod replay;
 mod seeds;

@@ -1,15 +1,16 @@
 // The strict issuer of the tests: oidc-provider, unchanged, with rotation on and reuse detection as it comes: a refresh
 // token that is presented a second time revokes its whole grant.
 //
-//   node server.mjs ENTRY ISSUER PORT ID_TOKEN_SECONDS CLIENT_ID CLIENT_SECRET
+//   node server.mjs ENTRY ISSUER PORT ID_TOKEN_SECONDS CLIENT_ID CLIENT_SECRET pages|no-pages REDIRECT_URI…
 //
-// ENTRY is the file of the oidc-provider package to import. Everything in memory, on 127.0.0.1. Beside the provider's own
+// ENTRY is the file of the oidc-provider package to import; with `pages` a browser logs in and consents on the provider's
+// own pages, with any password. Everything in memory, on 127.0.0.1. Beside the provider's own
 // routes: POST /test/login?account=NAME answers tokens, GET /test/state answers what was presented and what was revoked.
 import { createHash, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { pathToFileURL } from 'node:url';
 
-const [entry, issuer, port, idTokenSeconds, clientId, clientSecret] = process.argv.slice(2);
+const [entry, issuer, port, idTokenSeconds, clientId, clientSecret, pages, ...redirectUris] = process.argv.slice(2);
 const { Provider } = await import(pathToFileURL(entry).href);
 
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -19,20 +20,21 @@ const provider = new Provider(issuer, {
   clients: [{
     client_id: clientId,
     client_secret: clientSecret,
-    redirect_uris: ['http://127.0.0.1/callback'],
+    redirect_uris: redirectUris,
     grant_types: ['authorization_code', 'refresh_token'],
   }],
   // Two ID tokens of one second are two tokens, as those of other issuers are.
   claims: { openid: ['sub', 'mark'] },
   conformIdTokenClaims: false,
   cookies: { keys: ['only-for-tests'] },
-  features: { devInteractions: { enabled: false }, introspection: { enabled: true } },
+  features: { devInteractions: { enabled: pages === 'pages' }, introspection: { enabled: true } },
   findAccount: async (_context, id) => ({ accountId: id, claims: async () => ({ sub: id, mark: randomUUID() }) }),
   jwks: { keys: [key] },
   rotateRefreshToken: true,
   scopes: ['openid', 'offline_access'],
   ttl: {
-    AccessToken: hours,
+    // Programs with pages go by the access token's life.
+    AccessToken: pages === 'pages' ? Number(idTokenSeconds) : hours,
     Grant: 24 * hours,
     IdToken: Number(idTokenSeconds),
     RefreshToken: 24 * hours,

@@ -103,6 +103,9 @@ fn the_metrics_page_lists_every_metric_of_control_and_no_other() {
     metrics.config_reload("applied");
     metrics.issuer_circuit("https://dex.example.com", false);
     metrics.issuer_held_back("https://dex.example.com", "circuit");
+    metrics.relay.refresh("https://dex.example.com", "stored");
+    metrics.relay.login("https://dex.example.com", "learned");
+    metrics.relay.passed("https://dex.example.com", "answered");
     // A family's name is in its HELP line without the ending that its samples have.
     let exposed: BTreeSet<String> = metrics
         .exposition()

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokenward_harness::issuer::{Endpoint, Failure};
+use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::token_endpoint::Reason;
 
-use crate::deployment::{ADMIN, Deployment, TokenCall, at_once};
+use crate::deployment::{ADMIN, Answer, Deployment, TokenCall, at_once};
 use crate::exchange::{Pair, pair};
 use crate::secrecy::Captured;
 
@@ -54,6 +56,30 @@ async fn a_restart_costs_no_new_exchange_and_the_next_fresh_token_none_either() 
         let answer = about_remote(&home, token).replica(restarted).send().await?;
         assert_eq!(answer.token(), first.token(), "{answer:?}");
     }
+    assert_eq!(remote.counts().exchanges_presented, 1);
+    Ok(())
+}
+
+/// The filter's cache holds an answer until `expires_at`. A registered login needs no limit: it is renewed without the caller.
+#[tokio::test]
+async fn the_answer_may_be_used_no_longer_than_the_presented_token() -> anyhow::Result<()> {
+    let Pair { remote, home } = pair(1, |_| {}).await?;
+    let presented = log_in(&home).await?;
+    home.advance(100);
+    let limit = |answer: &Answer| {
+        let claims = |token: &str| Claims::read(token.as_bytes()).map(|claims| claims.exp_seconds);
+        let (Ok(own), Ok(of_presented)) = (claims(answer.token()), claims(&presented)) else {
+            return None;
+        };
+        Some((answer.body["expires_at"].as_u64()?, own, of_presented))
+    };
+    let unregistered = about_remote(&home, &presented).send().await?;
+    let (usable, own, of_presented) = limit(&unregistered).context("no times")?;
+    assert!(own > of_presented, "{own} {of_presented}");
+    assert_eq!(usable, of_presented);
+    home.put("s-1", &presented, None).await?;
+    let registered = about_remote(&home, &presented).send().await?;
+    assert_eq!(limit(&registered), Some((own, own, of_presented)));
     assert_eq!(remote.counts().exchanges_presented, 1);
     Ok(())
 }

@@ -191,3 +191,35 @@ fn the_expiry_that_counts_is_the_tokens_own_and_not_the_one_in_the_answer() {
     assert_refused_once(&send(&world, &presented), 503, "answer_stale");
     assert_eq!(world.upstream_requests().len(), 0);
 }
+
+/// Control limits what stands for a user without a login to the life of the presented token.
+#[test]
+fn an_answer_is_used_until_its_own_limit_although_its_token_lives_longer() {
+    let world = remote().start();
+    let limited = serde_json::json!({
+        "access_token": world.mint(&exchanged_token(exp_in(3600))),
+        "issued_token_type": TOKEN_TYPE_ID_TOKEN,
+        "token_type": "Bearer",
+        "expires_in": 300,
+        "expires_at": world.gateway().now_ms() / 1000 + 300,
+    });
+    world.control().replies(
+        CalloutReply::answer(200)
+            .header(MARKER_HEADER, "0.1.0")
+            .body(limited.to_string()),
+    );
+    let presented = world.mint(&token(exp_in(300)));
+    for _ in 0..5 {
+        assert!(send(&world, &presented).is_forwarded());
+        world.advance(secs(30));
+    }
+    assert_eq!(
+        (world.control().calls().len(), world.upstream_requests().len()),
+        (1, 5)
+    );
+    // A minute before its end it is stale, and control answers the same again.
+    world.advance(secs(91));
+    assert_refused_once(&send(&world, &presented), 401, "token_expired");
+    assert_eq!(world.upstream_requests().len(), 5);
+    assert_sound(&world);
+}

@@ -127,6 +127,38 @@ fn one_that_the_server_rejects_is_replaced_like_a_forwarded_one() {
     assert_sound(&world);
 }
 
+/// An unregistered user's token cannot be replaced. Usually the server has only not seen the issuer's new key yet.
+#[test]
+fn one_that_the_server_rejects_and_control_cannot_replace_is_tried_again_twice_a_minute() {
+    let world = remote().start();
+    world.control().refuses(Refusal::NotRegistered);
+    let presented = world.mint(&exchanged_token(exp_in(1800)));
+    let rejects = |status| UpstreamReply::Respond {
+        status,
+        headers: Headers::new(),
+        body: Vec::new(),
+    };
+    world.upstream_replies(rejects(401));
+    for _ in 0..120 {
+        assert_eq!(send(&world, &presented).status(), Some(503));
+        world.advance(secs(1));
+    }
+    let tries = world.upstream_requests().len();
+    assert!((4..=5).contains(&tries), "{tries} tries");
+    assert!(world.warns().len() <= 2, "{:#?}", world.warns());
+    let calls = world.control().calls().len();
+    assert!(calls <= 25, "{calls} calls");
+    world.upstream_replies(rejects(200));
+    let failed = (0..60).filter(|_| {
+        let sent = send(&world, &presented);
+        world.advance(secs(1));
+        sent.status() != Some(200)
+    });
+    let failed = failed.count();
+    assert!(failed <= 30, "{failed} s until it works again");
+    assert_sound(&world);
+}
+
 #[test]
 fn its_replacement_must_be_of_the_servers_issuer_and_of_the_same_subject() {
     for (what, answer) in [

@@ -6,6 +6,7 @@ mod lab;
 mod lint;
 mod modules;
 mod process;
+mod relay;
 mod runner_output;
 mod setup;
 mod soak;
@@ -69,6 +70,9 @@ enum Verb {
     Replay(ReplayFlags),
     /// Check the chart and the Envoy Gateway resources, and run the stories on a real Envoy Gateway; needs Go
     Gateway(gateway::GatewayFlags),
+    /// Run unmodified programs (oauth2-proxy, Envoy's oauth2 filter, an aggregator) behind the relay on real issuers, and count;
+    /// needs Go
+    Relay(relay::RelayFlags),
     /// Set up, build in release and measure: `data-path` (CPU, latency, streams), `memory` (10⁶ sessions) or `control`
     Bench(BenchFlags),
 }
@@ -89,6 +93,7 @@ fn main() -> ExitCode {
         Verb::Demo(flags) => lab::demo(&workspace, &terminal, &flags),
         Verb::Replay(flags) => lab::replay(&workspace, &terminal, &flags),
         Verb::Gateway(flags) => gateway::run(&workspace, &terminal, &flags),
+        Verb::Relay(flags) => relay::run(&workspace, &terminal, &flags),
         Verb::Bench(flags) => lab::bench(&workspace, &terminal, &flags),
     });
     outcome.unwrap_or_else(|error| {

@@ -64,6 +64,7 @@ impl SessionRecord {
         Entitlement {
             sign_outs: Some(self.sign_outs),
             issued_at_seconds: None,
+            only_registered: false,
         }
     }
 }

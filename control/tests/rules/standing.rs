@@ -24,6 +24,7 @@ fn token(issued_at_seconds: u64) -> Entitlement {
     Entitlement {
         sign_outs: None,
         issued_at_seconds: Some(issued_at_seconds),
+        only_registered: false,
     }
 }
 

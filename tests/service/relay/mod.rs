@@ -5,7 +5,12 @@ mod codes;
 mod doctor;
 mod edge;
 mod edge_failures;
+mod logins;
+mod presented;
+mod races;
 mod raw;
+mod refreshes;
+mod stage;
 
 use serde_json::json;
 

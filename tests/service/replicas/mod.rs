@@ -2,3 +2,4 @@
 
 mod callers;
 mod deaths;
+mod relay_deaths;

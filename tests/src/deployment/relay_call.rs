@@ -106,6 +106,13 @@ impl RelayCall {
         }
     }
 
+    /// At a control service that is none of the replicas.
+    #[must_use]
+    pub fn at(self, url: &str) -> Self {
+        let url = format!("{url}{}", public_endpoint().path());
+        Self { url, ..self }
+    }
+
     /// With another form.
     #[must_use]
     pub fn form(self, form: impl Into<String>) -> Self {

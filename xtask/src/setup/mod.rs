@@ -5,7 +5,9 @@ mod dex;
 mod envoy;
 mod envoy_gateway;
 mod go;
+mod go_program;
 mod mcp_clients;
+mod oauth2_proxy;
 mod oidc_provider;
 mod pip;
 mod valkey;
@@ -43,6 +45,11 @@ pub(crate) struct SetupFlags {
     /// Get Envoy Gateway and Helm too, which are built where there is Go and which only `gateway` needs
     #[arg(long)]
     with_envoy_gateway: bool,
+    /// Get oauth2-proxy too, which is built where there is Go and which only `relay` needs
+    #[arg(long)]
+    with_oauth2_proxy: bool,
+    #[arg(skip)]
+    without_mcp: bool,
 }
 
 impl SetupFlags {
@@ -60,6 +67,15 @@ impl SetupFlags {
         Self {
             with_envoy_gateway: true,
             ..self
+        }
+    }
+
+    /// What `relay` needs: Dex, the strict issuer and oauth2-proxy, and no MCP SDKs.
+    pub(crate) fn for_relay() -> Self {
+        Self {
+            with_oauth2_proxy: true,
+            without_mcp: true,
+            ..Self::default()
         }
     }
 }
@@ -90,7 +106,12 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
         })?;
     }
     if !flags.without_dex {
-        terminal.step("Dex", |step| dex::provide(workspace, step, network))?;
+        terminal.step("Dex", |step| dex::DEX.provide(workspace, step, network))?;
+    }
+    if flags.with_oauth2_proxy {
+        terminal.step("oauth2-proxy", |step| {
+            oauth2_proxy::OAUTH2_PROXY.provide(workspace, step, network)
+        })?;
     }
     if flags.without_test_parts {
         return Ok(());
@@ -98,6 +119,9 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
     terminal.step("strict issuer", |step| {
         oidc_provider::provide(workspace, step, network)
     })?;
+    if flags.without_mcp {
+        return Ok(());
+    }
     terminal.step("MCP for Node", |step| {
         mcp_clients::of_node(workspace, step, network)
     })?;

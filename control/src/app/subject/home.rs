@@ -54,6 +54,7 @@ impl Service {
             since: Entitlement {
                 sign_outs: None,
                 issued_at_seconds: Some(profile.issued_at_seconds.unwrap_or(0)),
+                only_registered: false,
             },
             presented: PresentedToken {
                 token: presented.clone(),

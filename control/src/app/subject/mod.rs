@@ -110,7 +110,10 @@ impl Service {
         let (candidates, since) = (&proof.candidates, proof.since);
         let found = match &request.session {
             Some(session) => self.grant_of_session(session, candidates, since).await?,
-            None => self.grant_of_token(candidates, since).await?,
+            None => {
+                let exp_seconds = proof.presented.exp_seconds;
+                self.grant_of_token(candidates, since, exp_seconds).await?
+            }
         };
         if let Some((candidate, since)) = found {
             return Ok(proof.of(candidate, since));
@@ -146,19 +149,35 @@ impl Service {
     async fn grant_of_token(
         &self,
         candidates: &[Candidate],
-        since: Entitlement,
+        token: Entitlement,
+        exp_seconds: u64,
     ) -> Result<Option<(Candidate, Entitlement)>, Refused> {
+        let now_ms = self.context.clock.now_ms();
+        let since = |home: &HomeIssuer| Entitlement {
+            only_registered: !proves_learned(home, exp_seconds, now_ms),
+            ..token
+        };
         // A single candidate needs no look-up: its grant is read next in any case.
         if let [only] = candidates {
-            return Ok(Some((only.clone(), since)));
+            return Ok(Some((only.clone(), since(&only.1))));
         }
         for candidate in candidates {
+            let since = since(&candidate.1);
             if self.grants.is_known(&candidate.0, since).await? {
                 return Ok(Some((candidate.clone(), since)));
             }
         }
         Ok(None)
     }
+}
+
+/// Whether a token proves a login that control has only learned. Its client's sign-out does not reach control, so it does so
+/// for a shorter time; and where there is no relay any more, the client refreshes such a login itself.
+fn proves_learned(home: &HomeIssuer, exp_seconds: u64, now_ms: u64) -> bool {
+    home.config.relay.as_ref().is_some_and(|relay| {
+        let grace_ms = whole_ms(relay.stale_subject_grace);
+        exp_seconds.saturating_mul(1000).saturating_add(grace_ms) >= now_ms
+    })
 }
 
 /// Reads the claims of a presented token. Nothing is verified.

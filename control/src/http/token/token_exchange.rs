@@ -26,8 +26,8 @@ pub(super) async fn issue(service: &Service, form: &Form) -> Result<Response, Er
             access_token: served.token.expose_secret().to_owned(),
             issued_token_type: TOKEN_TYPE_ID_TOKEN.to_owned(),
             token_type: "Bearer".to_owned(),
-            expires_in: served.exp_seconds.saturating_sub(now_seconds),
-            expires_at: served.exp_seconds,
+            expires_in: served.usable_until_seconds.saturating_sub(now_seconds),
+            expires_at: served.usable_until_seconds,
         },
     ))
 }

@@ -107,6 +107,7 @@ impl GivenToken {
         Entitlement {
             sign_outs: Some(self.sign_outs),
             issued_at_seconds: Some(self.home_issued_at_seconds),
+            only_registered: false,
         }
     }
 

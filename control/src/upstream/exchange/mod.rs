@@ -159,21 +159,41 @@ impl Exchanges {
             Standing::Unregistered { .. } if !is_proof => return Err(Refusal::UnknownSession.into()),
             Standing::Unregistered { .. } | Standing::Registered => {}
         }
+        let presented_exp_seconds = presented.exp_seconds;
+        let served = self.served(&key, stored, request, standing).await?;
+        Ok(standing.bounded(served, presented_exp_seconds))
+    }
+
+    /// The stored token, or that of a new exchange.
+    async fn served(
+        &self,
+        key: &ExchangeKey,
+        stored: Option<VersionedExchange>,
+        request: ExchangeRequest,
+        standing: Standing,
+    ) -> Result<Served, Refused> {
+        let inner = &self.inner;
         let stored = stored.map(|stored| stored.of(standing));
+        let presented = &request.presented;
         if standing != Standing::Registered && presented.origin == TokenOrigin::Exchange {
-            return inner.serve_newer(&key, stored.as_ref(), &request).await;
+            return inner.serve_newer(key, stored.as_ref(), &request).await;
         }
         let record = stored.as_ref().map(|stored| &stored.record);
-        match decide(record, request.reason, &inner.times.policy, now_ms) {
-            ExchangeDecision::Serve => inner.serve(&key, record),
+        match decide(
+            record,
+            request.reason,
+            &inner.times.policy,
+            inner.context.clock.now_ms(),
+        ) {
+            ExchangeDecision::Serve => inner.serve(key, record),
             ExchangeDecision::Refuse(refused) => Err(refused),
             ExchangeDecision::Exchange => {
                 let reason = request.reason;
                 let result = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
-                    Ok(()) => self.run(&key, request, standing).await,
+                    Ok(()) => self.run(key, request, standing).await,
                     Err(refused) => Err(refused),
                 };
-                result.or_else(|refused| inner.fallback(&key, record, reason, refused))
+                result.or_else(|refused| inner.fallback(key, record, reason, refused))
             }
         }
     }
@@ -246,6 +266,7 @@ impl Inner {
         Ok(Served {
             token: sealed::open(&self.context.ring, &key.record(), TOKEN_FIELD, &token.sealed)?,
             exp_seconds: token.exp_seconds,
+            usable_until_seconds: token.exp_seconds,
             audiences: Vec::new(),
         })
     }

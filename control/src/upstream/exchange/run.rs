@@ -303,6 +303,7 @@ impl Exchange {
         Ok(Served {
             token,
             exp_seconds: claims.exp_seconds,
+            usable_until_seconds: claims.exp_seconds,
             audiences: Vec::new(),
         })
     }

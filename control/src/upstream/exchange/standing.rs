@@ -2,6 +2,7 @@
 
 use super::record::ExchangeRecord;
 use crate::upstream::entitlement::Entitlement;
+use crate::upstream::grant::Served;
 use crate::upstream::grant::login::has_ended;
 use crate::upstream::grant::record::{GrantRecord, GrantState};
 
@@ -55,6 +56,19 @@ impl Standing {
             (_, Self::Ended) | (Self::Registered | Self::Ended, Self::Unregistered { .. }) => false,
             (_, Self::Registered) => true,
             (Self::Unregistered { .. }, Self::Unregistered { .. }) => self == after,
+        }
+    }
+
+    /// `served` with its limit: without a login the presented token, which expires at `presented_exp_seconds`, is all that
+    /// stands for the user, so nothing made from it is of use to the caller for longer.
+    #[must_use]
+    pub fn bounded(self, served: Served, presented_exp_seconds: u64) -> Served {
+        match self {
+            Self::Registered => served,
+            Self::Unregistered { .. } | Self::Ended => Served {
+                usable_until_seconds: served.usable_until_seconds.min(presented_exp_seconds),
+                ..served
+            },
         }
     }
 

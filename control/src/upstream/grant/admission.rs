@@ -4,6 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::jwt::Claims;
 
 use super::login::{LoginAdmission, NewLogin, PresentedLogin, is_signed_out, judge};
+use super::owners::Claim;
 use super::record::{
     GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD, StoredIdToken,
     StoredRefreshToken, fingerprint,
@@ -89,7 +90,9 @@ impl Grants {
         };
         // Another record may present the refresh token, after a client's refresh: that record is attached to this grant
         // once the issuer has answered, and the token is not stored twice.
-        let is_own = inner.claims_token(key, login).await?;
+        let mut claim = inner.claim_token(key, login).await?;
+        let is_own = claim != Claim::OfAnother;
+        let registered = login;
         let login = &Login {
             refresh_token: login.refresh_token.filter(|_| is_own),
             ..*login
@@ -123,6 +126,13 @@ impl Grants {
                     None => return Ok(Some(before.clone())),
                 },
             };
+            if claim.is_over(inner.context.clock.now_ms()) {
+                claim = inner.claim_token(key, registered).await?;
+                if claim == Claim::OfAnother {
+                    return Box::pin(self.admit(key, registered)).await;
+                }
+                continue;
+            }
             let expected = (stored.as_ref()).map_or(Expected::Absent, |stored| Expected::At(stored.revision));
             if let WriteOutcome::Done(_) = inner.write(key, expected, &record).await? {
                 inner.log_admitted(key, admission, before, &record);
@@ -170,7 +180,7 @@ impl Grants {
         login: &Login<'_>,
     ) -> Result<Option<GrantKey>, StoreError> {
         let inner = &self.inner;
-        if !inner.claims_token(own, login).await? {
+        if inner.claim_token(own, login).await? == Claim::OfAnother {
             return Ok(None);
         }
         let lineage = inner.context.store.lineage(&own.record()).await?;

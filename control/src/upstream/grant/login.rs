@@ -5,7 +5,7 @@ use tokenward_protocol::jwt::Claims;
 use super::record::{
     DeathReason, FORMAT, GrantRecord, GrantState, StoredIdToken, StoredRefreshToken, is_newer, is_older,
 };
-use super::relayed::Relayed;
+use super::relayed::{Origin, Relayed};
 use super::takeover::unresolved;
 use crate::digest;
 use crate::store::{Lineage, Revision};
@@ -59,7 +59,10 @@ pub fn valid_from_seconds(stored: &GrantRecord) -> Option<u64> {
 #[must_use]
 pub fn has_ended(stored: &GrantRecord, issued_at_seconds: Option<u64>) -> bool {
     let GrantState::SignedOut { since_ms } = stored.state else {
-        return true;
+        // Of a login that was only learned, a token may be too old without any end.
+        let is_learned = stored.relayed.origin != Origin::Registered;
+        let from = stored.valid_from_seconds.unwrap_or(0);
+        return !is_learned || issued_at_seconds.is_none_or(|issued| issued < from);
     };
     let from = stored.valid_from_seconds.unwrap_or(0).max(since_ms / 1000 + 1);
     issued_at_seconds.is_none_or(|issued| issued < from)

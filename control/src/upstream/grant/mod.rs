@@ -59,6 +59,9 @@ pub struct Served {
     pub token: SecretString,
     /// Its `exp`, Unix seconds.
     pub exp_seconds: u64,
+    /// Until when the caller may use it in place of the presented token, Unix seconds: its `exp`, or that of the presented
+    /// token where nothing but that token stands for the user.
+    pub usable_until_seconds: u64,
     /// Its `aud`. Empty for an exchanged token, whose audiences were checked when it was stored.
     pub audiences: Vec<String>,
 }

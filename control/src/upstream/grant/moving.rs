@@ -2,7 +2,7 @@
 //!
 //! The order makes every step repeatable, and keeps two records from presenting one refresh token: the login's own record
 //! is closed first ([`Origin::Moved`]), on the very revision whose tokens are then written into the user's grant; the
-//! index follows; only then is anything served. Whoever finds a closed record finishes the move. Closed is final: if the
+//! index follows; only then is anything served. A caller that finds a closed record finishes the move. Closed is final: if the
 //! user's grant has changed meanwhile and has no place for the login, the login ends.
 
 use tokenward_protocol::jwt::Claims;
@@ -12,7 +12,7 @@ use super::owners::HeldToken;
 use super::record::{
     GrantKey, GrantRecord, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD, VersionedGrant,
 };
-use super::relayed::{Origin, StoredResponse};
+use super::relayed::{Origin, Relayed, StoredResponse};
 use super::takeover::unresolved;
 use super::{Grants, Inner};
 use crate::failpoint;
@@ -108,6 +108,10 @@ impl Inner {
             .refresh_token
             .as_ref()
             .map(|token| &token.fingerprint);
+        if newest.is_none() {
+            // It has arrived.
+            return Ok(Moving::Done);
+        }
         let stored = self.read(user).await?;
         let of_user = stored.as_ref().map(|stored| &stored.record);
         let has_arrived =
@@ -140,11 +144,19 @@ impl Inner {
                 fingerprint,
             };
             self.set_owner(token, user, Expected::Any).await?;
-            failpoint::reached("after", "index");
+            failpoint::reached("after", "lead");
         }
-        // Nothing leads here any more. A record that remains expires.
-        let at = Expected::At(chain.revision);
-        let _ = self.context.store.delete(&key.record(), at).await;
+        // A caller that looked the token up before still finds that it has moved, until the record expires.
+        let moved = GrantRecord {
+            id_token: None,
+            refresh_token: None,
+            relayed: Relayed {
+                response: None,
+                ..chain.record.relayed.clone()
+            },
+            ..chain.record.clone()
+        };
+        self.write(key, Expected::At(chain.revision), &moved).await?;
         Ok(Moving::Done)
     }
 
@@ -175,7 +187,7 @@ impl Inner {
         Ok(())
     }
 
-    /// The key of the grant of the user whom the ID token of `record` names; `None` without an ID token.
+    /// The key of the grant of the user that the ID token of `record` names; `None` without an ID token.
     pub(super) fn user_of(
         &self,
         key: &GrantKey,

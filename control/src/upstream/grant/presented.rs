@@ -84,10 +84,12 @@ impl Grants {
                 Some(stored) if is_used_up(&stored.record, fingerprint, home.config.policy) => {
                     return Ok(PresentedToken::Ended(None));
                 }
-                None if owner.grant == own => inner.create_presented(held, &own, token).await?,
+                None if owner.grant == own && owner.is_recent(inner.context.clock.now_ms()) => {
+                    inner.create_presented(held, &own, token).await?;
+                }
                 // The chain of its own record has become longer than its capacity.
                 Some(_) if owner.grant == own => return Ok(PresentedToken::Ended(None)),
-                _ if owner.is_recent(inner.context.clock.now_ms()) => {
+                _ if owner.grant != own && owner.is_recent(inner.context.clock.now_ms()) => {
                     return Err(Refused::new(Refusal::Busy)
                         .because("the login of this refresh token is being stored")
                         .retry_after(CLAIM_TIME / 10));

@@ -47,6 +47,10 @@ impl Grants {
             Decision::Serve => inner.serve(key, &stored.record),
             Decision::Refuse(refused) if !inner.store_lost_rotation(key, &stored.record) => Err(refused),
             Decision::Refuse(_) | Decision::Refresh => {
+                let is_new_to_relay = issuer.is_relayed() && stored.record.relayed.chain.is_empty();
+                if is_new_to_relay && !inner.adopt(key, &stored).await? {
+                    return Err(Refused::new(Refusal::Busy).retry_after(Duration::from_secs(1)));
+                }
                 let refreshed = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
                     Ok(()) => self.fresh_id_token(key, issuer, &want).await,
                     Err(refused) => Err(refused),
@@ -164,7 +168,7 @@ impl Grants {
         }
     }
 
-    /// The stored response while it is fresh, if the issuer is not available.
+    /// The stored response while it is fresh, whatever failed: only the end of the login is its end.
     fn response_instead(
         &self,
         stored: GrantRecord,
@@ -172,12 +176,12 @@ impl Grants {
     ) -> Result<ResponseRecord, NotRefreshed> {
         let inner = &self.inner;
         let (margin, now_ms) = (inner.times.policy.margin, inner.context.clock.now_ms());
-        let is_issuer_away = matches!(
+        let has_ended = matches!(
             not_refreshed.refused.refusal,
-            Refusal::IssuerUnavailable | Refusal::Busy
+            Refusal::NeedsLogin | Refusal::UnknownSession
         );
         let is_fresh = (stored.usable_response()).is_some_and(|response| response.is_fresh(margin, now_ms));
-        if is_issuer_away && is_fresh {
+        if !has_ended && is_fresh {
             return Ok(ResponseRecord {
                 record: Arc::new(stored),
                 is_new: false,
@@ -207,6 +211,7 @@ impl Inner {
         Ok(Served {
             token: sealed::open(&self.context.ring, &key.record(), ID_TOKEN_FIELD, &stored.sealed)?,
             exp_seconds: stored.exp_seconds,
+            usable_until_seconds: stored.exp_seconds,
             audiences: stored.audiences.clone(),
         })
     }

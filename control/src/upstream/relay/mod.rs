@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::refusal::{Refusal, RefusalClass};
 use tokio_util::task::TaskTracker;
 
 pub use self::request::RequestDigest;
@@ -31,6 +31,8 @@ use crate::upstream::issuer::answer::response::TokenResponse;
 const MAX_ROUNDS: usize = 6;
 /// How long a client waits for an answer where the configuration names no relay.
 const DEADLINE: Duration = Duration::from_secs(8);
+/// `Retry-After` where an operator must act first.
+const MISCONFIGURED_WAIT: Duration = Duration::from_secs(30);
 
 /// Why a client gets no tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +129,7 @@ impl Relay {
         };
         let metrics = &self.context.metrics.relay;
         metrics.refresh(&home.config.issuer, outcome);
-        answered.map(|answered| answered.response)
+        answered.map(|answered| answered.response).map_err(transient)
     }
 
     /// Waits until no client's request and no login is being worked on.
@@ -149,7 +151,6 @@ impl Relay {
         refresh_token: &SecretString,
     ) -> Result<Answered, RelayRefusal> {
         let presented = fingerprint(refresh_token);
-        let mut last = Refused::new(Refusal::Busy);
         let mut is_new = false;
         for _ in 0..MAX_ROUNDS {
             let found = self.grants.of_presented(home, &presented, refresh_token).await;
@@ -163,7 +164,6 @@ impl Relay {
                 Err(not_refreshed) => {
                     // The record was changed by others: what is it now?
                     if is_overtaken(&not_refreshed.refused) {
-                        last = not_refreshed.refused;
                         continue;
                     }
                     return Err(refusal(home, not_refreshed, words));
@@ -182,13 +182,14 @@ impl Relay {
                 HandedOut::Response(response) => return Ok(Answered { response, is_new }),
                 HandedOut::Overtaken => {}
                 HandedOut::Nothing => {
-                    last = Refused::new(Refusal::IssuerMisconfigured)
-                        .because("the issuer's response is too long, or not one of RFC 6749");
-                    return Err(RelayRefusal::Refused(last));
+                    let cause = "the issuer's response is too long, or not one of RFC 6749";
+                    return Err(RelayRefusal::Refused(
+                        Refused::new(Refusal::IssuerMisconfigured).because(cause),
+                    ));
                 }
             }
         }
-        Err(RelayRefusal::Refused(last))
+        Err(RelayRefusal::Refused(Refusal::Busy.into()))
     }
 
     /// The newest response of the login of `key`, while it is alive and its tokens are fresh.
@@ -200,6 +201,24 @@ impl Relay {
             HandedOut::Response(response) => Ok(Some(response)),
             HandedOut::Overtaken | HandedOut::Nothing => Ok(None),
         }
+    }
+}
+
+/// A client must keep its tokens whatever fails here: an error that is not the issuer's own is one that passes. Many clients
+/// begin a new login at anything else.
+fn transient(refusal: RelayRefusal) -> RelayRefusal {
+    match refusal {
+        RelayRefusal::Refused(refused) if refused.refusal.class() != RefusalClass::Transient => {
+            let wait = refused
+                .retry_after_seconds
+                .map_or(MISCONFIGURED_WAIT, Duration::from_secs);
+            RelayRefusal::Refused(
+                Refused::new(Refusal::IssuerUnavailable)
+                    .because(refused.description())
+                    .retry_after(wait),
+            )
+        }
+        refusal => refusal,
     }
 }
 

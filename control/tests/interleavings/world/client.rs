@@ -95,9 +95,9 @@ impl World {
         match verdict {
             Verdict::Serve(record) => self.hand_out(at, token, &record),
             Verdict::Refuse(refused) => {
-                let is_away = matches!(refused.refusal, Refusal::IssuerUnavailable | Refusal::Busy);
+                let has_ended = matches!(refused.refusal, Refusal::NeedsLogin | Refusal::UnknownSession);
                 let response = stored.usable_response();
-                if is_away
+                if !has_ended
                     && response.is_some_and(|response| response.is_fresh(POLICY.margin, self.clock(at)))
                 {
                     self.hand_out(at, token, &stored);
@@ -143,15 +143,15 @@ impl World {
             return;
         };
         match (running.phase.clone(), running.step.clone()) {
-            (Some(Phase::HandingOut(token)), Step::Write { at: expected, record }) => {
-                if expected == Revision(self.revision) {
-                    self.revision = self.following();
-                    self.record = *record;
-                    self.replicas[at] = Some(Running {
-                        phase: Some(Phase::Answering(token)),
-                        ..running
-                    });
-                }
+            (Some(Phase::HandingOut(token)), Step::Write { at: expected, record })
+                if expected == Revision(self.revision) =>
+            {
+                self.revision = self.following();
+                self.record = *record;
+                self.replicas[at] = Some(Running {
+                    phase: Some(Phase::Answering(token)),
+                    ..running
+                });
             }
             (Some(Phase::Answering(token)), _) => {
                 if let Some(client) = &mut self.client

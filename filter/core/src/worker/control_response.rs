@@ -137,6 +137,10 @@ impl<H: Host> Worker<H> {
         refusal: Refusal,
         retry_after_seconds: Option<u32>,
     ) {
+        if flight.reason == Reason::Rejected && refusal == Refusal::NotRegistered {
+            let now_ms = self.context.host.now_ms();
+            self.token_states.note_irreplaceable(key, now_ms);
+        }
         if flight.background {
             self.pause_prefetch(*key, prefetch_pause_ms(refusal, retry_after_seconds));
             let host = &self.context.host;
@@ -185,11 +189,16 @@ fn accept(
     if flight.subject.is_some_and(|presented| presented != subject) {
         return Err(Refusal::AnswerUnfit);
     }
-    if policy.judge(claims.exp_seconds, now_ms) == Freshness::Stale {
-        return Err(Refusal::AnswerStale);
+    // Without a login control lets an exchanged token stand for the presented one only while that is fresh.
+    let exp_seconds = claims.exp_seconds.min(answer.expires_at);
+    if policy.judge(exp_seconds, now_ms) == Freshness::Stale {
+        return Err(match policy.judge(claims.exp_seconds, now_ms) {
+            Freshness::Stale => Refusal::AnswerStale,
+            Freshness::Fresh | Freshness::NearExpiry => Refusal::TokenExpired,
+        });
     }
     Ok(Replacement {
         authorization: format!("Bearer {}", answer.access_token).into(),
-        exp_seconds: claims.exp_seconds,
+        exp_seconds,
     })
 }

@@ -5,6 +5,8 @@ use crate::identity::TokenKey;
 
 /// How long a token that a server rejected is not forwarded there again, in milliseconds.
 const REJECTED_MS: u64 = 300_000;
+/// The same where control has no login from which another token could be made: only the server can change its mind.
+const REJECTED_WITHOUT_LOGIN_MS: u64 = 30_000;
 /// No prefetch pauses for longer, in milliseconds.
 const LONGEST_PREFETCH_PAUSE_MS: u64 = 600_000;
 /// Token states; past that all are dropped, which costs one early prefetch or one more rejection each.
@@ -65,6 +67,14 @@ impl TokenStates {
         state.rejections = state.rejections.saturating_add(1);
         state.rejections_counted = state.rejections_counted.saturating_add(1);
         state.rejections
+    }
+
+    /// Control cannot replace the rejected token, so it is tried again sooner.
+    pub(super) fn note_irreplaceable(&mut self, key: &TokenKey, now_ms: u64) {
+        if let Some(state) = self.0.get_mut(key) {
+            let until_ms = now_ms.saturating_add(REJECTED_WITHOUT_LOGIN_MS);
+            state.rejected_until_ms = state.rejected_until_ms.min(until_ms);
+        }
     }
 
     /// The server accepts a newly made token after it had rejected others. The presented one stays rejected.

@@ -1,5 +1,6 @@
 //! What a fake Dex is configured with: the parts of Dex's own configuration that show on the wire.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -35,6 +36,9 @@ pub struct DexConfig {
     /// of an Atlassian Crowd. The fake one does not look at it; a connector that fails is one of its
     /// [`super::Failure`]s.
     pub crowd: Option<String>,
+    /// Where clients reach the issuer, and so part of its name, where that is not the address on which it listens: a
+    /// gateway in front of it.
+    pub published_at: Option<SocketAddr>,
 }
 
 impl Default for DexConfig {
@@ -57,6 +61,7 @@ impl Default for DexConfig {
             has_revocation: false,
             post_only: false,
             crowd: None,
+            published_at: None,
         }
     }
 }
@@ -71,6 +76,12 @@ impl DexConfig {
     /// With another `reuseInterval`.
     pub fn reuse_interval(mut self, interval: Duration) -> Self {
         self.refresh_tokens.reuse_interval = interval;
+        self
+    }
+
+    /// With clients that reach it at this address, in its name too.
+    pub fn published_at(mut self, address: SocketAddr) -> Self {
+        self.published_at = Some(address);
         self
     }
 
@@ -186,6 +197,8 @@ pub struct DexClient {
     pub secret: String,
     /// `trustedPeers`: clients that may request tokens with this client's id among the audiences.
     pub trusted_peers: Vec<String>,
+    /// `redirectURIs` of a real issuer: where it sends a browser with a code.
+    pub redirect_uris: Vec<String>,
 }
 
 impl DexClient {
@@ -195,6 +208,7 @@ impl DexClient {
             id: id.to_owned(),
             secret: secret.to_owned(),
             trusted_peers: Vec::new(),
+            redirect_uris: vec!["http://127.0.0.1/callback".to_owned()],
         }
     }
 }

@@ -23,6 +23,7 @@ use super::front::endpoint_of;
 use super::jose::{Jws, http_client};
 use super::{Endpoint, IssuerCounts, Presentation};
 use crate::parts::{Cut, LoopbackServer, LoopbackSocket};
+use crate::secrets;
 
 const LONGEST_BODY_BYTES: usize = 1024 * 1024;
 
@@ -48,6 +49,11 @@ impl CountingProxy {
             book,
             server: socket.serve(router, down),
         }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     /// While down, every connection is closed without an answer.
@@ -136,7 +142,8 @@ impl Book {
             Endpoint::UserInfo => self.count(None, |counts| counts.user_info_requests += 1),
             Endpoint::Introspect => self.count(None, |counts| counts.introspections += 1),
             Endpoint::Revoke => self.count(None, |counts| counts.revocations += 1),
-            Endpoint::Login => return Some(form.get("username").to_owned()),
+            // A code does not contain the user; the answer does.
+            Endpoint::Login => return Some(form.get("username").to_owned()).filter(|user| !user.is_empty()),
             Endpoint::Refresh => {
                 let fingerprint = fingerprint(form.get("refresh_token"));
                 let user = self.pages().owners.get(&fingerprint).cloned();
@@ -164,7 +171,10 @@ impl Book {
         if !matches!(endpoint, Endpoint::Login | Endpoint::Refresh | Endpoint::Exchange) {
             return;
         }
-        self.remember(user, &serde_json::from_slice(answer).unwrap_or_default());
+        let answer = serde_json::from_slice(answer).unwrap_or_default();
+        let in_token = user_of(&answer);
+        let user = user.or(in_token.as_deref());
+        self.remember(user, &answer);
         // Last: a test that awaits the count may read at once what came with it.
         self.count(user, |counts| match endpoint {
             Endpoint::Login => counts.logins += 1,
@@ -174,8 +184,11 @@ impl Book {
     }
 
     fn remember(&self, user: Option<&str>, answer: &Value) {
+        let refresh_token = answer["refresh_token"].as_str();
+        // Whoever it is for, no process may print it.
+        refresh_token.into_iter().for_each(secrets::note);
         let mut pages = self.pages();
-        if let (Some(user), Some(token)) = (user, answer["refresh_token"].as_str()) {
+        if let (Some(user), Some(token)) = (user, refresh_token) {
             pages.owners.insert(fingerprint(token), user.to_owned());
         }
         // An exchange answers with its ID token as `access_token`.
@@ -184,6 +197,12 @@ impl Book {
             pages.last_expiry_seconds = pages.last_expiry_seconds.max(exp_seconds);
         }
     }
+}
+
+/// The user that an answer's ID token names: the email, as in the passwords of Dex, else the subject.
+fn user_of(answer: &Value) -> Option<String> {
+    let jws = Jws::read(answer["id_token"].as_str()?)?;
+    jws.text("email").or(jws.text("sub")).map(str::to_owned)
 }
 
 async fn answer(
@@ -201,7 +220,8 @@ async fn answer(
         return Response::default();
     }
     let form = Form::read(&parts.headers, &body);
-    let path = parts.uri.path().strip_prefix("/dex").unwrap_or_default();
+    let path = parts.uri.path();
+    let path = path.strip_prefix("/dex").unwrap_or(path);
     let endpoint = endpoint_of(path, &form);
     let user = front.book.count_arrival(endpoint, &form);
     // Not spawned: when the client goes, Dex shall see it go, as it would without a proxy.
@@ -222,10 +242,13 @@ async fn pass_on(
     body: Bytes,
 ) -> anyhow::Result<(StatusCode, HeaderMap, Bytes)> {
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut headers = end_to_end(&parts.headers);
+    // Some issuers name their own pages by it.
+    headers.extend(parts.headers.get(HOST).cloned().map(|host| (HOST, host)));
     let answer = front
         .http
         .request(parts.method.clone(), format!("http://{}{path}", front.dex))
-        .headers(end_to_end(&parts.headers))
+        .headers(headers)
         .body(body)
         .send()
         .await?;

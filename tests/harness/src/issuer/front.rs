@@ -148,11 +148,11 @@ async fn dispatch(dex: &Dex, call: &Call, failure: Option<&Failure>) -> Response
 pub(super) fn endpoint_of(path: &str, form: &Form) -> Endpoint {
     match (path, form.get("grant_type")) {
         ("/.well-known/openid-configuration", _) => Endpoint::Discovery,
-        ("/keys", _) => Endpoint::Keys,
+        ("/keys" | "/jwks", _) => Endpoint::Keys,
         ("/userinfo", _) => Endpoint::UserInfo,
-        ("/token/introspect", _) => Endpoint::Introspect,
+        ("/token/introspect" | "/token/introspection", _) => Endpoint::Introspect,
         ("/token/revoke", _) => Endpoint::Revoke,
-        ("/token", token_endpoint::PASSWORD) => Endpoint::Login,
+        ("/token", token_endpoint::PASSWORD | token_endpoint::CODE) => Endpoint::Login,
         ("/token", token_endpoint::REFRESH) => Endpoint::Refresh,
         ("/token", token_endpoint::EXCHANGE) => Endpoint::Exchange,
         _ => Endpoint::Other,

@@ -1,6 +1,7 @@
 //! What a world needs of an issuer, whether it is the fake Dex or a real one.
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{DexConfig, FakeDex, IssuerClock, IssuerCounts, LoginTokens, Presentation};
@@ -18,6 +19,9 @@ pub trait Issuer: Debug + Send + Sync + Sized {
 
     /// The issuer, `http://127.0.0.1:PORT/dex`.
     fn issuer(&self) -> &str;
+
+    /// Where it listens itself, counting: its name has another address when it is published by a gateway.
+    fn address(&self) -> SocketAddr;
 
     /// The time in which its tokens expire.
     fn clock(&self) -> &IssuerClock;
@@ -83,6 +87,10 @@ impl Issuer for FakeDex {
 
     fn issuer(&self) -> &str {
         self.issuer()
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.address()
     }
 
     fn clock(&self) -> &IssuerClock {

@@ -42,7 +42,7 @@ impl FakeDex {
     /// When no port can be bound.
     pub async fn start(config: DexConfig) -> anyhow::Result<Self> {
         let socket = LoopbackSocket::bind().await?;
-        let issuer = format!("http://{}/dex", socket.address());
+        let issuer = format!("http://{}/dex", config.published_at.unwrap_or(socket.address()));
         let dex = tokio::task::spawn_blocking(move || Arc::new(Dex::new(issuer, config))).await?;
         let down = Arc::default();
         let router = Front {
@@ -59,6 +59,11 @@ impl FakeDex {
     /// The issuer, `http://127.0.0.1:PORT/dex`.
     pub fn issuer(&self) -> &str {
         &self.dex.issuer
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.server.address()
     }
 
     /// Its token endpoint.

@@ -13,6 +13,7 @@ use super::{Failure, exchange};
 
 pub(crate) const PASSWORD: &str = "password";
 pub(crate) const REFRESH: &str = "refresh_token";
+pub(crate) const CODE: &str = "authorization_code";
 pub(crate) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 const NOT_VALID: &str = "Refresh token is invalid or has already been claimed by another client.";
@@ -25,7 +26,7 @@ pub(crate) async fn answer(
     failure: Option<&Failure>,
 ) -> Result<Response, DexError> {
     let grant_type = form.get("grant_type");
-    if ![PASSWORD, REFRESH, EXCHANGE, "authorization_code"].contains(&grant_type) {
+    if ![PASSWORD, REFRESH, EXCHANGE, CODE].contains(&grant_type) {
         return Err(DexError::new(
             StatusCode::BAD_REQUEST,
             "unsupported_grant_type",

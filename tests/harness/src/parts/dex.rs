@@ -46,7 +46,7 @@ impl Issuer for RealDex {
     async fn start(config: DexConfig) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("tokenward-dex-")?;
         let socket = LoopbackSocket::bind().await?;
-        let issuer = format!("http://{}/dex", socket.address());
+        let issuer = format!("http://{}/dex", config.published_at.unwrap_or(socket.address()));
         for attempt in 1.. {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free_port()?));
             let document = dex_config::document(&config, &issuer, listen)?;
@@ -70,6 +70,10 @@ impl Issuer for RealDex {
 
     fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.proxy.address()
     }
 
     /// The clock of its configuration: it must not be moved, for Dex does not follow.

@@ -69,7 +69,7 @@ fn user(user: &DexUser) -> anyhow::Result<Value> {
 fn client(client: &DexClient) -> Value {
     json!({
         "id": client.id, "name": client.id, "secret": client.secret, "trustedPeers": client.trusted_peers,
-        "redirectURIs": ["http://127.0.0.1/callback"],
+        "redirectURIs": client.redirect_uris,
     })
 }
 

@@ -157,7 +157,7 @@ fn without_filter(bootstrap: &str) -> anyhow::Result<String> {
     Ok(format!("{before}{after}"))
 }
 
-fn cluster(name: &str, address: Option<SocketAddr>) -> Value {
+pub(super) fn cluster(name: &str, address: Option<SocketAddr>) -> Value {
     let endpoints: Vec<Value> = address
         .map(|address| {
             let socket = json!({"address": address.ip().to_string(), "port_value": address.port()});

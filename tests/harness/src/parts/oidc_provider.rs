@@ -1,6 +1,6 @@
 //! A real strict issuer: oidc-provider, which revokes a grant when its refresh token is presented a second time.
 
-use std::path::Path;
+use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::process::LOOK_AGAIN;
 use super::{Detour, Process, ProcessSpec, ports, tools};
+use crate::issuer::DexClient;
 use crate::issuer::jose::http_client;
 use crate::secrets;
 
@@ -58,14 +59,21 @@ impl OidcProvider {
     /// # Errors
     /// When it does not start.
     pub async fn start(id_tokens_live: Duration) -> anyhow::Result<Option<Self>> {
-        let Some((node, entry)) = tools::oidc_provider()? else {
+        if tools::oidc_provider()?.is_none() {
             return Ok(None);
-        };
+        }
         for attempt in 1..=ATTEMPTS {
             let port = ports::free_port()?;
             let way = Detour::to(port).await?;
             let issuer = format!("http://{}", way.address());
-            let mut process = launch(&node, &entry, &issuer, port, id_tokens_live)?;
+            let (client_id, client_secret) = Self::CLIENT;
+            let mut process = launch(&Launch {
+                issuer: &issuer,
+                port,
+                id_tokens_live,
+                client: &DexClient::new(client_id, client_secret),
+                has_pages: false,
+            })?;
             match wait_until_it_listens(&mut process).await {
                 Ok(()) => {
                     return Ok(Some(Self {
@@ -137,29 +145,45 @@ impl OidcProvider {
     }
 }
 
-fn launch(
-    node: &Path,
-    entry: &Path,
-    issuer: &str,
-    port: u16,
-    id_tokens_live: Duration,
-) -> anyhow::Result<Process> {
+/// How one is started.
+pub(super) struct Launch<'a> {
+    /// Its name, with the address at which clients reach it.
+    pub(super) issuer: &'a str,
+    /// Where it listens.
+    pub(super) port: u16,
+    /// The life of ID tokens.
+    pub(super) id_tokens_live: Duration,
+    /// Its only client.
+    pub(super) client: &'a DexClient,
+    /// Whether users log in and consent on its own pages.
+    pub(super) has_pages: bool,
+}
+
+/// Starts it, without waiting until it listens.
+///
+/// # Errors
+/// When it is not on this machine.
+pub(super) fn launch(launch: &Launch<'_>) -> anyhow::Result<Process> {
+    let (node, entry) = tools::oidc_provider()?.context(tools::OIDC_PROVIDER_IS_MISSING)?;
     let script = tools::workspace().join("tests/oidc-provider/server.mjs");
-    let (client, secret) = OidcProvider::CLIENT;
-    let words = [port.to_string(), id_tokens_live.as_secs().to_string()];
-    let arguments = [
-        script.as_os_str(),
-        entry.as_os_str(),
-        issuer.as_ref(),
-        words[0].as_ref(),
-        words[1].as_ref(),
-        client.as_ref(),
-        secret.as_ref(),
+    let words = [
+        launch.issuer.to_owned(),
+        launch.port.to_string(),
+        launch.id_tokens_live.as_secs().to_string(),
+        launch.client.id.clone(),
+        launch.client.secret.clone(),
+        if launch.has_pages { "pages" } else { "no-pages" }.to_owned(),
     ];
+    let arguments = [script.into_os_string(), entry.into_os_string()]
+        .into_iter()
+        .chain(words.map(OsString::from))
+        .chain(launch.client.redirect_uris.iter().map(OsString::from));
     Process::start(&ProcessSpec::new("oidc-provider", node, arguments))
 }
 
-async fn wait_until_it_listens(process: &mut Process) -> anyhow::Result<()> {
+/// # Errors
+/// When it ends instead, or does not within half a minute.
+pub(super) async fn wait_until_it_listens(process: &mut Process) -> anyhow::Result<()> {
     let log = process.log().clone();
     let listening = log.wait_for_line(|line| line == "listening", STARTS_WITHIN);
     tokio::pin!(listening);

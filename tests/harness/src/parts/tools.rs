@@ -45,6 +45,18 @@ pub fn dex() -> anyhow::Result<Option<PathBuf>> {
     .find_if_there()
 }
 
+/// Why the stories with oauth2-proxy are left out where [`oauth2_proxy`] finds none, and the fix.
+pub const OAUTH2_PROXY_IS_MISSING: &str = "target/tools/oauth2-proxy is missing: run `cargo xtask setup \
+                                           --with-oauth2-proxy` with Go ≥ 1.26 on PATH, or set OAUTH2_PROXY_BIN";
+
+/// oauth2-proxy: `OAUTH2_PROXY_BIN`, then `target/tools/oauth2-proxy`; `None` where neither is there, for it needs Go.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn oauth2_proxy() -> anyhow::Result<Option<PathBuf>> {
+    built_with_go("OAUTH2_PROXY_BIN", "tools/oauth2-proxy")
+}
+
 /// Why the stories with real MCP servers and clients are left out where something of them is missing, and the fix.
 pub const MCP_IS_MISSING: &str = "target/tools/mcp-node or mcp-python, or Node ≥ 20 or Python ≥ 3.11 on PATH, is \
                                   missing: run `cargo xtask setup`";
