@@ -284,9 +284,21 @@ impl<I: Issuer> Play<I> {
         }
         self.stage.issuer.set_down(false);
         self.note(AWAY, calls, failed);
+        let lost = self.logins_lost;
         self.settle().await?;
+        // A program may be served with what it has: the outage is over for it when it has refreshed.
+        let limit = Instant::now() + PATIENCE;
+        while self.logins_lost == lost && !self.has_refreshed() && Instant::now() < limit {
+            tokio::time::sleep(BETWEEN_CALLS).await;
+            self.settle().await?;
+        }
         self.note("issuer back", 0, 0);
         Ok(())
+    }
+
+    /// Whether the issuer has done a refresh since the last part.
+    fn has_refreshed(&self) -> bool {
+        self.stage.issuer.counts().refreshes_succeeded > self.before.refreshes_succeeded
     }
 
     /// The replica to which the Service leads dies when it has stored the issuer's answer and not yet passed it on.
@@ -306,6 +318,7 @@ impl<I: Issuer> Play<I> {
         // A program's own clock may be a little behind: it refreshes with a later call.
         while self.stage.controls[0].process()?.exit()?.is_none() {
             ensure!(Instant::now() < limit, "no refresh within {DIES_WITHIN:?}");
+            ensure!(self.program.is_logged_in().await?, "lost before control died");
             calls += 1;
             failed += self.call().await?;
             tokio::time::sleep(BETWEEN_CALLS).await;

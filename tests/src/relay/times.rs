@@ -26,11 +26,11 @@ impl Times {
     pub fn short(program: ProgramKind) -> Self {
         let recovers = program.forgets_after_the_end();
         Self {
-            life: Duration::from_secs(if recovers { 22 } else { 14 }),
+            life: Duration::from_secs(if recovers { 32 } else { 14 }),
             margin: Duration::from_secs(2),
-            ahead: Duration::from_secs(if recovers { 10 } else { 6 }),
+            ahead: Duration::from_secs(if recovers { 15 } else { 6 }),
             outage: Duration::from_secs(8),
-            recovery: Duration::from_secs(7),
+            recovery: Duration::from_secs(12),
         }
     }
 
