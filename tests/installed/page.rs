@@ -43,6 +43,19 @@ pub(crate) fn console_command(parts: &[&str]) -> anyhow::Result<String> {
         .to_owned())
 }
 
+/// The commands of the `console` blocks between two headings of the installation page, each on one line.
+pub(crate) fn commands_between(begin: &str, end: &str) -> anyhow::Result<Vec<String>> {
+    let page = document("docs/install.md")?;
+    let (_, rest) = page.split_once(begin).with_context(|| format!("no {begin}"))?;
+    let (section, _) = rest.split_once(end).with_context(|| format!("no {end}"))?;
+    let lines = section.replace("\\\n", " ");
+    Ok(lines
+        .lines()
+        .filter_map(|line| line.strip_prefix("$ "))
+        .map(str::to_owned)
+        .collect())
+}
+
 /// What a command of the page prints here, with names of the page replaced by those of this machine; each must occur.
 pub(crate) fn run(command: &str, replaced: &[(&str, &str)]) -> anyhow::Result<String> {
     let mut command = command.to_owned();

@@ -162,6 +162,12 @@ async fn an_unmodified_aggregator_needs_the_route_alone() -> anyhow::Result<()> 
     let check = console_command(&["curl", "https://dex.example.com/token"])?;
     let arrives = || run(&check, &[("https://dex.example.com/token", &here)]);
     assert_eq!(arrives()?, "", "not routed yet");
+    let discovery = format!("http://{HOST}:{}/dex", installation.port());
+    let named = run(
+        &console_command(&["openid-configuration"])?,
+        &[("https://dex.example.com", &discovery)],
+    )?;
+    ensure!(named.contains("/dex/token"), "{named}");
     let unrouted = doctor(&world)?;
     ensure!(
         unrouted.contains("something else than control answers"),
@@ -235,6 +241,11 @@ async fn an_unmodified_aggregator_needs_the_route_alone() -> anyhow::Result<()> 
     let stats = gateway.stats().await?;
     let replaced = [("outcome", "replaced")];
     ensure!(stats.sum("tokenward_requests_total", &replaced) >= 1.0);
+    let counted = run(
+        &console_command(&["/metrics", "tokenward_relay_logins_total"])?,
+        &[("http://127.0.0.1:8080", &world.control.url())],
+    )?;
+    ensure!(counted.contains(r#"outcome="learned""#), "{counted}");
     let metrics = world.control.metrics().await?;
     let relay = |family: &str, outcome: &str| {
         metrics.count(

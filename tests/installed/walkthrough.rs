@@ -5,9 +5,11 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
-use tokenward_harness::parts::{EnvoyGateway, tools};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokenward_harness::parts::{EnvoyGateway, tools, write_file};
 
-use super::page::document;
+use super::page::{blocks, commands_between, console_command, document};
 
 /// The page's command that begins so, as it stands between backticks.
 fn command(begin: &str) -> anyhow::Result<String> {
@@ -100,5 +102,59 @@ fn the_check_of_the_policies_shows_a_conditions_own_status() -> anyhow::Result<(
         );
         ensure!(!shown.contains(other), "another condition's status: {shown}");
     }
+    Ok(())
+}
+
+/// What the stories of `unmodified.rs` run, and the import below; `kubectl` alone needs a cluster.
+const RUN: [&str; 6] = [
+    "openid-configuration",
+    "x-tokenward-control",
+    "kubectl -n mcp port-forward",
+    "/metrics",
+    "--exchange-endpoint",
+    "/exchange/kubernetes-remote/token",
+];
+
+#[test]
+fn every_command_for_an_unmodified_aggregator_is_run() -> anyhow::Result<()> {
+    let commands = commands_between("\n### A. The relay", "\n### C. ")?;
+    assert_eq!(commands.len(), RUN.len(), "{commands:#?}");
+    for part in RUN {
+        let found = commands.iter().filter(|command| command.contains(part)).count();
+        assert_eq!(found, 1, "{part}: {commands:#?}");
+    }
+    Ok(())
+}
+
+/// The command of B on the resource that the example's server was imported from, and what the page on muster shows.
+#[test]
+fn import_prints_the_two_fields_that_the_page_shows() -> anyhow::Result<()> {
+    let command = console_command(&["import", "--exchange-endpoint"])?;
+    let (_, arguments) = command
+        .split_once(" import /w/mcpservers.yaml ")
+        .context("no import")?;
+    let example: Value = serde_saphyr::from_str(&document("envoy/gateway/values.yaml")?)?;
+    let server = &example["servers"][1];
+    let mut auth = server["auth"].clone();
+    let exchange = auth["tokenExchange"].as_object_mut().context("no exchange")?;
+    exchange.remove("clientId");
+    let resource = json!({
+        "apiVersion": "muster.giantswarm.io/v1alpha1", "kind": "MCPServer",
+        "metadata": {"name": server["name"], "namespace": "muster"},
+        "spec": {"type": "streamable-http", "url": server["resource"], "auth": auth},
+    });
+    let folder = TempDir::with_prefix("tokenward-import-")?;
+    let file = write_file(&folder, "mcpservers.yaml", resource.to_string())?;
+    let run = Command::new(tools::tokenward()?)
+        .arg("import")
+        .arg(file)
+        .args(arguments.split_whitespace())
+        .output()?;
+    ensure!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let patch: Value = serde_saphyr::from_str(&String::from_utf8(run.stdout)?)?;
+    let shown = blocks("docs/muster.md", "yaml")?;
+    let shown: Value = serde_saphyr::from_str(shown.first().context("no block")?)?;
+    assert_eq!(patch["metadata"]["name"], server["name"]);
+    assert_eq!(patch["spec"]["auth"], shown["spec"]["auth"]);
     Ok(())
 }

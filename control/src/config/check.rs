@@ -9,7 +9,7 @@ use super::findings::{Findings, shown};
 use super::problem::Problem;
 use super::raw::{RawConfig, RawIssuer, Text};
 use super::{
-    Config, Credentials, IssuerConfig, IssuerPolicy, credentials, filter_module, intake, relay, resources,
+    Config, Credentials, IssuerConfig, IssuerPolicy, credentials, filter_module, intake, relays, resources,
     sealing, servers, store,
 };
 use crate::upstream::dialect::Dialect;
@@ -147,11 +147,11 @@ fn issuers(
             .filter(|other| other.issuer.value == pair.0 && other.client_id.value != pair.1)
             .map(|other| other.client_id.value.clone());
         let trusted_peers = trusted_peers(findings, &issuer.value).chain(siblings).collect();
-        let relay = relay::relay(findings, &issuer.value, stale_subject_grace);
+        let relay = relays::relay(findings, &issuer.value, stale_subject_grace);
         let checked = checked_issuer(findings, &issuer.value, trusted_peers);
         issuers.extend(checked.map(|config| (&issuer.value, IssuerConfig { relay, ..config })));
     }
-    relay::check_together(findings, &issuers);
+    relays::check_together(findings, &issuers);
     issuers.into_iter().map(|(_, config)| config).collect()
 }
 

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use url::Url;
 
-use super::RelayConfig;
+use super::relay::RelayConfig;
 use crate::upstream::dialect::Dialect;
 
 /// How an issuer treats a refresh token that is presented twice.

@@ -12,6 +12,7 @@ mod load;
 mod problem;
 mod raw;
 mod relay;
+mod relays;
 mod resources;
 mod sealing;
 mod secret_source;

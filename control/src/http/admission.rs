@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use tokenward_protocol::refusal::Refusal;
 
-use super::relay::{self, RelayedTo};
+use super::relay::client::in_header;
+use super::relay::target::RelayedTo;
 use super::{caller, exchange_client, host, response};
 use crate::app::{Current, Service};
 use crate::observe::metrics::Metrics;
@@ -149,7 +150,7 @@ impl AdmissionControl {
         let authority = host::of(request)?;
         let endpoint = Arc::clone(service.relay_edge.at(authority, request.uri().path())?);
         Some(RelayedTo {
-            client: relay::in_header(&endpoint, request.headers()),
+            client: in_header(&endpoint, request.headers()),
             service,
             endpoint,
         })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use http::Request;
 
+use super::account::Account;
 use super::passed::PassedAnswer;
 use super::{RelayEndpoint, Service};
 use crate::coordination::singleflight::FlightOutcome;
@@ -19,12 +20,6 @@ use crate::upstream::relay::RequestDigest;
 const LONGEST_LOOK_UP: Duration = Duration::from_secs(2);
 /// The longest wait for a login to be learned ([`Relay::learn`](crate::upstream::relay::Relay::learn)), and some slack.
 const LONGEST_LEARNING: Duration = Duration::from_secs(3);
-
-/// Accounts for the bytes that a relayed request makes control hold, until it is dropped.
-pub(crate) trait Account: Send + Sync {
-    /// Accounts for `bytes` more; `false` if there is no room for them.
-    fn take(&self, bytes: usize) -> bool;
-}
 
 /// A login that is passed to the issuer: `authorization_code`, `password` or `device_code` of a checked client.
 #[derive(Clone)]

@@ -1,5 +1,6 @@
 //! The relay's edge: which requests are for an issuer's public token endpoint, and how they reach the issuer.
 
+mod account;
 mod endpoint;
 mod login;
 mod passed;
@@ -12,8 +13,9 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+pub(crate) use self::account::Account;
 pub(crate) use self::endpoint::{RelayEndpoint, end_to_end};
-pub(crate) use self::login::{Account, LoginAnswer, RelayedLogin};
+pub(crate) use self::login::{LoginAnswer, RelayedLogin};
 pub(crate) use self::passed::PassedAnswer;
 
 use super::Service;

@@ -10,7 +10,7 @@ use http::response::Parts;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::login::Account;
+use super::account::Account;
 use crate::upstream::issuer::answer::body::decode;
 use crate::upstream::issuer::answer::response::TokenResponse;
 use crate::upstream::issuer::client::{CallFailed, MAX_RESPONSE_BYTES};

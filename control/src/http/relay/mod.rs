@@ -4,8 +4,9 @@
 //! issuer as it is, and its answer back. Nothing of a request is logged.
 
 mod answers;
-mod client;
+pub(super) mod client;
 mod passing;
+pub(super) mod target;
 
 use std::sync::Arc;
 
@@ -18,12 +19,10 @@ use axum::response::Response;
 use secrecy::SecretString;
 use tokenward_protocol::form::Form;
 
-pub(super) use self::client::in_header;
-
+use self::target::RelayedTo;
 use super::admission::{Admitted, over_budget};
 use super::body::{self, Beginning, content_length, read_beginning};
-use crate::app::Service;
-use crate::app::relay::{LoginAnswer, RelayEndpoint, RelayedLogin};
+use crate::app::relay::{LoginAnswer, RelayedLogin};
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::relay::{RelayRefusal, RequestDigest};
 
@@ -31,15 +30,6 @@ use crate::upstream::relay::{RelayRefusal, RequestDigest};
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Proof of possession (RFC 9449): the answer is bound to the client's key, so only the client can use it.
 const DPOP: HeaderName = HeaderName::from_static("dpop");
-
-/// A request's way to an issuer: the service that was current when it arrived, and where it arrived.
-#[derive(Clone)]
-pub(super) struct RelayedTo {
-    pub(super) service: Arc<Service>,
-    pub(super) endpoint: Arc<RelayEndpoint>,
-    /// The client whose secret the `Authorization` header holds.
-    pub(super) client: Option<Arc<HomeIssuer>>,
-}
 
 /// A request whose body is known: the head for the issuer, the body, and what it is accounted to.
 struct Whole {

@@ -220,17 +220,16 @@ impl Installation {
         Ok(self)
     }
 
-    /// With the home issuer published at this host of the Gateway. Of its requests only those for keys are listed as
+    /// With the home issuer published at this host of the Gateway. Of its requests only those for documents are listed as
     /// unprotected: the rest is up to the chart.
     ///
     /// # Errors
     /// When the values have no filter.
     pub fn issuer_at(mut self, host: &str) -> anyhow::Result<Self> {
         self.issuer_host = Some(host.to_owned());
-        self.value(
-            "/gateway/filter/unprotected",
-            json!([{"host": host, "pathPrefix": "/dex/keys"}]),
-        )
+        let documents = ["/dex/keys", "/dex/.well-known"];
+        let unprotected = documents.map(|path| json!({"host": host, "pathPrefix": path}));
+        self.value("/gateway/filter/unprotected", json!(unprotected))
     }
 
     /// Servers are found by their paths, not by the routes' annotations.
