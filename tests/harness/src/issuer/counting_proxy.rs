@@ -185,7 +185,7 @@ impl Book {
 
     fn remember(&self, user: Option<&str>, answer: &Value) {
         let refresh_token = answer["refresh_token"].as_str();
-        // Whoever it is for, no process may print it.
+        // No process may print it, whichever program it is for.
         refresh_token.into_iter().for_each(secrets::note);
         let mut pages = self.pages();
         if let (Some(user), Some(token)) = (user, refresh_token) {
