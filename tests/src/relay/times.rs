@@ -22,15 +22,16 @@ pub struct Times {
 
 impl Times {
     /// Tokens of some seconds, an outage of some seconds. A program refreshes past the half of a token's life: before that
-    /// the relay gives what it has.
+    /// the relay gives what it has. Where a lost answer may have been a rotation, control asks a strict issuer only after
+    /// half a minute.
     pub fn short(program: ProgramKind) -> Self {
         let recovers = program.forgets_after_the_end();
         Self {
-            life: Duration::from_secs(if recovers { 32 } else { 14 }),
+            life: Duration::from_secs(if recovers { 80 } else { 14 }),
             margin: Duration::from_secs(2),
-            ahead: Duration::from_secs(if recovers { 15 } else { 6 }),
+            ahead: Duration::from_secs(if recovers { 38 } else { 6 }),
             outage: Duration::from_secs(8),
-            recovery: Duration::from_secs(12),
+            recovery: Duration::from_secs(34),
         }
     }
 
