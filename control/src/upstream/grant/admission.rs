@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::jwt::Claims;
 
+use super::known_login::{Login, LoginSource};
 use super::login::{LoginAdmission, NewLogin, PresentedLogin, is_signed_out, judge};
 use super::owners::Claim;
 use super::record::{
@@ -19,35 +20,6 @@ use crate::upstream::issuer::answer::response::TokenResponse;
 
 /// The longest token response that is stored, in bytes without its ID token and refresh token.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
-
-/// A login to be registered; its ID token has been verified.
-#[derive(Debug, Clone, Copy)]
-pub struct Login<'a> {
-    /// The ID token.
-    pub id_token: &'a SecretString,
-    /// Its claims.
-    pub claims: &'a Claims,
-    /// The client to which it was issued.
-    pub client_id: &'a str,
-    /// The refresh token of the same login.
-    pub refresh_token: Option<&'a SecretString>,
-    /// The ID token's `sid`: the issuer's own session of the login.
-    pub session_id: Option<&'a str>,
-    /// How it came to be known.
-    pub source: LoginSource<'a>,
-}
-
-/// How a login came to be known.
-#[derive(Debug, Clone, Copy)]
-pub enum LoginSource<'a> {
-    /// By `PUT /v1/sessions`.
-    Registered {
-        /// Whether clients of its issuer refresh through the relay.
-        is_relayed: bool,
-    },
-    /// From this answer, which passed through the relay.
-    Learned(&'a TokenResponse),
-}
 
 impl Login<'_> {
     /// `record` with what this registration, whose refresh token has the fingerprint `held`, adds to the login that it

@@ -1,17 +1,23 @@
 //! Grants: what an issuer issued for (issuer, client, user), shared by all sessions of that user.
 //!
-//! [`record`] is the stored form. [`decide`], [`login`] and [`takeover`] are rules and [`attempt`] is the single
-//! refresh at a time, all pure. `refresh` executes the steps of an attempt, `examine` checks its new ID token, and
-//! [`rotations`] remembers what a store loses that goes back in time.
+//! [`record`] is the stored form, [`relayed`] the part of it for clients that refresh through the relay. [`decide`],
+//! [`login`], [`takeover`], [`chain`] and [`attach`] are rules and [`attempt`] is the single refresh at a time, all pure.
+//! `refresh` executes the steps of an attempt, `examine` checks its new ID token, `serve` answers callers, `admission`
+//! stores logins, and [`rotations`] remembers what a store loses that goes back in time.
+//!
+//! For a client's refresh token, `owners` is the index to the record that presents it, `presented` finds or creates that
+//! record and hands tokens out, and `moving` attaches a login that was not known to its user's grant.
 
 mod access;
 mod admission;
 pub mod attach;
 pub mod attempt;
 pub mod bypass;
+pub mod chain;
 pub mod decide;
 mod examine;
 pub mod intents;
+mod known_login;
 pub mod lineage;
 pub mod login;
 mod moving;
@@ -27,7 +33,7 @@ mod serve;
 pub mod sign_out;
 pub mod takeover;
 
-pub use self::admission::{Login, LoginSource};
+pub use self::known_login::{Login, LoginSource};
 pub(crate) use self::moving::Settled;
 pub(crate) use self::presented::{HandedOut, PresentedToken};
 pub(crate) use self::refresh::NotRefreshed;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokenward_protocol::duration::whole_ms;
 
-use super::admission::{Login, LoginSource};
+use super::known_login::{Login, LoginSource};
 use super::record::{GrantKey, GrantRecord, VersionedGrant, fingerprint};
 use super::{Inner, SIGNED_OUT_LIFETIME};
 use crate::digest;

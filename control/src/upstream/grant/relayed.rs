@@ -1,20 +1,13 @@
 //! What a record holds for clients that refresh through the relay: which refresh tokens they hold, and the newest token
 //! response as the issuer gave it. Pure.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
-use tokenward_protocol::duration::whole_ms;
 
-use super::record::{GrantRecord, GrantState};
 use crate::digest;
 use crate::record::sealed::Sealed;
 
 /// Capacity of a chain; the oldest token is dropped first.
 pub const MAX_CHAIN: usize = 16;
-/// How long the response to a refresh also answers the refresh token that it brought: the same request in two forms, or
-/// of two processes, a moment apart.
-const REPEATED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How control came to know a login. It decides how long a stale token of the user still proves it, and which record
 /// presents its refresh token.
@@ -68,7 +61,7 @@ pub struct IssuerWords {
     pub body: Vec<u8>,
 }
 
-/// The part of a [`GrantRecord`] that the relay needs. The default is that of a login which never met the relay.
+/// The part of a grant's record that the relay needs. The default is that of a login which never met the relay.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Relayed {
     /// How control came to know the login.
@@ -91,77 +84,5 @@ impl Relayed {
         self.chain.push(fingerprint.to_owned());
         let surplus = self.chain.len().saturating_sub(MAX_CHAIN);
         self.chain.drain(..surplus).collect()
-    }
-}
-
-/// A stored response that belongs to the record's newest ID token.
-#[derive(Debug, Clone, Copy)]
-pub struct UsableResponse<'a> {
-    /// The response.
-    pub stored: &'a StoredResponse,
-    /// When the first of its tokens expires, Unix ms; `None` if that is not known.
-    pub expires_at_ms: Option<u64>,
-}
-
-impl UsableResponse<'_> {
-    /// Whether it answers a client without a refresh: while more than half of its life is left; and for a client that
-    /// presents the newest refresh token only as a repeated request.
-    #[must_use]
-    pub fn answers(&self, presents_newest: bool, now_ms: u64) -> bool {
-        let age_ms = now_ms.saturating_sub(self.stored.made_at_ms);
-        let is_young = match self.expires_at_ms {
-            Some(until_ms) => age_ms < until_ms.saturating_sub(self.stored.made_at_ms) / 2,
-            None => age_ms <= whole_ms(REPEATED_WITHIN),
-        };
-        is_young && (!presents_newest || age_ms <= whole_ms(REPEATED_WITHIN))
-    }
-
-    /// Whether its tokens are still fresh by `margin`.
-    #[must_use]
-    pub fn is_fresh(&self, margin: Duration, now_ms: u64) -> bool {
-        self.expires_at_ms
-            .is_some_and(|until_ms| now_ms.saturating_add(whole_ms(margin)) < until_ms)
-    }
-}
-
-impl GrantRecord {
-    /// Whether its login can be refreshed, as far as is known.
-    #[must_use]
-    pub fn is_alive(&self) -> bool {
-        let has_ended = matches!(self.state, GrantState::Dead { .. } | GrantState::SignedOut { .. });
-        self.refresh_token.is_some() && !has_ended
-    }
-
-    /// Whether `fingerprint` is this login's newest refresh token.
-    #[must_use]
-    pub fn has_newest(&self, fingerprint: &str) -> bool {
-        (self.refresh_token.as_ref()).is_some_and(|token| token.fingerprint == fingerprint)
-    }
-
-    /// Whether `fingerprint` is a refresh token of this login: the newest, or one that a client holds or held.
-    #[must_use]
-    pub fn is_of_chain(&self, fingerprint: &str) -> bool {
-        self.has_newest(fingerprint) || self.relayed.chain.iter().any(|held| held == fingerprint)
-    }
-
-    /// The stored response, unless its ID token is not the one of the record.
-    #[must_use]
-    pub fn usable_response(&self) -> Option<UsableResponse<'_>> {
-        let stored = self.relayed.response.as_ref()?;
-        let id_token_expires_at_ms = match &stored.id_token_fingerprint {
-            None => None,
-            Some(fingerprint) => {
-                let token = (self.id_token.as_ref()).filter(|token| token.fingerprint == *fingerprint)?;
-                Some(token.exp_seconds.saturating_mul(1000))
-            }
-        };
-        let ends = stored
-            .access_expires_at_ms
-            .into_iter()
-            .chain(id_token_expires_at_ms);
-        Some(UsableResponse {
-            stored,
-            expires_at_ms: ends.min(),
-        })
     }
 }
