@@ -18,6 +18,7 @@ use tokenward_filter_core::request::RequestHead;
 use tokenward_filter_core::verdict::{ResponseVerdict, Verdict};
 use tokenward_filter_core::worker::ControlResponse;
 use tokenward_filter_core::worker::Watch;
+use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenError};
 
@@ -282,12 +283,13 @@ impl Envoy {
 
     /// Control's call number `call` (from 1) is answered with a token.
     pub(crate) fn answer(&mut self, worker: usize, call: u32, token: &str) {
+        let expires_at = Claims::read(token.as_bytes()).map_or(u64::MAX, |claims| claims.exp_seconds);
         let body = TokenAnswer {
             access_token: token.to_owned(),
             issued_token_type: TOKEN_TYPE_ID_TOKEN.to_owned(),
             token_type: "Bearer".to_owned(),
             expires_in: 60,
-            expires_at: START_MS / 1000 + 60,
+            expires_at,
         };
         let answer = ControlResponse {
             status: 200,
