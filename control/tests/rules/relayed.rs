@@ -175,3 +175,37 @@ fn a_chain_holds_the_sixteen_newest_tokens_and_names_those_that_leave_it() {
     assert_eq!(relayed.chain.len(), MAX_CHAIN);
     assert_eq!(relayed.chain.last().map(String::as_str), Some("one more"));
 }
+
+/// A client's token may end before a pause of a minute does, and the client then gives its login up.
+#[test]
+fn a_client_without_a_fresh_response_tries_an_unreachable_issuer_again_after_five_seconds() {
+    let failed_at_ms = 700 * SECOND_MS;
+    let mut streak = None;
+    for _ in 0..8 {
+        streak = Some(failed(
+            streak,
+            StreakKind::Unreachable,
+            None,
+            failed_at_ms,
+            u32::MAX,
+        ));
+    }
+    let mut grant = grant();
+    (grant.failures, grant.last_used_at_ms) = (streak, failed_at_ms);
+    for (second, expected) in [
+        (701, "issuer_unavailable"),
+        (704, "issuer_unavailable"),
+        (705, "refresh"),
+    ] {
+        assert_eq!(at(&grant, "newest", second), expected, "{second}");
+    }
+    // A server's request waits for the pause, and a client does where the issuer itself has answered.
+    let of_server = decide(&grant, &of_server(), &POLICY, 705 * SECOND_MS);
+    assert!(matches!(of_server, Decision::Refuse(_)), "{of_server:?}");
+    grant.failures = Some(failed(None, StreakKind::Failing, None, failed_at_ms, u32::MAX));
+    grant.failures = grant.failures.map(|streak| Streak {
+        next_attempt_at_ms: failed_at_ms + 60_000,
+        ..streak
+    });
+    assert_eq!(at(&grant, "newest", 705), "issuer_unavailable");
+}

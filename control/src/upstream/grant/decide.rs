@@ -136,8 +136,26 @@ fn decide_response(record: &GrantRecord, presented: &str, policy: &Policy, now_m
         Err(_) if response.is_some_and(|response| response.is_fresh(policy.margin, now_ms)) => {
             Decision::Serve
         }
+        Err(_) if is_client_probe(record, policy, now_ms) => Decision::Refresh,
         Err(refused) => Decision::Refuse(refused),
     }
+}
+
+/// Whether a client without a fresh token may try an issuer again that could not be reached. Its own token may end, and with
+/// it the login, before the pause that servers' requests have earned.
+fn is_client_probe(record: &GrantRecord, policy: &Policy, now_ms: u64) -> bool {
+    /// Time from the last failure to a client's next try.
+    const CLIENT_PAUSE_MS: u64 = 5_000;
+    let is_unreachable =
+        (record.failures.as_ref()).is_some_and(|streak| streak.kind == StreakKind::Unreachable);
+    is_unreachable
+        && may_refresh(record, None, policy, now_ms).is_ok()
+        && remaining(
+            record.last_used_at_ms.saturating_add(CLIENT_PAUSE_MS),
+            CLIENT_PAUSE_MS,
+            now_ms,
+        )
+        .is_none()
 }
 
 fn decide_id_token(
