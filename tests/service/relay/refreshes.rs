@@ -85,24 +85,33 @@ async fn what_the_filter_has_refreshed_answers_the_client_with_the_times_of_the_
 }
 
 #[tokio::test]
-async fn while_the_issuer_is_down_the_stored_answer_is_served_until_its_margin_and_no_login_is_lost()
+async fn while_the_issuer_is_down_a_client_gets_what_it_has_not_until_its_margin_and_no_login_is_lost()
 -> anyhow::Result<()> {
     let deployment = behind_a_relay(1, Plan::default()).await?;
     let login = learned(&deployment).await?;
     deployment.advance(100);
+    let held = refreshed(&deployment, 0, &login.refresh_token).await?;
+    // Past half of the response's life an older token is reason for a refresh, too.
+    deployment.advance(170);
     deployment.dex.set_down(true);
-    assert_eq!(refreshed(&deployment, 0, &login.refresh_token).await?, login);
-    deployment.advance(145);
-    let answer = deployment.relayed_refresh(0, &login.refresh_token).send().await?;
-    assert_eq!(
-        (answer.status, answer.text("error").as_str()),
-        (503, "temporarily_unavailable")
-    );
-    assert!(answer.header("retry-after").is_some());
+    assert_eq!(refreshed(&deployment, 0, &login.refresh_token).await?, held);
+    let refused = async |refresh_token: &str| {
+        let answer = deployment.relayed_refresh(0, refresh_token).send().await?;
+        assert_eq!(
+            (answer.status, answer.text("error").as_str()),
+            (503, "temporarily_unavailable")
+        );
+        assert!(answer.header("retry-after").is_some());
+        anyhow::Ok(())
+    };
+    refused(&held.refresh_token).await?;
+    deployment.advance(75);
+    refused(&login.refresh_token).await?;
     deployment.dex.set_down(false);
-    deployment.advance(120);
-    refreshed(&deployment, 0, &login.refresh_token).await?;
-    assert_eq!(deployment.dex.counts().refreshes_succeeded, 1);
+    // A client waits for five seconds, whatever the pause is that servers' requests wait for.
+    deployment.advance(6);
+    refreshed(&deployment, 0, &held.refresh_token).await?;
+    assert_eq!(deployment.dex.counts().refreshes_succeeded, 2);
     Ok(())
 }
 

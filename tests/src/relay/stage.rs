@@ -241,7 +241,9 @@ impl StagePlan {
             .issuer(issuer, CLIENT.0, CLIENT.1)
             .forwarding_server(SERVER, &[CLIENT.0])
             .setting("margin", self.times.margin_text())
-            .setting("caller_deadline", "15s");
+            .setting("caller_deadline", "15s")
+            // As short beside a call as the tokens are: after a lost answer control waits for it at a strict issuer.
+            .setting("issuer_timeout", "5s");
         let entry = config
             .issuers
             .first_mut()

@@ -116,7 +116,7 @@ fn overtaken() -> Refused {
 }
 
 /// The response for a client that presented the refresh token `presented`: the stored one if it is young, else that of a
-/// new refresh; while the issuer is not available, the stored one as long as it is fresh.
+/// new refresh. While the issuer is not available, a client with an older token gets the stored one as long as it is fresh.
 fn decide_response(record: &GrantRecord, presented: &str, policy: &Policy, now_ms: u64) -> Decision {
     // A newer login, or another client's token.
     if !record.is_of_chain(presented) {
@@ -133,7 +133,12 @@ fn decide_response(record: &GrantRecord, presented: &str, policy: &Policy, now_m
     let streak = (record.failures.as_ref()).filter(|streak| streak.kind != StreakKind::NoIdToken);
     match may_refresh(record, streak, policy, now_ms) {
         Ok(()) => Decision::Refresh,
-        Err(_) if response.is_some_and(|response| response.is_fresh(policy.margin, now_ms)) => {
+        // A client that presents the newest refresh token has this response already: as a success it would have the client
+        // wait for a life that is nearly over.
+        Err(_)
+            if !record.has_newest(presented)
+                && response.is_some_and(|response| response.is_fresh(policy.margin, now_ms)) =>
+        {
             Decision::Serve
         }
         Err(_) if is_client_probe(record, policy, now_ms) => Decision::Refresh,
@@ -141,8 +146,8 @@ fn decide_response(record: &GrantRecord, presented: &str, policy: &Policy, now_m
     }
 }
 
-/// Whether a client without a fresh token may try an issuer again that could not be reached. Its own token may end, and with
-/// it the login, before the pause that servers' requests have earned.
+/// Whether a client may try an issuer again that could not be reached. Its own token may end, and with it the login, before
+/// the pause that servers' requests have earned.
 fn is_client_probe(record: &GrantRecord, policy: &Policy, now_ms: u64) -> bool {
     /// Time from the last failure to a client's next try.
     const CLIENT_PAUSE_MS: u64 = 5_000;

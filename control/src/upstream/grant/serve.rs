@@ -164,14 +164,16 @@ impl Grants {
                 record: refreshed.record,
                 is_new: refreshed.is_new,
             }),
-            Err(not_refreshed) => self.response_instead(stored, not_refreshed),
+            Err(not_refreshed) => self.response_instead(stored, presented, not_refreshed),
         }
     }
 
-    /// The stored response while it is fresh, whatever failed: only the end of the login is its end.
+    /// The stored response while it is fresh, whatever failed: only the end of the login is its end. The client that
+    /// presented the newest refresh token has it already, and learns of the failure.
     fn response_instead(
         &self,
         stored: GrantRecord,
+        presented: &str,
         not_refreshed: NotRefreshed,
     ) -> Result<ResponseRecord, NotRefreshed> {
         let inner = &self.inner;
@@ -181,7 +183,7 @@ impl Grants {
             Refusal::NeedsLogin | Refusal::UnknownSession
         );
         let is_fresh = (stored.usable_response()).is_some_and(|response| response.is_fresh(margin, now_ms));
-        if !has_ended && is_fresh {
+        if !has_ended && is_fresh && !stored.has_newest(presented) {
             return Ok(ResponseRecord {
                 record: Arc::new(stored),
                 is_new: false,
