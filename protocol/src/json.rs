@@ -45,6 +45,7 @@ pub struct Repeated;
 ///
 /// # Errors
 /// [`BadJson`] for anything else, including invalid UTF-8 and nesting deeper than 64.
+#[inline(never)]
 pub fn parse(bytes: &[u8]) -> Result<Json<'_>, BadJson> {
     let text = std::str::from_utf8(bytes).map_err(|error| BadJson {
         at: error.valid_up_to(),

@@ -11,6 +11,8 @@ use crate::refusal::Refusal;
 pub const GRANT_TYPE_TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// The only token type that is requested and issued (RFC 8693 §3).
 pub const TOKEN_TYPE_ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
+/// `subject_token_type` of an access token of control's own authorization server (RFC 8693 §3).
+pub const TOKEN_TYPE_ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 /// Header on every response of control, with its version as value. A 503 without it was made by Envoy itself
 /// (connection refused, no healthy host); the status alone does not distinguish it from control's own 503.
 pub const MARKER_HEADER: &str = "x-tokenward-control";
@@ -53,11 +55,40 @@ impl Reason {
     }
 }
 
+/// The kind of a presented token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum SubjectTokenType {
+    /// An ID token of a configured issuer, or a token that control gave in an exchange.
+    #[default]
+    IdToken,
+    /// An access token of control's own authorization server.
+    AccessToken,
+}
+
+impl SubjectTokenType {
+    /// The value of the `subject_token_type` parameter.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IdToken => TOKEN_TYPE_ID_TOKEN,
+            Self::AccessToken => TOKEN_TYPE_ACCESS_TOKEN,
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::IdToken, Self::AccessToken]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
 /// A request for a token.
 #[derive(Debug, Clone)]
 pub struct TokenRequest {
-    /// The presented ID token, stale or not: it proves the session.
+    /// The presented token, which proves the session: an ID token may be stale, an access token may not.
     pub subject_token: SecretString,
+    /// What it is.
+    pub subject_token_type: SubjectTokenType,
     /// The server's name (RFC 8693 `audience`).
     pub server: String,
     /// The aggregator's session handle, if it sends one; otherwise the subject token identifies the grant.
@@ -130,7 +161,7 @@ impl TokenRequest {
             self.subject_token.expose_secret().len().saturating_add(512),
         ));
         form.append_pair("grant_type", GRANT_TYPE_TOKEN_EXCHANGE)
-            .append_pair("subject_token_type", TOKEN_TYPE_ID_TOKEN)
+            .append_pair("subject_token_type", self.subject_token_type.name())
             .append_pair("requested_token_type", TOKEN_TYPE_ID_TOKEN)
             .append_pair("audience", &self.server)
             .append_pair("reason", self.reason.name())
@@ -163,14 +194,19 @@ impl TokenRequest {
             Some(_) => return Err(BadTokenRequest::GrantType),
         }
         let subject_token = once("subject_token")?.ok_or(BadTokenRequest::Missing("subject_token"))?;
-        must_be_id_token(
-            "subject_token_type",
-            once("subject_token_type")?.ok_or(BadTokenRequest::Missing("subject_token_type"))?,
-        )?;
-        must_be_id_token(
-            "requested_token_type",
-            once("requested_token_type")?.unwrap_or(TOKEN_TYPE_ID_TOKEN),
-        )?;
+        let subject_token_type =
+            once("subject_token_type")?.ok_or(BadTokenRequest::Missing("subject_token_type"))?;
+        let subject_token_type =
+            SubjectTokenType::from_name(subject_token_type).ok_or(BadTokenRequest::Unsupported {
+                name: "subject_token_type",
+                expected: "urn:ietf:params:oauth:token-type:id_token, or access_token for one of this service's own",
+            })?;
+        if once("requested_token_type")?.is_some_and(|requested| requested != TOKEN_TYPE_ID_TOKEN) {
+            return Err(BadTokenRequest::Unsupported {
+                name: "requested_token_type",
+                expected: TOKEN_TYPE_ID_TOKEN,
+            });
+        }
         for name in ["actor_token", "actor_token_type"] {
             if once(name)?.is_some() {
                 return Err(BadTokenRequest::Actor(name));
@@ -181,6 +217,7 @@ impl TokenRequest {
         }
         Ok(Self {
             subject_token: subject_token.into(),
+            subject_token_type,
             server: server(form, server_of)?,
             session: session(form)?.map(Into::into),
             reason: match once("reason")? {
@@ -223,17 +260,6 @@ fn session(form: &Form) -> Result<Option<&str>, BadTokenRequest> {
             expected: "at most 512 bytes",
         }),
         Ok(session) => Ok(session),
-    }
-}
-
-fn must_be_id_token(name: &'static str, value: &str) -> Result<(), BadTokenRequest> {
-    if value == TOKEN_TYPE_ID_TOKEN {
-        Ok(())
-    } else {
-        Err(BadTokenRequest::Unsupported {
-            name,
-            expected: TOKEN_TYPE_ID_TOKEN,
-        })
     }
 }
 

@@ -1,7 +1,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
-use tokenward_protocol::jwt::{Claims, MAX_TOKEN_BYTES, Malformed};
+use tokenward_protocol::jwt::{Claims, MAX_TOKEN_BYTES, Malformed, session_of};
 
 /// Header and payload of a real Dex v2.45.1 ID token (facts: recorded answers), with a signature of the right length.
 const DEX_HEADER: &str = r#"{"alg":"RS256","kid":"29ed3526cf2b37e8ea0f8e62bfe4ff35deda5eff"}"#;
@@ -200,4 +200,22 @@ proptest! {
             prop_assert_eq!(value["exp"].as_u64(), Some(claims.exp_seconds));
         }
     }
+}
+
+#[test]
+fn a_session_is_read_where_it_is_a_text_and_there() {
+    let session = |payload: &str| session_of(token(DEX_HEADER, payload).as_bytes());
+    assert_eq!(session(r#"{"sid":"s-1"}"#).as_deref(), Some("s-1"));
+    for none in [
+        r#"{}"#,
+        r#"{"sid":""}"#,
+        r#"{"sid":1}"#,
+        r#"{"sid":null}"#,
+        r#"{"sid":"a","sid":"b"}"#,
+        "[]",
+        "",
+    ] {
+        assert_eq!(session(none), None, "{none}");
+    }
+    assert_eq!((session_of(b""), session_of(b"a.b.c")), (None, None));
 }

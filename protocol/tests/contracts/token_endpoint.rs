@@ -3,13 +3,14 @@ use secrecy::ExposeSecret;
 use tokenward_protocol::form::{Form, MAX_PARAMETERS, NotAForm};
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{
-    BadTokenRequest, ControlAnswer, Reason, TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenError, TokenRequest,
-    read_answer,
+    BadTokenRequest, ControlAnswer, Reason, SubjectTokenType, TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenError,
+    TokenRequest, read_answer,
 };
 
 fn request(session: Option<&str>) -> TokenRequest {
     TokenRequest {
         subject_token: "a.b.c".into(),
+        subject_token_type: SubjectTokenType::IdToken,
         server: "kubernetes".into(),
         session: session.map(Into::into),
         reason: Reason::NearExpiry,
@@ -28,14 +29,18 @@ fn answer() -> TokenAnswer {
 
 proptest! {
     #[test]
-    fn what_the_filter_writes_control_reads(session in "[!-~]{1,512}", server in "[!-~]{1,80}") {
+    fn what_the_filter_writes_control_reads(session in "[!-~]{1,512}", server in "[!-~]{1,80}", own: bool) {
         let mut sent = request(Some(&session));
         sent.server = server;
+        if own {
+            sent.subject_token_type = SubjectTokenType::AccessToken;
+        }
         let read = TokenRequest::from_form(sent.to_form().as_bytes()).unwrap();
         let read_session = read.session.unwrap();
         prop_assert_eq!(read_session.expose_secret(), session);
         prop_assert_eq!(read.server, sent.server);
         prop_assert_eq!(read.reason, Reason::NearExpiry);
+        prop_assert_eq!(read.subject_token_type, sent.subject_token_type);
         prop_assert_eq!(read.subject_token.expose_secret(), "a.b.c");
     }
 
