@@ -74,6 +74,26 @@ pub fn judge_presented(
     })
 }
 
+/// Judges an access token of our own authorization server by its `claims`: it never reaches the server, so it needs a
+/// replacement whatever life it has left. No margin is taken off that: a client that gets 401 for a token which it takes
+/// for a good one sends its user to log in.
+///
+/// # Errors
+/// [`Refusal::WrongIssuer`]: the server takes no such token. [`Refusal::WrongAudience`]: it is for another resource.
+/// [`Refusal::TokenExpired`]: its `exp` has come at `now_ms` (Unix ms).
+pub fn judge_own(claims: &Claims, server: &Server, now_ms: u64) -> Result<(), Refusal> {
+    let own = server.access_tokens.as_ref().ok_or(Refusal::WrongIssuer)?;
+    let resource = own.resource.as_bytes();
+    let mut audiences = claims.audiences.iter();
+    if !audiences.any(|audience| same_bytes(audience.as_bytes(), resource)) {
+        return Err(Refusal::WrongAudience);
+    }
+    if claims.exp_seconds.saturating_mul(1000) <= now_ms {
+        return Err(Refusal::TokenExpired);
+    }
+    Ok(())
+}
+
 /// Decides by the presented token's `standing` and the `replacement` that is cached for exactly this (session, server,
 /// presented token). A replacement that is stale by `policy` at `now_ms` (Unix ms) is never used.
 pub fn decide(

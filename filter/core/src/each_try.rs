@@ -34,19 +34,22 @@ impl<H: Host> EachTryFilter<H> {
         }
     }
 
-    /// Refuses a try with a token that expires too soon.
+    /// Refuses a try with a token that expires too soon, or that must never leave the gateway: no filter has judged the
+    /// request then.
     pub(crate) fn on_request(&mut self, head: &RequestHead<'_>) -> Verdict {
         let token = bearer_token(head.authorization.values()).ok();
         let known = token.and_then(|token| self.memo.look_up(token, (0, ""), None).ok());
-        match known {
-            Some((known, _))
-                if self
-                    .settings
-                    .is_late(known.claims.exp_seconds, self.context.host.now_ms()) =>
-            {
-                Verdict::Reply(self.context.refuse_without_server(Refusal::SentLate).into())
-            }
-            _ => Verdict::Continue,
-        }
+        let Some((known, _)) = known else {
+            return Verdict::Continue;
+        };
+        let now_ms = self.context.host.now_ms();
+        let refusal = if self.settings.is_own(&known.claims.issuer) {
+            Refusal::FilterMisconfigured
+        } else if self.settings.is_late(known.claims.exp_seconds, now_ms) {
+            Refusal::SentLate
+        } else {
+            return Verdict::Continue;
+        };
+        Verdict::Reply(self.context.refuse_without_server(refusal).into())
     }
 }

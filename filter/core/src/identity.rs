@@ -22,7 +22,7 @@ pub enum SessionSource<'a> {
     Overload(Refusal),
 }
 
-/// Owner and audience of a token: the digest of `iss`, `sub` and every `aud`. A client chooses how long these are, so only
+/// Owner and audience of a token: the digest of `iss`, `sub` and every `aud`, or of the session that the token itself names. A client chooses how long these are, so only
 /// their digest is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenSubject([u8; 32]);

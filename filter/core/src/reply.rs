@@ -34,10 +34,7 @@ impl Reply {
 #[must_use]
 pub fn refusal_reply(refusal: Refusal, server: Option<&Server>, retry_after_ms: u64) -> Reply {
     let header = match refusal.class() {
-        RefusalClass::LoginNeeded => {
-            let metadata = server.and_then(|server| server.resource_metadata.as_deref());
-            ("www-authenticate", challenge(refusal, metadata))
-        }
+        RefusalClass::LoginNeeded => ("www-authenticate", challenge(refusal, server)),
         RefusalClass::Transient | RefusalClass::Misconfigured => {
             ("retry-after", retry_after_seconds(retry_after_ms))
         }
@@ -80,14 +77,18 @@ fn reply(status: u16, refusal: Refusal, server: Option<&Server>, header: (&'stat
 }
 
 /// RFC 6750 §3: a request without any token gets a challenge without an error code. RFC 9728 §5.1: where to log in.
-fn challenge(refusal: Refusal, resource_metadata: Option<&str>) -> String {
-    let mut parts = Vec::with_capacity(3);
+/// MCP: which scope to request there.
+fn challenge(refusal: Refusal, server: Option<&Server>) -> String {
+    let mut parts = Vec::with_capacity(4);
     if refusal != Refusal::MissingBearer {
         parts.push(format!("error=\"{}\"", refusal.client_error()));
         parts.push(format!("error_description=\"{}\"", refusal.description()));
     }
-    if let Some(url) = resource_metadata {
+    if let Some(url) = server.and_then(|server| server.resource_metadata.as_deref()) {
         parts.push(format!("resource_metadata=\"{url}\""));
+    }
+    if let Some(own) = server.and_then(|server| server.access_tokens.as_ref()) {
+        parts.push(format!("scope=\"{}\"", own.scope));
     }
     if parts.is_empty() {
         "Bearer".to_owned()

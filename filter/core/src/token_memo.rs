@@ -12,9 +12,9 @@ use std::fmt;
 use std::rc::Rc;
 
 use tokenward_protocol::bytes::same_bytes;
-use tokenward_protocol::jwt::{Claims, Malformed};
+use tokenward_protocol::jwt::{Claims, Malformed, session_of};
 
-use crate::config::RequiredAudiences;
+use crate::config::{AuthorizationServer, RequiredAudiences};
 use crate::digest_map::DigestMap;
 use crate::identity::{PairKey, SessionSource, SubjectDigest, TokenKey, TokenSubject};
 
@@ -39,6 +39,8 @@ pub struct KnownToken {
     owner: TokenSubject,
     /// Digest of its `sub`.
     pub subject: SubjectDigest,
+    /// Whether control's own authorization server issued it.
+    pub(crate) is_own: bool,
     was_stale: Cell<bool>,
 }
 
@@ -80,23 +82,29 @@ struct MemoEntry {
 #[derive(Debug, Default)]
 pub struct TokenMemo {
     required: RequiredAudiences,
+    authorization_server: Option<AuthorizationServer>,
     young: DigestMap<u64, Vec<MemoEntry>>,
     old: DigestMap<u64, Vec<MemoEntry>>,
     young_bytes: usize,
 }
 
 impl TokenMemo {
-    /// An empty memo that stores, of each token's audiences, those that are `required` somewhere.
+    /// An empty memo that stores, of each token's audiences, those that are `required` somewhere, and knows the tokens of
+    /// `authorization_server`.
     #[must_use]
-    pub(crate) fn new(required: RequiredAudiences) -> Self {
+    pub(crate) fn new(
+        required: RequiredAudiences,
+        authorization_server: Option<AuthorizationServer>,
+    ) -> Self {
         Self {
             required,
+            authorization_server,
             ..Self::default()
         }
     }
 
     /// The token, decoded now or before, and its use at the server with this number and name in this session (a handle, or
-    /// none for the token's own subject).
+    /// none for the token's own subject). An access token of our own names its session itself, and no handle counts.
     ///
     /// # Errors
     /// [`Malformed`]; such tokens are not stored, decoding them again stops early.
@@ -115,7 +123,7 @@ impl TokenMemo {
         {
             return Ok(found);
         }
-        let known = Rc::new(KnownToken::read(token, &self.required)?);
+        let known = Rc::new(self.read(token)?);
         let mut entry = MemoEntry {
             bytes: known.cost_bytes(),
             known: Rc::clone(&known),
@@ -143,6 +151,32 @@ impl TokenMemo {
                 Rc::clone(&entry.known),
                 Some(session).filter(|session| !session.is_empty()),
             ))
+        })
+    }
+
+    /// Reads a token and the claims that decide.
+    fn read(&self, token: &[u8]) -> Result<KnownToken, Malformed> {
+        let mut claims = Claims::read(token)?;
+        let own = self.authorization_server.as_ref();
+        let is_own = own.is_some_and(|own| own.is_issuer(&claims.issuer));
+        let subject = SubjectDigest::new(&claims.subject);
+        let mut audiences = Vec::new();
+        if is_own {
+            // All access tokens of one login are of one owner: its session.
+            claims.subject = session_of(token).ok_or(Malformed::Payload)?;
+            std::mem::swap(&mut audiences, &mut claims.audiences);
+        }
+        let owner = TokenSubject::new(&claims);
+        claims.subject = String::new();
+        audiences.append(&mut claims.audiences);
+        claims.audiences = self.required.among(audiences);
+        Ok(KnownToken {
+            token: token.into(),
+            claims,
+            owner,
+            subject,
+            is_own,
+            was_stale: Cell::new(false),
         })
     }
 
@@ -225,6 +259,7 @@ impl MemoEntry {
     }
 
     fn use_at(&mut self, (number, name): (usize, &str), session: Option<&str>) -> TokenUse {
+        let session = session.filter(|_| !self.known.is_own);
         let handle = session.unwrap_or_default().as_bytes();
         if let Some((_, _, token_use)) = self
             .uses
@@ -255,21 +290,6 @@ fn of_bucket<'a>(bucket: Option<&'a mut Vec<MemoEntry>>, token: &[u8]) -> Option
 }
 
 impl KnownToken {
-    /// Reads a token and the claims that decide.
-    fn read(token: &[u8], required: &RequiredAudiences) -> Result<Self, Malformed> {
-        let mut claims = Claims::read(token)?;
-        let owner = TokenSubject::new(&claims);
-        let subject = SubjectDigest::new(&std::mem::take(&mut claims.subject));
-        claims.audiences = required.among(std::mem::take(&mut claims.audiences));
-        Ok(Self {
-            token: token.into(),
-            claims,
-            owner,
-            subject,
-            was_stale: Cell::new(false),
-        })
-    }
-
     /// Bytes that storing it takes, estimated rather too high than too low.
     #[must_use]
     pub(crate) fn cost_bytes(&self) -> usize {

@@ -9,17 +9,14 @@ use super::servers::Server;
 pub(crate) struct RequiredAudiences(Vec<String>);
 
 impl RequiredAudiences {
-    /// Those of `servers`.
+    /// Those of `servers`, and their resources, where these are the audiences of access tokens of our own.
     #[must_use]
     pub(crate) fn of(servers: &[Rc<Server>]) -> Self {
         let mut all = Vec::new();
         for server in servers {
-            for audience in server
-                .presented
-                .audiences
-                .iter()
-                .chain(&server.delivered.audiences)
-            {
+            let resource = server.access_tokens.iter().map(|own| &own.resource);
+            let required = server.presented.audiences.iter();
+            for audience in required.chain(&server.delivered.audiences).chain(resource) {
                 insert(&mut all, audience.clone());
             }
         }

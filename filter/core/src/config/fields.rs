@@ -76,6 +76,19 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Takes a text that may be missing and becomes part of a challenge.
+    pub(super) fn quotable_text(&mut self, name: &'static str) -> Result<Option<String>, BadConfig> {
+        let text = self.optional_text(name)?;
+        let quotable = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+        if text
+            .as_ref()
+            .is_some_and(|text| text.is_empty() || !text.bytes().all(quotable))
+        {
+            return Err(self.fault(name, "must have neither blanks nor quotes, and not be empty"));
+        }
+        Ok(text)
+    }
+
     /// Takes a text that must be there and not be empty.
     pub(super) fn text(&mut self, name: &'static str) -> Result<String, BadConfig> {
         match self.optional_text(name)? {

@@ -5,6 +5,7 @@
 
 mod annotation;
 mod audiences;
+mod authorization_server;
 mod control;
 mod each_try;
 mod error;
@@ -23,6 +24,8 @@ use tokenward_protocol::json::{self, Json, quote};
 
 pub use annotation::AnnotationPath;
 pub(crate) use audiences::RequiredAudiences;
+pub use authorization_server::AuthorizationServer;
+use authorization_server::authorization_server;
 pub use control::Control;
 use control::control;
 pub use each_try::EachTry;
@@ -32,8 +35,8 @@ pub use gate_times::GateTimes;
 use gate_times::gate_times;
 pub use matchers::{HostPattern, Route};
 use server_index::ServerIndex;
-pub use servers::{AuthKind, Server, TokenShape};
-use servers::{metadata_url, servers};
+pub use servers::{AccessTokens, AuthKind, Server, TokenShape};
+use servers::{check_apart, metadata_url, servers};
 pub use unmatched::Unmatched;
 use unmatched::unmatched;
 
@@ -49,6 +52,8 @@ pub const WARN_LIMIT: u32 = 1_000;
 pub struct FilterConfig {
     /// How to reach control.
     pub control: Control,
+    /// Control's own authorization server, if its access tokens are taken.
+    pub authorization_server: Option<AuthorizationServer>,
     /// When a token is stale and when near expiry.
     pub freshness: FreshnessPolicy,
     /// Headers (lower case) that may carry the session handle, in order.
@@ -95,12 +100,21 @@ impl FilterConfig {
         let resource_metadata = metadata_url(&mut fields)?;
         let annotation = fields.optional_text("server_annotation")?;
         let control = control(fields.required("control")?, environment)?;
-        let servers = servers(fields.required("servers")?, resource_metadata.as_ref())?;
+        let authorization_server = authorization_server(&mut fields)?;
+        let servers = servers(
+            fields.required("servers")?,
+            resource_metadata.as_ref(),
+            authorization_server.as_ref(),
+        )?;
+        if let Some(own) = &authorization_server {
+            check_apart(own, &servers)?;
+        }
         let session_headers = session_headers(&mut fields)?;
         let unmatched = unmatched(&mut fields)?;
         let index = ServerIndex::new(&servers);
         let config = Self {
             control,
+            authorization_server,
             freshness,
             session_required: session_required(&mut fields, &session_headers)?,
             session_headers,

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use tokenward_protocol::bytes::same_bytes;
 use tokenward_protocol::json::{Json, quote};
 
+use super::authorization_server::AuthorizationServer;
 use super::error::BadConfig;
 use super::fields::Fields;
 use super::matchers::{Route, route};
@@ -24,6 +25,8 @@ pub struct Server {
     pub route: Option<Route>,
     /// `resource_metadata` of its 401 challenges.
     pub resource_metadata: Option<String>,
+    /// What an access token of control's own authorization server must be here; `None`: none is taken.
+    pub access_tokens: Option<AccessTokens>,
     /// After this many refusals in a row a listener (`GET`) is answered 405, if at all.
     pub listener_405_after: Option<u32>,
     /// How its token is made.
@@ -54,6 +57,15 @@ impl Server {
     }
 }
 
+/// The access tokens of control's own authorization server that a server takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessTokens {
+    /// The server's resource identifier (RFC 8707), which must be in `aud`.
+    pub resource: String,
+    /// `scope` of its challenges.
+    pub scope: String,
+}
+
 /// How a server's token is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthKind {
@@ -76,6 +88,7 @@ pub struct TokenShape {
 pub(super) fn servers(
     json: Json<'_>,
     resource_metadata: Option<&String>,
+    authorization_server: Option<&AuthorizationServer>,
 ) -> Result<Vec<Rc<Server>>, BadConfig> {
     let Json::List(items) = json else {
         return Err(BadConfig::new(
@@ -92,7 +105,7 @@ pub(super) fn servers(
     let mut servers: Vec<Rc<Server>> = Vec::with_capacity(items.len());
     for (number, item) in items.into_iter().enumerate() {
         let path = format!("servers[{number}]");
-        let mut server = server(item, number, &path)?;
+        let mut server = server(item, number, &path, authorization_server)?;
         if servers.iter().any(|other| other.name == server.name) {
             return Err(BadConfig::new(
                 &format!("{path}.name"),
@@ -105,7 +118,12 @@ pub(super) fn servers(
     Ok(servers)
 }
 
-fn server(json: Json<'_>, number: usize, path: &str) -> Result<Server, BadConfig> {
+fn server(
+    json: Json<'_>,
+    number: usize,
+    path: &str,
+    authorization_server: Option<&AuthorizationServer>,
+) -> Result<Server, BadConfig> {
     let mut fields = Fields::of(json, path)?;
     let name = fields.text("name")?;
     let name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -119,7 +137,14 @@ fn server(json: Json<'_>, number: usize, path: &str) -> Result<Server, BadConfig
         ));
     }
     let route = route(&mut fields)?;
-    let resource_metadata = metadata_url(&mut fields)?;
+    let resource = resource(&mut fields)?;
+    let resource_metadata = metadata_url(&mut fields)?.or_else(|| resource.as_deref().and_then(metadata_of));
+    let access_tokens = resource
+        .zip(authorization_server)
+        .map(|(resource, own)| AccessTokens {
+            resource,
+            scope: own.scope.clone(),
+        });
     let listener_405_after = fields.optional_count("listener_405_after")?;
     let (kind, presented, delivered) = auth(fields.required("auth")?, &fields.at("auth"))?;
     fields.end()?;
@@ -128,6 +153,7 @@ fn server(json: Json<'_>, number: usize, path: &str) -> Result<Server, BadConfig
         name,
         route,
         resource_metadata,
+        access_tokens,
         listener_405_after,
         kind,
         presented,
@@ -165,14 +191,47 @@ fn auth(json: Json<'_>, path: &str) -> Result<(AuthKind, TokenShape, TokenShape)
     Ok((kind, presented, delivered))
 }
 
-pub(super) fn metadata_url(fields: &mut Fields<'_>) -> Result<Option<String>, BadConfig> {
-    let url = fields.optional_text("resource_metadata")?;
-    let quotable = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    if url
-        .as_ref()
-        .is_some_and(|url| url.is_empty() || !url.bytes().all(quotable))
-    {
-        return Err(fields.fault("resource_metadata", "must be a URL without blanks and quotes"));
+/// The URL by which MCP clients know the server.
+fn resource(fields: &mut Fields<'_>) -> Result<Option<String>, BadConfig> {
+    let resource = fields.quotable_text("resource")?;
+    match resource.as_deref() {
+        Some(url) if metadata_of(url).is_none() => {
+            Err(fields.fault("resource", "must be an http or https URL without a fragment"))
+        }
+        _ => Ok(resource),
     }
-    Ok(url)
+}
+
+/// Where the document of a resource is: RFC 9728 §3.1 puts the well-known part between its host and its path.
+fn metadata_of(resource: &str) -> Option<String> {
+    let mut schemes = ["https://", "http://"].into_iter();
+    let host_at = schemes.find(|scheme| resource.starts_with(scheme))?.len();
+    let rest = resource.as_bytes().get(host_at..)?;
+    let in_host = |byte: &&u8| !matches!(byte, b'/' | b'?');
+    let host_bytes = rest.iter().take_while(in_host).count();
+    if host_bytes == 0 || rest.contains(&b'#') {
+        return None;
+    }
+    let (host, path) = resource.split_at_checked(host_at.saturating_add(host_bytes))?;
+    let path = if path == "/" { "" } else { path };
+    Some([host, "/.well-known/oauth-protected-resource", path].concat())
+}
+
+pub(super) fn metadata_url(fields: &mut Fields<'_>) -> Result<Option<String>, BadConfig> {
+    fields.quotable_text("resource_metadata")
+}
+
+/// The authorization server's tokens must never reach a server, so no server may be one that takes them.
+pub(super) fn check_apart(own: &AuthorizationServer, servers: &[Rc<Server>]) -> Result<(), BadConfig> {
+    let takes = |server: &&Rc<Server>| {
+        let issuers = [&server.delivered.issuer, &server.presented.issuer];
+        issuers.into_iter().any(|issuer| own.is_issuer(issuer))
+    };
+    match servers.iter().find(takes) {
+        None => Ok(()),
+        Some(server) => Err(BadConfig::new(
+            &format!("servers[{}].auth", server.number),
+            "names the authorization server's issuer: its tokens never reach a server",
+        )),
+    }
 }

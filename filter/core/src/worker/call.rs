@@ -5,17 +5,18 @@ use std::rc::Rc;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::{Reason, TOKEN_PATH, TokenRequest};
+use tokenward_protocol::token_endpoint::{Reason, SubjectTokenType, TOKEN_PATH, TokenRequest};
 
 use super::presented::Presented;
 use super::refusal::{FailedCall, Replies};
 use super::state::{TICK_MS, Worker};
-use crate::config::Server;
+use crate::config::{AuthKind, Server};
 use crate::flight::{CallCharge, CallRequest, Flight, Waiter};
 use crate::host::{CallFailure, CallId, ControlCall, Host, StreamId};
 use crate::identity::{PairKey, TokenKey};
 use crate::metric::Event;
 use crate::pair::gate::Admission;
+use crate::token_memo::KnownToken;
 use crate::verdict::Verdict;
 
 impl<H: Host> Worker<H> {
@@ -96,7 +97,7 @@ impl<H: Host> Worker<H> {
     fn flight(&self, presented: &Presented<'_>, reason: Reason) -> Flight {
         let request = CallRequest {
             token: Rc::clone(presented.token),
-            session: presented.head.session.map(SecretString::from),
+            session: presented.session().map(SecretString::from),
             traceparent: presented.head.traceparent.map(str::to_owned),
         };
         self.new_flight(presented.server, presented.token_use.pair, request, reason)
@@ -114,9 +115,7 @@ impl<H: Host> Worker<H> {
         Flight {
             server: Rc::clone(server),
             pair,
-            subject: server
-                .takes(&request.token.claims.issuer)
-                .then_some(request.token.subject),
+            subject: keeps_subject(server, &request.token).then_some(request.token.subject),
             request: Some(request),
             reason,
             call: None,
@@ -167,6 +166,10 @@ impl<H: Host> Worker<H> {
         let (host, control) = (&self.context.host, &self.config.control);
         let form = TokenRequest {
             subject_token: String::from_utf8_lossy(request.token.bytes()).into_owned().into(),
+            subject_token_type: match request.token.is_own {
+                true => SubjectTokenType::AccessToken,
+                false => SubjectTokenType::IdToken,
+            },
             server: flight.server.name.clone(),
             session: request.session,
             reason: flight.reason,
@@ -205,4 +208,10 @@ impl<H: Host> Worker<H> {
         flight.call = Some(call);
         Ok(())
     }
+}
+
+/// Whether the token that reaches `server` must have the subject of `token`: its issuer is the same, or it is the user's own
+/// token that an access token of ours stands for.
+fn keeps_subject(server: &Server, token: &KnownToken) -> bool {
+    (token.is_own && server.kind == AuthKind::Forward) || server.takes(&token.claims.issuer)
 }

@@ -24,6 +24,16 @@ impl Presented<'_> {
         self.head.mcp_method
     }
 
+    /// The session handle that counts: an access token of our own names its session itself.
+    pub(super) fn session(&self) -> Option<&str> {
+        self.head.session.filter(|_| !self.token.is_own)
+    }
+
+    /// Whether a session is named besides the subject of the token.
+    pub(super) fn names_session(&self) -> bool {
+        self.token.is_own || self.head.session.is_some()
+    }
+
     /// Marks the token if it is stale: a clock that steps back must not make it fresh again.
     pub(super) fn mark_if_stale(&self, policy: &FreshnessPolicy) {
         if policy.judge(self.token.claims.exp_seconds, self.now_ms) == Freshness::Stale {

@@ -80,8 +80,9 @@ impl<H: Host> Worker<H> {
     ) -> Replies {
         self.count_request(server, RequestOutcome::Refused(refusal), mcp_method);
         let refusals = Refusals::one(refusal, mcp_method);
-        // Probes and closing requests of aggregators come without a token as a matter of course.
-        let line = if refusal == Refusal::MissingBearer {
+        // Probes and closing requests of aggregators come without a token as a matter of course, and clients learn from the
+        // refusal of an access token of ours that they have to refresh: only those are refused as expired without a call.
+        let line = if matches!(refusal, Refusal::MissingBearer | Refusal::TokenExpired) {
             let quiet = RefusalLine::QUIET;
             self.context.log_refusals(&server.name, pair, refusals, quiet);
             quiet

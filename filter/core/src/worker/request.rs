@@ -7,8 +7,8 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::presented::Presented;
 use super::state::Worker;
-use crate::config::Server;
-use crate::decision::{Decision, Standing, decide, judge_presented};
+use crate::config::{Server, Unmatched};
+use crate::decision::{Decision, Standing, decide, judge_own, judge_presented};
 use crate::flight::CallCharge;
 use crate::host::{Host, StreamId};
 use crate::identity::{PairKey, SessionSource};
@@ -36,11 +36,23 @@ impl<H: Host> Worker<H> {
             ServerMatch::UnknownAnnotation => self.refuse_without_server(Refusal::UnknownServer),
             ServerMatch::Unmatched => self.refuse_without_server(Refusal::Unmatched),
             ServerMatch::UnreadableHost => self.refuse_without_server(Refusal::UnreadableRequest),
+            ServerMatch::None if self.carries_own(head) => self.refuse_without_server(Refusal::WrongAudience),
             ServerMatch::None => {
                 self.context.count_without_server(RequestOutcome::Passed);
                 Verdict::Continue
             }
         }
+    }
+
+    /// Whether a request that only passes because nothing matches it carries an access token of our own, which must not
+    /// leave the gateway. What is listed as unprotected leads where an operator says.
+    fn carries_own(&mut self, head: &RequestHead<'_>) -> bool {
+        if self.config.authorization_server.is_none() || !matches!(self.config.unmatched, Unmatched::Pass) {
+            return false;
+        }
+        let token = bearer_token(head.authorization.values());
+        let known = token.map(|token| self.memo.look_up(token, (usize::MAX, ""), None));
+        matches!(known, Ok(Ok((known, _))) if known.is_own)
     }
 
     fn refuse_without_server(&mut self, refusal: Refusal) -> Verdict {
@@ -89,9 +101,14 @@ impl<H: Host> Worker<H> {
     fn on_presented(&mut self, stream: StreamId, presented: &Presented<'_>) -> Verdict {
         let (key, now_ms) = (presented.token_use.token_key, presented.now_ms);
         let policy = self.config.freshness;
-        let distrusted = presented.token.was_stale() || self.token_states.is_rejected(&key, now_ms);
         let claims = &presented.token.claims;
-        let standing = match judge_presented(claims, presented.server, &policy, distrusted, now_ms) {
+        let judged = if presented.token.is_own {
+            judge_own(claims, presented.server, now_ms).map(|()| Standing::NeedsReplacement)
+        } else {
+            let distrusted = presented.token.was_stale() || self.token_states.is_rejected(&key, now_ms);
+            judge_presented(claims, presented.server, &policy, distrusted, now_ms)
+        };
+        let standing = match judged {
             Ok(Standing::Fresh) => return self.forward(presented),
             Ok(standing) => standing,
             Err(refusal) => {
@@ -103,7 +120,7 @@ impl<H: Host> Worker<H> {
         let is_cached = replacement.is_some();
         let decision = decide(standing, replacement, &policy, now_ms);
         // Without a session handle nothing but the presented token itself may pass.
-        let is_proven = !self.config.session_required || presented.head.session.is_some();
+        let is_proven = !self.config.session_required || presented.names_session();
         if !matches!(decision, Decision::Forward { .. }) {
             presented.mark_if_stale(&policy);
             if !is_proven {

@@ -50,7 +50,10 @@ impl<H: Host> Worker<H> {
         Self {
             context: Context::new(host, &config),
             routes: RouteMemo::default(),
-            memo: TokenMemo::new(config.required_audiences.clone()),
+            memo: TokenMemo::new(
+                config.required_audiences.clone(),
+                config.authorization_server.clone(),
+            ),
             replacements: Replacements::new(config.replacements),
             config,
             flights: Flights::default(),

@@ -28,6 +28,7 @@ fn server(kind: AuthKind) -> Server {
         name: "s".into(),
         route: None,
         resource_metadata: None,
+        access_tokens: None,
         listener_405_after: None,
         kind,
         presented,

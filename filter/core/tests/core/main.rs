@@ -22,6 +22,8 @@ mod listener;
 mod map_seeds;
 mod matchers;
 mod mcp_method;
+mod own_tokens;
+mod own_tokens_config;
 mod replacement;
 mod reply;
 mod request;

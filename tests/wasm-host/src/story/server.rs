@@ -26,6 +26,7 @@ pub struct ServerSpec {
     name: String,
     path_prefix: Option<String>,
     host: Option<String>,
+    resource: Option<String>,
     resource_metadata: Option<String>,
     issuer: String,
     audiences: Option<Vec<String>>,
@@ -39,6 +40,7 @@ impl ServerSpec {
             name: name.into(),
             path_prefix: Some(format!("/{name}")),
             host: None,
+            resource: None,
             resource_metadata: None,
             issuer: issuer.into(),
             audiences: None,
@@ -108,6 +110,13 @@ impl ServerSpec {
         self
     }
 
+    /// The URL by which MCP clients know it: the audience of access tokens of our own.
+    #[must_use]
+    pub fn resource(mut self, url: &str) -> Self {
+        self.resource = Some(url.into());
+        self
+    }
+
     /// `resource_metadata` of its 401 challenges.
     #[must_use]
     pub fn resource_metadata(mut self, url: &str) -> Self {
@@ -130,6 +139,7 @@ impl From<ServerSpec> for Value {
         let optional = [
             ("path_prefix", server.path_prefix),
             ("host", server.host),
+            ("resource", server.resource),
             ("resource_metadata", server.resource_metadata),
         ];
         for (field, value) in optional {
