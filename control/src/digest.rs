@@ -54,7 +54,8 @@ pub fn bytes(digest: &str) -> Option<[u8; BYTES]> {
     Some(bytes)
 }
 
-fn nibble(digit: u8) -> Option<u8> {
+/// The value of a lower-case hex digit.
+pub(crate) fn nibble(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),

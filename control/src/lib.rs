@@ -8,11 +8,13 @@
 //! - [`upstream`]: issuers, grants and exchanges;
 //! - [`servers`]: from the aggregator's MCPServer resources to a configuration;
 //! - [`store`], [`record`] and [`coordination`]: the key-value store, records and their sealing, single-flight and leases;
-//! - [`observe`]: logs and metrics; [`doctor`]: checks every dependency of a deployment and gives hints.
+//! - [`observe`]: logs and metrics; [`doctor`]: checks every dependency of a deployment and gives hints; [`keygen`]: makes
+//!   a signing key.
 //!
 //! Decisions are pure functions of a record, a time and a policy; input and output stay at the edge.
 
 pub mod app;
+pub mod authorization;
 pub mod clock;
 pub mod config;
 pub mod context;
@@ -21,6 +23,7 @@ pub mod digest;
 pub mod doctor;
 mod failpoint;
 pub mod http;
+pub mod keygen;
 pub mod observe;
 pub mod record;
 mod refused;

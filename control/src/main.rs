@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
-use tokenward_control::config::{Config, ConfigError};
+use secrecy::ExposeSecret as _;
+use tokenward_control::config::{self, Config, ConfigError};
 use tokenward_control::doctor::{self, CheckOutcome};
+use tokenward_control::keygen;
 use tokenward_control::observe::log::{self, LogFormat};
 use tokenward_control::serve::{self, ServeError};
 use tokenward_control::servers::import::Import;
@@ -49,6 +51,14 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Make a signing key for the authorization server's access tokens (Ed25519, PKCS#8 PEM), and print its kid to standard
+    /// error.
+    Keygen {
+        /// Write the key to this file, readable for its owner only, instead of to standard output. A file that exists is
+        /// not replaced.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// Convert the aggregator's MCPServer resources to the `servers` of a configuration.
     Import {
         /// Output of `kubectl get mcpservers -o yaml` (or `-o json`); `-` is standard input.
@@ -89,6 +99,7 @@ pub(crate) fn main() -> ExitCode {
             annotations,
             exchange_endpoint,
         } => exit_code(import(&file, annotations, exchange_endpoint.as_ref())),
+        Verb::Keygen { out } => exit_code(keygen(out.as_deref())),
         Verb::Doctor { config, json } => exit_code(doctor(&config, json)),
         Verb::Serve {
             config,
@@ -158,6 +169,9 @@ fn check(path: &Path) -> ExitCode {
             config.issuers.len(),
             config.servers.len()
         );
+        if let Some(guide) = config::guide(&config) {
+            print!("{guide}");
+        }
         return ExitCode::SUCCESS;
     }
     eprintln!("{}:", path.display());
@@ -165,6 +179,16 @@ fn check(path: &Path) -> ExitCode {
         eprintln!("{failure}");
     }
     ExitCode::FAILURE
+}
+
+fn keygen(out: Option<&Path>) -> anyhow::Result<()> {
+    let key = keygen::make()?;
+    match out {
+        Some(path) => key.write(path)?,
+        None => print!("{}", key.pem.expose_secret()),
+    }
+    eprintln!("kid {}", key.key_id);
+    Ok(())
 }
 
 /// Prints only the result to standard output, so that it can be redirected to a file.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
+use tokenward_protocol::token_endpoint::{Reason, SubjectTokenType, TokenRequest};
 
 use super::subject::ProvenSubject;
 use super::{Server, Service};
@@ -31,6 +31,7 @@ impl Service {
     ) -> Result<Served, Refused> {
         let request = TokenRequest {
             subject_token,
+            subject_token_type: SubjectTokenType::IdToken,
             server: server.config.name.clone(),
             session: None,
             reason: Reason::NearExpiry,

@@ -1,5 +1,6 @@
 //! The use cases behind the endpoints. One [`Service`] per process and configuration, or per replica in a test.
 
+pub(crate) mod authorization;
 mod background;
 mod build;
 mod current;
@@ -20,6 +21,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::authorization::access_token::BadSigningKey;
+use crate::authorization::client::metadata_document::fetch::FetcherUnusable;
 use crate::clock::Clock;
 use crate::config::{Config, SealingConfig, SealingKeyConfig, ServerConfig};
 use crate::context::Context;
@@ -39,6 +42,7 @@ use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
 use crate::upstream::policy::Policy;
 use crate::upstream::relay::Relay;
 
+use self::authorization::AuthorizationServer;
 use self::background::Background;
 use self::limits::LimitsByIssuer;
 use self::relay::RelayEdge;
@@ -52,9 +56,15 @@ pub enum StartError {
     /// A sealing key is unusable.
     #[error(transparent)]
     Sealing(#[from] BadKey),
+    /// A signing key of access tokens is unusable.
+    #[error(transparent)]
+    SigningKey(#[from] BadSigningKey),
     /// The HTTP client for issuers cannot be built.
     #[error(transparent)]
     Client(#[from] ClientUnusable),
+    /// The HTTP client for clients' metadata documents cannot be built.
+    #[error(transparent)]
+    Documents(#[from] FetcherUnusable),
     /// The embedded store does not open.
     #[error(transparent)]
     Embedded(#[from] crate::store::embedded::OpenError),
@@ -77,6 +87,8 @@ pub struct Service {
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) relay_edge: RelayEdge,
+    /// Our own authorization server, if it is configured.
+    pub(crate) authorization: Option<Arc<AuthorizationServer>>,
     rotations: Arc<Rotations>,
     limits: LimitsByIssuer,
     background: Background,
@@ -198,13 +210,22 @@ impl Service {
                 lease_patience,
             },
         );
-        let sessions = Sessions::new(
+        let mut sessions = Sessions::new(
             context.clone(),
             grants.clone(),
             exchanges.clone(),
             config.session_lifetime,
         );
+        if config.authorization.is_some() {
+            sessions = sessions.with_families();
+        }
+        let authorization = config
+            .authorization
+            .as_ref()
+            .map(|section| AuthorizationServer::new(section, &context))
+            .transpose()?;
         Ok(Arc::new(Self {
+            authorization: authorization.map(Arc::new),
             relay: Relay::new(context.clone(), grants.clone()),
             relay_edge: RelayEdge::new(&homes)?,
             homes,

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tokenward_protocol::jwt::Claims;
+use tokenward_protocol::jwt::{Claims, session_of};
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
-use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
+use tokenward_protocol::token_endpoint::{Reason, SubjectTokenType, TokenRequest};
 
 use super::subject::ProvenSubject;
 use super::{Server, Service};
 use crate::digest;
 use crate::observe::throttle::Emit;
 use crate::refused::Refused;
-use crate::upstream::exchange::ExchangeRequest;
+use crate::upstream::exchange::{ExchangeRequest, TokenOrigin};
 use crate::upstream::grant::Served;
 
 impl Service {
@@ -76,6 +76,8 @@ impl Service {
         reason: Reason,
     ) -> Result<Served, Refused> {
         match self.token_of(server, subject, reason).await {
+            // Without its session an access token of ours proves nothing.
+            refused if subject.presented.origin == TokenOrigin::Own => refused,
             Err(refused) if refused.refusal == Refusal::UnknownSession => {
                 Err(self.unknown_grant(subject, server, reason).await)
             }
@@ -162,10 +164,11 @@ fn pair_key(request: &TokenRequest) -> String {
     let token = request.subject_token.expose_secret();
     match Claims::read(token.as_bytes()) {
         Ok(claims) => {
-            let session = request
-                .session
-                .as_ref()
-                .map_or("", |session| session.expose_secret());
+            let named = request.session.as_ref().map(ExposeSecret::expose_secret);
+            let of_token = (request.subject_token_type == SubjectTokenType::AccessToken)
+                .then(|| session_of(token.as_bytes()))
+                .flatten();
+            let session = named.or(of_token.as_deref()).unwrap_or_default();
             digest::hex_of_parts(&["pair", &request.server, &claims.issuer, &claims.subject, session])
         }
         Err(_) => digest::hex_of_parts(&["pair", &request.server, "malformed"]),

@@ -9,8 +9,8 @@ use super::findings::{Findings, shown};
 use super::problem::Problem;
 use super::raw::{RawConfig, RawIssuer, Text};
 use super::{
-    Config, Credentials, IssuerConfig, IssuerPolicy, credentials, filter_module, intake, relays, resources,
-    sealing, servers, store,
+    AuthorizationConfig, Config, Credentials, IssuerConfig, IssuerPolicy, ResourceMetadata, authorization,
+    credentials, filter_module, intake, relays, resources, sealing, servers, store,
 };
 use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
@@ -70,6 +70,18 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
         .as_ref()
         .and_then(|raw| filter_module::filter_module(&mut findings, raw));
     let resource_metadata = resources::metadata(&mut findings, raw.resource_metadata.as_ref());
+    let has_problems = !findings.is_empty();
+    let (authorization, resource_metadata) = with_authorization(
+        &mut findings,
+        raw,
+        resource_metadata,
+        &authorization::Surroundings {
+            has_problems,
+            issuers: &issuers,
+            servers: &servers,
+            session_lifetime,
+        },
+    );
     match (listen, filter, aggregator, store, sealing) {
         (Some(listen), Some(filter), Some(aggregator), Some(store), Some(sealing)) if findings.is_empty() => {
             Ok(Config {
@@ -90,10 +102,27 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
                 servers,
                 filter_module,
                 resource_metadata,
+                authorization,
             })
         }
         _ => Err(findings.into_problems()),
     }
+}
+
+/// The authorization server, and the resource metadata, which names it.
+fn with_authorization(
+    findings: &mut Findings,
+    raw: &RawConfig,
+    resource_metadata: ResourceMetadata,
+    around: &authorization::Surroundings<'_>,
+) -> (Option<AuthorizationConfig>, ResourceMetadata) {
+    let Some(raw) = &raw.authorization else {
+        return (None, resource_metadata);
+    };
+    (
+        authorization::authorization(findings, raw, around),
+        authorization::resource_metadata(findings, &raw.value, resource_metadata),
+    )
 }
 
 fn listen(findings: &mut Findings, text: Option<&Text>) -> Option<SocketAddr> {

@@ -61,3 +61,22 @@ pub(super) const STORE_DEADLINE: Bounds = Bounds {
     below: seconds(60),
     hint: "every request reads the store several times, and may not wait longer than caller_deadline",
 };
+
+pub(super) const ACCESS_TOKEN_LIFETIME: Bounds = Bounds {
+    default: seconds(60 * 60),
+    min: seconds(1),
+    below: seconds(60 * 60 + 1),
+    hint: "an access token proves its login without a look-up at the filter, for an hour at most",
+};
+
+/// A login that no client has refreshed for this long ends.
+pub(super) const REFRESH_TOKEN_LIFETIME: Duration = seconds(720 * 3600);
+
+/// A login at our authorization server ends after this long.
+pub(super) const LOGIN_LIFETIME: Duration = seconds(2160 * 3600);
+
+/// A registered client registers again after this long.
+pub(super) const REGISTRATION_LIFETIME: Duration = seconds(2160 * 3600);
+
+/// A consent is remembered for this long.
+pub(super) const REMEMBERED_CONSENT_LIFETIME: Duration = seconds(720 * 3600);

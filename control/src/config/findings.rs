@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokenward_protocol::duration::parse_duration;
 use url::Url;
 
@@ -12,7 +12,7 @@ use super::durations::Bounds;
 use super::endpoint::{BadEndpoint, parse_endpoint, parse_issuer, parse_own_endpoint};
 use super::problem::Problem;
 use super::raw::{RawSecret, Text};
-use super::secret_source::SecretSource;
+use super::secret_source::{SecretSource, SecretUnreadable};
 use crate::yaml::{Location, Spanned};
 
 /// The problems found so far.
@@ -82,25 +82,49 @@ impl Findings {
 
     /// Reads the secret that `raw` names; adds a problem if it cannot be read.
     pub(super) fn secret(&mut self, name: &str, raw: &Spanned<RawSecret>) -> Option<SecretString> {
-        let source = match (&raw.value.file, &raw.value.env) {
-            (Some(file), None) if !file.is_empty() => SecretSource::File(PathBuf::from(file)),
-            (None, Some(variable)) if !variable.is_empty() => SecretSource::Environment(variable.clone()),
+        const HINT: &str = "put the secret alone, on one line, where the configuration names it, and make it readable for \
+                            this process";
+        let source = self.source(name, raw)?;
+        self.read(raw.referenced, name, source.read(), HINT)
+    }
+
+    /// Reads the private key (PEM) that `raw` names; adds a problem if it cannot be read.
+    pub(super) fn pem(&mut self, name: &str, raw: &Spanned<RawSecret>) -> Option<SecretString> {
+        const HINT: &str = "make a key with tokenward keygen, and make it readable for this process";
+        let source = self.source(name, raw)?;
+        self.read(raw.referenced, name, source.read_lines(), HINT)
+    }
+
+    /// Reads a file that is not secret; adds a problem if it cannot be read.
+    pub(super) fn public_file(&mut self, name: &str, file: &Text) -> Option<String> {
+        const HINT: &str = "make the file readable for this process";
+        let source = SecretSource::File(PathBuf::from(&file.value));
+        let text = self.read(file.referenced, name, source.read_lines(), HINT)?;
+        Some(text.expose_secret().to_owned())
+    }
+
+    fn read(
+        &mut self,
+        place: Location,
+        name: &str,
+        read: Result<SecretString, SecretUnreadable>,
+        hint: &str,
+    ) -> Option<SecretString> {
+        read.map_err(|unreadable| self.add(place, format!("{name}: {unreadable}"), hint))
+            .ok()
+    }
+
+    fn source(&mut self, name: &str, raw: &Spanned<RawSecret>) -> Option<SecretSource> {
+        match (&raw.value.file, &raw.value.env) {
+            (Some(file), None) if !file.is_empty() => Some(SecretSource::File(PathBuf::from(file))),
+            (None, Some(variable)) if !variable.is_empty() => {
+                Some(SecretSource::Environment(variable.clone()))
+            }
             _ => {
                 self.add(
                     raw.referenced,
                     format!("{name} needs exactly one source"),
                     "write {file: /path/to/it} or {env: NAME_OF_VARIABLE}",
-                );
-                return None;
-            }
-        };
-        match source.read() {
-            Ok(secret) => Some(secret),
-            Err(unreadable) => {
-                self.add(
-                    raw.referenced,
-                    format!("{name}: {unreadable}"),
-                    "put the secret alone, on one line, where the configuration names it, and make it readable for this process",
                 );
                 None
             }

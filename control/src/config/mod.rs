@@ -1,5 +1,6 @@
 //! The configuration: YAML in, a checked [`Config`] out, or every problem with its position and a hint.
 
+mod authorization;
 mod check;
 mod credentials;
 mod durations;
@@ -8,9 +9,12 @@ mod filter_module;
 mod findings;
 mod intake;
 pub(crate) mod issuer;
+pub mod known_clients;
 mod load;
 mod problem;
 mod raw;
+mod raw_values;
+pub mod redirect_uri;
 mod relay;
 mod relays;
 mod resources;
@@ -26,6 +30,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use authorization::{
+    AuthorizationConfig, ClientsConfig, ConfiguredClient, MetadataDocumentHosts, MetadataDocumentsConfig,
+    PinnedDocument, REGISTERED_CLIENT_PREFIX, RegistrationConfig, RememberedConsentConfig, SigningKeysConfig,
+    UpstreamLoginConfig, guide,
+};
 pub use filter_module::FilterModule;
 pub use intake::IntakeConfig;
 pub use issuer::{ClientAuth, IssuerConfig, IssuerPolicy};
@@ -71,6 +80,8 @@ pub struct Config {
     pub filter_module: Option<FilterModule>,
     /// Protected resource metadata that all servers share.
     pub resource_metadata: ResourceMetadata,
+    /// Our own authorization server for MCP clients; `None`: there is none.
+    pub authorization: Option<AuthorizationConfig>,
 }
 
 /// The callers' credentials.

@@ -1,15 +1,10 @@
 //! The YAML as written: names, shapes and positions, without checks of the values. Unknown fields are errors.
 
-use std::fmt;
-
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+use super::authorization::raw::RawAuthorization;
+pub(super) use super::raw_values::{RawSecret, Text};
 use crate::yaml::Spanned;
-
-/// A string and its position.
-pub(super) type Text = Spanned<String>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +26,7 @@ pub(super) struct RawConfig {
     pub(super) servers: Spanned<Vec<Spanned<RawServer>>>,
     pub(super) filter_module: Option<RawFilterModule>,
     pub(super) resource_metadata: Option<Spanned<RawResourceMetadata>>,
+    pub(super) authorization: Option<Spanned<RawAuthorization>>,
 }
 
 #[derive(Deserialize)]
@@ -187,69 +183,4 @@ pub(super) struct RawClientCredentials {
     pub(super) client_secret: Spanned<RawSecret>,
     /// Not in the CRD: `basic` or `post`.
     pub(super) client_auth: Option<Text>,
-}
-
-/// The source of a secret. A secret in the YAML itself is rejected **without quoting it**: serde's own message would contain
-/// the value.
-pub(super) struct RawSecret {
-    pub(super) file: Option<String>,
-    pub(super) env: Option<String>,
-}
-
-const SECRET_EXPECTED: &str = "the secret itself does not belong in the configuration: write {file: /path/to/it} or \
-    {env: NAME_OF_VARIABLE}";
-
-impl<'de> Deserialize<'de> for RawSecret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Source {
-            file: Option<String>,
-            env: Option<String>,
-        }
-
-        struct SourceVisitor;
-
-        impl<'de> Visitor<'de> for SourceVisitor {
-            type Value = RawSecret;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("{file: /path/to/it} or {env: NAME_OF_VARIABLE}")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawSecret, A::Error> {
-                let source = Source::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(RawSecret {
-                    file: source.file,
-                    env: source.env,
-                })
-            }
-
-            fn visit_str<E: de::Error>(self, _: &str) -> Result<RawSecret, E> {
-                Err(E::custom(SECRET_EXPECTED))
-            }
-
-            fn visit_bool<E: de::Error>(self, _: bool) -> Result<RawSecret, E> {
-                Err(E::custom(SECRET_EXPECTED))
-            }
-
-            fn visit_i64<E: de::Error>(self, _: i64) -> Result<RawSecret, E> {
-                Err(E::custom(SECRET_EXPECTED))
-            }
-
-            fn visit_u64<E: de::Error>(self, _: u64) -> Result<RawSecret, E> {
-                Err(E::custom(SECRET_EXPECTED))
-            }
-
-            fn visit_f64<E: de::Error>(self, _: f64) -> Result<RawSecret, E> {
-                Err(E::custom(SECRET_EXPECTED))
-            }
-
-            fn visit_unit<E: de::Error>(self) -> Result<RawSecret, E> {
-                Err(E::custom(SECRET_EXPECTED))
-            }
-        }
-
-        deserializer.deserialize_any(SourceVisitor)
-    }
 }

@@ -53,11 +53,24 @@ impl fmt::Display for SecretSource {
 }
 
 impl SecretSource {
-    /// Reads the secret.
+    /// Reads the secret, which is one line.
     ///
     /// # Errors
     /// [`SecretUnreadable`].
     pub(super) fn read(&self) -> Result<SecretString, SecretUnreadable> {
+        self.text(char::is_control)
+    }
+
+    /// Reads a text of several lines, such as a key in PEM.
+    ///
+    /// # Errors
+    /// [`SecretUnreadable`].
+    pub(super) fn read_lines(&self) -> Result<SecretString, SecretUnreadable> {
+        self.text(|character| character.is_control() && !matches!(character, '\n' | '\r' | '\t'))
+    }
+
+    /// The content without its last line break, if it contains none of the `refused` characters.
+    fn text(&self, refused: impl Fn(char) -> bool) -> Result<SecretString, SecretUnreadable> {
         let text: SecretString = match self {
             Self::File(path) => read_file(path)?.into(),
             Self::Environment(name) => std::env::var(name)
@@ -74,7 +87,7 @@ impl SecretSource {
         if content.is_empty() {
             return Err(SecretUnreadable::Empty(self.clone()));
         }
-        if content.chars().any(char::is_control) {
+        if content.chars().any(refused) {
             return Err(SecretUnreadable::ControlCharacters(self.clone()));
         }
         Ok(content.into())

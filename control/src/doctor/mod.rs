@@ -1,6 +1,7 @@
 //! `tokenward doctor`: checks every dependency of the service, in the order in which failures follow from each other, and
 //! prints a hint for each problem. It changes nothing, prints no secret and presents no grant's token.
 
+mod authorization;
 mod issuers;
 mod probe;
 mod relay;
@@ -14,6 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 pub use self::report::{Check, CheckOutcome, Report};
 
+use self::authorization::AuthorizationChecks;
 use self::issuers::Issuers;
 use self::probe::Prober;
 use crate::config::{Config, ConfigError, Problem};
@@ -76,6 +78,15 @@ pub async fn examine(config: &Config) -> Report {
             }
             for server in &config.servers {
                 checks.extend(issuers.server(server).await);
+            }
+            if let Some(authorization) = &config.authorization {
+                let prober = &prober;
+                let found = AuthorizationChecks {
+                    prober,
+                    config,
+                    authorization,
+                };
+                checks.extend(found.all().await);
             }
         }
         Err(error) => checks.push(Check::fail(

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::header::{ACCEPT, DATE, HeaderMap};
+use reqwest::header::{ACCEPT, DATE, HeaderMap, HeaderName};
+use serde_json::Value;
 use tokenward_protocol::token_endpoint::MARKER_HEADER;
 use url::Url;
 
@@ -23,6 +24,7 @@ pub(super) struct ProbeAnswer {
     pub(super) took: Duration,
     /// Whether a control service answered.
     pub(super) is_marked: bool,
+    pub(super) headers: HeaderMap,
 }
 
 impl ProbeAnswer {
@@ -41,6 +43,16 @@ impl ProbeAnswer {
         )
     }
 
+    /// A header, where it is there and readable.
+    pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as JSON.
+    pub(super) fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
     /// The response for the parsers of issuers' answers.
     pub(super) fn raw(&self) -> RawAnswer {
         RawAnswer {
@@ -57,13 +69,21 @@ pub(super) struct Prober(reqwest::Client);
 
 impl Prober {
     pub(super) fn new(timeout: Duration) -> reqwest::Result<Self> {
+        Self::through(None, timeout)
+    }
+
+    /// A client that calls through `proxy`; directly without one.
+    pub(super) fn through(proxy: Option<&Url>, timeout: Duration) -> reqwest::Result<Self> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .timeout(timeout)
-            .user_agent(concat!("tokenward/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self(client))
+            .user_agent(concat!("tokenward/", env!("CARGO_PKG_VERSION")));
+        let client = match proxy {
+            Some(proxy) => client.proxy(reqwest::Proxy::all(proxy.as_str())?),
+            None => client,
+        };
+        Ok(Self(client.build()?))
     }
 
     pub(super) async fn get(&self, url: &Url) -> Result<ProbeAnswer, String> {
@@ -93,7 +113,7 @@ impl Prober {
         let mut response = request.send().await.map_err(|error| cause(&error).to_owned())?;
         let status = response.status().as_u16();
         let clock_ahead_seconds = clock_ahead_seconds(response.headers());
-        let is_marked = response.headers().contains_key(MARKER_HEADER);
+        let headers = response.headers().clone();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error).to_owned())? {
             if body.len() + chunk.len() > MAX_BODY_BYTES {
@@ -106,7 +126,8 @@ impl Prober {
             body,
             clock_ahead_seconds,
             took: started.elapsed(),
-            is_marked,
+            is_marked: headers.contains_key(MARKER_HEADER),
+            headers,
         })
     }
 }

@@ -202,14 +202,15 @@ pub(super) fn reserve_probe_response(admission: &Admission, response: Response) 
     }
 }
 
-/// Size of path and headers, in bytes.
+/// Size of path, query and headers, in bytes.
 fn head_bytes(request: &Request) -> usize {
     let headers = request.headers();
     let bytes: usize = headers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum();
-    bytes + headers.len() * HEADER_BYTES + request.uri().path().len()
+    let target = request.uri().path_and_query();
+    bytes + headers.len() * HEADER_BYTES + target.map_or(0, |target| target.as_str().len())
 }
 
 fn takes_no_body(method: &Method) -> bool {

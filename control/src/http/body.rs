@@ -93,6 +93,11 @@ impl RequestBody<'_> {
         })
     }
 
+    /// Reads a JSON body of at most `max_bytes` without parsing it.
+    pub(super) async fn json_bytes(self, max_bytes: usize) -> Result<Vec<u8>, Rejection> {
+        self.bytes(JSON, max_bytes).await
+    }
+
     /// Reads the complete body, if it is of `content_type`.
     async fn bytes(self, content_type: &str, max_bytes: usize) -> Result<Vec<u8>, Rejection> {
         if !is_of_type(self.headers, content_type) {

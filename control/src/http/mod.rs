@@ -1,6 +1,7 @@
 //! The HTTP API: routes, admission, credentials, body limits, and the marker header on every response.
 
 mod admission;
+mod authorization;
 mod body;
 mod caller;
 mod exchange_client;
@@ -165,6 +166,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Current>)> {
         ("/openapi.json", get(openapi::openapi)),
     ]
     .into_iter()
+    .chain(authorization::routes())
     .chain(probes())
     .collect()
 }

@@ -7,15 +7,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST,
-};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokenward_protocol::refusal::Refusal;
 
+use super::authorization::cors::{preflight_response, with_cors};
 use super::response;
 use crate::app::Service;
 use crate::config::{Config, Resource};
@@ -58,27 +56,12 @@ pub(super) async fn metadata(State(service): State<Arc<Service>>, uri: Uri, head
     }
 }
 
-/// CORS preflight: a browser sends it before a request with a header such as `MCP-Protocol-Version` (Fetch standard).
+/// CORS preflight.
 pub(super) async fn preflight() -> Response {
-    const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
-    let headers = [
-        (ALLOW, METHODS),
-        (ACCESS_CONTROL_ALLOW_METHODS, METHODS),
-        // `*` does not cover `authorization`.
-        (
-            ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("*, authorization"),
-        ),
-        (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600")),
-    ];
-    with_cors((StatusCode::NO_CONTENT, headers).into_response())
-}
-
-/// Allows any origin: the document is public, and clients in browsers read it.
-fn with_cors(mut response: Response) -> Response {
+    let mut response = preflight_response();
     response
         .headers_mut()
-        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        .insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
     response
 }
 

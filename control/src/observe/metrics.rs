@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::authorization_metrics::AuthorizationMetrics;
 use super::relay_metrics::RelayMetrics;
 
 /// Labels of [`Metrics::token_requests`] and [`Metrics::exchanges`].
@@ -146,6 +147,8 @@ pub struct Metrics {
     config_reloads: Family<ConfigReloadLabels, Counter>,
     /// Those of the relay.
     pub relay: RelayMetrics,
+    /// Those of our own authorization server.
+    pub authorization: AuthorizationMetrics,
 }
 
 fn seconds_histogram() -> Histogram {
@@ -245,6 +248,8 @@ impl Default for Metrics {
         );
         let relay = RelayMetrics::default();
         relay.register(&mut registry);
+        let authorization = AuthorizationMetrics::default();
+        authorization.register(&mut registry);
         Self {
             registry: Arc::new(registry),
             token_requests,
@@ -263,6 +268,7 @@ impl Default for Metrics {
             requests_unread,
             config_reloads,
             relay,
+            authorization,
         }
     }
 }
@@ -337,6 +343,11 @@ impl Metrics {
         self.store_errors
             .get_or_create(&StoreErrorLabels { operation })
             .inc();
+    }
+
+    /// Counts a response of an endpoint of our own authorization server.
+    pub fn authorization_request(&self, endpoint: &'static str, outcome: &'static str) {
+        self.authorization.request(endpoint, outcome);
     }
 
     /// Counts `count` session changes.

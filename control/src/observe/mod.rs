@@ -1,5 +1,6 @@
 //! Logging, its throttle, and metrics.
 
+pub mod authorization_metrics;
 pub mod log;
 pub mod metrics;
 pub mod relay_metrics;

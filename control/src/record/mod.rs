@@ -3,4 +3,5 @@
 pub(crate) mod codec;
 pub mod keyring;
 pub mod sealed;
+pub(crate) mod secret_text;
 pub(crate) mod unreadable;

@@ -1,9 +1,11 @@
 //! Sealed tokens inside records, each bound to its record and its field.
 
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::{Error, Visitor};
+use serde::de::{DeserializeOwned, Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::record::codec;
 use crate::record::keyring::KeyRing;
 use crate::store::{Key, StoreError};
 
@@ -61,13 +63,29 @@ fn associated_data(key: &Key, field: &str) -> String {
 /// [`StoreError::Failed`] if the system has no random bytes. It has the same effect as a missing store, since no token can
 /// be stored.
 pub fn seal(ring: &KeyRing, key: &Key, field: &str, token: &SecretString) -> Result<Sealed, StoreError> {
-    let bytes = ring
-        .seal(&associated_data(key, field), token.expose_secret().as_bytes())
-        .map_err(|error| StoreError::Failed {
-            operation: "seal",
-            source: Box::new(error),
-        })?;
-    Ok(Sealed(bytes))
+    seal_bytes(ring, key, field, token.expose_secret().as_bytes())
+}
+
+/// Seals all of `value`, for a part of a record that names a user or holds several secrets.
+///
+/// # Errors
+/// As [`seal`].
+pub(crate) fn seal_value<T: Serialize>(
+    ring: &KeyRing,
+    key: &Key,
+    field: &str,
+    value: &T,
+) -> Result<Sealed, StoreError> {
+    let bytes = Zeroizing::new(codec::encode("serialize sealed value", value)?);
+    seal_bytes(ring, key, field, &bytes)
+}
+
+fn seal_bytes(ring: &KeyRing, key: &Key, field: &str, bytes: &[u8]) -> Result<Sealed, StoreError> {
+    let sealed = ring.seal(&associated_data(key, field), bytes);
+    sealed.map(Sealed).map_err(|error| StoreError::Failed {
+        operation: "seal",
+        source: Box::new(error),
+    })
 }
 
 /// Whether the current key sealed `sealed`. If not, an older key must stay configured for its record.
@@ -92,4 +110,25 @@ pub fn open(ring: &KeyRing, key: &Key, field: &str, sealed: &Sealed) -> Result<S
     let text =
         std::str::from_utf8(token.expose_secret()).map_err(|_| unexpected(format!("{field} is not text")))?;
     Ok(text.into())
+}
+
+/// Opens what [`seal_value`] sealed.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_value<T: DeserializeOwned>(
+    ring: &KeyRing,
+    key: &Key,
+    field: &str,
+    sealed: &Sealed,
+) -> Result<T, StoreError> {
+    let unexpected = |what: String| StoreError::Unexpected {
+        key: key.clone(),
+        what,
+    };
+    let bytes = ring
+        .open(&associated_data(key, field), &sealed.0)
+        .map_err(|error| unexpected(format!("{field} does not open: {error}")))?;
+    postcard::from_bytes(bytes.expose_secret())
+        .map_err(|_| unexpected(format!("{field} is not what this version seals")))
 }

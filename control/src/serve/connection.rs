@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -54,10 +55,15 @@ pub(super) enum CloseReason {
     Evicted,
 }
 
-/// Serves `stream` with `site` until it is closed, misses a deadline or is evicted, or until `shutdown` is cancelled and its
+/// The address of the peer of a connection: an extension of its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PeerAddress(pub(crate) IpAddr);
+
+/// Serves `stream` of `peer` with `site` until it is closed, misses a deadline or is evicted, or until `shutdown` is cancelled and its
 /// requests are answered.
 pub(super) async fn serve_connection<S>(
     stream: S,
+    peer: PeerAddress,
     site: HttpService,
     intake: IntakeConfig,
     progress: Arc<ConnectionProgress>,
@@ -69,7 +75,7 @@ where
     let requests = Arc::clone(&progress);
     // hyper's own service: an adapter for tower would call `handle` only when the request's task is first polled, and until
     // then every task of a flood would hold its request's head.
-    let service = hyper::service::service_fn(move |request| handle(&site, &requests, &intake, request));
+    let service = hyper::service::service_fn(move |request| handle(&site, peer, &requests, &intake, request));
     let stream = TokioIo::new(TrackedStream::new(stream, Arc::clone(&progress)));
     let builder = builder();
     let mut connection = pin!(builder.serve_connection(stream, service));
@@ -113,6 +119,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
 /// Starts to handle `request`. The budget is checked in this call, before the returned future is polled.
 fn handle(
     site: &HttpService,
+    peer: PeerAddress,
     progress: &Arc<ConnectionProgress>,
     intake: &IntakeConfig,
     request: Request<Incoming>,
@@ -123,6 +130,7 @@ fn handle(
     let until = began + intake.deadline;
     let mut request = request.map(|body| Body::new(TimedBody::new(body, until)));
     request.extensions_mut().insert(tracker.clone());
+    request.extensions_mut().insert(peer);
     let responding = site.call(request);
     async move {
         let response = responding.await;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{self, CloseReason};
+use super::connection::{self, CloseReason, PeerAddress};
 use super::connection_slots::{ConnectionSlot, ConnectionSlots};
 use super::progress::ConnectionProgress;
 use crate::app::Current;
@@ -59,8 +59,8 @@ impl Listener {
                 () = &mut stop => break,
                 accepted = self.socket.accept() => accepted,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok((stream, peer)) => (stream, PeerAddress(peer.ip())),
                 Err(error) => {
                     if !is_connection_error(&error) {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -73,7 +73,7 @@ impl Listener {
             let progress = Arc::new(ConnectionProgress::new(Instant::now()));
             let limit = usize::try_from(intake.connections).unwrap_or(usize::MAX);
             if let Some(slot) = regular.slots.take(&progress, limit) {
-                connections.spawn(&regular, stream, intake, progress, slot, metrics.clone());
+                connections.spawn(&regular, (stream, peer), intake, progress, slot, metrics.clone());
             } else {
                 metrics.connection_closed("full");
                 let intake = IntakeConfig {
@@ -82,7 +82,7 @@ impl Listener {
                     ..intake
                 };
                 if let Some(slot) = reserved.slots.take(&progress, RESERVED_SLOTS) {
-                    connections.spawn(&reserved, stream, intake, progress, slot, metrics.clone());
+                    connections.spawn(&reserved, (stream, peer), intake, progress, slot, metrics.clone());
                 }
             }
         }
@@ -112,7 +112,7 @@ impl Connections {
     fn spawn(
         &self,
         pool: &Pool,
-        stream: TcpStream,
+        (stream, peer): (TcpStream, PeerAddress),
         intake: IntakeConfig,
         progress: Arc<ConnectionProgress>,
         slot: ConnectionSlot,
@@ -122,7 +122,7 @@ impl Connections {
         // Responses are small; waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
         self.tasks.spawn(async move {
-            match connection::serve_connection(stream, site, intake, progress, shutdown).await {
+            match connection::serve_connection(stream, peer, site, intake, progress, shutdown).await {
                 CloseReason::Finished => {}
                 CloseReason::Late => metrics.connection_closed("late"),
                 CloseReason::Idle => metrics.connection_closed("idle"),

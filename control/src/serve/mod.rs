@@ -1,5 +1,6 @@
 //! The running process: the listener and its limits, configuration reloads, and graceful shutdown.
 
+mod authorization;
 mod budget;
 mod connection;
 mod connection_slots;
@@ -15,6 +16,7 @@ mod tracked_stream;
 
 pub use budget::REQUEST_BYTES;
 pub(crate) use budget::{Admission, Budget, Caller, NoRoom, UNKNOWN_SHARE};
+pub(crate) use connection::PeerAddress;
 pub use listener::Listener;
 pub use preflight::preflight;
 pub use process::{ServeError, longest_stop, serve, serve_until};

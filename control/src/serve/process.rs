@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::authorization::log_authorization_server;
 use super::filter_module::log_filter_module;
 use super::listener::Listener;
 use super::reload::reload;
@@ -82,6 +83,7 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener,
         "starting"
     );
     log_filter_module(&config);
+    log_authorization_server(&config, None);
     let current = Current::new(Service::new(config, store, clock)?);
     let not_listening = |source| ServeError::Listen {
         address: listen,

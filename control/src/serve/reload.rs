@@ -4,6 +4,7 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::authorization::log_authorization_server;
 use super::filter_module::log_filter_module;
 use crate::app::{Current, StartError};
 use crate::config::{Config, ConfigError, StoreConfig, StoreEngine, ValkeyServers};
@@ -75,7 +76,9 @@ pub fn apply(current: &Current, config: Config) -> Result<(), ReloadError> {
     if sha256(old) != sha256(&config) {
         log_filter_module(&config);
     }
-    current.replace(service.succeeded_by(config)?);
+    let next = service.succeeded_by(config)?;
+    log_authorization_server(&next.config, Some(old));
+    current.replace(next);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! A session's id is a bearer credential, so only its SHA-256 is stored or logged. Two sets are indexes: from a grant
 //! to its sessions (ending the last one ends the grant) and from a user to all sessions (sign-out everywhere).
 
+mod extend;
 mod logout_replay;
 mod put;
 mod sid;
@@ -87,6 +88,8 @@ pub struct Sessions {
     grants: Grants,
     exchanges: Exchanges,
     lifetime: Duration,
+    /// Whether sessions can be logins at our own authorization server.
+    has_families: bool,
     notices: Notices,
 }
 
@@ -108,7 +111,15 @@ impl Sessions {
             grants,
             exchanges,
             lifetime,
+            has_families: false,
         }
+    }
+
+    /// Sessions that can be logins at our own authorization server: their refresh tokens end with them.
+    #[must_use]
+    pub fn with_families(mut self) -> Self {
+        self.has_families = true;
+        self
     }
 
     /// The grant of a session and the sign-outs that the session has seen; `None` if the session is unknown.
@@ -195,6 +206,9 @@ impl Sessions {
         self.detach(session, record).await?;
         self.remove_sid(session).await?;
         let store = &self.context.store;
+        if self.has_families {
+            store.delete(&session.family(), Expected::Any).await?;
+        }
         store.delete(&session.record(), Expected::Any).await.map(drop)
     }
 

@@ -213,6 +213,29 @@ impl Sessions {
             .map(drop)
     }
 
+    /// Extends what is stored of the `sid` of `session`.
+    pub(super) async fn extend_sid(
+        &self,
+        session: &SessionKey,
+        set_lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        let (store, key) = (&self.context.store, sid_key(session));
+        let Some(entry) = store.read(&key).await? else {
+            return Ok(());
+        };
+        let Ok(sid) = std::str::from_utf8(&entry.value) else {
+            return Ok(());
+        };
+        store
+            .add_member(&sessions_key(sid), &session.digest, set_lifetime)
+            .await?;
+        let expected = Expected::At(entry.revision);
+        store
+            .write(&key, expected, &entry.value, Some(self.lifetime))
+            .await
+            .map(drop)
+    }
+
     /// Removes the `sid` of `session`.
     pub(super) async fn remove_sid(&self, session: &SessionKey) -> Result<(), StoreError> {
         let Some(sid) = self.sid(session).await? else {

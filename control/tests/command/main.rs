@@ -1,6 +1,7 @@
 //! The command line: `check`, `doctor`, `import`, `--version`, `serve` with its address file and its graceful shutdown.
 
 mod agreement;
+mod authorization;
 mod doctor;
 mod import;
 

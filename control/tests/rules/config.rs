@@ -1,5 +1,6 @@
 //! The configuration: every problem has a line, a column and a hint, and secrets are never quoted.
 
+mod authorization;
 mod issuers;
 mod relays;
 mod stores;

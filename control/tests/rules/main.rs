@@ -1,7 +1,9 @@
 //! The pure rules of the control service: tables and decisions, without a socket or a store.
 
+mod access_tokens;
 mod answers;
 mod attachments;
+mod clients;
 mod codec;
 mod config;
 mod decisions;
@@ -14,6 +16,7 @@ mod lineage;
 mod logins;
 mod odd_answers;
 mod records;
+mod refresh_tokens;
 mod relayed;
 mod retry_after;
 mod seal;

@@ -1,9 +1,10 @@
 //! Proves the subject of a token request: the presented token is an ID token that its issuer signed for a configured
 //! client, or one that control itself gave in an exchange; it expired within `stale_subject_grace`, and it belongs to the
-//! user of the named session.
+//! user of the named session. Or it is an access token of our own, which has not expired and names its session.
 
 mod given;
 mod home;
+mod own;
 mod unknown;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::TokenRequest;
+use tokenward_protocol::token_endpoint::{SubjectTokenType, TokenRequest};
 
 use super::{Server, Service};
 use crate::refused::Refused;
@@ -73,6 +74,10 @@ impl Service {
         request: &TokenRequest,
     ) -> Result<ProvenSubject, Refused> {
         let digest = TokenDigest::of(request.subject_token.expose_secret());
+        if request.subject_token_type == SubjectTokenType::AccessToken {
+            return self.prove_own(server, request, digest).await;
+        }
+        self.check_not_own(&request.subject_token, digest)?;
         let proof = match self.given_by(server, &request.subject_token, digest)? {
             Some((claims, remote)) => self.prove_given(server, remote, request, claims, digest).await?,
             None => self.prove_home(&request.subject_token, digest).await?,
@@ -87,6 +92,7 @@ impl Service {
         request: &TokenRequest,
     ) -> Result<ProvenSubject, Refused> {
         let digest = TokenDigest::of(request.subject_token.expose_secret());
+        self.check_not_own(&request.subject_token, digest)?;
         let proof = self.prove_home(&request.subject_token, digest).await?;
         self.resolve(server, request, proof).await
     }

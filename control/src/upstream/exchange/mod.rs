@@ -89,6 +89,8 @@ pub enum TokenOrigin {
     Home,
     /// The server's own issuer, in an exchange that control made and gave ([`given`]): it cannot be exchanged again.
     Exchange,
+    /// Our own authorization server: it stands for a session, and no issuer ever gets it.
+    Own,
 }
 
 /// All exchanged tokens.
@@ -156,7 +158,9 @@ impl Exchanges {
         let is_proof = is_fresh(presented.exp_seconds, inner.times.policy.margin, now_ms);
         match standing {
             Standing::Ended => return Err(Refusal::UnknownSession.into()),
-            Standing::Unregistered { .. } if !is_proof => return Err(Refusal::UnknownSession.into()),
+            Standing::Unregistered { .. } if !is_proof || presented.origin == TokenOrigin::Own => {
+                return Err(Refusal::UnknownSession.into());
+            }
             Standing::Unregistered { .. } | Standing::Registered => {}
         }
         let presented_exp_seconds = presented.exp_seconds;

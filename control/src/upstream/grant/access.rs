@@ -4,7 +4,7 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, VersionedGrant};
 use super::relayed::Origin;
-use super::{Inner, SIGNED_OUT_LIFETIME};
+use super::{Grants, Inner, SIGNED_OUT_LIFETIME};
 use crate::record::codec::Unreadable;
 use crate::refused::Refused;
 use crate::store::{Entry, Expected, StoreError, WriteOutcome};
@@ -17,6 +17,24 @@ pub(super) fn decoded(key: &GrantKey, entry: &Entry) -> Result<VersionedGrant, U
             record,
         }),
         Err(error) => Err(Unreadable::new(FORMAT, entry, error)),
+    }
+}
+
+impl Grants {
+    /// Extends the lifetime of `key`'s record, as if it had been written now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn extend(&self, key: &GrantKey) -> Result<(), StoreError> {
+        let Some(stored) = self.inner.read(key).await? else {
+            return Ok(());
+        };
+        if matches!(stored.record.state, GrantState::SignedOut { .. }) {
+            return Ok(());
+        }
+        // A conflict is another write, which extends as well.
+        let expected = Expected::At(stored.revision);
+        self.inner.write(key, expected, &stored.record).await.map(drop)
     }
 }
 

@@ -22,6 +22,22 @@ impl Bucket {
         }
     }
 
+    /// A full bucket that gains one token each `interval` and holds `burst`. Zero counts as 1 µs and 1.
+    #[must_use]
+    pub fn every(interval: Duration, burst: u32) -> Self {
+        Self {
+            interval_us: u64::try_from(interval.as_micros()).unwrap_or(u64::MAX).max(1),
+            burst: u64::from(burst.max(1)),
+            full_at_us: 0,
+        }
+    }
+
+    /// Whether nothing was taken from the bucket that has not been gained again.
+    #[must_use]
+    pub fn is_full(&self, now_ms: u64) -> bool {
+        self.full_at_us <= now_ms.saturating_mul(1000)
+    }
+
     /// Takes one token for a call.
     ///
     /// # Errors

@@ -30,6 +30,10 @@ const FETCH_SLACK: Duration = Duration::from_secs(5);
 /// An issuer's endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
+    /// The authorization endpoint, if it can be used.
+    pub authorization_endpoint: Option<Url>,
+    /// Whether every authorization response has `iss` (RFC 9207 §3).
+    pub sends_issuer: bool,
     /// The token endpoint.
     pub token_endpoint: Url,
     /// The key set.
@@ -63,6 +67,8 @@ pub enum DiscoveryFailed {
 #[derive(Deserialize)]
 struct Document {
     issuer: String,
+    authorization_endpoint: Option<Value>,
+    authorization_response_iss_parameter_supported: Option<Value>,
     token_endpoint: String,
     jwks_uri: String,
     introspection_endpoint: Option<String>,
@@ -132,6 +138,23 @@ impl Discovery {
             Some(url) => Ok(url.clone()),
             None => Ok(self.endpoints(context).await?.jwks_uri),
         }
+    }
+
+    /// The authorization endpoint, if the document has one that can be used.
+    ///
+    /// # Errors
+    /// [`DiscoveryFailed`].
+    pub async fn authorization_endpoint(
+        self: &Arc<Self>,
+        context: &Context,
+    ) -> Result<Option<Url>, DiscoveryFailed> {
+        Ok(self.endpoints(context).await?.authorization_endpoint)
+    }
+
+    /// Whether every authorization response of the issuer has `iss` (RFC 9207 §3). `false` while the document was not read.
+    #[must_use]
+    pub fn sends_issuer(&self) -> bool {
+        self.lock().found.as_ref().is_some_and(|found| found.sends_issuer)
     }
 
     /// The introspection endpoint, if the issuer has one.
@@ -314,6 +337,13 @@ pub fn read_document(issuer: &str, body: &[u8]) -> Result<Endpoints, DiscoveryFa
         Err(bad) => Err(unusable(&format!("its {name} {bad}"))),
     };
     Ok(Endpoints {
+        // Needed for logins at our own authorization server only.
+        authorization_endpoint: document
+            .authorization_endpoint
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(|text| endpoint("authorization_endpoint", text).ok()),
+        sends_issuer: document.authorization_response_iss_parameter_supported == Some(Value::Bool(true)),
         token_endpoint: endpoint("token_endpoint", &document.token_endpoint)?,
         jwks_uri: endpoint("jwks_uri", &document.jwks_uri)?,
         // Rarely needed: a fault in these two must not prevent a refresh.

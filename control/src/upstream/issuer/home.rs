@@ -19,8 +19,8 @@ use crate::upstream::streak::StreakKind;
 /// Permission to present one refresh token, and where.
 #[derive(Debug)]
 pub struct CallPermit {
-    endpoint: Url,
-    call: Permit,
+    pub(super) endpoint: Url,
+    pub(super) call: Permit,
 }
 
 /// Why a call is not permitted. Nothing was presented.

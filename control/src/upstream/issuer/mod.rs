@@ -3,6 +3,7 @@
 //! - [`HomeIssuer`] and [`RemoteIssuer`]: refreshes at the issuer of a login, exchanges at the issuer of a server;
 //! - [`client`] makes the HTTP calls, [`limits`] limits them ([`bucket`], [`breaker`]), [`answer`] classifies responses;
 //! - [`passing`] passes requests of the issuer's other clients as they are; [`loop_marker`] marks what goes to a relayed issuer;
+//! - [`login`] logs a user in with an authorization code;
 //! - [`discovery`] finds the endpoints, [`introspection`] and [`revocation`] use the optional ones;
 //! - [`keys`], [`key_set`], [`jwk`] and [`verify`] check signatures, [`token_type`] and [`logout_token`] read claims;
 //! - [`unverified`]: why a token is not accepted.
@@ -21,6 +22,7 @@ pub mod keys;
 mod known_keys;
 pub mod limits;
 pub mod loggable;
+pub mod login;
 pub mod logout_token;
 pub(crate) mod loop_marker;
 pub(crate) mod passing;

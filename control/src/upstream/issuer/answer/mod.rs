@@ -6,6 +6,7 @@
 //! cannot be understood, the issuer may have processed the request.
 
 pub mod body;
+pub mod login;
 pub mod members;
 mod oauth_error;
 pub mod response;
