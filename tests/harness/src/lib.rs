@@ -5,6 +5,7 @@ pub mod aloud;
 pub mod browser;
 pub mod interruption;
 pub mod issuer;
+pub mod mcp_login;
 pub mod mcp_server;
 pub mod parts;
 pub mod secrets;

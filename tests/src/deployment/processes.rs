@@ -1,10 +1,20 @@
 //! Replicas as processes of their own, in real time.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+use tokenward_control::app::Service;
+use tokenward_control::clock::SystemClock;
+use tokenward_control::config::Config;
+use tokenward_control::store::Store;
+use tokenward_control::store::valkey::ValkeyStore;
+
+use super::plan::patient_valkey_config;
 use super::{Deployment, Plan, TokenCall};
 use tokenward_harness::issuer::{FakeDex, LoginTokens};
-use tokenward_harness::parts::{Control, ControlConfig, ControlStore, Valkey};
+use tokenward_harness::parts::{Control, ControlConfig, ControlStore, Valkey, control_config};
 
 /// For a thousand callers at once on a loaded machine.
 const LONGEST_ANSWER: Duration = Duration::from_secs(60);
@@ -148,6 +158,25 @@ impl<I> Deployment<Processes, I> {
     pub fn remove_replica(&mut self, replica: usize) -> Control {
         self.urls.remove(replica);
         self.replicas.controls.remove(replica)
+    }
+
+    /// A service in this process beside the replicas, on their store: for what a test does without a request.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; an embedded one is not shared.
+    pub async fn service_beside(&self) -> anyhow::Result<(Arc<Service>, Arc<dyn Store>)> {
+        let valkey = self.replicas.valkey.as_ref();
+        let valkey = valkey.ok_or_else(|| anyhow::anyhow!("the replicas have no Valkey"))?;
+        let store: Arc<dyn Store> =
+            Arc::new(ValkeyStore::connect(patient_valkey_config(valkey.url())).await?);
+        let folder = TempDir::with_prefix("tokenward-beside-")?;
+        let document = self
+            .replicas
+            .config
+            .document(&folder, SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let config = Config::parse(&control_config::text_of(&document, &folder))?;
+        let service = Service::new(config, Arc::clone(&store), Arc::new(SystemClock))?;
+        Ok((service, store))
     }
 
     /// A call of the filter for the token of this session.

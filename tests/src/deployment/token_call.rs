@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
+use tokenward_protocol::token_endpoint::{Reason, SubjectTokenType, TokenRequest};
 
 use super::Deployment;
 use super::calls::{Answer, basic, post_form};
@@ -20,6 +20,7 @@ pub struct TokenCall {
     urls: Vec<String>,
     replica: usize,
     token: String,
+    token_type: SubjectTokenType,
     session: Option<String>,
     server: String,
     reason: Reason,
@@ -42,6 +43,7 @@ impl<R, I> Deployment<R, I> {
             urls: self.urls.clone(),
             replica: 0,
             token: token.to_owned(),
+            token_type: SubjectTokenType::IdToken,
             session: None,
             server: SERVER.to_owned(),
             reason: Reason::Stale,
@@ -55,6 +57,13 @@ impl TokenCall {
     pub fn session(self, session: &str) -> Self {
         let session = Some(session.to_owned());
         Self { session, ..self }
+    }
+
+    /// With a token that is said to be an access token of control's own authorization server.
+    #[must_use]
+    pub fn access_token(self) -> Self {
+        let token_type = SubjectTokenType::AccessToken;
+        Self { token_type, ..self }
     }
 
     /// About this server.
@@ -90,6 +99,7 @@ impl TokenCall {
     pub fn form(&self) -> String {
         TokenRequest {
             subject_token: self.token.as_str().into(),
+            subject_token_type: self.token_type,
             server: self.server.clone(),
             session: self.session.as_deref().map(Into::into),
             reason: self.reason,

@@ -52,8 +52,8 @@ impl Browser {
         Ok(self.jar().count(&Url::parse(url)?))
     }
 
-    /// Opens `start`, follows redirects, and logs in as `email` on the pages that come, until a redirect leads to an
-    /// address that `arrived` accepts. Returns that address; it is not opened.
+    /// Opens `start`, follows redirects, and logs in as `email` on the pages that come, with the first button of each,
+    /// until one leads to an address that `arrived` accepts. Returns that address; it is not opened.
     ///
     /// # Errors
     /// When something else comes: a page without a form, an error, too many redirects.
@@ -61,6 +61,31 @@ impl Browser {
         &self,
         start: &str,
         email: &str,
+        arrived: impl Fn(&Url) -> bool,
+    ) -> anyhow::Result<Url> {
+        self.walk(start, email, None, arrived).await
+    }
+
+    /// [`Browser::log_in`] with the button of this value on each page that has it: `deny`, where a user is asked for
+    /// consent.
+    ///
+    /// # Errors
+    /// As [`Browser::log_in`].
+    pub async fn decide(
+        &self,
+        start: &str,
+        email: &str,
+        decision: &str,
+        arrived: impl Fn(&Url) -> bool,
+    ) -> anyhow::Result<Url> {
+        self.walk(start, email, Some(decision), arrived).await
+    }
+
+    async fn walk(
+        &self,
+        start: &str,
+        email: &str,
+        decision: Option<&str>,
         arrived: impl Fn(&Url) -> bool,
     ) -> anyhow::Result<Url> {
         let mut url = Url::parse(start)?;
@@ -77,9 +102,17 @@ impl Browser {
             }
             ensure!(answer.status == 200, "{shown}: {}", answer.body);
             let Some(page) = Form::first(&answer.body) else {
-                bail!("{shown} is no page to log in on: {}", answer.body)
+                let Some(onward) = page::onward(&answer.body) else {
+                    bail!("{shown} is no page to log in on: {}", answer.body)
+                };
+                url = url.join(&onward).with_context(|| shown.clone())?;
+                if arrived(&url) {
+                    return Ok(url);
+                }
+                continue;
             };
-            let page = page.filled_in_by(email);
+            let button = decision.filter(|decision| page.has_button(decision));
+            let page = page.filled_in_by(email).press(button).context("no such button")?;
             url = url.join(&page.action)?;
             form = Some(page.fields);
         }

@@ -1,4 +1,16 @@
-//! The one form of a page that a user fills in to log in or to consent.
+//! What a user does on a page: fills in its one form to log in or to consent, or goes on where the page leads.
+
+/// Where a page without a form sends the browser on by itself: `<meta http-equiv="refresh" content="0; url=…">`.
+pub(super) fn onward(html: &str) -> Option<String> {
+    html.split("<meta").skip(1).find_map(|rest| {
+        let (tag, _) = rest.split_once('>')?;
+        attribute(tag, "http-equiv")
+            .is_some_and(|name| name.eq_ignore_ascii_case("refresh"))
+            .then(|| attribute(tag, "content"))
+            .flatten()
+            .and_then(|content| Some(content.split_once("url=")?.1.to_owned()))
+    })
+}
 
 /// A form to be posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -7,6 +19,8 @@ pub(super) struct Form {
     pub(super) action: String,
     /// Names and values as the page has them.
     pub(super) fields: Vec<(String, String)>,
+    /// Names and values of the buttons that have a name.
+    buttons: Vec<(String, String)>,
 }
 
 impl Form {
@@ -20,6 +34,7 @@ impl Form {
                 .then(|| Self {
                     action: attribute(head, "action").unwrap_or_default(),
                     fields: fields(body),
+                    buttons: buttons(body),
                 })
         })
     }
@@ -35,6 +50,22 @@ impl Form {
         }
         self
     }
+
+    /// With the button of this value pressed, or without a value the first one; a form need not have any with a name.
+    pub(super) fn press(mut self, value: Option<&str>) -> Option<Self> {
+        let mut buttons = self.buttons.iter();
+        let pressed = match value {
+            Some(value) => Some(buttons.find(|(_, other)| other == value)?),
+            None => buttons.next(),
+        };
+        self.fields.extend(pressed.cloned());
+        Some(self)
+    }
+
+    /// Whether one of its buttons has this value.
+    pub(super) fn has_button(&self, value: &str) -> bool {
+        self.buttons.iter().any(|(_, other)| other == value)
+    }
 }
 
 fn fields(body: &str) -> Vec<(String, String)> {
@@ -42,12 +73,26 @@ fn fields(body: &str) -> Vec<(String, String)> {
         .skip(1)
         .filter_map(|rest| {
             let (input, _) = rest.split_once('>')?;
-            Some((
-                attribute(input, "name")?,
-                attribute(input, "value").unwrap_or_default(),
-            ))
+            // A box that is not ticked is not sent.
+            let is_box = attribute(input, "type").is_some_and(|kind| kind == "checkbox");
+            (!is_box).then_some(())?;
+            named(input)
         })
         .collect()
+}
+
+fn buttons(body: &str) -> Vec<(String, String)> {
+    body.split("<button")
+        .skip(1)
+        .filter_map(|rest| named(rest.split_once('>')?.0))
+        .collect()
+}
+
+fn named(tag: &str) -> Option<(String, String)> {
+    Some((
+        attribute(tag, "name")?,
+        attribute(tag, "value").unwrap_or_default(),
+    ))
 }
 
 /// The value of an attribute in double quotes.
@@ -56,11 +101,14 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
     let (value, _) = rest.split_once('"')?;
     let plain = value
         .replace("&#43;", "+")
+        .replace("&#60;", "<")
+        .replace("&#62;", ">")
         .replace("&#34;", "\"")
         .replace("&#39;", "'")
         .replace("&quot;", "\"")
         .replace("&lt;", "<")
         .replace("&gt;", ">")
+        .replace("&#38;", "&")
         .replace("&amp;", "&");
     Some(plain)
 }

@@ -135,7 +135,7 @@ impl Book {
     }
 
     /// Counts a request that arrived and returns its user, where that can be known.
-    fn count_arrival(&self, endpoint: Endpoint, form: &Form) -> Option<String> {
+    fn count_arrival(&self, endpoint: Endpoint, path: &str, form: &Form) -> Option<String> {
         match endpoint {
             Endpoint::Discovery => self.count(None, |counts| counts.discovery_fetches += 1),
             Endpoint::Keys => self.count(None, |counts| counts.key_fetches += 1),
@@ -161,7 +161,10 @@ impl Book {
                 self.count(user.as_deref(), |counts| counts.exchanges_presented += 1);
                 return user;
             }
-            Endpoint::Other => {}
+            Endpoint::Authorization if path == "/auth" => {
+                self.count(None, |counts| counts.authorizations += 1);
+            }
+            Endpoint::Authorization | Endpoint::Other => {}
         }
         None
     }
@@ -223,7 +226,7 @@ async fn answer(
     let path = parts.uri.path();
     let path = path.strip_prefix("/dex").unwrap_or(path);
     let endpoint = endpoint_of(path, &form);
-    let user = front.book.count_arrival(endpoint, &form);
+    let user = front.book.count_arrival(endpoint, path, &form);
     // Not spawned: when the client goes, Dex shall see it go, as it would without a proxy.
     match pass_on(&front, &parts, body).await {
         Ok((status, headers, body)) => {

@@ -7,6 +7,8 @@ use sha2::Digest as _;
 /// Requests so far, of all users or of one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IssuerCounts {
+    /// Browsers that were sent to the authorization endpoint (counted for all clients together).
+    pub authorizations: usize,
     /// Logins that succeeded.
     pub logins: usize,
     /// Refresh requests that arrived, whatever their outcome.

@@ -12,6 +12,7 @@ use super::exchange::ConnectorState;
 use super::faults::Faults;
 use super::grants::{GrantStore, Identity};
 use super::keys::{KeyRing, SigningKey};
+use super::login::Logins;
 use super::{DexClient, DexConfig, DexConnector, DexUser, IssuerClock, RefreshTokenPolicy};
 
 /// The password connector.
@@ -32,6 +33,7 @@ pub(crate) struct Dex {
     users: Mutex<Vec<DexUser>>,
     keys: Mutex<KeyRing>,
     grants: Mutex<GrantStore>,
+    logins: Mutex<Logins>,
     counter: Mutex<Counter>,
     counted: watch::Sender<IssuerCounts>,
     broken_upstreams: Mutex<Vec<String>>,
@@ -54,6 +56,7 @@ impl Dex {
             users: Mutex::new(config.users),
             keys: Mutex::new(KeyRing::new()),
             grants: Mutex::default(),
+            logins: Mutex::default(),
             counter: Mutex::default(),
             counted: watch::Sender::default(),
             broken_upstreams: Mutex::default(),
@@ -89,6 +92,15 @@ impl Dex {
     /// The grants. Held over a whole refresh, as Dex's memory storage holds its one lock.
     pub(crate) fn grants(&self) -> MutexGuard<'_, GrantStore> {
         lock(&self.grants)
+    }
+
+    /// Logins in browsers that are under way.
+    pub(crate) fn logins(&self) -> MutexGuard<'_, Logins> {
+        lock(&self.logins)
+    }
+
+    pub(crate) fn users(&self) -> Vec<DexUser> {
+        lock(&self.users).clone()
     }
 
     pub(crate) fn client(&self, id: &str) -> Option<&DexClient> {

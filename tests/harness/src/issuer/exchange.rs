@@ -57,6 +57,8 @@ pub(crate) async fn exchange(
         connector_id: &connector.config.id,
         identity: &identity,
         scopes: &scopes,
+        nonce: "",
+        code: None,
         failure,
     };
     let issued_ms = dex.clock.now_ms();

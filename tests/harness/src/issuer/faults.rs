@@ -15,7 +15,9 @@ pub enum Endpoint {
     Discovery,
     /// `/keys`
     Keys,
-    /// `/token`, `grant_type=password`
+    /// `/auth` and the login page behind it
+    Authorization,
+    /// `/token`, `grant_type=password` and `authorization_code`
     Login,
     /// `/token`, `grant_type=refresh_token`
     Refresh,
@@ -57,6 +59,8 @@ pub enum Failure {
     OtherIssuer,
     /// The tokens of the answer are for another client (`aud`).
     OtherAudience,
+    /// The tokens of the answer have another `nonce`.
+    OtherNonce,
     /// The answer has no `id_token`.
     NoIdToken,
     /// The work is done; the answer is 200 with a body that is not JSON.

@@ -31,6 +31,20 @@ impl Form {
         }
     }
 
+    /// The parameters of a query.
+    pub(crate) fn of_query(query: &str) -> Self {
+        Self {
+            fields: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+        }
+    }
+
+    /// All fields as a query again.
+    pub(crate) fn encoded(&self) -> String {
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&self.fields)
+            .finish()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }

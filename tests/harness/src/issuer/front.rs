@@ -15,7 +15,7 @@ use super::counts::{Presentation, fingerprint};
 use super::dex::Dex;
 use super::form::Form;
 use super::jose::Jws;
-use super::{Endpoint, Failure, inspection, token_endpoint, wire};
+use super::{Endpoint, Failure, inspection, login, token_endpoint, wire};
 use crate::parts::Cut;
 
 const LONGEST_BODY_BYTES: usize = 1024 * 1024;
@@ -36,6 +36,7 @@ impl Front {
 struct Call {
     method: Method,
     path: String,
+    query: Form,
     headers: HeaderMap,
     form: Form,
     endpoint: Endpoint,
@@ -61,6 +62,7 @@ async fn answer(
     let call = Call {
         method: parts.method,
         path,
+        query: Form::of_query(parts.uri.query().unwrap_or_default()),
         headers: parts.headers,
         form,
         endpoint,
@@ -141,6 +143,9 @@ async fn dispatch(dex: &Dex, call: &Call, failure: Option<&Failure>) -> Response
         "/token" => token_endpoint::answer(dex, &call.headers, &call.form, failure)
             .await
             .unwrap_or_else(DexError::into_response),
+        path if call.endpoint == Endpoint::Authorization => {
+            login::answer(dex, &call.method, path, &call.query, &call.form)
+        }
         _ => answers::not_found(),
     }
 }
@@ -155,6 +160,7 @@ pub(super) fn endpoint_of(path: &str, form: &Form) -> Endpoint {
         ("/token", token_endpoint::PASSWORD | token_endpoint::CODE) => Endpoint::Login,
         ("/token", token_endpoint::REFRESH) => Endpoint::Refresh,
         ("/token", token_endpoint::EXCHANGE) => Endpoint::Exchange,
+        (path, _) if path == "/auth" || path.starts_with("/auth/") => Endpoint::Authorization,
         _ => Endpoint::Other,
     }
 }
@@ -184,7 +190,10 @@ fn count_arrival(dex: &Dex, call: &Call) {
             let user = subject_email(dex, call.form.get("subject_token"));
             dex.count(user.as_deref(), |counts| counts.exchanges_presented += 1);
         }
-        Endpoint::Login | Endpoint::Other => {}
+        Endpoint::Authorization if call.path == "/auth" => {
+            dex.count(None, |counts| counts.authorizations += 1);
+        }
+        Endpoint::Authorization | Endpoint::Login | Endpoint::Other => {}
     }
 }
 

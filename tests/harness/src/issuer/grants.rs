@@ -25,6 +25,8 @@ pub(crate) struct Grant {
     pub(crate) connector_id: String,
     pub(crate) identity: Identity,
     pub(crate) scopes: Vec<String>,
+    /// `nonce` of the login, which is in each refreshed token too; empty without.
+    pub(crate) nonce: String,
     pub(crate) created_ms: i64,
     secret: String,
     previous_secret: Option<String>,
@@ -48,6 +50,16 @@ impl Grant {
             ..self
         }
     }
+}
+
+/// A login that is to get a refresh token.
+#[derive(Debug)]
+pub(crate) struct Login {
+    pub(crate) client_id: String,
+    pub(crate) connector_id: String,
+    pub(crate) identity: Identity,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) nonce: String,
 }
 
 /// Why a refresh token is refused.
@@ -79,21 +91,15 @@ pub(crate) struct GrantStore {
 
 impl GrantStore {
     /// A login: the user's earlier refresh token at this client is gone.
-    pub(crate) fn open(
-        &mut self,
-        now_ms: i64,
-        client_id: &str,
-        connector_id: &str,
-        identity: Identity,
-        scopes: Vec<String>,
-    ) -> Grant {
-        self.revoke(&identity.user_id, client_id);
+    pub(crate) fn open(&mut self, now_ms: i64, login: Login) -> Grant {
+        self.revoke(&login.identity.user_id, &login.client_id);
         let grant = Grant {
             id: wire::new_id(),
-            client_id: client_id.to_owned(),
-            connector_id: connector_id.to_owned(),
-            identity,
-            scopes,
+            client_id: login.client_id,
+            connector_id: login.connector_id,
+            identity: login.identity,
+            scopes: login.scopes,
+            nonce: login.nonce,
             created_ms: now_ms,
             secret: wire::new_id(),
             previous_secret: None,

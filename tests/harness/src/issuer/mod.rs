@@ -26,6 +26,7 @@ mod grants;
 mod inspection;
 pub(crate) mod jose;
 mod keys;
+mod login;
 mod mint;
 mod role;
 mod server;

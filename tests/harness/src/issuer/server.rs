@@ -202,11 +202,12 @@ impl FakeDex {
         self.dex.change_keys(KeyRing::forget_previous);
     }
 
-    /// What a restart with memory storage does: another key, and every refresh token is gone.
+    /// What a restart with memory storage does: another key, and every refresh token and code is gone.
     pub fn lose_storage(&self) {
         self.rotate_keys();
         self.forget_previous_keys();
         self.dex.grants().clear();
+        self.dex.logins().clear();
     }
 
     /// Revokes the user's refresh token at a client; returns whether there was one.

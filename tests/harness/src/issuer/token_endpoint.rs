@@ -1,4 +1,4 @@
-//! `/token`: password and refresh grants.
+//! `/token`: password and refresh grants; codes and exchanges have files of their own.
 
 use axum::response::Response;
 use http::StatusCode;
@@ -7,9 +7,9 @@ use super::answers::{DexError, Tokens};
 use super::clock::milliseconds;
 use super::dex::{Dex, LOCAL, identity};
 use super::form::Form;
-use super::grants::{GrantRefusal, Identity, Step};
+use super::grants::{GrantRefusal, Login, Step};
 use super::tokens::{TokenOrder, peer_of};
-use super::{Failure, exchange};
+use super::{Failure, exchange, login};
 
 pub(crate) const PASSWORD: &str = "password";
 pub(crate) const REFRESH: &str = "refresh_token";
@@ -38,12 +38,7 @@ pub(crate) async fn answer(
         PASSWORD => log_in(dex, client_id, form, failure),
         REFRESH => refresh(dex, client_id, form, failure),
         EXCHANGE => exchange::exchange(dex, client_id, form, failure).await,
-        // There is no browser login here, so no code was ever issued.
-        _ => Err(DexError::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_grant",
-            "Invalid or expired code parameter.",
-        )),
+        _ => login::redeem(dex, client_id, form, failure),
     }
 }
 
@@ -55,7 +50,9 @@ pub(crate) fn expires_in(dex: &Dex, issued_ms: i64) -> i64 {
 
 fn log_in(dex: &Dex, client_id: &str, form: &Form, failure: Option<&Failure>) -> Result<Response, DexError> {
     let scopes = form.scopes();
-    check_scopes(dex, client_id, &scopes)?;
+    if let Some(description) = scope_problem(dex, client_id, &scopes) {
+        return Err(DexError::invalid_request(description));
+    }
     let user = dex
         .user(form.get("username"))
         .filter(|user| user.password == form.get("password"))
@@ -68,18 +65,33 @@ fn log_in(dex: &Dex, client_id: &str, form: &Form, failure: Option<&Failure>) ->
         })?;
     let identity = identity(&user);
     let offline = scopes.iter().any(|scope| scope == "offline_access");
-    let mut tokens = issue(dex, client_id, LOCAL, &identity, &scopes, failure)?;
+    let order = TokenOrder {
+        client_id,
+        connector_id: LOCAL,
+        identity: &identity,
+        scopes: &scopes,
+        nonce: "",
+        code: None,
+        failure,
+    };
+    let mut tokens = issue(dex, &order)?;
     if offline {
-        let grant = dex
-            .grants()
-            .open(dex.clock.now_ms(), client_id, LOCAL, identity, scopes);
+        let login = Login {
+            client_id: client_id.to_owned(),
+            connector_id: LOCAL.to_owned(),
+            identity,
+            scopes,
+            nonce: String::new(),
+        };
+        let grant = dex.grants().open(dex.clock.now_ms(), login);
         tokens.refresh_token = Some(grant.refresh_token());
     }
     dex.count(Some(&user.email), |counts| counts.logins += 1);
     Ok(tokens.into_response())
 }
 
-fn check_scopes(dex: &Dex, client_id: &str, scopes: &[String]) -> Result<(), DexError> {
+/// Why a client may not have these scopes, in Dex's words.
+pub(crate) fn scope_problem(dex: &Dex, client_id: &str, scopes: &[String]) -> Option<String> {
     const KNOWN: [&str; 6] = [
         "openid",
         "offline_access",
@@ -89,31 +101,20 @@ fn check_scopes(dex: &Dex, client_id: &str, scopes: &[String]) -> Result<(), Dex
         "federated:id",
     ];
     if !scopes.iter().any(|scope| scope == "openid") {
-        return Err(DexError::invalid_request(
-            r#"Missing required scope(s) ["openid"]."#,
-        ));
+        return Some(r#"Missing required scope(s) ["openid"]."#.to_owned());
     }
     let unknown: Vec<&String> = scopes
         .iter()
         .filter(|scope| !KNOWN.contains(&scope.as_str()) && peer_of(scope).is_none())
         .collect();
     if !unknown.is_empty() {
-        return Err(DexError::invalid_request(format!(
-            "Unrecognized scope(s) {}",
-            quoted(&unknown)
-        )));
+        return Some(format!("Unrecognized scope(s) {}", quoted(&unknown)));
     }
     let untrusted: Vec<&String> = scopes
         .iter()
         .filter(|scope| peer_of(scope).is_some_and(|peer| !dex.is_trusted(client_id, peer)))
         .collect();
-    if !untrusted.is_empty() {
-        return Err(DexError::invalid_request(format!(
-            "Client can't request scope(s) {}",
-            quoted(&untrusted)
-        )));
-    }
-    Ok(())
+    (!untrusted.is_empty()).then(|| format!("Client can't request scope(s) {}", quoted(&untrusted)))
 }
 
 fn refresh(dex: &Dex, client_id: &str, form: &Form, failure: Option<&Failure>) -> Result<Response, DexError> {
@@ -148,14 +149,16 @@ fn refresh(dex: &Dex, client_id: &str, form: &Form, failure: Option<&Failure>) -
         }
     };
     drop(grants);
-    let mut tokens = issue(
-        dex,
+    let order = TokenOrder {
         client_id,
-        &grant.connector_id,
-        &grant.identity,
-        &scopes,
+        connector_id: &grant.connector_id,
+        identity: &grant.identity,
+        scopes: &scopes,
+        nonce: &grant.nonce,
+        code: None,
         failure,
-    )?;
+    };
+    let mut tokens = issue(dex, &order)?;
     tokens.refresh_token = (!omits_token).then(|| grant.refresh_token());
     dex.count(Some(&grant.identity.email), |counts| {
         counts.refreshes_succeeded += 1;
@@ -183,21 +186,8 @@ fn narrowed(granted: &[String], requested: Vec<String>) -> Result<Vec<String>, D
     })
 }
 
-fn issue(
-    dex: &Dex,
-    client_id: &str,
-    connector_id: &str,
-    identity: &Identity,
-    scopes: &[String],
-    failure: Option<&Failure>,
-) -> Result<Tokens, DexError> {
-    let order = TokenOrder {
-        client_id,
-        connector_id,
-        identity,
-        scopes,
-        failure,
-    };
+/// The tokens of an order; a refresh token is the caller's.
+pub(crate) fn issue(dex: &Dex, order: &TokenOrder<'_>) -> Result<Tokens, DexError> {
     let issued_ms = dex.clock.now_ms();
     let access_token = order
         .access_token(dex, issued_ms)
@@ -209,7 +199,7 @@ fn issue(
         access_token,
         token_type: "bearer",
         expires_in: expires_in(dex, issued_ms),
-        id_token: (failure != Some(&Failure::NoIdToken)).then_some(id_token),
+        id_token: (order.failure != Some(&Failure::NoIdToken)).then_some(id_token),
         ..Tokens::default()
     })
 }

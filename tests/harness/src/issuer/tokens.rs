@@ -42,8 +42,12 @@ struct Claims<'a> {
     iat: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     azp: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    nonce: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     at_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    c_hash: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +65,10 @@ pub(crate) struct TokenOrder<'a> {
     pub(crate) connector_id: &'a str,
     pub(crate) identity: &'a Identity,
     pub(crate) scopes: &'a [String],
+    /// `nonce` of the login; empty without.
+    pub(crate) nonce: &'a str,
+    /// The code that is redeemed for the tokens.
+    pub(crate) code: Option<&'a str>,
     /// A failure that falsifies claims.
     pub(crate) failure: Option<&'a Failure>,
 }
@@ -72,7 +80,7 @@ pub(crate) struct UntrustedPeer;
 impl TokenOrder<'_> {
     /// An access token: its own `at_hash` is of a random string that is never shown.
     pub(crate) fn access_token(&self, dex: &Dex, issued_ms: i64) -> Result<String, UntrustedPeer> {
-        self.token(dex, issued_ms, Some(&wire::new_id()))
+        self.token(dex, issued_ms, Some(&wire::new_id()), None)
     }
 
     /// An ID token; `access_token` is the one that is issued beside it.
@@ -82,10 +90,16 @@ impl TokenOrder<'_> {
         issued_ms: i64,
         access_token: Option<&str>,
     ) -> Result<String, UntrustedPeer> {
-        self.token(dex, issued_ms, access_token)
+        self.token(dex, issued_ms, access_token, self.code)
     }
 
-    fn token(&self, dex: &Dex, issued_ms: i64, hashed: Option<&str>) -> Result<String, UntrustedPeer> {
+    fn token(
+        &self,
+        dex: &Dex,
+        issued_ms: i64,
+        hashed: Option<&str>,
+        code: Option<&str>,
+    ) -> Result<String, UntrustedPeer> {
         let has = |scope: &str| self.scopes.iter().any(|requested| requested == scope);
         let mut audiences = audiences(dex, self.client_id, self.scopes)?;
         let cross_client = self.scopes.iter().any(|scope| scope.starts_with(PEER_SCOPE));
@@ -108,7 +122,12 @@ impl TokenOrder<'_> {
             exp: (issued_ms + milliseconds(dex.id_token_lifetime())).div_euclid(1000),
             iat: issued_ms.div_euclid(1000),
             azp: cross_client.then_some(self.client_id),
+            nonce: match self.failure {
+                Some(Failure::OtherNonce) => "another-nonce",
+                _ => self.nonce,
+            },
             at_hash: hashed.map(half_hash),
+            c_hash: code.map(half_hash),
             email: email.map(|identity| identity.email.as_str()),
             email_verified: email.map(|identity| identity.email_verified),
             groups: if has("groups") { &self.identity.groups } else { &[] },

@@ -29,6 +29,8 @@ pub struct McpCounts {
     pub accepted: usize,
     /// With a bearer token at or past its `exp`, whatever else was wrong with it.
     pub rejected_expired: usize,
+    /// With a token that the gateway itself signed (`at+jwt`, RFC 9068), good or not: such a token must never leave it.
+    pub own_tokens: usize,
     /// Without a token, or with one that was wrong in another way.
     pub rejected_other: usize,
     /// With a good token, but answered with a planned status.
@@ -50,6 +52,8 @@ pub struct SeenToken {
     pub issued_at_seconds: Option<i64>,
     /// [`crate::issuer::fingerprint`] of the token.
     pub fingerprint: String,
+    /// Whether it is an access token of the gateway's own: its `typ` is `at+jwt`.
+    pub is_own: bool,
 }
 
 /// An MCP server on a free port of 127.0.0.1, on every path. It ends when it is dropped.
@@ -161,6 +165,17 @@ impl McpServer {
     }
 }
 
+impl Drop for McpServer {
+    /// Wherever a server of the tests ends, it has seen no token that the gateway itself signed.
+    fn drop(&mut self) {
+        let own_tokens = self.counts().own_tokens;
+        assert!(
+            own_tokens == 0 || std::thread::panicking(),
+            "{own_tokens} requests reached an MCP server with a token that the gateway itself signed"
+        );
+    }
+}
+
 async fn answer(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(cut): ConnectInfo<Cut>,
@@ -174,6 +189,9 @@ async fn answer(
     let verdict = match bearer(request.headers()) {
         Some(token) => {
             let (verdict, seen) = shared.verifier.verify(token).await;
+            if seen.is_own {
+                shared.record().counts.own_tokens += 1;
+            }
             remember(&shared, seen);
             if verdict == Verdict::Good && shared.trust_revoked.load(Ordering::SeqCst) {
                 Verdict::Bad

@@ -63,6 +63,7 @@ impl Verifier {
             exp_seconds: claim("exp").and_then(|value| value.as_i64()),
             issued_at_seconds: claim("iat").and_then(|value| value.as_i64()),
             fingerprint: fingerprint(token),
+            is_own: jws.as_ref().is_some_and(is_access_token),
         };
         let verdict = match &jws {
             Some(jws) => self.judge(jws).await,
@@ -86,4 +87,12 @@ impl Verifier {
             Verdict::Bad
         }
     }
+}
+
+/// RFC 9068 §2.1: `at+jwt` or `application/at+jwt`, whatever its case. No issuer of the tests gives such a token to a
+/// server.
+fn is_access_token(jws: &Jws) -> bool {
+    let typ = jws.header.get("typ").and_then(serde_json::Value::as_str);
+    let typ = typ.unwrap_or_default().to_ascii_lowercase();
+    typ.strip_prefix("application/").unwrap_or(&typ) == "at+jwt"
 }

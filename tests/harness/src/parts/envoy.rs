@@ -35,6 +35,8 @@ pub struct EnvoyConfig {
     pub module_from_control: Option<String>,
     /// Where the cluster `tokenward_control` leads; `None` makes a cluster without hosts.
     pub control: Option<SocketAddr>,
+    /// Further replicas of control in that cluster.
+    pub control_replicas: Vec<SocketAddr>,
     /// The clock that Envoy reads; `None` for the machine's.
     pub clock: Option<SteppingClock>,
     /// The routes, first match first.
@@ -55,6 +57,7 @@ impl Default for EnvoyConfig {
             filter: None,
             module_from_control: None,
             control: None,
+            control_replicas: Vec::new(),
             clock: None,
             routes: Vec::new(),
             retries: None,
@@ -83,6 +86,8 @@ pub struct EnvoyRoute {
     pub path_prefix: String,
     /// The MCP server.
     pub server: SocketAddr,
+    /// Further replicas of it.
+    pub server_replicas: Vec<SocketAddr>,
     /// Only this path is matched, none below it.
     pub is_exact: bool,
     /// The server sees paths without the prefix.
@@ -100,6 +105,7 @@ impl EnvoyRoute {
             name,
             path_prefix: path_prefix.to_owned(),
             server,
+            server_replicas: Vec::new(),
             is_exact: false,
             strips_prefix: false,
             annotations: BTreeMap::new(),

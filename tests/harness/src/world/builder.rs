@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::authorization::AuthorizationServer;
 use super::relay::Relay;
 use super::resources::Resources;
 use super::{ALICE, CLIENT, LOCAL, World};
@@ -56,6 +57,10 @@ pub struct WorldBuilder {
     usual_deadlines: bool,
     resources: Option<Resources>,
     relay: Option<Relay>,
+    authorization: Option<AuthorizationServer>,
+    authorization_settings: Vec<(String, Value)>,
+    control_replicas: usize,
+    redirect_uris: Vec<String>,
     users: Vec<DexUser>,
 }
 
@@ -80,6 +85,10 @@ impl Default for WorldBuilder {
             usual_deadlines: false,
             resources: None,
             relay: None,
+            authorization: None,
+            authorization_settings: Vec::new(),
+            control_replicas: 0,
+            redirect_uris: Vec::new(),
             users: vec![
                 DexUser::new(ALICE).with_many_groups(),
                 DexUser::new("bob@example.com"),
@@ -148,6 +157,29 @@ impl WorldBuilder {
         self
     }
 
+    /// With our own authorization server: control is configured with `authorization`, the servers are resources of the
+    /// gateway, Envoy routes control's public paths to it, and the filter takes its access tokens. Clients may register
+    /// themselves, and metadata documents of any host are taken, on this machine too.
+    ///
+    /// # Panics
+    /// When the operating system has no random bytes for the signing key.
+    pub fn authorization(mut self) -> Self {
+        self.authorization = Some(AuthorizationServer::new());
+        self
+    }
+
+    /// With another value of a member of control's `authorization`.
+    pub fn authorization_setting(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.authorization_settings.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With so many replicas of control besides the first, on one Valkey.
+    pub fn control_replicas(mut self, replicas: usize) -> Self {
+        self.control_replicas = replicas;
+        self.store(Store::Valkey)
+    }
+
     /// With a listener that [`crate::parts::Envoy::replace_listener`] can replace.
     pub fn listener_from_file(mut self) -> Self {
         self.listener_from_file = true;
@@ -208,6 +240,12 @@ impl WorldBuilder {
         self
     }
 
+    /// With one more redirect URI of the aggregator's client at the home issuer.
+    pub fn redirect_uri(mut self, uri: String) -> Self {
+        self.redirect_uris.push(uri);
+        self
+    }
+
     /// With one more user at the home issuer.
     pub fn user(mut self, email: &str) -> Self {
         self.users.push(DexUser::new(email));
@@ -227,12 +265,18 @@ impl WorldBuilder {
     /// # Errors
     /// When a part is missing on this machine or does not start.
     pub async fn start_on<I: Issuer>(mut self) -> anyhow::Result<World<I>> {
+        // The gateway's address is part of control's configuration, so it must be known before Envoy starts.
+        if (self.relay.is_some() || self.authorization.is_some()) && self.listener_port == 0 {
+            self.listener_port = ports::free_port()?;
+        }
         if let Some(relay) = &mut self.relay {
-            // Its address is part of control's configuration, so it must be known before Envoy starts.
-            if self.listener_port == 0 {
-                self.listener_port = ports::free_port()?;
-            }
             relay.gateway_port = self.listener_port;
+        }
+        if let Some(authorization) = &mut self.authorization {
+            authorization.gateway_port = self.listener_port;
+            self.resources = Some(Resources {
+                gateway_port: self.listener_port,
+            });
         }
         let clock = IssuerClock::default();
         let home: I = self.home(&clock).await?;
@@ -245,8 +289,13 @@ impl WorldBuilder {
         let config = self.control_config(&home, &remote, valkey.as_ref());
         let aggregator_credential =
             secrecy::ExposeSecret::expose_secret(&config.aggregator_credential).to_owned();
-        let control = Control::start(config).await?;
-        let envoy = Envoy::start(&self.envoy_config(&home, &remote, &control, &servers)?).await?;
+        let control = Control::start(config.clone()).await?;
+        let mut control_replicas = Vec::new();
+        for _ in 0..self.control_replicas {
+            control_replicas.push(Control::start(config.clone()).await?);
+        }
+        let controls: Vec<&Control> = std::iter::once(&control).chain(&control_replicas).collect();
+        let envoy = Envoy::start(&self.envoy_config(&home, &remote, &controls, &servers)?).await?;
         // A connection of its own for each request, so that Envoy spreads them over its workers.
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -260,12 +309,14 @@ impl WorldBuilder {
             home,
             remote,
             control,
+            control_replicas,
             valkey,
             envoy,
             servers,
             exchange_clients: self.exchange_clients(),
             aggregator_credential,
             token_endpoint,
+            authorization: self.authorization,
             http,
             began: std::time::Instant::now(),
         })
@@ -291,6 +342,11 @@ impl WorldBuilder {
             .id_token_lifetime(self.id_token_lifetime);
         config.refresh_tokens = self.refresh_tokens;
         config.users = self.users.clone();
+        let callback = self.authorization.as_ref().map(AuthorizationServer::callback);
+        if let Some(client) = config.clients.iter_mut().find(|client| client.id == CLIENT.0) {
+            client.redirect_uris.extend(callback);
+            client.redirect_uris.extend(self.redirect_uris.clone());
+        }
         I::start(config).await
     }
 

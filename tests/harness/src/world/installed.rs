@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use super::{CLIENT, Store, World};
+use super::{CLIENT, Store, World, WorldBuilder};
 use crate::issuer::jose::http_client;
 use crate::parts::{Chart, EnvoyGateway, EnvoyGatewayConfig, Rendered, ports, tools};
 
@@ -43,20 +43,31 @@ impl World {
     /// # Errors
     /// When a part is missing or does not start.
     pub async fn start_installable(story: &str) -> anyhow::Result<Option<(Self, Installation)>> {
+        Self::start_installable_at(story, ports::free_port()?, |builder| builder).await
+    }
+
+    /// The same, with the Gateway at this port and with what `more` adds to the world.
+    ///
+    /// # Errors
+    /// When a part is missing or does not start.
+    pub async fn start_installable_at(
+        story: &str,
+        port: u16,
+        more: impl FnOnce(WorldBuilder) -> WorldBuilder,
+    ) -> anyhow::Result<Option<(Self, Installation)>> {
         let (Some(chart), true) = (Chart::find()?, EnvoyGateway::is_there()?) else {
             crate::aloud!("left out: {story}: {}", EnvoyGateway::IS_MISSING);
             return Ok(None);
         };
         let module = tools::filter_module()?;
-        let world = Self::builder()
+        let builder = Self::builder()
             .store(Store::Valkey)
             .user("carol@example.com")
-            .control_setting("filter_module", json!({"path": module}))
-            .start()
-            .await?;
+            .control_setting("filter_module", json!({"path": module}));
+        let world = more(builder).start().await?;
         let installation = Installation {
             chart,
-            port: ports::free_port()?,
+            port,
             values: world.chart_values(&world.module_digest().await?),
             annotations: true,
             issuer_host: None,

@@ -111,6 +111,17 @@ impl<I: Issuer> World<I> {
         Ok(())
     }
 
+    /// Ends a session by its handle; for a login at our own authorization server that is the `sid` of its access tokens.
+    ///
+    /// # Errors
+    /// When control refuses.
+    pub async fn end_session(&self, session: &str) -> anyhow::Result<()> {
+        self.sessions_api(reqwest::Method::DELETE, session, None)
+            .await?
+            .error_for_status()?;
+        Ok(())
+    }
+
     /// Waits, in real time, until every token that either issuer has issued so far has expired, also one that was
     /// renewed while this waits.
     pub async fn wait_until_tokens_expired(&self) {

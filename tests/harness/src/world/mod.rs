@@ -13,11 +13,13 @@
 //! ```
 
 mod alone;
+mod authorization;
 mod builder;
 mod call;
 mod hostile;
 mod installed;
 mod login;
+mod own_token;
 mod relay;
 mod resources;
 mod survival;
@@ -30,6 +32,7 @@ pub use call::{Answer, Call};
 pub use hostile::{Forger, SilentServer};
 pub use installed::Installation;
 pub use login::Login;
+pub use own_token::OwnToken;
 pub use survival::Vms;
 pub use tally::Tally;
 
@@ -38,6 +41,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 
+use self::authorization::AuthorizationServer;
 use crate::issuer::{DexClient, FakeDex, Issuer};
 use crate::mcp_server::McpServer;
 use crate::parts::{Control, Envoy, Valkey};
@@ -58,6 +62,8 @@ pub struct World<I = FakeDex> {
     pub remote: I,
     /// The control service.
     pub control: Control,
+    /// Further replicas of control, which the gateway calls by turns.
+    pub control_replicas: Vec<Control>,
     /// The store, where it is not embedded.
     pub valkey: Option<Valkey>,
     /// Envoy with the filter.
@@ -66,6 +72,7 @@ pub struct World<I = FakeDex> {
     exchange_clients: BTreeMap<String, DexClient>,
     aggregator_credential: String,
     token_endpoint: String,
+    authorization: Option<AuthorizationServer>,
     http: reqwest::Client,
     began: std::time::Instant,
 }
@@ -108,6 +115,15 @@ impl<I: Issuer> World<I> {
         self.servers
             .values()
             .map(|server| server.counts().rejected_expired)
+            .sum()
+    }
+
+    /// Requests that reached any MCP server with a token that the gateway itself signed: 0, as each server verifies again
+    /// when it ends.
+    pub fn own_tokens(&self) -> usize {
+        self.servers
+            .values()
+            .map(|server| server.counts().own_tokens)
             .sum()
     }
 

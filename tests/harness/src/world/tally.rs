@@ -20,6 +20,8 @@ const WARN_EVERY_SECONDS: u64 = 60;
 pub struct Tally {
     /// Requests that reached an MCP server with a bearer past its `exp`. Must be 0.
     pub rejected_expired: usize,
+    /// Requests that reached an MCP server with a token that the gateway itself signed. Must be 0.
+    pub own_tokens: usize,
     /// Requests that reached an MCP server with another unusable bearer.
     pub rejected_other: usize,
     /// Requests that an MCP server accepted.
@@ -42,6 +44,7 @@ impl<I: Issuer> World<I> {
         let at = |level: &str| lines.iter().filter(|line| line.level == level).count();
         Tally {
             rejected_expired: servers().map(|counts| counts.rejected_expired).sum(),
+            own_tokens: servers().map(|counts| counts.own_tokens).sum(),
             rejected_other: servers().map(|counts| counts.rejected_other).sum(),
             accepted: servers().map(|counts| counts.accepted).sum(),
             refreshes: self.home.counts().refreshes_presented,

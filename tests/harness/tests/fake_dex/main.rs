@@ -1,5 +1,6 @@
 //! The fake Dex is held to what a real Dex v2.45.1 answered: statuses, bodies and the headers that matter.
 
+mod browser;
 mod exchange;
 mod failures;
 mod inspection;

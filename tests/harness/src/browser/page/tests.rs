@@ -21,3 +21,33 @@ fn the_form_of_a_login_page_is_found_and_filled_in() {
 fn a_page_without_a_form_to_post_has_none() {
     assert_eq!(Form::first("<form action=\"/a\"><input name=\"b\"></form>"), None);
 }
+
+const CONSENT: &str = r#"<form method="post" action="/consent"><input type="hidden" name="request" value="r">
+    <label><input type="checkbox" name="remember" value="yes"> Remember</label>
+    <button class="main" type="submit" name="decision" value="allow">Allow</button>
+    <button type="submit" name="decision" value="deny">Deny</button></form>"#;
+
+fn pressed(button: Option<&str>) -> Option<Vec<(String, String)>> {
+    Form::first(CONSENT)?.press(button).map(|form| form.fields)
+}
+
+#[test]
+fn one_button_is_sent_and_a_box_that_is_not_ticked_is_not() {
+    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(
+        pressed(None),
+        Some(vec![field("request", "r"), field("decision", "allow")])
+    );
+    assert_eq!(
+        pressed(Some("deny")),
+        Some(vec![field("request", "r"), field("decision", "deny")])
+    );
+    assert_eq!(pressed(Some("later")), None);
+}
+
+#[test]
+fn a_page_that_leads_on_by_itself_is_followed() {
+    let page = r#"<meta charset="utf-8"><meta http-equiv="refresh" content="0; url=http://a/b?c=d&amp;e=f">"#;
+    assert_eq!(super::onward(page).as_deref(), Some("http://a/b?c=d&e=f"));
+    assert_eq!(super::onward(r#"<meta charset="utf-8">"#), None);
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::super::authorization::AuthorizationServer;
 use super::super::relay::Relay;
 use super::super::resources::Resources;
 use super::super::{CLIENT, LOCAL};
@@ -41,6 +42,9 @@ impl WorldBuilder {
                 server.resource = Some(resources.resource(&server.name));
             }
         }
+        if let Some(authorization) = &self.authorization {
+            authorization.configure(&mut config, home.issuer(), &self.authorization_settings);
+        }
         if !self.usual_deadlines {
             config.store_deadline = Some(STORE_DEADLINE.to_owned());
             config
@@ -55,7 +59,7 @@ impl WorldBuilder {
         &self,
         home: &I,
         remote: &I,
-        control: &Control,
+        controls: &[&Control],
         servers: &BTreeMap<String, McpServer>,
     ) -> anyhow::Result<EnvoyConfig> {
         let routes = servers.iter().map(|(name, server)| {
@@ -66,8 +70,18 @@ impl WorldBuilder {
                 route
             }
         });
+        let [control, replicas @ ..] = controls else {
+            anyhow::bail!("no control service");
+        };
+        let control_replicas: Vec<_> = replicas.iter().map(|replica| replica.address()).collect();
         let documents = self.resources.map(|_| Resources::route(control.address()));
         let relay = self.relay.as_ref().map(|_| Relay::route(home, control.address()));
+        let public = self.authorization.iter();
+        let public = public.flat_map(|_| AuthorizationServer::routes(control.address()));
+        let to_control = documents.into_iter().chain(relay).chain(public).map(|mut route| {
+            route.server_replicas.clone_from(&control_replicas);
+            route
+        });
         let credential = &control.config().filter_credential;
         let filter = EnvoyFilter {
             module: tools::filter_module()?,
@@ -83,7 +97,8 @@ impl WorldBuilder {
             module_from_control: None,
             clock: None,
             control: Some(self.filter_calls.unwrap_or(control.address())),
-            routes: routes.chain(documents).chain(relay).collect(),
+            routes: routes.chain(to_control).collect(),
+            control_replicas: control_replicas.clone(),
             ..EnvoyConfig::default()
         })
     }
@@ -117,7 +132,13 @@ impl WorldBuilder {
             "resource_metadata": "https://gateway.example.com/.well-known/oauth-protected-resource",
             "servers": servers,
         });
-        if let Some(resources) = self.resources {
+        if let (Some(resources), Some(authorization)) = (self.resources, &self.authorization) {
+            // Each server's `resource_metadata` follows from its `resource`.
+            for server in configuration["servers"].as_array_mut().into_iter().flatten() {
+                server["resource"] = json!(resources.resource(server["name"].as_str().unwrap_or_default()));
+            }
+            configuration["authorization_server"] = json!({"issuer": authorization.issuer(), "scope": "mcp"});
+        } else if let Some(resources) = self.resources {
             for server in configuration["servers"].as_array_mut().into_iter().flatten() {
                 server["resource_metadata"] =
                     json!(resources.document(server["name"].as_str().unwrap_or_default()));
