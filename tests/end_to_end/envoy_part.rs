@@ -89,6 +89,7 @@ async fn an_expired_token_is_refused_by_the_server_and_counted_as_expired() {
     let expected = McpCounts {
         requests: 8,
         rejected_expired: 2,
+        own_tokens: 0,
         rejected_other: 6,
         ..McpCounts::default()
     };

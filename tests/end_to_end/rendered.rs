@@ -106,3 +106,44 @@ fn nothing_that_is_rendered_sends_a_request_again_or_lets_it_wait_behind_the_fil
     }
     Ok(())
 }
+/// The example without an aggregator: what clients call and browsers open passes without a token, and nothing else of that
+/// host does.
+#[test]
+fn the_rendered_filter_passes_the_authorization_servers_paths_and_takes_its_access_tokens()
+-> anyhow::Result<()> {
+    let resources = resources("login.yaml")?;
+    let [policy] = of_kind(&resources, "EnvoyExtensionPolicy")[..] else {
+        anyhow::bail!("one policy");
+    };
+    let config = policy["spec"]["wasm"][0]["config"].to_string();
+    let config = FilterConfig::parse(config.as_bytes(), |_| Some("credential".to_owned()))?;
+    let found = |path: &str| find_server(&config, None, b"mcp.example.com", path.as_bytes());
+    for path in [
+        "/authorize",
+        "/authorize/consent",
+        "/authorize/callback",
+        "/token",
+        "/register",
+        "/revoke",
+        "/jwks",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/oauth-protected-resource/kubernetes/mcp",
+    ] {
+        assert_eq!(found(path), ServerMatch::None, "{path}");
+    }
+    for path in [
+        "/",
+        "/oauth2/token",
+        "/v1/sessions/a",
+        "/tokens",
+        "/kubernetes/mcp",
+    ] {
+        assert_eq!(found(path), ServerMatch::Unmatched, "{path}");
+    }
+    let routes = of_kind(&resources, "HTTPRoute");
+    let annotated = routes.iter().filter(|route| {
+        route["metadata"]["annotations"]["gateway.envoyproxy.io/tokenward-server"].is_string()
+    });
+    assert_eq!(annotated.count(), 2, "each server's route names it");
+    Ok(())
+}

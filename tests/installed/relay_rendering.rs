@@ -11,7 +11,7 @@ use tokenward_harness::parts::Chart;
 use super::rendering::{chart, values, whole, with};
 
 /// The resources of one kind, parsed.
-fn of_kind(chart: &Chart, values: &Value, kind: &str) -> anyhow::Result<Vec<Value>> {
+pub(crate) fn of_kind(chart: &Chart, values: &Value, kind: &str) -> anyhow::Result<Vec<Value>> {
     let rendered = chart.render(values)?.into_iter();
     rendered
         .filter(|resource| resource.kind == kind)
@@ -19,7 +19,7 @@ fn of_kind(chart: &Chart, values: &Value, kind: &str) -> anyhow::Result<Vec<Valu
         .collect()
 }
 
-fn named<'a>(resources: &'a [Value], name: &str) -> anyhow::Result<&'a Value> {
+pub(crate) fn named<'a>(resources: &'a [Value], name: &str) -> anyhow::Result<&'a Value> {
     let found = resources
         .iter()
         .find(|resource| resource["metadata"]["name"] == name);
@@ -27,7 +27,7 @@ fn named<'a>(resources: &'a [Value], name: &str) -> anyhow::Result<&'a Value> {
 }
 
 /// The filter's `unprotected` entries, as `host path`.
-fn unprotected(chart: &Chart, values: &Value) -> anyhow::Result<BTreeSet<String>> {
+pub(crate) fn unprotected(chart: &Chart, values: &Value) -> anyhow::Result<BTreeSet<String>> {
     let policies = of_kind(chart, values, "EnvoyExtensionPolicy")?;
     let entries = policies[0]["spec"]["wasm"][0]["config"]["unprotected"].as_array();
     let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();

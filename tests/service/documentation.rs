@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokenward_control::authorization::access_token;
+use tokenward_control::authorization::refusal::AuthorizationRefusal;
 use tokenward_control::config::Config;
 use tokenward_control::observe::metrics::Metrics;
 use tokenward_harness::parts::{tools, write_file};
@@ -12,6 +15,7 @@ use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 /// The page that has both tables of fields and control's example.
 const CONFIGURATION: &str = "docs/configuration.md";
+const SEALING_KEY: &str = "kC3b0tZ3mW5s1hQ0aYVbq7cYpYw8v2y3m0mJ0f4d2lE=";
 
 fn document(path: &str) -> String {
     let path = tools::workspace().join(path);
@@ -34,17 +38,39 @@ fn the_pages_configuration_of_control_is_accepted() -> anyhow::Result<()> {
     for name in ["filter", "aggregator", "valkey", "dex", "remote"] {
         write_file(&secrets, name, format!("a-secret-of-the-{name}"))?;
     }
-    write_file(
-        &secrets,
-        "sealing-k1",
-        "kC3b0tZ3mW5s1hQ0aYVbq7cYpYw8v2y3m0mJ0f4d2lE=",
-    )?;
+    write_file(&secrets, "sealing-k1", SEALING_KEY)?;
     let [yaml] = &blocks(&document(CONFIGURATION), "yaml")[..] else {
         panic!("one configuration in {CONFIGURATION}")
     };
     let yaml = yaml.replace("/run/secrets/tokenward", &secrets.path().display().to_string());
     let config = Config::parse(&yaml)?;
     assert_eq!(config.servers.len(), 2);
+    Ok(())
+}
+
+/// The page's configuration without the chart; the chart's values on the same page are rendered in tests/installed.
+#[test]
+fn the_login_pages_configuration_of_control_is_accepted() -> anyhow::Result<()> {
+    let secrets = TempDir::with_prefix("tokenward-documentation-")?;
+    for name in ["filter", "aggregator", "valkey", "dex"] {
+        write_file(&secrets, name, format!("a-secret-of-the-{name}"))?;
+    }
+    write_file(&secrets, "sealing-k1", SEALING_KEY)?;
+    write_file(&secrets, "signing-key", access_token::generate()?.expose_secret())?;
+    let page = blocks(&document("docs/login.md"), "yaml");
+    let [yaml] = &page
+        .iter()
+        .filter(|block| block.starts_with("listen:"))
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("one configuration of control in docs/login.md")
+    };
+    let yaml = yaml.replace("/run/secrets/tokenward", &secrets.path().display().to_string());
+    let config = Config::parse(&yaml)?;
+    let authorization = config.authorization.context("no authorization server")?;
+    assert_eq!(authorization.issuer, "https://mcp.example.com");
+    assert_eq!(authorization.login.client_id, "tokenward");
+    assert_eq!(authorization.trusted_proxies, 1);
     Ok(())
 }
 
@@ -70,6 +96,44 @@ fn the_metrics_page_lists_every_refusal_under_what_follows_from_it() {
         ]
         .map(|class| class == refusal.class());
         assert_eq!(there, expected, "{}", refusal.name());
+    }
+}
+
+/// Each once, under the error that decides what a client does.
+#[test]
+fn the_metrics_page_lists_every_refusal_of_the_authorization_server_under_its_error() {
+    let page = document("docs/METRICS.md");
+    let (_, section) = page
+        .split_once("## Outcomes at the authorization server")
+        .expect("a chapter on its outcomes");
+    let groups: Vec<&str> = section.split("\n- **").skip(1).collect();
+    assert_eq!(groups.len(), 5);
+    for refusal in AuthorizationRefusal::ALL {
+        let name = format!("`{}`", refusal.name());
+        let there: Vec<_> = groups
+            .iter()
+            .filter(|group| {
+                group
+                    .split("\n\n")
+                    .next()
+                    .is_some_and(|group| group.contains(&name))
+            })
+            .collect();
+        let [group] = there[..] else {
+            panic!("{name} in {} groups", there.len())
+        };
+        let own_group = [
+            "invalid_grant",
+            "invalid_client",
+            "temporarily_unavailable",
+            "access_denied",
+        ];
+        let error = refusal.error();
+        let expected = own_group.contains(&error).then(|| format!("`{error}`**"));
+        assert!(
+            group.starts_with(&expected.unwrap_or_else(|| "the request itself".to_owned())),
+            "{name}: {group}"
+        );
     }
 }
 
@@ -103,6 +167,8 @@ fn the_metrics_page_lists_every_metric_of_control_and_no_other() {
     metrics.config_reload("applied");
     metrics.issuer_circuit("https://dex.example.com", false);
     metrics.issuer_held_back("https://dex.example.com", "circuit");
+    metrics.authorization_request("token", "issued");
+    metrics.authorization.client_document("fetched");
     metrics.relay.refresh("https://dex.example.com", "stored");
     metrics.relay.login("https://dex.example.com", "learned");
     metrics.relay.passed("https://dex.example.com", "answered");
@@ -184,6 +250,7 @@ fn the_charts_free_settings_are_the_fields_of_the_pages_tables_and_no_others() -
             "/properties/gateway/properties/filter/properties/settings",
         ),
         ("## Control", "/properties/controlSettings"),
+        ("## The authorization server", "/$defs/authorizationSettings"),
     ] {
         assert_eq!(
             settings_of_the_chart(pointer)?,
@@ -235,10 +302,12 @@ fn troubleshooting_knows_every_alert_and_names_no_other() {
     assert_eq!(made, told);
 }
 
-/// An increase is seen only of a sample that was there before: the alert of a refused reload looks at the first one.
+/// An increase is seen only of a sample that was there before.
 #[test]
-fn reloads_are_counted_from_nought() {
+fn what_alerts_count_is_there_from_nought() {
     let exposition = Metrics::default().exposition();
+    let reuse = "tokenward_authorization_requests_total{endpoint=\"token\",outcome=\"reuse\"} 0\n";
+    assert!(exposition.contains(reuse), "{exposition}");
     for outcome in ["applied", "rejected", "restart_needed"] {
         let sample = format!("tokenward_config_reload_total{{outcome=\"{outcome}\"}} 0\n");
         assert!(exposition.contains(&sample), "no {sample}: {exposition}");

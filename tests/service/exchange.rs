@@ -19,6 +19,19 @@ pub(crate) struct Pair {
 
 /// A home Dex with its control service, and a remote Dex that accepts the home's tokens.
 pub(crate) async fn pair(replicas: usize, change: impl FnOnce(&mut Value)) -> anyhow::Result<Pair> {
+    let plan = Plan {
+        replicas,
+        ..Plan::default()
+    };
+    pair_of(plan, None, change).await
+}
+
+/// [`pair`] by `plan`, which gets the server `remote`, with a resource where there is one.
+pub(crate) async fn pair_of(
+    mut plan: Plan,
+    resource: Option<&str>,
+    change: impl FnOnce(&mut Value),
+) -> anyhow::Result<Pair> {
     let clock = IssuerClock::default();
     let life = Duration::from_secs(300);
     // The connector needs the home's address, and the home's configuration the remote's: the home comes first.
@@ -51,12 +64,12 @@ pub(crate) async fn pair(replicas: usize, change: impl FnOnce(&mut Value)) -> an
         "requiredAudiences": audiences.unwrap_or_else(|| json!(["exchanger"])),
         "tokenExchange": exchange,
     });
-    let plan = Plan {
-        replicas,
-        servers: vec![json!({"name": "remote", "auth": auth})],
-        secrets: vec![("exchanger".to_owned(), SECRET.to_owned())],
-        ..Plan::default()
-    };
+    let mut server = json!({"name": "remote", "auth": auth});
+    if let Some(resource) = resource {
+        server["resource"] = json!(resource);
+    }
+    plan.servers.push(server);
+    plan.secrets.push(("exchanger".to_owned(), SECRET.to_owned()));
     let home = Deployment::start_beside(plan, home_dex).await?;
     Ok(Pair { remote, home })
 }

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod adversary;
+mod authorization;
 mod control_part;
 mod crash;
 mod doctor;

@@ -16,7 +16,7 @@ use tokenward_control::upstream::issuer::discovery::Discovery;
 use tokenward_control::upstream::issuer::keys::{IssuerKeys, KeyAge, record_of};
 use tokenward_harness::issuer::Endpoint;
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
+use tokenward_protocol::token_endpoint::{Reason, SubjectTokenType, TokenRequest};
 
 use super::discovery::context;
 use crate::deployment::{ADMIN, Deployment, Plan, at_once};
@@ -102,6 +102,7 @@ async fn beside_a_stranger(caller_deadline: &str) -> anyhow::Result<(Deployment,
 async fn asked(service: Arc<Service>, token: String) -> Option<Refusal> {
     let request = TokenRequest {
         subject_token: token.into(),
+        subject_token_type: SubjectTokenType::IdToken,
         server: "kubernetes".to_owned(),
         session: None,
         reason: Reason::Stale,

@@ -2,4 +2,5 @@
 
 mod callers;
 mod deaths;
+mod login_deaths;
 mod relay_deaths;

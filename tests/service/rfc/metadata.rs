@@ -32,7 +32,7 @@ async fn a_page_of_any_origin_may_read_the_document_and_the_refusal() -> anyhow:
         assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
         assert_eq!(
             preflight.header("access-control-allow-methods"),
-            Some("GET, HEAD, OPTIONS")
+            Some("GET, HEAD, POST, OPTIONS")
         );
         assert_eq!(preflight.header("allow"), Some("GET, HEAD, OPTIONS"));
         let allowed = preflight

@@ -130,7 +130,6 @@ async fn other_token_types_are_an_invalid_request() -> anyhow::Result<()> {
         ("requested_token_type", JWT),
         ("requested_token_type", ACCESS_TOKEN),
         ("subject_token_type", JWT),
-        ("subject_token_type", ACCESS_TOKEN),
     ] {
         let form = asking(
             &token,
