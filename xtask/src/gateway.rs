@@ -13,13 +13,18 @@ use crate::{modules, process, setup};
 
 /// Helm shows resources as this Kubernetes would have them.
 const KUBERNETES: &str = "1.32.0";
+/// Values of an aggregator's installation, and of one at which MCP clients log in.
+const VALUES: &str = "values.yaml";
+const LOGIN_VALUES: &str = "login-values.yaml";
 /// The example resources, and what of the chart makes them.
-const EXAMPLES: [(&str, &[&str]); 2] = [
-    ("with-patches.yaml", &[]),
+const EXAMPLES: [(&str, &str, &[&str]); 3] = [
+    ("with-patches.yaml", VALUES, &[]),
     (
         "without-patches.yaml",
+        VALUES,
         &["gateway.controlCluster=route", "gateway.failReload=false"],
     ),
+    ("login.yaml", LOGIN_VALUES, &[]),
 ];
 
 /// Flags of `cargo xtask gateway`.
@@ -111,35 +116,37 @@ impl Kit {
     }
 
     fn lint(&self, workspace: &Workspace) -> Result<Outcome> {
-        let mut lint = Command::new(&self.helm);
-        lint.args(["lint", "--strict", "--kube-version", KUBERNETES])
-            .arg(chart(workspace))
-            .arg("--values")
-            .arg(values(workspace));
-        process::ask(&mut lint)?.succeeded("helm lint")?;
+        for values in [VALUES, LOGIN_VALUES] {
+            let mut lint = Command::new(&self.helm);
+            lint.args(["lint", "--strict", "--kube-version", KUBERNETES])
+                .arg(chart(workspace))
+                .arg("--values")
+                .arg(folder(workspace).join(values));
+            process::ask(&mut lint)?.succeeded("helm lint")?;
+        }
         Ok(Outcome::new("good", "helm lint --strict"))
     }
 
-    fn render(&self, workspace: &Workspace, settings: &[&str]) -> Result<String> {
+    fn render(&self, workspace: &Workspace, values: &str, settings: &[&str]) -> Result<String> {
         let mut render = Command::new(&self.helm);
         render
             .args(["template", "tokenward"])
             .arg(chart(workspace))
             .args(["--namespace", "mcp", "--kube-version", KUBERNETES, "--values"])
-            .arg(values(workspace));
+            .arg(folder(workspace).join(values));
         for setting in settings {
             render.args(["--set", setting]);
         }
         let resources = process::ask(&mut render)?.succeeded("helm template")?.stdout;
         Ok(format!(
-            "# Rendered from envoy/chart and values.yaml by `cargo xtask gateway --write`; namespace mcp.\n{resources}"
+            "# Rendered from envoy/chart and {values} by `cargo xtask gateway --write`; namespace mcp.\n{resources}"
         ))
     }
 
     fn write_examples(&self, workspace: &Workspace) -> Result<Outcome> {
-        for (name, settings) in EXAMPLES {
+        for (name, values, settings) in EXAMPLES {
             let path = folder(workspace).join(name);
-            std::fs::write(&path, self.render(workspace, settings)?)
+            std::fs::write(&path, self.render(workspace, values, settings)?)
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(Outcome::new("written", workspace.shown(&folder(workspace))))
@@ -147,11 +154,11 @@ impl Kit {
 
     /// Equal to what the chart renders, and valid, whatever else lies there.
     fn check_examples(&self, workspace: &Workspace) -> Result<Outcome> {
-        for (name, settings) in EXAMPLES {
+        for (name, values, settings) in EXAMPLES {
             let path = folder(workspace).join(name);
             let stored = std::fs::read_to_string(&path).unwrap_or_default();
             ensure!(
-                stored == self.render(workspace, settings)?,
+                stored == self.render(workspace, values, settings)?,
                 "{} is not what the chart renders; run `cargo xtask gateway --write`",
                 workspace.shown(&path)
             );
@@ -160,7 +167,9 @@ impl Kit {
         for entry in std::fs::read_dir(folder(workspace))? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "yaml")
-                && path.file_name().is_some_and(|name| name != "values.yaml")
+                && path
+                    .file_name()
+                    .is_some_and(|name| name != VALUES && name != LOGIN_VALUES)
             {
                 validate.arg(path);
             }
@@ -184,10 +193,6 @@ fn chart(workspace: &Workspace) -> PathBuf {
 
 fn folder(workspace: &Workspace) -> PathBuf {
     workspace.root().join("envoy/gateway")
-}
-
-fn values(workspace: &Workspace) -> PathBuf {
-    folder(workspace).join("values.yaml")
 }
 
 /// `envoy --mode validate` on envoy/local with values in place of its names.

@@ -1,5 +1,6 @@
 //! `cargo xtask VERB`: every command that a person or CI needs.
 
+mod clients;
 mod fuzz;
 mod gateway;
 mod lab;
@@ -73,6 +74,9 @@ enum Verb {
     /// Run unmodified programs (oauth2-proxy, Envoy's oauth2 filter, an aggregator) behind the relay on real issuers, and count;
     /// needs Go
     Relay(relay::RelayFlags),
+    /// Log real MCP clients in at our own authorization server on real Envoy and real Dex, and run the MCP conformance suite
+    /// against it; needs Go
+    Clients(clients::ClientsFlags),
     /// Set up, build in release and measure: `data-path` (CPU, latency, streams), `memory` (10⁶ sessions) or `control`
     Bench(BenchFlags),
 }
@@ -94,6 +98,7 @@ fn main() -> ExitCode {
         Verb::Replay(flags) => lab::replay(&workspace, &terminal, &flags),
         Verb::Gateway(flags) => gateway::run(&workspace, &terminal, &flags),
         Verb::Relay(flags) => relay::run(&workspace, &terminal, &flags),
+        Verb::Clients(flags) => clients::run(&workspace, &terminal, &flags),
         Verb::Bench(flags) => lab::bench(&workspace, &terminal, &flags),
     });
     outcome.unwrap_or_else(|error| {

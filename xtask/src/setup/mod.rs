@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: the parts that are no crates, found or fetched into target/tools.
 
 mod apt;
+mod chromium;
 mod dex;
 mod envoy;
 mod envoy_gateway;
@@ -48,6 +49,9 @@ pub(crate) struct SetupFlags {
     /// Get oauth2-proxy too, which is built where there is Go and which only `relay` needs
     #[arg(long)]
     with_oauth2_proxy: bool,
+    /// Get more MCP clients and the conformance suite too, which only `clients` needs: Node 24, and a build of rmcp
+    #[arg(long)]
+    with_login_clients: bool,
     #[arg(skip)]
     without_mcp: bool,
 }
@@ -67,6 +71,14 @@ impl SetupFlags {
         Self {
             with_envoy_gateway: true,
             ..self
+        }
+    }
+
+    /// What `clients` needs: Dex, and every MCP client.
+    pub(crate) fn for_clients() -> Self {
+        Self {
+            with_login_clients: true,
+            ..Self::default()
         }
     }
 
@@ -127,7 +139,23 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
     })?;
     terminal.step("MCP for Python", |step| {
         mcp_clients::of_python(workspace, step, network)
-    })
+    })?;
+    terminal.step("schemathesis", |step| {
+        mcp_clients::schemathesis(workspace, step, network)
+    })?;
+    if !flags.with_login_clients {
+        return Ok(());
+    }
+    terminal.step("FastMCP, Node 24", |step| {
+        mcp_clients::programs_of_python(workspace, step, network)
+    })?;
+    terminal.step("MCP programs", |step| {
+        mcp_clients::programs_of_node(workspace, step, network)
+    })?;
+    terminal.step("rmcp", |step| {
+        mcp_clients::program_of_rust(workspace, step, network)
+    })?;
+    terminal.step("Chromium", |step| chromium::provide(step, network))
 }
 
 /// Whether a part may be fetched.
