@@ -28,6 +28,11 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- range .Values.servers -}}
 {{- if and .auth.tokenExchange .auth.tokenExchange.enabled -}}{{- $names = append $names .auth.tokenExchange.clientCredentialsSecretRef.name -}}{{- end -}}
 {{- end -}}
+{{- if .Values.authorization.issuer -}}
+{{- $keys := .Values.authorization.signingKeys -}}
+{{- $names = append $names $keys.current.name -}}
+{{- with $keys.next -}}{{- if .name -}}{{- $names = append $names .name -}}{{- end -}}{{- end -}}
+{{- end -}}
 {{- dict "names" ($names | uniq | sortAlpha) | toJson -}}
 {{- end -}}
 
@@ -82,6 +87,9 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- $servers = append $servers $server -}}
 {{- end -}}
 {{- $_ := set $config "servers" $servers -}}
+{{- if .Values.authorization.issuer -}}
+{{- $_ := set $config "authorization" (include "tokenward.controlAuthorization" . | fromJson) -}}
+{{- end -}}
 {{- $metadata := dict -}}
 {{- with .Values.resourceMetadata.authorizationServers -}}{{- $_ := set $metadata "authorization_servers" . -}}{{- end -}}
 {{- with .Values.resourceMetadata.scopes -}}{{- $_ := set $metadata "scopes" . -}}{{- end -}}

@@ -22,18 +22,29 @@
 {{- $url := urlParse .resource -}}
 {{- $path := trimSuffix "/" $url.path -}}
 {{- $_ := set $server "resource_metadata" (printf "%s://%s/.well-known/oauth-protected-resource%s" $url.scheme $url.host $path) -}}
+{{- if $.Values.authorization.issuer -}}{{- $_ := set $server "resource" .resource -}}{{- end -}}
 {{- end -}}
 {{- with .listener405After -}}{{- $_ := set $server "listener_405_after" (int .) -}}{{- end -}}
 {{- $servers = append $servers $server -}}
 {{- end -}}
 {{- $control := dict "cluster" (include "tokenward.controlCluster" .) "authority" (include "tokenward.controlHost" .) "credential" (dict "env" "TOKENWARD_FILTER_CREDENTIAL") -}}
 {{- $config := dict "control" $control "servers" $servers -}}
+{{- with .Values.authorization.issuer -}}{{- $_ := set $config "authorization_server" (dict "issuer" . "scope" "mcp") -}}{{- end -}}
 {{- $unmatched := .Values.gateway.filter.settings.unmatched | default .Values.gateway.filter.unmatched -}}
 {{- $_ := set $config "unmatched" $unmatched -}}
 {{- if eq $unmatched "refuse" -}}
 {{- $unprotected := list -}}
-{{- range .Values.resourceMetadata.hostnames -}}
+{{- range (include "tokenward.metadataHosts" . | fromJson).hosts -}}
 {{- $unprotected = append $unprotected (dict "host" . "path_prefix" "/.well-known/oauth-protected-resource") -}}
+{{- end -}}
+{{- if .Values.authorization.issuer -}}
+{{- $at := include "tokenward.authorizationAt" . | fromJson -}}
+{{- $paths := include "tokenward.authorizationPaths" . | fromJson -}}
+{{- if $at.guarded -}}
+{{- range concat $paths.pages $paths.endpoints -}}
+{{- $unprotected = append $unprotected (dict "host" $at.host "path_prefix" .) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- range (include "tokenward.relayRoutes" . | fromJson).routes -}}
 {{- if .guarded -}}{{- $unprotected = append $unprotected (dict "host" .host "path_prefix" .path) -}}{{- end -}}

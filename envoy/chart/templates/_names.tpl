@@ -75,11 +75,17 @@ envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamesp
 {{- $home := include "tokenward.gatewayNamespace" . -}}
 {{- $taken := dict -}}
 {{- $own := list -}}
-{{- if .Values.resourceMetadata.hostnames -}}{{- $own = append $own "metadata" -}}{{- end -}}
+{{- if (include "tokenward.metadataHosts" . | fromJson).hosts -}}{{- $own = append $own "metadata" -}}{{- end -}}
 {{- if eq .Values.gateway.controlCluster "route" -}}{{- $own = append $own "control" -}}{{- end -}}
 {{- if .Values.exchangeEndpoint.hostnames -}}
 {{- $at := include "tokenward.parentsOf" (dict "root" . "given" .Values.exchangeEndpoint) | fromJson -}}
 {{- $_ := set $taken (printf "%s/%s" $at.namespace (include "tokenward.routeName" (dict "root" . "name" "exchange"))) "the chart itself" -}}
+{{- end -}}
+{{- if .Values.authorization.issuer -}}
+{{- $at := include "tokenward.authorizationAt" . | fromJson -}}
+{{- range list "authorization" "login" -}}
+{{- $_ := set $taken (printf "%s/%s" $at.namespace (include "tokenward.routeName" (dict "root" $ "name" .))) "the chart itself" -}}
+{{- end -}}
 {{- end -}}
 {{- range (include "tokenward.relayRoutes" . | fromJson).routes -}}
 {{- $_ := set $taken (printf "%s/%s" .namespace .name) "the chart itself" -}}
@@ -108,6 +114,7 @@ envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamesp
 {{- fail "store.embedded serves one process: set replicaCount 1 and autoscaling.enabled false, or use store.valkey" -}}
 {{- end -}}
 {{- if not .Values.issuers -}}{{- fail "issuers is empty: name the issuer at which users log in" -}}{{- end -}}
+{{- if .Values.authorization.issuer -}}{{- include "tokenward.checkAuthorization" . -}}{{- end -}}
 {{- if not .Values.servers -}}{{- fail "servers is empty: name at least one protected server (`tokenward import` reads them from MCPServer resources)" -}}{{- end -}}
 {{- if .Values.gateway.enabled -}}
 {{- include "tokenward.checkRoutes" . -}}
@@ -119,7 +126,7 @@ envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamesp
 {{- end -}}
 {{- range .Values.servers -}}
 {{- with .match -}}
-{{- if and (has .host $.Values.resourceMetadata.hostnames) (not (trimSuffix "/" (.pathPrefix | default ""))) -}}
+{{- if and (has .host (include "tokenward.metadataHosts" $ | fromJson).hosts) (not (trimSuffix "/" (.pathPrefix | default ""))) -}}
 {{- fail (printf "a server's match takes all of %s, also /.well-known/oauth-protected-resource, which clients read without a token: give it a match.pathPrefix" .host) -}}
 {{- end -}}
 {{- end -}}
