@@ -4,6 +4,9 @@
 //! time, plainly and slowly, with `serde_json` as the other reader. libFuzzer calls the oracles through the programs
 //! in `fuzz/targets`; the tests of this crate call them on the seeds and on mutations of them.
 
+mod authorize_query;
+mod client_document;
+mod client_registration;
 mod control_answer;
 mod control_config;
 mod deal;
@@ -14,9 +17,13 @@ mod json;
 mod jwt;
 mod key_set;
 mod pair_slot;
+mod redirect_uri;
 mod request_head;
 mod token_form;
 
+pub use authorize_query::authorize_query;
+pub use client_document::client_document;
+pub use client_registration::client_registration;
 pub use control_answer::control_answer;
 pub use control_config::control_config;
 pub use discovery::discovery;
@@ -26,6 +33,7 @@ pub use json::json;
 pub use jwt::jwt;
 pub use key_set::key_set;
 pub use pair_slot::pair_slot;
+pub use redirect_uri::redirect_uri;
 pub use request_head::request_head;
 pub use token_form::token_form;
 
@@ -39,7 +47,11 @@ pub struct Target {
 }
 
 /// Every oracle.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 15] = [
+    Target {
+        name: "authorize_query",
+        check: authorize_query,
+    },
     Target {
         name: "jwt",
         check: jwt,
@@ -83,5 +95,17 @@ pub const TARGETS: [Target; 11] = [
     Target {
         name: "issuer_answer",
         check: issuer_answer,
+    },
+    Target {
+        name: "client_document",
+        check: client_document,
+    },
+    Target {
+        name: "client_registration",
+        check: client_registration,
+    },
+    Target {
+        name: "redirect_uri",
+        check: redirect_uri,
     },
 ];

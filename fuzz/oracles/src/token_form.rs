@@ -3,7 +3,8 @@
 use secrecy::ExposeSecret;
 use tokenward_protocol::form::MAX_PARAMETERS;
 use tokenward_protocol::token_endpoint::{
-    GRANT_TYPE_TOKEN_EXCHANGE, MAX_SESSION_BYTES, Reason, TOKEN_TYPE_ID_TOKEN, TokenRequest,
+    GRANT_TYPE_TOKEN_EXCHANGE, MAX_SESSION_BYTES, Reason, TOKEN_TYPE_ACCESS_TOKEN, TOKEN_TYPE_ID_TOKEN,
+    TokenRequest,
 };
 
 /// In the values of the seeds. No fault may show it.
@@ -13,6 +14,7 @@ const SECRET: &str = "s3cret";
 #[derive(Debug, PartialEq, Eq)]
 struct Content {
     subject_token: String,
+    subject_token_type: &'static str,
     server: String,
     session: Option<String>,
     reason: &'static str,
@@ -22,6 +24,7 @@ impl Content {
     fn of(request: &TokenRequest) -> Self {
         Self {
             subject_token: request.subject_token.expose_secret().to_owned(),
+            subject_token_type: request.subject_token_type.name(),
             server: request.server.clone(),
             session: request
                 .session
@@ -80,7 +83,12 @@ fn plainly(form: &[u8]) -> Option<Content> {
     // Empty is not at all.
     let value = |name| Some(raw(name)?.filter(|value| !value.is_empty()));
     let is = |name, expected: &str| Some(value(name)?.as_deref() == Some(expected));
-    let fits = is("grant_type", GRANT_TYPE_TOKEN_EXCHANGE)? && is("subject_token_type", TOKEN_TYPE_ID_TOKEN)?;
+    let fits = is("grant_type", GRANT_TYPE_TOKEN_EXCHANGE)?;
+    let subject_token_type = match value("subject_token_type")?.as_deref() {
+        Some(TOKEN_TYPE_ID_TOKEN) => TOKEN_TYPE_ID_TOKEN,
+        Some(TOKEN_TYPE_ACCESS_TOKEN) => TOKEN_TYPE_ACCESS_TOKEN,
+        _ => return None,
+    };
     let wants = value("requested_token_type")?.is_none_or(|wanted| wanted == TOKEN_TYPE_ID_TOKEN);
     let alone = value("actor_token")?.is_none() && value("actor_token_type")?.is_none();
     let scoped = value("scope")?.is_none_or(|scope| {
@@ -104,6 +112,7 @@ fn plainly(form: &[u8]) -> Option<Content> {
     let [server] = servers.try_into().ok()?;
     let content = Content {
         subject_token: value("subject_token")??,
+        subject_token_type,
         server,
         session,
         reason: reason.name(),

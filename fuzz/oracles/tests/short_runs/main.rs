@@ -68,6 +68,11 @@ fn no_token_is_read_otherwise_than_the_model_reads_it() {
 }
 
 #[test]
+fn no_answer_to_an_authorization_request_goes_elsewhere_or_has_two_issuers() {
+    run("authorize_query");
+}
+
+#[test]
 fn no_json_is_read_otherwise_than_serde_json_reads_it() {
     run("json");
 }
@@ -110,6 +115,21 @@ fn no_key_of_a_set_gets_lost_or_becomes_another() {
 #[test]
 fn no_discovery_document_leads_where_a_secret_must_not_go() {
     run("discovery");
+}
+
+#[test]
+fn no_metadata_document_is_believed_that_another_reader_finds_otherwise() {
+    run("client_document");
+}
+
+#[test]
+fn no_client_id_opens_that_was_not_sealed_here() {
+    run("client_registration");
+}
+
+#[test]
+fn no_redirect_uri_is_accepted_that_a_browser_reads_as_another_place() {
+    run("redirect_uri");
 }
 
 #[test]
