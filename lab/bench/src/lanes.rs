@@ -33,6 +33,8 @@ enum Presents {
     Fresh,
     Stale,
     Ended,
+    /// An access token of control's authorization server.
+    Access,
 }
 
 /// What counts each request of a lane, besides the upstream.
@@ -76,7 +78,7 @@ const PLAIN: Lane = Lane {
 };
 
 /// All of them.
-pub(super) const LANES: [Lane; 13] = [
+pub(super) const LANES: [Lane; 14] = [
     Lane {
         with_latency: true,
         with_stream: true,
@@ -139,6 +141,15 @@ pub(super) const LANES: [Lane; 13] = [
         evidence: outcome(&[("mcp_server", "exchange"), ("outcome", "replaced_from_cache")]),
         ..PLAIN
     },
+    // An MCP client's access token: the user's own token takes its place.
+    Lane {
+        name: "swapped",
+        chain: "tokenward_login",
+        path: "/login/mcp",
+        presents: Presents::Access,
+        evidence: outcome(&[("mcp_server", "login"), ("outcome", "replaced_from_cache")]),
+        ..PLAIN
+    },
     Lane {
         name: "gated",
         base: "direct_response",
@@ -181,6 +192,7 @@ impl Lane {
             Presents::Fresh => &tokens.fresh,
             Presents::Stale => &tokens.stale,
             Presents::Ended => &tokens.ended,
+            Presents::Access => &tokens.access,
         }
     }
 

@@ -8,7 +8,7 @@ use super::lanes::{Evidence, Lane};
 use super::load::{Load, same_request};
 use super::machine::Pinning;
 use super::stream::EventServer;
-use super::tokens::{CLIENT, REMOTE_CLIENT, Tokens};
+use super::tokens::{AUTHORIZATION_SERVER, CLIENT, LOGIN_RESOURCE, REMOTE_CLIENT, Tokens};
 use super::wire::Responder;
 use tokenward_harness::parts::tools;
 
@@ -154,6 +154,7 @@ fn chains(tokens: &Tokens) -> anyhow::Result<Vec<Chain>> {
     let tokenward = wasm_filter("tokenward", &module, &configuration);
     configuration["server_annotation"] = json!("tokenward-server");
     let annotation_first = wasm_filter("tokenward_annotation", &module, &configuration);
+    let login = wasm_filter("tokenward_login", &module, &login_configuration(tokens));
     let floor = wasm_filter("floor", &tools::baseline_module()?, &json!({}));
     let authz = filter(
         "ext_authz",
@@ -180,6 +181,7 @@ fn chains(tokens: &Tokens) -> anyhow::Result<Vec<Chain>> {
             annotated: Some("forward"),
             ..Chain::new("tokenward_annotated", vec![annotation_first])
         },
+        Chain::new("tokenward_login", vec![login]),
         Chain::new("jwt_authn", vec![jwt_authn(tokens, false)]),
         Chain::new("jwt_authn_cached", vec![jwt_authn(tokens, true)]),
         Chain::new("ext_authz", vec![authz]),
@@ -205,6 +207,18 @@ fn filter_configuration(tokens: &Tokens) -> Value {
         // The gate stays closed for as long as a benchmark may take: a probe would be no gated refusal.
         "gate": {"login_first": "24h", "login_longest": "24h"},
         "servers": [forward, exchange],
+    })
+}
+
+/// MCP clients log in at control: one server that takes access tokens.
+fn login_configuration(tokens: &Tokens) -> Value {
+    json!({
+        "control": {"cluster": "tokenward_control", "credential": {"value": "bench"}},
+        "authorization_server": {"issuer": AUTHORIZATION_SERVER, "scope": "mcp"},
+        "servers": [{
+            "name": "login", "path_prefix": "/login", "resource": LOGIN_RESOURCE,
+            "auth": {"kind": "forward", "issuer": tokens.issuer, "required_audiences": [CLIENT]},
+        }],
     })
 }
 

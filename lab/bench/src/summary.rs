@@ -96,6 +96,7 @@ pub(super) fn budgets(lanes: &[Lane], all: &All) -> Vec<Budget> {
         to_floor("added by fresh / added by floor", "fresh", 1.25),
         to_floor("added by replaced / added by floor", "replaced", 1.6),
         to_floor("added by exchange / added by floor", "exchange", 1.6),
+        to_floor("added by swapped / added by floor", "swapped", 1.6),
         to_floor("added by gated / added by floor", "gated", 1.6),
         to_jwt_authn(),
     ];

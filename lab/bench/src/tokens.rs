@@ -10,12 +10,19 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{MARKER_HEADER, TokenAnswer, TokenRequest};
 
 use super::wire::{Incoming, Responder};
+use tokenward_control::authorization::access_token::{self, AccessTokenClaims, SigningKeys};
+use tokenward_control::clock::{Clock as _, SystemClock};
+use tokenward_control::config::SigningKeysConfig;
 use tokenward_harness::issuer::{DexConfig, DexUser, FakeDex, IssuerClock, http_client};
 
 const ALICE: &str = "alice@example.com";
 const BOB: &str = "bob@example.com";
 /// The audience that the forwarding server requires.
 pub(super) const CLIENT: &str = "muster";
+/// The issuer identifier of control's authorization server.
+pub(super) const AUTHORIZATION_SERVER: &str = "https://mcp.example.com";
+/// The server at which clients present access tokens.
+pub(super) const LOGIN_RESOURCE: &str = "https://mcp.example.com/login/mcp";
 /// The audience that the exchanging server requires.
 pub(super) const REMOTE_CLIENT: &str = "kube";
 /// Longer than a token lives.
@@ -36,7 +43,9 @@ pub(super) struct Tokens {
     pub(super) stale: String,
     /// An expired token of an ended session: control refuses.
     pub(super) ended: String,
-    /// What control gives for the stale token.
+    /// An access token of control's authorization server, for the server `login`.
+    pub(super) access: String,
+    /// What control gives for the stale token, and for the access token.
     pub(super) refreshed: String,
     /// What control gives for the fresh token at the exchanging server.
     pub(super) exchanged: String,
@@ -58,14 +67,16 @@ impl Tokens {
         let (stale, ended) = (home.log_in(ALICE, CLIENT).await?, home.log_in(BOB, CLIENT).await?);
         clock.advance(A_DAY_AND_MORE);
         let keys = http_client().get(home.jwks_uri()).send().await?;
+        let refreshed = home.log_in(ALICE, CLIENT).await?.id_token;
         Ok(Self {
+            access: access_token(&refreshed)?,
             issuer: home.issuer().to_owned(),
             remote_issuer: remote.issuer().to_owned(),
             jwks: keys.error_for_status()?.text().await?,
             fresh: home.log_in(ALICE, CLIENT).await?.id_token,
             stale: stale.id_token,
             ended: ended.id_token,
-            refreshed: home.log_in(ALICE, CLIENT).await?.id_token,
+            refreshed,
             exchanged: remote.log_in(ALICE, REMOTE_CLIENT).await?.id_token,
         })
     }
@@ -83,12 +94,37 @@ impl Tokens {
             let presented = asked.subject_token.expose_secret();
             match asked.server.as_str() {
                 "exchange" => exchanged.clone(),
+                "login" => refreshed.clone(),
                 _ if presented == stale => refreshed.clone(),
                 _ => refused.clone(),
             }
         })
         .await
     }
+}
+
+/// An access token of the user of `id_token`, as control signs it.
+fn access_token(id_token: &str) -> anyhow::Result<String> {
+    let claims = Claims::read(id_token.as_bytes())
+        .ok()
+        .context("a token of Dex is well-formed")?;
+    let keys = SigningKeys::from_config(&SigningKeysConfig {
+        current: access_token::generate()?,
+        next: None,
+    })?;
+    let issued_at_seconds = SystemClock.now_ms() / 1000;
+    let signed = keys.sign(&AccessTokenClaims {
+        issuer: AUTHORIZATION_SERVER.to_owned(),
+        subject: claims.subject,
+        audience: LOGIN_RESOURCE.to_owned(),
+        client_id: "https://client.example.com/oauth/client-metadata.json".to_owned(),
+        scope: "mcp offline_access".to_owned(),
+        issued_at_seconds,
+        expires_at_seconds: issued_at_seconds + 3600,
+        id: "5f2c1a4a0e7b2f4c529a775a1f0d9be0".to_owned(),
+        session: "2c1a4a0e7b2f4c529a775a1f0d9be001".to_owned().into(),
+    });
+    Ok(signed.expose_secret().to_owned())
 }
 
 fn answer(token: &str) -> anyhow::Result<Vec<u8>> {

@@ -119,6 +119,22 @@ impl Connection {
     /// # Errors
     /// When the connection ends, or the answer has no `content-length`.
     pub(super) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<u16> {
+        self.receive(request).await?;
+        status(&self.buffer)
+    }
+
+    /// The same, with the answer's body.
+    ///
+    /// # Errors
+    /// As [`Connection::exchange`].
+    pub(super) async fn exchange_for_body(&mut self, request: &[u8]) -> anyhow::Result<(u16, &[u8])> {
+        let length = self.receive(request).await?;
+        let body = head_length(&self.buffer[..length]).unwrap_or(length);
+        Ok((status(&self.buffer)?, &self.buffer[body..length]))
+    }
+
+    /// Sends a request and reads the whole answer into the buffer; returns its length.
+    async fn receive(&mut self, request: &[u8]) -> anyhow::Result<usize> {
         self.stream.write_all(request).await?;
         let mut filled = 0;
         loop {
@@ -127,7 +143,7 @@ impl Connection {
             filled += read;
             if let Some(length) = message_length(&self.buffer[..filled], false)? {
                 ensure!(length == filled, "more than one answer to one request");
-                return status(&self.buffer);
+                return Ok(length);
             }
         }
     }

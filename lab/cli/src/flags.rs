@@ -61,7 +61,7 @@ pub enum Benchmark {
 }
 
 /// Names for `bench data-path --only`: the lanes of that benchmark.
-pub const DATA_PATH_LANES: [&str; 13] = [
+pub const DATA_PATH_LANES: [&str; 14] = [
     "no_filter",
     "direct_response",
     "floor",
@@ -71,6 +71,7 @@ pub const DATA_PATH_LANES: [&str; 13] = [
     "fresh_annotated",
     "replaced",
     "exchange",
+    "swapped",
     "gated",
     "jwt_authn_cached",
     "jwt_authn",
@@ -109,7 +110,7 @@ pub struct MemoryFlags {
 }
 
 /// Names for `bench control --only`: the lanes of that benchmark and its other parts.
-pub const CONTROL_PARTS: [&str; 12] = [
+pub const CONTROL_PARTS: [&str; 13] = [
     "raw_get_one",
     "raw_get",
     "valkey_one",
@@ -120,6 +121,7 @@ pub const CONTROL_PARTS: [&str; 12] = [
     "embedded_session",
     "replicas",
     "valkey_first",
+    "login",
     "refresh_storm",
     "sizes",
 ];

@@ -3,6 +3,7 @@
 //! [`start`] brings everything up with ID tokens that live 15 s, [`play`] plays the story and returns the [`Report`],
 //! [`stay_up`] leaves everything running for calls by hand. The binary `tokenward-demo` runs these three.
 
+mod client;
 mod ledger;
 mod report;
 mod screen;

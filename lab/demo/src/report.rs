@@ -68,6 +68,7 @@ impl Report {
     pub(super) fn print(&self, screen: &Screen) {
         let Tally {
             rejected_expired,
+            own_tokens,
             accepted,
             refreshes,
             exchanges,
@@ -82,6 +83,11 @@ impl Report {
             "requests that reached a server with an expired token",
             &rejected_expired.to_string(),
             Some(*rejected_expired == 0),
+        );
+        screen.row(
+            "requests that reached a server with an access token of ours",
+            &own_tokens.to_string(),
+            Some(*own_tokens == 0),
         );
         row("requests that servers accepted", *accepted);
         row("requests that the gateway refused", self.refused);

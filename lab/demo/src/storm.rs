@@ -58,7 +58,7 @@ impl<I: Issuer> Story<'_, I> {
             Bound::Exactly(1),
             usize::from(revoked.is_ok()),
         );
-        let last = self.stored_until(alice).await?.max(self.exchanged_until()?);
+        let last = self.stored_until(alice).await?.max(self.served_until(REMOTE)?);
         self.await_expiry("until the last token of that login has expired", last)
             .await;
         self.ledger.storm = self.storm(alice).await?;

@@ -22,11 +22,14 @@ struct Logins {
 impl<I: Issuer> Story<'_, I> {
     pub(super) async fn play(mut self) -> anyhow::Result<()> {
         let logins = self.fresh_passes().await?;
+        let mut client = self.client_logs_in().await?;
         self.idle_past_expiry(&logins).await?;
         self.exchange_is_renewed(&logins.alice).await?;
+        self.client_refreshes(&mut client).await?;
         self.issuer_is_down(&logins.carol).await?;
         self.storm_is_refused(&logins.alice).await?;
         self.new_login_recovers(&logins.alice).await?;
+        self.client_is_signed_out(client.as_ref()).await?;
         self.nothing_stale_ever_left()
     }
 
@@ -77,7 +80,7 @@ impl<I: Issuer> Story<'_, I> {
             "Idle past expiry",
             "Without the filter the expired token went upstream as it was, and the server answered 401.",
         );
-        let mut last = self.exchanged_until()?;
+        let mut last = self.served_until(REMOTE)?;
         for login in [&logins.alice, &logins.bob, &logins.carol] {
             last = last.max(exp_of(&login.tokens.id_token)?);
         }
@@ -248,6 +251,11 @@ impl<I: Issuer> Story<'_, I> {
             "requests with an expired token at a server",
             Bound::Exactly(0),
             tally.rejected_expired,
+        );
+        self.promise(
+            "requests with an access token of our own at a server",
+            Bound::Exactly(0),
+            tally.own_tokens,
         );
         self.promise(
             "requests with any other unusable token",

@@ -7,7 +7,7 @@ use tokenward_protocol::jwt::Claims;
 
 use super::ledger::Ledger;
 use super::screen::bar;
-use super::setting::{LOOK_AGAIN, REMOTE};
+use super::setting::LOOK_AGAIN;
 use super::{Bound, Screen};
 use tokenward_harness::issuer::Issuer;
 use tokenward_harness::world::{Answer, CLIENT, Login, World};
@@ -112,11 +112,12 @@ impl<'a, I: Issuer> Story<'a, I> {
         self.screen.clear_live();
     }
 
-    /// When the token that remote-1 saw last expires, Unix seconds.
-    pub(super) fn exchanged_until(&self) -> anyhow::Result<u64> {
-        let seen = self.world.server(REMOTE).seen();
+    /// When the token that a server saw last expires, Unix seconds.
+    pub(super) fn served_until(&self, server: &str) -> anyhow::Result<u64> {
+        let seen = self.world.server(server).seen();
         let exp_seconds = seen.last().and_then(|token| token.exp_seconds);
-        Ok(u64::try_from(exp_seconds.context("remote-1 saw no token")?)?)
+        let exp_seconds = exp_seconds.with_context(|| format!("{server} saw no token"))?;
+        Ok(u64::try_from(exp_seconds)?)
     }
 
     /// Refreshes of a user's login that reached the home issuer so far.

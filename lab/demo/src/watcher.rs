@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use super::Screen;
-use super::setting::{BOB, CAROL, LOOK_AGAIN};
+use super::setting::{BOB, CAROL, DANA, LOOK_AGAIN};
 use tokenward_harness::issuer::{Issuer, IssuerCounts};
 use tokenward_harness::mcp_server::{McpCounts, McpServer};
 use tokenward_harness::parts::{EnvoyLine, LogBook};
@@ -197,6 +197,7 @@ fn name_of(email: Option<&str>) -> &str {
         Some(ALICE) => "alice",
         Some(BOB) => "bob",
         Some(CAROL) => "carol",
+        Some(DANA) => "dana",
         Some(other) => other,
         None => "an unknown user",
     }

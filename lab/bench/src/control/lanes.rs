@@ -102,6 +102,8 @@ pub(super) const LANES: [Lane; 9] = [
 pub(super) const STORM: &str = "refresh_storm";
 /// Tokens that control has never seen.
 pub(super) const FIRST: &str = "valkey_first";
+/// Refreshes of MCP clients at the authorization server.
+pub(super) const LOGIN: &str = "login";
 /// Sizes of the store.
 pub(super) const SIZES: &str = "sizes";
 

@@ -9,6 +9,7 @@ use anyhow::ensure;
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
 
+use super::logins::Refresher;
 use crate::load::Due;
 use crate::wire::Connection;
 
@@ -24,6 +25,8 @@ pub(super) enum Client {
         /// What it requests.
         requests: Requests,
     },
+    /// `POST /token` with a refresh token, each time the one of the answer before.
+    Refresh(Refresher),
     /// `GET` through the client library that control uses; its clones share one connection.
     Get {
         /// The shared connection.
@@ -89,6 +92,7 @@ impl Client {
                 let status = connection.exchange(&requests[at]).await?;
                 ensure!(status == 200, "the token endpoint answered {status}");
             }
+            Self::Refresh(refresher) => refresher.refresh().await?,
             Self::Get {
                 connection,
                 key,

@@ -3,6 +3,7 @@
 
 mod lanes;
 mod load;
+mod logins;
 mod people;
 mod raw;
 mod report;
@@ -15,8 +16,9 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use self::lanes::{FIRST, Lane, SIZES, STORM, Target, chosen, wants};
+use self::lanes::{FIRST, LOGIN, Lane, SIZES, STORM, Target, chosen, wants};
 use self::load::{Until, closed_loop, open_loop};
+use self::logins::{LOGINS, LoginSize, Logins};
 use self::sizes::{Filled, Size};
 use self::stage::{Measurement, Presented, Stage};
 use super::load::percentile_us;
@@ -80,16 +82,32 @@ pub async fn control(options: &Control, log: &dyn Fn(&str)) -> anyhow::Result<Co
         to_embedded: stage.storm_embedded().await?.0,
     };
     stage.raw.copy_a_grant().await?;
+    let like = presented.to_valkey[0].tokens.refresh_token.clone();
+    let logins = match wants(&options.only, LOGIN) {
+        true => Some(Logins::make(&stage, options.connections, &like).await?),
+        false => None,
+    };
     let mut all = All::new();
-    Box::pin(rounds(&stage, options, &lanes, &presented, &mut all, log)).await?;
+    Box::pin(rounds(
+        &stage,
+        options,
+        &lanes,
+        (&presented, logins.as_ref()),
+        &mut all,
+        log,
+    ))
+    .await?;
     Box::pin(at_half_the_maximum(
         &stage, options, &lanes, &presented, &mut all, log,
     ))
     .await?;
     let token_bytes = presented.to_valkey[0].tokens.id_token.len();
-    let like = presented.to_valkey[0].tokens.refresh_token.clone();
     let record_bytes = stage.raw.record_bytes();
     drop(stage);
+    let login_size = match logins {
+        Some(_) => Some(Box::pin(login_size(&like, log)).await?),
+        None => None,
+    };
     let sizes = if wants(&options.only, SIZES) {
         Box::pin(at_sizes(options, &like, log)).await?
     } else {
@@ -106,8 +124,15 @@ pub async fn control(options: &Control, log: &dyn Fn(&str)) -> anyhow::Result<Co
         (token_bytes, record_bytes),
         &lanes,
         &all,
-        sizes,
+        (sizes, login_size),
     ))
+}
+
+/// A store of its own, with logins only.
+async fn login_size(like: &str, log: &dyn Fn(&str)) -> anyhow::Result<LoginSize> {
+    log("filling a store with logins of MCP clients");
+    let dex = tokenward_harness::issuer::FakeDex::start(DexConfig::default()).await?;
+    LoginSize::measure(&dex, like).await
 }
 
 impl Measured {
@@ -128,7 +153,7 @@ async fn rounds(
     stage: &Stage,
     options: &Control,
     lanes: &[Lane],
-    presented: &Presented,
+    (presented, logins): (&Presented, Option<&Logins>),
     all: &mut All,
     log: &dyn Fn(&str),
 ) -> anyhow::Result<()> {
@@ -145,6 +170,12 @@ async fn rounds(
         if wants(&options.only, FIRST) {
             let measurement = stage.first_sights(options.connections).await?;
             all.entry(FIRST).or_default().add(&measurement);
+        }
+        if let Some(logins) = logins {
+            for ((name, _), callers) in LOGINS.into_iter().zip([1, options.connections]) {
+                let measurement = logins.refreshed(stage, callers, options.round).await?;
+                all.entry(name).or_default().add(&measurement);
+            }
         }
         if wants(&options.only, STORM) {
             let without = stage.refreshes_without_control().await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
-use tokenward_protocol::token_endpoint::{Reason, TOKEN_PATH, TokenRequest};
+use tokenward_protocol::token_endpoint::{Reason, SubjectTokenType, TOKEN_PATH, TokenRequest};
 
 use super::load::Requests;
 use tokenward_harness::issuer::{DexConfig, DexUser, FakeDex, LoginTokens, http_client};
@@ -125,6 +125,7 @@ impl Service {
     pub(super) fn request(&self, subject_token: &str, session: Option<&str>) -> Vec<u8> {
         let form = TokenRequest {
             subject_token: subject_token.into(),
+            subject_token_type: SubjectTokenType::IdToken,
             server: SERVER.to_owned(),
             session: session.map(Into::into),
             reason: Reason::Stale,

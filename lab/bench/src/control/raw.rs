@@ -104,6 +104,23 @@ impl Raw {
         Ok(value.context("no used_memory")?.trim().parse()?)
     }
 
+    /// Deletes the keys of a pattern, and counts them.
+    pub(super) async fn delete(&self, pattern: &str) -> anyhow::Result<u64> {
+        let mut connection = self.connection.clone();
+        let (_, keys): (String, Vec<String>) = redis::cmd("SCAN")
+            .arg(0)
+            .arg("MATCH")
+            .arg(pattern)
+            .arg("COUNT")
+            .arg(1_000_000)
+            .query_async(&mut connection)
+            .await?;
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        Ok(redis::cmd("DEL").arg(keys).query_async(&mut connection).await?)
+    }
+
     /// The server's version.
     pub(super) async fn version(&self) -> anyhow::Result<String> {
         let text: String = redis::cmd("INFO")

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::lanes::{FIRST, Lane, ONE_GET};
+use super::logins::{LOGINS, LoginSize};
 use super::sizes::Size;
 use super::{All, Control, Measured, STORMS};
 use crate::report::{Budget, line, optional};
@@ -27,6 +28,8 @@ pub struct ControlReport {
     undisturbed: bool,
     rows: Vec<Row>,
     sizes: Vec<Size>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logins: Option<LoginSize>,
     budgets: Vec<Budget>,
 }
 
@@ -118,10 +121,11 @@ pub(super) fn report(
     (token_bytes, record_bytes): (usize, usize),
     lanes: &[Lane],
     all: &All,
-    sizes: Vec<Size>,
+    (sizes, logins): (Vec<Size>, Option<LoginSize>),
 ) -> ControlReport {
     let lanes = lanes.iter().map(|lane| (lane.name, lane.base));
     let rows: Vec<Row> = lanes
+        .chain(LOGINS)
         .chain([FIRST].into_iter().chain(STORMS).map(|name| (name, "raw_get")))
         .filter_map(|(name, base)| row(name, base, all))
         .collect();
@@ -137,6 +141,7 @@ pub(super) fn report(
         budgets: budgets(&rows, &sizes),
         rows,
         sizes,
+        logins,
     }
 }
 
@@ -204,6 +209,9 @@ impl ControlReport {
         );
         text += &self.lanes();
         text += &self.stores();
+        if let Some(logins) = &self.logins {
+            line(&mut text, &logins.line());
+        }
         text += "\n";
         if !self.undisturbed {
             line(

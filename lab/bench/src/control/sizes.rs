@@ -89,11 +89,7 @@ pub(super) async fn fill(dex: &FakeDex, sessions: u64, like: &str) -> anyhow::Re
         store: on(&raw),
         ..configuration(dex)?
     };
-    let exp_seconds = dex.clock().now_seconds() + i64::try_from(LIFETIME.as_secs())?;
-    let kept = Kept {
-        tokens: made_up::Sessions::new(dex.issuer(), CLIENT.0, exp_seconds, 1),
-        refresh_token_bytes: like.len(),
-    };
+    let kept = Kept::of(dex, like)?;
     let before = raw.used_bytes().await?;
     let begun = std::time::Instant::now();
     put_all(&config, raw.valkey.url(), kept.clone(), sessions).await?;
@@ -104,7 +100,7 @@ pub(super) async fn fill(dex: &FakeDex, sessions: u64, like: &str) -> anyhow::Re
         size: Size {
             sessions,
             bytes_per_session: rounded(bytes as f64 / sessions as f64),
-            token_bytes: kept.tokens.token(0).len() + like.len(),
+            token_bytes: kept.bytes(),
             p50_us: 0.0,
             p50_us_rounds: Vec::new(),
             requests: 0,
@@ -121,12 +117,26 @@ pub(super) async fn fill(dex: &FakeDex, sessions: u64, like: &str) -> anyhow::Re
 
 /// What is put for the session with a number.
 #[derive(Clone)]
-struct Kept {
+pub(super) struct Kept {
     tokens: made_up::Sessions,
     refresh_token_bytes: usize,
 }
 
 impl Kept {
+    /// Tokens of this Dex, as long as its own.
+    pub(super) fn of(dex: &FakeDex, like: &str) -> anyhow::Result<Self> {
+        let exp_seconds = dex.clock().now_seconds() + i64::try_from(LIFETIME.as_secs())?;
+        Ok(Self {
+            tokens: made_up::Sessions::new(dex.issuer(), CLIENT.0, exp_seconds, 1),
+            refresh_token_bytes: like.len(),
+        })
+    }
+
+    /// Bytes of the ID token and the refresh token of one session.
+    pub(super) fn bytes(&self) -> usize {
+        self.tokens.token(0).len() + self.refresh_token_bytes
+    }
+
     fn refresh_token(&self, number: u64) -> String {
         format!("{number:0width$x}", width = self.refresh_token_bytes)
     }
@@ -137,7 +147,7 @@ fn session_id(number: u64) -> String {
 }
 
 /// As [`made_up::Sessions`] has it.
-fn subject(number: u64) -> String {
+pub(super) fn subject(number: u64) -> String {
     format!("CiQ{number:053x}")
 }
 
@@ -150,7 +160,7 @@ async fn put_all(config: &ControlConfig, url: String, kept: Kept, sessions: u64)
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let writer = writer(url, &id, &key).await?;
+            let writer = sessions_of(&context(url, &id, &key).await?);
             let next = Arc::new(std::sync::atomic::AtomicU64::new(0));
             let mut tasks = tokio::task::JoinSet::new();
             for _ in 0..AT_ONCE {
@@ -161,7 +171,7 @@ async fn put_all(config: &ControlConfig, url: String, kept: Kept, sessions: u64)
                         if number >= sessions {
                             return anyhow::Ok(());
                         }
-                        put(&writer, &kept, number).await?;
+                        put(&writer, &kept, number, &session_id(number)).await?;
                     }
                 });
             }
@@ -175,7 +185,8 @@ async fn put_all(config: &ControlConfig, url: String, kept: Kept, sessions: u64)
     joined.map_err(|_| anyhow::anyhow!("filling the store panicked"))?
 }
 
-async fn put(writer: &Sessions, kept: &Kept, number: u64) -> anyhow::Result<()> {
+/// Puts the session `id` of the user with a number.
+pub(super) async fn put(writer: &Sessions, kept: &Kept, number: u64, id: &str) -> anyhow::Result<()> {
     let id_token = SecretString::from(kept.tokens.token(number));
     let refresh_token = SecretString::from(kept.refresh_token(number));
     let claims = Claims::read(id_token.expose_secret().as_bytes())?;
@@ -187,14 +198,14 @@ async fn put(writer: &Sessions, kept: &Kept, number: u64) -> anyhow::Result<()> 
         session_id: None,
         source: LoginSource::Registered { is_relayed: false },
     };
-    let session = SessionKey::of_id(&session_id(number).into());
+    let session = SessionKey::of_id(&id.to_owned().into());
     let put = writer.put(&session, &login).await?;
     ensure!(put.created, "session {number} was there already");
     Ok(())
 }
 
-/// Control's sessions on that Valkey.
-async fn writer(url: String, id: &str, key: &SecretString) -> anyhow::Result<Sessions> {
+/// What control's own code needs to write to that Valkey.
+pub(super) async fn context(url: String, id: &str, key: &SecretString) -> anyhow::Result<Context> {
     let store = ValkeyStore::connect(ValkeyConfig {
         url,
         username: None,
@@ -204,7 +215,7 @@ async fn writer(url: String, id: &str, key: &SecretString) -> anyhow::Result<Ses
         topology: Topology::Standalone,
     })
     .await?;
-    let context = Context {
+    Ok(Context {
         client: IssuerClient::new(Duration::from_secs(5))?,
         store: Arc::new(store),
         ring: Arc::new(KeyRing::new(SealingKey::from_base64(id, key)?, Vec::new())?),
@@ -212,7 +223,11 @@ async fn writer(url: String, id: &str, key: &SecretString) -> anyhow::Result<Ses
         metrics: Metrics::default(),
         proven_tokens: Arc::default(),
         past_key_grace: HOUR,
-    };
+    })
+}
+
+/// Control's sessions there.
+pub(super) fn sessions_of(context: &Context) -> Sessions {
     let policy = Policy {
         margin: Duration::from_secs(60),
         suspect_wait: HOUR,
@@ -239,7 +254,7 @@ async fn writer(url: String, id: &str, key: &SecretString) -> anyhow::Result<Ses
         lease_patience: HOUR,
     };
     let exchanges = Exchanges::new(context.clone(), grants.clone(), times);
-    Ok(Sessions::new(context, grants, exchanges, 720 * HOUR))
+    Sessions::new(context.clone(), grants, exchanges, 720 * HOUR)
 }
 
 /// Requests for sessions all over the store, each with a token of that user which the fake Dex signed.
@@ -267,6 +282,7 @@ impl Filled {
     async fn serves(&self, kept: &Kept, number: u64, dex: &FakeDex) -> anyhow::Result<()> {
         let form = tokenward_protocol::token_endpoint::TokenRequest {
             subject_token: presented(dex, number).into(),
+            subject_token_type: tokenward_protocol::token_endpoint::SubjectTokenType::IdToken,
             server: super::people::SERVER.to_owned(),
             session: Some(session_id(number).into()),
             reason: tokenward_protocol::token_endpoint::Reason::Stale,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lanes::{Counts, Lane, Target};
 use super::load::{Client, Done, Requests};
+use super::logins::with_authorization;
 use super::people::{LIFETIME, Login, People, Service, configuration, start};
 use super::raw::Raw;
 use crate::machine::machine_busy_ns;
@@ -27,6 +28,8 @@ pub(super) struct Stage {
     pub(super) of_embedded: People,
     /// Known to the fake Dex alone.
     pub(super) strangers: People,
+    /// Of the replicas.
+    pub(super) config: ControlConfig,
     _controls: Vec<Control>,
 }
 
@@ -69,10 +72,10 @@ impl Stage {
             .fold(DexConfig::default(), |config, people| people.known_to(config));
         let dex = FakeDex::start(config.id_token_lifetime(LIFETIME)).await?;
         let raw = Raw::start().await?;
-        let on_valkey = ControlConfig {
+        let on_valkey = with_authorization(ControlConfig {
             store: on(&raw),
             ..configuration(&dex)?
-        };
+        })?;
         let (mut controls, mut replicas) = (Vec::new(), Vec::new());
         for _ in 0..REPLICAS {
             let (control, service) = start(on_valkey.clone()).await?;
@@ -89,6 +92,7 @@ impl Stage {
             of_valkey,
             of_embedded,
             strangers,
+            config: on_valkey,
             _controls: controls,
         })
     }
