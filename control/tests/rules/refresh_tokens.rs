@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokenward_control::authorization::family::decide::{
     Presentation, StoredFamily, Verdict, decide, stored_for,
 };
+use tokenward_control::authorization::family::record::{Burst, RotationId};
 use tokenward_control::authorization::family::token::{
     FamilySecret, PresentedRefreshToken, is_session_id, new_session_id,
 };
@@ -73,9 +74,11 @@ fn a_session_id_of_a_login_is_16_bytes_in_hex() {
 }
 
 #[test]
-fn the_newest_generation_rotates_the_one_before_is_answered_again_and_any_older_one_is_reuse() {
+fn the_newest_rotates_its_burst_and_the_one_before_are_told_apart_and_any_older_one_is_reuse() {
     let family = StoredFamily {
         generation: 5,
+        burst_first: 4,
+        previous_first: 2,
         logged_in_at_ms: 1_000_000,
     };
     let verdict = |generation, is_proven, now_ms| {
@@ -87,8 +90,10 @@ fn the_newest_generation_rotates_the_one_before_is_answered_again_and_any_older_
     };
     let now_ms = 2_000_000;
     assert_eq!(verdict(5, true, now_ms), Verdict::Rotate(6));
-    assert_eq!(verdict(4, true, now_ms), Verdict::Replay);
-    assert_eq!(verdict(3, true, now_ms), Verdict::Reuse);
+    assert_eq!(verdict(4, true, now_ms), Verdict::OfBurst);
+    assert_eq!(verdict(3, true, now_ms), Verdict::BeforeBurst);
+    assert_eq!(verdict(2, true, now_ms), Verdict::BeforeBurst);
+    assert_eq!(verdict(1, true, now_ms), Verdict::Reuse);
     assert_eq!(verdict(0, true, now_ms), Verdict::Reuse);
     // The store has lost rotations: what the client has was given by us.
     assert_eq!(verdict(6, true, now_ms), Verdict::Rotate(7));
@@ -156,44 +161,81 @@ fn a_verifier_proves_the_challenge_of_rfc_7636_and_no_other() {
     }
 }
 
-/// A family as the rules have it: which generations were used, and when the last rotation was.
-#[derive(Debug, Default)]
+fn rotation_id(number: u32) -> RotationId {
+    RotationId::from_bytes(u128::from(number).to_be_bytes())
+}
+
+/// A login as the rules have it: when each generation was made, and when each was replaced.
+#[derive(Debug)]
 struct Model {
-    newest: u32,
-    rotated_at: Option<u64>,
+    made_at: Vec<u64>,
+}
+
+impl Model {
+    /// The first generation of the burst that `generation` belongs to: rotations within 60 s of its first one.
+    fn burst_of(&self, generation: usize) -> usize {
+        let mut first = 0;
+        for next in 1..=generation {
+            // A login's first token is a burst of its own.
+            if first == 0 || self.made_at[next] - self.made_at[first] >= 60 {
+                first = next;
+            }
+        }
+        first
+    }
+
+    /// Whether a use of `generation` shows that two parties have it.
+    fn is_reuse(&self, generation: usize, now: u64) -> bool {
+        let first = self.burst_of(self.made_at.len() - 1);
+        let before = first.checked_sub(1).map(|last| self.burst_of(last));
+        let is_open = now - self.made_at[first] < 60;
+        generation < first && !(is_open && before.is_some_and(|before| generation >= before))
+    }
 }
 
 proptest! {
-    /// Clients present any generation that they were given, at any time, in any order. The decision, with a window of 60 s,
-    /// does what RFC 9700 §4.14.2 and the window say: a token opens a new generation once, is answered again only within the
-    /// window and before its successor is used, and ends the login otherwise.
+    /// Clients present any generation that they were given, at any time, in any order. The decision, with a window of 60 s, ends
+    /// the login for a token that was replaced before the newest burst, except for those of the burst before while the newest
+    /// one is open; it never ends it for a token of the newest burst, whatever the time.
     #[test]
     fn decisions_agree_with_the_rule_for_any_order_of_presentations(
-        steps in proptest::collection::vec((0_u32..4, 0_u64..90), 1..60)
+        steps in proptest::collection::vec((0_u32..6, 0_u64..90), 1..60)
     ) {
-        let mut family = StoredFamily { generation: 0, logged_in_at_ms: 0 };
-        let mut window_until = 0;
-        let mut model = Model::default();
+        let mut family = StoredFamily { generation: 0, burst_first: 0, previous_first: 0, logged_in_at_ms: 0 };
+        let mut burst = Burst { id: rotation_id(0), first: 0, previous_first: 0 };
+        let mut open_until = 0;
         let mut now = 1_u64;
+        let mut model = Model { made_at: vec![now] };
         for (behind, pause) in steps {
             now += pause;
-            let generation = model.newest.saturating_sub(behind);
+            let generation = family.generation.saturating_sub(behind);
             let presented = Presentation { generation, is_proven: true };
-            let verdict = decide(family, presented, now * 1000, HOUR * 24);
-            let answer_is_stored = now < window_until;
-            let ended = matches!(verdict, Verdict::Reuse) || (verdict == Verdict::Replay && !answer_is_stored);
-            let expected_ended = generation != model.newest
-                && !(generation + 1 == model.newest && model.rotated_at.is_some_and(|at| now - at < 60));
-            prop_assert_eq!(ended, expected_ended);
+            let is_open = now < open_until;
+            let ended = match decide(family, presented, now * 1000, HOUR * 24) {
+                Verdict::Reuse => true,
+                Verdict::BeforeBurst => !is_open,
+                Verdict::OfBurst => false,
+                Verdict::Rotate(next) => {
+                    prop_assert_eq!(next, family.generation + 1);
+                    let joined = burst.next(is_open, next, rotation_id(next));
+                    if joined != burst {
+                        open_until = now + 60;
+                    }
+                    burst = joined;
+                    family = StoredFamily {
+                        generation: next,
+                        burst_first: burst.first,
+                        previous_first: burst.previous_first,
+                        logged_in_at_ms: 0,
+                    };
+                    model.made_at.push(now);
+                    continue;
+                }
+                verdict => panic!("{verdict:?}"),
+            };
+            prop_assert_eq!(ended, model.is_reuse(generation as usize, now), "{} of {:?} at {}", generation, model, now);
             if ended {
                 break;
-            }
-            if let Verdict::Rotate(next) = verdict {
-                prop_assert_eq!(next, model.newest + 1);
-                family.generation = next;
-                window_until = now + 60;
-                model.newest = next;
-                model.rotated_at = Some(now);
             }
         }
     }

@@ -173,8 +173,52 @@ async fn once_the_next_token_was_used_an_older_one_ends_the_login_at_once() -> a
     let (deployment, client, login) = logged_in(1).await?;
     let zero = client.redeem(0, &login.code).await?.refresh_token()?;
     let one = client.refresh(0, &zero).await?.refresh_token()?;
+    deployment.advance(61);
     let two = client.refresh(0, &one).await?.refresh_token()?;
     ends_the_login(&deployment, &client, &login, &zero, &two).await
+}
+
+// A process that gets a 401 reads the refresh token that another one has just stored, and refreshes that, while a third has not
+// yet sent the one before.
+#[tokio::test]
+async fn processes_that_each_refresh_what_is_stored_at_the_moment_lose_no_login() -> anyhow::Result<()> {
+    let (deployment, client, login) = logged_in(2).await?;
+    let mut newest = client.redeem(0, &login.code).await?.refresh_token()?;
+    for burst in 0..3 {
+        let before = newest.clone();
+        let one = client.refresh(0, &before).await?.refresh_token()?;
+        let two = client.refresh(1, &one).await?.refresh_token()?;
+        deployment.advance(30);
+        let three = client.refresh(0, &two).await?.refresh_token()?;
+        for late in [&before, &one, &two] {
+            let reply = client.refresh(1, late).await?;
+            assert_eq!(reply.refresh_token()?, three, "burst {burst}");
+        }
+        // A process that got its answer first stores it last; the next refresh is an hour later, by two processes.
+        deployment.advance(3600);
+        newest = client.refresh(0, &one).await?.refresh_token()?;
+        let again = client.refresh(1, &one).await?.refresh_token()?;
+        assert_eq!(again, newest, "burst {burst}");
+        deployment.advance(3600);
+    }
+    assert_eq!(families(&deployment).await?, 1);
+    assert_eq!(deployment.status(&login.session).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_burst_ends_a_window_after_its_first_refresh_however_many_follow() -> anyhow::Result<()> {
+    let (deployment, client, login) = logged_in(1).await?;
+    let zero = client.redeem(0, &login.code).await?.refresh_token()?;
+    let mut newest = client.refresh(0, &zero).await?.refresh_token()?;
+    for _ in 0..3 {
+        deployment.advance(19);
+        newest = client.refresh(0, &newest).await?.refresh_token()?;
+    }
+    // 57 s after the first one the token before the burst is answered, and 61 s after it no more.
+    newest = client.refresh(0, &zero).await?.refresh_token()?;
+    deployment.advance(4);
+    ends_the_login(&deployment, &client, &login, &zero, &newest).await
 }
 
 #[tokio::test]

@@ -195,22 +195,44 @@ impl Service {
                 .ended(server, session, AuthorizationRefusal::LoginExpired)
                 .await),
             Verdict::Reuse => Err(self.ended(server, session, AuthorizationRefusal::Reuse).await),
-            Verdict::Replay => match server.families.answer(family.rotation).await? {
-                None => Err(self.ended(server, session, AuthorizationRefusal::Reuse).await),
-                Some(answer) => {
-                    self.check_login(server, session, login).await?;
-                    let refresh_token = refresh_token(family, family.generation)?;
-                    let tokens = IssuedTokens::of(answer, refresh_token, now_ms, server.usable_for());
-                    Ok(Some(Refreshed::Replayed(tokens)))
-                }
-            },
-            Verdict::Rotate(next) => {
-                check_resource(login, request.resource.as_deref())?;
-                let scope = narrowed(&login.scope, request.scope.as_deref())?;
-                self.check_login(server, session, login).await?;
-                self.rotate(server, session, family, next, scope).await
+            Verdict::BeforeBurst if !server.families.is_open(family.burst).await? => {
+                Err(self.ended(server, session, AuthorizationRefusal::Reuse).await)
             }
+            Verdict::OfBurst | Verdict::BeforeBurst => {
+                self.check_login(server, session, login).await?;
+                match server.families.answer(family.rotation).await? {
+                    // Its access token would be of no use to the client.
+                    Some(answer) if answer.use_until_ms > now_ms => {
+                        let refresh_token = refresh_token(family, family.generation)?;
+                        let tokens = IssuedTokens::of(answer, refresh_token, now_ms, server.usable_for());
+                        Ok(Some(Refreshed::Replayed(tokens)))
+                    }
+                    _ => match family.generation.checked_add(1) {
+                        Some(next) => self.next_tokens(server, session, family, request, next).await,
+                        None => Err(self
+                            .ended(server, session, AuthorizationRefusal::LoginExpired)
+                            .await),
+                    },
+                }
+            }
+            Verdict::Rotate(next) => self.next_tokens(server, session, family, request, next).await,
         }
+    }
+
+    /// Checks what the client asks for, and rotates to the generation `next`.
+    async fn next_tokens(
+        &self,
+        server: &AuthorizationServer,
+        session: &SessionKey,
+        family: &Family,
+        request: &RefreshRequest,
+        next: u32,
+    ) -> Result<Option<Refreshed>, AuthorizationRefused> {
+        let login = &family.content.login;
+        check_resource(login, request.resource.as_deref())?;
+        let scope = narrowed(&login.scope, request.scope.as_deref())?;
+        self.check_login(server, session, login).await?;
+        self.rotate(server, session, family, next, scope).await
     }
 
     async fn rotate(
@@ -226,10 +248,13 @@ impl Service {
         let extended_at_ms = self.extended(session, family.extended_at_ms, now_ms).await?;
         let answer = server.access_token(login, scope, now_ms)?;
         let window = server.config.replay_window;
+        let is_open = server.families.is_open(family.burst).await?;
+        let id = server.families.prepare(&answer, window).await?;
         let rotation = Rotation {
             family,
             generation: next,
-            id: server.families.prepare(&answer, window).await?,
+            id,
+            burst: family.burst.next(is_open, next, id),
             extended_at_ms,
         };
         let lifetime = server.stored_for(login, now_ms);

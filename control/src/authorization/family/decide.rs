@@ -9,6 +9,10 @@ use tokenward_protocol::duration::whole_ms;
 pub struct StoredFamily {
     /// The newest generation.
     pub generation: u32,
+    /// The first generation of its burst.
+    pub burst_first: u32,
+    /// The first generation of the burst before.
+    pub previous_first: u32,
     /// When the user logged in, Unix ms.
     pub logged_in_at_ms: u64,
 }
@@ -27,10 +31,12 @@ pub struct Presentation {
 pub enum Verdict {
     /// It is the newest: it is replaced by this generation.
     Rotate(u32),
-    /// It is the one before the newest, which no client has used yet: it gets the newest one's answer again, as long as
-    /// the store holds that answer; afterwards it is [`Verdict::Reuse`].
-    Replay,
-    /// It was replaced, and its replacement was used: either the client's copy or this one was stolen. The login ends.
+    /// It was replaced within the newest burst, so parallel processes of the client may hold any token of it: it counts as
+    /// the newest, and gets the newest one's answer again as long as the store holds that.
+    OfBurst,
+    /// It is of the burst before: the same, while the newest burst is open; afterwards it is [`Verdict::Reuse`].
+    BeforeBurst,
+    /// It was replaced before that: either the client's copy or this one was stolen. The login ends.
     Reuse,
     /// It is a guess, or damaged. Nothing changes.
     Unknown,
@@ -60,7 +66,8 @@ pub fn decide(
             Some(next) => Verdict::Rotate(next),
             None => Verdict::Expired,
         },
-        Some(1) => Verdict::Replay,
+        Some(_) if presented.generation >= family.burst_first => Verdict::OfBurst,
+        Some(_) if presented.generation >= family.previous_first => Verdict::BeforeBurst,
         Some(_) => Verdict::Reuse,
     }
 }

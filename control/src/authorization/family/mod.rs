@@ -1,8 +1,8 @@
 //! Refresh tokens of our own: a family for each login, of which one generation is the newest.
 //!
-//! A client that refreshes gets the next generation. The generation before it gets the same answer again for a while:
-//! clients run in several processes that share one refresh token, and answers get lost. Any other use of an old generation
-//! ends the login (RFC 9700 §4.14.2).
+//! A client that refreshes gets the next generation. Clients run in several processes that share one refresh token, and
+//! answers get lost: so the rotations of a short time are one burst. A token from before the burst gets the newest answer while
+//! the burst is open, a token of the newest burst counts as the newest, and any older one ends the login (RFC 9700 §4.14.2).
 //!
 //! - [`token`]: the text of a refresh token and its proof;
 //! - [`decide`]: what a presented token is due, without input or output;

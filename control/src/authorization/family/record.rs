@@ -19,10 +19,43 @@ pub(super) const FORMAT: u8 = 1;
 pub struct RotationId(pub(super) [u8; 16]);
 
 impl RotationId {
+    /// The id with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The key of its answer.
     #[must_use]
     pub fn answer_key(self) -> Key {
         Key::new("login_answer", &digest::hex(&self.0))
+    }
+}
+
+/// Rotations that follow one another while the first one's answer is stored. Several processes of a client that share one
+/// refresh token make such a burst when their access token expires, and any of its tokens may be the one that they keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Burst {
+    /// Its first rotation. The burst is open while the store holds that one's answer.
+    pub id: RotationId,
+    /// The generation that its first rotation made.
+    pub first: u32,
+    /// The first generation of the burst before.
+    pub previous_first: u32,
+}
+
+impl Burst {
+    /// The burst of the rotation `id`, which makes `generation`: this one while it is open, else a new one.
+    #[must_use]
+    pub fn next(self, is_open: bool, generation: u32, id: RotationId) -> Self {
+        if is_open {
+            return self;
+        }
+        Self {
+            id,
+            first: generation,
+            previous_first: self.first,
+        }
     }
 }
 
@@ -35,6 +68,8 @@ pub(super) struct FamilyRecord {
     pub(super) generation: u32,
     /// The rotation that made it.
     pub(super) rotation: RotationId,
+    /// The burst that it belongs to.
+    pub(super) burst: Burst,
     /// When the lifetimes of session and grant were last extended, Unix ms.
     pub(super) extended_at_ms: u64,
     /// [`FamilyContent`].
@@ -59,6 +94,8 @@ pub struct Family {
     pub generation: u32,
     /// The rotation that made it.
     pub rotation: RotationId,
+    /// The burst that it belongs to.
+    pub burst: Burst,
     /// When the lifetimes of session and grant were last extended, Unix ms.
     pub extended_at_ms: u64,
     /// What never changes.
@@ -71,6 +108,8 @@ impl Family {
     pub fn state(&self) -> StoredFamily {
         StoredFamily {
             generation: self.generation,
+            burst_first: self.burst.first,
+            previous_first: self.burst.previous_first,
             logged_in_at_ms: self.content.login.logged_in_at_ms,
         }
     }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::record::{AnswerRecord, FORMAT, Family, FamilyContent, FamilyRecord, RotationAnswer, RotationId};
+use super::record::{
+    AnswerRecord, Burst, FORMAT, Family, FamilyContent, FamilyRecord, RotationAnswer, RotationId,
+};
 use super::token::FamilySecret;
 use crate::authorization::login::AuthorizedLogin;
 use crate::authorization::random;
@@ -34,6 +36,8 @@ pub struct Rotation<'a> {
     pub generation: u32,
     /// Its id.
     pub id: RotationId,
+    /// The burst that it belongs to.
+    pub burst: Burst,
     /// [`Family::extended_at_ms`].
     pub extended_at_ms: u64,
 }
@@ -66,6 +70,7 @@ impl Families {
             revision: entry.revision,
             generation: record.generation,
             rotation: record.rotation,
+            burst: record.burst,
             extended_at_ms: record.extended_at_ms,
             content,
         }))
@@ -82,11 +87,18 @@ impl Families {
         login: &AuthorizedLogin,
         lifetime: Duration,
     ) -> Result<Family, StoreError> {
+        // No rotation made it, so there is no answer, and its burst is not open.
+        let rotation = RotationId(random::bytes()?);
         let mut family = Family {
             key: key.clone(),
             revision: Revision(0),
             generation: 0,
-            rotation: RotationId(random::bytes()?),
+            rotation,
+            burst: Burst {
+                id: rotation,
+                first: 0,
+                previous_first: 0,
+            },
             extended_at_ms: self.context.clock.now_ms(),
             content: FamilyContent {
                 secret: FamilySecret::generate()?,
@@ -148,6 +160,15 @@ impl Families {
         sealed::open_value(&self.context.ring, &key, ANSWER, &record.answer).map(Some)
     }
 
+    /// Whether `burst` is open: the store still holds the answer of its first rotation, by the store's clock.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn is_open(&self, burst: Burst) -> Result<bool, StoreError> {
+        let first = self.context.store.read(&burst.id.answer_key()).await?;
+        Ok(first.is_some())
+    }
+
     /// Stores `rotation`, if its family is as it was read. A write whose outcome is unknown is read again once.
     ///
     /// # Errors
@@ -183,6 +204,7 @@ impl Families {
             format: FORMAT,
             generation: rotation.generation,
             rotation: rotation.id,
+            burst: rotation.burst,
             extended_at_ms: rotation.extended_at_ms,
             // Sealed at every write, so that a previous sealing key is needed only until the next one.
             content: sealed::seal_value(&self.context.ring, &rotation.family.key, CONTENT, content)?,
@@ -198,6 +220,7 @@ impl Family {
             family: self,
             generation: self.generation,
             id: self.rotation,
+            burst: self.burst,
             extended_at_ms: self.extended_at_ms,
         }
     }

@@ -41,7 +41,7 @@ pub struct AuthorizationConfig {
     pub refresh_token_lifetime: Duration,
     /// A login ends this long after the user logged in, however often it is refreshed.
     pub login_lifetime: Duration,
-    /// How long the refresh token before the newest gets the newest answer again; 0 to 300 s.
+    /// How long a refresh token gets the newest answer again after it was first used; 0 to 300 s.
     pub replay_window: Duration,
     /// The server for which a client without `resource` gets its token (MCP 2025-03-26); `None`: the only configured one,
     /// or none.
