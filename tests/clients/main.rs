@@ -3,6 +3,7 @@
 
 mod conformance;
 mod outcome;
+mod refresh_rounds;
 mod report;
 mod shared_token;
 mod stage;
@@ -72,6 +73,14 @@ async fn twenty_processes_that_share_one_refresh_token_lose_no_login() -> anyhow
     Report::of_shared_token(&lost, stage.own_tokens())?;
     stage.ensure_good_tokens_only()?;
     lost.ensure_promises()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_processes_that_refresh_at_once_200_times_stay_one_login() -> anyhow::Result<()> {
+    let stage = Stage::start().await?;
+    let rounds = refresh_rounds::play(&stage).await?;
+    Report::of_refresh_rounds(&rounds, stage.own_tokens())?;
+    rounds.ensure_promises()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::conformance::Conformance;
 use super::outcome::Outcome;
+use super::refresh_rounds::RefreshRounds;
 use super::shared_token::SharedToken;
 
 /// The file that `cargo xtask clients --json` names.
@@ -35,6 +36,14 @@ impl Report {
         println!("\none refresh token of many processes: {outcome:?}");
         add(|all| {
             all["shared_refresh_token"] = json!(outcome);
+            count(all, outcome.logins_lost, own_tokens);
+        })
+    }
+
+    pub(crate) fn of_refresh_rounds(outcome: &RefreshRounds, own_tokens: usize) -> anyhow::Result<()> {
+        println!("\nmany processes that refresh at once: {outcome:?}");
+        add(|all| {
+            all["refresh_rounds"] = json!(outcome);
             count(all, outcome.logins_lost, own_tokens);
         })
     }

@@ -1,5 +1,6 @@
 //! Many processes of one client that share one refresh token, as several windows of an editor do.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -46,10 +47,9 @@ impl SharedToken {
 /// One process logs in; then twenty refresh what it has got, all at once, each time that their common token has expired.
 pub(crate) async fn play(stage: &Stage) -> anyhow::Result<SharedToken> {
     let folder = TempDir::with_prefix("tokenward-shared-token-")?;
-    let store = folder.path().join("tokens.json");
+    let store = log_in_once(stage, &folder).await?;
     let url = stage.world.resource(stage::EVERYTHING);
     let start = |steps: &[Value]| LoginClient::start(LoginClientKind::TypeScript2, &url, Some(&store), steps);
-    log_in(start(&[json!({"do": "tools"})])?, &stage::user(0)).await?;
     let go_on = |round: usize| format!("go-on-{round}");
     let steps: Vec<Value> = (0..ROUNDS)
         .flat_map(|round| [until(&folder.path().join(go_on(round))), echo()])
@@ -66,35 +66,55 @@ pub(crate) async fn play(stage: &Stage) -> anyhow::Result<SharedToken> {
         failures: 0,
     };
     for round in 0..ROUNDS {
-        for client in &mut clients {
-            outcome.read_until(client, |line| line["event"] == "idle").await?;
-        }
+        outcome
+            .read_all(&mut clients, |line| line["event"] == "idle")
+            .await?;
         stage.wait_until_access_tokens_expired().await;
         write_file(&folder, &go_on(round), "")?;
-        for client in &mut clients {
-            outcome.read_until(client, |line| line["step"] == "call").await?;
+        outcome
+            .read_all(&mut clients, |line| line["step"] == "call")
+            .await?;
+        if outcome.logins_lost > 0 {
+            break;
         }
     }
     Ok(outcome)
 }
 
-async fn log_in(mut client: LoginClient, email: &str) -> anyhow::Result<()> {
+/// One process logs its user in and ends. The result is the folder with its tokens, in `folder`.
+pub(crate) async fn log_in_once(stage: &Stage, folder: &TempDir) -> anyhow::Result<PathBuf> {
+    let store = folder.path().join("store");
+    std::fs::create_dir(&store).context("cannot make the folder that the processes share")?;
+    let url = stage.world.resource(stage::EVERYTHING);
+    let steps = [json!({"do": "tools"})];
+    let mut client = LoginClient::start(LoginClientKind::TypeScript2, &url, Some(&store), &steps)?;
     let browser = Browser::new()?;
     loop {
         let line = client.next(PATIENCE).await?;
         if line["event"] == "login_wanted" {
-            user::log_in(&browser, &line, email)
+            user::log_in(&browser, &line, &stage::user(0))
                 .await
                 .with_context(|| client.printed())?;
         }
         if line["step"] == "tools" {
             ensure!(line["ok"] == true, "{}", client.printed());
-            return Ok(());
+            return Ok(store);
         }
     }
 }
 
 impl SharedToken {
+    async fn read_all(
+        &mut self,
+        clients: &mut [LoginClient],
+        last: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<()> {
+        for client in clients {
+            self.read_until(client, &last).await?;
+        }
+        Ok(())
+    }
+
     async fn read_until(
         &mut self,
         client: &mut LoginClient,
@@ -103,8 +123,9 @@ impl SharedToken {
         loop {
             let line = client.next(PATIENCE).await?;
             if line["event"] == "login_wanted" {
+                // There is no user here: the process would wait.
                 self.logins_lost += 1;
-                // There is no user here: the call would wait.
+                println!("a login was lost:\n{}", client.printed());
                 return Ok(());
             }
             if line["step"] == "call" {

@@ -52,25 +52,27 @@ export function redirects() {
   return { next: () => (come.length > 0 ? come.shift() : new Promise((resolve) => wait.push(resolve))) };
 }
 
-// What a client remembers, in the file that `order.store` names (so that processes can share it) or in memory.
+// What a client remembers: in the folder that `order.store` names (so that processes can share it), or in memory. Each thing
+// has a file of its own: with one file for all, a process that stores what it has discovered writes back the tokens that it has
+// read, over those that another process has refreshed since, and the login ends when a refresh token comes back much later.
 export function memory() {
-  const file = order.store;
-  let held = {};
-  const read = () => {
-    if (!file) return held;
-    return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
-  };
-  const write = (value) => {
-    held = value;
-    if (!file) return;
-    // Another process never reads half of it.
-    const part = `${file}.${process.pid}`;
-    writeFileSync(part, JSON.stringify(value));
-    renameSync(part, file);
-  };
+  const folder = order.store;
+  if (!folder) {
+    const held = {};
+    return {
+      get: (name) => held[name],
+      set: (name, value) => (held[name] = value),
+    };
+  }
+  const fileOf = (name) => join(folder, `${name}.json`);
   return {
-    get: (name) => read()[name],
-    set: (name, value) => write({ ...read(), [name]: value }),
+    get: (name) => (existsSync(fileOf(name)) ? JSON.parse(readFileSync(fileOf(name), "utf8")).value : undefined),
+    set(name, value) {
+      // Another process never reads half of it.
+      const part = join(folder, `${name}.${process.pid}`);
+      writeFileSync(part, JSON.stringify({ value }));
+      renameSync(part, fileOf(name));
+    },
   };
 }
 

@@ -30,6 +30,8 @@ pub enum LoginClientKind {
     FastMcp,
     /// The MCP client of Vercel's AI SDK.
     AiSdk,
+    /// No MCP client: a process that refreshes a shared refresh token, in rounds. Not one of [`Self::ALL`].
+    Refresher,
 }
 
 impl LoginClientKind {
@@ -59,6 +61,7 @@ impl LoginClientKind {
         let (program, script_file) = match self {
             Self::TypeScript1 | Self::TypeScript2 => (programs.node, Some("typescript.mjs")),
             Self::AiSdk => (programs.node, Some("ai_sdk.mjs")),
+            Self::Refresher => (programs.node, Some("refresher.mjs")),
             Self::McpRemote => (programs.node, Some("mcp_remote.mjs")),
             Self::Inspector => (programs.node, Some("inspector.mjs")),
             Self::Python => (python, Some("python_sdk.py")),
@@ -92,7 +95,7 @@ pub struct LoginClient {
 
 impl LoginClient {
     /// Connects to the MCP server at `url` and takes these steps: `{"do":"tools"}` and so on, see tests/clients. Clients that
-    /// are given one `store` share their tokens in that file.
+    /// are given one `store` share their tokens in that folder.
     ///
     /// # Errors
     /// When it is not installed.
