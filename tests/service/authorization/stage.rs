@@ -54,3 +54,12 @@ pub(super) async fn asked_at(
         .request(deployment.http.request(method, url).header("host", host))
         .await
 }
+
+/// Registrations of clients at the first replica with this outcome.
+pub(crate) fn registrations(deployment: &Deployment, outcome: &str) -> u64 {
+    let exposition = deployment.service(0).service().metrics().exposition();
+    let counter = "tokenward_authorization_requests_total";
+    let start = format!("{counter}{{endpoint=\"register\",outcome=\"{outcome}\"}} ");
+    let value = exposition.lines().find_map(|line| line.strip_prefix(&start));
+    value.map_or(0, |value| value.parse().expect("a number"))
+}

@@ -11,7 +11,7 @@ use tokenward_control::serve::reload::apply;
 use tokenward_harness::parts::tools;
 use tokio::process::Command;
 
-use crate::authorization::stage::plan;
+use crate::authorization::stage::{plan, registrations};
 use crate::deployment::Deployment;
 
 /// The paths of the authorization server.
@@ -33,13 +33,17 @@ async fn no_request_to_the_authorization_server_is_answered_otherwise_than_docum
         );
         return Ok(());
     };
-    let deployment = Deployment::start(plan(&json!({}))?).await?;
+    let deployment = Deployment::start(plan(&json!({"trusted_proxies": 1}))?).await?;
     let url = deployment.urls[0].clone();
     let config = deployment.changed(|document| {
         document["authorization"]["issuer"] = json!(url);
     })?;
     apply(deployment.service(0), config)?;
     let folder = TempDir::with_prefix("tokenward-schemathesis-")?;
+    std::fs::write(
+        folder.path().join("own_addresses.py"),
+        include_str!("own_addresses.py"),
+    )?;
     let run = Command::new(python)
         .args([
             "-c",
@@ -57,7 +61,11 @@ async fn no_request_to_the_authorization_server_is_answered_otherwise_than_docum
             "30",
             "--no-color",
         ])
-        .env("PYTHONPATH", packages)
+        .env("SCHEMATHESIS_HOOKS", "own_addresses")
+        .env(
+            "PYTHONPATH",
+            std::env::join_paths([packages.as_path(), folder.path()])?,
+        )
         .env_remove("http_proxy")
         .env_remove("HTTP_PROXY")
         .current_dir(folder.path())
@@ -85,5 +93,7 @@ async fn no_request_to_the_authorization_server_is_answered_otherwise_than_docum
         "{report}"
     );
     assert!(generated > 200, "{report}");
+    assert_eq!(registrations(&deployment, "too_many"), 0);
+    assert!(registrations(&deployment, "registered") > 0, "{report}");
     Ok(())
 }

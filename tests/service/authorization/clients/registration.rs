@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokenward_control::store::Store as _;
 
-use crate::authorization::stage::{HOST, plan};
+use crate::authorization::stage::{HOST, plan, registrations};
 use crate::deployment::{Answer, Deployment};
 
 async fn register(deployment: &Deployment, body: &Value) -> anyhow::Result<Answer> {
@@ -19,14 +19,6 @@ async fn register_from(deployment: &Deployment, address: &str, body: &Value) -> 
         .header("x-forwarded-for", format!("203.0.113.66, {address}"))
         .body(body.to_string());
     deployment.request(request).await
-}
-
-fn counted(deployment: &Deployment, outcome: &str) -> u64 {
-    let exposition = deployment.service(0).service().metrics().exposition();
-    let counter = "tokenward_authorization_requests_total";
-    let start = format!("{counter}{{endpoint=\"register\",outcome=\"{outcome}\"}} ");
-    let value = exposition.lines().find_map(|line| line.strip_prefix(&start));
-    value.map_or(0, |value| value.parse().expect("a number"))
 }
 
 fn good() -> Value {
@@ -68,7 +60,7 @@ async fn a_client_gets_a_public_registration_whatever_method_it_asks_for() -> an
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     }
-    assert_eq!(counted(&deployment, "registered"), 4);
+    assert_eq!(registrations(&deployment, "registered"), 4);
     Ok(())
 }
 
@@ -103,8 +95,8 @@ async fn the_acceptable_redirect_uris_are_kept_and_echoed() -> anyhow::Result<()
         (400, &json!("invalid_client_metadata")),
         "{answer:?}"
     );
-    assert_eq!(counted(&deployment, "invalid_redirect_uri"), 1);
-    assert_eq!(counted(&deployment, "invalid_client_metadata"), 1);
+    assert_eq!(registrations(&deployment, "invalid_redirect_uri"), 1);
+    assert_eq!(registrations(&deployment, "invalid_client_metadata"), 1);
     Ok(())
 }
 
@@ -128,8 +120,8 @@ async fn a_flood_of_registrations_stores_nothing_and_limits_its_own_source() -> 
     assert_eq!((registered, limited), (60, 40));
     assert_eq!(
         (
-            counted(&deployment, "registered"),
-            counted(&deployment, "too_many")
+            registrations(&deployment, "registered"),
+            registrations(&deployment, "too_many")
         ),
         (60, 40)
     );
@@ -154,7 +146,7 @@ async fn no_client_registers_where_it_is_off() -> anyhow::Result<()> {
         (403, &json!("access_denied")),
         "{answer:?}"
     );
-    assert_eq!(counted(&deployment, "registration_off"), 1);
+    assert_eq!(registrations(&deployment, "registration_off"), 1);
     Ok(())
 }
 
