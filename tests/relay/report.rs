@@ -60,9 +60,10 @@ impl<'a> Report<'a> {
                 ]
             });
             let sum = format!(
-                "logins lost {}, expired tokens at servers {}, WARN per pair and minute {}, of control {}",
+                "logins lost {}, expired tokens at servers {}, own tokens {}, WARN per pair and minute {}, of control {}",
                 outcome.logins_lost,
                 outcome.expired_at_servers,
+                outcome.own_tokens_at_servers,
                 outcome.warn_per_pair_minute_max,
                 outcome.control_warnings
             );

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
-use crate::runner_output::TestCounts;
 use crate::terminal::Terminal;
 use crate::workspace::Workspace;
-use crate::{modules, process, setup};
+use crate::{modules, setup, stories};
 
 /// Where the stories write their counts; tests/clients reads it.
 const JSON_FILE: &str = "TOKENWARD_CLIENTS_JSON";
@@ -39,30 +38,11 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &ClientsFla
         &["--bins", "--test", "clients", "--test", "browser"],
     )?;
     terminal.heading("clients and the conformance suite");
-    let mut stories = workspace.cargo();
-    stories
-        .arg("test")
-        .args(modules::package_flags())
-        // One after the other: each plays its clients side by side.
-        .args(["--test", "clients", "--test", "browser"])
-        .args(["--", "--nocapture", "--test-threads", "1"])
-        .args(&flags.filter);
-    if let Some(file) = &flags.json {
-        let file = std::env::current_dir()
-            .context("no current directory")?
-            .join(file);
-        // Each story adds its counts to it.
-        drop(std::fs::remove_file(&file));
-        stories.env(JSON_FILE, file);
-    }
-    let run = process::echo(&mut stories)?;
-    let counts = TestCounts::read(&format!("{}\n{}", run.stdout, run.stderr));
-    if let Some(TestCounts { passed, failed }) = counts {
-        println!("{passed} passed, {failed} failed");
-    }
-    Ok(if run.status.success() && counts.is_some() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    let counts = flags.json.as_deref().map(|file| (JSON_FILE, file));
+    stories::play(
+        workspace,
+        &["clients", "browser"],
+        flags.filter.as_deref(),
+        counts,
+    )
 }

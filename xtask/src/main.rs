@@ -11,6 +11,7 @@ mod relay;
 mod runner_output;
 mod setup;
 mod soak;
+mod stories;
 mod terminal;
 mod test;
 mod version;

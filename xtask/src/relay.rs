@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
-use crate::runner_output::TestCounts;
 use crate::terminal::Terminal;
 use crate::workspace::Workspace;
-use crate::{modules, process, setup};
+use crate::{modules, setup, stories};
 
 /// Where the stories write their counts; tests/relay reads it.
 const JSON_FILE: &str = "TOKENWARD_RELAY_JSON";
@@ -40,29 +39,6 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &RelayFlags
     )?;
     modules::control_with_failpoints(workspace, terminal)?;
     terminal.heading("stories behind the relay");
-    let mut stories = workspace.cargo();
-    stories
-        .arg("test")
-        .args(modules::package_flags())
-        // One after the other: each plays its programs and issuers side by side.
-        .args(["--test", "relay", "--", "--nocapture", "--test-threads", "1"])
-        .args(&flags.filter);
-    if let Some(file) = &flags.json {
-        let file = std::env::current_dir()
-            .context("no current directory")?
-            .join(file);
-        // Each story adds its counts to it.
-        drop(std::fs::remove_file(&file));
-        stories.env(JSON_FILE, file);
-    }
-    let run = process::echo(&mut stories)?;
-    let counts = TestCounts::read(&format!("{}\n{}", run.stdout, run.stderr));
-    if let Some(TestCounts { passed, failed }) = counts {
-        println!("{passed} passed, {failed} failed");
-    }
-    Ok(if run.status.success() && counts.is_some() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    let counts = flags.json.as_deref().map(|file| (JSON_FILE, file));
+    stories::play(workspace, &["relay"], flags.filter.as_deref(), counts)
 }

@@ -11,6 +11,8 @@ use tokenward_harness::issuer::IssuerCounts;
 pub struct Half {
     /// Requests that reached a server with a bearer past its `exp`.
     pub rejected_expired: usize,
+    /// Requests that reached a server with a token that the gateway itself had signed.
+    pub own_tokens: usize,
     /// 401 and 403 answered by servers, expired or not.
     pub server_errors: usize,
     /// The same in each minute.

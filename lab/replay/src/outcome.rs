@@ -71,6 +71,14 @@ impl Replay {
                 none,
                 on.rejected_expired,
             ),
+            (
+                "all: requests that reached a server with a token of the gateway's own",
+                none,
+                [off, on, &self.unregistered, &self.relay]
+                    .iter()
+                    .map(|half| half.own_tokens)
+                    .sum(),
+            ),
             ("on: 401 and 403 by servers", none, on.server_errors),
             (
                 "on: tool calls that failed though the grant was alive",

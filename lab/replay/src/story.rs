@@ -256,6 +256,7 @@ impl<I: Issuer> Story<'_, I> {
         let requests_of_2026 = servers.map(|counts| counts.with_mcp_method).sum();
         Ok(Half {
             rejected_expired: tally.rejected_expired,
+            own_tokens: tally.own_tokens,
             server_errors: tally.rejected_expired + tally.rejected_other,
             server_errors_per_minute: evidence.server_errors_per_minute(),
             accepted: tally.accepted,

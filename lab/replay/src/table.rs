@@ -42,6 +42,10 @@ pub(super) fn rows(replay: &Replay, columns: &[TableColumn]) -> Vec<Vec<String>>
             &count(|half| half.rejected_expired),
         ),
         row(
+            "requests that reached a server with a token of the gateway's own",
+            &count(|half| half.own_tokens),
+        ),
+        row(
             "401 and 403 answered by servers",
             &count(|half| half.server_errors),
         ),

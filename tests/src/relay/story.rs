@@ -57,6 +57,8 @@ pub struct Outcome {
     pub logins_lost: usize,
     /// Requests that reached the MCP server with an expired token.
     pub expired_at_servers: usize,
+    /// Requests that reached the MCP server with a token that the gateway itself had signed.
+    pub own_tokens_at_servers: usize,
     /// The most WARN lines of the filter about one pair within a minute.
     pub warn_per_pair_minute_max: usize,
     /// WARN and ERROR lines of all replicas of control.
@@ -71,6 +73,7 @@ impl Outcome {
     pub fn ensure_promises(&self) -> anyhow::Result<()> {
         ensure!(self.logins_lost == 0, "logins were lost: {self:#?}");
         ensure!(self.expired_at_servers == 0, "expired tokens: {self:#?}");
+        ensure!(self.own_tokens_at_servers == 0, "own tokens: {self:#?}");
         ensure!(self.warn_per_pair_minute_max <= 1, "too many lines: {self:#?}");
         let mut others = self.acts.iter().filter(|act| ![AWAY, DEATH].contains(&act.name));
         ensure!(others.all(|act| act.failed == 0), "calls failed: {self:#?}");
@@ -369,6 +372,7 @@ impl<I: Issuer> Play<I> {
             acts: self.acts,
             logins_lost: self.logins_lost,
             expired_at_servers: self.stage.server.counts().rejected_expired,
+            own_tokens_at_servers: self.stage.server.counts().own_tokens,
             control_warnings: self.control_warnings,
             warn_per_pair_minute_max: most_per_pair_and_minute(&self.stage.gateway),
         }
