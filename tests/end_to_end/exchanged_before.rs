@@ -38,7 +38,7 @@ async fn exchanged(world: &World, endpoint: &str, id_token: &str) -> anyhow::Res
 
 async fn control_calls(world: &World) -> anyhow::Result<u64> {
     let stats = world.envoy.stats().await?;
-    Ok(stats.count("tokenward_control_calls_total", &[("mcp_server", SERVER)]))
+    Ok(stats.count("tokenward_control_calls_total", &[("server", SERVER)]))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ async fn a_fresh_token_is_forwarded_unchanged_and_causes_no_call() -> anyhow::Re
     assert_eq!(world.home.counts().refreshes_presented, 0);
     assert_eq!(world.envoy.wasm_lines(), []);
     let stats = world.envoy.stats().await?;
-    let labels = [("mcp_server", LOCAL), ("outcome", "forwarded")];
+    let labels = [("server", LOCAL), ("outcome", "forwarded")];
     assert_eq!(stats.count("tokenward_requests_total", &labels), 20);
     Ok(())
 }
@@ -43,7 +43,7 @@ async fn a_request_to_no_server_passes_untouched_and_is_counted() -> anyhow::Res
         "the server itself answered"
     );
     let stats = world.envoy.stats().await?;
-    let labels = [("mcp_server", "-"), ("outcome", "passed")];
+    let labels = [("server", "-"), ("outcome", "passed")];
     assert_eq!(stats.count("tokenward_requests_total", &labels), 1);
     Ok(())
 }

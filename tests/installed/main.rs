@@ -1,8 +1,10 @@
 //! What a platform engineer installs: the chart rendered and validated, and run by a real Envoy Gateway. Built with Go; left
 //! out, with a line each, where it is not.
 
+mod alerts;
 mod authorization;
 mod authorization_rendering;
+mod dashboard;
 mod main_path;
 mod page;
 mod pod;

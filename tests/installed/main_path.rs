@@ -105,7 +105,7 @@ async fn envoy_is_configured_as_the_resources_state() -> anyhow::Result<()> {
     );
 
     let stats = gateway.stats().await?;
-    let labels = [("mcp_server", LOCAL), ("outcome", "forwarded")];
+    let labels = [("server", LOCAL), ("outcome", "forwarded")];
     assert_eq!(stats.count("tokenward_requests_total", &labels), 1);
     // One VM for each of four workers, and two more.
     assert_eq!(stats.sum("envoy_wasm_envoy_wasm_runtime_v8_active", &[]), 6.0);

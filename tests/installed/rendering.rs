@@ -139,7 +139,7 @@ fn the_validator_refuses_unknown_fields_broken_rules_and_broken_expressions() ->
             "      type: Image\n      http:",
             "Image",
         ),
-        ("> 0.05", "> > 0.05", "TokenwardExchangesFail"),
+        ("> 0.05", "> > 0.05", "TokenwardControlOverloaded"),
         ("interval: 30s", "intervall: 30s", "intervall"),
     ];
     for (from, to, named) in broken {

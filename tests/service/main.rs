@@ -2,6 +2,7 @@
 
 mod abuse;
 mod adversary;
+mod alert_cases;
 mod authorization;
 mod control_part;
 mod crash;
@@ -23,6 +24,7 @@ mod key_sets;
 mod log_watch;
 mod logout;
 mod lost_answers;
+mod metrics;
 mod odd_answers;
 mod odd_exchanges;
 mod openapi;

@@ -202,6 +202,8 @@ async fn sighup_applies_a_good_file_and_retains_the_old_one_on_a_bad_or_fixed_on
     log.wait_for_line_after(mark, line("the configuration was reloaded"), PATIENCE)
         .await?;
     assert_eq!((old.await?, new.await?), (401, 404));
+    let metrics = control.metrics().await?;
+    assert_eq!(metrics.count("tokenward_config_last_reload_successful", &[]), 1);
 
     let mark = log.mark();
     control.rewrite(
@@ -243,10 +245,11 @@ async fn sighup_applies_a_good_file_and_retains_the_old_one_on_a_bad_or_fixed_on
     let metrics = control.metrics().await?;
     for outcome in ["applied", "rejected", "restart_needed"] {
         assert_eq!(
-            metrics.count("tokenward_config_reload_total", &[("outcome", outcome)]),
+            metrics.count("tokenward_config_reloads_total", &[("outcome", outcome)]),
             1,
             "{outcome}"
         );
     }
+    assert_eq!(metrics.count("tokenward_config_last_reload_successful", &[]), 0);
     Ok(())
 }

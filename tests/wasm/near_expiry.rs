@@ -27,7 +27,7 @@ fn a_hundred_requests_near_expiry_pass_at_once_and_share_one_background_call() {
     assert_eq!(calls[0].subject_token, presented);
     assert_eq!(world.upstream_requests().len(), 100);
     assert_eq!((world.warns().len(), world.infos().len()), (0, 0));
-    assert_eq!(world.counted(&["outcome=near_expiry", "control_calls_total"]), 1);
+    assert_eq!(world.counted(&["reason=near_expiry", "control_calls_total"]), 1);
     assert_sound(&world);
 }
 

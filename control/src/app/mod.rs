@@ -3,9 +3,11 @@
 pub(crate) mod authorization;
 mod background;
 mod build;
+pub(crate) mod census;
 mod current;
 mod exchange_endpoint;
 pub(crate) mod explain;
+mod first_samples;
 mod limits;
 mod logout;
 mod open;
@@ -14,6 +16,7 @@ pub(crate) mod sessions;
 mod subject;
 mod token;
 
+pub use census::Census;
 pub use current::Current;
 pub use open::{check_store, open_store, try_store};
 
@@ -175,6 +178,7 @@ impl Service {
             proven_tokens: Arc::default(),
             past_key_grace: config.stale_subject_grace,
         };
+        first_samples::begin(&context.metrics, &config);
         let policy = Policy {
             margin: config.margin,
             suspect_wait: config.issuer_timeout,

@@ -2,7 +2,7 @@
 //! token of a user without a login is exchanged itself.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 use tokenward_protocol::jwt::{Claims, session_of};
@@ -48,8 +48,8 @@ impl Service {
         }
     }
 
-    /// Bounds the sum of all operations, which have deadlines of their own, by the caller's deadline. A call to an
-    /// issuer that is in progress continues.
+    /// Bounds the sum of all operations, which have deadlines of their own, by the caller's deadline, and records how long
+    /// they took. A call to an issuer that is in progress continues.
     pub(super) async fn within_deadline(
         &self,
         issued: impl Future<Output = Result<Served, Refused>>,
@@ -57,9 +57,14 @@ impl Service {
         /// A late refresh reports what it waits for; its own, more precise refusal must come first.
         const SLACK: Duration = Duration::from_millis(200);
         let deadline = self.config.caller_deadline + SLACK;
-        tokio::time::timeout(deadline, issued).await.unwrap_or_else(|_| {
+        let started = Instant::now();
+        let issued = tokio::time::timeout(deadline, issued).await.unwrap_or_else(|_| {
             Err(Refused::new(Refusal::Busy).because("the store or the issuer answers too slowly"))
-        })
+        });
+        self.context
+            .metrics
+            .token_answered(issued.is_ok(), started.elapsed());
+        issued
     }
 
     /// Proves the subject of `request` and issues its token for `server`.

@@ -63,9 +63,11 @@ pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), Serve
         }
     };
     let reloading = tokio::spawn(reload_on_signal(reload_signal, current.clone(), path.to_owned()));
+    let counting = tokio::spawn(app::census::run(current.clone()));
     let longest = || longest_stop(current.service().config.issuer_timeout);
     serve_until(socket, &current, shutdown_signal.next(), longest).await;
     reloading.abort();
+    counting.abort();
     tracing::info!("stopped");
     Ok(())
 }

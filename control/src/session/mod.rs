@@ -49,6 +49,11 @@ impl SessionKey {
         }
     }
 
+    /// The key of the session with this digest, as a listing of the store has it.
+    pub(crate) fn from_digest(digest: String) -> Self {
+        Self { digest }
+    }
+
     fn record(&self) -> Key {
         Key::new("session", &self.digest)
     }

@@ -1,4 +1,4 @@
-//! A wrapper of either engine that counts failed operations and stores the most recent failed write.
+//! A wrapper of either engine that times operations, counts failed ones and stores the most recent failed write.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,8 @@ use super::{
 };
 use crate::observe::metrics::Metrics;
 
-/// Forwards every operation to its engine and counts the failed ones in `tokenward_store_errors_total`.
+/// Forwards every operation to its engine; its duration and failure are in `tokenward_store_operation_seconds` and
+/// `tokenward_store_errors_total`.
 #[derive(Debug)]
 pub struct CountedStore {
     store: Arc<dyn Store>,
@@ -42,23 +43,31 @@ impl CountedStore {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count_read<T>(&self, operation: &'static str, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if result.is_err() {
-            self.metrics.store_error(operation);
-        }
+    /// Performs an operation, and records its duration and whether it failed.
+    async fn measured<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let started = std::time::Instant::now();
+        let result = work.await;
+        self.metrics
+            .store_operation(operation, started.elapsed(), result.is_err());
         result
     }
 
-    fn count_write<T>(
+    /// [`CountedStore::measured`] for an operation that writes: its failure is also remembered for the readiness check.
+    async fn measured_write<T>(
         &self,
         operation: &'static str,
-        result: Result<T, StoreError>,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
+        let result = self.measured(operation, work).await;
         // A record that cannot be decoded is a fault of that record, not of the store.
         if let Err(error @ (StoreError::Late { .. } | StoreError::Failed { .. })) = &result {
             *self.lock() = Some((Instant::now(), NotReady::from(error)));
         }
-        self.count_read(operation, result)
+        result
     }
 }
 
@@ -69,7 +78,7 @@ impl Store for CountedStore {
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        self.count_read("read", self.store.read(key).await)
+        self.measured("read", self.store.read(key)).await
     }
 
     async fn write(
@@ -79,27 +88,31 @@ impl Store for CountedStore {
         value: &[u8],
         lifetime: Option<Duration>,
     ) -> Result<WriteOutcome, StoreError> {
-        self.count_write("write", self.store.write(key, expected, value, lifetime).await)
+        self.measured_write("write", self.store.write(key, expected, value, lifetime))
+            .await
     }
 
     async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError> {
-        self.count_write("delete", self.store.delete(key, expected).await)
+        self.measured_write("delete", self.store.delete(key, expected))
+            .await
     }
 
     async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
-        self.count_read("list", self.store.list(kind, after, limit).await)
+        self.measured("list", self.store.list(kind, after, limit)).await
     }
 
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {
-        self.count_write("add_member", self.store.add_member(set, member, lifetime).await)
+        self.measured_write("add_member", self.store.add_member(set, member, lifetime))
+            .await
     }
 
     async fn remove_member(&self, set: &Key, member: &str) -> Result<(), StoreError> {
-        self.count_write("remove_member", self.store.remove_member(set, member).await)
+        self.measured_write("remove_member", self.store.remove_member(set, member))
+            .await
     }
 
     async fn members(&self, set: &Key) -> Result<Vec<String>, StoreError> {
-        self.count_read("members", self.store.members(set).await)
+        self.measured("members", self.store.members(set)).await
     }
 
     async fn acquire_lease(
@@ -108,21 +121,20 @@ impl Store for CountedStore {
         owner: &LeaseOwner,
         lifetime: Duration,
     ) -> Result<LeaseAnswer, StoreError> {
-        self.count_write(
-            "acquire_lease",
-            self.store.acquire_lease(name, owner, lifetime).await,
-        )
+        self.measured_write("acquire_lease", self.store.acquire_lease(name, owner, lifetime))
+            .await
     }
 
     async fn release_lease(&self, name: &Key, owner: &LeaseOwner) -> Result<bool, StoreError> {
-        self.count_write("release_lease", self.store.release_lease(name, owner).await)
+        self.measured_write("release_lease", self.store.release_lease(name, owner))
+            .await
     }
 
     async fn lineage(&self, key: &Key) -> Result<Option<Lineage>, StoreError> {
-        self.count_read("lineage", self.store.lineage(key).await)
+        self.measured("lineage", self.store.lineage(key)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.count_read("ping", self.store.ping().await)
+        self.measured("ping", self.store.ping()).await
     }
 }

@@ -55,13 +55,13 @@ pub const NO_SERVER: ServerLabel<'static> = ServerLabel {
 /// An event that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// `tokenward_requests_total{mcp_server,outcome,mcp_method}`: how a request ended, and what it was for.
+    /// `tokenward_requests_total{server,outcome,mcp_method}`: how a request ended, and what it was for.
     Request(RequestOutcome, McpMethod),
-    /// `tokenward_control_calls_total{mcp_server,outcome}`: a call, by its reason.
+    /// `tokenward_control_calls_total{server,reason}`: a call, by its reason.
     ControlCall(Reason),
-    /// `tokenward_server_rejections_total{mcp_server,outcome}`: the server's status to a token that looked fresh.
+    /// `tokenward_server_rejections_total{server,status}`: the server's status to a token that looked fresh.
     ServerRejection(u16),
-    /// `tokenward_control_answers_total{mcp_server,outcome}`: `token`, or the refusal.
+    /// `tokenward_control_answers_total{server,outcome}`: `token`, or the refusal.
     ControlAnswer(Option<Refusal>),
 }
 
@@ -90,20 +90,20 @@ impl Metric<'_> {
     /// for which a server's name may contain neither `.` nor `;`.
     #[must_use]
     pub fn stat_name(&self) -> String {
-        let (outcome, what) = match self.event {
+        let (labels, what) = match self.event {
             Event::Request(outcome, method) => {
-                let labels = format!("{};mcp_method={}", outcome.label(), method.name());
-                (labels, "requests_total")
+                let (outcome, method) = (outcome.label(), method.name());
+                (format!("outcome={outcome};mcp_method={method}"), "requests_total")
             }
-            Event::ControlCall(reason) => (reason.name().to_owned(), "control_calls_total"),
-            Event::ServerRejection(status) => (status.to_string(), "server_rejections_total"),
-            Event::ControlAnswer(refusal) => (
-                refusal.map_or("token", Refusal::name).to_owned(),
-                "control_answers_total",
-            ),
+            Event::ControlCall(reason) => (format!("reason={}", reason.name()), "control_calls_total"),
+            Event::ServerRejection(status) => (format!("status={status}"), "server_rejections_total"),
+            Event::ControlAnswer(refusal) => {
+                let outcome = refusal.map_or("token", Refusal::name);
+                (format!("outcome={outcome}"), "control_answers_total")
+            }
         };
         let clean = |c| if matches!(c, '.' | ';' | '=') { '_' } else { c };
         let server: String = self.server.name.chars().map(clean).collect();
-        format!("tokenward.server={server};outcome={outcome}.{what}")
+        format!("tokenward.server={server};{labels}.{what}")
     }
 }

@@ -249,9 +249,11 @@ fn bootstrap(chains: &[Chain], clusters: &[(&str, SocketAddr)]) -> Value {
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "stats_flush_on_admin": true,
         "stats_config": {"stats_tags": [
-            {"tag_name": "mcp_server", "regex": "(\\.server=([^;]*);)"},
+            {"tag_name": "server", "regex": "(\\.server=([^;]*);)"},
             {"tag_name": "outcome", "regex": "(;outcome=([^.;]*))"},
             {"tag_name": "mcp_method", "regex": "(;mcp_method=([^.]*))"},
+            {"tag_name": "reason", "regex": "(;reason=([^.]*))"},
+            {"tag_name": "status", "regex": "(;status=([^.]*))"},
         ]},
         "static_resources": {
             "listeners": chains.iter().map(Chain::listener).collect::<Vec<_>>(),

@@ -102,7 +102,7 @@ pub(super) const LANES: [Lane; 14] = [
     Lane {
         name: "fresh",
         chain: "tokenward",
-        evidence: outcome(&[("mcp_server", "forward"), ("outcome", "forwarded")]),
+        evidence: outcome(&[("server", "forward"), ("outcome", "forwarded")]),
         with_latency: true,
         with_stream: true,
         ..PLAIN
@@ -110,27 +110,27 @@ pub(super) const LANES: [Lane; 14] = [
     Lane {
         name: "fresh_named",
         chain: "tokenward_annotation",
-        evidence: outcome(&[("mcp_server", "forward"), ("outcome", "forwarded")]),
+        evidence: outcome(&[("server", "forward"), ("outcome", "forwarded")]),
         ..PLAIN
     },
     Lane {
         name: "fresh_unnamed",
         chain: "tokenward_unnamed",
-        evidence: outcome(&[("mcp_server", "forward"), ("outcome", "forwarded")]),
+        evidence: outcome(&[("server", "forward"), ("outcome", "forwarded")]),
         ..PLAIN
     },
     Lane {
         name: "fresh_annotated",
         chain: "tokenward_annotated",
         path: "/elsewhere/mcp",
-        evidence: outcome(&[("mcp_server", "forward"), ("outcome", "forwarded")]),
+        evidence: outcome(&[("server", "forward"), ("outcome", "forwarded")]),
         ..PLAIN
     },
     Lane {
         name: "replaced",
         chain: "tokenward",
         presents: Presents::Stale,
-        evidence: outcome(&[("mcp_server", "forward"), ("outcome", "replaced_from_cache")]),
+        evidence: outcome(&[("server", "forward"), ("outcome", "replaced_from_cache")]),
         with_latency: true,
         ..PLAIN
     },
@@ -138,7 +138,7 @@ pub(super) const LANES: [Lane; 14] = [
         name: "exchange",
         chain: "tokenward",
         path: "/exchange/mcp",
-        evidence: outcome(&[("mcp_server", "exchange"), ("outcome", "replaced_from_cache")]),
+        evidence: outcome(&[("server", "exchange"), ("outcome", "replaced_from_cache")]),
         ..PLAIN
     },
     // An MCP client's access token: the user's own token takes its place.
@@ -147,7 +147,7 @@ pub(super) const LANES: [Lane; 14] = [
         chain: "tokenward_login",
         path: "/login/mcp",
         presents: Presents::Access,
-        evidence: outcome(&[("mcp_server", "login"), ("outcome", "replaced_from_cache")]),
+        evidence: outcome(&[("server", "login"), ("outcome", "replaced_from_cache")]),
         ..PLAIN
     },
     Lane {
@@ -155,7 +155,7 @@ pub(super) const LANES: [Lane; 14] = [
         base: "direct_response",
         chain: "tokenward",
         presents: Presents::Ended,
-        evidence: outcome(&[("mcp_server", "forward"), ("outcome", "gated_needs_login")]),
+        evidence: outcome(&[("server", "forward"), ("outcome", "gated_needs_login")]),
         forwarded: false,
         ..PLAIN
     },

@@ -59,7 +59,7 @@ fn metrics_are_as_documented(witness: &Witness) -> anyhow::Result<()> {
             .unwrap_or_else(|| panic!("{} is not on the page", sample.name));
         let labels: Vec<_> = sample.labels.iter().map(|(name, _)| name.as_str()).collect();
         let counts_requests = sample.name == "tokenward_requests_total";
-        let expected = ["mcp_server", "outcome"]
+        let expected = ["server", family.label.as_str()]
             .into_iter()
             .chain(counts_requests.then_some("mcp_method"));
         assert!(labels.iter().copied().eq(expected), "{sample:?}");
@@ -69,22 +69,18 @@ fn metrics_are_as_documented(witness: &Witness) -> anyhow::Result<()> {
                 "{sample:?} has a method that is not on the page"
             );
         }
-        let outcome = sample.label("outcome").unwrap_or_default();
+        let value = sample.label(&family.label).unwrap_or_default();
         assert!(
-            family.outcomes.contains(outcome),
-            "{sample:?} has an outcome that is not on the page"
+            family.values.contains(value),
+            "{sample:?} has a {} that is not on the page",
+            family.label
         );
-        seen.insert((sample.name.as_str(), outcome.to_owned()));
+        seen.insert((sample.name.as_str(), value.to_owned()));
     }
     for family in &families {
-        for outcome in &family.outcomes {
-            let there = seen.contains(&(family.name.as_str(), outcome.clone()));
-            assert_eq!(
-                there,
-                can_occur(&family.name, outcome),
-                "{} {outcome}",
-                family.name
-            );
+        for value in &family.values {
+            let there = seen.contains(&(family.name.as_str(), value.clone()));
+            assert_eq!(there, can_occur(&family.name, value), "{} {value}", family.name);
         }
     }
     Ok(())

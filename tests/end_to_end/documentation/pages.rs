@@ -11,7 +11,9 @@ use tokenward_protocol::refusal::Refusal;
 #[derive(Debug)]
 pub(super) struct MetricFamily {
     pub(super) name: String,
-    pub(super) outcomes: BTreeSet<String>,
+    /// Its label besides `server`, which says what was counted.
+    pub(super) label: String,
+    pub(super) values: BTreeSet<String>,
 }
 
 impl MetricFamily {
@@ -19,26 +21,27 @@ impl MetricFamily {
     pub(super) fn of_the_filter() -> anyhow::Result<Vec<Self>> {
         let page = std::fs::read_to_string(tools::workspace().join("docs/METRICS.md"))?;
         let mut families: Vec<Self> = Vec::new();
-        for [name, outcomes, _] in rows(section(&page, "## Filter")?) {
-            if let [name] = &spans(&name)[..] {
+        for [name, label, values, _] in rows(section(&page, "## Filter")?) {
+            if let ([name], [label]) = (&spans(&name)[..], &spans(&label)[..]) {
                 families.push(Self {
                     name: name.clone(),
-                    outcomes: BTreeSet::new(),
+                    label: label.clone(),
+                    values: BTreeSet::new(),
                 });
             }
             let family = families.last_mut().context("the first row has no name")?;
-            let spelt = spans(&outcomes);
-            let prefix = spelt.iter().find(|outcome| outcome.ends_with('_'));
-            if outcomes.contains("a refusal") {
+            let spelt = spans(&values);
+            let prefix = spelt.iter().find(|value| value.ends_with('_'));
+            if values.contains("a refusal") {
                 let prefix = prefix.map_or("", String::as_str);
                 let refusals = Refusal::ALL
                     .iter()
                     .map(|refusal| format!("{prefix}{}", refusal.name()));
-                family.outcomes.extend(refusals);
+                family.values.extend(refusals);
             }
             family
-                .outcomes
-                .extend(spelt.into_iter().filter(|outcome| !outcome.ends_with('_')));
+                .values
+                .extend(spelt.into_iter().filter(|value| !value.ends_with('_')));
         }
         ensure!(!families.is_empty(), "no table of metrics");
         Ok(families)
@@ -175,9 +178,9 @@ fn section<'a>(page: &'a str, heading: &str) -> anyhow::Result<&'a str> {
     Ok(rest.split("\n## ").next().unwrap_or(rest))
 }
 
-/// The rows of the section's tables with three columns, without their headings.
-fn rows(section: &str) -> Vec<[String; 3]> {
-    let cells = |line: &str| -> Option<[String; 3]> {
+/// The rows of the section's tables with so many columns, without their headings.
+fn rows<const COLUMNS: usize>(section: &str) -> Vec<[String; COLUMNS]> {
+    let cells = |line: &str| -> Option<[String; COLUMNS]> {
         let inner = line.strip_prefix('|')?.strip_suffix('|')?;
         let cells: Vec<String> = inner.split('|').map(|cell| cell.trim().to_owned()).collect();
         cells.try_into().ok()

@@ -58,7 +58,7 @@ async fn what_fails_is_counted_by_server_and_reason() -> anyhow::Result<()> {
     }
     let stats = world.envoy.stats().await?;
     let refused = |outcome| {
-        let labels = [("mcp_server", "remote-1"), ("outcome", outcome)];
+        let labels = [("server", "remote-1"), ("outcome", outcome)];
         stats.count("tokenward_requests_total", &labels)
     };
     assert_eq!((refused("needs_login"), refused("gated_needs_login")), (1, 2));

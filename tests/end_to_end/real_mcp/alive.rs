@@ -65,13 +65,7 @@ async fn clients_of_every_kind_live_through_four_token_lives_and_notice_nothing(
 async fn assert_counted_by_method(world: &World) -> anyhow::Result<()> {
     let stats = world.envoy.stats().await?;
     let passed = |server: &str, method: &str| {
-        let labels = |outcome| {
-            [
-                ("mcp_server", server),
-                ("mcp_method", method),
-                ("outcome", outcome),
-            ]
-        };
+        let labels = |outcome| [("server", server), ("mcp_method", method), ("outcome", outcome)];
         let outcomes = ["forwarded", "replaced", "replaced_from_cache"];
         let counts = outcomes.map(|outcome| stats.count("tokenward_requests_total", &labels(outcome)));
         counts.iter().sum::<u64>()

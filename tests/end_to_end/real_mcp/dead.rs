@@ -237,7 +237,7 @@ async fn a_post_listener_is_refused_with_503_and_opens_once_the_issuer_is_back()
     let stats = setting.world.envoy.stats().await?;
     let listeners = |outcome| {
         let labels = [
-            ("mcp_server", REMOTE),
+            ("server", REMOTE),
             ("mcp_method", "subscriptions/listen"),
             ("outcome", outcome),
         ];

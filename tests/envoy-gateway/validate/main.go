@@ -126,6 +126,8 @@ func (r *rules) check(kind metav1.TypeMeta, document []byte) error {
 	switch kind.APIVersion + " " + kind.Kind {
 	case "monitoring.coreos.com/v1 ServiceMonitor":
 		return yaml.UnmarshalStrict(document, &monitoring.ServiceMonitor{})
+	case "monitoring.coreos.com/v1 PodMonitor":
+		return yaml.UnmarshalStrict(document, &monitoring.PodMonitor{})
 	case "monitoring.coreos.com/v1 PrometheusRule":
 		rule := monitoring.PrometheusRule{}
 		if err := yaml.UnmarshalStrict(document, &rule); err != nil {

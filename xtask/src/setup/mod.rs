@@ -11,6 +11,7 @@ mod mcp_clients;
 mod oauth2_proxy;
 mod oidc_provider;
 mod pip;
+mod prometheus;
 mod valkey;
 mod wasm_target;
 
@@ -21,6 +22,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
+pub(crate) use prometheus::is_there as prometheus_is_there;
 pub(crate) use wasm_target::WasmStd;
 
 use crate::process;
@@ -43,7 +45,7 @@ pub(crate) struct SetupFlags {
     /// Leave out the strict issuer, the official MCP SDKs and the real MCP servers, which only some of the tests need
     #[arg(long)]
     without_test_parts: bool,
-    /// Get Envoy Gateway and Helm too, which are built where there is Go and which only `gateway` needs
+    /// Get Envoy Gateway, Helm and Prometheus too, which only `gateway` needs; the first two are built where there is Go
     #[arg(long)]
     with_envoy_gateway: bool,
     /// Get oauth2-proxy too, which is built where there is Go and which only `relay` needs
@@ -116,6 +118,7 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
         terminal.step("its Envoy", |step| {
             envoy_gateway::provide_envoy(workspace, step, network)
         })?;
+        terminal.step("Prometheus", |step| prometheus::provide(workspace, step, network))?;
     }
     if !flags.without_dex {
         terminal.step("Dex", |step| dex::DEX.provide(workspace, step, network))?;

@@ -40,7 +40,7 @@ fn a_401_to_a_fresh_token_becomes_503_and_control_is_called_once_for_a_newly_mad
     assert_eq!(
         envoy
             .host
-            .count_of("tokenward.server=kubernetes;outcome=401.server_rejections_total"),
+            .count_of("tokenward.server=kubernetes;status=401.server_rejections_total"),
         1
     );
     assert_eq!(envoy.host.lines_at(Level::Warn).len(), 0, "nothing is wrong yet");

@@ -173,6 +173,38 @@ pub fn kubernetes_validate() -> anyhow::Result<Option<PathBuf>> {
     built_with_go("KUBERNETES_VALIDATE_BIN", "tools/kubernetes-validate")
 }
 
+/// Why the tests of alerts and dashboard are left out where [`promtool`] or [`prometheus`] finds none, and the fix.
+pub const PROMETHEUS_IS_MISSING: &str = "target/tools/promtool or prometheus is missing: run `cargo xtask setup \
+                                         --with-envoy-gateway` on Debian, or set PROMTOOL_BIN and PROMETHEUS_BIN";
+
+/// promtool: `PROMTOOL_BIN`, then `target/tools/promtool`, then `PATH`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn promtool() -> anyhow::Result<Option<PathBuf>> {
+    Tool {
+        variable: "PROMTOOL_BIN",
+        built: "tools/promtool",
+        on_path: Some("promtool"),
+        hint: "cargo xtask setup",
+    }
+    .find_if_there()
+}
+
+/// Prometheus: `PROMETHEUS_BIN`, then `target/tools/prometheus`, then `PATH`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn prometheus() -> anyhow::Result<Option<PathBuf>> {
+    Tool {
+        variable: "PROMETHEUS_BIN",
+        built: "tools/prometheus",
+        on_path: Some("prometheus"),
+        hint: "cargo xtask setup",
+    }
+    .find_if_there()
+}
+
 /// The registry of tests/envoy-gateway: `OCI_REGISTRY_BIN`, then `target/tools/oci-registry`.
 ///
 /// # Errors

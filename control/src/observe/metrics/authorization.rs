@@ -5,6 +5,20 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use super::{Metrics, begin};
+
+/// Endpoints and outcomes of the usual way of a login, and the one that an alert reads.
+const BORN: [(&str, &str); 8] = [
+    ("authorize", "consent_asked"),
+    ("consent", "allowed"),
+    ("callback", "logged_in"),
+    ("register", "registered"),
+    ("token", "issued"),
+    ("token", "refreshed"),
+    ("token", "reuse"),
+    ("revoke", "ended"),
+];
+
 /// Labels of the family.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AuthorizationRequestLabels {
@@ -31,23 +45,26 @@ pub struct AuthorizationMetrics {
 }
 
 impl AuthorizationMetrics {
-    /// Adds the families to `registry`. What an alert reads exists from the start, at 0.
-    pub(super) fn register(&self, registry: &mut Registry) {
-        let reuse = AuthorizationRequestLabels {
-            endpoint: "token",
-            outcome: "reuse",
-        };
-        let _: &Counter = &self.requests.get_or_create(&reuse);
+    /// The families, added to `registry`. What an alert reads exists from the start, at 0.
+    pub(super) fn registered(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        for (endpoint, outcome) in BORN {
+            begin(
+                &metrics.requests,
+                &AuthorizationRequestLabels { endpoint, outcome },
+            );
+        }
         registry.register(
             "authorization_requests",
             "Requests of MCP clients and their users to the authorization server, by endpoint and outcome",
-            self.requests.clone(),
+            metrics.requests.clone(),
         );
         registry.register(
             "client_documents",
             "Look-ups of clients' metadata documents and key sets, by how they were found or why not",
-            self.client_documents.clone(),
+            metrics.client_documents.clone(),
         );
+        metrics
     }
 
     /// Counts a look-up of a client's metadata document.
@@ -62,5 +79,12 @@ impl AuthorizationMetrics {
         self.requests
             .get_or_create(&AuthorizationRequestLabels { endpoint, outcome })
             .inc();
+    }
+}
+
+impl Metrics {
+    /// Counts a response of an endpoint of our own authorization server.
+    pub fn authorization_request(&self, endpoint: &'static str, outcome: &'static str) {
+        self.authorization.request(endpoint, outcome);
     }
 }

@@ -5,6 +5,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use super::begin;
+
 /// Labels of all families.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RelayLabels {
@@ -28,23 +30,40 @@ pub struct RelayMetrics {
 }
 
 impl RelayMetrics {
-    /// Adds the families to `registry`.
-    pub(super) fn register(&self, registry: &mut Registry) {
+    /// The families, added to `registry`.
+    pub(super) fn registered(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
         registry.register(
             "relay_refreshes",
             "Refreshes of clients of the relay by issuer and outcome",
-            self.refreshes.clone(),
+            metrics.refreshes.clone(),
         );
         registry.register(
             "relay_logins",
             "Logins that the relay came to know, by issuer and outcome",
-            self.logins.clone(),
+            metrics.logins.clone(),
         );
         registry.register(
             "relay_passed",
             "Requests that the relay passed to the issuer, by issuer and outcome",
-            self.passed.clone(),
+            metrics.passed.clone(),
         );
+        metrics
+    }
+
+    /// Makes the counters of an issuer with a relay exist at 0.
+    pub fn known_issuer(&self, issuer: &str) {
+        let families = [
+            (&self.refreshes, &["stored", "refreshed", "ended"][..]),
+            (&self.logins, &["learned", "attached", "rotated_elsewhere"][..]),
+            (&self.passed, &["answered", "login", "unavailable", "loop"][..]),
+        ];
+        for (family, outcomes) in families {
+            for &outcome in outcomes {
+                let issuer = issuer.to_owned();
+                begin(family, &RelayLabels { issuer, outcome });
+            }
+        }
     }
 
     /// Counts a client's refresh.
