@@ -11,6 +11,7 @@ mod mcp_clients;
 mod oauth2_proxy;
 mod oidc_provider;
 mod pip;
+pub(crate) mod release_tools;
 mod valkey;
 mod wasm_target;
 
