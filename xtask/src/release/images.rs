@@ -12,7 +12,7 @@ use super::binaries::Program;
 use super::plan::Plan;
 use crate::modules;
 use crate::setup::release_tools::ReleaseTools;
-use crate::terminal::{Outcome, Terminal};
+use crate::terminal::{Outcome, Step, Terminal};
 use crate::workspace::Workspace;
 
 /// Where the files are in control's image, without the slash before them.
@@ -23,6 +23,8 @@ pub(super) const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 pub(super) const PLUGIN: &str = "plugin.wasm";
 /// No user of any system, and not root.
 pub(super) const USER: &str = "65532:65532";
+
+const CONTROL: &str = "Control of Tokenward, with the filter's module of the same version";
 
 /// The digests of both images: `sha256:…`.
 #[derive(Debug, Clone)]
@@ -46,43 +48,22 @@ pub(super) fn make(
         plan.leave_out_if(true, "both images: no platform's control");
         return Ok(None);
     };
-    let module = modules::module_path(workspace);
-    let certificates = python.join("certifi/cacert.pem");
-    let licence = workspace.root().join("LICENSE");
-    let control = json!({
-        "created": plan.time_seconds,
-        "index": true,
-        "version": plan.version,
-        "annotations": labels(plan, "tokenward", "Control of Tokenward, with the filter's module of the same version"),
-        "platforms": programs
-            .iter()
-            .map(|program| control_platform(plan, program, &module, &certificates, &licence))
-            .collect::<Vec<_>>(),
-    });
-    let filter = json!({
-        "created": plan.time_seconds,
-        "index": false,
-        "version": plan.version,
-        "annotations": labels(plan, "tokenward-filter", "The filter of Tokenward as a module of WebAssembly"),
-        // One for all: the module is the same everywhere, and Envoy Gateway reads it as amd64 does.
-        "platforms": [{"architecture": "amd64", "config": {}, "layers": [[file(PLUGIN, &module, 0o644)]]}],
-    });
+    let specifications = [
+        (
+            "image of control",
+            plan.control_image_name(),
+            control(workspace, plan, python, programs),
+        ),
+        (
+            "image of the filter",
+            plan.filter_image_name(),
+            filter(workspace, plan),
+        ),
+    ];
     let mut digests = Vec::new();
-    for (title, specification, name) in [
-        ("image of control", control, plan.control_image_name()),
-        ("image of the filter", filter, plan.filter_image_name()),
-    ] {
+    for (title, name, specification) in specifications {
         terminal.step(title, |step| {
-            let described = plan.scratch.join("image.json");
-            std::fs::write(&described, specification.to_string())?;
-            let (out, again) = (plan.out.join(&name), plan.scratch.join("again.oci.tar"));
-            let digest = artefacts.image(step, &described, &out)?;
-            artefacts.image(step, &described, &again)?;
-            ensure!(
-                std::fs::read(&out)? == std::fs::read(&again)?,
-                "the same files gave two different images"
-            );
-            std::fs::remove_file(&again)?;
+            let digest = make_twice(step, artefacts, plan, &name, &specification)?;
             digests.push(digest.clone());
             Ok(Outcome::new("written", format!("{name}, {digest}")))
         })?;
@@ -90,6 +71,56 @@ pub(super) fn make(
     let filter = digests.pop().context("no digest of the filter's image")?;
     let control = digests.pop().context("no digest of control's image")?;
     Ok(Some(Images { control, filter }))
+}
+
+/// The image in the finished files, and once more: the same files must give the same bytes.
+fn make_twice(
+    step: &Step,
+    artefacts: &Artefacts,
+    plan: &Plan,
+    name: &str,
+    specification: &Value,
+) -> Result<String> {
+    let described = plan.scratch.join("image.json");
+    std::fs::write(&described, specification.to_string())?;
+    let (out, again) = (plan.out.join(name), plan.scratch.join("again.oci.tar"));
+    let digest = artefacts.image(step, &described, &out)?;
+    artefacts.image(step, &described, &again)?;
+    ensure!(
+        std::fs::read(&out)? == std::fs::read(&again)?,
+        "the same files gave two different images"
+    );
+    std::fs::remove_file(&again)?;
+    Ok(digest)
+}
+
+fn control(workspace: &Workspace, plan: &Plan, python: &Path, programs: &[Program]) -> Value {
+    let module = modules::module_path(workspace);
+    let certificates = python.join("certifi/cacert.pem");
+    let licence = workspace.root().join("LICENSE");
+    let platforms: Vec<Value> = programs
+        .iter()
+        .map(|program| control_platform(plan, program, &module, &certificates, &licence))
+        .collect();
+    json!({
+        "created": plan.time_seconds,
+        "index": true,
+        "version": plan.version,
+        "annotations": labels(plan, "tokenward", CONTROL),
+        "platforms": platforms,
+    })
+}
+
+fn filter(workspace: &Workspace, plan: &Plan) -> Value {
+    let plugin = file(PLUGIN, &modules::module_path(workspace), 0o644);
+    json!({
+        "created": plan.time_seconds,
+        "index": false,
+        "version": plan.version,
+        "annotations": labels(plan, "tokenward-filter", "The filter of Tokenward as a module of WebAssembly"),
+        // One for all: the module is the same everywhere, and Envoy Gateway reads it as amd64 does.
+        "platforms": [{"architecture": "amd64", "config": {}, "layers": [[plugin]]}],
+    })
 }
 
 fn control_platform(
@@ -107,7 +138,7 @@ fn control_platform(
             "Entrypoint": [format!("/{PROGRAM}")],
             "Cmd": ["serve", "--config", "/etc/tokenward/tokenward.yaml"],
             "ExposedPorts": {"8080/tcp": {}},
-            "Labels": labels(plan, "tokenward", "Control of Tokenward, with the filter's module of the same version"),
+            "Labels": labels(plan, "tokenward", CONTROL),
         },
         // What all platforms share is a layer of its own.
         "layers": [

@@ -102,9 +102,8 @@ fn make(workspace: &Workspace, terminal: &Terminal, flags: &ReleaseFlags) -> Res
         images.as_ref(),
     )?;
     if let (Some(helm), Some(images)) = (&tools.helm, &images) {
-        served::check(
-            workspace, terminal, &artefacts, helm, &mut plan, images, &programs,
-        )?;
+        let digest = served::check(terminal, &artefacts, helm, &plan, images, &programs)?;
+        plan.chart_digest = Some(digest);
     }
     notes::make(workspace, terminal, &plan)?;
     files.end(terminal, &plan, images.as_ref())?;

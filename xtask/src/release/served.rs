@@ -18,7 +18,6 @@ use super::plan::Plan;
 use super::rendered::{container_images, digests_in};
 use crate::process;
 use crate::terminal::{Outcome, Step, Terminal};
-use crate::workspace::Workspace;
 
 const KUBERNETES: &str = "1.32.0";
 /// What no chart can know: where users log in, and which servers are protected.
@@ -52,84 +51,143 @@ struct File {
     mode: u32,
 }
 
-/// Uploads, downloads, renders and compares; the plan gets the chart's digest.
+/// The registry of the check, and what is compared with it.
+struct Check<'a> {
+    artefacts: &'a Artefacts,
+    helm: &'a Path,
+    plan: &'a Plan,
+    images: &'a Images,
+    programs: &'a [Program],
+    /// `HOST:PORT`.
+    address: &'a str,
+    /// The SHA-256 of the module that was built.
+    module: String,
+}
+
+/// Uploads, downloads, renders and compares; answers with the chart's digest.
 pub(super) fn check(
-    workspace: &Workspace,
     terminal: &Terminal,
     artefacts: &Artefacts,
     helm: &Path,
-    plan: &mut Plan,
+    plan: &Plan,
     images: &Images,
     programs: &[Program],
-) -> Result<()> {
+) -> Result<String> {
     let registry = artefacts.registry()?;
-    let at = |repository: &str| on_loopback(repository, &registry.address);
-    let control = at(&plan.control_repository());
-    let filter = at(&plan.filter_repository());
-    let module = sha256_of(&plan.out.join(plan.module_name()))?;
+    let check = Check {
+        artefacts,
+        helm,
+        plan,
+        images,
+        programs,
+        address: &registry.address,
+        module: sha256_of(&plan.out.join(plan.module_name()))?,
+    };
+    let mut chart = String::new();
     terminal.step("upload", |step| {
-        for (file, repository, digest) in [
-            (plan.control_image_name(), &control, &images.control),
-            (plan.filter_image_name(), &filter, &images.filter),
-        ] {
-            let reference = format!("{repository}:{}", plan.version);
-            let served = artefacts.push(step, &plan.out.join(file), &reference)?;
-            ensure!(
-                &served == digest,
-                "{reference} is served as {served}, not as {digest}"
-            );
-        }
-        let place = at(&plan.chart_repository());
-        let folder = place.trim_end_matches("/tokenward");
-        let pushed = chart::push(helm, step, &plan.out.join(plan.chart_name()), folder, true)?;
-        let served = artefacts.digest(step, &format!("{place}:{}", plan.version))?;
-        ensure!(
-            pushed == served,
-            "the chart is served as {served}, not as {pushed}"
-        );
-        plan.chart_digest = Some(served);
+        chart = check.upload(step)?;
         Ok(Outcome::new(
             "passed",
             "two images and the chart, to a registry on 127.0.0.1",
         ))
     })?;
-    terminal.step("download", |step| {
-        let by_digest = |repository: &str, digest: &str| format!("{repository}@{digest}");
-        let served: Vec<Served> = artefacts.served(step, &by_digest(&control, &images.control))?;
-        check_control(&served, &module, programs)?;
-        let served: Vec<Served> = artefacts.served(step, &by_digest(&filter, &images.filter))?;
-        check_filter(&served, &module)?;
+    terminal.step("download", |step| check.download(step))?;
+    terminal.step("install", |step| check.install(step))?;
+    Ok(chart)
+}
+
+impl Check<'_> {
+    /// The same repository in the registry of the check.
+    fn at(&self, repository: &str) -> String {
+        on_loopback(repository, self.address)
+    }
+
+    fn upload(&self, step: &Step) -> Result<String> {
+        let plan = self.plan;
+        for (file, repository, digest) in [
+            (
+                plan.control_image_name(),
+                plan.control_repository(),
+                &self.images.control,
+            ),
+            (
+                plan.filter_image_name(),
+                plan.filter_repository(),
+                &self.images.filter,
+            ),
+        ] {
+            let reference = format!("{}:{}", self.at(&repository), plan.version);
+            let served = self.artefacts.push(step, &plan.out.join(file), &reference)?;
+            ensure!(
+                &served == digest,
+                "{reference} is served as {served}, not as {digest}"
+            );
+        }
+        let place = self.at(&plan.chart_repository());
+        let folder = place.trim_end_matches("/tokenward");
+        let file = plan.out.join(plan.chart_name());
+        let pushed = chart::push(self.helm, step, &file, folder, true)?;
+        let served = self
+            .artefacts
+            .digest(step, &format!("{place}:{}", plan.version))?;
+        ensure!(
+            pushed == served,
+            "the chart is served as {served}, not as {pushed}"
+        );
+        Ok(served)
+    }
+
+    fn download(&self, step: &Step) -> Result<Outcome> {
+        let served = |repository: &str, digest: &str| -> Result<Vec<Served>> {
+            self.artefacts
+                .served(step, &format!("{}@{digest}", self.at(repository)))
+        };
+        let control = served(&self.plan.control_repository(), &self.images.control)?;
+        check_control(&control, &self.module, self.programs)?;
+        let filter = served(&self.plan.filter_repository(), &self.images.filter)?;
+        check_filter(&filter, &self.module)?;
         Ok(Outcome::new(
             "passed",
             format!(
                 "{} platforms of control, each file as it was built",
-                programs.len()
+                control.len()
             ),
         ))
-    })?;
-    terminal.step("install", |step| {
-        let values = plan.scratch.join("values.json");
-        std::fs::write(&values, VALUES)?;
-        let render = |settings: &[&str]| {
-            let address = format!("oci://{}", at(&plan.chart_repository()));
-            template(workspace, step, helm, plan, &address, &values, settings)
-        };
-        check_resources(&render(&[])?, plan, images, &[&images.filter])?;
-        let by_control = format!("sha256:{module}");
-        check_resources(
-            &render(&["gateway.filter.source=control"])?,
-            plan,
-            images,
-            &[&by_control],
-        )?;
+    }
+
+    fn install(&self, step: &Step) -> Result<Outcome> {
+        let by_image = self.template(step, &[])?;
+        check_resources(&by_image, self.plan, self.images, &self.images.filter)?;
+        let by_control = self.template(step, &["gateway.filter.source=control"])?;
+        check_resources(&by_control, self.plan, self.images, &self.module)?;
         Ok(Outcome::new(
             "passed",
             "helm template oci://…: control, filter's image and module by the digests that are served",
         ))
-    })
+    }
+
+    fn template(&self, step: &Step, settings: &[&str]) -> Result<String> {
+        let values = self.plan.scratch.join("values.json");
+        std::fs::write(&values, VALUES)?;
+        let home = self.plan.scratch.join("helm");
+        let address = format!("oci://{}", self.at(&self.plan.chart_repository()));
+        let mut template = Command::new(self.helm);
+        template
+            .env("HELM_CACHE_HOME", home.join("cache"))
+            .env("HELM_CONFIG_HOME", home.join("config"))
+            .env("HELM_DATA_HOME", home.join("data"))
+            .args(["template", "tokenward", &address, "--plain-http"])
+            .args(["--version", self.plan.version, "--namespace", "mcp"])
+            .args(["--kube-version", KUBERNETES, "--values"])
+            .arg(values);
+        for setting in settings {
+            template.args(["--set", setting]);
+        }
+        let run = process::capture(&mut template, step, Duration::from_secs(120))?;
+        Ok(run.succeeded("helm template")?.stdout)
+    }
 }
 
-/// The same repository in the registry of the check.
 fn on_loopback(repository: &str, address: &str) -> String {
     let path = repository.split_once('/').map_or("", |(_, path)| path);
     format!("{address}/{path}")
@@ -195,41 +253,11 @@ fn check_filter(served: &[Served], module: &str) -> Result<()> {
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments)]
-fn template(
-    workspace: &Workspace,
-    step: &Step,
-    helm: &Path,
-    plan: &Plan,
-    address: &str,
-    values: &Path,
-    settings: &[&str],
-) -> Result<String> {
-    let home = plan.scratch.join("helm");
-    let mut template = Command::new(helm);
-    template
-        .current_dir(workspace.root())
-        .env("HELM_CACHE_HOME", home.join("cache"))
-        .env("HELM_CONFIG_HOME", home.join("config"))
-        .env("HELM_DATA_HOME", home.join("data"))
-        .args(["template", "tokenward", address, "--plain-http"])
-        .args(["--version", plan.version, "--namespace", "mcp"])
-        .args(["--kube-version", KUBERNETES, "--values"])
-        .arg(values);
-    for setting in settings {
-        template.args(["--set", setting]);
-    }
-    let run = process::capture(&mut template, step, Duration::from_secs(120))?.succeeded("helm template")?;
-    Ok(run.stdout)
-}
-
-/// The resources name control's index and `others` by digest, nothing else, and no image by a tag alone.
-fn check_resources(resources: &str, plan: &Plan, images: &Images, others: &[&String]) -> Result<()> {
-    let digits = |digest: &str| digest.trim_start_matches("sha256:").to_owned();
-    let expected: BTreeSet<String> = others
+/// The resources name control's index and one thing of the filter by digest, nothing else, and no image by a tag alone.
+fn check_resources(resources: &str, plan: &Plan, images: &Images, of_the_filter: &str) -> Result<()> {
+    let expected: BTreeSet<String> = [of_the_filter, &images.control]
         .iter()
-        .map(|digest| digits(digest))
-        .chain([digits(&images.control)])
+        .map(|digest| digest.trim_start_matches("sha256:").to_owned())
         .collect();
     let found = digests_in(resources);
     ensure!(

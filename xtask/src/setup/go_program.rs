@@ -118,6 +118,8 @@ impl GoProgram {
                     .strip_prefix(' ')
             })
             .with_context(|| format!("{}/go.mod does not require {}", self.folder, self.module))?;
+        // What only a `tool` needs is followed by `// indirect`.
+        let version = version.split_whitespace().next().unwrap_or(version);
         Ok(Pin {
             version: version.to_owned(),
             text: format!("{module}{sums}{}", self.own_sources(workspace)?),

@@ -256,19 +256,7 @@ fn emulator(workspace: &Workspace, step: &Step) -> Result<Outcome> {
     if place.is_file() && runs() {
         return Ok(Outcome::new("there", workspace.shown(&place)));
     }
-    let unpacked = || -> Result<()> {
-        let folder = fresh_folder(workspace, "qemu")?;
-        apt::PrivateApt::new(workspace)?.unpack_newest(
-            step,
-            "qemu-user-static",
-            &apt::own_suites()?,
-            &folder,
-        )?;
-        let name = place.file_name().context("the emulator has no name")?;
-        install_binary(&folder.join("usr/bin").join(name), &place)?;
-        Ok(std::fs::remove_dir_all(folder)?)
-    };
-    if let Err(error) = unpacked() {
+    if let Err(error) = unpack_emulator(workspace, step, &place) {
         return Ok(Outcome::skipped(format!(
             "cannot be had ({}); the other platform's program is not run",
             shortly(&error)
@@ -277,8 +265,32 @@ fn emulator(workspace: &Workspace, step: &Step) -> Result<Outcome> {
     ensure!(runs(), "{} does not run", workspace.shown(&place));
     Ok(Outcome::new(
         "fetched",
-        format!("{}, qemu-user-static", workspace.shown(&place)),
+        format!("{}, of the distribution's qemu", workspace.shown(&place)),
     ))
+}
+
+/// Debian 12 has static emulators in a package of their own, later versions have no others.
+fn unpack_emulator(workspace: &Workspace, step: &Step, place: &Path) -> Result<()> {
+    let folder = fresh_folder(workspace, "qemu")?;
+    let apt = apt::PrivateApt::new(workspace)?;
+    // Without backports, where the package of the name can be an empty one that names the other.
+    let suites: Vec<String> = apt::own_suites()?.into_iter().skip(1).collect();
+    let name = place
+        .file_name()
+        .and_then(|name| name.to_str())
+        .context("the emulator has no name")?;
+    for (package, file) in [
+        ("qemu-user-static", name),
+        ("qemu-user", name.trim_end_matches("-static")),
+    ] {
+        apt.unpack_newest(step, package, &suites, &folder)?;
+        let unpacked = folder.join("usr/bin").join(file);
+        if unpacked.is_file() {
+            install_binary(&unpacked, place)?;
+            return Ok(std::fs::remove_dir_all(folder)?);
+        }
+    }
+    anyhow::bail!("neither package has {name}")
 }
 
 fn cyclonedx(workspace: &Workspace, step: &Step) -> Result<Outcome> {
