@@ -1,5 +1,6 @@
 //! `cargo xtask VERB`: every command that a person or CI needs.
 
+mod changelog;
 mod clients;
 mod fuzz;
 mod gateway;
@@ -8,6 +9,7 @@ mod lint;
 mod modules;
 mod process;
 mod relay;
+mod release;
 mod runner_output;
 mod setup;
 mod soak;
@@ -78,6 +80,9 @@ enum Verb {
     /// Log real MCP clients in at our own authorization server on real Envoy and real Dex, and run the MCP conformance suite
     /// against it; needs Go
     Clients(clients::ClientsFlags),
+    /// Make everything of a release (programs, module, images, chart, bills of materials, checksums, notes) and check it, or
+    /// upload what was made; needs Go
+    Release(release::ReleaseFlags),
     /// Set up, build in release and measure: `data-path` (CPU, latency, streams), `memory` (10⁶ sessions) or `control`
     Bench(BenchFlags),
 }
@@ -100,6 +105,7 @@ fn main() -> ExitCode {
         Verb::Gateway(flags) => gateway::run(&workspace, &terminal, &flags),
         Verb::Relay(flags) => relay::run(&workspace, &terminal, &flags),
         Verb::Clients(flags) => clients::run(&workspace, &terminal, &flags),
+        Verb::Release(flags) => release::run(&workspace, &terminal, &flags),
         Verb::Bench(flags) => lab::bench(&workspace, &terminal, &flags),
     });
     outcome.unwrap_or_else(|error| {

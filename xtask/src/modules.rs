@@ -25,6 +25,7 @@ const EXPORTS: [&str; 8] = [
     "proxy_on_response_headers",
     "proxy_on_tick",
 ];
+const WASM: &str = "wasm32-unknown-unknown";
 const LONGEST_BUILD: Duration = Duration::from_secs(3600);
 
 /// Every crate: one selection for all native builds, so that features and thus dependencies are built once.
@@ -59,7 +60,9 @@ pub(crate) fn filter_module(workspace: &Workspace, terminal: &Terminal) -> Resul
             "--crate-type",
             "staticlib",
         ]);
-        cargo.args(["--target", "wasm32-unknown-unknown", "--profile", "module"]);
+        cargo.args(["--target", WASM, "--profile", "module", "--config"]);
+        // The module is pinned by its digest: the same source gives the same module on every machine.
+        cargo.arg(workspace.path_remapping(WASM));
         let word = built_or_there(&run_cargo(cargo, step, "the build of the filter module")?);
         let path = module_path(workspace);
         link_module(workspace, &path.with_file_name("libtokenward_filter.a"), &path)?;

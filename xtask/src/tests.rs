@@ -30,6 +30,7 @@ fn a_misspelt_flag_or_name_is_refused_with_a_similar_one() {
             "similar value exists: 'refresh_storm'",
         ),
         ("test --suite servic", "similar value exists: 'service'"),
+        ("release --dryrun", "similar argument exists: '--dry-run'"),
         ("dmo", "similar subcommand exists: 'demo'"),
     ] {
         let (_, text) = refused(words);
@@ -50,6 +51,9 @@ fn what_resembles_nothing_is_refused_too() {
         ("bench memory --rounds 0", ErrorKind::ValueValidation),
         ("bench control --sessions 999", ErrorKind::ValueValidation),
         ("test --suite x", ErrorKind::InvalidValue),
+        ("release", ErrorKind::MissingRequiredArgument),
+        ("release --dry-run --publish dist", ErrorKind::ArgumentConflict),
+        ("release --publish dist --out dist", ErrorKind::ArgumentConflict),
     ] {
         assert_eq!(refused(words).0, kind, "{words}");
     }

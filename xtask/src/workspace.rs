@@ -70,12 +70,35 @@ impl Workspace {
         command
     }
 
+    /// Cargo's `--config` by which no path of this machine gets into what is built for `target`: the same source then gives the
+    /// same bytes in another folder and for another user.
+    pub(crate) fn path_remapping(&self, target: &str) -> String {
+        let flags: Vec<String> = [(cargo_home(), "/cargo"), (self.root.clone(), "/tokenward")]
+            .iter()
+            .map(|(path, name)| format!("{:?}", format!("--remap-path-prefix={}={name}", path.display())))
+            .collect();
+        format!("target.{target}.rustflags=[{}]", flags.join(","))
+    }
+
+    /// Folders of this machine that nothing that is released may name.
+    pub(crate) fn private_paths(&self) -> [String; 2] {
+        [cargo_home(), self.root.clone()].map(|path| path.display().to_string())
+    }
+
     /// The active `rustc` (`RUSTC` wins), run in the repository so that rust-toolchain.toml counts.
     pub(crate) fn rustc(&self) -> Command {
         let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
         command.current_dir(&self.root);
         command
     }
+}
+
+/// Where cargo unpacks the sources of dependencies.
+fn cargo_home() -> PathBuf {
+    std::env::var_os("CARGO_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    )
 }
 
 fn is_set_by_cargo_run(name: &OsString) -> bool {

@@ -5,6 +5,8 @@ mod deny;
 mod files;
 mod language;
 mod links;
+pub(crate) mod versions;
+pub(crate) mod workflows;
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -27,7 +29,7 @@ pub(crate) struct LintFlags {
 
 type Check = fn(&Workspace, &Step) -> Result<Outcome>;
 
-const CHECKS: [(&str, Check); 8] = [
+const CHECKS: [(&str, Check); 10] = [
     ("format", format),
     ("clippy", clippy),
     ("clippy on wasm", clippy_on_wasm),
@@ -36,6 +38,8 @@ const CHECKS: [(&str, Check); 8] = [
     ("language", language::check),
     ("hosts and paths", files::hosts_and_paths),
     ("links", links::check),
+    ("versions", versions::check),
+    ("workflows", workflows::check),
 ];
 
 /// Runs every check, also after one failed, and fails at the end if any did.

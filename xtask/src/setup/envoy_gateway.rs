@@ -16,6 +16,8 @@ use crate::workspace::Workspace;
 const OLDEST_GO: Version = Version::new(1, 26, 6);
 const LEFT_OUT: &str = "`cargo xtask gateway` leaves out what needs them";
 
+const HELM: &str = "helm.sh/helm/v3/cmd/helm";
+
 /// Package, name in target/tools, and the arguments that prove that it runs.
 const PROGRAMS: [(&str, &str, &[&str]); 4] = [
     (
@@ -23,7 +25,7 @@ const PROGRAMS: [(&str, &str, &[&str]); 4] = [
         "envoy-gateway",
         &["version"],
     ),
-    ("helm.sh/helm/v3/cmd/helm", "helm", &["version"]),
+    (HELM, "helm", &["version"]),
     ("./validate", "kubernetes-validate", &["/dev/null"]),
     ("./oci-registry", "oci-registry", &["--help"]),
 ];
@@ -84,6 +86,42 @@ pub(super) fn provide(workspace: &Workspace, step: &Step, network: Network) -> R
     }
     stamp.write(&pin)?;
     Ok(Outcome::new("built", listed(workspace, &places)))
+}
+
+/// Leaves Helm alone in target/tools; without Go it is left out.
+///
+/// # Errors
+/// When the binary cannot be put in its place. A failed build is reported, and it is left out.
+pub(super) fn provide_helm(workspace: &Workspace, step: &Step, network: Network) -> Result<Outcome> {
+    let (pin, place) = (pin(workspace)?, workspace.tools().join("helm"));
+    let is_current = [
+        Stamp::beside(&place),
+        Stamp::beside(&workspace.tools().join(PROGRAMS[0].1)),
+    ]
+    .iter()
+    .any(|stamp| stamp.matches(&pin));
+    if is_current && runs(&place, &["version"]) {
+        return Ok(Outcome::new("there", workspace.shown(&place)));
+    }
+    let Some(go) = Go::find(OLDEST_GO) else {
+        return Ok(Outcome::skipped(format!("no Go ≥ {OLDEST_GO} on PATH")));
+    };
+    step.now(format!("building helm with Go {}", go.version));
+    let module = workspace.root().join("tests/envoy-gateway");
+    match go.build(workspace, step, network, (&module, HELM, "helm")) {
+        Ok(built) => install_binary(&built, &place)?,
+        Err(error) => {
+            return Ok(Outcome::skipped(format!(
+                "Go could not build it ({})",
+                shortly(&error)
+            )));
+        }
+    }
+    Stamp::beside(&place).write(&pin)?;
+    Ok(Outcome::new(
+        "built",
+        format!("{} by Go {}", workspace.shown(&place), go.version),
+    ))
 }
 
 /// Leaves the Envoy that goes with it in target/tools.

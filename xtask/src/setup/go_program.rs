@@ -118,10 +118,32 @@ impl GoProgram {
                     .strip_prefix(' ')
             })
             .with_context(|| format!("{}/go.mod does not require {}", self.folder, self.module))?;
+        // What only a `tool` needs is followed by `// indirect`.
+        let version = version.split_whitespace().next().unwrap_or(version);
         Ok(Pin {
             version: version.to_owned(),
-            text: format!("{module}{sums}"),
+            text: format!("{module}{sums}{}", self.own_sources(workspace)?),
         })
+    }
+
+    /// The files of a package of the folder itself; a dependency's are named by go.sum.
+    fn own_sources(&self, workspace: &Workspace) -> Result<String> {
+        let Some(package) = self.package.strip_prefix("./") else {
+            return Ok(String::new());
+        };
+        let folder = workspace.root().join(self.folder).join(package);
+        let mut files: Vec<_> = std::fs::read_dir(&folder)
+            .with_context(|| format!("cannot read {}", workspace.shown(&folder)))?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
+        files.sort();
+        files
+            .iter()
+            .map(|file| {
+                std::fs::read_to_string(file)
+                    .with_context(|| format!("cannot read {}", workspace.shown(file)))
+            })
+            .collect()
     }
 }
 
@@ -129,6 +151,6 @@ impl GoProgram {
 struct Pin {
     /// The module's version.
     version: String,
-    /// go.mod and go.sum: whatever changes in the build changes one of them.
+    /// go.mod, go.sum and sources of our own: whatever changes in the build changes one of them.
     text: String,
 }

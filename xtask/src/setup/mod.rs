@@ -12,6 +12,7 @@ mod oauth2_proxy;
 mod oidc_provider;
 mod pip;
 mod prometheus;
+pub(crate) mod release_tools;
 mod valkey;
 mod wasm_target;
 
