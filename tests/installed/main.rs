@@ -3,6 +3,9 @@
 
 mod authorization;
 mod authorization_rendering;
+mod doctor;
+mod helm_test;
+mod imported;
 mod main_path;
 mod page;
 mod pod;
@@ -11,4 +14,5 @@ mod relay_rendering;
 mod rendering;
 mod rolling_update;
 mod unmodified;
+mod values;
 mod walkthrough;
