@@ -1,5 +1,6 @@
 //! `cargo xtask VERB`: every command that a person or CI needs.
 
+mod chart_values;
 mod clients;
 mod fuzz;
 mod gateway;

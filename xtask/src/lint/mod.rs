@@ -13,9 +13,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::modules::run_cargo;
-use crate::process;
 use crate::terminal::{Outcome, Step, Terminal};
 use crate::workspace::Workspace;
+use crate::{chart_values, process};
 
 /// Flags of `cargo xtask lint`.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub(crate) struct LintFlags {
 
 type Check = fn(&Workspace, &Step) -> Result<Outcome>;
 
-const CHECKS: [(&str, Check); 8] = [
+const CHECKS: [(&str, Check); 9] = [
     ("format", format),
     ("clippy", clippy),
     ("clippy on wasm", clippy_on_wasm),
@@ -36,6 +36,7 @@ const CHECKS: [(&str, Check); 8] = [
     ("language", language::check),
     ("hosts and paths", files::hosts_and_paths),
     ("links", links::check),
+    ("chart README", chart_values::check),
 ];
 
 /// Runs every check, also after one failed, and fails at the end if any did.
