@@ -72,6 +72,7 @@ impl ProbeAnswer {
 #[derive(Debug, Clone)]
 pub(super) struct Prober {
     client: reqwest::Client,
+    proxy: Option<Url>,
     connect_timeout: Duration,
     timeout: Duration,
 }
@@ -97,6 +98,7 @@ impl Prober {
         };
         Ok(Self {
             client: client.build()?,
+            proxy: proxy.cloned(),
             connect_timeout,
             timeout,
         })
@@ -142,9 +144,17 @@ impl Prober {
         let started = tokio::time::Instant::now();
         let request = request.build().map_err(|_| ProbeFailure::Credentials)?;
         let url = request.url().clone();
-        let failed =
-            |error: reqwest::Error| ProbeFailure::of(&error, &url, (self.connect_timeout, self.timeout));
-        let mut response = self.client.execute(request).await.map_err(failed)?;
+        let connected_to = self.proxy.as_ref().unwrap_or(&url);
+        let failed = |error: reqwest::Error| {
+            ProbeFailure::of(&error, (&url, connected_to), (self.connect_timeout, self.timeout))
+        };
+        let mut response = match self.client.execute(request).await.map_err(failed) {
+            Ok(response) => response,
+            Err(ProbeFailure::Dropped { .. }) if !self.has_address(connected_to).await => {
+                return Err(ProbeFailure::no_address(connected_to));
+            }
+            Err(failure) => return Err(failure),
+        };
         let status = response.status().as_u16();
         let clock_ahead_seconds = clock_ahead_seconds(response.headers());
         let headers = response.headers().clone();
@@ -163,6 +173,19 @@ impl Prober {
             is_marked: headers.contains_key(MARKER_HEADER),
             headers,
         })
+    }
+}
+
+impl Prober {
+    /// Whether the host has an address: a name server that does not answer takes as long as dropped packets.
+    async fn has_address(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or_default();
+        let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port));
+        match tokio::time::timeout(self.connect_timeout, found).await {
+            Ok(Ok(mut found)) => found.next().is_some(),
+            Ok(Err(_)) | Err(_) => false,
+        }
     }
 }
 

@@ -109,16 +109,20 @@ pub(in crate::doctor) enum CertificateFault {
 }
 
 impl ProbeFailure {
-    /// The failure of a request to `url`. reqwest's own messages contain the whole URL.
-    pub(super) fn of(error: &reqwest::Error, url: &Url, (connect, answer): (Duration, Duration)) -> Self {
-        let place = place(url);
-        let host = url.host_str().unwrap_or_default().to_owned();
+    /// The failure of a request to `url`, with `connected_to` in between if that is a proxy. reqwest's own messages contain the
+    /// whole URL.
+    pub(super) fn of(
+        error: &reqwest::Error,
+        (url, connected_to): (&Url, &Url),
+        (connect, answer): (Duration, Duration),
+    ) -> Self {
         if let Some(tls) = in_chain::<rustls::Error>(error) {
-            return Self::of_tls(tls, place);
+            return Self::of_tls(tls, place(url));
         }
         if error.is_dns() || chain(error).any(|cause| cause.to_string() == "dns error") {
-            return Self::NoAddress { host };
+            return Self::no_address(connected_to);
         }
+        let place = place(connected_to);
         match in_chain::<io::Error>(error).map(io::Error::kind) {
             Some(io::ErrorKind::ConnectionRefused) => return Self::Refused { place },
             Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
@@ -139,6 +143,13 @@ impl ProbeFailure {
                 within: answer,
             },
             (false, _) => Self::Broken { place },
+        }
+    }
+
+    /// The name in `url` has no address.
+    pub(super) fn no_address(url: &Url) -> Self {
+        Self::NoAddress {
+            host: url.host_str().unwrap_or_default().to_owned(),
         }
     }
 

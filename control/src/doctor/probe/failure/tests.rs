@@ -1,4 +1,4 @@
-//! Faults of TLS, told apart.
+//! Faults of TLS: each is distinguished from the others.
 
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
