@@ -1,18 +1,16 @@
 //! The control service's command line.
 
+mod command;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use secrecy::ExposeSecret as _;
 use tokenward_control::config::{self, Config, ConfigError};
-use tokenward_control::doctor::{self, CheckOutcome};
 use tokenward_control::keygen;
 use tokenward_control::observe::log::{self, LogFormat};
 use tokenward_control::serve::{self, ServeError};
-use tokenward_control::servers::import::Import;
-use url::Url;
 
 /// The Tokenward control service, which obtains fresh ID tokens for the gateway.
 #[derive(Debug, Parser)]
@@ -42,15 +40,8 @@ enum Verb {
         #[arg(long)]
         config: PathBuf,
     },
-    /// Check every dependency of the service, and print a hint for each problem. Changes nothing.
-    Doctor {
-        /// The configuration (YAML).
-        #[arg(long)]
-        config: PathBuf,
-        /// Print JSON instead of a table.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Check every dependency of the service, the gateway, or both, and print a hint for each problem. Changes nothing.
+    Doctor(command::doctor::DoctorFlags),
     /// Make a signing key for the authorization server's access tokens (Ed25519, PKCS#8 PEM), and print its kid to standard
     /// error.
     Keygen {
@@ -59,30 +50,8 @@ enum Verb {
         #[arg(long)]
         out: Option<PathBuf>,
     },
-    /// Convert the aggregator's MCPServer resources to the `servers` of a configuration.
-    Import {
-        /// Output of `kubectl get mcpservers -o yaml` (or `-o json`); `-` is standard input.
-        file: PathBuf,
-        /// Also print, as a second document, the annotation that each server's HTTPRoute needs.
-        #[arg(long)]
-        annotations: bool,
-        /// Print instead, for each server with tokenExchange, the two fields of its MCPServer resource that lead the
-        /// aggregator's exchanges through control at this URL, for `kubectl apply --server-side`.
-        #[arg(long, value_name = "URL", value_parser = https_url, conflicts_with = "annotations")]
-        exchange_endpoint: Option<Url>,
-    },
-}
-
-/// An address that the aggregator accepts as `dexTokenEndpoint`, once a path is added.
-fn https_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
-    if url.scheme() != "https" || url.query().is_some() || url.fragment().is_some() {
-        return Err(
-            "must be https://HOST or https://HOST/PATH: the aggregator accepts no other token endpoint"
-                .to_owned(),
-        );
-    }
-    Ok(url)
+    /// Convert the aggregator's MCPServer resources to the `servers` of a configuration or of the chart's values.
+    Import(command::import::ImportFlags),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -94,13 +63,9 @@ enum Format {
 pub(crate) fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Check { config } => check(&config),
-        Verb::Import {
-            file,
-            annotations,
-            exchange_endpoint,
-        } => exit_code(import(&file, annotations, exchange_endpoint.as_ref())),
+        Verb::Import(flags) => exit_code(command::import::run(&flags)),
         Verb::Keygen { out } => exit_code(keygen(out.as_deref())),
-        Verb::Doctor { config, json } => exit_code(doctor(&config, json)),
+        Verb::Doctor(flags) => exit_code(command::doctor::run(&flags)),
         Verb::Serve {
             config,
             address_file,
@@ -188,61 +153,6 @@ fn keygen(out: Option<&Path>) -> anyhow::Result<()> {
         None => print!("{}", key.pem.expose_secret()),
     }
     eprintln!("kid {}", key.key_id);
-    Ok(())
-}
-
-/// Prints only the result to standard output, so that it can be redirected to a file.
-fn import(file: &Path, annotations: bool, exchange_endpoint: Option<&Url>) -> anyhow::Result<()> {
-    let (name, text) = if file == Path::new("-") {
-        (
-            "standard input".to_owned(),
-            std::io::read_to_string(std::io::stdin()),
-        )
-    } else {
-        (file.display().to_string(), std::fs::read_to_string(file))
-    };
-    let text = text.with_context(|| name.clone())?;
-    let import = Import::read(&text).with_context(|| name.clone())?;
-    if let Some(base) = exchange_endpoint {
-        return exchange_patches(&name, &import, base);
-    }
-    for note in &import.notes {
-        eprintln!("{name}: {note}");
-    }
-    ensure!(
-        !import.servers.is_empty(),
-        "there is no server to protect in {name}"
-    );
-    print!("{}", import.servers_block());
-    if annotations {
-        print!("---\n{}", import.annotations());
-    }
-    Ok(())
-}
-
-/// Prints the patches for the exchange endpoint at `base`.
-fn exchange_patches(name: &str, import: &Import, base: &Url) -> anyhow::Result<()> {
-    let patches = import.exchange_patches(base);
-    for note in &patches.notes {
-        eprintln!("{name}: {}", note.text);
-    }
-    ensure!(
-        !patches.yaml.is_empty(),
-        "there is no server in {name} whose exchanges could be led through control"
-    );
-    print!("{}", patches.yaml);
-    Ok(())
-}
-
-#[tokio::main]
-async fn doctor(config: &Path, json: bool) -> anyhow::Result<()> {
-    let report = doctor::examine_file(config).await;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print!("{report}");
-    }
-    ensure!(report.outcome != CheckOutcome::Fail, "at least one check failed");
     Ok(())
 }
 

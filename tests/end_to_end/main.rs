@@ -4,6 +4,7 @@ mod config;
 mod control_before_valkey;
 mod delivery;
 mod demo;
+mod doctor;
 mod documentation;
 mod envoy_part;
 mod exchange;

@@ -7,6 +7,7 @@ mod authorization;
 mod control_part;
 mod crash;
 mod doctor;
+mod doctor_causes;
 mod documentation;
 mod exchange;
 mod exchange_endpoint;

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::terminal::{Outcome, Step, Terminal};
 use crate::workspace::Workspace;
-use crate::{modules, process, setup};
+use crate::{chart_values, modules, process, setup};
 
 /// Helm shows resources as this Kubernetes would have them.
 const KUBERNETES: &str = "1.32.0";
@@ -34,7 +34,7 @@ pub(crate) struct GatewayFlags {
     /// Lint, render and validate the chart and its examples, and run the stories on a real Envoy Gateway
     #[arg(long)]
     check: bool,
-    /// Render the examples in envoy/gateway again
+    /// Render the examples in envoy/gateway and the table of the chart's README again
     #[arg(long)]
     write: bool,
 }
@@ -46,6 +46,7 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &GatewayFla
     terminal.heading("gateway");
     let kit = Kit::find(workspace);
     if flags.write {
+        terminal.step("chart README", |_| chart_values::write(workspace))?;
         let kit = kit.context("Helm is not built: see the setup steps above")?;
         return terminal
             .step("examples", |_| kit.write_examples(workspace))
@@ -138,7 +139,15 @@ impl Kit {
         render
             .args(["template", "tokenward"])
             .arg(chart(workspace))
-            .args(["--namespace", "mcp", "--kube-version", KUBERNETES, "--values"])
+            // The pod of `helm test` is no part of an installation.
+            .args([
+                "--namespace",
+                "mcp",
+                "--kube-version",
+                KUBERNETES,
+                "--skip-tests",
+                "--values",
+            ])
             .arg(folder(workspace).join(values));
         for setting in settings {
             render.args(["--set", setting]);

@@ -1,6 +1,7 @@
 //! `cargo xtask VERB`: every command that a person or CI needs.
 
 mod changelog;
+mod chart_values;
 mod clients;
 mod fuzz;
 mod gateway;

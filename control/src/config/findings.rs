@@ -82,16 +82,21 @@ impl Findings {
 
     /// Reads the secret that `raw` names; adds a problem if it cannot be read.
     pub(super) fn secret(&mut self, name: &str, raw: &Spanned<RawSecret>) -> Option<SecretString> {
+        self.secret_of(name, raw.referenced, &raw.value)
+    }
+
+    /// The same, for a source at `place`.
+    pub(super) fn secret_of(&mut self, name: &str, place: Location, raw: &RawSecret) -> Option<SecretString> {
         const HINT: &str = "put the secret alone, on one line, where the configuration names it, and make it readable for \
                             this process";
-        let source = self.source(name, raw)?;
-        self.read(raw.referenced, name, source.read(), HINT)
+        let source = self.source(name, place, raw)?;
+        self.read(place, name, source.read(), HINT)
     }
 
     /// Reads the private key (PEM) that `raw` names; adds a problem if it cannot be read.
     pub(super) fn pem(&mut self, name: &str, raw: &Spanned<RawSecret>) -> Option<SecretString> {
         const HINT: &str = "make a key with tokenward keygen, and make it readable for this process";
-        let source = self.source(name, raw)?;
+        let source = self.source(name, raw.referenced, &raw.value)?;
         self.read(raw.referenced, name, source.read_lines(), HINT)
     }
 
@@ -114,15 +119,15 @@ impl Findings {
             .ok()
     }
 
-    fn source(&mut self, name: &str, raw: &Spanned<RawSecret>) -> Option<SecretSource> {
-        match (&raw.value.file, &raw.value.env) {
+    fn source(&mut self, name: &str, place: Location, raw: &RawSecret) -> Option<SecretSource> {
+        match (&raw.file, &raw.env) {
             (Some(file), None) if !file.is_empty() => Some(SecretSource::File(PathBuf::from(file))),
             (None, Some(variable)) if !variable.is_empty() => {
                 Some(SecretSource::Environment(variable.clone()))
             }
             _ => {
                 self.add(
-                    raw.referenced,
+                    place,
                     format!("{name} needs exactly one source"),
                     "write {file: /path/to/it} or {env: NAME_OF_VARIABLE}",
                 );

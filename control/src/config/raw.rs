@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::authorization::raw::RawAuthorization;
-pub(super) use super::raw_values::{RawSecret, Text};
+pub(super) use super::raw_values::{RawSecret, RawText, Text};
 use crate::yaml::Spanned;
 
 #[derive(Deserialize)]
@@ -179,7 +179,7 @@ pub(super) struct RawExchange {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawClientCredentials {
-    pub(super) client_id: Text,
+    pub(super) client_id: Spanned<RawText>,
     pub(super) client_secret: Spanned<RawSecret>,
     /// Not in the CRD: `basic` or `post`.
     pub(super) client_auth: Option<Text>,

@@ -18,6 +18,38 @@ pub(super) struct RawSecret {
     pub(super) env: Option<String>,
 }
 
+/// A text that is no secret: written in the configuration, or in a file or variable beside a secret.
+pub(super) enum RawText {
+    /// The text itself.
+    Written(String),
+    /// Its source.
+    From(RawSecret),
+}
+
+impl<'de> Deserialize<'de> for RawText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = RawText;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a text, {file: /path/to/it} or {env: NAME_OF_VARIABLE}")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawText, E> {
+                Ok(RawText::Written(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawText, A::Error> {
+                RawSecret::deserialize(MapAccessDeserializer::new(map)).map(RawText::From)
+            }
+        }
+
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
 const SECRET_EXPECTED: &str = "the secret itself does not belong in the configuration: write {file: /path/to/it} or \
     {env: NAME_OF_VARIABLE}";
 

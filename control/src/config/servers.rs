@@ -1,7 +1,9 @@
 //! The `servers` list: the MCPServer CRD's `auth` blocks, with the rules of [`crate::servers::mcp_server`].
 
+use secrecy::ExposeSecret as _;
+
 use super::findings::{Findings, shown};
-use super::raw::{RawAuth, RawExchange, RawServer, Text};
+use super::raw::{RawAuth, RawExchange, RawServer, RawText, Text};
 use super::resources;
 use super::server::ServerConfig;
 use crate::servers::mcp_server::{AuthBlock, AuthField, ClientSecret, ExchangeBlock};
@@ -73,7 +75,8 @@ fn is_server_name(name: &str) -> bool {
 ///
 /// [`mcp_server`]: crate::servers::mcp_server
 fn checked_server(findings: &mut Findings, name: &Text, auth: &Spanned<RawAuth>) -> Option<ServerConfig> {
-    let block = auth_block(&auth.value);
+    let client_id = client_id(findings, &auth.value);
+    let block = auth_block(&auth.value, client_id.as_deref());
     let mut faults = Vec::new();
     let client_secret = || client_secret(findings, &auth.value);
     let server = block.server_config(&name.value, Dialect::default(), client_secret, &mut faults);
@@ -83,7 +86,21 @@ fn checked_server(findings: &mut Findings, name: &Text, auth: &Spanned<RawAuth>)
     server
 }
 
-fn auth_block(auth: &RawAuth) -> AuthBlock<'_> {
+/// `clientId`, read from its source if it has one. Where that cannot be read, which is a finding, a name stands for it, so that
+/// one fault is not reported twice.
+fn client_id(findings: &mut Findings, auth: &RawAuth) -> Option<String> {
+    let exchange = &auth.token_exchange.as_ref()?.value;
+    let client_id = &exchange.client_credentials.as_ref()?.client_id;
+    Some(match &client_id.value {
+        RawText::Written(text) => text.clone(),
+        RawText::From(_) if !exchange.enabled => "unused".to_owned(),
+        RawText::From(source) => findings
+            .secret_of("clientId", client_id.referenced, source)
+            .map_or_else(|| "unreadable".to_owned(), |text| text.expose_secret().to_owned()),
+    })
+}
+
+fn auth_block<'a>(auth: &'a RawAuth, client_id: Option<&'a str>) -> AuthBlock<'a> {
     AuthBlock {
         kind: text(auth.kind.as_ref()),
         forward_token: auth.forward_token,
@@ -101,10 +118,7 @@ fn auth_block(auth: &RawAuth) -> AuthBlock<'_> {
                 jwks_uri: text(exchange.jwks_uri.as_ref()),
                 connector_id: text(exchange.connector_id.as_ref()),
                 scopes: text(exchange.scopes.as_ref()),
-                client_id: exchange
-                    .client_credentials
-                    .as_ref()
-                    .map(|credentials| credentials.client_id.value.as_str()),
+                client_id,
             }
         }),
     }
@@ -144,10 +158,9 @@ fn location(auth: &Spanned<RawAuth>, field: AuthField) -> Location {
         AuthField::JwksUri => in_exchange(|exchange| exchange.jwks_uri.as_ref()),
         AuthField::ConnectorId => in_exchange(|exchange| exchange.connector_id.as_ref()),
         AuthField::Scopes => in_exchange(|exchange| exchange.scopes.as_ref()),
-        AuthField::ClientId => in_exchange(|exchange| {
-            let credentials = exchange.client_credentials.as_ref();
-            credentials.map(|credentials| &credentials.client_id)
-        }),
+        AuthField::ClientId => exchange
+            .and_then(|exchange| exchange.value.client_credentials.as_ref())
+            .map(|credentials| credentials.client_id.referenced),
     };
     found.unwrap_or(auth.referenced)
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokenward_protocol::token_endpoint::GRANT_TYPE_TOKEN_EXCHANGE;
 use url::Url;
 
-use super::probe::{ProbeAnswer, Prober};
-use super::report::Check;
+use super::probe::{ProbeAnswer, ProbeFailure, Prober};
+use super::report::{Check, Finding};
 use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, ServerConfig, TokenSource};
 use crate::upstream::dialect::Dialect;
 use crate::upstream::issuer::answer::refusal_of;
@@ -37,16 +37,15 @@ impl Issuers<'_> {
         if token_endpoint.is_none() || jwks_uri.is_none() {
             match self.discovered(&config.issuer).await {
                 Ok(found) => {
-                    checks.push(Check::ok(format!("{name}: discovery"), "the document is the issuer's own"));
+                    checks.push(Check::ok(
+                        format!("{name}: discovery"),
+                        "the document is the issuer's own",
+                    ));
                     token_endpoint = token_endpoint.or(Some(found.token_endpoint));
                     jwks_uri = jwks_uri.or(Some(found.jwks_uri));
                     discovered_auth = Some(found.client_auth);
                 }
-                Err(finding) => checks.push(Check::fail(
-                    format!("{name}: discovery"),
-                    finding,
-                    "compare issuer with the issuer's own identifier, byte for byte; or set token_endpoint and jwks_uri",
-                )),
+                Err(finding) => checks.push(Check::failed(format!("{name}: discovery"), finding)),
             }
         }
         if let Some(jwks_uri) = jwks_uri {
@@ -127,26 +126,30 @@ impl Issuers<'_> {
         checks
     }
 
-    pub(super) async fn discovered(&self, issuer: &str) -> Result<Endpoints, String> {
+    pub(super) async fn discovered(&self, issuer: &str) -> Result<Endpoints, Finding> {
+        const NO_DOCUMENT: &str = "compare issuer with the issuer's own identifier: its document is at \
+                                   /.well-known/openid-configuration below it; or set token_endpoint and jwks_uri";
+        const UNUSABLE: &str = "if that is the issuer, set issuer to exactly what the document names (a trailing slash \
+                                counts); if not, the address leads to another issuer; or set token_endpoint and jwks_uri";
         let address = format!(
             "{}/.well-known/openid-configuration",
             issuer.trim_end_matches('/')
         );
-        let url = Url::parse(&address).map_err(|_| "the issuer is not a URL".to_owned())?;
+        let url = Url::parse(&address).map_err(|_| Finding::new("the issuer is not a URL", NO_DOCUMENT))?;
         let answer = self.prober.get(&url).await?;
         if answer.status != 200 {
-            return Err(format!("status {}", answer.status));
+            return Err(Finding::of_status(answer.status, NO_DOCUMENT));
         }
-        read_document(issuer, &answer.body).map_err(|failed| failed.to_string())
+        read_document(issuer, &answer.body).map_err(|failed| Finding::new(failed.to_string(), UNUSABLE))
     }
 
     async fn keys(&self, name: &str, jwks_uri: &Url) -> Vec<Check> {
-        const HINT: &str = "check jwks_uri, and that it can be reached from here";
+        const HINT: &str = "check jwks_uri: the issuer's discovery document names it";
         let keys = format!("{name}: keys");
         let answer = match self.prober.get(jwks_uri).await {
             Ok(answer) if answer.status == 200 => answer,
-            Ok(answer) => return vec![Check::fail(keys, format!("status {}", answer.status), HINT)],
-            Err(finding) => return vec![Check::fail(keys, finding, HINT)],
+            Ok(answer) => return vec![Check::failed(keys, Finding::of_status(answer.status, HINT))],
+            Err(failure) => return vec![Check::failed(keys, failure)],
         };
         let check = key_set_check(keys, KeySet::read(&answer.body), answer.took);
         let clock = self.clock(name, &answer);
@@ -229,13 +232,13 @@ fn names(set: &KeySet) -> String {
 fn token_endpoint_check(
     name: String,
     (auth, dialect): (ClientAuth, Dialect),
-    answer: Result<ProbeAnswer, String>,
+    answer: Result<ProbeAnswer, ProbeFailure>,
     hint: &str,
 ) -> Check {
-    const UNREACHABLE: &str = "check the address, and that it can be reached from here";
+    const ELSEWHERE: &str = "check the address: the issuer's discovery document names the token endpoint";
     let answer = match answer {
         Ok(answer) => answer,
-        Err(finding) => return Check::fail(name, finding, UNREACHABLE),
+        Err(failure) => return Check::failed(name, failure),
     };
     let shown = format!("client_secret_{}", auth.name());
     match (answer.status, answer.oauth_error().as_deref()) {
@@ -245,11 +248,7 @@ fn token_endpoint_check(
             hint,
         ),
         (_, Some("unsupported_grant_type")) => Check::fail(name, "the grant type is not supported", hint),
-        (500.., _) => Check::fail(
-            name,
-            format!("status {}", answer.status),
-            "check the issuer; logins are preserved meanwhile",
-        ),
+        (300..=399 | 429 | 500.., _) => Check::failed(name, Finding::of_status(answer.status, ELSEWHERE)),
         _ if refusal_of(&answer.raw(), dialect).is_ok() || answer.has_tokens(dialect) => Check::ok(
             name,
             format!(
@@ -260,7 +259,7 @@ fn token_endpoint_check(
         (status, _) => Check::fail(
             name,
             format!("status {status} without an OAuth error: this is not a token endpoint"),
-            UNREACHABLE,
+            ELSEWHERE,
         ),
     }
 }

@@ -1,7 +1,9 @@
 //! `tokenward doctor`: checks every dependency of the service, in the order in which failures follow from each other, and
-//! prints a hint for each problem. It changes nothing, prints no secret and presents no grant's token.
+//! prints a hint for each problem; and, where an operator names them, control, the gateway, Envoy and the gateway's policies.
+//! It changes nothing, prints no secret and presents no grant's token.
 
 mod authorization;
+mod gateway;
 mod issuers;
 mod probe;
 mod relay;
@@ -13,9 +15,11 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+pub use self::gateway::Targets;
 pub use self::report::{Check, CheckOutcome, Report};
 
 use self::authorization::AuthorizationChecks;
+use self::gateway::GatewayChecks;
 use self::issuers::Issuers;
 use self::probe::Prober;
 use crate::config::{Config, ConfigError, Problem};
@@ -25,22 +29,52 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A random key of 32 bytes practically never has fewer different byte values.
 const MIN_DIFFERENT_BYTES: usize = 16;
 
-/// Loads the configuration in `path` and checks its dependencies.
-pub async fn examine_file(path: &Path) -> Report {
-    match Config::load(path) {
-        Ok(config) => examine(&config).await,
-        Err(ConfigError::Invalid(problems)) => Report::of(
+/// Loads the configuration in `path`, if there is one, and checks its dependencies and what `targets` name.
+pub async fn examine_file(path: Option<&Path>, targets: &Targets) -> Report {
+    match path.map(|path| (path, Config::load(path))) {
+        None => examine_targets(None, targets).await,
+        Some((_, Ok(config))) => {
+            let mut checks = dependencies(&config).await;
+            if !targets.is_empty() {
+                checks.extend(examine_targets(Some(&config), targets).await.checks);
+            }
+            Report::of(checks)
+        }
+        Some((path, Err(ConfigError::Invalid(problems)))) => Report::of(
             problems
                 .iter()
                 .map(|problem| config_problem(path, problem))
                 .collect(),
         ),
-        Err(unreadable @ ConfigError::Unreadable { .. }) => Report::of(vec![Check::fail(
+        Some((_, Err(unreadable @ ConfigError::Unreadable { .. }))) => Report::of(vec![Check::fail(
             "config",
             unreadable.to_string(),
             "name the file with --config, readable for this user",
         )]),
     }
+}
+
+/// Checks what `targets` name; with `config` also whether control's configuration and the gateway's fit together.
+pub async fn examine_targets(config: Option<&Config>, targets: &Targets) -> Report {
+    Report::of(match Prober::new(PROBE_TIMEOUT) {
+        Ok(prober) => {
+            let checks = GatewayChecks {
+                prober: &prober,
+                config,
+                targets,
+            };
+            checks.all().await
+        }
+        Err(error) => vec![no_tls(&error)],
+    })
+}
+
+fn no_tls(error: &reqwest::Error) -> Check {
+    Check::fail(
+        "TLS",
+        format!("TLS cannot be set up: {error}"),
+        "install the system's root certificates",
+    )
 }
 
 fn config_problem(path: &Path, problem: &Problem) -> Check {
@@ -57,6 +91,10 @@ fn config_problem(path: &Path, problem: &Problem) -> Check {
 
 /// Checks the dependencies of `config`.
 pub async fn examine(config: &Config) -> Report {
+    Report::of(dependencies(config).await)
+}
+
+async fn dependencies(config: &Config) -> Vec<Check> {
     let mut checks = vec![Check::ok(
         "config",
         format!(
@@ -89,11 +127,7 @@ pub async fn examine(config: &Config) -> Report {
                 checks.extend(found.all().await);
             }
         }
-        Err(error) => checks.push(Check::fail(
-            "issuers",
-            format!("TLS cannot be set up: {error}"),
-            "install the system's root certificates",
-        )),
+        Err(error) => checks.push(no_tls(&error)),
     }
     if let Some(module) = &config.filter_module {
         checks.push(match &module.version {
@@ -108,7 +142,7 @@ pub async fn examine(config: &Config) -> Report {
             ),
         });
     }
-    Report::of(checks)
+    checks
 }
 
 /// Reports lengths only: credentials are secrets.

@@ -1,11 +1,16 @@
 //! Requests to issuers without side effects: documents, and token requests without a token.
 
+mod failure;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use reqwest::RequestBuilder;
 use reqwest::header::{ACCEPT, DATE, HeaderMap, HeaderName};
 use serde_json::Value;
 use tokenward_protocol::token_endpoint::MARKER_HEADER;
 use url::Url;
+
+pub(super) use self::failure::ProbeFailure;
 
 use crate::upstream::dialect::Dialect;
 use crate::upstream::issuer::answer::members::Members;
@@ -65,7 +70,12 @@ impl ProbeAnswer {
 
 /// The doctor's HTTP client: as strict as the service's (no redirect, no proxy), without retries.
 #[derive(Debug, Clone)]
-pub(super) struct Prober(reqwest::Client);
+pub(super) struct Prober {
+    client: reqwest::Client,
+    proxy: Option<Url>,
+    connect_timeout: Duration,
+    timeout: Duration,
+}
 
 impl Prober {
     pub(super) fn new(timeout: Duration) -> reqwest::Result<Self> {
@@ -74,21 +84,43 @@ impl Prober {
 
     /// A client that calls through `proxy`; directly without one.
     pub(super) fn through(proxy: Option<&Url>, timeout: Duration) -> reqwest::Result<Self> {
+        // Half of it, so that dropped packets differ from a service that does not answer.
+        let connect_timeout = timeout / 2;
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            .connect_timeout(connect_timeout)
             .timeout(timeout)
             .user_agent(concat!("tokenward/", env!("CARGO_PKG_VERSION")));
         let client = match proxy {
             Some(proxy) => client.proxy(reqwest::Proxy::all(proxy.as_str())?),
             None => client,
         };
-        Ok(Self(client.build()?))
+        Ok(Self {
+            client: client.build()?,
+            proxy: proxy.cloned(),
+            connect_timeout,
+            timeout,
+        })
     }
 
-    pub(super) async fn get(&self, url: &Url) -> Result<ProbeAnswer, String> {
-        self.send(self.0.get(url.clone()).header(ACCEPT, "application/json"))
-            .await
+    pub(super) async fn get(&self, url: &Url) -> Result<ProbeAnswer, ProbeFailure> {
+        self.get_with(url, |request| request).await
+    }
+
+    /// [`Prober::get`] with what `more` adds to the request.
+    pub(super) async fn get_with(
+        &self,
+        url: &Url,
+        more: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<ProbeAnswer, ProbeFailure> {
+        let request = self.client.get(url.clone()).header(ACCEPT, "application/json");
+        self.send(more(request), MAX_BODY_BYTES).await
+    }
+
+    /// [`Prober::get`] of a document of at most `most` bytes.
+    pub(super) async fn get_long(&self, url: &Url, most: usize) -> Result<ProbeAnswer, ProbeFailure> {
+        self.send(self.client.get(url.clone()), most).await
     }
 
     /// Sends a token request of `grant_type` with the client's credentials and no token: no grant is affected, and the issuer
@@ -98,26 +130,38 @@ impl Prober {
         endpoint: &Url,
         credentials: ClientCredentials<'_>,
         grant_type: &str,
-    ) -> Result<ProbeAnswer, String> {
+    ) -> Result<ProbeAnswer, ProbeFailure> {
         let request = form_of_client(
-            self.0.post(endpoint.clone()),
+            self.client.post(endpoint.clone()),
             credentials,
             &[("grant_type", grant_type)],
         )
-        .ok_or("the credentials cannot be sent in a header")?;
-        self.send(request).await
+        .ok_or(ProbeFailure::Credentials)?;
+        self.send(request, MAX_BODY_BYTES).await
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<ProbeAnswer, String> {
+    async fn send(&self, request: RequestBuilder, most: usize) -> Result<ProbeAnswer, ProbeFailure> {
         let started = tokio::time::Instant::now();
-        let mut response = request.send().await.map_err(|error| cause(&error).to_owned())?;
+        let request = request.build().map_err(|_| ProbeFailure::Credentials)?;
+        let url = request.url().clone();
+        let connected_to = self.proxy.as_ref().unwrap_or(&url);
+        let failed = |error: reqwest::Error| {
+            ProbeFailure::of(&error, (&url, connected_to), (self.connect_timeout, self.timeout))
+        };
+        let mut response = match self.client.execute(request).await.map_err(failed) {
+            Ok(response) => response,
+            Err(ProbeFailure::Dropped { .. }) if !self.has_address(connected_to).await => {
+                return Err(ProbeFailure::no_address(connected_to));
+            }
+            Err(failure) => return Err(failure),
+        };
         let status = response.status().as_u16();
         let clock_ahead_seconds = clock_ahead_seconds(response.headers());
         let headers = response.headers().clone();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error).to_owned())? {
-            if body.len() + chunk.len() > MAX_BODY_BYTES {
-                return Err(format!("the response is larger than {MAX_BODY_BYTES} bytes"));
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > most {
+                return Err(ProbeFailure::TooLarge { most });
             }
             body.extend_from_slice(&chunk);
         }
@@ -132,14 +176,16 @@ impl Prober {
     }
 }
 
-/// reqwest's own messages contain the whole URL; these do not repeat it.
-fn cause(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
-        "no response in time"
-    } else if error.is_connect() {
-        "no connection (name, port, network policy or certificate)"
-    } else {
-        "the connection broke"
+impl Prober {
+    /// Whether the host has an address: a name server that does not answer takes as long as dropped packets.
+    async fn has_address(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or_default();
+        let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port));
+        match tokio::time::timeout(self.connect_timeout, found).await {
+            Ok(Ok(mut found)) => found.next().is_some(),
+            Ok(Err(_)) | Err(_) => false,
+        }
     }
 }
 

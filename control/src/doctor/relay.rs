@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::issuers::Issuers;
-use super::report::Check;
+use super::report::{Check, Finding};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{ClientAuth, Config, IssuerConfig, RelayConfig};
 use crate::store::Store;
@@ -49,11 +49,7 @@ impl Issuers<'_> {
                 ),
                 NOT_ROUTED,
             ),
-            Err(finding) => Check::warn(
-                name,
-                format!("{public}: {finding}"),
-                "check the route and its certificate; if only clients reach that address, run doctor where they are",
-            ),
+            Err(failure) => Check::warned(name, Finding::from(failure).if_only_clients_reach(public)),
         }
     }
 
@@ -71,11 +67,7 @@ impl Issuers<'_> {
                 ),
                 "set relay.public_endpoint to that address, and route it to control",
             ),
-            Err(finding) => Check::warn(
-                name,
-                finding,
-                "compare relay.public_endpoint with token_endpoint of the issuer's discovery document",
-            ),
+            Err(finding) => Check::warned(name, finding),
         }
     }
 }

@@ -4,10 +4,14 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::probe::ProbeFailure;
+
 /// The result of a check, and of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckOutcome {
+    /// Not looked at.
+    Skipped,
     /// No problem.
     Ok,
     /// It works, and needs attention.
@@ -19,6 +23,7 @@ pub enum CheckOutcome {
 impl CheckOutcome {
     const fn name(self) -> &'static str {
         match self {
+            Self::Skipped => "SKIP",
             Self::Ok => "OK",
             Self::Warn => "WARN",
             Self::Fail => "FAIL",
@@ -39,6 +44,66 @@ pub struct Check {
     pub hint: String,
 }
 
+/// What is wrong, and the remedy for this cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) what: String,
+    pub(super) hint: String,
+}
+
+impl Finding {
+    pub(super) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            hint: hint.into(),
+        }
+    }
+
+    /// An answer with another status than the expected one; `hint` is the remedy where the address is at fault.
+    pub(super) fn of_status(status: u16, hint: &str) -> Self {
+        match status {
+            300..=399 => Self::new(
+                format!("status {status}: it leads to another address, and redirects are not followed"),
+                "configure the address to which it leads",
+            ),
+            429 => Self::new(
+                "status 429: too many requests",
+                "wait a minute and run doctor again; a limit at the issuer or before it counts this client",
+            ),
+            500.. => Self::new(
+                format!("status {status}: the server fails"),
+                "look at the log of the issuer, and of a proxy before it; logins are preserved meanwhile",
+            ),
+            _ => Self::new(format!("status {status}"), hint),
+        }
+    }
+
+    /// The same, of an address that perhaps only clients reach.
+    pub(super) fn if_only_clients_reach(self, address: &str) -> Self {
+        Self {
+            hint: format!(
+                "{}; if only clients reach that address, run doctor where they are",
+                self.hint
+            ),
+            ..self.at(address)
+        }
+    }
+
+    /// The same, at the place `place`.
+    pub(super) fn at(self, place: &str) -> Self {
+        Self {
+            what: format!("{place}: {}", self.what),
+            ..self
+        }
+    }
+}
+
+impl From<ProbeFailure> for Finding {
+    fn from(failure: ProbeFailure) -> Self {
+        Self::new(failure.to_string(), failure.hint())
+    }
+}
+
 impl Check {
     pub(super) fn ok(name: impl Into<String>, finding: impl Into<String>) -> Self {
         Self {
@@ -55,6 +120,28 @@ impl Check {
             hint: hint.into(),
             ..Self::ok(name, finding)
         }
+    }
+
+    /// A check that was not made, why, and how to have it made.
+    pub(super) fn skipped(
+        name: impl Into<String>,
+        finding: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            outcome: CheckOutcome::Skipped,
+            ..Self::warn(name, finding, hint)
+        }
+    }
+
+    pub(super) fn failed(name: impl Into<String>, finding: impl Into<Finding>) -> Self {
+        let Finding { what, hint } = finding.into();
+        Self::fail(name, what, hint)
+    }
+
+    pub(super) fn warned(name: impl Into<String>, finding: impl Into<Finding>) -> Self {
+        let Finding { what, hint } = finding.into();
+        Self::warn(name, what, hint)
     }
 
     pub(super) fn fail(name: impl Into<String>, finding: impl Into<String>, hint: impl Into<String>) -> Self {

@@ -82,6 +82,55 @@ fn a_single_dash_is_standard_input() {
     assert!(text(&output.stderr).starts_with("standard input: line 12: server \"remote\": fill in clientId"));
 }
 
+/// Clients and secrets stay where the resources have them: nothing is to be filled in.
+#[test]
+fn values_are_in_the_charts_shape_and_name_the_secrets_to_copy() {
+    let folder = Folder::new();
+    let more = RESOURCE
+        .replace("name: remote", "name: second, namespace: muster")
+        .replace(
+            "{name: creds}",
+            "{name: creds, clientIdKey: id, clientSecretKey: secret}",
+        );
+    let without = RESOURCE
+        .replace("name: remote", "name: third")
+        .replace("      clientCredentialsSecretRef: {name: creds}\n", "");
+    let resources = format!("{RESOURCE}---{more}---{without}");
+    let file = folder.write("mcpservers.yaml", &resources).display().to_string();
+    let output = tokenward(&["import", &file, "--values"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let printed = text(&output.stdout);
+    assert!(printed.starts_with(
+        r#"servers:
+- name: "remote"
+  auth:
+    type: oauth
+    forwardToken: false
+    requiredAudiences: ["kube"]
+    tokenExchange:
+      enabled: true
+      dexTokenEndpoint: "https://dex.remote.example.com/token"
+      connectorId: "home"
+      clientCredentialsSecretRef: {name: "creds", clientIdKey: "client-id", clientSecretKey: "client-secret"}
+"#
+    ));
+    assert!(printed.contains(
+        r#"clientCredentialsSecretRef: {name: "creds", clientIdKey: "id", clientSecretKey: "secret"}"#
+    ));
+    assert_eq!(printed.matches("to be filled in").count(), 1, "{printed}");
+    assert!(!printed.contains("clientCredentials:"), "{printed}");
+    let notes = text(&output.stderr);
+    assert_eq!(notes.lines().count(), 2, "{notes}");
+    assert!(
+        notes.contains("the release's namespace needs a copy of the Secret muster/creds, for second"),
+        "{notes}"
+    );
+    assert!(
+        notes.contains(r#"server "third": its resource names no Secret"#),
+        "{notes}"
+    );
+}
+
 /// As in a file that was not applied so far: the API server would have rejected it.
 #[test]
 fn an_audience_that_is_not_a_list_is_not_silently_dropped() {

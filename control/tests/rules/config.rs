@@ -357,3 +357,26 @@ fn an_endless_file_is_not_a_secret_and_does_not_fill_the_memory() {
         problems[0]
     );
 }
+
+/// Secrets of an exchange have the client's id beside its secret.
+#[test]
+fn the_client_of_an_exchange_may_come_from_a_file() {
+    let folder = Folder::new();
+    folder.write("client-id", "kube\n");
+    let written = "clientId: muster";
+    let from = |file: &str| GOOD.replacen(written, &format!("clientId: {{file: DIR/{file}}}"), 1);
+    let config = parse(&folder, &from("client-id")).expect("good");
+    let Some(TokenSource::Exchange(exchange)) = config.server("remote-1").map(|server| &server.token) else {
+        panic!("remote-1 exchanges");
+    };
+    assert_eq!(exchange.client_id, "kube");
+    let problems = parse(&folder, &from("nowhere")).expect_err("no such file");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].what.contains("clientId: "), "{problems:?}");
+    assert_eq!(problems[0].line, 21, "{problems:?}");
+    one_problem(
+        (written, "clientId: [muster]"),
+        21,
+        "a text, {file: /path/to/it} or {env: NAME_OF_VARIABLE}",
+    );
+}

@@ -9,6 +9,7 @@ mod config;
 mod decisions;
 mod dialects;
 mod discovery;
+mod doctor;
 mod import;
 mod key_sets;
 mod limits;

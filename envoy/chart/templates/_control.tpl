@@ -105,7 +105,9 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- if .enabled -}}
 {{- $reference := .clientCredentialsSecretRef -}}
 {{- $secret := dict "name" $reference.name "key" ($reference.clientSecretKey | default "client-secret") -}}
-{{- $credentials := dict "clientId" .clientId "clientSecret" (dict "file" (include "tokenward.secretFile" $secret)) -}}
+{{- $client := .clientId -}}
+{{- if not $client -}}{{- $client = dict "file" (include "tokenward.secretFile" (dict "name" $reference.name "key" ($reference.clientIdKey | default "client-id"))) -}}{{- end -}}
+{{- $credentials := dict "clientId" $client "clientSecret" (dict "file" (include "tokenward.secretFile" $secret)) -}}
 {{- if .clientAuth -}}{{- $_ := set $credentials "clientAuth" .clientAuth -}}{{- end -}}
 {{- $_ := set $exchange "clientCredentials" $credentials -}}
 {{- end -}}

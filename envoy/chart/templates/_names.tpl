@@ -21,7 +21,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ include "tokenward.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "tokenward.serviceAccount" -}}
@@ -98,47 +101,6 @@ envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamesp
 {{- $route := printf "%s/%s" (.route.namespace | default $home) (include "tokenward.routeName" (dict "root" $ "name" .name)) -}}
 {{- with get $taken $route -}}{{- fail (printf "the HTTPRoute %s is there already, for %s: name it otherwise, or make the route yourself" $route .) -}}{{- end -}}
 {{- $_ := set $taken $route (printf "server %s" .name) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{- define "tokenward.checks" -}}
-{{- $stores := list -}}
-{{- if .Values.store.embedded.enabled -}}{{- $stores = append $stores "embedded" -}}{{- end -}}
-{{- if .Values.store.valkey.enabled -}}{{- $stores = append $stores "valkey" -}}{{- end -}}
-{{- if ne (len $stores) 1 -}}{{- fail "enable exactly one of store.embedded and store.valkey" -}}{{- end -}}
-{{- if and .Values.store.valkey.enabled .Values.store.valkey.username (not .Values.store.valkey.passwordSecretRef.name) -}}
-{{- fail "store.valkey.username needs store.valkey.passwordSecretRef: control would be the default user without it" -}}
-{{- end -}}
-{{- if and .Values.store.embedded.enabled (or (gt (int .Values.replicaCount) 1) .Values.autoscaling.enabled) -}}
-{{- fail "store.embedded serves one process: set replicaCount 1 and autoscaling.enabled false, or use store.valkey" -}}
-{{- end -}}
-{{- if not .Values.issuers -}}{{- fail "issuers is empty: name the issuer at which users log in" -}}{{- end -}}
-{{- if .Values.authorization.issuer -}}{{- include "tokenward.checkAuthorization" . -}}{{- end -}}
-{{- if not .Values.servers -}}{{- fail "servers is empty: name at least one protected server (`tokenward import` reads them from MCPServer resources)" -}}{{- end -}}
-{{- if .Values.gateway.enabled -}}
-{{- include "tokenward.checkRoutes" . -}}
-{{- include "tokenward.checkRelays" . -}}
-{{- if eq .Values.gateway.filter.source "control" -}}
-{{- if not .Values.gateway.filter.sha256 -}}{{- fail "gateway.filter.sha256 is empty: control logs it as `serving the filter module`" -}}{{- end -}}
-{{- else if not (and .Values.gateway.filter.image.url .Values.gateway.filter.image.sha256) -}}{{- fail "gateway.filter.source is image: name gateway.filter.image.url and .sha256 (the image's digest)" -}}
-{{- end -}}
-{{- end -}}
-{{- range .Values.servers -}}
-{{- with .match -}}
-{{- if and (has .host (include "tokenward.metadataHosts" $ | fromJson).hosts) (not (trimSuffix "/" (.pathPrefix | default ""))) -}}
-{{- fail (printf "a server's match takes all of %s, also /.well-known/oauth-protected-resource, which clients read without a token: give it a match.pathPrefix" .host) -}}
-{{- end -}}
-{{- end -}}
-{{- $exchange := and .auth.tokenExchange .auth.tokenExchange.enabled -}}
-{{- if and (not $exchange) (not .auth.forwardToken) -}}
-{{- fail (printf "server %s: set auth.forwardToken: true, or auth.tokenExchange with enabled: true" .name) -}}
-{{- end -}}
-{{- if $exchange -}}
-{{- $reference := .auth.tokenExchange.clientCredentialsSecretRef -}}
-{{- if and $reference.namespace (ne $reference.namespace $.Release.Namespace) -}}
-{{- fail (printf "server %s: a pod cannot read the Secret %s of namespace %s; copy it to %s" .name $reference.name $reference.namespace $.Release.Namespace) -}}
-{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

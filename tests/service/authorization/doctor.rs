@@ -252,7 +252,7 @@ async fn hosts_of_metadata_documents_that_cannot_be_reached_are_named() -> anyho
         &report,
         CheckOutcome::Warn,
         "metadata documents",
-        "clients.example.com (no connection",
+        "clients.example.com (127.0.0.1:9 refuses the connection",
         "pin their documents",
     );
     Ok(())

@@ -15,9 +15,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::modules::run_cargo;
-use crate::process;
 use crate::terminal::{Outcome, Step, Terminal};
 use crate::workspace::Workspace;
+use crate::{chart_values, process};
 
 /// Flags of `cargo xtask lint`.
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub(crate) struct LintFlags {
 
 type Check = fn(&Workspace, &Step) -> Result<Outcome>;
 
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("format", format),
     ("clippy", clippy),
     ("clippy on wasm", clippy_on_wasm),
@@ -40,6 +40,7 @@ const CHECKS: [(&str, Check); 10] = [
     ("links", links::check),
     ("versions", versions::check),
     ("workflows", workflows::check),
+    ("chart README", chart_values::check),
 ];
 
 /// Runs every check, also after one failed, and fails at the end if any did.

@@ -6,7 +6,7 @@ use url::Url;
 use super::AuthorizationChecks;
 use crate::config::MetadataDocumentHosts;
 use crate::doctor::PROBE_TIMEOUT;
-use crate::doctor::probe::Prober;
+use crate::doctor::probe::{ProbeFailure, Prober};
 use crate::doctor::report::Check;
 
 impl AuthorizationChecks<'_> {
@@ -34,9 +34,9 @@ impl AuthorizationChecks<'_> {
             tries.spawn(async move {
                 let reached = match Url::parse(&format!("https://{host}/")) {
                     Ok(url) => prober.get(&url).await.map(drop),
-                    Err(error) => Err(error.to_string()),
+                    Err(error) => Err(ProbeFailure::NotAUrl(error.to_string())),
                 };
-                reached.err().map(|finding| format!("{host} ({finding})"))
+                reached.err().map(|failure| format!("{host} ({failure})"))
             });
         }
         let mut unreachable: Vec<String> = tries.join_all().await.into_iter().flatten().collect();

@@ -7,8 +7,8 @@ use url::Url;
 
 use super::{AuthorizationChecks, shown};
 use crate::config::{Resource, ServerConfig};
-use crate::doctor::probe::ProbeAnswer;
-use crate::doctor::report::Check;
+use crate::doctor::probe::{ProbeAnswer, ProbeFailure};
+use crate::doctor::report::{Check, Finding};
 
 /// Paths of the endpoints below the issuer.
 const ENDPOINTS: [&str; 5] = [
@@ -21,8 +21,6 @@ const ENDPOINTS: [&str; 5] = [
 
 const NOT_ROUTED: &str =
     "route this host and path at the gateway to control, without the filter (docs/login.md)";
-const UNREACHABLE: &str = "check the name, the gateway's listener and its certificate; if only clients reach that address, run \
-                           doctor where they are";
 
 impl AuthorizationChecks<'_> {
     /// What a client learns about each server: the challenge, and the metadata to which it leads.
@@ -42,8 +40,11 @@ impl AuthorizationChecks<'_> {
         let name = format!("server {}: challenge", server.name);
         let answer = match self.prober.get(&resource.url).await {
             Ok(answer) => answer,
-            Err(finding) => {
-                return Check::warn(name, format!("{}: {finding}", resource.identifier), UNREACHABLE);
+            Err(failure) => {
+                return Check::warned(
+                    name,
+                    Finding::from(failure).if_only_clients_reach(&resource.identifier),
+                );
             }
         };
         let expected = format!("resource_metadata=\"{}\"", metadata_url(resource));
@@ -175,7 +176,9 @@ impl AuthorizationChecks<'_> {
                 // Without parameters each of them refuses: the marker states which service refused.
                 Ok(answer) if answer.is_marked && answer.status != 404 => {}
                 Ok(answer) => elsewhere.push(format!("{path} ({})", described(&answer))),
-                Err(finding) => return Check::warn(name, format!("{url}: {finding}"), UNREACHABLE),
+                Err(failure) => {
+                    return Check::warned(name, Finding::from(failure).if_only_clients_reach(url.as_str()));
+                }
             }
         }
         if elsewhere.is_empty() {
@@ -191,11 +194,10 @@ impl AuthorizationChecks<'_> {
 
     /// A JSON document that control serves through the gateway.
     async fn document(&self, url: &str) -> Result<Value, Problem> {
-        let parsed = Url::parse(url).map_err(|_| Problem::Unreachable(format!("{url} is not a URL")))?;
-        let answer = match self.prober.get(&parsed).await {
-            Ok(answer) => answer,
-            Err(finding) => return Err(Problem::Unreachable(format!("{url}: {finding}"))),
-        };
+        let unreachable = |failure| Problem::Unreachable(Finding::from(failure).if_only_clients_reach(url));
+        let parsed = Url::parse(url)
+            .map_err(|error| unreachable(ProbeFailure::NotAUrl(format!("not a URL: {error}"))))?;
+        let answer = self.prober.get(&parsed).await.map_err(unreachable)?;
         match answer.json() {
             Some(document) if answer.status == 200 && answer.is_marked => Ok(document),
             _ => Err(Problem::NotOurs {
@@ -230,14 +232,14 @@ fn described(answer: &ProbeAnswer) -> String {
 
 /// Why there is no document.
 enum Problem {
-    Unreachable(String),
+    Unreachable(Finding),
     NotOurs { finding: String, by_control: bool },
 }
 
 impl Problem {
     fn check(self, name: String) -> Check {
         match self {
-            Self::Unreachable(finding) => Check::warn(name, finding, UNREACHABLE),
+            Self::Unreachable(finding) => Check::warned(name, finding),
             Self::NotOurs {
                 finding,
                 by_control: true,

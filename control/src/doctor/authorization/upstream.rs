@@ -5,8 +5,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::{AuthorizationChecks, shown};
-use crate::doctor::probe::ProbeAnswer;
-use crate::doctor::report::Check;
+use crate::doctor::probe::{ProbeAnswer, ProbeFailure};
+use crate::doctor::report::{Check, Finding};
 
 impl AuthorizationChecks<'_> {
     /// Checks the login at the issuer. It begins an authorization request, which the issuer drops when no user logs in.
@@ -80,10 +80,9 @@ impl AuthorizationChecks<'_> {
         let callback = self.authorization.callback();
         match self.begun(self.request(endpoint), &callback).await {
             Ok(answer) => redirect_uri_check(name, &answer, &callback, client_id),
-            Err(finding) => Check::warn(
+            Err(failure) => Check::warned(
                 name,
-                format!("the authorization endpoint: {finding}"),
-                "users' browsers must reach it: set authorization.login.authorization_endpoint, or run doctor where they are",
+                Finding::from(failure).if_only_clients_reach("the authorization endpoint"),
             ),
         }
     }
@@ -110,7 +109,7 @@ impl AuthorizationChecks<'_> {
 
     /// The issuer's answer once it has looked at the request. Dex first leads to the request's connector, by a redirect or by
     /// a page with a link for each, and looks there.
-    async fn begun(&self, mut url: Url, callback: &str) -> Result<ProbeAnswer, String> {
+    async fn begun(&self, mut url: Url, callback: &str) -> Result<ProbeAnswer, ProbeFailure> {
         const MOST_STEPS: usize = 5;
         let mut answer = self.prober.get(&url).await?;
         for _ in 0..MOST_STEPS {
@@ -178,10 +177,6 @@ fn redirect_uri_check(name: String, answer: &ProbeAnswer, callback: &str, client
             ),
             format!("check the client {client_id} at the issuer, and its redirect URI {callback}"),
         ),
-        status => Check::warn(
-            name,
-            format!("status {status}"),
-            "check the issuer, then run doctor again",
-        ),
+        status => Check::warned(name, Finding::of_status(status, "")),
     }
 }

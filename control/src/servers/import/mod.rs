@@ -7,6 +7,7 @@ mod patch;
 mod reader;
 mod server;
 mod shape;
+mod values;
 mod yaml;
 
 use std::fmt;
@@ -16,7 +17,8 @@ use url::Url;
 use crate::yaml::{Node, Placed, documents};
 
 pub use self::patch::ExchangePatches;
-pub use self::server::{ImportedExchange, ImportedServer};
+pub use self::server::{ImportedExchange, ImportedServer, SecretReference};
+pub use self::values::ValuesBlock;
 
 /// A remark about the file: something is omitted, or must be filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +31,10 @@ pub struct Note {
 
 impl fmt::Display for Note {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "line {}: {}", self.line, self.text)
+        match self.line {
+            0 => formatter.write_str(&self.text),
+            line => write!(formatter, "line {line}: {}", self.text),
+        }
     }
 }
 
@@ -38,8 +43,10 @@ impl fmt::Display for Note {
 pub struct Import {
     /// The servers that can be protected, in the order of the file.
     pub servers: Vec<ImportedServer>,
-    /// What is omitted, and what must be filled in.
+    /// What is omitted, and what must be filled in in control's configuration.
     pub notes: Vec<Note>,
+    /// What is omitted.
+    omitted: Vec<Note>,
 }
 
 /// The file is not YAML.
@@ -63,8 +70,9 @@ impl Import {
             what: error.what,
         })?;
         let mut import = Self::default();
+        let mut fill_in = Vec::new();
         for document in &documents {
-            import.add(document);
+            import.add(document, &mut fill_in);
         }
         if import.servers.is_empty() && import.notes.is_empty() {
             import.notes.push(Note {
@@ -73,14 +81,17 @@ impl Import {
             });
         }
         import.notes.sort_by_key(|note| note.line);
+        import.omitted.clone_from(&import.notes);
+        import.notes.extend(fill_in);
+        import.notes.sort_by_key(|note| note.line);
         Ok(import)
     }
 
-    fn add(&mut self, document: &Placed) {
+    fn add(&mut self, document: &Placed, fill_in: &mut Vec<Note>) {
         let Node::Map(_) = &document.node else {
             return match &document.node {
                 Node::Null => {}
-                Node::List(items) => items.iter().for_each(|item| self.add(item)),
+                Node::List(items) => items.iter().for_each(|item| self.add(item, fill_in)),
                 other => self.note(
                     document,
                     format!(
@@ -91,8 +102,8 @@ impl Import {
             };
         };
         match reader::text(document, "kind") {
-            Some("List" | "MCPServerList") => self.add_list(document),
-            Some("MCPServer") => self.add_server(document),
+            Some("List" | "MCPServerList") => self.add_list(document, fill_in),
+            Some("MCPServer") => self.add_server(document, fill_in),
             Some(kind) => self.note(document, format!("{kind} is not an MCPServer; it is left out")),
             None => self.note(
                 document,
@@ -101,9 +112,9 @@ impl Import {
         }
     }
 
-    fn add_list(&mut self, list: &Placed) {
+    fn add_list(&mut self, list: &Placed, fill_in: &mut Vec<Note>) {
         match reader::member(list, "items").map(|items| (items, &items.node)) {
-            Some((_, Node::List(items))) => items.iter().for_each(|item| self.add(item)),
+            Some((_, Node::List(items))) => items.iter().for_each(|item| self.add(item, fill_in)),
             Some((items, other)) => self.note(
                 items,
                 format!(
@@ -115,8 +126,8 @@ impl Import {
         }
     }
 
-    fn add_server(&mut self, place: &Placed) {
-        let Some(server) = server::read(&mut self.notes, place) else {
+    fn add_server(&mut self, place: &Placed, fill_in: &mut Vec<Note>) {
+        let Some(server) = server::read(&mut self.notes, fill_in, place) else {
             return;
         };
         if self.servers.iter().any(|other| other.name == server.name) {
@@ -145,11 +156,18 @@ impl Import {
         yaml::servers(&self.servers)
     }
 
+    /// The `servers` block for the chart's values, in which clients and their secrets stay in the resources' Secrets.
+    #[must_use]
+    pub fn values_block(&self) -> ValuesBlock {
+        values::of(&self.servers, self.omitted.clone())
+    }
+
     /// The annotation that the HTTPRoute of each server needs, so that the filter knows the server.
     #[must_use]
     pub fn annotations(&self) -> String {
         yaml::annotations(&self.servers)
     }
+
     /// For each `exchange` server, the fields of its MCPServer resource that lead the aggregator's exchanges through control,
     /// whose address for the aggregator is `base`.
     #[must_use]

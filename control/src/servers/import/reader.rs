@@ -32,6 +32,8 @@ pub(super) fn flag(map: &Placed, name: &str) -> bool {
 
 pub(super) struct Reader<'a> {
     pub(super) notes: &'a mut Vec<Note>,
+    /// What must be filled in in control's configuration.
+    pub(super) fill_in: &'a mut Vec<Note>,
     /// The server's name; empty until it is known.
     pub(super) server: String,
     /// Whether a field that the import depends on could not be read.
@@ -40,14 +42,25 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     pub(super) fn note(&mut self, place: Location, text: &str) {
+        let note = self.note_at(place, text);
+        self.notes.push(note);
+    }
+
+    /// Notes what control's configuration needs and the chart's values do not.
+    pub(super) fn note_to_fill_in(&mut self, place: Location, text: &str) {
+        let note = self.note_at(place, text);
+        self.fill_in.push(note);
+    }
+
+    fn note_at(&self, place: Location, text: &str) -> Note {
         let server = match self.server.as_str() {
             "" => "an MCPServer ".to_owned(),
             name => format!("server {name:?}: "),
         };
-        self.notes.push(Note {
+        Note {
             line: place.line(),
             text: format!("{server}{text}"),
-        });
+        }
     }
 
     pub(super) fn omit<T>(&mut self, place: &Placed, why: &str) -> Option<T> {

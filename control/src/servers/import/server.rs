@@ -39,6 +39,21 @@ pub struct ImportedExchange {
     pub connector_id: String,
     /// `scopes`.
     pub scopes: Option<String>,
+    /// `clientCredentialsSecretRef`, if it names a Secret.
+    pub credentials: Option<SecretReference>,
+}
+
+/// `clientCredentialsSecretRef`, with the CRD's defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretReference {
+    /// `name`.
+    pub name: String,
+    /// `namespace`; `None`: the server's.
+    pub namespace: Option<String>,
+    /// `clientIdKey`.
+    pub client_id_key: String,
+    /// `clientSecretKey`.
+    pub client_secret_key: String,
 }
 
 /// The API group of the aggregator's resources.
@@ -46,9 +61,14 @@ const API_GROUP: &str = "muster.giantswarm.io/";
 
 /// Reads one resource; missing, unknown and mistyped fields become notes. `None`: the server needs no protection, or the
 /// resource does not state how.
-pub(super) fn read(notes: &mut Vec<Note>, resource: &Placed) -> Option<ImportedServer> {
+pub(super) fn read(
+    notes: &mut Vec<Note>,
+    fill_in: &mut Vec<Note>,
+    resource: &Placed,
+) -> Option<ImportedServer> {
     let mut reader = Reader {
         notes,
+        fill_in,
         server: String::new(),
         is_uncertain: false,
     };
@@ -188,12 +208,13 @@ impl Reader<'_> {
             self.note(place.place, &text);
             return None;
         };
-        self.credentials(place);
+        let credentials = self.credentials(place);
         Some(ImportedExchange {
             token_endpoint: self.remote_endpoint(place, token_endpoint, exchange.expected_issuer),
             expected_issuer: exchange.expected_issuer.map(str::to_owned),
             connector_id: connector_id.to_owned(),
             scopes: exchange.scopes.map(str::to_owned),
+            credentials,
         })
     }
 
@@ -213,25 +234,34 @@ impl Reader<'_> {
         }
     }
 
-    /// Notes where the credentials are: in a Secret that is not in the file.
-    fn credentials(&mut self, exchange: &Placed) {
-        let Some(reference) = member(exchange, "clientCredentialsSecretRef") else {
-            self.note(
+    /// Where the credentials are: in a Secret that is not in the file.
+    fn credentials(&mut self, exchange: &Placed) -> Option<SecretReference> {
+        let reference = member(exchange, "clientCredentialsSecretRef");
+        let Some((reference, name)) =
+            reference.and_then(|reference| Some((reference, text(reference, "name")?)))
+        else {
+            self.note_to_fill_in(
                 exchange.place,
-                "tokenExchange has no clientCredentialsSecretRef: fill in clientCredentials of a client of the remote \
-                 issuer",
+                "tokenExchange has no clientCredentialsSecretRef with a name: fill in clientCredentials of a client of the \
+                 remote issuer",
             );
-            return;
+            return None;
         };
-        let or = |name, default| text(reference, name).unwrap_or(default).to_owned();
+        let or = |name, default: &str| text(reference, name).unwrap_or(default).to_owned();
+        let found = SecretReference {
+            name: name.to_owned(),
+            namespace: text(reference, "namespace").map(str::to_owned),
+            client_id_key: or("clientIdKey", "client-id"),
+            client_secret_key: or("clientSecretKey", "client-secret"),
+        };
+        let namespace = found.namespace.as_deref().unwrap_or("(the server's namespace)");
         let text = format!(
-            "fill in clientId from key {:?} of the secret {}/{}, and mount its key {:?} as the file of clientSecret",
-            or("clientIdKey", "client-id"),
-            or("namespace", "(the server's namespace)"),
-            or("name", "(without a name)"),
-            or("clientSecretKey", "client-secret"),
+            "fill in clientId from key {:?} of the secret {namespace}/{name}, and mount its key {:?} as the file of \
+             clientSecret",
+            found.client_id_key, found.client_secret_key,
         );
-        self.note(reference.place, &text);
+        self.note_to_fill_in(reference.place, &text);
+        Some(found)
     }
 }
 

@@ -16,39 +16,49 @@ pub(super) fn quoted(text: &str) -> String {
 pub(super) fn servers(servers: &[ImportedServer]) -> String {
     let mut yaml = "servers:\n".to_owned();
     for server in servers {
-        let audiences: Vec<String> = server
-            .required_audiences
-            .iter()
-            .map(|audience| quoted(audience))
-            .collect();
-        // Writing into a String cannot fail.
-        let _ = write!(
-            yaml,
-            "- name: {}\n  auth:\n    type: oauth\n    forwardToken: {}\n    requiredAudiences: [{}]\n",
-            quoted(&server.name),
-            server.forward_token,
-            audiences.join(", ")
-        );
+        yaml.push_str(&head(server));
         if let Some(exchange) = &server.exchange {
-            yaml.push_str(&token_exchange(server, exchange));
+            yaml.push_str(&exchange_fields(exchange));
+            yaml.push_str(&client_credentials(server));
         }
     }
     yaml
 }
 
-fn token_exchange(server: &ImportedServer, exchange: &ImportedExchange) -> String {
+/// A server's name and its `auth` without an exchange.
+pub(super) fn head(server: &ImportedServer) -> String {
+    let audiences: Vec<String> = server
+        .required_audiences
+        .iter()
+        .map(|audience| quoted(audience))
+        .collect();
+    format!(
+        "- name: {}\n  auth:\n    type: oauth\n    forwardToken: {}\n    requiredAudiences: [{}]\n",
+        quoted(&server.name),
+        server.forward_token,
+        audiences.join(", ")
+    )
+}
+
+/// `tokenExchange` without its client.
+pub(super) fn exchange_fields(exchange: &ImportedExchange) -> String {
     let optional = |name: &str, value: &Option<String>| {
         value
             .as_ref()
             .map_or_else(String::new, |value| format!("      {name}: {}\n", quoted(value)))
     };
     format!(
-        "    tokenExchange:\n      enabled: true\n      dexTokenEndpoint: {}\n{}      connectorId: {}\n{}      \
-         clientCredentials:\n        clientId: \"\"  # to be filled in\n        clientSecret: {{file: {}}}\n",
+        "    tokenExchange:\n      enabled: true\n      dexTokenEndpoint: {}\n{}      connectorId: {}\n{}",
         quoted(&exchange.token_endpoint),
         optional("expectedIssuer", &exchange.expected_issuer),
         quoted(&exchange.connector_id),
         optional("scopes", &exchange.scopes),
+    )
+}
+
+fn client_credentials(server: &ImportedServer) -> String {
+    format!(
+        "      clientCredentials:\n        clientId: \"\"  # to be filled in\n        clientSecret: {{file: {}}}\n",
         quoted(&format!("{SECRETS}/{}-client-secret", server.name)),
     )
 }

@@ -44,6 +44,14 @@ impl Chart {
     /// # Errors
     /// Helm's message, when it refuses the values.
     pub fn render(&self, values: &Value) -> anyhow::Result<Vec<Rendered>> {
+        self.render_for(values, &[])
+    }
+
+    /// The same, on a Kubernetes that has these APIs besides its own.
+    ///
+    /// # Errors
+    /// Helm's message, when it refuses the values.
+    pub fn render_for(&self, values: &Value, apis: &[&str]) -> anyhow::Result<Vec<Rendered>> {
         let folder = TempDir::with_prefix("tokenward-chart-")?;
         let file = write_file(&folder, "values.yaml", values.to_string())?;
         let run = Command::new(&self.helm)
@@ -51,6 +59,7 @@ impl Chart {
             .arg(tools::workspace().join("envoy/chart"))
             .args(["--namespace", "mcp", "--kube-version", KUBERNETES, "--values"])
             .arg(file)
+            .args(apis.iter().flat_map(|api| ["--api-versions", api]))
             // Helm looks for its own settings there; it shall find none.
             .env("HOME", folder.path())
             .output()

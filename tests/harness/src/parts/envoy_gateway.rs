@@ -174,6 +174,31 @@ impl EnvoyGateway {
         Ok(serde_json::from_str(&text)?)
     }
 
+    /// The admin interface of its Envoy.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
+    /// Waits until no listener in service names this root id of a wasm filter.
+    ///
+    /// # Errors
+    /// When it is still there after a while, or Envoy does not answer.
+    pub async fn wait_for_listeners_without(&self, root_id: &str) -> anyhow::Result<()> {
+        let limit = Instant::now() + STARTS_WITHIN;
+        let name = format!("\"root_id\":\"{root_id}\"");
+        loop {
+            let dump = self.config_dump("dynamic_listeners").await?;
+            let listeners = dump["configs"].as_array().into_iter().flatten();
+            // One that was replaced is listed until its connections have ended.
+            let mut active = listeners.map(|listener| listener["active_state"].to_string());
+            if !active.any(|listener| listener.contains(&name)) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < limit, "listeners still have {root_id}");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     async fn admin(&self, path: &str) -> anyhow::Result<String> {
         let answer = http_client()
             .get(format!("http://{}{path}", self.admin))

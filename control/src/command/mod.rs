@@ -1,0 +1,4 @@
+//! The verbs of the command line that have flags of their own.
+
+pub(crate) mod doctor;
+pub(crate) mod import;
