@@ -2,6 +2,7 @@
 
 mod config;
 mod control_before_valkey;
+mod control_tls;
 mod delivery;
 mod demo;
 mod documentation;
@@ -33,6 +34,7 @@ mod rendered;
 mod replay;
 mod seeds;
 mod signals;
+mod signing_keys;
 mod stale;
 mod storm;
 mod strange_tokens;

@@ -10,5 +10,7 @@ mod relay;
 mod relay_rendering;
 mod rendering;
 mod rolling_update;
+mod tls;
+mod tls_rendering;
 mod unmodified;
 mod walkthrough;

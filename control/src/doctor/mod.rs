@@ -7,6 +7,7 @@ mod probe;
 mod relay;
 mod report;
 mod store;
+mod tls;
 
 use std::path::Path;
 use std::time::Duration;
@@ -66,6 +67,7 @@ pub async fn examine(config: &Config) -> Report {
         ),
     )];
     checks.extend(credentials(config));
+    checks.extend(tls::certificate(config));
     checks.extend(store::store(config).await);
     match Prober::new(PROBE_TIMEOUT.min(config.issuer_timeout)) {
         Ok(prober) => {

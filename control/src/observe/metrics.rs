@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 
 use super::authorization_metrics::AuthorizationMetrics;
 use super::relay_metrics::RelayMetrics;
+use super::tls_metrics::TlsMetrics;
 
 /// Labels of [`Metrics::token_requests`] and [`Metrics::exchanges`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,7 +87,7 @@ struct SessionChangeLabels {
 /// Labels of [`Metrics::connections_closed`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ConnectionClosedLabels {
-    /// `late`, `idle`, `pushed_out` or `full`.
+    /// `late`, `idle`, `pushed_out`, `no_handshake` or `full`.
     cause: &'static str,
 }
 
@@ -149,6 +150,7 @@ pub struct Metrics {
     pub relay: RelayMetrics,
     /// Those of our own authorization server.
     pub authorization: AuthorizationMetrics,
+    pub(crate) tls: TlsMetrics,
 }
 
 fn seconds_histogram() -> Histogram {
@@ -250,6 +252,7 @@ impl Default for Metrics {
         relay.register(&mut registry);
         let authorization = AuthorizationMetrics::default();
         authorization.register(&mut registry);
+        let tls = TlsMetrics::registered(&mut registry);
         Self {
             registry: Arc::new(registry),
             token_requests,
@@ -269,6 +272,7 @@ impl Default for Metrics {
             config_reloads,
             relay,
             authorization,
+            tls,
         }
     }
 }

@@ -5,3 +5,4 @@ pub mod log;
 pub mod metrics;
 pub mod relay_metrics;
 pub(crate) mod throttle;
+pub mod tls_metrics;

@@ -13,12 +13,15 @@ use tokio::time::Instant;
 use super::authorization::log_authorization_server;
 use super::filter_module::log_filter_module;
 use super::listener::Listener;
-use super::reload::reload;
+use super::reload_socket::ReloadSocket;
+use super::reloader::{KnownFiles, Reloader, now_seconds};
 use super::signals::{ReloadSignal, ShutdownSignal};
+use super::tls::ListenerTls;
 use crate::app::{self, Current, Service, StartError};
 use crate::clock::SystemClock;
-use crate::config::{Config, ConfigError};
+use crate::config::{ConfigError, Loaded};
 use crate::http;
+use crate::tls::Validity;
 
 /// Why the process could not start.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +40,9 @@ pub enum ServeError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// Clients refuse the certificate. Only `tokenward check` treats this as a failure.
+    #[error("{0}")]
+    Certificate(String),
     /// The address file cannot be written.
     #[error("cannot write {path}: {source}")]
     AddressFile {
@@ -47,14 +53,14 @@ pub enum ServeError {
     },
 }
 
-/// Serves the configuration in `path` until SIGTERM or SIGINT. SIGHUP reloads it; a SIGHUP during the start takes effect
-/// after it. Writes the listener's address to `address_file`.
+/// Serves the configuration in `path` until SIGTERM or SIGINT. SIGHUP, `tokenward reload` and a changed file reload it; a SIGHUP
+/// during the start takes effect after it. Writes the listener's address to `address_file`.
 ///
 /// # Errors
 /// [`ServeError`].
 pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), ServeError> {
     let (reload_signal, mut shutdown_signal) = (ReloadSignal::install(), ShutdownSignal::install());
-    let (socket, current) = tokio::select! {
+    let started = tokio::select! {
         started = start(path, address_file) => started?,
         () = shutdown_signal.next() => {
             tracing::info!("stopping");
@@ -62,16 +68,31 @@ pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), Serve
             return Ok(());
         }
     };
-    let reloading = tokio::spawn(reload_on_signal(reload_signal, current.clone(), path.to_owned()));
+    let Started {
+        listener,
+        current,
+        reloader,
+    } = started;
+    let reloading = tokio::spawn(reloader.run(reload_signal, ReloadSocket::open(path)));
     let longest = || longest_stop(current.service().config.issuer_timeout);
-    serve_until(socket, &current, shutdown_signal.next(), longest).await;
+    serve_listener(listener, &current, shutdown_signal.next(), longest).await;
     reloading.abort();
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener, Current), ServeError> {
-    let config = Config::load(path)?;
+/// A process that is ready to serve.
+struct Started {
+    listener: Listener,
+    current: Current,
+    reloader: Reloader,
+}
+
+async fn start(path: &Path, address_file: Option<&Path>) -> Result<Started, ServeError> {
+    let loaded = Loaded::from_file(path);
+    let config = loaded.config?;
+    // At once: the store may take long to open, and a change meanwhile must be noticed.
+    let known = KnownFiles::of(loaded.files, config.tls.as_ref()).await;
     let listen = config.listen;
     let clock = Arc::new(SystemClock);
     let store = app::open_store(&config.store, clock.clone()).await?;
@@ -84,6 +105,7 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener,
     );
     log_filter_module(&config);
     log_authorization_server(&config, None);
+    let tls = config.tls.as_ref().map(ListenerTls::new);
     let current = Current::new(Service::new(config, store, clock)?);
     let not_listening = |source| ServeError::Listen {
         address: listen,
@@ -94,15 +116,53 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener,
     if let Some(file) = address_file {
         write_address(file, address)?;
     }
-    tracing::info!(%address, "listening");
-    Ok((socket, current))
+    if let Some(tls) = &tls {
+        log_certificate(tls);
+        current.service().metrics().tls.in_force(&tls.certificate());
+    }
+    tracing::info!(%address, tls = tls.is_some(), "listening");
+    Ok(Started {
+        listener: Listener::new(socket, current.clone()).with_tls(tls.clone()),
+        reloader: Reloader::new(current.clone(), path, known, tls),
+        current,
+    })
 }
 
-/// Serves `socket` until `stop` is ready, then waits until the connections have closed and the results of issuer calls in
-/// progress are stored. `longest` limits both waits together; it is called when `stop` is ready, and should be shorter than
-/// the orchestrator's grace period.
+/// Logs a certificate that clients refuse. The process starts in spite of it: the renewed one is used as soon as it is there,
+/// and an orchestrator would wait minutes between restarts.
+fn log_certificate(tls: &ListenerTls) {
+    let certificate = tls.certificate();
+    let problem = match certificate.validity(now_seconds()) {
+        Validity::Valid => return,
+        Validity::NotYet => {
+            "the certificate is not valid yet: clients refuse it; compare this machine's clock with its issuer's"
+        }
+        Validity::Expired => {
+            "the certificate has expired: clients refuse it; renew it, and the new one is used without a restart"
+        }
+    };
+    tracing::error!(
+        not_before_seconds = certificate.not_before_seconds,
+        not_after_seconds = certificate.not_after_seconds,
+        "{problem}"
+    );
+}
+
+/// Serves plain HTTP on `socket` until `stop` is ready, as [`serve`] does.
 pub async fn serve_until(
     socket: TcpListener,
+    current: &Current,
+    stop: impl Future<Output = ()>,
+    longest: impl Fn() -> Duration,
+) {
+    serve_listener(Listener::new(socket, current.clone()), current, stop, longest).await;
+}
+
+/// Serves `listener` until `stop` is ready, then waits until the connections have closed and the results of issuer calls in
+/// progress are stored. `longest` limits both waits together; it is called when `stop` is ready, and should be shorter than
+/// the orchestrator's grace period.
+async fn serve_listener(
+    listener: Listener,
     current: &Current,
     stop: impl Future<Output = ()>,
     longest: impl Fn() -> Duration,
@@ -121,7 +181,7 @@ pub async fn serve_until(
     };
     let mut deadline = pin!(deadline);
     let in_time = tokio::select! {
-        () = Listener::new(socket, current.clone()).run(signal) => true,
+        () = listener.run(signal) => true,
         () = &mut deadline => false,
     };
     if !in_time {
@@ -155,11 +215,4 @@ fn write_address(file: &Path, address: SocketAddr) -> Result<(), ServeError> {
             path: file.to_owned(),
             source,
         })
-}
-
-async fn reload_on_signal(mut signal: ReloadSignal, current: Current, path: PathBuf) {
-    loop {
-        signal.next().await;
-        reload(&current, &path).await;
-    }
 }

@@ -113,6 +113,7 @@ envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamesp
 {{- if and .Values.store.embedded.enabled (or (gt (int .Values.replicaCount) 1) .Values.autoscaling.enabled) -}}
 {{- fail "store.embedded serves one process: set replicaCount 1 and autoscaling.enabled false, or use store.valkey" -}}
 {{- end -}}
+{{- if (include "tokenward.tls" . | fromJson).enabled -}}{{- include "tokenward.checkTls" . -}}{{- end -}}
 {{- if not .Values.issuers -}}{{- fail "issuers is empty: name the issuer at which users log in" -}}{{- end -}}
 {{- if .Values.authorization.issuer -}}{{- include "tokenward.checkAuthorization" . -}}{{- end -}}
 {{- if not .Values.servers -}}{{- fail "servers is empty: name at least one protected server (`tokenward import` reads them from MCPServer resources)" -}}{{- end -}}
