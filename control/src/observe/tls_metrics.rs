@@ -1,4 +1,4 @@
-//! Metrics of the listener's certificate.
+//! Metrics of the listeners' certificates.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -11,21 +11,26 @@ use crate::tls::CertificateFacts;
 /// Labels of [`TlsMetrics::renewals`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RenewalLabels {
+    /// `control`.
+    listener: &'static str,
     /// `applied` or `rejected`.
     outcome: &'static str,
 }
 
-/// No labels: the family has a sample only where there is a certificate.
+/// Labels of [`TlsMetrics::not_after`], which has a sample for each listener with TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct NoLabels {}
+struct ListenerLabels {
+    /// `control`.
+    listener: &'static str,
+}
 
-/// The certificate of the listener. Cheap to clone.
+/// The certificates of the listeners. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct TlsMetrics {
-    /// `tokenward_certificate_renewals_total{outcome}`.
+    /// `tokenward_certificate_renewals_total{listener,outcome}`.
     renewals: Family<RenewalLabels, Counter>,
-    /// `tokenward_certificate_not_after_timestamp_seconds`.
-    not_after: Family<NoLabels, Gauge>,
+    /// `tokenward_certificate_not_after_timestamp_seconds{listener}`.
+    not_after: Family<ListenerLabels, Gauge>,
 }
 
 impl TlsMetrics {
@@ -34,38 +39,42 @@ impl TlsMetrics {
         let metrics = Self::default();
         registry.register(
             "certificate_renewals",
-            "Changed certificates of the listener, by whether they came into force",
+            "Changed certificates by listener, and by whether they came into force",
             metrics.renewals.clone(),
         );
         registry.register(
             "certificate_not_after_timestamp_seconds",
-            "When the listener's certificate in force expires",
+            "When the certificate in force expires, by listener",
             metrics.not_after.clone(),
         );
         metrics
     }
 
-    /// Publishes the certificate in force.
-    pub fn in_force(&self, certificate: &CertificateFacts) {
+    /// Publishes the certificate in force at `listener`.
+    pub fn in_force(&self, listener: &'static str, certificate: &CertificateFacts) {
         // An increase is seen only of a sample that was there before.
         for outcome in ["applied", "rejected"] {
-            let _: &Counter = &self.renewals.get_or_create(&RenewalLabels { outcome });
+            let labels = RenewalLabels { listener, outcome };
+            let _: &Counter = &self.renewals.get_or_create(&labels);
         }
         self.not_after
-            .get_or_create(&NoLabels {})
+            .get_or_create(&ListenerLabels { listener })
             .set(certificate.not_after_seconds);
     }
 
-    /// Counts a renewal, and publishes the certificate.
-    pub fn renewed(&self, certificate: &CertificateFacts) {
-        self.in_force(certificate);
-        let outcome = "applied";
-        self.renewals.get_or_create(&RenewalLabels { outcome }).inc();
+    /// Counts a renewal at `listener`, and publishes the certificate.
+    pub fn renewed(&self, listener: &'static str, certificate: &CertificateFacts) {
+        self.in_force(listener, certificate);
+        self.count(listener, "applied");
     }
 
-    /// Counts a changed certificate that is not used.
-    pub fn not_renewed(&self) {
-        let outcome = "rejected";
-        self.renewals.get_or_create(&RenewalLabels { outcome }).inc();
+    /// Counts a changed certificate of `listener` that is not used.
+    pub fn not_renewed(&self, listener: &'static str) {
+        self.count(listener, "rejected");
+    }
+
+    fn count(&self, listener: &'static str, outcome: &'static str) {
+        let labels = RenewalLabels { listener, outcome };
+        self.renewals.get_or_create(&labels).inc();
     }
 }

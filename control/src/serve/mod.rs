@@ -2,6 +2,7 @@
 
 mod authorization;
 mod budget;
+mod certificates;
 mod connection;
 mod connection_slots;
 mod filter_module;

@@ -2,8 +2,8 @@
 
 use std::net::{SocketAddr, TcpListener};
 
+use super::certificates::now_seconds;
 use super::process::ServeError;
-use super::reloader::now_seconds;
 use crate::app::{self, StartError};
 use crate::config::{Config, TlsConfig};
 use crate::upstream::issuer::client::IssuerClient;

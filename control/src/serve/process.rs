@@ -11,17 +11,17 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::authorization::log_authorization_server;
+use super::certificates::{CONTROL, Certificates};
 use super::filter_module::log_filter_module;
 use super::listener::Listener;
 use super::reload_socket::ReloadSocket;
-use super::reloader::{KnownFiles, Reloader, now_seconds};
+use super::reloader::Reloader;
 use super::signals::{ReloadSignal, ShutdownSignal};
-use super::tls::ListenerTls;
+use super::watch::Contents;
 use crate::app::{self, Current, Service, StartError};
 use crate::clock::SystemClock;
 use crate::config::{ConfigError, Loaded};
 use crate::http;
-use crate::tls::Validity;
 
 /// Why the process could not start.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +92,8 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<Started, Serv
     let loaded = Loaded::from_file(path);
     let config = loaded.config?;
     // At once: the store may take long to open, and a change meanwhile must be noticed.
-    let known = KnownFiles::of(loaded.files, config.tls.as_ref()).await;
+    let certificates = Certificates::of(&config).await;
+    let known = Contents::of(loaded.files).await;
     let listen = config.listen;
     let clock = Arc::new(SystemClock);
     let store = app::open_store(&config.store, clock.clone()).await?;
@@ -105,7 +106,6 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<Started, Serv
     );
     log_filter_module(&config);
     log_authorization_server(&config, None);
-    let tls = config.tls.as_ref().map(ListenerTls::new);
     let current = Current::new(Service::new(config, store, clock)?);
     let not_listening = |source| ServeError::Listen {
         address: listen,
@@ -116,36 +116,14 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<Started, Serv
     if let Some(file) = address_file {
         write_address(file, address)?;
     }
-    if let Some(tls) = &tls {
-        log_certificate(tls);
-        current.service().metrics().tls.in_force(&tls.certificate());
-    }
+    certificates.report(current.service().metrics());
+    let tls = certificates.listener(CONTROL);
     tracing::info!(%address, tls = tls.is_some(), "listening");
     Ok(Started {
-        listener: Listener::new(socket, current.clone()).with_tls(tls.clone()),
-        reloader: Reloader::new(current.clone(), path, known, tls),
+        listener: Listener::new(socket, current.clone()).with_tls(tls),
+        reloader: Reloader::new(current.clone(), path, known, certificates),
         current,
     })
-}
-
-/// Logs a certificate that clients refuse. The process starts in spite of it: the renewed one is used as soon as it is there,
-/// and an orchestrator would wait minutes between restarts.
-fn log_certificate(tls: &ListenerTls) {
-    let certificate = tls.certificate();
-    let problem = match certificate.validity(now_seconds()) {
-        Validity::Valid => return,
-        Validity::NotYet => {
-            "the certificate is not valid yet: clients refuse it; compare this machine's clock with its issuer's"
-        }
-        Validity::Expired => {
-            "the certificate has expired: clients refuse it; renew it, and the new one is used without a restart"
-        }
-    };
-    tracing::error!(
-        not_before_seconds = certificate.not_before_seconds,
-        not_after_seconds = certificate.not_after_seconds,
-        "{problem}"
-    );
 }
 
 /// Serves plain HTTP on `socket` until `stop` is ready, as [`serve`] does.
