@@ -107,7 +107,7 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
         },
     );
     if let (Some(store), Some(text)) = (&store, &raw.store.value.deadline)
-        && store.deadline >= caller_deadline
+        && (caller_deadline..durations::STORE_DEADLINE.below).contains(&store.deadline)
     {
         findings.add(
             text.referenced,

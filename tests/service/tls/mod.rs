@@ -3,4 +3,5 @@
 mod client_certificates;
 mod handshakes;
 mod renewal;
+mod slow_readers;
 mod stage;

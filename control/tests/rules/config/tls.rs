@@ -79,7 +79,7 @@ fn every_fault_of_the_files_has_its_place_and_its_cure() {
             Some(content) => folder.write(file, content),
             None => yaml = yaml.replace(file, &format!("absent-{file}")),
         }
-        let problems = parse(&folder, &yaml.replace(", key:", ",\n  key:")).expect_err(what);
+        let problems = parse(&folder, &yaml.replace("tls.crt}, key:", "tls.crt},\n  key:")).expect_err(what);
         let [problem] = problems.as_slice() else {
             panic!("{file}, {what}: {problems:?}");
         };
