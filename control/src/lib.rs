@@ -8,6 +8,7 @@
 //! - [`upstream`]: issuers, grants and exchanges;
 //! - [`servers`]: from the aggregator's MCPServer resources to a configuration;
 //! - [`store`], [`record`] and [`coordination`]: the key-value store, records and their sealing, single-flight and leases;
+//! - [`tls`]: certificates and keys of listeners;
 //! - [`observe`]: logs and metrics; [`doctor`]: checks every dependency of a deployment and gives hints; [`keygen`]: makes
 //!   a signing key.
 //!
@@ -31,5 +32,6 @@ pub mod serve;
 pub mod servers;
 pub mod session;
 pub mod store;
+pub mod tls;
 pub mod upstream;
 mod yaml;

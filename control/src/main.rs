@@ -5,16 +5,23 @@ mod command;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use anyhow::Context as _;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use secrecy::ExposeSecret as _;
 use tokenward_control::config::{self, Config, ConfigError};
 use tokenward_control::keygen;
 use tokenward_control::observe::log::{self, LogFormat};
+use tokenward_control::serve::reload_socket::request_reload;
 use tokenward_control::serve::{self, ServeError};
+
+const PROGRAM: &str = "tokenward";
+/// Exit code of `reload` where no process was reached.
+const NOT_REACHED: u8 = 2;
 
 /// The Tokenward control service, which obtains fresh ID tokens for the gateway.
 #[derive(Debug, Parser)]
-#[command(name = "tokenward", version)]
+#[command(name = PROGRAM, version)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -22,11 +29,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Serve the token endpoint and the sessions API. SIGHUP reloads the configuration.
+    /// Serve the token endpoint and the sessions API. SIGHUP, `tokenward reload` and changed files reload the configuration.
     Serve {
-        /// The configuration (YAML).
-        #[arg(long)]
-        config: PathBuf,
+        #[command(flatten)]
+        config: ConfigFile,
         /// Write the listener's address to this file: useful with port 0.
         #[arg(long)]
         address_file: Option<PathBuf>,
@@ -36,9 +42,25 @@ enum Verb {
     },
     /// Print all problems of a configuration, and how to fix them.
     Check {
-        /// The configuration (YAML).
-        #[arg(long)]
-        config: PathBuf,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Make the running process read its configuration again, and print the result. Exit code 0: it applies; 1: it does not,
+    /// and the old one stays in force; 2: no process was reached.
+    Reload {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the man page.
+    Man {
+        /// Write the man page and one for each command into this folder instead.
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
     },
     /// Check every dependency of the service, the gateway, or both, and print a hint for each problem. Changes nothing.
     Doctor(command::doctor::DoctorFlags),
@@ -54,6 +76,20 @@ enum Verb {
     Import(command::import::ImportFlags),
 }
 
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration (YAML).
+    #[arg(
+        id = "config",
+        long = "config",
+        value_name = "FILE",
+        env = "TOKENWARD_CONFIG",
+        default_value = "/etc/tokenward/tokenward.yaml"
+    )]
+    path: PathBuf,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
     Json,
@@ -62,7 +98,13 @@ enum Format {
 
 pub(crate) fn main() -> ExitCode {
     match Cli::parse().verb {
-        Verb::Check { config } => check(&config),
+        Verb::Check { config } => check(&config.path),
+        Verb::Reload { config } => reload(&config.path),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        Verb::Man { out } => exit_code(man(out.as_deref())),
         Verb::Import(flags) => exit_code(command::import::run(&flags)),
         Verb::Keygen { out } => exit_code(keygen(out.as_deref())),
         Verb::Doctor(flags) => exit_code(command::doctor::run(&flags)),
@@ -75,6 +117,7 @@ pub(crate) fn main() -> ExitCode {
                 Format::Json => LogFormat::Json,
                 Format::Text => LogFormat::Text,
             });
+            let config = config.path;
             match serve(&config, address_file.as_deref()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(ServeError::Config(error)) => {
@@ -144,6 +187,42 @@ fn check(path: &Path) -> ExitCode {
         eprintln!("{failure}");
     }
     ExitCode::FAILURE
+}
+
+/// Makes the running process reload, and prints what became of it.
+#[tokio::main(flavor = "current_thread")]
+async fn reload(path: &Path) -> ExitCode {
+    let answer = match request_reload(path).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(NOT_REACHED);
+        }
+    };
+    if answer.is_applied() {
+        println!("{}: applied", path.display());
+        return ExitCode::SUCCESS;
+    }
+    eprintln!(
+        "{}: not applied; the old configuration stays in force:",
+        path.display()
+    );
+    for problem in answer.problems {
+        eprintln!("{problem}");
+    }
+    ExitCode::FAILURE
+}
+
+fn man(out: Option<&Path>) -> anyhow::Result<()> {
+    let command = Cli::command();
+    match out {
+        None => clap_mangen::Man::new(command).render(&mut std::io::stdout())?,
+        Some(folder) => {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+            clap_mangen::generate_to(command, folder).with_context(|| folder.display().to_string())?;
+        }
+    }
+    Ok(())
 }
 
 fn keygen(out: Option<&Path>) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 
 mod config;
 mod control_before_valkey;
+mod control_tls;
 mod delivery;
 mod demo;
 mod doctor;
@@ -34,6 +35,7 @@ mod rendered;
 mod replay;
 mod seeds;
 mod signals;
+mod signing_keys;
 mod stale;
 mod storm;
 mod strange_tokens;

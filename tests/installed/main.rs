@@ -15,6 +15,8 @@ mod relay;
 mod relay_rendering;
 mod rendering;
 mod rolling_update;
+mod tls;
+mod tls_rendering;
 mod unmodified;
 mod values;
 mod walkthrough;

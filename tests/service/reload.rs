@@ -175,7 +175,7 @@ async fn callers_see_no_failure_while_the_configuration_is_reloaded_again_and_ag
 async fn sighup_applies_a_good_file_and_retains_the_old_one_on_a_bad_or_fixed_one() -> anyhow::Result<()> {
     const ROTATED: &str = "another-aggregator-secret";
     let plan = Plan {
-        settings: json!({"listen": "127.0.0.1:0"}),
+        settings: json!({"listen": "127.0.0.1:0", "watch_interval": "9m"}),
         ..Plan::of_one_process()
     };
     let mut deployment = Deployment::start_processes(plan).await?;

@@ -13,7 +13,12 @@ use super::import::read_text;
 #[derive(Debug, Args)]
 pub(crate) struct DoctorFlags {
     /// The configuration (YAML). Without it only what the other flags name is checked.
-    #[arg(long, required_unless_present_any = ["control", "gateway", "envoy_admin", "resources"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TOKENWARD_CONFIG",
+        required_unless_present_any = ["control", "gateway", "envoy_admin", "resources"]
+    )]
     config: Option<PathBuf>,
     /// Check that control at this URL is ready, and which filter module it serves.
     #[arg(long, value_name = "URL", value_parser = http_url)]

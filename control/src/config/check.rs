@@ -1,6 +1,8 @@
 //! Checks the YAML as written and makes a [`Config`] of it, or a list of all problems.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::durations;
@@ -10,29 +12,51 @@ use super::problem::Problem;
 use super::raw::{RawConfig, RawIssuer, Text};
 use super::{
     AuthorizationConfig, Config, Credentials, IssuerConfig, IssuerPolicy, ResourceMetadata, authorization,
-    credentials, filter_module, intake, relays, resources, sealing, servers, store,
+    credentials, filter_module, intake, relays, resources, sealing, servers, store, tls,
 };
 use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
 
-pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
+/// The checked configuration or all its problems, and the files that it names, TLS certificates aside.
+pub(super) struct Checked {
+    pub(super) config: Result<Config, Vec<Problem>>,
+    pub(super) files: BTreeSet<PathBuf>,
+}
+
+pub(super) fn check(raw: &RawConfig) -> Checked {
     let mut findings = Findings::default();
-    let listen = listen(&mut findings, raw.listen.as_ref());
-    let intake = intake::intake(&mut findings, raw.intake.as_ref());
-    let filter = credentials::credential(&mut findings, "credentials.filter", &raw.credentials.value.filter);
+    let config = checked(&mut findings, raw);
+    let (problems, files) = findings.into_parts();
+    Checked {
+        config: config.filter(|_| problems.is_empty()).ok_or(problems),
+        files,
+    }
+}
+
+/// The configuration; `None`, or one that is not to be used, if there are problems.
+fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
+    let listen = listen(findings, raw.listen.as_ref());
+    let tls = raw.tls.as_ref().map(|raw| tls::tls(findings, raw));
+    let watch_interval = findings.bounded_duration(
+        "watch_interval",
+        raw.watch_interval.as_ref(),
+        durations::WATCH_INTERVAL,
+    );
+    let intake = intake::intake(findings, raw.intake.as_ref());
+    let filter = credentials::credential(findings, "credentials.filter", &raw.credentials.value.filter);
     let aggregator = credentials::credential(
-        &mut findings,
+        findings,
         "credentials.aggregator",
         &raw.credentials.value.aggregator,
     );
     credentials::check_distinct(
-        &mut findings,
+        findings,
         &raw.credentials.value,
         filter.as_ref(),
         aggregator.as_ref(),
     );
-    let store = store::store(&mut findings, &raw.store);
-    let sealing = sealing::sealing(&mut findings, &raw.sealing.value);
+    let store = store::store(findings, &raw.store);
+    let sealing = sealing::sealing(findings, &raw.sealing.value);
     let margin = findings.bounded_duration("margin", raw.margin.as_ref(), durations::MARGIN);
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let stale_subject_grace = findings.duration(
@@ -63,16 +87,16 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
         raw.rejected_interval.as_ref(),
         Duration::from_secs(30),
     );
-    let issuers = issuers(&mut findings, &raw.issuers, stale_subject_grace);
-    let servers = servers::servers(&mut findings, &raw.servers);
+    let issuers = issuers(findings, &raw.issuers, stale_subject_grace);
+    let servers = servers::servers(findings, &raw.servers);
     let filter_module = raw
         .filter_module
         .as_ref()
-        .and_then(|raw| filter_module::filter_module(&mut findings, raw));
-    let resource_metadata = resources::metadata(&mut findings, raw.resource_metadata.as_ref());
+        .and_then(|raw| filter_module::filter_module(findings, raw));
+    let resource_metadata = resources::metadata(findings, raw.resource_metadata.as_ref());
     let has_problems = !findings.is_empty();
     let (authorization, resource_metadata) = with_authorization(
-        &mut findings,
+        findings,
         raw,
         resource_metadata,
         &authorization::Surroundings {
@@ -82,31 +106,46 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
             session_lifetime,
         },
     );
-    match (listen, filter, aggregator, store, sealing) {
-        (Some(listen), Some(filter), Some(aggregator), Some(store), Some(sealing)) if findings.is_empty() => {
-            Ok(Config {
-                listen,
-                intake,
-                credentials: Credentials { filter, aggregator },
-                store,
-                sealing,
-                margin,
-                stale_subject_grace,
-                session_lifetime,
-                issuer_timeout,
-                caller_deadline,
-                lease,
-                transient_limit,
-                rejected_interval,
-                issuers,
-                servers,
-                filter_module,
-                resource_metadata,
-                authorization,
-            })
-        }
-        _ => Err(findings.into_problems()),
+    if let (Some(store), Some(text)) = (&store, &raw.store.value.deadline)
+        && (caller_deadline..durations::STORE_DEADLINE.below).contains(&store.deadline)
+    {
+        findings.add(
+            text.referenced,
+            format!(
+                "store.deadline is not shorter than caller_deadline, {}s",
+                caller_deadline.as_secs_f64()
+            ),
+            "make it shorter, or caller_deadline longer: a caller gives up before the store's answer can be of use",
+        );
     }
+    Some(Config {
+        listen: listen?,
+        tls: match tls {
+            Some(tls) => Some(tls?),
+            None => None,
+        },
+        watch_interval,
+        intake,
+        credentials: Credentials {
+            filter: filter?,
+            aggregator: aggregator?,
+        },
+        store: store?,
+        sealing: sealing?,
+        margin,
+        stale_subject_grace,
+        session_lifetime,
+        issuer_timeout,
+        caller_deadline,
+        lease,
+        transient_limit,
+        rejected_interval,
+        issuers,
+        servers,
+        filter_module,
+        resource_metadata,
+        authorization,
+    })
 }
 
 /// The authorization server, and the resource metadata, which names it.

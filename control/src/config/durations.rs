@@ -26,6 +26,13 @@ pub(super) const MARGIN: Bounds = Bounds {
     hint: "it may not be longer than the filter's margin, and a token with a shorter lifetime is never returned",
 };
 
+pub(super) const WATCH_INTERVAL: Bounds = Bounds {
+    default: seconds(5),
+    min: Duration::from_millis(100),
+    below: seconds(10 * 60),
+    hint: "the files are read in this interval, and a changed one applies after it",
+};
+
 pub(super) const ISSUER_TIMEOUT: Bounds = Bounds {
     default: seconds(35),
     min: ANY,

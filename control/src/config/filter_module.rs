@@ -44,6 +44,7 @@ impl fmt::Debug for FilterModule {
 pub(super) fn filter_module(findings: &mut Findings, raw: &RawFilterModule) -> Option<FilterModule> {
     let place = raw.path.referenced;
     let path = PathBuf::from(&raw.path.value);
+    findings.named_file(path.clone());
     let bytes = match read(&path) {
         Ok(bytes) => bytes,
         Err(cause) => {

@@ -1,5 +1,6 @@
 //! Collects the problems of a configuration while its parts are checked.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,25 +16,34 @@ use super::raw::{RawSecret, Text};
 use super::secret_source::{SecretSource, SecretUnreadable};
 use crate::yaml::{Location, Spanned};
 
-/// The problems found so far.
+/// The problems found so far, and the files that were read.
 #[derive(Default)]
-pub(super) struct Findings(Vec<Problem>);
+pub(super) struct Findings {
+    problems: Vec<Problem>,
+    files: BTreeSet<PathBuf>,
+}
 
 impl Findings {
     /// Whether the configuration has no problem so far.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.problems.is_empty()
     }
 
-    /// All problems, in the order of the file.
-    pub(super) fn into_problems(mut self) -> Vec<Problem> {
-        self.0.sort_by_key(|problem| (problem.line, problem.column));
-        self.0
+    /// All problems, in the order of the file, and all files that the configuration names, TLS certificates aside.
+    pub(super) fn into_parts(mut self) -> (Vec<Problem>, BTreeSet<PathBuf>) {
+        self.problems
+            .sort_by_key(|problem| (problem.line, problem.column));
+        (self.problems, self.files)
+    }
+
+    /// Records a file whose content is part of the configuration, readable or not.
+    pub(super) fn named_file(&mut self, path: PathBuf) {
+        self.files.insert(path);
     }
 
     /// Adds a problem at `place`.
     pub(super) fn add(&mut self, place: Location, what: impl Into<String>, hint: impl Into<String>) {
-        self.0.push(Problem::at(place, what, hint));
+        self.problems.push(Problem::at(place, what, hint));
     }
 
     /// Parses an endpoint; adds a problem if it is invalid.
@@ -104,6 +114,7 @@ impl Findings {
     pub(super) fn public_file(&mut self, name: &str, file: &Text) -> Option<String> {
         const HINT: &str = "make the file readable for this process";
         let source = SecretSource::File(PathBuf::from(&file.value));
+        self.named_file(PathBuf::from(&file.value));
         let text = self.read(file.referenced, name, source.read_lines(), HINT)?;
         Some(text.expose_secret().to_owned())
     }
@@ -121,7 +132,10 @@ impl Findings {
 
     fn source(&mut self, name: &str, place: Location, raw: &RawSecret) -> Option<SecretSource> {
         match (&raw.file, &raw.env) {
-            (Some(file), None) if !file.is_empty() => Some(SecretSource::File(PathBuf::from(file))),
+            (Some(file), None) if !file.is_empty() => {
+                self.named_file(PathBuf::from(file));
+                Some(SecretSource::File(PathBuf::from(file)))
+            }
             (None, Some(variable)) if !variable.is_empty() => {
                 Some(SecretSource::Environment(variable.clone()))
             }

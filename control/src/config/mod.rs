@@ -23,6 +23,7 @@ mod secret_source;
 pub(crate) mod server;
 mod servers;
 mod store;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,16 +39,22 @@ pub use authorization::{
 pub use filter_module::FilterModule;
 pub use intake::IntakeConfig;
 pub use issuer::{ClientAuth, IssuerConfig, IssuerPolicy};
+pub use load::Loaded;
 pub use problem::{ConfigError, Problem};
 pub use relay::RelayConfig;
 pub use resources::{Resource, ResourceMetadata};
 pub use server::{ExchangeConfig, ServerConfig, TokenSource};
+pub use tls::{CertificateProblem, TlsConfig, TlsError, TlsFiles, TlsPart};
 
 /// The checked configuration, with all secrets read.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The address to listen on; port 0 selects a free port.
     pub listen: SocketAddr,
+    /// TLS on that address; `None`: plain HTTP.
+    pub tls: Option<TlsConfig>,
+    /// How often the files of the configuration are looked at for changes.
+    pub watch_interval: Duration,
     /// Limits on connections and requests.
     pub intake: IntakeConfig,
     /// The credentials that callers must present.

@@ -4,12 +4,15 @@ use serde::Deserialize;
 
 use super::authorization::raw::RawAuthorization;
 pub(super) use super::raw_values::{RawSecret, RawText, Text};
+use super::tls::RawTls;
 use crate::yaml::Spanned;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
     pub(super) listen: Option<Text>,
+    pub(super) tls: Option<Spanned<RawTls>>,
+    pub(super) watch_interval: Option<Text>,
     pub(super) intake: Option<Spanned<RawIntake>>,
     pub(super) credentials: Spanned<RawCredentials>,
     pub(super) store: Spanned<RawStore>,

@@ -9,6 +9,7 @@ mod probe;
 mod relay;
 mod report;
 mod store;
+mod tls;
 
 use std::path::Path;
 use std::time::Duration;
@@ -104,6 +105,7 @@ async fn dependencies(config: &Config) -> Vec<Check> {
         ),
     )];
     checks.extend(credentials(config));
+    checks.extend(tls::certificate(config));
     checks.extend(store::store(config).await);
     match Prober::new(PROBE_TIMEOUT.min(config.issuer_timeout)) {
         Ok(prober) => {

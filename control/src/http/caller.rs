@@ -1,8 +1,12 @@
 //! Authenticates callers: a shared credential, as Basic (RFC 6749 §2.3.1) or Bearer, or in the form of a token request,
 //! compared in constant time.
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
@@ -11,6 +15,8 @@ use subtle::ConstantTimeEq;
 use tokenward_protocol::form::Form;
 use tokenward_protocol::refusal::Refusal;
 
+use super::response;
+use crate::app::Service;
 use crate::config::Credentials;
 use crate::refused::Refused;
 use crate::serve::Caller;
@@ -106,6 +112,14 @@ pub(super) fn rejected(user: &str) -> Refused {
     Refused::new(Refusal::CallerRejected).because(format!(
         "present the {user} credential as Authorization: Bearer, or as Basic with the user {user}"
     ))
+}
+
+/// Answers a request on a connection without the client certificate that `tls.client_ca` demands.
+pub(super) async fn no_certificate(State(service): State<Arc<Service>>) -> Response {
+    let refused = Refused::new(Refusal::CallerRejected)
+        .because("this listener demands a client certificate: present one that tls.client_ca signed, with a name of tls.client_names");
+    service.log_rejected_caller("without a client certificate", &refused);
+    response::refusal(&refused)
 }
 
 fn basic(encoded: &[u8], user: &str, credential: &SecretString) -> bool {

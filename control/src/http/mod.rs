@@ -57,8 +57,18 @@ const RELAYED: &str = "relay";
 pub(crate) struct HttpService {
     router: Router,
     admission: AdmissionControl,
-    /// Whether all connection slots are in use: only probes are served, and every response closes its connection.
-    probes_only: bool,
+    access: Access,
+}
+
+/// What a connection may request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// Everything.
+    All,
+    /// The client has no certificate that `tls.client_ca` signed: the probes and the filter module.
+    Uncertified,
+    /// All connection slots are in use: the probes, and every response closes its connection.
+    Probes,
 }
 
 /// A response in progress.
@@ -70,7 +80,18 @@ impl HttpService {
         Self {
             admission: AdmissionControl::new(current.clone()),
             router: with_state(router(routes()).fallback(not_found), current),
-            probes_only: false,
+            access: Access::All,
+        }
+    }
+
+    /// For connections without the client certificate that the listener asks for, with the same budgets: the probes and the
+    /// filter module, which an orchestrator, Prometheus and Envoy Gateway request without one; every other request is refused.
+    pub(crate) fn uncertified(&self, current: Current) -> Self {
+        let routes = probes().into_iter().chain(filter_modules()).collect();
+        Self {
+            admission: self.admission.clone(),
+            router: with_state(router(routes).fallback(caller::no_certificate), current),
+            access: Access::Uncertified,
         }
     }
 
@@ -82,7 +103,7 @@ impl HttpService {
                 router(probes().into()).fallback(admission::out_of_connections),
                 current,
             ),
-            probes_only: true,
+            access: Access::Probes,
         }
     }
 
@@ -94,7 +115,7 @@ impl HttpService {
             Err(response) => return Box::pin(ready(self.with_marker(*response))),
         };
         let service = self.clone();
-        if let Some(relayed) = admitted.relayed.filter(|_| !self.probes_only) {
+        if let Some(relayed) = admitted.relayed.filter(|_| self.access == Access::All) {
             return Box::pin(async move {
                 let response = relay::answer(relayed, admitted.request).await;
                 service.with_marker_value(response, RELAYED)
@@ -117,7 +138,7 @@ impl HttpService {
     fn with_marker_value(&self, mut response: Response, value: &'static str) -> Response {
         let headers = response.headers_mut();
         headers.insert(MARKER_HEADER, HeaderValue::from_static(value));
-        if self.probes_only {
+        if self.access == Access::Probes {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -161,14 +182,20 @@ fn routes() -> Vec<(&'static str, MethodRouter<Current>)> {
             "/.well-known/oauth-protected-resource/{*path}",
             get(protected_resource::metadata).options(protected_resource::preflight),
         ),
-        ("/filter/tokenward.wasm", get(filter_module::module)),
-        ("/filter/tokenward.wasm.sha256", get(filter_module::sha256)),
         ("/openapi.json", get(openapi::openapi)),
     ]
     .into_iter()
+    .chain(filter_modules())
     .chain(authorization::routes())
     .chain(probes())
     .collect()
+}
+
+fn filter_modules() -> [(&'static str, MethodRouter<Current>); 2] {
+    [
+        ("/filter/tokenward.wasm", get(filter_module::module)),
+        ("/filter/tokenward.wasm.sha256", get(filter_module::sha256)),
+    ]
 }
 
 fn probes() -> [(&'static str, MethodRouter<Current>); 3] {

@@ -53,6 +53,8 @@ pub(super) enum CloseReason {
     Idle,
     /// A new connection took its slot.
     Evicted,
+    /// The TLS handshake failed.
+    NoHandshake,
 }
 
 /// The address of the peer of a connection: an extension of its requests.

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::{self, CloseReason, PeerAddress};
 use super::connection_slots::{ConnectionSlot, ConnectionSlots};
 use super::progress::ConnectionProgress;
+use super::tls::{ClientCertificate, ListenerTls};
 use crate::app::Current;
 use crate::config::IntakeConfig;
 use crate::http::HttpService;
@@ -28,28 +29,44 @@ const RESERVED_DEADLINE: Duration = Duration::from_secs(1);
 pub struct Listener {
     socket: TcpListener,
     current: Current,
+    tls: Option<ListenerTls>,
 }
 
 impl Listener {
     /// Serves connections of `socket` with the service that is `current` at the time of each request.
     #[must_use]
     pub fn new(socket: TcpListener, current: Current) -> Self {
-        Self { socket, current }
+        Self {
+            socket,
+            current,
+            tls: None,
+        }
+    }
+
+    /// Serves TLS alone, with what `tls` has in force when a connection begins; `None`: plain HTTP.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<ListenerTls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Serves until `stop` is ready, then accepts no new connection and waits until the open ones have answered their
     /// requests. The wait has no limit of its own: the caller sets one.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let connections = Connections::default();
+        let connections = Connections {
+            tls: self.tls,
+            ..Connections::default()
+        };
         // Dropping this future shuts the connections down too.
         let shutdown = connections.shutdown.clone().drop_guard();
         let metrics = self.current.service().metrics().clone();
         let site = HttpService::new(self.current.clone());
         let reserved = Pool {
             site: site.probes_only(self.current.clone()),
+            uncertified: site.probes_only(self.current.clone()),
             slots: ConnectionSlots::new(metrics.clone()),
         };
         let regular = Pool {
+            uncertified: site.uncertified(self.current.clone()),
             site,
             slots: ConnectionSlots::new(metrics.clone()),
         };
@@ -96,6 +113,8 @@ impl Listener {
 /// A pool of slots, and the routes that its connections are served with.
 struct Pool {
     site: HttpService,
+    /// The routes for connections without the client certificate that `tls.client_ca` demands.
+    uncertified: HttpService,
     slots: Arc<ConnectionSlots>,
 }
 
@@ -103,6 +122,7 @@ struct Pool {
 #[derive(Default)]
 struct Connections {
     tasks: TaskTracker,
+    tls: Option<ListenerTls>,
     /// Cancelled when the listener stops: connections finish their requests and close.
     shutdown: CancellationToken,
 }
@@ -118,15 +138,34 @@ impl Connections {
         slot: ConnectionSlot,
         metrics: Metrics,
     ) {
-        let (site, shutdown) = (pool.site.clone(), self.shutdown.clone());
+        let (site, uncertified) = (pool.site.clone(), pool.uncertified.clone());
+        let (tls, shutdown) = (self.tls.clone(), self.shutdown.clone());
         // Responses are small; waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
         self.tasks.spawn(async move {
-            match connection::serve_connection(stream, peer, site, intake, progress, shutdown).await {
+            let serve = async {
+                let Some(tls) = tls else {
+                    return connection::serve_connection(stream, peer, site, intake, progress, shutdown)
+                        .await;
+                };
+                // The first request's deadline began with the connection.
+                let until = Instant::now() + intake.deadline;
+                let (stream, certificate) = match tls.accept(stream, &progress, until, &shutdown).await {
+                    Ok(accepted) => accepted,
+                    Err(reason) => return reason,
+                };
+                let site = match certificate {
+                    ClientCertificate::NotAsked | ClientCertificate::Accepted => site,
+                    ClientCertificate::Missing => uncertified,
+                };
+                connection::serve_connection(stream, peer, site, intake, progress, shutdown).await
+            };
+            match serve.await {
                 CloseReason::Finished => {}
                 CloseReason::Late => metrics.connection_closed("late"),
                 CloseReason::Idle => metrics.connection_closed("idle"),
                 CloseReason::Evicted => metrics.connection_closed("pushed_out"),
+                CloseReason::NoHandshake => metrics.connection_closed("no_handshake"),
             }
             drop(slot);
         });

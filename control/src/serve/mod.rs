@@ -2,17 +2,23 @@
 
 mod authorization;
 mod budget;
+mod certificates;
 mod connection;
 mod connection_slots;
 mod filter_module;
+mod handshake_error;
 mod listener;
 mod preflight;
 mod process;
 mod progress;
 pub mod reload;
+pub mod reload_socket;
+mod reloader;
 mod request_tracker;
 mod signals;
+mod tls;
 mod tracked_stream;
+mod watch;
 
 pub use budget::REQUEST_BYTES;
 pub(crate) use budget::{Admission, Budget, Caller, NoRoom, UNKNOWN_SHARE};
@@ -21,3 +27,4 @@ pub use listener::Listener;
 pub use preflight::preflight;
 pub use process::{ServeError, longest_stop, serve, serve_until};
 pub(crate) use request_tracker::RequestTracker;
+pub use tls::ListenerTls;

@@ -2,9 +2,10 @@
 
 use std::net::{SocketAddr, TcpListener};
 
+use super::certificates::now_seconds;
 use super::process::ServeError;
 use crate::app::{self, StartError};
-use crate::config::Config;
+use crate::config::{Config, TlsConfig};
 use crate::upstream::issuer::client::IssuerClient;
 
 /// Everything that would make `serve` fail at start on this machine, as far as it can be checked without the network and
@@ -21,7 +22,19 @@ pub fn preflight(config: &Config) -> Vec<ServeError> {
             .map_err(|unusable| StartError::from(unusable).into()),
         check_address(config.listen),
     ];
-    checks.into_iter().filter_map(Result::err).collect()
+    let certificate = config.tls.iter().flat_map(check_certificate);
+    checks
+        .into_iter()
+        .filter_map(Result::err)
+        .chain(certificate)
+        .collect()
+}
+
+/// What makes clients refuse the certificate. `serve` starts with it: it waits for the renewed one.
+fn check_certificate(tls: &TlsConfig) -> Vec<ServeError> {
+    let problems = tls.problems(now_seconds()).into_iter();
+    let with_hint = problems.map(|problem| format!("{problem}; {}", problem.hint()));
+    with_hint.map(ServeError::Certificate).collect()
 }
 
 /// Checks that the address belongs to this machine. Binds a free port, so that the check neither collides with a running

@@ -11,13 +11,16 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::authorization::log_authorization_server;
+use super::certificates::{CONTROL, Certificates};
 use super::filter_module::log_filter_module;
 use super::listener::Listener;
-use super::reload::reload;
+use super::reload_socket::ReloadSocket;
+use super::reloader::Reloader;
 use super::signals::{ReloadSignal, ShutdownSignal};
+use super::watch::Contents;
 use crate::app::{self, Current, Service, StartError};
 use crate::clock::SystemClock;
-use crate::config::{Config, ConfigError};
+use crate::config::{ConfigError, Loaded};
 use crate::http;
 
 /// Why the process could not start.
@@ -37,6 +40,9 @@ pub enum ServeError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// Clients refuse the certificate. Only `tokenward check` treats this as a failure.
+    #[error("{0}")]
+    Certificate(String),
     /// The address file cannot be written.
     #[error("cannot write {path}: {source}")]
     AddressFile {
@@ -47,14 +53,14 @@ pub enum ServeError {
     },
 }
 
-/// Serves the configuration in `path` until SIGTERM or SIGINT. SIGHUP reloads it; a SIGHUP during the start takes effect
-/// after it. Writes the listener's address to `address_file`.
+/// Serves the configuration in `path` until SIGTERM or SIGINT. SIGHUP, `tokenward reload` and a changed file reload it; a SIGHUP
+/// during the start takes effect after it. Writes the listener's address to `address_file`.
 ///
 /// # Errors
 /// [`ServeError`].
 pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), ServeError> {
     let (reload_signal, mut shutdown_signal) = (ReloadSignal::install(), ShutdownSignal::install());
-    let (socket, current) = tokio::select! {
+    let started = tokio::select! {
         started = start(path, address_file) => started?,
         () = shutdown_signal.next() => {
             tracing::info!("stopping");
@@ -62,18 +68,34 @@ pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), Serve
             return Ok(());
         }
     };
-    let reloading = tokio::spawn(reload_on_signal(reload_signal, current.clone(), path.to_owned()));
+    let Started {
+        listener,
+        current,
+        reloader,
+    } = started;
+    let reloading = tokio::spawn(reloader.run(reload_signal, ReloadSocket::open(path)));
     let counting = tokio::spawn(app::census::run(current.clone()));
     let longest = || longest_stop(current.service().config.issuer_timeout);
-    serve_until(socket, &current, shutdown_signal.next(), longest).await;
+    serve_listener(listener, &current, shutdown_signal.next(), longest).await;
     reloading.abort();
     counting.abort();
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener, Current), ServeError> {
-    let config = Config::load(path)?;
+/// A process that is ready to serve.
+struct Started {
+    listener: Listener,
+    current: Current,
+    reloader: Reloader,
+}
+
+async fn start(path: &Path, address_file: Option<&Path>) -> Result<Started, ServeError> {
+    let loaded = Loaded::from_file(path);
+    let config = loaded.config?;
+    // At once: the store may take long to open, and a change meanwhile must be noticed.
+    let certificates = Certificates::of(&config).await;
+    let known = Contents::of(loaded.files).await;
     let listen = config.listen;
     let clock = Arc::new(SystemClock);
     let store = app::open_store(&config.store, clock.clone()).await?;
@@ -96,15 +118,31 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<(TcpListener,
     if let Some(file) = address_file {
         write_address(file, address)?;
     }
-    tracing::info!(%address, "listening");
-    Ok((socket, current))
+    certificates.report(current.service().metrics());
+    let tls = certificates.listener(CONTROL);
+    tracing::info!(%address, tls = tls.is_some(), "listening");
+    Ok(Started {
+        listener: Listener::new(socket, current.clone()).with_tls(tls),
+        reloader: Reloader::new(current.clone(), path, known, certificates),
+        current,
+    })
 }
 
-/// Serves `socket` until `stop` is ready, then waits until the connections have closed and the results of issuer calls in
-/// progress are stored. `longest` limits both waits together; it is called when `stop` is ready, and should be shorter than
-/// the orchestrator's grace period.
+/// Serves plain HTTP on `socket` until `stop` is ready, as [`serve`] does.
 pub async fn serve_until(
     socket: TcpListener,
+    current: &Current,
+    stop: impl Future<Output = ()>,
+    longest: impl Fn() -> Duration,
+) {
+    serve_listener(Listener::new(socket, current.clone()), current, stop, longest).await;
+}
+
+/// Serves `listener` until `stop` is ready, then waits until the connections have closed and the results of issuer calls in
+/// progress are stored. `longest` limits both waits together; it is called when `stop` is ready, and should be shorter than
+/// the orchestrator's grace period.
+async fn serve_listener(
+    listener: Listener,
     current: &Current,
     stop: impl Future<Output = ()>,
     longest: impl Fn() -> Duration,
@@ -123,7 +161,7 @@ pub async fn serve_until(
     };
     let mut deadline = pin!(deadline);
     let in_time = tokio::select! {
-        () = Listener::new(socket, current.clone()).run(signal) => true,
+        () = listener.run(signal) => true,
         () = &mut deadline => false,
     };
     if !in_time {
@@ -157,11 +195,4 @@ fn write_address(file: &Path, address: SocketAddr) -> Result<(), ServeError> {
             path: file.to_owned(),
             source,
         })
-}
-
-async fn reload_on_signal(mut signal: ReloadSignal, current: Current, path: PathBuf) {
-    loop {
-        signal.next().await;
-        reload(&current, &path).await;
-    }
 }

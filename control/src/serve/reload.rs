@@ -1,4 +1,4 @@
-//! Reload on SIGHUP: the configuration is read and checked as a whole, and applies to new requests completely or not at all.
+//! A reload: the configuration is read and checked as a whole, and applies to new requests completely or not at all.
 
 use std::path::Path;
 
@@ -21,6 +21,12 @@ pub enum ReloadError {
     /// The new configuration is valid, and the service cannot start with it.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// Clients would refuse the new certificate.
+    #[error("tls: {0}")]
+    Certificate(String),
+    /// The read panicked, which is a bug.
+    #[error("the configuration could not be read: {0}")]
+    Panicked(String),
 }
 
 impl ReloadError {
@@ -28,28 +34,21 @@ impl ReloadError {
     #[must_use]
     pub const fn outcome(&self) -> &'static str {
         match self {
-            Self::Invalid(_) | Self::Start(_) => "rejected",
+            Self::Invalid(_) | Self::Start(_) | Self::Certificate(_) | Self::Panicked(_) => "rejected",
             Self::RestartNeeded(_) => "restart_needed",
         }
     }
-}
 
-/// Reads `path` again, secrets included, and applies it; logs the result in one line and counts it.
-pub async fn reload(current: &Current, path: &Path) {
-    let file = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || Config::load(&file)).await;
-    let result = match read {
-        Ok(read) => read.map_err(ReloadError::from),
-        // The read panicked, which is a bug; the previous configuration is still valid.
-        Err(error) => {
-            tracing::error!(%error, "the configuration could not be read; the old one stays in force");
-            return;
+    /// The problems, one text each.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        match self {
+            Self::Invalid(ConfigError::Invalid(problems)) => {
+                problems.iter().map(ToString::to_string).collect()
+            }
+            other => vec![other.to_string()],
         }
-    };
-    let result = result.and_then(|config| apply(current, config));
-    report(&result, path);
-    let outcome = result.as_ref().map_or_else(ReloadError::outcome, |()| "applied");
-    current.service().metrics().config_reload(outcome);
+    }
 }
 
 /// Applies `config` to new requests; those in progress finish with the previous one.
@@ -62,6 +61,10 @@ pub fn apply(current: &Current, config: Config) -> Result<(), ReloadError> {
     let mut fixed = Vec::new();
     if old.listen != config.listen {
         fixed.push("listen");
+    }
+    // Its files, and what they contain, may change.
+    if old.tls.is_some() != config.tls.is_some() {
+        fixed.push("tls");
     }
     if !same_store(&old.store, &config.store) {
         fixed.push("store");
@@ -82,16 +85,18 @@ pub fn apply(current: &Current, config: Config) -> Result<(), ReloadError> {
     Ok(())
 }
 
-fn report(result: &Result<(), ReloadError>, path: &Path) {
+/// Logs the result of a reload in one line. `cause`: what made the process reload.
+pub(super) fn report(result: &Result<(), ReloadError>, path: &Path, cause: &str) {
     const STAYS: &str = "the configuration was not reloaded; the old one stays in force";
     let path = path.display();
     match result {
-        Ok(()) => tracing::info!(%path, "the configuration was reloaded"),
+        Ok(()) => tracing::info!(%path, cause, "the configuration was reloaded"),
         Err(ReloadError::Invalid(ConfigError::Invalid(problems))) => {
             let first = problems.first();
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             tracing::error!(
                 %path,
+                cause,
                 line = first.map_or(0, |problem| problem.line),
                 column = first.map_or(0, |problem| problem.column),
                 problems = problems.join(" | "),
@@ -101,9 +106,9 @@ fn report(result: &Result<(), ReloadError>, path: &Path) {
         Err(other) => {
             let hint = match other {
                 ReloadError::RestartNeeded(_) => "restart the process, or restore the old value",
-                _ => "fix it and send SIGHUP again",
+                _ => "fix the files: they are read again when they change, and at SIGHUP or tokenward reload",
             };
-            tracing::error!(%path, problems = %other, hint, "{STAYS}");
+            tracing::error!(%path, cause, problems = %other, hint, "{STAYS}");
         }
     }
 }

@@ -17,7 +17,8 @@ use super::tree::{Location, Node, Placed};
 
 /// The result of deserializing a document.
 pub(crate) struct Shaped<T> {
-    /// The value, made of the parts without faults; `None` if the document as a whole is faulty.
+    /// The value, made of the parts without faults, with empty values at [`Location::UNKNOWN`] for members that the document
+    /// itself lacks; `None` if it is no map. Not to be used if there are faults, but to be checked for more.
     pub(crate) value: Option<T>,
     /// All faults of the shape.
     pub(crate) faults: Vec<ShapeFault>,
@@ -38,7 +39,7 @@ pub(crate) fn typed<T: DeserializeOwned>(document: &Placed) -> Shaped<T> {
             collector: &collector,
         };
         let progressed = match T::deserialize(at) {
-            // A value with placeholders for missing members must not be returned.
+            // Maps with placeholders are excluded; the document alone keeps its own.
             Ok(candidate) => {
                 let progressed = collector.borrow_mut().exclude_placeholders();
                 if !progressed {

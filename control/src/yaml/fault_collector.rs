@@ -164,16 +164,24 @@ impl<'a> FaultCollector<'a> {
                 .any(|member| member.key == missing && self.is_excluded(member.value.id))
     }
 
-    /// Excludes the maps that have placeholders; `false` if there are none or nothing remains.
+    /// Excludes the maps that have placeholders; `false` if there are none. The document keeps its own: without it nothing
+    /// would remain to be checked.
     pub(super) fn exclude_placeholders(&mut self) -> bool {
-        let lacking: Vec<Id> = std::mem::take(&mut self.placeholders).into_keys().collect();
+        let document = self.document.id;
+        let lacking: Vec<Id> = self
+            .placeholders
+            .keys()
+            .copied()
+            .filter(|id| *id != document)
+            .collect();
         let mut progressed = false;
         for id in lacking {
+            self.placeholders.remove(&id);
             if let Some((placed, _)) = self.values.get(&id).copied() {
                 progressed |= self.exclude(placed);
             }
         }
-        progressed && self.is_whole()
+        progressed
     }
 
     fn exclude(&mut self, placed: &'a Placed) -> bool {

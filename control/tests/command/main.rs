@@ -2,8 +2,10 @@
 
 mod agreement;
 mod authorization;
+mod certificates;
 mod doctor;
 mod import;
+mod surface;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -3,7 +3,9 @@
 mod authorization;
 mod issuers;
 mod relays;
+mod shape;
 mod stores;
+mod tls;
 
 use std::path::Path;
 use std::time::Duration;

@@ -33,12 +33,15 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- $names = append $names $keys.current.name -}}
 {{- with $keys.next -}}{{- if .name -}}{{- $names = append $names .name -}}{{- end -}}{{- end -}}
 {{- end -}}
+{{- if (include "tokenward.tls" . | fromJson).enabled -}}{{- $names = append $names (include "tokenward.tls" . | fromJson).secretName -}}
+{{- with (include "tokenward.tls" . | fromJson).clientCaRef.name -}}{{- $names = append $names . -}}{{- end -}}{{- end -}}
 {{- dict "names" ($names | uniq | sortAlpha) | toJson -}}
 {{- end -}}
 
 {{/* Control's configuration. */}}
 {{- define "tokenward.controlConfig" -}}
 {{- $config := dict "listen" (printf "0.0.0.0:%v" .Values.service.port) -}}
+{{- if (include "tokenward.tls" . | fromJson).enabled -}}{{- $_ := set $config "tls" (include "tokenward.controlTls" . | fromJson) -}}{{- end -}}
 {{- $_ := set $config "filter_module" (dict "path" "/usr/share/tokenward/tokenward_filter.wasm") -}}
 {{- $_ := set $config "credentials" (dict
   "filter" (dict "file" (include "tokenward.secretFile" .Values.credentials.filterSecretRef))

@@ -11,7 +11,7 @@ use super::{Metrics, begin};
 /// Labels of the counters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CauseLabels {
-    /// Of closed connections: `late`, `idle`, `pushed_out` or `full`. Of unread requests: `no_room`, `late`, `too_large` or
+    /// Of closed connections: `late`, `idle`, `pushed_out`, `no_handshake` or `full`. Of unread requests: `no_room`, `late`, `too_large` or
     /// `broke_off`.
     cause: &'static str,
 }
@@ -38,7 +38,7 @@ impl IntakeMetrics {
     /// The families, added to `registry`.
     pub(super) fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        for cause in ["late", "idle", "pushed_out", "full"] {
+        for cause in ["late", "idle", "pushed_out", "no_handshake", "full"] {
             begin(&metrics.closed, &CauseLabels { cause });
         }
         for cause in ["no_room", "late", "too_large", "broke_off"] {

@@ -8,6 +8,7 @@ mod process;
 mod records;
 mod relay;
 mod store;
+mod tls;
 mod tokens;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use self::issuers::IssuerMetrics;
 use self::process::ProcessMetrics;
 use self::records::RecordMetrics;
 use self::store::StoreMetrics;
+use self::tls::TlsMetrics;
 use self::tokens::TokenMetrics;
 
 /// What every metric of the service begins with; those of the process itself have Prometheus' own names.
@@ -62,6 +64,8 @@ pub struct Metrics {
     pub relay: RelayMetrics,
     /// Those of our own authorization server.
     pub authorization: AuthorizationMetrics,
+    /// Those of the listeners' certificates.
+    pub(crate) tls: TlsMetrics,
 }
 
 impl Default for Metrics {
@@ -78,6 +82,7 @@ impl Default for Metrics {
         let configuration = ConfigurationMetrics::registered(ours);
         let relay = RelayMetrics::registered(ours);
         let authorization = AuthorizationMetrics::registered(ours);
+        let tls = TlsMetrics::registered(ours);
         Self {
             registry: Arc::new(registry),
             tokens,
@@ -89,6 +94,7 @@ impl Default for Metrics {
             connections,
             relay,
             authorization,
+            tls,
         }
     }
 }

@@ -54,6 +54,18 @@ impl McpTokens {
     }
 }
 
+impl McpTokens {
+    /// `kid` of the access token: the key that signed it.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn key_id(&self) -> anyhow::Result<String> {
+        let token = Jws::read(&self.access_token).context("the access token cannot be read")?;
+        let key_id = token.header.get("kid").and_then(|key_id| key_id.as_str());
+        Ok(key_id.context("no kid")?.to_owned())
+    }
+}
+
 /// A request at the authorization endpoint that a browser is to open.
 #[derive(Debug, Clone)]
 pub struct AuthorizationRequest {

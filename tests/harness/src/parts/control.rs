@@ -79,9 +79,23 @@ impl Control {
         self.address
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or with `https`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = self.config.tls.as_ref().map_or("http", |_| "https");
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// A client that can call it.
+    fn http(&self) -> anyhow::Result<reqwest::Client> {
+        match &self.config.tls {
+            Some(tls) => tls.http_client(),
+            None => Ok(http_client()),
+        }
+    }
+
+    /// The file of its configuration.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join(super::control_config::CONFIG_FILE)
     }
 
     /// What it was started with.
@@ -109,7 +123,8 @@ impl Control {
 
     /// Its metrics.
     pub async fn metrics(&self) -> anyhow::Result<Metrics> {
-        let answer = http_client()
+        let answer = self
+            .http()?
             .get(format!("{}/metrics", self.url()))
             .send()
             .await?
@@ -159,7 +174,8 @@ impl Control {
     pub async fn wait_until_ready(&mut self, deadline: Duration) -> anyhow::Result<()> {
         let url = format!("{}/readyz", self.url());
         let limit = Instant::now() + deadline;
-        while !http_client()
+        let http = self.http()?;
+        while !http
             .get(&url)
             .send()
             .await

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::write_file;
+use super::{ControlTls, write_file};
 use crate::issuer::Issuer;
 use crate::secrets;
 
@@ -16,6 +16,9 @@ const SEALING_KEY: &str = "dGVzdHMtc2VhbC13aXRoLXRoaXMta2V5LTMyLWJ5dGU=";
 
 /// The file of the embedded store, in the folder of the configuration.
 pub const STORE_FILE: &str = "tokenward.redb";
+
+/// The configuration's file.
+pub const CONFIG_FILE: &str = "tokenward.yaml";
 
 /// What a control service shall do.
 #[derive(Debug, Clone)]
@@ -36,6 +39,8 @@ pub struct ControlConfig {
     pub issuers: Vec<ControlIssuer>,
     /// `servers`.
     pub servers: Vec<ControlServer>,
+    /// TLS of the listener.
+    pub tls: Option<ControlTls>,
     /// Any other top-level setting, `("issuer_timeout", json!("2s"))`; it replaces what is set here. A text `@NAME` in it
     /// becomes the path of that file of `files`.
     pub settings: Vec<(String, Value)>,
@@ -121,6 +126,7 @@ impl Default for ControlConfig {
             previous_sealing_keys: Vec::new(),
             issuers: Vec::new(),
             servers: Vec::new(),
+            tls: None,
             settings: Vec::new(),
             files: Vec::new(),
             program: None,
@@ -191,7 +197,7 @@ impl ControlConfig {
     /// Writes the configuration and its files, and returns the configuration file.
     pub(super) fn write(&self, folder: &TempDir, listen: SocketAddr) -> std::io::Result<PathBuf> {
         let document = self.document(folder, listen)?;
-        write_file(folder, "tokenward.yaml", text_of(&document, folder))
+        write_file(folder, CONFIG_FILE, text_of(&document, folder))
     }
 
     /// Writes the files that the configuration names, and returns it.
@@ -242,6 +248,9 @@ impl ControlConfig {
             "servers".to_owned(),
             json!(servers.collect::<Result<Vec<_>, _>>()?),
         );
+        if let Some(tls) = &self.tls {
+            document.insert("tls".to_owned(), tls.listener.clone());
+        }
         document.extend(self.settings.iter().cloned());
         Ok(Value::Object(document))
     }

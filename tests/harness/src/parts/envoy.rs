@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::envoy_start::wait_until_started;
 use super::envoy_template::{render, render_listener, render_with_listener_file};
 use super::prometheus::settled;
-use super::{LogBook, Metrics, Process, ProcessSpec, SteppingClock, tools, write_file};
+use super::{ControlTls, LogBook, Metrics, Process, ProcessSpec, SteppingClock, tools, write_file};
 use crate::issuer::jose::http_client;
 
 const LISTENER_FILE: &str = "listener.yaml";
@@ -35,6 +35,8 @@ pub struct EnvoyConfig {
     pub module_from_control: Option<String>,
     /// Where the cluster `tokenward_control` leads; `None` makes a cluster without hosts.
     pub control: Option<SocketAddr>,
+    /// TLS in that cluster.
+    pub control_tls: Option<ControlTls>,
     /// Further replicas of control in that cluster.
     pub control_replicas: Vec<SocketAddr>,
     /// The clock that Envoy reads; `None` for the machine's.
@@ -57,6 +59,7 @@ impl Default for EnvoyConfig {
             filter: None,
             module_from_control: None,
             control: None,
+            control_tls: None,
             control_replicas: Vec::new(),
             clock: None,
             routes: Vec::new(),

@@ -25,10 +25,14 @@ pub(super) fn render(config: &EnvoyConfig) -> anyhow::Result<String> {
         .filter(|line| !line.starts_with('#'))
         .map(|line| format!("{line}\n"));
     let mut bootstrap: String = lines.collect();
-    let mut clusters = vec![cluster(
+    let mut control = cluster(
         CONTROL_CLUSTER,
         config.control.iter().chain(&config.control_replicas),
-    )];
+    );
+    if let Some(tls) = &config.control_tls {
+        control["transport_socket"] = tls.transport_socket();
+    }
+    let mut clusters = vec![control];
     for route in &config.routes {
         let mut cluster = cluster(
             &route.cluster(),

@@ -1,6 +1,7 @@
 //! The real parts of a running Tokenward: processes with their folders, ports and logs, and the programs the tests
 //! start: Envoy, Valkey and the control service. Everything listens on 127.0.0.1 and ends with its guard.
 
+mod certificates;
 mod chart;
 mod control;
 pub mod control_config;
@@ -19,6 +20,7 @@ mod login_client;
 mod loopback;
 mod mcp_client;
 mod mcp_program;
+mod mounted_secret;
 mod oauth2_proxy;
 mod oci_registry;
 mod oidc_provider;
@@ -34,6 +36,7 @@ mod strict_issuer;
 pub mod tools;
 mod valkey;
 
+pub use certificates::{Authority, CertificatePair, ControlTls, Valid};
 pub use chart::{Chart, Rendered, documents};
 pub use control::Control;
 pub use control_config::{ControlConfig, ControlExchange, ControlIssuer, ControlServer, ControlStore};
@@ -49,6 +52,7 @@ pub use login_client::{LoginClient, LoginClientKind};
 pub use loopback::{Cut, LoopbackServer, LoopbackSocket};
 pub use mcp_client::{McpClient, McpSdk};
 pub use mcp_program::McpProgram;
+pub use mounted_secret::MountedSecret;
 pub use oauth2_proxy::{OAuth2Proxy, OAuth2ProxyConfig};
 pub use oci_registry::OciRegistry;
 pub use oidc_provider::{OidcProvider, OidcState, OidcTokens};

@@ -14,7 +14,7 @@ use super::resources::Resources;
 use super::{ALICE, CLIENT, LOCAL, World};
 use crate::issuer::{DexClient, DexConfig, DexConnector, DexUser, Issuer, IssuerClock, RefreshTokenPolicy};
 use crate::mcp_server::{McpServer, McpTrust};
-use crate::parts::{Control, Envoy, Valkey, ports};
+use crate::parts::{Control, ControlTls, Envoy, Valkey, ports};
 
 /// The remote issuer's client that exchanges, and its secret.
 const EXCHANGE_CLIENT: (&str, &str) = ("kube", "k");
@@ -60,6 +60,7 @@ pub struct WorldBuilder {
     authorization: Option<AuthorizationServer>,
     authorization_settings: Vec<(String, Value)>,
     control_replicas: usize,
+    control_tls: Option<ControlTls>,
     redirect_uris: Vec<String>,
     users: Vec<DexUser>,
 }
@@ -88,6 +89,7 @@ impl Default for WorldBuilder {
             authorization: None,
             authorization_settings: Vec::new(),
             control_replicas: 0,
+            control_tls: None,
             redirect_uris: Vec::new(),
             users: vec![
                 DexUser::new(ALICE).with_many_groups(),
@@ -178,6 +180,12 @@ impl WorldBuilder {
     pub fn control_replicas(mut self, replicas: usize) -> Self {
         self.control_replicas = replicas;
         self.store(Store::Valkey)
+    }
+
+    /// With TLS between the filter and control.
+    pub fn control_tls(mut self, tls: ControlTls) -> Self {
+        self.control_tls = Some(tls);
+        self
     }
 
     /// With a listener that [`crate::parts::Envoy::replace_listener`] can replace.
@@ -297,10 +305,13 @@ impl WorldBuilder {
         let controls: Vec<&Control> = std::iter::once(&control).chain(&control_replicas).collect();
         let envoy = Envoy::start(&self.envoy_config(&home, &remote, &controls, &servers)?).await?;
         // A connection of its own for each request, so that Envoy spreads them over its workers.
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .pool_max_idle_per_host(0)
-            .build()?;
+        let http = match &self.control_tls {
+            Some(tls) => tls.http_client()?,
+            None => reqwest::Client::builder()
+                .no_proxy()
+                .pool_max_idle_per_host(0)
+                .build()?,
+        };
         let token_endpoint = self
             .relay
             .as_ref()

@@ -6,12 +6,12 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use super::{CLIENT, Store, World, WorldBuilder};
-use crate::issuer::jose::http_client;
 use crate::parts::{Chart, EnvoyGateway, EnvoyGatewayConfig, Rendered, ports, tools};
 
 /// Kinds that Envoy Gateway reads; the others are for Kubernetes itself.
-const OF_THE_GATEWAY: [&str; 7] = [
+const OF_THE_GATEWAY: [&str; 8] = [
     "Backend",
+    "BackendTLSPolicy",
     "EnvoyExtensionPolicy",
     "EnvoyPatchPolicy",
     "EnvoyProxy",
@@ -34,6 +34,7 @@ pub struct Installation {
     values: Value,
     annotations: bool,
     issuer_host: Option<String>,
+    documents: Vec<String>,
 }
 
 impl World {
@@ -71,6 +72,7 @@ impl World {
             values: world.chart_values(&world.module_digest().await?),
             annotations: true,
             issuer_host: None,
+            documents: Vec::new(),
         };
         Ok(Some((world, installation)))
     }
@@ -81,7 +83,8 @@ impl World {
     /// When control serves none.
     pub async fn module_digest(&self) -> anyhow::Result<String> {
         let url = format!("{}/filter/tokenward.wasm.sha256", self.control.url());
-        let text = http_client()
+        let text = self
+            .http
             .get(url)
             .send()
             .await?
@@ -177,6 +180,7 @@ impl World {
         if let Some(host) = &installation.issuer_host {
             documents.extend(self.issuer_at(host)?);
         }
+        documents.extend(installation.documents.iter().cloned());
         let rendered = installation.render()?;
         let control = self.control.address();
         documents.extend(
@@ -231,6 +235,12 @@ impl Installation {
         Ok(self)
     }
 
+    /// With one more resource for Envoy Gateway.
+    pub fn document(mut self, resource: &Value) -> Self {
+        self.documents.push(resource.to_string());
+        self
+    }
+
     /// With the home issuer published at this host of the Gateway. Of its requests only those for documents are listed as
     /// unprotected: the rest is up to the chart.
     ///
@@ -271,9 +281,12 @@ fn backend(name: &str, address: SocketAddr) -> String {
 fn for_the_gateway(resource: &Rendered, control: SocketAddr) -> Option<String> {
     let service = format!("{{name: tokenward, namespace: mcp, port: {}}}", control.port());
     let backend = format!("{{group: gateway.envoyproxy.io, kind: Backend, name: {CONTROL}}}");
-    OF_THE_GATEWAY
-        .contains(&resource.kind.as_str())
-        .then(|| resource.yaml.replace(&service, &backend))
+    let policy_target = "{group: \"\", kind: Service, name: tokenward}";
+    let is_authority = resource.kind == "ConfigMap" && resource.yaml.contains("name: tokenward-ca\n");
+    (is_authority || OF_THE_GATEWAY.contains(&resource.kind.as_str())).then(|| {
+        let yaml = resource.yaml.replace(&service, &backend);
+        yaml.replace(policy_target, &backend)
+    })
 }
 
 /// Envoy Gateway hands an HTTPRoute's annotations on in the route's metadata, but its file provider drops them when

@@ -51,6 +51,7 @@ impl WorldBuilder {
                 .settings
                 .push(("caller_deadline".to_owned(), json!(CONTROL_DEADLINE)));
         }
+        config.tls.clone_from(&self.control_tls);
         config.settings.extend(self.control_settings.iter().cloned());
         config
     }
@@ -99,6 +100,7 @@ impl WorldBuilder {
             control: Some(self.filter_calls.unwrap_or(control.address())),
             routes: routes.chain(to_control).collect(),
             control_replicas: control_replicas.clone(),
+            control_tls: self.control_tls.clone(),
             ..EnvoyConfig::default()
         })
     }

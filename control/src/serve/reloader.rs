@@ -1,0 +1,123 @@
+//! Reloads the configuration and renews certificates while the process runs: on SIGHUP, on `tokenward reload`, and when a file
+//! changes.
+
+use std::path::{Path, PathBuf};
+
+use super::certificates::Certificates;
+use super::reload::{ReloadError, apply, report};
+use super::reload_socket::{ReloadAnswer, ReloadRequest, ReloadSocket};
+use super::signals::ReloadSignal;
+use super::watch::{self, Contents};
+use crate::app::Current;
+use crate::config::Loaded;
+
+/// Reloads while the process runs.
+pub(super) struct Reloader {
+    current: Current,
+    path: PathBuf,
+    /// The files of the configuration, certificates aside.
+    known: Contents,
+    certificates: Certificates,
+    /// Whether the configuration is in force as it was read last.
+    is_good: bool,
+}
+
+/// Why an attempt begins.
+enum Cause {
+    Signal,
+    Request(ReloadRequest),
+    Files(Contents),
+    Certificates(Contents),
+}
+
+impl Reloader {
+    /// A reloader of the configuration in `path`, whose files were as in `known` when it was read.
+    pub(super) fn new(current: Current, path: &Path, known: Contents, certificates: Certificates) -> Self {
+        Self {
+            current,
+            path: path.to_owned(),
+            known,
+            certificates,
+            is_good: true,
+        }
+    }
+
+    /// Reloads whenever there is a cause; never returns.
+    pub(super) async fn run(mut self, mut signal: ReloadSignal, socket: ReloadSocket) {
+        loop {
+            match self.cause(&mut signal, &socket).await {
+                Cause::Signal => {
+                    self.reload("SIGHUP").await;
+                }
+                Cause::Request(request) => {
+                    let answer = self.reload("tokenward reload").await;
+                    request.answer(&answer).await;
+                }
+                Cause::Files(seen) => {
+                    let files = names(&seen.changed_since(&self.known));
+                    self.reload(&format!("changed: {files}")).await;
+                }
+                Cause::Certificates(seen) => self.renew(seen).await,
+            }
+        }
+    }
+
+    async fn cause(&self, signal: &mut ReloadSignal, socket: &ReloadSocket) -> Cause {
+        let interval = self.current.service().config.watch_interval;
+        tokio::select! {
+            () = signal.next() => Cause::Signal,
+            request = socket.next() => Cause::Request(request),
+            seen = watch::changed(&self.known, interval) => Cause::Files(seen),
+            seen = self.certificates.changed(interval) => Cause::Certificates(seen),
+        }
+    }
+
+    /// Reads everything again and applies it; logs and counts the result. `cause` is for the log.
+    async fn reload(&mut self, cause: &str) -> ReloadAnswer {
+        let before = Contents::of(self.known.files()).await;
+        let certificates_before = self.certificates.look().await;
+        let path = self.path.clone();
+        let read = tokio::task::spawn_blocking(move || Loaded::from_file(&path)).await;
+        let result = match read {
+            Ok(loaded) => {
+                // A file that is named for the first time is known as it is now.
+                self.known = Contents::of(loaded.files).await.or_as_in(&before);
+                loaded
+                    .config
+                    .map_err(ReloadError::from)
+                    .and_then(|config| self.certificates.check(config))
+                    .and_then(|config| apply(&self.current, config))
+            }
+            Err(error) => Err(ReloadError::Panicked(error.to_string())),
+        };
+        report(&result, &self.path, cause);
+        self.is_good = result.is_ok();
+        let service = self.current.service();
+        let metrics = service.metrics();
+        if self.is_good {
+            let (config, before) = (&service.config, &certificates_before);
+            self.certificates.take(config, before, metrics).await;
+        }
+        let outcome = result.as_ref().map_or_else(ReloadError::outcome, |()| "applied");
+        metrics.config_reload(outcome);
+        ReloadAnswer {
+            outcome: outcome.to_owned(),
+            problems: result.err().map(|error| error.problems()).unwrap_or_default(),
+        }
+    }
+
+    /// Renews certificates whose files are as in `seen` now. The last reload counts as applied only while the configuration and
+    /// all certificates are good.
+    async fn renew(&mut self, seen: Contents) {
+        let service = self.current.service();
+        let metrics = service.metrics();
+        self.certificates.renew(seen, &service.config, metrics).await;
+        let is_good = self.is_good && self.certificates.are_good();
+        metrics.config_reload(if is_good { "applied" } else { "rejected" });
+    }
+}
+
+fn names(files: &[PathBuf]) -> String {
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    names.join(", ")
+}
