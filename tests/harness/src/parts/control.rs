@@ -103,11 +103,6 @@ impl Control {
         &self.config
     }
 
-    /// The file of its configuration.
-    pub fn config_file(&self) -> PathBuf {
-        self.folder.path().join("tokenward.yaml")
-    }
-
     /// The file of the embedded store.
     pub fn store_file(&self) -> PathBuf {
         self.folder.path().join(super::control_config::STORE_FILE)
