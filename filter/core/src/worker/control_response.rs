@@ -21,9 +21,6 @@ use crate::replacement::Replacement;
 /// Longest response of control that is read into the sandbox.
 pub const LONGEST_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// Longest text of Envoy's that is logged.
-const LONGEST_WORDS_BYTES: usize = 400;
-
 /// What the host got from control.
 #[derive(Debug, Default)]
 pub struct ControlResponse {
@@ -60,7 +57,6 @@ impl<H: Host> Worker<H> {
             } => Err((refusal, retry_after_seconds)),
         };
         let refusal = result.as_ref().err().map(|(refusal, _)| *refusal);
-        self.log_connection_error(response);
         self.count(&flight.server, Event::ControlAnswer(refusal));
         self.settle(&key, &flight, refusal);
         match result {
@@ -68,17 +64,6 @@ impl<H: Host> Worker<H> {
             Err((refusal, retry_after_seconds)) => {
                 self.end_without_token(&key, &flight, refusal, retry_after_seconds);
             }
-        }
-    }
-
-    /// Logs at DEBUG why Envoy did not get through to control (name, port, TLS), in Envoy's words.
-    fn log_connection_error(&self, response: &ControlResponse) {
-        let host = &self.context.host;
-        if !response.marked
-            && host.log_enabled(Level::Debug)
-            && let Some(words) = envoys_words(&response.body)
-        {
-            host.log(Level::Debug, &format!("no connection to control: {words}"));
         }
     }
 
@@ -182,15 +167,6 @@ impl<H: Host> Worker<H> {
             let _ = self.context.host.reply(waiter.stream, &reply);
         }
     }
-}
-
-/// The first line of Envoy's own reply to a call that found no connection; nothing of any other body, which may repeat the
-/// request and the token in it.
-fn envoys_words(body: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(body).ok()?;
-    let line = text.lines().next()?;
-    line.starts_with("upstream connect error")
-        .then(|| line.get(..LONGEST_WORDS_BYTES).unwrap_or(line))
 }
 
 /// Whether control's token may replace the presented one: it must be fresh by the filter's own margin, fit the server,
