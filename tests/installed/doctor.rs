@@ -137,6 +137,11 @@ async fn a_module_with_another_digest_is_found_by_a_request_and_in_envoy() -> an
         module.finding.contains(&served) && module.finding.contains(&pinned),
         "{module:?}"
     );
-    assert_eq!(run.check("envoy: filter")?.outcome, "fail", "{}", run.printed);
+    let missing = run.check("envoy: filter")?;
+    assert_eq!(missing.outcome, "fail", "{}", run.printed);
+    assert!(
+        missing.finding.contains("Envoy itself answers 500 on"),
+        "{missing:?}"
+    );
     Ok(())
 }
