@@ -13,13 +13,15 @@ const STATUS_WITHIN: Duration = Duration::from_secs(60);
 const STATUS: &str = "Got new status for EnvoyExtensionPolicy";
 
 /// A policy of another team, which Envoy Gateway takes first: of policies of one age it takes the first by name.
-fn other() -> Value {
+fn other(port: u16) -> Value {
+    let backend = json!({"group": "gateway.envoyproxy.io", "kind": "Backend", "name": LOCAL, "port": port});
     json!({
         "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "EnvoyExtensionPolicy",
         "metadata": {"name": "headers", "namespace": "mcp"},
         "spec": {
             "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "mcp"}],
-            "lua": [{"type": "Inline", "inline": "function envoy_on_response(handle) end"}],
+            // It does not answer as an external processor, and lets requests pass.
+            "extProc": [{"backendRefs": [backend], "failOpen": true}],
         },
     })
 }
@@ -75,18 +77,24 @@ async fn a_second_policy_on_the_gateway_is_found_by_each_of_the_doctors_ways() -
         .into_iter()
         .find(|resource| resource.kind == "EnvoyExtensionPolicy")
         .context("no policy of the filter")?;
-    gateway.replace_resources(&format!("{resources}\n---\n{}", other()))?;
+    let other = other(world.server(LOCAL).address().port());
+    gateway.replace_resources(&format!("{resources}\n---\n{other}"))?;
     let status = conflicted(&gateway).await?;
     gateway.wait_for_listeners_without("tokenward").await?;
 
     let mut policy: Value = serde_saphyr::from_str(&ours.yaml)?;
     policy["status"] = status;
-    let printed = json!({"kind": "List", "items": [policy, other()]}).to_string();
+    let printed = json!({"kind": "List", "items": [policy, other]}).to_string();
     let run = DoctorRun::of(&arguments(&["--resources", "-"]), &printed)?;
     assert!(!run.succeeded, "{}", run.printed);
     let filter = run.check("/mcp: filter")?;
     assert_eq!(filter.outcome, "fail", "{}", run.printed);
+    assert!(
+        filter.finding.contains("without a refusal of the filter"),
+        "{filter:?}"
+    );
     assert!(filter.hint.contains("Conflicted"), "{filter:?}");
+    assert_eq!(run.check("a stale token")?.outcome, "fail", "{}", run.printed);
     assert_eq!(run.check("envoy: filter")?.outcome, "fail", "{}", run.printed);
     let policy = run.check("EnvoyExtensionPolicy mcp/tokenward")?;
     assert!(
@@ -129,6 +137,11 @@ async fn a_module_with_another_digest_is_found_by_a_request_and_in_envoy() -> an
         module.finding.contains(&served) && module.finding.contains(&pinned),
         "{module:?}"
     );
-    assert_eq!(run.check("envoy: filter")?.outcome, "fail", "{}", run.printed);
+    let missing = run.check("envoy: filter")?;
+    assert_eq!(missing.outcome, "fail", "{}", run.printed);
+    assert!(
+        missing.finding.contains("Envoy itself answers 500 on"),
+        "{missing:?}"
+    );
     Ok(())
 }

@@ -34,12 +34,7 @@ impl GatewayChecks<'_> {
         let config = EnvoyConfig::read(&dump);
         let mut checks = listener_checks(&config);
         if config.filters.is_empty() {
-            checks.push(Check::fail(
-                "envoy: filter",
-                "no listener in service has the filter: requests pass unchecked",
-                "read the EnvoyExtensionPolicy's status (--resources): not Accepted, Conflicted with another policy on the same \
-                 Gateway, or for another Gateway",
-            ));
+            checks.push(no_filter(&config));
             return checks;
         }
         checks.push(module_check(&config, digest));
@@ -88,6 +83,22 @@ impl GatewayChecks<'_> {
             )
         })
     }
+}
+
+/// Without the filter requests pass, except where Envoy Gateway answers in place of a policy that it could not apply.
+fn no_filter(config: &EnvoyConfig) -> Check {
+    const HINT: &str = "read the EnvoyExtensionPolicy's status (--resources): not Accepted, Conflicted with another policy on the \
+                        same Gateway, or for another Gateway";
+    let routes = config.routes.len();
+    let refused = config.routes.iter().filter(|route| route.own_status == Some(500));
+    let finding = match refused.count() {
+        0 => "no listener in service has the filter: requests pass unchecked".to_owned(),
+        refused => format!(
+            "no listener in service has the filter; Envoy itself answers 500 on {refused} of {routes} routes, because a policy \
+             could not be applied"
+        ),
+    };
+    Check::fail("envoy: filter", finding, HINT)
 }
 
 fn listener_checks(config: &EnvoyConfig) -> Vec<Check> {
