@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::images::Images;
 use super::plan::Plan;
 use crate::terminal::{Outcome, Terminal};
+use crate::workspace::Workspace;
 
 #[cfg(test)]
 mod tests;
@@ -93,7 +94,13 @@ impl Files {
     }
 
     /// Writes the record and the sums.
-    pub(super) fn end(self, terminal: &Terminal, plan: &Plan, images: Option<&Images>) -> Result<()> {
+    pub(super) fn end(
+        self,
+        workspace: &Workspace,
+        terminal: &Terminal,
+        plan: &Plan,
+        images: Option<&Images>,
+    ) -> Result<()> {
         terminal.step("checksums", |_| {
             let record = Record {
                 version: plan.version.to_owned(),
@@ -110,7 +117,11 @@ impl Files {
             std::fs::write(self.folder.join(SUMS), &sums)?;
             Ok(Outcome::new(
                 "written",
-                format!("{} files in {}", sums.lines().count() + 1, self.folder.display()),
+                format!(
+                    "{} files in {}",
+                    sums.lines().count() + 1,
+                    workspace.shown(&self.folder)
+                ),
             ))
         })
     }

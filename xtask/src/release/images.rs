@@ -98,9 +98,17 @@ fn control(workspace: &Workspace, plan: &Plan, python: &Path, programs: &[Progra
     let module = modules::module_path(workspace);
     let certificates = python.join("certifi/cacert.pem");
     let licence = workspace.root().join("LICENSE");
+    let others = plan.out.join(plan.licences_name());
+    // What all platforms share is a layer of its own.
+    let shared = json!([
+        file(CERTIFICATES, &certificates, 0o644),
+        file(MODULE, &module, 0o644),
+        file("usr/share/tokenward/LICENSE", &licence, 0o644),
+        file("usr/share/tokenward/THIRD-PARTY-LICENCES.txt", &others, 0o644),
+    ]);
     let platforms: Vec<Value> = programs
         .iter()
-        .map(|program| control_platform(plan, program, &module, &certificates, &licence))
+        .map(|program| control_platform(plan, program, &shared))
         .collect();
     json!({
         "created": plan.time_seconds,
@@ -123,13 +131,7 @@ fn filter(workspace: &Workspace, plan: &Plan) -> Value {
     })
 }
 
-fn control_platform(
-    plan: &Plan,
-    program: &Program,
-    module: &Path,
-    certificates: &Path,
-    licence: &Path,
-) -> Value {
+fn control_platform(plan: &Plan, program: &Program, shared: &Value) -> Value {
     json!({
         "architecture": program.platform.architecture,
         "config": {
@@ -140,15 +142,7 @@ fn control_platform(
             "ExposedPorts": {"8080/tcp": {}},
             "Labels": labels(plan, "tokenward", CONTROL),
         },
-        // What all platforms share is a layer of its own.
-        "layers": [
-            [
-                file(CERTIFICATES, certificates, 0o644),
-                file(MODULE, module, 0o644),
-                file("usr/share/tokenward/LICENSE", licence, 0o644),
-            ],
-            [file(PROGRAM, &program.path, 0o755)],
-        ],
+        "layers": [shared, [file(PROGRAM, &program.path, 0o755)]],
     })
 }
 

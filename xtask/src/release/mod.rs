@@ -7,6 +7,7 @@ mod binaries;
 mod chart;
 mod files;
 mod images;
+mod licences;
 mod notes;
 mod plan;
 mod publish;
@@ -89,6 +90,7 @@ fn make(workspace: &Workspace, terminal: &Terminal, flags: &ReleaseFlags) -> Res
             format!("no path of this machine, SHA-256 {digest}"),
         ))
     })?;
+    licences::make(workspace, terminal, &tools, &plan)?;
     let artefacts = Artefacts::new(&tools.artefacts, plan.time_seconds);
     let programs = binaries::make(workspace, terminal, &tools, &artefacts, &mut plan)?;
     sbom::make(workspace, terminal, &tools, &mut plan)?;
@@ -106,7 +108,7 @@ fn make(workspace: &Workspace, terminal: &Terminal, flags: &ReleaseFlags) -> Res
         plan.chart_digest = Some(digest);
     }
     notes::make(workspace, terminal, &plan)?;
-    files.end(terminal, &plan, images.as_ref())?;
+    files.end(workspace, terminal, &plan, images.as_ref())?;
     plan.print_left_out(terminal);
     Ok(())
 }

@@ -90,6 +90,11 @@ impl Plan {
         format!("tokenward-filter-{}.wasm", self.version)
     }
 
+    /// The file with the licences of what is linked.
+    pub(super) fn licences_name(&self) -> String {
+        format!("THIRD-PARTY-LICENCES-{}.txt", self.version)
+    }
+
     /// The file of control's image.
     pub(super) fn control_image_name(&self) -> String {
         format!("tokenward-{}.oci.tar", self.version)
