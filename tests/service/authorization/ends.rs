@@ -71,7 +71,11 @@ async fn an_explanation_states_that_the_login_was_made_here() -> anyhow::Result<
         request.header("x-tokenward-session", &two.login.session)
     };
     let explained = two.deployment.request(request()).await?;
-    assert_eq!(explained.body["session"]["logged_in"], json!("here"), "{explained:?}");
+    assert_eq!(
+        explained.body["session"]["logged_in"],
+        json!("here"),
+        "{explained:?}"
+    );
     assert!(explained.body["pair"]["digest"].is_string(), "{explained:?}");
     two.deployment.end(&two.login.session).await?;
     let ended = two.deployment.request(request()).await?;

@@ -83,12 +83,7 @@ fn in_progress(grant: &GrantView, caller_deadline: Duration) -> String {
     })
 }
 
-fn refused(
-    refused: &Refused,
-    grant: &GrantView,
-    failures: Option<&FailuresView>,
-    is_here: bool,
-) -> String {
+fn refused(refused: &Refused, grant: &GrantView, failures: Option<&FailuresView>, is_here: bool) -> String {
     let new_login = if is_here {
         "the user logged in here, so the MCP client starts the next login once its refresh is refused"
     } else {
