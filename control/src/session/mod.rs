@@ -159,6 +159,16 @@ impl Sessions {
         }
     }
 
+    /// The sessions of a user, in no particular order. Some may have expired.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn of_user(&self, issuer: &str, subject: &str) -> Result<Vec<SessionKey>, StoreError> {
+        let set = user_set(&user_digest(issuer, subject));
+        let digests = self.context.store.members(&set).await?;
+        Ok(digests.into_iter().map(SessionKey::from_digest).collect())
+    }
+
     /// Ends a session. The last session of a grant ends the grant and its exchanged tokens too.
     ///
     /// # Errors

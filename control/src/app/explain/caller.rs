@@ -17,6 +17,9 @@ use crate::upstream::grant::record::GrantKey;
 /// Events that are searched for a pair without a record of its own.
 const EVENTS_SEARCHED: usize = 2000;
 
+/// Sessions of a user that are searched for a pair.
+const SESSIONS_SEARCHED: usize = 32;
+
 /// The session, user or pair of an explanation.
 #[derive(Debug, Clone)]
 pub(crate) enum ExplainedCaller {
@@ -79,7 +82,7 @@ impl Service {
                     Some(issuer) => issuer.clone(),
                     None => (self.homes.first()).map_or_else(String::new, |home| home.config.issuer.clone()),
                 };
-                let recorded = self.recorded(&user_owner(&issuer, subject), server).await?;
+                let recorded = self.recorded_of_user(&issuer, subject, server).await?;
                 Ok(Found {
                     pair: recorded.as_ref().map(|pair| pair.pair.clone()),
                     recorded,
@@ -154,6 +157,22 @@ impl Service {
             user: Some(user),
             ..Found::of_grant(&named, grant)
         })
+    }
+
+    /// The pair of the user at `server` that was recorded last, of all sessions and of none.
+    async fn recorded_of_user(
+        &self,
+        issuer: &str,
+        subject: &str,
+        server: &str,
+    ) -> Result<Option<PairRecord>, StoreError> {
+        let mut newest = self.recorded(&user_owner(issuer, subject), server).await?;
+        let sessions = self.sessions.of_user(issuer, subject).await?;
+        for session in sessions.iter().take(SESSIONS_SEARCHED) {
+            let pair = self.recorded(session.digest(), server).await?;
+            newest = newest.into_iter().chain(pair).max_by_key(|pair| pair.at_ms);
+        }
+        Ok(newest)
     }
 
     async fn recorded(&self, owner: &str, server: &str) -> Result<Option<PairRecord>, StoreError> {

@@ -2,6 +2,7 @@
 //! at this moment. Reads the store only: nothing is changed and no issuer is called. The explanation contains no token.
 
 mod caller;
+mod pair;
 mod summary;
 mod view;
 
@@ -103,7 +104,7 @@ impl Service {
         explanation.pair = found
             .pair
             .as_deref()
-            .map(|digest| view::PairView::new(digest, found.recorded.as_ref(), found.user.as_ref()));
+            .map(|digest| pair::PairView::new(digest, found.recorded.as_ref(), found.user.as_ref()));
         explanation.what_next = summary::what_next(&inputs, &explanation, self.config.caller_deadline);
         Ok(explanation)
     }
