@@ -12,6 +12,7 @@ use secrecy::ExposeSecret as _;
 use tokenward_control::config::{self, Config, ConfigError};
 use tokenward_control::keygen;
 use tokenward_control::observe::log::{self, LogFormat};
+use tokenward_control::remote;
 use tokenward_control::serve::reload_socket::request_reload;
 use tokenward_control::serve::{self, ServeError};
 
@@ -64,6 +65,8 @@ enum Verb {
     },
     /// Check every dependency of the service, the gateway, or both, and print a hint for each problem. Changes nothing.
     Doctor(command::doctor::DoctorFlags),
+    /// Ask a running control why a session, a user or a pair gets a token for a server, or does not. Changes nothing.
+    Explain(remote::ExplainFlags),
     /// Make a signing key for the authorization server's access tokens (Ed25519, PKCS#8 PEM), and print its kid to standard
     /// error.
     Keygen {
@@ -106,6 +109,7 @@ pub(crate) fn main() -> ExitCode {
         }
         Verb::Man { out } => exit_code(man(out.as_deref())),
         Verb::Import(flags) => exit_code(command::import::run(&flags)),
+        Verb::Explain(flags) => exit_code(explain(&flags)),
         Verb::Keygen { out } => exit_code(keygen(out.as_deref())),
         Verb::Doctor(flags) => exit_code(command::doctor::run(&flags)),
         Verb::Serve {
@@ -113,12 +117,12 @@ pub(crate) fn main() -> ExitCode {
             address_file,
             log,
         } => {
-            log::start(match log {
+            let format = match log {
                 Format::Json => LogFormat::Json,
                 Format::Text => LogFormat::Text,
-            });
+            };
             let config = config.path;
-            match serve(&config, address_file.as_deref()) {
+            match serve(&config, address_file.as_deref(), format) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(ServeError::Config(error)) => {
                     report(&config, &error);
@@ -236,6 +240,15 @@ fn keygen(out: Option<&Path>) -> anyhow::Result<()> {
 }
 
 #[tokio::main]
-async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), ServeError> {
-    serve::serve(path, address_file).await
+async fn explain(flags: &remote::ExplainFlags) -> anyhow::Result<()> {
+    print!("{}", remote::explain(flags).await?);
+    Ok(())
+}
+
+#[tokio::main]
+async fn serve(path: &Path, address_file: Option<&Path>, format: LogFormat) -> Result<(), ServeError> {
+    let logging = log::start(format);
+    let served = serve::serve(path, address_file).await;
+    logging.flush();
+    served
 }

@@ -1,6 +1,7 @@
 //! Behaviour tests.
 
 mod abuse;
+mod activity;
 mod adversary;
 mod alert_cases;
 mod authorization;

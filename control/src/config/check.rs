@@ -11,8 +11,8 @@ use super::findings::{Findings, shown};
 use super::problem::Problem;
 use super::raw::{RawConfig, RawIssuer, Text};
 use super::{
-    AuthorizationConfig, Config, Credentials, IssuerConfig, IssuerPolicy, ResourceMetadata, authorization,
-    credentials, filter_module, intake, relays, resources, sealing, servers, store, tls,
+    AuthorizationConfig, Config, Credentials, IssuerConfig, IssuerPolicy, ResourceMetadata, audit,
+    authorization, credentials, filter_module, intake, relays, resources, sealing, servers, store, tls,
 };
 use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
@@ -94,6 +94,10 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
         .as_ref()
         .and_then(|raw| filter_module::filter_module(findings, raw));
     let resource_metadata = resources::metadata(findings, raw.resource_metadata.as_ref());
+    let audit = raw
+        .audit
+        .as_ref()
+        .and_then(|raw| audit::audit(findings, raw));
     let has_problems = !findings.is_empty();
     let (authorization, resource_metadata) = with_authorization(
         findings,
@@ -145,6 +149,7 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
         filter_module,
         resource_metadata,
         authorization,
+        audit,
     })
 }
 

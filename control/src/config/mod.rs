@@ -1,5 +1,6 @@
 //! The configuration: YAML in, a checked [`Config`] out, or every problem with its position and a hint.
 
+mod audit;
 mod authorization;
 mod check;
 mod credentials;
@@ -30,6 +31,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+
+use crate::audit::AuditTarget;
 
 pub use authorization::{
     AuthorizationConfig, ClientsConfig, ConfiguredClient, MetadataDocumentHosts, MetadataDocumentsConfig,
@@ -89,6 +92,8 @@ pub struct Config {
     pub resource_metadata: ResourceMetadata,
     /// Our own authorization server for MCP clients; `None`: there is none.
     pub authorization: Option<AuthorizationConfig>,
+    /// Where the audit log goes; `None`: there is none.
+    pub audit: Option<AuditTarget>,
 }
 
 /// The callers' credentials.

@@ -30,6 +30,13 @@ pub(super) struct RawConfig {
     pub(super) filter_module: Option<RawFilterModule>,
     pub(super) resource_metadata: Option<Spanned<RawResourceMetadata>>,
     pub(super) authorization: Option<Spanned<RawAuthorization>>,
+    pub(super) audit: Option<RawAudit>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAudit {
+    pub(super) file: Text,
 }
 
 #[derive(Deserialize)]

@@ -6,7 +6,7 @@ mod body;
 mod caller;
 mod exchange_client;
 mod exchange_endpoint;
-mod explain;
+pub(crate) mod explain;
 mod filter_module;
 mod health;
 mod host;

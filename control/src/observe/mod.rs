@@ -3,3 +3,4 @@
 pub mod log;
 pub mod metrics;
 pub(crate) mod throttle;
+pub(crate) mod trace;

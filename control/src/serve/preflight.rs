@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use super::certificates::now_seconds;
 use super::process::ServeError;
 use crate::app::{self, StartError};
+use crate::audit::AuditLog;
 use crate::config::{Config, TlsConfig};
 use crate::upstream::issuer::client::IssuerClient;
 
@@ -21,6 +22,7 @@ pub fn preflight(config: &Config) -> Vec<ServeError> {
             .map(drop)
             .map_err(|unusable| StartError::from(unusable).into()),
         check_address(config.listen),
+        check_audit(config),
     ];
     let certificate = config.tls.iter().flat_map(check_certificate);
     checks
@@ -35,6 +37,13 @@ fn check_certificate(tls: &TlsConfig) -> Vec<ServeError> {
     let problems = tls.problems(now_seconds()).into_iter();
     let with_hint = problems.map(|problem| format!("{problem}; {}", problem.hint()));
     with_hint.map(ServeError::Certificate).collect()
+}
+
+fn check_audit(config: &Config) -> Result<(), ServeError> {
+    match &config.audit {
+        Some(target) => AuditLog::check(target).map_err(|unusable| StartError::from(unusable).into()),
+        None => Ok(()),
+    }
 }
 
 /// Checks that the address belongs to this machine. Binds a free port, so that the check neither collides with a running

@@ -81,6 +81,7 @@ pub fn apply(current: &Current, config: Config) -> Result<(), ReloadError> {
     }
     let next = service.succeeded_by(config)?;
     log_authorization_server(&next.config, Some(old));
+    next.record_dropped_keys(&old.sealing);
     current.replace(next);
     Ok(())
 }

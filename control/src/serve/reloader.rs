@@ -100,6 +100,7 @@ impl Reloader {
         }
         let outcome = result.as_ref().map_or_else(ReloadError::outcome, |()| "applied");
         metrics.config_reload(outcome);
+        service.record_reload(outcome, result.as_ref().err().map(ToString::to_string));
         ReloadAnswer {
             outcome: outcome.to_owned(),
             problems: result.err().map(|error| error.problems()).unwrap_or_default(),

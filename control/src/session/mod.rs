@@ -49,9 +49,16 @@ impl SessionKey {
         }
     }
 
-    /// The key of the session with this digest, as a listing of the store has it.
-    pub(crate) fn from_digest(digest: String) -> Self {
+    /// The key of the session with this [`SessionKey::digest`], which another record contains.
+    #[must_use]
+    pub fn from_digest(digest: String) -> Self {
         Self { digest }
+    }
+
+    /// 64 hex digits.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     fn record(&self) -> Key {
@@ -150,6 +157,16 @@ impl Sessions {
             }
             None => Ok(None),
         }
+    }
+
+    /// The sessions of a user, in no particular order. Some may have expired.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn of_user(&self, issuer: &str, subject: &str) -> Result<Vec<SessionKey>, StoreError> {
+        let set = user_set(&user_digest(issuer, subject));
+        let digests = self.context.store.members(&set).await?;
+        Ok(digests.into_iter().map(SessionKey::from_digest).collect())
     }
 
     /// Ends a session. The last session of a grant ends the grant and its exchanged tokens too.

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::{
     Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, NotReady, Page, Store, StoreError,
-    WriteOutcome,
+    StreamEntry, StreamFrom, StreamLimit, WriteOutcome,
 };
 use crate::observe::metrics::Metrics;
+use crate::observe::trace;
 
 /// Forwards every operation to its engine; its duration and failure are in `tokenward_store_operation_seconds` and
 /// `tokenward_store_errors_total`.
@@ -43,14 +45,14 @@ impl CountedStore {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Performs an operation, and records its duration and whether it failed.
+    /// Performs an operation in a span of its own, and records its duration and whether it failed.
     async fn measured<T>(
         &self,
         operation: &'static str,
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         let started = std::time::Instant::now();
-        let result = work.await;
+        let result = work.instrument(trace::store(operation)).await;
         self.metrics
             .store_operation(operation, started.elapsed(), result.is_err());
         result
@@ -113,6 +115,22 @@ impl Store for CountedStore {
 
     async fn members(&self, set: &Key) -> Result<Vec<String>, StoreError> {
         self.measured("members", self.store.members(set)).await
+    }
+
+    /// Not a write that decides whether the store is ready: streams are best effort.
+    async fn append(&self, stream: &Key, values: &[Vec<u8>], limit: StreamLimit) -> Result<(), StoreError> {
+        self.measured("append", self.store.append(stream, values, limit))
+            .await
+    }
+
+    async fn entries(
+        &self,
+        stream: &Key,
+        from: StreamFrom<'_>,
+        limit: usize,
+    ) -> Result<Vec<StreamEntry>, StoreError> {
+        self.measured("entries", self.store.entries(stream, from, limit))
+            .await
     }
 
     async fn acquire_lease(

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::engine::{Engine, LONG_DEADLINE, config};
 use super::{eventually, every_behaviour, put};
 
-const BEHAVIOURS: usize = 36;
+const BEHAVIOURS: usize = 43;
 
 /// A Cluster of primaries that share the slots evenly, and where wanted a replica of the first.
 pub(crate) struct Cluster {

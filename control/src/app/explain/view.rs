@@ -4,6 +4,7 @@ use serde::Serialize;
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::is_fresh;
 
+use super::pair::PairView;
 use super::{FreshAction, NextAction, missing_audiences, remote_throttled};
 use crate::app::Server;
 use crate::config::TokenSource;
@@ -22,6 +23,8 @@ pub(crate) struct Explanation {
     pub(crate) server: ServerView,
     /// The session in the request, if it named one.
     pub(crate) session: Option<SessionView>,
+    /// The pair, where its digest is known.
+    pub(crate) pair: Option<PairView>,
     /// Whether control has a login of that session or user.
     pub(crate) registered: bool,
     /// The login, if there is one.
@@ -59,8 +62,10 @@ pub(crate) struct ServerView {
 pub(crate) struct SessionView {
     /// As in log lines: the first eight hex digits of the digest of the handle.
     pub(crate) digest: String,
-    /// Whether a `PUT` registered it and nothing has ended it since.
+    /// Whether a login registered it and nothing has ended it since.
     pub(crate) known: bool,
+    /// `here`: the login was made at control's own authorization server. `aggregator`: the aggregator registers it.
+    pub(crate) logged_in: &'static str,
 }
 
 /// A login.
@@ -162,7 +167,8 @@ pub(super) struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    pub(super) fn explanation(&self, session: Option<String>) -> Explanation {
+    /// The explanation of a session, if there is one: its short digest, and whether its login was made here.
+    pub(super) fn explanation(&self, session: Option<(String, bool)>) -> Explanation {
         let (next, refused) = match self.next {
             NextAction::Serve => ("serve", None),
             NextAction::Refresh => ("refresh", None),
@@ -175,10 +181,12 @@ impl Inputs<'_> {
         let is_user_known = self.grant.is_some() || session.is_none();
         let exchange = self.exchange_view().filter(|_| is_user_known);
         Explanation {
-            session: session.map(|digest| SessionView {
+            session: session.map(|(digest, here)| SessionView {
                 digest,
                 known: grant.is_some(),
+                logged_in: if here { "here" } else { "aggregator" },
             }),
+            pair: None,
             registered: grant.is_some(),
             server,
             grant,

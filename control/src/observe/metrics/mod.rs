@@ -1,5 +1,6 @@
 //! Prometheus metrics, by subject. Label values come from the configuration and from enums only, so their number is bounded.
 
+mod activity;
 mod authorization;
 mod configuration;
 mod intake;
@@ -21,6 +22,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use self::activity::ActivityMetrics;
 pub use self::authorization::AuthorizationMetrics;
 pub use self::records::RecordCounts;
 pub use self::relay::RelayMetrics;
@@ -64,6 +66,8 @@ pub struct Metrics {
     pub relay: RelayMetrics,
     /// Those of our own authorization server.
     pub authorization: AuthorizationMetrics,
+    /// Those of the activity and the audit log.
+    pub activity: ActivityMetrics,
     /// Those of the listeners' certificates.
     pub(crate) tls: TlsMetrics,
 }
@@ -82,6 +86,7 @@ impl Default for Metrics {
         let configuration = ConfigurationMetrics::registered(ours);
         let relay = RelayMetrics::registered(ours);
         let authorization = AuthorizationMetrics::registered(ours);
+        let activity = ActivityMetrics::registered(ours);
         let tls = TlsMetrics::registered(ours);
         Self {
             registry: Arc::new(registry),
@@ -94,6 +99,7 @@ impl Default for Metrics {
             connections,
             relay,
             authorization,
+            activity,
             tls,
         }
     }
