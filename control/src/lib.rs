@@ -8,6 +8,7 @@
 //! - [`upstream`]: issuers, grants and exchanges;
 //! - [`servers`]: from the aggregator's MCPServer resources to a configuration;
 //! - [`store`], [`record`] and [`coordination`]: the key-value store, records and their sealing, single-flight and leases;
+//! - [`console`]: rules of the operators' page;
 //! - [`observe`]: logs and metrics; [`doctor`]: checks every dependency of a deployment and gives hints; [`keygen`]: makes
 //!   a signing key.
 //!
@@ -17,6 +18,7 @@ pub mod app;
 pub mod authorization;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod context;
 pub mod coordination;
 pub mod digest;

@@ -3,6 +3,7 @@
 mod abuse;
 mod adversary;
 mod authorization;
+mod console;
 mod control_part;
 mod crash;
 mod doctor;

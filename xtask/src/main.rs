@@ -1,6 +1,7 @@
 //! `cargo xtask VERB`: every command that a person or CI needs.
 
 mod clients;
+mod console;
 mod fuzz;
 mod gateway;
 mod lab;
@@ -77,6 +78,8 @@ enum Verb {
     /// Log real MCP clients in at our own authorization server on real Envoy and real Dex, and run the MCP conformance suite
     /// against it; needs Go
     Clients(clients::ClientsFlags),
+    /// Open the operators' console in a real browser, on two replicas and with 10⁶ sessions; keeps pictures in target/browser
+    Console(console::ConsoleFlags),
     /// Set up, build in release and measure: `data-path` (CPU, latency, streams), `memory` (10⁶ sessions) or `control`
     Bench(BenchFlags),
 }
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
         Verb::Gateway(flags) => gateway::run(&workspace, &terminal, &flags),
         Verb::Relay(flags) => relay::run(&workspace, &terminal, &flags),
         Verb::Clients(flags) => clients::run(&workspace, &terminal, &flags),
+        Verb::Console(flags) => console::run(&workspace, &terminal, &flags),
         Verb::Bench(flags) => lab::bench(&workspace, &terminal, &flags),
     });
     outcome.unwrap_or_else(|error| {

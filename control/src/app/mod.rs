@@ -3,6 +3,7 @@
 pub(crate) mod authorization;
 mod background;
 mod build;
+pub(crate) mod console;
 mod current;
 mod exchange_endpoint;
 pub(crate) mod explain;
@@ -44,6 +45,7 @@ use crate::upstream::relay::Relay;
 
 use self::authorization::AuthorizationServer;
 use self::background::Background;
+use self::console::Console;
 use self::limits::LimitsByIssuer;
 use self::relay::RelayEdge;
 
@@ -89,9 +91,13 @@ pub struct Service {
     pub(crate) relay_edge: RelayEdge,
     /// Our own authorization server, if it is configured.
     pub(crate) authorization: Option<Arc<AuthorizationServer>>,
+    /// The operators' console, if it is configured.
+    pub(crate) console: Option<Arc<Console>>,
     rotations: Arc<Rotations>,
     limits: LimitsByIssuer,
     background: Background,
+    /// Names this process in the console.
+    pub(crate) replica_name: Arc<str>,
 }
 
 /// State that outlives a configuration: a reload passes it on to the next [`Service`].
@@ -103,6 +109,7 @@ struct ProcessState {
     readiness: Arc<Readiness>,
     rotations: Arc<Rotations>,
     limits: LimitsByIssuer,
+    replica_name: Arc<str>,
 }
 
 /// One protected server.
@@ -143,6 +150,7 @@ impl Service {
             throttle: Arc::new(Throttle::new(WARN_INTERVAL)),
             rotations: Arc::new(Rotations::new(SIGNED_OUT_LIFETIME)),
             limits: LimitsByIssuer::default(),
+            replica_name: console::replicas::own_name().into(),
         };
         Self::assemble(config, state)
     }
@@ -161,6 +169,7 @@ impl Service {
             readiness: Arc::clone(&self.readiness),
             rotations: Arc::clone(&self.rotations),
             limits: self.limits.carried_over(&self.config, &config),
+            replica_name: Arc::clone(&self.replica_name),
         };
         Self::assemble(config, state)
     }
@@ -188,6 +197,10 @@ impl Service {
         let lease_patience = config.issuer_timeout * 3 + config.lease;
         let mut limits = state.limits;
         let homes = build::homes(&config.issuers, &context, &mut limits);
+        let console = config
+            .console
+            .as_ref()
+            .and_then(|section| Console::new(section, &context, &mut limits));
         let grants = Grants::new(
             context.clone(),
             GrantTimes {
@@ -226,6 +239,7 @@ impl Service {
             .transpose()?;
         Ok(Arc::new(Self {
             authorization: authorization.map(Arc::new),
+            console: console.map(Arc::new),
             relay: Relay::new(context.clone(), grants.clone()),
             relay_edge: RelayEdge::new(&homes)?,
             homes,
@@ -241,6 +255,7 @@ impl Service {
             rotations: state.rotations,
             limits,
             background: Background::default(),
+            replica_name: state.replica_name,
         }))
     }
 

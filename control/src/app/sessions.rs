@@ -107,6 +107,12 @@ impl Service {
         };
         let session = SessionKey::of_id(id);
         let put = self.sessions.put(&session, &login).await?;
+        self.index_user(
+            &registration.issuer,
+            &registration.client_id,
+            &registration.id_token,
+        )
+        .await;
         tracing::debug!(
             session = session.short(),
             created = put.created,

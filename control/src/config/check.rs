@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::raw::{RawConfig, RawIssuer, Text};
 use super::{
     AuthorizationConfig, Config, Credentials, IssuerConfig, IssuerPolicy, ResourceMetadata, authorization,
-    credentials, filter_module, intake, relays, resources, sealing, servers, store,
+    console, credentials, filter_module, intake, relays, resources, sealing, servers, store,
 };
 use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
@@ -82,6 +82,10 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
             session_lifetime,
         },
     );
+    let console = raw
+        .console
+        .as_ref()
+        .and_then(|raw| console::console(&mut findings, raw, listen));
     match (listen, filter, aggregator, store, sealing) {
         (Some(listen), Some(filter), Some(aggregator), Some(store), Some(sealing)) if findings.is_empty() => {
             Ok(Config {
@@ -103,6 +107,7 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
                 filter_module,
                 resource_metadata,
                 authorization,
+                console,
             })
         }
         _ => Err(findings.into_problems()),

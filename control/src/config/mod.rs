@@ -2,6 +2,7 @@
 
 mod authorization;
 mod check;
+mod console;
 mod credentials;
 mod durations;
 pub(crate) mod endpoint;
@@ -35,6 +36,7 @@ pub use authorization::{
     PinnedDocument, REGISTERED_CLIENT_PREFIX, RegistrationConfig, RememberedConsentConfig, SigningKeysConfig,
     UpstreamLoginConfig, guide,
 };
+pub use console::ConsoleConfig;
 pub use filter_module::FilterModule;
 pub use intake::IntakeConfig;
 pub use issuer::{ClientAuth, IssuerConfig, IssuerPolicy};
@@ -82,6 +84,8 @@ pub struct Config {
     pub resource_metadata: ResourceMetadata,
     /// Our own authorization server for MCP clients; `None`: there is none.
     pub authorization: Option<AuthorizationConfig>,
+    /// The page for operators; `None`: there is none.
+    pub console: Option<ConsoleConfig>,
 }
 
 /// The callers' credentials.

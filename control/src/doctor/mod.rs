@@ -2,6 +2,7 @@
 //! prints a hint for each problem. It changes nothing, prints no secret and presents no grant's token.
 
 mod authorization;
+mod console;
 mod issuers;
 mod probe;
 mod relay;
@@ -87,6 +88,9 @@ pub async fn examine(config: &Config) -> Report {
                     authorization,
                 };
                 checks.extend(found.all().await);
+            }
+            if let Some(console) = &config.console {
+                checks.push(console::login(&prober, console).await);
             }
         }
         Err(error) => checks.push(Check::fail(

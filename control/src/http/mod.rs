@@ -4,6 +4,7 @@ mod admission;
 mod authorization;
 mod body;
 mod caller;
+mod console;
 mod exchange_client;
 mod exchange_endpoint;
 mod explain;
@@ -70,6 +71,15 @@ impl HttpService {
         Self {
             admission: AdmissionControl::new(current.clone()),
             router: with_state(router(routes()).fallback(not_found), current),
+            probes_only: false,
+        }
+    }
+
+    /// The operators' console, with budgets of its own: an operator must get in while control's own listener is overloaded.
+    pub(crate) fn console(current: Current) -> Self {
+        Self {
+            admission: AdmissionControl::for_console(current.clone()),
+            router: with_state(console::router(), current),
             probes_only: false,
         }
     }

@@ -28,13 +28,28 @@ const RESERVED_DEADLINE: Duration = Duration::from_secs(1);
 pub struct Listener {
     socket: TcpListener,
     current: Current,
+    site: HttpService,
 }
 
 impl Listener {
     /// Serves connections of `socket` with the service that is `current` at the time of each request.
     #[must_use]
     pub fn new(socket: TcpListener, current: Current) -> Self {
-        Self { socket, current }
+        Self {
+            site: HttpService::new(current.clone()),
+            socket,
+            current,
+        }
+    }
+
+    /// The same for the operators' console. TLS, where it is configured, wraps the accepted streams as on the other listener.
+    #[must_use]
+    pub fn console(socket: TcpListener, current: Current) -> Self {
+        Self {
+            site: HttpService::console(current.clone()),
+            socket,
+            current,
+        }
     }
 
     /// Serves until `stop` is ready, then accepts no new connection and waits until the open ones have answered their
@@ -44,7 +59,7 @@ impl Listener {
         // Dropping this future shuts the connections down too.
         let shutdown = connections.shutdown.clone().drop_guard();
         let metrics = self.current.service().metrics().clone();
-        let site = HttpService::new(self.current.clone());
+        let site = self.site;
         let reserved = Pool {
             site: site.probes_only(self.current.clone()),
             slots: ConnectionSlots::new(metrics.clone()),

@@ -21,7 +21,12 @@ pub fn preflight(config: &Config) -> Vec<ServeError> {
             .map_err(|unusable| StartError::from(unusable).into()),
         check_address(config.listen),
     ];
-    checks.into_iter().filter_map(Result::err).collect()
+    let console = config.console.iter().map(|console| check_address(console.listen));
+    checks
+        .into_iter()
+        .chain(console)
+        .filter_map(Result::err)
+        .collect()
 }
 
 /// Checks that the address belongs to this machine. Binds a free port, so that the check neither collides with a running

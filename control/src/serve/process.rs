@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::authorization::log_authorization_server;
+use super::console;
 use super::filter_module::log_filter_module;
 use super::listener::Listener;
 use super::reload::reload;
@@ -63,9 +64,13 @@ pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), Serve
         }
     };
     let reloading = tokio::spawn(reload_on_signal(reload_signal, current.clone(), path.to_owned()));
+    let console = console::start(&current, address_file).await?;
     let longest = || longest_stop(current.service().config.issuer_timeout);
     serve_until(socket, &current, shutdown_signal.next(), longest).await;
     reloading.abort();
+    if let Some(console) = console {
+        console.stop().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -147,7 +152,7 @@ pub const fn longest_stop(issuer_timeout: Duration) -> Duration {
 }
 
 /// Writes the file atomically: a process that waits for it never reads a partial address.
-fn write_address(file: &Path, address: SocketAddr) -> Result<(), ServeError> {
+pub(super) fn write_address(file: &Path, address: SocketAddr) -> Result<(), ServeError> {
     let partial = file.with_extension("unfinished");
     std::fs::write(&partial, address.to_string())
         .and_then(|()| std::fs::rename(&partial, file))

@@ -63,6 +63,10 @@ pub fn apply(current: &Current, config: Config) -> Result<(), ReloadError> {
     if old.listen != config.listen {
         fixed.push("listen");
     }
+    let console = |config: &Config| config.console.as_ref().map(|console| console.listen);
+    if console(old) != console(&config) {
+        fixed.push("console.listen");
+    }
     if !same_store(&old.store, &config.store) {
         fixed.push("store");
     }

@@ -115,6 +115,7 @@ envoy.filters.http.wasm/envoyextensionpolicy/{{ include "tokenward.gatewayNamesp
 {{- end -}}
 {{- if not .Values.issuers -}}{{- fail "issuers is empty: name the issuer at which users log in" -}}{{- end -}}
 {{- if .Values.authorization.issuer -}}{{- include "tokenward.checkAuthorization" . -}}{{- end -}}
+{{- if (.Values.console | default dict).publicUrl -}}{{- include "tokenward.checkConsole" . -}}{{- end -}}
 {{- if not .Values.servers -}}{{- fail "servers is empty: name at least one protected server (`tokenward import` reads them from MCPServer resources)" -}}{{- end -}}
 {{- if .Values.gateway.enabled -}}
 {{- include "tokenward.checkRoutes" . -}}

@@ -28,6 +28,10 @@ use crate::upstream::issuer::limits::Throttled;
 pub(crate) enum ExplainedCaller {
     /// The session with this handle.
     Session(SecretString),
+    /// A session that was listed.
+    Listed(SessionKey),
+    /// The user of this grant.
+    Grant(GrantKey),
     /// A user, registered or not.
     User {
         /// `iss`; `None` where one issuer is configured.
@@ -75,13 +79,9 @@ impl Service {
     ) -> Result<Explanation, Refused> {
         let server = self.explained_server(server)?;
         let (key, since, session) = match caller {
-            ExplainedCaller::Session(id) => {
-                let session = SessionKey::of_id(id);
-                let found = self.sessions.grant(&session).await?;
-                let since = found.as_ref().map(|(_, since)| *since);
-                let short = session.short().to_owned();
-                (found.map(|(key, _)| key), since.unwrap_or_default(), Some(short))
-            }
+            ExplainedCaller::Session(id) => self.explained_session(&SessionKey::of_id(id)).await?,
+            ExplainedCaller::Listed(session) => self.explained_session(session).await?,
+            ExplainedCaller::Grant(key) => (Some(key.clone()), Entitlement::default(), None),
             ExplainedCaller::User { issuer, subject } => {
                 let key = self.grant_of_user(issuer.as_deref(), subject).await?;
                 (Some(key), Entitlement::default(), None)
@@ -118,6 +118,17 @@ impl Service {
         let mut explanation = inputs.explanation(session);
         explanation.what_next = summary::what_next(&inputs, &explanation, self.config.caller_deadline);
         Ok(explanation)
+    }
+
+    /// The grant of a session, the sign-outs that the session has seen, and its short digest.
+    async fn explained_session(
+        &self,
+        session: &SessionKey,
+    ) -> Result<(Option<GrantKey>, Entitlement, Option<String>), Refused> {
+        let found = self.sessions.grant(session).await?;
+        let since = found.as_ref().map(|(_, since)| *since);
+        let short = session.short().to_owned();
+        Ok((found.map(|(key, _)| key), since.unwrap_or_default(), Some(short)))
     }
 
     fn explained_server(&self, server: &str) -> Result<&Arc<Server>, Refused> {
