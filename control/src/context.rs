@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::activity::Recorder;
 use crate::clock::Clock;
 use crate::observe::metrics::Metrics;
 use crate::record::keyring::KeyRing;
@@ -23,6 +24,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Counters and timings.
     pub metrics: Metrics,
+    /// Records what happens to users and sessions.
+    pub recorder: Recorder,
     /// Tokens whose signature was verified, of all issuers.
     pub proven_tokens: Arc<ProvenTokens>,
     /// How long a signing key that the issuer withdrew still proves the subject of a token.

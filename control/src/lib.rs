@@ -7,14 +7,18 @@
 //! - [`session`]: one login at the aggregator, a reference to a grant;
 //! - [`upstream`]: issuers, grants and exchanges;
 //! - [`servers`]: from the aggregator's MCPServer resources to a configuration;
+//! - [`activity`] and [`audit`]: what happened to whom, for people to look at;
 //! - [`store`], [`record`] and [`coordination`]: the key-value store, records and their sealing, single-flight and leases;
 //! - [`console`]: rules of the operators' page;
+//! - [`remote`]: questions of the command line to a running control;
 //! - [`observe`]: logs and metrics; [`doctor`]: checks every dependency of a deployment and gives hints; [`keygen`]: makes
 //!   a signing key.
 //!
 //! Decisions are pure functions of a record, a time and a policy; input and output stay at the edge.
 
+pub mod activity;
 pub mod app;
+pub mod audit;
 pub mod authorization;
 pub mod clock;
 pub mod config;
@@ -29,6 +33,7 @@ pub mod keygen;
 pub mod observe;
 pub mod record;
 mod refused;
+pub mod remote;
 pub mod serve;
 pub mod servers;
 pub mod session;

@@ -10,6 +10,7 @@ use tokenward_control::config::{self, Config, ConfigError};
 use tokenward_control::doctor::{self, CheckOutcome};
 use tokenward_control::keygen;
 use tokenward_control::observe::log::{self, LogFormat};
+use tokenward_control::remote;
 use tokenward_control::serve::{self, ServeError};
 use tokenward_control::servers::import::Import;
 use url::Url;
@@ -51,6 +52,8 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Ask a running control why a session, a user or a pair gets a token for a server, or does not. Changes nothing.
+    Explain(remote::ExplainFlags),
     /// Make a signing key for the authorization server's access tokens (Ed25519, PKCS#8 PEM), and print its kid to standard
     /// error.
     Keygen {
@@ -99,6 +102,7 @@ pub(crate) fn main() -> ExitCode {
             annotations,
             exchange_endpoint,
         } => exit_code(import(&file, annotations, exchange_endpoint.as_ref())),
+        Verb::Explain(flags) => exit_code(explain(&flags)),
         Verb::Keygen { out } => exit_code(keygen(out.as_deref())),
         Verb::Doctor { config, json } => exit_code(doctor(&config, json)),
         Verb::Serve {
@@ -106,11 +110,11 @@ pub(crate) fn main() -> ExitCode {
             address_file,
             log,
         } => {
-            log::start(match log {
+            let format = match log {
                 Format::Json => LogFormat::Json,
                 Format::Text => LogFormat::Text,
-            });
-            match serve(&config, address_file.as_deref()) {
+            };
+            match serve(&config, address_file.as_deref(), format) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(ServeError::Config(error)) => {
                     report(&config, &error);
@@ -247,6 +251,15 @@ async fn doctor(config: &Path, json: bool) -> anyhow::Result<()> {
 }
 
 #[tokio::main]
-async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), ServeError> {
-    serve::serve(path, address_file).await
+async fn explain(flags: &remote::ExplainFlags) -> anyhow::Result<()> {
+    print!("{}", remote::explain(flags).await?);
+    Ok(())
+}
+
+#[tokio::main]
+async fn serve(path: &Path, address_file: Option<&Path>, format: LogFormat) -> Result<(), ServeError> {
+    let logging = log::start(format);
+    let served = serve::serve(path, address_file).await;
+    logging.flush();
+    served
 }

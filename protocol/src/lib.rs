@@ -5,6 +5,7 @@
 //! - [`bearer`]: the token inside one `Authorization` header;
 //! - [`refusal`]: every reason why no token is available, and the one table of what follows from it;
 //! - [`token_endpoint`]: the RFC 8693 request and response between the filter and control;
+//! - [`pair`]: the digest by which log lines name a session at a server;
 //! - [`form`]: the forms of OAuth requests, parsed strictly;
 //! - [`error_text`]: the characters that an OAuth error description may have;
 //! - [`bytes`]: byte comparison eight at a time, for wasm;
@@ -24,5 +25,6 @@ pub mod form;
 pub mod freshness;
 pub mod json;
 pub mod jwt;
+pub mod pair;
 pub mod refusal;
 pub mod token_endpoint;

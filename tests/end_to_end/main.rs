@@ -17,6 +17,7 @@ mod login_here;
 mod malformed;
 mod muster;
 mod near_expiry;
+mod one_id;
 mod own_tokens;
 mod real_dex;
 mod real_dex_answers;

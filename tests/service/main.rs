@@ -1,6 +1,7 @@
 //! Behaviour tests.
 
 mod abuse;
+mod activity;
 mod adversary;
 mod authorization;
 mod console;

@@ -14,6 +14,7 @@ mod listing;
 mod outage;
 mod records;
 mod sets;
+mod streams;
 pub(crate) mod topologies;
 mod values;
 
@@ -78,6 +79,13 @@ both_engines! {
     sets::a_set_lives_as_long_as_its_longest_lifetime,
     sets::an_expired_set_is_empty_and_starts_again,
     sets::fifty_concurrent_additions_are_all_there,
+    streams::an_unknown_stream_is_empty,
+    streams::entries_are_read_in_order_from_both_ends,
+    streams::what_is_appended_later_follows_the_newest_cursor,
+    streams::a_full_stream_loses_its_oldest_entries,
+    streams::a_stream_is_gone_once_its_lifetime_is_over,
+    streams::a_cursor_of_another_store_is_no_position,
+    streams::fifty_concurrent_appends_are_all_there,
     listing::an_unknown_kind_lists_nothing,
     listing::every_record_of_a_kind_is_listed_whatever_the_pages,
     listing::a_listing_shows_nothing_of_other_kinds_nor_sets_nor_leases,

@@ -9,6 +9,7 @@ use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, SubjectTokenType, TokenRequest};
 
+use super::report::ProvenUser;
 use super::subject::ProvenSubject;
 use super::{Server, Service};
 use crate::refused::Refused;
@@ -36,10 +37,11 @@ impl Service {
             session: None,
             reason: Reason::NearExpiry,
         };
+        let mut proven = None;
         let issued = self
-            .within_deadline(self.exchanged_and_given(server, &request))
+            .within_deadline(self.exchanged_and_given(server, &request, &mut proven))
             .await;
-        self.report(&server.config.name, &request, &issued);
+        self.report(&server.config.name, &request, proven.as_ref(), &issued);
         issued
     }
 
@@ -47,8 +49,10 @@ impl Service {
         &self,
         server: &Arc<Server>,
         request: &TokenRequest,
+        proven: &mut Option<ProvenUser>,
     ) -> Result<Served, Refused> {
         let subject = self.prove_for_exchange(server, request).await?;
+        *proven = Some(ProvenUser::of(&subject));
         let served = self.token_for_subject(server, &subject, request.reason).await?;
         self.remember(server, &subject, &served).await?;
         Ok(served)

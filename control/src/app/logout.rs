@@ -7,6 +7,7 @@ use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 
 use super::Service;
+use crate::activity::Via;
 use crate::refused::Refused;
 use crate::session::SidLogout;
 use crate::upstream::grant::sign_out::SignOutTime;
@@ -41,7 +42,7 @@ impl Service {
         let ended = match &logout.whose {
             LoggedOut::User(subject) => {
                 let moment = SignOutTime::AtIssuer(logout.issued_at_seconds);
-                self.sign_out(issuer, subject, moment).await?
+                self.sign_out(issuer, subject, moment, Via::Issuer).await?
             }
             LoggedOut::Session { session_id, subject } => {
                 let logout = SidLogout {
@@ -50,7 +51,9 @@ impl Service {
                     subject: subject.as_deref(),
                     issued_at_seconds: logout.issued_at_seconds,
                 };
-                self.sessions.end_sid(logout).await?
+                let ended = self.sessions.end_sid(logout).await?;
+                self.record_sign_out(issuer, subject.as_deref(), Via::Issuer, ended);
+                ended
             }
         };
         // Recorded last: an issuer that received an error for an outage sends the same token again.

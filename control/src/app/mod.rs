@@ -11,6 +11,7 @@ mod limits;
 mod logout;
 mod open;
 pub(crate) mod relay;
+mod report;
 pub(crate) mod sessions;
 mod subject;
 mod token;
@@ -22,6 +23,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::activity::recorder::Queue;
+use crate::activity::{History, Recorder};
+use crate::audit::{AuditLog, AuditUnusable};
 use crate::authorization::access_token::BadSigningKey;
 use crate::authorization::client::metadata_document::fetch::FetcherUnusable;
 use crate::clock::Clock;
@@ -70,6 +74,9 @@ pub enum StartError {
     /// The embedded store does not open.
     #[error(transparent)]
     Embedded(#[from] crate::store::embedded::OpenError),
+    /// The audit log cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditUnusable),
     /// Valkey does not answer, or its settings are unusable.
     #[error(transparent)]
     Valkey(#[from] crate::store::valkey::ConnectError),
@@ -79,6 +86,7 @@ pub enum StartError {
 pub struct Service {
     pub(crate) config: Config,
     pub(crate) context: Context,
+    pub(crate) history: History,
     pub(crate) homes: Vec<Arc<HomeIssuer>>,
     pub(crate) servers: HashMap<String, Arc<Server>>,
     pub(crate) grants: Grants,
@@ -94,6 +102,7 @@ pub struct Service {
     /// The operators' console, if it is configured.
     pub(crate) console: Option<Arc<Console>>,
     rotations: Arc<Rotations>,
+    recorded: Arc<Queue>,
     limits: LimitsByIssuer,
     background: Background,
     /// Names this process in the console.
@@ -108,6 +117,7 @@ struct ProcessState {
     throttle: Arc<Throttle>,
     readiness: Arc<Readiness>,
     rotations: Arc<Rotations>,
+    recorded: Arc<Queue>,
     limits: LimitsByIssuer,
     replica_name: Arc<str>,
 }
@@ -146,6 +156,7 @@ impl Service {
             store,
             readiness: Arc::new(readiness),
             clock,
+            recorded: Arc::new(Queue::new(metrics.activity.clone())),
             metrics,
             throttle: Arc::new(Throttle::new(WARN_INTERVAL)),
             rotations: Arc::new(Rotations::new(SIGNED_OUT_LIFETIME)),
@@ -168,6 +179,7 @@ impl Service {
             throttle: Arc::clone(&self.throttle),
             readiness: Arc::clone(&self.readiness),
             rotations: Arc::clone(&self.rotations),
+            recorded: Arc::clone(&self.recorded),
             limits: self.limits.carried_over(&self.config, &config),
             replica_name: Arc::clone(&self.replica_name),
         };
@@ -175,12 +187,18 @@ impl Service {
     }
 
     fn assemble(config: Config, state: ProcessState) -> Result<Arc<Self>, StartError> {
+        let ring = Arc::new(key_ring(&config.sealing)?);
+        let history = History::new(Arc::clone(&state.store), Arc::clone(&ring));
+        let audit = (config.audit.as_ref())
+            .map(|target| AuditLog::open(target, &state.metrics.activity))
+            .transpose()?;
         let context = Context {
             client: IssuerClient::new(config.issuer_timeout)?,
             store: state.store,
-            ring: Arc::new(key_ring(&config.sealing)?),
+            ring,
             clock: state.clock,
             metrics: state.metrics,
+            recorder: Recorder::new(history.clone(), Arc::clone(&state.recorded), audit),
             proven_tokens: Arc::default(),
             past_key_grace: config.stale_subject_grace,
         };
@@ -246,6 +264,7 @@ impl Service {
             servers: build::servers(&config.servers, &config.issuers, &context, &mut limits),
             config,
             context,
+            history,
             grants,
             exchanges,
             sessions,
@@ -253,6 +272,7 @@ impl Service {
             throttle: state.throttle,
             readiness: state.readiness,
             rotations: state.rotations,
+            recorded: state.recorded,
             limits,
             background: Background::default(),
             replica_name: state.replica_name,
@@ -263,6 +283,12 @@ impl Service {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.context.metrics
+    }
+
+    /// What happened, of all replicas.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// Waits at most `timeout` until no call to an issuer and no mutation is in progress. `false`: some still are.
@@ -277,6 +303,8 @@ impl Service {
         self.relay.wait_idle().await;
         self.exchanges.finished().await;
         self.grants.finished().await;
+        // Last: what ends above is recorded too.
+        self.context.recorder.flush().await;
     }
 
     /// The configured issuer and client that log users in as `client_id` at `issuer`.

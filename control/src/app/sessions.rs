@@ -6,9 +6,12 @@ use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 
 use super::Service;
+use crate::activity::{Event, EventKind, User, Via};
+use crate::digest;
 use crate::refused::Refused;
 use crate::session::{Put, PutError, SessionKey};
-use crate::upstream::grant::record::{GrantRecord, GrantState};
+use crate::store::StoreError;
+use crate::upstream::grant::record::{GrantKey, GrantRecord, GrantState};
 use crate::upstream::grant::sign_out::SignOutTime;
 use crate::upstream::grant::{Login, LoginSource};
 use crate::upstream::issuer::HomeIssuer;
@@ -25,6 +28,8 @@ pub(crate) struct Registration {
     pub(crate) id_token: SecretString,
     /// The refresh token, if the issuer returned one.
     pub(crate) refresh_token: Option<SecretString>,
+    /// Through what the login came here.
+    pub(crate) via: Via,
 }
 
 /// The state of a session, without its tokens.
@@ -113,12 +118,27 @@ impl Service {
             &registration.id_token,
         )
         .await;
+        if put.created || put.is_new_login {
+            self.record_login(&session, registration, &claims);
+        }
         tracing::debug!(
             session = session.short(),
             created = put.created,
             "session registered"
         );
         Ok(put)
+    }
+
+    fn record_login(&self, session: &SessionKey, registration: &Registration, claims: &Claims) {
+        let grant = GrantKey::new(&claims.issuer, &registration.client_id, &claims.subject);
+        self.context.recorder.record(Event {
+            issuer: Some(claims.issuer.clone()),
+            session: Some(session.short().to_owned()),
+            grant: Some(digest::short(grant.digest()).to_owned()),
+            via: Some(registration.via),
+            ..Event::new(EventKind::Login, self.context.clock.now_ms())
+                .verified_user(User::of_token(registration.id_token.expose_secret()))
+        });
     }
 
     /// Parses the ID token of `registration` and checks that it was issued to its client or to a trusted peer. The
@@ -177,12 +197,34 @@ impl Service {
             .ok_or_else(|| Refusal::UnknownSession.into())
     }
 
-    /// Ends the session `id`. An unknown session is no error.
+    /// Ends `session`. An unknown session is no error.
     ///
     /// # Errors
     /// [`Refused`]: the store.
-    pub(crate) async fn end_session(&self, id: &SecretString) -> Result<(), Refused> {
-        Ok(self.sessions.end(&SessionKey::of_id(id)).await?)
+    pub(crate) async fn end_session(&self, session: &SessionKey, via: Via) -> Result<(), Refused> {
+        Ok(self.end_and_record(session, via).await?)
+    }
+
+    /// Ends `session`; records it, if it was known.
+    pub(super) async fn end_and_record(&self, session: &SessionKey, via: Via) -> Result<(), StoreError> {
+        // The user can be read only before.
+        let grant = self.sessions.grant(session).await?.map(|(grant, _)| grant);
+        let user = match &grant {
+            Some(grant) => self.grants.user(grant).await,
+            None => None,
+        };
+        self.sessions.end(session).await?;
+        if let Some(grant) = grant {
+            self.context.recorder.record(Event {
+                issuer: user.as_ref().map(|user| user.issuer.clone()),
+                session: Some(session.short().to_owned()),
+                grant: Some(digest::short(grant.digest()).to_owned()),
+                via: Some(via),
+                count: Some(1),
+                ..Event::new(EventKind::SignOut, self.context.clock.now_ms()).verified_user(user)
+            });
+        }
+        Ok(())
     }
 
     /// Ends all sessions of a user, and every login that the user made until `moment`. Returns the number of sessions.
@@ -194,10 +236,24 @@ impl Service {
         issuer: &str,
         subject: &str,
         moment: SignOutTime,
+        via: Via,
     ) -> Result<u64, Refused> {
         let homes = self.homes.iter().filter(|home| home.config.issuer == issuer);
         let clients: Vec<&str> = homes.map(|home| home.config.client_id.as_str()).collect();
-        Ok(self.sessions.sign_out(issuer, subject, &clients, moment).await?)
+        let ended = self.sessions.sign_out(issuer, subject, &clients, moment).await?;
+        self.record_sign_out(issuer, Some(subject), via, ended);
+        Ok(ended)
+    }
+
+    /// Records a sign-out of a user, or of one session at the issuer.
+    pub(super) fn record_sign_out(&self, issuer: &str, subject: Option<&str>, via: Via, ended: u64) {
+        let user = subject.map(|subject| User::new(issuer, subject));
+        self.context.recorder.record(Event {
+            issuer: Some(issuer.to_owned()),
+            via: Some(via),
+            count: Some(ended),
+            ..Event::new(EventKind::SignOut, self.context.clock.now_ms()).verified_user(user)
+        });
     }
 }
 

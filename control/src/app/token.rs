@@ -4,15 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
-use tokenward_protocol::jwt::{Claims, session_of};
-use tokenward_protocol::refusal::{Refusal, RefusalClass};
-use tokenward_protocol::token_endpoint::{Reason, SubjectTokenType, TokenRequest};
+use tokenward_protocol::refusal::Refusal;
+use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
 
+use super::report::ProvenUser;
 use super::subject::ProvenSubject;
 use super::{Server, Service};
-use crate::digest;
-use crate::observe::throttle::Emit;
 use crate::refused::Refused;
 use crate::upstream::exchange::{ExchangeRequest, TokenOrigin};
 use crate::upstream::grant::Served;
@@ -27,25 +24,16 @@ impl Service {
         let label = server
             .as_ref()
             .map_or_else(|| "unknown".to_owned(), |server| server.config.name.clone());
+        let mut proven = None;
         let issued = match server {
-            Some(server) => self.within_deadline(self.token_for(&server, &request)).await,
+            Some(server) => {
+                self.within_deadline(self.token_for(&server, &request, &mut proven))
+                    .await
+            }
             None => Err(Refusal::UnknownServer.into()),
         };
-        self.report(&label, &request, &issued);
+        self.report(&label, &request, proven.as_ref(), &issued);
         issued
-    }
-
-    /// Counts and logs the outcome of `request` for the server `label`.
-    pub(super) fn report(&self, label: &str, request: &TokenRequest, issued: &Result<Served, Refused>) {
-        let outcome = match issued {
-            Ok(_) => "token",
-            Err(refused) => refused.refusal.name(),
-        };
-        self.context.metrics.token_request(label, outcome);
-        // The log key costs a second parse of the token: it is computed only when a line may be due.
-        if issued.is_err() || !self.throttle.is_calm(self.context.clock.now_ms()) {
-            self.log_outcome(label, &pair_key(request), issued);
-        }
     }
 
     /// Bounds the sum of all operations, which have deadlines of their own, by the caller's deadline. A call to an
@@ -62,9 +50,15 @@ impl Service {
         })
     }
 
-    /// Proves the subject of `request` and issues its token for `server`.
-    async fn token_for(&self, server: &Arc<Server>, request: &TokenRequest) -> Result<Served, Refused> {
+    /// Proves the subject of `request`, who is `proven` then, and issues the token for `server`.
+    async fn token_for(
+        &self,
+        server: &Arc<Server>,
+        request: &TokenRequest,
+        proven: &mut Option<ProvenUser>,
+    ) -> Result<Served, Refused> {
         let subject = self.prove(server, request).await?;
+        *proven = Some(ProvenUser::of(&subject));
         self.token_for_subject(server, &subject, request.reason).await
     }
 
@@ -118,60 +112,6 @@ impl Service {
                 presented: subject.presented.clone(),
             })
             .await
-    }
-
-    /// Logs the refusal of a caller's credential or registration, at most once a minute per caller and refusal.
-    pub(crate) fn log_rejected_caller(&self, caller: &str, refused: &Refused) {
-        let key = digest::hex_of_parts(&["caller", caller, refused.refusal.name()]);
-        self.log_outcome(caller, &key, &Err(refused.clone()));
-    }
-
-    /// Logs at the boundary: at most one WARN or ERROR a minute per `key`, and INFO on recovery.
-    fn log_outcome(&self, server: &str, key: &str, issued: &Result<Served, Refused>) {
-        let pair = digest::short(key);
-        match issued {
-            Ok(_) => {
-                if let Some(suppressed) = self.throttle.recovered(key) {
-                    tracing::info!(server, pair, suppressed, "tokens are available again");
-                }
-            }
-            Err(refused) => {
-                let now_ms = self.context.clock.now_ms();
-                let (refusal, cause) = (refused.refusal.name(), refused.cause.as_str());
-                match self.throttle.failed(key, now_ms) {
-                    Emit::Warn { suppressed } if refused.refusal.class() == RefusalClass::Misconfigured => {
-                        tracing::error!(
-                            server,
-                            pair,
-                            refusal,
-                            cause,
-                            suppressed,
-                            "no token: an operator must act"
-                        );
-                    }
-                    Emit::Warn { suppressed } => {
-                        tracing::warn!(server, pair, refusal, cause, suppressed, "no token");
-                    }
-                    Emit::Debug => tracing::debug!(server, pair, refusal, cause, "no token"),
-                }
-            }
-        }
-    }
-}
-
-/// Log key of the request's pair of server and subject. Nothing about the subject is verified yet.
-fn pair_key(request: &TokenRequest) -> String {
-    let token = request.subject_token.expose_secret();
-    match Claims::read(token.as_bytes()) {
-        Ok(claims) => {
-            let named = request.session.as_ref().map(ExposeSecret::expose_secret);
-            let of_token = (request.subject_token_type == SubjectTokenType::AccessToken)
-                .then(|| session_of(token.as_bytes()))
-                .flatten();
-            let session = named.or(of_token.as_deref()).unwrap_or_default();
-            digest::hex_of_parts(&["pair", &request.server, &claims.issuer, &claims.subject, session])
-        }
-        Err(_) => digest::hex_of_parts(&["pair", &request.server, "malformed"]),
     }
 }
 

@@ -9,8 +9,8 @@ use super::findings::{Findings, shown};
 use super::problem::Problem;
 use super::raw::{RawConfig, RawIssuer, Text};
 use super::{
-    AuthorizationConfig, Config, Credentials, IssuerConfig, IssuerPolicy, ResourceMetadata, authorization,
-    console, credentials, filter_module, intake, relays, resources, sealing, servers, store,
+    AuthorizationConfig, Config, Credentials, IssuerConfig, IssuerPolicy, ResourceMetadata, audit,
+    authorization, console, credentials, filter_module, intake, relays, resources, sealing, servers, store,
 };
 use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
@@ -70,6 +70,10 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
         .as_ref()
         .and_then(|raw| filter_module::filter_module(&mut findings, raw));
     let resource_metadata = resources::metadata(&mut findings, raw.resource_metadata.as_ref());
+    let audit = raw
+        .audit
+        .as_ref()
+        .and_then(|raw| audit::audit(&mut findings, raw));
     let has_problems = !findings.is_empty();
     let (authorization, resource_metadata) = with_authorization(
         &mut findings,
@@ -107,6 +111,7 @@ pub(super) fn check(raw: &RawConfig) -> Result<Config, Vec<Problem>> {
                 filter_module,
                 resource_metadata,
                 authorization,
+                audit,
                 console,
             })
         }

@@ -1,5 +1,6 @@
 //! The configuration: YAML in, a checked [`Config`] out, or every problem with its position and a hint.
 
+mod audit;
 mod authorization;
 mod check;
 mod console;
@@ -30,6 +31,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+
+use crate::audit::AuditTarget;
 
 pub use authorization::{
     AuthorizationConfig, ClientsConfig, ConfiguredClient, MetadataDocumentHosts, MetadataDocumentsConfig,
@@ -86,6 +89,8 @@ pub struct Config {
     pub authorization: Option<AuthorizationConfig>,
     /// The page for operators; `None`: there is none.
     pub console: Option<ConsoleConfig>,
+    /// Where the audit log goes; `None`: there is none.
+    pub audit: Option<AuditTarget>,
 }
 
 /// The callers' credentials.

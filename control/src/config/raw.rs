@@ -29,6 +29,13 @@ pub(super) struct RawConfig {
     pub(super) resource_metadata: Option<Spanned<RawResourceMetadata>>,
     pub(super) authorization: Option<Spanned<RawAuthorization>>,
     pub(super) console: Option<Spanned<RawConsole>>,
+    pub(super) audit: Option<RawAudit>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAudit {
+    pub(super) file: Text,
 }
 
 #[derive(Deserialize)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 /// The state of a flight.
 #[derive(Debug, Clone)]
@@ -149,13 +150,15 @@ impl<V: Clone + Send + Sync + 'static> SingleFlight<V> {
         };
         let reporter = Arc::new(Reporter(sender));
         let flight = work(Arc::clone(&reporter));
-        self.tasks.spawn(async move {
+        let task = async move {
             let guard = guard;
             let value = flight.await;
             // Removed from the table first: a later caller reads the store, which already has the result.
             drop(guard);
             reporter.0.send_replace(Progress::Done(value));
-        });
+        };
+        // A part of the trace of the request that started it.
+        self.tasks.spawn(task.in_current_span());
         progress
     }
 

@@ -72,9 +72,10 @@ async fn operations(store: &Arc<dyn Store>, config: &Config) -> Check {
     let tried = async {
         let median = median_ping(store).await?;
         self_test::run(store.as_ref()).await?;
-        Ok((median, store.lineage(&Key::new("trial", "")).await?))
+        let lineage = store.lineage(&Key::new("trial", "")).await?;
+        Ok((median, lineage, self_test::streams(store.as_ref()).await))
     };
-    let (median, lineage) = match tried.await {
+    let (median, lineage, streams) = match tried.await {
         Ok(tried) => tried,
         Err(error) => return failed(name, &error),
     };
@@ -88,6 +89,12 @@ async fn operations(store: &Arc<dyn Store>, config: &Config) -> Check {
             format!("{finding}, but its user may not run INFO"),
             "give the user the ACL of docs/install.md (\"Valkey's ACL\"): without INFO the users of a strict issuer log in \
              again after every restart of Valkey",
+        )
+    } else if let Err(error) = streams {
+        Check::warn(
+            name,
+            format!("{finding}, but activity cannot be recorded: {}", error.cause()),
+            error.hint(),
         )
     } else if median * 4 > config.store.deadline {
         Check::warn(

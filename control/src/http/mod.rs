@@ -7,7 +7,7 @@ mod caller;
 mod console;
 mod exchange_client;
 mod exchange_endpoint;
-mod explain;
+pub(crate) mod explain;
 mod filter_module;
 mod health;
 mod host;

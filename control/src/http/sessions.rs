@@ -16,9 +16,11 @@ use tokenward_protocol::token_endpoint::MAX_SESSION_BYTES;
 use super::admission::Admitted;
 use super::body::RequestBody;
 use super::{caller, response};
+use crate::activity::Via;
 use crate::app::Service;
 use crate::app::sessions::{Registration, RegistrationError};
 use crate::refused::Refused;
+use crate::session::SessionKey;
 use crate::upstream::grant::sign_out::SignOutTime;
 
 /// Largest `PUT` of a session, in bytes: two tokens of the largest size that a gateway accepts (60 KiB), and the rest.
@@ -119,6 +121,7 @@ pub(super) async fn put(
             .refresh_token
             .filter(|token| !token.is_empty())
             .map(Into::into),
+        via: Via::Aggregator,
     };
     let put = service.run_to_completion(|service| async move {
         let _admitted = admitted;
@@ -178,7 +181,10 @@ pub(super) async fn delete(State(service): State<Arc<Service>>, id: PathId, head
     let ended = async {
         check_aggregator(&service, &headers)?;
         let id = decoded_id(id)?;
-        let ended = service.run_to_completion(|service| async move { service.end_session(&id).await });
+        let ended = service.run_to_completion(|service| async move {
+            let session = SessionKey::of_id(&id);
+            service.end_session(&session, Via::Aggregator).await
+        });
         ended.await
     };
     match ended.await {
@@ -213,7 +219,8 @@ pub(super) async fn sign_out(
     let ended = service.run_to_completion(|service| async move {
         let _admitted = admitted;
         let now = SignOutTime::Now;
-        service.sign_out(&body.issuer, &body.subject, now).await
+        let (issuer, subject) = (&body.issuer, &body.subject);
+        service.sign_out(issuer, subject, now, Via::Aggregator).await
     });
     match ended.await {
         Ok(sessions) => response::json(StatusCode::OK, &SignedOut { sessions }),

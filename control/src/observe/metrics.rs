@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::activity_metrics::ActivityMetrics;
 use super::authorization_metrics::AuthorizationMetrics;
 use super::relay_metrics::RelayMetrics;
 
@@ -149,6 +150,8 @@ pub struct Metrics {
     pub relay: RelayMetrics,
     /// Those of our own authorization server.
     pub authorization: AuthorizationMetrics,
+    /// Those of the activity and the audit log.
+    pub activity: ActivityMetrics,
 }
 
 fn seconds_histogram() -> Histogram {
@@ -250,6 +253,8 @@ impl Default for Metrics {
         relay.register(&mut registry);
         let authorization = AuthorizationMetrics::default();
         authorization.register(&mut registry);
+        let activity = ActivityMetrics::default();
+        activity.register(&mut registry);
         Self {
             registry: Arc::new(registry),
             token_requests,
@@ -269,6 +274,7 @@ impl Default for Metrics {
             config_reloads,
             relay,
             authorization,
+            activity,
         }
     }
 }

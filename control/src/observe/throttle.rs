@@ -35,6 +35,8 @@ struct Entry {
     recovered: bool,
     /// Its recovery was reported since the last warning.
     reported: bool,
+    /// Its beginning was announced by a warning, and its end was not.
+    announced: bool,
 }
 
 /// Which log line to write.
@@ -75,6 +77,21 @@ impl Throttle {
     /// Records a failure of `key` at `now_ms`.
     #[must_use]
     pub(crate) fn failed(&self, key: &str, now_ms: u64) -> Emit {
+        self.began_or_failed(key, now_ms).0
+    }
+
+    /// The same, and whether this failure began now: the first that is warned about since the key last recovered.
+    #[must_use]
+    pub(crate) fn began_or_failed(&self, key: &str, now_ms: u64) -> (Emit, bool) {
+        let emit = self.note_failed(key, now_ms);
+        let mut state = self.state();
+        let began = matches!(emit, Emit::Warn { .. })
+            && (state.entries.get_mut(key))
+                .is_some_and(|entry| !std::mem::replace(&mut entry.announced, true));
+        (emit, began)
+    }
+
+    fn note_failed(&self, key: &str, now_ms: u64) -> Emit {
         let mut state = self.state();
         let State { entries, open, .. } = &mut *state;
         if let Some(entry) = entries.get_mut(key) {
@@ -95,6 +112,7 @@ impl Throttle {
             suppressed: 0,
             recovered: false,
             reported: false,
+            announced: false,
         };
         state.entries.insert(key.to_owned(), first);
         state.open += 1;
@@ -114,13 +132,24 @@ impl Throttle {
     /// last warning.
     #[must_use]
     pub(crate) fn recovered(&self, key: &str) -> Option<u64> {
+        self.ended_or_recovered(key).map(|(suppressed, _)| suppressed)
+    }
+
+    /// The same, and whether a failure ended that had begun ([`Throttle::began_or_failed`]).
+    #[must_use]
+    pub(crate) fn ended_or_recovered(&self, key: &str) -> Option<(u64, bool)> {
         let mut state = self.state();
         let State { entries, open, .. } = &mut *state;
         let entry = entries.get_mut(key).filter(|entry| !entry.recovered)?;
         entry.recovered = true;
         *open = open.saturating_sub(1);
         let reported = std::mem::replace(&mut entry.reported, true);
-        (!reported).then(|| std::mem::take(&mut entry.suppressed))
+        (!reported).then(|| {
+            (
+                std::mem::take(&mut entry.suppressed),
+                std::mem::take(&mut entry.announced),
+            )
+        })
     }
 }
 
@@ -134,6 +163,7 @@ impl State {
         let Self { entries, open, .. } = self;
         for entry in entries.values_mut().filter(|entry| !entry.recovered) {
             entry.recovered = now_ms.abs_diff(entry.seen_at_ms) >= EXPIRY_MS;
+            entry.announced &= !entry.recovered;
             *open = open.saturating_sub(usize::from(entry.recovered));
         }
     }

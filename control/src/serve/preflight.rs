@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use super::process::ServeError;
 use crate::app::{self, StartError};
+use crate::audit::AuditLog;
 use crate::config::Config;
 use crate::upstream::issuer::client::IssuerClient;
 
@@ -20,6 +21,7 @@ pub fn preflight(config: &Config) -> Vec<ServeError> {
             .map(drop)
             .map_err(|unusable| StartError::from(unusable).into()),
         check_address(config.listen),
+        check_audit(config),
     ];
     let console = config.console.iter().map(|console| check_address(console.listen));
     checks
@@ -27,6 +29,13 @@ pub fn preflight(config: &Config) -> Vec<ServeError> {
         .chain(console)
         .filter_map(Result::err)
         .collect()
+}
+
+fn check_audit(config: &Config) -> Result<(), ServeError> {
+    match &config.audit {
+        Some(target) => AuditLog::check(target).map_err(|unusable| StartError::from(unusable).into()),
+        None => Ok(()),
+    }
 }
 
 /// Checks that the address belongs to this machine. Binds a free port, so that the check neither collides with a running

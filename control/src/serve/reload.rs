@@ -49,7 +49,9 @@ pub async fn reload(current: &Current, path: &Path) {
     let result = result.and_then(|config| apply(current, config));
     report(&result, path);
     let outcome = result.as_ref().map_or_else(ReloadError::outcome, |()| "applied");
-    current.service().metrics().config_reload(outcome);
+    let service = current.service();
+    service.metrics().config_reload(outcome);
+    service.record_reload(outcome, result.as_ref().err().map(ToString::to_string));
 }
 
 /// Applies `config` to new requests; those in progress finish with the previous one.
@@ -82,6 +84,7 @@ pub fn apply(current: &Current, config: Config) -> Result<(), ReloadError> {
     }
     let next = service.succeeded_by(config)?;
     log_authorization_server(&next.config, Some(old));
+    next.record_dropped_keys(&old.sealing);
     current.replace(next);
     Ok(())
 }

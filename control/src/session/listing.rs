@@ -15,12 +15,6 @@ impl SessionKey {
             digest: digest.to_owned(),
         })
     }
-
-    /// 64 hex digits.
-    #[must_use]
-    pub fn digest(&self) -> &str {
-        &self.digest
-    }
 }
 
 impl Sessions {
@@ -56,16 +50,5 @@ impl Sessions {
         digests.truncate(most);
         let keys = digests.into_iter().map(|digest| SessionKey { digest });
         Ok((keys.collect(), count))
-    }
-
-    /// Whether the session came from a login at our own authorization server.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn is_own_login(&self, session: &SessionKey) -> Result<bool, StoreError> {
-        if !self.has_families {
-            return Ok(false);
-        }
-        Ok(self.context.store.read(&session.family()).await?.is_some())
     }
 }

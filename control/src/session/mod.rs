@@ -50,6 +50,18 @@ impl SessionKey {
         }
     }
 
+    /// The key of the session with this [`SessionKey::digest`], which another record contains.
+    #[must_use]
+    pub fn from_digest(digest: String) -> Self {
+        Self { digest }
+    }
+
+    /// 64 hex digits.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
     fn record(&self) -> Key {
         Key::new("session", &self.digest)
     }

@@ -17,6 +17,8 @@ pub struct Put {
     pub created: bool,
     /// The grant's generation.
     pub generation: u64,
+    /// Whether the login was not known before, under this session or another.
+    pub is_new_login: bool,
 }
 
 /// Why a login is not registered.
@@ -65,11 +67,12 @@ impl Sessions {
             self.remove(session, &before).await?;
             stored.expected = Expected::Absent;
         }
-        let mut generation = 0;
+        let (mut generation, mut is_new_login) = (0, false);
         for _ in 0..MAX_PUT_ATTEMPTS {
             let admitted = self.grants.admit(&grant, login).await?;
             let admitted = admitted.ok_or(PutError::SignedOut)?;
-            (generation, record.sign_outs) = (admitted.generation, admitted.sign_outs);
+            (generation, record.sign_outs) = (admitted.record.generation, admitted.record.sign_outs);
+            is_new_login |= admitted.is_new;
             let set_lifetime = self.lifetime + SET_MARGIN;
             let store = &self.context.store;
             store
@@ -99,7 +102,11 @@ impl Sessions {
         self.context
             .metrics
             .session_change(if created { "created" } else { "renewed" }, 1);
-        Ok(Put { created, generation })
+        Ok(Put {
+            created,
+            generation,
+            is_new_login,
+        })
     }
 
     /// Whether the session still gives access to its grant.

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::{
     Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, NotReady, Page, Store, StoreError,
-    WriteOutcome,
+    StreamEntry, StreamFrom, StreamLimit, WriteOutcome,
 };
 use crate::observe::metrics::Metrics;
+use crate::observe::trace;
 
 /// Forwards every operation to its engine and counts the failed ones in `tokenward_store_errors_total`.
 #[derive(Debug)]
@@ -93,7 +95,10 @@ impl Store for CountedStore {
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        self.count_read("read", self.store.read(key).await)
+        self.count_read(
+            "read",
+            self.store.read(key).instrument(trace::store("read")).await,
+        )
     }
 
     async fn write(
@@ -103,27 +108,86 @@ impl Store for CountedStore {
         value: &[u8],
         lifetime: Option<Duration>,
     ) -> Result<WriteOutcome, StoreError> {
-        self.count_write("write", self.store.write(key, expected, value, lifetime).await)
+        self.count_write(
+            "write",
+            self.store
+                .write(key, expected, value, lifetime)
+                .instrument(trace::store("write"))
+                .await,
+        )
     }
 
     async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError> {
-        self.count_write("delete", self.store.delete(key, expected).await)
+        self.count_write(
+            "delete",
+            self.store
+                .delete(key, expected)
+                .instrument(trace::store("delete"))
+                .await,
+        )
     }
 
     async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
-        self.count_read("list", self.store.list(kind, after, limit).await)
+        self.count_read(
+            "list",
+            self.store
+                .list(kind, after, limit)
+                .instrument(trace::store("list"))
+                .await,
+        )
     }
 
     async fn add_member(&self, set: &Key, member: &str, lifetime: Duration) -> Result<(), StoreError> {
-        self.count_write("add_member", self.store.add_member(set, member, lifetime).await)
+        self.count_write(
+            "add_member",
+            self.store
+                .add_member(set, member, lifetime)
+                .instrument(trace::store("add_member"))
+                .await,
+        )
     }
 
     async fn remove_member(&self, set: &Key, member: &str) -> Result<(), StoreError> {
-        self.count_write("remove_member", self.store.remove_member(set, member).await)
+        self.count_write(
+            "remove_member",
+            self.store
+                .remove_member(set, member)
+                .instrument(trace::store("remove_member"))
+                .await,
+        )
     }
 
     async fn members(&self, set: &Key) -> Result<Vec<String>, StoreError> {
-        self.count_read("members", self.store.members(set).await)
+        self.count_read(
+            "members",
+            self.store.members(set).instrument(trace::store("members")).await,
+        )
+    }
+
+    /// Not a write that decides whether the store is ready: streams are best effort.
+    async fn append(&self, stream: &Key, values: &[Vec<u8>], limit: StreamLimit) -> Result<(), StoreError> {
+        self.count_read(
+            "append",
+            self.store
+                .append(stream, values, limit)
+                .instrument(trace::store("append"))
+                .await,
+        )
+    }
+
+    async fn entries(
+        &self,
+        stream: &Key,
+        from: StreamFrom<'_>,
+        limit: usize,
+    ) -> Result<Vec<StreamEntry>, StoreError> {
+        self.count_read(
+            "entries",
+            self.store
+                .entries(stream, from, limit)
+                .instrument(trace::store("entries"))
+                .await,
+        )
     }
 
     async fn acquire_lease(
@@ -134,19 +198,31 @@ impl Store for CountedStore {
     ) -> Result<LeaseAnswer, StoreError> {
         self.count_write(
             "acquire_lease",
-            self.store.acquire_lease(name, owner, lifetime).await,
+            self.store
+                .acquire_lease(name, owner, lifetime)
+                .instrument(trace::store("acquire_lease"))
+                .await,
         )
     }
 
     async fn release_lease(&self, name: &Key, owner: &LeaseOwner) -> Result<bool, StoreError> {
-        self.count_write("release_lease", self.store.release_lease(name, owner).await)
+        self.count_write(
+            "release_lease",
+            self.store
+                .release_lease(name, owner)
+                .instrument(trace::store("release_lease"))
+                .await,
+        )
     }
 
     async fn lineage(&self, key: &Key) -> Result<Option<Lineage>, StoreError> {
-        self.count_read("lineage", self.store.lineage(key).await)
+        self.count_read(
+            "lineage",
+            self.store.lineage(key).instrument(trace::store("lineage")).await,
+        )
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.count_read("ping", self.store.ping().await)
+        self.count_read("ping", self.store.ping().instrument(trace::store("ping")).await)
     }
 }

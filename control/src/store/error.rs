@@ -65,6 +65,12 @@ impl StoreError {
         }
     }
 
+    /// Whether the store answers and does not permit the operation to control's user.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        self.engine_error().is_some_and(|error| error.is_denied)
+    }
+
     fn engine_error(&self) -> Option<&EngineError> {
         match self {
             Self::Failed { source, .. } => source.downcast_ref(),
@@ -83,6 +89,8 @@ pub(super) struct EngineError {
     pub(super) cause: Cow<'static, str>,
     /// What an operator can do, where the engine has a specific hint.
     pub(super) hint: Option<&'static str>,
+    /// Whether the engine answers and does not permit the operation.
+    pub(super) is_denied: bool,
 }
 
 /// Why the store is not ready for requests.

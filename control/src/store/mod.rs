@@ -21,10 +21,12 @@ mod key;
 mod lifetime;
 pub mod readiness;
 pub mod self_test;
+mod stream;
 pub mod valkey;
 
 pub use error::{NotReady, StoreError};
 pub use key::Key;
+pub use stream::{StreamEntry, StreamFrom, StreamLimit};
 
 /// Increases with every write of one key, not always by one. Neither engine assigns a key the same revision twice, even
 /// after the key was deleted or has expired: a caller with an old revision can never overwrite a later value.
@@ -45,7 +47,7 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lineage(pub String);
 
-/// The position at which a listing continues: opaque, and valid only in the store that returned it.
+/// The position at which a listing or a page of a stream continues: opaque, and valid only in the store that returned it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub String);
 
@@ -134,6 +136,19 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// The members of the set `set`, in no particular order; empty if the set does not exist.
     async fn members(&self, set: &Key) -> Result<Vec<String>, StoreError>;
+
+    /// Appends `values` to the stream `stream` in this order, and removes what is beyond `limit`. With Valkey it needs
+    /// `+xadd` in the user's ACL.
+    async fn append(&self, stream: &Key, values: &[Vec<u8>], limit: StreamLimit) -> Result<(), StoreError>;
+
+    /// At most `limit` entries of the stream `stream`; none if it does not exist. With Valkey it needs `+xrange` and
+    /// `+xrevrange` in the user's ACL.
+    async fn entries(
+        &self,
+        stream: &Key,
+        from: StreamFrom<'_>,
+        limit: usize,
+    ) -> Result<Vec<StreamEntry>, StoreError>;
 
     /// Acquires the lease `name` for `lifetime`, unless another owner holds it. Its owner renews it by acquiring it again.
     async fn acquire_lease(

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Expected, Key, Store, StoreError, WriteOutcome};
+use super::{Expected, Key, Store, StoreError, StreamFrom, StreamLimit, WriteOutcome};
 use crate::coordination::lease;
 
 /// The records of an interrupted self-test expire after this.
@@ -13,7 +13,7 @@ const KIND: &str = "trial";
 /// The value that is written and read back.
 const VALUE: &[u8] = b"trial";
 
-/// Runs every operation except [`Store::lineage`], which a store may leave unanswered, and removes what it wrote.
+/// Runs every operation that requests depend on, so neither [`Store::lineage`] nor the streams ([`streams`]), and removes what it wrote.
 ///
 /// # Errors
 /// [`StoreError`] of the first operation that fails; [`StoreError::Unexpected`] if the value read back differs from the
@@ -41,4 +41,21 @@ pub async fn run(store: &dyn Store) -> Result<(), StoreError> {
         WriteOutcome::Done(_) => Ok(()),
         WriteOutcome::Conflict(_) => Err(unexpected("an unconditional deletion returned a conflict")),
     }
+}
+
+/// Runs the operations of streams, on which no request depends: without them activity is not recorded.
+///
+/// # Errors
+/// [`StoreError`] of the first operation that fails.
+pub async fn streams(store: &dyn Store) -> Result<(), StoreError> {
+    let owner = lease::new_owner()?;
+    let key = Key::new(KIND, &owner.0);
+    // Leaves nothing behind.
+    let limit = StreamLimit {
+        entries: 0,
+        lifetime: LIFETIME,
+    };
+    store.append(&key, &[VALUE.to_vec()], limit).await?;
+    store.entries(&key, StreamFrom::After(None), 1).await?;
+    store.entries(&key, StreamFrom::Before(None), 1).await.map(drop)
 }

@@ -24,6 +24,7 @@ pub(super) fn context(deployment: &Deployment, clock: &Arc<HandClock>) -> anyhow
         ring: Arc::new(key_ring(&deployment.changed(|_| ())?.sealing)?),
         clock: clock.clone(),
         metrics: Metrics::default(),
+        recorder: tokenward_control::activity::Recorder::default(),
         proven_tokens: Arc::default(),
         past_key_grace: Duration::from_secs(3600),
     })

@@ -1,5 +1,6 @@
 //! The operators' console: how one gets in, what it shows, and what it changes.
 
+mod activity;
 mod configuration;
 mod forms;
 mod hostile;

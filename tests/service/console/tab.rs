@@ -159,6 +159,17 @@ impl<'a> Tab<'a> {
         })
     }
 
+    /// Opens a stream.
+    pub(super) async fn begin(&self, path: &str) -> anyhow::Result<reqwest::Response> {
+        let replica = *self.replica.lock().expect("not poisoned");
+        let request = self
+            .http
+            .get(format!("{}{path}", self.deployment.console(replica)))
+            .header("host", ORIGIN.trim_start_matches("https://"))
+            .header("cookie", self.cookie_header());
+        Ok(request.send().await?)
+    }
+
     fn cookie_header(&self) -> String {
         let cookies = self.cookies.lock().expect("not poisoned");
         let pairs: Vec<_> = cookies

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tokenward_control::clock::SystemClock;
 use tokenward_control::store::embedded::EmbeddedStore;
 use tokenward_control::store::{
-    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, WriteOutcome,
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, StreamEntry,
+    StreamFrom, StreamLimit, WriteOutcome,
 };
 use tokenward_harness::issuer::LoginTokens;
 use tokio::task::JoinSet;
@@ -79,6 +80,19 @@ impl Store for ShuffledStore {
 
     async fn members(&self, set: &Key) -> Result<Vec<String>, StoreError> {
         shuffled(self.0.members(set)).await
+    }
+
+    async fn append(&self, stream: &Key, values: &[Vec<u8>], limit: StreamLimit) -> Result<(), StoreError> {
+        self.0.append(stream, values, limit).await
+    }
+
+    async fn entries(
+        &self,
+        stream: &Key,
+        from: StreamFrom<'_>,
+        limit: usize,
+    ) -> Result<Vec<StreamEntry>, StoreError> {
+        self.0.entries(stream, from, limit).await
     }
 
     async fn acquire_lease(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::AuthorizationServer;
+use crate::activity::Via;
 use crate::app::Service;
 use crate::app::sessions::{Registration, RegistrationError};
 use crate::authorization::browser::{self, BrowserSecret};
@@ -147,6 +148,7 @@ impl Service {
             client_id: client_id.clone(),
             id_token,
             refresh_token: Some(refresh_token),
+            via: Via::Here,
         };
         self.put_session(&session, &registration)
             .await

@@ -34,7 +34,7 @@ pub(crate) struct AuthorizationServer {
     /// The keys of access tokens.
     pub(crate) keys: SigningKeys,
     codes: Codes,
-    families: Families,
+    pub(in crate::app) families: Families,
 }
 
 impl AuthorizationServer {

@@ -7,6 +7,7 @@ use tokenward_protocol::duration::whole_ms;
 use super::AuthorizationServer;
 use super::client::RequestClient;
 use super::issue::IssuedTokens;
+use crate::activity::Via;
 use crate::app::Service;
 use crate::authorization::code::{CodePresentation, Use};
 use crate::authorization::family::decide::{Presentation, Verdict, decide, stored_for};
@@ -310,7 +311,7 @@ impl Service {
         server: &AuthorizationServer,
         session: &SessionKey,
     ) -> Result<(), StoreError> {
-        self.sessions.end(session).await?;
+        self.end_and_record(session, Via::Client).await?;
         // The session may have ended before, and left the family to expire.
         server.families.delete(&session.family()).await
     }

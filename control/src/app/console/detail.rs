@@ -2,6 +2,7 @@
 
 use super::refusal::{ConsoleRefusal, ConsoleRefused};
 use super::view::{PairRow, SessionRow, UserRow};
+use crate::activity::pair::user_owner;
 use crate::app::Service;
 use crate::app::explain::{ExplainedCaller, Explanation};
 use crate::session::SessionKey;
@@ -62,8 +63,10 @@ impl Service {
             .ok_or_else(|| ConsoleRefused::new(ConsoleRefusal::NotFound, "there is no such session"))?;
         Ok(SessionDetail {
             row,
-            is_own_login: self.sessions.is_own_login(&session).await?,
-            pairs: self.pairs(&ExplainedCaller::Listed(session), after).await?,
+            is_own_login: self.is_logged_in_here(&session).await?,
+            pairs: self
+                .pairs(&ExplainedCaller::Listed(session), digest, after)
+                .await?,
         })
     }
 
@@ -86,11 +89,15 @@ impl Service {
         for key in &keys {
             sessions.extend(self.session_row(key).await?);
         }
+        let owner = row
+            .identity
+            .as_ref()
+            .map_or_else(String::new, |user| user_owner(&row.issuer, &user.subject));
         Ok(UserDetail {
             row,
             sessions,
             sessions_count,
-            pairs: self.pairs(&ExplainedCaller::Grant(grant), after).await?,
+            pairs: self.pairs(&ExplainedCaller::Grant(grant), &owner, after).await?,
         })
     }
 
@@ -103,10 +110,18 @@ impl Service {
         caller: &ExplainedCaller,
         server: &str,
     ) -> Result<Explanation, ConsoleRefused> {
-        Ok(self.explain(caller, server).await?)
+        Ok(self.explain(caller, Some(server)).await?)
     }
 
-    async fn pairs(&self, caller: &ExplainedCaller, after: Option<&str>) -> Result<Pairs, ConsoleRefused> {
+    /// The servers after `after`; `owner` is what their pairs are recorded under.
+    async fn pairs(
+        &self,
+        caller: &ExplainedCaller,
+        owner: &str,
+        after: Option<&str>,
+    ) -> Result<Pairs, ConsoleRefused> {
+        let seen = self.last_outcomes(owner).await?;
+        let now_ms = self.context.clock.now_ms();
         let mut servers: Vec<&str> = self.servers.keys().map(String::as_str).collect();
         servers.sort_unstable();
         let following = servers
@@ -118,7 +133,8 @@ impl Service {
                 more_after = rows.last().map(|row: &PairRow| row.server.clone());
                 break;
             }
-            rows.push(PairRow::of(&self.explain(caller, server).await?));
+            let explanation = self.explain(caller, Some(server)).await?;
+            rows.push(PairRow::of(&explanation, seen.get(server), now_ms));
         }
         Ok(Pairs { rows, more_after })
     }

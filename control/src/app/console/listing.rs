@@ -65,7 +65,8 @@ pub(crate) fn cursor(kind: &str, text: Option<&str>) -> Result<Option<Cursor>, C
     let is_key = text
         .split_once(':')
         .is_some_and(|(own, name)| own == kind && !name.is_empty());
-    if text.len() <= LONGEST_KEY && (is_scan || is_key) {
+    let is_number = kind == "activity" && digits(text);
+    if text.len() <= LONGEST_KEY && (is_scan || is_key || is_number) {
         Ok(Some(Cursor(text.to_owned())))
     } else {
         Err(ConsoleRefused::new(

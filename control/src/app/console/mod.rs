@@ -1,5 +1,6 @@
 //! The use cases of the operators' console. It reads the store and changes nothing, except by a confirmed sign-out.
 
+pub(crate) mod activity;
 pub(crate) mod detail;
 mod directory;
 pub(crate) mod listing;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use self::activity::NewestEvent;
 use super::build;
 use super::limits::LimitsByIssuer;
 use crate::authorization::source::SourceLimits;
@@ -35,6 +37,7 @@ pub(crate) struct Console {
     sources: SourceLimits,
     /// Places for live pages.
     pub(crate) live_pages: Arc<Semaphore>,
+    newest: NewestEvent,
 }
 
 impl Console {
@@ -50,6 +53,7 @@ impl Console {
             home,
             sources: SourceLimits::default(),
             live_pages: Arc::new(Semaphore::new(MOST_LIVE_PAGES)),
+            newest: NewestEvent::default(),
         })
     }
 }

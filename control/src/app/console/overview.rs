@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::replicas::ReplicaState;
+use crate::activity::Event;
 use crate::app::Service;
 
 /// The store as this replica sees it.
@@ -25,6 +26,8 @@ pub(crate) struct Overview {
     pub(crate) replicas: Vec<ReplicaState>,
     /// Whether the list of replicas could be read.
     pub(crate) knows_others: bool,
+    /// The refusals that began last; `None`: the store does not answer.
+    pub(crate) refusals: Option<Vec<Event>>,
     /// Unix ms.
     pub(crate) now_ms: u64,
 }
@@ -35,9 +38,9 @@ impl Service {
         let began = Instant::now();
         let problem = self.readiness.check().await.err().map(|why| why.cause);
         let latency = began.elapsed();
-        let others = match &problem {
-            None => self.replicas().await.ok(),
-            Some(_) => None,
+        let (others, refusals) = match &problem {
+            None => (self.replicas().await.ok(), self.last_refusals().await.ok()),
+            Some(_) => (None, None),
         };
         let knows_others = others.is_some();
         let mut replicas = others.unwrap_or_default();
@@ -52,6 +55,7 @@ impl Service {
             },
             replicas,
             knows_others,
+            refusals,
             now_ms: self.context.clock.now_ms(),
         }
     }

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use super::listing::Step;
 use super::refusal::ConsoleRefused;
 use super::view::{SessionRow, UserRow};
+use crate::activity::PairRecord;
+use crate::activity::pair::is_pair_digest;
 use crate::app::Service;
 use crate::console::identity::UserIdentity;
 use crate::console::search::{SearchTerm, normal};
@@ -27,6 +29,8 @@ pub(crate) struct Found {
     pub(crate) sessions: Vec<SessionRow>,
     /// Users' logins.
     pub(crate) users: Vec<UserRow>,
+    /// The pair with this digest.
+    pub(crate) pair: Option<PairRecord>,
     /// The look through all records, if it was made.
     pub(crate) scan: Option<Scan>,
 }
@@ -53,7 +57,7 @@ pub(crate) enum SearchStart {
 
 impl Found {
     fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.users.is_empty()
+        self.sessions.is_empty() && self.users.is_empty() && self.pair.is_none()
     }
 }
 
@@ -87,12 +91,15 @@ impl Service {
         Ok(found)
     }
 
-    /// Takes the term as a session handle, as a whole digest and as a whole name.
+    /// Takes the term as a session handle, as a whole digest, as a pair's digest and as a whole name.
     async fn search_indexes(&self, term: &SearchTerm, found: &mut Found) -> Result<(), ConsoleRefused> {
         let handle = SessionKey::of_id(&SecretString::from(term.as_str()));
         let digest = term.digest().and_then(|digits| SessionKey::parse_digest(&digits));
         for session in [Some(handle), digest].into_iter().flatten() {
             found.sessions.extend(self.session_row(&session).await?);
+        }
+        if let Some(digits) = term.digest().filter(|digits| is_pair_digest(digits)) {
+            found.pair = self.history.pair(&digits).await?;
         }
         for grant in self.indexed_grants(term.as_str()).await? {
             found.users.extend(self.user_row(&grant).await?);

@@ -2,6 +2,7 @@
 
 use secrecy::ExposeSecret as _;
 
+use crate::activity::{PairOutcome, PairRecord};
 use crate::app::Service;
 use crate::app::explain::Explanation;
 use crate::console::identity::UserIdentity;
@@ -73,11 +74,15 @@ pub(crate) struct PairRow {
     pub(crate) left_seconds: Option<i64>,
     /// Failed exchanges since the last success.
     pub(crate) failures: u32,
+    /// Its digest, as in log lines, if a request of it was seen in the last hours.
+    pub(crate) pair: Option<String>,
+    /// How its last recorded request ended, `token` or a refusal, and how many seconds ago.
+    pub(crate) last: Option<(String, u64)>,
 }
 
 impl PairRow {
-    /// From an explanation.
-    pub(super) fn of(explanation: &Explanation) -> Self {
+    /// From an explanation, and what was last seen of the pair.
+    pub(super) fn of(explanation: &Explanation, seen: Option<&PairRecord>, now_ms: u64) -> Self {
         let exchanged = explanation.exchange.as_ref();
         let own = explanation.grant.as_ref();
         let token = match explanation.server.token {
@@ -93,6 +98,14 @@ impl PairRow {
             failures: exchanged
                 .and_then(|exchange| exchange.failures.as_ref())
                 .map_or(0, |failures| failures.count),
+            pair: seen.map(|seen| seen.pair.clone()),
+            last: seen.map(|seen| {
+                let outcome = match &seen.outcome {
+                    PairOutcome::Token => "token",
+                    PairOutcome::Refused { refusal, .. } => refusal,
+                };
+                (outcome.to_owned(), now_ms.saturating_sub(seen.at_ms) / 1000)
+            }),
         }
     }
 }

@@ -1,45 +1,27 @@
-//! Explains why a session, or a user, gets a token for a server, or does not: the inputs of the decision, and the decision
+//! Explains why a session, a user or a pair gets a token for a server, or does not: the inputs of the decision, and the decision
 //! at this moment. Reads the store only: nothing is changed and no issuer is called. The explanation contains no token.
 
+mod caller;
 mod summary;
 mod view;
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
 use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
+pub(crate) use caller::ExplainedCaller;
 pub(crate) use view::Explanation;
 
 use super::{Server, Service};
 use crate::refused::Refused;
-use crate::session::SessionKey;
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::exchange::record::{self as exchanges, ExchangeKey, ExchangeRecord};
 use crate::upstream::exchange::standing::Standing;
 use crate::upstream::grant::decide::{Decision, Want, decide};
 use crate::upstream::grant::record::{GrantKey, GrantRecord};
 use crate::upstream::issuer::limits::Throttled;
-
-/// The session or user of an explanation.
-#[derive(Debug, Clone)]
-pub(crate) enum ExplainedCaller {
-    /// The session with this handle.
-    Session(SecretString),
-    /// A session that was listed.
-    Listed(SessionKey),
-    /// The user of this grant.
-    Grant(GrantKey),
-    /// A user, registered or not.
-    User {
-        /// `iss`; `None` where one issuer is configured.
-        issuer: Option<String>,
-        /// `sub`.
-        subject: String,
-    },
-}
 
 /// What control would do for a caller that presents a stale token of the login.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,26 +50,24 @@ pub(crate) enum FreshAction {
 }
 
 impl Service {
-    /// Explains the decision for `server` and `caller`.
+    /// Explains the decision for `caller` at `server`. A pair names its server itself.
     ///
     /// # Errors
-    /// [`Refused`]: [`Refusal::UnknownServer`], [`Refusal::BadRequest`] for an issuer that is not configured, or the store.
+    /// [`Refused`]: [`Refusal::UnknownServer`], [`Refusal::BadRequest`] for an issuer that is not configured or a pair that is
+    /// not recorded, or the store.
     pub(crate) async fn explain(
         &self,
         caller: &ExplainedCaller,
-        server: &str,
+        server: Option<&str>,
     ) -> Result<Explanation, Refused> {
-        let server = self.explained_server(server)?;
-        let (key, since, session) = match caller {
-            ExplainedCaller::Session(id) => self.explained_session(&SessionKey::of_id(id)).await?,
-            ExplainedCaller::Listed(session) => self.explained_session(session).await?,
-            ExplainedCaller::Grant(key) => (Some(key.clone()), Entitlement::default(), None),
-            ExplainedCaller::User { issuer, subject } => {
-                let key = self.grant_of_user(issuer.as_deref(), subject).await?;
-                (Some(key), Entitlement::default(), None)
-            }
-        };
-        let (stored, exchange) = match &key {
+        // The name first: a mistake in it must not look like a fault of the session.
+        if let Some(server) = server {
+            self.explained_server(server)?;
+        }
+        let found = self.find(caller, server).await?;
+        let server = self.explained_server(&found.server)?;
+        let (key, since, session) = (&found.grant, found.since, &found.session);
+        let (stored, exchange) = match key {
             None => (None, None),
             Some(key) => (
                 self.grants.record(key).await?,
@@ -97,7 +77,7 @@ impl Service {
         let standing = Standing::of(stored.as_ref(), since);
         let grant = stored.filter(|grant| !since.is_revoked(grant));
         let now_ms = self.context.clock.now_ms();
-        let next = match (&grant, &session) {
+        let next = match (&grant, session) {
             (Some(grant), _) => self.next_action(server, grant, exchange.as_ref(), now_ms),
             (None, Some(_)) => NextAction::Refuse(Refusal::UnknownSession.into()),
             (None, None) => NextAction::Refuse(Refusal::TokenExpired.into()),
@@ -115,7 +95,15 @@ impl Service {
             },
             home_throttled: grant.as_ref().and_then(|grant| self.home_throttled(grant)),
         };
+        let session = match session {
+            Some(session) => Some((session.short().to_owned(), self.is_logged_in_here(session).await?)),
+            None => None,
+        };
         let mut explanation = inputs.explanation(session);
+        explanation.pair = found
+            .pair
+            .as_deref()
+            .map(|digest| view::PairView::new(digest, found.recorded.as_ref(), found.user.as_ref()));
         explanation.what_next = summary::what_next(&inputs, &explanation, self.config.caller_deadline);
         Ok(explanation)
     }

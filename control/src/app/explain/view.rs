@@ -5,6 +5,7 @@ use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::is_fresh;
 
 use super::{FreshAction, NextAction, missing_audiences, remote_throttled};
+use crate::activity::{PairOutcome, PairRecord, User};
 use crate::app::Server;
 use crate::config::TokenSource;
 use crate::digest;
@@ -22,6 +23,8 @@ pub(crate) struct Explanation {
     pub(crate) server: ServerView,
     /// The session in the request, if it named one.
     pub(crate) session: Option<SessionView>,
+    /// The pair, where its digest is known.
+    pub(crate) pair: Option<PairView>,
     /// Whether control has a login of that session or user.
     pub(crate) registered: bool,
     /// The login, if there is one.
@@ -59,8 +62,76 @@ pub(crate) struct ServerView {
 pub(crate) struct SessionView {
     /// As in log lines: the first eight hex digits of the digest of the handle.
     pub(crate) digest: String,
-    /// Whether a `PUT` registered it and nothing has ended it since.
+    /// Whether a login registered it and nothing has ended it since.
     pub(crate) known: bool,
+    /// `here`: the login was made at control's own authorization server. `aggregator`: the aggregator registers it.
+    pub(crate) logged_in: &'static str,
+}
+
+/// A pair of session and server.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PairView {
+    /// As in log lines of the filter and of control: eight hex digits.
+    pub(crate) digest: String,
+    /// The user, if a request was recorded.
+    pub(crate) user: Option<UserView>,
+    /// `token` or a refusal: how the last recorded request ended.
+    pub(crate) last_outcome: Option<String>,
+    /// The cause of that refusal.
+    pub(crate) last_cause: Option<String>,
+    /// When.
+    pub(crate) last_at: Option<u64>,
+}
+
+/// A user, as an ID token names them.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct UserView {
+    /// `iss`.
+    pub(crate) issuer: String,
+    /// `sub`.
+    pub(crate) subject: String,
+    /// `email`.
+    pub(crate) email: Option<String>,
+    /// `name`.
+    pub(crate) name: Option<String>,
+}
+
+impl From<&User> for UserView {
+    fn from(user: &User) -> Self {
+        let User {
+            issuer,
+            subject,
+            email,
+            name,
+        } = user.clone();
+        Self {
+            issuer,
+            subject,
+            email,
+            name,
+        }
+    }
+}
+
+impl PairView {
+    /// The pair `digest`, with what was `recorded` of it, or else the `user` whom an event names.
+    pub(super) fn new(digest: &str, recorded: Option<&PairRecord>, user: Option<&User>) -> Self {
+        let (last_outcome, last_cause) = match recorded.map(|pair| &pair.outcome) {
+            None => (None, None),
+            Some(PairOutcome::Token) => (Some("token".to_owned()), None),
+            Some(PairOutcome::Refused { refusal, cause }) => {
+                let cause = Some(cause.clone()).filter(|cause| !cause.is_empty());
+                (Some(refusal.clone()), cause)
+            }
+        };
+        Self {
+            digest: digest.to_owned(),
+            user: recorded.map(|pair| &pair.user).or(user).map(UserView::from),
+            last_outcome,
+            last_cause,
+            last_at: recorded.map(|pair| pair.at_ms / 1000),
+        }
+    }
 }
 
 /// A login.
@@ -162,7 +233,8 @@ pub(super) struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    pub(super) fn explanation(&self, session: Option<String>) -> Explanation {
+    /// The explanation of a session, if there is one: its short digest, and whether its login was made here.
+    pub(super) fn explanation(&self, session: Option<(String, bool)>) -> Explanation {
         let (next, refused) = match self.next {
             NextAction::Serve => ("serve", None),
             NextAction::Refresh => ("refresh", None),
@@ -175,10 +247,12 @@ impl Inputs<'_> {
         let is_user_known = self.grant.is_some() || session.is_none();
         let exchange = self.exchange_view().filter(|_| is_user_known);
         Explanation {
-            session: session.map(|digest| SessionView {
+            session: session.map(|(digest, here)| SessionView {
                 digest,
                 known: grant.is_some(),
+                logged_in: if here { "here" } else { "aggregator" },
             }),
+            pair: None,
             registered: grant.is_some(),
             server,
             grant,

@@ -15,16 +15,18 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::answer::with_security_headers;
-use super::guard::Visitor;
+use super::guard::{Site, Visitor};
 
 /// Remaining times on a page are this old at most.
 const TICK: Duration = Duration::from_secs(5);
+/// How often the newest event is looked for.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a stream lasts, as a share of the listener's deadline for one answer.
 const SHARE: f64 = 0.8;
 const LONGEST: Duration = Duration::from_secs(60);
 
 pub(super) async fn get(visitor: Visitor) -> Response {
-    let site = &visitor.site;
+    let site = visitor.site;
     let Ok(place) = std::sync::Arc::clone(&site.console.live_pages).try_acquire_owned() else {
         // The browser tries again after a while; the page itself stays readable.
         return with_security_headers(StatusCode::SERVICE_UNAVAILABLE.into_response());
@@ -33,30 +35,39 @@ pub(super) async fn get(visitor: Visitor) -> Response {
     let (sender, receiver) = mpsc::channel(4);
     tokio::spawn(async move {
         let _place = place;
-        send(&sender, until).await;
+        send(&site, &sender, until).await;
     });
     let content_type = (CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     with_security_headers((StatusCode::OK, [content_type], Body::new(Events(receiver))).into_response())
 }
 
-/// Sends events until `until`, or until the browser leaves.
-async fn send(sender: &mpsc::Sender<Bytes>, until: Instant) {
-    if sender.send(Bytes::from_static(b"retry: 1000\n\n")).await.is_err() {
-        return;
-    }
+/// Sends events until `until`, or until the browser leaves. An outage of the store sends none but ticks.
+async fn send(site: &Site, sender: &mpsc::Sender<Bytes>, until: Instant) {
+    let mut message = Bytes::from_static(b"retry: 1000\n\n");
+    let mut newest = site.service.newest_event(&site.console).await.unwrap_or_default();
+    let mut ticked = Instant::now();
     loop {
-        tokio::select! {
-            () = sender.closed() => return,
-            () = tokio::time::sleep_until(until) => return,
-            () = tokio::time::sleep(TICK) => {}
-        }
-        if sender
-            .send(Bytes::from_static(b"event: tick\ndata:\n\n"))
-            .await
-            .is_err()
-        {
+        if sender.send(message).await.is_err() {
             return;
         }
+        message = loop {
+            tokio::select! {
+                () = sender.closed() => return,
+                () = tokio::time::sleep_until(until) => return,
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+            let now = site.service.newest_event(&site.console).await;
+            if let Ok(now) = now
+                && now != newest
+            {
+                newest = now;
+                break Bytes::from_static(b"event: changed\ndata:\n\n");
+            }
+            if ticked.elapsed() >= TICK {
+                ticked = Instant::now();
+                break Bytes::from_static(b"event: tick\ndata:\n\n");
+            }
+        };
     }
 }
 

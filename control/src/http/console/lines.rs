@@ -88,6 +88,9 @@ pub(super) struct PairLine {
     pub(super) refusal: String,
     pub(super) left: String,
     pub(super) failures: u32,
+    pub(super) pair: String,
+    pub(super) last: String,
+    pub(super) last_tone: &'static str,
 }
 
 impl PairLine {
@@ -102,6 +105,16 @@ impl PairLine {
             refusal: row.refusal.map(plain).unwrap_or_default(),
             left: row.left_seconds.map_or_else(|| "none".to_owned(), left),
             failures: row.failures,
+            pair: row.pair.clone().unwrap_or_default(),
+            last: row.last.as_ref().map_or_else(
+                || "none in the last hours".to_owned(),
+                |(outcome, seconds)| format!("{}, {}", plain(outcome), ago(*seconds)),
+            ),
+            last_tone: match &row.last {
+                Some((outcome, _)) if outcome == "token" => "good",
+                Some(_) => "bad",
+                None => "none",
+            },
         }
     }
 }

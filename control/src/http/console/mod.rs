@@ -1,5 +1,6 @@
 //! The operators' console: pages, forms, two static files and a stream of events, at the host of `console.public_url` only.
 
+mod activity;
 mod answer;
 mod assets;
 mod cookie;
@@ -52,6 +53,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Current>)> {
             "/console/sessions/{session}/servers/{server}",
             get(details::session_pair),
         ),
+        ("/console/activity", get(activity::list)),
+        ("/console/pairs/{pair}", get(activity::pair)),
         ("/console/search", post(search::post).get(first)),
         ("/console/events", get(events::get)),
         ("/console/login", get(login::begin)),

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 
+use super::activity::EventLine;
 use super::answer::{self, Frame};
 use super::guard::Visitor;
 use super::words::{ago, plain, span, tone};
@@ -22,6 +23,8 @@ struct OverviewPage {
     replicas: Vec<ReplicaLine>,
     knows_others: bool,
     issuers: Vec<IssuerLine>,
+    refusals: Vec<EventLine>,
+    knows_refusals: bool,
     max_in_flight: usize,
     per_second: u32,
 }
@@ -61,6 +64,13 @@ pub(super) async fn get(visitor: Visitor) -> Response {
                 .collect(),
             knows_others: overview.knows_others,
             issuers: issuer_lines(&overview),
+            knows_refusals: overview.refusals.is_some(),
+            refusals: overview
+                .refusals
+                .iter()
+                .flatten()
+                .map(|event| EventLine::of(event, overview.now_ms))
+                .collect(),
             store_problem: overview.store.problem.unwrap_or_default(),
             max_in_flight: LimitsState::MAX_IN_FLIGHT,
             per_second: LimitsState::PER_SECOND,

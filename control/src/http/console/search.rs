@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use secrecy::ExposeSecret as _;
 
+use super::activity::address;
 use super::answer::{self, Frame};
 use super::guard::OwnForm;
 use super::lines::{SessionLine, UserLine};
@@ -25,6 +26,8 @@ struct SearchPage {
     again: String,
     users: Vec<UserLine>,
     sessions: Vec<SessionLine>,
+    /// Address and name of the pair's explanation.
+    pair: Option<(String, String)>,
     /// How many records were examined.
     examined: Option<usize>,
     /// The form that goes on.
@@ -78,9 +81,10 @@ fn answered(own: &OwnForm, term: &SearchTerm, is_first: bool, found: &Found) -> 
     let users: Vec<_> = found.users.iter().map(UserLine::of).collect();
     let sessions: Vec<_> = found.sessions.iter().map(SessionLine::of).collect();
     if is_first && found.scan.is_none() {
-        match (&users[..], &sessions[..]) {
-            ([user], []) => return answer::redirect(&user.href),
-            ([], [session]) => return answer::redirect(&session.href),
+        match (&users[..], &sessions[..], &found.pair) {
+            ([user], [], None) => return answer::redirect(&user.href),
+            ([], [session], None) => return answer::redirect(&session.href),
+            ([], [], Some(pair)) => return answer::redirect(&address(pair)),
             _ => {}
         }
     }
@@ -101,6 +105,10 @@ fn answered(own: &OwnForm, term: &SearchTerm, is_first: bool, found: &Found) -> 
             again: sealed.expose_secret().to_owned(),
             users,
             sessions,
+            pair: found
+                .pair
+                .as_ref()
+                .map(|pair| (address(pair), shown_text(&pair.server))),
             examined: found.scan.as_ref().map(|scan| scan.examined),
             next,
         },

@@ -14,10 +14,12 @@ use axum::response::Response;
 use tokenward_protocol::form::Form;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{BadTokenRequest, GRANT_TYPE_TOKEN_EXCHANGE};
+use tracing::Instrument as _;
 
 use super::admission::Admitted;
 use super::response;
 use crate::app::Service;
+use crate::observe::trace;
 use crate::refused::Refused;
 
 /// An error response in place of a token.
@@ -34,7 +36,10 @@ pub(super) async fn token(
         Err(response) => return *response,
     };
     let issued = match grant_type(&form) {
-        Ok(GRANT_TYPE_TOKEN_EXCHANGE) => token_exchange::issue(&service, &form).await,
+        Ok(GRANT_TYPE_TOKEN_EXCHANGE) => {
+            let span = trace::token_request(&headers);
+            token_exchange::issue(&service, &form).instrument(span).await
+        }
         Ok(_) => Err(bad_request(&service, &BadTokenRequest::GrantType)),
         Err(bad) => Err(bad_request(&service, &bad)),
     };

@@ -92,3 +92,21 @@ fn failures_expire_one_by_one_and_also_after_the_clock_was_set_back() {
     let _ = throttle.failed("c", 2 * hour_ms);
     assert!(throttle.is_calm(hour_ms));
 }
+
+#[test]
+fn a_failure_begins_once_and_ends_once_however_often_it_is_warned_about() {
+    let throttle = Throttle::new(Duration::from_secs(60));
+    let began = |now_ms| throttle.began_or_failed("pair", now_ms).1;
+    let beginnings: Vec<u64> = (0..300).filter(|second| began(second * 1000)).collect();
+    assert_eq!(beginnings, [0]);
+    assert_eq!(throttle.ended_or_recovered("pair"), Some((59, true)));
+    assert_eq!(throttle.ended_or_recovered("pair"), None);
+    // One that returns within its minute is the same one, and ends no second time.
+    assert!(!began(300_000 - 1));
+    assert_eq!(throttle.ended_or_recovered("pair"), None);
+    assert!(began(400_000));
+    assert_eq!(
+        throttle.ended_or_recovered("pair").map(|(_, ended)| ended),
+        Some(true)
+    );
+}

@@ -17,20 +17,23 @@ use crate::clock::Clock;
 use super::error::EngineError;
 use super::lifetime::lifetime_ms;
 use super::{
-    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, WriteOutcome,
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, StreamEntry,
+    StreamFrom, StreamLimit, WriteOutcome,
 };
 
+mod change;
 mod file;
 mod leases;
 mod open;
+mod streams;
 mod tables;
 mod writer;
 
 pub use open::OpenError;
 
+use change::{Change, ChangeOutcome};
 use file::{FileError, OpenFile};
 use leases::Leases;
-use tables::{Change, ChangeOutcome};
 use writer::Writer;
 
 /// How many expired entries one transaction of [`EmbeddedStore::sweep`] removes; other changes run in between.
@@ -160,7 +163,9 @@ impl EmbeddedStore {
     async fn outcome(&self, operation: &'static str, change: Change) -> Result<WriteOutcome, StoreError> {
         match self.change(operation, change).await? {
             ChangeOutcome::Write(outcome) => Ok(outcome),
-            ChangeOutcome::Set | ChangeOutcome::Swept(_) => Err(failed(operation, &FileError::Panicked)),
+            ChangeOutcome::Set | ChangeOutcome::Appended | ChangeOutcome::Swept(_) => {
+                Err(failed(operation, &FileError::Panicked))
+            }
         }
     }
 
@@ -179,6 +184,7 @@ fn failed(operation: &'static str, error: &FileError) -> StoreError {
             message: error.to_string(),
             cause: error.cause().into(),
             hint: None,
+            is_denied: false,
         }),
     }
 }
@@ -257,6 +263,33 @@ impl Store for EmbeddedStore {
         let set = set.as_str().to_owned();
         self.read_in("members", move |transaction, now_ms| {
             tables::read_members(transaction, &set, now_ms)
+        })
+        .await
+    }
+
+    async fn append(&self, stream: &Key, values: &[Vec<u8>], limit: StreamLimit) -> Result<(), StoreError> {
+        let change = Change::Append {
+            stream: stream.as_str().to_owned(),
+            values: values.to_vec(),
+            most: limit.entries,
+            lifetime_ms: lifetime_ms(limit.lifetime),
+        };
+        self.change("append", change).await.map(drop)
+    }
+
+    async fn entries(
+        &self,
+        stream: &Key,
+        from: StreamFrom<'_>,
+        limit: usize,
+    ) -> Result<Vec<StreamEntry>, StoreError> {
+        let range = streams::Range::of(from).ok_or_else(|| StoreError::Unexpected {
+            key: stream.clone(),
+            what: "the cursor is not one of this store".to_owned(),
+        })?;
+        let stream = stream.as_str().to_owned();
+        self.read_in("entries", move |transaction, now_ms| {
+            streams::read(transaction, &stream, range, limit, now_ms)
         })
         .await
     }

@@ -10,6 +10,8 @@ use redb::{
     WriteTransaction,
 };
 
+use super::change::{Change, ChangeOutcome};
+use super::streams::Streams;
 use crate::store::{Cursor, Entry, Expected, Key, Page, Revision, WriteOutcome};
 
 /// Incremented when a table, or every record in them, changes its format; [`prepare`] rejects a file with another number.
@@ -38,39 +40,7 @@ const TEST_BYTES: usize = 64 * 1024;
 enum Kind {
     Entry = 0,
     Set = 1,
-}
-
-/// One queued change. Lifetimes are in milliseconds.
-pub(super) enum Change {
-    Write {
-        key: String,
-        expected: Expected,
-        value: Vec<u8>,
-        lifetime_ms: Option<u64>,
-    },
-    Delete {
-        key: String,
-        expected: Expected,
-    },
-    AddMember {
-        set: String,
-        member: String,
-        lifetime_ms: u64,
-    },
-    RemoveMember {
-        set: String,
-        member: String,
-    },
-    Sweep {
-        at_most: usize,
-    },
-}
-
-/// The outcome of a change.
-pub(super) enum ChangeOutcome {
-    Write(WriteOutcome),
-    Set,
-    Swept(usize),
+    Stream = 2,
 }
 
 /// Creates missing tables. Returns the file's format number if it is not [`FORMAT`].
@@ -193,6 +163,7 @@ pub(super) struct Tables<'txn> {
     expiries: Table<'txn, (u64, u8, &'static str), ()>,
     members: MultimapTable<'txn, &'static str, &'static str>,
     sets: Table<'txn, &'static str, u64>,
+    streams: Streams<'txn>,
     counters: Table<'txn, &'static str, u64>,
     is_modified: bool,
 }
@@ -204,6 +175,7 @@ impl<'txn> Tables<'txn> {
             expiries: transaction.open_table(EXPIRIES)?,
             members: transaction.open_multimap_table(MEMBERS)?,
             sets: transaction.open_table(SETS)?,
+            streams: Streams::open(transaction)?,
             counters: transaction.open_table(COUNTERS)?,
             is_modified: false,
         })
@@ -235,6 +207,14 @@ impl<'txn> Tables<'txn> {
             Change::RemoveMember { set, member } => {
                 self.remove_member(set, member).map(|()| ChangeOutcome::Set)
             }
+            Change::Append {
+                stream,
+                values,
+                most,
+                lifetime_ms,
+            } => self
+                .append(stream, values, *most, now_ms + lifetime_ms, now_ms)
+                .map(|()| ChangeOutcome::Appended),
             Change::Sweep { at_most } => self.sweep(*at_most, now_ms).map(ChangeOutcome::Swept),
         }
     }
@@ -312,6 +292,33 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
+    fn append(
+        &mut self,
+        stream: &str,
+        values: &[Vec<u8>],
+        most: usize,
+        expires_ms: u64,
+        now_ms: u64,
+    ) -> Result<(), redb::Error> {
+        self.is_modified = true;
+        let before_ms = self.streams.expires_ms(stream)?;
+        if before_ms.is_some_and(|before_ms| before_ms <= now_ms) {
+            self.streams.remove(stream)?;
+        }
+        for value in values {
+            let position = self.next_revision()?;
+            self.streams.add(stream, position, value)?;
+        }
+        self.streams.trim(stream, most)?;
+        if let Some(before_ms) = before_ms {
+            self.expiries.remove((before_ms, Kind::Stream as u8, stream))?;
+        }
+        self.streams.set_expiry(stream, expires_ms)?;
+        self.expiries
+            .insert((expires_ms, Kind::Stream as u8, stream), ())?;
+        Ok(())
+    }
+
     /// Removes at most `at_most` expired entries and sets, in order of expiry. Returns how many.
     pub(super) fn sweep(&mut self, at_most: usize, now_ms: u64) -> Result<usize, redb::Error> {
         let mut swept = 0;
@@ -324,6 +331,8 @@ impl<'txn> Tables<'txn> {
             self.is_modified = true;
             if kind == Kind::Set as u8 {
                 self.remove_set(&key)?;
+            } else if kind == Kind::Stream as u8 {
+                self.streams.remove(&key)?;
             } else if live_entry(&self.entries, &key, now_ms)?.is_none() {
                 self.remove_entry(&key)?;
             }

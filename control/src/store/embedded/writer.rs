@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::change::{Change, ChangeOutcome};
 use super::file::{FileError, OpenFile};
-use super::tables::{Change, ChangeOutcome, Tables};
+use super::tables::Tables;
 use crate::clock::Clock;
 
 /// Expired entries that each commit removes as well, so that a file in use stays small between sweeps.

@@ -150,6 +150,11 @@ impl<'a> Diagnosis<'a> {
         }
     }
 
+    /// Whether the ACL denies the command or its key.
+    pub(super) const fn is_denied(self) -> bool {
+        matches!(self.kind, Kind::CommandDenied | Kind::KeyDenied)
+    }
+
     pub(super) const fn hint(self) -> &'static str {
         match self.kind {
             Kind::MemoryFull => {

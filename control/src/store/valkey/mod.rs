@@ -1,7 +1,7 @@
 //! The Valkey engine: for several replicas, and for a store that outlives the pod.
 //!
-//! Keys are `<prefix>{<kind>:<name>}`, `<prefix>{<kind>/<name>}` for a set and `<prefix>{<kind>!<name>}` for a lease, with
-//! kinds and digests in a [`compact`] encoding. Every compare-and-set is one script ([`scripts`]) of one key, and the
+//! Keys are `<prefix>{<kind>:<name>}`, `<prefix>{<kind>/<name>}` for a set, `<prefix>{<kind>|<name>}` for a stream and
+//! `<prefix>{<kind>!<name>}` for a lease, with kinds and digests in a [`compact`] encoding. Every compare-and-set is one script ([`scripts`]) of one key, and the
 //! server's clock measures every lifetime.
 
 use std::fmt;
@@ -14,7 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::error::EngineError;
 use super::lifetime::lifetime_ms;
 use super::{
-    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, WriteOutcome,
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, StreamEntry,
+    StreamFrom, StreamLimit, WriteOutcome,
 };
 
 pub mod address;
@@ -25,6 +26,7 @@ mod link;
 mod listing;
 mod reply;
 mod scripts;
+mod stream;
 
 pub use config::{ConnectError, Topology, ValkeyConfig};
 
@@ -122,6 +124,10 @@ impl ValkeyStore {
         self.stored_key(set, '/')
     }
 
+    fn stream_key(&self, stream: &Key) -> String {
+        self.stored_key(stream, '|')
+    }
+
     fn lease_key(&self, name: &Key) -> String {
         self.stored_key(name, '!')
     }
@@ -165,6 +171,7 @@ impl ValkeyStore {
         EngineError {
             cause: diagnosis.cause().into(),
             hint: Some(diagnosis.hint()),
+            is_denied: diagnosis.is_denied(),
             message: format!("Valkey at {}: {message}", self.address),
         }
     }
@@ -311,6 +318,30 @@ impl Store for ValkeyStore {
         command.arg(self.set_key(set));
         let reply = self.request("members", set, Request::Command(&command)).await?;
         reply::members(reply).map_err(unexpected(set))
+    }
+
+    async fn append(&self, stream: &Key, values: &[Vec<u8>], limit: StreamLimit) -> Result<(), StoreError> {
+        let mut script = scripts::APPEND.key(self.stream_key(stream));
+        script.arg(limit.entries).arg(lifetime_ms(limit.lifetime));
+        for value in values {
+            script.arg(value.as_slice());
+        }
+        let reply = self.run("append", stream, &script).await?;
+        reply::flag(&reply).map(drop).map_err(unexpected(stream))
+    }
+
+    async fn entries(
+        &self,
+        stream: &Key,
+        from: StreamFrom<'_>,
+        limit: usize,
+    ) -> Result<Vec<StreamEntry>, StoreError> {
+        let command =
+            stream::page_command(&self.stream_key(stream), from, limit).map_err(unexpected(stream))?;
+        let reply = self
+            .request("entries", stream, Request::Command(&command))
+            .await?;
+        stream::entries(reply).map_err(unexpected(stream))
     }
 
     async fn acquire_lease(

@@ -77,6 +77,22 @@ end
 return 1
 ";
 
+/// Appends to a stream. The trimming is exact: it costs about as much as an approximate one, and a stream's size then does not
+/// depend on the server's node settings.
+///
+/// `KEYS[1]` the stream; `ARGV` its most entries, lifetime in ms, then the values. An empty stream is removed.
+const APPEND_LUA: &str = r"
+for index = 3, #ARGV do
+  redis.call('XADD', KEYS[1], 'MAXLEN', '=', ARGV[1], '*', 'v', ARGV[index])
+end
+if ARGV[1] == '0' then
+  redis.call('DEL', KEYS[1])
+else
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return 1
+";
+
 /// Acquires a lease, or renews the caller's own.
 ///
 /// `KEYS[1]` the lease; `ARGV` owner, lifetime in ms. Returns `{1, 0}`, or `{0, remaining ms}` if another owner holds it.
@@ -116,5 +132,6 @@ pub(super) static LINEAGE: LazyLock<Script> = LazyLock::new(|| Script::new(LINEA
 pub(super) static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(WRITE_LUA));
 pub(super) static DELETE: LazyLock<Script> = LazyLock::new(|| Script::new(DELETE_LUA));
 pub(super) static ADD_MEMBER: LazyLock<Script> = LazyLock::new(|| Script::new(ADD_MEMBER_LUA));
+pub(super) static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(APPEND_LUA));
 pub(super) static ACQUIRE_LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(ACQUIRE_LEASE_LUA));
 pub(super) static RELEASE_LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(RELEASE_LEASE_LUA));

@@ -45,13 +45,26 @@ impl Login<'_> {
     }
 }
 
+/// A login that has its place in a grant.
+#[derive(Debug, Clone)]
+pub struct AdmittedLogin {
+    /// The grant's record afterwards.
+    pub record: GrantRecord,
+    /// Whether the grant did not hold the login before.
+    pub is_new: bool,
+}
+
 impl Grants {
-    /// Registers a login, also in place of a record that cannot be read. Returns the record afterwards; `None` if the
-    /// user has signed out everywhere since that login, and nothing was changed.
+    /// Registers a login, also in place of a record that cannot be read. `None` if the user has signed out everywhere
+    /// since that login, and nothing was changed.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn admit(&self, key: &GrantKey, login: &Login<'_>) -> Result<Option<GrantRecord>, StoreError> {
+    pub async fn admit(
+        &self,
+        key: &GrantKey,
+        login: &Login<'_>,
+    ) -> Result<Option<AdmittedLogin>, StoreError> {
         let inner = &self.inner;
         let id_token_fingerprint = fingerprint(login.id_token);
         let refresh_fingerprint = login.refresh_token.map(fingerprint);
@@ -79,7 +92,7 @@ impl Grants {
             let stored = match inner.read_or_unreadable(key).await? {
                 Ok(stored) => stored,
                 Err(unreadable) => match inner.supersede(key, login, unreadable).await? {
-                    Some(record) => return Ok(Some(record)),
+                    Some(record) => return Ok(Some(AdmittedLogin { record, is_new: true })),
                     None => continue,
                 },
             };
@@ -95,7 +108,12 @@ impl Grants {
                 },
                 (admission, Some(before)) => match inner.with_login(key, login, admission, own, before)? {
                     Some(record) => record,
-                    None => return Ok(Some(before.clone())),
+                    None => {
+                        return Ok(Some(AdmittedLogin {
+                            record: before.clone(),
+                            is_new: false,
+                        }));
+                    }
                 },
             };
             if claim.is_over(inner.context.clock.now_ms()) {
@@ -108,7 +126,8 @@ impl Grants {
             let expected = (stored.as_ref()).map_or(Expected::Absent, |stored| Expected::At(stored.revision));
             if let WriteOutcome::Done(_) = inner.write(key, expected, &record).await? {
                 inner.log_admitted(key, admission, before, &record);
-                return Ok(Some(record));
+                let is_new = admission == LoginAdmission::NewLogin;
+                return Ok(Some(AdmittedLogin { record, is_new }));
             }
         }
     }
@@ -139,9 +158,11 @@ impl Grants {
             return self.learn_apart(&own, &user, &of_user, login).await;
         }
         let admitted = self.admit(&user, login).await?;
-        Ok(admitted
-            .filter(|record| record.is_of_chain(&refresh_fingerprint))
-            .map(|_| user))
+        let admitted = admitted.filter(|admitted| admitted.record.is_of_chain(&refresh_fingerprint));
+        if admitted.as_ref().is_some_and(|admitted| admitted.is_new) {
+            self.inner.record_learned(&user, login);
+        }
+        Ok(admitted.map(|_| user))
     }
 
     async fn learn_apart(
@@ -162,7 +183,11 @@ impl Grants {
             sign_outs: of_user.sign_outs,
         };
         let written = inner.write(own, Expected::Absent, &record).await?;
-        Ok(matches!(written, WriteOutcome::Done(_)).then(|| own.clone()))
+        if !matches!(written, WriteOutcome::Done(_)) {
+            return Ok(None);
+        }
+        inner.record_learned(own, login);
+        Ok(Some(own.clone()))
     }
 }
 

@@ -9,6 +9,7 @@
 //! record and hands tokens out, and `moving` attaches a login that was not known to its user's grant.
 
 mod access;
+mod activity;
 mod admission;
 pub mod attach;
 pub mod attempt;
@@ -34,6 +35,7 @@ mod serve;
 pub mod sign_out;
 pub mod takeover;
 
+pub use self::admission::AdmittedLogin;
 pub use self::known_login::{Login, LoginSource};
 pub(crate) use self::moving::Settled;
 pub(crate) use self::presented::{HandedOut, PresentedToken};

@@ -101,6 +101,8 @@ pub(super) async fn refresh(
         event = match step {
             Step::Finish(finished) => {
                 driver.remember_unconsumed(&attempt);
+                let issuer = driver.issuer.config.issuer.as_str();
+                (driver.inner).record_failed_refresh(&driver.key, issuer, attempt.record(), &finished);
                 let is_new = finished.outcome == Some("refreshed");
                 let record = driver.finish(*finished).await?;
                 return Ok(Refreshed {

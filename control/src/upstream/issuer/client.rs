@@ -10,6 +10,7 @@ use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap,
 };
 use secrecy::{ExposeSecret, SecretString};
+use tracing::Instrument as _;
 use url::Url;
 
 use super::answer::body::decode;
@@ -18,6 +19,7 @@ use super::key_set::CacheTime;
 use super::loop_marker::LoopMarker;
 use super::retry_after::retry_after;
 use crate::config::ClientAuth;
+use crate::observe::trace;
 use crate::upstream::streak::StreakKind;
 
 /// The longest document that is read: a key set of some hundred keys.
@@ -185,7 +187,8 @@ impl IssuerClient {
         let request = form_of_client(client.post(endpoint.clone()), credentials, form)
             .ok_or(CallFailed::NotSent)?
             .headers(mark);
-        let (answer, _) = answer(request, MAX_RESPONSE_BYTES).await?;
+        let span = trace::issuer_call("POST", endpoint);
+        let (answer, _) = answer(request, MAX_RESPONSE_BYTES).instrument(span).await?;
         Ok(answer)
     }
 
@@ -204,7 +207,7 @@ impl IssuerClient {
     /// [`CallFailed`] without a complete response.
     pub async fn get_current(&self, url: &Url) -> Result<(RawAnswer, CacheTime), CallFailed> {
         let request = self.http.get(url.clone()).header(CACHE_CONTROL, "no-cache");
-        let response = sent(request).await?;
+        let response = sent(request).instrument(trace::issuer_call("GET", url)).await?;
         let cache = CacheTime::read(response.headers());
         match read(response, MAX_DOCUMENT_BYTES).await {
             (_, Some(cut)) => Err(cut),
@@ -260,7 +263,10 @@ async fn answer(
 }
 
 async fn sent(request: reqwest::RequestBuilder) -> Result<reqwest::Response, CallFailed> {
+    let mut traced = HeaderMap::new();
+    trace::hand_on(&mut traced);
     let request = request
+        .headers(traced)
         .header(ACCEPT, "application/json")
         // Some issuers compress for every client that does not send this.
         .header(ACCEPT_ENCODING, "identity");

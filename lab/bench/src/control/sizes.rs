@@ -221,6 +221,7 @@ pub(super) async fn context(url: String, id: &str, key: &SecretString) -> anyhow
         ring: Arc::new(KeyRing::new(SealingKey::from_base64(id, key)?, Vec::new())?),
         clock: Arc::new(SystemClock),
         metrics: Metrics::default(),
+        recorder: tokenward_control::activity::Recorder::default(),
         proven_tokens: Arc::default(),
         past_key_grace: HOUR,
     })

@@ -138,6 +138,19 @@ impl<I: Issuer> World<I> {
         }
     }
 
+    /// Control's explanation of the pair with this digest, as log lines have it.
+    ///
+    /// # Errors
+    /// When control refuses.
+    pub async fn explain_pair(&self, pair: &str) -> anyhow::Result<Value> {
+        let request = self
+            .http
+            .get(format!("{}/v1/explain", self.control.url()))
+            .bearer_auth(&self.aggregator_credential)
+            .header("x-tokenward-pair", pair);
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+
     async fn sessions_api(
         &self,
         method: reqwest::Method,

@@ -138,6 +138,7 @@ fn clients_of(
         ring: Arc::new(key_ring(&config.sealing)?),
         clock: clock.clone(),
         metrics: metrics.clone(),
+        recorder: tokenward_control::activity::Recorder::default(),
         proven_tokens: Arc::default(),
         past_key_grace: Duration::from_secs(3600),
     };

@@ -7,8 +7,10 @@ use tokio::time::Instant;
 use super::super::discovery::is_no_endpoint;
 use super::super::key_set::{BadKeySet, CacheTime, KeySet};
 use super::super::known_keys::{KnownKeys, NoKeys};
+use super::super::loggable::loggable;
 use super::super::stored_keys;
 use super::{FETCH_INTERVAL, IssuerKeys, Source, Unverified};
+use crate::activity::{Event, EventKind};
 use crate::coordination::singleflight::FlightOutcome;
 
 /// A set older than this is fetched in the background (Dex: `max-age=600`).
@@ -91,6 +93,7 @@ impl IssuerKeys {
         match fetched {
             Ok((set, _)) => {
                 self.note_unused_keys(&seen, &set);
+                self.record_dropped_keys(&seen, &known);
                 self.store(&known).await;
             }
             Err(failed) => tracing::warn!(
@@ -120,6 +123,29 @@ impl IssuerKeys {
                 why = set.unusable_reasons(),
                 "keys of the issuer's key set are not used"
             );
+        }
+    }
+
+    /// Records the keys that the set before published and this one does not.
+    fn record_dropped_keys(&self, before: &KnownKeys, known: &KnownKeys) {
+        let published = |keys: &KnownKeys| -> Vec<String> {
+            let present = keys.keys.iter().filter(|known| known.retired_at_ms.is_none());
+            present
+                .map(|known| known.key.id().map_or_else(|| known.key.thumbprint(), loggable))
+                .collect()
+        };
+        let present = published(known);
+        for id in published(before).into_iter().filter(|id| !present.contains(id)) {
+            let cause = format!("the issuer does not publish the signing key {id} any more");
+            let remedy = "none, if the issuer rotates its keys; tokens that it signed before prove their user for a while";
+            self.context.recorder.record(Event {
+                issuer: Some(self.issuer.clone()),
+                ..Event::new(EventKind::KeyDropped, self.context.clock.now_ms()).refused(
+                    "signing_key_withdrawn",
+                    &cause,
+                    remedy,
+                )
+            });
         }
     }
 

@@ -1,0 +1,6 @@
+//! Questions of the command line to a running control, over its HTTP API.
+
+mod explain;
+mod text;
+
+pub use explain::{AskError, ExplainFlags, explain};
