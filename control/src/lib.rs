@@ -7,7 +7,7 @@
 //! - [`session`]: one login at the aggregator, a reference to a grant;
 //! - [`upstream`]: issuers, grants and exchanges;
 //! - [`servers`]: from the aggregator's MCPServer resources to a configuration;
-//! - [`activity`] and [`audit`]: what happened to whom, for people to look at;
+//! - [`activity`] and [`audit`]: what happened to users and sessions, for people to look at;
 //! - [`store`], [`record`] and [`coordination`]: the key-value store, records and their sealing, single-flight and leases;
 //! - [`console`]: rules of the operators' page;
 //! - [`remote`]: questions of the command line to a running control;

@@ -88,6 +88,32 @@ impl Via {
     }
 }
 
+/// What did something, and for the console which person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// Through what.
+    pub via: Via,
+    /// The person at the console.
+    pub person: Option<User>,
+}
+
+impl Actor {
+    /// A person at the console.
+    #[must_use]
+    pub const fn at_console(person: User) -> Self {
+        Self {
+            via: Via::Console,
+            person: Some(person),
+        }
+    }
+}
+
+impl From<Via> for Actor {
+    fn from(via: Via) -> Self {
+        Self { via, person: None }
+    }
+}
+
 /// A user, by the claims of an ID token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
@@ -102,7 +128,7 @@ pub struct User {
 }
 
 impl User {
-    /// A user of whom only issuer and subject are known.
+    /// A user, by issuer and subject alone.
     #[must_use]
     pub fn new(issuer: &str, subject: &str) -> Self {
         Self {
@@ -160,6 +186,8 @@ pub struct Event {
     pub is_user_verified: bool,
     /// Through what it happened.
     pub via: Option<Via>,
+    /// The person at the console that did it.
+    pub actor: Option<User>,
     /// The refusal's name, the outcome of a refresh, or the outcome of a reload.
     pub refusal: Option<String>,
     /// The exact cause.
@@ -185,6 +213,7 @@ impl Event {
             user: None,
             is_user_verified: false,
             via: None,
+            actor: None,
             refusal: None,
             cause: None,
             remedy: None,
@@ -192,7 +221,7 @@ impl Event {
         }
     }
 
-    /// Sets a user whom a valid signature proved.
+    /// Sets a user that a valid signature proved.
     #[must_use]
     pub fn verified_user(mut self, user: Option<User>) -> Self {
         self.is_user_verified = user.is_some();

@@ -40,7 +40,7 @@ pub struct Recorded {
 /// One page of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// In the direction that was asked for.
+    /// In the requested direction.
     pub events: Vec<Recorded>,
     /// Where the next page continues: the last entry read, else the cursor that was given.
     pub cursor: Option<Cursor>,

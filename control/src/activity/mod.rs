@@ -15,7 +15,7 @@ pub mod recorder;
 mod seen;
 mod writer;
 
-pub use event::{Event, EventKind, User, Via};
+pub use event::{Actor, Event, EventKind, User, Via};
 pub use history::{History, Page, Recorded};
 pub use pair::{PairOutcome, PairRecord};
 pub use recorder::Recorder;

@@ -52,7 +52,7 @@ impl Service {
                     issued_at_seconds: logout.issued_at_seconds,
                 };
                 let ended = self.sessions.end_sid(logout).await?;
-                self.record_sign_out(issuer, subject.as_deref(), Via::Issuer, ended);
+                self.record_sign_out(issuer, subject.as_deref(), Via::Issuer.into(), ended);
                 ended
             }
         };

@@ -22,7 +22,7 @@ use crate::upstream::grant::Served;
 use crate::upstream::grant::record::GrantKey;
 use crate::upstream::issuer::HomeIssuer;
 
-/// The user whom the presented token of a request proves.
+/// The user that the presented token of a request proves.
 pub(super) struct ProvenUser {
     grant: GrantKey,
     home: Arc<HomeIssuer>,

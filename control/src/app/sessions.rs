@@ -6,7 +6,7 @@ use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 
 use super::Service;
-use crate::activity::{Event, EventKind, User, Via};
+use crate::activity::{Actor, Event, EventKind, User, Via};
 use crate::digest;
 use crate::refused::Refused;
 use crate::session::{Put, PutError, SessionKey};
@@ -201,12 +201,16 @@ impl Service {
     ///
     /// # Errors
     /// [`Refused`]: the store.
-    pub(crate) async fn end_session(&self, session: &SessionKey, via: Via) -> Result<(), Refused> {
-        Ok(self.end_and_record(session, via).await?)
+    pub(crate) async fn end_session(
+        &self,
+        session: &SessionKey,
+        actor: impl Into<Actor>,
+    ) -> Result<(), Refused> {
+        Ok(self.end_and_record(session, actor.into()).await?)
     }
 
     /// Ends `session`; records it, if it was known.
-    pub(super) async fn end_and_record(&self, session: &SessionKey, via: Via) -> Result<(), StoreError> {
+    pub(super) async fn end_and_record(&self, session: &SessionKey, actor: Actor) -> Result<(), StoreError> {
         // The user can be read only before.
         let grant = self.sessions.grant(session).await?.map(|(grant, _)| grant);
         let user = match &grant {
@@ -219,7 +223,8 @@ impl Service {
                 issuer: user.as_ref().map(|user| user.issuer.clone()),
                 session: Some(session.short().to_owned()),
                 grant: Some(digest::short(grant.digest()).to_owned()),
-                via: Some(via),
+                via: Some(actor.via),
+                actor: actor.person,
                 count: Some(1),
                 ..Event::new(EventKind::SignOut, self.context.clock.now_ms()).verified_user(user)
             });
@@ -236,21 +241,23 @@ impl Service {
         issuer: &str,
         subject: &str,
         moment: SignOutTime,
-        via: Via,
+        actor: impl Into<Actor>,
     ) -> Result<u64, Refused> {
+        let actor = actor.into();
         let homes = self.homes.iter().filter(|home| home.config.issuer == issuer);
         let clients: Vec<&str> = homes.map(|home| home.config.client_id.as_str()).collect();
         let ended = self.sessions.sign_out(issuer, subject, &clients, moment).await?;
-        self.record_sign_out(issuer, Some(subject), via, ended);
+        self.record_sign_out(issuer, Some(subject), actor, ended);
         Ok(ended)
     }
 
     /// Records a sign-out of a user, or of one session at the issuer.
-    pub(super) fn record_sign_out(&self, issuer: &str, subject: Option<&str>, via: Via, ended: u64) {
+    pub(super) fn record_sign_out(&self, issuer: &str, subject: Option<&str>, actor: Actor, ended: u64) {
         let user = subject.map(|subject| User::new(issuer, subject));
         self.context.recorder.record(Event {
             issuer: Some(issuer.to_owned()),
-            via: Some(via),
+            via: Some(actor.via),
+            actor: actor.person,
             count: Some(ended),
             ..Event::new(EventKind::SignOut, self.context.clock.now_ms()).verified_user(user)
         });

@@ -50,7 +50,7 @@ impl Service {
         })
     }
 
-    /// Proves the subject of `request`, who is `proven` then, and issues the token for `server`.
+    /// Proves the subject of `request`, sets `proven`, and issues the token for `server`.
     async fn token_for(
         &self,
         server: &Arc<Server>,

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::activity::{Event, Via};
+use crate::activity::event::{Event, User, Via};
 
 /// Version of the schema: it grows when a field changes its meaning or goes away, not when one is added.
 pub const SCHEMA: u32 = 1;
@@ -30,6 +30,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     via: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<UserFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'a str>,
@@ -50,6 +52,18 @@ struct UserFields<'a> {
     verified: bool,
 }
 
+impl<'a> UserFields<'a> {
+    fn of(user: &'a User, verified: bool) -> Self {
+        Self {
+            issuer: &user.issuer,
+            subject: &user.subject,
+            email: user.email.as_deref(),
+            name: user.name.as_deref(),
+            verified,
+        }
+    }
+}
+
 /// The line of `event`, with its line break.
 #[must_use]
 pub fn of(event: &Event) -> String {
@@ -64,14 +78,10 @@ pub fn of(event: &Event) -> String {
         pair: event.pair.as_deref(),
         session: event.session.as_deref(),
         grant: event.grant.as_deref(),
-        user: event.user.as_ref().map(|user| UserFields {
-            issuer: &user.issuer,
-            subject: &user.subject,
-            email: user.email.as_deref(),
-            name: user.name.as_deref(),
-            verified: event.is_user_verified,
-        }),
+        user: (event.user.as_ref()).map(|user| UserFields::of(user, event.is_user_verified)),
         via: event.via.map(Via::name),
+        // Logged in at the console.
+        actor: event.actor.as_ref().map(|actor| UserFields::of(actor, true)),
         outcome: event.refusal.as_deref(),
         cause: event.cause.as_deref(),
         remedy: event.remedy.as_deref(),

@@ -17,7 +17,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::oneshot;
 
 use self::file::LogFile;
-use crate::activity::Event;
+use crate::activity::event::Event;
 use crate::observe::activity_metrics::ActivityMetrics;
 
 /// Lines that wait for their writer.

@@ -45,7 +45,7 @@ pub struct ExplainFlags {
     /// A file with the aggregator's credential; else $TOKENWARD_CREDENTIAL_FILE, else that of --config.
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
-    /// The configuration of the control that is asked, for its address and the aggregator's credential.
+    /// The configuration of that control, for its address and the aggregator's credential.
     #[arg(long)]
     config: Option<PathBuf>,
     /// Print control's answer as JSON.

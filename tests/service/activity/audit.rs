@@ -89,6 +89,7 @@ async fn sign_outs_reloads_and_withdrawn_keys_are_one_line_each() -> anyhow::Res
     deployment.log_in("s-3").await?;
     // A reload of a file that is not there, and one that replaces the sealing key.
     reload(deployment.service(0), Path::new("no/such/file.yaml")).await;
+    assert_eq!(file.lines(&deployment).await?.len(), 6);
     let rekeyed = deployment.changed(|document| document["sealing"]["current"]["id"] = json!("k2"))?;
     apply(deployment.service(0), rekeyed)?;
     let lines = file.lines(&deployment).await?;

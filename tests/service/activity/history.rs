@@ -59,7 +59,7 @@ async fn each_replica_reads_what_all_have_recorded_page_by_page() -> anyhow::Res
 }
 
 #[tokio::test]
-async fn events_under_an_earlier_sealing_key_are_read_while_it_is_configured() -> anyhow::Result<()> {
+async fn events_whose_sealing_key_is_not_configured_are_left_out_and_counted() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     deployment.log_in("s-1").await?;
     written(&deployment, 0).await?;

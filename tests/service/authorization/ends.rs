@@ -11,7 +11,7 @@ use tokenward_control::authorization::family::token::new_session_id;
 use super::client::{Client, Login, authorized, log_in};
 use super::refresh::{families, logged_in, start};
 use super::stage;
-use crate::deployment::{ADMIN, Deployment};
+use crate::deployment::{ADMIN, AGGREGATOR, Deployment};
 use crate::logout::{log_out, logout_token};
 
 /// A deployment with two logins of one user: one with its refresh token, one with its code still unused.
@@ -59,6 +59,27 @@ async fn the_end_of_a_session_ends_its_refresh_tokens_and_no_others() -> anyhow:
     assert_eq!(families(&two.deployment).await?, 0);
     assert_eq!(two.refreshed().await?, ended());
     assert_eq!(two.redeemed().await?.0, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_explanation_states_that_the_login_was_made_here() -> anyhow::Result<()> {
+    let two = two_logins().await?;
+    let url = format!("{}/v1/explain?server=first", two.deployment.urls[0]);
+    let request = || {
+        let request = two.deployment.http.get(&url).bearer_auth(AGGREGATOR);
+        request.header("x-tokenward-session", &two.login.session)
+    };
+    let explained = two.deployment.request(request()).await?;
+    assert_eq!(
+        explained.body["session"]["logged_in"],
+        json!("here"),
+        "{explained:?}"
+    );
+    assert!(explained.body["pair"]["digest"].is_string(), "{explained:?}");
+    two.deployment.end(&two.login.session).await?;
+    let ended = two.deployment.request(request()).await?;
+    assert_eq!(ended.body["session"]["known"], json!(false), "{ended:?}");
     Ok(())
 }
 

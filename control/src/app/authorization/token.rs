@@ -311,7 +311,7 @@ impl Service {
         server: &AuthorizationServer,
         session: &SessionKey,
     ) -> Result<(), StoreError> {
-        self.end_and_record(session, Via::Client).await?;
+        self.end_and_record(session, Via::Client.into()).await?;
         // The session may have ended before, and left the family to expire.
         server.families.delete(&session.family()).await
     }

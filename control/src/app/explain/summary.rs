@@ -31,7 +31,10 @@ pub(super) fn what_next(inputs: &Inputs<'_>, explanation: &Explanation, caller_d
             after(failures),
             in_progress(grant, caller_deadline)
         ),
-        NextAction::Refuse(refused) => self::refused(refused, grant, failures),
+        NextAction::Refuse(refused) => {
+            let is_here = (explanation.session.as_ref()).is_some_and(|session| session.logged_in == "here");
+            self::refused(refused, grant, failures, is_here)
+        }
     }
     .trim_end()
     .to_owned()
@@ -80,7 +83,12 @@ fn in_progress(grant: &GrantView, caller_deadline: Duration) -> String {
     })
 }
 
-fn refused(refused: &Refused, grant: &GrantView, failures: Option<&FailuresView>) -> String {
+fn refused(refused: &Refused, grant: &GrantView, failures: Option<&FailuresView>, is_here: bool) -> String {
+    let new_login = if is_here {
+        "the user logged in here, so the MCP client starts the next login once its refresh is refused"
+    } else {
+        "a PUT with the new login takes effect at once"
+    };
     let waits = failures.map_or_else(String::new, |failures| {
         format!(
             " {} failed attempts so far ({}); the next is made by the first request after {} s.",
@@ -89,8 +97,7 @@ fn refused(refused: &Refused, grant: &GrantView, failures: Option<&FailuresView>
     });
     match (refused.refusal, refused.refusal.class()) {
         (Refusal::NeedsLogin, _) => format!(
-            "The user must log in again: {}. Control no longer calls the issuer for this login; a PUT with the new login \
-             takes effect at once.",
+            "The user must log in again: {}. Control no longer calls the issuer for this login; {new_login}.",
             grant.reason.unwrap_or(refused.cause.as_str())
         ),
         (Refusal::WrongAudience, _) => format!(

@@ -114,7 +114,7 @@ impl From<&User> for UserView {
 }
 
 impl PairView {
-    /// The pair `digest`, with what was `recorded` of it, or else the `user` whom an event names.
+    /// The pair `digest`, with what was `recorded` of it, or else the `user` that an event names.
     pub(super) fn new(digest: &str, recorded: Option<&PairRecord>, user: Option<&User>) -> Self {
         let (last_outcome, last_cause) = match recorded.map(|pair| &pair.outcome) {
             None => (None, None),

@@ -30,6 +30,8 @@ pub(super) struct EventLine {
     pub(super) cause: String,
     pub(super) remedy: String,
     pub(super) via: &'static str,
+    /// The person at the console that did it.
+    pub(super) actor: String,
     pub(super) count: String,
 }
 
@@ -67,6 +69,11 @@ impl EventLine {
             cause: text(&event.cause),
             remedy: text(&event.remedy),
             via: event.via.map_or("", crate::activity::Via::name),
+            actor: event
+                .actor
+                .as_ref()
+                .map(|person| shown(person.name.as_ref().unwrap_or(&person.subject)))
+                .unwrap_or_default(),
             count: event.count.map(|count| count.to_string()).unwrap_or_default(),
         }
     }

@@ -85,7 +85,7 @@ pub(super) async fn session(Path(session): Path<String>, own: OwnForm) -> Respon
         .visitor
         .site
         .service
-        .console_end_session(operator, &session)
+        .console_end_session(&own.visitor.site.console, operator, &session)
         .await;
     done(
         &own,
@@ -106,7 +106,7 @@ pub(super) async fn user(Path(grant): Path<String>, own: OwnForm) -> Response {
         .visitor
         .site
         .service
-        .console_sign_out_user(operator, &grant)
+        .console_sign_out_user(&own.visitor.site.console, operator, &grant)
         .await;
     done(
         &own,
