@@ -10,6 +10,7 @@
 //! - [`activity`] and [`audit`]: what happened to users and sessions, for people to look at;
 //! - [`store`], [`record`] and [`coordination`]: the key-value store, records and their sealing, single-flight and leases;
 //! - [`tls`]: certificates and keys of listeners;
+//! - [`console`]: rules of the operators' page;
 //! - [`remote`]: questions of the command line to a running control;
 //! - [`observe`]: logs and metrics; [`doctor`]: checks every dependency of a deployment and gives hints; [`keygen`]: makes
 //!   a signing key.
@@ -22,6 +23,7 @@ pub mod audit;
 pub mod authorization;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod context;
 pub mod coordination;
 pub mod digest;

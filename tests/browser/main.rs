@@ -1,8 +1,10 @@
-//! The pages of a login in a real browser, from the consent to the client's listener: `cargo xtask clients --check` runs
-//! it. Where Chromium is missing, each test states so and is left out.
+//! Pages in a real browser: those of a login, from the consent to the client's listener (`cargo xtask clients --check`), and
+//! those of the operators' console (`cargo xtask console --check`). Where Chromium is missing, each test states so and is left
+//! out.
 
 mod chromium;
 mod consent;
+mod console;
 mod demo;
 mod issuer_pages;
 mod loopback_client;

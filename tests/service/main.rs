@@ -5,6 +5,7 @@ mod activity;
 mod adversary;
 mod alert_cases;
 mod authorization;
+mod console;
 mod control_part;
 mod crash;
 mod doctor;

@@ -3,6 +3,7 @@
 mod changelog;
 mod chart_values;
 mod clients;
+mod console;
 mod fuzz;
 mod gateway;
 mod lab;
@@ -84,6 +85,8 @@ enum Verb {
     /// Make everything of a release (programs, module, images, chart, bills of materials, checksums, notes) and check it, or
     /// upload what was made; needs Go
     Release(release::ReleaseFlags),
+    /// Open the operators' console in a real browser, on two replicas and with 10⁶ sessions; keeps pictures in target/browser
+    Console(console::ConsoleFlags),
     /// Set up, build in release and measure: `data-path` (CPU, latency, streams), `memory` (10⁶ sessions) or `control`
     Bench(BenchFlags),
 }
@@ -107,6 +110,7 @@ fn main() -> ExitCode {
         Verb::Relay(flags) => relay::run(&workspace, &terminal, &flags),
         Verb::Clients(flags) => clients::run(&workspace, &terminal, &flags),
         Verb::Release(flags) => release::run(&workspace, &terminal, &flags),
+        Verb::Console(flags) => console::run(&workspace, &terminal, &flags),
         Verb::Bench(flags) => lab::bench(&workspace, &terminal, &flags),
     });
     outcome.unwrap_or_else(|error| {

@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::config::{Config, TokenSource};
 use crate::context::Context;
-use crate::upstream::issuer::limits::CallLimits;
+use crate::upstream::issuer::limits::{CallLimits, LimitsState};
 
 /// Limits by issuer.
 #[derive(Default)]
@@ -24,6 +24,17 @@ impl LimitsByIssuer {
             ))
         };
         Arc::clone(self.0.entry(issuer.to_owned()).or_insert_with(create))
+    }
+
+    /// The state of each issuer's limits, by issuer.
+    pub(super) fn states(&self) -> Vec<(String, LimitsState)> {
+        let states = self
+            .0
+            .iter()
+            .map(|(issuer, limits)| (issuer.clone(), limits.state()));
+        let mut states: Vec<_> = states.collect();
+        states.sort_by(|(one, _), (other, _)| one.cmp(other));
+        states
     }
 
     /// The limits of the issuers that have the same addresses in both configurations. An issuer that fails at one

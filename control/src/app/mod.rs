@@ -4,6 +4,7 @@ pub(crate) mod authorization;
 mod background;
 mod build;
 pub(crate) mod census;
+pub(crate) mod console;
 mod current;
 mod exchange_endpoint;
 pub(crate) mod explain;
@@ -51,6 +52,7 @@ use crate::upstream::relay::Relay;
 
 use self::authorization::AuthorizationServer;
 use self::background::Background;
+use self::console::Console;
 use self::limits::LimitsByIssuer;
 use self::relay::RelayEdge;
 
@@ -100,10 +102,14 @@ pub struct Service {
     pub(crate) relay_edge: RelayEdge,
     /// Our own authorization server, if it is configured.
     pub(crate) authorization: Option<Arc<AuthorizationServer>>,
+    /// The operators' console, if it is configured.
+    pub(crate) console: Option<Arc<Console>>,
     rotations: Arc<Rotations>,
     recorded: Arc<Queue>,
     limits: LimitsByIssuer,
     background: Background,
+    /// Names this process in the console.
+    pub(crate) replica_name: Arc<str>,
 }
 
 /// State that outlives a configuration: a reload passes it on to the next [`Service`].
@@ -116,6 +122,7 @@ struct ProcessState {
     rotations: Arc<Rotations>,
     recorded: Arc<Queue>,
     limits: LimitsByIssuer,
+    replica_name: Arc<str>,
 }
 
 /// One protected server.
@@ -157,6 +164,7 @@ impl Service {
             throttle: Arc::new(Throttle::new(WARN_INTERVAL)),
             rotations: Arc::new(Rotations::new(SIGNED_OUT_LIFETIME)),
             limits: LimitsByIssuer::default(),
+            replica_name: console::replicas::own_name().into(),
         };
         Self::assemble(config, state)
     }
@@ -176,6 +184,7 @@ impl Service {
             rotations: Arc::clone(&self.rotations),
             recorded: Arc::clone(&self.recorded),
             limits: self.limits.carried_over(&self.config, &config),
+            replica_name: Arc::clone(&self.replica_name),
         };
         Self::assemble(config, state)
     }
@@ -210,6 +219,10 @@ impl Service {
         let lease_patience = config.issuer_timeout * 3 + config.lease;
         let mut limits = state.limits;
         let homes = build::homes(&config.issuers, &context, &mut limits);
+        let console = config
+            .console
+            .as_ref()
+            .and_then(|section| Console::new(section, &context, &mut limits));
         let grants = Grants::new(
             context.clone(),
             GrantTimes {
@@ -248,6 +261,7 @@ impl Service {
             .transpose()?;
         Ok(Arc::new(Self {
             authorization: authorization.map(Arc::new),
+            console: console.map(Arc::new),
             relay: Relay::new(context.clone(), grants.clone()),
             relay_edge: RelayEdge::new(&homes)?,
             homes,
@@ -265,6 +279,7 @@ impl Service {
             recorded: state.recorded,
             limits,
             background: Background::default(),
+            replica_name: state.replica_name,
         }))
     }
 

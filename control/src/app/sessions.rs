@@ -112,6 +112,12 @@ impl Service {
         };
         let session = SessionKey::of_id(id);
         let put = self.sessions.put(&session, &login).await?;
+        self.index_user(
+            &registration.issuer,
+            &registration.client_id,
+            &registration.id_token,
+        )
+        .await;
         if put.created || put.is_new_login {
             self.record_login(&session, registration, &claims);
         }

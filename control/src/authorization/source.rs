@@ -41,6 +41,8 @@ pub enum Allowance {
     DocumentFetch,
     /// Consent pages and their answers.
     Consent,
+    /// Logins at the operators' console.
+    ConsoleLogin,
 }
 
 impl Allowance {
@@ -50,6 +52,7 @@ impl Allowance {
             Self::Registration => (Duration::from_secs(1), 60),
             Self::DocumentFetch => (Duration::from_secs(3), 20),
             Self::Consent => (Duration::from_millis(500), 60),
+            Self::ConsoleLogin => (Duration::from_secs(3), 20),
         }
     }
 

@@ -12,7 +12,8 @@ use super::problem::Problem;
 use super::raw::{RawConfig, RawIssuer, Text};
 use super::{
     AuthorizationConfig, Config, Credentials, IssuerConfig, IssuerPolicy, ResourceMetadata, audit,
-    authorization, credentials, filter_module, intake, relays, resources, sealing, servers, store, tls,
+    authorization, console, credentials, filter_module, intake, relays, resources, sealing, servers, store,
+    tls,
 };
 use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
@@ -94,10 +95,7 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
         .as_ref()
         .and_then(|raw| filter_module::filter_module(findings, raw));
     let resource_metadata = resources::metadata(findings, raw.resource_metadata.as_ref());
-    let audit = raw
-        .audit
-        .as_ref()
-        .and_then(|raw| audit::audit(findings, raw));
+    let audit = raw.audit.as_ref().and_then(|raw| audit::audit(findings, raw));
     let has_problems = !findings.is_empty();
     let (authorization, resource_metadata) = with_authorization(
         findings,
@@ -110,6 +108,10 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
             session_lifetime,
         },
     );
+    let console = raw
+        .console
+        .as_ref()
+        .and_then(|raw| console::console(findings, raw, listen));
     if let (Some(store), Some(text)) = (&store, &raw.store.value.deadline)
         && (caller_deadline..durations::STORE_DEADLINE.below).contains(&store.deadline)
     {
@@ -150,6 +152,7 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
         resource_metadata,
         authorization,
         audit,
+        console,
     })
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod authorization;
 mod check;
+mod console;
 mod credentials;
 mod durations;
 pub(crate) mod endpoint;
@@ -39,6 +40,7 @@ pub use authorization::{
     PinnedDocument, REGISTERED_CLIENT_PREFIX, RegistrationConfig, RememberedConsentConfig, SigningKeysConfig,
     UpstreamLoginConfig, guide,
 };
+pub use console::ConsoleConfig;
 pub use filter_module::FilterModule;
 pub use intake::IntakeConfig;
 pub use issuer::{ClientAuth, IssuerConfig, IssuerPolicy};
@@ -92,6 +94,8 @@ pub struct Config {
     pub resource_metadata: ResourceMetadata,
     /// Our own authorization server for MCP clients; `None`: there is none.
     pub authorization: Option<AuthorizationConfig>,
+    /// The page for operators; `None`: there is none.
+    pub console: Option<ConsoleConfig>,
     /// Where the audit log goes; `None`: there is none.
     pub audit: Option<AuditTarget>,
 }

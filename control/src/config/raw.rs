@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::authorization::raw::RawAuthorization;
+use super::console::raw::RawConsole;
 pub(super) use super::raw_values::{RawSecret, RawText, Text};
 use super::tls::RawTls;
 use crate::yaml::Spanned;
@@ -30,6 +31,7 @@ pub(super) struct RawConfig {
     pub(super) filter_module: Option<RawFilterModule>,
     pub(super) resource_metadata: Option<Spanned<RawResourceMetadata>>,
     pub(super) authorization: Option<Spanned<RawAuthorization>>,
+    pub(super) console: Option<Spanned<RawConsole>>,
     pub(super) audit: Option<RawAudit>,
 }
 

@@ -14,7 +14,7 @@ use crate::yaml::{Location, Spanned};
 /// `tls` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawTls {
+pub(in crate::config) struct RawTls {
     certificate: Spanned<RawFile>,
     key: Spanned<RawFile>,
     client_ca: Option<Spanned<RawFile>>,
@@ -264,7 +264,7 @@ fn read(part: TlsPart, path: &Path) -> Result<SecretString, TlsError> {
 }
 
 /// Reads `tls`; adds a problem for each fault.
-pub(super) fn tls(findings: &mut Findings, raw: &Spanned<RawTls>) -> Option<TlsConfig> {
+pub(in crate::config) fn tls(findings: &mut Findings, raw: &Spanned<RawTls>) -> Option<TlsConfig> {
     let value = &raw.value;
     let path = |file: &Spanned<RawFile>| PathBuf::from(&file.value.file.value);
     let files = TlsFiles {

@@ -3,6 +3,7 @@
 //! It changes nothing, prints no secret and presents no grant's token.
 
 mod authorization;
+mod console;
 mod gateway;
 mod issuers;
 mod probe;
@@ -127,6 +128,9 @@ async fn dependencies(config: &Config) -> Vec<Check> {
                     authorization,
                 };
                 checks.extend(found.all().await);
+            }
+            if let Some(console) = &config.console {
+                checks.push(console::login(&prober, console).await);
             }
         }
         Err(error) => checks.push(no_tls(&error)),

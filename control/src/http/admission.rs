@@ -33,6 +33,8 @@ pub(super) struct AdmissionControl {
     current: Current,
     requests: Arc<Budget>,
     probes: Arc<Budget>,
+    /// Whether the listener is that of the API, with probes and relayed token endpoints.
+    is_api: bool,
 }
 
 impl AdmissionControl {
@@ -42,6 +44,18 @@ impl AdmissionControl {
             current,
             requests: Arc::new(Budget::new(&metrics)),
             probes: Arc::new(Budget::new(&Metrics::default())),
+            is_api: true,
+        }
+    }
+
+    /// For the console's listener. Its bytes are not those of `tokenward_request_bytes`.
+    pub(super) fn for_console(current: Current) -> Self {
+        let uncounted = || Arc::new(Budget::new(&Metrics::default()));
+        Self {
+            current,
+            requests: uncounted(),
+            probes: uncounted(),
+            is_api: false,
         }
     }
 }
@@ -87,7 +101,9 @@ impl AdmissionControl {
         if let Err(bad) = host::check(&request) {
             return Err(Box::new(rejected(StatusCode::BAD_REQUEST, &bad.to_string())));
         }
-        if let Some(relayed) = self.relayed(&request) {
+        if !self.is_api {
+            self.request(request)
+        } else if let Some(relayed) = self.relayed(&request) {
             self.relayed_request(request, relayed)
         } else if matches!(request.uri().path(), LIVEZ | READYZ | METRICS) {
             self.probe(request)

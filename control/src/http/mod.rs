@@ -4,6 +4,7 @@ mod admission;
 mod authorization;
 mod body;
 mod caller;
+mod console;
 mod exchange_client;
 mod exchange_endpoint;
 pub(crate) mod explain;
@@ -92,6 +93,15 @@ impl HttpService {
             admission: self.admission.clone(),
             router: with_state(router(routes).fallback(caller::no_certificate), current),
             access: Access::Uncertified,
+        }
+    }
+
+    /// The operators' console, with budgets of its own: an operator must get in while control's own listener is overloaded.
+    pub(crate) fn console(current: Current) -> Self {
+        Self {
+            admission: AdmissionControl::for_console(current.clone()),
+            router: with_state(console::router(), current),
+            access: Access::All,
         }
     }
 

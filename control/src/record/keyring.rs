@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -15,10 +16,14 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
+use crate::digest;
+
 const FORMAT: u8 = 1;
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 const MAX_KEY_ID_BYTES: usize = 64;
+/// From this and a sealing key follows the key of [`KeyRing::keyed_digests`].
+const DIGEST_LABEL: &[u8] = b"tokenward keyed digest 1";
 
 /// Why a configured key, or the key ring, is not usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +105,7 @@ pub enum UnsealError {
 pub struct SealingKey {
     id: String,
     cipher: XChaCha20Poly1305,
+    digests: hmac::Key,
 }
 
 impl fmt::Debug for SealingKey {
@@ -143,7 +149,12 @@ impl SealingKey {
                 bytes: bytes.len(),
             });
         };
-        Ok(Self { id, cipher })
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), DIGEST_LABEL);
+        Ok(Self {
+            id,
+            cipher,
+            digests: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()),
+        })
     }
 
     /// The key's id.
@@ -227,6 +238,13 @@ impl KeyRing {
     #[must_use]
     pub fn is_current(&self, sealed: &[u8]) -> bool {
         Parts::parse(sealed).is_ok_and(|parts| parts.key_id == self.current.id)
+    }
+
+    /// Digests of `text` (HMAC-SHA-256, 64 hex digits) for an index in the store: by the current key, by which an entry is
+    /// written, then by each previous one, by which it may have been. Without a key no guess at the text can be tested.
+    pub fn keyed_digests(&self, text: &str) -> impl Iterator<Item = String> {
+        self.keys()
+            .map(move |key| digest::hex(hmac::sign(&key.digests, text.as_bytes()).as_ref()))
     }
 
     fn keys(&self) -> impl Iterator<Item = &SealingKey> {

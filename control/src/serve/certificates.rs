@@ -18,8 +18,14 @@ type TlsOf = fn(&Config) -> Option<&TlsConfig>;
 /// The listener of the token endpoint and the sessions API.
 pub(super) const CONTROL: &str = "control";
 
+/// The listener of the operators' console.
+pub(super) const CONSOLE: &str = "console";
+
 /// All listeners that may have TLS: the name in log lines and metrics, and the place in the configuration.
-const LISTENERS: [(&str, TlsOf); 1] = [(CONTROL, |config| config.tls.as_ref())];
+const LISTENERS: [(&str, TlsOf); 2] = [
+    (CONTROL, |config| config.tls.as_ref()),
+    (CONSOLE, |config| config.console.as_ref()?.tls.as_ref()),
+];
 
 /// The certificates of all listeners with TLS.
 pub(super) struct Certificates {

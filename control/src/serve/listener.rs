@@ -29,6 +29,7 @@ const RESERVED_DEADLINE: Duration = Duration::from_secs(1);
 pub struct Listener {
     socket: TcpListener,
     current: Current,
+    site: HttpService,
     tls: Option<ListenerTls>,
 }
 
@@ -37,6 +38,18 @@ impl Listener {
     #[must_use]
     pub fn new(socket: TcpListener, current: Current) -> Self {
         Self {
+            site: HttpService::new(current.clone()),
+            socket,
+            current,
+            tls: None,
+        }
+    }
+
+    /// The same for the operators' console.
+    #[must_use]
+    pub fn console(socket: TcpListener, current: Current) -> Self {
+        Self {
+            site: HttpService::console(current.clone()),
             socket,
             current,
             tls: None,
@@ -59,7 +72,7 @@ impl Listener {
         // Dropping this future shuts the connections down too.
         let shutdown = connections.shutdown.clone().drop_guard();
         let metrics = self.current.service().metrics().clone();
-        let site = HttpService::new(self.current.clone());
+        let site = self.site;
         let reserved = Pool {
             site: site.probes_only(self.current.clone()),
             uncertified: site.probes_only(self.current.clone()),

@@ -24,11 +24,18 @@ pub fn preflight(config: &Config) -> Vec<ServeError> {
         check_address(config.listen),
         check_audit(config),
     ];
-    let certificate = config.tls.iter().flat_map(check_certificate);
+    let console = config.console.iter().map(|console| check_address(console.listen));
+    let tls_of_console = config.console.iter().filter_map(|console| console.tls.as_ref());
+    let certificates = config
+        .tls
+        .iter()
+        .chain(tls_of_console)
+        .flat_map(check_certificate);
     checks
         .into_iter()
+        .chain(console)
         .filter_map(Result::err)
-        .chain(certificate)
+        .chain(certificates)
         .collect()
 }
 

@@ -11,12 +11,14 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::authorization::log_authorization_server;
-use super::certificates::{CONTROL, Certificates};
+use super::certificates::{CONSOLE, CONTROL, Certificates};
+use super::console;
 use super::filter_module::log_filter_module;
 use super::listener::Listener;
 use super::reload_socket::ReloadSocket;
 use super::reloader::Reloader;
 use super::signals::{ReloadSignal, ShutdownSignal};
+use super::tls::ListenerTls;
 use super::watch::Contents;
 use crate::app::{self, Current, Service, StartError};
 use crate::clock::SystemClock;
@@ -72,13 +74,18 @@ pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), Serve
         listener,
         current,
         reloader,
+        console_tls,
     } = started;
     let reloading = tokio::spawn(reloader.run(reload_signal, ReloadSocket::open(path)));
     let counting = tokio::spawn(app::census::run(current.clone()));
+    let console = console::start(&current, console_tls, address_file).await?;
     let longest = || longest_stop(current.service().config.issuer_timeout);
     serve_listener(listener, &current, shutdown_signal.next(), longest).await;
     reloading.abort();
     counting.abort();
+    if let Some(console) = console {
+        console.stop().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -88,6 +95,8 @@ struct Started {
     listener: Listener,
     current: Current,
     reloader: Reloader,
+    /// TLS of the console's listener.
+    console_tls: Option<ListenerTls>,
 }
 
 async fn start(path: &Path, address_file: Option<&Path>) -> Result<Started, ServeError> {
@@ -120,10 +129,12 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<Started, Serv
     }
     certificates.report(current.service().metrics());
     let tls = certificates.listener(CONTROL);
+    let console_tls = certificates.listener(CONSOLE);
     tracing::info!(%address, tls = tls.is_some(), "listening");
     Ok(Started {
         listener: Listener::new(socket, current.clone()).with_tls(tls),
         reloader: Reloader::new(current.clone(), path, known, certificates),
+        console_tls,
         current,
     })
 }
@@ -187,7 +198,7 @@ pub const fn longest_stop(issuer_timeout: Duration) -> Duration {
 }
 
 /// Writes the file atomically: a process that waits for it never reads a partial address.
-fn write_address(file: &Path, address: SocketAddr) -> Result<(), ServeError> {
+pub(super) fn write_address(file: &Path, address: SocketAddr) -> Result<(), ServeError> {
     let partial = file.with_extension("unfinished");
     std::fs::write(&partial, address.to_string())
         .and_then(|()| std::fs::rename(&partial, file))

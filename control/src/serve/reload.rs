@@ -66,6 +66,14 @@ pub fn apply(current: &Current, config: Config) -> Result<(), ReloadError> {
     if old.tls.is_some() != config.tls.is_some() {
         fixed.push("tls");
     }
+    let console_tls = |config: &Config| config.console.as_ref().map(|console| console.tls.is_some());
+    if old.console.is_some() && config.console.is_some() && console_tls(old) != console_tls(&config) {
+        fixed.push("console.tls");
+    }
+    let console = |config: &Config| config.console.as_ref().map(|console| console.listen);
+    if console(old) != console(&config) {
+        fixed.push("console.listen");
+    }
     if !same_store(&old.store, &config.store) {
         fixed.push("store");
     }

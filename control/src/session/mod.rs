@@ -4,6 +4,7 @@
 //! to its sessions (ending the last one ends the grant) and from a user to all sessions (sign-out everywhere).
 
 mod extend;
+mod listing;
 mod logout_replay;
 mod put;
 mod sid;

@@ -21,6 +21,18 @@ pub struct CountedStore {
     store: Arc<dyn Store>,
     metrics: Metrics,
     last_failed_write: Mutex<Option<(Instant, NotReady)>>,
+    last_failure: Mutex<Option<FailedOperation>>,
+}
+
+/// The most recent operation that failed.
+#[derive(Debug, Clone)]
+pub struct FailedOperation {
+    /// When.
+    pub at: Instant,
+    /// `read`, `write`, `list` …
+    pub operation: &'static str,
+    /// Why, without host names.
+    pub cause: String,
 }
 
 impl CountedStore {
@@ -31,12 +43,19 @@ impl CountedStore {
             store,
             metrics,
             last_failed_write: Mutex::default(),
+            last_failure: Mutex::default(),
         }
     }
 
     /// The time and the reason of the most recent write that failed.
     pub(super) fn last_failed_write(&self) -> Option<(Instant, NotReady)> {
         self.lock().clone()
+    }
+
+    /// The most recent operation that failed; `None`: none has.
+    pub(super) fn last_failure(&self) -> Option<FailedOperation> {
+        let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<(Instant, NotReady)>> {
@@ -55,6 +74,13 @@ impl CountedStore {
         let result = work.instrument(trace::store(operation)).await;
         self.metrics
             .store_operation(operation, started.elapsed(), result.is_err());
+        if let Err(error) = &result {
+            *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(FailedOperation {
+                at: Instant::now(),
+                operation,
+                cause: error.cause(),
+            });
+        }
         result
     }
 

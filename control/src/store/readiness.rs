@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::counted::CountedStore;
+use super::counted::{CountedStore, FailedOperation};
 use super::{NotReady, Store as _, StoreError, self_test};
 
 /// How long a successful self-test stays valid.
@@ -61,6 +61,12 @@ impl Readiness {
             result: result.clone(),
         });
         result
+    }
+
+    /// The most recent operation of the store that failed in this process.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<FailedOperation> {
+        self.store.last_failure()
     }
 
     /// The result of `test`, while it is valid.

@@ -35,6 +35,7 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- end -}}
 {{- if (include "tokenward.tls" . | fromJson).enabled -}}{{- $names = append $names (include "tokenward.tls" . | fromJson).secretName -}}
 {{- with (include "tokenward.tls" . | fromJson).clientCaRef.name -}}{{- $names = append $names . -}}{{- end -}}{{- end -}}
+{{- if (.Values.console | default dict).publicUrl -}}{{- with (.Values.console.clientSecretRef | default dict).name -}}{{- $names = append $names . -}}{{- end -}}{{- end -}}
 {{- dict "names" ($names | uniq | sortAlpha) | toJson -}}
 {{- end -}}
 
@@ -92,6 +93,9 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- $_ := set $config "servers" $servers -}}
 {{- if .Values.authorization.issuer -}}
 {{- $_ := set $config "authorization" (include "tokenward.controlAuthorization" . | fromJson) -}}
+{{- end -}}
+{{- if (.Values.console | default dict).publicUrl -}}
+{{- $_ := set $config "console" (include "tokenward.controlConsole" . | fromJson) -}}
 {{- end -}}
 {{- $metadata := dict -}}
 {{- with .Values.resourceMetadata.authorizationServers -}}{{- $_ := set $metadata "authorization_servers" . -}}{{- end -}}

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokenward_control::app::{Current, Service};
 use tokenward_control::clock::Clock;
 use tokenward_control::config::Config;
-use tokenward_control::serve::Listener;
+use tokenward_control::serve::{Listener, serve_console};
 use tokenward_control::store::Store;
 use tokenward_control::store::embedded::EmbeddedStore;
 use tokenward_control::store::valkey::ValkeyStore;
@@ -27,9 +27,11 @@ pub struct InProcess {
     clock: IssuerClock,
     store: Arc<SwitchedStore>,
     services: Vec<Current>,
+    /// `http://127.0.0.1:PORT` of each replica's console, if there is one.
+    consoles: Vec<String>,
     config: Config,
     document: Value,
-    _valkey: Option<Valkey>,
+    valkey: Option<Valkey>,
     _watch: LogWatch,
     folder: TempDir,
 }
@@ -93,9 +95,10 @@ impl Deployment {
                 clock,
                 store: Arc::new(SwitchedStore::new(engine)),
                 services: Vec::new(),
+                consoles: Vec::new(),
                 config: Config::parse(&control_config::text_of(&document, &folder))?,
                 document,
-                _valkey: valkey,
+                valkey,
                 _watch: LogWatch::start(),
                 folder,
             },
@@ -114,6 +117,16 @@ impl Deployment {
     /// The service of one replica.
     pub fn service(&self, replica: usize) -> &Current {
         &self.replicas.services[replica]
+    }
+
+    /// The Valkey of all replicas, if they are on one.
+    pub fn valkey(&self) -> Option<&Valkey> {
+        self.replicas.valkey.as_ref()
+    }
+
+    /// The address of one replica's console.
+    pub fn console(&self, replica: usize) -> &str {
+        &self.replicas.consoles[replica]
     }
 
     /// The time of the issuer and of each replica whose clock is right.
@@ -156,13 +169,24 @@ impl Deployment {
         let service = Service::new(replicas.config.clone(), replicas.store.clone(), clock)?;
         let current = Current::new(service);
         let serving = current.clone();
+        let console = replicas.config.console.is_some();
         let started = runtime.spawn(async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
+            let mut of_console = None;
+            if console {
+                let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+                of_console = Some(socket.local_addr()?);
+                tokio::spawn(serve_console(socket, serving.clone(), std::future::pending()));
+            }
             tokio::spawn(Listener::new(listener, serving).run(std::future::pending()));
-            std::io::Result::Ok(address)
+            std::io::Result::Ok((address, of_console))
         });
-        self.urls.push(format!("http://{}", started.await??));
+        let (address, of_console) = started.await??;
+        self.urls.push(format!("http://{address}"));
+        replicas
+            .consoles
+            .extend(of_console.map(|address| format!("http://{address}")));
         replicas.services.push(current);
         Ok(self.urls.len() - 1)
     }

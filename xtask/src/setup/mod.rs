@@ -57,6 +57,8 @@ pub(crate) struct SetupFlags {
     with_login_clients: bool,
     #[arg(skip)]
     without_mcp: bool,
+    #[arg(skip)]
+    with_browser: bool,
 }
 
 impl SetupFlags {
@@ -81,6 +83,16 @@ impl SetupFlags {
     pub(crate) fn for_clients() -> Self {
         Self {
             with_login_clients: true,
+            ..Self::default()
+        }
+    }
+
+    /// What `console` needs: the programs of every test of control, and a browser.
+    pub(crate) fn for_console() -> Self {
+        Self {
+            without_dex: true,
+            without_test_parts: true,
+            with_browser: true,
             ..Self::default()
         }
     }
@@ -128,6 +140,9 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
         terminal.step("oauth2-proxy", |step| {
             oauth2_proxy::OAUTH2_PROXY.provide(workspace, step, network)
         })?;
+    }
+    if flags.with_browser {
+        terminal.step("Chromium", |step| chromium::provide(step, network))?;
     }
     if flags.without_test_parts {
         return Ok(());

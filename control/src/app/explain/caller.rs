@@ -25,6 +25,10 @@ const SESSIONS_SEARCHED: usize = 32;
 pub(crate) enum ExplainedCaller {
     /// The session with this handle.
     Session(SecretString),
+    /// A session that was listed. What was recorded of its pairs is not looked up.
+    Listed(SessionKey),
+    /// The user of this grant; the same.
+    Grant(GrantKey),
     /// A user, registered or not.
     User {
         /// `iss`; `None` where one issuer is configured.
@@ -75,6 +79,16 @@ impl Service {
                 }
                 Ok(found)
             }
+            ExplainedCaller::Listed(session) => {
+                let (grant, since) = self.sessions.grant(session).await?.unzip();
+                Ok(Found {
+                    grant,
+                    since: since.unwrap_or_default(),
+                    session: Some(session.clone()),
+                    ..Found::unknown(required(server)?)
+                })
+            }
+            ExplainedCaller::Grant(grant) => Ok(Found::of_grant(required(server)?, grant.clone())),
             ExplainedCaller::User { issuer, subject } => {
                 let server = required(server)?;
                 let grant = self.grant_of_user(issuer.as_deref(), subject).await?;
@@ -207,7 +221,7 @@ impl Service {
     }
 
     /// Whether `session` is a login at our own authorization server.
-    pub(super) async fn is_logged_in_here(&self, session: &SessionKey) -> Result<bool, StoreError> {
+    pub(crate) async fn is_logged_in_here(&self, session: &SessionKey) -> Result<bool, StoreError> {
         match &self.authorization {
             Some(own) => Ok(own.families.read(&session.family()).await?.is_some()),
             None => Ok(false),
@@ -218,8 +232,15 @@ impl Service {
 impl Found {
     fn of_grant(server: &str, grant: GrantKey) -> Self {
         Self {
-            server: server.to_owned(),
             grant: Some(grant),
+            ..Self::unknown(server)
+        }
+    }
+
+    fn unknown(server: &str) -> Self {
+        Self {
+            server: server.to_owned(),
+            grant: None,
             since: Entitlement::default(),
             session: None,
             pair: None,

@@ -111,11 +111,28 @@ impl Service {
                     // Before the client gets its answer: it may present the refresh token at once.
                     let digest = login.digest.as_ref();
                     self.relay.learn(&login.home, &tokens, digest).await;
+                    self.index_learned(&login.home, &tokens);
                 }
                 LoginAnswer::Passed(Arc::new(answer))
             }
             Err(failed) => LoginAnswer::Failed(failed),
         }
+    }
+}
+
+impl Service {
+    /// Indexes the login's user for the console; the client does not wait for it.
+    fn index_learned(self: &Arc<Self>, home: &Arc<HomeIssuer>, tokens: &TokenResponse) {
+        let Some(id_token) = tokens.id_token.clone().filter(|_| self.console.is_some()) else {
+            return;
+        };
+        let (service, home) = (Arc::clone(self), Arc::clone(home));
+        tokio::spawn(async move {
+            let config = &home.config;
+            service
+                .index_user(&config.issuer, &config.client_id, &id_token)
+                .await;
+        });
     }
 }
 

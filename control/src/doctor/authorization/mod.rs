@@ -3,7 +3,7 @@
 
 mod egress;
 mod outside;
-mod upstream;
+pub(super) mod upstream;
 
 use serde_json::Value;
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{AuthorizationChecks, shown};
-use crate::doctor::probe::{ProbeAnswer, ProbeFailure};
+use crate::doctor::probe::{ProbeAnswer, ProbeFailure, Prober};
 use crate::doctor::report::{Check, Finding};
 
 impl AuthorizationChecks<'_> {
@@ -78,7 +78,7 @@ impl AuthorizationChecks<'_> {
         let name = self.named("redirect URI at the issuer");
         let client_id = &self.authorization.login.client_id;
         let callback = self.authorization.callback();
-        match self.begun(self.request(endpoint), &callback).await {
+        match begun(self.prober, self.request(endpoint), &callback).await {
             Ok(answer) => redirect_uri_check(name, &answer, &callback, client_id),
             Err(failure) => Check::warned(
                 name,
@@ -106,29 +106,33 @@ impl AuthorizationChecks<'_> {
         }
         endpoint
     }
+}
 
-    /// The issuer's answer once it has looked at the request. Dex first leads to the request's connector, by a redirect or by
-    /// a page with a link for each, and looks there.
-    async fn begun(&self, mut url: Url, callback: &str) -> Result<ProbeAnswer, ProbeFailure> {
-        const MOST_STEPS: usize = 5;
-        let mut answer = self.prober.get(&url).await?;
-        for _ in 0..MOST_STEPS {
-            if leads_to(&answer, callback) {
-                break;
-            }
-            let next = answer
-                .header(LOCATION)
-                .and_then(|location| url.join(location).ok());
-            let next = next.or_else(|| linked_connector(&answer, &url));
-            match next {
-                // A connector's own issuer is not called.
-                Some(next) if next.origin() == url.origin() && next != url => url = next,
-                _ => break,
-            }
-            answer = self.prober.get(&url).await?;
+/// The issuer's answer once it has looked at the request. Dex first leads to the request's connector, by a redirect or by
+/// a page with a link for each, and looks there.
+pub(in crate::doctor) async fn begun(
+    prober: &Prober,
+    mut url: Url,
+    callback: &str,
+) -> Result<ProbeAnswer, ProbeFailure> {
+    const MOST_STEPS: usize = 5;
+    let mut answer = prober.get(&url).await?;
+    for _ in 0..MOST_STEPS {
+        if leads_to(&answer, callback) {
+            break;
         }
-        Ok(answer)
+        let next = answer
+            .header(LOCATION)
+            .and_then(|location| url.join(location).ok());
+        let next = next.or_else(|| linked_connector(&answer, &url));
+        match next {
+            // A connector's own issuer is not called.
+            Some(next) if next.origin() == url.origin() && next != url => url = next,
+            _ => break,
+        }
+        answer = prober.get(&url).await?;
     }
+    Ok(answer)
 }
 
 /// The first link of a page of connectors that repeats the request.
@@ -148,7 +152,12 @@ fn leads_to(answer: &ProbeAnswer, callback: &str) -> bool {
 }
 
 /// An issuer never redirects to a URI that is not registered (RFC 6749 §4.1.2.1), and shows a page with the reason.
-fn redirect_uri_check(name: String, answer: &ProbeAnswer, callback: &str, client_id: &str) -> Check {
+pub(in crate::doctor) fn redirect_uri_check(
+    name: String,
+    answer: &ProbeAnswer,
+    callback: &str,
+    client_id: &str,
+) -> Check {
     if leads_to(answer, callback) {
         return Check::ok(name, format!("{callback} is registered"));
     }

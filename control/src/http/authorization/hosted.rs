@@ -35,7 +35,7 @@ impl FromRequestParts<Current> for Hosted {
 }
 
 /// Whether the request is for the host and port of `issuer`.
-fn is_at(issuer: &Url, parts: &Parts) -> bool {
+pub(in crate::http) fn is_at(issuer: &Url, parts: &Parts) -> bool {
     let authority = match (parts.uri.authority(), parts.headers.get(HOST)) {
         // HTTP/2 sends it as `:authority` (RFC 9113 §8.3.1).
         (Some(authority), _) => authority.as_str(),

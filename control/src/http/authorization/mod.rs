@@ -8,12 +8,12 @@ mod consent;
 mod cookie;
 pub(super) mod cors;
 mod form;
-mod hosted;
+pub(super) mod hosted;
 mod metadata;
-mod page;
+pub(super) mod page;
 mod register;
 mod revoke;
-mod source;
+pub(super) mod source;
 mod token;
 
 use axum::response::Response;

@@ -35,7 +35,7 @@ impl FromRequestParts<Current> for RequestSource {
 
 /// The address that the outermost of `trusted_proxies` proxies appended; the peer's without one. What clients themselves
 /// wrote into the header stands further left and is not read.
-pub(super) fn source(headers: &HeaderMap, peer: IpAddr, trusted_proxies: usize) -> Source {
+pub(in crate::http) fn source(headers: &HeaderMap, peer: IpAddr, trusted_proxies: usize) -> Source {
     let Some(nth_last) = trusted_proxies.checked_sub(1) else {
         return peer.into();
     };

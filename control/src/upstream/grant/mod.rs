@@ -20,6 +20,7 @@ mod examine;
 pub mod intents;
 mod known_login;
 pub mod lineage;
+mod listing;
 pub mod login;
 mod moving;
 mod owners;

@@ -39,6 +39,7 @@ pub struct CallLimits {
     breaker: Mutex<Breaker>,
     intermediary: Mutex<IntermediaryAnswers>,
     throttled_calls: AtomicU64,
+    last_call: Mutex<Option<LastCall>>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
@@ -102,6 +103,35 @@ impl Throttled {
     }
 }
 
+/// The most recent call that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastCall {
+    /// When, Unix ms.
+    pub at_ms: u64,
+    /// How.
+    pub outcome: CallOutcome,
+}
+
+/// A snapshot of [`CallLimits`], for a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitsState {
+    /// Set while the circuit is open.
+    pub circuit: Option<Throttled>,
+    /// Calls in flight, of [`LimitsState::MAX_IN_FLIGHT`].
+    pub in_flight: usize,
+    /// Calls that were not made since the circuit last opened.
+    pub suspended_calls: u64,
+    /// `None`: no call has ended.
+    pub last_call: Option<LastCall>,
+}
+
+impl LimitsState {
+    /// Concurrent calls that are permitted.
+    pub const MAX_IN_FLIGHT: usize = MAX_CONCURRENT;
+    /// Sustained calls per second that are permitted.
+    pub const PER_SECOND: u32 = PER_SECOND;
+}
+
 /// What a call shows about the issuer's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallOutcome {
@@ -141,6 +171,7 @@ impl CallLimits {
             breaker: Mutex::default(),
             intermediary: Mutex::default(),
             throttled_calls: AtomicU64::new(0),
+            last_call: Mutex::default(),
             clock,
             metrics,
         }
@@ -201,6 +232,17 @@ impl CallLimits {
         })
     }
 
+    /// What the limits have seen and hold back now.
+    #[must_use]
+    pub fn state(&self) -> LimitsState {
+        LimitsState {
+            circuit: self.circuit_open(),
+            in_flight: MAX_CONCURRENT.saturating_sub(self.slots.available_permits()),
+            suspended_calls: self.throttled_calls.load(Ordering::Relaxed),
+            last_call: *lock(&self.last_call),
+        }
+    }
+
     fn open_reason(&self) -> &'static str {
         if lock(&self.intermediary).are_lasting(self.clock.now_ms()) {
             "in_between"
@@ -247,6 +289,10 @@ impl Permit {
     pub fn record(mut self, outcome: CallOutcome) {
         self.recorded = true;
         let limits = &self.limits;
+        *lock(&limits.last_call) = Some(LastCall {
+            at_ms: limits.clock.now_ms(),
+            outcome,
+        });
         lock(&limits.intermediary).record(outcome, limits.clock.now_ms());
         let change = match outcome {
             CallOutcome::Answer => lock(&limits.breaker).answered(),

@@ -3,7 +3,7 @@
 pub(super) mod consent;
 pub(super) mod onward;
 pub(super) mod problem;
-mod text;
+pub(in crate::http) mod text;
 
 use askama::Template;
 use axum::http::header::{

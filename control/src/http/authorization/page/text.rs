@@ -6,12 +6,12 @@ use crate::authorization::client::shown_name;
 const LONGEST: usize = 100;
 
 /// `text` without control characters, direction changes and invisible letters, cut at [`LONGEST`] characters.
-pub(super) fn shown(text: &str) -> String {
+pub(in crate::http) fn shown(text: &str) -> String {
     cut(text, LONGEST)
 }
 
 /// The same, cut at `longest` characters.
-pub(super) fn cut(text: &str, longest: usize) -> String {
+pub(in crate::http) fn cut(text: &str, longest: usize) -> String {
     let beginning: String = text.chars().take(longest).collect();
     let mut shown = with_few_marks(&shown_name(&beginning).unwrap_or_default());
     if text.chars().nth(longest).is_some() {
