@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::{AuditLog, AuditTarget, line};
 use crate::activity::{Event, EventKind, User};
-use crate::observe::metrics::ActivityMetrics;
+use crate::observe::metrics::Metrics;
 
 fn event(number: u64) -> Event {
     Event {
@@ -25,7 +25,7 @@ async fn lines_are_appended_in_order_and_a_rotated_file_is_opened_again() -> any
     let folder = TempDir::new()?;
     let (path, moved) = (folder.path().join("audit.log"), folder.path().join("audit.log.1"));
     std::fs::write(&path, "an earlier line\n")?;
-    let log = AuditLog::open(&AuditTarget::File(path.clone()), &ActivityMetrics::default())?;
+    let log = AuditLog::open(&AuditTarget::File(path.clone()), &Metrics::default().activity)?;
     for number in 0..100 {
         log.write(&event(number));
     }
@@ -49,7 +49,7 @@ async fn what_cannot_be_written_is_counted_and_stops_nothing() -> anyhow::Result
     let inner = folder.path().join("logs");
     std::fs::create_dir(&inner)?;
     let path = inner.join("audit.log");
-    let metrics = ActivityMetrics::default();
+    let metrics = Metrics::default().activity;
     let log = AuditLog::open(&AuditTarget::File(path.clone()), &metrics)?;
     std::fs::remove_dir_all(&inner)?;
     log.write(&event(1));

@@ -28,5 +28,6 @@ pub use console::serve_console;
 pub use listener::Listener;
 pub use preflight::preflight;
 pub use process::{ServeError, longest_stop, serve, serve_until};
+pub use reloader::Reloader;
 pub(crate) use request_tracker::RequestTracker;
 pub use tls::ListenerTls;

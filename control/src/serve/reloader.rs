@@ -12,7 +12,7 @@ use crate::app::Current;
 use crate::config::Loaded;
 
 /// Reloads while the process runs.
-pub(super) struct Reloader {
+pub struct Reloader {
     current: Current,
     path: PathBuf,
     /// The files of the configuration, certificates aside.
@@ -40,6 +40,13 @@ impl Reloader {
             certificates,
             is_good: true,
         }
+    }
+
+    /// A reloader of the configuration in `path` for a service that another program has made, as tests do.
+    pub async fn of(current: Current, path: &Path) -> Self {
+        let certificates = Certificates::of(&current.service().config).await;
+        let known = Contents::of(Loaded::from_file(path).files).await;
+        Self::new(current, path, known, certificates)
     }
 
     /// Reloads whenever there is a cause; never returns.
@@ -73,7 +80,7 @@ impl Reloader {
     }
 
     /// Reads everything again and applies it; logs and counts the result. `cause` is for the log.
-    async fn reload(&mut self, cause: &str) -> ReloadAnswer {
+    pub async fn reload(&mut self, cause: &str) -> ReloadAnswer {
         let before = Contents::of(self.known.files()).await;
         let certificates_before = self.certificates.look().await;
         let path = self.path.clone();

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use serde_json::json;
-use tokenward_control::serve::reload::{apply, reload};
+use tokenward_control::serve::Reloader;
+use tokenward_control::serve::reload::apply;
 use tokenward_harness::issuer::{Endpoint, Failure};
 
 use super::{audited, kinds};
@@ -88,7 +89,9 @@ async fn sign_outs_reloads_and_withdrawn_keys_are_one_line_each() -> anyhow::Res
     deployment.advance(61);
     deployment.log_in("s-3").await?;
     // A reload of a file that is not there, and one that replaces the sealing key.
-    reload(deployment.service(0), Path::new("no/such/file.yaml")).await;
+    let file_of_none = Path::new("no/such/file.yaml");
+    let mut reloader = Reloader::of(deployment.service(0).clone(), file_of_none).await;
+    reloader.reload("a test").await;
     assert_eq!(file.lines(&deployment).await?.len(), 6);
     let rekeyed = deployment.changed(|document| document["sealing"]["current"]["id"] = json!("k2"))?;
     apply(deployment.service(0), rekeyed)?;

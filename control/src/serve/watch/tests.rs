@@ -42,11 +42,11 @@ async fn the_swap_of_a_mounted_secret_is_one_change() {
     let volume = TempDir::new().expect("a folder");
     swap(volume.path(), "..2026_01", "one");
     let file = volume.path().join("tls.crt");
-    let known = Contents::of(files(&[file.clone()])).await;
+    let known = Contents::of(files(std::slice::from_ref(&file))).await;
 
     swap(volume.path(), "..2026_02", "two");
     let seen = next(&known).await;
-    assert_eq!(seen.changed_since(&known), [file.clone()]);
+    assert_eq!(seen.changed_since(&known), std::slice::from_ref(&file));
 
     // A swap to the same content is none: the next change is the one after it.
     swap(volume.path(), "..2026_03", "two");
@@ -68,7 +68,11 @@ async fn a_file_that_appears_disappears_or_is_rewritten_in_place_is_a_change() {
             None => std::fs::remove_file(&key).expect("it was there"),
         }
         let seen = next(&known).await;
-        assert_eq!(seen.changed_since(&known), [key.clone()], "{content:?}");
+        assert_eq!(
+            seen.changed_since(&known),
+            std::slice::from_ref(&key),
+            "{content:?}"
+        );
         known = seen;
     }
 }
@@ -79,7 +83,7 @@ async fn a_newly_named_file_is_known_as_it_was_before_the_configuration_was_read
     let (old, new) = (folder.path().join("old"), folder.path().join("new"));
     std::fs::write(&old, "before").expect("a file");
     std::fs::write(&new, "new").expect("a file");
-    let before = Contents::of(files(&[old.clone()])).await;
+    let before = Contents::of(files(std::slice::from_ref(&old))).await;
     std::fs::write(&old, "after").expect("a file");
     let known = Contents::of(files(&[old.clone(), new])).await.or_as_in(&before);
     // What changed while the configuration was read is still a change.
