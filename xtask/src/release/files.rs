@@ -1,5 +1,6 @@
 //! The folder of the finished files: begun empty, ended with `release.json` and `SHA256SUMS`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -200,7 +201,7 @@ pub(super) fn ensure_sums(folder: &Path) -> Result<()> {
     let written = std::fs::read_to_string(folder.join(SUMS))
         .with_context(|| format!("{} has no {SUMS}: no release ended there", folder.display()))?;
     let found = sums_of(folder)?;
-    let differing: Vec<&str> = written
+    let differing: BTreeSet<&str> = written
         .lines()
         .filter(|line| !found.lines().any(|other| other == *line))
         .chain(
@@ -214,7 +215,7 @@ pub(super) fn ensure_sums(folder: &Path) -> Result<()> {
         differing.is_empty(),
         "{} does not fit its {SUMS}: {}",
         folder.display(),
-        differing.join(", ")
+        differing.into_iter().collect::<Vec<_>>().join(", ")
     );
     Ok(())
 }

@@ -61,6 +61,13 @@ fn send(
     match upload.kind {
         Kind::Image => artefacts.push(step, &file, &reference),
         Kind::Chart => {
+            // Helm moves a tag that is there. Where nothing is served, the upload itself reports what is wrong.
+            if let Ok(there) = artefacts.digest(step, &reference) {
+                ensure!(
+                    there == upload.digest,
+                    "{reference} is there already, with another content: {there}"
+                );
+            }
             chart::set_time(&file, record.time_seconds)?;
             let (parent, _) = upload
                 .repository

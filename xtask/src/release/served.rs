@@ -123,6 +123,7 @@ impl Check<'_> {
                 "{reference} is served as {served}, not as {digest}"
             );
         }
+        self.ensure_tags_stay(step)?;
         let place = self.at(&plan.chart_repository());
         let folder = place.trim_end_matches("/tokenward");
         let file = plan.out.join(plan.chart_name());
@@ -135,6 +136,24 @@ impl Check<'_> {
             "the chart is served as {served}, not as {pushed}"
         );
         Ok(served)
+    }
+
+    /// A tag that was written once cannot be moved to another image.
+    fn ensure_tags_stay(&self, step: &Step) -> Result<()> {
+        let tag = format!(
+            "{}:{}",
+            self.at(&self.plan.control_repository()),
+            self.plan.version
+        );
+        let other = self.plan.out.join(self.plan.filter_image_name());
+        let moved = self.artefacts.push(step, &other, &tag);
+        let is_refused = moved.is_err_and(|error| format!("{error:#}").contains("is there already"));
+        ensure!(is_refused, "an upload can move the tag {tag} to another image");
+        ensure!(
+            self.artefacts.digest(step, &tag)? == self.images.control,
+            "{tag} leads to another image after a refused upload"
+        );
+        Ok(())
     }
 
     fn download(&self, step: &Step) -> Result<Outcome> {

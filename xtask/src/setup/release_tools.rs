@@ -125,7 +125,7 @@ pub(crate) fn provide(workspace: &Workspace, terminal: &Terminal) -> Result<Rele
         helm: there(tools.join("helm")),
         python: there(python_folder(workspace)),
         platforms,
-        emulator: there(emulator_place(workspace)),
+        emulator: found_emulator(workspace),
         sbom: there(tools.join("bin/cargo-cyclonedx")),
     })
 }
@@ -249,20 +249,38 @@ fn emulator_place(workspace: &Workspace) -> PathBuf {
     workspace.tools().join(format!("qemu-{processor}-static"))
 }
 
-/// The distribution's static qemu, unpacked beside the other parts.
-fn emulator(workspace: &Workspace, step: &Step) -> Result<Outcome> {
+/// The emulator of target/tools, else the machine's own.
+fn found_emulator(workspace: &Workspace) -> Option<PathBuf> {
     let place = emulator_place(workspace);
-    let runs = || process::ask(Command::new(&place).arg("--version")).is_ok_and(|run| run.status.success());
-    if place.is_file() && runs() {
-        return Ok(Outcome::new("there", workspace.shown(&place)));
+    let name = place.file_name()?.to_str()?.to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let installed = std::env::split_paths(&path).flat_map(|folder| {
+        let names = [name.as_str(), name.trim_end_matches("-static")];
+        names.map(|name| folder.join(name))
+    });
+    std::iter::once(place.clone()).chain(installed).find(|binary| {
+        binary.is_file()
+            && process::ask(Command::new(binary).arg("--version")).is_ok_and(|run| run.status.success())
+    })
+}
+
+/// qemu as it is installed, else the distribution's, unpacked beside the other parts.
+fn emulator(workspace: &Workspace, step: &Step) -> Result<Outcome> {
+    if let Some(there) = found_emulator(workspace) {
+        return Ok(Outcome::new("there", workspace.shown(&there)));
     }
+    let place = emulator_place(workspace);
     if let Err(error) = unpack_emulator(workspace, step, &place) {
         return Ok(Outcome::skipped(format!(
             "cannot be had ({}); the other platform's program is not run",
             shortly(&error)
         )));
     }
-    ensure!(runs(), "{} does not run", workspace.shown(&place));
+    ensure!(
+        found_emulator(workspace).is_some(),
+        "{} does not run",
+        workspace.shown(&place)
+    );
     Ok(Outcome::new(
         "fetched",
         format!("{}, of the distribution's qemu", workspace.shown(&place)),

@@ -52,8 +52,5 @@ fn a_changed_a_missing_and_an_added_file_are_named() {
     folder.write("c", "added");
     std::fs::remove_file(folder.0.join("b")).expect("it was there");
     let error = ensure_sums(&folder.0).expect_err("three differences").to_string();
-    assert!(
-        error.ends_with("does not fit its SHA256SUMS: a, b, a, c"),
-        "{error}"
-    );
+    assert!(error.ends_with("does not fit its SHA256SUMS: a, b, c"), "{error}");
 }
