@@ -30,19 +30,19 @@ fn is_configured() -> bool {
 
 /// Exports spans, in batches.
 #[derive(Debug, Clone)]
-pub struct Exporter(SdkTracerProvider);
+pub(crate) struct Exporter(SdkTracerProvider);
 
 /// No spans can be exported.
 #[derive(Debug, thiserror::Error)]
 #[error("traces cannot be exported: {0}; check OTEL_EXPORTER_OTLP_ENDPOINT")]
-pub struct ExporterUnusable(String);
+pub(crate) struct ExporterUnusable(String);
 
 impl Exporter {
     /// An exporter to the collector of the environment, if it names one. Needs a tokio runtime.
     ///
     /// # Errors
     /// [`ExporterUnusable`].
-    pub fn of_environment() -> Result<Option<Self>, ExporterUnusable> {
+    pub(crate) fn of_environment() -> Result<Option<Self>, ExporterUnusable> {
         if !is_configured() {
             return Ok(None);
         }
@@ -73,7 +73,7 @@ impl Exporter {
     }
 
     /// The layer that collects spans.
-    pub fn layer<S>(&self) -> impl Layer<S> + use<S>
+    pub(crate) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
@@ -84,7 +84,7 @@ impl Exporter {
     }
 
     /// Exports what was collected so far. Blocks until the collector has answered, or five seconds.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         if let Err(error) = self.0.force_flush() {
             tracing::debug!(%error, "the last spans were not exported");
         }
