@@ -150,7 +150,8 @@ pub struct Metrics {
     pub relay: RelayMetrics,
     /// Those of our own authorization server.
     pub authorization: AuthorizationMetrics,
-    pub(crate) tls: TlsMetrics,
+    /// Those of the listeners' certificates.
+    pub tls: TlsMetrics,
 }
 
 fn seconds_histogram() -> Histogram {
