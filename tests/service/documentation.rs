@@ -11,7 +11,8 @@ use tokenward_control::authorization::access_token;
 use tokenward_control::authorization::refusal::AuthorizationRefusal;
 use tokenward_control::config::Config;
 use tokenward_control::observe::metrics::{Metrics, RecordCounts};
-use tokenward_harness::parts::{tools, write_file};
+use tokenward_control::tls::{CertificateFacts, ServerIdentity};
+use tokenward_harness::parts::{Authority, tools, write_file};
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 /// The page that has both tables of fields and control's example.
@@ -73,6 +74,13 @@ fn the_login_pages_configuration_of_control_is_accepted() -> anyhow::Result<()> 
     assert_eq!(authorization.login.client_id, "tokenward");
     assert_eq!(authorization.trusted_proxies, 1);
     Ok(())
+}
+
+fn certificate() -> CertificateFacts {
+    let authority = Authority::new("an authority").expect("an authority");
+    let pair = authority.pair(&["control.example.com"]).expect("a pair");
+    let identity = ServerIdentity::read(&pair.certificate, &pair.key.into(), None).expect("a good pair");
+    identity.certificate().clone()
 }
 
 #[test]
@@ -178,6 +186,7 @@ fn the_metrics_page_lists_every_metric_of_control_and_no_other() {
     metrics.relay.refresh("https://dex.example.com", "stored");
     metrics.relay.login("https://dex.example.com", "learned");
     metrics.relay.passed("https://dex.example.com", "answered");
+    metrics.tls.in_force("control", &certificate());
     // A family's name is in its HELP line without the ending that its samples have.
     let exposed: BTreeSet<String> = metrics
         .exposition()

@@ -112,18 +112,6 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
         .console
         .as_ref()
         .and_then(|raw| console::console(findings, raw, listen));
-    if let (Some(store), Some(text)) = (&store, &raw.store.value.deadline)
-        && (caller_deadline..durations::STORE_DEADLINE.below).contains(&store.deadline)
-    {
-        findings.add(
-            text.referenced,
-            format!(
-                "store.deadline is not shorter than caller_deadline, {}s",
-                caller_deadline.as_secs_f64()
-            ),
-            "make it shorter, or caller_deadline longer: a caller gives up before the store's answer can be of use",
-        );
-    }
     Some(Config {
         listen: listen?,
         tls: match tls {

@@ -52,7 +52,7 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
-    /// The authorities of clients' certificates, PEM; `None`: clients are asked for none.
+    /// The authorities of clients' certificates, PEM; `None`: clients need none.
     pub client_ca: Option<PathBuf>,
 }
 

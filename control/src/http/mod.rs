@@ -85,7 +85,7 @@ impl HttpService {
         }
     }
 
-    /// For connections without the client certificate that the listener asks for, with the same budgets: the probes and the
+    /// For connections without the client certificate that the listener demands, with the same budgets: the probes and the
     /// filter module, which an orchestrator, Prometheus and Envoy Gateway request without one; every other request is refused.
     pub(crate) fn uncertified(&self, current: Current) -> Self {
         let routes = probes().into_iter().chain(filter_modules()).collect();

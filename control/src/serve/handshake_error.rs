@@ -7,7 +7,7 @@ use rustls::{AlertDescription, Error};
 /// Why a handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HandshakeError {
-    /// The client refuses the listener's certificate and says so (RFC 8446 §6.2).
+    /// The client refuses the listener's certificate by an alert (RFC 8446 §6.2).
     #[error("the client does not accept this certificate (alert {0})")]
     NotTrusted(&'static str),
     /// The client's certificate does not verify.

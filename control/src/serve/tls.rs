@@ -18,7 +18,7 @@ use crate::config::TlsConfig;
 use crate::observe::throttle::{Emit, Throttle};
 use crate::tls::{CertificateFacts, ServerIdentity};
 
-/// Bytes of responses that rustls keeps for a client that does not accept them.
+/// Bytes of responses that rustls holds for a client that does not accept them.
 const MAX_UNSENT_BYTES: usize = 16 * 1024;
 /// One line a minute for each cause of failed handshakes.
 const WARN_EVERY: Duration = Duration::from_secs(60);
@@ -43,7 +43,7 @@ struct InForce {
 /// Whether the client has proved a name by a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClientCertificate {
-    /// The listener asks for none.
+    /// The listener demands none.
     NotAsked,
     /// One of `tls.client_ca`, with a name of `tls.client_names` if there are any.
     Accepted,

@@ -123,7 +123,7 @@ impl ServerIdentity {
         &self.facts
     }
 
-    /// Whether clients are asked for a certificate.
+    /// Whether clients need a certificate.
     #[must_use]
     pub const fn wants_client_certificate(&self) -> bool {
         self.wants_client_certificate

@@ -39,7 +39,7 @@ pub(crate) fn typed<T: DeserializeOwned>(document: &Placed) -> Shaped<T> {
             collector: &collector,
         };
         let progressed = match T::deserialize(at) {
-            // Maps with placeholders are excluded; the document alone keeps its own.
+            // Maps with placeholders are excluded; the document alone retains its own.
             Ok(candidate) => {
                 let progressed = collector.borrow_mut().exclude_placeholders();
                 if !progressed {

@@ -164,7 +164,7 @@ impl<'a> FaultCollector<'a> {
                 .any(|member| member.key == missing && self.is_excluded(member.value.id))
     }
 
-    /// Excludes the maps that have placeholders; `false` if there are none. The document keeps its own: without it nothing
+    /// Excludes the maps that have placeholders; `false` if there are none. The document retains its own: without it nothing
     /// would remain to be checked.
     pub(super) fn exclude_placeholders(&mut self) -> bool {
         let document = self.document.id;

@@ -1,4 +1,4 @@
-//! Handshakes: who is served, and what a slow or strange client costs.
+//! Handshakes: which clients are served, and what a slow or strange client costs.
 
 use reqwest::Version;
 use serde_json::json;

@@ -33,7 +33,7 @@ use self::issuers::IssuerMetrics;
 use self::process::ProcessMetrics;
 use self::records::RecordMetrics;
 use self::store::StoreMetrics;
-use self::tls::TlsMetrics;
+pub use self::tls::TlsMetrics;
 use self::tokens::TokenMetrics;
 
 /// What every metric of the service begins with; those of the process itself have Prometheus' own names.
@@ -69,7 +69,7 @@ pub struct Metrics {
     /// Those of the activity and the audit log.
     pub activity: ActivityMetrics,
     /// Those of the listeners' certificates.
-    pub(crate) tls: TlsMetrics,
+    pub tls: TlsMetrics,
 }
 
 impl Default for Metrics {

@@ -26,7 +26,7 @@ struct ListenerLabels {
 
 /// The certificates of the listeners. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct TlsMetrics {
+pub struct TlsMetrics {
     /// `tokenward_certificate_renewals_total{listener,outcome}`.
     renewals: Family<RenewalLabels, Counter>,
     /// `tokenward_certificate_not_after_timestamp_seconds{listener}`.
@@ -51,7 +51,7 @@ impl TlsMetrics {
     }
 
     /// Publishes the certificate in force at `listener`.
-    pub(crate) fn in_force(&self, listener: &'static str, certificate: &CertificateFacts) {
+    pub fn in_force(&self, listener: &'static str, certificate: &CertificateFacts) {
         // An increase is seen only of a sample that was there before.
         for outcome in ["applied", "rejected"] {
             let labels = RenewalLabels { listener, outcome };
@@ -63,13 +63,13 @@ impl TlsMetrics {
     }
 
     /// Counts a renewal at `listener`, and publishes the certificate.
-    pub(crate) fn renewed(&self, listener: &'static str, certificate: &CertificateFacts) {
+    pub fn renewed(&self, listener: &'static str, certificate: &CertificateFacts) {
         self.in_force(listener, certificate);
         self.count(listener, "applied");
     }
 
     /// Counts a changed certificate of `listener` that is not used.
-    pub(crate) fn not_renewed(&self, listener: &'static str) {
+    pub fn not_renewed(&self, listener: &'static str) {
         self.count(listener, "rejected");
     }
 

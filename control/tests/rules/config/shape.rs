@@ -1,6 +1,6 @@
-//! Faults of the shape beside faults of values, and limits that depend on each other.
+//! Faults of the shape beside faults of values.
 
-use super::{Folder, GOOD, one_problem, parse};
+use super::{Folder, GOOD, parse};
 
 #[test]
 fn a_fault_of_the_shape_does_not_hide_the_faults_of_values() {
@@ -50,19 +50,4 @@ fn a_fault_of_the_shape_does_not_hide_the_faults_of_values() {
         assert_eq!(texts.len(), 4, "{texts:?}");
         assert!(problems.iter().all(|problem| problem.line > 0), "{texts:?}");
     }
-}
-
-#[test]
-fn a_store_that_may_be_slower_than_its_callers_wait_is_refused() {
-    let store = "store: {deadline: 4s, embedded: {path: DIR/db}}";
-    one_problem(
-        ("store: {embedded: {path: DIR/db}}", store),
-        3,
-        "caller_deadline, 4s",
-    );
-    let folder = Folder::new();
-    let yaml = GOOD
-        .replace("store: {embedded: {path: DIR/db}}", store)
-        .replace("margin: 30s", "caller_deadline: 4500ms");
-    assert!(parse(&folder, &yaml).is_ok());
 }
