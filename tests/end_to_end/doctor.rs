@@ -77,7 +77,7 @@ async fn a_filter_that_stands_before_its_servers_is_found_and_its_credential_tri
         run.printed
     );
     assert_eq!(world.upstream_requests(), 0, "no server is reached");
-    assert_eq!(world.home.counts().refreshes_presented, 0);
+    assert_eq!(world.home.counts().refreshes_succeeded, 0);
     Ok(())
 }
 

@@ -52,7 +52,7 @@ fn answer(chart: &Chart, name: &str) -> anyhow::Result<Answer> {
         Err(error) => {
             let said = error.to_string();
             let ours = format!("{name} is null: leave it out for its default, or give it a value");
-            let sentences = [ours.as_str(), "is empty: name ", "enable exactly one of "];
+            let sentences = [ours.as_str(), " is empty: ", "enable exactly one of "];
             ensure!(
                 sentences.iter().any(|sentence| said.contains(sentence)) && !said.contains("nil pointer"),
                 "{name}: {said}"

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokenward_control::doctor::{Check, CheckOutcome, Report, examine};
 use tokenward_harness::issuer::{DexConfig, FakeDex};
 use tokenward_harness::parts::ports;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::deployment::{Deployment, Plan};
@@ -31,13 +31,15 @@ fn only(report: &Report, name: &str) -> anyhow::Result<Check> {
     Ok(check.clone())
 }
 
-/// A port of this machine at which `answer` is sent to every connection, which then stays open or not.
+/// A port of this machine at which `answer` is sent to every connection that has sent something; it then stays open or not.
 async fn listener(answer: &'static [u8], stays_open: bool) -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let port = listener.local_addr()?.port();
     tokio::spawn(async move {
         let mut open = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
+            // The request, or what a client of TLS sends first.
+            let _ = stream.read(&mut [0; 4096]).await;
             let _ = stream.write_all(answer).await;
             if stays_open {
                 open.push(stream);

@@ -375,10 +375,10 @@ fn the_client_of_an_exchange_may_come_from_a_file() {
     let problems = parse(&folder, &from("nowhere")).expect_err("no such file");
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].what.contains("clientId: "), "{problems:?}");
-    assert_eq!(problems[0].line, 21, "{problems:?}");
+    assert_eq!(problems[0].line, 22, "{problems:?}");
     one_problem(
         (written, "clientId: [muster]"),
-        21,
+        22,
         "a text, {file: /path/to/it} or {env: NAME_OF_VARIABLE}",
     );
 }

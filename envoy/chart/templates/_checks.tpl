@@ -61,9 +61,9 @@ for one that the chart does not have. */}}
 {{- end -}}
 {{- if (include "tokenward.tls" . | fromJson).enabled -}}{{- include "tokenward.checkTls" . -}}{{- end -}}
 {{- if not .Values.issuers -}}{{- fail "issuers is empty: name the issuer at which users log in" -}}{{- end -}}
+{{- if not .Values.servers -}}{{- fail "servers is empty: name at least one protected server (`tokenward import` reads them from MCPServer resources)" -}}{{- end -}}
 {{- if .Values.authorization.issuer -}}{{- include "tokenward.checkAuthorization" . -}}{{- end -}}
 {{- if (.Values.console | default dict).publicUrl -}}{{- include "tokenward.checkConsole" . -}}{{- end -}}
-{{- if not .Values.servers -}}{{- fail "servers is empty: name at least one protected server (`tokenward import` reads them from MCPServer resources)" -}}{{- end -}}
 {{- if .Values.gateway.enabled -}}
 {{- include "tokenward.checkRoutes" . -}}
 {{- include "tokenward.checkRelays" . -}}

@@ -58,7 +58,7 @@ async fn a_route_that_leads_to_control_is_good_and_one_that_does_not_is_a_warnin
     let report = examine(&config).await;
     let route = check(&report, ": relay");
     assert_eq!(route.outcome, CheckOutcome::Warn, "{report}");
-    assert!(route.finding.contains("no connection"), "{report}");
+    assert!(route.finding.contains("refuses the connection"), "{report}");
     Ok(())
 }
 

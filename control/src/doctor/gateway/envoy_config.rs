@@ -41,7 +41,7 @@ pub(super) struct EnvoyRoute {
     pub(super) server: Option<String>,
     /// Filters that it switches on or configures.
     pub(super) filters: Vec<String>,
-    /// The status that Envoy itself answers with, without a server.
+    /// The status that Envoy itself answers with, in place of a server.
     pub(super) own_status: Option<u64>,
 }
 
@@ -107,7 +107,7 @@ impl EnvoyConfig {
                     name: format!("{} of {}", text(&route["name"]), text(&host["name"])),
                     server: annotation(route),
                     filters: filters.flat_map(|filters| filters.keys().cloned()).collect(),
-                    own_status: route["direct_response"]["status"].as_u64(),
+                    own_status: own_status(route),
                 };
                 // Envoy lists inline routes in both parts of the dump.
                 if !self.routes.contains(&route) {
@@ -148,6 +148,15 @@ fn servers(configuration: &Value) -> Vec<(String, bool)> {
             Some((server["name"].as_str()?.to_owned(), matches))
         })
         .collect()
+}
+
+/// The status that Envoy answers with in place of a resource's route. Envoy Gateway's own listener for readiness probes has a route
+/// that answers 500, too, and that is of no resource.
+fn own_status(route: &Value) -> Option<u64> {
+    let is_of_a_resource = route["metadata"]["filter_metadata"]["envoy-gateway"]["resources"].is_array();
+    route["direct_response"]["status"]
+        .as_u64()
+        .filter(|_| is_of_a_resource)
 }
 
 fn annotation(route: &Value) -> Option<String> {
