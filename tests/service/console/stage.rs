@@ -1,7 +1,7 @@
 //! A deployment with a console, an operator, and users.
 
 use serde_json::{Value, json};
-use tokenward_harness::issuer::{DexClient, DexConfig, DexUser, FakeDex, Issuer as _};
+use tokenward_harness::issuer::{DexClient, DexConfig, DexUser, FakeDex};
 
 use super::tab::Tab;
 use crate::deployment::{Deployment, Plan};

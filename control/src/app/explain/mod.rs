@@ -108,17 +108,6 @@ impl Service {
         Ok(explanation)
     }
 
-    /// The grant of a session, the sign-outs that the session has seen, and its short digest.
-    async fn explained_session(
-        &self,
-        session: &SessionKey,
-    ) -> Result<(Option<GrantKey>, Entitlement, Option<String>), Refused> {
-        let found = self.sessions.grant(session).await?;
-        let since = found.as_ref().map(|(_, since)| *since);
-        let short = session.short().to_owned();
-        Ok((found.map(|(key, _)| key), since.unwrap_or_default(), Some(short)))
-    }
-
     fn explained_server(&self, server: &str) -> Result<&Arc<Server>, Refused> {
         self.servers.get(server).ok_or_else(|| {
             let names: Vec<&str> = self
