@@ -267,6 +267,7 @@ fn the_charts_free_settings_are_the_fields_of_the_pages_tables_and_no_others() -
         ),
         ("## Control", "/properties/controlSettings"),
         ("## The authorization server", "/$defs/authorizationSettings"),
+        ("## The console", "/$defs/consoleSettings"),
     ] {
         assert_eq!(
             settings_of_the_chart(pointer)?,

@@ -37,7 +37,7 @@ async fn refused() -> anyhow::Result<Stage> {
         .session(HANDLE)
         .send()
         .await?;
-    assert_eq!(answer.status, 401, "{answer:?}");
+    assert_eq!(answer.refusal(), (400, "needs_login"), "{answer:?}");
     Ok(stage)
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tokenward_control::config::{Config, ConfigError};
+use tokenward_control::doctor::{CheckOutcome, examine};
 
 use super::stage::{Stage, section};
 use crate::deployment::Deployment;
@@ -69,5 +70,31 @@ async fn without_the_section_there_is_no_console() -> anyhow::Result<()> {
     assert_eq!(console.session_lifetime.as_secs(), 3600);
     assert_eq!(console.callback(), "https://console.example.com/console/callback");
     assert_eq!(section("https://issuer.example.com")["groups"], json!(["sre"]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_begins_a_login_and_names_a_redirect_uri_that_is_not_registered() -> anyhow::Result<()> {
+    let stage = Stage::start().await?;
+    let found = async |config: Config| {
+        let report = examine(&config).await;
+        let check = report
+            .checks
+            .into_iter()
+            .find(|check| check.name.starts_with("console "));
+        check.expect("a check of the console")
+    };
+    let good = found(stage.deployment.changed(|_| {})?).await;
+    assert_eq!(good.outcome, CheckOutcome::Ok, "{good:?}");
+    let change =
+        |document: &mut Value| document["console"]["public_url"] = json!("https://other.example.com");
+    let unknown = found(stage.deployment.changed(change)?).await;
+    assert_eq!(unknown.outcome, CheckOutcome::Fail, "{unknown:?}");
+    assert!(
+        unknown
+            .finding
+            .contains("https://other.example.com/console/callback"),
+        "{unknown:?}"
+    );
     Ok(())
 }

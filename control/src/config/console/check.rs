@@ -77,7 +77,8 @@ fn listen(findings: &mut Findings, text: &Text, api: Option<SocketAddr>) -> Opti
 }
 
 fn public_url(findings: &mut Findings, text: &Text) -> Option<Url> {
-    const EXAMPLE: &str = "write the scheme, host and port at which operators' browsers reach the console, as in https://tokenward.example.com";
+    const EXAMPLE: &str = "write the scheme, host and port at which operators' browsers reach the console, as in \
+                           https://tokenward.example.com";
     let what = match parse_issuer(&text.value) {
         Ok(url) if url.origin().ascii_serialization() == text.value.trim_end_matches('/') => {
             return Some(url);
