@@ -58,6 +58,8 @@ async fn a_refusal_is_on_the_overview_with_cause_and_cure_and_leads_to_its_pair(
         "{}",
         explained.body
     );
+    assert!(explained.body.contains(&digest), "{}", explained.body);
+
     let found = tab
         .submit(&page, "/console/search", &[("term", &format!("pair={digest}"))])
         .await?;

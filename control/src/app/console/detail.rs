@@ -2,6 +2,7 @@
 
 use super::refusal::{ConsoleRefusal, ConsoleRefused};
 use super::view::{PairRow, SessionRow, UserRow};
+use crate::activity::PairRecord;
 use crate::activity::pair::user_owner;
 use crate::app::Service;
 use crate::app::explain::{ExplainedCaller, Explanation};
@@ -89,10 +90,7 @@ impl Service {
         for key in &keys {
             sessions.extend(self.session_row(key).await?);
         }
-        let owner = row
-            .identity
-            .as_ref()
-            .map_or_else(String::new, |user| user_owner(&row.issuer, &user.subject));
+        let owner = owner(&row).unwrap_or_default();
         Ok(UserDetail {
             row,
             sessions,
@@ -101,7 +99,7 @@ impl Service {
         })
     }
 
-    /// The explanation of a pair: a session, or a user, and a server.
+    /// The explanation of a pair, a session or a user and a server, and what was last seen of it.
     ///
     /// # Errors
     /// [`ConsoleRefused`].
@@ -109,8 +107,18 @@ impl Service {
         &self,
         caller: &ExplainedCaller,
         server: &str,
-    ) -> Result<Explanation, ConsoleRefused> {
-        Ok(self.explain(caller, Some(server)).await?)
+    ) -> Result<(Explanation, Option<PairRecord>), ConsoleRefused> {
+        let explanation = self.explain(caller, Some(server)).await?;
+        let owner = match caller {
+            ExplainedCaller::Listed(session) => Some(session.digest().to_owned()),
+            ExplainedCaller::Grant(grant) => self.user_row(grant).await?.as_ref().and_then(owner),
+            _ => None,
+        };
+        let seen = match owner {
+            Some(owner) => self.last_outcomes(&owner).await?.remove(server),
+            None => None,
+        };
+        Ok((explanation, seen))
     }
 
     /// The servers after `after`; `owner` is what their pairs are recorded under.
@@ -138,6 +146,12 @@ impl Service {
         }
         Ok(Pairs { rows, more_after })
     }
+}
+
+/// What the pairs of a user without a session are recorded under.
+fn owner(row: &UserRow) -> Option<String> {
+    let user = row.identity.as_ref()?;
+    Some(user_owner(&row.issuer, &user.subject))
 }
 
 /// The session that an address names.

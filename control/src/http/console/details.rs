@@ -9,6 +9,7 @@ use super::answer::{self, Frame};
 use super::guard::{Visitor, parameter};
 use super::lines::{PairLine, SessionLine, UserLine, in_query};
 use super::words::{left, plain, tone};
+use crate::activity::PairRecord;
 use crate::app::console::detail::{Pairs, grant_key, session_key};
 use crate::app::console::refusal::ConsoleRefused;
 use crate::app::explain::{ExplainedCaller, Explanation};
@@ -139,8 +140,8 @@ async fn pair(
         let caller = caller?;
         visitor.site.service.console_pair(&caller, server).await
     };
-    let explanation = match explained.await {
-        Ok(explanation) => explanation,
+    let (explanation, seen) = match explained.await {
+        Ok(explained) => explained,
         Err(refused) => return answer::problem(Some(&visitor.session), &refused),
     };
     let server = cut(&explanation.server.name, 200);
@@ -153,14 +154,14 @@ async fn pair(
             next: plain(explanation.next),
             refusal: explanation.refusal.map(plain).unwrap_or_default(),
             what_next: explanation.what_next.clone(),
-            facts: facts(&explanation),
+            facts: facts(&explanation, seen.as_ref()),
             server,
         },
     )
 }
 
 /// What the decision follows from.
-fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
+fn facts(explanation: &Explanation, seen: Option<&PairRecord>) -> Vec<(&'static str, String)> {
     let mut facts = vec![(
         "the server gets",
         match &explanation.server.exchange_issuer {
@@ -177,6 +178,7 @@ fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
     if let Some(session) = &explanation.session {
         facts.push(("session, as in log lines", session.digest.clone()));
     }
+    facts.extend(seen.map(|seen| ("pair, as in log lines", cut(&seen.pair, 16))));
     match &explanation.grant {
         None => facts.push(("login", "none is known".to_owned())),
         Some(grant) => {
