@@ -2,7 +2,7 @@
 for one that the chart does not have. */}}
 {{- define "tokenward.checkNulls" -}}
 {{- $needed := list
-  "" "image replicaCount credentials sealing store resourceMetadata authorization exchangeEndpoint controlSettings gateway serviceAccount topologySpread service podDisruptionBudget autoscaling networkPolicy serviceMonitor prometheusRule grafanaDashboard test"
+  "" "image replicaCount credentials sealing store resourceMetadata authorization exchangeEndpoint controlSettings gateway serviceAccount topologySpread service podDisruptionBudget autoscaling networkPolicy serviceMonitor podMonitor prometheusRule grafanaDashboard test"
   "" "logLevel logFormat revisionHistoryLimit terminationGracePeriodSeconds extraCaRef"
   "image" "repository pullPolicy"
   "credentials" "filterSecretRef aggregatorSecretRef"
@@ -27,6 +27,7 @@ for one that the chart does not have. */}}
   "autoscaling" "enabled minReplicas maxReplicas targetCPUUtilizationPercentage"
   "networkPolicy" "enabled ingressFrom"
   "serviceMonitor" "enabled interval"
+  "podMonitor" "enabled interval"
   "prometheusRule" "enabled"
   "grafanaDashboard" "enabled"
   "test" "enabled"
