@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
-use tokenward_harness::issuer::{DexClient, DexUser, FakeDex, Issuer as _};
+use tokenward_harness::issuer::{DexClient, DexUser, FakeDex};
 use tokenward_tests::deployment::{Deployment, Plan};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -5,8 +5,9 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use tokenward_harness::secrets;
 
-/// The most that an operator can turn on without the libraries' own traces.
-const LEVELS: &str = "debug,tokenward_control=trace";
+/// The most that an operator can turn on without the libraries' own traces. `thirtyfour` drives the browser of a test and is no
+/// part of control: it logs the pages that it types into.
+const LEVELS: &str = "debug,tokenward_control=trace,thirtyfour=off";
 /// Characters shown of a line that leaks: its time, level and target.
 const SHOWN_CHARACTERS: usize = 60;
 
