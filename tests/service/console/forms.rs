@@ -11,7 +11,7 @@ const HANDLE: &str = "handle-of-a-session";
 async fn an_operator_ends_a_session_after_a_confirmation() -> anyhow::Result<()> {
     let stage = Stage::start().await?;
     stage.deployment.log_in(HANDLE).await?;
-    stage.deployment.log_in("another").await?;
+    stage.deployment.log_in("s-other").await?;
     let tab = stage.operator().await?;
     let page = tab.open("/console/sessions").await?;
     let [first, second] = &page.links("/console/sessions/")[..] else {
@@ -27,7 +27,7 @@ async fn an_operator_ends_a_session_after_a_confirmation() -> anyhow::Result<()>
     let done = tab.submit(&confirm, &format!("{session}/sign-out"), &[]).await?;
     assert_eq!(done.status, 200, "{}", done.body);
     assert_eq!(stage.deployment.status(HANDLE).await?.status, 404);
-    assert_eq!(stage.deployment.status("another").await?.status, 200);
+    assert_eq!(stage.deployment.status("s-other").await?.status, 200);
 
     let again = tab.submit(&confirm, &format!("{session}/sign-out"), &[]).await?;
     assert_eq!(again.status, 404, "{}", again.body);
