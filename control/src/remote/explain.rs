@@ -1,21 +1,19 @@
 //! `tokenward explain`: `GET /v1/explain` of a running control.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
+use super::client::{Local, TlsFlags};
 use super::text;
 use crate::config::{Config, ConfigError};
 use crate::http::explain::{ISSUER_HEADER, PAIR_HEADER, SESSION_HEADER, SUBJECT_HEADER};
 
-/// How long control may take: it reads the store only.
-const TIMEOUT: Duration = Duration::from_secs(15);
 /// In place of `--url`.
 const URL_VARIABLE: &str = "TOKENWARD_URL";
 /// In place of `--credential-file`.
@@ -48,6 +46,8 @@ pub struct ExplainFlags {
     /// The configuration of that control, for its address and the aggregator's credential.
     #[arg(long)]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsFlags,
     /// Print control's answer as JSON.
     #[arg(long)]
     json: bool,
@@ -116,9 +116,10 @@ pub enum AskError {
 pub async fn explain(flags: &ExplainFlags) -> Result<String, AskError> {
     let (header, value) = flags.caller()?;
     let config = flags.config()?;
-    let url = flags.url(config.as_ref())?;
+    let (url, resolved) = flags.place(config.as_ref())?;
     let credential = flags.credential(config)?;
-    let answer = ask(flags, &url, &credential, (header, &value)).await?;
+    let client = flags.tls.client(&url, resolved.as_ref())?;
+    let answer = ask(flags, (&client, &url), &credential, (header, &value)).await?;
     if flags.json {
         return Ok(format!("{answer:#}\n"));
     }
@@ -127,7 +128,7 @@ pub async fn explain(flags: &ExplainFlags) -> Result<String, AskError> {
 
 async fn ask(
     flags: &ExplainFlags,
-    base: &Url,
+    (client, base): (&reqwest::Client, &Url),
     credential: &SecretString,
     (header, value): (&'static str, &SecretString),
 ) -> Result<Value, AskError> {
@@ -140,11 +141,6 @@ async fn ask(
         url: base.clone(),
         source: source.without_url(),
     };
-    let client = reqwest::Client::builder()
-        .timeout(TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(unreachable)?;
     let mut request = client
         .get(url)
         .bearer_auth(credential.expose_secret())
@@ -190,17 +186,17 @@ impl ExplainFlags {
         self.config.as_ref().map(load).transpose()
     }
 
-    fn url(&self, config: Option<&Config>) -> Result<Url, AskError> {
+    /// Control's address, and where its name leads if the configuration says so.
+    fn place(&self, config: Option<&Config>) -> Result<(Url, Option<(String, SocketAddr)>), AskError> {
         if let Some(url) = &self.url {
-            return Ok(url.clone());
+            return Ok((url.clone(), None));
         }
         if let Ok(url) = std::env::var(URL_VARIABLE) {
-            return url.parse().map_err(AskError::Variable);
+            return Ok((url.parse().map_err(AskError::Variable)?, None));
         }
         let missing = AskError::Where("name control's address: --url, $TOKENWARD_URL, or --config");
-        let listen = config.ok_or(missing)?.listen;
-        let url = format!("http://{}", reachable(listen));
-        url.parse().map_err(AskError::Variable)
+        let local = Local::of(config.ok_or(missing)?);
+        Ok((local.url.parse().map_err(AskError::Variable)?, local.resolved))
     }
 
     fn credential(&self, config: Option<Config>) -> Result<SecretString, AskError> {
@@ -213,16 +209,6 @@ impl ExplainFlags {
         );
         Ok(config.ok_or(missing)?.credentials.aggregator)
     }
-}
-
-/// Where a listener can be reached on its own machine: one on all addresses, at the loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }
 
 /// The text of a file, without white space around it.
