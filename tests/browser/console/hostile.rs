@@ -29,7 +29,8 @@ async fn a_hostile_name_is_text_and_leaves_the_page_readable_on_a_phone() -> any
     stage.log_in(&browser, "/console/").await?;
     for number in 0..names.len() {
         let email = format!("hostile-{number}@example.com");
-        stage.deployment.log_in_as(&email, &email).await?;
+        let handle = format!("laptop-{number}");
+        stage.deployment.log_in_as(&handle, &email).await?;
         browser.fill_in("#term", &email).await?;
         browser.click(".search button").await?;
         browser.element("#sign-out").await?;
