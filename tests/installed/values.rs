@@ -61,10 +61,17 @@ fn answer(chart: &Chart, name: &str) -> anyhow::Result<Answer> {
         }
     };
     let yaml: Vec<String> = yaml.into_iter().map(|resource| resource.yaml).collect();
-    let yaml = yaml.join("\n---\n");
-    for trace in ["<nil>", "<no value>", ": null"] {
-        ensure!(!yaml.contains(trace), "{name}: the resources contain {trace}");
+    for resource in &yaml {
+        // A threshold of a panel is null where it has no lower end.
+        let traces = match resource.contains(r#""panels":"#) {
+            true => &["<nil>", "<no value>"][..],
+            false => &["<nil>", "<no value>", ": null"],
+        };
+        for trace in traces {
+            ensure!(!resource.contains(trace), "{name}: the resources contain {trace}");
+        }
     }
+    let yaml = yaml.join("\n---\n");
     Ok(Answer::Rendered(yaml))
 }
 
