@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use url::Url;
 
-use super::explain::AskError;
+use super::error::AskError;
 use crate::config::Config;
 
 /// How long control may take: it reads the store only.

@@ -10,12 +10,11 @@ use serde_json::Value;
 use url::Url;
 
 use super::client::{Local, TlsFlags};
+use super::error::{AskError, URL_VARIABLE};
 use super::text;
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::http::explain::{ISSUER_HEADER, PAIR_HEADER, SESSION_HEADER, SUBJECT_HEADER};
 
-/// In place of `--url`.
-const URL_VARIABLE: &str = "TOKENWARD_URL";
 /// In place of `--credential-file`.
 const CREDENTIAL_FILE_VARIABLE: &str = "TOKENWARD_CREDENTIAL_FILE";
 
@@ -51,62 +50,6 @@ pub struct ExplainFlags {
     /// Print control's answer as JSON.
     #[arg(long)]
     json: bool,
-}
-
-/// Why there is no explanation.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// Not exactly one of session, user and pair.
-    #[error("name one of --user, --pair and --session-file")]
-    Who,
-    /// No address, or no credential.
-    #[error("{0}")]
-    Where(&'static str),
-    /// The configuration is not usable.
-    #[error("{}: {source}", path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// Its problems.
-        source: ConfigError,
-    },
-    /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The variable is no address.
-    #[error("${URL_VARIABLE} is not a URL: {0}")]
-    Variable(url::ParseError),
-    /// No answer.
-    #[error(
-        "control at {url} gives no answer ({source}); check that it runs and that this is its address, not the gateway's"
-    )]
-    Unreachable {
-        /// Its address.
-        url: Url,
-        /// The client's error, without the URL.
-        source: reqwest::Error,
-    },
-    /// Control refuses.
-    #[error("control refuses with {status}: {description}")]
-    Refused {
-        /// The status.
-        status: u16,
-        /// Its `error_description`.
-        description: String,
-    },
-    /// Something else answers.
-    #[error("{url} answers with status {status}, and not as control does; check the address")]
-    NotControl {
-        /// The address.
-        url: Url,
-        /// The status.
-        status: u16,
-    },
 }
 
 /// Asks control and returns what to print.

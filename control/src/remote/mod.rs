@@ -1,7 +1,9 @@
 //! Questions of the command line to a running control, over its HTTP API.
 
 mod client;
+mod error;
 mod explain;
 mod text;
 
-pub use explain::{AskError, ExplainFlags, explain};
+pub use error::AskError;
+pub use explain::{ExplainFlags, explain};

@@ -7,8 +7,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::error::{ServeError, write_address};
 use super::listener::Listener;
-use super::process::{ServeError, write_address};
 use super::tls::ListenerTls;
 use crate::app::Current;
 use crate::app::console::replicas::INTERVAL;

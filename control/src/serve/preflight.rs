@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use super::certificates::now_seconds;
-use super::process::ServeError;
+use super::error::ServeError;
 use crate::app::{self, StartError};
 use crate::audit::AuditLog;
 use crate::config::{Config, TlsConfig};

@@ -1,7 +1,6 @@
 //! `tokenward serve`: from reading the configuration file to a graceful shutdown.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 use super::authorization::log_authorization_server;
 use super::certificates::{CONSOLE, CONTROL, Certificates};
 use super::console;
+use super::error::{ServeError, write_address};
 use super::filter_module::log_filter_module;
 use super::listener::Listener;
 use super::reload_socket::ReloadSocket;
@@ -20,40 +20,10 @@ use super::reloader::Reloader;
 use super::signals::{ReloadSignal, ShutdownSignal};
 use super::tls::ListenerTls;
 use super::watch::Contents;
-use crate::app::{self, Current, Service, StartError};
+use crate::app::{self, Current, Service};
 use crate::clock::SystemClock;
-use crate::config::{ConfigError, Loaded};
+use crate::config::Loaded;
 use crate::http;
-
-/// Why the process could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The configuration is invalid.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The store, the sealing keys or the client for issuers.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The listener cannot be bound.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The configured address.
-        address: SocketAddr,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// Clients refuse the certificate. Only `tokenward check` treats this as a failure.
-    #[error("{0}")]
-    Certificate(String),
-    /// The address file cannot be written.
-    #[error("cannot write {path}: {source}")]
-    AddressFile {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
-}
 
 /// Serves the configuration in `path` until SIGTERM or SIGINT. SIGHUP, `tokenward reload` and a changed file reload it; a SIGHUP
 /// during the start takes effect after it. Writes the listener's address to `address_file`.
@@ -195,15 +165,4 @@ async fn serve_listener(
 #[must_use]
 pub const fn longest_stop(issuer_timeout: Duration) -> Duration {
     issuer_timeout.saturating_add(Duration::from_secs(15))
-}
-
-/// Writes the file atomically: a process that waits for it never reads a partial address.
-pub(super) fn write_address(file: &Path, address: SocketAddr) -> Result<(), ServeError> {
-    let partial = file.with_extension("unfinished");
-    std::fs::write(&partial, address.to_string())
-        .and_then(|()| std::fs::rename(&partial, file))
-        .map_err(|source| ServeError::AddressFile {
-            path: file.to_owned(),
-            source,
-        })
 }

@@ -116,7 +116,7 @@ pub(super) async fn list(visitor: Visitor, RawQuery(query): RawQuery) -> Respons
     answer::page(
         StatusCode::OK,
         &ActivityPage {
-            frame: Frame::live(&visitor, "Activity", "activity"),
+            frame: Frame::live(&visitor.session, "Activity", "activity"),
             lines: listing
                 .events
                 .iter()

@@ -8,8 +8,8 @@ use axum::http::header::{
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use super::guard::{Site, Visitor};
 use crate::app::console::refusal::{Advice, ConsoleRefused};
+use crate::config::ConsoleConfig;
 use crate::console::attempt::own_path;
 use crate::console::session::ConsoleSession;
 use crate::http::authorization::page::text::cut;
@@ -36,10 +36,10 @@ pub(super) struct Frame {
 
 impl Frame {
     /// Of a page that is brought up to date while it is shown.
-    pub(super) fn live(visitor: &Visitor, title: impl Into<String>, here: &'static str) -> Self {
+    pub(super) fn live(session: &ConsoleSession, title: impl Into<String>, here: &'static str) -> Self {
         Self {
             live: true,
-            ..Self::still(&visitor.session, title, here)
+            ..Self::still(session, title, here)
         }
     }
 
@@ -151,13 +151,13 @@ pub(super) fn problem(session: Option<&ConsoleSession>, refused: &ConsoleRefused
 }
 
 /// 401 with the page that leads to the login, and from there back to `path`.
-pub(super) fn login_needed(site: &Site, path: &str) -> Response {
+pub(super) fn login_needed(console: &ConsoleConfig, path: &str) -> Response {
     let to: String = url::form_urlencoded::byte_serialize(own_path(path).as_bytes()).collect();
     page(
         StatusCode::UNAUTHORIZED,
         &LoginPage {
             frame: Frame::outside("Log in"),
-            issuer: &site.console.config.client.issuer,
+            issuer: &console.client.issuer,
             to,
         },
     )

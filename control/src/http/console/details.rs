@@ -73,7 +73,7 @@ pub(super) async fn user(visitor: Visitor, Path(grant): Path<String>, RawQuery(q
     answer::page(
         StatusCode::OK,
         &UserPage {
-            frame: Frame::live(&visitor, user.label.clone(), "users"),
+            frame: Frame::live(&visitor.session, user.label.clone(), "users"),
             sign_out: format!("{}/sign-out", user.href),
             user,
             sessions: detail.sessions.iter().map(SessionLine::of).collect(),
@@ -105,7 +105,7 @@ pub(super) async fn session(
     answer::page(
         StatusCode::OK,
         &SessionPage {
-            frame: Frame::live(&visitor, format!("Session {}", session.short), "sessions"),
+            frame: Frame::live(&visitor.session, format!("Session {}", session.short), "sessions"),
             sign_out: format!("{}/sign-out", session.href),
             session,
             is_own_login: detail.is_own_login,
@@ -148,7 +148,7 @@ async fn pair(
     answer::page(
         StatusCode::OK,
         &PairPage {
-            frame: Frame::live(visitor, format!("Why: {server}"), ""),
+            frame: Frame::live(&visitor.session, format!("Why: {server}"), ""),
             back,
             tone: tone(explanation.next),
             next: plain(explanation.next),

@@ -96,7 +96,7 @@ async fn visit(parts: &mut Parts, current: &Current) -> Result<(Visitor, bool), 
     let site = Site::from_request_parts(parts, current).await?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let Some((session, is_certain)) = site.session(&parts.headers).await else {
-        return Err(answer::login_needed(&site, path));
+        return Err(answer::login_needed(&site.console.config, path));
     };
     if let Some(admitted) = parts.extensions.get::<Admitted>() {
         admitted.authenticated();

@@ -44,7 +44,7 @@ pub(super) async fn users(visitor: Visitor, RawQuery(query): RawQuery) -> Respon
         Ok(listing) => answer::page(
             StatusCode::OK,
             &UsersPage {
-                frame: Frame::live(&visitor, "Users", "users"),
+                frame: Frame::live(&visitor.session, "Users", "users"),
                 lines: listing.rows.iter().map(UserLine::of).collect(),
                 next: address("/console/users", listing.next.as_ref()),
                 is_first: after.is_none(),
@@ -65,7 +65,7 @@ pub(super) async fn sessions(visitor: Visitor, RawQuery(query): RawQuery) -> Res
         Ok(listing) => answer::page(
             StatusCode::OK,
             &SessionsPage {
-                frame: Frame::live(&visitor, "Sessions", "sessions"),
+                frame: Frame::live(&visitor.session, "Sessions", "sessions"),
                 lines: listing.rows.iter().map(SessionLine::of).collect(),
                 next: address("/console/sessions", listing.next.as_ref()),
                 is_first: after.is_none(),

@@ -56,7 +56,7 @@ pub(super) async fn get(visitor: Visitor) -> Response {
     answer::page(
         StatusCode::OK,
         &OverviewPage {
-            frame: Frame::live(&visitor, "Overview", "overview"),
+            frame: Frame::live(&visitor.session, "Overview", "overview"),
             engine: overview.store.engine,
             latency_ms: format!("{latency_ms:.1}"),
             replicas: replicas
