@@ -1,12 +1,15 @@
 //! Samples that exist before anything happens, durations, the build and the process.
 
 use std::process;
+use std::time::Duration;
 
 use serde_json::json;
 use tokenward_harness::parts::Metrics;
 
 use crate::deployment::{Deployment, Plan};
 use crate::traffic::metrics;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The one sample of `name` with these labels.
 fn value(metrics: &Metrics, name: &str, labels: &[(&str, &str)]) -> f64 {
@@ -147,6 +150,8 @@ async fn answers_and_store_operations_are_timed() -> anyhow::Result<()> {
 async fn a_failed_operation_is_timed_and_counted_once() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan::default()).await?;
     let tokens = deployment.log_in("s-1").await?;
+    // The login is recorded in the background.
+    assert!(deployment.service(0).drain(PATIENCE).await);
     let before = metrics(&deployment).await?;
     deployment.store().set_off(true);
     let refused = deployment.ask(&tokens.id_token).send().await?;
