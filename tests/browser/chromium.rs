@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use tempfile::TempDir;
 use thirtyfour::common::log::LoggingPrefsLogLevel;
+use thirtyfour::error::{WebDriverError, WebDriverErrorInner};
 use thirtyfour::{By, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver, WebElement};
 use tokenward_harness::parts::{Process, ProcessSpec, ports, tools};
 
@@ -187,12 +188,22 @@ impl Chromium {
 
     /// What a reader of the page sees.
     pub(crate) async fn text(&self) -> anyhow::Result<String> {
-        Ok(self.driver.find(By::Css("body")).await?.text().await?)
+        loop {
+            match self.driver.find(By::Css("body")).await?.text().await {
+                Err(error) if is_stale(&error) => {}
+                read => return Ok(read?),
+            }
+        }
     }
 
     /// Clicks the one element of a selector.
     pub(crate) async fn click(&self, selector: &str) -> anyhow::Result<()> {
-        Ok(self.element(selector).await?.click().await?)
+        loop {
+            match self.element(selector).await?.click().await {
+                Err(error) if is_stale(&error) => {}
+                clicked => return Ok(clicked?),
+            }
+        }
     }
 
     /// Fills in a field.
@@ -296,4 +307,9 @@ impl Drop for Chromium {
         // The library would end the session once more, and wait for the runtime that this blocks.
         let _ = self.driver.clone().leak();
     }
+}
+
+/// Whether the page was replaced between the look for an element and its use: another look finds the new one.
+fn is_stale(error: &WebDriverError) -> bool {
+    matches!(error.as_inner(), WebDriverErrorInner::StaleElementReference(_))
 }

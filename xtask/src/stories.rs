@@ -20,7 +20,9 @@ pub(crate) fn play(
     counts: Option<Counts<'_>>,
 ) -> Result<ExitCode> {
     let mut stories = workspace.cargo();
-    stories.arg("test").args(modules::package_flags());
+    stories
+        .args(["test", "--no-fail-fast"])
+        .args(modules::package_flags());
     for suite in suites {
         stories.args(["--test", suite]);
     }
