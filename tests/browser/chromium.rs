@@ -208,9 +208,17 @@ impl Chromium {
 
     /// Fills in a field.
     pub(crate) async fn fill_in(&self, selector: &str, text: &str) -> anyhow::Result<()> {
-        let field = self.element(selector).await?;
-        field.clear().await?;
-        Ok(field.send_keys(text).await?)
+        loop {
+            let field = self.element(selector).await?;
+            let filled = async {
+                field.clear().await?;
+                field.send_keys(text).await
+            };
+            match filled.await {
+                Err(error) if is_stale(&error) => {}
+                filled => return Ok(filled?),
+            }
+        }
     }
 
     /// Awaits an address that `arrived` accepts.
