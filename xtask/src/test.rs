@@ -82,7 +82,8 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &TestFlags)
     }))
 }
 
-/// nextest where it is installed (and cargo for the doc tests, which it does not run), else cargo alone.
+/// nextest where it is installed (and cargo for the doc tests, which it does not run), else cargo alone; and the tests of
+/// control with traces.
 fn runner_commands(workspace: &Workspace, terminal: &Terminal, flags: &TestFlags) -> Vec<Command> {
     let nextest =
         process::ask(workspace.cargo().args(["nextest", "--version"])).is_ok_and(|run| run.status.success());
@@ -109,6 +110,13 @@ fn runner_commands(workspace: &Workspace, terminal: &Terminal, flags: &TestFlags
             .args(modules::package_flags())
             .args(&flags.filter);
         commands.push(doc_tests);
+    }
+    if flags.suite.is_empty() && flags.filter.is_none() {
+        // Control with traces is a build of its own: its features are in no other one.
+        let mut traces = base();
+        traces.args(["test", "--package", "tokenward-control", "--features", "otlp"]);
+        traces.args(["--lib", "--", "trace"]);
+        commands.push(traces);
     }
     commands
 }
