@@ -92,7 +92,26 @@ fn stage(workspace: &Workspace, plan: &Plan, images: &Images) -> Result<std::pat
     let text = std::fs::read_to_string(&values)?;
     let module = sha256_of(&plan.out.join(plan.module_name()))?;
     std::fs::write(&values, filled(&text, plan, images, &module)?)?;
+    let description = staged.join("Chart.yaml");
+    let text = std::fs::read_to_string(&description)?;
+    std::fs::write(&description, with_home(&text, home_at_forge().as_deref()))?;
     Ok(staged)
+}
+
+/// The repository's address, where a forge's runner names it.
+fn home_at_forge() -> Option<String> {
+    let named = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Some(format!(
+        "{}/{}",
+        named("GITHUB_SERVER_URL")?,
+        named("GITHUB_REPOSITORY")?
+    ))
+}
+
+/// Chart.yaml with `home` and `sources`: the repository itself does not know where it is published.
+fn with_home(chart: &str, home: Option<&str>) -> String {
+    let added = home.map_or_else(String::new, |home| format!("home: {home}\nsources: [{home}]\n"));
+    format!("{}\n{added}", chart.trim_end())
 }
 
 /// The values of a release: everything that is served is named by its digest.

@@ -1,4 +1,4 @@
-use super::with_value;
+use super::{with_home, with_value};
 
 const VALUES: &str = "\
 # image.digest is set by a release
@@ -51,4 +51,14 @@ fn a_path_that_leads_nowhere_is_an_error_that_names_it() {
             format!("the chart's values have no {}", path.join("."))
         );
     }
+}
+
+#[test]
+fn a_forges_runner_says_where_the_chart_is_at_home() {
+    let chart = "name: tokenward\nversion: 0.1.0\n";
+    assert_eq!(with_home(chart, None), chart);
+    assert_eq!(
+        with_home(chart, Some("https://forge.example.com/a/b")),
+        format!("{chart}home: https://forge.example.com/a/b\nsources: [https://forge.example.com/a/b]\n")
+    );
 }
