@@ -5,6 +5,7 @@
 //! - [`bearer`]: the token inside one `Authorization` header;
 //! - [`refusal`]: every reason why no token is available, and the one table of what follows from it;
 //! - [`token_endpoint`]: the RFC 8693 request and response between the filter and control;
+//! - [`filter_state`]: what the filter learns from control: servers and sign-outs;
 //! - [`pair`]: the digest by which log lines name a session at a server;
 //! - [`form`]: the forms of OAuth requests, parsed strictly;
 //! - [`error_text`]: the characters that an OAuth error description may have;
@@ -21,6 +22,7 @@ pub mod bearer;
 pub mod bytes;
 pub mod duration;
 pub mod error_text;
+pub mod filter_state;
 pub mod form;
 pub mod freshness;
 pub mod json;

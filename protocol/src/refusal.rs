@@ -159,6 +159,12 @@ refusals! {
     /// The filter's limit of calls to control for tokens that control has never accepted, for this pair or in total.
     CallLimit = "call_limit", Transient, 503 "temporarily_unavailable",
         "too many tokens that were never accepted are presented; this one was not checked, retry shortly";
+    /// The user, the session or the signing key of the token has ended (`crate::filter_state`).
+    SignedOut = "signed_out", LoginNeeded, 400 "invalid_grant",
+        "the user has signed out since this token was issued; log in again";
+    /// The filter has not learned yet which servers it protects.
+    StateMissing = "state_missing", Transient, 503 "temporarily_unavailable",
+        "the gateway has not learned its servers from the token service yet; retry shortly";
 }
 
 impl Refusal {

@@ -4,6 +4,7 @@ mod backoff;
 mod bearer;
 mod bytes;
 mod duration;
+mod filter_state;
 mod freshness;
 mod json;
 mod jwt;
