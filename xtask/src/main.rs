@@ -82,10 +82,10 @@ enum Verb {
     Cluster(cluster::ClusterFlags),
     /// Run unmodified programs (oauth2-proxy, Envoy's oauth2 filter, an aggregator) behind the relay on real issuers, and count;
     /// needs Go
-    Relay(relay::RelayFlags),
+    Relay(stories::CountedStoriesFlags),
     /// Log real MCP clients in at our own authorization server on real Envoy and real Dex, and run the MCP conformance suite
     /// against it; needs Go
-    Clients(clients::ClientsFlags),
+    Clients(stories::CountedStoriesFlags),
     /// Make everything of a release (programs, module, images, chart, bills of materials, checksums, notes) and check it, or
     /// upload what was made; needs Go
     Release(release::ReleaseFlags),
