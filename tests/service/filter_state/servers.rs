@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tokenward_control::config::Config;
 use tokenward_control::serve::reload::apply;
+use tokenward_filter_core::config::FilterConfig;
 
 use super::ask;
 use crate::deployment::{Deployment, Plan};
@@ -131,5 +132,68 @@ async fn a_store_that_forgets_the_version_learns_it_from_the_replica_that_publis
         filter.ask(&deployment, 1).await?;
     }
     assert_eq!((filter.names(), filter.taken), (vec!["new"], 2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_filter_reads_every_list_as_its_own_configuration() -> anyhow::Result<()> {
+    let exchange = json!({
+        "type": "oauth",
+        "forwardToken": true,
+        "requiredAudiences": ["api", "more"],
+        "tokenExchange": {
+            "enabled": true,
+            "dexTokenEndpoint": "https://dex.remote.example.com/dex/token",
+            "connectorId": "home",
+            "clientCredentials": {"clientId": "muster", "clientSecret": {"file": "@client"}},
+        },
+    });
+    let base = crate::authorization::stage::plan(&json!({}))?;
+    let mut plan = Plan {
+        servers: base.servers.clone(),
+        ..base
+    };
+    plan.secrets
+        .push(("client".to_owned(), "client-secret".to_owned()));
+    plan.servers.extend([
+        json!({"name": "remote.1", "match": {"host": "*.Example.com", "pathPrefix": "/mcp/"}, "listener405After": 3, "auth": exchange}),
+        json!({"name": "team/with-a-slash", "auth": {"forwardToken": true}}),
+    ]);
+    let deployment = Deployment::start(plan).await?;
+    let (_, list) = ask(&deployment, 0, 0, 0).await?.servers.expect("a list");
+    let issuer = deployment.dex.issuer();
+    assert_eq!(
+        list,
+        json!({
+            "servers": [
+                {"name": "first", "resource": "https://mcp.example.com/kubernetes", "auth": {"kind": "forward", "issuer": issuer}},
+                {"name": "kubernetes", "auth": {"kind": "forward", "issuer": issuer}},
+                {
+                    "name": "remote.1",
+                    "host": "*.Example.com",
+                    "path_prefix": "/mcp/",
+                    "listener_405_after": 3,
+                    "auth": {
+                        "kind": "exchange",
+                        "issuer": "https://dex.remote.example.com/dex",
+                        "required_audiences": ["api", "more"],
+                        "subject_issuer": issuer,
+                        "subject_audiences": ["muster"],
+                    },
+                },
+                {"name": "second", "resource": "https://mcp.example.com/github", "auth": {"kind": "forward", "issuer": issuer}},
+            ],
+            "authorization_server": {"issuer": "https://mcp.example.com", "scope": "mcp"},
+        })
+    );
+    let mut configuration = list;
+    configuration["control"] = json!({"cluster": "control", "credential": {"value": "x"}});
+    let text = serde_json::to_vec(&configuration)?;
+    let read = FilterConfig::parse(&text, |_| None)?;
+    assert_eq!(read.servers.len(), 4);
+    assert_eq!(
+        read.servers[0].resource_metadata.as_deref(),
+        Some("https://mcp.example.com/.well-known/oauth-protected-resource/kubernetes")
+    );
     Ok(())
 }
