@@ -36,7 +36,7 @@ fn what_no_request_can_match_and_what_does_not_exist_is_a_problem_at_its_place()
         ),
         ("match: {host: \"a.example.com:8443\"}", "match.host"),
         ("match: {pathPrefix: mcp}", "match.pathPrefix"),
-        ("match: {pathPrefix: \"/mcp/*\"}", "did you mean \"/mcp/\"?"),
+        ("match: {pathPrefix: \"/mcp/*\"}", "did you mean \"/mcp\"?"),
         ("match: {path: /mcp}", "pathPrefix"),
         ("listener405After: 0", "listener405After is 0"),
         ("listener405After: -1", "listener405After"),
