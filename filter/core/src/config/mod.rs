@@ -21,6 +21,7 @@ use std::rc::Rc;
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::FreshnessPolicy;
 use tokenward_protocol::json::{self, Json, quote};
+pub use tokenward_protocol::route::{HostPattern, Route};
 
 pub use annotation::AnnotationPath;
 pub(crate) use audiences::RequiredAudiences;
@@ -33,7 +34,6 @@ pub use error::BadConfig;
 use fields::{Fields, LONGEST_SECONDS};
 pub use gate_times::GateTimes;
 use gate_times::gate_times;
-pub use matchers::{HostPattern, Route};
 use server_index::ServerIndex;
 pub use servers::{AccessTokens, AuthKind, Server, TokenShape};
 use servers::{check_apart, metadata_url, servers};
