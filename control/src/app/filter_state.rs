@@ -9,9 +9,9 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::{Current, Service};
 use crate::config::Config;
+use crate::filter_state::NotOfThisLog;
 use crate::filter_state::rejected_keys::{self, rejected_keys};
 use crate::filter_state::server_list::PublishedList;
-use crate::filter_state::NotOfThisLog;
 use crate::refused::Refused;
 use crate::store::StoreError;
 
@@ -58,7 +58,9 @@ impl From<NotOfThisLog> for Refused {
     fn from(error: NotOfThisLog) -> Self {
         match error {
             NotOfThisLog::Store(error) => error.into(),
-            NotOfThisLog::Position => Self::new(Refusal::BadRequest).because("after is not a position of this log"),
+            NotOfThisLog::Position => {
+                Self::new(Refusal::BadRequest).because("after is not a position of this log")
+            }
         }
     }
 }
@@ -81,7 +83,11 @@ impl Service {
     async fn state_since(&self, after: u64, servers: u64) -> Result<Vec<u8>, Refused> {
         self.publish_for_filters().await?;
         let list_version = self.server_list_version().await?;
-        let first = if after == 0 { self.for_filters.rejected_keys.as_slice() } else { &[] };
+        let first = if after == 0 {
+            self.for_filters.rejected_keys.as_slice()
+        } else {
+            &[]
+        };
         let limit = MAX_SIGN_OUTS_OF_ANSWER.saturating_sub(first.len());
         let log = &self.context.sign_outs;
         let batch = log.since(after, limit).await?;

@@ -181,7 +181,10 @@ impl Pages {
             let bytes = Page::encode(&page.entries, now, false)?;
             let expected = Expected::At(page.revision);
             let key = page_key(number);
-            let written = self.store.write(&key, expected, &bytes, Some(self.lifetime)).await?;
+            let written = self
+                .store
+                .write(&key, expected, &bytes, Some(self.lifetime))
+                .await?;
             if matches!(written, WriteOutcome::Done(_)) {
                 rest = later;
             }
@@ -210,13 +213,17 @@ impl Pages {
             let bytes = Page::encode(&page.entries, &[], true)?;
             let expected = Expected::At(page.revision);
             let key = page_key(newest);
-            let sealed = self.store.write(&key, expected, &bytes, Some(self.lifetime)).await?;
+            let sealed = self
+                .store
+                .write(&key, expected, &bytes, Some(self.lifetime))
+                .await?;
             if !matches!(sealed, WriteOutcome::Done(_)) {
                 return Ok(());
             }
         }
         let number = least.max(newest.saturating_add(1));
-        self.name_page(&head.pages, Expected::At(head.revision), number).await
+        self.name_page(&head.pages, Expected::At(head.revision), number)
+            .await
     }
 
     /// Writes an empty page, and then its name into the head. An absent page of the head is one that was lost or has expired, never

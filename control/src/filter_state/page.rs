@@ -82,7 +82,11 @@ impl Head {
     }
 
     /// The bytes of a head that names the page `number` too, under `lineage`.
-    pub(super) fn with_page(pages: &[u64], number: u64, lineage: Option<String>) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn with_page(
+        pages: &[u64],
+        number: u64,
+        lineage: Option<String>,
+    ) -> Result<Vec<u8>, StoreError> {
         let forgotten = (pages.len() + 1).saturating_sub(MOST_PAGES);
         let mut pages = pages.get(forgotten..).unwrap_or_default().to_vec();
         pages.push(number);

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::digest::packed;
 use crate::digest;
+use crate::digest::packed;
 use crate::record::codec;
 use crate::store::{Expected, Key, Store, StoreError, WriteOutcome};
 
@@ -69,7 +69,11 @@ impl PublishedList {
     #[must_use]
     pub fn succeeded_by(&self, config: &Config) -> Self {
         let next = Self::new(config);
-        if next.digest == self.digest { self.clone() } else { next }
+        if next.digest == self.digest {
+            self.clone()
+        } else {
+            next
+        }
     }
 
     /// The JSON.

@@ -47,7 +47,9 @@ fn versions(query: &str) -> Result<(u64, u64), Refused> {
     let query = Form::read(query.as_bytes()).map_err(|_| bad("the query is percent-encoded UTF-8"))?;
     let version = |name| match query.once_or_empty(name) {
         Ok(None) => Ok(0),
-        Ok(Some(text)) => text.parse().map_err(|_| bad("after and servers are whole numbers")),
+        Ok(Some(text)) => text
+            .parse()
+            .map_err(|_| bad("after and servers are whole numbers")),
         Err(_) => Err(bad("after and servers come at most once")),
     };
     Ok((version("after")?, version("servers")?))

@@ -85,7 +85,10 @@ fn one<'a>(config: &'a Config, server: &'a ServerConfig) -> Server<'a> {
         name: &server.name,
         host: server.route.host.as_deref(),
         path_prefix: server.route.path_prefix.as_deref(),
-        resource: server.resource.as_ref().map(|resource| resource.identifier.as_str()),
+        resource: server
+            .resource
+            .as_ref()
+            .map(|resource| resource.identifier.as_str()),
         listener_405_after: server.listener_405_after,
         auth,
     }
