@@ -111,7 +111,9 @@ impl SignOutLog {
                     .await;
             });
         }
-        Queue::outcome(outcome).await
+        Queue::outcome(outcome).await?;
+        self.views.forget().await;
+        Ok(())
     }
 
     /// The entries after the position `after`, at most `limit`: all that still matter for 0.
