@@ -107,6 +107,11 @@ pub(crate) fn examples() -> anyhow::Result<Vec<Example>> {
         }
     }
     examples.push(("everything".to_owned(), merged(&aggregator, &everything())));
+    let elsewhere = json!({"gateway": {"namespace": "installer-gateways"}});
+    examples.push((
+        "the Gateway elsewhere".to_owned(),
+        merged(&aggregator, &elsewhere),
+    ));
     examples.push(("one replica".to_owned(), merged(&login, &one_replica())));
     let first = json!({"gateway": {"enabled": false}});
     examples.push(("before the gateway".to_owned(), merged(&aggregator, &first)));

@@ -3,3 +3,5 @@
 mod installing;
 mod rights;
 mod served;
+mod stage;
+mod stories;

@@ -6,28 +6,41 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokenward_harness::parts::cluster::{ApiServer, names_in};
 
-use super::installing::{CHART, Example, Installer, RELEASE, examples, merged, role};
+use super::installing::{CHART, Example, Installer, RELEASE, bind, examples, merged, role};
 
 /// What the chart leaves on purpose: the data of an embedded store.
 const KEPT: &str = "persistentvolumeclaims/tokenward";
 
+/// What an upgrade changes: every resource, and in every other example one is gone.
+fn changed(values: &Value, without_policy: bool) -> Value {
+    let labels = json!({"commonLabels": {"changed": "yes"}});
+    let changed = merged(values, &labels);
+    if without_policy {
+        return merged(&changed, &json!({"networkPolicy": {"enabled": false}}));
+    }
+    changed
+}
+
 /// Install, upgrade, rollback, uninstall; what is in the namespace after each.
-async fn live(server: &ApiServer, installer: &Installer, (name, values): &Example) -> anyhow::Result<()> {
+async fn live(
+    server: &ApiServer,
+    installer: &Installer,
+    (name, values): &Example,
+    upgrade: &Value,
+) -> anyhow::Result<()> {
     let admin = server.client()?;
     let (helm, namespace) = (&installer.helm, installer.namespace.as_str());
     let before = names_in(&admin, namespace).await?;
-    let changed = merged(
-        values,
-        &json!({"logLevel": "debug", "service": {"labels": {"changed": "yes"}}, "networkPolicy": {"enabled": false}}),
-    );
     helm.run_with(&["install", RELEASE, CHART], values)
         .with_context(|| format!("{name}: install"))?;
     let installed = names_in(&admin, namespace).await?;
     assert!(installed.len() > before.len() + 5, "{name}: {installed:?}");
-    helm.run_with(&["upgrade", RELEASE, CHART], &changed)
+    helm.run_with(&["upgrade", RELEASE, CHART], upgrade)
         .with_context(|| format!("{name}: upgrade"))?;
     let upgraded = names_in(&admin, namespace).await?;
-    assert_ne!(upgraded, installed, "{name}: the policy is gone");
+    let policy = format!("networkpolicies.networking.k8s.io/{RELEASE}");
+    let has_policy = upgrade["networkPolicy"]["enabled"] != false;
+    assert_eq!(upgraded.contains(&policy), has_policy, "{name}");
     helm.run(&["rollback", RELEASE, "1"])
         .with_context(|| format!("{name}: rollback"))?;
     let releases = |names: &BTreeSet<String>| -> BTreeSet<String> {
@@ -78,7 +91,13 @@ async fn every_example_is_installed_upgraded_rolled_back_and_removed_with_the_st
     let mut used = BTreeSet::new();
     for (number, example) in examples.iter().enumerate() {
         let installer = Installer::new(server, &format!("installer-{number}"), &role).await?;
-        live(server, &installer, example).await?;
+        if let Some(elsewhere) = example.1["gateway"]["namespace"].as_str() {
+            let admin = server.client()?;
+            admin.create_namespace(elsewhere).await?;
+            bind(&admin, elsewhere, &role, &installer.user).await?;
+        }
+        let upgrade = changed(&example.1, number % 2 == 1);
+        live(server, &installer, example, &upgrade).await?;
         for request in server.requests_of(&installer.user)? {
             assert_ne!(request.status, 403, "{}: {request:?}", example.0);
             used.insert(format!("{} {}.{}", request.verb, request.resource, request.group));
