@@ -1,3 +1,7 @@
 //! The chart, its documentation and the programs against a real Kubernetes API server: `cargo xtask cluster --check`.
 
+mod installing;
+mod rights;
 mod served;
+mod stage;
+mod stories;
