@@ -48,7 +48,7 @@ pub use load::Loaded;
 pub use problem::{ConfigError, Problem};
 pub use relay::RelayConfig;
 pub use resources::{Resource, ResourceMetadata};
-pub use server::{ExchangeConfig, ServerConfig, TokenSource};
+pub use server::{ExchangeConfig, ServerConfig, ServerRoute, TokenSource};
 pub use tls::{CertificateProblem, TlsConfig, TlsError, TlsFiles, TlsPart};
 
 /// The checked configuration, with all secrets read.
