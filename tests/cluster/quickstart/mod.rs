@@ -5,8 +5,8 @@ mod story;
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use tokenward_harness::parts::tools;
+use tokenward_tests::pages::document;
 
 /// A file of the quickstart.
 fn file(name: &str) -> PathBuf {
@@ -14,6 +14,5 @@ fn file(name: &str) -> PathBuf {
 }
 
 fn text(name: &str) -> anyhow::Result<String> {
-    let path = file(name);
-    std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+    document(&format!("envoy/quickstart/{name}"))
 }
