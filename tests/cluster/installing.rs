@@ -69,9 +69,9 @@ pub(crate) async fn bind(
     Ok(())
 }
 
-/// The Role of the installation page.
+/// The Role of the chart's page.
 pub(crate) fn role() -> anyhow::Result<Value> {
-    let found = blocks("docs/install.md", "yaml")?
+    let found = blocks("envoy/chart/README.md", "yaml")?
         .into_iter()
         .find(|block| block.contains("kind: Role\n"));
     Ok(serde_saphyr::from_str(&found.context("no Role")?)?)

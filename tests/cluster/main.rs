@@ -1,6 +1,7 @@
 //! The chart, its documentation and the programs against a real Kubernetes API server: `cargo xtask cluster --check`.
 
 mod installing;
+mod quickstart;
 mod rights;
 mod served;
 mod stage;

@@ -1,4 +1,4 @@
-//! The chart's whole life by the real Helm, as a user who has exactly the rights that docs/install.md states.
+//! The chart's whole life by the real Helm, as a user who has exactly the rights that envoy/chart/README.md states.
 
 use std::collections::BTreeSet;
 

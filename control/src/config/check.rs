@@ -109,6 +109,7 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
             has_problems,
             issuers: &issuers,
             servers: &servers,
+            has_resources: kubernetes.is_some(),
             session_lifetime,
         },
     );
