@@ -153,7 +153,7 @@ fn server(config: &FilterConfig, annotation: Option<&[u8]>, authority: &[u8], pa
     let Some(host) = host_of(authority) else {
         return assert_eq!(found, ServerMatch::UnreadableHost);
     };
-    let fitting = config.servers.iter().enumerate().filter_map(|(index, server)| {
+    let fitting = config.table.servers.iter().enumerate().filter_map(|(index, server)| {
         let route = server.route.as_ref()?;
         let fit = (fit_of_host(route, host.as_bytes())?, fit_of_path(route, path)?);
         Some((fit, index))

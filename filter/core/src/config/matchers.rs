@@ -7,7 +7,7 @@ use super::error::BadConfig;
 use super::fields::Fields;
 
 /// Host and path of a server's route.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Route {
     /// Lower case; `None` matches any host.
     pub host: Option<HostPattern>,
