@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::activity::Recorder;
 use crate::clock::Clock;
+use crate::filter_state::SignOutLog;
 use crate::observe::metrics::Metrics;
 use crate::record::keyring::KeyRing;
 use crate::store::Store;
@@ -28,6 +29,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Tokens whose signature was verified, of all issuers.
     pub proven_tokens: Arc<ProvenTokens>,
+    /// The log of sign-outs that filters read.
+    pub sign_outs: SignOutLog,
     /// How long a signing key that the issuer withdrew still proves the subject of a token.
     pub past_key_grace: Duration,
 }

@@ -6,6 +6,7 @@
 //! - [`app`]: the use cases behind the endpoints, for `main` and for tests in one process;
 //! - [`session`]: one login at the aggregator, a reference to a grant;
 //! - [`upstream`]: issuers, grants and exchanges;
+//! - [`filter_state`]: what filters learn from control: the log of sign-outs, and the list of servers;
 //! - [`servers`]: from the aggregator's MCPServer resources to a configuration;
 //! - [`activity`] and [`audit`]: what happened to users and sessions, for people to look at;
 //! - [`store`], [`record`] and [`coordination`]: the key-value store, records and their sealing, single-flight and leases;
@@ -29,6 +30,7 @@ pub mod coordination;
 pub mod digest;
 pub mod doctor;
 mod failpoint;
+pub mod filter_state;
 pub mod http;
 pub mod keygen;
 pub mod observe;

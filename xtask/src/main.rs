@@ -3,6 +3,7 @@
 mod changelog;
 mod chart_values;
 mod clients;
+mod cluster;
 mod console;
 mod fuzz;
 mod gateway;
@@ -76,12 +77,15 @@ enum Verb {
     Replay(ReplayFlags),
     /// Check the chart and the Envoy Gateway resources, and run the stories on a real Envoy Gateway; needs Go
     Gateway(gateway::GatewayFlags),
+    /// Install, upgrade and run the chart on a real Kubernetes API server with a real Envoy Gateway; needs Go, and ten minutes
+    /// to build the API server at first
+    Cluster(cluster::ClusterFlags),
     /// Run unmodified programs (oauth2-proxy, Envoy's oauth2 filter, an aggregator) behind the relay on real issuers, and count;
     /// needs Go
-    Relay(relay::RelayFlags),
+    Relay(stories::CountedStoriesFlags),
     /// Log real MCP clients in at our own authorization server on real Envoy and real Dex, and run the MCP conformance suite
     /// against it; needs Go
-    Clients(clients::ClientsFlags),
+    Clients(stories::CountedStoriesFlags),
     /// Make everything of a release (programs, module, images, chart, bills of materials, checksums, notes) and check it, or
     /// upload what was made; needs Go
     Release(release::ReleaseFlags),
@@ -107,6 +111,7 @@ fn main() -> ExitCode {
         Verb::Demo(flags) => lab::demo(&workspace, &terminal, &flags),
         Verb::Replay(flags) => lab::replay(&workspace, &terminal, &flags),
         Verb::Gateway(flags) => gateway::run(&workspace, &terminal, &flags),
+        Verb::Cluster(flags) => cluster::run(&workspace, &terminal, &flags),
         Verb::Relay(flags) => relay::run(&workspace, &terminal, &flags),
         Verb::Clients(flags) => clients::run(&workspace, &terminal, &flags),
         Verb::Release(flags) => release::run(&workspace, &terminal, &flags),

@@ -47,6 +47,14 @@ impl Version {
         Self::parse(version.split_whitespace().next()?)
     }
 
+    /// `etcd Version: 3.4.23` and more lines → 3.4.23.
+    pub(crate) fn of_etcd(output: &str) -> Option<Self> {
+        let line = output
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("etcd Version: "))?;
+        Self::parse(line.trim())
+    }
+
     /// `v20.20.2` → 20.20.2.
     pub(crate) fn of_node(output: &str) -> Option<Self> {
         Self::parse(output.trim().strip_prefix('v')?)

@@ -8,6 +8,7 @@ pub(crate) mod console;
 mod current;
 mod exchange_endpoint;
 pub(crate) mod explain;
+pub(crate) mod filter_state;
 mod first_samples;
 mod limits;
 mod logout;
@@ -34,6 +35,8 @@ use crate::authorization::client::metadata_document::fetch::FetcherUnusable;
 use crate::clock::Clock;
 use crate::config::{Config, SealingConfig, SealingKeyConfig, ServerConfig};
 use crate::context::Context;
+use crate::filter_state::SignOutLog;
+use crate::filter_state::server_list::TooLong;
 use crate::observe::metrics::Metrics;
 use crate::observe::throttle::Throttle;
 use crate::record::keyring::{BadKey, KeyRing, SealingKey};
@@ -53,6 +56,7 @@ use crate::upstream::relay::Relay;
 use self::authorization::AuthorizationServer;
 use self::background::Background;
 use self::console::Console;
+use self::filter_state::ForFilters;
 use self::limits::LimitsByIssuer;
 use self::relay::RelayEdge;
 
@@ -74,6 +78,9 @@ pub enum StartError {
     /// The HTTP client for clients' metadata documents cannot be built.
     #[error(transparent)]
     Documents(#[from] FetcherUnusable),
+    /// The list of servers does not fit into an answer to a filter.
+    #[error(transparent)]
+    ServerList(#[from] TooLong),
     /// The embedded store does not open.
     #[error(transparent)]
     Embedded(#[from] crate::store::embedded::OpenError),
@@ -104,6 +111,7 @@ pub struct Service {
     pub(crate) authorization: Option<Arc<AuthorizationServer>>,
     /// The operators' console, if it is configured.
     pub(crate) console: Option<Arc<Console>>,
+    for_filters: ForFilters,
     rotations: Arc<Rotations>,
     recorded: Arc<Queue>,
     limits: LimitsByIssuer,
@@ -123,6 +131,8 @@ struct ProcessState {
     recorded: Arc<Queue>,
     limits: LimitsByIssuer,
     replica_name: Arc<str>,
+    sign_outs: SignOutLog,
+    for_filters: ForFilters,
 }
 
 /// One protected server.
@@ -155,7 +165,11 @@ impl Service {
         let metrics = Metrics::default();
         let store = Arc::new(CountedStore::new(store, metrics.clone()));
         let readiness = Readiness::new(Arc::clone(&store), config.store.deadline);
+        let grace = config.stale_subject_grace;
+        let shared: Arc<dyn Store> = store.clone();
         let state = ProcessState {
+            sign_outs: SignOutLog::new(shared, Arc::clone(&clock), grace),
+            for_filters: ForFilters::new(&config)?,
             store,
             readiness: Arc::new(readiness),
             clock,
@@ -175,7 +189,10 @@ impl Service {
     /// # Errors
     /// [`StartError`].
     pub fn succeeded_by(&self, config: Config) -> Result<Arc<Self>, StartError> {
+        let grace = config.stale_subject_grace;
         let state = ProcessState {
+            sign_outs: self.context.sign_outs.with_grace(grace),
+            for_filters: self.for_filters.succeeded_by(&config)?,
             store: Arc::clone(&self.context.store),
             clock: Arc::clone(&self.context.clock),
             metrics: self.context.metrics.clone(),
@@ -203,6 +220,7 @@ impl Service {
             metrics: state.metrics,
             recorder: Recorder::new(history.clone(), Arc::clone(&state.recorded), audit),
             proven_tokens: Arc::default(),
+            sign_outs: state.sign_outs,
             past_key_grace: config.stale_subject_grace,
         };
         first_samples::begin(&context.metrics, &config);
@@ -275,6 +293,7 @@ impl Service {
             policy,
             throttle: state.throttle,
             readiness: state.readiness,
+            for_filters: state.for_filters,
             rotations: state.rotations,
             recorded: state.recorded,
             limits,

@@ -89,7 +89,7 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
         Duration::from_secs(30),
     );
     let issuers = issuers(findings, &raw.issuers, stale_subject_grace);
-    let servers = servers::servers(findings, &raw.servers);
+    let servers = servers::servers(findings, &raw.servers, &raw.issuers.value);
     let filter_module = raw
         .filter_module
         .as_ref()

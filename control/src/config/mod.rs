@@ -23,6 +23,7 @@ mod resources;
 mod sealing;
 mod secret_source;
 pub(crate) mod server;
+mod server_routing;
 mod servers;
 mod store;
 mod tls;
@@ -48,7 +49,7 @@ pub use load::Loaded;
 pub use problem::{ConfigError, Problem};
 pub use relay::RelayConfig;
 pub use resources::{Resource, ResourceMetadata};
-pub use server::{ExchangeConfig, ServerConfig, TokenSource};
+pub use server::{ExchangeConfig, ServerConfig, ServerRoute, TokenSource};
 pub use tls::{CertificateProblem, TlsConfig, TlsError, TlsFiles, TlsPart};
 
 /// The checked configuration, with all secrets read.

@@ -1,6 +1,7 @@
 //! The configuration of one protected server.
 
 use secrecy::SecretString;
+use tokenward_protocol::route::{BadRoute, Route};
 use url::Url;
 
 use super::issuer::ClientAuth;
@@ -14,10 +15,35 @@ pub struct ServerConfig {
     pub name: String,
     /// Its resource identifier: the URL that its clients use.
     pub resource: Option<Resource>,
+    /// By which requests the gateway finds it, without an annotation.
+    pub route: ServerRoute,
+    /// The issuer that logs its users in; `None`: the first of the configuration.
+    pub home_issuer: Option<String>,
+    /// After this many refusals in a row the gateway answers a listener (`GET`) with 405, if at all.
+    pub listener_405_after: Option<u32>,
     /// Audiences that the `aud` of its tokens must contain.
     pub required_audiences: Vec<String>,
     /// How its tokens are obtained.
     pub token: TokenSource,
+}
+
+/// Host and path of the requests for a server, as the configuration states them; both absent: only an annotation leads to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServerRoute {
+    /// A host, or `*.example.com`; `None`: any.
+    pub host: Option<String>,
+    /// The beginning of the path; `None`: any.
+    pub path_prefix: Option<String>,
+}
+
+impl ServerRoute {
+    /// As the gateway reads it; `None` without host and path.
+    ///
+    /// # Errors
+    /// [`BadRoute`]: no request can match it.
+    pub fn read(&self) -> Result<Option<Route>, BadRoute> {
+        Route::read(self.host.as_deref(), self.path_prefix.as_deref())
+    }
 }
 
 /// How a server's tokens are obtained.

@@ -87,7 +87,7 @@ async fn operations(store: &Arc<dyn Store>, config: &Config) -> Check {
         Check::warn(
             name,
             format!("{finding}, but its user may not run INFO"),
-            "give the user the ACL of docs/install.md (\"Valkey's ACL\"): without INFO the users of a strict issuer log in \
+            "give the user the ACL of docs/configuration.md (\"Valkey's ACL\"): without INFO the users of a strict issuer log in \
              again after every restart of Valkey",
         )
     } else if let Err(error) = streams {

@@ -9,6 +9,7 @@ mod exchange_client;
 mod exchange_endpoint;
 pub(crate) mod explain;
 mod filter_module;
+mod filter_state;
 mod health;
 mod host;
 mod logout;
@@ -31,6 +32,7 @@ use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post, put};
+use tokenward_protocol::filter_state::STATE_PATH;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{MARKER_HEADER, TOKEN_PATH};
 use tower::ServiceExt as _;
@@ -176,6 +178,7 @@ pub fn paths() -> Vec<&'static str> {
 fn routes() -> Vec<(&'static str, MethodRouter<Current>)> {
     vec![
         (TOKEN_PATH, post(token::token)),
+        (STATE_PATH, get(filter_state::state)),
         (exchange_endpoint::PATH, post(exchange_endpoint::exchange)),
         (
             "/v1/sessions/{id}",

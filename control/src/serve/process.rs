@@ -48,11 +48,13 @@ pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), Serve
     } = started;
     let reloading = tokio::spawn(reloader.run(reload_signal, ReloadSocket::open(path)));
     let counting = tokio::spawn(app::census::run(current.clone()));
+    let publishing = tokio::spawn(app::filter_state::run(current.clone()));
     let console = console::start(&current, console_tls, address_file).await?;
     let longest = || longest_stop(current.service().config.issuer_timeout);
     serve_listener(listener, &current, shutdown_signal.next(), longest).await;
     reloading.abort();
     counting.abort();
+    publishing.abort();
     if let Some(console) = console {
         console.stop().await;
     }

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::config::endpoint::{BadEndpoint, parse_endpoint, parse_issuer};
 use crate::config::issuer::ClientAuth;
-use crate::config::server::{ExchangeConfig, ServerConfig, TokenSource};
+use crate::config::server::{ExchangeConfig, ServerConfig, ServerRoute, TokenSource};
 use crate::servers::exchange_path::is_exchange_endpoint;
 use crate::upstream::dialect::Dialect;
 
@@ -190,6 +190,9 @@ impl<'a> AuthBlock<'a> {
         Some(ServerConfig {
             name: name.to_owned(),
             resource: None,
+            route: ServerRoute::default(),
+            home_issuer: None,
+            listener_405_after: None,
             required_audiences,
             token,
         })

@@ -3,6 +3,7 @@
 //! A session's id is a bearer credential, so only its SHA-256 is stored or logged. Two sets are indexes: from a grant
 //! to its sessions (ending the last one ends the grant) and from a user to all sessions (sign-out everywhere).
 
+mod ended;
 mod extend;
 mod listing;
 mod logout_replay;
@@ -17,6 +18,7 @@ pub use self::sid::{SidLogout, sid_digest};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use tokenward_protocol::filter_state::{EndedDigest, SignOut};
 
 use crate::context::Context;
 use crate::digest;
@@ -176,15 +178,17 @@ impl Sessions {
     /// [`StoreError`].
     pub async fn end(&self, session: &SessionKey) -> Result<(), StoreError> {
         if let Some(record) = self.read(session).await? {
-            self.remove(session, &record).await?;
-            self.context.metrics.session_change("ended", 1);
+            let seconds = self.last_second_of(&record).await?;
+            let sessions = [(session.clone(), record)];
+            let count = self.end_all(Vec::new(), &sessions, seconds).await?;
+            self.context.metrics.session_change("ended", count);
         }
         Ok(())
     }
 
     /// Ends all sessions of a user, with the grants at `clients`, and every login that the user made until `moment`.
     /// Returns the number of sessions. The grants end first: from then on no earlier session gets a token, even if the
-    /// rest fails.
+    /// rest fails. Then filters learn it, and the sessions are removed.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -195,30 +199,36 @@ impl Sessions {
         clients: &[&str],
         moment: SignOutTime,
     ) -> Result<u64, StoreError> {
+        let (mut entries, mut last_second) = (Vec::new(), 0);
         for client_id in clients {
             let user = UserOfClient {
                 issuer,
                 client_id,
                 subject,
             };
-            self.grants.sign_out_everywhere(user, moment).await?;
+            last_second = last_second.max(self.grants.sign_out_everywhere(user, moment).await?);
             let grant = GrantKey::new(issuer, client_id, subject);
             self.exchanges.forget(&grant).await?;
         }
+        if !clients.is_empty() {
+            entries.push(SignOut {
+                ended: EndedDigest::user(issuer, subject),
+                last_second: ended::last_second(last_second),
+            });
+        }
         let user = user_digest(issuer, subject);
         let set = user_set(&user);
-        let mut ended = 0;
+        let mut sessions = Vec::new();
         for digest in self.context.store.members(&set).await? {
             let session = SessionKey { digest };
             match self.read(&session).await? {
-                Some(record) if record.user == user => {
-                    self.remove(&session, &record).await?;
-                    ended += 1;
-                }
+                Some(record) if record.user == user => sessions.push((session, record)),
                 // It expired meanwhile, or belongs to another user by now.
                 _ => self.context.store.remove_member(&set, &session.digest).await?,
             }
         }
+        let seconds = last_second.max(self.context.clock.now_ms() / 1000);
+        let ended = self.end_all(entries, &sessions, seconds).await?;
         self.context.metrics.session_change("signed_out", ended);
         Ok(ended)
     }

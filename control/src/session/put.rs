@@ -96,7 +96,9 @@ impl Sessions {
         }
         // A concurrent logout of the issuer's session may have read the sessions before this one was stored.
         if let Err(ended) = self.check_sid(login).await {
-            self.remove(session, &record).await?;
+            let seconds = self.last_second_of(&record).await?;
+            self.end_all(Vec::new(), &[(session.clone(), record)], seconds)
+                .await?;
             return Err(ended);
         }
         self.context
@@ -124,6 +126,7 @@ impl Sessions {
     ) -> Result<(), PutError> {
         let bytes = to_bytes(record)?;
         loop {
+            self.lift_end(session).await?;
             let store = &self.context.store;
             let lifetime = Some(self.lifetime);
             let written = store

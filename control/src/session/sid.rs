@@ -6,7 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use tokenward_protocol::filter_state::{EndedDigest, SignOut};
 
+use super::ended::last_second;
 use super::{PutError, SET_MARGIN, SessionKey, SessionRecord, Sessions, user_digest, user_set};
 use crate::digest;
 use crate::record::codec;
@@ -81,19 +83,20 @@ impl Sessions {
     /// [`StoreError`].
     pub async fn end_sid(&self, logout: SidLogout<'_>) -> Result<u64, StoreError> {
         let sid = sid_digest(logout.issuer, logout.session_id);
-        self.record_end(&sid, &logout).await?;
-        let mut count = 0;
+        let seconds = self.record_end(&sid, &logout).await?;
         // Read again: a session may have been registered before the end was recorded.
-        for (session, record) in self.sessions_of_sid(&sid, &logout).await? {
-            self.remove(&session, &record).await?;
-            count += 1;
-        }
+        let sessions = self.sessions_of_sid(&sid, &logout).await?;
+        let entry = SignOut {
+            ended: EndedDigest::issuer_session(logout.issuer, logout.session_id),
+            last_second: last_second(seconds),
+        };
+        let count = self.end_all(vec![entry], &sessions, seconds).await?;
         self.context.metrics.session_change("signed_out", count);
         Ok(count)
     }
 
-    /// Records the end of `sid`, before its sessions end.
-    async fn record_end(&self, sid: &str, logout: &SidLogout<'_>) -> Result<(), StoreError> {
+    /// Records the end of `sid`, before its sessions end. Returns the last second whose logins ended.
+    async fn record_end(&self, sid: &str, logout: &SidLogout<'_>) -> Result<u64, StoreError> {
         let before = self.ended(sid).await?;
         let mut end = before.unwrap_or(EndedSid {
             format: FORMAT,
@@ -123,8 +126,8 @@ impl Sessions {
         let store = &self.context.store;
         store
             .write(&ended_key(sid), Expected::Any, &bytes, Some(lifetime))
-            .await
-            .map(drop)
+            .await?;
+        Ok(end.at_seconds)
     }
 
     /// The sessions that a logout of `sid` ends.

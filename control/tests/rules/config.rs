@@ -3,6 +3,7 @@
 mod authorization;
 mod issuers;
 mod relays;
+mod server_routing;
 mod shape;
 mod stores;
 mod tls;

@@ -27,9 +27,25 @@ impl EndedDigest {
     }
 
     /// Whatever is presented in one session: the aggregator's handle, or the `sid` of an access token of our own.
+    ///
+    /// It is a part of the digest under which control stores the session, so that control can state it without the handle.
     #[must_use]
     pub fn session(handle: &str) -> Self {
-        Self::of(b's', handle, "")
+        let mut hasher = Sha256::new();
+        for part in ["session", handle] {
+            let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+            hasher.update(length.to_be_bytes());
+            hasher.update(part);
+        }
+        Self::of_session_digest(&hasher.finalize().into())
+    }
+
+    /// [`EndedDigest::session`] of the handle with this digest: the SHA-256 of `session` and the handle, each after its
+    /// length in eight bytes, big endian.
+    #[must_use]
+    pub fn of_session_digest(digest: &[u8; 32]) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = *digest;
+        Self(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
     }
 
     /// The tokens that name a signing key: `iss` and the header's `kid`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokenward_control::app::key_ring;
 use tokenward_control::clock::HandClock;
 use tokenward_control::context::Context;
+use tokenward_control::filter_state::SignOutLog;
 use tokenward_control::observe::metrics::Metrics;
 use tokenward_control::upstream::issuer::client::IssuerClient;
 use tokenward_control::upstream::issuer::discovery::{Discovery, DiscoveryFailed};
@@ -26,6 +27,11 @@ pub(super) fn context(deployment: &Deployment, clock: &Arc<HandClock>) -> anyhow
         metrics: Metrics::default(),
         recorder: tokenward_control::activity::Recorder::default(),
         proven_tokens: Arc::default(),
+        sign_outs: SignOutLog::new(
+            deployment.store().clone(),
+            clock.clone(),
+            Duration::from_secs(3600),
+        ),
         past_key_grace: Duration::from_secs(3600),
     })
 }

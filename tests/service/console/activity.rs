@@ -1,15 +1,17 @@
 //! What happened, as the console shows it: from a refusal, and from the digest of a log line, to its explanation.
 
+use tokenward_harness::browser::ShownPage;
+
 use std::time::Duration;
 
 use super::stage::{OPERATOR, Stage};
-use super::tab::{Page, Tab};
+use super::tab::Tab;
 use crate::deployment::ADMIN;
 
 const HANDLE: &str = "handle-of-a-session";
 
 /// The page once it has `text`: events are recorded beside the requests.
-async fn awaited(tab: &Tab<'_>, path: &str, text: &str) -> anyhow::Result<Page> {
+async fn awaited(tab: &Tab<'_>, path: &str, text: &str) -> anyhow::Result<ShownPage> {
     let looking = async {
         loop {
             let page = tab.open(path).await?;

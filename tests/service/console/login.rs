@@ -18,7 +18,7 @@ fn parameter(location: &str, name: &str) -> String {
 #[tokio::test]
 async fn an_operator_logs_in_at_the_issuer_and_comes_to_the_page_that_was_wanted() -> anyhow::Result<()> {
     let stage = Stage::start().await?;
-    let tab = stage.tab()?;
+    let tab = stage.tab();
     let closed = tab.open("/console/sessions").await?;
     assert_eq!(closed.status, 401);
     let login = closed.value_after("id=\"login\" href=\"");
@@ -54,7 +54,7 @@ async fn an_operator_logs_in_at_the_issuer_and_comes_to_the_page_that_was_wanted
 #[tokio::test]
 async fn a_user_who_is_in_none_of_the_groups_gets_nothing() -> anyhow::Result<()> {
     let stage = Stage::start().await?;
-    let tab = stage.tab()?;
+    let tab = stage.tab();
     let refused = tab.log_in(ADMIN, "/console/").await?;
     assert_eq!(refused.status, 403, "{}", refused.body);
     assert!(refused.body.contains("console.groups"), "{}", refused.body);
@@ -77,7 +77,7 @@ async fn a_login_lasts_as_long_as_configured() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_login_is_finished_once_by_the_browser_that_began_it() -> anyhow::Result<()> {
     let stage = Stage::start().await?;
-    let (tab, other) = (stage.tab()?, stage.tab()?);
+    let (tab, other) = (stage.tab(), stage.tab());
     let back = tab.come_back(OPERATOR, "/console/").await?;
     let elsewhere = other.open(&back).await?;
     assert_eq!(elsewhere.status, 400);
@@ -94,7 +94,7 @@ async fn a_login_is_finished_once_by_the_browser_that_began_it() -> anyhow::Resu
 #[tokio::test]
 async fn another_state_and_a_late_return_are_refused() -> anyhow::Result<()> {
     let stage = Stage::start().await?;
-    let tab = stage.tab()?;
+    let tab = stage.tab();
     let back = tab.come_back(OPERATOR, "/console/").await?;
     let forged = tab.open("/console/callback?code=stolen&state=forged").await?;
     assert_eq!(forged.status, 400);
@@ -108,7 +108,7 @@ async fn another_state_and_a_late_return_are_refused() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_denied_login_states_whose_fault_it_is() -> anyhow::Result<()> {
     let stage = Stage::start().await?;
-    let tab = stage.tab()?;
+    let tab = stage.tab();
     let begun = tab.open("/console/login").await?;
     let state = parameter(begun.location(), "state");
     let denied = tab
@@ -128,9 +128,8 @@ async fn signing_out_of_the_console_ends_a_copied_cookie_on_every_replica() -> a
     };
     let stage = Stage::start_with(plan, json!({})).await?;
     let tab = stage.operator().await?;
-    let thief = stage.tab()?;
-    let copy = tab.cookies.lock().expect("not poisoned").clone();
-    *thief.cookies.lock().expect("not poisoned") = copy;
+    let thief = stage.tab();
+    thief.copy_cookies(&tab);
     thief.at_replica(1);
     let page = thief.open("/console/").await?;
     assert_eq!(page.status, 200, "every replica opens the cookie");
@@ -145,7 +144,7 @@ async fn signing_out_of_the_console_ends_a_copied_cookie_on_every_replica() -> a
 #[tokio::test]
 async fn one_address_begins_a_bounded_number_of_logins() -> anyhow::Result<()> {
     let stage = Stage::start().await?;
-    let tab = stage.tab()?;
+    let tab = stage.tab();
     let mut statuses = Vec::new();
     for _ in 0..22 {
         statuses.push(tab.open("/console/login").await?.status);
@@ -161,7 +160,7 @@ async fn one_address_begins_a_bounded_number_of_logins() -> anyhow::Result<()> {
 async fn a_login_leads_to_no_other_site() -> anyhow::Result<()> {
     let stage = Stage::start().await?;
     for to in ["https://evil.example/", "//evil.example", "/console/\\evil"] {
-        let tab = stage.tab()?;
+        let tab = stage.tab();
         let back = tab.come_back(OPERATOR, to).await?;
         assert_eq!(tab.open(&back).await?.location(), "/console/", "{to}");
     }

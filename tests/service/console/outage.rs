@@ -9,7 +9,7 @@ async fn an_operator_gets_in_and_sees_the_cause_while_the_store_is_down() -> any
     let stage = Stage::start().await?;
     stage.deployment.log_in(HANDLE).await?;
     stage.deployment.store().set_off(true);
-    let tab = stage.tab()?;
+    let tab = stage.tab();
     let page = tab.log_in(OPERATOR, "/console/").await?;
     assert_eq!(page.status, 200, "{}", page.body);
     assert!(page.body.contains("not ready"), "{}", page.body);

@@ -1,14 +1,15 @@
 //! Search, and how far it looks.
 
 use serde_json::json;
+use tokenward_harness::browser::ShownPage;
 
 use super::stage::Stage;
-use super::tab::{Page, Tab};
+use super::tab::Tab;
 use crate::deployment::{ADMIN, Plan, email, with_users};
 
 const HANDLE: &str = "handle-of-a-session";
 
-async fn search(tab: &Tab<'_>, term: &str) -> anyhow::Result<Page> {
+async fn search(tab: &Tab<'_>, term: &str) -> anyhow::Result<ShownPage> {
     let page = tab.open("/console/").await?;
     tab.submit(&page, "/console/search", &[("term", term)]).await
 }

@@ -7,6 +7,7 @@ use super::tab::Tab;
 use crate::deployment::{Deployment, Plan};
 
 /// `console.public_url`.
+pub(super) const HOST: &str = "console.example.com";
 pub(super) const ORIGIN: &str = "https://console.example.com";
 /// A member of `console.groups`.
 pub(super) const OPERATOR: &str = "olga@example.com";
@@ -61,13 +62,13 @@ impl Stage {
     }
 
     /// A browser at the first replica.
-    pub(super) fn tab(&self) -> anyhow::Result<Tab<'_>> {
+    pub(super) fn tab(&self) -> Tab<'_> {
         Tab::new(&self.deployment)
     }
 
     /// A browser of an operator who is logged in.
     pub(super) async fn operator(&self) -> anyhow::Result<Tab<'_>> {
-        let tab = self.tab()?;
+        let tab = self.tab();
         let page = tab.log_in(OPERATOR, "/console/").await?;
         anyhow::ensure!(page.status == 200, "{page:?}");
         Ok(tab)

@@ -1,82 +1,38 @@
 //! A browser at the console. Its host has a name that only the test knows how to reach.
 
-use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Mutex;
 
 use anyhow::Context as _;
 use reqwest::Method;
-use reqwest::header::HeaderMap;
-use tokenward_harness::browser::Browser;
+use tokenward_harness::browser::{Browser, HostTab, ShownPage};
 
-use super::stage::ORIGIN;
+use super::stage::{HOST, ORIGIN};
 use crate::deployment::Deployment;
 
 /// One browser.
 pub(super) struct Tab<'a> {
     deployment: &'a Deployment,
-    http: reqwest::Client,
-    pub(super) cookies: Mutex<BTreeMap<String, String>>,
+    host: HostTab,
     /// The replica that answers.
-    pub(super) replica: Mutex<usize>,
+    replica: Mutex<usize>,
 }
 
-/// What the browser got.
-#[derive(Debug, Clone)]
-pub(super) struct Page {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: String,
-}
+impl Deref for Tab<'_> {
+    type Target = HostTab;
 
-impl Page {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    pub(super) fn location(&self) -> &str {
-        self.header("location")
-            .unwrap_or_else(|| panic!("no redirect: {self:?}"))
-    }
-
-    /// The value of an attribute that follows `before`.
-    pub(super) fn value_after(&self, before: &str) -> String {
-        let (_, rest) = self
-            .body
-            .split_once(before)
-            .unwrap_or_else(|| panic!("no {before}: {} {}", self.status, self.body));
-        rest.split('"').next().unwrap_or_default().replace("&#38;", "&")
-    }
-
-    /// The token of the page's forms.
-    pub(super) fn csrf(&self) -> String {
-        self.value_after("name=\"csrf\" value=\"")
-    }
-
-    /// Addresses of links that begin with `start`, each once, in order.
-    pub(super) fn links(&self, start: &str) -> Vec<String> {
-        let mut links: Vec<String> = Vec::new();
-        for rest in self.body.split("href=\"").skip(1) {
-            let link = rest.split('"').next().unwrap_or_default().replace("&#38;", "&");
-            if link.starts_with(start) && !links.contains(&link) {
-                links.push(link);
-            }
-        }
-        links
+    fn deref(&self) -> &HostTab {
+        &self.host
     }
 }
 
 impl<'a> Tab<'a> {
-    pub(super) fn new(deployment: &'a Deployment) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        Ok(Self {
+    pub(super) fn new(deployment: &'a Deployment) -> Self {
+        Self {
             deployment,
-            http,
-            cookies: Mutex::default(),
+            host: HostTab::new(),
             replica: Mutex::new(0),
-        })
+        }
     }
 
     /// The same browser at another replica.
@@ -85,17 +41,17 @@ impl<'a> Tab<'a> {
     }
 
     /// Opens a path.
-    pub(super) async fn open(&self, path: &str) -> anyhow::Result<Page> {
+    pub(super) async fn open(&self, path: &str) -> anyhow::Result<ShownPage> {
         self.send(Method::GET, path, None, &[]).await
     }
 
     /// Sends one of the console's own forms with these fields and the page's token.
     pub(super) async fn submit(
         &self,
-        page: &Page,
+        page: &ShownPage,
         action: &str,
         fields: &[(&str, &str)],
-    ) -> anyhow::Result<Page> {
+    ) -> anyhow::Result<ShownPage> {
         let csrf = page.csrf();
         let mut form = vec![("csrf", csrf.as_str())];
         form.extend_from_slice(fields);
@@ -104,7 +60,7 @@ impl<'a> Tab<'a> {
     }
 
     /// Logs `email` in on the way to `to`, and opens what the login leads to.
-    pub(super) async fn log_in(&self, email: &str, to: &str) -> anyhow::Result<Page> {
+    pub(super) async fn log_in(&self, email: &str, to: &str) -> anyhow::Result<ShownPage> {
         let back = self.come_back(email, to).await?;
         let done = self.open(&back).await?;
         match done.header("location") {
@@ -132,79 +88,26 @@ impl<'a> Tab<'a> {
         path: &str,
         form: Option<&[(&str, &str)]>,
         headers: &[(&str, &str)],
-    ) -> anyhow::Result<Page> {
-        let replica = *self.replica.lock().expect("not poisoned");
-        let url = format!("{}{path}", self.deployment.console(replica));
-        let mut request = self.http.request(method, url);
+    ) -> anyhow::Result<ShownPage> {
+        let mut request = self.host.request(method, &self.url(path), headers);
         if headers.iter().all(|(name, _)| *name != "host") {
-            request = request.header("host", ORIGIN.trim_start_matches("https://"));
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let cookies = self.cookie_header();
-        if !cookies.is_empty() {
-            request = request.header("cookie", cookies);
+            request = request.header("host", HOST);
         }
         if let Some(form) = form {
             request = request.form(form);
         }
-        let answer = request.send().await?;
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        self.take(&headers);
-        Ok(Page {
-            status,
-            headers,
-            body: answer.text().await?,
-        })
+        self.host.send(request).await
     }
 
     /// Opens a stream.
     pub(super) async fn begin(&self, path: &str) -> anyhow::Result<reqwest::Response> {
-        let replica = *self.replica.lock().expect("not poisoned");
-        let request = self
-            .http
-            .get(format!("{}{path}", self.deployment.console(replica)))
-            .header("host", ORIGIN.trim_start_matches("https://"))
-            .header("cookie", self.cookie_header());
+        let headers = [("host", HOST)];
+        let request = self.host.request(Method::GET, &self.url(path), &headers);
         Ok(request.send().await?)
     }
 
-    fn cookie_header(&self) -> String {
-        let cookies = self.cookies.lock().expect("not poisoned");
-        let pairs: Vec<_> = cookies
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        pairs.join("; ")
-    }
-
-    pub(super) fn cookie_names(&self) -> Vec<String> {
-        self.cookies
-            .lock()
-            .expect("not poisoned")
-            .keys()
-            .cloned()
-            .collect()
-    }
-
-    fn take(&self, headers: &HeaderMap) {
-        let mut cookies = self.cookies.lock().expect("not poisoned");
-        for line in headers.get_all("set-cookie") {
-            let line = line.to_str().expect("ASCII");
-            let (pair, attributes) = line.split_once(';').expect("attributes");
-            let (name, value) = pair.split_once('=').expect("a pair");
-            // A browser refuses this prefix without these (RFC 6265bis §4.1.3.2).
-            assert!(name.starts_with("__Host-"), "{line}");
-            for attribute in ["; Path=/", "; Secure", "; HttpOnly", "; SameSite=Lax"] {
-                assert!(line.contains(attribute), "{attribute} in {line}");
-            }
-            assert!(!attributes.contains("Domain"), "{line}");
-            if attributes.contains("Max-Age=0") {
-                cookies.remove(name);
-            } else {
-                cookies.insert(name.to_owned(), value.to_owned());
-            }
-        }
+    fn url(&self, path: &str) -> String {
+        let replica = *self.replica.lock().expect("not poisoned");
+        format!("{}{path}", self.deployment.console(replica))
     }
 }

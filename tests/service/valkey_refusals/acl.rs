@@ -1,4 +1,4 @@
-//! The ACL in docs/install.md: control's whole work needs it, all of it, and nothing more.
+//! The ACL in docs/configuration.md: control's whole work needs it, all of it, and nothing more.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ pub(super) const LIST: &str = "+scan";
 
 /// The rules that the document gives, without the user, its password and `on`.
 pub(super) fn documented() -> anyhow::Result<Vec<String>> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/install.md");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
     let text = std::fs::read_to_string(file)?;
     let lines: Vec<&str> = text
         .lines()
         .filter(|line| line.starts_with("ACL SETUSER tokenward on >PASSWORD "))
         .collect();
     let [line] = lines.as_slice() else {
-        anyhow::bail!("not exactly one ACL in docs/install.md: {lines:?}");
+        anyhow::bail!("not exactly one ACL in docs/configuration.md: {lines:?}");
     };
     Ok(line.split(' ').skip(5).map(str::to_owned).collect())
 }
@@ -113,7 +113,7 @@ async fn each_command_of_the_documented_acl_is_needed_and_a_trial_names_the_one_
             "{command}: {}",
             said.cause()
         );
-        assert!(said.hint().contains("docs/install.md"), "{}", said.hint());
+        assert!(said.hint().contains("docs/configuration.md"), "{}", said.hint());
     }
     Ok(())
 }

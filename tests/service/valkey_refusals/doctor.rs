@@ -58,12 +58,12 @@ async fn a_store_that_cannot_be_written_to_fails_with_the_fix() -> anyhow::Resul
         (
             &["ACL", "SETUSER", USER, "-script|load"],
             "the command script|load (NOPERM)",
-            "docs/install.md",
+            "docs/configuration.md",
         ),
         (
             &["ACL", "SETUSER", USER, "resetkeys", "~other:*"],
             "(NOPERM)",
-            "docs/install.md",
+            "docs/configuration.md",
         ),
     ];
     for (change, says, cure) in rows {

@@ -71,7 +71,7 @@ async fn the_documented_acl_is_enough_on_a_cluster_and_what_a_node_refuses_is_na
     }
     let (cause, cure) = refused(&store).await;
     assert!(
-        cause.contains("the command time (NOPERM)") && cure.contains("docs/install.md"),
+        cause.contains("the command time (NOPERM)") && cure.contains("docs/configuration.md"),
         "{cause}"
     );
     for node in &cluster.primaries {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use super::go_program::GoProgram;
+use super::go_program::{GoProgram, no_flags};
 use crate::process;
 use crate::version::Version;
 
@@ -16,6 +16,7 @@ pub(super) const DEX: GoProgram = GoProgram {
     folder: "tests/dex",
     module: "github.com/dexidp/dex",
     package: "github.com/dexidp/dex/cmd/dex",
+    linker_flags: no_flags,
     oldest_go: Version::new(1, 25, 0),
     proves: ensure_is_dex,
     left_out: "--dex and the real-Dex tests are left out",

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 
 use super::{Network, fresh_folder};
 use crate::process;
@@ -14,6 +15,7 @@ use crate::workspace::Workspace;
 
 /// Two slow cores and a slow network; Envoy Gateway takes six minutes of one core.
 const LONGEST_BUILD: Duration = Duration::from_secs(3600);
+const LONGEST_DOWNLOAD: Duration = Duration::from_secs(600);
 
 /// A Go that is new enough.
 pub(super) struct Go {
@@ -37,7 +39,22 @@ impl Go {
         workspace: &Workspace,
         step: &Step,
         network: Network,
+        package: (&Path, &str, &str),
+    ) -> Result<PathBuf> {
+        self.build_with(workspace, step, network, package, "")
+    }
+
+    /// The same, with flags for the linker besides those of every build.
+    ///
+    /// # Errors
+    /// When it does not build; the text is short enough for one line.
+    pub(super) fn build_with(
+        &self,
+        workspace: &Workspace,
+        step: &Step,
+        network: Network,
         (module, package, name): (&Path, &str, &str),
+        linker_flags: &str,
     ) -> Result<PathBuf> {
         let place = fresh_folder(workspace, name)?.join(name);
         let mut build = command();
@@ -46,7 +63,9 @@ impl Go {
             .env("CGO_ENABLED", "0")
             .env("GOFLAGS", "-mod=readonly")
             // `-v` names packages as they are built: the step's progress.
-            .args(["build", "-v", "-trimpath", "-ldflags", "-s -w", "-o"])
+            .args(["build", "-v", "-trimpath", "-ldflags"])
+            .arg(format!("-s -w {linker_flags}"))
+            .arg("-o")
             .arg(&place)
             .arg(package);
         if network == Network::Forbidden {
@@ -55,6 +74,44 @@ impl Go {
         process::capture(&mut build, step, LONGEST_BUILD)?.succeeded("go build")?;
         Ok(place)
     }
+}
+
+/// The zip of a module's release as the module proxy gives it, and the module's sum.
+///
+/// A module for a newer Go than this one is fetched too, and then `go` exits with an error: what counts is the sum.
+///
+/// # Errors
+/// When there is no Go, or it cannot get the module.
+pub(super) fn module_zip(
+    step: &Step,
+    network: Network,
+    module: &str,
+    version: &str,
+) -> Result<(PathBuf, String)> {
+    let mut download = command();
+    download.args(["mod", "download", "-json"]);
+    download.arg(format!("{module}@{version}"));
+    // Outside of any module: no go.mod takes part.
+    download.current_dir(std::env::temp_dir());
+    if network == Network::Forbidden {
+        download.env("GOPROXY", "off");
+    }
+    let run = process::capture(&mut download, step, LONGEST_DOWNLOAD)?;
+    let answer: Downloaded = serde_json::from_str(&run.stdout)
+        .with_context(|| format!("go mod download {module}: {}", run.stderr.trim()))?;
+    match (answer.zip, answer.sum) {
+        (Some(zip), Some(sum)) => Ok((zip, sum)),
+        _ => bail!("go mod download {module}: {}", answer.error.unwrap_or_default()),
+    }
+}
+
+/// What `go mod download -json` prints.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Downloaded {
+    zip: Option<PathBuf>,
+    sum: Option<String>,
+    error: Option<String>,
 }
 
 /// The Go on PATH itself: it must not fetch another one for a module.

@@ -22,6 +22,8 @@ pub(super) struct GoProgram {
     pub(super) module: &'static str,
     /// The package to build.
     pub(super) package: &'static str,
+    /// Flags for the linker, of the module's version.
+    pub(super) linker_flags: fn(&str) -> String,
     /// The oldest Go that builds it.
     pub(super) oldest_go: Version,
     /// An error when a binary does not run here, or is another program.
@@ -72,7 +74,8 @@ impl GoProgram {
         };
         step.now(format!("building {} with Go {}", pin.version, go.version));
         let place = (workspace.root().join(self.folder), self.package, self.file);
-        let built = go.build(workspace, step, network, (&place.0, place.1, place.2));
+        let flags = (self.linker_flags)(&pin.version);
+        let built = go.build_with(workspace, step, network, (&place.0, place.1, place.2), &flags);
         if network == Network::Forbidden && built.is_err() {
             return Ok(Outcome::skipped(format!(
                 "its modules are not all here, and --offline forbids to fetch them; {without}"
@@ -145,6 +148,11 @@ impl GoProgram {
             })
             .collect()
     }
+}
+
+/// No flags for the linker.
+pub(super) fn no_flags(_version: &str) -> String {
+    String::new()
 }
 
 /// The version that a folder requires.

@@ -2,11 +2,13 @@
 
 mod apt;
 mod chromium;
+mod crds;
 mod dex;
 mod envoy;
 mod envoy_gateway;
 mod go;
 mod go_program;
+mod kube_apiserver;
 mod mcp_clients;
 mod oauth2_proxy;
 mod oidc_provider;
@@ -49,6 +51,9 @@ pub(crate) struct SetupFlags {
     /// Get Envoy Gateway, Helm and Prometheus too, which only `gateway` needs; the first two are built where there is Go
     #[arg(long)]
     with_envoy_gateway: bool,
+    /// Get a Kubernetes API server with etcd and CRDs too, which only `cluster` needs: ten minutes of a build with Go
+    #[arg(long)]
+    with_cluster: bool,
     /// Get oauth2-proxy too, which is built where there is Go and which only `relay` needs
     #[arg(long)]
     with_oauth2_proxy: bool,
@@ -76,6 +81,17 @@ impl SetupFlags {
         Self {
             with_envoy_gateway: true,
             ..self
+        }
+    }
+
+    /// What `cluster` needs: Envoy Gateway, Helm, and an API server.
+    pub(crate) fn for_cluster() -> Self {
+        Self {
+            with_envoy_gateway: true,
+            with_cluster: true,
+            without_dex: true,
+            without_test_parts: true,
+            ..Self::default()
         }
     }
 
@@ -132,6 +148,15 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
             envoy_gateway::provide_envoy(workspace, step, network)
         })?;
         terminal.step("Prometheus", |step| prometheus::provide(workspace, step, network))?;
+    }
+    if flags.with_cluster {
+        terminal.step("API server", |step| {
+            kube_apiserver::KUBE_APISERVER.provide(workspace, step, network)
+        })?;
+        terminal.step("etcd", |step| {
+            provide(workspace, step, network, &kube_apiserver::ETCD)
+        })?;
+        terminal.step("CRDs", |step| crds::provide(workspace, step, network))?;
     }
     if !flags.without_dex {
         terminal.step("Dex", |step| dex::DEX.provide(workspace, step, network))?;

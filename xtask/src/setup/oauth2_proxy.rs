@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use super::go_program::GoProgram;
+use super::go_program::{GoProgram, no_flags};
 use crate::process;
 use crate::version::Version;
 
@@ -17,6 +17,7 @@ pub(super) const OAUTH2_PROXY: GoProgram = GoProgram {
     folder: "tests/oauth2-proxy",
     module: "github.com/oauth2-proxy/oauth2-proxy/v7",
     package: "github.com/oauth2-proxy/oauth2-proxy/v7",
+    linker_flags: no_flags,
     oldest_go: Version::new(1, 26, 0),
     proves: ensure_is_oauth2_proxy,
     left_out: "`cargo xtask relay` leaves out what needs it",

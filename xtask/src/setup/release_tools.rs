@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::go::{Stamp, shortly};
-use super::go_program::GoProgram;
+use super::go_program::{GoProgram, no_flags};
 use super::{Network, apt, envoy_gateway, fresh_folder, install_binary, pip};
 use crate::modules::run_cargo;
 use crate::process;
@@ -27,6 +27,7 @@ const ARTEFACTS: GoProgram = GoProgram {
     folder: FOLDER,
     module: "github.com/google/go-containerregistry",
     package: "./artefacts",
+    linker_flags: no_flags,
     oldest_go: OLDEST_GO,
     proves: |binary| ensure_prints(binary, "--help", "usage: release-artefacts"),
     left_out: "nothing of a release can be packed without it",
@@ -38,6 +39,7 @@ const ACTIONLINT: GoProgram = GoProgram {
     folder: FOLDER,
     module: "github.com/rhysd/actionlint",
     package: "github.com/rhysd/actionlint/cmd/actionlint",
+    linker_flags: no_flags,
     oldest_go: OLDEST_GO,
     proves: |binary| ensure_prints(binary, "--version", "1.7"),
     left_out: "the workflows are not checked",

@@ -33,6 +33,10 @@ fn each_tool_is_understood() {
     let envoy = "\n/somewhere/envoy  version: 0123abc/1.40.0/Clean/RELEASE/BoringSSL\n\n";
     assert_eq!(Version::of_envoy(envoy), Some(Version::new(1, 40, 0)));
     assert_eq!(
+        Version::of_etcd("etcd Version: 3.4.23\nGit SHA: Not provided\n"),
+        Some(Version::new(3, 4, 23))
+    );
+    assert_eq!(
         Version::of_go("go version go1.26.8 linux/amd64\n"),
         Some(Version::new(1, 26, 8))
     );

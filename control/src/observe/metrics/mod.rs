@@ -3,6 +3,7 @@
 mod activity;
 mod authorization;
 mod configuration;
+mod filter_state;
 mod intake;
 mod issuers;
 mod process;
@@ -24,6 +25,7 @@ use prometheus_client::registry::Registry;
 
 pub use self::activity::ActivityMetrics;
 pub use self::authorization::AuthorizationMetrics;
+pub use self::filter_state::FilterStateMetrics;
 pub use self::records::RecordCounts;
 pub use self::relay::RelayMetrics;
 
@@ -68,6 +70,8 @@ pub struct Metrics {
     pub authorization: AuthorizationMetrics,
     /// Those of the activity and the audit log.
     pub activity: ActivityMetrics,
+    /// Those of what filters learn.
+    pub filter_state: FilterStateMetrics,
     /// Those of the listeners' certificates.
     pub tls: TlsMetrics,
 }
@@ -87,6 +91,7 @@ impl Default for Metrics {
         let relay = RelayMetrics::registered(ours);
         let authorization = AuthorizationMetrics::registered(ours);
         let activity = ActivityMetrics::registered(ours);
+        let filter_state = FilterStateMetrics::registered(ours);
         let tls = TlsMetrics::registered(ours);
         Self {
             registry: Arc::new(registry),
@@ -100,6 +105,7 @@ impl Default for Metrics {
             relay,
             authorization,
             activity,
+            filter_state,
             tls,
         }
     }

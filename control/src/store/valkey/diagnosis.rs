@@ -169,7 +169,7 @@ impl<'a> Diagnosis<'a> {
             Kind::ClusterDown => "check CLUSTER INFO: every slot needs a primary that answers",
             Kind::BusyScript => "find the client that runs it; SCRIPT KILL ends it",
             Kind::CommandDenied | Kind::KeyDenied => {
-                "give the user the ACL of docs/install.md (\"Valkey's ACL\")"
+                "give the user the ACL of docs/configuration.md (\"Valkey's ACL\")"
             }
             Kind::AuthenticationFailed => {
                 "compare store.valkey.username and .password with Valkey's ACL; after a change of the password restart control"

@@ -77,16 +77,16 @@ impl Grants {
 
     /// The same, and ends by that single write every session of the grant
     /// ([`Entitlement::is_revoked`](crate::upstream::entitlement::Entitlement::is_revoked)) and every login made by
-    /// then, including logins that were never registered here ([`super::login::is_signed_out`]).
+    /// then, including logins that were never registered here ([`super::login::is_signed_out`]). Returns the last second
+    /// (Unix time) whose logins ended.
     ///
     /// # Errors
-    /// [`StoreError`].
     /// [`StoreError`].
     pub async fn sign_out_everywhere(
         &self,
         user: UserOfClient<'_>,
         moment: SignOutTime,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let key = GrantKey::new(user.issuer, user.client_id, user.subject);
         self.inner.rotations.forget(&key);
         loop {
@@ -98,14 +98,15 @@ impl Grants {
             let revocable = self.inner.revocable(&key, &before);
             let newest = before.id_token.as_ref().and_then(|token| token.issued_at_seconds);
             let from = moment.last_second(newest, now_ms).saturating_add(1);
+            let from = from.max(valid_from_seconds(&before).unwrap_or(0));
             let record = GrantRecord {
                 sign_outs: before.sign_outs + 1,
-                valid_from_seconds: Some(from.max(valid_from_seconds(&before).unwrap_or(0))),
+                valid_from_seconds: Some(from),
                 ..signed_out(&before, retired(&before, true), now_ms)
             };
             if self.inner.write_marker(&key, expected, &record).await? {
                 self.inner.revoke(revocable);
-                return Ok(());
+                return Ok(from.saturating_sub(1));
             }
         }
     }

@@ -6,7 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use url::Url;
 
-use super::answer::{RawAnswer, RefreshAnswer, Transient, read_refresh, refuses_client};
+use super::answer::outcome::GrantAnswer;
+use super::answer::{RawAnswer, RefreshAnswer, Transient, refuses_client};
 use super::client::{ClientCredentials, Connection, Sending};
 use super::discovery::{Discovery, DiscoveryFailed, is_no_endpoint};
 use super::keys::IssuerKeys;
@@ -150,40 +151,50 @@ impl HomeIssuer {
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token.expose_secret()),
         ];
-        let started = Instant::now();
-        let raw = context
-            .client
-            .post_form(
-                &permit.endpoint,
-                self.credentials(),
-                &form,
-                Sending::from(self.connection()).marked(self.loop_marker.as_ref()),
-            )
-            .await;
-        let issuer = &self.config.issuer;
-        context
-            .metrics
-            .issuer_request(issuer, "refresh", started.elapsed());
-        if is_no_endpoint(raw.as_ref()) {
-            self.discovery.reread_soon(context);
-        }
-        let answer = match &raw {
-            Ok(answer) => read_refresh(answer, self.config.dialect),
-            Err(failed) => RefreshAnswer::Transient(failed.clone().into()),
-        };
-        context.metrics.issuer_answer(issuer, "refresh", answer.class());
-        permit.call.record(match &answer {
-            RefreshAnswer::Transient(passing) => passing.into(),
-            _ => CallOutcome::Answer,
-        });
+        let (answer, raw): (RefreshAnswer, _) = self.present(context, permit, &form, self.connection()).await;
         let is_client_refused =
-            (raw.as_ref()).is_ok_and(|answer| refuses_client(answer, self.config.dialect));
+            (raw.as_ref()).is_some_and(|answer| refuses_client(answer, self.config.dialect));
         if self.config.client_auth.is_none() && is_client_refused {
             // With a configured token_endpoint the discovery document may not have been read yet. The next attempt, half a
             // minute later, takes the client's authentication method from it.
             let (discovery, context) = (Arc::clone(&self.discovery), context.clone());
             tokio::spawn(async move { discovery.ensure_read(&context).await });
         }
+        (answer, raw)
+    }
+
+    /// Presents the form of a grant once, with the client's credentials, and records the outcome for the issuer's limits and
+    /// metrics. Returns also the answer as it was received, if there was one.
+    pub(super) async fn present<A: GrantAnswer>(
+        &self,
+        context: &Context,
+        permit: CallPermit,
+        form: &[(&str, &str)],
+        connection: Connection,
+    ) -> (A, Option<RawAnswer>) {
+        let started = Instant::now();
+        let raw = context
+            .client
+            .post_form(
+                &permit.endpoint,
+                self.credentials(),
+                form,
+                Sending::from(connection).marked(self.loop_marker.as_ref()),
+            )
+            .await;
+        let issuer = &self.config.issuer;
+        context.metrics.issuer_request(issuer, A::CALL, started.elapsed());
+        if is_no_endpoint(raw.as_ref()) {
+            self.discovery.reread_soon(context);
+        }
+        let answer = match &raw {
+            Ok(answer) => A::read(answer, self.config.dialect),
+            Err(failed) => A::from(failed.clone().into()),
+        };
+        context.metrics.issuer_answer(issuer, A::CALL, answer.class());
+        permit
+            .call
+            .record(answer.transient().map_or(CallOutcome::Answer, CallOutcome::from));
         (answer, raw.ok())
     }
 }

@@ -22,6 +22,7 @@ mod unmatched;
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::FreshnessPolicy;
 use tokenward_protocol::json::{self, Json, quote};
+pub use tokenward_protocol::route::{HostPattern, Route};
 
 pub use annotation::AnnotationPath;
 pub(crate) use audiences::RequiredAudiences;
@@ -34,7 +35,6 @@ pub use error::BadConfig;
 use fields::{Fields, LONGEST_SECONDS};
 pub use gate_times::GateTimes;
 use gate_times::gate_times;
-pub use matchers::{HostPattern, Route};
 use numbers::MOST_SERVERS;
 pub(crate) use numbers::ServerNumbers;
 pub use servers::{AccessTokens, AuthKind, Server, TokenShape};

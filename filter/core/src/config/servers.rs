@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use tokenward_protocol::bytes::same_bytes;
 use tokenward_protocol::json::{Json, quote};
+use tokenward_protocol::route::Route;
 
 use super::authorization_server::AuthorizationServer;
 use super::error::BadConfig;
 use super::fields::Fields;
-use super::matchers::{Route, route};
+use super::matchers::route;
 use super::numbers::MOST_SERVERS;
 use crate::metric::{NO_SERVER, ServerLabel};
 

@@ -11,9 +11,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use tokenward_control::clock::SystemClock;
 use tokenward_control::context::Context;
+use tokenward_control::filter_state::SignOutLog;
 use tokenward_control::observe::metrics::Metrics;
 use tokenward_control::record::keyring::{KeyRing, SealingKey};
 use tokenward_control::session::{SessionKey, Sessions};
+use tokenward_control::store::Store;
 use tokenward_control::store::valkey::{Topology, ValkeyConfig, ValkeyStore};
 use tokenward_control::upstream::exchange::{ExchangeTimes, Exchanges};
 use tokenward_control::upstream::grant::rotations::Rotations;
@@ -215,9 +217,11 @@ pub(super) async fn context(url: String, id: &str, key: &SecretString) -> anyhow
         topology: Topology::Standalone,
     })
     .await?;
+    let store: Arc<dyn Store> = Arc::new(store);
     Ok(Context {
         client: IssuerClient::new(Duration::from_secs(5))?,
-        store: Arc::new(store),
+        sign_outs: SignOutLog::new(Arc::clone(&store), Arc::new(SystemClock), HOUR),
+        store,
         ring: Arc::new(KeyRing::new(SealingKey::from_base64(id, key)?, Vec::new())?),
         clock: Arc::new(SystemClock),
         metrics: Metrics::default(),

@@ -4,8 +4,10 @@
 mod code;
 mod jar;
 mod page;
+mod tab;
 
 pub use code::{Code, CodeLogin};
+pub use tab::{HostTab, ShownPage};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod chart;
+pub mod cluster;
 mod control;
 pub mod control_config;
 mod detour;

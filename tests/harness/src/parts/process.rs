@@ -1,7 +1,7 @@
 //! A child process that a test started: its output is stored, and it never outlives its guard.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ pub struct Process {
     log: LogBook,
     readers: Vec<JoinHandle<()>>,
     // Declared last: the folder goes after the process that works in it.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Process {
@@ -85,13 +85,18 @@ impl Process {
             child,
             log,
             readers: stdout.into_iter().chain(stderr).collect(),
-            _folder: folder,
+            folder,
         })
     }
 
     /// Process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its working directory.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Memory that it holds (`VmRSS`), KiB.

@@ -173,6 +173,34 @@ pub fn kubernetes_validate() -> anyhow::Result<Option<PathBuf>> {
     built_with_go("KUBERNETES_VALIDATE_BIN", "tools/kubernetes-validate")
 }
 
+/// The API server of Kubernetes: `KUBE_APISERVER_BIN`, then `target/tools/kube-apiserver`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn kube_apiserver() -> anyhow::Result<Option<PathBuf>> {
+    built_with_go("KUBE_APISERVER_BIN", "tools/kube-apiserver")
+}
+
+/// Its store: `ETCD_BIN`, then `target/tools/etcd`, then `PATH`.
+///
+/// # Errors
+/// When the variable names nothing.
+pub fn etcd() -> anyhow::Result<Option<PathBuf>> {
+    Tool {
+        variable: "ETCD_BIN",
+        built: "tools/etcd",
+        on_path: Some("etcd"),
+        hint: "cargo xtask setup",
+    }
+    .find_if_there()
+}
+
+/// The folder with a folder of CRDs for each project that they are from.
+pub fn crds() -> Option<PathBuf> {
+    let folder = target_folder().join("tools/crds");
+    folder.is_dir().then_some(folder)
+}
+
 /// Why the tests of alerts and dashboard are left out where [`promtool`] or [`prometheus`] finds none, and the fix.
 pub const PROMETHEUS_IS_MISSING: &str = "target/tools/promtool or prometheus is missing: run `cargo xtask setup \
                                          --with-envoy-gateway` on Debian, or set PROMTOOL_BIN and PROMETHEUS_BIN";

@@ -1,6 +1,7 @@
 //! Attacks on a login: each is refused, and what it would have needed is counted.
 
 use serde_json::json;
+use tokenward_harness::browser::ShownPage;
 
 use super::*;
 
@@ -64,7 +65,7 @@ async fn a_consent_form_is_good_in_its_own_browser_only() -> anyhow::Result<()> 
     let (victim, mallory) = (stage.tab()?, stage.tab()?);
     let own = victim.authorize(&stage.query(&[])).await?;
     let foreign = mallory.authorize(&stage.query(&[])).await?;
-    let form = |page: &Page| [("request", page.request()), ("decision", "allow".to_owned())];
+    let form = |page: &ShownPage| [("request", page.request()), ("decision", "allow".to_owned())];
     let path = "/authorize/consent";
     let same = [("sec-fetch-site", "same-origin"), ("origin", ISSUER)];
 

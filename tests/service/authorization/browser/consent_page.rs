@@ -1,11 +1,12 @@
 //! What the consent page shows, and that it does nothing else.
 
 use serde_json::json;
+use tokenward_harness::browser::ShownPage;
 
 use super::*;
 
 /// The page of a client with this registration.
-async fn page_of(client: &Value) -> anyhow::Result<Page> {
+async fn page_of(client: &Value) -> anyhow::Result<ShownPage> {
     let redirect_uri = client["redirect_uris"][0].as_str().unwrap_or_default().to_owned();
     let stage = Stage::with_client(&json!({}), client).await?;
     let query = stage.query(&[("redirect_uri", Some(&redirect_uri))]);

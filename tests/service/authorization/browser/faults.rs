@@ -1,12 +1,13 @@
 //! An upstream issuer or a store that fails: the page says whose fault it is, and no session is left.
 
 use serde_json::json;
+use tokenward_harness::browser::ShownPage;
 use tokenward_harness::issuer::{Endpoint, Failure};
 
 use super::*;
 
 /// The page about a login at whose end the issuer answers with `failure`.
-async fn page_after(stage: &Stage, failure: &Failure) -> anyhow::Result<Page> {
+async fn page_after(stage: &Stage, failure: &Failure) -> anyhow::Result<ShownPage> {
     let tab = stage.tab()?;
     let back = tab.agree(&stage.query(&[]), ADMIN).await?;
     stage.deployment.dex.fail_next(Endpoint::Login, 1, failure);

@@ -11,9 +11,10 @@ mod tab;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokenward_control::store::Store as _;
+use tokenward_harness::browser::ShownPage;
 use url::Url;
 
-use self::tab::{Page, Tab};
+use self::tab::Tab;
 use super::stage::{HOST, ISSUER, RESOURCES, plan};
 use crate::deployment::{ADMIN, Deployment};
 
@@ -137,7 +138,7 @@ fn parameter(location: &str, name: &str) -> String {
 }
 
 /// An error page: its status, and no way to anywhere.
-fn assert_problem(page: &Page, status: u16, code: &str) {
+fn assert_problem(page: &ShownPage, status: u16, code: &str) {
     assert_eq!(page.status, status, "{}", page.body);
     assert_eq!(page.header("location"), None);
     assert!(

@@ -1,6 +1,7 @@
 //! Remembered consents: when the page is left out, and that nothing else leaves it out.
 
 use serde_json::json;
+use tokenward_harness::browser::ShownPage;
 use tokenward_harness::issuer::DexUser;
 
 use super::*;
@@ -33,7 +34,7 @@ async fn stage(remembered: &[&str], redirect_uris: &[&str]) -> anyhow::Result<St
 }
 
 /// A whole login with the box on the consent page ticked.
-async fn log_in_and_remember(tab: &Tab<'_>, query: &str) -> anyhow::Result<Page> {
+async fn log_in_and_remember(tab: &Tab<'_>, query: &str) -> anyhow::Result<ShownPage> {
     let consent = tab.authorize(query).await?;
     let form = [
         ("request", consent.request()),
@@ -48,7 +49,7 @@ async fn log_in_and_remember(tab: &Tab<'_>, query: &str) -> anyhow::Result<Page>
 }
 
 /// Opens the request as a user does who typed the address, or whose program opened it.
-async fn open_from(tab: &Tab<'_>, query: &str, site: Option<&str>) -> anyhow::Result<Page> {
+async fn open_from(tab: &Tab<'_>, query: &str, site: Option<&str>) -> anyhow::Result<ShownPage> {
     let headers: Vec<(&str, &str)> = site.map(|site| ("sec-fetch-site", site)).into_iter().collect();
     tab.send(Method::GET, &format!("/authorize?{query}"), None, &headers)
         .await

@@ -14,6 +14,7 @@ use tokenward_control::authorization::refusal::{AuthorizationRefusal, Authorizat
 use tokenward_control::authorization::source::Source;
 use tokenward_control::clock::HandClock;
 use tokenward_control::context::Context;
+use tokenward_control::filter_state::SignOutLog;
 use tokenward_control::observe::metrics::Metrics;
 use tokenward_control::upstream::issuer::client::IssuerClient;
 
@@ -140,6 +141,11 @@ fn clients_of(
         metrics: metrics.clone(),
         recorder: tokenward_control::activity::Recorder::default(),
         proven_tokens: Arc::default(),
+        sign_outs: SignOutLog::new(
+            deployment.store().clone(),
+            clock.clone(),
+            Duration::from_secs(3600),
+        ),
         past_key_grace: Duration::from_secs(3600),
     };
     let authorization = config.authorization.expect("it is configured");

@@ -34,20 +34,6 @@ pub struct LoginTokens {
     pub refresh_token: Option<SecretString>,
 }
 
-impl LoginAnswer {
-    /// The class, for metrics.
-    #[must_use]
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::LoggedIn(_) => "tokens",
-            Self::CodeRejected => "dead",
-            Self::Denied => "denied",
-            Self::Misconfigured(_) => "misconfigured",
-            Self::Transient(passing) => passing.class(),
-        }
-    }
-}
-
 /// Classifies the response to `grant_type=authorization_code` (RFC 6749 §4.1.4, §5).
 #[must_use]
 pub fn read_login(answer: &RawAnswer, dialect: Dialect) -> LoginAnswer {

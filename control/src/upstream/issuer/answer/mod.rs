@@ -9,6 +9,7 @@ pub mod body;
 pub mod login;
 pub mod members;
 mod oauth_error;
+pub(super) mod outcome;
 pub mod response;
 
 use std::time::Duration;
@@ -119,19 +120,6 @@ pub enum ExchangeAnswer {
     Misconfigured(String),
     /// A later attempt may succeed; a denied subject is among these ([`StreakKind::Denied`]).
     Transient(Transient),
-}
-
-impl RefreshAnswer {
-    /// The class, for metrics.
-    #[must_use]
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::Refreshed { .. } => "tokens",
-            Self::Dead(_) => "dead",
-            Self::Misconfigured(_) => "misconfigured",
-            Self::Transient(passing) => passing.class(),
-        }
-    }
 }
 
 impl ExchangeAnswer {

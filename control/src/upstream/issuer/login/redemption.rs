@@ -1,13 +1,10 @@
 //! Redeems the code that the issuer sent back.
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::upstream::issuer::answer::login::{LoginAnswer, read_login};
-use crate::upstream::issuer::client::{Connection, Sending};
-use crate::upstream::issuer::discovery::is_no_endpoint;
-use crate::upstream::issuer::limits::CallOutcome;
+use crate::upstream::issuer::answer::login::LoginAnswer;
+use crate::upstream::issuer::client::Connection;
 use crate::upstream::issuer::{CallPermit, HomeIssuer};
 
 /// A code with what its redemption needs.
@@ -35,31 +32,8 @@ impl HomeIssuer {
             ("redirect_uri", redemption.redirect_uri),
             ("code_verifier", redemption.code_verifier.expose_secret()),
         ];
-        let started = Instant::now();
-        let raw = context
-            .client
-            .post_form(
-                &permit.endpoint,
-                self.credentials(),
-                &form,
-                // A code is accepted once, so it must not meet a connection that the issuer is about to close.
-                Sending::from(Connection::Fresh).marked(self.loop_marker.as_ref()),
-            )
-            .await;
-        let issuer = &self.config.issuer;
-        context.metrics.issuer_request(issuer, "login", started.elapsed());
-        if is_no_endpoint(raw.as_ref()) {
-            self.discovery.reread_soon(context);
-        }
-        let answer = match &raw {
-            Ok(answer) => read_login(answer, self.config.dialect),
-            Err(failed) => LoginAnswer::Transient(failed.clone().into()),
-        };
-        context.metrics.issuer_answer(issuer, "login", answer.class());
-        permit.call.record(match &answer {
-            LoginAnswer::Transient(passing) => passing.into(),
-            _ => CallOutcome::Answer,
-        });
+        // A code is accepted once, so it must not meet a connection that the issuer is about to close.
+        let (answer, _) = self.present(context, permit, &form, Connection::Fresh).await;
         answer
     }
 
