@@ -1,3 +1,8 @@
 //! The chart, its documentation and the programs against a real Kubernetes API server: `cargo xtask cluster --check`.
 
+mod installing;
+mod quickstart;
+mod rights;
 mod served;
+mod stage;
+mod stories;

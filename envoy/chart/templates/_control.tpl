@@ -94,6 +94,9 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- $servers = append $servers $server -}}
 {{- end -}}
 {{- $_ := set $config "servers" $servers -}}
+{{- if .Values.kubernetes.enabled -}}
+{{- $_ := set $config "kubernetes" (include "tokenward.controlKubernetes" . | fromJson) -}}
+{{- end -}}
 {{- if .Values.authorization.issuer -}}
 {{- $_ := set $config "authorization" (include "tokenward.controlAuthorization" . | fromJson) -}}
 {{- end -}}

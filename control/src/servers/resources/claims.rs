@@ -1,0 +1,186 @@
+//! What a server of a resource may name that others use too: names, hosts and paths, token endpoints, issuers.
+//!
+//! Writers of resources need not be the operators of the gateway. What the configuration's own servers name is theirs, and
+//! what an older resource names stays with it.
+
+use std::collections::BTreeMap;
+
+use tokenward_kubernetes::{Outcome, Resource};
+use url::Url;
+
+use super::fault::Fault;
+use super::route::{covers, is_stated};
+use crate::config::{Config, HostPattern, KubernetesConfig, ServerConfig, ServerRoute, TokenSource};
+
+/// What has been claimed.
+pub(super) struct Claims<'a> {
+    section: &'a KubernetesConfig,
+    home_issuers: Vec<&'a str>,
+    names: BTreeMap<String, Owner>,
+    routes: Vec<(ServerRoute, Owner)>,
+    resources: Vec<(crate::config::Resource, Owner)>,
+    /// The token endpoint of each remote issuer.
+    issuers: BTreeMap<String, (Url, Owner)>,
+}
+
+/// What a claim belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Owner {
+    /// For messages.
+    name: String,
+    /// `None`: the configuration.
+    namespace: Option<String>,
+}
+
+impl<'a> Claims<'a> {
+    /// Those of the configuration.
+    pub(super) fn of(config: &'a Config, section: &'a KubernetesConfig) -> Self {
+        let mut claims = Self {
+            section,
+            home_issuers: config.issuers.iter().map(|home| home.issuer.as_str()).collect(),
+            names: BTreeMap::new(),
+            routes: Vec::new(),
+            resources: Vec::new(),
+            issuers: BTreeMap::new(),
+        };
+        for server in &config.servers {
+            let owner = Owner {
+                name: format!("server {:?} of the configuration", server.name),
+                namespace: None,
+            };
+            claims.take(server, &owner);
+        }
+        claims
+    }
+
+    /// Claims what the server of `resource` names.
+    ///
+    /// # Errors
+    /// What becomes of the resource instead, and why; then nothing is claimed.
+    pub(super) fn claim(
+        &mut self,
+        resource: &Resource,
+        server: &ServerConfig,
+    ) -> Result<(), (Outcome, Fault)> {
+        self.check_host(server)?;
+        self.check_name(server)?;
+        self.check_route(resource, server).map_err(rejected)?;
+        self.check_exchange(server).map_err(rejected)?;
+        let owner = Owner {
+            name: resource.id.to_string(),
+            namespace: Some(resource.id.namespace.clone()),
+        };
+        self.take(server, &owner);
+        Ok(())
+    }
+
+    fn take(&mut self, server: &ServerConfig, owner: &Owner) {
+        self.names.insert(server.name.clone(), owner.clone());
+        if is_stated(&server.route) {
+            self.routes.push((server.route.clone(), owner.clone()));
+        }
+        if let Some(resource) = &server.resource {
+            self.resources.push((resource.clone(), owner.clone()));
+        }
+        if let TokenSource::Exchange(exchange) = &server.token {
+            let claim = || (exchange.token_endpoint.clone(), owner.clone());
+            self.issuers
+                .entry(exchange.expected_issuer.clone())
+                .or_insert_with(claim);
+        }
+    }
+
+    /// A server at a host that is not this gateway's is none of ours.
+    fn check_host(&self, server: &ServerConfig) -> Result<(), (Outcome, Fault)> {
+        let host = server.route.host.as_deref().unwrap_or_default();
+        if self.section.hosts.is_empty() || includes(&self.section.hosts, host) {
+            return Ok(());
+        }
+        let message = format!(
+            "the host {host:?} of its URL is not in kubernetes.hosts: it is not at this gateway. If it is, an operator can add it"
+        );
+        Err((Outcome::Ignored, Fault::new("HostNotHere", message)))
+    }
+
+    fn check_name(&self, server: &ServerConfig) -> Result<(), (Outcome, Fault)> {
+        let Some(owner) = self.names.get(&server.name) else {
+            return Ok(());
+        };
+        if owner.namespace.is_none() {
+            let message =
+                "control's configuration has a server of this name, which takes precedence: remove it there";
+            return Err((Outcome::Ignored, Fault::new("InConfiguration", message)));
+        }
+        let message = format!(
+            "metadata.name: {} is older and has the name: rename this one",
+            owner.name
+        );
+        Err(rejected(Fault::new("NameTaken", message)))
+    }
+
+    /// Two servers for the same requests, or a part of another's requests in a namespace of others: the gateway would give a
+    /// request the token that a stranger named.
+    fn check_route(&self, resource: &Resource, server: &ServerConfig) -> Result<(), Fault> {
+        for (route, owner) in &self.routes {
+            let is_within = covers(route, &server.route);
+            let is_same = is_within && covers(&server.route, route);
+            let is_foreign = owner.namespace.as_ref() != Some(&resource.id.namespace);
+            if is_same || (is_within && is_foreign) {
+                let message = format!(
+                    "its URL is within that of {}, which was there first: use another host or path",
+                    owner.name
+                );
+                return Err(Fault::new("URLTaken", message));
+            }
+        }
+        let Some(identifier) = &server.resource else {
+            return Ok(());
+        };
+        let same = self.resources.iter().find(|(other, _)| {
+            other.url.origin() == identifier.url.origin() && other.path() == identifier.path()
+        });
+        same.map_or(Ok(()), |(_, owner)| {
+            let message = format!("its URL is the resource of {}: use another one", owner.name);
+            Err(Fault::new("URLTaken", message))
+        })
+    }
+
+    /// The token endpoint receives users' tokens, and its failures count against its issuer.
+    fn check_exchange(&self, server: &ServerConfig) -> Result<(), Fault> {
+        let TokenSource::Exchange(exchange) = &server.token else {
+            return Ok(());
+        };
+        let host = exchange.token_endpoint.host_str().unwrap_or_default();
+        if !includes(&self.section.exchange_hosts, host) {
+            let message = format!(
+                "spec.auth.tokenExchange.dexTokenEndpoint: users' tokens may not be sent to {host:?}: an operator can add it to \
+                 kubernetes.exchange_hosts"
+            );
+            return Err(Fault::new("EndpointNotAllowed", message));
+        }
+        let issuer = &exchange.expected_issuer;
+        if self.home_issuers.contains(&issuer.as_str()) {
+            let message = "spec.auth.tokenExchange.expectedIssuer is the issuer at which users log in: set forwardToken instead";
+            return Err(Fault::new("IssuerTaken", message));
+        }
+        match self.issuers.get(issuer) {
+            Some((endpoint, owner)) if *endpoint != exchange.token_endpoint => {
+                let message = format!(
+                    "spec.auth.tokenExchange.expectedIssuer: {} has another token endpoint for this issuer ({endpoint}): use the \
+                     same one",
+                    owner.name
+                );
+                Err(Fault::new("IssuerTaken", message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+const fn rejected(fault: Fault) -> (Outcome, Fault) {
+    (Outcome::Rejected, fault)
+}
+
+fn includes(patterns: &[HostPattern], host: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.includes(host))
+}
