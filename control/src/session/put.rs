@@ -97,7 +97,8 @@ impl Sessions {
         // A concurrent logout of the issuer's session may have read the sessions before this one was stored.
         if let Err(ended) = self.check_sid(login).await {
             let seconds = self.last_second_of(&record).await?;
-            self.end_all(Vec::new(), &[(session.clone(), record)], seconds).await?;
+            self.end_all(Vec::new(), &[(session.clone(), record)], seconds)
+                .await?;
             return Err(ended);
         }
         self.context

@@ -27,7 +27,11 @@ pub(super) fn context(deployment: &Deployment, clock: &Arc<HandClock>) -> anyhow
         metrics: Metrics::default(),
         recorder: tokenward_control::activity::Recorder::default(),
         proven_tokens: Arc::default(),
-        sign_outs: SignOutLog::new(deployment.store().clone(), clock.clone(), Duration::from_secs(3600)),
+        sign_outs: SignOutLog::new(
+            deployment.store().clone(),
+            clock.clone(),
+            Duration::from_secs(3600),
+        ),
         past_key_grace: Duration::from_secs(3600),
     })
 }

@@ -141,7 +141,11 @@ fn clients_of(
         metrics: metrics.clone(),
         recorder: tokenward_control::activity::Recorder::default(),
         proven_tokens: Arc::default(),
-        sign_outs: SignOutLog::new(deployment.store().clone(), clock.clone(), Duration::from_secs(3600)),
+        sign_outs: SignOutLog::new(
+            deployment.store().clone(),
+            clock.clone(),
+            Duration::from_secs(3600),
+        ),
         past_key_grace: Duration::from_secs(3600),
     };
     let authorization = config.authorization.expect("it is configured");
