@@ -93,7 +93,7 @@ impl Current {
         let (old, new) = (&service.config.servers, &merged.config.servers);
         let is_same = old.len() == new.len() && old.iter().zip(new).all(|(old, new)| old.is_same(new));
         if !is_same {
-            self.replace(service.with_servers_of(merged.config.clone()));
+            self.replace_servers(service.with_servers_of(merged.config.clone()));
         }
         resources.take(merged);
         !is_same
