@@ -3,6 +3,7 @@
 mod installing;
 mod quickstart;
 mod rights;
+mod resources;
 mod served;
 mod stage;
 mod stories;
