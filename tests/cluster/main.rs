@@ -1,8 +1,10 @@
 //! The chart, its documentation and the programs against a real Kubernetes API server: `cargo xtask cluster --check`.
 
+mod conflict;
 mod installing;
 mod quickstart;
 mod rights;
 mod served;
 mod stage;
 mod stories;
+mod validation;
