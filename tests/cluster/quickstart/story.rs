@@ -1,5 +1,6 @@
 //! `quickstart.sh try` on real parts: Dex with the quickstart's configuration, its MCP server, Valkey, control as the chart configures
-//! it, and the filter in Envoy with the policy's configuration. Only addresses and lifetimes differ.
+//! it, an API server with the one MCPServer, and the filter in Envoy with the policy's configuration. Only addresses and lifetimes
+//! differ.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -9,6 +10,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokenward_harness::aloud;
+use tokenward_harness::parts::cluster::ApiServer;
 use tokenward_harness::parts::{
     Chart, Envoy, EnvoyConfig, EnvoyFilter, EnvoyRoute, Process, ProcessSpec, Rendered, Valkey, ports, tools,
     write_file,
@@ -18,6 +20,7 @@ use super::{file, text};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const NAMESPACE: &str = "quickstart-story";
 const CLIENT_SECRET: &str = "the-secret-of-the-quickstart";
 const CREDENTIAL: &str = "the-credential-of-the-filter-0123";
 /// Paths of control's authorization server on the host of the quickstart.
@@ -111,28 +114,23 @@ async fn server(places: &Places) -> anyhow::Result<Process> {
     Ok(process)
 }
 
-/// The chart's resources with the quickstart's values, and the server as `import` makes it of the resource.
+/// The chart's resources with the quickstart's values.
 fn rendered(chart: &Chart) -> anyhow::Result<Vec<Rendered>> {
     let mut values = yaml(&text("values.yaml")?)?;
-    let import = Command::new(tools::tokenward()?)
-        .arg("import")
-        .arg(file("mcpserver.yaml"))
-        .arg("--values")
-        .output()?;
-    ensure!(
-        import.status.success(),
-        "{}",
-        String::from_utf8_lossy(&import.stderr)
-    );
-    let imported = yaml(&String::from_utf8(import.stdout)?)?;
-    values["servers"] = imported["servers"].clone();
-    values["servers"][0]["match"] = json!({"host": "localhost", "pathPrefix": "/demo/mcp"});
-    values["servers"][0]["resource"] = "http://localhost:8080/demo/mcp".into();
     // A token that lives four seconds is fresh for three.
     values["controlSettings"] = json!({"margin": "1s"});
     values["gateway"]["filter"]["sha256"] = "0".repeat(64).into();
     values["gateway"]["filter"]["settings"] = json!({"margin": "1s", "refresh_ahead": "2s"});
     chart.render(&values)
+}
+
+/// The one resource, in a namespace of this story.
+async fn apply_resource(places: &Places) -> anyhow::Result<()> {
+    let client = ApiServer::shared().await?.client()?;
+    client.create_namespace(NAMESPACE).await?;
+    let mut resource = yaml(&places.here(&text("mcpserver.yaml")?))?;
+    resource["metadata"]["namespace"] = NAMESPACE.into();
+    client.apply(&resource).await.map(drop)
 }
 
 fn of_kind(resources: &[Rendered], kind: &str) -> anyhow::Result<Value> {
@@ -153,6 +151,11 @@ async fn control(
     let mut config = yaml(&places.here(config))?;
     config["listen"] = format!("127.0.0.1:{}", places.control).into();
     config["store"] = json!({"valkey": {"url": valkey.url()}});
+    let kubeconfig = ApiServer::shared().await?.kubeconfig().to_string();
+    let section = &mut config["kubernetes"];
+    section["kubeconfig"] = json!(write_file(folder, "kubeconfig", kubeconfig)?);
+    section["resources"][0]["namespaces"] = json!([NAMESPACE]);
+    section["lease"]["namespace"] = NAMESPACE.into();
     // The image has the module there.
     config
         .as_object_mut()
@@ -220,6 +223,7 @@ async fn a_stale_token_is_replaced_as_the_page_says() -> anyhow::Result<()> {
         return Ok(());
     };
     let resources = rendered(&chart)?;
+    apply_resource(&places).await?;
     let _server = server(&places).await?;
     let valkey = Valkey::start().await?;
     let _control = control(&places, &valkey, &resources, &folder).await?;
