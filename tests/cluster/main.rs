@@ -2,6 +2,7 @@
 
 mod installing;
 mod quickstart;
+mod resources;
 mod rights;
 mod served;
 mod stage;
