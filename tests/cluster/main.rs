@@ -1,5 +1,6 @@
 //! The chart, its documentation and the programs against a real Kubernetes API server: `cargo xtask cluster --check`.
 
+mod conflict;
 mod installing;
 mod quickstart;
 mod resources;
@@ -7,3 +8,4 @@ mod rights;
 mod served;
 mod stage;
 mod stories;
+mod validation;

@@ -53,9 +53,9 @@ impl Stage {
         client.create_namespace(namespace).await?;
         let hosts = vec![
             HERE.to_owned(),
+            // As Envoy's bootstrap has it.
+            format!("envoy-gateway.{SYSTEM}.svc.cluster.local."),
             format!("envoy-gateway.{SYSTEM}.svc.cluster.local"),
-            format!("envoy-gateway.{SYSTEM}.svc"),
-            "envoy-gateway".to_owned(),
             format!("{RELEASE}.{namespace}.svc.cluster.local"),
         ];
         let gateway = ClusterGateway::start(server, &hosts).await?;

@@ -68,7 +68,8 @@ impl ClusterGateway {
             .to_vec()
         };
         let words = |words: &[&str]| -> Vec<String> { words.iter().map(|&word| word.to_owned()).collect() };
-        let mut certificates = root.start(&words(&["certgen"]), environment())?;
+        let mut certificates =
+            root.start(&words(&["certgen", "--disable-topology-injector"]), environment())?;
         let status = certificates.wait_for_exit(READY_WITHIN).await?;
         ensure!(status.success(), "certgen: {}", certificates.log().tail(20));
         mount_secret(&client, &root, "envoy-gateway", "/certs").await?;
