@@ -219,3 +219,29 @@ fn a_session_is_read_where_it_is_a_text_and_there() {
     }
     assert_eq!((session_of(b""), session_of(b"a.b.c")), (None, None));
 }
+
+#[test]
+fn what_of_a_token_can_end_is_read_tolerantly() {
+    let endings = |header: &str, more: &str| {
+        let payload = format!(r#"{{"iss":"i","sub":"s","aud":"a","exp":1{more}}}"#);
+        Claims::read_with_endings(token(header, &payload).as_bytes())
+            .unwrap()
+            .1
+    };
+    let named = endings(r#"{"alg":"RS256","kid":"k"}"#, r#","sid":"s1""#);
+    assert_eq!(
+        (named.session.as_deref(), named.key_id.as_deref()),
+        (Some("s1"), Some("k"))
+    );
+    for (header, more) in [
+        (r#"{"alg":"RS256"}"#, ""),
+        (r#"{"alg":"RS256","kid":7}"#, r#","sid":{}"#),
+        (
+            r#"{"alg":"RS256","kid":"a","kid":"b"}"#,
+            r#","sid":"a","sid":"b""#,
+        ),
+    ] {
+        let unnamed = endings(header, more);
+        assert_eq!((unnamed.session, unnamed.key_id), (None, None), "{header} {more}");
+    }
+}
