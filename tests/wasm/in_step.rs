@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokenward_protocol::filter_state::{
-    EndedDigest, FilterState, MAX_SIGN_OUTS, MAX_STATE_BYTES, STATE_PATH, ServerList, SignOut,
+    EndedDigest, FilterState, MAX_SIGN_OUTS, MAX_SIGN_OUTS_OF_ANSWER, MAX_STATE_BYTES, STATE_PATH,
+    ServerList, SignOut,
 };
 use tokenward_protocol::token_endpoint::MARKER_HEADER;
 use tokenward_wasm_host::story::{FilterWorld, FilterWorldBuilder, SESSION_HEADER, exp_in, forward, token};
@@ -41,6 +42,37 @@ fn answers(world: &FilterWorld, body: Vec<u8>) -> Rc<Cell<bool>> {
         answer.body(body.clone()).into()
     });
     is_down
+}
+
+/// Control answers every poll with the sign-outs after its position, as many as one answer may have.
+fn answers_in_pages(world: &FilterWorld, sign_outs: Vec<SignOut>) {
+    world.gateway().script_callouts(move |callout| {
+        let path = callout.headers.text(":path").expect("a path");
+        let (_, after) = path.split_once("after=").expect("a position");
+        let after = after
+            .split('&')
+            .next()
+            .and_then(|after| after.parse().ok())
+            .expect("a number");
+        let page: Vec<_> = sign_outs
+            .iter()
+            .skip(after)
+            .take(MAX_SIGN_OUTS_OF_ANSWER)
+            .copied()
+            .collect();
+        let position = after + page.len();
+        let body = FilterState {
+            version: position as u64,
+            has_more: position < sign_outs.len(),
+            servers: Some(ServerList {
+                version: 1,
+                json: NO_MORE,
+            }),
+            sign_outs: page,
+        };
+        let answer = CalloutReply::answer(200).header(MARKER_HEADER, "0.1.0");
+        answer.body(body.encode()).into()
+    });
 }
 
 fn state(sign_outs: Vec<SignOut>) -> Vec<u8> {
@@ -131,8 +163,8 @@ fn a_fresh_token_seen_before_costs_no_further_host_call_and_hardly_an_instructio
                 ended: EndedDigest::session(&format!("other-{number}")),
                 last_second: number + 1,
             });
-            answers(&world, state(all.collect()));
-            world.advance(Duration::from_secs(3));
+            answers_in_pages(&world, all.collect());
+            world.advance(Duration::from_secs(5));
         }
         let bearer = world.mint(&token(exp_in(1800)).groups(40));
         let send = || {
