@@ -98,6 +98,33 @@ impl Form {
     }
 }
 
+/// Appends a parameter to a form. `name` consists of letters and `_`.
+pub(crate) fn append_pair(form: &mut String, name: &str, value: &str) {
+    if !form.is_empty() {
+        form.push('&');
+    }
+    form.push_str(name);
+    form.push('=');
+    let digit = |nibble: u8| {
+        char::from_digit(u32::from(nibble), 16)
+            .unwrap_or('0')
+            .to_ascii_uppercase()
+    };
+    for byte in value.bytes() {
+        match byte {
+            b' ' => form.push('+'),
+            b'*' | b'-' | b'.' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                form.push(char::from(byte));
+            }
+            _ => {
+                form.push('%');
+                form.push(digit(byte >> 4));
+                form.push(digit(byte & 15));
+            }
+        }
+    }
+}
+
 /// Decodes `+` as a blank and `%XX` as a byte.
 fn decoded(text: &[u8]) -> Result<String, NotAForm> {
     let mut bytes = Vec::with_capacity(text.len());

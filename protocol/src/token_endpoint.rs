@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::form::{Form, NotAForm};
+use crate::form::{Form, NotAForm, append_pair};
 use crate::json::{self, Json};
 use crate::refusal::Refusal;
 
@@ -157,19 +157,24 @@ impl TokenRequest {
     /// The request as `application/x-www-form-urlencoded`.
     #[must_use]
     pub fn to_form(&self) -> String {
-        let mut form = form_urlencoded::Serializer::new(String::with_capacity(
-            self.subject_token.expose_secret().len().saturating_add(512),
-        ));
-        form.append_pair("grant_type", GRANT_TYPE_TOKEN_EXCHANGE)
-            .append_pair("subject_token_type", self.subject_token_type.name())
-            .append_pair("requested_token_type", TOKEN_TYPE_ID_TOKEN)
-            .append_pair("audience", &self.server)
-            .append_pair("reason", self.reason.name())
-            .append_pair("subject_token", self.subject_token.expose_secret());
-        if let Some(session) = &self.session {
-            form.append_pair("session", session.expose_secret());
+        let token = self.subject_token.expose_secret();
+        let mut form = String::with_capacity(token.len().saturating_add(512));
+        let session = self
+            .session
+            .as_ref()
+            .map(|session| ("session", session.expose_secret()));
+        let pairs = [
+            ("grant_type", GRANT_TYPE_TOKEN_EXCHANGE),
+            ("subject_token_type", self.subject_token_type.name()),
+            ("requested_token_type", TOKEN_TYPE_ID_TOKEN),
+            ("audience", self.server.as_str()),
+            ("reason", self.reason.name()),
+            ("subject_token", token),
+        ];
+        for (name, value) in pairs.into_iter().chain(session) {
+            append_pair(&mut form, name, value);
         }
-        form.finish()
+        form
     }
 
     /// Parses a form where no server has a resource: see [`TokenRequest::read`].

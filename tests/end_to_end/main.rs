@@ -13,6 +13,7 @@ mod exchanged_before;
 mod forged_tokens;
 mod fresh;
 mod hostile_streams;
+mod in_step;
 mod late;
 mod left_out;
 mod login_here;

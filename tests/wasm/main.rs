@@ -11,6 +11,7 @@ mod gate;
 mod held_gate;
 mod host_faithfulness;
 mod hostile_memory;
+mod in_step;
 mod large_tokens;
 mod log_throttle;
 mod malformed;

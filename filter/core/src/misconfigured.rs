@@ -34,10 +34,10 @@ impl<H: Host> Misconfigured<H> {
 
     /// A filter under the configuration `text`, which has this fault. Logs the fault, once for all of Envoy's VMs.
     pub(crate) fn new(host: H, error: &BadConfig, text: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(text);
+        let text = std::str::from_utf8(text).unwrap_or_default();
         let mut filter = Self {
             context: Context::unconfigured(host),
-            pair: PairKey::new("-", SessionSource::Handle(&text)),
+            pair: PairKey::new("-", SessionSource::Handle(text)),
             fault: escaped(&error.to_string()),
         };
         let refusals = Refusals::one(Refusal::FilterMisconfigured, McpMethod::NONE);
@@ -65,13 +65,13 @@ impl<H: Host> Misconfigured<H> {
 
 /// A configuration's own text may hold line breaks, which the host would print raw.
 fn escaped(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect::<Vec<_>>()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => escaped.push_str("\\n"),
+            c if c.is_control() => escaped.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }

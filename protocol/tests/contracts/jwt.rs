@@ -219,3 +219,56 @@ fn a_session_is_read_where_it_is_a_text_and_there() {
     }
     assert_eq!((session_of(b""), session_of(b"a.b.c")), (None, None));
 }
+
+#[test]
+fn what_of_a_token_can_end_is_read_tolerantly() {
+    let endings = |header: &str, more: &str| {
+        let payload = format!(r#"{{"iss":"i","sub":"s","aud":"a","exp":1{more}}}"#);
+        Claims::read_with_endings(token(header, &payload).as_bytes())
+            .unwrap()
+            .1
+    };
+    let named = endings(r#"{"alg":"RS256","kid":"k"}"#, r#","sid":"s1""#);
+    assert_eq!(
+        (named.session.as_deref(), named.key_id.as_deref()),
+        (Some("s1"), Some("k"))
+    );
+    for (header, more) in [
+        (r#"{"alg":"RS256"}"#, ""),
+        (r#"{"alg":"RS256","kid":7}"#, r#","sid":{}"#),
+        (
+            r#"{"alg":"RS256","kid":"a","kid":"b"}"#,
+            r#","sid":"a","sid":"b""#,
+        ),
+    ] {
+        let unnamed = endings(header, more);
+        assert_eq!((unnamed.session, unnamed.key_id), (None, None), "{header} {more}");
+    }
+}
+
+#[test]
+fn every_encoding_of_up_to_three_bytes_is_read_as_the_library_reads_it() {
+    let payload = r#"{"iss":"i","sub":"s","aud":"a","exp":1}"#;
+    let whole = token(r#"{"alg":"RS256"}"#, payload);
+    let (signed, _) = whole.rsplit_once('.').unwrap();
+    let digits = b"AZaz09-_QBgw=+/. ";
+    let of_four = |number: usize| -> Vec<u8> {
+        let place = |power: u32| number / digits.len().pow(power) % digits.len();
+        (0..4).map(|power| digits[place(power)]).collect()
+    };
+    for number in 0..digits.len().pow(4) {
+        let four = of_four(number);
+        for length in 1..=4 {
+            let signature = std::str::from_utf8(&four[..length]).unwrap();
+            if signature.contains('.') {
+                continue;
+            }
+            let is_read = Claims::read(format!("{signed}.{signature}").as_bytes()).is_ok();
+            assert_eq!(
+                is_read,
+                URL_SAFE_NO_PAD.decode(signature).is_ok(),
+                "{signature:?}"
+            );
+        }
+    }
+}

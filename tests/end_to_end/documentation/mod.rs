@@ -13,7 +13,7 @@ use witness::Witness;
 
 /// Refusals that are answered at once and never remembered, because they depend on the presented token or the request
 /// alone.
-const UNGATED: [Refusal; 9] = [
+const UNGATED: [Refusal; 11] = [
     Refusal::MissingBearer,
     Refusal::MalformedBearer,
     Refusal::AmbiguousBearer,
@@ -23,6 +23,8 @@ const UNGATED: [Refusal; 9] = [
     Refusal::Unmatched,
     Refusal::UnreadableRequest,
     Refusal::SentLate,
+    Refusal::SignedOut,
+    Refusal::StateMissing,
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -116,7 +116,7 @@ pub(crate) fn read_sign_outs(host: &impl Host) -> Option<SignOuts> {
 
 /// Stores a document in place of one of an earlier version, or of one that cannot be used. Whether it is stored.
 pub(crate) fn write(host: &impl Host, key: &str, document: &[u8], version: u64) -> bool {
-    // One try: a VM that loses to another one reads what that one has stored.
+    // One try, and a host that fails stores nothing: this VM knows it all the same. A VM that loses to another one reads what that one has stored.
     let Ok(before) = host.shared(key) else {
         return false;
     };

@@ -107,9 +107,9 @@ impl<H: Host> Worker<H> {
         if learned.follows(state.version) {
             self.take_sign_outs(learned, state);
         }
-        let outcome = state.servers.map_or(PollOutcome::Taken, |list| {
-            self.take_servers(learned, list, state.version)
-        });
+        let outcome = state
+            .servers
+            .map_or(PollOutcome::Taken, |list| self.take_servers(learned, list));
         let head = Head {
             servers_version: learned.servers_version,
             revision: learned.sign_outs.revision(),
@@ -143,28 +143,22 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    fn take_servers(&mut self, learned: &mut Learned, list: ServerList<'_>, position: u64) -> PollOutcome {
+    fn take_servers(&mut self, learned: &mut Learned, list: ServerList<'_>) -> PollOutcome {
         if list.version < learned.servers_version {
             return PollOutcome::Taken;
         }
         if list.version > learned.servers_version {
             if let Err(fault) = self.put_servers(learned, list.json) {
                 learned.refused_version = list.version;
-                self.warn_of_state(
-                    Refusal::FilterMisconfigured,
-                    &format!(
-                        "servers refused version={}: {fault}; the servers before stay in force",
-                        list.version
-                    ),
-                );
+                let version = list.version;
+                let text =
+                    format!("servers refused version={version}: {fault}; the servers before stay in force");
+                self.warn_of_state(Refusal::FilterMisconfigured, text);
                 return PollOutcome::ServersRefused;
             }
             learned.servers_version = list.version;
             let servers = self.config.table.servers.len();
-            let text = format!(
-                "servers learned version={} servers={servers} position={position}",
-                list.version
-            );
+            let text = format!("servers learned version={} servers={servers}", list.version);
             self.context.write(Level::Info, text);
         }
         let document = seal(list.version, &[list.json]);
@@ -239,11 +233,11 @@ impl<H: Host> Worker<H> {
         if has_failed {
             learned.poll_at_tick = self.ticks.saturating_add(LOOK_TICKS);
             if learned.failures >= FAILURES_LOGGED {
-                self.warn_of_state(Refusal::StateMissing, &format!(
-                    "state not learned outcome={} status={status} failures={}: servers and sign-outs stay as last learned",
-                    outcome.label(),
+                let text = format!(
+                    "state not learned status={status} failures={}: servers and sign-outs stay as last learned",
                     learned.failures
-                ));
+                );
+                self.warn_of_state(Refusal::StateMissing, text);
             }
             return;
         }
@@ -259,9 +253,9 @@ impl<H: Host> Worker<H> {
     }
 
     /// Logs a fault of the state: one WARN for the whole Envoy in the time between two WARN lines of a pair.
-    fn warn_of_state(&mut self, fault: Refusal, text: &str) {
+    fn warn_of_state(&mut self, fault: Refusal, text: String) {
         let pair = PairKey::new("-", SessionSource::Overload(fault));
         let line = self.context.note(&pair, Refusals::one(fault, McpMethod::NONE));
-        self.context.write(line.level, text.to_owned());
+        self.context.write(line.level, text);
     }
 }

@@ -69,6 +69,10 @@ impl<'a> FailedCall<'a> {
     }
 }
 
+/// How long a gate stays closed at the most where the filter has learned a server that the asked replica of control does not
+/// know: in a rolling update that replica is a moment behind.
+const UNKNOWN_SERVER_MS: u64 = 5_000;
+
 impl<H: Host> Worker<H> {
     /// Refuses because of the presented token itself, without a call to control, so there is no gate to close.
     pub(super) fn refuse_presented(
@@ -125,10 +129,14 @@ impl<H: Host> Worker<H> {
             now_ms,
             jitter: now_ms.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from_le_bytes(first_eight(&key)),
         };
+        let mut times = self.config.gate;
+        if refusal == Refusal::UnknownServer && self.learned.is_some() {
+            times.misconfigured_ms = times.misconfigured_ms.min(UNKNOWN_SERVER_MS);
+        }
         let noted = self.context.memory.update(host, &failed.pair, now_ms, |record| {
             let mut closed_ms = misconfigured_ms;
             if failed.closes_gate {
-                let closed = gate::close(record.gate(&key).as_ref(), &closing, &self.config.gate);
+                let closed = gate::close(record.gate(&key).as_ref(), &closing, &times);
                 closed_ms = closed.closed_until_ms.saturating_sub(now_ms);
                 record.put_gate(closed);
             }

@@ -118,6 +118,19 @@ fn replacements_of_unchanged_servers_outlive_a_new_list_and_those_of_changed_one
 }
 
 #[test]
+fn a_replica_of_control_that_does_not_know_a_server_yet_is_asked_again_after_seconds() {
+    let (mut envoy, mut control) = (envoy(1), Control::new());
+    seconds(&mut envoy, &mut control, 2);
+    let home = fresh();
+    assert_eq!(envoy.send(0, "/remote", Some(&home), None).1, Verdict::Pause);
+    envoy.refuse(0, 1, tokenward_protocol::refusal::Refusal::UnknownServer);
+    let (_, verdict) = envoy.send(0, "/remote", Some(&home), None);
+    assert_eq!(refusal(&verdict).as_deref(), Some("unknown_server"));
+    seconds(&mut envoy, &mut control, 5);
+    assert_eq!(envoy.send(0, "/remote", Some(&home), None).1, Verdict::Pause);
+}
+
+#[test]
 fn labels_are_bounded_however_often_the_names_change() {
     let (mut envoy, mut control) = (envoy(1), Control::new());
     for round in 0..6 {
