@@ -132,7 +132,8 @@ impl Following<'_> {
                 }
                 sleep(delay).await;
             }
-            // All replicas are told at the same moment that their version is too old.
+            tracing::debug!(list = ?self.watched, "a list is read again: its resource version is too old");
+            // All replicas are told at the same moment.
             sleep(jittered(Duration::from_millis(200))).await;
         }
     }
