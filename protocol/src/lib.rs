@@ -6,6 +6,7 @@
 //! - [`refusal`]: every reason why no token is available, and the one table of what follows from it;
 //! - [`token_endpoint`]: the RFC 8693 request and response between the filter and control;
 //! - [`filter_state`]: what the filter learns from control: servers and sign-outs;
+//! - [`route`]: which requests a server is for, by host and path;
 //! - [`pair`]: the digest by which log lines name a session at a server;
 //! - [`form`]: the forms of OAuth requests, parsed strictly;
 //! - [`error_text`]: the characters that an OAuth error description may have;
@@ -29,4 +30,5 @@ pub mod json;
 pub mod jwt;
 pub mod pair;
 pub mod refusal;
+pub mod route;
 pub mod token_endpoint;

@@ -1,4 +1,11 @@
 //! The chart, its documentation and the programs against a real Kubernetes API server: `cargo xtask cluster --check`.
 
+mod conflict;
+mod installing;
+mod quickstart;
+mod rights;
 mod resources;
 mod served;
+mod stage;
+mod stories;
+mod validation;

@@ -17,6 +17,7 @@ mod exchange_subject;
 mod explain;
 mod explain_unregistered;
 mod filter_delivery;
+mod filter_state;
 mod floods;
 mod full_disk;
 mod greedy;

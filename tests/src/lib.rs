@@ -3,4 +3,5 @@
 
 pub mod deployment;
 pub mod openapi;
+pub mod pages;
 pub mod relay;

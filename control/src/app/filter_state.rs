@@ -11,7 +11,7 @@ use super::{Current, Service};
 use crate::config::Config;
 use crate::filter_state::NotOfThisLog;
 use crate::filter_state::rejected_keys::{self, rejected_keys};
-use crate::filter_state::server_list::PublishedList;
+use crate::filter_state::server_list::{PublishedList, TooLong};
 use crate::refused::Refused;
 use crate::store::StoreError;
 
@@ -27,26 +27,26 @@ pub(crate) struct ForFilters {
 }
 
 impl ForFilters {
-    pub(crate) fn new(config: &Config) -> Self {
-        Self {
-            servers: PublishedList::new(config),
+    pub(crate) fn new(config: &Config) -> Result<Self, TooLong> {
+        Ok(Self {
+            servers: PublishedList::new(config)?,
             rejected_keys: rejected_keys(config),
             are_keys_published: Arc::default(),
-        }
+        })
     }
 
     /// That of the next configuration.
-    pub(crate) fn succeeded_by(&self, config: &Config) -> Self {
+    pub(crate) fn succeeded_by(&self, config: &Config) -> Result<Self, TooLong> {
         let rejected_keys = rejected_keys(config);
-        Self {
-            servers: self.servers.succeeded_by(config),
+        Ok(Self {
+            servers: self.servers.succeeded_by(config)?,
             are_keys_published: if rejected_keys == self.rejected_keys {
                 Arc::clone(&self.are_keys_published)
             } else {
                 Arc::default()
             },
             rejected_keys,
-        }
+        })
     }
 
     fn are_keys_published(&self) -> bool {

@@ -40,6 +40,7 @@ use crate::clock::Clock;
 use crate::config::{Config, SealingConfig, SealingKeyConfig, ServerConfig};
 use crate::context::Context;
 use crate::filter_state::SignOutLog;
+use crate::filter_state::server_list::TooLong;
 use crate::observe::metrics::Metrics;
 use crate::observe::throttle::Throttle;
 use crate::record::keyring::{BadKey, KeyRing, SealingKey};
@@ -81,6 +82,9 @@ pub enum StartError {
     /// The HTTP client for clients' metadata documents cannot be built.
     #[error(transparent)]
     Documents(#[from] FetcherUnusable),
+    /// The list of servers does not fit into an answer to a filter.
+    #[error(transparent)]
+    ServerList(#[from] TooLong),
     /// The embedded store does not open.
     #[error(transparent)]
     Embedded(#[from] crate::store::embedded::OpenError),
@@ -172,7 +176,7 @@ impl Service {
         let shared: Arc<dyn Store> = store.clone();
         let state = ProcessState {
             sign_outs: SignOutLog::new(shared, Arc::clone(&clock), grace),
-            for_filters: ForFilters::new(&config),
+            for_filters: ForFilters::new(&config)?,
             store,
             readiness: Arc::new(readiness),
             clock,
@@ -197,7 +201,7 @@ impl Service {
         let grace = config.stale_subject_grace;
         let state = ProcessState {
             sign_outs: self.context.sign_outs.with_grace(grace),
-            for_filters: self.for_filters.succeeded_by(&config),
+            for_filters: self.for_filters.succeeded_by(&config)?,
             store: Arc::clone(&self.context.store),
             clock: Arc::clone(&self.context.clock),
             metrics: self.context.metrics.clone(),

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use super::background::Background;
 use super::{Service, build, first_samples};
 use crate::config::Config;
+use crate::filter_state::server_list::TooLong;
 
 impl Service {
     /// This service with the servers of `config`, which differs from this service's configuration in nothing else.
-    #[must_use]
-    pub(crate) fn with_servers_of(&self, config: Config) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// [`TooLong`]: filters could not read the list.
+    pub(crate) fn with_servers_of(&self, config: Config) -> Result<Arc<Self>, TooLong> {
+        let for_filters = self.for_filters.succeeded_by(&config)?;
         first_samples::begin(&self.context.metrics, &config);
         let mut limits = self.limits.carried_over(&self.config, &config);
         // Those of home issuers are in use, also where a server has gone that exchanged there.
@@ -18,9 +22,9 @@ impl Service {
             self.homes.iter().map(|home| home.config.issuer.as_str()),
             &self.limits,
         );
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             servers: build::servers(&config, &self.context, &mut limits, &self.servers),
-            for_filters: self.for_filters.succeeded_by(&config),
+            for_filters,
             config,
             context: self.context.clone(),
             history: self.history.clone(),
@@ -40,7 +44,7 @@ impl Service {
             limits,
             background: Background::default(),
             replica_name: Arc::clone(&self.replica_name),
-        })
+        }))
     }
 
     /// Waits until no mutation of a request that began with this service is in progress.

@@ -93,7 +93,7 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
         .kubernetes
         .as_ref()
         .map(|raw| kubernetes::kubernetes(findings, raw));
-    let servers = servers::servers(findings, &raw.servers, kubernetes.is_some());
+    let servers = servers::servers(findings, &raw.servers, &raw.issuers.value, kubernetes.is_some());
     let filter_module = raw
         .filter_module
         .as_ref()
@@ -109,6 +109,7 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
             has_problems,
             issuers: &issuers,
             servers: &servers,
+            has_resources: kubernetes.is_some(),
             session_lifetime,
         },
     );

@@ -24,6 +24,7 @@ mod resources;
 mod sealing;
 mod secret_source;
 pub(crate) mod server;
+mod server_routing;
 mod servers;
 mod store;
 mod tls;

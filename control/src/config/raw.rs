@@ -160,7 +160,21 @@ pub(super) struct RawRelay {
 pub(super) struct RawServer {
     pub(super) name: Option<Text>,
     pub(super) resource: Option<Text>,
+    /// By which requests the gateway finds it.
+    #[serde(rename = "match")]
+    pub(super) matcher: Option<Spanned<RawMatch>>,
+    #[serde(rename = "listener405After")]
+    pub(super) listener_405_after: Option<Spanned<u32>>,
+    /// `iss` of the issuer that logs its users in.
+    pub(super) issuer: Option<Text>,
     pub(super) auth: Option<Spanned<RawAuth>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawMatch {
+    pub(super) host: Option<Text>,
+    pub(super) path_prefix: Option<Text>,
 }
 
 /// The MCPServer CRD's `auth` block, limited to the fields that Tokenward uses.

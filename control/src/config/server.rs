@@ -1,6 +1,7 @@
 //! The configuration of one protected server.
 
 use secrecy::{ExposeSecret as _, SecretString};
+use tokenward_protocol::route::{BadRoute, Route};
 use url::Url;
 
 use super::issuer::ClientAuth;
@@ -58,6 +59,16 @@ pub struct ServerRoute {
     pub host: Option<String>,
     /// The beginning of the path; `None`: any.
     pub path_prefix: Option<String>,
+}
+
+impl ServerRoute {
+    /// As the gateway reads it; `None` without host and path.
+    ///
+    /// # Errors
+    /// [`BadRoute`]: no request can match it.
+    pub fn read(&self) -> Result<Option<Route>, BadRoute> {
+        Route::read(self.host.as_deref(), self.path_prefix.as_deref())
+    }
 }
 
 /// How a server's tokens are obtained.

@@ -1,11 +1,13 @@
 //! The `servers` list: the MCPServer CRD's `auth` blocks, with the rules of [`crate::servers::mcp_server`].
 
 use secrecy::ExposeSecret as _;
+use tokenward_protocol::filter_state::MAX_SERVERS;
 
 use super::findings::{Findings, shown};
-use super::raw::{RawAuth, RawExchange, RawServer, RawText, Text};
+use super::raw::{RawAuth, RawExchange, RawIssuer, RawServer, RawText, Text};
 use super::resources;
 use super::server::ServerConfig;
+use super::server_routing::Routings;
 use crate::servers::mcp_server::{AuthBlock, AuthField, ClientSecret, ExchangeBlock};
 use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
@@ -14,6 +16,7 @@ use crate::yaml::{Location, Spanned};
 pub(super) fn servers(
     findings: &mut Findings,
     raw: &Spanned<Vec<Spanned<RawServer>>>,
+    issuers: &[Spanned<RawIssuer>],
     has_others: bool,
 ) -> Vec<ServerConfig> {
     if raw.value.is_empty() && !has_others {
@@ -23,7 +26,15 @@ pub(super) fn servers(
             "name at least one protected server",
         );
     }
+    if raw.value.len() > MAX_SERVERS {
+        findings.add(
+            raw.referenced,
+            format!("servers names more than {MAX_SERVERS} servers"),
+            "run a second control and gateway for the others",
+        );
+    }
     let mut seen: Vec<&str> = Vec::new();
+    let mut routings = Routings::new(issuers);
     let mut resources = Vec::new();
     let mut servers = Vec::new();
     for server in &raw.value {
@@ -50,6 +61,7 @@ pub(super) fn servers(
             );
         }
         seen.push(&name.value);
+        let routing = routings.read(findings, &name.value, &server.value);
         let Some(auth) = &server.value.auth else {
             findings.add(
                 name.referenced,
@@ -63,8 +75,13 @@ pub(super) fn servers(
             .resource
             .as_ref()
             .and_then(|text| resources::resource(findings, text, &mut resources));
-        servers
-            .extend(checked_server(findings, name, auth).map(|checked| ServerConfig { resource, ..checked }));
+        servers.extend(checked_server(findings, name, auth).map(|checked| ServerConfig {
+            resource,
+            route: routing.route,
+            home_issuer: routing.home_issuer,
+            listener_405_after: routing.listener_405_after,
+            ..checked
+        }));
     }
     servers
 }

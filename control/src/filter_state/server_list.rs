@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokenward_protocol::filter_state::MAX_SERVERS_BYTES;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
@@ -38,6 +39,15 @@ fn key() -> Key {
     Key::new("filter_servers", "version")
 }
 
+/// A list that a filter would not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the list of servers has {bytes} bytes as filters read it, more than {MAX_SERVERS_BYTES}: use shorter names and fewer audiences"
+)]
+pub struct TooLong {
+    bytes: usize,
+}
+
 /// The list of one configuration. Cheap to clone; clones share what was read.
 #[derive(Debug, Clone)]
 pub struct PublishedList {
@@ -55,25 +65,32 @@ struct Known {
 
 impl PublishedList {
     /// The list of `config`, not published yet.
-    #[must_use]
-    pub fn new(config: &Config) -> Self {
+    ///
+    /// # Errors
+    /// [`TooLong`].
+    pub fn new(config: &Config) -> Result<Self, TooLong> {
         let json = server_list_json(config);
-        Self {
+        if json.len() > MAX_SERVERS_BYTES {
+            return Err(TooLong { bytes: json.len() });
+        }
+        Ok(Self {
             digest: digest::hex(&Sha256::digest(&json)),
             json: json.into(),
             state: Arc::default(),
-        }
+        })
     }
 
     /// The list of the next configuration: this one, if its content is the same.
-    #[must_use]
-    pub fn succeeded_by(&self, config: &Config) -> Self {
-        let next = Self::new(config);
-        if next.digest == self.digest {
+    ///
+    /// # Errors
+    /// [`TooLong`].
+    pub fn succeeded_by(&self, config: &Config) -> Result<Self, TooLong> {
+        let next = Self::new(config)?;
+        Ok(if next.digest == self.digest {
             self.clone()
         } else {
             next
-        }
+        })
     }
 
     /// The JSON.

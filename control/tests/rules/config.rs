@@ -4,6 +4,7 @@ pub(crate) mod authorization;
 mod issuers;
 mod kubernetes;
 mod relays;
+mod server_routing;
 mod shape;
 mod stores;
 mod tls;

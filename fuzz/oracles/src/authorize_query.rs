@@ -5,7 +5,7 @@ use tokenward_control::authorization::refusal::AuthorizationRefusal;
 use tokenward_control::authorization::request::check::check;
 use tokenward_control::authorization::request::parameters::{MAX_STATE_BYTES, Parameters};
 use tokenward_control::authorization::request::reply::ReplyTo;
-use tokenward_control::config::{Resource, ServerConfig, TokenSource};
+use tokenward_control::config::{Resource, ServerConfig, ServerRoute, TokenSource};
 use tokenward_protocol::form::Form;
 use url::Url;
 
@@ -103,6 +103,9 @@ fn server(name: &str, resource: &str) -> ServerConfig {
             identifier: resource.to_owned(),
             url: Url::parse(resource).expect("a URL"),
         }),
+        home_issuer: None,
+        route: ServerRoute::default(),
+        listener_405_after: None,
         required_audiences: Vec::new(),
         token: TokenSource::Forward,
     }

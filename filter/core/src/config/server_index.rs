@@ -4,12 +4,12 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 
 use tokenward_protocol::bytes::{order_of_bytes, same_bytes};
+use tokenward_protocol::route::HostPattern;
 
-use super::matchers::HostPattern;
 use super::servers::Server;
 
 /// Positions in the list of servers, sorted for looking up.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ServerIndex {
     /// In the order of the names.
     by_name: Vec<usize>,

@@ -1,10 +1,11 @@
 //! What happens to requests that no server's route matches.
 
 use tokenward_protocol::json::{Json, quote};
+use tokenward_protocol::route::{HostPattern, Route};
 
 use super::error::BadConfig;
 use super::fields::Fields;
-use super::matchers::{HostPattern, Route, route};
+use super::matchers::route;
 
 /// Matchers in the list.
 const MOST_UNPROTECTED: usize = 256;
@@ -28,7 +29,7 @@ impl Unmatched {
         match self {
             Self::Pass => true,
             Self::Refuse { unprotected } => {
-                is_normal(path) && unprotected.iter().any(|route| route.matches(host, path))
+                is_normal(path) && unprotected.iter().any(|route| matches(route, host, path))
             }
         }
     }
@@ -55,22 +56,20 @@ fn is_normal(path: &[u8]) -> bool {
     plain && !path.iter().any(odd)
 }
 
-impl Route {
-    /// Whether the route matches a request with this plain host and this path.
-    fn matches(&self, host: &[u8], path: &[u8]) -> bool {
-        let prefix = self.path_prefix.as_bytes();
-        let on_path = path.starts_with(prefix) && matches!(path.get(prefix.len()), None | Some(b'/'));
-        on_path
-            && match &self.host {
-                None => true,
-                Some(HostPattern::Exact(exact)) => host.eq_ignore_ascii_case(exact.as_bytes()),
-                Some(HostPattern::Suffix(suffix)) => {
-                    let before = host.len().checked_sub(suffix.len()).filter(|before| *before > 0);
-                    let end = before.and_then(|before| host.get(before..));
-                    end.is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes()))
-                }
+/// Whether the route matches a request with this plain host and this path.
+fn matches(route: &Route, host: &[u8], path: &[u8]) -> bool {
+    let prefix = route.path_prefix.as_bytes();
+    let on_path = path.starts_with(prefix) && matches!(path.get(prefix.len()), None | Some(b'/'));
+    on_path
+        && match &route.host {
+            None => true,
+            Some(HostPattern::Exact(exact)) => host.eq_ignore_ascii_case(exact.as_bytes()),
+            Some(HostPattern::Suffix(suffix)) => {
+                let before = host.len().checked_sub(suffix.len()).filter(|before| *before > 0);
+                let end = before.and_then(|before| host.get(before..));
+                end.is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes()))
             }
-    }
+        }
 }
 
 /// Reads `unmatched` and `unprotected`.
