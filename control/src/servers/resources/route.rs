@@ -5,7 +5,7 @@ use url::Url;
 use super::fault::Fault;
 use crate::config::{HostPattern, Resource as ResourceIdentifier, ServerRoute};
 
-/// What a URL says about a server.
+/// What a URL states about a server.
 pub(super) struct Route {
     pub(super) route: ServerRoute,
     /// The resource identifier (RFC 9728), where the URL can be one.
