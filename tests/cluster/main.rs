@@ -3,8 +3,8 @@
 mod conflict;
 mod installing;
 mod quickstart;
-mod rights;
 mod resources;
+mod rights;
 mod served;
 mod stage;
 mod stories;

@@ -88,7 +88,9 @@ fn server_is_usable(config: &FilterConfig, server: &Server) {
         assert!(!url.is_empty() && !url.contains(['"', '\\', ' ', '\r', '\n']));
     }
     let annotated = find_server(config, Some(server.name.as_bytes()), b"", b"");
-    assert!(matches!(annotated, ServerMatch::Server(index) if config.table.servers[index].name == server.name));
+    assert!(
+        matches!(annotated, ServerMatch::Server(index) if config.table.servers[index].name == server.name)
+    );
     let Some(route) = &server.route else {
         return;
     };
