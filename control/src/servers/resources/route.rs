@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::fault::Fault;
+use crate::config::endpoint::parse_issuer;
 use crate::config::{HostPattern, Resource as ResourceIdentifier, ServerRoute};
 
 /// What a URL states about a server.
@@ -58,10 +59,11 @@ pub(super) fn route(field: &str, text: &str, is_sse: bool) -> Result<Route, Faul
     })
 }
 
-/// The identifier that clients compare byte for byte: the URL as written, if it is in its normal form.
+/// The identifier that clients compare byte for byte: the URL as written, if it is in its normal form and follows the rules of
+/// `servers[].resource`.
 fn identifier(url: &Url, text: &str) -> Option<ResourceIdentifier> {
     let is_normal = text == url.as_str() || format!("{text}/") == url.as_str();
-    (url.scheme() == "https" && url.query().is_none() && is_normal).then(|| ResourceIdentifier {
+    (parse_issuer(text).is_ok() && is_normal).then(|| ResourceIdentifier {
         identifier: text.to_owned(),
         url: url.clone(),
     })

@@ -252,6 +252,7 @@ fn with_a_login_of_our_own_the_url_is_the_resource_of_its_clients() {
         forwarding("muster/a", 1, "https://mcp.example.com/a"),
         forwarding("muster/b", 2, "http://mcp.example.com/b"),
         forwarding("muster/c", 3, "https://mcp.example.com:443/c"),
+        forwarding("muster/d", 4, "http://localhost:8080/d"),
     ];
     let judged = judge(&config, &list(resources), &LastGood::new());
     let identifiers: Vec<_> = judged
@@ -265,5 +266,14 @@ fn with_a_login_of_our_own_the_url_is_the_resource_of_its_clients() {
         })
         .collect();
     // One that is not in its normal form is no identifier: clients compare it byte for byte.
-    assert_eq!(identifiers, [Some("https://mcp.example.com/a"), None, None]);
+    // Plain http is for loopback hosts, as in a configuration.
+    assert_eq!(
+        identifiers,
+        [
+            Some("https://mcp.example.com/a"),
+            None,
+            None,
+            Some("http://localhost:8080/d")
+        ]
+    );
 }
