@@ -9,6 +9,7 @@ mod dashboard;
 mod doctor;
 mod helm_test;
 mod imported;
+mod kubernetes_rendering;
 mod main_path;
 mod page;
 mod pod;

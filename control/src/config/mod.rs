@@ -37,6 +37,7 @@ use secrecy::SecretString;
 
 use crate::audit::AuditTarget;
 
+pub(crate) use authorization::AUTHORIZATION_PATHS;
 pub use authorization::{
     AuthorizationConfig, ClientsConfig, ConfiguredClient, MetadataDocumentHosts, MetadataDocumentsConfig,
     PinnedDocument, REGISTERED_CLIENT_PREFIX, RegistrationConfig, RememberedConsentConfig, SigningKeysConfig,

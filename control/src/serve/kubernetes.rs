@@ -19,7 +19,7 @@ use crate::store::Store;
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 /// At most one WARN of a failing watch within this time.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
-/// How often a start that has no list at all says so.
+/// How often a start that has no list at all logs that.
 const STILL_WAITING: Duration = Duration::from_secs(30);
 
 /// The running watches and the list that the process starts with.

@@ -123,5 +123,7 @@ async fn a_resource_version_that_etcd_has_compacted_is_read_again() -> anyhow::R
     }
     control.process()?.resume()?;
     learn(&control, &["beta"]).await?;
+    let again = |line: &str| line.contains("its resource version is too old") && line.contains("mcpservers");
+    assert!(control.log().count(again) >= 1, "{}", control.log().tail(30));
     Ok(())
 }

@@ -11,7 +11,9 @@ use url::Url;
 
 use super::fault::Fault;
 use super::route::{covers, is_stated};
-use crate::config::{Config, HostPattern, KubernetesConfig, ServerConfig, ServerRoute, TokenSource};
+use crate::config::{
+    AUTHORIZATION_PATHS, Config, HostPattern, KubernetesConfig, ServerConfig, ServerRoute, TokenSource,
+};
 use crate::filter_state::server_list::server_list_json;
 
 /// More than the names of the fields and the punctuation of a server in the list of filters.
@@ -27,6 +29,8 @@ pub(super) struct Claims<'a> {
     own_issuer: Option<&'a str>,
     /// What a server adds to the list of filters for its home issuer and client, at most.
     home_bytes: usize,
+    /// What clients reach without a token of a server: our own endpoints, and those of relayed issuers.
+    open: Vec<ServerRoute>,
     servers_left: usize,
     bytes_left: usize,
     names: BTreeMap<String, Owner>,
@@ -58,6 +62,7 @@ impl<'a> Claims<'a> {
             home_issuers: config.issuers.iter().map(|home| home.issuer.as_str()).collect(),
             own_issuer: config.authorization.as_ref().map(|own| own.issuer.as_str()),
             home_bytes: home_bytes.max().unwrap_or_default(),
+            open: open_routes(config),
             servers_left: MAX_SERVERS.saturating_sub(config.servers.len()),
             bytes_left: MAX_SERVERS_BYTES.saturating_sub(used_bytes),
             names: BTreeMap::new(),
@@ -86,6 +91,7 @@ impl<'a> Claims<'a> {
     ) -> Result<(), (Outcome, Fault)> {
         self.check_host(server)?;
         self.check_name(server)?;
+        self.check_open(server).map_err(rejected)?;
         self.check_route(resource, server).map_err(rejected)?;
         self.check_exchange(server).map_err(rejected)?;
         let bytes = self.check_room(server).map_err(rejected)?;
@@ -169,6 +175,34 @@ impl<'a> Claims<'a> {
         Err(rejected(Fault::new("NameTaken", message)))
     }
 
+    /// A request for a server needs a token, also where control answers clients that have none yet: a login, a relayed refresh,
+    /// the documents by which clients find them.
+    fn check_open(&self, server: &ServerConfig) -> Result<(), Fault> {
+        let route = &server.route;
+        let path = route.path_prefix.as_deref().unwrap_or_default();
+        let takes = |open: &ServerRoute| covers(route, open) || covers(open, route);
+        let is_at_shared_host = || {
+            let routes = self.routes.iter().filter_map(|(other, _)| other.host.as_deref());
+            let resources = self
+                .resources
+                .iter()
+                .filter_map(|(resource, _)| resource.url.host_str());
+            let own = self.open.iter().filter_map(|open| open.host.as_deref());
+            routes
+                .chain(resources)
+                .chain(own)
+                .any(|host| route.host.as_deref() == Some(host))
+        };
+        let is_well_known = path == "/.well-known" || path.starts_with("/.well-known/");
+        let is_wide = matches!(path, "" | "/exchange") && is_at_shared_host();
+        if is_well_known || is_wide || self.open.iter().any(takes) {
+            let message = "its URL takes paths at which clients without a token are answered (login, token endpoints, \
+                           /.well-known): use a path of its own, as in https://mcp.example.com/kubernetes/mcp";
+            return Err(Fault::new("URLTaken", message));
+        }
+        Ok(())
+    }
+
     /// Two servers for the same requests, or a part of another's requests in a namespace of others: the gateway would give a
     /// request the token that a stranger named.
     fn check_route(&self, resource: &Resource, server: &ServerConfig) -> Result<(), Fault> {
@@ -232,6 +266,24 @@ impl<'a> Claims<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// The endpoints of our own authorization server and of relayed issuers.
+fn open_routes(config: &Config) -> Vec<ServerRoute> {
+    let of = |url: &Url, path: &str| ServerRoute {
+        host: url.host_str().map(str::to_owned),
+        path_prefix: Some(path.to_owned()),
+    };
+    let own = config
+        .authorization
+        .as_ref()
+        .and_then(|own| Url::parse(&own.issuer).ok());
+    let own = own
+        .iter()
+        .flat_map(|url| AUTHORIZATION_PATHS.iter().map(move |path| of(url, path)));
+    let relays = config.issuers.iter().filter_map(|home| home.relay.as_ref());
+    let relays = relays.map(|relay| of(&relay.public_endpoint, relay.public_endpoint.path()));
+    own.chain(relays).collect()
 }
 
 const fn rejected(fault: Fault) -> (Outcome, Fault) {

@@ -20,7 +20,7 @@ const LONGEST_AUDIENCE: usize = 256;
 /// Faults of one resource that a message names.
 const MOST_FAULTS: usize = 3;
 
-/// What a resource says.
+/// What a resource states.
 pub(super) enum Reading {
     Server(Box<ServerConfig>),
     /// It needs no token of a user.
@@ -197,7 +197,7 @@ fn toolhive<'a>(config: &Config, resource: &'a Resource) -> Result<Protected<'a>
     })
 }
 
-/// kagent's RemoteMCPServer, which says nothing about tokens: the configuration does.
+/// kagent's RemoteMCPServer, which states nothing about tokens: the configuration does.
 fn kagent<'a>(section: &'a KubernetesConfig, resource: &'a Resource) -> Result<Protected<'a>, Reading> {
     let Some(audiences) = section.forward_of(resource.id.kind, &resource.id.namespace) else {
         return Err(no_server("kubernetes.resources has no forward for this kind"));

@@ -6,7 +6,7 @@ use super::fault::Fault;
 use crate::config::endpoint::parse_issuer;
 use crate::config::{HostPattern, Resource as ResourceIdentifier, ServerRoute};
 
-/// What a URL says about a server.
+/// What a URL states about a server.
 pub(super) struct Route {
     pub(super) route: ServerRoute,
     /// The resource identifier (RFC 9728), where the URL can be one.

@@ -184,3 +184,32 @@ fn tokens_of_our_own_authorization_server_are_no_servers_business() {
     let judged = judge(&config, &list(vec![own]), &LastGood::new());
     assert_eq!(outcomes(&judged), [(Outcome::Rejected, "IssuerTaken")]);
 }
+
+#[test]
+fn the_paths_of_a_login_stay_open_and_a_whole_host_is_for_one_server_alone() {
+    let mut config = config();
+    config.authorization = Some(crate::config::authorization::any());
+    let urls = [
+        ("https://mcp.example.com/authorize", false),
+        ("https://mcp.example.com/token/x", false),
+        ("https://mcp.example.com/", false),
+        (
+            "https://mcp.example.com/.well-known/oauth-protected-resource/kubernetes",
+            false,
+        ),
+        ("https://mcp.example.com/mine", true),
+        ("https://alone.example.com/", true),
+        ("https://shared.example.com/one", true),
+        ("https://shared.example.com/", false),
+        ("https://shared.example.com/exchange", false),
+    ];
+    let resources = urls
+        .iter()
+        .zip(1..)
+        .map(|((url, _), created)| forwarding(&format!("muster/server-{created}"), created, url));
+    let judged = judge(&config, &list(resources.collect()), &LastGood::new());
+    for (verdict, (url, is_accepted)) in judged.verdicts.iter().zip(urls) {
+        let expected = if is_accepted { "Accepted" } else { "URLTaken" };
+        assert_eq!(verdict.reason, expected, "{url}: {}", verdict.message);
+    }
+}

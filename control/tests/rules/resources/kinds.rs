@@ -20,7 +20,7 @@ fn a_forwarding_resource_is_a_server_with_its_host_path_and_audiences() {
     assert_eq!(server.route.path_prefix.as_deref(), Some("/grizzly/mcp"));
     assert_eq!(server.required_audiences, ["api", "kube"]);
     assert!(matches!(server.token, TokenSource::Forward));
-    // Without a login of our own nobody asks for it.
+    // Without a login of our own no client requests it.
     assert_eq!(server.resource, None);
 }
 
