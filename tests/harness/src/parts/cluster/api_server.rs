@@ -136,7 +136,7 @@ impl ApiServer {
         self.kubeconfig_of(&json!({"token": self.admin}))
     }
 
-    /// A kubeconfig of a user who may do what RBAC grants to that name, as a member of `system:authenticated`.
+    /// A kubeconfig of a user with what RBAC grants to that name, as a member of `system:authenticated`.
     pub fn kubeconfig_as(&self, user: &str) -> Value {
         self.kubeconfig_of(&json!({"token": self.admin, "as": user}))
     }
