@@ -59,12 +59,31 @@ pub enum Malformed {
     ExpTooLarge,
 }
 
+/// What of a token can end before the token expires, besides its user: the session and the signing key that it names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Endings {
+    /// The claim `sid`: the issuer's session (OpenID Connect Back-Channel Logout §2.1), or the session of an access token of our
+    /// own. Absent if it is empty, no text or there twice.
+    pub session: Option<String>,
+    /// `kid` of the header (RFC 7515 §4.1.4). Absent if it is no text or there twice.
+    pub key_id: Option<String>,
+}
+
 impl Claims {
     /// Reads the claims of a compact JWS (RFC 7515 §7.1).
     ///
     /// # Errors
     /// [`Malformed`] for everything that is not exactly such a token.
     pub fn read(token: &[u8]) -> Result<Self, Malformed> {
+        Self::read_with_endings(token).map(|(claims, _)| claims)
+    }
+
+    /// Reads the claims of a compact JWS, and what of it can end.
+    ///
+    /// # Errors
+    /// [`Malformed`] for everything that is not exactly such a token.
+    #[inline(never)]
+    pub fn read_with_endings(token: &[u8]) -> Result<(Self, Endings), Malformed> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Malformed::TooLong);
         }
@@ -97,7 +116,11 @@ impl Claims {
                 .map(str::to_owned)
                 .ok_or(Malformed::Payload)
         };
-        Ok(Self {
+        let endings = Endings {
+            session: session(&payload),
+            key_id: text_member(&header, "kid").map(str::to_owned),
+        };
+        let claims = Self {
             exp_seconds: exp,
             // `iat` opens nothing, so what stands there is no reason to refuse the token.
             issued_at_seconds: payload
@@ -107,7 +130,8 @@ impl Claims {
             issuer: text("iss")?,
             subject: text("sub")?,
             audiences: audiences(payload.member("aud").ok().flatten()).ok_or(Malformed::Payload)?,
-        })
+        };
+        Ok((claims, endings))
     }
 
     /// Whether every one of `required` is among the token's audiences.
@@ -126,8 +150,11 @@ impl Claims {
 #[cold]
 pub fn session_of(token: &[u8]) -> Option<String> {
     let payload = decode(token.split(|byte| *byte == b'.').nth(1)?).ok()?;
-    let payload = json::parse(&payload).ok()?;
-    text_member(&payload, "sid")
+    session(&json::parse(&payload).ok()?)
+}
+
+fn session(payload: &Json<'_>) -> Option<String> {
+    text_member(payload, "sid")
         .filter(|sid| !sid.is_empty())
         .map(str::to_owned)
 }

@@ -3,6 +3,7 @@
 mod conflict;
 mod installing;
 mod quickstart;
+mod resources;
 mod rights;
 mod rolling;
 mod served;

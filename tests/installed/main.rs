@@ -4,6 +4,7 @@
 mod alerts;
 mod authorization;
 mod authorization_rendering;
+mod control_configuration;
 mod dashboard;
 mod doctor;
 mod helm_test;

@@ -119,6 +119,15 @@ impl<H: Host> Filter<H> {
         }
     }
 
+    /// Longest response that the host reads for this call, in bytes.
+    #[must_use]
+    pub fn longest_response(&self, call: CallId) -> usize {
+        match self {
+            Self::Protecting(worker) => worker.longest_response(call),
+            Self::Misconfigured(_) | Self::EachTry(_) => 0,
+        }
+    }
+
     /// Takes control's response to a call, or the host's notice that there will be none.
     pub fn on_control_response(&mut self, call: CallId, response: &ControlResponse) {
         if let Self::Protecting(worker) = self {

@@ -90,7 +90,8 @@ pub(crate) struct Flights {
     /// Bytes that the calls not yet started hold.
     request_bytes: usize,
     flights: DigestMap<TokenKey, Flight>,
-    keys_by_call: DigestMap<CallId, TokenKey>,
+    /// In the order of the calls, which the host counts up: found without another kind of map, which would cost the module 3 KB.
+    keys_by_call: Vec<(CallId, TokenKey)>,
     waiting: usize,
 }
 
@@ -114,6 +115,10 @@ impl Flights {
         self.flights.contains_key(key)
     }
 
+    fn place_of(&self, call: CallId) -> usize {
+        self.keys_by_call.partition_point(|(other, _)| *other < call)
+    }
+
     /// Lets `waiter` wait for the flight of this token. False when there is none or too many requests wait already.
     pub(crate) fn join(&mut self, key: &TokenKey, waiter: Waiter) -> bool {
         if self.is_full() {
@@ -132,7 +137,8 @@ impl Flights {
         self.waiting = self.waiting.saturating_add(flight.waiters.len());
         self.request_bytes = self.request_bytes.saturating_add(flight.request_bytes());
         if let Some(call) = flight.call {
-            self.keys_by_call.insert(call, key);
+            let place = self.place_of(call);
+            self.keys_by_call.insert(place, (call, key));
         }
         self.flights.insert(key, flight);
     }
@@ -146,7 +152,10 @@ impl Flights {
 
     /// Takes the flight that this call belongs to.
     pub(crate) fn take_by_call(&mut self, call: CallId) -> Option<(TokenKey, Flight)> {
-        let key = self.keys_by_call.get(&call).copied()?;
+        let (_, key) = *self
+            .keys_by_call
+            .get(self.place_of(call))
+            .filter(|(found, _)| *found == call)?;
         self.take(&key).map(|flight| (key, flight))
     }
 
@@ -154,7 +163,14 @@ impl Flights {
     pub(crate) fn take(&mut self, key: &TokenKey) -> Option<Flight> {
         let flight = self.flights.remove(key)?;
         if let Some(call) = flight.call {
-            self.keys_by_call.remove(&call);
+            let place = self.place_of(call);
+            if self
+                .keys_by_call
+                .get(place)
+                .is_some_and(|(found, _)| *found == call)
+            {
+                self.keys_by_call.remove(place);
+            }
         }
         self.waiting = self.waiting.saturating_sub(flight.waiters.len());
         self.request_bytes = self.request_bytes.saturating_sub(flight.request_bytes());
@@ -199,6 +215,14 @@ impl Flights {
             })
             .map(|(key, _)| *key)
             .collect()
+    }
+
+    /// Keys of flights for these servers (numbers in ascending order).
+    #[must_use]
+    pub(crate) fn of_servers(&self, numbers: &[usize]) -> Vec<TokenKey> {
+        let is_one = |flight: &Flight| numbers.binary_search(&flight.server.number).is_ok();
+        let found = self.flights.iter().filter(|(_, flight)| is_one(flight));
+        found.map(|(key, _)| *key).collect()
     }
 
     /// Whether nothing is under way.

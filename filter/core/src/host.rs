@@ -13,7 +13,7 @@ use crate::reply::Reply;
 pub struct StreamId(pub u32);
 
 /// A call to control that is under way. Unique within one VM only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId(pub u32);
 
 /// Shared data as read, and the number for a later compare-and-set.

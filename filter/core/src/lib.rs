@@ -9,6 +9,7 @@
 //! - [`token_memo`]: claims of tokens seen before; [`replacement`]: fresh tokens from control;
 //! - [`decision`]: forward, replace, call control or refuse; [`verdict`]: what the host does then;
 //! - [`reply`], [`metric`], [`log`]: what clients and operators see of it;
+//! - [`state`]: servers and sign-outs as control publishes them, shared by all of Envoy's workers;
 //! - [`pair`]: gate, log throttle and call allowance per session and server, shared by all of Envoy's workers.
 
 #![forbid(unsafe_code)]
@@ -28,12 +29,14 @@ pub mod log;
 pub mod mcp_method;
 pub mod metric;
 mod misconfigured;
+mod mix;
 pub mod pair;
 pub mod replacement;
 pub mod reply;
 pub mod request;
 pub mod route_memo;
 pub mod server_match;
+pub mod state;
 pub mod token_memo;
 pub mod verdict;
 pub mod worker;

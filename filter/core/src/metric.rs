@@ -4,6 +4,7 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
 use crate::mcp_method::McpMethod;
+use crate::state::PollOutcome;
 
 /// How a request ended, as a metric label. Refusals go by [`Refusal::name`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,6 +64,8 @@ pub enum Event {
     ServerRejection(u16),
     /// `tokenward_control_answers_total{server,outcome}`: `token`, or the refusal.
     ControlAnswer(Option<Refusal>),
+    /// `tokenward_state_polls_total{server="-",outcome}`: a poll of control's state, by its end.
+    StatePoll(PollOutcome),
 }
 
 impl Event {
@@ -71,7 +74,9 @@ impl Event {
     pub fn group(self) -> usize {
         match self {
             Self::Request(_, method) => method.number(),
-            Self::ControlCall(_) | Self::ServerRejection(_) | Self::ControlAnswer(_) => 0,
+            Self::ControlCall(_) | Self::ServerRejection(_) | Self::ControlAnswer(_) | Self::StatePoll(_) => {
+                0
+            }
         }
     }
 }
@@ -101,6 +106,7 @@ impl Metric<'_> {
                 let outcome = refusal.map_or("token", Refusal::name);
                 (format!("outcome={outcome}"), "control_answers_total")
             }
+            Event::StatePoll(outcome) => (format!("outcome={}", outcome.label()), "state_polls_total"),
         };
         let clean = |c| if matches!(c, '.' | ';' | '=') { '_' } else { c };
         let server: String = self.server.name.chars().map(clean).collect();

@@ -16,6 +16,8 @@ pub struct Replacement {
     pub authorization: Rc<str>,
     /// The token's `exp`, Unix seconds.
     pub exp_seconds: u64,
+    /// [`crate::config::Server::number`] of the server that it is for.
+    pub server: usize,
 }
 
 impl fmt::Debug for Replacement {
@@ -79,6 +81,15 @@ impl Replacements {
         if let Some(before) = self.young.remove(token_key) {
             self.young_bytes = self.young_bytes.saturating_sub(before.authorization.len());
         }
+    }
+
+    /// Removes the replacements for these servers (numbers in ascending order).
+    pub(crate) fn remove_servers(&mut self, numbers: &[usize]) {
+        let mut is_kept = |_: &TokenKey, kept: &mut Replacement| numbers.binary_search(&kept.server).is_err();
+        self.old.retain(&mut is_kept);
+        self.young.retain(is_kept);
+        let bytes = self.young.values().map(|young| young.authorization.len());
+        self.young_bytes = bytes.sum();
     }
 
     /// Tokens held now.

@@ -7,6 +7,7 @@
 
 use crate::config::FilterConfig;
 use crate::host::Host;
+use crate::mix::mixed;
 use crate::server_match::{ServerMatch, find_server, path_without_query};
 
 /// Places; each holds the last route that mapped to it. A power of two, several for each of a thousand routes.
@@ -57,7 +58,7 @@ impl Default for RouteMemo {
 
 impl RouteMemo {
     /// The server of the running request with this authority and path: by the route's annotation, else by host and
-    /// path, or the other way round ([`FilterConfig::annotation_first`]).
+    /// path, or the other way round ([`ServerTable::annotation_first`](crate::config::ServerTable::annotation_first)).
     pub fn find(
         &mut self,
         config: &FilterConfig,
@@ -71,7 +72,7 @@ impl RouteMemo {
         let Some(annotation) = &config.server_annotation else {
             return by_route();
         };
-        if !config.annotation_first {
+        if !config.table.annotation_first {
             let found = by_route();
             // A route that leads to no server may be annotated: such a request must not just pass.
             if !matches!(found, ServerMatch::None | ServerMatch::Unmatched) {
@@ -150,16 +151,6 @@ impl Key<'_> {
         let hash = mixed(mixed(0, self.name), self.path) >> 32;
         usize::try_from(hash).unwrap_or(0) & (PLACES - 1)
     }
-}
-
-/// Multiplies and adds eight bytes at a time.
-fn mixed(hash: u64, bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let rest = rest.iter().fold(1, |all, byte| (all << 8) | u64::from(*byte));
-    let words = words.iter().map(|word| u64::from_le_bytes(*word));
-    words.chain([rest]).fold(hash, |hash, word| {
-        (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29)
-    })
 }
 
 /// Whether a moment that was at most [`ANNOTATION_MS`] ahead when it was set is still ahead. One further away means that

@@ -6,7 +6,7 @@ use crate::config::FilterConfig;
 /// The server of a request, or why there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerMatch {
-    /// The server with this position in the configuration.
+    /// The server with this position in the table.
     Server(usize),
     /// No server; such a request passes untouched.
     None,
@@ -28,12 +28,12 @@ pub fn find_server(
     authority: &[u8],
     path: &[u8],
 ) -> ServerMatch {
-    let (index, servers) = (&config.index, &config.servers);
+    let (index, servers) = (&config.table.index, &config.table.servers);
     if let Some(name) = annotation {
         let named = index.named(servers, name);
         return named.map_or(ServerMatch::UnknownAnnotation, ServerMatch::Server);
     }
-    let host = if config.hosts_decide {
+    let host = if config.table.hosts_decide {
         match plain_host(authority) {
             Some(host) => host,
             None => return ServerMatch::UnreadableHost,

@@ -12,7 +12,8 @@ use std::fmt;
 use std::rc::Rc;
 
 use tokenward_protocol::bytes::same_bytes;
-use tokenward_protocol::jwt::{Claims, Malformed, session_of};
+use tokenward_protocol::filter_state::EndedDigest;
+use tokenward_protocol::jwt::{Claims, Malformed};
 
 use crate::config::{AuthorizationServer, RequiredAudiences};
 use crate::digest_map::DigestMap;
@@ -22,7 +23,7 @@ use crate::identity::{PairKey, SessionSource, SubjectDigest, TokenKey, TokenSubj
 const GENERATION_BYTES: usize = 5 * 1024 * 1024;
 /// What a token costs besides its text and claims, and what one of its uses costs besides the session's handle. Estimated
 /// rather too high than too low, because clients choose both.
-const TOKEN_BYTES: usize = 256;
+const TOKEN_BYTES: usize = 304;
 const USE_BYTES: usize = 160;
 /// What one stored audience costs besides its text.
 const AUDIENCE_BYTES: usize = 40;
@@ -41,6 +42,8 @@ pub struct KnownToken {
     pub subject: SubjectDigest,
     /// Whether control's own authorization server issued it.
     pub(crate) is_own: bool,
+    /// What ends it before it expires: its user, the session and the signing key that it names.
+    pub(crate) endings: [Option<EndedDigest>; 3],
     was_stale: Cell<bool>,
 }
 
@@ -68,6 +71,10 @@ pub struct TokenUse {
     /// Until this moment (Unix ms) the success of this token need not be written to the pair's record again. Other requests
     /// of the pair may be refused in between, so it is written once in a while.
     pub settled_until_ms: u64,
+    /// The session whose end ends this use, where a handle names it.
+    pub(crate) session: Option<EndedDigest>,
+    /// The sign-outs ([`crate::state::SignOuts::edition`]) by which this use has not ended.
+    pub(crate) checked_at: u32,
 }
 
 #[derive(Debug)]
@@ -146,24 +153,32 @@ impl TokenMemo {
         buckets.into_iter().flatten().flatten().find_map(|entry| {
             let mut uses = entry.uses.iter();
             let (_, session, _) = uses.find(|(_, _, token_use)| token_use.token_key == *token_key)?;
-            let session = String::from_utf8_lossy(session).into_owned();
+            let session = std::str::from_utf8(session).unwrap_or_default();
             Some((
                 Rc::clone(&entry.known),
-                Some(session).filter(|session| !session.is_empty()),
+                Some(session.to_owned()).filter(|session| !session.is_empty()),
             ))
         })
     }
 
     /// Reads a token and the claims that decide.
     fn read(&self, token: &[u8]) -> Result<KnownToken, Malformed> {
-        let mut claims = Claims::read(token)?;
+        let (mut claims, endings) = Claims::read_with_endings(token)?;
         let own = self.authorization_server.as_ref();
         let is_own = own.is_some_and(|own| own.is_issuer(&claims.issuer));
         let subject = SubjectDigest::new(&claims.subject);
+        let issuer = claims.issuer.as_str();
+        let named_session = endings.session.as_deref().map(|session| match is_own {
+            true => EndedDigest::session(session),
+            false => EndedDigest::issuer_session(issuer, session),
+        });
+        let key_id = endings.key_id.as_deref();
+        let signing_key = key_id.map(|key_id| EndedDigest::signing_key(issuer, key_id));
+        let user = Some(EndedDigest::user(issuer, &claims.subject));
         let mut audiences = Vec::new();
         if is_own {
             // All access tokens of one login are of one owner: its session.
-            claims.subject = session_of(token).ok_or(Malformed::Payload)?;
+            claims.subject = endings.session.ok_or(Malformed::Payload)?;
             std::mem::swap(&mut audiences, &mut claims.audiences);
         }
         let owner = TokenSubject::new(&claims);
@@ -176,12 +191,30 @@ impl TokenMemo {
             owner,
             subject,
             is_own,
+            endings: [user, named_session, signing_key],
             was_stale: Cell::new(false),
         })
     }
 
     /// Marks this use's success as written to the pair's record; it need not be written again before `until_ms`.
     pub fn settle(&mut self, known: &KnownToken, token_key: &TokenKey, until_ms: u64) {
+        self.change_use(known, token_key, &mut |token_use| {
+            token_use.settled_until_ms = until_ms
+        });
+    }
+
+    /// Marks this use as not ended by the sign-outs of this edition.
+    pub(crate) fn note_checked(&mut self, known: &KnownToken, token_key: &TokenKey, edition: u32) {
+        self.change_use(known, token_key, &mut |token_use| token_use.checked_at = edition);
+    }
+
+    #[inline(never)]
+    fn change_use(
+        &mut self,
+        known: &KnownToken,
+        token_key: &TokenKey,
+        change: &mut dyn FnMut(&mut TokenUse),
+    ) {
         let tail = tail_of(&known.token);
         let is_young = of_bucket(self.young.get_mut(&tail), &known.token).is_some();
         if !is_young {
@@ -190,7 +223,7 @@ impl TokenMemo {
         if let Some(entry) = of_bucket(self.young.get_mut(&tail), &known.token) {
             let uses = entry.uses.iter_mut().map(|(_, _, token_use)| token_use);
             for token_use in uses.filter(|token_use| token_use.token_key == *token_key) {
-                token_use.settled_until_ms = until_ms;
+                change(token_use);
             }
         }
     }
@@ -274,6 +307,8 @@ impl MemoEntry {
             token_key: TokenKey::new(&pair, &self.known.token),
             pair,
             settled_until_ms: 0,
+            session: session.map(EndedDigest::session),
+            checked_at: 0,
         };
         if self.uses.len() >= USES {
             self.uses.clear();
@@ -309,6 +344,12 @@ impl KnownToken {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.token
+    }
+
+    /// The token as text: what was read as a JWT is ASCII.
+    #[must_use]
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.token).unwrap_or_default()
     }
 
     /// Whether this worker has judged it stale before. Time does not run backwards: a clock by which it is fresh now was

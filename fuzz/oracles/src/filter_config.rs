@@ -40,7 +40,7 @@ pub fn filter_config(data: &[u8]) {
 }
 
 fn usable(config: &FilterConfig) {
-    let servers = &config.servers;
+    let servers = &config.table.servers;
     assert!((1..=MOST_SERVERS).contains(&servers.len()));
     let mut names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
     names.sort_unstable();
@@ -88,7 +88,9 @@ fn server_is_usable(config: &FilterConfig, server: &Server) {
         assert!(!url.is_empty() && !url.contains(['"', '\\', ' ', '\r', '\n']));
     }
     let annotated = find_server(config, Some(server.name.as_bytes()), b"", b"");
-    assert!(matches!(annotated, ServerMatch::Server(index) if config.servers[index].name == server.name));
+    assert!(
+        matches!(annotated, ServerMatch::Server(index) if config.table.servers[index].name == server.name)
+    );
     let Some(route) = &server.route else {
         return;
     };
@@ -163,7 +165,7 @@ fn as_written(config: &FilterConfig, json: &Value) {
     assert_eq!(bearer, Some(credential.trim()));
     assert!(bearer.is_some_and(|bearer| bearer.bytes().all(|byte| byte.is_ascii_graphic())));
     let servers = json.get("servers").and_then(Value::as_array).map(Vec::len);
-    assert_eq!(Some(config.servers.len()), servers);
+    assert_eq!(Some(config.table.servers.len()), servers);
 }
 
 /// Whether the text has the secret as its credential and nowhere else, or is no JSON: such a fault quotes nothing.

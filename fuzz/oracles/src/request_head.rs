@@ -144,6 +144,7 @@ fn server(config: &FilterConfig, annotation: Option<&[u8]>, authority: &[u8], pa
     let found = find_server(config, annotation, authority, path_without_query(path));
     if let Some(annotation) = annotation {
         let index = config
+            .table
             .servers
             .iter()
             .position(|server| server.name.as_bytes() == annotation);
@@ -153,11 +154,16 @@ fn server(config: &FilterConfig, annotation: Option<&[u8]>, authority: &[u8], pa
     let Some(host) = host_of(authority) else {
         return assert_eq!(found, ServerMatch::UnreadableHost);
     };
-    let fitting = config.servers.iter().enumerate().filter_map(|(index, server)| {
-        let route = server.route.as_ref()?;
-        let fit = (fit_of_host(route, host.as_bytes())?, fit_of_path(route, path)?);
-        Some((fit, index))
-    });
+    let fitting = config
+        .table
+        .servers
+        .iter()
+        .enumerate()
+        .filter_map(|(index, server)| {
+            let route = server.route.as_ref()?;
+            let fit = (fit_of_host(route, host.as_bytes())?, fit_of_path(route, path)?);
+            Some((fit, index))
+        });
     let otherwise = match is_open(path_without_query(path)) {
         true => ServerMatch::None,
         false => ServerMatch::Unmatched,

@@ -1,5 +1,6 @@
 //! docs/quickstart.md: its manifests and its script on a real API server, and what it shows on real parts.
 
+mod parts;
 mod script;
 mod story;
 

@@ -28,7 +28,7 @@ struct WatchLabels {
     group: &'static str,
     kind: &'static str,
     /// The namespace; `*`: all.
-    namespace: String,
+    watched_namespace: String,
 }
 
 /// Resources and watches. Cheap to clone.
@@ -103,7 +103,7 @@ impl KubernetesMetrics {
         let labels = WatchLabels {
             group: kind.group,
             kind: kind.name,
-            namespace: namespace.to_owned(),
+            watched_namespace: namespace.to_owned(),
         };
         let seconds = answered_at_ms.unwrap_or_default() / 1000;
         self.last_answer.get_or_create(&labels).set(seconds);

@@ -3,7 +3,8 @@
 use url::Url;
 
 use super::fault::Fault;
-use crate::config::{Resource as ResourceIdentifier, ServerRoute};
+use crate::config::endpoint::parse_issuer;
+use crate::config::{HostPattern, Resource as ResourceIdentifier, ServerRoute};
 
 /// What a URL says about a server.
 pub(super) struct Route {
@@ -30,6 +31,10 @@ pub(super) fn route(field: &str, text: &str, is_sse: bool) -> Result<Route, Faul
     let Some(url::Host::Domain(host)) = url.host() else {
         return Err(bad("has no host name", WRITE));
     };
+    // As filters do: they refuse a list with one server that they cannot read.
+    let Some(HostPattern::Exact(host)) = HostPattern::read(host.trim_end_matches('.')) else {
+        return Err(bad("has a host that no request can have", WRITE));
+    };
     let path = url.path();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!&'+,;=:@".contains(&byte);
     if !path.bytes().all(is_plain) || path.contains("//") || path.contains(".+") || path.contains("/:") {
@@ -47,17 +52,18 @@ pub(super) fn route(field: &str, text: &str, is_sse: bool) -> Result<Route, Faul
     };
     Ok(Route {
         route: ServerRoute {
-            host: Some(host.trim_end_matches('.').to_ascii_lowercase()),
+            host: Some(host),
             path_prefix: (!prefix.is_empty()).then(|| prefix.to_owned()),
         },
         resource: identifier(&url, text),
     })
 }
 
-/// The identifier that clients compare byte for byte: the URL as written, if it is in its normal form.
+/// The identifier that clients compare byte for byte: the URL as written, if it is in its normal form and follows the rules of
+/// `servers[].resource`.
 fn identifier(url: &Url, text: &str) -> Option<ResourceIdentifier> {
     let is_normal = text == url.as_str() || format!("{text}/") == url.as_str();
-    (url.scheme() == "https" && url.query().is_none() && is_normal).then(|| ResourceIdentifier {
+    (parse_issuer(text).is_ok() && is_normal).then(|| ResourceIdentifier {
         identifier: text.to_owned(),
         url: url.clone(),
     })

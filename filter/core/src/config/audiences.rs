@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::servers::Server;
 
 /// Every audience that some server requires of a token, presented or delivered, sorted, each once.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RequiredAudiences(Vec<String>);
 
 impl RequiredAudiences {

@@ -12,11 +12,12 @@ mod error;
 mod fields;
 mod gate_times;
 mod matchers;
+mod numbers;
 mod server_index;
 mod servers;
+mod state;
+mod table;
 mod unmatched;
-
-use std::rc::Rc;
 
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::freshness::FreshnessPolicy;
@@ -34,9 +35,14 @@ pub use error::BadConfig;
 use fields::{Fields, LONGEST_SECONDS};
 pub use gate_times::GateTimes;
 use gate_times::gate_times;
-use server_index::ServerIndex;
+use numbers::MOST_SERVERS;
+pub(crate) use numbers::ServerNumbers;
 pub use servers::{AccessTokens, AuthKind, Server, TokenShape};
-use servers::{check_apart, metadata_url, servers};
+use servers::{metadata_url, numbered, servers};
+pub use state::StateSettings;
+use state::state;
+pub use table::ServerTable;
+use table::TableSettings;
 pub use unmatched::Unmatched;
 use unmatched::unmatched;
 
@@ -52,8 +58,9 @@ pub const WARN_LIMIT: u32 = 1_000;
 pub struct FilterConfig {
     /// How to reach control.
     pub control: Control,
-    /// Control's own authorization server, if its access tokens are taken.
-    pub authorization_server: Option<AuthorizationServer>,
+    /// How the filter stays in step with control; `None`: the servers are those of this configuration only, and sign-outs are
+    /// not known.
+    pub state: Option<StateSettings>,
     /// When a token is stale and when near expiry.
     pub freshness: FreshnessPolicy,
     /// Headers (lower case) that may carry the session handle, in order.
@@ -62,8 +69,6 @@ pub struct FilterConfig {
     pub session_required: bool,
     /// Where the host stores the HTTPRoute annotation that names the server; `None` turns the look-up off.
     pub server_annotation: Option<AnnotationPath>,
-    /// Whether the annotation is read before host and path; otherwise only where these lead to no server.
-    pub annotation_first: bool,
     /// At most one WARN per pair in this many milliseconds.
     pub warn_every_ms: u64,
     /// At most this many WARN lines of the whole Envoy in a minute.
@@ -72,16 +77,13 @@ pub struct FilterConfig {
     pub gate: GateTimes,
     /// Replacement tokens per worker.
     pub replacements: usize,
-    /// The protected servers; [`Server::number`] is the position.
-    pub servers: Vec<Rc<Server>>,
-    /// Finds them by name, or by host and path.
-    pub(crate) index: ServerIndex,
-    /// What happens to a request that is for none of them.
+    /// What happens to a request that is for none of the servers.
     pub unmatched: Unmatched,
-    /// Whether the request's host matters: some matcher names one.
-    pub hosts_decide: bool,
-    /// Every audience that one of them requires.
-    pub(crate) required_audiences: RequiredAudiences,
+    /// The protected servers: the only part that changes while the filter lives.
+    pub table: ServerTable,
+    /// The servers of this configuration itself; [`Server::number`] is the position.
+    fixed: ServerTable,
+    table_settings: TableSettings,
 }
 
 impl FilterConfig {
@@ -100,25 +102,34 @@ impl FilterConfig {
         let resource_metadata = metadata_url(&mut fields)?;
         let annotation = fields.optional_text("server_annotation")?;
         let control = control(fields.required("control")?, environment)?;
-        let authorization_server = authorization_server(&mut fields)?;
-        let servers = servers(
-            fields.required("servers")?,
+        let own = authorization_server(&mut fields)?;
+        let state = state(&mut fields)?;
+        let listed = match fields.take("servers") {
+            None if state.is_some() => Json::List(Vec::new()),
+            None => return Err(fields.fault("servers", "is missing")),
+            Some(json) => json,
+        };
+        let least = usize::from(state.is_none());
+        let listed = servers(
+            listed,
             resource_metadata.as_ref(),
-            authorization_server.as_ref(),
+            own.as_ref(),
+            least..=MOST_SERVERS,
         )?;
-        if let Some(own) = &authorization_server {
-            check_apart(own, &servers)?;
-        }
         let session_headers = session_headers(&mut fields)?;
         let unmatched = unmatched(&mut fields)?;
-        let index = ServerIndex::new(&servers);
+        let table_settings = TableSettings {
+            resource_metadata,
+            is_annotated: annotation.is_some(),
+            looks_at_hosts: unmatched.looks_at_hosts(),
+        };
+        let table = ServerTable::new(numbered(listed), own, &table_settings)?;
         let config = Self {
             control,
-            authorization_server,
+            state,
             freshness,
             session_required: session_required(&mut fields, &session_headers)?,
             session_headers,
-            annotation_first: annotation.is_some() || needs_annotation(&servers),
             server_annotation: Some(annotation.unwrap_or_else(|| "tokenward-server".to_owned()))
                 .filter(|key| !key.is_empty())
                 .map(AnnotationPath::new),
@@ -126,21 +137,33 @@ impl FilterConfig {
             warn_limit: fields.optional_count("warn_limit")?.unwrap_or(WARN_LIMIT),
             gate: gate_times(fields.take("gate").unwrap_or(Json::Object(Vec::new())))?,
             replacements: fields.count("replacements", 4096, MOST_REPLACEMENTS)?,
-            hosts_decide: index.has_hosts() || unmatched.looks_at_hosts(),
-            index,
             unmatched,
-            required_audiences: RequiredAudiences::of(&servers),
-            servers,
+            fixed: table.clone(),
+            table,
+            table_settings,
         };
         fields.end()?;
         Ok(config)
     }
-}
 
-/// Whether a route's annotation is the only way to one of the servers. Where each has a host or a path of its own, reading
-/// the annotation first could only contradict them, and it is the most expensive step of a fresh request (ADR 8).
-fn needs_annotation(servers: &[Rc<Server>]) -> bool {
-    servers.iter().any(|server| server.route.is_none())
+    /// The numbers of this configuration's servers.
+    #[must_use]
+    pub(crate) fn numbers(&self) -> ServerNumbers {
+        ServerNumbers::new(&self.fixed.servers)
+    }
+
+    /// The table with the servers that control has published (JSON) in place of those published before.
+    ///
+    /// # Errors
+    /// [`BadConfig`], naming the first field at fault: nothing of such a list may be used.
+    pub(crate) fn table_with(
+        &self,
+        published: &[u8],
+        numbers: &mut ServerNumbers,
+    ) -> Result<ServerTable, BadConfig> {
+        let (fixed, settings) = (&self.fixed, &self.table_settings);
+        self.table.with_published(fixed, published, numbers, settings)
+    }
 }
 
 fn session_headers(fields: &mut Fields<'_>) -> Result<Vec<String>, BadConfig> {

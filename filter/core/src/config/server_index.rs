@@ -9,7 +9,7 @@ use tokenward_protocol::route::HostPattern;
 use super::servers::Server;
 
 /// Positions in the list of servers, sorted for looking up.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ServerIndex {
     /// In the order of the names.
     by_name: Vec<usize>,

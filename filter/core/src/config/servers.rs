@@ -1,5 +1,6 @@
 //! The `servers` of the configuration.
 
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use tokenward_protocol::bytes::same_bytes;
@@ -10,15 +11,13 @@ use super::authorization_server::AuthorizationServer;
 use super::error::BadConfig;
 use super::fields::Fields;
 use super::matchers::route;
-use crate::metric::ServerLabel;
-
-/// More servers than this would make metrics unbounded.
-const MOST_SERVERS: usize = 4096;
+use super::numbers::MOST_SERVERS;
+use crate::metric::{NO_SERVER, ServerLabel};
 
 /// A protected server.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Its position in the configuration, from 0.
+    /// Identifies it as long as the filter lives, whichever servers come and go.
     pub number: usize,
     /// Its name.
     pub name: String,
@@ -48,9 +47,12 @@ impl Server {
         same_bytes(issuer.as_bytes(), own.as_bytes()) && (self.kind == AuthKind::Forward || is_distinct())
     }
 
-    /// Its label in metrics.
+    /// Its label in metrics. Of servers past the bound of labels all are counted as none.
     #[must_use]
     pub fn label(&self) -> ServerLabel<'_> {
+        if self.number >= MOST_SERVERS {
+            return NO_SERVER;
+        }
         ServerLabel {
             number: Some(self.number),
             name: &self.name,
@@ -85,25 +87,27 @@ pub struct TokenShape {
     pub audiences: Vec<String>,
 }
 
-/// Compiles the list of servers. `resource_metadata` is the general one, for servers without their own.
+/// Reads the list of servers, as many as `allowed`. `resource_metadata` is the general one, for servers without their own.
 pub(super) fn servers(
     json: Json<'_>,
     resource_metadata: Option<&String>,
     authorization_server: Option<&AuthorizationServer>,
-) -> Result<Vec<Rc<Server>>, BadConfig> {
+    allowed: RangeInclusive<usize>,
+) -> Result<Vec<Server>, BadConfig> {
     let Json::List(items) = json else {
         return Err(BadConfig::new(
             "servers",
             format!("must be a list, not {}", json.kind()),
         ));
     };
-    if items.is_empty() || items.len() > MOST_SERVERS {
+    if !allowed.contains(&items.len()) {
+        let (least, most) = allowed.into_inner();
         return Err(BadConfig::new(
             "servers",
-            format!("name between 1 and {MOST_SERVERS} servers"),
+            format!("name between {least} and {most} servers"),
         ));
     }
-    let mut servers: Vec<Rc<Server>> = Vec::with_capacity(items.len());
+    let mut servers: Vec<Server> = Vec::with_capacity(items.len());
     for (number, item) in items.into_iter().enumerate() {
         let path = format!("servers[{number}]");
         let mut server = server(item, number, &path, authorization_server)?;
@@ -114,9 +118,14 @@ pub(super) fn servers(
             ));
         }
         server.resource_metadata = server.resource_metadata.or_else(|| resource_metadata.cloned());
-        servers.push(Rc::new(server));
+        servers.push(server);
     }
     Ok(servers)
+}
+
+/// The servers of the configuration: their numbers are their positions.
+pub(super) fn numbered(servers: Vec<Server>) -> Vec<Rc<Server>> {
+    servers.into_iter().map(Rc::new).collect()
 }
 
 fn server(

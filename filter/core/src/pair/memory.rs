@@ -136,7 +136,7 @@ fn slot_key(salt: [u8; 16], pair: &PairKey) -> String {
 /// # Errors
 /// [`NotStored`]; nothing was written then.
 #[inline(never)]
-pub(super) fn update_value(
+pub(crate) fn update_value(
     host: &impl Host,
     key: &str,
     change: &mut dyn FnMut(Option<Vec<u8>>) -> Option<Vec<u8>>,

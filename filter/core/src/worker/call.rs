@@ -9,7 +9,7 @@ use tokenward_protocol::token_endpoint::{Reason, SubjectTokenType, TOKEN_PATH, T
 
 use super::presented::Presented;
 use super::refusal::{FailedCall, Replies};
-use super::state::{TICK_MS, Worker};
+use super::state::{TICK_MS, USER_AGENT, Worker};
 use crate::config::{AuthKind, Server};
 use crate::flight::{CallCharge, CallRequest, Flight, Waiter};
 use crate::host::{CallFailure, CallId, ControlCall, Host, StreamId};
@@ -165,7 +165,7 @@ impl<H: Host> Worker<H> {
         };
         let (host, control) = (&self.context.host, &self.config.control);
         let form = TokenRequest {
-            subject_token: String::from_utf8_lossy(request.token.bytes()).into_owned().into(),
+            subject_token: request.token.text().into(),
             subject_token_type: match request.token.is_own {
                 true => SubjectTokenType::AccessToken,
                 false => SubjectTokenType::IdToken,
@@ -182,10 +182,7 @@ impl<H: Host> Worker<H> {
             ("authorization", control.authorization.expose_secret()),
             ("content-type", "application/x-www-form-urlencoded"),
             ("accept", "application/json"),
-            (
-                "user-agent",
-                concat!("tokenward-filter/", env!("CARGO_PKG_VERSION")),
-            ),
+            ("user-agent", USER_AGENT),
         ];
         if let Some(traceparent) = &request.traceparent {
             headers.push(("traceparent", traceparent));

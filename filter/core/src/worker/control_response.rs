@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use tokenward_protocol::filter_state::MAX_STATE_BYTES;
 use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
 use tokenward_protocol::jwt::{Claims, Malformed};
 use tokenward_protocol::refusal::Refusal;
@@ -18,7 +19,7 @@ use crate::log::Level;
 use crate::metric::{Event, RequestOutcome};
 use crate::replacement::Replacement;
 
-/// Longest response of control that is read into the sandbox.
+/// Longest response of control to a token request that is read into the sandbox.
 pub const LONGEST_RESPONSE_BYTES: usize = 64 * 1024;
 
 /// What the host got from control.
@@ -30,13 +31,25 @@ pub struct ControlResponse {
     pub marked: bool,
     /// `Retry-After`.
     pub retry_after: Option<Vec<u8>>,
-    /// The body; empty when it was longer than [`LONGEST_RESPONSE_BYTES`].
+    /// The body; empty when it was longer than the host was told to read.
     pub body: Vec<u8>,
 }
 
 impl<H: Host> Worker<H> {
+    /// Longest response that is read for this call, in bytes.
+    pub(crate) fn longest_response(&self, call: CallId) -> usize {
+        if self.is_poll(call) {
+            MAX_STATE_BYTES
+        } else {
+            LONGEST_RESPONSE_BYTES
+        }
+    }
+
     /// Takes control's response to a call, or the host's notice that there will be none.
     pub(crate) fn on_control_response(&mut self, call: CallId, response: &ControlResponse) {
+        if self.is_poll(call) {
+            return self.on_poll_response(response);
+        }
         let Some((key, flight)) = self.flights.take_by_call(call) else {
             return;
         };
@@ -74,6 +87,7 @@ impl<H: Host> Worker<H> {
             self.flush_gate_cache();
         }
         self.context.report_withheld();
+        self.keep_in_step();
         if self.flights.is_empty() {
             return;
         }
@@ -200,5 +214,6 @@ fn accept(
     Ok(Replacement {
         authorization: format!("Bearer {}", answer.access_token).into(),
         exp_seconds,
+        server: server.number,
     })
 }

@@ -25,11 +25,17 @@ impl<H: Host> Worker<H> {
         }
         let host = &self.context.host;
         let now_ms = host.now_ms();
+        if self.state_missing
+            && let Some(verdict) = self.without_state(head, now_ms)
+        {
+            return verdict;
+        }
+        let host = &self.context.host;
         let found = self
             .routes
             .find(&self.config, host, head.authority, head.path, now_ms);
         match found {
-            ServerMatch::Server(index) => match self.config.servers.get(index).cloned() {
+            ServerMatch::Server(index) => match self.config.table.servers.get(index).cloned() {
                 Some(server) => self.on_server_request(stream, head, &server, now_ms),
                 None => self.refuse_without_server(Refusal::UnknownServer),
             },
@@ -47,7 +53,8 @@ impl<H: Host> Worker<H> {
     /// Whether a request that only passes because nothing matches it carries an access token of our own, which must not
     /// leave the gateway. What is listed as unprotected leads where an operator says.
     fn carries_own(&mut self, head: &RequestHead<'_>) -> bool {
-        if self.config.authorization_server.is_none() || !matches!(self.config.unmatched, Unmatched::Pass) {
+        let takes_own = self.config.table.authorization_server.is_some();
+        if !takes_own || !matches!(self.config.unmatched, Unmatched::Pass) {
             return false;
         }
         let token = bearer_token(head.authorization.values());
@@ -55,7 +62,7 @@ impl<H: Host> Worker<H> {
         matches!(known, Ok(Ok((known, _))) if known.is_own)
     }
 
-    fn refuse_without_server(&mut self, refusal: Refusal) -> Verdict {
+    pub(super) fn refuse_without_server(&mut self, refusal: Refusal) -> Verdict {
         Verdict::Reply(self.context.refuse_without_server(refusal).into())
     }
 
@@ -100,6 +107,9 @@ impl<H: Host> Worker<H> {
 
     fn on_presented(&mut self, stream: StreamId, presented: &Presented<'_>) -> Verdict {
         let (key, now_ms) = (presented.token_use.token_key, presented.now_ms);
+        if presented.token_use.checked_at != self.sign_outs_edition && self.has_ended(presented) {
+            return self.refuse_token(presented, Refusal::SignedOut);
+        }
         let policy = self.config.freshness;
         let claims = &presented.token.claims;
         let judged = if presented.token.is_own {

@@ -12,6 +12,7 @@ use crate::mcp_method::McpMethod;
 use crate::metric::{Event, Metric, RequestOutcome};
 use crate::replacement::Replacements;
 use crate::route_memo::RouteMemo;
+use crate::state::Learned;
 use crate::token_memo::TokenMemo;
 
 use super::call_history::CallHistory;
@@ -22,6 +23,8 @@ use super::watch::Watch;
 
 /// Period of the worker's tick, in milliseconds: how late a pause may end after its deadline.
 pub const TICK_MS: u64 = 100;
+/// `user-agent` of calls to control.
+pub(super) const USER_AGENT: &str = concat!("tokenward-filter/", env!("CARGO_PKG_VERSION"));
 
 /// One worker's filter under one configuration.
 #[derive(Debug)]
@@ -40,6 +43,14 @@ pub struct Worker<H> {
     pub(super) ticks: u64,
     /// The tick at which closed streams were last looked for.
     pub(super) checked_streams_at: u64,
+    /// What is learned of control's state; `None` where the configuration has no `state`.
+    pub(super) learned: Option<Box<Learned>>,
+    /// Whether the state must be known and is not: every protected request is refused.
+    pub(super) state_missing: bool,
+    /// Number of the sign-outs in force, for [`crate::token_memo::TokenUse::checked_at`]; 0 before the first.
+    pub(super) sign_outs_edition: u32,
+    /// The tick at which a request last looked for the state.
+    pub(super) looked_at: u64,
 }
 
 impl<H: Host> Worker<H> {
@@ -47,12 +58,20 @@ impl<H: Host> Worker<H> {
     pub(crate) fn new(host: H, config: FilterConfig) -> Self {
         // Before any map is made.
         set_seed(host.random());
+        let learned = config.state.map(|settings| {
+            let numbers = config.numbers();
+            Box::new(Learned::new(settings, host.random(), numbers))
+        });
         Self {
+            state_missing: learned.is_some(),
+            learned,
+            sign_outs_edition: 0,
+            looked_at: u64::MAX,
             context: Context::new(host, &config),
             routes: RouteMemo::default(),
             memo: TokenMemo::new(
-                config.required_audiences.clone(),
-                config.authorization_server.clone(),
+                config.table.required_audiences.clone(),
+                config.table.authorization_server.clone(),
             ),
             replacements: Replacements::new(config.replacements),
             config,

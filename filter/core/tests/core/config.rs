@@ -44,7 +44,7 @@ fn defaults_are_those_of_the_documentation() {
         config.server_annotation,
         Some(AnnotationPath::new("tokenward-server"))
     );
-    assert!(!config.annotation_first && !config.session_required);
+    assert!(!config.table.annotation_first && !config.session_required);
     assert_eq!(config.gate.login_longest_ms, 30_000);
     assert_eq!(config.control.authorization.expose_secret(), "Bearer s3cret");
 }
@@ -188,7 +188,7 @@ proptest! {
 
 #[test]
 fn the_annotation_comes_first_where_it_is_configured_or_the_only_way_to_a_server() {
-    let first = |config: &serde_json::Value| parse(config).unwrap().annotation_first;
+    let first = |config: &serde_json::Value| parse(config).unwrap().table.annotation_first;
     assert!(!first(&base()));
     assert!(first(&with("/server_annotation", json!("tokenward-server"))));
     let mut without_path = base();

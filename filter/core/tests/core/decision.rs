@@ -62,6 +62,7 @@ fn replacement(exp_seconds: u64) -> Replacement {
     Replacement {
         authorization: format!("Bearer {exp_seconds}").into(),
         exp_seconds,
+        server: 0,
     }
 }
 

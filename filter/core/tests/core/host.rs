@@ -18,6 +18,7 @@ use tokenward_filter_core::request::RequestHead;
 use tokenward_filter_core::verdict::{ResponseVerdict, Verdict};
 use tokenward_filter_core::worker::ControlResponse;
 use tokenward_filter_core::worker::Watch;
+use tokenward_protocol::filter_state::STATE_PATH;
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenError};
@@ -26,6 +27,9 @@ use tokenward_protocol::token_endpoint::{TOKEN_TYPE_ID_TOKEN, TokenAnswer, Token
 pub(crate) const START_MS: u64 = 1_800_000_000_000;
 pub(crate) const ISSUER: &str = "https://dex.example.com";
 pub(crate) const REMOTE: &str = "https://remote.example.com";
+
+/// The number of the first poll: other calls are counted from 1.
+const FIRST_POLL: u32 = 1_000_000;
 
 /// Called before each write of shared data, with the number of writes so far.
 type BeforeWrite = Box<dyn Fn(&FakeHost, usize)>;
@@ -38,6 +42,8 @@ pub(crate) struct FakeHost {
     pub(crate) shared: RefCell<BTreeMap<String, SharedValue>>,
     pub(crate) cas: Cell<u32>,
     pub(crate) calls: RefCell<Vec<(CallId, String)>>,
+    /// Polls of the filter's state by their paths, numbered from [`FIRST_POLL`].
+    pub(crate) polls: RefCell<Vec<(CallId, String)>>,
     pub(crate) resumed: RefCell<Vec<(StreamId, String)>>,
     pub(crate) replies: RefCell<Vec<(StreamId, Reply)>>,
     pub(crate) counts: RefCell<BTreeMap<String, u64>>,
@@ -150,6 +156,14 @@ impl Host for HostOf {
     fn call_control(&self, call: &ControlCall<'_>) -> Result<CallId, CallFailure> {
         if let Some(failure) = self.0.call_failure.get() {
             return Err(failure);
+        }
+        let header = |name: &str| call.headers.iter().find(|(other, _)| *other == name);
+        if let Some((_, path)) = header(":path").filter(|(_, path)| path.starts_with(STATE_PATH)) {
+            assert_eq!(header("authorization").unwrap().1, "Bearer s3cret");
+            let mut polls = self.0.polls.borrow_mut();
+            let id = CallId(FIRST_POLL + u32::try_from(polls.len()).unwrap());
+            polls.push((id, (*path).to_owned()));
+            return Ok(id);
         }
         let mut calls = self.0.calls.borrow_mut();
         let id = CallId(u32::try_from(calls.len()).unwrap() + 1);

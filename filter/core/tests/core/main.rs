@@ -17,6 +17,7 @@ mod config;
 mod decision;
 mod gate;
 mod host;
+mod in_step;
 mod limits;
 mod listener;
 mod map_seeds;

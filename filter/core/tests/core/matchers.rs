@@ -119,7 +119,10 @@ fn plain_matchers_are_taken_as_they_are_written_but_for_letter_case_and_a_last_s
         ("/@scope/a=b,c;d", "/@scope/a=b,c;d"),
     ] {
         let config = parse(&format!(r#""path_prefix":"{prefix}""#)).unwrap();
-        assert_eq!(config.servers[0].route.as_ref().unwrap().path_prefix, expected);
+        assert_eq!(
+            config.table.servers[0].route.as_ref().unwrap().path_prefix,
+            expected
+        );
     }
     for (host, expected) in [
         ("MCP.Example.com", HostPattern::Exact("mcp.example.com".into())),
@@ -132,7 +135,10 @@ fn plain_matchers_are_taken_as_they_are_written_but_for_letter_case_and_a_last_s
         ),
     ] {
         let config = parse(&format!(r#""host":"{host}""#)).unwrap();
-        assert_eq!(config.servers[0].route.as_ref().unwrap().host, Some(expected));
+        assert_eq!(
+            config.table.servers[0].route.as_ref().unwrap().host,
+            Some(expected)
+        );
     }
 }
 

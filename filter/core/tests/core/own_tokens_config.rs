@@ -22,7 +22,7 @@ fn parse(config: &Value) -> Result<FilterConfig, String> {
 fn metadata_of(resource: &str) -> Option<String> {
     let mut config = base();
     config["servers"][0]["resource"] = json!(resource);
-    parse(&config).expect(resource).servers[0]
+    parse(&config).expect(resource).table.servers[0]
         .resource_metadata
         .clone()
 }
@@ -34,14 +34,14 @@ fn only_servers_that_are_resources_take_access_tokens_and_only_with_an_authoriza
         resource: "https://gw.example.com/a".to_owned(),
         scope: "mcp".to_owned(),
     };
-    assert_eq!(config.servers[0].access_tokens, Some(taken));
-    assert_eq!(config.servers[1].access_tokens, None);
+    assert_eq!(config.table.servers[0].access_tokens, Some(taken));
+    assert_eq!(config.table.servers[1].access_tokens, None);
     let mut without = base();
     without.as_object_mut().unwrap().remove("authorization_server");
     let config = parse(&without).unwrap();
-    assert_eq!(config.servers[0].access_tokens, None);
-    assert!(config.authorization_server.is_none());
-    assert!(config.servers[0].resource_metadata.is_some());
+    assert_eq!(config.table.servers[0].access_tokens, None);
+    assert!(config.table.authorization_server.is_none());
+    assert!(config.table.servers[0].resource_metadata.is_some());
 }
 
 #[test]
@@ -82,16 +82,22 @@ fn the_address_of_a_resources_document_follows_from_the_resource_unless_it_is_se
     let mut config = base();
     config["resource_metadata"] = json!("https://general.example.com/document");
     assert_eq!(
-        parse(&config).unwrap().servers[0].resource_metadata.as_deref(),
+        parse(&config).unwrap().table.servers[0]
+            .resource_metadata
+            .as_deref(),
         Some("https://gw.example.com/.well-known/oauth-protected-resource/a")
     );
     assert_eq!(
-        parse(&config).unwrap().servers[1].resource_metadata.as_deref(),
+        parse(&config).unwrap().table.servers[1]
+            .resource_metadata
+            .as_deref(),
         Some("https://general.example.com/document")
     );
     config["servers"][0]["resource_metadata"] = json!("https://own.example.com/document");
     assert_eq!(
-        parse(&config).unwrap().servers[0].resource_metadata.as_deref(),
+        parse(&config).unwrap().table.servers[0]
+            .resource_metadata
+            .as_deref(),
         Some("https://own.example.com/document")
     );
 }

@@ -12,6 +12,7 @@ fn replacement(exp_seconds: u64) -> Replacement {
     Replacement {
         authorization: format!("Bearer token-{exp_seconds}").into(),
         exp_seconds,
+        server: 0,
     }
 }
 

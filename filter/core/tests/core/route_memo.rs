@@ -39,7 +39,7 @@ impl Routes {
 
     fn server(&mut self) -> String {
         match self.find("any", "/kube") {
-            ServerMatch::Server(index) => self.config.servers[index].name.clone(),
+            ServerMatch::Server(index) => self.config.table.servers[index].name.clone(),
             other => format!("{other:?}"),
         }
     }

@@ -29,7 +29,7 @@ fn found(annotation: Option<&str>, authority: &str, path: &str) -> String {
         authority.as_bytes(),
         path_without_query(path.as_bytes()),
     ) {
-        ServerMatch::Server(index) => config.servers[index].name.clone(),
+        ServerMatch::Server(index) => config.table.servers[index].name.clone(),
         other => format!("{other:?}"),
     }
 }
@@ -180,7 +180,7 @@ proptest! {
         let config = FilterConfig::parse(text.as_bytes(), |_| None).expect("a good configuration");
         for (host, path) in &requests {
             // Where hosts decide, one that is none is refused.
-            let is_readable = !(host.is_empty() || host.starts_with('.')) || !config.hosts_decide;
+            let is_readable = !(host.is_empty() || host.starts_with('.')) || !config.table.hosts_decide;
             let expected = match plainly_found(&routes, host, path) {
                 _ if !is_readable => ServerMatch::UnreadableHost,
                 found => found.map_or(ServerMatch::None, ServerMatch::Server),

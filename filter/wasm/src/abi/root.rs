@@ -11,7 +11,7 @@ use crate::header_map;
 use tokenward_filter_core::config::{BadConfig, EachTry, FilterConfig};
 use tokenward_filter_core::filter::Filter;
 use tokenward_filter_core::host::{CallId, StreamId};
-use tokenward_filter_core::worker::{ControlResponse, LONGEST_RESPONSE_BYTES, TICK_MS};
+use tokenward_filter_core::worker::{ControlResponse, TICK_MS};
 
 /// The filter, shared between its root context and the streams that it made.
 pub(super) type SharedFilter = Rc<RefCell<Filter<Envoy>>>;
@@ -81,8 +81,11 @@ impl Root {
     /// Reads control's response and passes it to the filters. Call ids are unique within a VM, so only the filter that made
     /// the call takes it.
     pub(super) fn call_response(&self, call: u32, headers: usize, body_bytes: usize) {
-        let response = read_response(headers, body_bytes);
-        for filter in self.retired.iter().chain([&self.filter]) {
+        let filters = || self.retired.iter().chain([&self.filter]);
+        let limits =
+            filters().filter_map(|filter| Some(filter.try_borrow().ok()?.longest_response(CallId(call))));
+        let response = read_response(headers, body_bytes, limits.max().unwrap_or(0));
+        for filter in filters() {
             if let Ok(mut filter) = filter.try_borrow_mut() {
                 filter.host().enter(self.context_id);
                 filter.on_control_response(CallId(call), &response);
@@ -91,8 +94,8 @@ impl Root {
     }
 }
 
-/// `headers` is 0 when the call was reset after its headers.
-fn read_response(headers: usize, body_bytes: usize) -> ControlResponse {
+/// `headers` is 0 when the call was reset after its headers. A body longer than `most_bytes` is not read.
+fn read_response(headers: usize, body_bytes: usize, most_bytes: usize) -> ControlResponse {
     let mut response = ControlResponse::default();
     if headers == 0 {
         return response;
@@ -106,7 +109,7 @@ fn read_response(headers: usize, body_bytes: usize) -> ControlResponse {
             _ => {}
         }
     }
-    if body_bytes <= LONGEST_RESPONSE_BYTES {
+    if body_bytes <= most_bytes {
         response.body = calls::buffer(BufferType::CallResponseBody, body_bytes).unwrap_or_default();
     }
     response
