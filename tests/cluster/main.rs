@@ -1,5 +1,6 @@
 //! The chart, its documentation and the programs against a real Kubernetes API server: `cargo xtask cluster --check`.
 
+mod added;
 mod conflict;
 mod installing;
 mod quickstart;
