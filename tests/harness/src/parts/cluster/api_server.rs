@@ -45,7 +45,8 @@ pub struct ApiServer {
 
 impl ApiServer {
     /// Why stories on it are left out where it is not built.
-    pub const IS_MISSING: &str = "target/tools lacks kube-apiserver, etcd or the CRDs: run `cargo xtask setup --with-cluster` with Go ≥ 1.26 on PATH";
+    pub const IS_MISSING: &str = "target/tools lacks kube-apiserver, etcd or the CRDs: run `cargo xtask setup --with-cluster` \
+                                  with Go ≥ 1.26 on PATH";
 
     /// Whether its programs are on this machine.
     ///
