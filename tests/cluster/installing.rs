@@ -1,4 +1,4 @@
-//! The installations that the documentation describes, and a user who has the rights that it states and no others.
+//! The installations that the documentation describes, and a user with the rights that it states and no others.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -23,6 +23,9 @@ const PAGES: [&str; 6] = [
 
 /// One in form.
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
+
+/// Stands for the installer's own namespace in values.
+pub(crate) const NAMESPACE: &str = "its-own-namespace";
 
 /// Values by the name of their example.
 pub(crate) type Example = (String, Value);
@@ -69,12 +72,14 @@ pub(crate) async fn bind(
     Ok(())
 }
 
-/// The Role of the chart's page.
-pub(crate) fn role() -> anyhow::Result<Value> {
-    let found = blocks("envoy/chart/README.md", "yaml")?
-        .into_iter()
-        .find(|block| block.contains("kind: Role\n"));
-    Ok(serde_saphyr::from_str(&found.context("no Role")?)?)
+/// The Roles of the chart's page: that of every installer, and a further one where control reads resources.
+pub(crate) fn roles() -> anyhow::Result<[Value; 2]> {
+    let found = blocks("envoy/chart/README.md", "yaml")?;
+    let found = found.iter().filter(|block| block.contains("kind: Role\n"));
+    let roles: Vec<Value> = found
+        .map(|block| serde_saphyr::from_str(block))
+        .collect::<Result<_, _>>()?;
+    roles.try_into().ok().context("two Roles")
 }
 
 /// The values of a file of the repository.
@@ -107,6 +112,10 @@ pub(crate) fn examples() -> anyhow::Result<Vec<Example>> {
         }
     }
     examples.push(("everything".to_owned(), merged(&aggregator, &everything())));
+    examples.push((
+        "servers from resources".to_owned(),
+        merged(&aggregator, &from_resources()),
+    ));
     let elsewhere = json!({"gateway": {"namespace": "installer-gateways"}});
     examples.push((
         "the Gateway elsewhere".to_owned(),
@@ -176,6 +185,12 @@ fn everything() -> Value {
         "autoscaling": {"enabled": true},
         "grafanaDashboard": {"enabled": true},
     })
+}
+
+fn from_resources() -> Value {
+    json!({"kubernetes": {
+        "enabled": true, "resources": [{"namespaces": [NAMESPACE]}], "exchangeHosts": ["dex.remote.example.com"],
+    }})
 }
 
 fn one_replica() -> Value {

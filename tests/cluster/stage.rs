@@ -28,7 +28,7 @@ pub(crate) struct Stage {
     pub(crate) values: Value,
     pub(crate) helm: Helm,
     pub(crate) envoy: ClusterEnvoy,
-    pub(crate) gateway: ClusterGateway,
+    _gateway: ClusterGateway,
 }
 
 impl Stage {
@@ -77,7 +77,7 @@ impl Stage {
             values,
             helm,
             envoy,
-            gateway,
+            _gateway: gateway,
         })
     }
 

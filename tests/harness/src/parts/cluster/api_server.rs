@@ -45,7 +45,8 @@ pub struct ApiServer {
 
 impl ApiServer {
     /// Why stories on it are left out where it is not built.
-    pub const IS_MISSING: &str = "target/tools lacks kube-apiserver, etcd or the CRDs: run `cargo xtask setup --with-cluster` with Go ≥ 1.26 on PATH";
+    pub const IS_MISSING: &str = "target/tools lacks kube-apiserver, etcd or the CRDs: run `cargo xtask setup --with-cluster` \
+                                  with Go ≥ 1.26 on PATH";
 
     /// Whether its programs are on this machine.
     ///
@@ -136,7 +137,7 @@ impl ApiServer {
         self.kubeconfig_of(&json!({"token": self.admin}))
     }
 
-    /// A kubeconfig of a user who may do what RBAC grants to that name, as a member of `system:authenticated`.
+    /// A kubeconfig of a user with what RBAC grants to that name, as a member of `system:authenticated`.
     pub fn kubeconfig_as(&self, user: &str) -> Value {
         self.kubeconfig_of(&json!({"token": self.admin, "as": user}))
     }

@@ -198,7 +198,10 @@ impl ClusterEnvoy {
         let port = format!(":{}", self.port);
         loop {
             let listeners = self.admin("/listeners").await.unwrap_or_default();
-            if listeners.lines().any(|line| line.ends_with(&port)) {
+            if listeners.lines().any(|line| line.ends_with(&port))
+                // It is listed before the workers accept connections.
+                && tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok()
+            {
                 return Ok(());
             }
             self.process.ensure_running()?;
