@@ -69,6 +69,21 @@ impl Current {
         });
     }
 
+    /// The same for a `next` that shares everything with the present service but its servers: what is in progress there is in
+    /// progress in `next` too, and under load never ends.
+    pub(crate) fn replace_servers(&self, next: Arc<Service>) {
+        let old = std::mem::replace(
+            &mut *self.service.write().unwrap_or_else(PoisonError::into_inner),
+            next,
+        );
+        self.replaced.spawn(async move {
+            while Arc::strong_count(&old) > 1 {
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+            old.wait_for_mutations().await;
+        });
+    }
+
     /// Waits at most `timeout` until no call to an issuer and no mutation is in progress, replaced services included.
     /// `false`: some still are.
     pub async fn drain(&self, timeout: Duration) -> bool {

@@ -46,4 +46,9 @@ impl Service {
             replica_name: Arc::clone(&self.replica_name),
         }))
     }
+
+    /// Waits until no mutation of a request that began with this service is in progress.
+    pub(super) async fn wait_for_mutations(&self) {
+        self.background.wait_idle().await;
+    }
 }

@@ -94,7 +94,7 @@ impl Current {
         let is_same = old.len() == new.len() && old.iter().zip(new).all(|(old, new)| old.is_same(new));
         if !is_same {
             match service.with_servers_of(merged.config.clone()) {
-                Ok(next) => self.replace(next),
+                Ok(next) => self.replace_servers(next),
                 Err(too_long) => {
                     tracing::error!(problem = %too_long, "the servers of resources are not used; the earlier ones stay in force");
                     return false;

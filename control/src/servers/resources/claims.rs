@@ -6,16 +6,29 @@
 use std::collections::BTreeMap;
 
 use tokenward_kubernetes::{Outcome, Resource};
+use tokenward_protocol::filter_state::{MAX_SERVERS, MAX_SERVERS_BYTES};
 use url::Url;
 
 use super::fault::Fault;
 use super::route::{covers, is_stated};
 use crate::config::{Config, HostPattern, KubernetesConfig, ServerConfig, ServerRoute, TokenSource};
+use crate::filter_state::server_list::server_list_json;
+
+/// More than the names of the fields and the punctuation of a server in the list of filters.
+const FIELD_BYTES: usize = 300;
+/// Left for what surrounds the servers.
+const RESERVED_BYTES: usize = 4 * 1024;
 
 /// What has been claimed.
 pub(super) struct Claims<'a> {
     section: &'a KubernetesConfig,
     home_issuers: Vec<&'a str>,
+    /// That of our own authorization server.
+    own_issuer: Option<&'a str>,
+    /// What a server adds to the list of filters for its home issuer and client, at most.
+    home_bytes: usize,
+    servers_left: usize,
+    bytes_left: usize,
     names: BTreeMap<String, Owner>,
     routes: Vec<(ServerRoute, Owner)>,
     resources: Vec<(crate::config::Resource, Owner)>,
@@ -35,9 +48,18 @@ struct Owner {
 impl<'a> Claims<'a> {
     /// Those of the configuration.
     pub(super) fn of(config: &'a Config, section: &'a KubernetesConfig) -> Self {
+        let home_bytes = config
+            .issuers
+            .iter()
+            .map(|home| home.issuer.len() * 2 + home.client_id.len());
+        let used_bytes = server_list_json(config).len() + RESERVED_BYTES;
         let mut claims = Self {
             section,
             home_issuers: config.issuers.iter().map(|home| home.issuer.as_str()).collect(),
+            own_issuer: config.authorization.as_ref().map(|own| own.issuer.as_str()),
+            home_bytes: home_bytes.max().unwrap_or_default(),
+            servers_left: MAX_SERVERS.saturating_sub(config.servers.len()),
+            bytes_left: MAX_SERVERS_BYTES.saturating_sub(used_bytes),
             names: BTreeMap::new(),
             routes: Vec::new(),
             resources: Vec::new(),
@@ -66,12 +88,41 @@ impl<'a> Claims<'a> {
         self.check_name(server)?;
         self.check_route(resource, server).map_err(rejected)?;
         self.check_exchange(server).map_err(rejected)?;
+        let bytes = self.check_room(server).map_err(rejected)?;
+        self.servers_left -= 1;
+        self.bytes_left -= bytes;
         let owner = Owner {
             name: resource.id.to_string(),
             namespace: Some(resource.id.namespace.clone()),
         };
         self.take(server, &owner);
         Ok(())
+    }
+
+    /// The bytes that it takes in the list of filters, which refuse a list that is too long as a whole.
+    fn check_room(&self, server: &ServerConfig) -> Result<usize, Fault> {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let issuer = match &server.token {
+            TokenSource::Exchange(exchange) => exchange.expected_issuer.len(),
+            TokenSource::Forward => 0,
+        };
+        let audiences: usize = server
+            .required_audiences
+            .iter()
+            .map(|audience| audience.len() + 3)
+            .sum();
+        let resource = server
+            .resource
+            .as_ref()
+            .map_or(0, |resource| resource.identifier.len());
+        let route = text(&server.route.host) + text(&server.route.path_prefix);
+        let bytes = FIELD_BYTES + self.home_bytes + server.name.len() + route + resource + issuer + audiences;
+        if self.servers_left == 0 || bytes > self.bytes_left {
+            let message =
+                format!("there is no room for it: filters take {MAX_SERVERS} servers; remove others");
+            return Err(Fault::new("TooManyServers", message));
+        }
+        Ok(bytes)
     }
 
     fn take(&mut self, server: &ServerConfig, owner: &Owner) {
@@ -159,6 +210,12 @@ impl<'a> Claims<'a> {
             return Err(Fault::new("EndpointNotAllowed", message));
         }
         let issuer = &exchange.expected_issuer;
+        let plain = |issuer: &str| issuer.trim_end_matches('/').to_ascii_lowercase();
+        if self.own_issuer.is_some_and(|own| plain(own) == plain(issuer)) {
+            let message =
+                "spec.auth.tokenExchange.expectedIssuer is Tokenward's own: its tokens never reach a server";
+            return Err(Fault::new("IssuerTaken", message));
+        }
         if self.home_issuers.contains(&issuer.as_str()) {
             let message = "spec.auth.tokenExchange.expectedIssuer is the issuer at which users log in: set forwardToken instead";
             return Err(Fault::new("IssuerTaken", message));

@@ -14,6 +14,9 @@ use crate::servers::mcp_server::{
 };
 use crate::upstream::dialect::Dialect;
 
+/// Audiences of one resource, and the longest one: all servers together fit into one list for filters.
+const MOST_AUDIENCES: usize = 32;
+const LONGEST_AUDIENCE: usize = 256;
 /// Faults of one resource that a message names.
 const MOST_FAULTS: usize = 3;
 
@@ -243,6 +246,14 @@ fn configured(
         client = Some(credentials(snapshot, resource)?);
         exchange.client_id = client.as_ref().map(|client| client.client_id.as_str());
         exchange.token_endpoint = endpoint.as_deref().or(exchange.token_endpoint);
+    }
+    let audiences = &block.required_audiences;
+    if audiences.len() > MOST_AUDIENCES || audiences.iter().any(|audience| audience.len() > LONGEST_AUDIENCE)
+    {
+        let text = format!(
+            "the required audiences are too many or too long: name at most {MOST_AUDIENCES}, of {LONGEST_AUDIENCE} bytes"
+        );
+        return Err(Fault::new("Invalid", text));
     }
     let mut faults = Vec::new();
     let secret = || {

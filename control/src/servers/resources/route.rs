@@ -4,7 +4,7 @@ use url::Url;
 
 use super::fault::Fault;
 use crate::config::endpoint::parse_issuer;
-use crate::config::{Resource as ResourceIdentifier, ServerRoute};
+use crate::config::{HostPattern, Resource as ResourceIdentifier, ServerRoute};
 
 /// What a URL says about a server.
 pub(super) struct Route {
@@ -31,6 +31,10 @@ pub(super) fn route(field: &str, text: &str, is_sse: bool) -> Result<Route, Faul
     let Some(url::Host::Domain(host)) = url.host() else {
         return Err(bad("has no host name", WRITE));
     };
+    // As filters do: they refuse a list with one server that they cannot read.
+    let Some(HostPattern::Exact(host)) = HostPattern::read(host.trim_end_matches('.')) else {
+        return Err(bad("has a host that no request can have", WRITE));
+    };
     let path = url.path();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!&'+,;=:@".contains(&byte);
     if !path.bytes().all(is_plain) || path.contains("//") || path.contains(".+") || path.contains("/:") {
@@ -48,7 +52,7 @@ pub(super) fn route(field: &str, text: &str, is_sse: bool) -> Result<Route, Faul
     };
     Ok(Route {
         route: ServerRoute {
-            host: Some(host.trim_end_matches('.').to_ascii_lowercase()),
+            host: Some(host),
             path_prefix: (!prefix.is_empty()).then(|| prefix.to_owned()),
         },
         resource: identifier(&url, text),

@@ -1,8 +1,10 @@
 //! What a writer of resources may try, and does not get.
 
 use serde_json::json;
+use tokenward_control::filter_state::server_list::server_list_json;
 use tokenward_control::servers::resources::{LastGood, judge};
 use tokenward_kubernetes::Outcome;
+use tokenward_protocol::filter_state::{MAX_SERVERS, MAX_SERVERS_BYTES};
 
 use super::{config, config_with, exchanging, forwarding, judged, list, only, outcomes};
 
@@ -124,4 +126,61 @@ fn nothing_that_is_refused_claims_anything() {
         forwarding("muster/squatter", 2, "https://mcp.example.com/squatter"),
     ]);
     assert_eq!(outcomes(&judged)[1], (Outcome::Accepted, "Accepted"));
+}
+
+/// Filters refuse a list as a whole if they cannot read one of its servers, or if it is too long.
+#[test]
+fn no_resource_makes_a_list_that_filters_refuse() {
+    let mut all: Vec<_> = [
+        "https://mcp.example.com/a",
+        "https://b!.example.com/x",
+        "https://a..b/x",
+        "https://x*.example.com/y",
+    ]
+    .iter()
+    .zip(1..)
+    .map(|(url, created)| forwarding(&format!("muster/odd-{created}"), created, url))
+    .collect();
+    for number in 10..1_200 {
+        let path = "x".repeat(2_000);
+        let mut long = forwarding(
+            &format!("muster/long-{number}"),
+            number,
+            &format!("https://mcp.example.com/{number}/{path}"),
+        );
+        long.spec["auth"]["requiredAudiences"] = json!(["a".repeat(200)]);
+        all.push(long);
+    }
+    let judged = judge(&config(), &list(all), &LastGood::new());
+    let mut whole = config();
+    whole.servers.extend(judged.servers.clone());
+    let bytes = server_list_json(&whole).len();
+    assert!(
+        bytes <= MAX_SERVERS_BYTES && bytes > MAX_SERVERS_BYTES / 2,
+        "{bytes} bytes"
+    );
+    assert!(whole.servers.len() <= MAX_SERVERS);
+    let outcomes = outcomes(&judged);
+    assert_eq!(outcomes[0], (Outcome::Accepted, "Accepted"));
+    for odd in &outcomes[1..4] {
+        assert_eq!(*odd, (Outcome::Rejected, "InvalidURL"));
+    }
+    assert_eq!(outcomes.last(), Some(&(Outcome::Rejected, "TooManyServers")));
+    let mut many = forwarding("muster/many", 1, "https://mcp.example.com/many");
+    many.spec["auth"]["requiredAudiences"] = json!(vec!["a"; 33]);
+    assert_eq!(only(many).1, "Invalid");
+}
+
+#[test]
+fn tokens_of_our_own_authorization_server_are_no_servers_business() {
+    let mut config = config();
+    config.authorization = Some(crate::config::authorization::any());
+    let own = exchanging(
+        "muster/own",
+        1,
+        REMOTE,
+        json!({"expectedIssuer": "https://MCP.example.com/"}),
+    );
+    let judged = judge(&config, &list(vec![own]), &LastGood::new());
+    assert_eq!(outcomes(&judged), [(Outcome::Rejected, "IssuerTaken")]);
 }
