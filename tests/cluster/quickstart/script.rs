@@ -64,6 +64,20 @@ fn dry_run(verb: &str) -> anyhow::Result<Vec<String>> {
     Ok(commands(&run.stdout))
 }
 
+#[test]
+fn a_step_that_fails_ends_the_script() -> anyhow::Result<()> {
+    let folder = TempDir::with_prefix("tokenward-quickstart-")?;
+    for name in ["kind", "docker", "kubectl", "helm", "curl", "openssl"] {
+        program(folder.path(), name, "#!/bin/sh\nexit 3\n")?;
+    }
+    for verb in ["up", "all"] {
+        let failed = run(folder.path(), verb)?;
+        assert!(!failed.status.success());
+        assert_eq!(commands(&failed.stdout).len(), 1, "{verb}");
+    }
+    Ok(())
+}
+
 /// The manifests that the script applies: all in the folder, but for the cluster's own configuration and the chart's values.
 #[test]
 fn the_script_uses_every_file_of_the_folder() -> anyhow::Result<()> {
