@@ -125,7 +125,10 @@ async fn an_api_server_accepts_every_manifest_and_what_the_script_does() -> anyh
     assert_eq!(commands(&first.stdout), dry_run("up")?);
     // What Helm says after the first step, and after the second.
     let printed = String::from_utf8_lossy(&first.stdout);
-    assert_eq!(printed.matches("No filter yet: gateway.enabled is false").count(), 1);
+    assert_eq!(
+        printed.matches("No filter yet: gateway.enabled is false").count(),
+        1
+    );
     let described = "kubectl describe mcpservers.muster.giantswarm.io -n mcp";
     assert_eq!(printed.matches(described).count(), 2, "{printed}");
     let named = "The Gateway mcp/mcp must name the EnvoyProxy tokenward";
