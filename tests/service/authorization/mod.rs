@@ -13,3 +13,4 @@ mod refresh;
 mod requests;
 pub(crate) mod stage;
 mod swap;
+mod told_to_filters;

@@ -12,3 +12,4 @@ mod pages;
 mod search;
 mod stage;
 mod tab;
+mod told_to_filters;
