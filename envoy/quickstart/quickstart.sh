@@ -42,7 +42,8 @@ secret() {
 
 chart() { printf 'helm --kube-context kind-%s %s tokenward envoy/chart -n mcp -f %s/values.yaml' "$cluster" "$1" "$here"; }
 
-# Prints the SHA-256 of the filter's module in the image.
+# The commands that print the SHA-256 of the filter's module in the image; its variable is theirs.
+# shellcheck disable=SC2016
 digest() {
   printf 'id=$(docker create %s) && docker cp $id:/usr/share/tokenward/tokenward_filter.wasm - | tar -xOf - | ' "$image"
   printf 'openssl dgst -sha256 -r | cut -d" " -f1 && docker rm $id >/dev/null'
@@ -117,7 +118,7 @@ claim() {
 
 # Calls the server's tool with bearer token $1, and prints the answer's body and its status.
 call() {
-  curl -s -w '\n%{http_code}\n' "$gateway_url/demo/mcp" -H "authorization: Bearer $1" \
+  curl -sS -w '\n%{http_code}\n' "$gateway_url/demo/mcp" -H "authorization: Bearer $1" \
     -H 'content-type: application/json' -H 'accept: application/json, text/event-stream' \
     -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami","arguments":{}}}'
 }
@@ -152,7 +153,7 @@ try() {
 
   heading "Alice logs in at Dex, through the relay: control learns her login"
   client_secret=${TOKENWARD_QUICKSTART_SECRET:-$(eval "printf %s \"$client_secret\"")}
-  answer=$(curl -s "$gateway_url/dex/token" -u "tokenward:$client_secret" -d grant_type=password \
+  answer=$(curl -sS "$gateway_url/dex/token" -u "tokenward:$client_secret" -d grant_type=password \
     -d username=alice@example.com -d password=password --data-urlencode 'scope=openid email profile groups offline_access')
   token=$(printf %s "$answer" | text_of id_token)
   [ -n "$token" ] || fail "no ID token: $answer"
@@ -187,6 +188,10 @@ case "${1:-all}" in
   up) up ;;
   try) try ;;
   down) down ;;
-  all) up && try ;;
+  # Not `up && try`: in such a list a failing command of `up` would not end it.
+  all)
+    up
+    try
+    ;;
   *) fail "unknown verb $1: up, try or down" ;;
 esac

@@ -19,7 +19,7 @@ const LONGEST_WAIT_MS: u64 = 1_000;
 /// How long a list waits for Secrets that have not been read yet.
 const SECRETS_WAIT_MS: u64 = 5_000;
 /// A kind that is no longer served keeps its resources for this long: an API server that has just started, or lost a part
-/// of its discovery, says so too.
+/// of its discovery, answers the same.
 const UNINSTALLED_AFTER_MS: u64 = 60_000;
 
 /// What a watch reports.

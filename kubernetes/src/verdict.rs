@@ -7,7 +7,7 @@ use crate::resource::Resource;
 pub enum Outcome {
     /// It is a server.
     Accepted,
-    /// It does not ask for protection: nothing is written to it.
+    /// It needs no protection: nothing is written to it.
     Ignored,
     /// It is not a server, and should be corrected.
     Rejected,

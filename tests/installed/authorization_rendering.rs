@@ -49,7 +49,7 @@ fn paths(route: &Value) -> Vec<&str> {
 }
 
 /// The filter's configuration.
-fn filter(chart: &Chart, values: &Value) -> anyhow::Result<Value> {
+pub(crate) fn filter(chart: &Chart, values: &Value) -> anyhow::Result<Value> {
     let policies = of_kind(chart, values, "EnvoyExtensionPolicy")?;
     Ok(policies[0]["spec"]["wasm"][0]["config"].clone())
 }
@@ -171,7 +171,8 @@ fn filter_and_control_get_the_same_issuer_and_resources() -> anyhow::Result<()> 
         "access_token_lifetime": "30m", "clients": {"registration": {"enabled": false}},
     }});
     let values = with_authorization(&[("/controlSettings", more)]);
-    let filter = filter(&chart, &values)?;
+    let written = with_authorization(&[("/gateway/filter/serversFrom", json!("static"))]);
+    let filter = filter(&chart, &written)?;
     assert_eq!(
         filter["authorization_server"],
         json!({"issuer": ISSUER, "scope": "mcp"})

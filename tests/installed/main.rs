@@ -4,10 +4,12 @@
 mod alerts;
 mod authorization;
 mod authorization_rendering;
+mod control_configuration;
 mod dashboard;
 mod doctor;
 mod helm_test;
 mod imported;
+mod kubernetes_rendering;
 mod main_path;
 mod page;
 mod pod;

@@ -3,31 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use tokenward_harness::parts::tools;
-
-/// A file of the repository.
-pub(crate) fn document(path: &str) -> anyhow::Result<String> {
-    let path = tools::workspace().join(path);
-    std::fs::read_to_string(&path).with_context(|| path.display().to_string())
-}
-
-/// A page's fenced blocks of one language; one in a list without its indent.
-pub(crate) fn blocks(path: &str, language: &str) -> anyhow::Result<Vec<String>> {
-    let page = document(path)?;
-    let begin = format!("```{language}");
-    let mut lines = page.lines();
-    let mut blocks = Vec::new();
-    while let Some(fence) = lines.find(|line| line.trim_start() == begin) {
-        let indent = fence.len() - begin.len();
-        let block = lines.by_ref().take_while(|line| line.trim_start() != "```");
-        blocks.push(
-            block
-                .map(|line| format!("{}\n", line.get(indent..).unwrap_or_default()))
-                .collect(),
-        );
-    }
-    Ok(blocks)
-}
+pub(crate) use tokenward_tests::pages::{blocks, document};
 
 /// The command of a `console` block of the installation page that contains all of `parts`, on one line.
 pub(crate) fn console_command(parts: &[&str]) -> anyhow::Result<String> {

@@ -1,14 +1,12 @@
 //! Every YAML of the chart, rendered and validated against the schemas, and the values that the chart refuses.
 
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokenward_control::serve::longest_stop;
 
-use tokenward_harness::parts::{Chart, EnvoyGateway, tools, write_file};
+use tokenward_harness::parts::{Chart, EnvoyGateway};
 use tokenward_protocol::duration::parse_duration;
 
 /// Values that turn on everything; the test that needs another story changes them.
@@ -313,53 +311,5 @@ fn variables_of_ones_own_leave_envoy_the_filters_credential() -> anyhow::Result<
     for name in ["name: TZ", "name: TOKENWARD_FILTER_CREDENTIAL"] {
         assert_eq!(yaml.matches(name).count(), 1, "{name}");
     }
-    Ok(())
-}
-
-/// Control's own validation of the configuration that the chart writes: with its Secrets in place, it is good.
-#[test]
-fn control_takes_the_configuration_that_the_chart_writes() -> anyhow::Result<()> {
-    let Some(chart) = chart("control's configuration")? else {
-        return Ok(());
-    };
-    let rendered = chart.render(&values())?;
-    let written = rendered
-        .iter()
-        .find_map(|resource| resource.yaml.split_once("tokenward.yaml: |\n"))
-        .context("no configuration")?
-        .1;
-    let folder = TempDir::with_prefix("tokenward-secrets-")?;
-    let module = tools::filter_module()?;
-    let configuration = written
-        .lines()
-        .map(|line| line.strip_prefix("    ").unwrap_or(line))
-        .collect::<Vec<_>>()
-        .join("\n")
-        .replace(
-            "/usr/share/tokenward/tokenward_filter.wasm",
-            &module.display().to_string(),
-        );
-    let mut secrets = 0;
-    for place in configuration
-        .lines()
-        .filter_map(|line| line.split_once("/run/secrets/tokenward/"))
-    {
-        let (secret, key) = place.1.split_once('/').context("no Secret and key")?;
-        std::fs::create_dir_all(folder.path().join(secret))?;
-        // 32 bytes in base64, each another one.
-        let text = format!("{secrets:0>10}{}=", "A".repeat(33));
-        write_file(&folder, format!("{secret}/{key}"), text)?;
-        secrets += 1;
-    }
-    let configuration = configuration.replace("/run/secrets/tokenward", &folder.path().display().to_string());
-    let file = write_file(&folder, "tokenward.yaml", configuration)?;
-    let run = Command::new(tools::tokenward()?)
-        .args(["check", "--config"])
-        .arg(file)
-        .output()?;
-    let printed = String::from_utf8_lossy(&run.stdout).into_owned();
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    assert!(printed.contains("good (1 issuers, 2 servers)"), "{printed}");
-    assert_eq!(secrets, 6);
     Ok(())
 }

@@ -1,19 +1,13 @@
 //! A new control and a new module of the filter, while requests flow.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
-use tokenward_harness::parts::{Control, EnvoyGateway, tools, write_file};
-use tokenward_harness::world::{ALICE, Answer, CLIENT, Call, LOCAL, World};
-use tokio::time::MissedTickBehavior;
+use tokenward_harness::parts::{Control, EnvoyGateway};
+use tokenward_harness::world::{ALICE, CLIENT, LOCAL, World};
+use tokenward_tests::flow::{Flow, another_module};
 
-/// 200 requests a second.
-const EVERY: Duration = Duration::from_millis(5);
-/// A machine that cannot answer so many gets no more at a time than it would in half a second.
-const MOST_UNDER_WAY: usize = 100;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// `warn_every` of the filter.
 const WARN_EVERY_SECONDS: u64 = 60;
@@ -21,68 +15,6 @@ const BOB: &str = "bob@example.com";
 
 /// What is answered before, between and after the updates.
 const A_WHILE: usize = 400;
-
-/// Requests at a steady rate until stopped, whatever the outcome of the earlier ones.
-struct Flow {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-    task: tokio::task::JoinHandle<anyhow::Result<Vec<anyhow::Result<Answer>>>>,
-}
-
-impl Flow {
-    fn start(calls: Vec<Call>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let answered = Arc::new(AtomicUsize::new(0));
-        let (stopped, counted) = (stop.clone(), answered.clone());
-        let task = tokio::spawn(async move {
-            let (mut under_way, mut answers) = (tokio::task::JoinSet::new(), Vec::new());
-            let mut beat = tokio::time::interval(EVERY);
-            beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            for call in calls.iter().cycle() {
-                beat.tick().await;
-                if stopped.load(Ordering::Relaxed) {
-                    break;
-                }
-                if under_way.len() >= MOST_UNDER_WAY {
-                    answers.extend(under_way.join_next().await.transpose()?);
-                }
-                let (call, counted) = (call.clone(), counted.clone());
-                under_way.spawn(async move {
-                    let answer = call.send().await;
-                    counted.fetch_add(1, Ordering::Relaxed);
-                    answer
-                });
-            }
-            answers.extend(under_way.join_all().await);
-            Ok(answers)
-        });
-        Self { stop, answered, task }
-    }
-
-    /// Waits until so many more were answered.
-    async fn goes_on_for(&self, count: usize) -> anyhow::Result<()> {
-        let end = self.answered.load(Ordering::Relaxed) + count;
-        let limit = Instant::now() + Duration::from_secs(60);
-        while self.answered.load(Ordering::Relaxed) < end {
-            anyhow::ensure!(Instant::now() < limit, "{count} requests take too long");
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-        Ok(())
-    }
-
-    async fn end(self) -> anyhow::Result<Vec<Answer>> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.task.await??.into_iter().collect()
-    }
-}
-
-/// The same module with one more custom section: other bytes, the same version.
-fn another_module(folder: &TempDir) -> anyhow::Result<std::path::PathBuf> {
-    let mut bytes = std::fs::read(tools::filter_module()?)?;
-    // Section 0, five bytes long: a name of four.
-    bytes.extend_from_slice(b"\x00\x05\x04next");
-    Ok(write_file(folder, "tokenward_filter.wasm", bytes)?)
-}
 
 /// Until a listener in service has the filter with this digest; one that drains is in service no more.
 async fn wait_for_module(gateway: &EnvoyGateway, digest: &str) -> anyhow::Result<()> {

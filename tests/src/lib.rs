@@ -2,5 +2,7 @@
 //! and a store; every answer is checked against control's OpenAPI document.
 
 pub mod deployment;
+pub mod flow;
 pub mod openapi;
+pub mod pages;
 pub mod relay;

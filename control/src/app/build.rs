@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Server;
 use super::limits::LimitsByIssuer;
-use crate::config::{IssuerConfig, ServerConfig, TokenSource};
+use crate::config::{Config, IssuerConfig, TokenSource};
 use crate::context::Context;
 use crate::upstream::issuer::discovery::Discovery;
 use crate::upstream::issuer::keys::IssuerKeys;
@@ -47,16 +47,32 @@ fn rejected_keys(configs: &[IssuerConfig], issuer: &str) -> Vec<String> {
         .collect()
 }
 
-/// The protected servers by name. Exchanges at one issuer with the same `jwksUri` share its keys.
+/// The protected servers by name. Exchanges at one issuer with the same `jwksUri` share its keys. What `previous`, of the
+/// same issuers and context, has is taken over: a server that is configured as before, and the keys of issuers.
 pub(super) fn servers(
-    configs: &[ServerConfig],
-    issuers: &[IssuerConfig],
+    config: &Config,
     context: &Context,
     limits: &mut LimitsByIssuer,
+    previous: &HashMap<String, Arc<Server>>,
 ) -> HashMap<String, Arc<Server>> {
+    let issuers = &config.issuers;
     let mut keys: HashMap<(String, String), Arc<IssuerKeys>> = HashMap::new();
+    for remote in previous.values().filter_map(|server| server.remote.as_ref()) {
+        let of = (
+            remote.config.expected_issuer.clone(),
+            remote.config.jwks_uri.to_string(),
+        );
+        keys.insert(of, Arc::clone(&remote.keys));
+    }
     let mut servers = HashMap::new();
-    for config in configs {
+    for config in &config.servers {
+        if let Some(same) = previous
+            .get(&config.name)
+            .filter(|server| server.config.is_same(config))
+        {
+            servers.insert(config.name.clone(), Arc::clone(same));
+            continue;
+        }
         let remote = match &config.token {
             TokenSource::Forward => None,
             TokenSource::Exchange(exchange) => {

@@ -1,12 +1,13 @@
 //! The service for new requests. A reload replaces it as a whole; requests in progress finish with the service that
 //! they began with.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
 use super::Service;
+use super::resource_servers::ResourceServers;
 
 /// How often a replaced service is polled until its last request has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -17,19 +18,34 @@ pub struct Current {
     service: Arc<RwLock<Arc<Service>>>,
     /// One task for each replaced service that still has work in progress.
     replaced: TaskTracker,
+    /// The servers that come from Kubernetes. Held while a service is replaced, so that a reload and a change of resources
+    /// follow each other.
+    resources: Arc<Mutex<ResourceServers>>,
 }
 
 impl Current {
     /// Starts with `service`.
     #[must_use]
     pub fn new(service: Arc<Service>) -> Self {
+        let resources = ResourceServers::without(&service.config);
+        Self::with_resources(service, resources)
+    }
+
+    /// Starts with `service`, whose servers include those of `resources`.
+    pub(crate) fn with_resources(service: Arc<Service>, resources: ResourceServers) -> Self {
         let replaced = TaskTracker::new();
         // A closed tracker still takes tasks; `wait` then returns whenever none is running.
         replaced.close();
         Self {
             service: Arc::new(RwLock::new(service)),
             replaced,
+            resources: Arc::new(Mutex::new(resources)),
         }
+    }
+
+    /// The servers that come from Kubernetes, for a change of the service.
+    pub(crate) fn resources(&self) -> MutexGuard<'_, ResourceServers> {
+        self.resources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The present service. Call this once per request, so that one request sees one configuration.
@@ -50,6 +66,21 @@ impl Current {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
             old.wait_idle().await;
+        });
+    }
+
+    /// The same for a `next` that shares everything with the present service but its servers: what is in progress there is in
+    /// progress in `next` too, and under load never ends.
+    pub(crate) fn replace_servers(&self, next: Arc<Service>) {
+        let old = std::mem::replace(
+            &mut *self.service.write().unwrap_or_else(PoisonError::into_inner),
+            next,
+        );
+        self.replaced.spawn(async move {
+            while Arc::strong_count(&old) > 1 {
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+            old.wait_for_mutations().await;
         });
     }
 

@@ -26,6 +26,17 @@ impl LimitsByIssuer {
         Arc::clone(self.0.entry(issuer.to_owned()).or_insert_with(create))
     }
 
+    /// Adds those of `issuers` that `earlier` has.
+    pub(super) fn keep<'a>(&mut self, issuers: impl Iterator<Item = &'a str>, earlier: &Self) {
+        for issuer in issuers {
+            if let Some(limits) = earlier.0.get(issuer) {
+                self.0
+                    .entry(issuer.to_owned())
+                    .or_insert_with(|| Arc::clone(limits));
+            }
+        }
+    }
+
     /// The state of each issuer's limits, by issuer.
     pub(super) fn states(&self) -> Vec<(String, LimitsState)> {
         let states = self

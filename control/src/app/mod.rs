@@ -12,9 +12,11 @@ pub(crate) mod filter_state;
 mod first_samples;
 mod limits;
 mod logout;
+mod next_servers;
 mod open;
 pub(crate) mod relay;
 mod report;
+pub(crate) mod resource_servers;
 pub(crate) mod sessions;
 mod subject;
 mod token;
@@ -22,6 +24,8 @@ mod token;
 pub use census::Census;
 pub use current::Current;
 pub use open::{check_store, open_store, try_store};
+
+pub(crate) use console::replicas::own_name as replica_name;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -106,7 +110,7 @@ pub struct Service {
     pub(crate) policy: Policy,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) readiness: Arc<Readiness>,
-    pub(crate) relay_edge: RelayEdge,
+    pub(crate) relay_edge: Arc<RelayEdge>,
     /// Our own authorization server, if it is configured.
     pub(crate) authorization: Option<Arc<AuthorizationServer>>,
     /// The operators' console, if it is configured.
@@ -133,6 +137,9 @@ struct ProcessState {
     replica_name: Arc<str>,
     sign_outs: SignOutLog,
     for_filters: ForFilters,
+    /// Their caches and limits outlive a configuration.
+    authorization: Option<Arc<AuthorizationServer>>,
+    console: Option<Arc<Console>>,
 }
 
 /// One protected server.
@@ -178,13 +185,15 @@ impl Service {
             throttle: Arc::new(Throttle::new(WARN_INTERVAL)),
             rotations: Arc::new(Rotations::new(SIGNED_OUT_LIFETIME)),
             limits: LimitsByIssuer::default(),
+            authorization: None,
+            console: None,
             replica_name: console::replicas::own_name().into(),
         };
         Self::assemble(config, state)
     }
 
-    /// The service of the next configuration on the same store. It takes over the metrics, the log throttle and the
-    /// limits of issuers: a reload must not close an open circuit breaker.
+    /// The service of the next configuration on the same store. It takes over the metrics, the log throttle, the limits of
+    /// issuers and sources, and the fetched documents of clients: a reload must not close an open circuit breaker.
     ///
     /// # Errors
     /// [`StartError`].
@@ -201,6 +210,8 @@ impl Service {
             rotations: Arc::clone(&self.rotations),
             recorded: Arc::clone(&self.recorded),
             limits: self.limits.carried_over(&self.config, &config),
+            authorization: self.authorization.clone(),
+            console: self.console.clone(),
             replica_name: Arc::clone(&self.replica_name),
         };
         Self::assemble(config, state)
@@ -240,7 +251,7 @@ impl Service {
         let console = config
             .console
             .as_ref()
-            .and_then(|section| Console::new(section, &context, &mut limits));
+            .and_then(|section| Console::new(section, &context, &mut limits, state.console.as_deref()));
         let grants = Grants::new(
             context.clone(),
             GrantTimes {
@@ -275,15 +286,15 @@ impl Service {
         let authorization = config
             .authorization
             .as_ref()
-            .map(|section| AuthorizationServer::new(section, &context))
+            .map(|section| AuthorizationServer::new(section, &context, state.authorization.as_deref()))
             .transpose()?;
         Ok(Arc::new(Self {
             authorization: authorization.map(Arc::new),
             console: console.map(Arc::new),
             relay: Relay::new(context.clone(), grants.clone()),
-            relay_edge: RelayEdge::new(&homes)?,
+            relay_edge: Arc::new(RelayEdge::new(&homes)?),
             homes,
-            servers: build::servers(&config.servers, &config.issuers, &context, &mut limits),
+            servers: build::servers(&config, &context, &mut limits, &HashMap::new()),
             config,
             context,
             history,

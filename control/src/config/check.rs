@@ -12,8 +12,8 @@ use super::problem::Problem;
 use super::raw::{RawConfig, RawIssuer, Text};
 use super::{
     AuthorizationConfig, Config, Credentials, IssuerConfig, IssuerPolicy, ResourceMetadata, audit,
-    authorization, console, credentials, filter_module, intake, relays, resources, sealing, servers, store,
-    tls,
+    authorization, console, credentials, filter_module, intake, kubernetes, relays, resources, sealing,
+    servers, store, tls,
 };
 use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
@@ -89,7 +89,11 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
         Duration::from_secs(30),
     );
     let issuers = issuers(findings, &raw.issuers, stale_subject_grace);
-    let servers = servers::servers(findings, &raw.servers, &raw.issuers.value);
+    let kubernetes = raw
+        .kubernetes
+        .as_ref()
+        .map(|raw| kubernetes::kubernetes(findings, raw));
+    let servers = servers::servers(findings, &raw.servers, &raw.issuers.value, kubernetes.is_some());
     let filter_module = raw
         .filter_module
         .as_ref()
@@ -105,6 +109,7 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
             has_problems,
             issuers: &issuers,
             servers: &servers,
+            has_resources: kubernetes.is_some(),
             session_lifetime,
         },
     );
@@ -141,6 +146,7 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
         authorization,
         audit,
         console,
+        kubernetes,
     })
 }
 

@@ -47,6 +47,13 @@ pub(super) const CALLER_DEADLINE: Bounds = Bounds {
     hint: "it must be shorter than the filter's control.timeout (5s by default), during which the filter holds the user's request",
 };
 
+pub(super) const KUBERNETES_START_WAIT: Bounds = Bounds {
+    default: seconds(10),
+    min: ANY,
+    below: seconds(10 * 60),
+    hint: "the process serves nothing before, and after it uses the list that was stored last",
+};
+
 pub(super) const LEASE: Bounds = Bounds {
     default: seconds(15),
     min: seconds(1),

@@ -12,6 +12,7 @@ mod findings;
 mod intake;
 pub(crate) mod issuer;
 pub mod known_clients;
+pub(crate) mod kubernetes;
 mod load;
 mod problem;
 mod raw;
@@ -36,6 +37,7 @@ use secrecy::SecretString;
 
 use crate::audit::AuditTarget;
 
+pub(crate) use authorization::AUTHORIZATION_PATHS;
 pub use authorization::{
     AuthorizationConfig, ClientsConfig, ConfiguredClient, MetadataDocumentHosts, MetadataDocumentsConfig,
     PinnedDocument, REGISTERED_CLIENT_PREFIX, RegistrationConfig, RememberedConsentConfig, SigningKeysConfig,
@@ -45,6 +47,7 @@ pub use console::ConsoleConfig;
 pub use filter_module::FilterModule;
 pub use intake::IntakeConfig;
 pub use issuer::{ClientAuth, IssuerConfig, IssuerPolicy};
+pub use kubernetes::{HostPattern, KubernetesConfig, ResourceSelection};
 pub use load::Loaded;
 pub use problem::{ConfigError, Problem};
 pub use relay::RelayConfig;
@@ -99,6 +102,8 @@ pub struct Config {
     pub console: Option<ConsoleConfig>,
     /// Where the audit log goes; `None`: there is none.
     pub audit: Option<AuditTarget>,
+    /// The Kubernetes resources that are servers too; `None`: none are.
+    pub kubernetes: Option<KubernetesConfig>,
 }
 
 /// The callers' credentials.

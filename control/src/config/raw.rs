@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::authorization::raw::RawAuthorization;
 use super::console::raw::RawConsole;
+use super::kubernetes::raw::RawKubernetes;
 pub(super) use super::raw_values::{RawSecret, RawText, Text};
 use super::tls::RawTls;
 use crate::yaml::Spanned;
@@ -32,6 +33,7 @@ pub(super) struct RawConfig {
     pub(super) resource_metadata: Option<Spanned<RawResourceMetadata>>,
     pub(super) authorization: Option<Spanned<RawAuthorization>>,
     pub(super) console: Option<Spanned<RawConsole>>,
+    pub(super) kubernetes: Option<Spanned<RawKubernetes>>,
     pub(super) audit: Option<RawAudit>,
 }
 

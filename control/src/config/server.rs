@@ -1,6 +1,6 @@
 //! The configuration of one protected server.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokenward_protocol::route::{BadRoute, Route};
 use url::Url;
 
@@ -25,6 +25,31 @@ pub struct ServerConfig {
     pub required_audiences: Vec<String>,
     /// How its tokens are obtained.
     pub token: TokenSource,
+}
+
+impl ServerConfig {
+    /// Whether both are the same server in every respect, its client's secret included.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            resource,
+            route,
+            home_issuer,
+            listener_405_after,
+            required_audiences,
+            token,
+        } = self;
+        (name, resource, route, home_issuer)
+            == (&other.name, &other.resource, &other.route, &other.home_issuer)
+            && (listener_405_after, required_audiences)
+                == (&other.listener_405_after, &other.required_audiences)
+            && match (token, &other.token) {
+                (TokenSource::Forward, TokenSource::Forward) => true,
+                (TokenSource::Exchange(one), TokenSource::Exchange(other)) => one.is_same(other),
+                _ => false,
+            }
+    }
 }
 
 /// Host and path of the requests for a server, as the configuration states them; both absent: only an annotation leads to it.
@@ -85,4 +110,30 @@ pub struct ExchangeConfig {
     /// Its authentication method; `None`: from the remote issuer's discovery document, after the issuer has refused the
     /// client.
     pub client_auth: Option<ClientAuth>,
+}
+
+impl ExchangeConfig {
+    fn is_same(&self, other: &Self) -> bool {
+        let Self {
+            token_endpoint,
+            expected_issuer,
+            jwks_uri,
+            dialect,
+            connector_id,
+            scopes,
+            client_id,
+            client_secret,
+            client_auth,
+        } = self;
+        (token_endpoint, expected_issuer, jwks_uri, dialect)
+            == (
+                &other.token_endpoint,
+                &other.expected_issuer,
+                &other.jwks_uri,
+                &other.dialect,
+            )
+            && (connector_id, scopes, client_id) == (&other.connector_id, &other.scopes, &other.client_id)
+            && client_secret.expose_secret() == other.client_secret.expose_secret()
+            && *client_auth == other.client_auth
+    }
 }

@@ -12,12 +12,14 @@ use crate::servers::mcp_server::{AuthBlock, AuthField, ClientSecret, ExchangeBlo
 use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
 
+/// `has_others`: servers come from Kubernetes too, so that the list may be empty.
 pub(super) fn servers(
     findings: &mut Findings,
     raw: &Spanned<Vec<Spanned<RawServer>>>,
     issuers: &[Spanned<RawIssuer>],
+    has_others: bool,
 ) -> Vec<ServerConfig> {
-    if raw.value.is_empty() {
+    if raw.value.is_empty() && !has_others {
         findings.add(
             raw.referenced,
             "servers is empty",

@@ -6,6 +6,7 @@ mod authorization;
 mod console;
 mod gateway;
 mod issuers;
+mod kubernetes;
 mod probe;
 mod relay;
 mod report;
@@ -108,6 +109,9 @@ async fn dependencies(config: &Config) -> Vec<Check> {
     checks.extend(credentials(config));
     checks.extend(tls::certificate(config));
     checks.extend(store::store(config).await);
+    if let Some(section) = &config.kubernetes {
+        checks.extend(kubernetes::resources(section).await);
+    }
     match Prober::new(PROBE_TIMEOUT.min(config.issuer_timeout)) {
         Ok(prober) => {
             let issuers = Issuers {

@@ -23,6 +23,9 @@ pub enum ServeError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The cluster's API server cannot be addressed.
+    #[error("kubernetes: {0}")]
+    Kubernetes(#[from] tokenward_kubernetes::api::client::ConnectError),
     /// Clients refuse the certificate. Only `tokenward check` treats this as a failure.
     #[error("{0}")]
     Certificate(String),

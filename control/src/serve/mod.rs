@@ -9,6 +9,7 @@ mod console;
 mod error;
 mod filter_module;
 mod handshake_error;
+mod kubernetes;
 mod listener;
 mod preflight;
 mod process;

@@ -14,6 +14,7 @@ use super::certificates::{CONSOLE, CONTROL, Certificates};
 use super::console;
 use super::error::{ServeError, write_address};
 use super::filter_module::log_filter_module;
+use super::kubernetes::Resources;
 use super::listener::Listener;
 use super::reload_socket::ReloadSocket;
 use super::reloader::Reloader;
@@ -45,16 +46,21 @@ pub async fn serve(path: &Path, address_file: Option<&Path>) -> Result<(), Serve
         current,
         reloader,
         console_tls,
+        resources,
     } = started;
     let reloading = tokio::spawn(reloader.run(reload_signal, ReloadSocket::open(path)));
     let counting = tokio::spawn(app::census::run(current.clone()));
     let publishing = tokio::spawn(app::filter_state::run(current.clone()));
+    let watching = resources.map(|resources| tokio::spawn(resources.run(current.clone())));
     let console = console::start(&current, console_tls, address_file).await?;
     let longest = || longest_stop(current.service().config.issuer_timeout);
     serve_listener(listener, &current, shutdown_signal.next(), longest).await;
     reloading.abort();
     counting.abort();
     publishing.abort();
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     if let Some(console) = console {
         console.stop().await;
     }
@@ -69,6 +75,8 @@ struct Started {
     reloader: Reloader,
     /// TLS of the console's listener.
     console_tls: Option<ListenerTls>,
+    /// The watches of Kubernetes.
+    resources: Option<Resources>,
 }
 
 async fn start(path: &Path, address_file: Option<&Path>) -> Result<Started, ServeError> {
@@ -89,7 +97,19 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<Started, Serv
     );
     log_filter_module(&config);
     log_authorization_server(&config, None);
-    let current = Current::new(Service::new(config, store, clock)?);
+    let (config, resources) = match config.kubernetes.clone() {
+        None => (config, None),
+        Some(section) => {
+            let name = app::replica_name();
+            let (watched, config, servers) = Resources::start(config, &section, &*store, &name).await?;
+            (config, Some((watched, servers)))
+        }
+    };
+    let service = Service::new(config, store, clock)?;
+    let (current, resources) = match resources {
+        None => (Current::new(service), None),
+        Some((watched, servers)) => (Current::with_resources(service, servers), Some(watched)),
+    };
     let not_listening = |source| ServeError::Listen {
         address: listen,
         source,
@@ -108,6 +128,7 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<Started, Serv
         reloader: Reloader::new(current.clone(), path, known, certificates),
         console_tls,
         current,
+        resources,
     })
 }
 

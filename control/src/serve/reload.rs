@@ -56,6 +56,7 @@ impl ReloadError {
 /// # Errors
 /// [`ReloadError`]; the previous configuration stays in force.
 pub fn apply(current: &Current, config: Config) -> Result<(), ReloadError> {
+    let mut resources = current.resources();
     let service = current.service();
     let old = &service.config;
     let mut fixed = Vec::new();
@@ -74,6 +75,13 @@ pub fn apply(current: &Current, config: Config) -> Result<(), ReloadError> {
     if console(old) != console(&config) {
         fixed.push("console.listen");
     }
+    let same_watches = match (&old.kubernetes, &config.kubernetes) {
+        (Some(old), Some(new)) => old.has_the_watches_of(new),
+        (old, new) => old.is_none() && new.is_none(),
+    };
+    if !same_watches {
+        fixed.push("kubernetes");
+    }
     if !same_store(&old.store, &config.store) {
         fixed.push("store");
     }
@@ -87,7 +95,9 @@ pub fn apply(current: &Current, config: Config) -> Result<(), ReloadError> {
     if sha256(old) != sha256(&config) {
         log_filter_module(&config);
     }
-    let next = service.succeeded_by(config)?;
+    let merged = resources.merged(config);
+    let next = service.succeeded_by(merged.config.clone())?;
+    resources.take(merged);
     log_authorization_server(&next.config, Some(old));
     next.record_dropped_keys(&old.sealing);
     current.replace(next);

@@ -3,3 +3,4 @@
 mod exchange_path;
 pub mod import;
 pub(crate) mod mcp_server;
+pub mod resources;

@@ -1,7 +1,8 @@
 //! The configuration: every problem has a line, a column and a hint, and secrets are never quoted.
 
-mod authorization;
+pub(crate) mod authorization;
 mod issuers;
+mod kubernetes;
 mod relays;
 mod server_routing;
 mod shape;

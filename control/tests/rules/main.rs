@@ -19,6 +19,7 @@ mod odd_answers;
 mod records;
 mod refresh_tokens;
 mod relayed;
+mod resources;
 mod retry_after;
 mod seal;
 mod shapes;

@@ -47,7 +47,7 @@ authorization server those of all resources, because clients find it by these do
 {{- define "tokenward.checkAuthorization" -}}
 {{- $resources := list -}}
 {{- range .Values.servers -}}{{- if .resource -}}{{- $resources = append $resources .name -}}{{- end -}}{{- end -}}
-{{- if not $resources -}}
+{{- if not (or $resources .Values.kubernetes.enabled) -}}
 {{- fail "authorization: no server has a resource, the URL that MCP clients use; without one no client can ask for a token" -}}
 {{- end -}}
 {{- $host := (include "tokenward.authorizationAt" . | fromJson).host -}}

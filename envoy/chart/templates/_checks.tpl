@@ -2,7 +2,7 @@
 for one that the chart does not have. */}}
 {{- define "tokenward.checkNulls" -}}
 {{- $needed := list
-  "" "image replicaCount credentials sealing store resourceMetadata authorization exchangeEndpoint controlSettings gateway serviceAccount topologySpread service podDisruptionBudget autoscaling networkPolicy serviceMonitor podMonitor prometheusRule grafanaDashboard test"
+  "" "image replicaCount credentials sealing store resourceMetadata authorization exchangeEndpoint controlSettings gateway serviceAccount topologySpread service kubernetes podDisruptionBudget autoscaling networkPolicy serviceMonitor podMonitor prometheusRule grafanaDashboard test"
   "" "logLevel logFormat revisionHistoryLimit terminationGracePeriodSeconds extraCaRef"
   "image" "repository pullPolicy"
   "credentials" "filterSecretRef aggregatorSecretRef"
@@ -17,6 +17,8 @@ for one that the chart does not have. */}}
   "authorization" "signingKeys trustedProxies"
   "authorization.signingKeys" "current"
   "authorization.signingKeys.current" "name key"
+  "kubernetes" "enabled resources startWait apiServerPorts rbac"
+  "kubernetes.rbac" "create"
   "gateway" "enabled name filter control controlCluster failReload listeners streams rbacFirst envoyProxy"
   "gateway.filter" "source image settings unmatched sessionHeaders"
   "gateway.envoyProxy" "create wasmLogLevel kubernetes"
@@ -62,7 +64,8 @@ for one that the chart does not have. */}}
 {{- end -}}
 {{- if (include "tokenward.tls" . | fromJson).enabled -}}{{- include "tokenward.checkTls" . -}}{{- end -}}
 {{- if not .Values.issuers -}}{{- fail "issuers is empty: name the issuer at which users log in" -}}{{- end -}}
-{{- if not .Values.servers -}}{{- fail "servers is empty: name at least one protected server (`tokenward import` reads them from MCPServer resources)" -}}{{- end -}}
+{{- if and .Values.kubernetes.enabled (not .Values.kubernetes.resources) -}}{{- fail "kubernetes.enabled is set and kubernetes.resources is empty: name what is watched, as in [{namespaces: [muster]}]" -}}{{- end -}}
+{{- if not (or .Values.servers .Values.kubernetes.enabled) -}}{{- fail "servers is empty: name at least one protected server (`tokenward import` reads them from MCPServer resources)" -}}{{- end -}}
 {{- if .Values.authorization.issuer -}}{{- include "tokenward.checkAuthorization" . -}}{{- end -}}
 {{- if (.Values.console | default dict).publicUrl -}}{{- include "tokenward.checkConsole" . -}}{{- end -}}
 {{- if .Values.gateway.enabled -}}

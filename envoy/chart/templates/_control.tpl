@@ -88,9 +88,15 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- range .Values.servers -}}
 {{- $server := dict "name" .name "auth" (include "tokenward.controlAuth" .auth | fromJson) -}}
 {{- if .resource -}}{{- $_ := set $server "resource" .resource -}}{{- end -}}
+{{- with .match -}}{{- $_ := set $server "match" . -}}{{- end -}}
+{{- with .issuer -}}{{- $_ := set $server "issuer" . -}}{{- end -}}
+{{- with .listener405After -}}{{- $_ := set $server "listener405After" (int .) -}}{{- end -}}
 {{- $servers = append $servers $server -}}
 {{- end -}}
 {{- $_ := set $config "servers" $servers -}}
+{{- if .Values.kubernetes.enabled -}}
+{{- $_ := set $config "kubernetes" (include "tokenward.controlKubernetes" . | fromJson) -}}
+{{- end -}}
 {{- if .Values.authorization.issuer -}}
 {{- $_ := set $config "authorization" (include "tokenward.controlAuthorization" . | fromJson) -}}
 {{- end -}}

@@ -1,5 +1,5 @@
-{{/* The filter's configuration. */}}
-{{- define "tokenward.filterConfig" -}}
+{{/* The servers as the filter's own configuration has them, as JSON {"servers": […]}. */}}
+{{- define "tokenward.filterServers" -}}
 {{- $first := first .Values.issuers -}}
 {{- $servers := list -}}
 {{- range .Values.servers -}}
@@ -27,9 +27,19 @@
 {{- with .listener405After -}}{{- $_ := set $server "listener_405_after" (int .) -}}{{- end -}}
 {{- $servers = append $servers $server -}}
 {{- end -}}
+{{- dict "servers" $servers | toJson -}}
+{{- end -}}
+
+{{/* The filter's configuration. */}}
+{{- define "tokenward.filterConfig" -}}
 {{- $control := dict "cluster" (include "tokenward.controlCluster" .) "authority" (include "tokenward.controlHost" .) "credential" (dict "env" "TOKENWARD_FILTER_CREDENTIAL") -}}
-{{- $config := dict "control" $control "servers" $servers -}}
+{{- $config := dict "control" $control -}}
+{{- if eq .Values.gateway.filter.serversFrom "control" -}}
+{{- $_ := set $config "state" dict -}}
+{{- else -}}
+{{- $_ := set $config "servers" (include "tokenward.filterServers" . | fromJson).servers -}}
 {{- with .Values.authorization.issuer -}}{{- $_ := set $config "authorization_server" (dict "issuer" . "scope" "mcp") -}}{{- end -}}
+{{- end -}}
 {{- $unmatched := .Values.gateway.filter.settings.unmatched | default .Values.gateway.filter.unmatched -}}
 {{- $_ := set $config "unmatched" $unmatched -}}
 {{- if eq $unmatched "refuse" -}}

@@ -20,7 +20,7 @@ use crate::report::{ConditionPatch, EventNote, MANAGER};
 
 /// How long a call may take, a watch aside.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// How long the API server is asked to keep a watch open. A connection that was dropped silently is noticed after it.
+/// The requested lifetime of a watch. A connection that was dropped silently is noticed after it.
 const WATCH_SECONDS: u32 = 60;
 /// Objects of one page.
 const PAGE: u32 = 250;

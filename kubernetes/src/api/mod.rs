@@ -1,4 +1,4 @@
-//! What is asked of the API server. [`client::KubeApi`] asks a real one; tests have their own.
+//! The calls to the API server. [`client::KubeApi`] calls a real one; tests have their own.
 
 pub mod client;
 mod error;

@@ -112,7 +112,7 @@ pub(super) fn event_body(event: &EventNote, instance: &str, now: &str) -> Value 
     })
 }
 
-/// What changes in an Event that is published again. Its count is not kept: a leader does not know what others counted.
+/// What changes in an Event that is published again. Its count is not exact: a leader does not know what others counted.
 pub(super) fn repeated_event_body(now: &str) -> Value {
     json!({"series": {"count": 2, "lastObservedTime": now}})
 }

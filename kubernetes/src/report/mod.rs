@@ -1,7 +1,7 @@
 //! What the leader writes to resources: for each verdict a condition where the kind has room for one, and an Event where
 //! something is to be corrected or has been.
 //!
-//! Nothing is written twice: a condition is compared with what the resource has, and an Event is named after what it says,
+//! Nothing is written twice: a condition is compared with what the resource has, and an Event is named after its content,
 //! so that also the next leader finds that it exists. A resource gets at most one of each in a minute, whatever its writers
 //! do, and a pass is bounded.
 

@@ -1,4 +1,4 @@
-//! Follows one list: reads it, watches it, and begins again where the API server says so.
+//! Follows one list: reads it, watches it, and begins again where the API server demands it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const IDLE: Duration = Duration::from_secs(75);
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 /// How often a kind that is not served is looked for.
 const LOOK_FOR_KIND: Duration = Duration::from_secs(5);
-/// Objects of a list that are kept while it is read.
+/// Objects of a list that are stored while it is read.
 const MOST_LISTED: usize = MOST_RESOURCES * 4;
 
 /// Follows the resources of `source`; returns when nothing takes the changes any more.
@@ -132,7 +132,8 @@ impl Following<'_> {
                 }
                 sleep(delay).await;
             }
-            // All replicas are told at the same moment that their version is too old.
+            tracing::debug!(list = ?self.watched, "a list is read again: its resource version is too old");
+            // All replicas learn it at the same moment.
             sleep(jittered(Duration::from_millis(200))).await;
         }
     }

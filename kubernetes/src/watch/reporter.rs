@@ -126,7 +126,7 @@ impl Writer<'_> {
                 Ok(shared) => {
                     self.shared_conditions.insert(key, shared);
                 }
-                // It is asked again at the next pass.
+                // The next pass reads it again.
                 Err(error) => {
                     tracing::debug!(kind = key.0.name, %error, "the schema of a kind could not be read");
                     return;

@@ -190,9 +190,9 @@ async fn the_filter_reads_every_list_as_its_own_configuration() -> anyhow::Resul
     configuration["control"] = json!({"cluster": "control", "credential": {"value": "x"}});
     let text = serde_json::to_vec(&configuration)?;
     let read = FilterConfig::parse(&text, |_| None)?;
-    assert_eq!(read.servers.len(), 4);
+    assert_eq!(read.table.servers.len(), 4);
     assert_eq!(
-        read.servers[0].resource_metadata.as_deref(),
+        read.table.servers[0].resource_metadata.as_deref(),
         Some("https://mcp.example.com/.well-known/oauth-protected-resource/kubernetes")
     );
     Ok(())

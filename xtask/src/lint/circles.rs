@@ -16,7 +16,14 @@ use crate::workspace::Workspace;
 mod tests;
 
 /// The crates that are checked: the product's, and `cargo xtask`.
-const CRATES: [&str; 5] = ["protocol", "filter/core", "filter/wasm", "control", "xtask"];
+const CRATES: [&str; 6] = [
+    "protocol",
+    "filter/core",
+    "filter/wasm",
+    "control",
+    "kubernetes",
+    "xtask",
+];
 
 /// A module's path within its crate, `["store", "valkey"]`; the crate's root is empty.
 type Module = Vec<String>;

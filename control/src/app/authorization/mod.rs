@@ -38,13 +38,20 @@ pub(crate) struct AuthorizationServer {
 }
 
 impl AuthorizationServer {
-    /// The server of `config`.
+    /// The server of `config`, after `earlier`.
     ///
     /// # Errors
     /// [`StartError`].
-    pub(super) fn new(config: &AuthorizationConfig, context: &Context) -> Result<Self, StartError> {
+    pub(super) fn new(
+        config: &AuthorizationConfig,
+        context: &Context,
+        earlier: Option<&Self>,
+    ) -> Result<Self, StartError> {
         Ok(Self {
-            clients: Clients::new(config, context)?,
+            clients: match earlier {
+                Some(earlier) => earlier.clients.succeeded_by(config, context)?,
+                None => Clients::new(config, context)?,
+            },
             keys: SigningKeys::from_config(&config.signing_keys)?,
             codes: Codes::new(context.clone()),
             families: Families::new(context.clone()),

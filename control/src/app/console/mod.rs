@@ -34,25 +34,29 @@ pub(crate) struct Console {
     /// The issuer and client at which operators log in.
     home: Arc<HomeIssuer>,
     /// How many logins each address may begin.
-    sources: SourceLimits,
+    sources: Arc<SourceLimits>,
     /// Places for live pages.
     pub(crate) live_pages: Arc<Semaphore>,
     newest: NewestEvent,
 }
 
 impl Console {
-    /// The console of `config`.
+    /// The console of `config`, after `earlier`.
     pub(super) fn new(
         config: &ConsoleConfig,
         context: &Context,
         limits: &mut LimitsByIssuer,
+        earlier: Option<&Self>,
     ) -> Option<Self> {
         let home = build::homes(std::slice::from_ref(&config.client), context, limits).pop()?;
         Some(Self {
             config: config.clone(),
             home,
-            sources: SourceLimits::default(),
-            live_pages: Arc::new(Semaphore::new(MOST_LIVE_PAGES)),
+            sources: earlier.map_or_else(Arc::default, |earlier| Arc::clone(&earlier.sources)),
+            live_pages: earlier.map_or_else(
+                || Arc::new(Semaphore::new(MOST_LIVE_PAGES)),
+                |earlier| Arc::clone(&earlier.live_pages),
+            ),
             newest: NewestEvent::default(),
         })
     }

@@ -51,6 +51,27 @@ impl Clients {
         Self::with_resolver(config, context, Arc::new(SystemResolver))
     }
 
+    /// The clients of the next configuration, with the fetched documents and the used up allowances of these.
+    ///
+    /// # Errors
+    /// [`FetcherUnusable`].
+    pub fn succeeded_by(
+        &self,
+        config: &AuthorizationConfig,
+        context: &Context,
+    ) -> Result<Self, FetcherUnusable> {
+        let next = Self::assemble(
+            config,
+            context,
+            Arc::new(SystemResolver),
+            Arc::clone(&self.limits),
+        )?;
+        Ok(Self {
+            documents: next.documents.with_cache_of(&self.documents),
+            ..next
+        })
+    }
+
     /// The clients of `config`, whose documents' hosts are resolved with `resolver`.
     ///
     /// # Errors
@@ -60,7 +81,15 @@ impl Clients {
         context: &Context,
         resolver: Arc<dyn Resolver>,
     ) -> Result<Self, FetcherUnusable> {
-        let limits = Arc::default();
+        Self::assemble(config, context, resolver, Arc::default())
+    }
+
+    fn assemble(
+        config: &AuthorizationConfig,
+        context: &Context,
+        resolver: Arc<dyn Resolver>,
+        limits: Arc<SourceLimits>,
+    ) -> Result<Self, FetcherUnusable> {
         Ok(Self {
             documents: MetadataDocuments::new(&config.clients, context, &limits, resolver)?,
             prover: Prover::new(&config.issuer, context),

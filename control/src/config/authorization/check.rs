@@ -33,7 +33,8 @@ pub(in crate::config) fn authorization(
     let signing_keys = keys::signing_keys(findings, &value.signing_keys.value);
     let lifetimes = Lifetimes::checked(findings, value, around.session_lifetime);
     let default_server = default_server(findings, value.default_server.as_ref(), around);
-    if !around.has_problems && around.servers.iter().all(|server| server.resource.is_none()) {
+    let may_have_one = around.has_problems || around.has_resources;
+    if !may_have_one && around.servers.iter().all(|server| server.resource.is_none()) {
         findings.add(
             raw.referenced,
             "authorization is set, and no server has a resource: none takes its tokens",
@@ -173,6 +174,7 @@ fn default_server(findings: &mut Findings, text: Option<&Text>, around: &Surroun
         Some(server) if server.resource.is_some() => return Some(text.value.clone()),
         Some(_) => "has no resource",
         None if around.has_problems => return None,
+        None if around.has_resources => return Some(text.value.clone()),
         None => "is not one of servers[].name",
     };
     findings.add(

@@ -23,6 +23,8 @@ pub(super) use self::surroundings::Surroundings;
 /// What the `client_id` of every registration begins with; no configured client's does.
 pub const REGISTERED_CLIENT_PREFIX: &str = "twc1.";
 
+pub(crate) use self::origin::PATHS as AUTHORIZATION_PATHS;
+
 /// Our own authorization server (OAuth 2.1, MCP authorization): issuer, upstream login, keys, lifetimes and clients.
 #[derive(Debug, Clone)]
 pub struct AuthorizationConfig {

@@ -8,7 +8,7 @@ use crate::config::findings::{Findings, shown};
 use crate::config::raw::Text;
 
 /// The paths at which clients reach the authorization server, below its issuer.
-const PATHS: [&str; 6] = [
+pub(crate) const PATHS: [&str; 6] = [
     "/authorize",
     "/token",
     "/register",

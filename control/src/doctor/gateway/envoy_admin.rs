@@ -39,8 +39,27 @@ impl GatewayChecks<'_> {
         }
         checks.push(module_check(&config, digest));
         checks.extend(self.loaded(admin).await);
-        checks.extend(route_checks(&config));
+        checks.extend(route_checks(&config, self.servers_of(&config).as_ref()));
         checks
+    }
+
+    /// The servers that the filters have, with whether each has a match: those of their own configuration, and control's where they
+    /// ask it. `None`: control's configuration is not at hand.
+    fn servers_of(&self, config: &EnvoyConfig) -> Option<BTreeSet<(String, bool)>> {
+        // Several filter chains have the same filter.
+        let mut servers: BTreeSet<(String, bool)> = config
+            .filters
+            .iter()
+            .flat_map(|filter| filter.servers.iter().cloned())
+            .collect();
+        if config.filters.iter().any(|filter| filter.asks_control) {
+            let configured = self.config?.servers.iter();
+            servers.extend(configured.map(|server| {
+                let has_match = server.route.host.is_some() || server.route.path_prefix.is_some();
+                (server.name.clone(), has_match)
+            }));
+        }
+        Some(servers)
     }
 
     async fn admin(&self, admin: &Url, path: &str) -> Result<Vec<u8>, Finding> {
@@ -151,13 +170,11 @@ fn module_check(config: &EnvoyConfig, digest: Option<&str>) -> Check {
     }
 }
 
-/// Whether routes have the filter, and whether each of its servers has one.
-fn route_checks(config: &EnvoyConfig) -> Vec<Check> {
+/// Whether routes have the filter, and whether each of `servers`, the filter's, has one.
+fn route_checks(config: &EnvoyConfig, servers: Option<&BTreeSet<(String, bool)>>) -> Vec<Check> {
     let mut checks = Vec::new();
-    // Several filter chains have the same filter.
-    let servers: BTreeSet<&(String, bool)> =
-        config.filters.iter().flat_map(|filter| &filter.servers).collect();
-    let is_known = |name: &str| servers.iter().any(|(server, _)| server == name);
+    let is_known =
+        |name: &str| servers.is_none_or(|servers| servers.iter().any(|(server, _)| server == name));
     let mut fault = |routes: Vec<&EnvoyRoute>, what: &str, hint: &str| {
         if !routes.is_empty() {
             checks.push(Check::fail(
@@ -194,7 +211,8 @@ fn route_checks(config: &EnvoyConfig) -> Vec<Check> {
         "a policy that targets the route replaces the Gateway's: give it a mergeType",
     );
     let without: Vec<&str> = servers
-        .iter()
+        .into_iter()
+        .flatten()
         .filter(|(name, matches)| {
             !matches && !routes.clone().any(|route| route.server.as_ref() == Some(name))
         })

@@ -31,6 +31,8 @@ pub(super) struct RunningFilter {
     pub(super) is_disabled: bool,
     /// The servers in its own configuration, with whether they match without an annotation.
     pub(super) servers: Vec<(String, bool)>,
+    /// Whether it asks control for the servers.
+    pub(super) asks_control: bool,
 }
 
 /// One route.
@@ -121,13 +123,16 @@ impl EnvoyConfig {
 impl RunningFilter {
     fn read(filter: &Value) -> Option<Self> {
         let plugin = &filter["typed_config"]["config"];
+        let written = plugin["configuration"]["value"].as_str().unwrap_or_default();
+        let configuration: Value = serde_json::from_str(written).unwrap_or_default();
         (plugin["root_id"] == ROOT_ID).then(|| Self {
             name: text(&filter["name"]),
             sha256: plugin["vm_config"]["code"]["remote"]["sha256"]
                 .as_str()
                 .map(str::to_owned),
             is_disabled: filter["disabled"] == true,
-            servers: servers(&plugin["configuration"]["value"]),
+            servers: servers(&configuration),
+            asks_control: configuration["state"].is_object(),
         })
     }
 
@@ -139,8 +144,6 @@ impl RunningFilter {
 
 /// The names in the filter's configuration, and whether each matches by host or path.
 fn servers(configuration: &Value) -> Vec<(String, bool)> {
-    let text = configuration.as_str().unwrap_or_default();
-    let configuration: Value = serde_json::from_str(text).unwrap_or_default();
     list(&configuration["servers"])
         .iter()
         .filter_map(|server| {

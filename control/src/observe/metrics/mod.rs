@@ -6,6 +6,7 @@ mod configuration;
 mod filter_state;
 mod intake;
 mod issuers;
+mod kubernetes;
 mod process;
 mod records;
 mod relay;
@@ -26,6 +27,7 @@ use prometheus_client::registry::Registry;
 pub use self::activity::ActivityMetrics;
 pub use self::authorization::AuthorizationMetrics;
 pub use self::filter_state::FilterStateMetrics;
+pub use self::kubernetes::KubernetesMetrics;
 pub use self::records::RecordCounts;
 pub use self::relay::RelayMetrics;
 
@@ -72,6 +74,8 @@ pub struct Metrics {
     pub activity: ActivityMetrics,
     /// Those of what filters learn.
     pub filter_state: FilterStateMetrics,
+    /// Those of the resources of Kubernetes.
+    pub kubernetes: KubernetesMetrics,
     /// Those of the listeners' certificates.
     pub tls: TlsMetrics,
 }
@@ -93,6 +97,7 @@ impl Default for Metrics {
         let activity = ActivityMetrics::registered(ours);
         let filter_state = FilterStateMetrics::registered(ours);
         let tls = TlsMetrics::registered(ours);
+        let kubernetes = KubernetesMetrics::registered(ours);
         Self {
             registry: Arc::new(registry),
             tokens,
@@ -106,6 +111,7 @@ impl Default for Metrics {
             authorization,
             activity,
             filter_state,
+            kubernetes,
             tls,
         }
     }

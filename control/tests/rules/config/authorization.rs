@@ -50,6 +50,11 @@ fn good(authorization: &str) -> AuthorizationConfig {
     config.authorization.expect("an authorization server")
 }
 
+/// A section with no more than it must have.
+pub(crate) fn any() -> AuthorizationConfig {
+    good(MINIMAL)
+}
+
 /// [`MINIMAL`] with `fields` at its end has exactly one problem, which has a place and a hint and contains `what`.
 fn one_problem(fields: &str, what: &str) {
     one_problem_of(with(&format!("{MINIMAL}{fields}")), what);

@@ -310,12 +310,12 @@ async fn listens(admin: SocketAddr, port: u16) -> bool {
 
 /// Envoy Gateway's own ports are fixed (8081, 18000 to 18002, 19000 to 19003): one at a time on this machine.
 #[derive(Debug)]
-struct Turn {
+pub(super) struct Turn {
     _file: File,
 }
 
 impl Turn {
-    async fn take() -> anyhow::Result<Self> {
+    pub(super) async fn take() -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join("tokenward-envoy-gateway.turn");
         let file = File::options()
             .create(true)

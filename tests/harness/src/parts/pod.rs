@@ -327,7 +327,7 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn libraries(program: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn libraries(program: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let listed = Command::new("ldd")
         .arg(program)
         .output()
@@ -369,7 +369,7 @@ fn read(rendered: &[Rendered], kind: &str, name: Option<&str>) -> anyhow::Result
 }
 
 /// A user other than root gets a user namespace too, in which it may mount.
-fn namespaces() -> &'static [&'static str] {
+pub(super) fn namespaces() -> &'static [&'static str] {
     if is_root() {
         &["--mount", "--propagation", "private"]
     } else {

@@ -143,3 +143,21 @@ async fn one_source_cannot_have_control_fetch_without_end() -> anyhow::Result<()
     assert_eq!(other?.name, "A client");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_reload_forgets_neither_a_document_nor_a_used_up_allowance() -> anyhow::Result<()> {
+    let server = DocumentServer::start().await?;
+    let stage = Stage::local().await?;
+    stage.find(&server.client_id()).await.expect("found");
+    for number in 0..30 {
+        let _ = stage.find(&server.url(&format!("/{number}"))).await;
+    }
+    assert_eq!(server.requests(), 20);
+    let reloaded = stage.reloaded()?;
+    let cached = reloaded.find(&server.client_id(), source(1)).await?;
+    assert_eq!(cached.name, "A client");
+    let limited = reloaded.find(&server.url("/new"), source(1)).await;
+    assert!(limited.is_err());
+    assert_eq!(server.requests(), 20);
+    Ok(())
+}

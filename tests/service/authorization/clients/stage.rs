@@ -13,6 +13,7 @@ use tokenward_control::authorization::client::{Client, Clients};
 use tokenward_control::authorization::refusal::{AuthorizationRefusal, AuthorizationRefused};
 use tokenward_control::authorization::source::Source;
 use tokenward_control::clock::HandClock;
+use tokenward_control::config::Config;
 use tokenward_control::context::Context;
 use tokenward_control::filter_state::SignOutLog;
 use tokenward_control::observe::metrics::Metrics;
@@ -107,6 +108,14 @@ impl Stage {
         Self::new(local, Names::new(&[])).await
     }
 
+    /// The clients after a reload.
+    pub(super) fn reloaded(&self) -> anyhow::Result<Clients> {
+        let config = self.deployment.changed(|_| ())?;
+        let authorization = config.authorization.clone().expect("it is configured");
+        let context = context_of(&self.deployment, &config, &self.clock, &self.metrics)?;
+        Ok(self.clients.succeeded_by(&authorization, &context)?)
+    }
+
     /// The clients of another replica on the same store.
     pub(super) fn replica(&self) -> anyhow::Result<Clients> {
         clients_of(&self.deployment, &self.clock, &self.metrics, Names::new(&[]))
@@ -133,7 +142,18 @@ fn clients_of(
     names: Arc<Names>,
 ) -> anyhow::Result<Clients> {
     let config = deployment.changed(|_| ())?;
-    let context = Context {
+    let context = context_of(deployment, &config, clock, metrics)?;
+    let authorization = config.authorization.expect("it is configured");
+    Ok(Clients::with_resolver(&authorization, &context, names)?)
+}
+
+fn context_of(
+    deployment: &Deployment,
+    config: &Config,
+    clock: &Arc<HandClock>,
+    metrics: &Metrics,
+) -> anyhow::Result<Context> {
+    Ok(Context {
         client: IssuerClient::new(Duration::from_secs(20))?,
         store: deployment.store().clone(),
         ring: Arc::new(key_ring(&config.sealing)?),
@@ -147,9 +167,7 @@ fn clients_of(
             Duration::from_secs(3600),
         ),
         past_key_grace: Duration::from_secs(3600),
-    };
-    let authorization = config.authorization.expect("it is configured");
-    Ok(Clients::with_resolver(&authorization, &context, names)?)
+    })
 }
 
 /// A source of its own for each number.

@@ -50,6 +50,12 @@ impl<T: Clone + Send + Sync + 'static> FetchedDocuments<T> {
         }
     }
 
+    /// These, with the documents and pauses that `earlier` has.
+    pub(super) fn with_cache_of(mut self, earlier: &Self) -> Self {
+        self.cache = Arc::clone(&earlier.cache);
+        self
+    }
+
     /// The document at `url`, and how it was found: `cached`, `fetched`, or `last_valid` if it cannot be fetched, there is a
     /// copy, and `keep_last` is set.
     pub(super) async fn get<R>(

@@ -125,6 +125,20 @@ impl MetadataDocuments {
         })
     }
 
+    /// These, with the documents that `earlier` has fetched, unless another configuration would have read them otherwise. Which
+    /// hosts are accepted is decided for each request.
+    #[must_use]
+    pub fn with_cache_of(self, earlier: &Self) -> Self {
+        if (self.local, &self.private_use) != (earlier.local, &earlier.private_use) {
+            return self;
+        }
+        Self {
+            documents: self.documents.with_cache_of(&earlier.documents),
+            key_sets: self.key_sets.with_cache_of(&earlier.key_sets),
+            ..self
+        }
+    }
+
     /// Whether the configuration accepts a client with this document, without fetching it.
     ///
     /// # Errors

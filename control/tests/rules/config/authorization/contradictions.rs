@@ -170,6 +170,10 @@ fn a_server_that_takes_our_tokens_has_a_resource() {
     let folder = super::folder();
     let none = super::super::parse(&folder, &format!("{GOOD}{MINIMAL}"));
     one_problem_of(none, "no server has a resource");
+    // A resource of the cluster may become one.
+    let watched = "kubernetes: {resources: [{namespaces: [muster]}]}\n";
+    let named = "  default_server: of-a-resource\n";
+    assert!(super::super::parse(&folder, &format!("{GOOD}{MINIMAL}{named}{watched}")).is_ok());
     let elsewhere = "resource_metadata: {authorization_servers: [\"https://dex.example.com\"]}\n";
     one_problem_of(
         with(&format!("{MINIMAL}{elsewhere}")),

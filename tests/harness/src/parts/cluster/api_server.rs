@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use super::super::process::LOOK_AGAIN;
 use super::super::{Authority, LogBook, Process, ProcessSpec, ports, tools, write_file};
-use super::{KubeClient, crds};
+use super::{AuditedRequest, KubeClient, audit, crds};
 use crate::secrets;
 
 /// Two minutes' worth of a machine on which everything is built at the same time.
@@ -25,6 +25,8 @@ const SERVICE_ADDRESSES: &str = "10.96.0.0/16";
 
 /// Ends what outlives its guard: the processes that are named first, when this process ends and with it the pipe.
 const REAPER: &str = r#"read -r _; kill -9 $1; shift; rm -rf "$@""#;
+
+const AUDIT_LOG: &str = "audit.log";
 
 static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
 
@@ -43,7 +45,8 @@ pub struct ApiServer {
 
 impl ApiServer {
     /// Why stories on it are left out where it is not built.
-    pub const IS_MISSING: &str = "target/tools lacks kube-apiserver, etcd or the CRDs: run `cargo xtask setup --with-cluster` with Go ≥ 1.26 on PATH";
+    pub const IS_MISSING: &str = "target/tools lacks kube-apiserver, etcd or the CRDs: run `cargo xtask setup --with-cluster` \
+                                  with Go ≥ 1.26 on PATH";
 
     /// Whether its programs are on this machine.
     ///
@@ -134,7 +137,7 @@ impl ApiServer {
         self.kubeconfig_of(&json!({"token": self.admin}))
     }
 
-    /// A kubeconfig of a user who may do what RBAC grants to that name, as a member of `system:authenticated`.
+    /// A kubeconfig of a user with what RBAC grants to that name, as a member of `system:authenticated`.
     pub fn kubeconfig_as(&self, user: &str) -> Value {
         self.kubeconfig_of(&json!({"token": self.admin, "as": user}))
     }
@@ -153,6 +156,14 @@ impl ApiServer {
             "users": [{"name": "tests", "user": user}],
             "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "tests"}}],
         })
+    }
+
+    /// The requests for resources that a user made, itself or impersonated, oldest first.
+    ///
+    /// # Errors
+    /// When the audit log cannot be read.
+    pub fn requests_of(&self, user: &str) -> anyhow::Result<Vec<AuditedRequest>> {
+        audit::requests_of(&self.folder.path().join(AUDIT_LOG), user)
     }
 
     /// Stops it where it is (SIGSTOP): connections stay open and nothing is answered.
@@ -284,6 +295,7 @@ fn prepare(folder: &TempDir, admin: &str) -> anyhow::Result<String> {
     let signing = authority.pair(&["service-accounts"])?;
     write_file(folder, "service-accounts.key", &signing.key)?;
     write_file(folder, "service-accounts.crt", &signing.certificate)?;
+    write_file(folder, "audit.yaml", audit::policy().to_string())?;
     write_file(
         folder,
         "tokens.csv",
@@ -318,6 +330,8 @@ fn arguments(folder: &Path, port: u16, etcd: u16) -> Vec<String> {
         ("service-account-signing-key-file", "service-accounts.key"),
         ("token-auth-file", "tokens.csv"),
         ("cert-dir", "made"),
+        ("audit-policy-file", "audit.yaml"),
+        ("audit-log-path", AUDIT_LOG),
     ];
     arguments.extend(
         files

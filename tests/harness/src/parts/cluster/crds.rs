@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::super::{documents, tools};
-use super::{ApiServer, KubeClient, Named};
+use super::{KubeClient, Named};
 
+const IS_MISSING: &str = "target/tools/crds is missing: run `cargo xtask setup --with-cluster`";
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
 const API: &str = "apiextensions.k8s.io/v1";
 const KIND: &str = "CustomResourceDefinition";
@@ -18,7 +19,7 @@ const KIND: &str = "CustomResourceDefinition";
 /// # Errors
 /// When they are not there, or the API server refuses one.
 pub async fn install(client: &KubeClient) -> anyhow::Result<Vec<String>> {
-    let fetched = tools::crds().context(ApiServer::IS_MISSING)?;
+    let fetched = tools::crds().context(IS_MISSING)?;
     let own = tools::workspace().join("tests/cluster/crds");
     let mut names = Vec::new();
     for folder in folders(&fetched)?.iter().chain([&own]) {

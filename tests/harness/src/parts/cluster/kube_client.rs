@@ -89,7 +89,7 @@ impl KubeClient {
         })
     }
 
-    /// The same API server as a user who may do only what RBAC grants to that name.
+    /// The same API server as another user, with what RBAC grants to that name.
     pub fn acting_as(&self, user: &str) -> Self {
         Self {
             user: Some(user.to_owned()),
