@@ -199,7 +199,7 @@ impl TokenMemo {
     /// Marks this use's success as written to the pair's record; it need not be written again before `until_ms`.
     pub fn settle(&mut self, known: &KnownToken, token_key: &TokenKey, until_ms: u64) {
         self.change_use(known, token_key, &mut |token_use| {
-            token_use.settled_until_ms = until_ms
+            token_use.settled_until_ms = until_ms;
         });
     }
 
