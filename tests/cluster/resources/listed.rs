@@ -104,7 +104,8 @@ async fn a_proxy_of_toolhive_is_a_server_at_its_public_url() -> anyhow::Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resource_version_that_etcd_has_compacted_is_read_again() -> anyhow::Result<()> {
+async fn what_control_misses_while_the_api_server_restarts_and_etcd_is_compacted_arrives()
+-> anyhow::Result<()> {
     let mut server = ApiServer::start().await?;
     tokenward_harness::parts::cluster::install_crds(&server.client()?).await?;
     let stage = Stage::new(&server, "compacted").await?;
@@ -123,7 +124,5 @@ async fn a_resource_version_that_etcd_has_compacted_is_read_again() -> anyhow::R
     }
     control.process()?.resume()?;
     learn(&control, &["beta"]).await?;
-    let again = |line: &str| line.contains("its resource version is too old") && line.contains("mcpservers");
-    assert!(control.log().count(again) >= 1, "{}", control.log().tail(30));
     Ok(())
 }
