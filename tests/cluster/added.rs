@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokenward_harness::parts::cluster::ApiServer;
+use tokenward_harness::parts::cluster::{ApiServer, Named};
 use tokenward_harness::parts::write_file;
 use tokenward_harness::world::{ALICE, CLIENT, Call, LOCAL};
 
@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const NAMESPACE: &str = "added";
 const HOST: &str = "mcp.test";
+const EARLY: &str = "before-the-release";
 
 /// The ServiceAccount of control as the chart makes it, before there is a release: Helm takes it over.
 fn account() -> Value {
@@ -27,6 +28,16 @@ fn account() -> Value {
             "name": RELEASE, "namespace": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "Helm"},
             "annotations": {"meta.helm.sh/release-name": RELEASE, "meta.helm.sh/release-namespace": NAMESPACE},
         },
+    })
+}
+
+/// Control's rights before there is a release: it does not start without a first list. The chart's own replace them.
+fn early_rights() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": {"name": EARLY, "namespace": NAMESPACE},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": RELEASE, "namespace": NAMESPACE}],
     })
 }
 
@@ -73,6 +84,7 @@ async fn a_resource_protects_its_route_and_a_sign_out_holds_within_ten_seconds()
     let client = server.client()?;
     client.create_namespace(NAMESPACE).await?;
     client.apply(&account()).await?;
+    client.apply(&early_rights()).await?;
     let token = client.service_account_token(NAMESPACE, RELEASE).await?;
     let folder = TempDir::with_prefix("tokenward-kubeconfig-")?;
     let kubeconfig = write_file(&folder, "kubeconfig", server.kubeconfig_with(&token).to_string())?;
@@ -92,6 +104,13 @@ async fn a_resource_protects_its_route_and_a_sign_out_holds_within_ten_seconds()
         },
     )
     .await?;
+    let early = Named {
+        api: "rbac.authorization.k8s.io/v1",
+        kind: "RoleBinding",
+        namespace: NAMESPACE,
+        name: EARLY,
+    };
+    client.delete(early).await?;
     let (world, url) = (&stage.world, stage.envoy.url());
     let added = |login| {
         let call = world.call("added").at(&url).header("host", HOST.as_bytes());

@@ -34,10 +34,8 @@ async fn every_manifest_and_every_resource_of_a_page_is_accepted_strictly() -> a
     let mut of_pages = 0;
     for entry in std::fs::read_dir(tokenward_harness::parts::tools::workspace().join("docs"))? {
         let name = entry?.file_name().into_string().ok().context("no text")?;
-        if !std::path::Path::new(&name)
-            .extension()
-            .is_some_and(|extension| extension == "md")
-        {
+        let extension = std::path::Path::new(&name).extension();
+        if extension.is_none_or(|extension| extension != "md") {
             continue;
         }
         let page = format!("docs/{name}");
