@@ -28,7 +28,7 @@ pub enum Change {
     /// The whole list.
     Listed(Source, Vec<Resource>),
     /// A resource was added or changed.
-    Applied(Source, Resource),
+    Applied(Source, Box<Resource>),
     /// A resource was deleted.
     Deleted(Source, ResourceId),
     /// The API server answered, and nothing changed.
@@ -46,7 +46,7 @@ impl Change {
     #[must_use]
     pub fn applied(source: &Source, version: &str, object: &Object) -> Option<Self> {
         let resource = Resource::read(source.kind, version, object)?;
-        Some(Self::Applied(source.clone(), resource))
+        Some(Self::Applied(source.clone(), Box::new(resource)))
     }
 }
 
@@ -115,7 +115,7 @@ impl Collection {
             Change::Applied(source, resource) => self.with(&source, now_ms, |list| {
                 let before = list.resources.get(&resource.id);
                 let is_the_same = before.is_some_and(|before| before.means_the_same(&resource));
-                list.resources.insert(resource.id.clone(), resource);
+                list.resources.insert(resource.id.clone(), *resource);
                 !is_the_same
             }),
             Change::Deleted(source, id) => {

@@ -21,7 +21,9 @@ pub struct Logging {
 /// Starts logging to standard error, at the levels of `RUST_LOG` (INFO and above by default), and with the feature `otlp` the
 /// export of traces, if the environment names a collector. With that feature it needs a tokio runtime.
 pub fn start(format: LogFormat) -> Logging {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // kube_client warns of every connection that an API server drops; the watches log what matters of that.
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,kube_client=error"));
     started(format, filter)
 }
 

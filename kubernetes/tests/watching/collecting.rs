@@ -17,7 +17,7 @@ fn source() -> Source {
     }
 }
 
-fn resource(name: &str, created: u64, spec: serde_json::Value) -> Resource {
+fn resource(name: &str, created: u64, spec: &serde_json::Value) -> Resource {
     let object = object(name, created, json!({"spec": spec}));
     Resource::read(source().kind, "v1alpha1", &object).expect("complete")
 }
@@ -37,7 +37,7 @@ fn the_oldest_thousand_are_kept_whatever_is_added() {
         resource(
             &format!("server-{number:05}"),
             created,
-            json!({"url": "https://a.example.com"}),
+            &json!({"url": "https://a.example.com"}),
         )
     });
     let snapshot = listed(resources.collect())
@@ -53,7 +53,7 @@ fn secrets_are_watched_only_in_the_resources_own_namespace_and_only_so_many() {
     let foreign = resource(
         "foreign",
         1,
-        exchange(json!({"name": "s", "namespace": "kube-system"})),
+        &exchange(json!({"name": "s", "namespace": "kube-system"})),
     );
     let mut collection = listed(vec![foreign]);
     assert!(collection.wanted_secrets().is_empty());
@@ -62,7 +62,7 @@ fn secrets_are_watched_only_in_the_resources_own_namespace_and_only_so_many() {
         resource(
             &format!("s{number}"),
             created,
-            exchange(json!({"name": format!("secret-{number}")})),
+            &exchange(json!({"name": format!("secret-{number}")})),
         )
     });
     let mut collection = listed(many.collect());
@@ -71,7 +71,7 @@ fn secrets_are_watched_only_in_the_resources_own_namespace_and_only_so_many() {
 
 #[test]
 fn a_condition_of_ours_and_an_equal_list_are_no_change() {
-    let plain = resource("a", 1, json!({"url": "https://a.example.com"}));
+    let plain = resource("a", 1, &json!({"url": "https://a.example.com"}));
     let mut collection = listed(vec![plain.clone()]);
     assert!(collection.settled(NOW_MS + 1_000).is_some());
     let condition =
@@ -79,7 +79,10 @@ fn a_condition_of_ours_and_an_equal_list_are_no_change() {
     let body = json!({"spec": {"url": "https://a.example.com"}, "status": {"conditions": [condition]}});
     let written = Resource::read(source().kind, "v1alpha1", &object("a", 1, body)).expect("complete");
     assert!(written.condition.is_some());
-    collection.take(Change::Applied(source(), written.clone()), NOW_MS + 2_000);
+    collection.take(
+        Change::Applied(source(), Box::new(written.clone())),
+        NOW_MS + 2_000,
+    );
     collection.take(Change::Listed(source(), vec![plain]), NOW_MS + 3_000);
     assert!(collection.settled(NOW_MS + 10_000).is_none());
 }
@@ -89,20 +92,20 @@ fn a_spec_that_is_too_long_is_not_kept() {
     let long = resource(
         "long",
         1,
-        json!({"url": format!("https://a.example.com/{}", "x".repeat(20_000))}),
+        &json!({"url": format!("https://a.example.com/{}", "x".repeat(20_000))}),
     );
     assert!(long.spec.is_null());
     let beside = resource(
         "beside",
         1,
-        json!({"url": "https://a.example.com", "podTemplateSpec": "x".repeat(20_000)}),
+        &json!({"url": "https://a.example.com", "podTemplateSpec": "x".repeat(20_000)}),
     );
     assert_eq!(beside.spec, json!({"url": "https://a.example.com"}));
 }
 
 #[test]
 fn a_kind_that_vanishes_for_a_moment_keeps_its_resources() {
-    let mut collection = listed(vec![resource("a", 1, json!({"url": "https://a.example.com"}))]);
+    let mut collection = listed(vec![resource("a", 1, &json!({"url": "https://a.example.com"}))]);
     assert!(collection.settled(NOW_MS + 1_000).is_some());
     for seconds in [2, 30, 61] {
         collection.take(Change::NotInstalled(source()), NOW_MS + seconds * 1_000);

@@ -196,7 +196,7 @@ async fn a_secret_that_is_missing_comes_and_rotates_without_a_change_of_its_reso
     for secret in ["one", "two"] {
         api.put_secret(
             "credentials",
-            json!({"client-id": encoded("kube"), "client-secret": encoded(secret)}),
+            &json!({"client-id": encoded("kube"), "client-secret": encoded(secret)}),
         );
         let expected = SecretRead::Present(
             [("client-id", "kube"), ("client-secret", secret)]
@@ -213,7 +213,7 @@ async fn a_secret_that_is_missing_comes_and_rotates_without_a_change_of_its_reso
 async fn a_first_list_waits_for_the_secrets_that_it_names() {
     let api = Scripted::new();
     api.apply("remote", exchanging("credentials"));
-    api.put_secret("credentials", json!({"client-id": encoded("kube")}));
+    api.put_secret("credentials", &json!({"client-id": encoded("kube")}));
     let (_watching, mut lists) = start(&api);
     let list = has(&mut lists, &["remote"]).await;
     assert!(matches!(

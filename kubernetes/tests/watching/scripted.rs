@@ -113,7 +113,7 @@ impl Scripted {
         let _ = self.changes.send((false, true, found));
     }
 
-    pub(crate) fn put_secret(&self, name: &str, data: Value) {
+    pub(crate) fn put_secret(&self, name: &str, data: &Value) {
         let found = self.with(|state| {
             state.version += 1;
             let found = object(name, state.version, json!({"data": data}));

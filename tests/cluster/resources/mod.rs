@@ -181,7 +181,7 @@ pub(crate) async fn servers(control: &Control) -> anyhow::Result<Vec<(String, St
         .error_for_status()?;
     let bytes = answer.bytes().await?;
     let state = FilterState::decode(&bytes).map_err(|error| anyhow::anyhow!("{error:?}"))?;
-    let list: Value = serde_json::from_slice(&state.servers.context("no list")?.json)?;
+    let list: Value = serde_json::from_slice(state.servers.context("no list")?.json)?;
     let text = |server: &Value, field: &str| server[field].as_str().unwrap_or_default().to_owned();
     let servers = list["servers"].as_array().into_iter().flatten();
     Ok(servers

@@ -54,8 +54,8 @@ pub(crate) fn exchanging(path: &str, created: i64, endpoint: &str, more: Value) 
         "enabled": true, "dexTokenEndpoint": endpoint, "connectorId": "home",
         "clientCredentialsSecretRef": {"name": "credentials"},
     });
-    for (name, value) in more.as_object().into_iter().flatten() {
-        exchange[name] = value.clone();
+    if let (Some(exchange), Value::Object(mut more)) = (exchange.as_object_mut(), more) {
+        exchange.append(&mut more);
     }
     let url = format!("https://mcp.example.com/{}", path.replace('/', "-"));
     let spec =
