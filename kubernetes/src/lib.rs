@@ -13,6 +13,7 @@ pub mod backoff;
 pub mod collection;
 pub mod kind;
 pub mod leader;
+mod object;
 pub mod report;
 pub mod resource;
 pub mod secret;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::api::Object;
 use crate::kind::Kind;
+use crate::object::Object;
 
 /// The longest `spec` that is read, in bytes of JSON after [`prune`].
 pub const MAX_SPEC_BYTES: usize = 16 * 1024;

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use crate::api::Object;
+use crate::object::Object;
 use crate::resource::Resource;
 
 /// The longest value that is read.

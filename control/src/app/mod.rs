@@ -15,6 +15,7 @@ mod logout;
 mod next_servers;
 mod open;
 pub(crate) mod relay;
+mod replace_resources;
 mod report;
 pub(crate) mod resource_servers;
 pub(crate) mod sessions;

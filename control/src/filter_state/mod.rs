@@ -3,10 +3,12 @@
 
 mod log;
 mod page;
+mod pages;
 mod queue;
 pub mod rejected_keys;
 pub mod server_list;
 mod shared_error;
 mod view;
 
-pub use log::{NotOfThisLog, SignOutBatch, SignOutLog};
+pub use log::{NotOfThisLog, SignOutLog};
+pub use pages::SignOutBatch;

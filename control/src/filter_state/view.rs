@@ -8,8 +8,8 @@ use tokenward_protocol::filter_state::{MAX_SIGN_OUTS, SignOut};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::log::{Pages, SignOutBatch};
 use super::page::{page_of, start_of};
+use super::pages::{Pages, SignOutBatch};
 use super::shared_error::SharedError;
 use crate::store::StoreError;
 

@@ -6,9 +6,9 @@ mod objects;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use serde_json::Value;
 
 pub use self::error::ApiError;
+pub use crate::object::Object;
 
 use crate::kind::{Kind, Source};
 use crate::leader::{LeaseName, LeaseRecord};
@@ -22,25 +22,6 @@ pub enum Watched {
     Resources(Source, &'static str),
     /// One Secret.
     Secret(SecretId),
-}
-
-/// An object, as far as it is read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Object {
-    /// `metadata.name`.
-    pub name: String,
-    /// `metadata.namespace`.
-    pub namespace: Option<String>,
-    /// `metadata.uid`.
-    pub uid: Option<String>,
-    /// `metadata.resourceVersion`.
-    pub resource_version: String,
-    /// `metadata.generation`.
-    pub generation: i64,
-    /// `metadata.creationTimestamp`, Unix seconds.
-    pub created_at_seconds: i64,
-    /// Everything beside the metadata.
-    pub body: Value,
 }
 
 /// One page of a list.

@@ -4,10 +4,7 @@ use std::rc::Rc;
 
 use tokenward_protocol::bytes::order_of_bytes;
 
-use super::servers::Server;
-
-/// Most servers with a label of their own in metrics, over the life of a filter.
-pub(crate) const MOST_SERVERS: usize = 4096;
+use super::servers::{MOST_SERVERS, Server};
 
 /// The numbers given so far.
 #[derive(Debug, Default)]

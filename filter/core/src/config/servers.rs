@@ -11,8 +11,10 @@ use super::authorization_server::AuthorizationServer;
 use super::error::BadConfig;
 use super::fields::Fields;
 use super::matchers::route;
-use super::numbers::MOST_SERVERS;
 use crate::metric::{NO_SERVER, ServerLabel};
+
+/// Most servers with a label of their own in metrics, over the life of a filter.
+pub(crate) const MOST_SERVERS: usize = 4096;
 
 /// A protected server.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,9 +10,9 @@
 
 use tokenward_protocol::filter_state::MAX_SERVERS_BYTES;
 
+use super::frame::{FORMAT, FRAME_BYTES, open};
 use super::sign_outs::SignOuts;
 use crate::host::{Host, SetFailure, WriteCondition};
-use crate::mix::mixed;
 use crate::pair::memory::update_value;
 
 /// The key of [`Head`].
@@ -21,9 +21,6 @@ pub const HEAD_KEY: &str = "tokenward/state/head";
 pub const SERVERS_KEY: &str = "tokenward/state/servers";
 /// The key of the sign-outs' document.
 pub const SIGN_OUTS_KEY: &str = "tokenward/state/sign_outs";
-const FORMAT: u8 = 1;
-/// Bytes of a document besides its content.
-const FRAME_BYTES: usize = 17;
 
 /// Which documents there are: small, because every VM reads it often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,29 +74,6 @@ impl Head {
     pub(crate) fn reset(host: &impl Host) {
         let _ = update_value(host, HEAD_KEY, &mut |_| Some(Self::default().encode()));
     }
-}
-
-/// Frames `content` as a document.
-#[must_use]
-pub fn seal(version: u64, content: &[&[u8]]) -> Vec<u8> {
-    let bytes = content.iter().map(|part| part.len()).sum::<usize>();
-    let mut document = Vec::with_capacity(bytes.saturating_add(FRAME_BYTES));
-    document.push(FORMAT);
-    document.extend_from_slice(&version.to_le_bytes());
-    for part in content {
-        document.extend_from_slice(part);
-    }
-    let sum = mixed(0, &document).to_le_bytes();
-    document.extend_from_slice(&sum);
-    document
-}
-
-/// The version and the content of a document; `None` if it is damaged or of another format.
-#[must_use]
-pub fn open(document: &[u8]) -> Option<(u64, &[u8])> {
-    let (framed, sum) = document.split_last_chunk::<8>()?;
-    let (version, content) = framed.strip_prefix(&[FORMAT])?.split_first_chunk::<8>()?;
-    (mixed(0, framed).to_le_bytes() == *sum).then_some((u64::from_le_bytes(*version), content))
 }
 
 /// The servers in shared data, framed; `None` when there are none that can be used.

@@ -15,32 +15,6 @@ const LEASE_GRACE_MS: u64 = 1_000;
 /// After that the log itself has gone back (a store restored from a copy), and is read from its beginning.
 const MOST_BEHIND: u8 = 5;
 
-/// How a poll ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PollOutcome {
-    /// The answer is in force.
-    Taken,
-    /// There was no answer, or a refusal.
-    Unanswered,
-    /// The answer is damaged, too large or of another format.
-    Unusable,
-    /// The sign-outs are in force; the list of servers has a fault, and the one before stays in force.
-    ServersRefused,
-}
-
-impl PollOutcome {
-    /// The label's value.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Taken => "taken",
-            Self::Unanswered => "unanswered",
-            Self::Unusable => "unusable",
-            Self::ServersRefused => "servers_refused",
-        }
-    }
-}
-
 /// A poll that has not been answered.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UnderWay {

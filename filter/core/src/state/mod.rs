@@ -5,10 +5,12 @@
 //! that its predecessor had, whether control answers or not.
 
 pub mod documents;
+pub mod frame;
 mod learned;
 pub mod lease;
+mod poll_outcome;
 mod sign_outs;
 
-pub use learned::PollOutcome;
 pub(crate) use learned::{Learned, POLL_TIMEOUT_MS, UnderWay};
+pub use poll_outcome::PollOutcome;
 pub use sign_outs::SignOuts;

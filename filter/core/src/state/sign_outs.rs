@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use tokenward_protocol::filter_state::{EndedDigest, LIFTED, MAX_SIGN_OUTS, SignOut};
 
-use super::documents::{open, seal};
+use super::frame::{open, seal};
 
 /// Bytes of an entry: digest, and last second.
 const ENTRY_BYTES: usize = 12;

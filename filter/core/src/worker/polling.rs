@@ -11,7 +11,8 @@ use crate::identity::{PairKey, SessionSource};
 use crate::log::{Level, Refusals};
 use crate::mcp_method::McpMethod;
 use crate::metric::{Event, Metric, NO_SERVER};
-use crate::state::documents::{self, Head, SERVERS_KEY, SIGN_OUTS_KEY, seal};
+use crate::state::documents::{self, Head, SERVERS_KEY, SIGN_OUTS_KEY};
+use crate::state::frame::{open, seal};
 use crate::state::{Learned, POLL_TIMEOUT_MS, PollOutcome, SignOuts, UnderWay, lease};
 
 /// Ticks between two looks at shared data.
@@ -190,7 +191,7 @@ impl<H: Host> Worker<H> {
             return true;
         }
         let document = documents::read_servers(&self.context.host);
-        let Some((version, json)) = document.as_deref().and_then(documents::open) else {
+        let Some((version, json)) = document.as_deref().and_then(open) else {
             return false;
         };
         match self.put_servers(learned, json) {

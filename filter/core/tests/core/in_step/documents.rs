@@ -1,7 +1,8 @@
 //! The documents in shared data: bounds, damage, other formats.
 
 use tokenward_filter_core::state::SignOuts;
-use tokenward_filter_core::state::documents::{HEAD_KEY, SERVERS_KEY, SIGN_OUTS_KEY, open, seal};
+use tokenward_filter_core::state::documents::{HEAD_KEY, SERVERS_KEY, SIGN_OUTS_KEY};
+use tokenward_filter_core::state::frame::{open, seal};
 use tokenward_protocol::filter_state::{EndedDigest, LIFTED, MAX_SERVERS, MAX_SIGN_OUTS, SignOut};
 
 use super::stage::{Control, add_worker, envoy, everywhere, fresh, seconds};
