@@ -13,6 +13,7 @@ use tokenward_control::config::Config;
 use tokenward_control::observe::metrics::{Metrics, RecordCounts};
 use tokenward_control::tls::{CertificateFacts, ServerIdentity};
 use tokenward_harness::parts::{Authority, tools, write_file};
+use tokenward_kubernetes::kind::KINDS;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
 
 /// The page that has both tables of fields and control's example.
@@ -187,6 +188,8 @@ fn the_metrics_page_lists_every_metric_of_control_and_no_other() {
     metrics.relay.login("https://dex.example.com", "learned");
     metrics.relay.passed("https://dex.example.com", "answered");
     metrics.tls.in_force("control", &certificate());
+    metrics.kubernetes.resources(&[], 0);
+    metrics.kubernetes.watch(&KINDS[0], "mcp", None);
     // A family's name is in its HELP line without the ending that its samples have.
     let exposed: BTreeSet<String> = metrics
         .exposition()
@@ -229,7 +232,7 @@ fn settings_of_the_page(heading: &str) -> BTreeSet<String> {
     fields
         .filter(|field| !field.starts_with('.'))
         .map(|field| match field.split_once(['.', '[']) {
-            Some((parent @ ("control" | "gate" | "intake"), child)) => format!("{parent}.{child}"),
+            Some((parent @ ("control" | "gate" | "intake" | "state"), child)) => format!("{parent}.{child}"),
             Some((parent, _)) => parent.to_owned(),
             None => field,
         })
