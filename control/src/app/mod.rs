@@ -9,7 +9,6 @@ mod current;
 mod exchange_endpoint;
 pub(crate) mod explain;
 pub(crate) mod filter_state;
-mod first_samples;
 mod limits;
 mod logout;
 mod next_servers;
@@ -17,6 +16,7 @@ mod open;
 pub(crate) mod relay;
 mod report;
 pub(crate) mod resource_servers;
+mod samples;
 pub(crate) mod sessions;
 mod subject;
 mod token;
@@ -234,7 +234,7 @@ impl Service {
             sign_outs: state.sign_outs,
             past_key_grace: config.stale_subject_grace,
         };
-        first_samples::begin(&context.metrics, &config);
+        samples::begin(&context.metrics, &config);
         let policy = Policy {
             margin: config.margin,
             suspect_wait: config.issuer_timeout,
