@@ -100,7 +100,7 @@ async fn resources_that_a_reload_judges_again_reach_events_and_metrics() -> anyh
             let labels = [("group", "muster.giantswarm.io"), ("state", state)];
             metrics.count("tokenward_kubernetes_resources", &labels)
         };
-        anyhow::Ok((count("accepted"), count("held")))
+        anyhow::Ok((count("accepted"), count("rejected")))
     };
     assert_eq!(states(&control).await?, (2, 0));
     assert_eq!(stage.events("far").await?, []);

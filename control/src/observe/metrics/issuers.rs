@@ -209,11 +209,14 @@ impl Metrics {
             };
             metrics.answers.remove(&labels);
         }
-        let labels = IssuerCallLabels {
-            issuer: issuer(),
-            call: EXCHANGE,
-        };
-        metrics.seconds.remove(&labels);
+        // Exchanged tokens are verified with its keys.
+        for call in [EXCHANGE, "keys"] {
+            let labels = IssuerCallLabels {
+                issuer: issuer(),
+                call,
+            };
+            metrics.seconds.remove(&labels);
+        }
         metrics.circuit_open.remove(&IssuerLabel { issuer: issuer() });
     }
 
