@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
-use super::Service;
 use super::resource_servers::ResourceServers;
+use super::{Service, samples};
 
 /// How often a replaced service is polled until its last request has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -60,12 +60,14 @@ impl Current {
             &mut *self.service.write().unwrap_or_else(PoisonError::into_inner),
             next,
         );
+        let current = self.clone();
         self.replaced.spawn(async move {
             // Its requests hold a reference; the calls to issuers that they started must finish too.
             while Arc::strong_count(&old) > 1 {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
             old.wait_idle().await;
+            current.end_samples_of(&old);
         });
     }
 
@@ -76,12 +78,22 @@ impl Current {
             &mut *self.service.write().unwrap_or_else(PoisonError::into_inner),
             next,
         );
+        let current = self.clone();
         self.replaced.spawn(async move {
             while Arc::strong_count(&old) > 1 {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
             old.wait_for_mutations().await;
+            current.end_samples_of(&old);
         });
+    }
+
+    /// `old` counts nothing any more.
+    fn end_samples_of(&self, old: &Service) {
+        // The service does not change meanwhile: a server that comes back has its counters.
+        let _held = self.resources();
+        let present = self.service();
+        samples::end(present.metrics(), &old.config, &present.config);
     }
 
     /// Waits at most `timeout` until no call to an issuer and no mutation is in progress, replaced services included.

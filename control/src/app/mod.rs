@@ -9,7 +9,6 @@ mod current;
 mod exchange_endpoint;
 pub(crate) mod explain;
 pub(crate) mod filter_state;
-mod first_samples;
 mod limits;
 mod logout;
 mod next_servers;
@@ -18,6 +17,7 @@ pub(crate) mod relay;
 mod replace_resources;
 mod report;
 pub(crate) mod resource_servers;
+mod samples;
 pub(crate) mod sessions;
 mod subject;
 mod token;
@@ -235,7 +235,7 @@ impl Service {
             sign_outs: state.sign_outs,
             past_key_grace: config.stale_subject_grace,
         };
-        first_samples::begin(&context.metrics, &config);
+        samples::begin(&context.metrics, &config);
         let policy = Policy {
             margin: config.margin,
             suspect_wait: config.issuer_timeout,

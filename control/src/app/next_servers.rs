@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::background::Background;
-use super::{Service, build, first_samples};
+use super::{Service, build, samples};
 use crate::config::Config;
 use crate::filter_state::server_list::TooLong;
 
@@ -15,7 +15,7 @@ impl Service {
     /// [`TooLong`]: filters could not read the list.
     pub(crate) fn with_servers_of(&self, config: Config) -> Result<Arc<Self>, TooLong> {
         let for_filters = self.for_filters.succeeded_by(&config)?;
-        first_samples::begin(&self.context.metrics, &config);
+        samples::begin(&self.context.metrics, &config);
         let mut limits = self.limits.carried_over(&self.config, &config);
         // Those of home issuers are in use, also where a server has gone that exchanged there.
         limits.keep(

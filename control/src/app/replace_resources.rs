@@ -18,6 +18,7 @@ impl Current {
         if !is_same {
             match service.with_servers_of(merged.config.clone()) {
                 Ok(next) => self.replace_servers(next),
+                // `judge` leaves out what does not fit, so this takes a fault there; the verdicts of the earlier list stay with it.
                 Err(too_long) => {
                     tracing::error!(problem = %too_long, "the servers of resources are not used; the earlier ones stay in force");
                     return false;

@@ -34,6 +34,45 @@ async fn a_resource_that_is_applied_is_a_server_within_seconds_and_one_that_is_d
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_of_a_server_end_with_it_and_those_of_the_others_count_on() -> anyhow::Result<()> {
+    let stage = Stage::new(ApiServer::shared().await?, "counted").await?;
+    stage.put_secret("credentials", "the-secret-of-far").await?;
+    stage.forward("near", "/near").await?;
+    for name in ["far", "farther"] {
+        let path = format!("/{name}");
+        stage
+            .apply(name, &super::exchanging(&path, "credentials"))
+            .await?;
+    }
+    let control = Control::start(stage.config()).await?;
+    learn(&control, &["far", "farther", "near"]).await?;
+    // Samples of a server; those of the issuer that both exchanges name.
+    let samples = async |needle: &str| {
+        let url = format!("{}/metrics", control.url());
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let text = http.get(url).send().await?.text().await?;
+        anyhow::Ok(text.lines().filter(|line| line.contains(needle)).count())
+    };
+    let (far, issuer) = ("server=\"far\"", "issuer=\"https://dex.remote.example.com\"");
+    let (of_far, of_issuer) = (samples(far).await?, samples(issuer).await?);
+    assert!(of_far > 0 && of_issuer > 0, "{of_far}, {of_issuer}");
+    let near = samples("server=\"near\"").await?;
+
+    stage.client.delete(stage.named("far")).await?;
+    until(|| samples(far), |count| *count == 0).await?;
+    assert_eq!(samples(issuer).await?, of_issuer, "the other exchange names it");
+    stage.client.delete(stage.named("farther")).await?;
+    until(|| samples(issuer), |count| *count == 0).await?;
+    assert_eq!(samples("server=\"near\"").await?, near);
+    stage
+        .apply("far", &super::exchanging("/far", "credentials"))
+        .await?;
+    until(|| samples(far), |count| *count == of_far).await?;
+    assert_eq!(samples(issuer).await?, of_issuer);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_resource_among_good_ones_is_left_out_alone_and_a_bad_edit_keeps_the_server()
 -> anyhow::Result<()> {
     let stage = Stage::new(ApiServer::shared().await?, "mixed").await?;
@@ -104,25 +143,29 @@ async fn a_proxy_of_toolhive_is_a_server_at_its_public_url() -> anyhow::Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_control_misses_while_the_api_server_restarts_and_etcd_is_compacted_arrives()
--> anyhow::Result<()> {
+async fn a_resource_version_that_is_too_old_is_answered_410_and_the_list_is_read_again() -> anyhow::Result<()>
+{
     let mut server = ApiServer::start().await?;
     tokenward_harness::parts::cluster::install_crds(&server.client()?).await?;
     let stage = Stage::new(&server, "compacted").await?;
     stage.forward("alpha", "/alpha").await?;
     let mut control = Control::start(stage.config()).await?;
     learn(&control, &["alpha"]).await?;
-    // Control misses a deletion and an addition; a new API server has no events before its start, and etcd none either.
+    // Its connections end before anything changes, so that no event of what follows waits for it in a socket.
     control.process()?.pause()?;
-    stage.client.delete(stage.named("alpha")).await?;
-    stage.forward("beta", "/beta").await?;
     server.kill()?;
     server.restart().await?;
+    stage.client.delete(stage.named("alpha")).await?;
+    stage.forward("beta", "/beta").await?;
+    // Neither etcd nor the cache of the next API server has these changes as events.
     server.compact().await?;
-    for number in 0..20 {
-        stage.put_secret("noise", &number.to_string()).await?;
-    }
+    server.kill()?;
+    server.restart().await?;
     control.process()?.resume()?;
     learn(&control, &["beta"]).await?;
+    let read_again = |line: &str| {
+        line.contains("its resource version is too old") && line.contains("muster.giantswarm.io")
+    };
+    assert_eq!(control.log().count(read_again), 1, "{}", control.log().tail(30));
     Ok(())
 }

@@ -84,6 +84,46 @@ async fn a_condition_stands_beside_those_of_the_owner_and_follows_the_resource()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn resources_that_a_reload_judges_again_reach_events_and_metrics() -> anyhow::Result<()> {
+    let stage = Stage::new(ApiServer::shared().await?, "reloaded").await?;
+    stage.forward("near", "/near").await?;
+    stage
+        .apply("far", &super::exchanging("/far", "credentials"))
+        .await?;
+    stage.put_secret("credentials", "the-secret-of-far").await?;
+    let mut config = stage.config();
+    let mut control = Control::start(config.clone()).await?;
+    learn(&control, &["far", "near"]).await?;
+    let states = async |control: &Control| {
+        let metrics = control.metrics().await?;
+        let count = |state| {
+            let labels = [("group", "muster.giantswarm.io"), ("state", state)];
+            metrics.count("tokenward_kubernetes_resources", &labels)
+        };
+        anyhow::Ok((count("accepted"), count("rejected")))
+    };
+    assert_eq!(states(&control).await?, (2, 0));
+    assert_eq!(stage.events("far").await?, []);
+
+    // No resource changes: only what resources may name.
+    for (name, value) in &mut config.settings {
+        if name == "kubernetes" {
+            value["exchange_hosts"] = json!([]);
+        }
+    }
+    control.rewrite(config)?;
+    control.hang_up()?;
+    until(|| states(&control), |states| *states == (1, 1)).await?;
+    let events = until(|| stage.events("far"), |events| !events.is_empty()).await?;
+    let reasons: Vec<&str> = events.iter().map(|(reason, _)| reason.as_str()).collect();
+    assert_eq!(reasons, ["EndpointNotAllowed"], "{events:?}");
+    assert_eq!(stage.events("near").await?, []);
+    let judged_again = control.log().count(|line| line.contains("judged again"));
+    assert_eq!(judged_again, 1, "{}", control.log().tail(30));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_two_replicas_one_writes_and_the_other_takes_over_when_it_is_killed() -> anyhow::Result<()> {
     let stage = Stage::new(ApiServer::shared().await?, "leaders").await?;
     let valkey = Valkey::start().await?;

@@ -27,6 +27,19 @@ const BORN_REFRESHES: [&str; 9] = [
 /// Reasons for which a call is held back; all exist at 0.
 const HELD_BACK: [&str; 3] = ["circuit", "rate", "queue"];
 
+/// The call to an issuer at which only exchanges take place.
+const EXCHANGE: &str = "exchange";
+
+/// How answers to it are classified.
+const EXCHANGE_CLASSES: [&str; 6] = [
+    "tokens",
+    "denied",
+    "misconfigured",
+    "failing",
+    "unreachable",
+    "not_oauth",
+];
+
 /// Labels of refreshes and revocations.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IssuerOutcomeLabels {
@@ -153,7 +166,7 @@ impl Metrics {
     }
 
     /// Makes the counters of an issuer that is called for `call` exist at 0.
-    pub fn known_issuer(&self, issuer: &str, call: &'static str) {
+    fn known_issuer(&self, issuer: &str, call: &'static str) {
         for reason in HELD_BACK {
             let issuer = issuer.to_owned();
             begin(&self.issuers.held_back, &ThrottledCallLabels { issuer, reason });
@@ -170,6 +183,41 @@ impl Metrics {
             .issuers
             .seconds
             .get_or_create(&IssuerCallLabels { issuer, call });
+    }
+
+    /// Makes the counters of an issuer of exchanges exist at 0.
+    pub fn known_remote_issuer(&self, issuer: &str) {
+        self.known_issuer(issuer, EXCHANGE);
+    }
+
+    /// Removes what there is of an issuer of exchanges that no configuration names any more.
+    pub fn forget_remote_issuer(&self, issuer: &str) {
+        let metrics = &self.issuers;
+        let issuer = || issuer.to_owned();
+        for reason in HELD_BACK {
+            let labels = ThrottledCallLabels {
+                issuer: issuer(),
+                reason,
+            };
+            metrics.held_back.remove(&labels);
+        }
+        for class in EXCHANGE_CLASSES {
+            let labels = IssuerAnswerLabels {
+                issuer: issuer(),
+                call: EXCHANGE,
+                class,
+            };
+            metrics.answers.remove(&labels);
+        }
+        // Exchanged tokens are verified with its keys.
+        for call in [EXCHANGE, "keys"] {
+            let labels = IssuerCallLabels {
+                issuer: issuer(),
+                call,
+            };
+            metrics.seconds.remove(&labels);
+        }
+        metrics.circuit_open.remove(&IssuerLabel { issuer: issuer() });
     }
 
     /// Counts a refresh.

@@ -119,6 +119,17 @@ impl Metrics {
         }
     }
 
+    /// Removes the counters of a server that no configuration names any more.
+    pub fn forget_server(&self, server: &str) {
+        let outcomes = Refusal::ALL.iter().map(|refusal| refusal.name());
+        for outcome in outcomes.chain([TOKEN, EXCHANGED]) {
+            let server = server.to_owned();
+            let labels = ServerOutcomeLabels { server, outcome };
+            self.tokens.requests.remove(&labels);
+            self.tokens.exchanges.remove(&labels);
+        }
+    }
+
     /// Counts a response of the token endpoint.
     pub fn token_request(&self, server: &str, outcome: &'static str) {
         let server = server.to_owned();

@@ -1,7 +1,7 @@
 //! What a writer of resources may try, and does not get.
 
 use serde_json::json;
-use tokenward_control::filter_state::server_list::server_list_json;
+use tokenward_control::filter_state::server_list::{PublishedList, server_list_json};
 use tokenward_control::servers::resources::{LastGood, judge};
 use tokenward_kubernetes::Outcome;
 use tokenward_protocol::filter_state::{MAX_SERVERS, MAX_SERVERS_BYTES};
@@ -169,6 +169,39 @@ fn no_resource_makes_a_list_that_filters_refuse() {
     let mut many = forwarding("muster/many", 1, "https://mcp.example.com/many");
     many.spec["auth"]["requiredAudiences"] = json!(vec!["a"; 33]);
     assert_eq!(only(many).1, "Invalid");
+}
+
+/// [`judge`] leaves out what does not fit, whatever the fields are: a list of judged resources is always published.
+#[test]
+fn a_list_of_resources_is_never_too_long_to_be_published() {
+    let mut config = config();
+    let long = "p".repeat(1_500);
+    config.issuers[0].issuer = format!("https://dex.example.com/{long}");
+    config.issuers[0].client_id = "c".repeat(500);
+    let mut all = Vec::new();
+    for number in 0..1_200 {
+        let issuer = format!("https://dex.remote.example.com/{number}/{long}");
+        let more = json!({"expectedIssuer": issuer});
+        let endpoint = format!("https://dex.remote.example.com/{number}/token");
+        all.push(exchanging(&format!("muster/e-{number}"), number, &endpoint, more));
+        let mut short = forwarding(
+            &format!("muster/f-{number}"),
+            number,
+            &format!("https://mcp.example.com/f{number}/\"\\%22\u{e9}"),
+        );
+        short.spec["auth"]["requiredAudiences"] = json!(["kube"]);
+        all.push(short);
+    }
+    let judged = judge(&config, &list(all), &LastGood::new());
+    let left_out = outcomes(&judged)
+        .iter()
+        .filter(|outcome| **outcome == (Outcome::Rejected, "TooManyServers"))
+        .count();
+    assert!(left_out > 0 && judged.servers.len() > 100, "{left_out} left out");
+    let exchanges = judged.servers.iter().filter(|server| server.token.is_exchange());
+    assert!(exchanges.count() > 50);
+    config.servers.extend(judged.servers);
+    PublishedList::new(&config).expect("it fits");
 }
 
 #[test]
