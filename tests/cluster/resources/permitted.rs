@@ -114,7 +114,7 @@ fn forbidden() -> Vec<Request> {
         // The rest of the cluster.
         all_of("/api/v1/namespaces", &[get.clone(), post.clone()]),
         all_of("/api/v1/namespaces/mcp/configmaps", &[get.clone(), post.clone()]),
-        all_of("/api/v1/namespaces/mcp/pods", &[get.clone(), post.clone()]),
+        all_of("/api/v1/namespaces/mcp/pods", &[get.clone()]),
         all_of(
             "/apis/apps/v1/namespaces/mcp/deployments",
             &[get.clone(), post.clone()],
@@ -251,6 +251,6 @@ async fn the_charts_account_may_do_what_control_does_and_nothing_else() -> anyho
         allowed.len(),
         forbidden.len() + 1
     );
-    assert_eq!((allowed.len(), forbidden.len() + 1), (8, 49));
+    assert_eq!((allowed.len(), forbidden.len() + 1), (8, 48));
     Ok(())
 }
