@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokenward_harness::parts::cluster::{ApiServer, Helm, KubeClient};
-use tokenward_tests::pages::{blocks, document};
+use tokenward_tests::pages::{blocks, document, pages};
 
 /// The release of all installations.
 pub(crate) const RELEASE: &str = "tokenward";
@@ -11,16 +11,6 @@ pub(crate) const CHART: &str = "envoy/chart";
 
 /// The values of an aggregator's installation, and of one at which MCP clients log in.
 const EXAMPLES: [&str; 2] = ["envoy/gateway/values.yaml", "envoy/gateway/login-values.yaml"];
-/// Pages whose YAML blocks may be values of the chart.
-const PAGES: [&str; 6] = [
-    "docs/install.md",
-    "docs/login.md",
-    "docs/tls.md",
-    "docs/console.md",
-    "docs/audit.md",
-    "docs/upgrade.md",
-];
-
 /// One in form.
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
 
@@ -95,8 +85,8 @@ pub(crate) fn examples() -> anyhow::Result<Vec<Example>> {
         examples.push((path.to_owned(), values(path)?));
     }
     let (aggregator, login) = (examples[0].1.clone(), examples[1].1.clone());
-    for page in PAGES {
-        for (number, block) in value_blocks(page)?.into_iter().enumerate() {
+    for page in pages()? {
+        for (number, block) in value_blocks(&page)?.into_iter().enumerate() {
             // The page adds the authority from a file: `--set-file control.tls.ca=ca.crt`.
             let block = if block["control"]["tls"].is_object() {
                 merged(&json!({"control": {"tls": {"ca": CERTIFICATE}}}), &block)

@@ -4,7 +4,10 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokenward_harness::parts::cluster::{ApiServer, KubeClient};
 use tokenward_harness::parts::documents;
-use tokenward_tests::pages::{blocks, document};
+use tokenward_tests::pages::{blocks, document, pages};
+
+use super::installing::merged;
+use super::resources::exchanging;
 
 /// Files of whole resources.
 const MANIFESTS: [&str; 4] = [
@@ -23,7 +26,7 @@ async fn accept_all(client: &KubeClient, stream: &str, from: &str) -> anyhow::Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_manifest_and_every_resource_of_a_page_is_accepted_strictly() -> anyhow::Result<()> {
+async fn every_manifest_is_accepted_strictly() -> anyhow::Result<()> {
     let client = ApiServer::shared().await?.client()?;
     client.create_namespace(NAMESPACE).await?;
     let mut accepted = 0;
@@ -31,22 +34,92 @@ async fn every_manifest_and_every_resource_of_a_page_is_accepted_strictly() -> a
         accepted += accept_all(&client, &document(path)?, path).await?;
     }
     assert!(accepted >= 40, "{accepted} resources");
-    let mut of_pages = 0;
-    for entry in std::fs::read_dir(tokenward_harness::parts::tools::workspace().join("docs"))? {
-        let name = entry?.file_name().into_string().ok().context("no text")?;
-        let extension = std::path::Path::new(&name).extension();
-        if extension.is_none_or(|extension| extension != "md") {
-            continue;
-        }
-        let page = format!("docs/{name}");
-        for block in blocks(&page, "yaml")? {
-            // cert-manager is not part of this cluster.
-            if block.contains("\nkind: ") && !block.contains("cert-manager.io/v1\n") {
-                of_pages += accept_all(&client, &block, &page).await?;
+    println!("{accepted} resources of manifests");
+    Ok(())
+}
+
+/// A page's YAML: whole resources, parts of resources with the rest around them, and what is no resource.
+#[derive(Debug, Default)]
+struct OfPages {
+    whole: Vec<(String, Value)>,
+    parts: Vec<(String, Value)>,
+    others: usize,
+}
+
+impl OfPages {
+    fn read() -> anyhow::Result<Self> {
+        let mut found = Self::default();
+        for page in pages()? {
+            for block in blocks(&page, "yaml")? {
+                for yaml in format!("\n{block}").split("\n---\n") {
+                    let value: Value = serde_saphyr::from_str(yaml).with_context(|| page.clone())?;
+                    found.add(&page, value)?;
+                }
             }
         }
+        Ok(found)
     }
-    println!("{accepted} resources of manifests, {of_pages} of pages");
+
+    fn add(&mut self, page: &str, value: Value) -> anyhow::Result<()> {
+        match (value["apiVersion"].is_string(), value["kind"].is_string()) {
+            (true, true) => self.whole.push((page.to_owned(), value)),
+            (false, false) => match whole_of(&value) {
+                Some(whole) => self.parts.push((page.to_owned(), whole)),
+                None => self.others += 1,
+            },
+            _ => anyhow::bail!("{page}: apiVersion without kind, or kind without apiVersion: {value}"),
+        }
+        Ok(())
+    }
+}
+
+/// The resource of which a page shows one field: the rules of a Role, or the `spec` of an MCPServer that exchanges.
+fn whole_of(part: &Value) -> Option<Value> {
+    let part = part.as_object().filter(|part| part.len() == 1)?;
+    let (field, value) = part.iter().next()?;
+    match field.as_str() {
+        "rules" => Some(json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+            "metadata": {"name": "of-a-page"}, "rules": value,
+        })),
+        "spec" => {
+            let spec = exchanging("/kubernetes-remote", "remote-exchange");
+            Some(json!({
+                "apiVersion": "muster.giantswarm.io/v1alpha1", "kind": "MCPServer",
+                "metadata": {"name": "of-a-page"}, "spec": merged(&spec, value),
+            }))
+        }
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_resource_that_a_page_shows_is_accepted_strictly() -> anyhow::Result<()> {
+    let client = ApiServer::shared().await?.client()?;
+    client.create_namespace(NAMESPACE).await?;
+    let found = OfPages::read()?;
+    for (page, resource) in found.whole.iter().chain(&found.parts) {
+        let mut resource = resource.clone();
+        resource["metadata"]["namespace"] = json!(NAMESPACE);
+        client.apply(&resource).await.with_context(|| page.clone())?;
+    }
+    // In whatever block a page names an API version.
+    let mut named = 0;
+    for page in pages()? {
+        let page = document(&page)?;
+        named += page
+            .lines()
+            .filter(|line| line.trim_start().starts_with("apiVersion:"))
+            .count();
+    }
+    assert_eq!(found.whole.len(), named, "{:?}", found.whole);
+    assert!(named >= 3, "{named} resources");
+    assert_eq!(found.parts.len(), 2, "{:?}", found.parts);
+    println!(
+        "{named} resources of pages, {} parts of resources, {} blocks of other YAML",
+        found.parts.len(),
+        found.others
+    );
     Ok(())
 }
 

@@ -9,6 +9,9 @@ use crate::terminal::Terminal;
 use crate::workspace::Workspace;
 use crate::{modules, setup, stories};
 
+/// One Envoy Gateway at a time has its ports; the other stories go on beside it.
+const AT_ONCE: usize = 2;
+
 /// Flags of `cargo xtask cluster`.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterFlags {
@@ -31,5 +34,13 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &ClusterFla
         &["--bins", "--test", "cluster"],
     )?;
     terminal.heading("stories on an API server");
-    stories::play(workspace, &["cluster"], flags.filter.as_deref(), None)
+    let kubectl_is_there = is_on_path("kubectl");
+    stories::play_all(workspace, "cluster", flags.filter.as_deref(), AT_ONCE, |line| {
+        !kubectl_is_there && line.contains("no kubectl on PATH")
+    })
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }

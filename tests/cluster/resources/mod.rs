@@ -2,6 +2,7 @@
 
 mod alone;
 mod listed;
+mod permitted;
 mod reported;
 mod secrets;
 

@@ -84,12 +84,11 @@ impl SetupFlags {
         }
     }
 
-    /// What `cluster` needs: Envoy Gateway, Helm, and an API server.
+    /// What `cluster` needs: Envoy Gateway, Helm, an API server, and Dex for the quickstart.
     pub(crate) fn for_cluster() -> Self {
         Self {
             with_envoy_gateway: true,
             with_cluster: true,
-            without_dex: true,
             without_test_parts: true,
             ..Self::default()
         }

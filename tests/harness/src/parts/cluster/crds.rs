@@ -1,5 +1,5 @@
-//! The CustomResourceDefinitions that `cargo xtask setup --with-cluster` fetched, and those of aggregators that no Go
-//! module ships: reduced to the fields that matter here.
+//! The CustomResourceDefinitions that `cargo xtask setup --with-cluster` fetched, and those of aggregators and of cert-manager
+//! that it does not fetch: reduced to the fields that matter here.
 
 use std::path::Path;
 use std::time::Duration;
