@@ -32,6 +32,10 @@ pub fn same_bytes(one: &[u8], other: &[u8]) -> bool {
 /// A total order, not alphabetical: by length, then by words.
 #[must_use]
 pub fn order_of_bytes(one: &[u8], other: &[u8]) -> Ordering {
+    // Most look-ups end at an equal text, which this finds in fewer steps than the order does.
+    if same_bytes(one, other) {
+        return Ordering::Equal;
+    }
     one.len()
         .cmp(&other.len())
         .then_with(|| words(one).cmp(words(other)))
@@ -58,7 +62,9 @@ fn same_few(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// Eight words at once: a loop step costs as much as a comparison. Written out, because the module is built for size and a
-/// loop would stay one.
+/// loop would stay one. Never inlined: inside the loop the compiler adds up the address of each word, here the offset is
+/// part of the load.
+#[inline(never)]
 fn same_64(one: &[u8; 64], other: &[u8; 64]) -> bool {
     let ((one, _), (other, _)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
     let ([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]) = (one, other) else {

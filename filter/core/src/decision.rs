@@ -5,7 +5,7 @@
 //! and reading it costs a host call, so the worker reads it after these two.
 
 use tokenward_protocol::bytes::same_bytes;
-use tokenward_protocol::freshness::{Freshness, FreshnessPolicy};
+use tokenward_protocol::freshness::{Freshness, FreshnessPolicy, in_ms};
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 
@@ -88,7 +88,7 @@ pub fn judge_own(claims: &Claims, server: &Server, now_ms: u64) -> Result<(), Re
     if !audiences.any(|audience| same_bytes(audience.as_bytes(), resource)) {
         return Err(Refusal::WrongAudience);
     }
-    if claims.exp_seconds.saturating_mul(1000) <= now_ms {
+    if in_ms(claims.exp_seconds) <= now_ms {
         return Err(Refusal::TokenExpired);
     }
     Ok(())

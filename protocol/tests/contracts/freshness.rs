@@ -24,6 +24,14 @@ fn the_margin_is_always_taken_off_the_tokens_life() {
 }
 
 #[test]
+fn without_a_clock_no_token_is_fresh_however_late_it_expires() {
+    for exp in [u64::MAX, u64::MAX / 1000, u64::MAX / 1000 + 1] {
+        assert_eq!(policy().judge(exp, u64::MAX), Freshness::Stale, "{exp}");
+        assert_eq!(policy().judge(exp, 0), Freshness::Fresh, "{exp}");
+    }
+}
+
+#[test]
 fn a_policy_that_could_never_prefetch_is_refused() {
     let error = FreshnessPolicy::new(Duration::from_secs(60), Duration::from_secs(59))
         .unwrap_err()

@@ -1,6 +1,7 @@
 //! The configuration of the filter as an upstream HTTP filter: it checks each try that the router makes.
 
 use tokenward_protocol::duration::whole_ms;
+use tokenward_protocol::freshness::in_ms;
 use tokenward_protocol::json::{self, Json};
 
 use super::authorization_server::{AuthorizationServer, authorization_server};
@@ -47,6 +48,6 @@ impl EachTry {
     /// Whether a token that expires at `exp_seconds` (Unix time) must not be sent any more at `now_ms`.
     #[must_use]
     pub fn is_late(&self, exp_seconds: u64, now_ms: u64) -> bool {
-        exp_seconds.saturating_mul(1000).saturating_sub(now_ms) <= self.margin_ms
+        in_ms(exp_seconds).saturating_sub(now_ms) <= self.margin_ms
     }
 }
