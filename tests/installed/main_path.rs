@@ -113,13 +113,15 @@ async fn envoy_is_configured_as_the_resources_state() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cluster_of_a_route_leads_to_control_as_well() -> anyhow::Result<()> {
+async fn the_cluster_of_a_route_leads_to_control_as_well_and_the_policy_may_hold_the_servers()
+-> anyhow::Result<()> {
     let Some((world, installation)) = World::start_installable("the cluster of a route").await? else {
         return Ok(());
     };
     let installation = installation
         .value("/gateway/controlCluster", "route")?
         .value("/gateway/failReload", false)?
+        .value("/gateway/filter/serversFrom", "static")?
         .by_path()?;
     let gateway = world.install(&installation).await?;
     let stale = world.log_in_an_hour_ago(ALICE).await?;
