@@ -29,11 +29,12 @@ const WASM: &str = "wasm32-unknown-unknown";
 const LONGEST_BUILD: Duration = Duration::from_secs(3600);
 
 /// Every crate: one selection for all native builds, so that features and thus dependencies are built once.
-pub(crate) const PACKAGES: [&str; 13] = [
+pub(crate) const PACKAGES: [&str; 14] = [
     "tokenward-protocol",
     "tokenward-filter-core",
     "tokenward-filter",
     "tokenward-control",
+    "tokenward-kubernetes",
     "tokenward-harness",
     "tokenward-wasm-host",
     "tokenward-lab-cli",
