@@ -266,3 +266,6 @@ pub(crate) fn run_cargo(mut cargo: Command, step: &Step, what: &str) -> Result<p
     }
     process::capture(&mut cargo, step, LONGEST_BUILD)?.succeeded(what)
 }
+
+#[cfg(test)]
+mod tests;
