@@ -184,7 +184,7 @@ impl Collection {
             return None;
         }
         self.wanted_secrets();
-        if self.secrets.values().any(|read| *read == SecretRead::Unread) {
+        if self.secrets.values().any(|read| *read == SecretRead::Pending) {
             let since = *self.unread_since_ms.get_or_insert(now_ms);
             if now_ms.saturating_sub(since) < SECRETS_WAIT_MS {
                 return None;

@@ -47,7 +47,7 @@ pub struct SecretReference {
 pub enum SecretRead {
     /// It has not been read yet.
     #[default]
-    Unread,
+    Pending,
     /// There is none.
     Absent,
     /// The API server does not let us read it; why.
@@ -59,7 +59,7 @@ pub enum SecretRead {
 impl PartialEq for SecretRead {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Unread, Self::Unread) | (Self::Absent, Self::Absent) => true,
+            (Self::Pending, Self::Pending) | (Self::Absent, Self::Absent) => true,
             (Self::Denied(one), Self::Denied(other)) => one == other,
             (Self::Present(one), Self::Present(other)) => {
                 one.len() == other.len()

@@ -56,24 +56,21 @@ impl Current {
 
     /// Makes `next` the service for new requests. Must be called within a tokio runtime.
     pub fn replace(&self, next: Arc<Service>) {
-        let old = std::mem::replace(
-            &mut *self.service.write().unwrap_or_else(PoisonError::into_inner),
-            next,
-        );
-        let current = self.clone();
-        self.replaced.spawn(async move {
-            // Its requests hold a reference; the calls to issuers that they started must finish too.
-            while Arc::strong_count(&old) > 1 {
-                tokio::time::sleep(POLL_INTERVAL).await;
-            }
-            old.wait_idle().await;
-            current.end_samples_of(&old);
-        });
+        // The calls to issuers that its requests started must finish too.
+        self.succeed(next, |old| async move { old.wait_idle().await });
     }
 
     /// The same for a `next` that shares everything with the present service but its servers: what is in progress there is in
     /// progress in `next` too, and under load never ends.
     pub(crate) fn replace_servers(&self, next: Arc<Service>) {
+        self.succeed(next, |old| async move { old.wait_for_mutations().await });
+    }
+
+    /// Replaces the service; `ends` waits for what the old one has started, once no request holds it any more.
+    fn succeed<E>(&self, next: Arc<Service>, ends: impl FnOnce(Arc<Service>) -> E + Send + 'static)
+    where
+        E: Future<Output = ()> + Send,
+    {
         let old = std::mem::replace(
             &mut *self.service.write().unwrap_or_else(PoisonError::into_inner),
             next,
@@ -83,7 +80,7 @@ impl Current {
             while Arc::strong_count(&old) > 1 {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
-            old.wait_for_mutations().await;
+            ends(Arc::clone(&old)).await;
             current.end_samples_of(&old);
         });
     }

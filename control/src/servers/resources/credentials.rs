@@ -49,7 +49,7 @@ pub(super) fn credentials(snapshot: &Snapshot, resource: &Resource) -> Result<Cr
                 ),
             ));
         }
-        Some(SecretRead::Unread) => {
+        Some(SecretRead::Pending) => {
             return Err(Fault::new(
                 "SecretNotRead",
                 format!("{FIELD}: the Secret {id} has not been read yet; it is tried again"),
