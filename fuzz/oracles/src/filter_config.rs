@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokenward_filter_core::config::{AuthKind, FilterConfig, HostPattern, Server};
 use tokenward_filter_core::server_match::{ServerMatch, find_server, path_without_query};
 use tokenward_protocol::duration::{parse_duration, whole_ms};
-use tokenward_protocol::freshness::Freshness;
+use tokenward_protocol::freshness::{Freshness, in_ms};
 
 /// The credential of the seeds. Where it stands only as the credential, no fault may show it.
 const SECRET: &str = "s3cret";
@@ -48,12 +48,14 @@ fn usable(config: &FilterConfig) {
     assert_eq!(names.len(), servers.len());
     let margin_ms = config.freshness.margin_ms();
     assert_eq!(config.freshness.judge(0, 1), Freshness::Stale);
+    // The latest `exp` there is counts as the last whole second of the range of milliseconds.
+    let stale_from_ms = in_ms(u64::MAX) - margin_ms;
     assert_eq!(
-        config.freshness.judge(u64::MAX, u64::MAX - margin_ms),
+        config.freshness.judge(u64::MAX, stale_from_ms),
         Freshness::Stale
     );
     assert_ne!(
-        config.freshness.judge(u64::MAX, u64::MAX - margin_ms - 1),
+        config.freshness.judge(u64::MAX, stale_from_ms - 1),
         Freshness::Stale
     );
     assert!(!config.control.cluster.is_empty());
