@@ -6,17 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::durations;
-use super::endpoint::is_local;
 use super::findings::{Findings, shown};
 use super::problem::Problem;
-use super::raw::{RawConfig, RawIssuer, Text};
+use super::raw::{RawConfig, Text};
 use super::{
-    AuthorizationConfig, Config, Credentials, IssuerConfig, IssuerPolicy, ResourceMetadata, audit,
-    authorization, console, credentials, filter_module, intake, kubernetes, relays, resources, sealing,
-    servers, store, tls,
+    AuthorizationConfig, Config, Credentials, ResourceMetadata, audit, authorization, console, credentials,
+    filter_module, intake, issuers, kubernetes, resources, sealing, servers, store, tls,
 };
-use crate::upstream::dialect::Dialect;
-use crate::yaml::{Location, Spanned};
 
 /// The checked configuration or all its problems, and the files that it names, TLS certificates aside.
 pub(super) struct Checked {
@@ -88,7 +84,7 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
         raw.rejected_interval.as_ref(),
         Duration::from_secs(30),
     );
-    let issuers = issuers(findings, &raw.issuers, stale_subject_grace);
+    let issuers = issuers::issuers(findings, &raw.issuers, stale_subject_grace);
     let kubernetes = raw
         .kubernetes
         .as_ref()
@@ -179,144 +175,4 @@ fn listen(findings: &mut Findings, text: Option<&Text>) -> Option<SocketAddr> {
         );
     }
     address
-}
-
-fn issuers(
-    findings: &mut Findings,
-    raw: &Spanned<Vec<Spanned<RawIssuer>>>,
-    stale_subject_grace: Duration,
-) -> Vec<IssuerConfig> {
-    if raw.value.is_empty() {
-        findings.add(
-            raw.referenced,
-            "issuers is empty",
-            "name at least one issuer and client",
-        );
-    }
-    let mut seen: Vec<(&str, &str)> = Vec::new();
-    let mut issuers = Vec::new();
-    for issuer in &raw.value {
-        let pair = (
-            issuer.value.issuer.value.as_str(),
-            issuer.value.client_id.value.as_str(),
-        );
-        if seen.contains(&pair) {
-            findings.add(
-                issuer.value.issuer.referenced,
-                format!(
-                    "issuer {:?} with client_id {:?} is named twice",
-                    shown(pair.0),
-                    shown(pair.1)
-                ),
-                "remove one of them",
-            );
-        }
-        seen.push(pair);
-        let configured = raw.value.iter().map(|other| &other.value);
-        let siblings = configured
-            .filter(|other| other.issuer.value == pair.0 && other.client_id.value != pair.1)
-            .map(|other| other.client_id.value.clone());
-        let trusted_peers = trusted_peers(findings, &issuer.value).chain(siblings).collect();
-        let relay = relays::relay(findings, &issuer.value, stale_subject_grace);
-        let checked = checked_issuer(findings, &issuer.value, trusted_peers);
-        issuers.extend(checked.map(|config| (&issuer.value, IssuerConfig { relay, ..config })));
-    }
-    relays::check_together(findings, &issuers);
-    issuers.into_iter().map(|(_, config)| config).collect()
-}
-
-fn trusted_peers<'a>(findings: &mut Findings, raw: &'a RawIssuer) -> impl Iterator<Item = String> + use<'a> {
-    for peer in raw.trusted_peers.iter().filter(|peer| peer.value.is_empty()) {
-        findings.add(
-            peer.referenced,
-            "a client in trusted_peers is empty",
-            "name the client as in the issuer's azp claim, or remove the entry",
-        );
-    }
-    raw.trusted_peers.iter().map(|peer| peer.value.clone())
-}
-
-fn checked_issuer(
-    findings: &mut Findings,
-    raw: &RawIssuer,
-    trusted_peers: Vec<String>,
-) -> Option<IssuerConfig> {
-    let url = findings.issuer("issuer", &raw.issuer);
-    if raw.client_id.value.is_empty() {
-        findings.add(
-            raw.client_id.referenced,
-            "client_id is empty",
-            "name the client that logs users in",
-        );
-    }
-    let client_secret = findings.secret("client_secret", &raw.client_secret);
-    let token_endpoint = raw
-        .token_endpoint
-        .as_ref()
-        .map(|text| findings.own_endpoint("token_endpoint", text));
-    let jwks_uri = raw
-        .jwks_uri
-        .as_ref()
-        .map(|text| findings.own_endpoint("jwks_uri", text));
-    if let (Some(issuer), Some(text)) = (&url, &raw.token_endpoint)
-        && !is_local(issuer)
-        && token_endpoint.iter().flatten().any(is_local)
-    {
-        findings.add(
-            text.referenced,
-            "token_endpoint is on the loopback although the issuer is not",
-            "name the issuer's own endpoint",
-        );
-    }
-    let policy = match raw.policy.as_ref().map(|text| text.value.as_str()) {
-        None | Some("tolerant") => Some(IssuerPolicy::Tolerant),
-        Some("strict") => Some(IssuerPolicy::Strict),
-        Some(other) => {
-            let place = raw
-                .policy
-                .as_ref()
-                .map_or(Location::UNKNOWN, |text| text.referenced);
-            findings.add(
-                place,
-                format!("policy {:?} is not known", shown(other)),
-                "write tolerant (Dex) or strict (an issuer that may revoke the login on reuse)",
-            );
-            None
-        }
-    };
-    let client_auth = findings.client_auth("client_auth", raw.client_auth.as_ref());
-    Some(IssuerConfig {
-        client_auth,
-        issuer: url.map(|_| raw.issuer.value.clone())?,
-        client_id: raw.client_id.value.clone(),
-        client_secret: client_secret?,
-        token_endpoint: match token_endpoint {
-            Some(url) => Some(url?),
-            None => None,
-        },
-        jwks_uri: match jwks_uri {
-            Some(url) => Some(url?),
-            None => None,
-        },
-        trusted_peers,
-        policy: policy?,
-        rejected_keys: rejected_keys(findings, &raw.rejected_keys),
-        dialect: Dialect::default(),
-        relay: None,
-    })
-}
-
-fn rejected_keys(findings: &mut Findings, raw: &[Text]) -> Vec<String> {
-    /// Longer than any `kid` in use.
-    const LONGEST: usize = 1024;
-    for name in raw {
-        if name.value.is_empty() || name.value.len() > LONGEST {
-            findings.add(
-                name.referenced,
-                "a name in rejected_keys is empty or longer than 1024 bytes",
-                "write the kid of a key, or its SHA-256 thumbprint (RFC 7638) as doctor prints it",
-            );
-        }
-    }
-    raw.iter().map(|name| name.value.clone()).collect()
 }

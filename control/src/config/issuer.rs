@@ -5,15 +5,7 @@ use url::Url;
 
 use super::relay::RelayConfig;
 use crate::upstream::dialect::Dialect;
-
-/// How an issuer treats a refresh token that is presented twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum IssuerPolicy {
-    /// It accepts reuse within an interval (Dex): presenting a token again is safe.
-    Tolerant,
-    /// It may revoke the login (RFC 9700 §4.14.2): a token must never be presented twice.
-    Strict,
-}
+pub use crate::upstream::dialect::rules::{IssuerPolicy, RefreshTokens, SignOutAtIssuer};
 
 /// How a client authenticates itself at an issuer (RFC 6749 §2.3.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -34,6 +26,30 @@ impl ClientAuth {
             Self::Post => "post",
         }
     }
+}
+
+/// Why an issuer counts as one of its dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DialectSource {
+    /// The configuration names it.
+    Configured,
+    /// The issuer's address shows it.
+    Address,
+    /// The issuer's discovery document shows it, or shows that it is none of the known products.
+    Document,
+    /// Nothing shows it.
+    Default,
+}
+
+/// What the configuration states of an issuer beside its dialect; the dialect decides about the rest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StatedTreatment {
+    /// `policy`.
+    pub policy: Option<IssuerPolicy>,
+    /// `refresh_tokens`.
+    pub refresh_tokens: Option<RefreshTokens>,
+    /// `sign_out`.
+    pub sign_out: Option<SignOutAtIssuer>,
 }
 
 /// One client at one issuer.
@@ -58,14 +74,36 @@ pub struct IssuerConfig {
     pub rejected_keys: Vec<String>,
     /// The client's authentication method; `None`: from discovery.
     pub client_auth: Option<ClientAuth>,
-    /// Its error texts.
+    /// The kind of the issuer.
     pub dialect: Dialect,
+    /// Why it counts as that kind.
+    pub dialect_source: DialectSource,
+    /// What the configuration states beside it.
+    pub stated: StatedTreatment,
+    /// Whether each login has a refresh token of its own.
+    pub refresh_tokens: RefreshTokens,
+    /// What control does at the issuer when a login ends here.
+    pub sign_out: SignOutAtIssuer,
     /// How control answers this client at the issuer's public token endpoint; `None`: the gateway routes nothing of the
     /// issuer to control.
     pub relay: Option<RelayConfig>,
 }
 
 impl IssuerConfig {
+    /// The configuration of an issuer that is of this `dialect`: what it does not state follows from that.
+    #[must_use]
+    pub fn of_dialect(self, dialect: Dialect, source: DialectSource) -> Self {
+        let stated = self.stated;
+        Self {
+            dialect,
+            dialect_source: source,
+            policy: stated.policy.unwrap_or(dialect.policy()),
+            refresh_tokens: stated.refresh_tokens.unwrap_or(dialect.refresh_tokens()),
+            sign_out: stated.sign_out.unwrap_or(dialect.sign_out()),
+            ..self
+        }
+    }
+
     /// Whether tokens that were issued to `client_id` count as this client's.
     #[must_use]
     pub fn trusts(&self, client_id: &str) -> bool {

@@ -11,6 +11,7 @@ mod filter_module;
 mod findings;
 mod intake;
 pub(crate) mod issuer;
+mod issuers;
 pub mod known_clients;
 pub(crate) mod kubernetes;
 mod load;
@@ -46,7 +47,9 @@ pub use authorization::{
 pub use console::ConsoleConfig;
 pub use filter_module::FilterModule;
 pub use intake::IntakeConfig;
-pub use issuer::{ClientAuth, IssuerConfig, IssuerPolicy};
+pub use issuer::{
+    ClientAuth, DialectSource, IssuerConfig, IssuerPolicy, RefreshTokens, SignOutAtIssuer, StatedTreatment,
+};
 pub use kubernetes::{HostPattern, KubernetesConfig, ResourceSelection};
 pub use load::Loaded;
 pub use problem::{ConfigError, Problem};

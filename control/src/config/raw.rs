@@ -140,7 +140,10 @@ pub(super) struct RawIssuer {
     pub(super) jwks_uri: Option<Text>,
     #[serde(default)]
     pub(super) trusted_peers: Vec<Text>,
+    pub(super) dialect: Option<Text>,
     pub(super) policy: Option<Text>,
+    pub(super) refresh_tokens: Option<Text>,
+    pub(super) sign_out: Option<Text>,
     #[serde(default)]
     pub(super) rejected_keys: Vec<Text>,
     pub(super) client_auth: Option<Text>,

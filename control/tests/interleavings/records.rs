@@ -1,7 +1,7 @@
 //! The records of the model: real grant records whose tokens are numbers.
 
 use tokenward_control::upstream::grant::login::NewLogin;
-use tokenward_control::upstream::grant::record::{GrantRecord, StoredIdToken, StoredRefreshToken};
+use tokenward_control::upstream::grant::record::{Extras, GrantRecord, StoredIdToken, StoredRefreshToken};
 use tokenward_control::upstream::grant::relayed::{Relayed, StoredResponse};
 
 use tokenward_control::store::Lineage;
@@ -61,6 +61,7 @@ pub(crate) fn logged_in(
         refresh_token: Some(refresh_token(token)),
         lineage: Some(lineage(line)),
         relayed,
+        extras: Extras::default(),
     };
     login.supersede(before, now_ms)
 }

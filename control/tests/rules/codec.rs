@@ -4,7 +4,7 @@ use tokenward_control::record::sealed::Sealed;
 use tokenward_control::store::{Lineage, StoreError};
 use tokenward_control::upstream::grant::login::NewLogin;
 use tokenward_control::upstream::grant::record::{
-    GrantKey, GrantRecord, StoredIdToken, StoredRefreshToken, fingerprint,
+    Extras, GrantKey, GrantRecord, OfUser, StoredAccessToken, StoredIdToken, StoredRefreshToken, fingerprint,
 };
 use tokenward_control::upstream::grant::relayed::{IssuerWords, Origin, Relayed, StoredResponse};
 
@@ -27,6 +27,7 @@ fn record() -> GrantRecord {
         }),
         lineage: None,
         relayed: Relayed::default(),
+        extras: Extras::default(),
     };
     login.supersede(None, 1_799_998_200_000)
 }
@@ -112,6 +113,44 @@ fn a_record_that_never_met_the_relay_is_written_and_read_in_the_second_version()
         ..record()
     };
     assert_eq!(learned.to_bytes().expect("plain data").first(), Some(&3));
+}
+
+/// A login with a record of its own, and with an access token.
+fn with_extras() -> GrantRecord {
+    GrantRecord {
+        extras: Extras {
+            access_token: Some(StoredAccessToken {
+                sealed: Sealed::from(vec![9; 700]),
+                fingerprint: fingerprint(&"an access token".into()),
+                exp_seconds: 1_800_000_000,
+                issued_at_seconds: None,
+                audiences: vec!["https://api.example.com".to_owned()],
+            }),
+            of_user: Some(OfUser {
+                user: fingerprint(&"a user".into()),
+                sign_outs: 3,
+            }),
+        },
+        ..record()
+    }
+}
+
+#[test]
+fn what_only_some_logins_have_reads_back_in_the_fourth_version() {
+    for record in [
+        with_extras(),
+        GrantRecord {
+            relayed: relayed().relayed,
+            ..with_extras()
+        },
+    ] {
+        let bytes = record.to_bytes().expect("plain data");
+        assert_eq!(bytes.first(), Some(&4));
+        assert_eq!(
+            GrantRecord::read(&key().record(), &bytes).expect("our own"),
+            record
+        );
+    }
 }
 
 #[test]

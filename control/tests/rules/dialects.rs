@@ -96,3 +96,97 @@ fn required_audiences_are_cross_client_scopes_at_dex() {
         "openid"
     );
 }
+#[test]
+fn every_dialect_has_a_name_by_which_the_configuration_finds_it() {
+    for dialect in Dialect::ALL {
+        assert_eq!(Dialect::from_name(dialect.name()), Some(dialect));
+    }
+    assert_eq!(Dialect::from_name("Keycloak"), None);
+}
+
+#[test]
+fn an_address_shows_its_kind_of_issuer_where_only_one_has_such_addresses() {
+    let rows = [
+        (
+            "https://login.microsoftonline.com/11aa/v2.0",
+            Some(Dialect::Entra),
+        ),
+        ("https://dev-1.okta.com/oauth2/default", Some(Dialect::Okta)),
+        ("https://tenant.eu.auth0.com/", Some(Dialect::Auth0)),
+        ("https://accounts.google.com", Some(Dialect::Google)),
+        ("https://sso.example.com/realms/home", Some(Dialect::Keycloak)),
+        ("https://okta.com.example.org/", None),
+        ("https://notokta.com/", None),
+        ("https://dex.example.com/dex", None),
+    ];
+    for (address, dialect) in rows {
+        let url = Url::parse(address).expect("a URL");
+        assert_eq!(Dialect::of_address(&url), dialect, "{address}");
+    }
+}
+
+#[test]
+fn the_addresses_of_a_remote_follow_from_its_token_endpoint() {
+    let rows = [
+        (
+            Dialect::Keycloak,
+            "https://sso.example.com/realms/r/protocol/openid-connect/token",
+            "https://sso.example.com/realms/r",
+            "https://sso.example.com/realms/r/protocol/openid-connect/certs",
+        ),
+        (
+            Dialect::Entra,
+            "https://login.microsoftonline.com/11aa/oauth2/v2.0/token",
+            "https://login.microsoftonline.com/11aa/v2.0",
+            "https://login.microsoftonline.com/11aa/discovery/v2.0/keys",
+        ),
+        (
+            Dialect::Okta,
+            "https://dev-1.okta.com/oauth2/aus1/v1/token",
+            "https://dev-1.okta.com/oauth2/aus1",
+            "https://dev-1.okta.com/oauth2/aus1/v1/keys",
+        ),
+        (
+            Dialect::Auth0,
+            "https://tenant.auth0.com/oauth/token",
+            "https://tenant.auth0.com/",
+            "https://tenant.auth0.com/.well-known/jwks.json",
+        ),
+    ];
+    for (dialect, endpoint, issuer, keys) in rows {
+        let url = Url::parse(endpoint).expect("a URL");
+        let found = dialect.remote_addresses(&url).expect("they follow");
+        assert_eq!((found.issuer.as_str(), found.jwks_uri.as_str()), (issuer, keys));
+    }
+    let of_the_organization = Url::parse("https://dev-1.okta.com/oauth2/v1/token").expect("a URL");
+    assert_eq!(Dialect::Okta.remote_addresses(&of_the_organization), None);
+}
+
+#[test]
+fn google_takes_a_parameter_for_offline_access_and_no_scope() {
+    let (scope, parameters) = Dialect::Google.login_request("openid offline_access email");
+    assert_eq!(scope, "openid email");
+    assert_eq!(parameters, [("access_type", "offline"), ("prompt", "consent")]);
+    let (scope, parameters) = Dialect::Standard.login_request("openid offline_access");
+    assert_eq!(
+        (scope.as_str(), parameters),
+        ("openid offline_access", &[("prompt", "consent")][..])
+    );
+    assert_eq!(Dialect::Keycloak.login_request("openid offline_access").1, []);
+}
+
+#[test]
+fn an_audience_is_any_string_or_uri() {
+    for audience in [
+        "api",
+        "api://11aa/x",
+        "https://api.example.com/?v=1",
+        "urn:a:b",
+        "näme",
+    ] {
+        assert!(Dialect::Entra.is_audience(audience), "{audience}");
+    }
+    for audience in ["", "a b", "a\nb", ":x", "1:x"] {
+        assert!(!Dialect::Entra.is_audience(audience), "{audience}");
+    }
+}

@@ -4,7 +4,9 @@ use tokenward_control::store::Revision;
 use tokenward_control::upstream::grant::login::{
     LoginAdmission, NewLogin, PresentedLogin, has_ended, is_signed_out, judge, retired,
 };
-use tokenward_control::upstream::grant::record::{DeathReason, GrantRecord, GrantState, StoredIdToken};
+use tokenward_control::upstream::grant::record::{
+    DeathReason, Extras, GrantRecord, GrantState, StoredIdToken,
+};
 use tokenward_control::upstream::grant::relayed::Relayed;
 use tokenward_protocol::jwt::Claims;
 
@@ -99,6 +101,7 @@ fn what_takes_the_place_of_an_unreadable_record_counts_above_it_and_vouches_for_
         refresh_token: Some(kept_refresh_token("third")),
         lineage: None,
         relayed: Relayed::default(),
+        extras: Extras::default(),
     };
     let record = login.supersede_unreadable(Revision(41), 7);
     assert_eq!((record.generation, record.sign_outs), (42, 42));
@@ -196,6 +199,7 @@ fn the_first_login_after_a_sign_out_is_opened_by_its_own_token_and_by_none_of_be
             refresh_token: Some(kept_refresh_token("third")),
             lineage: None,
             relayed: Relayed::default(),
+            extras: Extras::default(),
         };
         let record = login.supersede(Some(&signed_out(Some(201))), 501_000);
         assert_eq!(

@@ -1,6 +1,8 @@
 //! A plain grant record, from which each story changes what it is about: a new field of the record is written here once.
 
-use tokenward_control::upstream::grant::record::{FORMAT, GrantRecord, GrantState, StoredRefreshToken};
+use tokenward_control::upstream::grant::record::{
+    Extras, FORMAT, GrantRecord, GrantState, StoredRefreshToken,
+};
 use tokenward_control::upstream::grant::relayed::Relayed;
 
 /// An active grant of the first generation with a refresh token, no ID token, and nothing that ever happened to it.
@@ -24,6 +26,7 @@ pub(crate) fn plain_grant() -> GrantRecord {
         refreshed_at_ms: None,
         last_used_at_ms: 0,
         relayed: Relayed::default(),
+        extras: Extras::default(),
     }
 }
 

@@ -10,8 +10,7 @@ use super::raw::RawConsole;
 use crate::config::endpoint::parse_issuer;
 use crate::config::findings::{Findings, shown};
 use crate::config::raw_values::Text;
-use crate::config::{IssuerConfig, IssuerPolicy, UpstreamLoginConfig, tls};
-use crate::upstream::dialect::Dialect;
+use crate::config::{IssuerConfig, StatedTreatment, UpstreamLoginConfig, issuers, tls};
 use crate::yaml::Spanned;
 
 const SCOPES: [&str; 4] = ["openid", "profile", "email", "groups"];
@@ -122,6 +121,7 @@ fn client(findings: &mut Findings, raw: &RawConsole) -> Option<IssuerConfig> {
     };
     let token_endpoint = endpoint("console.token_endpoint", raw.token_endpoint.as_ref());
     let jwks_uri = endpoint("console.jwks_uri", raw.jwks_uri.as_ref());
+    let (dialect, source) = issuers::dialect(findings, issuer.as_ref(), None);
     issuer?;
     Some(IssuerConfig {
         issuer: raw.issuer.value.clone(),
@@ -130,10 +130,14 @@ fn client(findings: &mut Findings, raw: &RawConsole) -> Option<IssuerConfig> {
         token_endpoint: token_endpoint?,
         jwks_uri: jwks_uri?,
         trusted_peers: Vec::new(),
-        policy: IssuerPolicy::Tolerant,
+        policy: dialect.policy(),
         rejected_keys: Vec::new(),
         client_auth,
-        dialect: Dialect::default(),
+        dialect,
+        dialect_source: source,
+        stated: StatedTreatment::default(),
+        refresh_tokens: dialect.refresh_tokens(),
+        sign_out: dialect.sign_out(),
         relay: None,
     })
 }

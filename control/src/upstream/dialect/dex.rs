@@ -1,14 +1,17 @@
 //! Dex. Its error texts and statuses were observed on Dex 2.45.1.
 
+use tokenward_protocol::token_endpoint::TOKEN_TYPE_ID_TOKEN;
 use url::Url;
 
 use super::RemoteAddresses;
 use super::error_meaning::ErrorMeaning;
+use super::rules::{
+    AssertionAudience, AudienceBy, DialectRules, DocumentSign, ErrorRule, ExchangeDefaults, ExchangeGrant,
+    IssuerPolicy, OfflineAccess, RefreshTokens, SignOutAtIssuer, SubjectKind,
+};
 
 /// For a refresh token that was used, rotated away, revoked or replaced, or never existed.
 const REFRESH_TOKEN_CLAIMED: &str = "Refresh token is invalid or has already been claimed by another client.";
-/// The answer to such a token; its status is 400.
-pub(super) const DEAD_REFRESH_TOKEN: (&str, &str) = ("invalid_request", REFRESH_TOKEN_CLAIMED);
 /// For a refresh token past its lifetimes.
 const REFRESH_TOKEN_EXPIRED: &str = "Refresh token expired.";
 /// For a wrong `connector_id`.
@@ -19,28 +22,61 @@ const CROSS_CLIENT_SCOPE: &str = "audience:server:client_id:";
 /// The form parameter that selects the connector of an exchange.
 pub(super) const CONNECTOR_PARAMETER: &str = "connector_id";
 
-/// The meaning of an error that Dex writes other than RFC 6749 §5.2: a dead refresh token is `invalid_request` with one
-/// of two texts, and a failed connector or storage is `invalid_request` with status 500.
-pub(super) fn error_meaning(status: u16, code: &str, description: &str) -> Option<ErrorMeaning> {
-    match (code, description) {
-        ("invalid_request", _) if status >= 500 => Some(ErrorMeaning::IssuerFailing),
-        ("invalid_request", REFRESH_TOKEN_CLAIMED) => Some(ErrorMeaning::RefreshTokenClaimed),
-        ("invalid_request", REFRESH_TOKEN_EXPIRED) => Some(ErrorMeaning::RefreshTokenExpired),
-        ("invalid_request", UNKNOWN_CONNECTOR) => Some(ErrorMeaning::UnknownConnector),
-        _ => None,
-    }
-}
+/// A dead refresh token is `invalid_request` with one of two texts, and a failed connector or storage is
+/// `invalid_request` with status 500.
+const ERRORS: &[ErrorRule] = &[
+    ErrorRule::code("invalid_request", ErrorMeaning::IssuerFailing).on_server_error(),
+    ErrorRule::text(
+        "invalid_request",
+        REFRESH_TOKEN_CLAIMED,
+        ErrorMeaning::RefreshTokenClaimed,
+    ),
+    ErrorRule::text(
+        "invalid_request",
+        REFRESH_TOKEN_EXPIRED,
+        ErrorMeaning::RefreshTokenExpired,
+    ),
+    ErrorRule::text(
+        "invalid_request",
+        UNKNOWN_CONNECTOR,
+        ErrorMeaning::UnknownConnector,
+    ),
+];
+
+/// Dex keeps one refresh token for each user and client, and takes the previous one again within `reuseInterval`.
+pub(super) const RULES: DialectRules = DialectRules {
+    name: "dex",
+    policy: IssuerPolicy::Tolerant,
+    refresh_tokens: RefreshTokens::PerUser,
+    sign_out: SignOutAtIssuer::Revoke,
+    errors: ERRORS,
+    dead_refresh_token: ("invalid_request", REFRESH_TOKEN_CLAIMED),
+    offline_access: OfflineAccess::ScopeWithConsent,
+    assertion_audience: AssertionAudience::Issuer,
+    exchange: Some(ExchangeDefaults {
+        grant: ExchangeGrant::TokenExchange,
+        subject: SubjectKind::IdToken,
+        accepted_subjects: &[SubjectKind::IdToken, SubjectKind::AccessToken],
+        requested_token_type: Some(TOKEN_TYPE_ID_TOKEN),
+        audience_by: AudienceBy::CrossClientScopes,
+        needs_connector: true,
+        needs_subject_token_type: false,
+        scopes: "openid profile email groups",
+        parameters: &[],
+    }),
+    hosts: &[],
+    path: None,
+    document: &[
+        DocumentSign::EndsWith("device_authorization_endpoint", "/device/code"),
+        DocumentSign::EndsWith("token_endpoint", "/token"),
+        DocumentSign::EndsWith("jwks_uri", "/keys"),
+        DocumentSign::EndsWith("introspection_endpoint", "/token/introspect"),
+    ],
+};
 
 /// The issuer and its keys: Dex serves `/token` and `/keys` below its issuer identifier.
 pub(super) fn remote_addresses(token_endpoint: &Url) -> Option<RemoteAddresses> {
-    if token_endpoint.query().is_some() {
-        return None;
-    }
-    let issuer = token_endpoint.as_str().strip_suffix("/token")?;
-    Some(RemoteAddresses {
-        jwks_uri: Url::parse(&format!("{issuer}/keys")).ok()?,
-        issuer: issuer.to_owned(),
-    })
+    super::beside(token_endpoint, "/token", "/keys")
 }
 
 /// `^[a-zA-Z][a-zA-Z0-9_-]*$`, the MCPServer CRD's pattern.

@@ -23,6 +23,14 @@ pub enum ErrorMeaning {
     GrantTypeNotAllowed,
     /// The connector that the exchange names does not exist.
     UnknownConnector,
+    /// The remote issuer does not accept the subject token for this client: it is of another kind, or for another client.
+    SubjectNotAccepted,
+    /// The user or an administrator has not consented to what the client requests.
+    ConsentMissing,
+    /// The client may not exchange tokens.
+    ExchangeNotEnabled,
+    /// The requested audience does not exist, or is not available to the client.
+    UnknownAudience,
     /// The request itself, its scope or its target is not accepted.
     InvalidRequest,
 }

@@ -1,12 +1,47 @@
 //! OAuth 2.0 and OpenID Connect as specified, with error codes that several issuers add.
 
-use super::error_meaning::ErrorMeaning;
+use tokenward_protocol::token_endpoint::TOKEN_TYPE_ACCESS_TOKEN;
 
-/// The answer to a refresh token that is expired, revoked or used (RFC 6749 §5.2); its status is 400.
+use super::error_meaning::ErrorMeaning;
+use super::rules::{
+    AssertionAudience, AudienceBy, DialectRules, ExchangeDefaults, ExchangeGrant, IssuerPolicy,
+    OfflineAccess, RefreshTokens, SignOutAtIssuer, SubjectKind,
+};
+
+/// The answer to a refresh token that is expired, revoked or used (RFC 6749 §5.2).
 pub(super) const DEAD_REFRESH_TOKEN: (&str, &str) = (
     "invalid_grant",
     "the refresh token is invalid, expired or revoked",
 );
+
+/// An exchange as RFC 8693 has it, with an access token as subject.
+pub(super) const EXCHANGE: ExchangeDefaults = ExchangeDefaults {
+    grant: ExchangeGrant::TokenExchange,
+    subject: SubjectKind::AccessToken,
+    accepted_subjects: &[SubjectKind::AccessToken, SubjectKind::IdToken],
+    requested_token_type: Some(TOKEN_TYPE_ACCESS_TOKEN),
+    audience_by: AudienceBy::Parameter,
+    needs_connector: false,
+    needs_subject_token_type: false,
+    scopes: "",
+    parameters: &[],
+};
+
+/// The strict reading of the specifications: RFC 9700 §4.14.2 lets an issuer revoke a login on reuse.
+pub(super) const RULES: DialectRules = DialectRules {
+    name: "standard",
+    policy: IssuerPolicy::Strict,
+    refresh_tokens: RefreshTokens::PerLogin,
+    sign_out: SignOutAtIssuer::Revoke,
+    errors: &[],
+    dead_refresh_token: DEAD_REFRESH_TOKEN,
+    offline_access: OfflineAccess::ScopeWithConsent,
+    assertion_audience: AssertionAudience::Issuer,
+    exchange: Some(EXCHANGE),
+    hosts: &[],
+    path: None,
+    document: &[],
+};
 
 /// The meaning of an `error` code; `None` for a code that is not known.
 pub(super) fn error_meaning(code: &str) -> Option<ErrorMeaning> {

@@ -7,8 +7,8 @@ use super::known_login::{Login, LoginSource};
 use super::login::{LoginAdmission, NewLogin, PresentedLogin, is_signed_out, judge};
 use super::owners::Claim;
 use super::record::{
-    GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD, StoredIdToken,
-    StoredRefreshToken, fingerprint,
+    Extras, GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD,
+    StoredIdToken, StoredRefreshToken, fingerprint,
 };
 use super::relayed::{Origin, Relayed, StoredResponse};
 use super::{Grants, Inner};
@@ -276,6 +276,7 @@ impl Inner {
                 .map(|token| self.sealed_refresh_token(key, token))
                 .transpose()?,
             relayed: self.relayed_of(key, login, stored)?,
+            extras: Extras::default(),
         };
         Ok(new_login.supersede(stored, self.context.clock.now_ms()))
     }

@@ -119,6 +119,7 @@ pub fn attached(
                 refresh_token: Some(tokens.refresh_token),
                 lineage: chain.lineage.clone(),
                 relayed,
+                extras: chain.extras.clone(),
             };
             let login_fingerprint = chain.relayed.chain.first().cloned();
             GrantRecord {

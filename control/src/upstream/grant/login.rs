@@ -3,7 +3,8 @@
 use tokenward_protocol::jwt::Claims;
 
 use super::record::{
-    DeathReason, FORMAT, GrantRecord, GrantState, StoredIdToken, StoredRefreshToken, is_newer, is_older,
+    DeathReason, Extras, FORMAT, GrantRecord, GrantState, StoredIdToken, StoredRefreshToken, is_newer,
+    is_older,
 };
 use super::relayed::{Origin, Relayed};
 use super::takeover::unresolved;
@@ -139,6 +140,8 @@ pub struct NewLogin {
     pub lineage: Option<Lineage>,
     /// What the relay needs of it.
     pub relayed: Relayed,
+    /// What only some logins have.
+    pub extras: Extras,
 }
 
 impl NewLogin {
@@ -188,6 +191,7 @@ impl NewLogin {
             refreshed_at_ms: None,
             last_used_at_ms: now_ms,
             relayed: self.relayed,
+            extras: self.extras,
         }
     }
 }

@@ -6,7 +6,7 @@ use tokenward_protocol::refusal::Refusal;
 use super::attach::is_signed_out_with;
 use super::owners::{CLAIM_TIME, HeldToken};
 use super::record::{
-    FORMAT, GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD,
+    Extras, FORMAT, GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD,
     VersionedGrant,
 };
 use super::relayed::{IssuerWords, Origin, Relayed};
@@ -223,6 +223,7 @@ impl Inner {
                 chain: vec![token.fingerprint.to_owned()],
                 ..Relayed::default()
             },
+            extras: Extras::default(),
         };
         failpoint::reached("before", "provisional");
         self.write(key, Expected::Absent, &record).await?;

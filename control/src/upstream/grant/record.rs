@@ -13,13 +13,17 @@ use crate::upstream::issuer::answer::Death;
 use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::streak::Streak;
 
-/// Version of the record's format.
-pub const FORMAT: u8 = 3;
-/// The previous version. Its records are read, and records without anything of the relay are written in it, so that the
-/// replicas of a rolling update read each other's.
+/// Version of the record's format. Records of earlier versions are read, and each record is written in the earliest version
+/// that holds it, so that the replicas of a rolling update read each other's.
+pub const FORMAT: u8 = 4;
+/// The version without [`Extras`].
+const FORMAT_WITHOUT_EXTRAS: u8 = 3;
+/// The version without [`Relayed`] either.
 const FORMAT_WITHOUT_RELAY: u8 = 2;
-/// What a record of the previous version lacks at its end: [`Relayed::default`].
+/// What a record of version 2 lacks before its extras: [`Relayed::default`].
 const NOTHING_RELAYED: [u8; 4] = [0; 4];
+/// What a record of version 3 lacks at its end: [`Extras::default`].
+const NO_EXTRAS: [u8; 2] = [0; 2];
 
 /// Identifies a grant: issuer, client and user, as a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -123,8 +127,45 @@ pub struct GrantRecord {
     pub refreshed_at_ms: Option<u64>,
     /// The last login, refresh or attempt at one, Unix ms.
     pub last_used_at_ms: u64,
-    /// What clients that refresh through the relay need. The last field: records of the previous version end before it.
+    /// What clients that refresh through the relay need. Records of version 2 end before it.
     pub relayed: Relayed,
+    /// What only some logins have. The last field: records of version 3 end before it.
+    pub extras: Extras,
+}
+
+/// What only some logins have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Extras {
+    /// The newest access token, where some server needs it.
+    pub access_token: Option<StoredAccessToken>,
+    /// Whose login this is, where the issuer keeps a refresh token for each login: the record is of one login alone then.
+    pub of_user: Option<OfUser>,
+}
+
+/// A stored access token of an issuer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StoredAccessToken {
+    /// The token.
+    pub sealed: Sealed,
+    /// Identifies the token without opening it.
+    #[serde(with = "digest::packed")]
+    pub fingerprint: String,
+    /// When it expires, Unix seconds.
+    pub exp_seconds: u64,
+    /// When it was issued, Unix seconds.
+    pub issued_at_seconds: Option<u64>,
+    /// `aud`, if it is a JWT.
+    pub audiences: Vec<String>,
+}
+
+/// The user of a login that has a record of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OfUser {
+    /// Digest of the key of the user's own grant, which holds the user's sign-outs.
+    #[serde(with = "digest::packed")]
+    pub user: String,
+    /// The user's sign-outs when the login became known. A later one ends it.
+    pub sign_outs: u64,
 }
 
 /// A record as read or written.
@@ -281,9 +322,14 @@ impl GrantRecord {
     /// # Errors
     /// [`StoreError::Unexpected`] for another format: transient to callers, never a sign-out.
     pub fn read(key: &Key, bytes: &[u8]) -> Result<Self, StoreError> {
-        if bytes.first() == Some(&FORMAT_WITHOUT_RELAY) {
-            let rest = bytes.get(1..).unwrap_or_default();
-            return codec::decode(FORMAT, key, &[&[FORMAT], rest, &NOTHING_RELAYED].concat());
+        let missing: &[&[u8]] = match bytes.first() {
+            Some(&FORMAT_WITHOUT_RELAY) => &[&NOTHING_RELAYED, &NO_EXTRAS],
+            Some(&FORMAT_WITHOUT_EXTRAS) => &[&NO_EXTRAS],
+            _ => &[],
+        };
+        if let (false, Some(rest)) = (missing.is_empty(), bytes.get(1..)) {
+            let whole = [&[&[FORMAT], rest], missing].concat().concat();
+            return codec::decode(FORMAT, key, &whole);
         }
         codec::decode(FORMAT, key, bytes)
     }
@@ -294,12 +340,15 @@ impl GrantRecord {
     /// [`StoreError::Failed`]; a record of plain data always serializes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, StoreError> {
         let mut bytes = codec::encode("serialize grant", self)?;
-        if self.relayed == Relayed::default()
-            && let Some(format) = bytes.first_mut()
-        {
-            *format = FORMAT_WITHOUT_RELAY;
-            bytes.truncate(bytes.len().saturating_sub(NOTHING_RELAYED.len()));
+        let (format, missing) = match (&self.extras, &self.relayed) {
+            (extras, _) if *extras != Extras::default() => (FORMAT, 0),
+            (_, relayed) if *relayed != Relayed::default() => (FORMAT_WITHOUT_EXTRAS, NO_EXTRAS.len()),
+            _ => (FORMAT_WITHOUT_RELAY, NO_EXTRAS.len() + NOTHING_RELAYED.len()),
+        };
+        if let Some(first) = bytes.first_mut() {
+            *first = format;
         }
+        bytes.truncate(bytes.len().saturating_sub(missing));
         Ok(bytes)
     }
 }

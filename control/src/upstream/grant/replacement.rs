@@ -1,7 +1,7 @@
 //! A login in place of a record, or of tokens in it, that cannot be read.
 
 use super::login::NewLogin;
-use super::record::{GrantKey, GrantRecord, REFRESH_TOKEN_FIELD, fingerprint};
+use super::record::{Extras, GrantKey, GrantRecord, REFRESH_TOKEN_FIELD, fingerprint};
 use super::{Inner, Login};
 use crate::digest;
 use crate::record::codec::Unreadable;
@@ -36,6 +36,7 @@ impl Inner {
             id_token: self.sealed_id_token(key, login.id_token, login.claims)?,
             refresh_token: Some(self.sealed_refresh_token(key, refresh_token)?),
             relayed: self.relayed_of(key, login, None)?,
+            extras: Extras::default(),
         };
         let record = login.supersede_unreadable(unreadable.revision, self.context.clock.now_ms());
         let written = self

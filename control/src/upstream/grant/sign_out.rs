@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::login::{retired, valid_from_seconds};
-use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, REFRESH_TOKEN_FIELD};
+use super::record::{Extras, FORMAT, GrantKey, GrantRecord, GrantState, REFRESH_TOKEN_FIELD};
 use super::relayed::Relayed;
 use super::{Grants, Inner, SIGNED_OUT_LIFETIME};
 use crate::record::sealed;
@@ -131,6 +131,10 @@ fn signed_out(record: &GrantRecord, retired: Vec<String>, now_ms: u64) -> GrantR
             response: None,
             ..record.relayed.clone()
         },
+        extras: Extras {
+            access_token: None,
+            ..record.extras.clone()
+        },
         ..record.clone()
     }
 }
@@ -156,6 +160,7 @@ fn without_login(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
         refreshed_at_ms: None,
         last_used_at_ms: now_ms,
         relayed: Relayed::default(),
+        extras: Extras::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A home issuer and one client there: refreshes of the logins that the client made.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
@@ -46,6 +47,8 @@ pub struct HomeIssuer {
     pub(super) limits: Arc<CallLimits>,
     /// Marks calls to the token endpoint if the issuer is relayed.
     pub(crate) loop_marker: Option<LoopMarker>,
+    /// Whether some server needs the access tokens of its logins.
+    keeps_access_tokens: AtomicBool,
 }
 
 impl HomeIssuer {
@@ -63,6 +66,7 @@ impl HomeIssuer {
             keys,
             discovery,
             limits,
+            keeps_access_tokens: AtomicBool::new(false),
         }
     }
 
@@ -131,6 +135,17 @@ impl HomeIssuer {
             IssuerPolicy::Strict => Connection::Fresh,
             IssuerPolicy::Tolerant => Connection::Pooled,
         }
+    }
+
+    /// Has the access tokens of logins kept from now on: a server needs them.
+    pub fn keep_access_tokens(&self) {
+        self.keeps_access_tokens.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether some server needs the access tokens of logins at this issuer.
+    #[must_use]
+    pub fn keeps_access_tokens(&self) -> bool {
+        self.keeps_access_tokens.load(Ordering::Relaxed)
     }
 
     /// Whether clients of this issuer refresh through the relay.

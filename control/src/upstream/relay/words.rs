@@ -7,11 +7,11 @@ use crate::upstream::grant::relayed::IssuerWords;
 
 /// The error response to a refresh token that will not work again (RFC 6749 §5.2, or the dialect's own).
 pub(super) fn of_dead_token(config: &IssuerConfig) -> IssuerWords {
-    // Every issuer is read as Dex until the configuration names dialects, but Dex is tolerant: a client of a strict issuer
-    // expects the specification's words.
-    let dialect = match config.policy {
-        IssuerPolicy::Tolerant => config.dialect,
-        IssuerPolicy::Strict => Dialect::Standard,
+    // An issuer that shows no kind counts as Dex, but Dex is tolerant: a client of a strict one expects the specification's
+    // words.
+    let dialect = match (config.policy, config.dialect) {
+        (IssuerPolicy::Strict, Dialect::Dex) => Dialect::Standard,
+        (_, dialect) => dialect,
     };
     let (code, description) = dialect.dead_refresh_token();
     IssuerWords {

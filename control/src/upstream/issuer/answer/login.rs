@@ -66,12 +66,16 @@ fn refusal(answer: &RawAnswer, error: &OauthError) -> LoginAnswer {
             "the issuer answered {}: check client_id, client_secret and client_auth of this issuer",
             error.code
         )),
-        ErrorMeaning::GrantTypeNotAllowed | ErrorMeaning::UnknownConnector | ErrorMeaning::InvalidRequest => {
-            LoginAnswer::Misconfigured(format!(
-                "the issuer answered status {} {}: allow grant type authorization_code and the redirect URI of \
+        ErrorMeaning::GrantTypeNotAllowed
+        | ErrorMeaning::UnknownConnector
+        | ErrorMeaning::SubjectNotAccepted
+        | ErrorMeaning::ConsentMissing
+        | ErrorMeaning::ExchangeNotEnabled
+        | ErrorMeaning::UnknownAudience
+        | ErrorMeaning::InvalidRequest => LoginAnswer::Misconfigured(format!(
+            "the issuer answered status {} {}: allow grant type authorization_code and the redirect URI of \
              Tokenward for this client",
-                answer.status, error.code
-            ))
-        }
+            answer.status, error.code
+        )),
     }
 }

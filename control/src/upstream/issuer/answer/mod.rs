@@ -243,12 +243,15 @@ fn refusal_to_refresh(answer: &RawAnswer, error: &OauthError) -> RefreshAnswer {
         ErrorMeaning::AccessDenied => {
             misconfigured("its policy denies this user or this client; check it there")
         }
-        ErrorMeaning::UnknownConnector | ErrorMeaning::InvalidRequest => {
-            RefreshAnswer::Misconfigured(format!(
-                "the issuer answered status {} {code}: check token_endpoint and the client's settings at the issuer",
-                answer.status,
-            ))
-        }
+        ErrorMeaning::UnknownConnector
+        | ErrorMeaning::SubjectNotAccepted
+        | ErrorMeaning::ConsentMissing
+        | ErrorMeaning::ExchangeNotEnabled
+        | ErrorMeaning::UnknownAudience
+        | ErrorMeaning::InvalidRequest => RefreshAnswer::Misconfigured(format!(
+            "the issuer answered status {} {code}: check token_endpoint and the client's settings at the issuer",
+            answer.status,
+        )),
     }
 }
 
@@ -300,6 +303,23 @@ fn refusal_to_exchange(answer: &RawAnswer, error: &OauthError) -> ExchangeAnswer
         ErrorMeaning::UnknownConnector => ExchangeAnswer::Misconfigured(
             "the remote issuer has no such connector, or it cannot exchange: check connectorId".to_owned(),
         ),
+        ErrorMeaning::SubjectNotAccepted => ExchangeAnswer::Misconfigured(format!(
+            "the remote issuer answered {}: it does not take this subject token for this client; check subject, and that the \
+             client is in the subject token's aud",
+            error.code
+        )),
+        ErrorMeaning::ConsentMissing => ExchangeAnswer::Misconfigured(format!(
+            "the remote issuer answered {}: the user or an administrator must consent to scopes there",
+            error.code
+        )),
+        ErrorMeaning::ExchangeNotEnabled => ExchangeAnswer::Misconfigured(format!(
+            "the remote issuer answered {}: let the client exchange tokens there (Keycloak: standard token exchange)",
+            error.code
+        )),
+        ErrorMeaning::UnknownAudience => ExchangeAnswer::Misconfigured(format!(
+            "the remote issuer answered {}: check audience of this server, and what the client may request there",
+            error.code
+        )),
         ErrorMeaning::GrantTypeNotAllowed | ErrorMeaning::InvalidRequest => {
             ExchangeAnswer::Misconfigured(format!(
                 "the remote issuer answered status {} {}: check connectorId, scopes, requiredAudiences and the \
