@@ -126,7 +126,7 @@ impl HomeIssuer {
         ];
         let answer = context
             .client
-            .post_form(&endpoint, self.credentials(), &form, Connection::Pooled)
+            .post_form(&endpoint, self.credentials(context), &form, Connection::Pooled)
             .await;
         permit.record(match &answer {
             Ok(answer) if answer.status < 500 => CallOutcome::Answer,
