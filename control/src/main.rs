@@ -181,6 +181,7 @@ fn check(path: &Path) -> ExitCode {
             config.issuers.len(),
             config.servers.len()
         );
+        print!("{}", config::issuer_guide(&config));
         if let Some(guide) = config::guide(&config) {
             print!("{guide}");
         }

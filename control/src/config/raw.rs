@@ -135,7 +135,8 @@ pub(super) struct RawSealingKey {
 pub(super) struct RawIssuer {
     pub(super) issuer: Text,
     pub(super) client_id: Text,
-    pub(super) client_secret: Spanned<RawSecret>,
+    pub(super) client_secret: Option<Spanned<RawSecret>>,
+    pub(super) client_key: Option<Spanned<RawSecret>>,
     pub(super) token_endpoint: Option<Text>,
     pub(super) jwks_uri: Option<Text>,
     #[serde(default)]
