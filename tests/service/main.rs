@@ -8,6 +8,7 @@ mod authorization;
 mod console;
 mod control_part;
 mod crash;
+mod dialects;
 mod doctor;
 mod doctor_causes;
 mod documentation;
