@@ -11,6 +11,7 @@ mod crash;
 mod dialects;
 mod doctor;
 mod doctor_causes;
+mod doctor_kinds;
 mod documentation;
 mod exchange;
 mod exchange_endpoint;

@@ -78,6 +78,7 @@ impl Issuers<'_> {
                 token_endpoint_check(endpoint_name, (auth, config.dialect), answer, hint)
             });
         }
+        checks.extend(self.kind(&name, config).await);
         if let Some(relay) = &config.relay {
             checks.extend(self.relay(&name, config, relay).await);
         }
@@ -247,7 +248,7 @@ fn token_endpoint_check(
         Ok(answer) => answer,
         Err(failure) => return Check::failed(name, failure),
     };
-    let shown = format!("client_secret_{}", auth.name());
+    let shown = auth.method();
     match (answer.status, answer.oauth_error().as_deref()) {
         (_, Some("invalid_client" | "unauthorized_client")) | (401, None) => Check::fail(
             name,
