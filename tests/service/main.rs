@@ -1,6 +1,7 @@
 //! Behaviour tests.
 
 mod abuse;
+mod access_tokens;
 mod activity;
 mod adversary;
 mod alert_cases;

@@ -45,7 +45,8 @@ impl ServerConfig {
             && (listener_405_after, required_audiences)
                 == (&other.listener_405_after, &other.required_audiences)
             && match (token, &other.token) {
-                (TokenSource::Forward, TokenSource::Forward) => true,
+                (TokenSource::Forward, TokenSource::Forward)
+                | (TokenSource::ForwardAccessToken, TokenSource::ForwardAccessToken) => true,
                 (TokenSource::Exchange(one), TokenSource::Exchange(other)) => one.is_same(other),
                 _ => false,
             }
@@ -76,6 +77,8 @@ impl ServerRoute {
 pub enum TokenSource {
     /// The login's own ID token.
     Forward,
+    /// The login's own access token.
+    ForwardAccessToken,
     /// A token exchange (RFC 8693) at a remote issuer.
     Exchange(Box<ExchangeConfig>),
 }
@@ -85,6 +88,18 @@ impl TokenSource {
     #[must_use]
     pub const fn is_exchange(&self) -> bool {
         matches!(self, Self::Exchange(_))
+    }
+
+    /// Whether a token of the login itself is what the server gets.
+    #[must_use]
+    pub const fn is_forward(&self) -> bool {
+        matches!(self, Self::Forward | Self::ForwardAccessToken)
+    }
+
+    /// Whether logins' access tokens are needed to obtain them.
+    #[must_use]
+    pub const fn needs_access_tokens(&self) -> bool {
+        matches!(self, Self::ForwardAccessToken)
     }
 }
 

@@ -101,6 +101,10 @@ impl Issuers<'_> {
                     config.required_audiences.join(", ")
                 ),
             )],
+            TokenSource::ForwardAccessToken => vec![Check::ok(
+                name,
+                "forwards the login's access token, whose audiences control checks where it is a JWT",
+            )],
             TokenSource::Exchange(exchange) => self.remote(&name, exchange).await,
         }
     }

@@ -6,7 +6,8 @@
 //! - [`exchange`]: RFC 8693 exchanges at remote issuers;
 //! - [`relay`]: answers an issuer's clients at the issuer's own token endpoint;
 //! - [`entitlement`], [`policy`], [`renewal`]: rules that grants and exchanges share;
-//! - [`failure`], [`streak`]: one failure, and consecutive failures of one grant or exchange.
+//! - [`failure`], [`streak`]: one failure, and consecutive failures of one grant or exchange;
+//! - [`token_kind`]: the kinds of tokens that servers receive.
 
 pub mod dialect;
 pub mod entitlement;
@@ -19,3 +20,4 @@ pub mod policy;
 pub mod relay;
 pub mod renewal;
 pub mod streak;
+pub mod token_kind;

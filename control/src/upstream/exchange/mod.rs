@@ -29,6 +29,7 @@ use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::issuer::{HomeIssuer, RemoteIssuer};
 use crate::upstream::local_pauses::LocalPauses;
 use crate::upstream::policy::Policy;
+use crate::upstream::token_kind::TokenKind;
 
 /// Name of the sealed field of a record.
 const TOKEN_FIELD: &str = "exchanged_token";
@@ -268,6 +269,7 @@ impl Inner {
             .and_then(|record| record.token.as_ref())
             .ok_or(Refusal::Busy)?;
         Ok(Served {
+            kind: TokenKind::IdToken,
             token: sealed::open(&self.context.ring, &key.record(), TOKEN_FIELD, &token.sealed)?,
             exp_seconds: token.exp_seconds,
             usable_until_seconds: token.exp_seconds,

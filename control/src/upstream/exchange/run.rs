@@ -29,6 +29,7 @@ use crate::upstream::issuer::token_type::{IdTokenProfile, NotIdToken};
 use crate::upstream::issuer::unverified::Unverified;
 use crate::upstream::renewal::is_never_fresh;
 use crate::upstream::streak::{StreakKind, failed, jitter};
+use crate::upstream::token_kind::TokenKind;
 
 /// Exchanges for `key`, or waits for another replica that does.
 ///
@@ -301,6 +302,7 @@ impl Exchange {
             return Err(self.inner.pauses.stale_on_arrival(self.key.digest(), now_ms));
         }
         Ok(Served {
+            kind: TokenKind::IdToken,
             token,
             exp_seconds: claims.exp_seconds,
             usable_until_seconds: claims.exp_seconds,
