@@ -4,8 +4,8 @@ use url::Url;
 
 use super::RemoteAddresses;
 use super::rules::{
-    AssertionAudience, DialectRules, DocumentSign, ExchangeDefaults, IssuerPolicy, OfflineAccess,
-    RefreshTokens, SignOutAtIssuer,
+    AssertionAudience, DialectRules, DocumentSign, ExchangeDefaults, ExchangeGrant, IssuerPolicy,
+    OfflineAccess, RefreshTokens, SignOutAtIssuer,
 };
 use super::standard;
 
@@ -20,6 +20,8 @@ pub(super) const RULES: DialectRules = DialectRules {
     assertion_audience: AssertionAudience::Issuer,
     exchange: Some(ExchangeDefaults {
         // Custom token exchange: the type is a URI that the tenant's profile names.
+        accepted_grants: &[ExchangeGrant::TokenExchange],
+        needs_audience: true,
         needs_subject_token_type: true,
         requested_token_type: None,
         ..standard::EXCHANGE

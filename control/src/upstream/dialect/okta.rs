@@ -4,8 +4,8 @@ use url::Url;
 
 use super::RemoteAddresses;
 use super::rules::{
-    AssertionAudience, DialectRules, DocumentSign, ExchangeDefaults, IssuerPolicy, OfflineAccess,
-    RefreshTokens, SignOutAtIssuer, SubjectKind,
+    AssertionAudience, DialectRules, DocumentSign, ExchangeDefaults, ExchangeGrant, IssuerPolicy,
+    OfflineAccess, RefreshTokens, SignOutAtIssuer, SubjectKind,
 };
 use super::standard;
 
@@ -19,7 +19,9 @@ pub(super) const RULES: DialectRules = DialectRules {
     offline_access: OfflineAccess::Scope,
     assertion_audience: AssertionAudience::TokenEndpoint,
     exchange: Some(ExchangeDefaults {
+        accepted_grants: &[ExchangeGrant::TokenExchange],
         accepted_subjects: &[SubjectKind::AccessToken],
+        needs_audience: true,
         ..standard::EXCHANGE
     }),
     hosts: &[".okta.com", ".oktapreview.com", ".okta-emea.com"],

@@ -9,6 +9,7 @@
 //! record and hands tokens out, and `moving` attaches a login that was not known to its user's grant.
 
 mod access;
+mod access_token_stub;
 mod activity;
 mod admission;
 pub mod attach;
@@ -57,6 +58,7 @@ use crate::upstream::entitlement::Entitlement;
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::local_pauses::LocalPauses;
 use crate::upstream::policy::Policy;
+use crate::upstream::token_kind::TokenKind;
 
 /// Lifetime of a signed-out grant's record: longer than any request in progress can take.
 pub const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
@@ -66,7 +68,9 @@ pub const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
 pub struct Served {
     /// The token.
     pub token: SecretString,
-    /// Its `exp`, Unix seconds.
+    /// What it is.
+    pub kind: TokenKind,
+    /// When it expires, Unix seconds: its `exp`; for an opaque token what its issuer stated.
     pub exp_seconds: u64,
     /// Until when the caller may use it in place of the presented token, Unix seconds: its `exp`, or that of the presented
     /// token where nothing but that token stands for the user.

@@ -18,6 +18,7 @@ use crate::refused::Refused;
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::proven_tokens::TokenDigest;
+use crate::upstream::token_kind::TokenKind;
 
 /// Flights that a caller joins: one that was under way may have served another demand, and the caller's own is the second.
 const MAX_FLIGHTS: usize = 3;
@@ -211,6 +212,7 @@ impl Inner {
     pub(super) fn serve(&self, key: &GrantKey, record: &GrantRecord) -> Result<Served, Refused> {
         let stored = record.id_token.as_ref().ok_or(Refusal::Busy)?;
         Ok(Served {
+            kind: TokenKind::IdToken,
             token: sealed::open(&self.context.ring, &key.record(), ID_TOKEN_FIELD, &stored.sealed)?,
             exp_seconds: stored.exp_seconds,
             usable_until_seconds: stored.exp_seconds,

@@ -1,10 +1,10 @@
 //! The client for an upstream OpenID Connect issuer.
 //!
-//! - [`HomeIssuer`] and [`RemoteIssuer`]: refreshes at the issuer of a login, exchanges at the issuer of a server;
+//! - [`HomeIssuer`] and [`RemoteIssuer`]: refreshes at the issuer of a login, exchanges ([`exchange_form`]) at the issuer of a server;
 //! - [`client`] makes the HTTP calls, [`limits`] limits them ([`bucket`], [`breaker`]), [`answer`] classifies responses;
 //! - [`passing`] passes requests of the issuer's other clients as they are; [`loop_marker`] marks what goes to a relayed issuer;
 //! - [`login`] logs a user in with an authorization code;
-//! - [`discovery`] finds the endpoints, [`introspection`] and [`revocation`] use the optional ones;
+//! - [`discovery`] finds the endpoints, [`introspection`], [`token_introspection`] and [`revocation`] use the optional ones;
 //! - [`keys`], [`key_set`], [`jwk`] and [`verify`] check signatures, [`token_type`] and [`logout_token`] read claims;
 //! - [`unverified`]: why a token is not accepted.
 
@@ -14,6 +14,7 @@ pub mod breaker;
 pub mod bucket;
 pub mod client;
 pub mod discovery;
+pub mod exchange_form;
 mod home;
 pub mod introspection;
 pub mod jwk;
@@ -31,6 +32,7 @@ mod remote;
 pub mod retry_after;
 pub mod revocation;
 mod stored_keys;
+pub mod token_introspection;
 pub mod token_type;
 pub mod unverified;
 pub mod verify;
