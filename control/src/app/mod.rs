@@ -6,6 +6,7 @@ mod build;
 pub(crate) mod census;
 pub(crate) mod console;
 mod current;
+pub(crate) mod dialects;
 mod exchange_endpoint;
 pub(crate) mod explain;
 pub(crate) mod filter_state;

@@ -3,6 +3,7 @@
 mod audit;
 mod authorization;
 mod check;
+mod client_proof;
 mod console;
 mod credentials;
 mod durations;
@@ -12,6 +13,7 @@ mod filter_module;
 mod findings;
 mod intake;
 pub(crate) mod issuer;
+mod issuer_guide;
 mod issuers;
 pub mod known_clients;
 pub(crate) mod kubernetes;
@@ -52,6 +54,7 @@ pub use intake::IntakeConfig;
 pub use issuer::{
     ClientAuth, DialectSource, IssuerConfig, IssuerPolicy, RefreshTokens, SignOutAtIssuer, StatedTreatment,
 };
+pub use issuer_guide::issuer_guide;
 pub use kubernetes::{HostPattern, KubernetesConfig, ResourceSelection};
 pub use load::Loaded;
 pub use problem::{ConfigError, Problem};

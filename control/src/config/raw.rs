@@ -137,7 +137,8 @@ pub(super) struct RawSealingKey {
 pub(super) struct RawIssuer {
     pub(super) issuer: Text,
     pub(super) client_id: Text,
-    pub(super) client_secret: Spanned<RawSecret>,
+    pub(super) client_secret: Option<Spanned<RawSecret>>,
+    pub(super) client_key: Option<Spanned<RawSecret>>,
     pub(super) token_endpoint: Option<Text>,
     pub(super) jwks_uri: Option<Text>,
     #[serde(default)]
@@ -225,7 +226,9 @@ pub(super) struct RawExchange {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawClientCredentials {
     pub(super) client_id: Spanned<RawText>,
-    pub(super) client_secret: Spanned<RawSecret>,
-    /// Not in the CRD: `basic` or `post`.
+    pub(super) client_secret: Option<Spanned<RawSecret>>,
+    /// Not in the CRD: the private key in PEM, in place of the secret.
+    pub(super) client_key: Option<Spanned<RawSecret>>,
+    /// Not in the CRD: `basic`, `post` or `private_key_jwt`.
     pub(super) client_auth: Option<Text>,
 }

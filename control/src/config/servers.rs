@@ -3,6 +3,7 @@
 use secrecy::ExposeSecret as _;
 use tokenward_protocol::filter_state::MAX_SERVERS;
 
+use super::client_proof::{OF_EXCHANGES, Written, proof};
 use super::findings::{Findings, shown};
 use super::raw::{RawAuth, RawExchange, RawIssuer, RawServer, RawText, Text};
 use super::resources;
@@ -10,6 +11,7 @@ use super::server::ServerConfig;
 use super::server_routing::Routings;
 use crate::servers::exchange_block::ExchangeBlock;
 use crate::servers::mcp_server::{AuthBlock, AuthField, ClientSecret, ExchangeField};
+use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
 
 /// `has_others`: servers come from Kubernetes too, so that the list may be empty.
@@ -100,7 +102,8 @@ fn checked_server(findings: &mut Findings, name: &Text, auth: &Spanned<RawAuth>)
     let client_id = client_id(findings, &auth.value);
     let block = auth_block(&auth.value, client_id.as_deref());
     let mut faults = Vec::new();
-    let client_secret = || client_secret(findings, &auth.value);
+    let dialect = block.token_exchange.as_ref().map(ExchangeBlock::dialect);
+    let client_secret = || client_secret(findings, &auth.value, dialect.unwrap_or_default());
     let server = block.server_config(&name.value, client_secret, &mut faults);
     for fault in faults {
         findings.add(location(auth, fault.field), fault.what, fault.hint);
@@ -161,14 +164,19 @@ fn text(field: Option<&Text>) -> Option<&str> {
     field.map(|text| text.value.as_str())
 }
 
-fn client_secret(findings: &mut Findings, auth: &RawAuth) -> Option<ClientSecret> {
+fn client_secret(findings: &mut Findings, auth: &RawAuth, dialect: Dialect) -> Option<ClientSecret> {
     let exchange = auth.token_exchange.as_ref()?;
     let credentials = exchange.value.client_credentials.as_ref()?;
-    let secret = findings.secret("clientSecret", &credentials.client_secret);
-    let auth = findings.client_auth("clientAuth", credentials.client_auth.as_ref());
+    let written = Written {
+        names: &OF_EXCHANGES,
+        secret: credentials.client_secret.as_ref(),
+        key: credentials.client_key.as_ref(),
+        auth: credentials.client_auth.as_ref(),
+    };
+    let proof = proof(findings, credentials.client_id.referenced, &written, dialect)?;
     Some(ClientSecret {
-        secret: secret?,
-        auth,
+        secret: proof.secret,
+        auth: proof.auth,
     })
 }
 

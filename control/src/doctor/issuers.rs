@@ -6,6 +6,7 @@ use url::Url;
 
 use super::probe::{ProbeAnswer, ProbeFailure, Prober};
 use super::report::{Check, Finding};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, ServerConfig, TokenSource, Verification};
 use crate::upstream::dialect::Dialect;
 use crate::upstream::issuer::answer::refusal_of;
@@ -53,6 +54,9 @@ impl Issuers<'_> {
         if let Some(endpoint) = token_endpoint {
             let auth = config.client_auth.or(discovered_auth).unwrap_or_default();
             let credentials = ClientCredentials {
+                issuer: &config.issuer,
+                dialect: config.dialect,
+                now_ms: SystemClock.now_ms(),
                 id: &config.client_id,
                 secret: &config.client_secret,
                 auth,
@@ -128,6 +132,9 @@ impl Issuers<'_> {
             .or(document.map(|found| found.client_auth))
             .unwrap_or_default();
         let credentials = ClientCredentials {
+            issuer: &config.expected_issuer,
+            dialect: config.dialect,
+            now_ms: SystemClock.now_ms(),
             id: &config.client_id,
             secret: &config.client_secret,
             auth,

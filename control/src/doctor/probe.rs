@@ -133,6 +133,7 @@ impl Prober {
     ) -> Result<ProbeAnswer, ProbeFailure> {
         let request = form_of_client(
             self.client.post(endpoint.clone()),
+            endpoint,
             credentials,
             &[("grant_type", grant_type)],
         )

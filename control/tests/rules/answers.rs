@@ -138,6 +138,9 @@ fn client_credentials_are_form_encoded_before_base64() {
         id: "odd:id",
         secret: &secret,
         auth: ClientAuth::Basic,
+        issuer: "https://dex.example.com",
+        dialect: Dialect::Dex,
+        now_ms: 0,
     });
     let decoded = base64::engine::general_purpose::STANDARD
         .decode(header.trim_start_matches("Basic "))

@@ -214,7 +214,7 @@ fn every_problem_has_its_line_and_its_message() {
         (
             (
                 "client_id: muster",
-                "client_id: muster\n  client_auth: private_key_jwt",
+                "client_id: muster\n  client_auth: digest",
             ),
             9,
             "basic",

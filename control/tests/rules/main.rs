@@ -3,6 +3,7 @@
 mod access_tokens;
 mod answers;
 mod attachments;
+mod client_assertions;
 mod clients;
 mod codec;
 mod config;

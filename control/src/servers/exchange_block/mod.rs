@@ -98,7 +98,7 @@ impl ExchangeBlock<'_> {
     }
 
     /// The kind of the remote issuer: as written, by the endpoint's address, or Dex. `dexTokenEndpoint` is a Dex's.
-    pub(super) fn dialect(&self) -> Dialect {
+    pub(crate) fn dialect(&self) -> Dialect {
         let by_name = self.dialect.and_then(Dialect::from_name);
         let by_address = || Dialect::of_address(&Url::parse(self.token_endpoint?).ok()?);
         by_name.or_else(by_address).unwrap_or_default()

@@ -109,6 +109,31 @@ impl Dialect {
         self.rules().exchange.as_ref()
     }
 
+    /// Whether the issuer finds a client's key by its certificate: a key alone is not enough there.
+    #[must_use]
+    pub const fn needs_client_certificate(self) -> bool {
+        self.rules().client_certificates
+    }
+
+    /// Whether RSA keys of clients sign with PSS instead of PKCS #1.
+    #[must_use]
+    pub const fn signs_assertions_with_pss(self) -> bool {
+        self.rules().client_certificates
+    }
+
+    /// The token endpoint of the issuer with this identifier, as such issuers have it; `None`: it does not follow.
+    #[must_use]
+    pub fn token_endpoint_of(self, issuer: &str) -> Option<String> {
+        let path = self.rules().token_path?;
+        Some(format!("{}{path}", issuer.trim_end_matches('/')))
+    }
+
+    /// What a login requests where the configuration does not say.
+    #[must_use]
+    pub const fn login_scopes(self) -> &'static [&'static str] {
+        self.rules().login_scopes
+    }
+
     /// `aud` of a client assertion.
     #[must_use]
     pub const fn assertion_audience(self) -> AssertionAudience {

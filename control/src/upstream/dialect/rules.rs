@@ -76,7 +76,8 @@ pub(super) struct ErrorRule {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Status {
     Any,
-    ServerError,
+    /// 429 and 5xx.
+    Failing,
 }
 
 /// Which texts in `error_description` an [`ErrorRule`] is about.
@@ -115,9 +116,10 @@ impl ErrorRule {
         }
     }
 
-    pub(super) const fn on_server_error(self) -> Self {
+    /// The same for 429 and 5xx only.
+    pub(super) const fn when_failing(self) -> Self {
         Self {
-            status: Status::ServerError,
+            status: Status::Failing,
             ..self
         }
     }
@@ -125,7 +127,7 @@ impl ErrorRule {
     pub(super) fn applies(&self, status: u16, code: &str, description: &str) -> bool {
         let is_status = match self.status {
             Status::Any => true,
-            Status::ServerError => status >= 500,
+            Status::Failing => status == 429 || status >= 500,
         };
         is_status
             && self.code == code
@@ -285,12 +287,18 @@ pub(super) struct DialectRules {
     pub(super) dead_refresh_token: (&'static str, &'static str),
     pub(super) offline_access: OfflineAccess,
     pub(super) assertion_audience: AssertionAudience,
+    /// Whether RSA keys of clients sign with PSS, and the issuer finds them by their certificate.
+    pub(super) client_certificates: bool,
     /// `None`: it has no grant that gives a token for a user's token.
     pub(super) exchange: Option<ExchangeDefaults>,
     /// Hosts of such issuers, and with a leading dot the domains above them.
     pub(super) hosts: &'static [&'static str],
     /// A part of the path that only such issuers have.
     pub(super) path: Option<&'static str>,
+    /// The token endpoint below the issuer; `None`: it is elsewhere.
+    pub(super) token_path: Option<&'static str>,
+    /// What a login requests where the configuration does not say.
+    pub(super) login_scopes: &'static [&'static str],
     /// All of them must hold for a document of such an issuer; none: a document does not show it.
     pub(super) document: &'static [DocumentSign],
 }

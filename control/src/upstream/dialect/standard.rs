@@ -14,6 +14,9 @@ pub(super) const DEAD_REFRESH_TOKEN: (&str, &str) = (
     "the refresh token is invalid, expired or revoked",
 );
 
+/// What a login requests: OpenID Connect Core §5.4, §11.
+pub(super) const LOGIN_SCOPES: &[&str] = &["openid", "profile", "email", "offline_access"];
+
 /// An exchange as RFC 8693 has it, with an access token as subject.
 pub(super) const EXCHANGE: ExchangeDefaults = ExchangeDefaults {
     grant: ExchangeGrant::TokenExchange,
@@ -39,9 +42,12 @@ pub(super) const RULES: DialectRules = DialectRules {
     dead_refresh_token: DEAD_REFRESH_TOKEN,
     offline_access: OfflineAccess::ScopeWithConsent,
     assertion_audience: AssertionAudience::Issuer,
+    client_certificates: false,
     exchange: Some(EXCHANGE),
     hosts: &[],
     path: None,
+    token_path: None,
+    login_scopes: LOGIN_SCOPES,
     document: &[],
 };
 

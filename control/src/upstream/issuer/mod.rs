@@ -13,6 +13,7 @@ pub mod answer;
 pub mod breaker;
 pub mod bucket;
 pub mod client;
+pub mod client_assertion;
 pub mod discovery;
 pub mod exchange_form;
 mod home;

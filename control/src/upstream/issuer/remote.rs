@@ -181,6 +181,9 @@ impl RemoteIssuer {
         auth: ClientAuth,
     ) -> Result<RawAnswer, CallFailed> {
         let credentials = ClientCredentials {
+            issuer: &self.config.expected_issuer,
+            dialect: self.config.dialect,
+            now_ms: context.clock.now_ms(),
             id: &self.config.client_id,
             secret: &self.config.client_secret,
             auth,

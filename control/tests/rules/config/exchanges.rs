@@ -367,3 +367,32 @@ fn a_parameter_of_the_dialect_may_be_replaced() {
     assert_eq!(names, ["a", "requested_token_use"]);
     assert_eq!(exchange.parameters[1].1, "other");
 }
+
+#[test]
+fn the_client_of_an_exchange_has_a_secret_or_a_key() {
+    let (head, _) = GOOD.split_once("- name: remote-1").expect("the second server");
+    let of_client = |client: &str| {
+        let server = format!(
+            "- name: remote-1\n  auth:\n    tokenExchange: {{enabled: true, tokenEndpoint: \"{KEYCLOAK}\", clientCredentials: \
+             {{clientId: exchanger, {client}}}}}\n"
+        );
+        let problems = parse(&Folder::new(), &format!("{head}{server}")).expect_err(client);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        problems[0].to_string()
+    };
+    for (client, cure) in [
+        ("clientAuth: post", "neither clientSecret nor clientKey"),
+        (
+            "clientSecret: {file: DIR/client}, clientKey: {file: DIR/client}",
+            "both there",
+        ),
+        (
+            "clientSecret: {file: DIR/client}, clientAuth: private_key_jwt",
+            "write clientKey",
+        ),
+        ("clientKey: {file: DIR/client}", "clientKey "),
+    ] {
+        let problem = of_client(client);
+        assert!(problem.contains(cure), "{client}: {problem}");
+    }
+}

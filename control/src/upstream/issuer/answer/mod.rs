@@ -205,7 +205,9 @@ fn refusal_to_refresh(answer: &RawAnswer, error: &OauthError) -> RefreshAnswer {
         ErrorMeaning::InvalidGrant => RefreshAnswer::Dead(Death::InvalidGrant),
         ErrorMeaning::RefreshTokenClaimed => RefreshAnswer::Dead(Death::Claimed),
         ErrorMeaning::RefreshTokenExpired => RefreshAnswer::Dead(Death::Expired),
-        ErrorMeaning::InteractionRequired => RefreshAnswer::Dead(Death::Interaction),
+        ErrorMeaning::InteractionRequired | ErrorMeaning::ConsentMissing => {
+            RefreshAnswer::Dead(Death::Interaction)
+        }
         ErrorMeaning::IssuerFailing => {
             RefreshAnswer::Transient(of_oauth_error(answer, StreakKind::Failing, code))
         }
@@ -221,7 +223,6 @@ fn refusal_to_refresh(answer: &RawAnswer, error: &OauthError) -> RefreshAnswer {
         }
         ErrorMeaning::UnknownConnector
         | ErrorMeaning::SubjectNotAccepted
-        | ErrorMeaning::ConsentMissing
         | ErrorMeaning::ExchangeNotEnabled
         | ErrorMeaning::UnknownAudience
         | ErrorMeaning::InvalidRequest => RefreshAnswer::Misconfigured(format!(
