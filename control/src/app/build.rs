@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use url::Url;
+
 use super::Server;
 use super::limits::LimitsByIssuer;
 use crate::config::{Config, IssuerConfig, TokenSource};
@@ -73,11 +75,11 @@ pub(super) fn servers(
 ) -> HashMap<String, Arc<Server>> {
     keep_access_tokens(config, homes);
     let issuers = &config.issuers;
-    let mut keys: HashMap<(String, String), Arc<IssuerKeys>> = HashMap::new();
+    let mut keys: HashMap<(String, Option<Url>), Arc<IssuerKeys>> = HashMap::new();
     for remote in previous.values().filter_map(|server| server.remote.as_ref()) {
         let of = (
             remote.config.expected_issuer.clone(),
-            remote.config.jwks_uri.to_string(),
+            remote.config.jwks_uri.clone(),
         );
         keys.insert(of, Arc::clone(&remote.keys));
     }
@@ -95,12 +97,12 @@ pub(super) fn servers(
             TokenSource::Exchange(exchange) => {
                 let issuer = exchange.expected_issuer.clone();
                 let shared = keys
-                    .entry((issuer.clone(), exchange.jwks_uri.to_string()))
+                    .entry((issuer.clone(), exchange.jwks_uri.clone()))
                     .or_insert_with(|| {
                         let discovery = Arc::new(Discovery::new(
                             issuer.clone(),
                             Some(exchange.token_endpoint.clone()),
-                            Some(exchange.jwks_uri.clone()),
+                            exchange.jwks_uri.clone(),
                         ));
                         let rejected = rejected_keys(issuers, &issuer);
                         let keys = IssuerKeys::new(issuer, discovery, context.clone());

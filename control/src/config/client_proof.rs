@@ -23,6 +23,7 @@ pub(super) fn of_issuer(findings: &mut Findings, raw: &RawIssuer, dialect: Diale
         findings,
         raw.client_id.referenced,
         &Written {
+            names: &OF_ISSUERS,
             secret: raw.client_secret.as_ref(),
             key: raw.client_key.as_ref(),
             auth: raw.client_auth.as_ref(),
@@ -43,8 +44,29 @@ pub(super) fn of_issuer(findings: &mut Findings, raw: &RawIssuer, dialect: Diale
     Some(proof)
 }
 
+/// The names of the fields, which differ between the parts of the configuration.
+pub(super) struct Names {
+    secret: &'static str,
+    key: &'static str,
+    auth: &'static str,
+}
+
+const OF_ISSUERS: Names = Names {
+    secret: "client_secret",
+    key: "client_key",
+    auth: "client_auth",
+};
+/// In `clientCredentials` of an exchange.
+pub(super) const OF_EXCHANGES: Names = Names {
+    secret: "clientSecret",
+    key: "clientKey",
+    auth: "clientAuth",
+};
+
 /// The fields as written.
 pub(super) struct Written<'a> {
+    /// Their names.
+    pub(super) names: &'a Names,
     /// `client_secret`.
     pub(super) secret: Option<&'a Spanned<RawSecret>>,
     /// `client_key`.
@@ -60,36 +82,41 @@ pub(super) fn proof(
     written: &Written<'_>,
     dialect: Dialect,
 ) -> Option<ClientProof> {
-    let auth = findings.client_auth("client_auth", written.auth);
+    let Names {
+        secret: secret_name,
+        key: key_name,
+        auth: auth_name,
+    } = written.names;
+    let auth = findings.client_auth(auth_name, written.auth);
     match (written.secret, written.key) {
         (Some(secret), None) => {
             if auth == Some(ClientAuth::PrivateKeyJwt) {
                 findings.add(
                     secret.referenced,
-                    "client_auth is private_key_jwt, and there is no client_key",
-                    "write client_key, the private key in PEM, in place of client_secret",
+                    format!("{auth_name} is private_key_jwt, and there is no {key_name}"),
+                    format!("write {key_name}, the private key in PEM, in place of {secret_name}"),
                 );
             }
-            let secret = findings.secret("client_secret", secret)?;
+            let secret = findings.secret(secret_name, secret)?;
             Some(ClientProof { secret, auth })
         }
         (None, Some(key)) => {
             if matches!(auth, Some(ClientAuth::Basic | ClientAuth::Post)) {
                 findings.add(
                     key.referenced,
-                    "client_key is for client_auth private_key_jwt only",
-                    "leave client_auth out, or write client_secret",
+                    format!("{key_name} is for {auth_name} private_key_jwt only"),
+                    format!("leave {auth_name} out, or write {secret_name}"),
                 );
             }
             Some(ClientProof {
-                secret: private_key(findings, key, dialect)?,
+                secret: private_key(findings, key_name, key, dialect)?,
                 auth: Some(ClientAuth::PrivateKeyJwt),
             })
         }
         (Some(_), Some(key)) => {
             findings.add(
                 key.referenced,
-                "client_secret and client_key are both there",
+                format!("{secret_name} and {key_name} are both there"),
                 "a client authenticates in one way: leave one of them out",
             );
             None
@@ -97,21 +124,26 @@ pub(super) fn proof(
         (None, None) => {
             findings.add(
                 place,
-                "the client has neither client_secret nor client_key",
-                "add client_secret, or client_key for private_key_jwt",
+                format!("the client has neither {secret_name} nor {key_name}"),
+                format!("add {secret_name}, or {key_name} for private_key_jwt"),
             );
             None
         }
     }
 }
 
-fn private_key(findings: &mut Findings, raw: &Spanned<RawSecret>, dialect: Dialect) -> Option<SecretString> {
-    let pem = findings.pem("client_key", raw)?;
+fn private_key(
+    findings: &mut Findings,
+    name: &str,
+    raw: &Spanned<RawSecret>,
+    dialect: Dialect,
+) -> Option<SecretString> {
+    let pem = findings.pem(name, raw)?;
     match ClientKey::read(&pem) {
         Ok(key) if dialect.needs_client_certificate() && !key.has_certificate() => {
             findings.add(
                 raw.referenced,
-                "client_key has no certificate, by which this issuer finds the key",
+                format!("{name} has no certificate, by which this issuer finds the key"),
                 "put the certificate that is registered at the issuer into the same file, in PEM",
             );
             None
@@ -120,7 +152,7 @@ fn private_key(findings: &mut Findings, raw: &Spanned<RawSecret>, dialect: Diale
         Err(bad) => {
             findings.add(
                 raw.referenced,
-                format!("client_key {bad}"),
+                format!("{name} {bad}"),
                 "make a key as in `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`",
             );
             None

@@ -8,6 +8,7 @@ mod console;
 mod credentials;
 mod durations;
 pub(crate) mod endpoint;
+pub(crate) mod exchange;
 mod filter_module;
 mod findings;
 mod intake;
@@ -47,6 +48,7 @@ pub use authorization::{
     UpstreamLoginConfig, guide,
 };
 pub use console::ConsoleConfig;
+pub use exchange::{ExchangeConfig, Verification};
 pub use filter_module::FilterModule;
 pub use intake::IntakeConfig;
 pub use issuer::{
@@ -58,7 +60,7 @@ pub use load::Loaded;
 pub use problem::{ConfigError, Problem};
 pub use relay::RelayConfig;
 pub use resources::{Resource, ResourceMetadata};
-pub use server::{ExchangeConfig, ServerConfig, ServerRoute, TokenSource};
+pub use server::{ServerConfig, ServerRoute, TokenSource};
 pub use tls::{CertificateProblem, TlsConfig, TlsError, TlsFiles, TlsPart};
 
 /// The checked configuration, with all secrets read.

@@ -344,6 +344,7 @@ impl Inputs<'_> {
                 StreakKind::Unreachable | StreakKind::RetryAfter => "unreachable",
                 StreakKind::Failing => "failing",
                 StreakKind::Denied => "denied",
+                StreakKind::Interaction => "interaction",
                 StreakKind::Misconfigured => "misconfigured",
                 StreakKind::Substituted => "substituted",
                 StreakKind::NotOauth => "not_oauth",

@@ -94,7 +94,7 @@ fn one<'a>(config: &'a Config, server: &'a ServerConfig) -> Server<'a> {
             required_audiences: texts(&server.required_audiences),
             subject_issuer: Some(home),
             subject_audiences: only_client(config, home).into_iter().collect(),
-            delivered: None,
+            delivered: server.delivers_opaque().then_some(OPAQUE),
         },
     };
     Server {

@@ -5,8 +5,8 @@ use url::Url;
 use super::RemoteAddresses;
 use super::error_meaning::ErrorMeaning;
 use super::rules::{
-    AssertionAudience, DialectRules, DocumentSign, ErrorRule, ExchangeDefaults, IssuerPolicy, OfflineAccess,
-    RefreshTokens, SignOutAtIssuer,
+    AssertionAudience, DialectRules, DocumentSign, ErrorRule, ExchangeDefaults, ExchangeGrant, IssuerPolicy,
+    OfflineAccess, RefreshTokens, SignOutAtIssuer,
 };
 use super::standard;
 
@@ -17,7 +17,11 @@ const ERRORS: &[ErrorRule] = &[
     ErrorRule::code("too_many_attempts", ErrorMeaning::TryLater),
     // A wrong secret, or an unknown client.
     ErrorRule::text("access_denied", "Unauthorized", ErrorMeaning::InvalidClient),
-    ErrorRule::containing("access_denied", "Service not found", ErrorMeaning::UnknownAudience),
+    ErrorRule::containing(
+        "access_denied",
+        "Service not found",
+        ErrorMeaning::UnknownAudience,
+    ),
 ];
 
 /// One refresh token for each login. Where it rotates, reuse after the overlap ends the login. Dead ones come with status 403.
@@ -33,6 +37,8 @@ pub(super) const RULES: DialectRules = DialectRules {
     client_certificates: false,
     exchange: Some(ExchangeDefaults {
         // Custom token exchange: the type is a URI that the tenant's profile names.
+        accepted_grants: &[ExchangeGrant::TokenExchange],
+        needs_audience: true,
         needs_subject_token_type: true,
         requested_token_type: None,
         ..standard::EXCHANGE

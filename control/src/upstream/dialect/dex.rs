@@ -56,10 +56,12 @@ pub(super) const RULES: DialectRules = DialectRules {
     client_certificates: false,
     exchange: Some(ExchangeDefaults {
         grant: ExchangeGrant::TokenExchange,
+        accepted_grants: &[ExchangeGrant::TokenExchange],
         subject: SubjectKind::IdToken,
         accepted_subjects: &[SubjectKind::IdToken, SubjectKind::AccessToken],
         requested_token_type: Some(TOKEN_TYPE_ID_TOKEN),
         audience_by: AudienceBy::CrossClientScopes,
+        needs_audience: false,
         needs_connector: true,
         needs_subject_token_type: false,
         scopes: "openid profile email groups",

@@ -42,10 +42,12 @@ pub(super) const RULES: DialectRules = DialectRules {
     client_certificates: true,
     exchange: Some(ExchangeDefaults {
         grant: ExchangeGrant::JwtBearer,
+        accepted_grants: &[ExchangeGrant::JwtBearer],
         subject: SubjectKind::AccessToken,
         accepted_subjects: &[SubjectKind::AccessToken],
         requested_token_type: None,
         audience_by: AudienceBy::Nothing,
+        needs_audience: false,
         needs_connector: false,
         needs_subject_token_type: false,
         scopes: "",

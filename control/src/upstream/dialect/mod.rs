@@ -207,6 +207,15 @@ impl Dialect {
         }
     }
 
+    /// What an audience must look like ([`Dialect::is_audience`]).
+    #[must_use]
+    pub const fn audience_hint(self) -> &'static str {
+        match self {
+            Self::Dex => "use letters, digits, '_', '.', ':' or '-' only: Dex has it in a scope",
+            _ => AUDIENCE_HINT,
+        }
+    }
+
     /// The `scope` of a request by the client `client_id`, separated by single spaces: `scopes` and those that request
     /// `audiences`.
     #[must_use]
@@ -234,6 +243,9 @@ impl Dialect {
         }
     }
 }
+
+/// What an audience must look like ([`is_string_or_uri`]).
+pub const AUDIENCE_HINT: &str = "write a text without spaces; with a ':' in it, it must be a URI";
 
 /// Whether `text` can be an audience (RFC 7519 §2): visible characters, and a URI if it has a colon.
 #[must_use]

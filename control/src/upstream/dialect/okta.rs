@@ -4,8 +4,8 @@ use url::Url;
 
 use super::RemoteAddresses;
 use super::rules::{
-    AssertionAudience, DialectRules, DocumentSign, ExchangeDefaults, IssuerPolicy, OfflineAccess,
-    RefreshTokens, SignOutAtIssuer, SubjectKind,
+    AssertionAudience, DialectRules, DocumentSign, ExchangeDefaults, ExchangeGrant, IssuerPolicy,
+    OfflineAccess, RefreshTokens, SignOutAtIssuer, SubjectKind,
 };
 use super::standard;
 
@@ -21,7 +21,9 @@ pub(super) const RULES: DialectRules = DialectRules {
     assertion_audience: AssertionAudience::TokenEndpoint,
     client_certificates: false,
     exchange: Some(ExchangeDefaults {
+        accepted_grants: &[ExchangeGrant::TokenExchange],
         accepted_subjects: &[SubjectKind::AccessToken],
+        needs_audience: true,
         requested_token_type: None,
         ..standard::EXCHANGE
     }),

@@ -1,6 +1,13 @@
 //! What one kind of issuer does differently, as data: each dialect is one constant of this shape.
 
+use tokenward_protocol::token_endpoint::{
+    GRANT_TYPE_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS_TOKEN, TOKEN_TYPE_ID_TOKEN,
+};
+
 use super::error_meaning::ErrorMeaning;
+
+/// The token type of a JWT of any kind (RFC 8693 §3).
+pub const TOKEN_TYPE_JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// How an issuer treats a refresh token that is presented twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -184,12 +191,24 @@ pub enum ExchangeGrant {
 }
 
 impl ExchangeGrant {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::TokenExchange, Self::JwtBearer];
+
     /// The name in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::TokenExchange => "token-exchange",
             Self::JwtBearer => "jwt-bearer",
+        }
+    }
+
+    /// The value of `grant_type`.
+    #[must_use]
+    pub const fn grant_type(self) -> &'static str {
+        match self {
+            Self::TokenExchange => GRANT_TYPE_TOKEN_EXCHANGE,
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
         }
     }
 }
@@ -204,12 +223,24 @@ pub enum SubjectKind {
 }
 
 impl SubjectKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::IdToken, Self::AccessToken];
+
     /// The name in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::IdToken => "id_token",
             Self::AccessToken => "access_token",
+        }
+    }
+
+    /// The token type (RFC 8693 §3).
+    #[must_use]
+    pub const fn token_type(self) -> &'static str {
+        match self {
+            Self::IdToken => TOKEN_TYPE_ID_TOKEN,
+            Self::AccessToken => TOKEN_TYPE_ACCESS_TOKEN,
         }
     }
 }
@@ -219,6 +250,8 @@ impl SubjectKind {
 pub struct ExchangeDefaults {
     /// The grant.
     pub grant: ExchangeGrant,
+    /// Grants that the issuer has; another one cannot work.
+    pub accepted_grants: &'static [ExchangeGrant],
     /// The token that is exchanged.
     pub subject: SubjectKind,
     /// Subjects that the issuer takes; another one cannot work.
@@ -227,6 +260,8 @@ pub struct ExchangeDefaults {
     pub requested_token_type: Option<&'static str>,
     /// How audiences are named.
     pub audience_by: AudienceBy,
+    /// Whether an audience must be named: the issuer has no token that is for nothing in particular.
+    pub needs_audience: bool,
     /// Whether a connector must be named, which verifies the subject.
     pub needs_connector: bool,
     /// Whether `subject_token_type` must be configured: the issuer has no type of its own.

@@ -20,10 +20,12 @@ pub(super) const LOGIN_SCOPES: &[&str] = &["openid", "profile", "email", "offlin
 /// An exchange as RFC 8693 has it, with an access token as subject.
 pub(super) const EXCHANGE: ExchangeDefaults = ExchangeDefaults {
     grant: ExchangeGrant::TokenExchange,
+    accepted_grants: &ExchangeGrant::ALL,
     subject: SubjectKind::AccessToken,
     accepted_subjects: &[SubjectKind::AccessToken, SubjectKind::IdToken],
     requested_token_type: Some(TOKEN_TYPE_ACCESS_TOKEN),
     audience_by: AudienceBy::Parameter,
+    needs_audience: false,
     needs_connector: false,
     needs_subject_token_type: false,
     scopes: "",

@@ -323,7 +323,11 @@ pub fn of_streak(streak: &Streak) -> Refused {
             Refused::new(Refusal::IssuerMisconfigured).because(NOT_OAUTH)
         }
         StreakKind::NotOauth => Refused::new(Refusal::IssuerUnavailable).because(NOT_OAUTH),
-        StreakKind::Unreachable | StreakKind::RetryAfter | StreakKind::Failing | StreakKind::Denied => {
+        StreakKind::Unreachable
+        | StreakKind::RetryAfter
+        | StreakKind::Failing
+        | StreakKind::Denied
+        | StreakKind::Interaction => {
             Refused::new(Refusal::IssuerUnavailable)
         }
     }
