@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::probe::{ProbeAnswer, ProbeFailure, Prober};
-use super::report::{Check, Finding};
+use super::report::{Check, CheckOutcome, Finding};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, ServerConfig, TokenSource, Verification};
 use crate::upstream::dialect::Dialect;
@@ -104,11 +104,11 @@ impl Issuers<'_> {
                 name,
                 "forwards the login's access token, whose audiences control checks where it is a JWT",
             )],
-            TokenSource::Exchange(exchange) => self.remote(&name, exchange).await,
+            TokenSource::Exchange(exchange) => self.remote(&name, exchange, &config.required_audiences).await,
         }
     }
 
-    async fn remote(&self, name: &str, config: &ExchangeConfig) -> Vec<Check> {
+    async fn remote(&self, name: &str, config: &ExchangeConfig, required_audiences: &[String]) -> Vec<Check> {
         let mut checks = Vec::new();
         let introspects = config.verification == Verification::Introspection;
         let verifies = config.verification == Verification::Signature;
@@ -148,12 +148,18 @@ impl Issuers<'_> {
             .prober
             .empty_token_request(&config.token_endpoint, credentials, config.grant.grant_type())
             .await;
-        checks.push(token_endpoint_check(
+        let client = token_endpoint_check(
             format!("{name}: exchange at {}", config.token_endpoint),
-                (auth, config.dialect),
-                answer,
+            (auth, config.dialect),
+            answer,
             "check clientCredentials and their clientAuth, and that the client may use the grant of this exchange",
-        ));
+        );
+        let is_accepted = client.outcome == CheckOutcome::Ok;
+        checks.push(client);
+        if is_accepted {
+            let trial = self.trial(name, config, required_audiences, credentials);
+            checks.extend(trial.await);
+        }
         checks
     }
 

@@ -4,6 +4,7 @@
 
 mod authorization;
 mod console;
+mod exchange;
 mod gateway;
 mod issuer_kind;
 mod issuers;
