@@ -125,7 +125,12 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- $secret := dict "name" $reference.name "key" ($reference.clientSecretKey | default "client-secret") -}}
 {{- $client := .clientId -}}
 {{- if not $client -}}{{- $client = dict "file" (include "tokenward.secretFile" (dict "name" $reference.name "key" ($reference.clientIdKey | default "client-id"))) -}}{{- end -}}
-{{- $credentials := dict "clientId" $client "clientSecret" (dict "file" (include "tokenward.secretFile" $secret)) -}}
+{{- $credentials := dict "clientId" $client -}}
+{{- with $reference.clientKeyKey -}}
+{{- $_ := set $credentials "clientKey" (dict "file" (include "tokenward.secretFile" (dict "name" $reference.name "key" .))) -}}
+{{- else -}}
+{{- $_ := set $credentials "clientSecret" (dict "file" (include "tokenward.secretFile" $secret)) -}}
+{{- end -}}
 {{- if .clientAuth -}}{{- $_ := set $credentials "clientAuth" .clientAuth -}}{{- end -}}
 {{- $_ := set $exchange "clientCredentials" $credentials -}}
 {{- end -}}
