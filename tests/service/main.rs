@@ -4,6 +4,7 @@ mod abuse;
 mod activity;
 mod adversary;
 mod alert_cases;
+mod any_exchange;
 mod authorization;
 mod console;
 mod control_part;
