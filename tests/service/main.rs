@@ -1,6 +1,7 @@
 //! Behaviour tests.
 
 mod abuse;
+mod access_tokens;
 mod activity;
 mod adversary;
 mod alert_cases;
@@ -9,8 +10,10 @@ mod authorization;
 mod console;
 mod control_part;
 mod crash;
+mod dialects;
 mod doctor;
 mod doctor_causes;
+mod doctor_kinds;
 mod documentation;
 mod exchange;
 mod exchange_endpoint;

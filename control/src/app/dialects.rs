@@ -20,7 +20,7 @@ use crate::upstream::issuer::discovery::read_document;
 /// How long a start or a reload waits for discovery documents.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often an issuer is tried again whose kind is not known.
-const TRY_AGAIN: Duration = Duration::from_secs(30);
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// How long the kind that was found is stored.
 const STORED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 

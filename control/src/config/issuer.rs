@@ -29,6 +29,16 @@ impl ClientAuth {
             Self::PrivateKeyJwt => "private_key_jwt",
         }
     }
+
+    /// The name in `token_endpoint_auth_methods_supported` (RFC 8414 §2).
+    #[must_use]
+    pub const fn method(self) -> &'static str {
+        match self {
+            Self::Basic => "client_secret_basic",
+            Self::Post => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+        }
+    }
 }
 
 /// Why an issuer counts as one of its dialect.

@@ -191,6 +191,8 @@ pub(super) struct RawAuth {
     pub(super) kind: Option<Text>,
     #[serde(default)]
     pub(super) forward_token: bool,
+    /// Not in the CRD: `id_token` or `access_token`.
+    pub(super) forward: Option<Text>,
     #[serde(default)]
     pub(super) required_audiences: Vec<Text>,
     pub(super) token_exchange: Option<Spanned<RawExchange>>,

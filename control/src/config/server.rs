@@ -4,6 +4,7 @@ use tokenward_protocol::route::{BadRoute, Route};
 
 use super::exchange::ExchangeConfig;
 use super::resources::Resource;
+use crate::upstream::dialect::rules::SubjectKind;
 
 /// One protected server.
 #[derive(Debug, Clone)]
@@ -28,7 +29,12 @@ impl ServerConfig {
     /// Whether the server's tokens are opaque: a filter reads no claims of them.
     #[must_use]
     pub fn delivers_opaque(&self) -> bool {
-        matches!(&self.token, TokenSource::Exchange(exchange) if exchange.verification.is_opaque())
+        match &self.token {
+            TokenSource::Forward => false,
+            // Its issuer may give another kind at any time.
+            TokenSource::ForwardAccessToken => true,
+            TokenSource::Exchange(exchange) => exchange.verification.is_opaque(),
+        }
     }
 
     /// Whether both are the same server in every respect, its client's secret included.
@@ -48,7 +54,8 @@ impl ServerConfig {
             && (listener_405_after, required_audiences)
                 == (&other.listener_405_after, &other.required_audiences)
             && match (token, &other.token) {
-                (TokenSource::Forward, TokenSource::Forward) => true,
+                (TokenSource::Forward, TokenSource::Forward)
+                | (TokenSource::ForwardAccessToken, TokenSource::ForwardAccessToken) => true,
                 (TokenSource::Exchange(one), TokenSource::Exchange(other)) => one.is_same(other),
                 _ => false,
             }
@@ -79,6 +86,8 @@ impl ServerRoute {
 pub enum TokenSource {
     /// The login's own ID token.
     Forward,
+    /// The login's own access token.
+    ForwardAccessToken,
     /// A token exchange (RFC 8693, RFC 7523) at a remote issuer.
     Exchange(Box<ExchangeConfig>),
 }
@@ -88,5 +97,21 @@ impl TokenSource {
     #[must_use]
     pub const fn is_exchange(&self) -> bool {
         matches!(self, Self::Exchange(_))
+    }
+
+    /// Whether a token of the login itself is what the server gets.
+    #[must_use]
+    pub const fn is_forward(&self) -> bool {
+        matches!(self, Self::Forward | Self::ForwardAccessToken)
+    }
+
+    /// Whether logins' access tokens are needed to obtain them.
+    #[must_use]
+    pub fn needs_access_tokens(&self) -> bool {
+        match self {
+            Self::Forward => false,
+            Self::ForwardAccessToken => true,
+            Self::Exchange(exchange) => exchange.subject == SubjectKind::AccessToken,
+        }
     }
 }

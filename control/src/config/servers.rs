@@ -129,6 +129,7 @@ fn auth_block<'a>(auth: &'a RawAuth, client_id: Option<&'a str>) -> AuthBlock<'a
     AuthBlock {
         kind: text(auth.kind.as_ref()),
         forward_token: auth.forward_token,
+        forward: text(auth.forward.as_ref()),
         required_audiences: auth
             .required_audiences
             .iter()
@@ -186,6 +187,7 @@ fn location(auth: &Spanned<RawAuth>, field: AuthField) -> Location {
     let found = match field {
         AuthField::Auth => None,
         AuthField::Type => auth.value.kind.as_ref().map(|kind| kind.referenced),
+        AuthField::Forward => auth.value.forward.as_ref().map(|forward| forward.referenced),
         AuthField::RequiredAudience(index) => auth
             .value
             .required_audiences

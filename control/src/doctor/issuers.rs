@@ -77,6 +77,7 @@ impl Issuers<'_> {
                 token_endpoint_check(endpoint_name, (auth, config.dialect), answer, hint)
             });
         }
+        checks.extend(self.kind(&name, config).await);
         if let Some(relay) = &config.relay {
             checks.extend(self.relay(&name, config, relay).await);
         }
@@ -98,6 +99,10 @@ impl Issuers<'_> {
                     "forwards the login's token, which must have {}",
                     config.required_audiences.join(", ")
                 ),
+            )],
+            TokenSource::ForwardAccessToken => vec![Check::ok(
+                name,
+                "forwards the login's access token, whose audiences control checks where it is a JWT",
             )],
             TokenSource::Exchange(exchange) => self.remote(&name, exchange).await,
         }
@@ -279,7 +284,7 @@ fn token_endpoint_check(
         Ok(answer) => answer,
         Err(failure) => return Check::failed(name, failure),
     };
-    let shown = format!("client_secret_{}", auth.name());
+    let shown = auth.method();
     match (answer.status, answer.oauth_error().as_deref()) {
         (_, Some("invalid_client" | "unauthorized_client")) | (401, None) => Check::fail(
             name,

@@ -5,6 +5,7 @@
 mod authorization;
 mod console;
 mod gateway;
+mod issuer_kind;
 mod issuers;
 mod kubernetes;
 mod probe;

@@ -21,6 +21,8 @@ pub(crate) struct AuthBlock<'a> {
     pub(crate) kind: Option<&'a str>,
     /// `forwardToken`.
     pub(crate) forward_token: bool,
+    /// `forward`, which the CRD does not have.
+    pub(crate) forward: Option<&'a str>,
     /// `requiredAudiences`.
     pub(crate) required_audiences: Vec<&'a str>,
     /// `tokenExchange`.
@@ -56,6 +58,8 @@ pub(crate) enum AuthField {
     Auth,
     /// `auth.type`.
     Type,
+    /// `auth.forward`.
+    Forward,
     /// The entry of `auth.requiredAudiences` with this index.
     RequiredAudience(usize),
     /// `auth.tokenExchange` as a whole.
@@ -160,6 +164,22 @@ impl<'a> AuthBlock<'a> {
         }
     }
 
+    /// Which token of the login is forwarded.
+    fn forwarded(&self, faults: &mut Vec<AuthFault>) -> TokenSource {
+        match self.forward {
+            None | Some("id_token") => TokenSource::Forward,
+            Some("access_token") => TokenSource::ForwardAccessToken,
+            Some(other) => {
+                faults.push(AuthFault::new(
+                    AuthField::Forward,
+                    format!("forward {:?} is unknown", shown(other)),
+                    "write id_token or access_token",
+                ));
+                TokenSource::Forward
+            }
+        }
+    }
+
     /// The configuration of the server `name` with this block, without its resource. `client_secret` is called at most
     /// once, for an exchange that lacks no field; `None` from it: it has reported the fault itself. The result counts only
     /// where `faults` stays empty.
@@ -183,13 +203,23 @@ impl<'a> AuthBlock<'a> {
             .iter()
             .map(|text| (*text).to_owned())
             .collect();
+        if let (Some(_), BlockToken::Exchange(_)) = (self.forward, self.token()) {
+            faults.push(AuthFault::new(
+                AuthField::Forward,
+                format!(
+                    "server {:?} has forward beside an enabled tokenExchange, which wins",
+                    shown(name)
+                ),
+                "remove forward, or set tokenExchange.enabled: false and forwardToken: true",
+            ));
+        }
         let token = match self.token() {
             BlockToken::Exchange(exchange) => TokenSource::Exchange(Box::new(exchange.config(
                 (&shown(name), &required_audiences),
                 client_secret,
                 faults,
             )?)),
-            BlockToken::Forward => TokenSource::Forward,
+            BlockToken::Forward => self.forwarded(faults),
             BlockToken::Neither => {
                 faults.push(AuthFault::new(
                     AuthField::Auth,

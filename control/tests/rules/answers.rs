@@ -94,6 +94,7 @@ fn an_empty_refresh_token_counts_as_absent() {
     let RefreshAnswer::Refreshed {
         id_token,
         refresh_token,
+        access_token,
     } = read_refresh(
         &raw(200, r#"{"access_token":"x","refresh_token":"","id_token":"y"}"#),
         Dialect::Dex,
@@ -106,6 +107,29 @@ fn an_empty_refresh_token_counts_as_absent() {
     };
     assert_eq!(token.expose_secret(), "y");
     assert!(refresh_token.is_none());
+    assert_eq!(
+        access_token.map(|given| given.token.expose_secret().to_owned()),
+        Some("x".to_owned())
+    );
+}
+
+#[test]
+fn the_life_of_an_access_token_is_read_as_a_number_or_a_text() {
+    for (member, seconds) in [
+        (r#","expires_in":300"#, Some(300)),
+        (r#","expires_in":"300""#, Some(300)),
+        (r#","expires_in":-1"#, None),
+        (r#","expires_in":3e2"#, None),
+        ("", None),
+    ] {
+        let body = format!(r#"{{"access_token":"x","id_token":"y"{member}}}"#);
+        let RefreshAnswer::Refreshed { access_token, .. } = read_refresh(&raw(200, &body), Dialect::Dex)
+        else {
+            panic!("a 200 with tokens is a refresh");
+        };
+        let given = access_token.expect("an access token");
+        assert_eq!(given.expires_in_seconds, seconds, "{body}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The configuration: every problem has a line, a column and a hint, and secrets are never quoted.
 
 pub(crate) mod authorization;
+mod forward;
 pub(crate) mod exchanges;
 mod issuers;
 mod kubernetes;

@@ -127,6 +127,7 @@ fn extracted(body: &[u8], cut: bool) -> Option<(Option<String>, Option<String>)>
         RefreshAnswer::Refreshed {
             id_token,
             refresh_token,
+            ..
         } => {
             let id_token = match id_token {
                 GivenIdToken::Given(token) => Some(text(token)),

@@ -271,6 +271,7 @@ fn auth_block<'a>(auth: &'a Placed, required_audiences: Vec<&'a str>) -> AuthBlo
     AuthBlock {
         kind: text(auth, "type"),
         forward_token: flag(auth, "forwardToken"),
+        forward: None,
         required_audiences,
         token_exchange: member(auth, "tokenExchange").map(|exchange| ExchangeBlock {
             enabled: flag(exchange, "enabled"),

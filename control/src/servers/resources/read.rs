@@ -136,6 +136,7 @@ fn auth_block(auth: &Value) -> Result<AuthBlock<'_>, Fault> {
     Ok(AuthBlock {
         kind: text(auth, "type"),
         forward_token: flag(auth, "forwardToken"),
+        forward: None,
         required_audiences: required_audiences.ok_or_else(|| {
             Fault::new(
                 "Invalid",
@@ -296,6 +297,7 @@ fn place(field: AuthField) -> String {
     match field {
         AuthField::Auth => "spec.auth".to_owned(),
         AuthField::Type => "spec.auth.type".to_owned(),
+        AuthField::Forward => "spec.auth.forward".to_owned(),
         AuthField::RequiredAudience(index) => format!("spec.auth.requiredAudiences[{index}]"),
         AuthField::TokenExchange => EXCHANGE.to_owned(),
         AuthField::Exchange(ExchangeField::ClientId) => format!("{EXCHANGE}.clientCredentialsSecretRef"),

@@ -16,8 +16,8 @@ use url::Url;
 
 use self::error_meaning::ErrorMeaning;
 use self::rules::{
-    AssertionAudience, AudienceBy, DialectRules, ExchangeDefaults, IssuerPolicy, OfflineAccess,
-    RefreshTokens, SignOutAtIssuer,
+    AccessTokenUser, AssertionAudience, AudienceBy, DialectRules, ExchangeDefaults, IssuerPolicy,
+    OfflineAccess, RefreshTokens, SignOutAtIssuer,
 };
 
 /// The kind of an issuer.
@@ -138,6 +138,18 @@ impl Dialect {
     #[must_use]
     pub const fn assertion_audience(self) -> AssertionAudience {
         self.rules().assertion_audience
+    }
+
+    /// How a JWT access token names the user.
+    #[must_use]
+    pub const fn access_token_user(self) -> AccessTokenUser {
+        match self {
+            // `sub` is the user's login name, `uid` what an ID token has as `sub`.
+            Self::Okta => AccessTokenUser::Member("uid"),
+            // A token of version 1 has another `iss`, and `sub` is another one for each resource.
+            Self::Entra => AccessTokenUser::Unstated,
+            _ => AccessTokenUser::Subject,
+        }
     }
 
     /// The meaning of an OAuth error response: its HTTP `status`, `error` code in lower case and `error_description`

@@ -170,6 +170,17 @@ pub enum AssertionAudience {
     TokenEndpoint,
 }
 
+/// How a JWT access token of an issuer names the user of the login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessTokenUser {
+    /// `sub` is that of the ID token, where it is there (RFC 9068 §2.2).
+    Subject,
+    /// This claim has the `sub` of the ID token; `sub` is something else.
+    Member(&'static str),
+    /// Not in a way that a client could read: `iss` and `sub` depend on the resource that the token is for.
+    Unstated,
+}
+
 /// The grant by which a remote issuer gives a token for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExchangeGrant {

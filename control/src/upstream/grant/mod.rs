@@ -2,14 +2,14 @@
 //!
 //! [`record`] is the stored form, [`relayed`] the part of it for clients that refresh through the relay. [`decide`],
 //! [`login`], [`takeover`], [`chain`] and [`attach`] are rules and [`attempt`] is the single refresh at a time, all pure.
-//! `refresh` executes the steps of an attempt, `examine` checks its new ID token, `serve` answers callers, `admission`
-//! stores logins, and [`rotations`] remembers what a store loses that goes back in time.
+//! `refresh` executes the steps of an attempt, `examine` checks its new ID token, `serve` answers callers,
+//! [`kept`] and `access_token` have the access token that some servers need, `admission` stores logins, and [`rotations`] remembers what a store loses that goes back in time.
 //!
 //! For a client's refresh token, `owners` is the index to the record that presents it, `presented` finds or creates that
 //! record and hands tokens out, and `moving` attaches a login that was not known to its user's grant.
 
 mod access;
-mod access_token_stub;
+mod access_token;
 mod activity;
 mod admission;
 pub mod attach;
@@ -19,6 +19,7 @@ pub mod chain;
 pub mod decide;
 mod examine;
 pub mod intents;
+pub mod kept;
 mod known_login;
 pub mod lineage;
 mod listing;
@@ -75,7 +76,7 @@ pub struct Served {
     /// Until when the caller may use it in place of the presented token, Unix seconds: its `exp`, or that of the presented
     /// token where nothing but that token stands for the user.
     pub usable_until_seconds: u64,
-    /// Its `aud`. Empty for an exchanged token, whose audiences were checked when it was stored.
+    /// Its `aud`. Empty for an exchanged token, whose audiences were checked when it was stored, and for an opaque one.
     pub audiences: Vec<String>,
 }
 

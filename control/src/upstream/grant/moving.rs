@@ -10,7 +10,7 @@ use tokenward_protocol::jwt::Claims;
 use super::attach::{Attachment, MovedTokens, attached, attachment};
 use super::owners::HeldToken;
 use super::record::{
-    GrantKey, GrantRecord, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD, VersionedGrant,
+    Extras, GrantKey, GrantRecord, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD, VersionedGrant,
 };
 use super::relayed::{Origin, Relayed, StoredResponse};
 use super::takeover::unresolved;
@@ -153,6 +153,10 @@ impl Inner {
             relayed: Relayed {
                 response: None,
                 ..chain.record.relayed.clone()
+            },
+            extras: Extras {
+                access_token: None,
+                ..chain.record.extras.clone()
             },
             ..chain.record.clone()
         };

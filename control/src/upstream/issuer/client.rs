@@ -18,7 +18,7 @@ use super::answer::{RawAnswer, Transient};
 use super::client_assertion::{ASSERTION_TYPE, Assertion, ClientKey};
 use super::key_set::CacheTime;
 use super::loop_marker::LoopMarker;
-use super::retry_after::retry_after;
+use super::retry_after::{retry_after, retry_after_limit};
 use crate::config::ClientAuth;
 use crate::observe::trace;
 use crate::upstream::dialect::Dialect;
@@ -311,7 +311,11 @@ async fn sent(request: reqwest::RequestBuilder) -> Result<reqwest::Response, Cal
 
 async fn read(mut response: reqwest::Response, longest: usize) -> (RawAnswer, Option<CallFailed>) {
     let status = response.status().as_u16();
-    let retry_after = retry_after(response.headers(), SystemTime::now());
+    let (headers, now) = (response.headers(), SystemTime::now());
+    let retry_after = match status {
+        429 => retry_after_limit(headers, now),
+        _ => retry_after(headers, now),
+    };
     let encoding = response.headers().get(CONTENT_ENCODING);
     let encoding = encoding.and_then(|name| name.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();

@@ -5,9 +5,11 @@
 //! - [`passing`] passes requests of the issuer's other clients as they are; [`loop_marker`] marks what goes to a relayed issuer;
 //! - [`login`] logs a user in with an authorization code;
 //! - [`discovery`] finds the endpoints, [`introspection`], [`token_introspection`] and [`revocation`] use the optional ones;
-//! - [`keys`], [`key_set`], [`jwk`] and [`verify`] check signatures, [`token_type`] and [`logout_token`] read claims;
+//! - [`keys`], [`key_set`], [`jwk`] and [`verify`] check signatures, [`token_type`], [`access_token`] and [`logout_token`] read
+//!   claims;
 //! - [`unverified`]: why a token is not accepted.
 
+pub mod access_token;
 pub mod algorithm;
 pub mod answer;
 pub mod breaker;

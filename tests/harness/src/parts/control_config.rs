@@ -94,6 +94,8 @@ pub struct ControlServer {
     pub required_audiences: Vec<String>,
     /// `resource`: the URL that MCP clients use for it.
     pub resource: Option<String>,
+    /// `auth.forward`; absent for the ID token.
+    pub forward: Option<&'static str>,
     /// `auth.tokenExchange`; without it the user's own token is forwarded.
     pub exchange: Option<ControlExchange>,
 }
@@ -159,6 +161,7 @@ impl ControlConfig {
                 .map(|audience| (*audience).to_owned())
                 .collect(),
             resource: None,
+            forward: None,
             exchange: None,
         });
         self
@@ -176,6 +179,7 @@ impl ControlConfig {
             name: name.to_owned(),
             required_audiences: vec![client_id.to_owned()],
             resource: None,
+            forward: None,
             exchange: Some(ControlExchange {
                 token_endpoint: remote.token_endpoint(),
                 expected_issuer: remote.issuer().to_owned(),
@@ -314,6 +318,9 @@ impl ControlServer {
         let mut auth = json!({
             "type": "oauth", "forwardToken": true, "requiredAudiences": self.required_audiences,
         });
+        if let Some(forward) = self.forward {
+            auth["forward"] = json!(forward);
+        }
         if let Some(exchange) = &self.exchange {
             auth["tokenExchange"] = json!({
                 "enabled": true,

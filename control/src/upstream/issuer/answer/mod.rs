@@ -21,6 +21,7 @@ use self::members::Members;
 use self::oauth_error::{OauthError, unknown_code};
 use crate::upstream::dialect::Dialect;
 use crate::upstream::dialect::error_meaning::ErrorMeaning;
+use crate::upstream::issuer::access_token::GivenAccessToken;
 use crate::upstream::streak::StreakKind;
 
 /// A response, not yet interpreted.
@@ -63,6 +64,8 @@ pub enum RefreshAnswer {
         id_token: GivenIdToken,
         /// The rotated refresh token; absent: the old one stays valid (RFC 6749 §6).
         refresh_token: Option<SecretString>,
+        /// The new access token, if the response has one.
+        access_token: Option<GivenAccessToken>,
     },
     /// This refresh token will not work again.
     Dead(Death),
@@ -123,12 +126,13 @@ impl Transient {
 }
 
 const ERROR: [&str; 2] = ["error", "error_description"];
-const REFRESHED: [&str; 5] = [
+const REFRESHED: [&str; 6] = [
     "error",
     "error_description",
     "access_token",
     "id_token",
     "refresh_token",
+    "expires_in",
 ];
 
 /// Classifies the response to `grant_type=refresh_token`.
@@ -194,6 +198,12 @@ fn refreshed(answer: &RawAnswer, members: &Members) -> Option<RefreshAnswer> {
             None => GivenIdToken::CutOff,
         },
         refresh_token: refresh_token.map(Into::into),
+        access_token: members.text("access_token").map(|token| GivenAccessToken {
+            token: token.into(),
+            expires_in_seconds: members
+                .text("expires_in")
+                .and_then(|seconds| seconds.parse().ok()),
+        }),
     })
 }
 

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::config::{IssuerConfig, ServerConfig, TokenSource, UpstreamLoginConfig};
+use crate::config::{IssuerConfig, ServerConfig, UpstreamLoginConfig};
 use crate::context::Context;
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::discovery::{Discovery, DiscoveryFailed};
@@ -53,7 +53,7 @@ pub fn requested_scope(
     // The client itself must stay in `aud`, also beside other audiences.
     let mut audiences = vec![issuer.client_id.clone()];
     for server in servers {
-        if matches!(server.token, TokenSource::Forward) {
+        if server.token.is_forward() {
             for audience in &server.required_audiences {
                 if !audiences.contains(audience) {
                     audiences.push(audience.clone());
