@@ -93,6 +93,7 @@ impl Stage {
                 policy: None,
                 token_endpoint: None,
                 relay: None,
+                more: Value::Null,
             }],
             settings: vec![
                 ("servers".to_owned(), json!([])),

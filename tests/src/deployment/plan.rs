@@ -56,6 +56,8 @@ pub struct Plan {
     pub store_deadline: Option<&'static str>,
     /// `issuers[0].policy`.
     pub policy: &'static str,
+    /// More members of `issuers[0]`, or others in their place; `null` leaves one out.
+    pub issuer: Value,
     /// `issuers[0].relay`; without a `public_endpoint` it has [`PUBLIC_ENDPOINT`].
     pub relay: Option<Value>,
     /// `issuers[0].token_endpoint` of a relay, where it is not Dex's own.
@@ -82,6 +84,7 @@ impl Default for Plan {
             engine: None,
             store_deadline: None,
             policy: "tolerant",
+            issuer: Value::Null,
             relay: None,
             own_endpoint: None,
             program: None,
@@ -145,6 +148,7 @@ impl Plan {
                 policy: Some(self.policy.to_owned()),
                 token_endpoint: self.relay.as_ref().map(|_| self.own_endpoint(issuer)),
                 relay: self.relay.clone().map(with_public_endpoint),
+                more: self.issuer.clone(),
             }],
             settings,
             files,

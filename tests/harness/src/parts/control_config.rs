@@ -83,6 +83,8 @@ pub struct ControlIssuer {
     pub token_endpoint: Option<String>,
     /// `relay`; none when absent.
     pub relay: Option<Value>,
+    /// More members, or others in their place; `null` leaves one out.
+    pub more: Value,
 }
 
 /// One of `servers`.
@@ -148,6 +150,7 @@ impl ControlConfig {
             policy: None,
             token_endpoint: None,
             relay: None,
+            more: Value::Null,
         });
         self
     }
@@ -308,6 +311,12 @@ impl ControlIssuer {
         }
         if let Some(relay) = &self.relay {
             issuer["relay"] = relay.clone();
+        }
+        for (name, value) in self.more.as_object().into_iter().flatten() {
+            issuer[name.as_str()] = value.clone();
+        }
+        if let Some(members) = issuer.as_object_mut() {
+            members.retain(|_, value| !value.is_null());
         }
         Ok(issuer)
     }
