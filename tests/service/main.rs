@@ -5,6 +5,7 @@ mod access_tokens;
 mod activity;
 mod adversary;
 mod alert_cases;
+mod any_exchange;
 mod authorization;
 mod console;
 mod control_part;
