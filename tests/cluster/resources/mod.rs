@@ -91,6 +91,7 @@ impl Stage {
                 client_id: "muster".to_owned(),
                 client_secret: "client-secret-of-dex".into(),
                 policy: None,
+                refresh_tokens: None,
                 token_endpoint: None,
                 relay: None,
             }],

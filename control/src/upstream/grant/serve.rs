@@ -74,6 +74,7 @@ impl Grants {
             is_stale_on_arrival,
             ..
         } = flown.map_err(|not_refreshed| not_refreshed.refused)?;
+        inner.check_user(key, &record).await?;
         let now_ms = inner.context.clock.now_ms();
         let margin = inner.times.policy.margin;
         let is_fresh =

@@ -96,6 +96,7 @@ impl Relay {
             client_id: &home.config.client_id,
             refresh_token: Some(refresh_token),
             session_id: profile.session_id.as_deref(),
+            refresh_tokens: home.config.refresh_tokens,
             source: LoginSource::Learned(response),
         };
         self.grants.learn(home.config.policy, &login).await

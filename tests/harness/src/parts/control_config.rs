@@ -79,6 +79,8 @@ pub struct ControlIssuer {
     pub client_secret: SecretString,
     /// `policy`, `tolerant` or `strict`; the service's default when absent.
     pub policy: Option<String>,
+    /// `refresh_tokens`, `per_user` or `per_login`; the service's default when absent.
+    pub refresh_tokens: Option<String>,
     /// `token_endpoint`; from discovery when absent.
     pub token_endpoint: Option<String>,
     /// `relay`; none when absent.
@@ -144,6 +146,7 @@ impl ControlConfig {
             client_id: client_id.to_owned(),
             client_secret: client_secret.into(),
             policy: None,
+            refresh_tokens: None,
             token_endpoint: None,
             relay: None,
         });
@@ -298,6 +301,9 @@ impl ControlIssuer {
         });
         if let Some(policy) = &self.policy {
             issuer["policy"] = json!(policy);
+        }
+        if let Some(refresh_tokens) = &self.refresh_tokens {
+            issuer["refresh_tokens"] = json!(refresh_tokens);
         }
         if let Some(endpoint) = &self.token_endpoint {
             issuer["token_endpoint"] = json!(endpoint);
