@@ -75,6 +75,12 @@ enum Verb {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Print the public keys of the clients that authenticate with a private key, as a JWK set (RFC 7517) to register at their
+    /// issuers.
+    ClientKeys {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Convert the aggregator's MCPServer resources to the `servers` of a configuration or of the chart's values.
     Import(command::import::ImportFlags),
 }
@@ -110,6 +116,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Man { out } => exit_code(man(out.as_deref())),
         Verb::Import(flags) => exit_code(command::import::run(&flags)),
         Verb::Explain(flags) => exit_code(explain(&flags)),
+        Verb::ClientKeys { config } => exit_code(command::client_keys::run(&config.path)),
         Verb::Keygen { out } => exit_code(keygen(out.as_deref())),
         Verb::Doctor(flags) => exit_code(command::doctor::run(&flags)),
         Verb::Serve {
@@ -181,6 +188,7 @@ fn check(path: &Path) -> ExitCode {
             config.issuers.len(),
             config.servers.len()
         );
+        print!("{}", config::issuer_guide(&config));
         if let Some(guide) = config::guide(&config) {
             print!("{guide}");
         }

@@ -9,9 +9,10 @@ use crate::refusal::Refusal;
 
 /// `grant_type` of a token exchange (RFC 8693 §2.1).
 pub const GRANT_TYPE_TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-/// The only token type that is requested and issued (RFC 8693 §3).
+/// The token type that is requested, and issued to most servers (RFC 8693 §3).
 pub const TOKEN_TYPE_ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
-/// `subject_token_type` of an access token of control's own authorization server (RFC 8693 §3).
+/// The type of an access token (RFC 8693 §3): as a subject one of control's own authorization server, issued one of an upstream
+/// issuer.
 pub const TOKEN_TYPE_ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 /// Header on every response of control, with its version as value. A 503 without it was made by Envoy itself
 /// (connection refused, no healthy host); the status alone does not distinguish it from control's own 503.
@@ -273,7 +274,7 @@ fn session(form: &Form) -> Result<Option<&str>, BadTokenRequest> {
 pub struct TokenAnswer {
     /// The token, whatever its type (RFC 8693 names it so).
     pub access_token: String,
-    /// Always [`TOKEN_TYPE_ID_TOKEN`].
+    /// [`TOKEN_TYPE_ID_TOKEN`], or [`TOKEN_TYPE_ACCESS_TOKEN`] where the server gets an upstream issuer's access token.
     pub issued_token_type: String,
     /// `Bearer`.
     pub token_type: String,
@@ -353,13 +354,15 @@ pub fn read_answer(status: u16, marked: bool, retry_after: Option<&[u8]>, body: 
         text("issued_token_type"),
         whole("expires_at"),
     ) {
-        (Some(token), Some(TOKEN_TYPE_ID_TOKEN), Some(expires_at)) => ControlAnswer::Token(TokenAnswer {
-            access_token: token.to_owned(),
-            issued_token_type: TOKEN_TYPE_ID_TOKEN.to_owned(),
-            token_type: text("token_type").unwrap_or_default().to_owned(),
-            expires_in: whole("expires_in").unwrap_or(0),
-            expires_at,
-        }),
+        (Some(token), Some(kind @ (TOKEN_TYPE_ID_TOKEN | TOKEN_TYPE_ACCESS_TOKEN)), Some(expires_at)) => {
+            ControlAnswer::Token(TokenAnswer {
+                access_token: token.to_owned(),
+                issued_token_type: kind.to_owned(),
+                token_type: text("token_type").unwrap_or_default().to_owned(),
+                expires_in: whole("expires_in").unwrap_or(0),
+                expires_at,
+            })
+        }
         _ => refused(Refusal::ControlGarbled),
     }
 }

@@ -1,5 +1,6 @@
 //! The whole path on a real Envoy: filter, control, store, issuers and MCP servers.
 
+mod access_token;
 mod config;
 mod control_before_valkey;
 mod control_tls;

@@ -3,16 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use tokenward_harness::issuer::{Issuer as _, fingerprint};
+use tokenward_harness::issuer::Issuer as _;
 use tokenward_harness::parts::{RealDex, tools};
-use tokenward_harness::world::{ALICE, CLIENT, LOCAL, Login, Store, World, WorldBuilder};
-use tokenward_protocol::jwt::Claims;
+use tokenward_harness::world::{ALICE, CLIENT, LOCAL, Store, World, WorldBuilder};
+use tokenward_tests::issuer_stories::{self, answer, short_lived, until_served};
 
 const BOB: &str = "bob@example.com";
-pub(crate) const TOKENS_LIVE: Duration = Duration::from_secs(12);
-pub(crate) const MARGIN: Duration = Duration::from_secs(3);
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// With four workers in Envoy.
 pub(crate) async fn start(story: &str, world: WorldBuilder) -> anyhow::Result<Option<World<RealDex>>> {
@@ -30,108 +26,21 @@ pub(crate) async fn start_as_built(
     world.start_on().await.map(Some)
 }
 
-pub(crate) fn short_lived() -> WorldBuilder {
-    World::builder().short_lived(TOKENS_LIVE, MARGIN)
-}
-
-/// The status and the refusal's name.
-pub(crate) async fn answer(
-    world: &World<RealDex>,
-    server: &str,
-    login: &Login,
-) -> anyhow::Result<(u16, Option<String>)> {
-    let answer = world.call(server).login(login).send().await?;
-    Ok((answer.status, answer.refusal()))
-}
-
-/// Calls as a client that honours 503 does, until it is served.
-pub(crate) async fn until_served(world: &World<RealDex>, server: &str, login: &Login) -> anyhow::Result<()> {
-    let limit = Instant::now() + PATIENCE;
-    loop {
-        let (status, refusal) = answer(world, server, login).await?;
-        if status == 200 {
-            return Ok(());
-        }
-        anyhow::ensure!(
-            status == 503 && Instant::now() < limit,
-            "{server}: {status} {refusal:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_a_real_dex_near_its_end_is_forwarded_and_the_next_one_fetched_ahead() -> anyhow::Result<()>
 {
-    let life = Duration::from_secs(60);
-    // For the filter it is near its end from the first second on, for control after the first half of its use.
-    let world = World::builder()
-        .short_lived(life, Duration::from_secs(10))
-        .filter_setting("refresh_ahead", "59s");
-    let Some(world) = start("near its end", world).await? else {
-        return Ok(());
-    };
-    let alice = world.log_in(ALICE).await?;
-    let begun = Instant::now();
-    while world.home.counts().refreshes_succeeded == 0 {
-        assert_eq!(answer(&world, LOCAL, &alice).await?, (200, None));
-        assert!(begun.elapsed() < life, "nothing was fetched ahead");
-        tokio::time::sleep(Duration::from_millis(500)).await;
+    match start("near its end", issuer_stories::of_tokens_near_their_end()).await? {
+        Some(world) => issuer_stories::is_fetched_ahead(&world).await,
+        None => Ok(()),
     }
-    let presented = fingerprint(&alice.tokens.id_token);
-    let seen = world.server(LOCAL).seen();
-    let fresh = seen.iter().filter(|token| token.fingerprint == presented);
-    assert_eq!(fresh.count(), seen.len(), "good until its margin, so untouched");
-    let own = i64::try_from(Claims::read(alice.tokens.id_token.as_bytes())?.exp_seconds)?;
-    while world.session(&alice).await?["id_token_expires_at"].as_i64() <= Some(own) {
-        assert!(begun.elapsed() < PATIENCE, "control does not store the next one");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!((world.rejected_expired(), world.tally().warnings), (0, 0));
-    Ok(())
 }
 
-/// Tokens that a real Dex signed and that were changed afterwards: without an expiry, with another one, for another user.
 #[tokio::test(flavor = "multi_thread")]
 async fn changed_and_malformed_tokens_of_a_real_dex_reach_no_server() -> anyhow::Result<()> {
-    let Some(world) = start("malformed tokens", World::builder()).await? else {
-        return Ok(());
-    };
-    let mut alice = world.log_in(ALICE).await?;
-    let good = alice.tokens.id_token.clone();
-    for exp in [json!(null), json!(0), json!("never"), json!(1.5e9)] {
-        alice.tokens.id_token = with_exp(&good, exp)?;
-        assert!(world.register(&alice).await.is_err());
-        assert_eq!(answer(&world, LOCAL, &alice).await?.0, 401);
+    match start("malformed tokens", World::builder()).await? {
+        Some(world) => issuer_stories::changed_tokens_reach_no_server(&world).await,
+        None => Ok(()),
     }
-    for bearer in ["garbage", "a.b", &format!("{good}.{good}")] {
-        let refused = world.call(LOCAL).bearer(bearer).send().await?;
-        assert_eq!(
-            (refused.status, refused.refusal().as_deref()),
-            (401, Some("malformed_bearer"))
-        );
-    }
-    let two = world.call(LOCAL).bearer(&good).bearer(&good).send().await?;
-    assert_eq!(two.refusal().as_deref(), Some("ambiguous_bearer"));
-    assert_eq!(world.upstream_requests(), 0);
-    // Without a session header the token's subject is the session: an unmodified aggregator.
-    assert_eq!(world.call("remote-1").bearer(&good).send().await?.status, 200);
-    assert_eq!(world.home.counts().refreshes_presented, 0);
-    Ok(())
-}
-
-/// The same token, signature and all, with another `exp`.
-fn with_exp(token: &str, exp: Value) -> anyhow::Result<String> {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    let parts: Vec<_> = token.split('.').collect();
-    let [head, claims, signature] = parts[..] else {
-        anyhow::bail!("no JWT")
-    };
-    let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
-    claims["exp"] = exp;
-    let claims = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&claims)?);
-    Ok(format!("{head}.{claims}.{signature}"))
 }
 
 /// The pods restart with stale sessions in Valkey; then the store, then control is down.

@@ -165,7 +165,7 @@ async fn a_body_that_is_too_large_is_refused_also_when_its_length_is_not_announc
         .await?;
     assert_eq!(answer.refusal(), (413, "bad_request"));
     assert_eq!(answer.header("connection"), Some("close"), "the rest is not read");
-    let body = json!({"issuer": "x".repeat(160 * 1024)});
+    let body = json!({"issuer": "x".repeat(220 * 1024)});
     assert_eq!(deployment.put_body("s-1", &body).await?.status, 413);
 
     let mut stream = TcpStream::connect(deployment.urls[0].trim_start_matches("http://")).await?;

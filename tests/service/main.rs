@@ -1,15 +1,19 @@
 //! Behaviour tests.
 
 mod abuse;
+mod access_tokens;
 mod activity;
 mod adversary;
 mod alert_cases;
+mod any_exchange;
 mod authorization;
 mod console;
 mod control_part;
 mod crash;
+mod dialects;
 mod doctor;
 mod doctor_causes;
+mod doctor_kinds;
 mod documentation;
 mod exchange;
 mod exchange_endpoint;

@@ -3,6 +3,7 @@
 
 pub mod deployment;
 pub mod flow;
+pub mod issuer_stories;
 pub mod openapi;
 pub mod pages;
 pub mod relay;

@@ -17,6 +17,7 @@ mod log_throttle;
 mod malformed;
 mod mcp_methods;
 mod near_expiry;
+mod opaque;
 mod races;
 mod recovery;
 mod refusal;

@@ -7,6 +7,7 @@ mod cluster;
 mod console;
 mod fuzz;
 mod gateway;
+mod issuers;
 mod lab;
 mod lint;
 mod modules;
@@ -80,6 +81,9 @@ enum Verb {
     /// Install, upgrade and run the chart on a real Kubernetes API server with a real Envoy Gateway; needs Go, and ten minutes
     /// to build the API server at first
     Cluster(cluster::ClusterFlags),
+    /// Run the stories of other issuers than Dex: on a real Keycloak, which needs Java 17 and Maven, and on fakes of Entra ID,
+    /// Okta, Auth0 and Google
+    Issuers(issuers::IssuersFlags),
     /// Run unmodified programs (oauth2-proxy, Envoy's oauth2 filter, an aggregator) behind the relay on real issuers, and count;
     /// needs Go
     Relay(stories::CountedStoriesFlags),
@@ -112,6 +116,7 @@ fn main() -> ExitCode {
         Verb::Replay(flags) => lab::replay(&workspace, &terminal, &flags),
         Verb::Gateway(flags) => gateway::run(&workspace, &terminal, &flags),
         Verb::Cluster(flags) => cluster::run(&workspace, &terminal, &flags),
+        Verb::Issuers(flags) => issuers::run(&workspace, &terminal, &flags),
         Verb::Relay(flags) => relay::run(&workspace, &terminal, &flags),
         Verb::Clients(flags) => clients::run(&workspace, &terminal, &flags),
         Verb::Release(flags) => release::run(&workspace, &terminal, &flags),

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use url::Url;
+
 use super::Server;
 use super::limits::LimitsByIssuer;
 use crate::config::{Config, IssuerConfig, TokenSource};
@@ -47,20 +49,37 @@ fn rejected_keys(configs: &[IssuerConfig], issuer: &str) -> Vec<String> {
         .collect()
 }
 
+/// Has the issuers keep access tokens whose logins' servers need them.
+fn keep_access_tokens(config: &Config, homes: &[Arc<HomeIssuer>]) {
+    let first = config.issuers.first().map(|issuer| &issuer.issuer);
+    for server in config
+        .servers
+        .iter()
+        .filter(|server| server.token.needs_access_tokens())
+    {
+        let issuer = server.home_issuer.as_ref().or(first);
+        for home in homes.iter().filter(|home| Some(&home.config.issuer) == issuer) {
+            home.keep_access_tokens();
+        }
+    }
+}
+
 /// The protected servers by name. Exchanges at one issuer with the same `jwksUri` share its keys. What `previous`, of the
 /// same issuers and context, has is taken over: a server that is configured as before, and the keys of issuers.
 pub(super) fn servers(
     config: &Config,
+    homes: &[Arc<HomeIssuer>],
     context: &Context,
     limits: &mut LimitsByIssuer,
     previous: &HashMap<String, Arc<Server>>,
 ) -> HashMap<String, Arc<Server>> {
+    keep_access_tokens(config, homes);
     let issuers = &config.issuers;
-    let mut keys: HashMap<(String, String), Arc<IssuerKeys>> = HashMap::new();
+    let mut keys: HashMap<(String, Option<Url>), Arc<IssuerKeys>> = HashMap::new();
     for remote in previous.values().filter_map(|server| server.remote.as_ref()) {
         let of = (
             remote.config.expected_issuer.clone(),
-            remote.config.jwks_uri.to_string(),
+            remote.config.jwks_uri.clone(),
         );
         keys.insert(of, Arc::clone(&remote.keys));
     }
@@ -74,16 +93,16 @@ pub(super) fn servers(
             continue;
         }
         let remote = match &config.token {
-            TokenSource::Forward => None,
+            TokenSource::Forward | TokenSource::ForwardAccessToken => None,
             TokenSource::Exchange(exchange) => {
                 let issuer = exchange.expected_issuer.clone();
                 let shared = keys
-                    .entry((issuer.clone(), exchange.jwks_uri.to_string()))
+                    .entry((issuer.clone(), exchange.jwks_uri.clone()))
                     .or_insert_with(|| {
                         let discovery = Arc::new(Discovery::new(
                             issuer.clone(),
                             Some(exchange.token_endpoint.clone()),
-                            Some(exchange.jwks_uri.clone()),
+                            exchange.jwks_uri.clone(),
                         ));
                         let rejected = rejected_keys(issuers, &issuer);
                         let keys = IssuerKeys::new(issuer, discovery, context.clone());

@@ -6,6 +6,7 @@ mod build;
 pub(crate) mod census;
 pub(crate) mod console;
 mod current;
+pub(crate) mod dialects;
 mod exchange_endpoint;
 pub(crate) mod explain;
 pub(crate) mod filter_state;
@@ -294,8 +295,8 @@ impl Service {
             console: console.map(Arc::new),
             relay: Relay::new(context.clone(), grants.clone()),
             relay_edge: Arc::new(RelayEdge::new(&homes)?),
+            servers: build::servers(&config, &homes, &context, &mut limits, &HashMap::new()),
             homes,
-            servers: build::servers(&config, &context, &mut limits, &HashMap::new()),
             config,
             context,
             history,

@@ -23,7 +23,7 @@ impl Service {
             &self.limits,
         );
         Ok(Arc::new(Self {
-            servers: build::servers(&config, &self.context, &mut limits, &self.servers),
+            servers: build::servers(&config, &self.homes, &self.context, &mut limits, &self.servers),
             for_filters,
             config,
             context: self.context.clone(),

@@ -43,7 +43,7 @@ fn servers(config: &Config) -> BTreeSet<&str> {
 fn remote_issuers(config: &Config) -> BTreeSet<&str> {
     let issuers = config.servers.iter().filter_map(|server| match &server.token {
         TokenSource::Exchange(exchange) => Some(exchange.expected_issuer.as_str()),
-        TokenSource::Forward => None,
+        TokenSource::Forward | TokenSource::ForwardAccessToken => None,
     });
     issuers.collect()
 }

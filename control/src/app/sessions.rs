@@ -15,6 +15,7 @@ use crate::upstream::grant::record::{GrantKey, GrantRecord, GrantState};
 use crate::upstream::grant::sign_out::SignOutTime;
 use crate::upstream::grant::{Login, LoginSource};
 use crate::upstream::issuer::HomeIssuer;
+use crate::upstream::issuer::access_token::GivenAccessToken;
 use crate::upstream::issuer::token_type::IdTokenProfile;
 
 /// A login that the aggregator registers.
@@ -28,6 +29,8 @@ pub(crate) struct Registration {
     pub(crate) id_token: SecretString,
     /// The refresh token, if the issuer returned one.
     pub(crate) refresh_token: Option<SecretString>,
+    /// The access token, if it was registered.
+    pub(crate) access_token: Option<GivenAccessToken>,
     /// Through what the login came here.
     pub(crate) via: Via,
 }
@@ -98,6 +101,7 @@ impl Service {
         let token = registration.id_token.expose_secret();
         let (claims, profile) = self.parse_id_token(registration, home)?;
         self.check_age(&claims, registration.refresh_token.is_some())?;
+        self.check_access_token(registration, &claims, home)?;
         let verified = home.keys.prove_login(token, &claims).await;
         verified.map_err(Refused::from)?;
         let login = Login {
@@ -105,6 +109,8 @@ impl Service {
             claims: &claims,
             client_id: &registration.client_id,
             refresh_token: registration.refresh_token.as_ref(),
+            access_token: (registration.access_token.as_ref())
+                .filter(|given| home.keeps_access_tokens() && given.check_form().is_ok()),
             session_id: profile.session_id.as_deref(),
             refresh_tokens: home.config.refresh_tokens,
             source: LoginSource::Registered {
@@ -164,6 +170,28 @@ impl Service {
         // Whole seconds: a fraction, which some issuers write, must not decide between two logins.
         claims.issued_at_seconds = profile.issued_at_seconds;
         Ok((claims, profile))
+    }
+
+    /// Refuses an access token that is not one of the login, as far as it shows. What the issuer itself gave at a login here is
+    /// taken as it is.
+    fn check_access_token(
+        &self,
+        registration: &Registration,
+        claims: &Claims,
+        home: &HomeIssuer,
+    ) -> Result<(), Refused> {
+        let Some(given) = registration
+            .access_token
+            .as_ref()
+            .filter(|_| registration.via == Via::Aggregator)
+        else {
+            return Ok(());
+        };
+        let own = self.authorization.as_ref().map(|own| own.config.issuer.as_str());
+        let login = (claims.issuer.as_str(), claims.subject.as_str());
+        given
+            .check_login(login, home.config.dialect, own)
+            .map_err(|unfit| Refused::new(Refusal::BadRequest).because(format!("access_token: {unfit}")))
     }
 
     /// Refuses an ID token that expired too long ago. An aggregator that restarts registers the logins that it holds,

@@ -1,9 +1,10 @@
-//! Issues tokens: proves the subject, then returns the login's ID token or exchanges it. At an `exchange` server a fresh
+//! Issues tokens: proves the subject, then returns the login's ID token or access token, or exchanges it. At an `exchange` server a fresh
 //! token of a user without a login is exchanged itself.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use secrecy::ExposeSecret as _;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, TokenRequest};
 
@@ -13,6 +14,8 @@ use super::{Server, Service};
 use crate::refused::Refused;
 use crate::upstream::exchange::{ExchangeRequest, TokenOrigin};
 use crate::upstream::grant::Served;
+use crate::upstream::issuer::access_token::AccessTokenJwt;
+use crate::upstream::token_kind::TokenKind;
 
 impl Service {
     /// Issues a fresh token for the server and the user of `request`.
@@ -93,16 +96,17 @@ impl Service {
     ) -> Result<Served, Refused> {
         let required = &server.config.required_audiences;
         let Some(remote) = &server.remote else {
-            let served = self
-                .grants
-                .id_token(
-                    &subject.grant,
-                    &subject.home,
-                    reason,
-                    subject.presented.digest,
-                    subject.since,
-                )
-                .await?;
+            let (grant, home) = (&subject.grant, &subject.home);
+            let served = if server.config.token.needs_access_tokens() {
+                self.grants
+                    .access_token(grant, home, reason, subject.since)
+                    .await?
+            } else {
+                let digest = subject.presented.digest;
+                self.grants
+                    .id_token(grant, home, reason, digest, subject.since)
+                    .await?
+            };
             return with_audiences(served, required);
         };
         self.exchanges
@@ -121,14 +125,21 @@ impl Service {
 }
 
 /// Refuses a token without the server's audiences. They may have been configured after the login, and only a new login
-/// adds them.
+/// adds them. Those of an opaque access token are known to its issuer alone.
 fn with_audiences(served: Served, required: &[String]) -> Result<Served, Refused> {
     let covers = |audience| served.audiences.contains(audience);
     if required.iter().all(covers) {
-        Ok(served)
-    } else {
-        Err(Refused::new(Refusal::WrongAudience).because(format!(
+        return Ok(served);
+    }
+    let refused = Refused::new(Refusal::WrongAudience);
+    match served.kind {
+        TokenKind::IdToken => Err(refused.because(format!(
             "the login's token lacks one of {required:?}: the aggregator must request them at login"
-        )))
+        ))),
+        TokenKind::AccessToken if AccessTokenJwt::read(served.token.expose_secret()).is_none() => Ok(served),
+        TokenKind::AccessToken => Err(refused.because(format!(
+            "aud of the login's access token lacks one of {required:?}: the issuer must put them there, by an audience mapper of \
+             the client or because the login requests that resource"
+        ))),
     }
 }

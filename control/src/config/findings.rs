@@ -153,13 +153,13 @@ impl Findings {
     /// Parses a client authentication method; `None` where discovery decides. Adds a problem if it is unknown.
     pub(super) fn client_auth(&mut self, name: &str, text: Option<&Text>) -> Option<ClientAuth> {
         let text = text?;
-        let known = [ClientAuth::Basic, ClientAuth::Post];
+        let known = [ClientAuth::Basic, ClientAuth::Post, ClientAuth::PrivateKeyJwt];
         let named = known.into_iter().find(|auth| auth.name() == text.value);
         if named.is_none() {
             self.add(
                 text.referenced,
                 format!("{name} {:?} is not known", shown(&text.value)),
-                "write basic (client_secret_basic) or post (client_secret_post), or leave it out",
+                "write basic (client_secret_basic), post (client_secret_post) or private_key_jwt, or leave it out",
             );
         }
         named

@@ -15,6 +15,8 @@ pub enum ClientAuth {
     Basic,
     /// `client_secret_post`: in the form.
     Post,
+    /// `private_key_jwt`: an assertion that the client's key signs (OpenID Connect Core §9).
+    PrivateKeyJwt,
 }
 
 impl ClientAuth {
@@ -24,6 +26,17 @@ impl ClientAuth {
         match self {
             Self::Basic => "basic",
             Self::Post => "post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+        }
+    }
+
+    /// The name in `token_endpoint_auth_methods_supported` (RFC 8414 §2).
+    #[must_use]
+    pub const fn method(self) -> &'static str {
+        match self {
+            Self::Basic => "client_secret_basic",
+            Self::Post => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
         }
     }
 }
@@ -59,7 +72,7 @@ pub struct IssuerConfig {
     pub issuer: String,
     /// The client that logs in and refreshes.
     pub client_id: String,
-    /// Its secret.
+    /// What proves the client: its secret, or with `private_key_jwt` its private key in PEM.
     pub client_secret: SecretString,
     /// The token endpoint; `None`: from discovery.
     pub token_endpoint: Option<Url>,

@@ -8,7 +8,8 @@ use super::endpoint::is_local;
 use super::findings::{Findings, shown};
 use super::raw::{RawIssuer, Text};
 use super::{
-    DialectSource, IssuerConfig, IssuerPolicy, RefreshTokens, SignOutAtIssuer, StatedTreatment, relays,
+    DialectSource, IssuerConfig, IssuerPolicy, RefreshTokens, SignOutAtIssuer, StatedTreatment, client_proof,
+    relays,
 };
 use crate::upstream::dialect::Dialect;
 use crate::yaml::Spanned;
@@ -49,8 +50,11 @@ pub(super) fn issuers(
             .filter(|other| other.issuer.value == pair.0 && other.client_id.value != pair.1)
             .map(|other| other.client_id.value.clone());
         let trusted_peers = trusted_peers(findings, &issuer.value).chain(siblings).collect();
-        let relay = relays::relay(findings, &issuer.value, stale_subject_grace);
         let checked = checked_issuer(findings, &issuer.value, trusted_peers);
+        let dialect = checked
+            .as_ref()
+            .map_or(Dialect::default(), |config| config.dialect);
+        let relay = relays::relay(findings, &issuer.value, stale_subject_grace, dialect);
         issuers.extend(checked.map(|config| (&issuer.value, IssuerConfig { relay, ..config })));
     }
     relays::check_together(findings, &issuers);
@@ -81,7 +85,6 @@ fn checked_issuer(
             "name the client that logs users in",
         );
     }
-    let client_secret = findings.secret("client_secret", &raw.client_secret);
     let token_endpoint = raw
         .token_endpoint
         .as_ref()
@@ -100,14 +103,14 @@ fn checked_issuer(
             "name the issuer's own endpoint",
         );
     }
-    let client_auth = findings.client_auth("client_auth", raw.client_auth.as_ref());
     let (dialect, source) = dialect(findings, url.as_ref(), raw.dialect.as_ref());
     let stated = stated(findings, raw);
+    let proof = client_proof::of_issuer(findings, raw, dialect);
     let config = IssuerConfig {
-        client_auth,
+        client_auth: proof.as_ref().and_then(|proof| proof.auth),
         issuer: url.map(|_| raw.issuer.value.clone())?,
         client_id: raw.client_id.value.clone(),
-        client_secret: client_secret?,
+        client_secret: proof?.secret,
         token_endpoint: match token_endpoint {
             Some(url) => Some(url?),
             None => None,

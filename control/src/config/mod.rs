@@ -3,14 +3,17 @@
 mod audit;
 mod authorization;
 mod check;
+mod client_proof;
 mod console;
 mod credentials;
 mod durations;
 pub(crate) mod endpoint;
+pub(crate) mod exchange;
 mod filter_module;
 mod findings;
 mod intake;
 pub(crate) mod issuer;
+mod issuer_guide;
 mod issuers;
 pub mod known_clients;
 pub(crate) mod kubernetes;
@@ -45,17 +48,19 @@ pub use authorization::{
     UpstreamLoginConfig, guide,
 };
 pub use console::ConsoleConfig;
+pub use exchange::{ExchangeConfig, Verification};
 pub use filter_module::FilterModule;
 pub use intake::IntakeConfig;
 pub use issuer::{
     ClientAuth, DialectSource, IssuerConfig, IssuerPolicy, RefreshTokens, SignOutAtIssuer, StatedTreatment,
 };
+pub use issuer_guide::issuer_guide;
 pub use kubernetes::{HostPattern, KubernetesConfig, ResourceSelection};
 pub use load::Loaded;
 pub use problem::{ConfigError, Problem};
 pub use relay::RelayConfig;
 pub use resources::{Resource, ResourceMetadata};
-pub use server::{ExchangeConfig, ServerConfig, ServerRoute, TokenSource};
+pub use server::{ServerConfig, ServerRoute, TokenSource};
 pub use tls::{CertificateProblem, TlsConfig, TlsError, TlsFiles, TlsPart};
 
 /// The checked configuration, with all secrets read.

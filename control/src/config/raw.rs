@@ -1,5 +1,7 @@
 //! The YAML as written: names, shapes and positions, without checks of the values. Unknown fields are errors.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::authorization::raw::RawAuthorization;
@@ -135,7 +137,8 @@ pub(super) struct RawSealingKey {
 pub(super) struct RawIssuer {
     pub(super) issuer: Text,
     pub(super) client_id: Text,
-    pub(super) client_secret: Spanned<RawSecret>,
+    pub(super) client_secret: Option<Spanned<RawSecret>>,
+    pub(super) client_key: Option<Spanned<RawSecret>>,
     pub(super) token_endpoint: Option<Text>,
     pub(super) jwks_uri: Option<Text>,
     #[serde(default)]
@@ -188,6 +191,8 @@ pub(super) struct RawAuth {
     pub(super) kind: Option<Text>,
     #[serde(default)]
     pub(super) forward_token: bool,
+    /// Not in the CRD: `id_token` or `access_token`.
+    pub(super) forward: Option<Text>,
     #[serde(default)]
     pub(super) required_audiences: Vec<Text>,
     pub(super) token_exchange: Option<Spanned<RawExchange>>,
@@ -198,12 +203,24 @@ pub(super) struct RawAuth {
 pub(super) struct RawExchange {
     #[serde(default)]
     pub(super) enabled: bool,
+    pub(super) dialect: Option<Text>,
+    pub(super) grant: Option<Text>,
+    pub(super) token_endpoint: Option<Text>,
+    /// The CRD's name for it.
     pub(super) dex_token_endpoint: Option<Text>,
     pub(super) expected_issuer: Option<Text>,
-    /// Not in the CRD: the remote keys, where they are not at `keys` beside the token endpoint.
+    /// The remote keys, where they do not follow from the token endpoint.
     pub(super) jwks_uri: Option<Text>,
+    pub(super) subject: Option<Text>,
+    pub(super) subject_token_type: Option<Text>,
+    pub(super) requested_token_type: Option<Text>,
+    #[serde(default)]
+    pub(super) audience: Vec<Text>,
     pub(super) connector_id: Option<Text>,
     pub(super) scopes: Option<Text>,
+    #[serde(default)]
+    pub(super) parameters: BTreeMap<String, Text>,
+    pub(super) verify: Option<Text>,
     pub(super) client_credentials: Option<RawClientCredentials>,
 }
 
@@ -211,7 +228,9 @@ pub(super) struct RawExchange {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawClientCredentials {
     pub(super) client_id: Spanned<RawText>,
-    pub(super) client_secret: Spanned<RawSecret>,
-    /// Not in the CRD: `basic` or `post`.
+    pub(super) client_secret: Option<Spanned<RawSecret>>,
+    /// Not in the CRD: the private key in PEM, in place of the secret.
+    pub(super) client_key: Option<Spanned<RawSecret>>,
+    /// Not in the CRD: `basic`, `post` or `private_key_jwt`.
     pub(super) client_auth: Option<Text>,
 }

@@ -10,10 +10,8 @@ use super::findings::{Findings, shown};
 use super::issuer::IssuerConfig;
 use super::raw::{RawIssuer, RawRelay, Text};
 use super::relay::{RelayConfig, same_place};
+use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
-
-/// The path of Dex's token endpoint below the issuer.
-const DEX_TOKEN_PATH: &str = "/token";
 
 const OWN_ADDRESS: &str = "name the address at which the issuer itself answers, as in \
     http://dex.dex.svc.cluster.local:5556/token: the public one leads to control";
@@ -23,6 +21,7 @@ pub(super) fn relay(
     findings: &mut Findings,
     raw: &RawIssuer,
     stale_subject_grace: Duration,
+    dialect: Dialect,
 ) -> Option<RelayConfig> {
     let relay = raw.relay.as_ref()?;
     if raw.token_endpoint.is_none() {
@@ -32,7 +31,7 @@ pub(super) fn relay(
             format!("add token_endpoint to this issuer: {OWN_ADDRESS}"),
         );
     }
-    let public_endpoint = public_endpoint(findings, raw, relay);
+    let public_endpoint = public_endpoint(findings, raw, relay, dialect);
     let deadline = findings.bounded_duration(
         "relay.deadline",
         relay.value.deadline.as_ref(),
@@ -49,12 +48,24 @@ pub(super) fn relay(
     })
 }
 
-fn public_endpoint(findings: &mut Findings, raw: &RawIssuer, relay: &Spanned<RawRelay>) -> Option<Url> {
+fn public_endpoint(
+    findings: &mut Findings,
+    raw: &RawIssuer,
+    relay: &Spanned<RawRelay>,
+    dialect: Dialect,
+) -> Option<Url> {
     let (place, text) = match &relay.value.public_endpoint {
         Some(text) => (text.referenced, text.value.clone()),
         None => {
-            let issuer = raw.issuer.value.trim_end_matches('/');
-            (relay.referenced, format!("{issuer}{DEX_TOKEN_PATH}"))
+            let Some(endpoint) = dialect.token_endpoint_of(&raw.issuer.value) else {
+                findings.add(
+                    relay.referenced,
+                    "relay needs public_endpoint: the token endpoint of such an issuer does not follow from its name",
+                    "write token_endpoint of the issuer's discovery document",
+                );
+                return None;
+            };
+            (relay.referenced, endpoint)
         }
     };
     match parse_issuer(&text) {

@@ -1,12 +1,10 @@
 //! The configuration of one protected server.
 
-use secrecy::{ExposeSecret as _, SecretString};
 use tokenward_protocol::route::{BadRoute, Route};
-use url::Url;
 
-use super::issuer::ClientAuth;
+use super::exchange::ExchangeConfig;
 use super::resources::Resource;
-use crate::upstream::dialect::Dialect;
+use crate::upstream::dialect::rules::SubjectKind;
 
 /// One protected server.
 #[derive(Debug, Clone)]
@@ -28,6 +26,17 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
+    /// Whether the server's tokens are opaque: a filter reads no claims of them.
+    #[must_use]
+    pub fn delivers_opaque(&self) -> bool {
+        match &self.token {
+            TokenSource::Forward => false,
+            // Its issuer may give another kind at any time.
+            TokenSource::ForwardAccessToken => true,
+            TokenSource::Exchange(exchange) => exchange.verification.is_opaque(),
+        }
+    }
+
     /// Whether both are the same server in every respect, its client's secret included.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
@@ -45,7 +54,8 @@ impl ServerConfig {
             && (listener_405_after, required_audiences)
                 == (&other.listener_405_after, &other.required_audiences)
             && match (token, &other.token) {
-                (TokenSource::Forward, TokenSource::Forward) => true,
+                (TokenSource::Forward, TokenSource::Forward)
+                | (TokenSource::ForwardAccessToken, TokenSource::ForwardAccessToken) => true,
                 (TokenSource::Exchange(one), TokenSource::Exchange(other)) => one.is_same(other),
                 _ => false,
             }
@@ -76,7 +86,9 @@ impl ServerRoute {
 pub enum TokenSource {
     /// The login's own ID token.
     Forward,
-    /// A token exchange (RFC 8693) at a remote issuer.
+    /// The login's own access token.
+    ForwardAccessToken,
+    /// A token exchange (RFC 8693, RFC 7523) at a remote issuer.
     Exchange(Box<ExchangeConfig>),
 }
 
@@ -86,54 +98,20 @@ impl TokenSource {
     pub const fn is_exchange(&self) -> bool {
         matches!(self, Self::Exchange(_))
     }
-}
 
-/// An RFC 8693 exchange at a remote issuer.
-#[derive(Debug, Clone)]
-pub struct ExchangeConfig {
-    /// The remote token endpoint.
-    pub token_endpoint: Url,
-    /// The `iss` of the exchanged token.
-    pub expected_issuer: String,
-    /// The remote's key set.
-    pub jwks_uri: Url,
-    /// The remote's dialect.
-    pub dialect: Dialect,
-    /// The remote's connector that verifies the subject ([`Dialect::connector_parameter`]).
-    pub connector_id: String,
-    /// Scopes, with those for the required audiences ([`Dialect::scopes_for`]).
-    pub scopes: String,
-    /// The client that requests the exchange.
-    pub client_id: String,
-    /// Its secret.
-    pub client_secret: SecretString,
-    /// Its authentication method; `None`: from the remote issuer's discovery document, after the issuer has refused the
-    /// client.
-    pub client_auth: Option<ClientAuth>,
-}
+    /// Whether a token of the login itself is what the server gets.
+    #[must_use]
+    pub const fn is_forward(&self) -> bool {
+        matches!(self, Self::Forward | Self::ForwardAccessToken)
+    }
 
-impl ExchangeConfig {
-    fn is_same(&self, other: &Self) -> bool {
-        let Self {
-            token_endpoint,
-            expected_issuer,
-            jwks_uri,
-            dialect,
-            connector_id,
-            scopes,
-            client_id,
-            client_secret,
-            client_auth,
-        } = self;
-        (token_endpoint, expected_issuer, jwks_uri, dialect)
-            == (
-                &other.token_endpoint,
-                &other.expected_issuer,
-                &other.jwks_uri,
-                &other.dialect,
-            )
-            && (connector_id, scopes, client_id) == (&other.connector_id, &other.scopes, &other.client_id)
-            && client_secret.expose_secret() == other.client_secret.expose_secret()
-            && *client_auth == other.client_auth
+    /// Whether logins' access tokens are needed to obtain them.
+    #[must_use]
+    pub fn needs_access_tokens(&self) -> bool {
+        match self {
+            Self::Forward => false,
+            Self::ForwardAccessToken => true,
+            Self::Exchange(exchange) => exchange.subject == SubjectKind::AccessToken,
+        }
     }
 }

@@ -3,12 +3,14 @@
 use secrecy::ExposeSecret as _;
 use tokenward_protocol::filter_state::MAX_SERVERS;
 
+use super::client_proof::{OF_EXCHANGES, Written, proof};
 use super::findings::{Findings, shown};
 use super::raw::{RawAuth, RawExchange, RawIssuer, RawServer, RawText, Text};
 use super::resources;
 use super::server::ServerConfig;
 use super::server_routing::Routings;
-use crate::servers::mcp_server::{AuthBlock, AuthField, ClientSecret, ExchangeBlock};
+use crate::servers::exchange_block::ExchangeBlock;
+use crate::servers::mcp_server::{AuthBlock, AuthField, ClientSecret, ExchangeField};
 use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
 
@@ -100,8 +102,9 @@ fn checked_server(findings: &mut Findings, name: &Text, auth: &Spanned<RawAuth>)
     let client_id = client_id(findings, &auth.value);
     let block = auth_block(&auth.value, client_id.as_deref());
     let mut faults = Vec::new();
-    let client_secret = || client_secret(findings, &auth.value);
-    let server = block.server_config(&name.value, Dialect::default(), client_secret, &mut faults);
+    let dialect = block.token_exchange.as_ref().map(ExchangeBlock::dialect);
+    let client_secret = || client_secret(findings, &auth.value, dialect.unwrap_or_default());
+    let server = block.server_config(&name.value, client_secret, &mut faults);
     for fault in faults {
         findings.add(location(auth, fault.field), fault.what, fault.hint);
     }
@@ -126,6 +129,7 @@ fn auth_block<'a>(auth: &'a RawAuth, client_id: Option<&'a str>) -> AuthBlock<'a
     AuthBlock {
         kind: text(auth.kind.as_ref()),
         forward_token: auth.forward_token,
+        forward: text(auth.forward.as_ref()),
         required_audiences: auth
             .required_audiences
             .iter()
@@ -135,11 +139,22 @@ fn auth_block<'a>(auth: &'a RawAuth, client_id: Option<&'a str>) -> AuthBlock<'a
             let exchange = &exchange.value;
             ExchangeBlock {
                 enabled: exchange.enabled,
-                token_endpoint: text(exchange.dex_token_endpoint.as_ref()),
+                dialect: text(exchange.dialect.as_ref()),
+                grant: text(exchange.grant.as_ref()),
+                token_endpoint: text(exchange.token_endpoint.as_ref()),
+                dex_token_endpoint: text(exchange.dex_token_endpoint.as_ref()),
                 expected_issuer: text(exchange.expected_issuer.as_ref()),
                 jwks_uri: text(exchange.jwks_uri.as_ref()),
+                subject: text(exchange.subject.as_ref()),
+                subject_token_type: text(exchange.subject_token_type.as_ref()),
+                requested_token_type: text(exchange.requested_token_type.as_ref()),
+                audience: exchange.audience.iter().map(|text| text.value.as_str()).collect(),
                 connector_id: text(exchange.connector_id.as_ref()),
                 scopes: text(exchange.scopes.as_ref()),
+                parameters: (exchange.parameters.iter())
+                    .map(|(name, value)| (name.as_str(), value.value.as_str()))
+                    .collect(),
+                verify: text(exchange.verify.as_ref()),
                 client_id,
             }
         }),
@@ -150,39 +165,60 @@ fn text(field: Option<&Text>) -> Option<&str> {
     field.map(|text| text.value.as_str())
 }
 
-fn client_secret(findings: &mut Findings, auth: &RawAuth) -> Option<ClientSecret> {
+fn client_secret(findings: &mut Findings, auth: &RawAuth, dialect: Dialect) -> Option<ClientSecret> {
     let exchange = auth.token_exchange.as_ref()?;
     let credentials = exchange.value.client_credentials.as_ref()?;
-    let secret = findings.secret("clientSecret", &credentials.client_secret);
-    let auth = findings.client_auth("clientAuth", credentials.client_auth.as_ref());
+    let written = Written {
+        names: &OF_EXCHANGES,
+        secret: credentials.client_secret.as_ref(),
+        key: credentials.client_key.as_ref(),
+        auth: credentials.client_auth.as_ref(),
+    };
+    let proof = proof(findings, credentials.client_id.referenced, &written, dialect)?;
     Some(ClientSecret {
-        secret: secret?,
-        auth,
+        secret: proof.secret,
+        auth: proof.auth,
     })
 }
 
 /// The place of a field, or of the block that lacks it.
 fn location(auth: &Spanned<RawAuth>, field: AuthField) -> Location {
     let exchange = auth.value.token_exchange.as_ref();
-    let in_exchange =
-        |of: fn(&RawExchange) -> Option<&Text>| of(&exchange?.value).map(|text| text.referenced);
     let found = match field {
         AuthField::Auth => None,
         AuthField::Type => auth.value.kind.as_ref().map(|kind| kind.referenced),
+        AuthField::Forward => auth.value.forward.as_ref().map(|forward| forward.referenced),
         AuthField::RequiredAudience(index) => auth
             .value
             .required_audiences
             .get(index)
             .map(|audience| audience.referenced),
         AuthField::TokenExchange => exchange.map(|exchange| exchange.referenced),
-        AuthField::TokenEndpoint => in_exchange(|exchange| exchange.dex_token_endpoint.as_ref()),
-        AuthField::ExpectedIssuer => in_exchange(|exchange| exchange.expected_issuer.as_ref()),
-        AuthField::JwksUri => in_exchange(|exchange| exchange.jwks_uri.as_ref()),
-        AuthField::ConnectorId => in_exchange(|exchange| exchange.connector_id.as_ref()),
-        AuthField::Scopes => in_exchange(|exchange| exchange.scopes.as_ref()),
-        AuthField::ClientId => exchange
-            .and_then(|exchange| exchange.value.client_credentials.as_ref())
-            .map(|credentials| credentials.client_id.referenced),
+        AuthField::Exchange(field) => exchange.and_then(|exchange| exchange_location(&exchange.value, field)),
     };
     found.unwrap_or(auth.referenced)
+}
+
+fn exchange_location(exchange: &RawExchange, field: ExchangeField) -> Option<Location> {
+    let text = match field {
+        ExchangeField::Dialect => exchange.dialect.as_ref(),
+        ExchangeField::Grant => exchange.grant.as_ref(),
+        ExchangeField::TokenEndpoint => exchange.token_endpoint.as_ref(),
+        ExchangeField::DexTokenEndpoint => exchange.dex_token_endpoint.as_ref(),
+        ExchangeField::ExpectedIssuer => exchange.expected_issuer.as_ref(),
+        ExchangeField::JwksUri => exchange.jwks_uri.as_ref(),
+        ExchangeField::Subject => exchange.subject.as_ref(),
+        ExchangeField::SubjectTokenType => exchange.subject_token_type.as_ref(),
+        ExchangeField::RequestedTokenType => exchange.requested_token_type.as_ref(),
+        ExchangeField::Audience(index) => exchange.audience.get(index),
+        ExchangeField::ConnectorId => exchange.connector_id.as_ref(),
+        ExchangeField::Scopes => exchange.scopes.as_ref(),
+        ExchangeField::Parameter(index) => exchange.parameters.values().nth(index),
+        ExchangeField::Verify => exchange.verify.as_ref(),
+        ExchangeField::ClientId => {
+            let credentials = exchange.client_credentials.as_ref()?;
+            return Some(credentials.client_id.referenced);
+        }
+    };
+    text.map(|text| text.referenced)
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tokenward_protocol::token_endpoint::GRANT_TYPE_TOKEN_EXCHANGE;
 use url::Url;
 
 use super::probe::{ProbeAnswer, ProbeFailure, Prober};
-use super::report::{Check, Finding};
-use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, ServerConfig, TokenSource};
+use super::report::{Check, CheckOutcome, Finding};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{ClientAuth, ExchangeConfig, IssuerConfig, ServerConfig, TokenSource, Verification};
 use crate::upstream::dialect::Dialect;
 use crate::upstream::issuer::answer::refusal_of;
 use crate::upstream::issuer::client::ClientCredentials;
@@ -54,6 +54,9 @@ impl Issuers<'_> {
         if let Some(endpoint) = token_endpoint {
             let auth = config.client_auth.or(discovered_auth).unwrap_or_default();
             let credentials = ClientCredentials {
+                issuer: &config.issuer,
+                dialect: config.dialect,
+                now_ms: SystemClock.now_ms(),
                 id: &config.client_id,
                 secret: &config.client_secret,
                 auth,
@@ -74,6 +77,7 @@ impl Issuers<'_> {
                 token_endpoint_check(endpoint_name, (auth, config.dialect), answer, hint)
             });
         }
+        checks.extend(self.kind(&name, config).await);
         if let Some(relay) = &config.relay {
             checks.extend(self.relay(&name, config, relay).await);
         }
@@ -96,33 +100,66 @@ impl Issuers<'_> {
                     config.required_audiences.join(", ")
                 ),
             )],
-            TokenSource::Exchange(exchange) => self.remote(&name, exchange).await,
+            TokenSource::ForwardAccessToken => vec![Check::ok(
+                name,
+                "forwards the login's access token, whose audiences control checks where it is a JWT",
+            )],
+            TokenSource::Exchange(exchange) => self.remote(&name, exchange, &config.required_audiences).await,
         }
     }
 
-    async fn remote(&self, name: &str, config: &ExchangeConfig) -> Vec<Check> {
-        let mut checks = self.keys(name, &config.jwks_uri).await;
-        let auth = match config.client_auth {
-            Some(auth) => auth,
-            // Nothing else depends on the remote's document, and it need not be reachable from here.
-            None => (self.discovered(&config.expected_issuer).await)
-                .map_or_else(|_| ClientAuth::default(), |found| found.client_auth),
+    async fn remote(&self, name: &str, config: &ExchangeConfig, required_audiences: &[String]) -> Vec<Check> {
+        let mut checks = Vec::new();
+        let introspects = config.verification == Verification::Introspection;
+        let verifies = config.verification == Verification::Signature;
+        let needs_document = introspects || (verifies && config.jwks_uri.is_none());
+        // Otherwise nothing depends on the remote's document, and it need not be reachable from here.
+        let (document, missing) = if needs_document || config.client_auth.is_none() {
+            match self.discovered(&config.expected_issuer).await {
+                Ok(found) => (Some(found), None),
+                Err(finding) => (None, Some(finding)),
+            }
+        } else {
+            (None, None)
         };
+        let document = document.as_ref();
+        if let Some(finding) = missing.filter(|_| needs_document) {
+            checks.push(Check::failed(format!("{name}: discovery"), finding));
+        }
+        let jwks_uri = config.jwks_uri.as_ref().or(document.map(|found| &found.jwks_uri));
+        if let Some(jwks_uri) = jwks_uri.filter(|_| verifies) {
+            checks.extend(self.keys(name, jwks_uri).await);
+        }
+        if introspects {
+            checks.extend(document.map(|found| introspection_check(name, found)));
+        }
+        let auth = (config.client_auth)
+            .or(document.map(|found| found.client_auth))
+            .unwrap_or_default();
         let credentials = ClientCredentials {
+            issuer: &config.expected_issuer,
+            dialect: config.dialect,
+            now_ms: SystemClock.now_ms(),
             id: &config.client_id,
             secret: &config.client_secret,
             auth,
         };
         let answer = self
             .prober
-            .empty_token_request(&config.token_endpoint, credentials, GRANT_TYPE_TOKEN_EXCHANGE)
+            .empty_token_request(&config.token_endpoint, credentials, config.grant.grant_type())
             .await;
-        checks.push(token_endpoint_check(
+        let client = token_endpoint_check(
             format!("{name}: exchange at {}", config.token_endpoint),
-                (auth, config.dialect),
-                answer,
-            "check clientCredentials and their clientAuth, and that the client may use the grant type token-exchange",
-        ));
+            (auth, config.dialect),
+            answer,
+            "check clientCredentials and their clientAuth, and that the client may use the grant of this exchange",
+        );
+        let is_accepted = client.outcome == CheckOutcome::Ok;
+        checks.push(client);
+        if is_accepted {
+            let trial = self.trial(name, config, required_audiences, credentials);
+            checks.extend(trial.await);
+        }
         checks
     }
 
@@ -169,6 +206,19 @@ impl Issuers<'_> {
         } else {
             Check::fail(name, format!("{finding}, more than margin"), HINT)
         })
+    }
+}
+
+/// Whether exchanged tokens can be introspected as `verify: introspection` wants it.
+fn introspection_check(name: &str, found: &Endpoints) -> Check {
+    let name = format!("{name}: introspection");
+    match &found.introspection_endpoint {
+        Some(endpoint) => Check::ok(name, format!("exchanged tokens are introspected at {endpoint}")),
+        None => Check::fail(
+            name,
+            "the remote issuer has no introspection endpoint",
+            "set verify: expires_in, or signature where its access tokens are JWTs",
+        ),
     }
 }
 
@@ -240,7 +290,7 @@ fn token_endpoint_check(
         Ok(answer) => answer,
         Err(failure) => return Check::failed(name, failure),
     };
-    let shown = format!("client_secret_{}", auth.name());
+    let shown = auth.method();
     match (answer.status, answer.oauth_error().as_deref()) {
         (_, Some("invalid_client" | "unauthorized_client")) | (401, None) => Check::fail(
             name,

@@ -4,7 +4,9 @@
 
 mod authorization;
 mod console;
+mod exchange;
 mod gateway;
+mod issuer_kind;
 mod issuers;
 mod kubernetes;
 mod probe;

@@ -131,12 +131,19 @@ impl Prober {
         credentials: ClientCredentials<'_>,
         grant_type: &str,
     ) -> Result<ProbeAnswer, ProbeFailure> {
-        let request = form_of_client(
-            self.client.post(endpoint.clone()),
-            credentials,
-            &[("grant_type", grant_type)],
-        )
-        .ok_or(ProbeFailure::Credentials)?;
+        self.form(endpoint, credentials, &[("grant_type", grant_type)])
+            .await
+    }
+
+    /// Posts a form with the client's credentials.
+    pub(super) async fn form(
+        &self,
+        endpoint: &Url,
+        credentials: ClientCredentials<'_>,
+        form: &[(&str, &str)],
+    ) -> Result<ProbeAnswer, ProbeFailure> {
+        let request = form_of_client(self.client.post(endpoint.clone()), endpoint, credentials, form)
+            .ok_or(ProbeFailure::Credentials)?;
         self.send(request, MAX_BODY_BYTES).await
     }
 

@@ -28,6 +28,9 @@ impl Issuers<'_> {
                                   must match this client's Authorization header";
         let public = relay.public_endpoint.as_str();
         let credentials = ClientCredentials {
+            issuer: &config.issuer,
+            dialect: config.dialect,
+            now_ms: SystemClock.now_ms(),
             id: &config.client_id,
             secret: &config.client_secret,
             auth: ClientAuth::Basic,

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 
 use super::caller::{self, AGGREGATOR};
 use crate::app::{Server, Service};
+use crate::config::ClientAuth;
 use crate::serve::Caller;
 
 /// What a caller may present: a client id and its secret.
@@ -21,7 +22,9 @@ pub(super) fn accepted<'a>(
 ) -> impl Iterator<Item = Accepted<'a>> + use<'a> {
     let of_server = server.and_then(|server| {
         let config = &server.remote.as_ref()?.config;
-        Some((config.client_id.as_str(), &config.client_secret))
+        // A client with a private key has no secret that a caller could present.
+        let has_secret = config.client_auth != Some(ClientAuth::PrivateKeyJwt);
+        has_secret.then_some((config.client_id.as_str(), &config.client_secret))
     });
     std::iter::once((AGGREGATOR, &service.config.credentials.aggregator)).chain(of_server)
 }

@@ -22,9 +22,10 @@ use crate::app::sessions::{Registration, RegistrationError};
 use crate::refused::Refused;
 use crate::session::SessionKey;
 use crate::upstream::grant::sign_out::SignOutTime;
+use crate::upstream::issuer::access_token::GivenAccessToken;
 
-/// Largest `PUT` of a session, in bytes: two tokens of the largest size that a gateway accepts (60 KiB), and the rest.
-const MAX_PUT_BYTES: usize = 160 * 1024;
+/// Largest `PUT` of a session, in bytes: three tokens of the largest size that a gateway accepts (60 KiB), and the rest.
+const MAX_PUT_BYTES: usize = 220 * 1024;
 /// Largest sign-out request, in bytes.
 const MAX_SIGN_OUT_BYTES: usize = 16 * 1024;
 
@@ -35,10 +36,19 @@ struct PutBody {
     client_id: String,
     id_token: String,
     refresh_token: Option<String>,
+    access_token: Option<String>,
+    access_token_expires_in: Option<u64>,
 }
 
 /// The members of [`PutBody`], for errors.
-const PUT_MEMBERS: [&str; 4] = ["issuer", "client_id", "id_token", "refresh_token"];
+const PUT_MEMBERS: [&str; 6] = [
+    "issuer",
+    "client_id",
+    "id_token",
+    "refresh_token",
+    "access_token",
+    "access_token_expires_in",
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,6 +131,12 @@ pub(super) async fn put(
             .refresh_token
             .filter(|token| !token.is_empty())
             .map(Into::into),
+        access_token: (body.access_token)
+            .filter(|token| !token.is_empty())
+            .map(|token| GivenAccessToken {
+                token: token.into(),
+                expires_in_seconds: body.access_token_expires_in,
+            }),
         via: Via::Aggregator,
     };
     let put = service.run_to_completion(|service| async move {

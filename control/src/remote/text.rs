@@ -76,9 +76,12 @@ fn pair(pair: &Value) -> Option<String> {
 fn grant(grant: &Value) -> Option<String> {
     let state = text(&grant["state"])?;
     let because = text(&grant["reason"]).map_or_else(String::new, |reason| format!(" ({reason})"));
-    let id_token = token(&grant["id_token"]).map_or_else(String::new, |token| format!(", ID token {token}"));
+    let shown = |name: &str, kind: &str| {
+        token(&grant[name]).map_or_else(String::new, |token| format!(", {kind} token {token}"))
+    };
+    let (id_token, access_token) = (shown("id_token", "ID"), shown("access_token", "access"));
     let issuer = text(&grant["issuer"]).unwrap_or_default();
-    Some(format!("{state}{because} at {issuer}{id_token}"))
+    Some(format!("{state}{because} at {issuer}{id_token}{access_token}"))
 }
 
 fn token(token: &Value) -> Option<String> {

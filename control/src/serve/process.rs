@@ -21,7 +21,8 @@ use super::reloader::Reloader;
 use super::signals::{ReloadSignal, ShutdownSignal};
 use super::tls::ListenerTls;
 use super::watch::Contents;
-use crate::app::{self, Current, Service};
+use crate::app::dialects::Dialects;
+use crate::app::{self, Current, Service, StartError};
 use crate::clock::SystemClock;
 use crate::config::Loaded;
 use crate::http;
@@ -105,6 +106,8 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<Started, Serv
             (config, Some((watched, servers)))
         }
     };
+    let dialects = Dialects::new(Arc::clone(&store)).map_err(StartError::from)?;
+    let config = Box::pin(dialects.settle(config)).await;
     let service = Service::new(config, store, clock)?;
     let (current, resources) = match resources {
         None => (Current::new(service), None),
@@ -125,7 +128,7 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<Started, Serv
     tracing::info!(%address, tls = tls.is_some(), "listening");
     Ok(Started {
         listener: Listener::new(socket, current.clone()).with_tls(tls),
-        reloader: Reloader::new(current.clone(), path, known, certificates),
+        reloader: Reloader::new(current.clone(), path, known, certificates).finding(dialects),
         console_tls,
         current,
         resources,

@@ -9,7 +9,8 @@ use super::reload_socket::{ReloadAnswer, ReloadRequest, ReloadSocket};
 use super::signals::ReloadSignal;
 use super::watch::{self, Contents};
 use crate::app::Current;
-use crate::config::Loaded;
+use crate::app::dialects::Dialects;
+use crate::config::{Config, Loaded};
 
 /// Reloads while the process runs.
 pub struct Reloader {
@@ -20,6 +21,8 @@ pub struct Reloader {
     certificates: Certificates,
     /// Whether the configuration is in force as it was read last.
     is_good: bool,
+    /// Finds the kinds of issuers; `None`: they are as configured.
+    dialects: Option<Dialects>,
 }
 
 /// Why an attempt begins.
@@ -28,6 +31,8 @@ enum Cause {
     Request(ReloadRequest),
     Files(Contents),
     Certificates(Contents),
+    /// An issuer whose kind was not known shows it.
+    Dialect,
 }
 
 impl Reloader {
@@ -39,6 +44,15 @@ impl Reloader {
             known,
             certificates,
             is_good: true,
+            dialects: None,
+        }
+    }
+
+    /// The same, which finds the kinds of issuers with `dialects`.
+    pub(super) fn finding(self, dialects: Dialects) -> Self {
+        Self {
+            dialects: Some(dialects),
+            ..self
         }
     }
 
@@ -65,17 +79,22 @@ impl Reloader {
                     self.reload(&format!("changed: {files}")).await;
                 }
                 Cause::Certificates(seen) => self.renew(seen).await,
+                Cause::Dialect => {
+                    self.reload("the kind of an issuer became known").await;
+                }
             }
         }
     }
 
     async fn cause(&self, signal: &mut ReloadSignal, socket: &ReloadSocket) -> Cause {
-        let interval = self.current.service().config.watch_interval;
+        let service = self.current.service();
+        let interval = service.config.watch_interval;
         tokio::select! {
             () = signal.next() => Cause::Signal,
             request = socket.next() => Cause::Request(request),
             seen = watch::changed(&self.known, interval) => Cause::Files(seen),
             seen = self.certificates.changed(interval) => Cause::Certificates(seen),
+            () = until_known(self.dialects.as_ref(), &service.config) => Cause::Dialect,
         }
     }
 
@@ -86,7 +105,11 @@ impl Reloader {
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || Loaded::from_file(&path)).await;
         let result = match read {
-            Ok(loaded) => {
+            Ok(mut loaded) => {
+                loaded.config = match (loaded.config, &self.dialects) {
+                    (Ok(config), Some(dialects)) => Ok(Box::pin(dialects.settle(config)).await),
+                    (config, _) => config,
+                };
                 // A file that is named for the first time is known as it is now.
                 self.known = Contents::of(loaded.files).await.or_as_in(&before);
                 loaded
@@ -122,6 +145,13 @@ impl Reloader {
         self.certificates.renew(seen, &service.config, metrics).await;
         let is_good = self.is_good && self.certificates.are_good();
         metrics.config_reload(if is_good { "applied" } else { "rejected" });
+    }
+}
+
+async fn until_known(dialects: Option<&Dialects>, config: &Config) {
+    match dialects {
+        Some(dialects) => dialects.until_known(config).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -5,16 +5,12 @@
 //! that it is about, so that each reader can report its own place for it.
 
 use secrecy::SecretString;
-use url::Url;
 
-use crate::config::endpoint::{BadEndpoint, parse_endpoint, parse_issuer};
+use super::exchange_block::ExchangeBlock;
 use crate::config::issuer::ClientAuth;
-use crate::config::server::{ExchangeConfig, ServerConfig, ServerRoute, TokenSource};
-use crate::servers::exchange_path::is_exchange_endpoint;
-use crate::upstream::dialect::Dialect;
+use crate::config::server::{ServerConfig, ServerRoute, TokenSource};
+use crate::upstream::dialect::{AUDIENCE_HINT, is_string_or_uri};
 
-/// The CRD's default for `scopes`.
-const DEFAULT_SCOPES: &str = "openid profile email groups";
 /// How much of a value a fault repeats, in characters: a pasted secret must not fill a log.
 const LONGEST_SHOWN: usize = 80;
 
@@ -25,29 +21,12 @@ pub(crate) struct AuthBlock<'a> {
     pub(crate) kind: Option<&'a str>,
     /// `forwardToken`.
     pub(crate) forward_token: bool,
+    /// `forward`, which the CRD does not have.
+    pub(crate) forward: Option<&'a str>,
     /// `requiredAudiences`.
     pub(crate) required_audiences: Vec<&'a str>,
     /// `tokenExchange`.
     pub(crate) token_exchange: Option<ExchangeBlock<'a>>,
-}
-
-/// `tokenExchange` as written, without the client's secret.
-#[derive(Debug, Default)]
-pub(crate) struct ExchangeBlock<'a> {
-    /// `enabled`.
-    pub(crate) enabled: bool,
-    /// `dexTokenEndpoint`.
-    pub(crate) token_endpoint: Option<&'a str>,
-    /// `expectedIssuer`.
-    pub(crate) expected_issuer: Option<&'a str>,
-    /// `jwksUri`, which the CRD does not have.
-    pub(crate) jwks_uri: Option<&'a str>,
-    /// `connectorId`.
-    pub(crate) connector_id: Option<&'a str>,
-    /// `scopes`.
-    pub(crate) scopes: Option<&'a str>,
-    /// `clientId` of the client credentials.
-    pub(crate) client_id: Option<&'a str>,
 }
 
 /// `auth.type`.
@@ -79,22 +58,72 @@ pub(crate) enum AuthField {
     Auth,
     /// `auth.type`.
     Type,
+    /// `auth.forward`.
+    Forward,
     /// The entry of `auth.requiredAudiences` with this index.
     RequiredAudience(usize),
     /// `auth.tokenExchange` as a whole.
     TokenExchange,
-    /// `dexTokenEndpoint`.
+    /// A field of `auth.tokenExchange`.
+    Exchange(ExchangeField),
+}
+
+/// A field of `tokenExchange`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExchangeField {
+    /// `dialect`.
+    Dialect,
+    /// `grant`.
+    Grant,
+    /// `tokenEndpoint`.
     TokenEndpoint,
+    /// `dexTokenEndpoint`, its older name.
+    DexTokenEndpoint,
     /// `expectedIssuer`.
     ExpectedIssuer,
     /// `jwksUri`.
     JwksUri,
+    /// `subject`.
+    Subject,
+    /// `subjectTokenType`.
+    SubjectTokenType,
+    /// `requestedTokenType`.
+    RequestedTokenType,
+    /// The entry of `audience` with this index.
+    Audience(usize),
     /// `connectorId`.
     ConnectorId,
     /// `scopes`.
     Scopes,
+    /// The entry of `parameters` with this index.
+    Parameter(usize),
+    /// `verify`.
+    Verify,
     /// `clientCredentials.clientId`.
     ClientId,
+}
+
+impl ExchangeField {
+    /// The name in the configuration and in resources.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Dialect => "dialect",
+            Self::Grant => "grant",
+            Self::TokenEndpoint => "tokenEndpoint",
+            Self::DexTokenEndpoint => "dexTokenEndpoint",
+            Self::ExpectedIssuer => "expectedIssuer",
+            Self::JwksUri => "jwksUri",
+            Self::Subject => "subject",
+            Self::SubjectTokenType => "subjectTokenType",
+            Self::RequestedTokenType => "requestedTokenType",
+            Self::Audience(_) => "audience",
+            Self::ConnectorId => "connectorId",
+            Self::Scopes => "scopes",
+            Self::Parameter(_) => "parameters",
+            Self::Verify => "verify",
+            Self::ClientId => "clientId",
+        }
+    }
 }
 
 /// A rule that a block breaks.
@@ -135,13 +164,28 @@ impl<'a> AuthBlock<'a> {
         }
     }
 
+    /// Which token of the login is forwarded.
+    fn forwarded(&self, faults: &mut Vec<AuthFault>) -> TokenSource {
+        match self.forward {
+            None | Some("id_token") => TokenSource::Forward,
+            Some("access_token") => TokenSource::ForwardAccessToken,
+            Some(other) => {
+                faults.push(AuthFault::new(
+                    AuthField::Forward,
+                    format!("forward {:?} is unknown", shown(other)),
+                    "write id_token or access_token",
+                ));
+                TokenSource::Forward
+            }
+        }
+    }
+
     /// The configuration of the server `name` with this block, without its resource. `client_secret` is called at most
     /// once, for an exchange that lacks no field; `None` from it: it has reported the fault itself. The result counts only
     /// where `faults` stays empty.
     pub(crate) fn server_config(
         &self,
         name: &str,
-        dialect: Dialect,
         client_secret: impl FnOnce() -> Option<ClientSecret>,
         faults: &mut Vec<AuthFault>,
     ) -> Option<ServerConfig> {
@@ -153,28 +197,29 @@ impl<'a> AuthBlock<'a> {
                 "write type: oauth, or leave the server out",
             ));
         }
-        for (index, audience) in self.required_audiences.iter().enumerate() {
-            if !dialect.is_audience(audience) {
-                faults.push(AuthFault::new(
-                    AuthField::RequiredAudience(index),
-                    format!("required audience {:?} is not usable", shown(audience)),
-                    "use letters, digits, '_', '.', ':' or '-' only",
-                ));
-            }
-        }
+        self.check_required_audiences(faults);
         let required_audiences: Vec<String> = self
             .required_audiences
             .iter()
             .map(|text| (*text).to_owned())
             .collect();
+        if let (Some(_), BlockToken::Exchange(_)) = (self.forward, self.token()) {
+            faults.push(AuthFault::new(
+                AuthField::Forward,
+                format!(
+                    "server {:?} has forward beside an enabled tokenExchange, which wins",
+                    shown(name)
+                ),
+                "remove forward, or set tokenExchange.enabled: false and forwardToken: true",
+            ));
+        }
         let token = match self.token() {
             BlockToken::Exchange(exchange) => TokenSource::Exchange(Box::new(exchange.config(
                 (&shown(name), &required_audiences),
-                dialect,
                 client_secret,
                 faults,
             )?)),
-            BlockToken::Forward => TokenSource::Forward,
+            BlockToken::Forward => self.forwarded(faults),
             BlockToken::Neither => {
                 faults.push(AuthFault::new(
                     AuthField::Auth,
@@ -197,119 +242,31 @@ impl<'a> AuthBlock<'a> {
             token,
         })
     }
-}
 
-impl ExchangeBlock<'_> {
-    fn config(
-        &self,
-        (server, required_audiences): (&str, &[String]),
-        dialect: Dialect,
-        client_secret: impl FnOnce() -> Option<ClientSecret>,
-        faults: &mut Vec<AuthFault>,
-    ) -> Option<ExchangeConfig> {
-        let required = [
-            ("dexTokenEndpoint", self.token_endpoint),
-            ("connectorId", self.connector_id),
-            ("clientCredentials", self.client_id),
-        ];
-        for (field, _) in required.iter().filter(|(_, value)| value.is_none()) {
-            faults.push(AuthFault::new(
-                AuthField::TokenExchange,
-                format!("tokenExchange of server {server:?} has no {field}"),
-                format!("add {field}"),
-            ));
+    /// Audiences that an exchange requests must fit into its request; all others are compared only.
+    fn check_required_audiences(&self, faults: &mut Vec<AuthFault>) {
+        let remote = match self.token() {
+            BlockToken::Exchange(exchange) => Some(exchange.dialect()),
+            BlockToken::Forward | BlockToken::Neither => None,
+        };
+        for (index, audience) in self.required_audiences.iter().enumerate() {
+            let (is_usable, hint) = match remote {
+                Some(dialect) => (dialect.is_audience(audience), dialect.audience_hint()),
+                None => (is_string_or_uri(audience), AUDIENCE_HINT),
+            };
+            if !is_usable {
+                faults.push(AuthFault::new(
+                    AuthField::RequiredAudience(index),
+                    format!("required audience {:?} is not usable", shown(audience)),
+                    hint,
+                ));
+            }
         }
-        let (endpoint_text, connector_id, client_id) =
-            (self.token_endpoint?, self.connector_id?, self.client_id?);
-        let token_endpoint = endpoint(
-            "dexTokenEndpoint",
-            AuthField::TokenEndpoint,
-            endpoint_text,
-            faults,
-        );
-        if let Some(url) = token_endpoint
-            .as_ref()
-            .filter(|url| is_exchange_endpoint(url, server))
-        {
-            faults.push(AuthFault::new(
-                AuthField::TokenEndpoint,
-                format!(
-                    "dexTokenEndpoint {:?} is control's own exchange endpoint for server {server:?}, which would call itself",
-                    shown(url.as_str())
-                ),
-                "name the remote issuer's token endpoint here; control's belongs into the aggregator's resource only",
-            ));
-        }
-        if !dialect.is_connector_id(connector_id) {
-            faults.push(AuthFault::new(
-                AuthField::ConnectorId,
-                format!("connectorId {:?} is not usable", shown(connector_id)),
-                "start with a letter, then letters, digits, '_' or '-'",
-            ));
-        }
-        if client_id.is_empty() {
-            faults.push(AuthFault::new(
-                AuthField::ClientId,
-                format!("clientId of server {server:?} is empty"),
-                "name the client that exchanges at the remote issuer",
-            ));
-        }
-        let scopes = scopes(self.scopes, faults);
-        let client = client_secret();
-        let (expected_issuer, jwks_uri) = self.remote(token_endpoint.as_ref(), dialect, faults);
-        let client = client?;
-        Some(ExchangeConfig {
-            token_endpoint: token_endpoint?,
-            expected_issuer: expected_issuer?,
-            jwks_uri: jwks_uri?,
-            dialect,
-            connector_id: connector_id.to_owned(),
-            scopes: dialect.scopes_for(&scopes, required_audiences, client_id),
-            client_id: client_id.to_owned(),
-            client_secret: client.secret,
-            client_auth: client.auth,
-        })
-    }
-
-    /// The remote's issuer identifier and key set: as written, or as they follow from the token endpoint.
-    fn remote(
-        &self,
-        token_endpoint: Option<&Url>,
-        dialect: Dialect,
-        faults: &mut Vec<AuthFault>,
-    ) -> (Option<String>, Option<Url>) {
-        let expected_issuer = self.expected_issuer.map(|text| {
-            parse_issuer(text)
-                .map_err(|bad| {
-                    faults.push(bad_address(
-                        "expectedIssuer",
-                        AuthField::ExpectedIssuer,
-                        text,
-                        bad,
-                    ));
-                })
-                .ok()
-                .map(|_| text.to_owned())
-        });
-        let jwks_uri = self
-            .jwks_uri
-            .map(|text| endpoint("jwksUri", AuthField::JwksUri, text, faults));
-        let derived = token_endpoint.and_then(|url| dialect.remote_addresses(url));
-        if token_endpoint.is_some() && derived.is_none() && (expected_issuer.is_none() || jwks_uri.is_none())
-        {
-            faults.push(AuthFault::new(
-                AuthField::TokenEndpoint,
-                "the issuer and its keys do not follow from a dexTokenEndpoint that does not end in /token",
-                "add expectedIssuer and jwksUri",
-            ));
-        }
-        let (issuer, keys) = derived.map(|derived| (derived.issuer, derived.jwks_uri)).unzip();
-        (expected_issuer.unwrap_or(issuer), jwks_uri.unwrap_or(keys))
     }
 }
 
 impl AuthFault {
-    fn new(field: AuthField, what: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn new(field: AuthField, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             field,
             what: what.into(),
@@ -318,43 +275,7 @@ impl AuthFault {
     }
 }
 
-fn endpoint(name: &str, field: AuthField, text: &str, faults: &mut Vec<AuthFault>) -> Option<Url> {
-    parse_endpoint(text)
-        .map_err(|bad| faults.push(bad_address(name, field, text, bad)))
-        .ok()
-}
-
-fn bad_address(name: &str, field: AuthField, text: &str, bad: BadEndpoint) -> AuthFault {
-    let example = match field {
-        AuthField::ExpectedIssuer => "https://dex.example.com",
-        _ => "https://dex.example.com/token",
-    };
-    AuthFault::new(
-        field,
-        format!("{name} {:?} {bad}", shown(text)),
-        format!("write it as in {example}"),
-    )
-}
-
-fn scopes(text: Option<&str>, faults: &mut Vec<AuthFault>) -> String {
-    let Some(text) = text else {
-        return DEFAULT_SCOPES.to_owned();
-    };
-    let printable = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    let usable = text
-        .split_ascii_whitespace()
-        .all(|scope| scope.bytes().all(printable));
-    if !usable || !text.split_ascii_whitespace().any(|scope| scope == "openid") {
-        faults.push(AuthFault::new(
-            AuthField::Scopes,
-            format!("scopes {:?} must be a list with openid in it", shown(text)),
-            format!("write it as in {DEFAULT_SCOPES:?}"),
-        ));
-    }
-    text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// A value as a fault repeats it.
-fn shown(value: &str) -> String {
+pub(super) fn shown(value: &str) -> String {
     value.chars().take(LONGEST_SHOWN).collect()
 }

@@ -44,6 +44,8 @@ pub enum StreakKind {
     /// The issuer carried the request out, and its answer has no ID token: whole for a client of the relay, useless for a
     /// server.
     NoIdToken,
+    /// A remote issuer requires the user to act there (OIDC Core §3.1.2.6), which an exchange cannot lead to.
+    Interaction,
 }
 
 impl StreakKind {
@@ -143,9 +145,11 @@ impl Streak {
             | StreakKind::Unusable
             | StreakKind::NoIdToken => MISCONFIGURED_WAIT_MS,
             StreakKind::Unreachable => longest_backoff_ms(self.count),
-            StreakKind::RetryAfter | StreakKind::Failing | StreakKind::Denied | StreakKind::NotOauth => {
-                MAX_RETRY_AFTER_MS
-            }
+            StreakKind::RetryAfter
+            | StreakKind::Failing
+            | StreakKind::Denied
+            | StreakKind::Interaction
+            | StreakKind::NotOauth => MAX_RETRY_AFTER_MS,
         };
         remaining(self.next_attempt_at_ms, longest_ms, now_ms)
     }

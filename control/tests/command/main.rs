@@ -5,6 +5,7 @@ mod authorization;
 mod certificates;
 mod doctor;
 mod import;
+mod issuers;
 mod surface;
 
 use std::io::{BufRead, BufReader, Read, Write};

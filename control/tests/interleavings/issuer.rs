@@ -94,6 +94,7 @@ impl ModelIssuer {
             rotated: (self.current != token).then(|| refresh_token(self.current)),
             no_id_token: None,
             response: None,
+            access_token: None,
         }
     }
 }

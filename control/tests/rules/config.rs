@@ -1,6 +1,8 @@
 //! The configuration: every problem has a line, a column and a hint, and secrets are never quoted.
 
 pub(crate) mod authorization;
+mod forward;
+pub(crate) mod exchanges;
 mod issuers;
 mod kubernetes;
 mod relays;
@@ -93,8 +95,8 @@ fn a_good_configuration_is_complete() {
     };
     assert_eq!(exchange.expected_issuer, "https://dex.remote.example.com/dex");
     assert_eq!(
-        exchange.jwks_uri.as_str(),
-        "https://dex.remote.example.com/dex/keys"
+        exchange.jwks_uri.as_ref().map(url::Url::as_str),
+        Some("https://dex.remote.example.com/dex/keys")
     );
     assert_eq!(
         exchange.scopes,
@@ -213,7 +215,7 @@ fn every_problem_has_its_line_and_its_message() {
         (
             (
                 "client_id: muster",
-                "client_id: muster\n  client_auth: private_key_jwt",
+                "client_id: muster\n  client_auth: digest",
             ),
             9,
             "basic",

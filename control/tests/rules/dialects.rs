@@ -190,3 +190,175 @@ fn an_audience_is_any_string_or_uri() {
         assert!(!Dialect::Entra.is_audience(audience), "{audience}");
     }
 }
+
+#[test]
+fn the_words_of_each_issuer_have_their_meaning() {
+    use Dialect::{Auth0, Entra, Google, Keycloak, Okta};
+    use ErrorMeaning as Means;
+    let rows = [
+        (
+            Keycloak,
+            400,
+            "invalid_grant",
+            "Token is not active",
+            Means::InvalidGrant,
+        ),
+        (
+            Keycloak,
+            400,
+            "invalid_grant",
+            "Maximum allowed refresh token reuse exceeded",
+            Means::InvalidGrant,
+        ),
+        (
+            Keycloak,
+            401,
+            "unauthorized_client",
+            "Invalid client or Invalid client credentials",
+            Means::InvalidClient,
+        ),
+        (
+            Keycloak,
+            401,
+            "invalid_client",
+            "Invalid client or Invalid client credentials",
+            Means::InvalidClient,
+        ),
+        (
+            Keycloak,
+            403,
+            "access_denied",
+            "Realm not enabled",
+            Means::AccessDenied,
+        ),
+        (
+            Keycloak,
+            400,
+            "invalid_request",
+            "Standard token exchange is not enabled for the requested client",
+            Means::ExchangeNotEnabled,
+        ),
+        (
+            Keycloak,
+            400,
+            "invalid_request",
+            "Parameter 'subject_token' supports access tokens only",
+            Means::SubjectNotAccepted,
+        ),
+        (
+            Keycloak,
+            400,
+            "invalid_client",
+            "Audience not found",
+            Means::UnknownAudience,
+        ),
+        (
+            Keycloak,
+            400,
+            "invalid_request",
+            "Requested audience not available: api",
+            Means::UnknownAudience,
+        ),
+        (
+            Keycloak,
+            400,
+            "invalid_request",
+            "Invalid token",
+            Means::InvalidGrant,
+        ),
+        (
+            Entra,
+            400,
+            "invalid_grant",
+            "AADSTS700082: The refresh token has expired due to inactivity.",
+            Means::InvalidGrant,
+        ),
+        (
+            Entra,
+            400,
+            "interaction_required",
+            "AADSTS50076: …",
+            Means::InteractionRequired,
+        ),
+        (
+            Entra,
+            400,
+            "invalid_grant",
+            "AADSTS65001: The user or administrator has not consented",
+            Means::ConsentMissing,
+        ),
+        (
+            Entra,
+            400,
+            "invalid_grant",
+            "AADSTS500131: Assertion audience does not match",
+            Means::SubjectNotAccepted,
+        ),
+        (
+            Entra,
+            400,
+            "invalid_grant",
+            "AADSTS500133: Assertion is not within its valid time range",
+            Means::InvalidGrant,
+        ),
+        (
+            Entra,
+            400,
+            "invalid_grant",
+            "AADSTS50196: The server terminated an operation",
+            Means::TryLater,
+        ),
+        (
+            Okta,
+            400,
+            "invalid_grant",
+            "The refresh token is invalid or expired.",
+            Means::InvalidGrant,
+        ),
+        (
+            Auth0,
+            403,
+            "invalid_grant",
+            "Unknown or invalid refresh token.",
+            Means::InvalidGrant,
+        ),
+        (Auth0, 401, "access_denied", "Unauthorized", Means::InvalidClient),
+        (
+            Auth0,
+            500,
+            "access_denied",
+            "Global limit has been reached",
+            Means::TryLater,
+        ),
+        (
+            Auth0,
+            403,
+            "access_denied",
+            "Service not found: https://api",
+            Means::UnknownAudience,
+        ),
+        (
+            Google,
+            400,
+            "invalid_grant",
+            "Token has been expired or revoked.",
+            Means::InvalidGrant,
+        ),
+        (
+            Google,
+            401,
+            "deleted_client",
+            "The OAuth client was deleted.",
+            Means::InvalidClient,
+        ),
+        (Google, 500, "internal_failure", "", Means::IssuerFailing),
+    ];
+    for (dialect, status, code, description, meaning) in rows {
+        assert_eq!(
+            dialect.error_meaning(status, code, description),
+            Some(meaning),
+            "{} {status} {code} {description}",
+            dialect.name()
+        );
+    }
+}

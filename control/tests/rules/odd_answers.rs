@@ -7,7 +7,8 @@ use tokenward_control::upstream::issuer::answer::body::decode;
 use tokenward_control::upstream::issuer::answer::members::Members;
 use tokenward_control::upstream::issuer::answer::{GivenIdToken, RawAnswer, RefreshAnswer, read_refresh};
 
-use crate::answers::{exchange_class, raw, refresh_class};
+use crate::answers::{raw, refresh_class};
+use crate::exchange_answers::exchange_class;
 
 #[test]
 fn the_error_code_decides_whatever_surrounds_it() {
@@ -126,6 +127,7 @@ fn extracted(body: &[u8], cut: bool) -> Option<(Option<String>, Option<String>)>
         RefreshAnswer::Refreshed {
             id_token,
             refresh_token,
+            ..
         } => {
             let id_token = match id_token {
                 GivenIdToken::Given(token) => Some(text(token)),

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::{DATE, HeaderValue, RETRY_AFTER};
-use tokenward_control::upstream::issuer::retry_after::retry_after;
+use tokenward_control::upstream::issuer::retry_after::{retry_after, retry_after_limit};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
 const NOW_SECONDS: u64 = 784_111_777;
@@ -68,4 +68,27 @@ fn a_date_counts_by_the_clock_of_the_response() {
 #[test]
 fn a_response_without_retry_after_states_no_wait() {
     assert_eq!(retry_after(&HeaderMap::new(), UNIX_EPOCH), None);
+}
+
+#[test]
+fn the_end_of_a_limited_span_is_a_wait_where_there_is_no_other() {
+    let now = UNIX_EPOCH + Duration::from_secs(NOW_SECONDS);
+    let wait = |fields: &[(&'static str, String)]| {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.insert(*name, HeaderValue::from_str(value).expect("a header"));
+        }
+        retry_after_limit(&headers, now).map(|wait| wait.as_secs())
+    };
+    let at = |seconds: u64| (NOW_SECONDS + seconds).to_string();
+    assert_eq!(wait(&[("x-rate-limit-reset", at(20))]), Some(20));
+    assert_eq!(wait(&[("x-ratelimit-reset", at(20))]), Some(20));
+    assert_eq!(
+        wait(&[("x-rate-limit-reset", at(20)), ("retry-after", "5".to_owned())]),
+        Some(5)
+    );
+    assert_eq!(wait(&[("x-rate-limit-reset", "1".to_owned())]), Some(0));
+    assert_eq!(wait(&[("x-rate-limit-reset", at(4000))]), Some(300));
+    assert_eq!(wait(&[("x-rate-limit-reset", "soon".to_owned())]), None);
+    assert_eq!(wait(&[("x-rate-limit-reset", u64::MAX.to_string())]), None);
 }

@@ -2,7 +2,7 @@
 //! neither.
 
 use tokenward_control::upstream::entitlement::Entitlement;
-use tokenward_control::upstream::exchange::record::{ExchangeRecord, ExchangedToken, FORMAT};
+use tokenward_control::upstream::exchange::record::{ExchangeRecord, ExchangedToken};
 use tokenward_control::upstream::exchange::standing::Standing;
 use tokenward_control::upstream::grant::record::{DeathReason, GrantRecord, GrantState};
 
@@ -117,15 +117,14 @@ fn what_a_sign_out_interrupts_is_not_finished() {
 
 #[test]
 fn a_token_from_before_an_interrupted_sign_out_counts_as_absent() {
-    let made_at = |made_at_ms| ExchangeRecord {
-        format: FORMAT,
-        token: Some(ExchangedToken {
+    let made_at = |made_at_ms| {
+        let token = ExchangedToken {
             sealed: b"s".to_vec().into(),
             exp_seconds: 5_000,
             issued_at_seconds: None,
             made_at_ms,
-        }),
-        failures: None,
+        };
+        ExchangeRecord::of(Some(token), None)
     };
     let is_there = |standing: Standing, made_at_ms| {
         let record = standing.without_ended_token(made_at(made_at_ms));

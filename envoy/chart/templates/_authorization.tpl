@@ -24,6 +24,7 @@
 {{- with .clientId -}}{{- $_ := set $login "client_id" . -}}{{- end -}}
 {{- with .scopes -}}{{- $_ := set $login "scopes" . -}}{{- end -}}
 {{- with .connectorId -}}{{- $_ := set $login "connector_id" . -}}{{- end -}}
+{{- with .parameters -}}{{- $_ := set $login "parameters" . -}}{{- end -}}
 {{- with .authorizationEndpoint -}}{{- $_ := set $login "authorization_endpoint" . -}}{{- end -}}
 {{- if $login -}}{{- $_ := set $config "login" $login -}}{{- end -}}
 {{- end -}}

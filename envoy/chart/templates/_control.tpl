@@ -21,7 +21,7 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- define "tokenward.secretNames" -}}
 {{- $names := list .Values.credentials.filterSecretRef.name .Values.credentials.aggregatorSecretRef.name .Values.sealing.current.secretRef.name -}}
 {{- range .Values.sealing.previous -}}{{- $names = append $names .secretRef.name -}}{{- end -}}
-{{- range .Values.issuers -}}{{- $names = append $names .clientSecretRef.name -}}{{- end -}}
+{{- range .Values.issuers -}}{{- $names = append $names (.clientSecretRef | default .clientKeyRef).name -}}{{- end -}}
 {{- if and .Values.store.valkey.enabled .Values.store.valkey.passwordSecretRef.name -}}
 {{- $names = append $names .Values.store.valkey.passwordSecretRef.name -}}
 {{- end -}}
@@ -67,7 +67,12 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- end -}}
 {{- $issuers := list -}}
 {{- range .Values.issuers -}}
-{{- $issuer := dict "issuer" .issuer "client_id" .clientId "client_secret" (dict "file" (include "tokenward.secretFile" .clientSecretRef)) -}}
+{{- $issuer := dict "issuer" .issuer "client_id" .clientId -}}
+{{- with .clientSecretRef -}}{{- $_ := set $issuer "client_secret" (dict "file" (include "tokenward.secretFile" .)) -}}{{- end -}}
+{{- with .clientKeyRef -}}{{- $_ := set $issuer "client_key" (dict "file" (include "tokenward.secretFile" .)) -}}{{- end -}}
+{{- if .dialect -}}{{- $_ := set $issuer "dialect" .dialect -}}{{- end -}}
+{{- if .refreshTokens -}}{{- $_ := set $issuer "refresh_tokens" .refreshTokens -}}{{- end -}}
+{{- if .signOut -}}{{- $_ := set $issuer "sign_out" .signOut -}}{{- end -}}
 {{- if .trustedPeers -}}{{- $_ := set $issuer "trusted_peers" .trustedPeers -}}{{- end -}}
 {{- if .policy -}}{{- $_ := set $issuer "policy" .policy -}}{{- end -}}
 {{- if .tokenEndpoint -}}{{- $_ := set $issuer "token_endpoint" .tokenEndpoint -}}{{- end -}}
@@ -120,7 +125,12 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- $secret := dict "name" $reference.name "key" ($reference.clientSecretKey | default "client-secret") -}}
 {{- $client := .clientId -}}
 {{- if not $client -}}{{- $client = dict "file" (include "tokenward.secretFile" (dict "name" $reference.name "key" ($reference.clientIdKey | default "client-id"))) -}}{{- end -}}
-{{- $credentials := dict "clientId" $client "clientSecret" (dict "file" (include "tokenward.secretFile" $secret)) -}}
+{{- $credentials := dict "clientId" $client -}}
+{{- with $reference.clientKeyKey -}}
+{{- $_ := set $credentials "clientKey" (dict "file" (include "tokenward.secretFile" (dict "name" $reference.name "key" .))) -}}
+{{- else -}}
+{{- $_ := set $credentials "clientSecret" (dict "file" (include "tokenward.secretFile" $secret)) -}}
+{{- end -}}
 {{- if .clientAuth -}}{{- $_ := set $credentials "clientAuth" .clientAuth -}}{{- end -}}
 {{- $_ := set $exchange "clientCredentials" $credentials -}}
 {{- end -}}

@@ -9,10 +9,23 @@
 {{- $auth := dict "kind" "forward" "issuer" $home -}}
 {{- $exchange := .auth.tokenExchange -}}
 {{- if and $exchange $exchange.enabled -}}
-{{- $remote := $exchange.expectedIssuer | default (trimSuffix "/token" $exchange.dexTokenEndpoint) -}}
-{{- $auth = dict "kind" "exchange" "issuer" $remote "subject_issuer" $home "subject_audiences" (list $client) -}}
+{{- $endpoint := $exchange.tokenEndpoint | default $exchange.dexTokenEndpoint -}}
+{{- $remote := $exchange.expectedIssuer -}}
+{{- if and (not $remote) (hasSuffix "/protocol/openid-connect/token" $endpoint) -}}
+{{- $remote = trimSuffix "/protocol/openid-connect/token" $endpoint -}}
+{{- else if and (not $remote) $exchange.dexTokenEndpoint -}}
+{{- $remote = trimSuffix "/token" $endpoint -}}
+{{- else if not $remote -}}
+{{- fail (printf "gateway.filter.serversFrom is static, and server %s has no tokenExchange.expectedIssuer: name the iss of its tokens" .name) -}}
 {{- end -}}
+{{- $auth = dict "kind" "exchange" "issuer" $remote "subject_issuer" $home "subject_audiences" (list $client) -}}
+{{- if ne ($exchange.verify | default "signature") "signature" -}}{{- $_ := set $auth "delivered" "opaque" -}}{{- end -}}
+{{- else if eq (.auth.forward | default "id_token") "access_token" -}}
+{{- $auth = dict "kind" "forward" "issuer" $home "required_audiences" (list $client) "delivered" "opaque" -}}
+{{- end -}}
+{{- if not (and (eq $auth.kind "forward") (eq ($auth.delivered | default "") "opaque")) -}}
 {{- with .auth.requiredAudiences -}}{{- $_ := set $auth "required_audiences" . -}}{{- end -}}
+{{- end -}}
 {{- $server := dict "name" .name "auth" $auth -}}
 {{- with .match -}}
 {{- with .host -}}{{- $_ := set $server "host" . -}}{{- end -}}

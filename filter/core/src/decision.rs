@@ -43,7 +43,7 @@ pub enum Decision {
 }
 
 /// Judges the presented token by its `claims`. A token of the issuer whose tokens the server takes is used as it is, also
-/// where the server's tokens are made by an exchange: some aggregators exchange by themselves (ADR 25). `distrusted`: the server has rejected it although it looked fresh, or it
+/// where the server's tokens are made by an exchange (never where they are opaque): some aggregators exchange by themselves (ADR 25). `distrusted`: the server has rejected it although it looked fresh, or it
 /// was stale before by a clock that has stepped back since.
 ///
 /// A token that is stale by `policy` at `now_ms` (Unix ms) is never [`Standing::Fresh`] or [`Standing::NearExpiry`].
@@ -57,7 +57,7 @@ pub fn judge_presented(
     distrusted: bool,
     now_ms: u64,
 ) -> Result<Standing, Refusal> {
-    let is_its_own = server.kind == AuthKind::Forward || server.takes(&claims.issuer);
+    let is_its_own = !server.is_opaque && (server.kind == AuthKind::Forward || server.takes(&claims.issuer));
     let shape = if is_its_own {
         &server.delivered
     } else {

@@ -3,7 +3,9 @@
 use serde_json::Value;
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::{ControlAnswer, TOKEN_TYPE_ID_TOKEN, read_answer};
+use tokenward_protocol::token_endpoint::{
+    ControlAnswer, TOKEN_TYPE_ACCESS_TOKEN, TOKEN_TYPE_ID_TOKEN, read_answer,
+};
 
 use crate::json::agrees;
 
@@ -52,7 +54,9 @@ pub fn control_answer(data: &[u8]) {
                 answer.marked && answer.status == 200,
                 "a token out of {response:?}"
             );
-            assert_eq!(token.issued_token_type, TOKEN_TYPE_ID_TOKEN);
+            assert!(
+                [TOKEN_TYPE_ID_TOKEN, TOKEN_TYPE_ACCESS_TOKEN].contains(&token.issued_token_type.as_str())
+            );
             // Whatever the token is, reading it must be safe.
             let _ = Claims::read(token.access_token.as_bytes());
             assert!(
@@ -108,7 +112,9 @@ fn expected_token(status: u16, body: &Value) -> Result<(String, u64), Refusal> {
     }
     let expires_at = body.get("expires_at").and_then(Value::as_u64);
     match (text("access_token"), text("issued_token_type"), expires_at) {
-        (Some(token), Some(TOKEN_TYPE_ID_TOKEN), Some(expires_at)) => Ok((token.to_owned(), expires_at)),
+        (Some(token), Some(TOKEN_TYPE_ID_TOKEN | TOKEN_TYPE_ACCESS_TOKEN), Some(expires_at)) => {
+            Ok((token.to_owned(), expires_at))
+        }
         _ => Err(Refusal::ControlGarbled),
     }
 }

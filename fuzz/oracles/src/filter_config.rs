@@ -50,10 +50,7 @@ fn usable(config: &FilterConfig) {
     assert_eq!(config.freshness.judge(0, 1), Freshness::Stale);
     // The latest `exp` there is counts as the last whole second of the range of milliseconds.
     let stale_from_ms = in_ms(u64::MAX) - margin_ms;
-    assert_eq!(
-        config.freshness.judge(u64::MAX, stale_from_ms),
-        Freshness::Stale
-    );
+    assert_eq!(config.freshness.judge(u64::MAX, stale_from_ms), Freshness::Stale);
     assert_ne!(
         config.freshness.judge(u64::MAX, stale_from_ms - 1),
         Freshness::Stale
@@ -84,6 +81,10 @@ fn server_is_usable(config: &FilterConfig, server: &Server) {
     assert!(!server.delivered.issuer.is_empty());
     if server.kind == AuthKind::Forward {
         assert_eq!(server.presented, server.delivered);
+    }
+    if server.is_opaque {
+        // A presented token is never what such a server gets.
+        assert!(!server.takes(&server.delivered.issuer) && !server.takes(&server.presented.issuer));
     }
     assert_ne!(server.listener_405_after, Some(0));
     if let Some(url) = &server.resource_metadata {

@@ -91,9 +91,9 @@ impl Stage {
                 client_id: "muster".to_owned(),
                 client_secret: "client-secret-of-dex".into(),
                 policy: None,
-                refresh_tokens: None,
                 token_endpoint: None,
                 relay: None,
+                more: Value::Null,
             }],
             settings: vec![
                 ("servers".to_owned(), json!([])),

@@ -18,7 +18,7 @@ fn set(deployment: &Deployment, refresh_tokens: &str) -> anyhow::Result<()> {
 #[tokio::test]
 async fn logins_of_before_stay_in_the_users_grant_and_new_ones_are_apart() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan {
-        refresh_tokens: Some("per_user"),
+        issuer: json!({"refresh_tokens": "per_user"}),
         ..plan()
     })
     .await?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokenward_harness::issuer::{DexConfig, LoginTokens};
 
 use crate::deployment::{ADMIN, Answer, Deployment, Plan};
@@ -19,7 +20,7 @@ pub(crate) fn plan() -> Plan {
             ..usual.dex
         },
         policy: "strict",
-        refresh_tokens: Some("per_login"),
+        issuer: json!({"refresh_tokens": "per_login"}),
         ..usual
     }
 }

@@ -56,8 +56,8 @@ pub struct Plan {
     pub store_deadline: Option<&'static str>,
     /// `issuers[0].policy`.
     pub policy: &'static str,
-    /// `issuers[0].refresh_tokens`, where it is not the service's default.
-    pub refresh_tokens: Option<&'static str>,
+    /// More members of `issuers[0]`, or others in their place; `null` leaves one out.
+    pub issuer: Value,
     /// `issuers[0].relay`; without a `public_endpoint` it has [`PUBLIC_ENDPOINT`].
     pub relay: Option<Value>,
     /// `issuers[0].token_endpoint` of a relay, where it is not Dex's own.
@@ -84,7 +84,7 @@ impl Default for Plan {
             engine: None,
             store_deadline: None,
             policy: "tolerant",
-            refresh_tokens: None,
+            issuer: Value::Null,
             relay: None,
             own_endpoint: None,
             program: None,
@@ -146,9 +146,9 @@ impl Plan {
                 client_id: self.client.0.clone(),
                 client_secret: self.client.1.as_str().into(),
                 policy: Some(self.policy.to_owned()),
-                refresh_tokens: self.refresh_tokens.map(str::to_owned),
                 token_endpoint: self.relay.as_ref().map(|_| self.own_endpoint(issuer)),
                 relay: self.relay.clone().map(with_public_endpoint),
+                more: self.issuer.clone(),
             }],
             settings,
             files,

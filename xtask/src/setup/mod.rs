@@ -8,6 +8,7 @@ mod envoy;
 mod envoy_gateway;
 mod go;
 mod go_program;
+pub(crate) mod keycloak;
 mod kube_apiserver;
 mod mcp_clients;
 mod oauth2_proxy;
@@ -60,6 +61,9 @@ pub(crate) struct SetupFlags {
     /// Get more MCP clients and the conformance suite too, which only `clients` needs: Node 24, and a build of rmcp
     #[arg(long)]
     with_login_clients: bool,
+    /// Get Keycloak too, which only `issuers` needs: Java 17, Maven, and 165 MB
+    #[arg(long)]
+    with_keycloak: bool,
     #[arg(skip)]
     without_mcp: bool,
     #[arg(skip)]
@@ -89,6 +93,15 @@ impl SetupFlags {
         Self {
             with_envoy_gateway: true,
             with_cluster: true,
+            without_test_parts: true,
+            ..Self::default()
+        }
+    }
+
+    /// What `issuers` needs: Dex as another home, and Keycloak.
+    pub(crate) fn for_issuers() -> Self {
+        Self {
+            with_keycloak: true,
             without_test_parts: true,
             ..Self::default()
         }
@@ -159,6 +172,9 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
     }
     if !flags.without_dex {
         terminal.step("Dex", |step| dex::DEX.provide(workspace, step, network))?;
+    }
+    if flags.with_keycloak {
+        terminal.step("Keycloak", |step| keycloak::provide(workspace, step, network))?;
     }
     if flags.with_oauth2_proxy {
         terminal.step("oauth2-proxy", |step| {

@@ -148,6 +148,7 @@ impl Service {
             client_id: client_id.clone(),
             id_token,
             refresh_token: Some(refresh_token),
+            access_token: tokens.access_token,
             via: Via::Here,
         };
         self.put_session(&session, &registration)

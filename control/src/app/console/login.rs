@@ -59,7 +59,7 @@ impl Service {
         let attempt = LoginAttempt::begin(to, now_ms)?;
         let request = LoginRequest {
             redirect_uri: &console.config.callback(),
-            scope: &console.config.login.scopes.join(" "),
+            scope: &console.config.login.scope(console.config.client.dialect),
             state: attempt.state(),
             nonce: &attempt.nonce,
             code_challenge: &s256(&attempt.code_verifier),

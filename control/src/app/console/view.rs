@@ -9,6 +9,7 @@ use crate::console::identity::UserIdentity;
 use crate::session::SessionKey;
 use crate::store::StoreError;
 use crate::upstream::grant::record::{GrantKey, GrantRecord, GrantState};
+use crate::upstream::token_kind::TokenKind;
 
 /// A user's login at an issuer: a grant.
 #[derive(Debug, Clone)]
@@ -87,6 +88,9 @@ impl PairRow {
         let own = explanation.grant.as_ref();
         let token = match explanation.server.token {
             "exchange" => exchanged.and_then(|exchange| exchange.token.as_ref()),
+            _ if explanation.server.receives == TokenKind::AccessToken => {
+                own.and_then(|grant| grant.access_token.as_ref())
+            }
             _ => own.and_then(|grant| grant.id_token.as_ref()),
         };
         Self {

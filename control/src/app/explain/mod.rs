@@ -13,10 +13,10 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
 pub(crate) use caller::ExplainedCaller;
-pub(crate) use view::Explanation;
+pub(crate) use view::{Explanation, TokenView};
 
 use super::{Server, Service};
-use crate::config::RefreshTokens;
+use crate::config::{RefreshTokens, ServerConfig, TokenSource};
 use crate::refused::Refused;
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::exchange::record::{self as exchanges, ExchangeKey, ExchangeRecord};
@@ -48,7 +48,7 @@ pub(crate) enum FreshAction {
     Serve,
     /// Control exchanges the presented token.
     Exchange,
-    /// Control refuses: the exchange failed a moment ago.
+    /// Control refuses: the exchange failed a moment ago, or the server gets an access token, which only a login has.
     Refuse,
 }
 
@@ -177,8 +177,10 @@ impl Service {
         standing: Standing,
         now_ms: u64,
     ) -> FreshAction {
-        if server.remote.is_none() {
-            return FreshAction::Forward;
+        match server.config.token {
+            TokenSource::Forward => return FreshAction::Forward,
+            TokenSource::ForwardAccessToken => return FreshAction::Refuse,
+            TokenSource::Exchange(_) => {}
         }
         let exchange = exchange.map(|record| standing.without_ended_token(record));
         match exchanges::decide(exchange.as_ref(), Reason::Stale, &self.policy, now_ms) {
@@ -197,17 +199,23 @@ impl Service {
 
     /// Replaces a refresh while the issuer's limits suspend calls: the stored token is served as long as it is fresh,
     /// then the request is refused.
-    fn without_throttled_refresh(&self, grant: &GrantRecord, decision: Decision, now_ms: u64) -> Decision {
+    fn without_throttled_refresh(
+        &self,
+        grant: &GrantRecord,
+        server: &Server,
+        decision: Decision,
+        now_ms: u64,
+    ) -> Decision {
         let Some(throttled) = self.home_throttled(grant) else {
             return decision;
         };
-        let mut stored = grant.id_token.iter();
+        let exp_seconds = match server.config.token {
+            TokenSource::ForwardAccessToken => grant.access_token().map(|token| token.exp_seconds),
+            _ => grant.id_token.as_ref().map(|token| token.exp_seconds),
+        };
+        let is_fresh = |exp_seconds| is_fresh(exp_seconds, self.policy.margin, now_ms);
         match decision {
-            Decision::Refresh
-                if stored.any(|token| is_fresh(token.exp_seconds, self.policy.margin, now_ms)) =>
-            {
-                Decision::Serve
-            }
+            Decision::Refresh if exp_seconds.is_some_and(is_fresh) => Decision::Serve,
             Decision::Refresh => Decision::Refuse(throttled.refused(Refusal::IssuerUnavailable)),
             decision => decision,
         }
@@ -222,13 +230,15 @@ impl Service {
         now_ms: u64,
     ) -> NextAction {
         // A caller rarely presents the newest token; when it does, that token is not stale.
-        let want = Want::id_token(Reason::Stale, "", Entitlement::default());
-        let home = self.without_throttled_refresh(grant, decide(grant, &want, &self.policy, now_ms), now_ms);
+        let want = match server.config.token {
+            TokenSource::ForwardAccessToken => Want::access_token(Reason::Stale, Entitlement::default()),
+            _ => Want::id_token(Reason::Stale, "", Entitlement::default()),
+        };
+        let decision = decide(grant, &want, &self.policy, now_ms);
+        let home = self.without_throttled_refresh(grant, server, decision, now_ms);
         if server.remote.is_none() {
             return match home {
-                Decision::Serve if missing_audiences(grant, &server.config.required_audiences).is_empty() => {
-                    NextAction::Serve
-                }
+                Decision::Serve if missing_audiences(grant, &server.config).is_empty() => NextAction::Serve,
                 Decision::Serve => NextAction::Refuse(Refusal::WrongAudience.into()),
                 Decision::Refresh => NextAction::Refresh,
                 Decision::Refuse(refused) => NextAction::Refuse(refused),
@@ -251,14 +261,22 @@ fn remote_throttled(server: &Server) -> Option<Throttled> {
     server.remote.as_ref()?.circuit_open()
 }
 
-/// The audiences in `required` that the stored ID token lacks.
-fn missing_audiences(grant: &GrantRecord, required: &[String]) -> Vec<String> {
-    let Some(token) = &grant.id_token else {
+/// The audiences required by `server` that the login's token for it lacks, as far as the record shows: those of an access token
+/// without any are known to its issuer alone.
+fn missing_audiences(grant: &GrantRecord, server: &ServerConfig) -> Vec<String> {
+    let audiences = match server.token {
+        TokenSource::ForwardAccessToken => {
+            let stored = grant.extras.access_token.as_ref().map(|token| &token.audiences);
+            stored.filter(|audiences| !audiences.is_empty())
+        }
+        _ => grant.id_token.as_ref().map(|token| &token.audiences),
+    };
+    let Some(audiences) = audiences else {
         return Vec::new();
     };
+    let required = server.required_audiences.iter();
     required
-        .iter()
-        .filter(|audience| !token.audiences.contains(audience))
+        .filter(|audience| !audiences.contains(audience))
         .cloned()
         .collect()
 }

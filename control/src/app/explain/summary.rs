@@ -7,6 +7,7 @@ use tokenward_protocol::refusal::{Refusal, RefusalClass};
 use super::view::{ExchangeView, Explanation, FailuresView, GrantView, Inputs};
 use super::{FreshAction, NextAction};
 use crate::refused::Refused;
+use crate::upstream::token_kind::TokenKind;
 
 /// One or two sentences for `what_next`.
 pub(super) fn what_next(inputs: &Inputs<'_>, explanation: &Explanation, caller_deadline: Duration) -> String {
@@ -41,8 +42,10 @@ pub(super) fn what_next(inputs: &Inputs<'_>, explanation: &Explanation, caller_d
 }
 
 fn served(inputs: &Inputs<'_>, grant: &GrantView, exchange: Option<&ExchangeView>) -> String {
+    let is_access_token = inputs.receives() == TokenKind::AccessToken;
     let token = match exchange {
         Some(exchange) => exchange.token.as_ref(),
+        None if is_access_token => grant.access_token.as_ref(),
         None => grant.id_token.as_ref(),
     };
     let Some(token) = token else {
@@ -51,7 +54,11 @@ fn served(inputs: &Inputs<'_>, grant: &GrantView, exchange: Option<&ExchangeView
     let left = token
         .expires_in_seconds
         .saturating_sub(inputs.policy.margin.as_secs().cast_signed());
-    let kind = if exchange.is_some() { "exchanged" } else { "ID" };
+    let kind = match exchange {
+        Some(_) => "exchanged",
+        None if is_access_token => "access",
+        None => "ID",
+    };
     let ahead = if token.freshness == "near_expiry" {
         " It is near its expiry: a request ahead of time fetches the next one."
     } else {
@@ -102,10 +109,7 @@ fn refused(refused: &Refused, grant: &GrantView, failures: Option<&FailuresView>
         ),
         (Refusal::WrongAudience, _) => format!(
             "The aggregator must request the audience{} at login, and the user must log in again: a refresh never adds one.",
-            grant.id_token.as_ref().map_or_else(String::new, |token| format!(
-                " {}",
-                token.missing_audiences.join(", ")
-            ))
+            missing(grant)
         ),
         (_, RefusalClass::LoginNeeded) => format!("{}.", refused.description()),
         (_, RefusalClass::Transient) => format!(
@@ -116,6 +120,20 @@ fn refused(refused: &Refused, grant: &GrantView, failures: Option<&FailuresView>
             format!("An operator must act: {}.{waits}", refused.description())
         }
     }
+}
+
+/// The audiences that the server requires and the token that it would get lacks, after a space.
+fn missing(grant: &GrantView) -> String {
+    let tokens = [&grant.id_token, &grant.access_token];
+    let missing: Vec<&str> = tokens
+        .into_iter()
+        .flatten()
+        .flat_map(|token| token.missing_audiences.iter().map(String::as_str))
+        .collect();
+    if missing.is_empty() {
+        return String::new();
+    }
+    format!(" {}", missing.join(", "))
 }
 
 /// What an unregistered user gets, and what would change that.
@@ -131,6 +149,9 @@ fn unregistered(inputs: &Inputs<'_>, names_session: bool) -> String {
             "A request with a fresh token gets the stored exchanged token, without a call to any issuer."
         }
         Some(FreshAction::Exchange) => "A fresh token is exchanged, once for all callers.",
+        Some(FreshAction::Refuse) if inputs.server.remote.is_none() => {
+            "The server gets the access token of a login, so requests with a fresh token get 503."
+        }
         Some(FreshAction::Refuse) => {
             "The last exchange failed: requests with a fresh token get 503 until the next attempt."
         }

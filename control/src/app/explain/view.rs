@@ -15,6 +15,7 @@ use crate::upstream::issuer::limits::Throttled;
 use crate::upstream::policy::Policy;
 use crate::upstream::renewal::is_near_expiry;
 use crate::upstream::streak::{Streak, StreakKind};
+use crate::upstream::token_kind::TokenKind;
 
 /// The response of `GET /v1/explain`.
 #[derive(Debug, Clone, Serialize)]
@@ -51,6 +52,8 @@ pub(crate) struct ServerView {
     pub(crate) name: String,
     /// `forward` or `exchange`.
     pub(crate) token: &'static str,
+    /// What it gets: an ID token or an access token.
+    pub(crate) receives: TokenKind,
     /// The audiences that `aud` of its tokens must contain.
     pub(crate) required_audiences: Vec<String>,
     /// The issuer of its exchanged tokens.
@@ -93,6 +96,8 @@ pub(crate) struct GrantView {
     pub(crate) never_asked_again: bool,
     /// The stored ID token.
     pub(crate) id_token: Option<TokenView>,
+    /// The kept access token, where some server needs it.
+    pub(crate) access_token: Option<TokenView>,
     /// A presentation of the refresh token whose outcome is not stored yet.
     pub(crate) intent: Option<IntentView>,
     /// The outcome of the last refresh: `refreshed`, `dead`, or the kind of the last failure.
@@ -207,14 +212,23 @@ impl Inputs<'_> {
     fn server_view(&self) -> ServerView {
         let config = &self.server.config;
         let (token, exchange_issuer) = match &config.token {
-            TokenSource::Forward => ("forward", None),
+            TokenSource::Forward | TokenSource::ForwardAccessToken => ("forward", None),
             TokenSource::Exchange(exchange) => ("exchange", Some(exchange.expected_issuer.clone())),
         };
         ServerView {
             name: config.name.clone(),
             token,
+            receives: self.receives(),
             required_audiences: config.required_audiences.clone(),
             exchange_issuer,
+        }
+    }
+
+    /// What the server gets.
+    pub(super) fn receives(&self) -> TokenKind {
+        match self.server.config.token {
+            TokenSource::ForwardAccessToken => TokenKind::AccessToken,
+            TokenSource::Forward | TokenSource::Exchange(_) => TokenKind::IdToken,
         }
     }
 
@@ -243,17 +257,23 @@ impl Inputs<'_> {
             (None, None) => None,
         };
         // With an exchange, the server's audiences apply to the exchanged token only.
-        let missing_audiences = match self.server.config.token {
-            TokenSource::Forward => missing_audiences(grant, &self.server.config.required_audiences),
-            TokenSource::Exchange(_) => Vec::new(),
+        let missing = |kind| {
+            let is_received = self.server.config.token.is_forward() && self.receives() == kind;
+            is_received
+                .then(|| missing_audiences(grant, &self.server.config))
+                .unwrap_or_default()
         };
         let id_token = grant.id_token.as_ref().map(|token| TokenView {
-            missing_audiences,
+            missing_audiences: missing(TokenKind::IdToken),
             ..self.token_view(
                 token.exp_seconds,
                 token.issued_at_seconds,
                 digest::spread(&token.fingerprint),
             )
+        });
+        let access_token = grant.access_token().map(|token| TokenView {
+            missing_audiences: missing(TokenKind::AccessToken),
+            ..self.token_view(token.exp_seconds, token.issued_at_seconds, token.spread())
         });
         GrantView {
             issuer: grant.issuer.clone(),
@@ -267,6 +287,7 @@ impl Inputs<'_> {
             refreshable: grant.refresh_token.is_some() && !dead,
             never_asked_again: dead,
             id_token,
+            access_token,
             intent: grant.intent.as_ref().map(|intent| IntentView {
                 generation: intent.generation,
                 began_seconds_ago: self.now_ms.saturating_sub(intent.started_at_ms) / 1000,
@@ -323,6 +344,7 @@ impl Inputs<'_> {
                 StreakKind::Unreachable | StreakKind::RetryAfter => "unreachable",
                 StreakKind::Failing => "failing",
                 StreakKind::Denied => "denied",
+                StreakKind::Interaction => "interaction",
                 StreakKind::Misconfigured => "misconfigured",
                 StreakKind::Substituted => "substituted",
                 StreakKind::NotOauth => "not_oauth",

@@ -8,7 +8,7 @@ use tokenward_protocol::token_endpoint::Reason;
 
 use super::{Candidate, Proof, ProvenSubject};
 use crate::app::{Server, Service};
-use crate::config::RefreshTokens;
+use crate::config::{RefreshTokens, TokenSource};
 use crate::refused::Refused;
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::exchange::TokenOrigin;
@@ -95,7 +95,8 @@ impl Service {
         origin: TokenOrigin,
     ) -> bool {
         let (now_ms, margin) = (self.context.clock.now_ms(), self.policy.margin);
-        let is_forwarded = server.remote.is_none() || origin == TokenOrigin::Exchange;
+        let is_forwarded =
+            matches!(server.config.token, TokenSource::Forward) || origin == TokenOrigin::Exchange;
         if is_forwarded && reason == Reason::Stale {
             // The caller judged it stale by its own margin, which may be larger.
             is_near_expiry(exp_seconds, issued_at_seconds, margin, now_ms, u32::MAX)

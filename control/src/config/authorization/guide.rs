@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::AuthorizationConfig;
-use crate::config::{Config, TokenSource};
+use crate::config::Config;
 
 /// Path of the redirect URI that is registered at the issuer.
 const CALLBACK_PATH: &str = "/authorize/callback";
@@ -59,7 +59,7 @@ pub fn guide(config: &Config) -> Option<String> {
 fn foreign_audiences<'a>(config: &'a Config, client_id: &str) -> Vec<&'a str> {
     let mut audiences: Vec<&str> = Vec::new();
     for server in config.servers.iter().filter(|server| server.resource.is_some()) {
-        if let TokenSource::Forward = server.token {
+        if server.token.is_forward() {
             for audience in &server.required_audiences {
                 if audience != client_id && !audiences.contains(&audience.as_str()) {
                     audiences.push(audience);

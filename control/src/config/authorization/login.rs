@@ -1,5 +1,7 @@
 //! `authorization.login`: at which of `issuers[]` users log in, and how they are sent there.
 
+use std::collections::BTreeMap;
+
 use url::Url;
 
 use super::UpstreamLoginConfig;
@@ -9,8 +11,6 @@ use crate::config::IssuerConfig;
 use crate::config::findings::{Findings, shown};
 use crate::config::raw::Text;
 use crate::yaml::{Location, Spanned};
-
-const SCOPES: [&str; 5] = ["openid", "profile", "email", "groups", "offline_access"];
 
 /// The upstream login; adds a problem for each fault.
 pub(super) fn login(
@@ -36,6 +36,7 @@ pub(super) fn login(
         scopes: scopes?,
         connector_id: connector_id?,
         authorization_endpoint: authorization_endpoint?,
+        parameters: parameters(findings, login)?,
     })
 }
 
@@ -70,9 +71,10 @@ fn one_of<'a>(
     None
 }
 
-fn scopes(findings: &mut Findings, login: Option<&RawLogin>) -> Option<Vec<String>> {
+/// The scopes as written, `None` if none are; nothing if they are not usable.
+fn scopes(findings: &mut Findings, login: Option<&RawLogin>) -> Option<Option<Vec<String>>> {
     let Some(scopes) = login.and_then(|login| login.scopes.as_ref()) else {
-        return Some(SCOPES.map(str::to_owned).to_vec());
+        return Some(None);
     };
     let token = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
     let mut is_usable = true;
@@ -102,7 +104,41 @@ fn scopes(findings: &mut Findings, login: Option<&RawLogin>) -> Option<Vec<Strin
             );
         }
     }
-    is_usable.then(|| scopes.value.iter().map(|scope| scope.value.clone()).collect())
+    is_usable.then(|| Some(scopes.value.iter().map(|scope| scope.value.clone()).collect()))
+}
+
+/// The further parameters of the authorization request; nothing if one is not usable.
+fn parameters(findings: &mut Findings, login: Option<&RawLogin>) -> Option<BTreeMap<String, String>> {
+    /// What control itself sends.
+    const OWN: [&str; 9] = [
+        "client_id",
+        "code_challenge",
+        "code_challenge_method",
+        "nonce",
+        "redirect_uri",
+        "response_mode",
+        "response_type",
+        "scope",
+        "state",
+    ];
+    let mut is_usable = true;
+    let written = login.map(|login| &login.parameters).into_iter().flatten();
+    let parameters = written.map(|(name, text)| {
+        if name.is_empty() || OWN.contains(&name.as_str()) {
+            is_usable = false;
+            findings.add(
+                text.referenced,
+                format!(
+                    "login.parameters names {:?}, which control sends itself",
+                    shown(name)
+                ),
+                "name only what the issuer asks for beyond OpenID Connect, such as audience at Auth0",
+            );
+        }
+        (name.clone(), text.value.clone())
+    });
+    let parameters = parameters.collect();
+    is_usable.then_some(parameters)
 }
 
 fn connector_id(findings: &mut Findings, login: Option<&RawLogin>) -> Option<Option<String>> {

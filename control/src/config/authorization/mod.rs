@@ -10,10 +10,13 @@ mod origin;
 pub(super) mod raw;
 mod surroundings;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
+
+use crate::upstream::dialect::Dialect;
 
 pub use self::guide::guide;
 
@@ -24,6 +27,17 @@ pub(super) use self::surroundings::Surroundings;
 pub const REGISTERED_CLIENT_PREFIX: &str = "twc1.";
 
 pub(crate) use self::origin::PATHS as AUTHORIZATION_PATHS;
+
+impl UpstreamLoginConfig {
+    /// The scopes of a login at an issuer of this `dialect`, without those for audiences, separated by single spaces.
+    #[must_use]
+    pub fn scope(&self, dialect: Dialect) -> String {
+        match &self.scopes {
+            Some(scopes) => scopes.join(" "),
+            None => dialect.login_scopes().join(" "),
+        }
+    }
+}
 
 /// Our own authorization server (OAuth 2.1, MCP authorization): issuer, upstream login, keys, lifetimes and clients.
 #[derive(Debug, Clone)]
@@ -64,8 +78,11 @@ pub struct UpstreamLoginConfig {
     pub issuer: String,
     /// The client there, one of `issuers[].client_id`.
     pub client_id: String,
-    /// Requested scopes, without those for audiences; they contain `openid` and `offline_access`.
-    pub scopes: Vec<String>,
+    /// Requested scopes, without those for audiences; they contain `openid` and `offline_access`. `None`: those of the
+    /// issuer's dialect.
+    pub scopes: Option<Vec<String>>,
+    /// Further parameters of the authorization request (Auth0: `audience`).
+    pub parameters: BTreeMap<String, String>,
     /// Dex's `connector_id`: skips its page of connectors.
     pub connector_id: Option<String>,
     /// The authorization endpoint as users' browsers reach it; `None`: from discovery.

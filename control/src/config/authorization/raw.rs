@@ -1,5 +1,6 @@
 //! `authorization` as written: names, shapes and positions, without checks of the values.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -33,6 +34,8 @@ pub(super) struct RawLogin {
     pub(super) scopes: Option<Spanned<Vec<Text>>>,
     pub(super) connector_id: Option<Text>,
     pub(super) authorization_endpoint: Option<Text>,
+    #[serde(default)]
+    pub(super) parameters: BTreeMap<String, Text>,
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,6 @@
 //! Checks the `console` section.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -160,12 +161,13 @@ fn login(findings: &mut Findings, raw: &RawConsole) -> Option<UpstreamLoginConfi
         scopes: scopes?,
         connector_id: connector_id?,
         authorization_endpoint: authorization_endpoint?,
+        parameters: BTreeMap::new(),
     })
 }
 
-fn scopes(findings: &mut Findings, raw: Option<&Spanned<Vec<Text>>>) -> Option<Vec<String>> {
+fn scopes(findings: &mut Findings, raw: Option<&Spanned<Vec<Text>>>) -> Option<Option<Vec<String>>> {
     let Some(raw) = raw else {
-        return Some(SCOPES.map(str::to_owned).to_vec());
+        return Some(Some(SCOPES.map(str::to_owned).to_vec()));
     };
     let token = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
     let mut is_usable = true;
@@ -187,7 +189,7 @@ fn scopes(findings: &mut Findings, raw: Option<&Spanned<Vec<Text>>>) -> Option<V
             "add it: without it the issuer returns no ID token",
         );
     }
-    is_usable.then(|| raw.value.iter().map(|scope| scope.value.clone()).collect())
+    is_usable.then(|| Some(raw.value.iter().map(|scope| scope.value.clone()).collect()))
 }
 
 fn groups(findings: &mut Findings, raw: &Spanned<Vec<Text>>) -> Option<Vec<String>> {

@@ -15,7 +15,7 @@ use self::raw::{RawKubernetes, RawLease, RawSelection};
 use super::durations;
 use super::findings::{Findings, shown};
 use super::raw_values::Text;
-use crate::upstream::dialect::Dialect;
+use crate::upstream::dialect::{AUDIENCE_HINT, is_string_or_uri};
 use crate::yaml::Spanned;
 
 /// The group and kind of a selection that names none: the aggregator's.
@@ -215,11 +215,11 @@ fn forward(findings: &mut Findings, raw: &Spanned<RawSelection>, kind: &Kind) ->
         );
     }
     for audience in &forward.value.required_audiences {
-        if !Dialect::default().is_audience(&audience.value) {
+        if !is_string_or_uri(&audience.value) {
             findings.add(
                 audience.referenced,
                 format!("required audience {:?} is not usable", shown(&audience.value)),
-                "use letters, digits, '_', '.', ':' or '-' only",
+                AUDIENCE_HINT,
             );
         }
     }

@@ -7,6 +7,7 @@ use url::Url;
 use super::{AuthorizationChecks, shown};
 use crate::doctor::probe::{ProbeAnswer, ProbeFailure, Prober};
 use crate::doctor::report::{Check, Finding};
+use crate::upstream::dialect::Dialect;
 
 impl AuthorizationChecks<'_> {
     /// Checks the login at the issuer. It begins an authorization request, which the issuer drops when no user logs in.
@@ -51,12 +52,12 @@ impl AuthorizationChecks<'_> {
         if lacks("grant_types_supported", "refresh_token") {
             return Check::fail(name, "grant_types_supported lacks refresh_token", HINT);
         }
-        let unknown: Vec<&str> = self
-            .authorization
-            .login
-            .scopes
-            .iter()
-            .map(String::as_str)
+        let login = &self.authorization.login;
+        let issuer = (self.config.issuers.iter())
+            .find(|issuer| issuer.issuer == login.issuer && issuer.client_id == login.client_id);
+        let requested = login.scope(issuer.map_or_else(Dialect::default, |issuer| issuer.dialect));
+        let unknown: Vec<&str> = requested
+            .split(' ')
             .filter(|scope| lacks("scopes_supported", scope))
             .collect();
         if unknown.is_empty() {

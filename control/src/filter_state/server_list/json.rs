@@ -5,6 +5,9 @@ use serde::Serialize;
 use crate::authorization::request::check::SCOPE;
 use crate::config::{Config, ServerConfig, TokenSource};
 
+/// The filter reads nothing of such a token, and takes its life from control's answer.
+const OPAQUE: &str = "opaque";
+
 #[derive(Serialize)]
 struct List<'a> {
     servers: Vec<Server<'a>>,
@@ -36,12 +39,14 @@ struct Server<'a> {
 struct Auth<'a> {
     kind: &'static str,
     issuer: &'a str,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    required_audiences: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    required_audiences: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject_issuer: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     subject_audiences: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivered: Option<&'static str>,
 }
 
 /// The list of `config` as JSON: the same bytes for the same servers, in whatever order they are configured.
@@ -69,16 +74,27 @@ fn one<'a>(config: &'a Config, server: &'a ServerConfig) -> Server<'a> {
         TokenSource::Forward => Auth {
             kind: "forward",
             issuer: home,
-            required_audiences: &server.required_audiences,
+            required_audiences: texts(&server.required_audiences),
             subject_issuer: None,
             subject_audiences: Vec::new(),
+            delivered: None,
+        },
+        // What is required of a presented token: the server's audiences are those of the access token, which control checks.
+        TokenSource::ForwardAccessToken => Auth {
+            kind: "forward",
+            issuer: home,
+            required_audiences: only_client(config, home).into_iter().collect(),
+            subject_issuer: None,
+            subject_audiences: Vec::new(),
+            delivered: Some(OPAQUE),
         },
         TokenSource::Exchange(exchange) => Auth {
             kind: "exchange",
             issuer: &exchange.expected_issuer,
-            required_audiences: &server.required_audiences,
+            required_audiences: texts(&server.required_audiences),
             subject_issuer: Some(home),
             subject_audiences: only_client(config, home).into_iter().collect(),
+            delivered: server.delivers_opaque().then_some(OPAQUE),
         },
     };
     Server {
@@ -92,6 +108,10 @@ fn one<'a>(config: &'a Config, server: &'a ServerConfig) -> Server<'a> {
         listener_405_after: server.listener_405_after,
         auth,
     }
+}
+
+fn texts(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
 }
 
 /// The client of `issuer`, if there is one only: a token of any of several is accepted, and names one of them.

@@ -12,8 +12,9 @@ use super::words::{left, plain, tone};
 use crate::activity::PairRecord;
 use crate::app::console::detail::{Pairs, grant_key, session_key};
 use crate::app::console::refusal::ConsoleRefused;
-use crate::app::explain::{ExplainedCaller, Explanation};
+use crate::app::explain::{ExplainedCaller, Explanation, TokenView};
 use crate::http::authorization::page::text::cut;
+use crate::upstream::token_kind::TokenKind;
 
 #[derive(Template)]
 #[template(path = "console/user.html")]
@@ -166,6 +167,9 @@ fn facts(explanation: &Explanation, seen: Option<&PairRecord>) -> Vec<(&'static 
         "the server gets",
         match &explanation.server.exchange_issuer {
             Some(issuer) => format!("a token exchanged at {}", cut(issuer, 200)),
+            None if explanation.server.receives == TokenKind::AccessToken => {
+                "the user's own access token".to_owned()
+            }
             None => "the user's own ID token".to_owned(),
         },
     )];
@@ -185,14 +189,16 @@ fn facts(explanation: &Explanation, seen: Option<&PairRecord>) -> Vec<(&'static 
             facts.push(("login at", cut(&grant.issuer, 200)));
             facts.push(("state of the login", plain(grant.state)));
             facts.extend(grant.reason.map(|reason| ("because", reason.to_owned())));
-            let token = grant.id_token.as_ref();
-            facts.push((
-                "its ID token",
+            let shown = |token: Option<&TokenView>| {
                 token.map_or_else(
                     || "none".to_owned(),
                     |token| format!("{}, {}", plain(token.freshness), left(token.expires_in_seconds)),
-                ),
-            ));
+                )
+            };
+            facts.push(("its ID token", shown(grant.id_token.as_ref())));
+            if grant.access_token.is_some() || explanation.server.receives == TokenKind::AccessToken {
+                facts.push(("its access token", shown(grant.access_token.as_ref())));
+            }
             let answer = grant.last_issuer_answer;
             facts.extend(answer.map(|answer| ("last answer of its issuer", plain(answer))));
             facts.extend(grant.failures.as_ref().map(|failures| {

@@ -6,7 +6,6 @@ use axum::response::Response;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
-use tokenward_protocol::token_endpoint::TOKEN_TYPE_ID_TOKEN;
 
 use super::request::BadExchange;
 use crate::app::Service;
@@ -29,7 +28,7 @@ pub(super) fn token(served: &Served, now_ms: u64) -> Response {
         StatusCode::OK,
         &Exchanged {
             access_token: served.token.expose_secret(),
-            issued_token_type: TOKEN_TYPE_ID_TOKEN,
+            issued_token_type: served.kind.uri(),
             token_type: "bearer",
             expires_in: served.exp_seconds.saturating_sub(now_ms / 1000),
         },

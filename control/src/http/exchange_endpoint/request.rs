@@ -2,7 +2,9 @@
 
 use secrecy::SecretString;
 use tokenward_protocol::form::Form;
-use tokenward_protocol::token_endpoint::{GRANT_TYPE_TOKEN_EXCHANGE, TOKEN_TYPE_ID_TOKEN};
+use tokenward_protocol::token_endpoint::{
+    GRANT_TYPE_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS_TOKEN, TOKEN_TYPE_ID_TOKEN,
+};
 
 use crate::config::ExchangeConfig;
 
@@ -72,13 +74,17 @@ impl ExchangeForm {
             return Err(BadExchange::SubjectTokenType);
         }
         let subject_token = value("subject_token").ok_or(BadExchange::SubjectToken)?;
-        if let Some((name, connector_id)) = config.dialect.connector_parameter(&config.connector_id)
+        let connector = config.connector_id.as_deref();
+        if let Some((name, connector_id)) = connector.and_then(|id| config.dialect.connector_parameter(id))
             && value(name) != Some(connector_id)
         {
             return Err(BadExchange::Connector);
         }
-        // Dex's default is an access token, which no MCP server accepts as an identity.
-        if value("requested_token_type") != Some(TOKEN_TYPE_ID_TOKEN) {
+        // Without the parameter an access token is requested, as Dex has it: where the exchange brings an ID token, its server
+        // accepts nothing else as an identity.
+        let configured = config.requested_token_type.as_deref();
+        let configured = configured.unwrap_or(TOKEN_TYPE_ACCESS_TOKEN);
+        if value("requested_token_type").unwrap_or(TOKEN_TYPE_ACCESS_TOKEN) != configured {
             return Err(BadExchange::RequestedTokenType);
         }
         let is_configured = |scope: &str| config.scopes.split(' ').any(|configured| configured == scope);

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use secrecy::ExposeSecret;
 use tokenward_protocol::form::Form;
-use tokenward_protocol::token_endpoint::{TOKEN_TYPE_ID_TOKEN, TokenAnswer, TokenRequest};
+use tokenward_protocol::token_endpoint::{TokenAnswer, TokenRequest};
 
 use super::{ErrorResponse, bad_request};
 use crate::app::Service;
@@ -24,7 +24,7 @@ pub(super) async fn issue(service: &Service, form: &Form) -> Result<Response, Er
         StatusCode::OK,
         &TokenAnswer {
             access_token: served.token.expose_secret().to_owned(),
-            issued_token_type: TOKEN_TYPE_ID_TOKEN.to_owned(),
+            issued_token_type: served.kind.uri().to_owned(),
             token_type: "Bearer".to_owned(),
             expires_in: served.usable_until_seconds.saturating_sub(now_seconds),
             expires_at: served.usable_until_seconds,

@@ -5,8 +5,9 @@ use url::Url;
 use super::Note;
 use super::reader::{Reader, flag, member, text};
 use super::shape::{AUTH, EXCHANGE, METADATA, SECRET_REFERENCE, SPEC};
+use crate::servers::exchange_block::ExchangeBlock;
 use crate::servers::exchange_path::is_exchange_endpoint;
-use crate::servers::mcp_server::{AuthBlock, AuthType, BlockToken, ExchangeBlock};
+use crate::servers::mcp_server::{AuthBlock, AuthType, BlockToken};
 use crate::yaml::{Node, Placed};
 
 /// A server that Tokenward can protect.
@@ -197,7 +198,7 @@ impl Reader<'_> {
         forward_token: bool,
     ) -> Option<ImportedExchange> {
         let place = member(auth, "tokenExchange")?;
-        let (Some(token_endpoint), Some(connector_id)) = (exchange.token_endpoint, exchange.connector_id)
+        let (Some(token_endpoint), Some(connector_id)) = (exchange.dex_token_endpoint, exchange.connector_id)
         else {
             let instead = if forward_token {
                 "the user's own token is forwarded, as the aggregator does"
@@ -270,15 +271,15 @@ fn auth_block<'a>(auth: &'a Placed, required_audiences: Vec<&'a str>) -> AuthBlo
     AuthBlock {
         kind: text(auth, "type"),
         forward_token: flag(auth, "forwardToken"),
+        forward: None,
         required_audiences,
         token_exchange: member(auth, "tokenExchange").map(|exchange| ExchangeBlock {
             enabled: flag(exchange, "enabled"),
-            token_endpoint: text(exchange, "dexTokenEndpoint"),
+            dex_token_endpoint: text(exchange, "dexTokenEndpoint"),
             expected_issuer: text(exchange, "expectedIssuer"),
-            jwks_uri: None,
             connector_id: text(exchange, "connectorId"),
             scopes: text(exchange, "scopes"),
-            client_id: None,
+            ..ExchangeBlock::default()
         }),
     }
 }

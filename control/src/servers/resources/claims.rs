@@ -110,7 +110,7 @@ impl<'a> Claims<'a> {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let issuer = match &server.token {
             TokenSource::Exchange(exchange) => exchange.expected_issuer.len(),
-            TokenSource::Forward => 0,
+            TokenSource::Forward | TokenSource::ForwardAccessToken => 0,
         };
         let audiences: usize = server
             .required_audiences

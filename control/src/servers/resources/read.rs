@@ -8,11 +8,11 @@ use super::credentials::{Credentials, credentials};
 use super::fault::Fault;
 use super::route::{Route, route};
 use crate::config::{Config, KubernetesConfig, ServerConfig};
+use crate::servers::exchange_block::ExchangeBlock;
 use crate::servers::exchange_path::is_exchange_endpoint;
 use crate::servers::mcp_server::{
-    AuthBlock, AuthFault, AuthField, AuthType, BlockToken, ClientSecret, ExchangeBlock,
+    AuthBlock, AuthFault, AuthField, AuthType, BlockToken, ClientSecret, ExchangeField,
 };
-use crate::upstream::dialect::Dialect;
 
 /// Audiences of one resource, and the longest one: all servers together fit into one list for filters.
 const MOST_AUDIENCES: usize = 32;
@@ -136,6 +136,7 @@ fn auth_block(auth: &Value) -> Result<AuthBlock<'_>, Fault> {
     Ok(AuthBlock {
         kind: text(auth, "type"),
         forward_token: flag(auth, "forwardToken"),
+        forward: None,
         required_audiences: required_audiences.ok_or_else(|| {
             Fault::new(
                 "Invalid",
@@ -144,12 +145,11 @@ fn auth_block(auth: &Value) -> Result<AuthBlock<'_>, Fault> {
         })?,
         token_exchange: exchange.map(|exchange| ExchangeBlock {
             enabled: flag(exchange, "enabled"),
-            token_endpoint: text(exchange, "dexTokenEndpoint"),
+            dex_token_endpoint: text(exchange, "dexTokenEndpoint"),
             expected_issuer: text(exchange, "expectedIssuer"),
-            jwks_uri: None,
             connector_id: text(exchange, "connectorId"),
             scopes: text(exchange, "scopes"),
-            client_id: None,
+            ..ExchangeBlock::default()
         }),
     })
 }
@@ -245,7 +245,7 @@ fn configured(
     if let Some(exchange) = block.token_exchange.as_mut().filter(|exchange| exchange.enabled) {
         client = Some(credentials(snapshot, resource)?);
         exchange.client_id = client.as_ref().map(|client| client.client_id.as_str());
-        exchange.token_endpoint = endpoint.as_deref().or(exchange.token_endpoint);
+        exchange.dex_token_endpoint = endpoint.as_deref().or(exchange.dex_token_endpoint);
     }
     let audiences = &block.required_audiences;
     if audiences.len() > MOST_AUDIENCES || audiences.iter().any(|audience| audience.len() > LONGEST_AUDIENCE)
@@ -262,7 +262,7 @@ fn configured(
             auth: None,
         })
     };
-    let server = block.server_config(name, Dialect::default(), secret, &mut faults);
+    let server = block.server_config(name, secret, &mut faults);
     match server.filter(|_| faults.is_empty()) {
         Some(server) => Ok(ServerConfig {
             route,
@@ -276,7 +276,7 @@ fn configured(
 
 /// The remote issuer's own token endpoint, where the resource leads the aggregator's exchanges through control.
 fn remote_endpoint(exchange: &ExchangeBlock<'_>, name: &str) -> Option<String> {
-    let url = Url::parse(exchange.token_endpoint?).ok()?;
+    let url = Url::parse(exchange.dex_token_endpoint?).ok()?;
     let issuer = exchange
         .expected_issuer
         .filter(|_| is_exchange_endpoint(&url, name))?;
@@ -297,13 +297,10 @@ fn place(field: AuthField) -> String {
     match field {
         AuthField::Auth => "spec.auth".to_owned(),
         AuthField::Type => "spec.auth.type".to_owned(),
+        AuthField::Forward => "spec.auth.forward".to_owned(),
         AuthField::RequiredAudience(index) => format!("spec.auth.requiredAudiences[{index}]"),
         AuthField::TokenExchange => EXCHANGE.to_owned(),
-        AuthField::TokenEndpoint => format!("{EXCHANGE}.dexTokenEndpoint"),
-        AuthField::ExpectedIssuer => format!("{EXCHANGE}.expectedIssuer"),
-        AuthField::JwksUri => format!("{EXCHANGE}.jwksUri"),
-        AuthField::ConnectorId => format!("{EXCHANGE}.connectorId"),
-        AuthField::Scopes => format!("{EXCHANGE}.scopes"),
-        AuthField::ClientId => format!("{EXCHANGE}.clientCredentialsSecretRef"),
+        AuthField::Exchange(ExchangeField::ClientId) => format!("{EXCHANGE}.clientCredentialsSecretRef"),
+        AuthField::Exchange(field) => format!("{EXCHANGE}.{}", field.name()),
     }
 }

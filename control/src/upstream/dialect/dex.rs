@@ -25,7 +25,7 @@ pub(super) const CONNECTOR_PARAMETER: &str = "connector_id";
 /// A dead refresh token is `invalid_request` with one of two texts, and a failed connector or storage is
 /// `invalid_request` with status 500.
 const ERRORS: &[ErrorRule] = &[
-    ErrorRule::code("invalid_request", ErrorMeaning::IssuerFailing).on_server_error(),
+    ErrorRule::code("invalid_request", ErrorMeaning::IssuerFailing).when_failing(),
     ErrorRule::text(
         "invalid_request",
         REFRESH_TOKEN_CLAIMED,
@@ -53,12 +53,15 @@ pub(super) const RULES: DialectRules = DialectRules {
     dead_refresh_token: ("invalid_request", REFRESH_TOKEN_CLAIMED),
     offline_access: OfflineAccess::ScopeWithConsent,
     assertion_audience: AssertionAudience::Issuer,
+    client_certificates: false,
     exchange: Some(ExchangeDefaults {
         grant: ExchangeGrant::TokenExchange,
+        accepted_grants: &[ExchangeGrant::TokenExchange],
         subject: SubjectKind::IdToken,
         accepted_subjects: &[SubjectKind::IdToken, SubjectKind::AccessToken],
         requested_token_type: Some(TOKEN_TYPE_ID_TOKEN),
         audience_by: AudienceBy::CrossClientScopes,
+        needs_audience: false,
         needs_connector: true,
         needs_subject_token_type: false,
         scopes: "openid profile email groups",
@@ -66,11 +69,12 @@ pub(super) const RULES: DialectRules = DialectRules {
     }),
     hosts: &[],
     path: None,
+    token_path: Some("/token"),
+    login_scopes: &["openid", "profile", "email", "groups", "offline_access"],
     document: &[
         DocumentSign::EndsWith("device_authorization_endpoint", "/device/code"),
         DocumentSign::EndsWith("token_endpoint", "/token"),
         DocumentSign::EndsWith("jwks_uri", "/keys"),
-        DocumentSign::EndsWith("introspection_endpoint", "/token/introspect"),
     ],
 };
 

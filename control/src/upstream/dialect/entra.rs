@@ -10,13 +10,23 @@ use super::rules::{
 };
 use super::standard;
 
-/// `error_description` begins with a code of Entra's own, which says more than `error`.
+/// `error_description` begins with a number of Entra's own, which says more than `error` does.
 const ERRORS: &[ErrorRule] = &[
-    // The assertion of an on-behalf-of request is not for this client.
-    ErrorRule::containing("invalid_grant", "AADSTS50013", ErrorMeaning::SubjectNotAccepted),
-    ErrorRule::containing("invalid_grant", "AADSTS500131", ErrorMeaning::SubjectNotAccepted),
-    ErrorRule::containing("invalid_grant", "AADSTS65001", ErrorMeaning::ConsentMissing),
-    ErrorRule::containing("invalid_request", "AADSTS90002", ErrorMeaning::InvalidRequest),
+    // The assertion of an on-behalf-of request is not for this client, or not valid.
+    ErrorRule::containing(
+        "invalid_grant",
+        "AADSTS50013:",
+        ErrorMeaning::SubjectNotAccepted,
+    ),
+    ErrorRule::containing(
+        "invalid_grant",
+        "AADSTS500131:",
+        ErrorMeaning::SubjectNotAccepted,
+    ),
+    ErrorRule::containing("invalid_grant", "AADSTS65001:", ErrorMeaning::ConsentMissing),
+    // The client sent too many requests of one kind; it passes after minutes.
+    ErrorRule::containing("invalid_grant", "AADSTS50196:", ErrorMeaning::TryLater),
+    ErrorRule::containing("invalid_request", "AADSTS50196:", ErrorMeaning::TryLater),
 ];
 
 /// A refresh token stays valid when it is used; each refresh gives another one.
@@ -29,12 +39,15 @@ pub(super) const RULES: DialectRules = DialectRules {
     dead_refresh_token: standard::DEAD_REFRESH_TOKEN,
     offline_access: OfflineAccess::Scope,
     assertion_audience: AssertionAudience::TokenEndpoint,
+    client_certificates: true,
     exchange: Some(ExchangeDefaults {
         grant: ExchangeGrant::JwtBearer,
+        accepted_grants: &[ExchangeGrant::JwtBearer],
         subject: SubjectKind::AccessToken,
         accepted_subjects: &[SubjectKind::AccessToken],
         requested_token_type: None,
         audience_by: AudienceBy::Nothing,
+        needs_audience: false,
         needs_connector: false,
         needs_subject_token_type: false,
         scopes: "",
@@ -48,6 +61,8 @@ pub(super) const RULES: DialectRules = DialectRules {
         ".ciamlogin.com",
     ],
     path: None,
+    token_path: None,
+    login_scopes: standard::LOGIN_SCOPES,
     document: &[
         DocumentSign::Has("cloud_instance_name"),
         DocumentSign::Has("msgraph_host"),

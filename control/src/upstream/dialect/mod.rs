@@ -16,8 +16,8 @@ use url::Url;
 
 use self::error_meaning::ErrorMeaning;
 use self::rules::{
-    AssertionAudience, AudienceBy, DialectRules, ExchangeDefaults, IssuerPolicy, OfflineAccess,
-    RefreshTokens, SignOutAtIssuer,
+    AccessTokenUser, AssertionAudience, AudienceBy, DialectRules, ExchangeDefaults, IssuerPolicy,
+    OfflineAccess, RefreshTokens, SignOutAtIssuer,
 };
 
 /// The kind of an issuer.
@@ -109,10 +109,47 @@ impl Dialect {
         self.rules().exchange.as_ref()
     }
 
+    /// Whether the issuer finds a client's key by its certificate: a key alone is not enough there.
+    #[must_use]
+    pub const fn needs_client_certificate(self) -> bool {
+        self.rules().client_certificates
+    }
+
+    /// Whether RSA keys of clients sign with PSS instead of PKCS #1.
+    #[must_use]
+    pub const fn signs_assertions_with_pss(self) -> bool {
+        self.rules().client_certificates
+    }
+
+    /// The token endpoint of the issuer with this identifier, as such issuers have it; `None`: it does not follow.
+    #[must_use]
+    pub fn token_endpoint_of(self, issuer: &str) -> Option<String> {
+        let path = self.rules().token_path?;
+        Some(format!("{}{path}", issuer.trim_end_matches('/')))
+    }
+
+    /// What a login requests where the configuration does not say.
+    #[must_use]
+    pub const fn login_scopes(self) -> &'static [&'static str] {
+        self.rules().login_scopes
+    }
+
     /// `aud` of a client assertion.
     #[must_use]
     pub const fn assertion_audience(self) -> AssertionAudience {
         self.rules().assertion_audience
+    }
+
+    /// How a JWT access token names the user.
+    #[must_use]
+    pub const fn access_token_user(self) -> AccessTokenUser {
+        match self {
+            // `sub` is the user's login name, `uid` what an ID token has as `sub`.
+            Self::Okta => AccessTokenUser::Member("uid"),
+            // A token of version 1 has another `iss`, and `sub` is another one for each resource.
+            Self::Entra => AccessTokenUser::Unstated,
+            _ => AccessTokenUser::Subject,
+        }
     }
 
     /// The meaning of an OAuth error response: its HTTP `status`, `error` code in lower case and `error_description`
@@ -170,6 +207,15 @@ impl Dialect {
         }
     }
 
+    /// What an audience must look like ([`Dialect::is_audience`]).
+    #[must_use]
+    pub const fn audience_hint(self) -> &'static str {
+        match self {
+            Self::Dex => "use letters, digits, '_', '.', ':' or '-' only: Dex has it in a scope",
+            _ => AUDIENCE_HINT,
+        }
+    }
+
     /// The `scope` of a request by the client `client_id`, separated by single spaces: `scopes` and those that request
     /// `audiences`.
     #[must_use]
@@ -197,6 +243,9 @@ impl Dialect {
         }
     }
 }
+
+/// What an audience must look like ([`is_string_or_uri`]).
+pub const AUDIENCE_HINT: &str = "write a text without spaces; with a ':' in it, it must be a URI";
 
 /// Whether `text` can be an audience (RFC 7519 §2): visible characters, and a URI if it has a colon.
 #[must_use]

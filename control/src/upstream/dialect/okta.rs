@@ -4,11 +4,12 @@ use url::Url;
 
 use super::RemoteAddresses;
 use super::rules::{
-    AssertionAudience, DialectRules, DocumentSign, ExchangeDefaults, IssuerPolicy, OfflineAccess,
-    RefreshTokens, SignOutAtIssuer, SubjectKind,
+    AssertionAudience, DialectRules, DocumentSign, ExchangeDefaults, ExchangeGrant, IssuerPolicy,
+    OfflineAccess, RefreshTokens, SignOutAtIssuer, SubjectKind,
 };
 use super::standard;
 
+/// One refresh token for each login. Where it rotates, reuse after the grace period ends the login.
 pub(super) const RULES: DialectRules = DialectRules {
     name: "okta",
     policy: IssuerPolicy::Strict,
@@ -18,12 +19,18 @@ pub(super) const RULES: DialectRules = DialectRules {
     dead_refresh_token: ("invalid_grant", "The refresh token is invalid or expired."),
     offline_access: OfflineAccess::Scope,
     assertion_audience: AssertionAudience::TokenEndpoint,
+    client_certificates: false,
     exchange: Some(ExchangeDefaults {
+        accepted_grants: &[ExchangeGrant::TokenExchange],
         accepted_subjects: &[SubjectKind::AccessToken],
+        needs_audience: true,
+        requested_token_type: None,
         ..standard::EXCHANGE
     }),
     hosts: &[".okta.com", ".oktapreview.com", ".okta-emea.com"],
     path: None,
+    token_path: Some("/v1/token"),
+    login_scopes: standard::LOGIN_SCOPES,
     document: &[
         DocumentSign::EndsWith("token_endpoint", "/v1/token"),
         DocumentSign::EndsWith("jwks_uri", "/v1/keys"),

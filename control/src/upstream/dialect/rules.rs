@@ -1,6 +1,13 @@
 //! What one kind of issuer does differently, as data: each dialect is one constant of this shape.
 
+use tokenward_protocol::token_endpoint::{
+    GRANT_TYPE_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS_TOKEN, TOKEN_TYPE_ID_TOKEN,
+};
+
 use super::error_meaning::ErrorMeaning;
+
+/// The token type of a JWT of any kind (RFC 8693 §3).
+pub const TOKEN_TYPE_JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// How an issuer treats a refresh token that is presented twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,7 +76,8 @@ pub(super) struct ErrorRule {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Status {
     Any,
-    ServerError,
+    /// 429 and 5xx.
+    Failing,
 }
 
 /// Which texts in `error_description` an [`ErrorRule`] is about.
@@ -108,9 +116,10 @@ impl ErrorRule {
         }
     }
 
-    pub(super) const fn on_server_error(self) -> Self {
+    /// The same for 429 and 5xx only.
+    pub(super) const fn when_failing(self) -> Self {
         Self {
-            status: Status::ServerError,
+            status: Status::Failing,
             ..self
         }
     }
@@ -118,7 +127,7 @@ impl ErrorRule {
     pub(super) fn applies(&self, status: u16, code: &str, description: &str) -> bool {
         let is_status = match self.status {
             Status::Any => true,
-            Status::ServerError => status >= 500,
+            Status::Failing => status == 429 || status >= 500,
         };
         is_status
             && self.code == code
@@ -161,6 +170,17 @@ pub enum AssertionAudience {
     TokenEndpoint,
 }
 
+/// How a JWT access token of an issuer names the user of the login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessTokenUser {
+    /// `sub` is that of the ID token, where it is there (RFC 9068 §2.2).
+    Subject,
+    /// This claim has the `sub` of the ID token; `sub` is something else.
+    Member(&'static str),
+    /// Not in a way that a client could read: `iss` and `sub` depend on the resource that the token is for.
+    Unstated,
+}
+
 /// The grant by which a remote issuer gives a token for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExchangeGrant {
@@ -171,12 +191,24 @@ pub enum ExchangeGrant {
 }
 
 impl ExchangeGrant {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::TokenExchange, Self::JwtBearer];
+
     /// The name in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::TokenExchange => "token-exchange",
             Self::JwtBearer => "jwt-bearer",
+        }
+    }
+
+    /// The value of `grant_type`.
+    #[must_use]
+    pub const fn grant_type(self) -> &'static str {
+        match self {
+            Self::TokenExchange => GRANT_TYPE_TOKEN_EXCHANGE,
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
         }
     }
 }
@@ -191,12 +223,24 @@ pub enum SubjectKind {
 }
 
 impl SubjectKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::IdToken, Self::AccessToken];
+
     /// The name in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::IdToken => "id_token",
             Self::AccessToken => "access_token",
+        }
+    }
+
+    /// The token type (RFC 8693 §3).
+    #[must_use]
+    pub const fn token_type(self) -> &'static str {
+        match self {
+            Self::IdToken => TOKEN_TYPE_ID_TOKEN,
+            Self::AccessToken => TOKEN_TYPE_ACCESS_TOKEN,
         }
     }
 }
@@ -206,6 +250,8 @@ impl SubjectKind {
 pub struct ExchangeDefaults {
     /// The grant.
     pub grant: ExchangeGrant,
+    /// Grants that the issuer has; another one cannot work.
+    pub accepted_grants: &'static [ExchangeGrant],
     /// The token that is exchanged.
     pub subject: SubjectKind,
     /// Subjects that the issuer takes; another one cannot work.
@@ -214,6 +260,8 @@ pub struct ExchangeDefaults {
     pub requested_token_type: Option<&'static str>,
     /// How audiences are named.
     pub audience_by: AudienceBy,
+    /// Whether an audience must be named: the issuer has no token that is for nothing in particular.
+    pub needs_audience: bool,
     /// Whether a connector must be named, which verifies the subject.
     pub needs_connector: bool,
     /// Whether `subject_token_type` must be configured: the issuer has no type of its own.
@@ -250,12 +298,18 @@ pub(super) struct DialectRules {
     pub(super) dead_refresh_token: (&'static str, &'static str),
     pub(super) offline_access: OfflineAccess,
     pub(super) assertion_audience: AssertionAudience,
+    /// Whether RSA keys of clients sign with PSS, and the issuer finds them by their certificate.
+    pub(super) client_certificates: bool,
     /// `None`: it has no grant that gives a token for a user's token.
     pub(super) exchange: Option<ExchangeDefaults>,
     /// Hosts of such issuers, and with a leading dot the domains above them.
     pub(super) hosts: &'static [&'static str],
     /// A part of the path that only such issuers have.
     pub(super) path: Option<&'static str>,
+    /// The token endpoint below the issuer; `None`: it is elsewhere.
+    pub(super) token_path: Option<&'static str>,
+    /// What a login requests where the configuration does not say.
+    pub(super) login_scopes: &'static [&'static str],
     /// All of them must hold for a document of such an issuer; none: a document does not show it.
     pub(super) document: &'static [DocumentSign],
 }

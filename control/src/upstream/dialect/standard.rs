@@ -14,13 +14,18 @@ pub(super) const DEAD_REFRESH_TOKEN: (&str, &str) = (
     "the refresh token is invalid, expired or revoked",
 );
 
+/// What a login requests: OpenID Connect Core §5.4, §11.
+pub(super) const LOGIN_SCOPES: &[&str] = &["openid", "profile", "email", "offline_access"];
+
 /// An exchange as RFC 8693 has it, with an access token as subject.
 pub(super) const EXCHANGE: ExchangeDefaults = ExchangeDefaults {
     grant: ExchangeGrant::TokenExchange,
+    accepted_grants: &ExchangeGrant::ALL,
     subject: SubjectKind::AccessToken,
     accepted_subjects: &[SubjectKind::AccessToken, SubjectKind::IdToken],
     requested_token_type: Some(TOKEN_TYPE_ACCESS_TOKEN),
     audience_by: AudienceBy::Parameter,
+    needs_audience: false,
     needs_connector: false,
     needs_subject_token_type: false,
     scopes: "",
@@ -37,9 +42,12 @@ pub(super) const RULES: DialectRules = DialectRules {
     dead_refresh_token: DEAD_REFRESH_TOKEN,
     offline_access: OfflineAccess::ScopeWithConsent,
     assertion_audience: AssertionAudience::Issuer,
+    client_certificates: false,
     exchange: Some(EXCHANGE),
     hosts: &[],
     path: None,
+    token_path: None,
+    login_scopes: LOGIN_SCOPES,
     document: &[],
 };
 

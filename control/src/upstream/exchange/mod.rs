@@ -1,5 +1,7 @@
-//! RFC 8693 exchanges at remote issuers: one at a time for one token; the result is sealed and shared by all replicas.
+//! Exchanges at remote issuers (RFC 8693, RFC 7523): one at a time for one token; the result is sealed and shared by all
+//! replicas.
 
+mod examine;
 pub mod given;
 mod pin;
 pub mod record;
@@ -14,14 +16,14 @@ use tokenward_protocol::freshness::is_fresh;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 
-use self::record::{ExchangeDecision, ExchangeKey, ExchangeRecord, FORMAT, decide, fresh};
+use self::record::{ExchangeDecision, ExchangeKey, ExchangeRecord, decide, fresh};
 use self::standing::Standing;
 use crate::context::Context;
 use crate::coordination::singleflight::{FlightOutcome, FlightStage, SingleFlight};
-use crate::record::codec;
 use crate::record::sealed;
 use crate::refused::Refused;
 use crate::store::{Expected, Revision, StoreError};
+use crate::upstream::dialect::rules::SubjectKind;
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::grant::record::GrantKey;
 use crate::upstream::grant::{Grants, Served};
@@ -57,9 +59,9 @@ pub struct ExchangeRequest {
     pub required_audiences: Vec<String>,
     /// The issuer that exchanges.
     pub remote: Arc<RemoteIssuer>,
-    /// The grant of the user, whether or not there is a login: its ID token is exchanged, else the presented one.
+    /// The grant of the user, whether or not there is a login: one of its tokens is exchanged, else the presented one.
     pub grant: GrantKey,
-    /// The issuer that refreshes that ID token.
+    /// The issuer that refreshes that token.
     pub home: Arc<HomeIssuer>,
     /// The caller's right to the grant.
     pub entitlement: Entitlement,
@@ -124,7 +126,7 @@ impl VersionedExchange {
 }
 
 impl Exchanges {
-    /// Exchanges of `grants`' ID tokens.
+    /// Exchanges of `grants`' tokens.
     #[must_use]
     pub fn new(context: Context, grants: Grants, times: ExchangeTimes) -> Self {
         Self {
@@ -156,10 +158,16 @@ impl Exchanges {
         let now_ms = inner.context.clock.now_ms();
         let presented = &request.presented;
         let is_proof = is_fresh(presented.exp_seconds, inner.times.policy.margin, now_ms);
+        let takes_access_token = request.remote.config.subject == SubjectKind::AccessToken;
         match standing {
             Standing::Ended => return Err(Refusal::UnknownSession.into()),
             Standing::Unregistered { .. } if !is_proof || presented.origin == TokenOrigin::Own => {
                 return Err(Refusal::UnknownSession.into());
+            }
+            Standing::Unregistered { .. } if presented.origin == TokenOrigin::Home && takes_access_token => {
+                return Err(Refused::new(Refusal::NotRegistered).because(
+                    "this server's token is exchanged for the login's access token, which only a registered login has",
+                ));
             }
             Standing::Unregistered { .. } | Standing::Registered => {}
         }
@@ -259,15 +267,15 @@ impl Inner {
         };
         Ok(Some(VersionedExchange {
             revision: entry.revision,
-            record: codec::decode(FORMAT, &name, &entry.value)?,
+            record: ExchangeRecord::read(&name, &entry.value)?,
         }))
     }
 
     fn serve(&self, key: &ExchangeKey, record: Option<&ExchangeRecord>) -> Result<Served, Refused> {
-        let token = record
-            .and_then(|record| record.token.as_ref())
-            .ok_or(Refusal::Busy)?;
+        let record = record.ok_or(Refusal::Busy)?;
+        let token = record.token.as_ref().ok_or(Refusal::Busy)?;
         Ok(Served {
+            kind: record.kind(),
             token: sealed::open(&self.context.ring, &key.record(), TOKEN_FIELD, &token.sealed)?,
             exp_seconds: token.exp_seconds,
             usable_until_seconds: token.exp_seconds,

@@ -10,16 +10,23 @@ use tokenward_protocol::token_endpoint::Reason;
 
 use crate::config::ExchangeConfig;
 use crate::digest;
+use crate::record::codec;
 use crate::record::sealed::Sealed;
 use crate::refused::Refused;
-use crate::store::Key;
+use crate::store::{Key, StoreError};
 use crate::upstream::grant::record::GrantKey;
 use crate::upstream::policy::Policy;
 use crate::upstream::renewal::is_near_expiry;
 use crate::upstream::streak::{Streak, StreakKind, remaining};
+use crate::upstream::token_kind::TokenKind;
 
-/// Version of the record's format.
-pub const FORMAT: u8 = 2;
+/// Version of the record's format. Records of the version before are read, and each record is written in the earliest version
+/// that holds it, so that the replicas of a rolling update read each other's.
+pub const FORMAT: u8 = 3;
+/// The version before: all tokens are ID tokens, and no failure is a [`StreakKind::Interaction`].
+const FORMAT_OF_ID_TOKENS: u8 = 2;
+/// What a record of that version lacks at its end: [`ExchangeRecord::is_access_token`], false.
+const NO_ACCESS_TOKEN: [u8; 1] = [0];
 
 /// Identifies an exchanged token by everything that determines it: another endpoint, connector, client, scope or
 /// audience in the configuration is another token.
@@ -33,17 +40,19 @@ impl ExchangeKey {
     #[must_use]
     pub fn new(grant: &GrantKey, config: &ExchangeConfig, required_audiences: &[String]) -> Self {
         let audiences = required_audiences.join(" ");
+        let mut parts = vec![
+            "exchange",
+            grant.digest(),
+            config.token_endpoint.as_str(),
+            &config.expected_issuer,
+            config.connector_id.as_deref().unwrap_or_default(),
+            &config.client_id,
+            &config.scopes,
+            &audiences,
+        ];
+        parts.extend(config.particulars());
         Self {
-            digest: digest::hex_of_parts(&[
-                "exchange",
-                grant.digest(),
-                config.token_endpoint.as_str(),
-                &config.expected_issuer,
-                &config.connector_id,
-                &config.client_id,
-                &config.scopes,
-                &audiences,
-            ]),
+            digest: digest::hex_of_parts(&parts),
         }
     }
 
@@ -81,6 +90,61 @@ pub struct ExchangeRecord {
     pub token: Option<ExchangedToken>,
     /// Failures since the last success.
     pub failures: Option<Streak>,
+    /// Whether the token is an access token, and not an ID token. The last field: records of version 2 end before it.
+    pub is_access_token: bool,
+}
+
+impl ExchangeRecord {
+    /// A record with an ID token, failures, or both.
+    #[must_use]
+    pub const fn of(token: Option<ExchangedToken>, failures: Option<Streak>) -> Self {
+        Self {
+            format: FORMAT,
+            token,
+            failures,
+            is_access_token: false,
+        }
+    }
+
+    /// What the token is.
+    #[must_use]
+    pub const fn kind(&self) -> TokenKind {
+        if self.is_access_token {
+            TokenKind::AccessToken
+        } else {
+            TokenKind::IdToken
+        }
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`StoreError::Unexpected`] for another format.
+    pub fn read(key: &Key, bytes: &[u8]) -> Result<Self, StoreError> {
+        match bytes.split_first() {
+            Some((&FORMAT_OF_ID_TOKENS, rest)) => {
+                let whole = [&[FORMAT], rest, &NO_ACCESS_TOKEN].concat();
+                codec::decode(FORMAT, key, &whole)
+            }
+            _ => codec::decode(FORMAT, key, bytes),
+        }
+    }
+
+    /// The record as bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]; a record of plain data always serializes.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = codec::encode("serialize exchange", self)?;
+        let is_new_failure = (self.failures).is_some_and(|streak| streak.kind == StreakKind::Interaction);
+        if !self.is_access_token && !is_new_failure {
+            bytes.truncate(bytes.len().saturating_sub(NO_ACCESS_TOKEN.len()));
+            if let Some(first) = bytes.first_mut() {
+                *first = FORMAT_OF_ID_TOKENS;
+            }
+        }
+        Ok(bytes)
+    }
 }
 
 /// An exchanged token.
@@ -178,7 +242,7 @@ pub fn of_streak(streak: &Streak) -> Refused {
         StreakKind::Misconfigured | StreakKind::Unusable | StreakKind::NoIdToken => Refused::new(Refusal::ExchangeMisconfigured),
         StreakKind::Substituted => Refused::new(Refusal::Substitution),
         StreakKind::NotOauth if streak.is_lasting() => Refused::new(Refusal::ExchangeMisconfigured).because(
-            "something other than a token endpoint answers in the remote issuer's place: check dexTokenEndpoint, and what \
+            "something other than a token endpoint answers in the remote issuer's place: check tokenEndpoint, and what \
              stands in between",
         ),
         StreakKind::Failing if streak.same_kind >= FAILING_IS_MISCONFIGURED => {
@@ -188,8 +252,12 @@ pub fn of_streak(streak: &Streak) -> Refused {
             )
         }
         StreakKind::Denied => Refused::new(Refusal::ExchangeUnavailable).because(
-            "the remote issuer denied a fresh token; it may not reach the home issuer, or its connector may name \
-             another issuer",
+            "the remote issuer denied a fresh token; it may not reach the home issuer, its connector or identity \
+             provider may name another issuer, or it has ended the user's session",
+        ),
+        StreakKind::Interaction => Refused::new(Refusal::ExchangeUnavailable).because(
+            "the remote issuer requires the user to act there first (to log in, to consent, or by another factor), which \
+             an exchange cannot lead to; another login here does not help",
         ),
         StreakKind::Failing | StreakKind::Unreachable | StreakKind::RetryAfter | StreakKind::NotOauth => {
             Refused::new(Refusal::ExchangeUnavailable)

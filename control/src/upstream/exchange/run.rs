@@ -2,33 +2,32 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokenward_protocol::freshness::is_fresh;
-use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::Reason;
 use tokio::time::Instant;
 
+use super::examine::{Examination, Examined};
 use super::pin::Pinned;
 use super::record::{
-    ExchangeDecision, ExchangeKey, ExchangeRecord, ExchangedToken, FORMAT, decide, lifetime, of_streak,
+    ExchangeDecision, ExchangeKey, ExchangeRecord, ExchangedToken, decide, lifetime, of_streak,
 };
 use super::standing::Standing;
 use super::{ExchangeRequest, Inner, SET_LIFETIME, TOKEN_FIELD, TokenOrigin, VersionedExchange};
 use crate::coordination::lease::{self, LeaseQueue};
 use crate::coordination::singleflight::{FlightStage, Reporter};
 use crate::digest;
-use crate::record::codec;
 use crate::record::sealed;
 use crate::refused::Refused;
 use crate::store::{Expected, StoreError};
+use crate::upstream::dialect::rules::SubjectKind;
 use crate::upstream::failure::Failure;
 use crate::upstream::grant::Served;
-use crate::upstream::issuer::answer::ExchangeAnswer;
-use crate::upstream::issuer::token_type::{IdTokenProfile, NotIdToken};
-use crate::upstream::issuer::unverified::Unverified;
+use crate::upstream::issuer::answer::exchange::ExchangeAnswer;
 use crate::upstream::renewal::is_never_fresh;
 use crate::upstream::streak::{StreakKind, failed, jitter};
+use crate::upstream::token_kind::TokenKind;
 
 /// Exchanges for `key`, or waits for another replica that does.
 ///
@@ -104,21 +103,28 @@ impl Exchange {
         }
         let subject = self.subject_token().await?;
         let request = &self.request;
+        let examination = Examination {
+            context: &self.inner.context,
+            request,
+            started_ms: self.inner.context.clock.now_ms(),
+        };
         let answer = request
             .remote
             .exchange(&self.inner.context, request.grant.digest(), &subject)
             .await
             .map_err(|throttled| throttled.refused(Refusal::ExchangeUnavailable))?;
         let outcome = match answer {
-            ExchangeAnswer::Exchanged(token) => self.check_token(&token).await.map(|claims| (token, claims)),
+            ExchangeAnswer::Exchanged(answer) => {
+                (examination.of(answer).await?).and_then(|examined| self.check_lifetime(examined))
+            }
             ExchangeAnswer::Misconfigured(cause) => Err(Failure::misconfigured(cause)),
             ExchangeAnswer::Transient(transient) => Err(transient.into()),
         };
         // From here on the caller waits for the store only.
         self.reporter.stage(FlightStage::Store);
         match outcome {
-            Ok((token, claims)) => match self.check_subject(&claims).await? {
-                Ok(()) => self.store_token(stored, token, &claims).await,
+            Ok(examined) => match self.check_subject(&examined).await? {
+                Ok(()) => self.store_token(stored, examined).await,
                 Err(failure) => self.record_failure(stored, failure).await,
             },
             Err(failure) => self.record_failure(stored, failure).await,
@@ -126,13 +132,15 @@ impl Exchange {
     }
 
     /// RFC 8693 §2.2.1 leaves the subject to the issuer of the token. It must not change while the login lasts.
-    async fn check_subject(&self, claims: &Claims) -> Result<Result<(), Failure>, Refused> {
+    async fn check_subject(&self, examined: &Examined) -> Result<Result<(), Failure>, Refused> {
         let request = &self.request;
-        match self
+        let Some(subject) = &examined.subject else {
+            return Ok(Ok(()));
+        };
+        let pinned = self
             .inner
-            .pin_subject(&self.key, &request.grant, self.standing, &claims.subject)
-            .await?
-        {
+            .pin_subject(&self.key, &request.grant, self.standing, subject);
+        match pinned.await? {
             Pinned::Same => Ok(Ok(())),
             Pinned::Other => {
                 tracing::error!(
@@ -152,37 +160,29 @@ impl Exchange {
         }
     }
 
-    /// The result must be what was requested: an ID token for the exchanging client, or for one of the server's own
-    /// audiences.
-    fn check_token_type(&self, token: &str) -> Result<(), Failure> {
-        let client_id = &self.request.remote.config.client_id;
-        let is_ours = |party: &str| {
-            party == client_id
-                || self
-                    .request
-                    .required_audiences
-                    .iter()
-                    .any(|audience| audience == party)
-        };
-        let now_ms = self.inner.context.clock.now_ms();
-        IdTokenProfile::read(token)
-            .and_then(|profile| {
-                profile.is_issued_to(is_ours)?;
-                profile.has_begun(now_ms)
-            })
-            .map_err(|not_id_token| {
-                Failure::misconfigured(match not_id_token {
-                    NotIdToken::OtherClient(party) => {
-                        format!("the exchanged token was issued to the client {party:?} (azp), not to {client_id:?}")
-                    }
-                    other => format!("the exchanged token is not the requested ID token: {other}"),
-                })
-            })
+    /// The token that is exchanged: the login's, refreshed if necessary.
+    async fn subject_token(&self) -> Result<SecretString, Refused> {
+        match self.request.remote.config.subject {
+            SubjectKind::IdToken => self.id_token().await,
+            SubjectKind::AccessToken => self.access_token().await,
+        }
     }
 
-    /// A home token that the remote issuer accepts: of a login the stored one or a refreshed one; else the presented one,
+    /// Only a login has an access token; the presented token is an ID token.
+    async fn access_token(&self) -> Result<SecretString, Refused> {
+        let request = &self.request;
+        if self.standing != Standing::Registered {
+            return Err(Refusal::UnknownSession.into());
+        }
+        let (grant, home) = (&request.grant, &request.home);
+        let grants = &self.inner.grants;
+        let served = grants.access_token(grant, home, Reason::Stale, request.entitlement);
+        Ok(served.await?.token)
+    }
+
+    /// A home ID token that the remote issuer accepts: of a login the stored one or a refreshed one; else the presented one,
     /// while it is fresh.
-    async fn subject_token(&self) -> Result<SecretString, Refused> {
+    async fn id_token(&self) -> Result<SecretString, Refused> {
         let request = &self.request;
         let presented = &request.presented;
         let own = || {
@@ -212,50 +212,10 @@ impl Exchange {
         }
     }
 
-    async fn check_token(&self, token: &SecretString) -> Result<Claims, Failure> {
-        let config = &self.request.remote.config;
-        let text = token.expose_secret();
-        let claims = Claims::read(text.as_bytes()).map_err(|why| {
-            let failure = Failure::from(Unverified::Malformed(why).of_answer("the exchanged token"));
-            let cause = format!("{} ({} bytes)", failure.cause, text.len());
-            Failure { cause, ..failure }
-        })?;
-        if claims.issuer != config.expected_issuer {
-            return Err(Failure::misconfigured(format!(
-                "the remote issuer calls itself {:?}, expected is {:?}: set expectedIssuer",
-                claims.issuer.chars().take(200).collect::<String>(),
-                config.expected_issuer
-            )));
-        }
-        if let Some(missing) = self
-            .request
-            .required_audiences
-            .iter()
-            .find(|audience| !claims.audiences.contains(audience))
-        {
-            return Err(Failure::misconfigured(format!(
-                "the exchanged token lacks the required audience {missing:?}: let that client trust {:?} at the \
-                 remote issuer (trustedPeers)",
-                config.client_id
-            )));
-        }
-        self.check_token_type(text)?;
-        match self.request.remote.keys.verify_answer(text).await {
-            Ok(claims) => self.check_lifetime(claims),
-            Err(unverified) => {
-                let mut failure = Failure::from(unverified.of_answer("the exchanged token"));
-                if failure.kind == StreakKind::Substituted {
-                    failure.cause.push_str(": check expectedIssuer and jwksUri");
-                }
-                Err(failure)
-            }
-        }
-    }
-
-    fn check_lifetime(&self, claims: Claims) -> Result<Claims, Failure> {
+    fn check_lifetime(&self, examined: Examined) -> Result<Examined, Failure> {
         let margin = self.inner.times.policy.margin;
-        if !is_never_fresh(claims.exp_seconds, claims.issued_at_seconds, margin) {
-            Ok(claims)
+        if !is_never_fresh(examined.exp_seconds, examined.issued_at_seconds, margin) {
+            Ok(examined)
         } else {
             Err(Failure::misconfigured(
                 "the exchanged token lives no longer than margin: lengthen the remote's tokens' life or shorten \
@@ -267,20 +227,24 @@ impl Exchange {
     async fn store_token(
         &self,
         stored: Option<VersionedExchange>,
-        token: SecretString,
-        claims: &Claims,
+        examined: Examined,
     ) -> Result<Served, Refused> {
         let now_ms = self.inner.context.clock.now_ms();
-        let sealed = sealed::seal(&self.inner.context.ring, &self.key.record(), TOKEN_FIELD, &token)?;
+        let sealed = sealed::seal(
+            &self.inner.context.ring,
+            &self.key.record(),
+            TOKEN_FIELD,
+            &examined.token,
+        )?;
+        let token = ExchangedToken {
+            sealed,
+            exp_seconds: examined.exp_seconds,
+            issued_at_seconds: examined.issued_at_seconds,
+            made_at_ms: now_ms,
+        };
         let record = ExchangeRecord {
-            format: FORMAT,
-            token: Some(ExchangedToken {
-                sealed,
-                exp_seconds: claims.exp_seconds,
-                issued_at_seconds: claims.issued_at_seconds,
-                made_at_ms: now_ms,
-            }),
-            failures: None,
+            is_access_token: examined.kind == TokenKind::AccessToken,
+            ..ExchangeRecord::of(Some(token), None)
         };
         let grant = &self.request.grant;
         let store = &self.inner.context.store;
@@ -297,13 +261,14 @@ impl Exchange {
         }
         self.count("exchanged");
         // Other replicas may use the token: only this replica's clock makes it stale.
-        if !is_fresh(claims.exp_seconds, self.inner.times.policy.margin, now_ms) {
+        if !is_fresh(examined.exp_seconds, self.inner.times.policy.margin, now_ms) {
             return Err(self.inner.pauses.stale_on_arrival(self.key.digest(), now_ms));
         }
         Ok(Served {
-            token,
-            exp_seconds: claims.exp_seconds,
-            usable_until_seconds: claims.exp_seconds,
+            kind: examined.kind,
+            token: examined.token,
+            exp_seconds: examined.exp_seconds,
+            usable_until_seconds: examined.exp_seconds,
             audiences: Vec::new(),
         })
     }
@@ -324,12 +289,12 @@ impl Exchange {
         );
         // A rejected token is dropped even if no new one is available, so that it is never served again.
         let retains_token = self.request.reason != Reason::Rejected;
+        let token = before
+            .and_then(|record| record.token.clone())
+            .filter(|_| retains_token);
         let record = ExchangeRecord {
-            format: FORMAT,
-            token: before
-                .and_then(|record| record.token.clone())
-                .filter(|_| retains_token),
-            failures: Some(streak),
+            is_access_token: before.is_some_and(|record| record.is_access_token) && token.is_some(),
+            ..ExchangeRecord::of(token, Some(streak))
         };
         self.write(stored.as_ref(), &record).await?;
         let mut refused = of_streak(&streak).retry_after(streak.wait(now_ms).unwrap_or_default());
@@ -347,7 +312,7 @@ impl Exchange {
         stored: Option<&VersionedExchange>,
         record: &ExchangeRecord,
     ) -> Result<(), StoreError> {
-        let bytes = codec::encode("serialize exchange", record)?;
+        let bytes = record.to_bytes()?;
         let expected = stored.map_or(Expected::Absent, |stored| Expected::At(stored.revision));
         let lifetime = lifetime(record, self.inner.context.clock.now_ms());
         let outcome = self

@@ -7,8 +7,8 @@ use super::known_login::{Login, LoginSource};
 use super::login::{LoginAdmission, NewLogin, PresentedLogin, as_login_of, is_signed_out, judge};
 use super::owners::Claim;
 use super::record::{
-    Extras, GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD,
-    StoredIdToken, StoredRefreshToken, fingerprint,
+    GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD, StoredIdToken,
+    StoredRefreshToken, fingerprint,
 };
 use super::relayed::{Origin, Relayed, StoredResponse};
 use super::{Grants, Inner};
@@ -262,7 +262,11 @@ impl Inner {
                 ..changed.unwrap_or_else(|| before.clone())
             });
         }
-        let current = changed.clone().unwrap_or_else(|| before.clone());
+        let mut current = changed.clone().unwrap_or_else(|| before.clone());
+        if let Some(access_token) = self.new_access_token(key, login, &current)? {
+            current.extras.access_token = Some(access_token);
+            changed = Some(current.clone());
+        }
         let held = presented.refresh_fingerprint;
         Ok(login.registered_in(held, current).or(changed))
     }
@@ -330,7 +334,7 @@ impl Inner {
                 .map(|token| self.sealed_refresh_token(key, token))
                 .transpose()?,
             relayed: self.relayed_of(key, login, stored)?,
-            extras: Extras::default(),
+            extras: self.extras_of(key, login)?,
         };
         Ok(new_login.supersede(stored, self.context.clock.now_ms()))
     }

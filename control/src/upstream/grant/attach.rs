@@ -2,7 +2,7 @@
 
 use super::admission::origin_after;
 use super::login::NewLogin;
-use super::record::{DeathReason, GrantRecord, GrantState, StoredIdToken, StoredRefreshToken};
+use super::record::{DeathReason, Extras, GrantRecord, GrantState, StoredIdToken, StoredRefreshToken};
 use super::relayed::{Origin, Relayed, StoredResponse};
 use crate::config::IssuerPolicy;
 
@@ -144,7 +144,11 @@ pub fn attached(
                 refresh_token: Some(tokens.refresh_token),
                 lineage: chain.lineage.clone(),
                 relayed,
-                extras: chain.extras.clone(),
+                // Its access token is sealed for the record of `chain`; the response has it.
+                extras: Extras {
+                    access_token: None,
+                    ..chain.extras.clone()
+                },
             };
             let login_fingerprint = chain.relayed.chain.first().cloned();
             GrantRecord {

@@ -26,6 +26,11 @@ pub enum Demand {
         /// [`super::record::fingerprint`] of the token that the caller presented.
         presented_fingerprint: String,
     },
+    /// The access token, for a server or as the subject of an exchange.
+    AccessToken {
+        /// Why.
+        reason: Reason,
+    },
     /// The whole token response, for a client that refreshes through the relay.
     Response {
         /// Fingerprint of the refresh token that the client presented.
@@ -59,6 +64,15 @@ impl Want {
         }
     }
 
+    /// The access token, for `reason`.
+    #[must_use]
+    pub fn access_token(reason: Reason, entitlement: Entitlement) -> Self {
+        Self {
+            demand: Demand::AccessToken { reason },
+            entitlement,
+        }
+    }
+
     /// The token response, by a client that presented the refresh token with this fingerprint. The token itself is its
     /// right.
     #[must_use]
@@ -75,6 +89,12 @@ impl Want {
     #[must_use]
     pub fn is_for_client(&self) -> bool {
         matches!(self.demand, Demand::Response { .. })
+    }
+
+    /// Whether nothing but the ID token helps.
+    #[must_use]
+    pub fn is_for_id_token(&self) -> bool {
+        matches!(self.demand, Demand::IdToken { .. })
     }
 }
 
@@ -104,6 +124,7 @@ pub fn decide(record: &GrantRecord, want: &Want, policy: &Policy, now_ms: u64) -
             reason,
             presented_fingerprint,
         } => decide_id_token(record, *reason, presented_fingerprint, policy, now_ms),
+        Demand::AccessToken { reason } => decide_access_token(record, *reason, policy, now_ms),
         Demand::Response {
             presented_fingerprint,
         } => decide_response(record, presented_fingerprint, policy, now_ms),
@@ -209,6 +230,26 @@ fn serves(stored: &StoredIdToken, reason: Reason, presented: &str, policy: &Poli
     }
 }
 
+/// The access token: the caller's presented token is never the one that it gets, so the request does not name a rejected one.
+fn decide_access_token(record: &GrantRecord, reason: Reason, policy: &Policy, now_ms: u64) -> Decision {
+    let kept = record.access_token();
+    let fresh = kept.filter(|token| token.is_fresh(policy.margin, now_ms));
+    let serves = fresh.is_some_and(|token| match reason {
+        Reason::Stale => true,
+        Reason::NearExpiry => !token.is_near_expiry(policy.margin, now_ms),
+        // A token this new answers an earlier request with the same reason.
+        Reason::Rejected => left_of_rejected_interval(record, policy, now_ms).is_some(),
+    });
+    if serves {
+        return Decision::Serve;
+    }
+    match may_refresh(record, record.failures.as_ref(), policy, now_ms) {
+        Ok(()) => Decision::Refresh,
+        Err(_) if fresh.is_some() && reason == Reason::NearExpiry => Decision::Serve,
+        Err(refused) => Decision::Refuse(refused),
+    }
+}
+
 /// Whether the login has not ended.
 fn is_alive(record: &GrantRecord) -> Result<(), Refused> {
     match record.state {
@@ -253,18 +294,19 @@ fn may_replace_rejected(
     policy: &Policy,
     now_ms: u64,
 ) -> Result<(), Refused> {
-    if is_rejected {
-        let last_ms = record.refreshed_at_ms.unwrap_or(record.logged_in_at_ms);
-        let interval_ms = whole_ms(policy.rejected_interval);
-        if let Some(wait) = remaining(last_ms.saturating_add(interval_ms), interval_ms, now_ms) {
-            return Err(Refused::new(Refusal::Busy)
-                .because(
-                    "the rejected token was issued a moment ago; the server may not know the issuer's new key yet",
-                )
-                .retry_after(wait));
-        }
+    if is_rejected && let Some(wait) = left_of_rejected_interval(record, policy, now_ms) {
+        return Err(Refused::new(Refusal::Busy)
+            .because("the rejected token was issued a moment ago; the server may not know the issuer's new key yet")
+            .retry_after(wait));
     }
     Ok(())
+}
+
+/// How long the newest tokens still count as new.
+fn left_of_rejected_interval(record: &GrantRecord, policy: &Policy, now_ms: u64) -> Option<Duration> {
+    let last_ms = record.refreshed_at_ms.unwrap_or(record.logged_in_at_ms);
+    let interval_ms = whole_ms(policy.rejected_interval);
+    remaining(last_ms.saturating_add(interval_ms), interval_ms, now_ms)
 }
 
 /// The refusal while a streak lasts.
@@ -281,7 +323,11 @@ pub fn of_streak(streak: &Streak) -> Refused {
             Refused::new(Refusal::IssuerMisconfigured).because(NOT_OAUTH)
         }
         StreakKind::NotOauth => Refused::new(Refusal::IssuerUnavailable).because(NOT_OAUTH),
-        StreakKind::Unreachable | StreakKind::RetryAfter | StreakKind::Failing | StreakKind::Denied => {
+        StreakKind::Unreachable
+        | StreakKind::RetryAfter
+        | StreakKind::Failing
+        | StreakKind::Denied
+        | StreakKind::Interaction => {
             Refused::new(Refusal::IssuerUnavailable)
         }
     }

@@ -4,6 +4,7 @@ use secrecy::SecretString;
 use tokenward_protocol::jwt::Claims;
 
 use crate::config::RefreshTokens;
+use crate::upstream::issuer::access_token::GivenAccessToken;
 use crate::upstream::issuer::answer::response::TokenResponse;
 
 /// A login to be registered; its ID token has been verified.
@@ -17,6 +18,8 @@ pub struct Login<'a> {
     pub client_id: &'a str,
     /// The refresh token of the same login.
     pub refresh_token: Option<&'a SecretString>,
+    /// The access token of the same login, where a server needs it.
+    pub access_token: Option<&'a GivenAccessToken>,
     /// The ID token's `sid`: the issuer's own session of the login.
     pub session_id: Option<&'a str>,
     /// Whether its issuer keeps a refresh token for each login.

@@ -3,14 +3,15 @@
 //!
 //! [`record`] is the stored form, [`relayed`] the part of it for clients that refresh through the relay. [`decide`],
 //! [`login`], [`takeover`], [`chain`] and [`attach`] are rules and [`attempt`] is the single refresh at a time, all pure.
-//! `refresh` executes the steps of an attempt, `examine` checks its new ID token, `serve` answers callers, `admission`
-//! stores logins, and [`rotations`] remembers what a store loses that goes back in time.
+//! `refresh` executes the steps of an attempt, `examine` checks its new ID token, `serve` answers callers,
+//! [`kept`] and `access_token` have the access token that some servers need, `admission` stores logins, and [`rotations`] remembers what a store loses that goes back in time.
 //!
 //! For a client's refresh token, `owners` is the index to the record that presents it, `presented` finds or creates that
 //! record and hands tokens out, and `moving` attaches a login that was not known to its user's grant. `place` decides which
 //! record holds a login, and `logins` is the index of the logins of a user that have records of their own.
 
 mod access;
+mod access_token;
 mod activity;
 mod admission;
 pub mod attach;
@@ -20,6 +21,7 @@ pub mod chain;
 pub mod decide;
 mod examine;
 pub mod intents;
+pub mod kept;
 mod known_login;
 pub mod lineage;
 mod listing;
@@ -63,6 +65,7 @@ use crate::upstream::entitlement::Entitlement;
 use crate::upstream::issuer::revocation::Revocations;
 use crate::upstream::local_pauses::LocalPauses;
 use crate::upstream::policy::Policy;
+use crate::upstream::token_kind::TokenKind;
 
 /// Lifetime of a signed-out grant's record: longer than any request in progress can take.
 pub const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
@@ -72,12 +75,14 @@ pub const SIGNED_OUT_LIFETIME: Duration = Duration::from_secs(3600);
 pub struct Served {
     /// The token.
     pub token: SecretString,
-    /// Its `exp`, Unix seconds.
+    /// What it is.
+    pub kind: TokenKind,
+    /// When it expires, Unix seconds: its `exp`; for an opaque token what its issuer stated.
     pub exp_seconds: u64,
     /// Until when the caller may use it in place of the presented token, Unix seconds: its `exp`, or that of the presented
     /// token where nothing but that token stands for the user.
     pub usable_until_seconds: u64,
-    /// Its `aud`. Empty for an exchanged token, whose audiences were checked when it was stored.
+    /// Its `aud`. Empty for an exchanged token, whose audiences were checked when it was stored, and for an opaque one.
     pub audiences: Vec<String>,
 }
 

@@ -10,7 +10,7 @@ use tokenward_protocol::jwt::Claims;
 use super::attach::{Attachment, MovedTokens, attached, attachment, attachment_of_login};
 use super::owners::HeldToken;
 use super::record::{
-    GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, OfUser, REFRESH_TOKEN_FIELD, RESPONSE_FIELD,
+    Extras, GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, OfUser, REFRESH_TOKEN_FIELD, RESPONSE_FIELD,
     VersionedGrant,
 };
 use super::relayed::{Origin, Relayed, StoredResponse};
@@ -209,6 +209,10 @@ impl Inner {
             relayed: Relayed {
                 response: None,
                 ..chain.record.relayed.clone()
+            },
+            extras: Extras {
+                access_token: None,
+                ..chain.record.extras.clone()
             },
             ..chain.record.clone()
         };

@@ -1,17 +1,19 @@
 //! The calls of an attempt to the issuer, and the conversion of the answer before it is stored.
 
 use secrecy::{ExposeSecret, SecretString};
+use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 
 use super::attempt::{Answer, Event};
 use super::examine::log_rejected;
-use super::record::{GrantRecord, REFRESH_TOKEN_FIELD, StoredRefreshToken};
+use super::record::{GrantRecord, REFRESH_TOKEN_FIELD, StoredAccessToken, StoredRefreshToken};
 use super::refresh::Driver;
 use super::relayed::{IssuerWords, StoredResponse};
 use crate::record::sealed;
 use crate::store::StoreError;
 use crate::upstream::failure::Failure;
 use crate::upstream::issuer::NotPermitted;
+use crate::upstream::issuer::access_token::GivenAccessToken;
 use crate::upstream::issuer::answer::response::TokenResponse;
 use crate::upstream::issuer::answer::{GivenIdToken, RawAnswer, RefreshAnswer, Transient};
 use crate::upstream::streak::StreakKind;
@@ -61,16 +63,20 @@ impl Driver {
             RefreshAnswer::Refreshed {
                 id_token,
                 refresh_token,
+                access_token,
             } => {
                 let rotated =
                     refresh_token.filter(|token| token.expose_secret() != presented.expose_secret());
                 let response = raw.and_then(|raw| self.sealed_response(&raw, &id_token));
+                let needed = access_token.filter(|_| response.is_none() && self.issuer.keeps_access_tokens());
+                let access_token = needed.and_then(|token| self.sealed_access_token(&token, &id_token));
                 let no_id_token = self.hold_id_token(id_token);
                 let sealed = self.sealed_answer(rotated.as_ref(), &presented, record);
                 sealed.map_or_else(Answer::Transient, |rotated| Answer::Refreshed {
                     rotated,
                     no_id_token,
                     response: response.map(Box::new),
+                    access_token: access_token.map(Box::new),
                 })
             }
             RefreshAnswer::Dead(death) => Answer::Dead {
@@ -114,6 +120,23 @@ impl Driver {
         };
         let response = TokenResponse::read(&raw.body)?;
         self.inner.stored_response(&self.key, &response, id_token).ok()?
+    }
+
+    /// Seals the access token that came with `id_token`; `None` if it is of no use to a server.
+    fn sealed_access_token(
+        &self,
+        given: &GivenAccessToken,
+        id_token: &GivenIdToken,
+    ) -> Option<StoredAccessToken> {
+        let GivenIdToken::Given(id_token) = id_token else {
+            return None;
+        };
+        // The ID token is checked before anything of this is stored.
+        let claims = Claims::read(id_token.expose_secret().as_bytes()).ok()?;
+        given.check_form().ok()?;
+        self.inner
+            .sealed_access_token(&self.key, given, claims.exp_seconds)
+            .ok()
     }
 
     /// Seals the refresh token that is stored next, if it is another one than the record holds.

@@ -310,6 +310,7 @@ pub struct Intent {
 pub(super) const ID_TOKEN_FIELD: &str = "id_token";
 pub(super) const REFRESH_TOKEN_FIELD: &str = "refresh_token";
 pub(super) const RESPONSE_FIELD: &str = "response";
+pub(super) const ACCESS_TOKEN_FIELD: &str = "access_token";
 
 /// A one-way fingerprint of a token.
 #[must_use]

@@ -37,7 +37,7 @@ impl Inner {
             id_token: self.sealed_id_token(key, login.id_token, login.claims)?,
             refresh_token: Some(self.sealed_refresh_token(key, refresh_token)?),
             relayed: self.relayed_of(key, login, None)?,
-            extras: Extras::default(),
+            extras: self.extras_of(key, login)?,
         };
         let record = new_login.supersede_unreadable(unreadable.revision, self.context.clock.now_ms());
         let record = self.as_login_of(login, of_user, record, true);
@@ -72,8 +72,13 @@ impl Inner {
         }
         Ok(Some(GrantRecord {
             refresh_token: Some(self.sealed_refresh_token(key, registered)?),
+            // Sealed by the same key, it may not open either.
+            extras: Extras {
+                of_user: record.extras.of_user.clone(),
+                ..self.extras_of(key, login)?
+            },
             id_token: match &record.id_token {
-                Some(stored) if self.serve(key, record).is_ok() => Some(stored.clone()),
+                Some(stored) if self.serve_id_token(key, record).is_ok() => Some(stored.clone()),
                 _ => Some(self.sealed_id_token(key, login.id_token, login.claims)?),
             },
             ..record.clone()

@@ -1,4 +1,4 @@
-//! What callers get of a grant: its ID token, or the record with the token response, refreshed if necessary.
+//! What callers get of a grant: its ID token or access token, or the record with the token response, refreshed if necessary.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,8 @@ use crate::refused::Refused;
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::proven_tokens::TokenDigest;
+use crate::upstream::local_pauses::PauseReason;
+use crate::upstream::token_kind::TokenKind;
 
 /// Flights that a caller joins: one that was under way may have served another demand, and the caller's own is the second.
 const MAX_FLIGHTS: usize = 3;
@@ -35,36 +37,65 @@ impl Grants {
         presented: TokenDigest,
         entitlement: Entitlement,
     ) -> Result<Served, Refused> {
-        let inner = &self.inner;
         let want = Want::id_token(reason, presented.fingerprint(), entitlement);
+        self.token(key, issuer, (TokenKind::IdToken, reason), &want).await
+    }
+
+    /// The access token of `key`, refreshed if `reason` requires it and the record allows it; the refresh brings a new ID
+    /// token too. Only of an issuer that keeps them ([`HomeIssuer::keeps_access_tokens`]).
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn access_token(
+        &self,
+        key: &GrantKey,
+        issuer: &Arc<HomeIssuer>,
+        reason: Reason,
+        entitlement: Entitlement,
+    ) -> Result<Served, Refused> {
+        let want = Want::access_token(reason, entitlement);
+        self.token(key, issuer, (TokenKind::AccessToken, reason), &want)
+            .await
+    }
+
+    async fn token(
+        &self,
+        key: &GrantKey,
+        issuer: &Arc<HomeIssuer>,
+        (kind, reason): (TokenKind, Reason),
+        want: &Want,
+    ) -> Result<Served, Refused> {
+        let inner = &self.inner;
         let stored = inner.read_active(key).await?;
         match decide(
             &stored.record,
-            &want,
+            want,
             &inner.times.policy,
             inner.context.clock.now_ms(),
         ) {
-            Decision::Serve => inner.serve(key, &stored.record),
+            Decision::Serve => inner.serve(key, &stored.record, kind),
             Decision::Refuse(refused) if !inner.store_lost_rotation(key, &stored.record) => Err(refused),
             Decision::Refuse(_) | Decision::Refresh => {
                 let is_new_to_relay = issuer.is_relayed() && stored.record.relayed.chain.is_empty();
                 if is_new_to_relay && !inner.adopt(key, &stored).await? {
                     return Err(Refused::new(Refusal::Busy).retry_after(Duration::from_secs(1)));
                 }
-                let refreshed = match inner.pauses.check(key.digest(), inner.context.clock.now_ms()) {
-                    Ok(()) => self.fresh_id_token(key, issuer, &want).await,
+                let now_ms = inner.context.clock.now_ms();
+                let refreshed = match inner.pauses.check(&paused(key, kind), now_ms) {
+                    Ok(()) => self.fresh_token(key, issuer, want, kind).await,
                     Err(refused) => Err(refused),
                 };
-                refreshed.or_else(|refused| inner.fallback(key, &stored.record, reason, refused))
+                refreshed.or_else(|refused| inner.fallback(key, &stored.record, (kind, reason), refused))
             }
         }
     }
 
-    async fn fresh_id_token(
+    async fn fresh_token(
         &self,
         key: &GrantKey,
         issuer: &Arc<HomeIssuer>,
         want: &Want,
+        kind: TokenKind,
     ) -> Result<Served, Refused> {
         let inner = &self.inner;
         let deadline = inner.times.caller_deadline;
@@ -76,17 +107,20 @@ impl Grants {
         } = flown.map_err(|not_refreshed| not_refreshed.refused)?;
         inner.check_user(key, &record).await?;
         let now_ms = inner.context.clock.now_ms();
-        let margin = inner.times.policy.margin;
-        let is_fresh =
-            (record.id_token.as_ref()).is_some_and(|token| is_fresh(token.exp_seconds, margin, now_ms));
         match &record.failures {
-            _ if is_fresh => {}
-            _ if is_stale_on_arrival => return Err(inner.pauses.stale_on_arrival(key.digest(), now_ms)),
+            _ if inner.is_fresh(&record, kind) => {}
+            _ if is_stale_on_arrival => {
+                return Err(inner.pauses.stale_on_arrival(&paused(key, kind), now_ms));
+            }
             // A client's refresh, whose answer has no ID token that a server could use.
             Some(streak) => return Err(of_streak(streak)),
+            None if kind == TokenKind::AccessToken => {
+                let why = why_no_access_token(&record, inner.times.policy.margin);
+                return Err(inner.pauses.pause(&paused(key, kind), why, now_ms));
+            }
             None => {}
         }
-        inner.serve(key, &record)
+        inner.serve(key, &record, kind)
     }
 
     /// The record of `key` with what `want` demands, in at most `deadline`. A flight under way is joined, whatever it was
@@ -209,9 +243,27 @@ impl Inner {
         self.rotations.lost_by_store(key, record, now_ms).is_some()
     }
 
-    pub(super) fn serve(&self, key: &GrantKey, record: &GrantRecord) -> Result<Served, Refused> {
+    fn serve(&self, key: &GrantKey, record: &GrantRecord, kind: TokenKind) -> Result<Served, Refused> {
+        match kind {
+            TokenKind::IdToken => self.serve_id_token(key, record),
+            TokenKind::AccessToken => self.serve_access_token(key, record),
+        }
+    }
+
+    /// Whether the record's token of this kind is fresh.
+    fn is_fresh(&self, record: &GrantRecord, kind: TokenKind) -> bool {
+        let (margin, now_ms) = (self.times.policy.margin, self.context.clock.now_ms());
+        let exp_seconds = match kind {
+            TokenKind::IdToken => record.id_token.as_ref().map(|token| token.exp_seconds),
+            TokenKind::AccessToken => record.access_token().map(|token| token.exp_seconds),
+        };
+        exp_seconds.is_some_and(|exp_seconds| is_fresh(exp_seconds, margin, now_ms))
+    }
+
+    pub(super) fn serve_id_token(&self, key: &GrantKey, record: &GrantRecord) -> Result<Served, Refused> {
         let stored = record.id_token.as_ref().ok_or(Refusal::Busy)?;
         Ok(Served {
+            kind: TokenKind::IdToken,
             token: sealed::open(&self.context.ring, &key.record(), ID_TOKEN_FIELD, &stored.sealed)?,
             exp_seconds: stored.exp_seconds,
             usable_until_seconds: stored.exp_seconds,
@@ -224,19 +276,32 @@ impl Inner {
         &self,
         key: &GrantKey,
         record: &GrantRecord,
-        reason: Reason,
+        (kind, reason): (TokenKind, Reason),
         refused: Refused,
     ) -> Result<Served, Refused> {
-        let now_ms = self.context.clock.now_ms();
-        let margin = self.times.policy.margin;
-        let good = record
-            .id_token
-            .as_ref()
-            .is_some_and(|stored| is_fresh(stored.exp_seconds, margin, now_ms));
-        if reason != Reason::Rejected && good && refused.refusal != Refusal::UnknownSession {
-            self.serve(key, record)
+        let is_good = self.is_fresh(record, kind);
+        if reason != Reason::Rejected && is_good && refused.refusal != Refusal::UnknownSession {
+            self.serve(key, record, kind)
         } else {
             Err(refused)
         }
+    }
+}
+
+/// The name under which this replica pauses refreshes of `key` for tokens of this kind: a login without a usable access token
+/// may have a good ID token.
+fn paused(key: &GrantKey, kind: TokenKind) -> String {
+    match kind {
+        TokenKind::IdToken => key.digest().to_owned(),
+        TokenKind::AccessToken => format!("access_token:{}", key.digest()),
+    }
+}
+
+/// Why a refresh that succeeded brought no access token that can be used.
+fn why_no_access_token(record: &GrantRecord, margin: Duration) -> PauseReason {
+    match record.access_token() {
+        None => PauseReason::NoAccessToken,
+        Some(token) if token.is_never_fresh(margin) => PauseReason::ShortAccessToken,
+        Some(_) => PauseReason::Clock,
     }
 }

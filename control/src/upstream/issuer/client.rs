@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use form_urlencoded::byte_serialize;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap,
@@ -15,11 +15,14 @@ use url::Url;
 
 use super::answer::body::decode;
 use super::answer::{RawAnswer, Transient};
+use super::client_assertion::{ASSERTION_TYPE, Assertion, ClientKey};
 use super::key_set::CacheTime;
 use super::loop_marker::LoopMarker;
-use super::retry_after::retry_after;
+use super::retry_after::{retry_after, retry_after_limit};
 use crate::config::ClientAuth;
 use crate::observe::trace;
+use crate::upstream::dialect::Dialect;
+use crate::upstream::dialect::rules::AssertionAudience;
 use crate::upstream::streak::StreakKind;
 
 /// The longest document that is read: a key set of some hundred keys.
@@ -93,10 +96,35 @@ pub struct IssuerClient {
 pub struct ClientCredentials<'a> {
     /// `client_id`.
     pub id: &'a str,
-    /// Its secret.
+    /// Its secret, or with `private_key_jwt` its private key in PEM.
     pub secret: &'a SecretString,
     /// The authentication method that the issuer accepts.
     pub auth: ClientAuth,
+    /// The issuer, whose kind decides what an assertion looks like.
+    pub issuer: &'a str,
+    /// Its kind.
+    pub dialect: Dialect,
+    /// The present, Unix ms.
+    pub now_ms: u64,
+}
+
+impl ClientCredentials<'_> {
+    /// A new assertion for a request to `endpoint`; `None` if the key cannot sign.
+    fn assertion(&self, endpoint: &Url) -> Option<SecretString> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).ok()?;
+        let with_pss = self.dialect.signs_assertions_with_pss();
+        ClientKey::read(self.secret).ok()?.sign(&Assertion {
+            client_id: self.id,
+            audience: match self.dialect.assertion_audience() {
+                AssertionAudience::Issuer => self.issuer,
+                AssertionAudience::TokenEndpoint => endpoint.as_str(),
+            },
+            now_ms: self.now_ms,
+            id: &URL_SAFE_NO_PAD.encode(id),
+            with_pss,
+        })
+    }
 }
 
 /// The connection of a call.
@@ -184,7 +212,7 @@ impl IssuerClient {
         if let Some(marker) = sending.marker {
             marker.add_to(&mut mark);
         }
-        let request = form_of_client(client.post(endpoint.clone()), credentials, form)
+        let request = form_of_client(client.post(endpoint.clone()), endpoint, credentials, form)
             .ok_or(CallFailed::NotSent)?
             .headers(mark);
         let span = trace::issuer_call("POST", endpoint);
@@ -216,10 +244,11 @@ impl IssuerClient {
     }
 }
 
-/// `request` with `form`, and the client's credentials in the header or in the form, never in both (RFC 6749 §2.3). `None` if
-/// they cannot be a header value.
+/// `request` to `endpoint` with `form`, and the client's credentials in the header or in the form, never in both (RFC 6749
+/// §2.3). `None` if they cannot be a header value, or cannot sign.
 pub(crate) fn form_of_client(
     request: reqwest::RequestBuilder,
+    endpoint: &Url,
     credentials: ClientCredentials<'_>,
     form: &[(&str, &str)],
 ) -> Option<reqwest::RequestBuilder> {
@@ -235,6 +264,13 @@ pub(crate) fn form_of_client(
         ClientAuth::Post => {
             body.append_pair("client_id", credentials.id)
                 .append_pair("client_secret", credentials.secret.expose_secret());
+            request
+        }
+        ClientAuth::PrivateKeyJwt => {
+            let assertion = credentials.assertion(endpoint)?;
+            body.append_pair("client_id", credentials.id)
+                .append_pair("client_assertion_type", ASSERTION_TYPE)
+                .append_pair("client_assertion", assertion.expose_secret());
             request
         }
     };
@@ -275,7 +311,11 @@ async fn sent(request: reqwest::RequestBuilder) -> Result<reqwest::Response, Cal
 
 async fn read(mut response: reqwest::Response, longest: usize) -> (RawAnswer, Option<CallFailed>) {
     let status = response.status().as_u16();
-    let retry_after = retry_after(response.headers(), SystemTime::now());
+    let (headers, now) = (response.headers(), SystemTime::now());
+    let retry_after = match status {
+        429 => retry_after_limit(headers, now),
+        _ => retry_after(headers, now),
+    };
     let encoding = response.headers().get(CONTENT_ENCODING);
     let encoding = encoding.and_then(|name| name.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();

@@ -42,6 +42,8 @@ pub struct Endpoints {
     pub introspection_endpoint: Option<Url>,
     /// The revocation endpoint (RFC 7009), if there is one.
     pub revocation_endpoint: Option<Url>,
+    /// Where a session of the issuer is ended (OpenID Connect RP-Initiated Logout §2.1), if there is such an endpoint.
+    pub end_session_endpoint: Option<Url>,
     /// The client authentication method for these endpoints.
     pub client_auth: ClientAuth,
 }
@@ -73,6 +75,7 @@ struct Document {
     jwks_uri: String,
     introspection_endpoint: Option<String>,
     revocation_endpoint: Option<Value>,
+    end_session_endpoint: Option<Value>,
     token_endpoint_auth_methods_supported: Option<Value>,
 }
 
@@ -177,6 +180,17 @@ impl Discovery {
         context: &Context,
     ) -> Result<Option<Url>, DiscoveryFailed> {
         Ok(self.endpoints(context).await?.revocation_endpoint)
+    }
+
+    /// Where a session of the issuer is ended, if the issuer has such an endpoint.
+    ///
+    /// # Errors
+    /// [`DiscoveryFailed`].
+    pub async fn end_session_endpoint(
+        self: &Arc<Self>,
+        context: &Context,
+    ) -> Result<Option<Url>, DiscoveryFailed> {
+        Ok(self.endpoints(context).await?.end_session_endpoint)
     }
 
     /// Fetches the document unless it was read already.
@@ -346,7 +360,7 @@ pub fn read_document(issuer: &str, body: &[u8]) -> Result<Endpoints, DiscoveryFa
         sends_issuer: document.authorization_response_iss_parameter_supported == Some(Value::Bool(true)),
         token_endpoint: endpoint("token_endpoint", &document.token_endpoint)?,
         jwks_uri: endpoint("jwks_uri", &document.jwks_uri)?,
-        // Rarely needed: a fault in these two must not prevent a refresh.
+        // Rarely needed: a fault in these must not prevent a refresh.
         introspection_endpoint: document
             .introspection_endpoint
             .and_then(|text| endpoint("introspection_endpoint", &text).ok()),
@@ -355,6 +369,11 @@ pub fn read_document(issuer: &str, body: &[u8]) -> Result<Endpoints, DiscoveryFa
             .as_ref()
             .and_then(Value::as_str)
             .and_then(|text| endpoint("revocation_endpoint", text).ok()),
+        end_session_endpoint: document
+            .end_session_endpoint
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(|text| endpoint("end_session_endpoint", text).ok()),
         client_auth: client_auth(document.token_endpoint_auth_methods_supported.as_ref()),
     })
 }

@@ -118,8 +118,11 @@ impl HomeIssuer {
     }
 
     /// The client's credentials, with the authentication method that the issuer accepts.
-    pub(super) fn credentials(&self) -> ClientCredentials<'_> {
+    pub(super) fn credentials(&self, context: &Context) -> ClientCredentials<'_> {
         ClientCredentials {
+            issuer: &self.config.issuer,
+            dialect: self.config.dialect,
+            now_ms: context.clock.now_ms(),
             id: &self.config.client_id,
             secret: &self.config.client_secret,
             auth: self
@@ -192,7 +195,7 @@ impl HomeIssuer {
             .client
             .post_form(
                 &permit.endpoint,
-                self.credentials(),
+                self.credentials(context),
                 form,
                 Sending::from(connection).marked(self.loop_marker.as_ref()),
             )

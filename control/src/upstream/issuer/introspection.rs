@@ -54,7 +54,7 @@ impl HomeIssuer {
         let started = Instant::now();
         let answer = context
             .client
-            .post_form(&endpoint, self.credentials(), &form, Connection::Pooled)
+            .post_form(&endpoint, self.credentials(context), &form, Connection::Pooled)
             .await;
         let metrics = &context.metrics;
         metrics.issuer_request(&self.config.issuer, "introspect", started.elapsed());

@@ -1,16 +1,19 @@
-//! A remote issuer: token exchanges (RFC 8693) for one server.
+//! A remote issuer: token exchanges for one server, and what it reports about the exchanged tokens.
 
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
-use tokenward_protocol::token_endpoint::{GRANT_TYPE_TOKEN_EXCHANGE, TOKEN_TYPE_ID_TOKEN};
 use tokio::time::Instant;
+use url::Url;
 
-use super::answer::{ExchangeAnswer, RawAnswer, read_exchange, refuses_client};
+use super::answer::exchange::{ExchangeAnswer, ExchangeCall, read_exchange};
+use super::answer::{RawAnswer, Transient, refuses_client};
 use super::client::{CallFailed, ClientCredentials, Connection};
-use super::discovery::Discovery;
+use super::discovery::{Discovery, DiscoveryFailed};
+use super::exchange_form::exchange_form;
 use super::keys::IssuerKeys;
 use super::limits::{CallLimits, CallOutcome, Throttled};
+use super::token_introspection::{TokenIntrospection, read_token_introspection, withheld};
 use crate::config::{ClientAuth, ExchangeConfig};
 use crate::context::Context;
 use crate::upstream::streak::StreakKind;
@@ -23,7 +26,8 @@ pub struct RemoteIssuer {
     /// The remote's keys.
     pub keys: Arc<IssuerKeys>,
     limits: Arc<CallLimits>,
-    /// Fetched only after the remote refuses the client: it may require another authentication method.
+    /// Fetched only after the remote refuses the client, which may require another authentication method, and for the
+    /// introspection endpoint.
     discovery: Arc<Discovery>,
 }
 
@@ -45,7 +49,7 @@ impl RemoteIssuer {
         self.limits.circuit_open()
     }
 
-    /// Exchanges `subject_token` of the grant with this digest (RFC 8693 §2.1).
+    /// Exchanges `subject_token` of the grant with this digest (RFC 8693 §2.1, RFC 7523 §2.1).
     ///
     /// # Errors
     /// [`Throttled`]; nothing was presented.
@@ -56,10 +60,7 @@ impl RemoteIssuer {
         subject_token: &SecretString,
     ) -> Result<ExchangeAnswer, Throttled> {
         let permit = self.limits.acquire(grant).await?;
-        let auth = self
-            .config
-            .client_auth
-            .unwrap_or_else(|| self.discovery.client_auth());
+        let auth = self.client_auth();
         let mut raw = self.present(context, subject_token, auth).await;
         let is_client_refused =
             (raw.as_ref()).is_ok_and(|answer| refuses_client(answer, self.config.dialect));
@@ -73,7 +74,7 @@ impl RemoteIssuer {
             raw = self.present(context, subject_token, ClientAuth::Post).await;
         }
         let answer = match &raw {
-            Ok(answer) => read_exchange(answer, self.config.dialect),
+            Ok(answer) => read_exchange(answer, &self.call()),
             Err(failed) => ExchangeAnswer::Transient(failed.clone().into()),
         };
         let issuer = &self.config.expected_issuer;
@@ -90,38 +91,111 @@ impl RemoteIssuer {
         Ok(answer)
     }
 
+    /// Introspects `token`, which an exchange for the grant with this digest has brought.
+    ///
+    /// # Errors
+    /// [`Throttled`]; nothing was presented.
+    pub async fn introspect(
+        &self,
+        context: &Context,
+        grant: &str,
+        token: &SecretString,
+    ) -> Result<TokenIntrospection, Throttled> {
+        let permit = self.limits.acquire(grant).await?;
+        let endpoint = match self.discovery.introspection_endpoint(context).await {
+            Ok(Some(endpoint)) => endpoint,
+            Ok(None) => {
+                permit.record(CallOutcome::Answer);
+                return Ok(withheld("the remote issuer has no introspection endpoint"));
+            }
+            Err(DiscoveryFailed::Unusable(cause)) => {
+                permit.record(CallOutcome::Answer);
+                return Ok(withheld(&cause));
+            }
+            Err(failed @ DiscoveryFailed::Unavailable { .. }) => {
+                let passing = Transient {
+                    kind: StreakKind::Unreachable,
+                    retry_after: None,
+                    cause: failed.to_string(),
+                    perhaps_done: false,
+                };
+                permit.record((&passing).into());
+                return Ok(TokenIntrospection::Transient(passing));
+            }
+        };
+        let form = [
+            ("token", token.expose_secret()),
+            ("token_type_hint", "access_token"),
+        ];
+        let auth = self.client_auth();
+        let introspected = match self.post(context, (&endpoint, "introspect"), &form, auth).await {
+            Ok(answer) => read_token_introspection(&answer, self.config.dialect),
+            Err(failed) => TokenIntrospection::Transient(failed.into()),
+        };
+        let class = match &introspected {
+            TokenIntrospection::Active(_) => "active",
+            TokenIntrospection::NotActive => "not_active",
+            TokenIntrospection::Withheld(_) => "not_told",
+            TokenIntrospection::Transient(passing) => passing.class(),
+        };
+        context
+            .metrics
+            .issuer_answer(&self.config.expected_issuer, "introspect", class);
+        permit.record(match &introspected {
+            TokenIntrospection::Transient(passing) => passing.into(),
+            _ => CallOutcome::Answer,
+        });
+        Ok(introspected)
+    }
+
+    fn client_auth(&self) -> ClientAuth {
+        let discovered = || self.discovery.client_auth();
+        self.config.client_auth.unwrap_or_else(discovered)
+    }
+
+    fn call(&self) -> ExchangeCall<'_> {
+        ExchangeCall {
+            dialect: self.config.dialect,
+            grant: self.config.grant,
+            requested_token_type: self.config.requested_token_type.as_deref(),
+        }
+    }
+
     async fn present(
         &self,
         context: &Context,
         subject_token: &SecretString,
         auth: ClientAuth,
     ) -> Result<RawAnswer, CallFailed> {
+        let form = exchange_form(&self.config, subject_token.expose_secret());
+        let endpoint = &self.config.token_endpoint;
+        self.post(context, (endpoint, "exchange"), &form, auth).await
+    }
+
+    /// Posts `form` as the exchanging client; `call` is the request's name in metrics.
+    async fn post(
+        &self,
+        context: &Context,
+        (endpoint, call): (&Url, &'static str),
+        form: &[(&str, &str)],
+        auth: ClientAuth,
+    ) -> Result<RawAnswer, CallFailed> {
         let credentials = ClientCredentials {
+            issuer: &self.config.expected_issuer,
+            dialect: self.config.dialect,
+            now_ms: context.clock.now_ms(),
             id: &self.config.client_id,
             secret: &self.config.client_secret,
             auth,
         };
-        let mut form = vec![("grant_type", GRANT_TYPE_TOKEN_EXCHANGE)];
-        form.extend(self.config.dialect.connector_parameter(&self.config.connector_id));
-        form.extend([
-            ("scope", self.config.scopes.as_str()),
-            ("requested_token_type", TOKEN_TYPE_ID_TOKEN),
-            ("subject_token_type", TOKEN_TYPE_ID_TOKEN),
-            ("subject_token", subject_token.expose_secret()),
-        ]);
         let started = Instant::now();
         let answer = context
             .client
-            .post_form(
-                &self.config.token_endpoint,
-                credentials,
-                &form,
-                Connection::Pooled,
-            )
+            .post_form(endpoint, credentials, form, Connection::Pooled)
             .await;
         context
             .metrics
-            .issuer_request(&self.config.expected_issuer, "exchange", started.elapsed());
+            .issuer_request(&self.config.expected_issuer, call, started.elapsed());
         answer
     }
 }

@@ -1,5 +1,6 @@
-//! Revokes refresh tokens at their issuer after a sign-out (RFC 7009). Best effort, in the background: no caller waits
-//! for it, and a failure changes nothing here, because the token is already deleted from the store.
+//! Revokes refresh tokens at their issuer after a sign-out (RFC 7009), or ends the issuer's session with them
+//! ([`SignOutAtIssuer`]). Best effort, in the background: no caller waits for it, and a failure changes nothing here,
+//! because the token is already deleted from the store.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::client::Connection;
 use super::discovery::DiscoveryFailed;
 use super::home::HomeIssuer;
 use super::limits::CallOutcome;
+use crate::config::SignOutAtIssuer;
 use crate::context::Context;
 use crate::digest;
 use crate::upstream::dialect::Dialect;
@@ -110,9 +112,21 @@ impl Revocations {
 }
 
 impl HomeIssuer {
-    /// The outcome of revoking `token`; `None` if the issuer has no revocation endpoint.
+    /// The outcome of revoking `token`; `None` if the issuer has no endpoint for that, or is not to be called.
     async fn revoke(&self, context: &Context, token: &RevokedToken) -> Option<&'static str> {
-        let endpoint = match self.discovery.revocation_endpoint(context).await {
+        let refresh_token = token.refresh_token.expose_secret();
+        let (endpoint, form) = match self.config.sign_out {
+            SignOutAtIssuer::Nothing => return None,
+            SignOutAtIssuer::Revoke => (
+                self.discovery.revocation_endpoint(context).await,
+                vec![("token", refresh_token), ("token_type_hint", "refresh_token")],
+            ),
+            SignOutAtIssuer::EndSession => (
+                self.discovery.end_session_endpoint(context).await,
+                vec![("refresh_token", refresh_token)],
+            ),
+        };
+        let endpoint = match endpoint {
             Ok(endpoint) => endpoint?,
             Err(DiscoveryFailed::Unusable(_)) => return None,
             Err(_) => return Some("failed"),
@@ -120,13 +134,9 @@ impl HomeIssuer {
         let Ok(permit) = self.limits.acquire(&token.grant).await else {
             return Some("failed");
         };
-        let form = [
-            ("token", token.refresh_token.expose_secret()),
-            ("token_type_hint", "refresh_token"),
-        ];
         let answer = context
             .client
-            .post_form(&endpoint, self.credentials(), &form, Connection::Pooled)
+            .post_form(&endpoint, self.credentials(context), &form, Connection::Pooled)
             .await;
         permit.record(match &answer {
             Ok(answer) if answer.status < 500 => CallOutcome::Answer,

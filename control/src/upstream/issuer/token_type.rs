@@ -2,9 +2,13 @@
 //! ID tokens with the same keys as the configured client's ID tokens, so a valid signature alone is not enough (RFC 8725
 //! §3.11, §3.12). Pure.
 
+mod access_token;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokenward_protocol::json::{self, Json};
+
+pub use self::access_token::AccessTokenProfile;
 
 /// How far `iat` may lie ahead of control's clock, in seconds.
 pub const ISSUED_AT_LEEWAY_SECONDS: u64 = 300;
@@ -27,7 +31,7 @@ pub struct IdTokenProfile {
     pub session_id: Option<String>,
 }
 
-/// Why a token is not accepted as an ID token.
+/// Why a token is not accepted as one of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotIdToken {
     /// Header or payload cannot be read, or a claim is duplicated or has the wrong JSON type.
@@ -48,6 +52,11 @@ pub enum NotIdToken {
     /// RFC 7800: the presenter must prove possession of a key, which a gateway that forwards the token cannot do.
     #[error("it is bound to a key of its holder (cnf), so only the holder may present it")]
     SenderConstrained,
+    /// Microsoft's marker of a token that only its own resource can verify.
+    #[error(
+        "its header has a nonce: only the server that it is for can verify its signature; set verify: expires_in"
+    )]
+    ForItsServerOnly,
     /// Issued to a client that is not configured (OIDC Core §3.1.3.7).
     #[error(
         "it was issued to the client {0:?} (azp), which is not configured for this issuer; where that client is \
@@ -65,10 +74,7 @@ impl IdTokenProfile {
     /// # Errors
     /// [`NotIdToken`] for another kind of token.
     pub fn read(token: &str) -> Result<Self, NotIdToken> {
-        let mut parts = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part));
-        let (Some(Ok(header)), Some(Ok(payload))) = (parts.next(), parts.next()) else {
-            return Err(NotIdToken::Unreadable("set"));
-        };
+        let (header, payload) = decoded(token)?;
         let header = json::parse(&header).map_err(|_| NotIdToken::Unreadable("typ"))?;
         let payload = json::parse(&payload).map_err(|_| NotIdToken::Unreadable("set"))?;
         if let Some(typ) = text(&header, "typ")?
@@ -116,6 +122,15 @@ impl IdTokenProfile {
     }
 }
 
+/// Header and payload of a compact JWS.
+fn decoded(token: &str) -> Result<(Vec<u8>, Vec<u8>), NotIdToken> {
+    let mut parts = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part));
+    match (parts.next(), parts.next()) {
+        (Some(Ok(header)), Some(Ok(payload))) => Ok((header, payload)),
+        _ => Err(NotIdToken::Unreadable("set")),
+    }
+}
+
 /// Whether the JOSE `typ` is the media type `name`: without `application/` (RFC 7515 §4.1.9), in any letter case.
 #[must_use]
 pub fn is_media_type(typ: &str, name: &str) -> bool {
@@ -134,6 +149,11 @@ fn is_of_an_id_token(payload: &Json<'_>) -> Result<(), NotIdToken> {
     {
         return Err(NotIdToken::TokenUse(shown(usage)));
     }
+    is_for_any_bearer(payload)
+}
+
+/// Whether whoever presents the token may do so, and it is a token of a user.
+fn is_for_any_bearer(payload: &Json<'_>) -> Result<(), NotIdToken> {
     if member(payload, "events")?.is_some() {
         return Err(NotIdToken::Events);
     }

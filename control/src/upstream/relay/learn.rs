@@ -95,6 +95,8 @@ impl Relay {
             claims: &claims,
             client_id: &home.config.client_id,
             refresh_token: Some(refresh_token),
+            // The stored response has it.
+            access_token: None,
             session_id: profile.session_id.as_deref(),
             refresh_tokens: home.config.refresh_tokens,
             source: LoginSource::Learned(response),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use tokenward_control::config::{AuthorizationConfig, Config, MetadataDocumentHosts, Problem};
+use tokenward_control::upstream::dialect::Dialect;
 
 use super::{Folder, GOOD, parse};
 
@@ -81,9 +82,15 @@ fn issuer_and_a_key_suffice() {
         (login.issuer.as_str(), login.client_id.as_str()),
         ("https://dex.example.com", "muster")
     );
+    assert_eq!(login.scopes, None);
     assert_eq!(
-        login.scopes,
-        ["openid", "profile", "email", "groups", "offline_access"]
+        login.scope(Dialect::Dex),
+        "openid profile email groups offline_access"
+    );
+    assert_eq!(
+        login.scope(Dialect::Keycloak),
+        "openid profile email offline_access",
+        "an issuer that has no scope groups refuses it"
     );
     assert_eq!(login.connector_id, None);
     assert_eq!(login.authorization_endpoint, None);
@@ -153,7 +160,10 @@ fn every_field_can_be_set() {
 ",
     );
     assert_eq!(authorization.issuer, "http://127.0.0.1:8443");
-    assert_eq!(authorization.login.scopes, ["openid", "offline_access", "groups"]);
+    assert_eq!(
+        authorization.login.scope(Dialect::Keycloak),
+        "openid offline_access groups"
+    );
     assert_eq!(authorization.login.connector_id.as_deref(), Some("ldap"));
     let endpoint = authorization.login.authorization_endpoint.as_ref();
     assert_eq!(

@@ -101,6 +101,6 @@ pub(crate) fn only(resource: Resource) -> (Outcome, &'static str, String) {
 pub(crate) fn exchange(server: &ServerConfig) -> &tokenward_control::config::ExchangeConfig {
     match &server.token {
         TokenSource::Exchange(exchange) => exchange,
-        TokenSource::Forward => panic!("it forwards"),
+        TokenSource::Forward | TokenSource::ForwardAccessToken => panic!("it forwards"),
     }
 }

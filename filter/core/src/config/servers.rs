@@ -35,18 +35,22 @@ pub struct Server {
     pub kind: AuthKind,
     /// What a presented token must be from which its token is made.
     pub presented: TokenShape,
-    /// What the token that reaches the server must be.
+    /// What the token that reaches the server must be, unless it is opaque.
     pub delivered: TokenShape,
+    /// Whether nothing of that token is read: it is always one from control, which states its life.
+    pub is_opaque: bool,
 }
 
 impl Server {
-    /// Whether it takes tokens of `issuer` as they are. Where one issuer is both the aggregator's and the server's, a
+    /// Whether it takes presented tokens of `issuer` as they are: never where it gets opaque ones. Where one issuer is both the aggregator's and the server's, a
     /// presented token does not show whether it was exchanged, so each is.
     #[must_use]
     pub fn takes(&self, issuer: &str) -> bool {
         let own = &self.delivered.issuer;
         let is_distinct = || !same_bytes(own.as_bytes(), self.presented.issuer.as_bytes());
-        same_bytes(issuer.as_bytes(), own.as_bytes()) && (self.kind == AuthKind::Forward || is_distinct())
+        !self.is_opaque
+            && same_bytes(issuer.as_bytes(), own.as_bytes())
+            && (self.kind == AuthKind::Forward || is_distinct())
     }
 
     /// Its label in metrics. Of servers past the bound of labels all are counted as none.
@@ -158,7 +162,7 @@ fn server(
             scope: own.scope.clone(),
         });
     let listener_405_after = fields.optional_count("listener_405_after")?;
-    let (kind, presented, delivered) = auth(fields.required("auth")?, &fields.at("auth"))?;
+    let (kind, presented, delivered, is_opaque) = auth(fields.required("auth")?, &fields.at("auth"))?;
     fields.end()?;
     Ok(Server {
         number,
@@ -170,10 +174,11 @@ fn server(
         kind,
         presented,
         delivered,
+        is_opaque,
     })
 }
 
-fn auth(json: Json<'_>, path: &str) -> Result<(AuthKind, TokenShape, TokenShape), BadConfig> {
+fn auth(json: Json<'_>, path: &str) -> Result<(AuthKind, TokenShape, TokenShape, bool), BadConfig> {
     let mut fields = Fields::of(json, path)?;
     let kind = match fields.text("kind")?.as_str() {
         "forward" => AuthKind::Forward,
@@ -199,8 +204,13 @@ fn auth(json: Json<'_>, path: &str) -> Result<(AuthKind, TokenShape, TokenShape)
             audiences: fields.texts("subject_audiences")?,
         },
     };
+    let is_opaque = match fields.optional_text("delivered")?.as_deref() {
+        None => false,
+        Some("opaque") => true,
+        Some(_) => return Err(fields.fault("delivered", "must be \"opaque\" or left out")),
+    };
     fields.end()?;
-    Ok((kind, presented, delivered))
+    Ok((kind, presented, delivered, is_opaque))
 }
 
 /// The URL by which MCP clients know the server.

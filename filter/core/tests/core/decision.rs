@@ -33,6 +33,7 @@ fn server(kind: AuthKind) -> Server {
         kind,
         presented,
         delivered,
+        is_opaque: false,
     }
 }
 

@@ -197,6 +197,7 @@ pub(super) async fn put(writer: &Sessions, kept: &Kept, number: u64, id: &str) -
         id_token: &id_token,
         claims: &claims,
         client_id: CLIENT.0,
+        access_token: None,
         refresh_token: Some(&refresh_token),
         session_id: None,
         refresh_tokens: RefreshTokens::PerUser,

@@ -28,6 +28,9 @@ pub struct DexConfig {
     pub connectors: Vec<DexConnector>,
     /// Members of the fake one's discovery document besides Dex's own, or in their place; `null` leaves one out.
     pub discovery: Vec<(&'static str, Value)>,
+    /// The fake one's access tokens are opaque to everyone but the servers of the tests, which read them as
+    /// [`super::opaque`] has it; Dex's are JWTs.
+    pub opaque_access_tokens: bool,
     /// The fake one names a revocation endpoint (RFC 7009), which Dex does not have.
     pub has_revocation: bool,
     /// The fake one keeps a refresh token for each login, as other issuers do: a second login of a user leaves the first alive.
@@ -60,6 +63,7 @@ impl Default for DexConfig {
             ],
             connectors: Vec::new(),
             discovery: Vec::new(),
+            opaque_access_tokens: false,
             has_revocation: false,
             keeps_each_login: false,
             post_only: false,
@@ -73,6 +77,12 @@ impl DexConfig {
     /// With another lifetime of ID tokens.
     pub fn id_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.id_token_lifetime = lifetime;
+        self
+    }
+
+    /// With opaque access tokens.
+    pub fn opaque_access_tokens(mut self) -> Self {
+        self.opaque_access_tokens = true;
         self
     }
 

@@ -1,4 +1,4 @@
-//! A reverse proxy before a real Dex that counts what arrives, as the fake Dex does of itself, and can be taken down.
+//! A reverse proxy before a real issuer that counts what arrives, as the fake Dex does of itself, and can be taken down.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ use super::counts::{Counter, fingerprint};
 use super::form::Form;
 use super::front::endpoint_of;
 use super::jose::{Jws, http_client};
+use super::mishaps::Mishaps;
 use super::{Endpoint, IssuerCounts, Presentation};
 use crate::parts::{Cut, LoopbackServer, LoopbackSocket};
 use crate::secrets;
@@ -31,24 +32,43 @@ const LONGEST_BODY_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct CountingProxy {
     book: Arc<Book>,
+    mishaps: Arc<Mishaps>,
     server: LoopbackServer,
 }
 
 impl CountingProxy {
-    /// Passes everything that arrives at `socket` on to the Dex at `dex`.
-    pub(crate) fn serve(socket: LoopbackSocket, dex: SocketAddr) -> Self {
+    /// Passes everything that arrives at `socket` on to the issuer at `issuer`.
+    pub(crate) fn serve(socket: LoopbackSocket, issuer: SocketAddr) -> Self {
         let (book, down) = (Arc::<Book>::default(), Arc::<AtomicBool>::default());
+        let mishaps = Arc::<Mishaps>::default();
         let front = Front {
             book: Arc::clone(&book),
+            mishaps: Arc::clone(&mishaps),
             down: Arc::clone(&down),
-            dex,
+            issuer,
             http: http_client(),
         };
         let router = Router::new().fallback(answer).with_state(front);
         Self {
             book,
+            mishaps,
             server: socket.serve(router, down),
         }
+    }
+
+    /// Answers to refreshes and exchanges come so much later from now on; the issuer's work is done at once.
+    pub(crate) fn set_delay(&self, delay: Duration) {
+        self.mishaps.set_delay(delay);
+    }
+
+    /// Cuts the connections of the next `count` refreshes or exchanges after the issuer has answered.
+    pub(crate) fn lose_answers(&self, count: usize) {
+        self.mishaps.lose_answers(count);
+    }
+
+    /// Cuts the connections of the next `count` refreshes or exchanges before the issuer sees them. They are not counted.
+    pub(crate) fn lose_requests(&self, count: usize) {
+        self.mishaps.lose_requests(count);
     }
 
     /// Where it listens.
@@ -103,8 +123,9 @@ impl CountingProxy {
 #[derive(Debug, Clone)]
 struct Front {
     book: Arc<Book>,
+    mishaps: Arc<Mishaps>,
     down: Arc<AtomicBool>,
-    dex: SocketAddr,
+    issuer: SocketAddr,
     http: reqwest::Client,
 }
 
@@ -156,7 +177,9 @@ impl Book {
                 return user;
             }
             Endpoint::Exchange => {
-                let subject = Jws::read(form.get("subject_token"));
+                // RFC 7523 has another name for it.
+                let subject = [form.get("subject_token"), form.get("assertion")];
+                let subject = subject.into_iter().find_map(Jws::read);
                 let user = subject.and_then(|jws| jws.text("email").map(str::to_owned));
                 self.count(user.as_deref(), |counts| counts.exchanges_presented += 1);
                 return user;
@@ -224,19 +247,36 @@ async fn answer(
     }
     let form = Form::read(&parts.headers, &body);
     let path = parts.uri.path();
-    let path = path.strip_prefix("/dex").unwrap_or(path);
+    let path = below_issuer(path);
     let endpoint = endpoint_of(path, &form);
+    if front.mishaps.loses_request(endpoint) {
+        cut.cut();
+        return Response::default();
+    }
     let user = front.book.count_arrival(endpoint, path, &form);
-    // Not spawned: when the client goes, Dex shall see it go, as it would without a proxy.
+    // Not spawned: when the client goes, the issuer shall see it go, as it would without a proxy.
     match pass_on(&front, &parts, body).await {
         Ok((status, headers, body)) => {
             if status.is_success() {
                 front.book.count_success(endpoint, user.as_deref(), &body);
             }
+            if front.mishaps.loses_answer(endpoint).await {
+                cut.cut();
+                return Response::default();
+            }
             (status, headers, Body::from(body)).into_response()
         }
-        Err(error) => (StatusCode::BAD_GATEWAY, format!("the real Dex: {error:#}")).into_response(),
+        Err(error) => (StatusCode::BAD_GATEWAY, format!("the real issuer: {error:#}")).into_response(),
     }
+}
+
+/// The path below the issuer: of Dex's `/dex`, and of a realm of Keycloak, whose endpoints have one more prefix.
+fn below_issuer(path: &str) -> &str {
+    if let Some(realm) = path.strip_prefix("/realms/") {
+        let below = realm.find('/').map_or("", |at| &realm[at..]);
+        return below.strip_prefix("/protocol/openid-connect").unwrap_or(below);
+    }
+    path.strip_prefix("/dex").unwrap_or(path)
 }
 
 async fn pass_on(
@@ -250,7 +290,7 @@ async fn pass_on(
     headers.extend(parts.headers.get(HOST).cloned().map(|host| (HOST, host)));
     let answer = front
         .http
-        .request(parts.method.clone(), format!("http://{}{path}", front.dex))
+        .request(parts.method.clone(), format!("http://{}{path}", front.issuer))
         .headers(headers)
         .body(body)
         .send()

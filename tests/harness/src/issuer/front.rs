@@ -19,6 +19,8 @@ use super::{Endpoint, Failure, inspection, login, token_endpoint, wire};
 use crate::parts::Cut;
 
 const LONGEST_BODY_BYTES: usize = 1024 * 1024;
+/// A grant type (RFC 7523 §2.1) by which other issuers than Dex exchange tokens.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Front {
@@ -153,13 +155,13 @@ async fn dispatch(dex: &Dex, call: &Call, failure: Option<&Failure>) -> Response
 pub(super) fn endpoint_of(path: &str, form: &Form) -> Endpoint {
     match (path, form.get("grant_type")) {
         ("/.well-known/openid-configuration", _) => Endpoint::Discovery,
-        ("/keys" | "/jwks", _) => Endpoint::Keys,
+        ("/keys" | "/jwks" | "/certs", _) => Endpoint::Keys,
         ("/userinfo", _) => Endpoint::UserInfo,
         ("/token/introspect" | "/token/introspection", _) => Endpoint::Introspect,
-        ("/token/revoke", _) => Endpoint::Revoke,
+        ("/token/revoke" | "/revoke", _) => Endpoint::Revoke,
         ("/token", token_endpoint::PASSWORD | token_endpoint::CODE) => Endpoint::Login,
         ("/token", token_endpoint::REFRESH) => Endpoint::Refresh,
-        ("/token", token_endpoint::EXCHANGE) => Endpoint::Exchange,
+        ("/token", token_endpoint::EXCHANGE | JWT_BEARER) => Endpoint::Exchange,
         (path, _) if path == "/auth" || path.starts_with("/auth/") => Endpoint::Authorization,
         _ => Endpoint::Other,
     }

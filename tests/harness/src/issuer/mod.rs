@@ -28,6 +28,8 @@ pub(crate) mod jose;
 mod keys;
 mod login;
 mod mint;
+mod mishaps;
+pub mod opaque;
 mod role;
 mod server;
 mod token_endpoint;

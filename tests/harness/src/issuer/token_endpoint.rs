@@ -9,7 +9,7 @@ use super::dex::{Dex, LOCAL, identity};
 use super::form::Form;
 use super::grants::{GrantRefusal, Login, Step};
 use super::tokens::{TokenOrder, peer_of};
-use super::{Failure, exchange, login};
+use super::{Failure, exchange, login, opaque};
 
 pub(crate) const PASSWORD: &str = "password";
 pub(crate) const REFRESH: &str = "refresh_token";
@@ -192,6 +192,10 @@ pub(crate) fn issue(dex: &Dex, order: &TokenOrder<'_>) -> Result<Tokens, DexErro
     let access_token = order
         .access_token(dex, issued_ms)
         .map_err(|_| DexError::internal())?;
+    let access_token = match dex.opaque_access_tokens {
+        true => opaque::wrapped(&access_token),
+        false => access_token,
+    };
     let id_token = order
         .id_token(dex, issued_ms, Some(&access_token))
         .map_err(|_| DexError::internal())?;

@@ -52,6 +52,8 @@ pub struct SeenToken {
     pub issued_at_seconds: Option<i64>,
     /// [`crate::issuer::fingerprint`] of the token.
     pub fingerprint: String,
+    /// Whether it is an opaque access token of the issuer.
+    pub is_opaque: bool,
     /// Whether it is an access token of the gateway's own: its `typ` is `at+jwt`.
     pub is_own: bool,
 }

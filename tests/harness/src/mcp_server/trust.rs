@@ -1,7 +1,7 @@
 //! Whose tokens an MCP server takes.
 
 use crate::issuer::jose::{Jws, RemoteKeys};
-use crate::issuer::{Issuer, IssuerClock, fingerprint};
+use crate::issuer::{Issuer, IssuerClock, fingerprint, opaque};
 
 use super::SeenToken;
 
@@ -56,13 +56,15 @@ impl Verifier {
     }
 
     pub(crate) async fn verify(&self, token: &str) -> (Verdict, SeenToken) {
-        let jws = Jws::read(token);
+        let unwrapped = opaque::unwrapped(token);
+        let jws = Jws::read(unwrapped.as_deref().unwrap_or(token));
         let claim = |name: &str| jws.as_ref().and_then(|jws| jws.claims.get(name));
         let seen = SeenToken {
             subject: claim("sub").and_then(|value| value.as_str()).map(str::to_owned),
             exp_seconds: claim("exp").and_then(|value| value.as_i64()),
             issued_at_seconds: claim("iat").and_then(|value| value.as_i64()),
             fingerprint: fingerprint(token),
+            is_opaque: unwrapped.is_some(),
             is_own: jws.as_ref().is_some_and(is_access_token),
         };
         let verdict = match &jws {

@@ -79,12 +79,12 @@ pub struct ControlIssuer {
     pub client_secret: SecretString,
     /// `policy`, `tolerant` or `strict`; the service's default when absent.
     pub policy: Option<String>,
-    /// `refresh_tokens`, `per_user` or `per_login`; the service's default when absent.
-    pub refresh_tokens: Option<String>,
     /// `token_endpoint`; from discovery when absent.
     pub token_endpoint: Option<String>,
     /// `relay`; none when absent.
     pub relay: Option<Value>,
+    /// More members, or others in their place; `null` leaves one out.
+    pub more: Value,
 }
 
 /// One of `servers`.
@@ -96,6 +96,8 @@ pub struct ControlServer {
     pub required_audiences: Vec<String>,
     /// `resource`: the URL that MCP clients use for it.
     pub resource: Option<String>,
+    /// `auth.forward`; absent for the ID token.
+    pub forward: Option<&'static str>,
     /// `auth.tokenExchange`; without it the user's own token is forwarded.
     pub exchange: Option<ControlExchange>,
 }
@@ -146,9 +148,9 @@ impl ControlConfig {
             client_id: client_id.to_owned(),
             client_secret: client_secret.into(),
             policy: None,
-            refresh_tokens: None,
             token_endpoint: None,
             relay: None,
+            more: Value::Null,
         });
         self
     }
@@ -162,6 +164,7 @@ impl ControlConfig {
                 .map(|audience| (*audience).to_owned())
                 .collect(),
             resource: None,
+            forward: None,
             exchange: None,
         });
         self
@@ -179,6 +182,7 @@ impl ControlConfig {
             name: name.to_owned(),
             required_audiences: vec![client_id.to_owned()],
             resource: None,
+            forward: None,
             exchange: Some(ControlExchange {
                 token_endpoint: remote.token_endpoint(),
                 expected_issuer: remote.issuer().to_owned(),
@@ -302,14 +306,17 @@ impl ControlIssuer {
         if let Some(policy) = &self.policy {
             issuer["policy"] = json!(policy);
         }
-        if let Some(refresh_tokens) = &self.refresh_tokens {
-            issuer["refresh_tokens"] = json!(refresh_tokens);
-        }
         if let Some(endpoint) = &self.token_endpoint {
             issuer["token_endpoint"] = json!(endpoint);
         }
         if let Some(relay) = &self.relay {
             issuer["relay"] = relay.clone();
+        }
+        for (name, value) in self.more.as_object().into_iter().flatten() {
+            issuer[name.as_str()] = value.clone();
+        }
+        if let Some(members) = issuer.as_object_mut() {
+            members.retain(|_, value| !value.is_null());
         }
         Ok(issuer)
     }
@@ -320,6 +327,9 @@ impl ControlServer {
         let mut auth = json!({
             "type": "oauth", "forwardToken": true, "requiredAudiences": self.required_audiences,
         });
+        if let Some(forward) = self.forward {
+            auth["forward"] = json!(forward);
+        }
         if let Some(exchange) = &self.exchange {
             auth["tokenExchange"] = json!({
                 "enabled": true,

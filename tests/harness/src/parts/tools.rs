@@ -110,7 +110,7 @@ pub fn login_programs() -> Option<LoginPrograms> {
 }
 
 /// A folder that `cargo xtask setup` has finished.
-fn installed(folder: &str) -> Option<PathBuf> {
+pub(super) fn installed(folder: &str) -> Option<PathBuf> {
     let folder = target_folder().join(folder);
     folder.join("installed-from").is_file().then_some(folder)
 }
@@ -379,7 +379,7 @@ impl Tool {
     }
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
+pub(super) fn on_path(name: &str) -> Option<PathBuf> {
     let folders = env::var_os("PATH")?;
     env::split_paths(&folders)
         .map(|folder| folder.join(name))

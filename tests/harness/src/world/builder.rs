@@ -41,6 +41,7 @@ pub enum Store {
 pub struct WorldBuilder {
     workers: usize,
     remotes: usize,
+    access_tokens: bool,
     clients_of_their_own: bool,
     store: Store,
     filter_on: bool,
@@ -70,6 +71,7 @@ impl Default for WorldBuilder {
         Self {
             workers: 2,
             remotes: 1,
+            access_tokens: false,
             clients_of_their_own: false,
             store: Store::Embedded,
             filter_on: true,
@@ -109,6 +111,12 @@ impl WorldBuilder {
     /// With this many exchange servers, `remote-1` and on.
     pub fn remotes(mut self, remotes: usize) -> Self {
         self.remotes = remotes;
+        self
+    }
+
+    /// The server [`LOCAL`] gets the login's access token, which is opaque.
+    pub fn access_tokens(mut self) -> Self {
+        self.access_tokens = true;
         self
     }
 
@@ -352,6 +360,7 @@ impl WorldBuilder {
             .clock(clock)
             .id_token_lifetime(self.id_token_lifetime);
         config.refresh_tokens = self.refresh_tokens;
+        config.opaque_access_tokens = self.access_tokens;
         config.users = self.users.clone();
         let callback = self.authorization.as_ref().map(AuthorizationServer::callback);
         if let Some(client) = config.clients.iter_mut().find(|client| client.id == CLIENT.0) {

@@ -32,6 +32,7 @@ pub struct ServerSpec {
     audiences: Option<Vec<String>>,
     /// Issuer and audiences of the presented token, where it is exchanged.
     subject: Option<(String, Vec<String>)>,
+    is_opaque: bool,
 }
 
 impl ServerSpec {
@@ -45,6 +46,7 @@ impl ServerSpec {
             issuer: issuer.into(),
             audiences: None,
             subject,
+            is_opaque: false,
         }
     }
 
@@ -86,6 +88,13 @@ impl ServerSpec {
             .as_mut()
             .expect("only exchange() has subject audiences");
         subject.1 = audiences.iter().map(|audience| (*audience).to_owned()).collect();
+        self
+    }
+
+    /// It gets tokens that the filter does not read.
+    #[must_use]
+    pub fn opaque(mut self) -> Self {
+        self.is_opaque = true;
         self
     }
 
@@ -134,6 +143,9 @@ impl From<ServerSpec> for Value {
             auth["kind"] = "exchange".into();
             auth["subject_issuer"] = json!(issuer);
             auth["subject_audiences"] = json!(audiences);
+        }
+        if server.is_opaque {
+            auth["delivered"] = "opaque".into();
         }
         let mut entry = json!({"name": server.name, "auth": auth});
         let optional = [

@@ -23,7 +23,9 @@ impl Attempt {
                 rotated,
                 no_id_token,
                 response,
+                access_token,
             } => {
+                self.access_token = access_token;
                 self.no_id_token = no_id_token;
                 self.response = response;
                 match rotated {
@@ -104,6 +106,7 @@ impl Attempt {
         let edit = Edit::StoreIdToken {
             token,
             response: self.response.take(),
+            access_token: self.access_token.take(),
             failures,
             owner,
         };

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokenward_protocol::backoff::Backoff;
 
 use super::super::record::{
-    DeathReason, GrantRecord, GrantState, Intent, StoredIdToken, StoredRefreshToken, VersionedGrant,
+    DeathReason, GrantRecord, GrantState, Intent, StoredAccessToken, StoredIdToken, StoredRefreshToken,
+    VersionedGrant,
 };
 use super::super::relayed::{IssuerWords, Origin, StoredResponse};
 use super::super::rotations::Rotation;
@@ -84,10 +85,11 @@ pub(super) enum Edit {
         token: StoredRefreshToken,
         for_client: bool,
     },
-    /// The new ID token and the response that brought it; with a streak if the token cannot be used.
+    /// The new ID token and the response or the access token that came with it; with a streak if the ID token cannot be used.
     StoreIdToken {
         token: StoredIdToken,
         response: Option<Box<StoredResponse>>,
+        access_token: Option<Box<StoredAccessToken>>,
         failures: Option<Streak>,
         owner: IntentOwner,
     },
@@ -168,11 +170,16 @@ impl Edit {
             Self::StoreIdToken {
                 token,
                 response,
+                access_token,
                 failures,
                 owner,
             } => {
                 owner.settle(record);
                 record.id_token = Some(token);
+                // A response has the access token in it, so none is stored twice.
+                if access_token.is_some() || response.is_some() {
+                    record.extras.access_token = access_token.map(|token| *token);
+                }
                 refreshed(record, response, failures, now_ms);
             }
             Self::StoreResponse {

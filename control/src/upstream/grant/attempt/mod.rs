@@ -18,7 +18,7 @@ pub use self::step::{Answer, AttemptConfig, Event, Finished, Now, ObservedGrant,
 use self::answer::contended;
 use self::change::{Edit, IntentOwner, Precondition, RecordChange, Transition};
 use super::decide::{Decision, Want, decide};
-use super::record::{GrantRecord, GrantState, Intent, VersionedGrant};
+use super::record::{GrantRecord, GrantState, Intent, StoredAccessToken, VersionedGrant};
 use super::relayed::{IssuerWords, StoredResponse};
 use super::takeover::{Takeover, takeover};
 use crate::config::IssuerPolicy;
@@ -65,6 +65,8 @@ pub struct Attempt {
     no_id_token: Option<Failure>,
     /// The issuer's answer for clients of the relay: a response, until its ID token is checked, or an error.
     response: Option<Box<StoredResponse>>,
+    /// The access token of the answer, until its ID token is checked.
+    access_token: Option<Box<StoredAccessToken>>,
     words: Option<IssuerWords>,
     /// The refusal that callers get once the change in progress is written.
     verdict: Option<Refused>,
@@ -90,6 +92,7 @@ impl Attempt {
             precondition: Precondition::default(),
             no_id_token: None,
             response: None,
+            access_token: None,
             words: None,
             verdict: None,
             superseded: false,
@@ -317,8 +320,11 @@ impl Attempt {
             Edit::StoreIdToken { failures: None, .. } => {
                 self.serve(Box::new(written.record), Some("refreshed"))
             }
-            // For a client the response is whole, whatever a server can do with it.
-            Edit::StoreIdToken { .. } | Edit::StoreResponse { .. } if self.want.is_for_client() => {
+            // For a client the response is whole, whatever a server can do with it; and an access token has a life of its own.
+            Edit::StoreIdToken { .. } if !self.want.is_for_id_token() => {
+                self.serve(Box::new(written.record), Some("refreshed"))
+            }
+            Edit::StoreResponse { .. } if self.want.is_for_client() => {
                 self.serve(Box::new(written.record), Some("refreshed"))
             }
             Edit::StoreResponse { .. } => self.refuse_as_decided(verdict, Some("refreshed")),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::super::lineage::ObservedLineage;
-use super::super::record::{GrantRecord, StoredIdToken, StoredRefreshToken, VersionedGrant};
+use super::super::record::{
+    GrantRecord, StoredAccessToken, StoredIdToken, StoredRefreshToken, VersionedGrant,
+};
 use super::super::relayed::{IssuerWords, StoredResponse};
 use super::super::rotations::Rotation;
 use crate::config::IssuerPolicy;
@@ -105,6 +107,9 @@ pub enum Answer {
     Refreshed {
         /// The new refresh token if it differs from the presented one; or the presented one, sealed by a newer key.
         rotated: Option<StoredRefreshToken>,
+        /// The access token of the answer, where some server needs it and the response does not have it for clients of the
+        /// relay.
+        access_token: Option<Box<StoredAccessToken>>,
         /// Why there is no ID token to check; `None` if there is one.
         no_id_token: Option<Failure>,
         /// The whole response, for clients of the relay.

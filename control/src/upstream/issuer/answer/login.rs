@@ -8,6 +8,7 @@ use super::response::TokenResponse;
 use super::{ERROR, RawAnswer, Transient, not_oauth, of_oauth_error};
 use crate::upstream::dialect::Dialect;
 use crate::upstream::dialect::error_meaning::ErrorMeaning;
+use crate::upstream::issuer::access_token::GivenAccessToken;
 use crate::upstream::streak::StreakKind;
 
 /// The outcome of redeeming an authorization code.
@@ -32,6 +33,8 @@ pub struct LoginTokens {
     pub id_token: Option<SecretString>,
     /// `refresh_token`.
     pub refresh_token: Option<SecretString>,
+    /// `access_token`, with `expires_in`.
+    pub access_token: Option<GivenAccessToken>,
 }
 
 /// Classifies the response to `grant_type=authorization_code` (RFC 6749 §4.1.4, §5).
@@ -41,6 +44,7 @@ pub fn read_login(answer: &RawAnswer, dialect: Dialect) -> LoginAnswer {
         && let Some(tokens) = TokenResponse::read(&answer.body)
     {
         return LoginAnswer::LoggedIn(LoginTokens {
+            access_token: tokens.access_token(),
             id_token: tokens.id_token,
             refresh_token: tokens.refresh_token,
         });

@@ -6,6 +6,7 @@
 //! cannot be understood, the issuer may have processed the request.
 
 pub mod body;
+pub mod exchange;
 pub mod login;
 pub mod members;
 mod oauth_error;
@@ -15,12 +16,12 @@ pub mod response;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokenward_protocol::token_endpoint::TOKEN_TYPE_ID_TOKEN;
 
 use self::members::Members;
 use self::oauth_error::{OauthError, unknown_code};
 use crate::upstream::dialect::Dialect;
 use crate::upstream::dialect::error_meaning::ErrorMeaning;
+use crate::upstream::issuer::access_token::GivenAccessToken;
 use crate::upstream::streak::StreakKind;
 
 /// A response, not yet interpreted.
@@ -63,6 +64,8 @@ pub enum RefreshAnswer {
         id_token: GivenIdToken,
         /// The rotated refresh token; absent: the old one stays valid (RFC 6749 §6).
         refresh_token: Option<SecretString>,
+        /// The new access token, if the response has one.
+        access_token: Option<GivenAccessToken>,
     },
     /// This refresh token will not work again.
     Dead(Death),
@@ -111,34 +114,11 @@ pub struct Transient {
     pub perhaps_done: bool,
 }
 
-/// The outcome of an exchange.
-#[derive(Debug)]
-pub enum ExchangeAnswer {
-    /// The exchanged ID token.
-    Exchanged(SecretString),
-    /// The remote refuses the client, connector, token type or scope. The text is for an operator.
-    Misconfigured(String),
-    /// A later attempt may succeed; a denied subject is among these ([`StreakKind::Denied`]).
-    Transient(Transient),
-}
-
-impl ExchangeAnswer {
-    /// The class, for metrics.
-    #[must_use]
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::Exchanged(_) => "tokens",
-            Self::Misconfigured(_) => "misconfigured",
-            Self::Transient(passing) => passing.class(),
-        }
-    }
-}
-
 impl Transient {
     pub(super) fn class(&self) -> &'static str {
         match self.kind {
             StreakKind::Failing => "failing",
-            StreakKind::Denied => "denied",
+            StreakKind::Denied | StreakKind::Interaction => "denied",
             StreakKind::NotOauth => "not_oauth",
             _ => "unreachable",
         }
@@ -146,14 +126,14 @@ impl Transient {
 }
 
 const ERROR: [&str; 2] = ["error", "error_description"];
-const REFRESHED: [&str; 5] = [
+const REFRESHED: [&str; 6] = [
     "error",
     "error_description",
     "access_token",
     "id_token",
     "refresh_token",
+    "expires_in",
 ];
-const EXCHANGED: [&str; 4] = ["error", "error_description", "access_token", "issued_token_type"];
 
 /// Classifies the response to `grant_type=refresh_token`.
 #[must_use]
@@ -218,6 +198,12 @@ fn refreshed(answer: &RawAnswer, members: &Members) -> Option<RefreshAnswer> {
             None => GivenIdToken::CutOff,
         },
         refresh_token: refresh_token.map(Into::into),
+        access_token: members.text("access_token").map(|token| GivenAccessToken {
+            token: token.into(),
+            expires_in_seconds: members
+                .text("expires_in")
+                .and_then(|seconds| seconds.parse().ok()),
+        }),
     })
 }
 
@@ -229,7 +215,9 @@ fn refusal_to_refresh(answer: &RawAnswer, error: &OauthError) -> RefreshAnswer {
         ErrorMeaning::InvalidGrant => RefreshAnswer::Dead(Death::InvalidGrant),
         ErrorMeaning::RefreshTokenClaimed => RefreshAnswer::Dead(Death::Claimed),
         ErrorMeaning::RefreshTokenExpired => RefreshAnswer::Dead(Death::Expired),
-        ErrorMeaning::InteractionRequired => RefreshAnswer::Dead(Death::Interaction),
+        ErrorMeaning::InteractionRequired | ErrorMeaning::ConsentMissing => {
+            RefreshAnswer::Dead(Death::Interaction)
+        }
         ErrorMeaning::IssuerFailing => {
             RefreshAnswer::Transient(of_oauth_error(answer, StreakKind::Failing, code))
         }
@@ -245,88 +233,12 @@ fn refusal_to_refresh(answer: &RawAnswer, error: &OauthError) -> RefreshAnswer {
         }
         ErrorMeaning::UnknownConnector
         | ErrorMeaning::SubjectNotAccepted
-        | ErrorMeaning::ConsentMissing
         | ErrorMeaning::ExchangeNotEnabled
         | ErrorMeaning::UnknownAudience
         | ErrorMeaning::InvalidRequest => RefreshAnswer::Misconfigured(format!(
             "the issuer answered status {} {code}: check token_endpoint and the client's settings at the issuer",
             answer.status,
         )),
-    }
-}
-
-/// Classifies the response to an RFC 8693 exchange.
-#[must_use]
-pub fn read_exchange(answer: &RawAnswer, dialect: Dialect) -> ExchangeAnswer {
-    let members = Members::read(&answer.body, &EXCHANGED);
-    if answer.is_success() && members.text("access_token").is_some() {
-        return exchanged(answer, &members);
-    }
-    match OauthError::read(answer.status, &members, dialect) {
-        Some(error) => refusal_to_exchange(answer, &error),
-        None => ExchangeAnswer::Transient(not_oauth(answer, &members)),
-    }
-}
-
-fn exchanged(answer: &RawAnswer, members: &Members) -> ExchangeAnswer {
-    // RFC 8693 §2.2.1: the issued type must be checked; it can differ from the requested one.
-    match (members.text("issued_token_type"), members.text("access_token")) {
-        (Some(TOKEN_TYPE_ID_TOKEN), Some(token)) => ExchangeAnswer::Exchanged(token.into()),
-        (None, _) if answer.cut || !members.is_complete() => ExchangeAnswer::Transient(without_oauth(
-            answer,
-            StreakKind::Unreachable,
-            "the answer breaks off",
-        )),
-        _ => ExchangeAnswer::Misconfigured(
-            "the remote issuer did not issue an ID token: it must support requested_token_type id_token"
-                .to_owned(),
-        ),
-    }
-}
-
-fn refusal_to_exchange(answer: &RawAnswer, error: &OauthError) -> ExchangeAnswer {
-    let passing = |kind| ExchangeAnswer::Transient(of_oauth_error(answer, kind, &error.code));
-    match error.meaning {
-        // Dex answers so when it did not verify the subject, also when it only cannot reach the home issuer. The subject is
-        // fresh, so no answer of the remote issuer can end the login at the home issuer.
-        ErrorMeaning::AccessDenied
-        | ErrorMeaning::InvalidGrant
-        | ErrorMeaning::RefreshTokenClaimed
-        | ErrorMeaning::RefreshTokenExpired
-        | ErrorMeaning::InteractionRequired => passing(StreakKind::Denied),
-        ErrorMeaning::IssuerFailing => passing(StreakKind::Failing),
-        ErrorMeaning::TryLater => passing(StreakKind::Unreachable),
-        ErrorMeaning::InvalidClient => ExchangeAnswer::Misconfigured(format!(
-            "the remote issuer answered {}: check clientCredentials of this server, and its clientAuth",
-            error.code
-        )),
-        ErrorMeaning::UnknownConnector => ExchangeAnswer::Misconfigured(
-            "the remote issuer has no such connector, or it cannot exchange: check connectorId".to_owned(),
-        ),
-        ErrorMeaning::SubjectNotAccepted => ExchangeAnswer::Misconfigured(format!(
-            "the remote issuer answered {}: it does not take this subject token for this client; check subject, and that the \
-             client is in the subject token's aud",
-            error.code
-        )),
-        ErrorMeaning::ConsentMissing => ExchangeAnswer::Misconfigured(format!(
-            "the remote issuer answered {}: the user or an administrator must consent to scopes there",
-            error.code
-        )),
-        ErrorMeaning::ExchangeNotEnabled => ExchangeAnswer::Misconfigured(format!(
-            "the remote issuer answered {}: let the client exchange tokens there (Keycloak: standard token exchange)",
-            error.code
-        )),
-        ErrorMeaning::UnknownAudience => ExchangeAnswer::Misconfigured(format!(
-            "the remote issuer answered {}: check audience of this server, and what the client may request there",
-            error.code
-        )),
-        ErrorMeaning::GrantTypeNotAllowed | ErrorMeaning::InvalidRequest => {
-            ExchangeAnswer::Misconfigured(format!(
-                "the remote issuer answered status {} {}: check connectorId, scopes, requiredAudiences and the \
-             client's grant types",
-                answer.status, error.code
-            ))
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use super::members::Members;
+use crate::upstream::issuer::access_token::GivenAccessToken;
 
 /// Members that are kept apart from the others.
 const ID_TOKEN: &str = "id_token";
@@ -48,6 +49,16 @@ impl TokenResponse {
             refresh_token: text(members.remove(REFRESH_TOKEN)).map(Into::into),
             expires_in_seconds: seconds,
             others: Value::Object(members).to_string().into(),
+        })
+    }
+
+    /// The access token, and its life at the time of the response.
+    #[must_use]
+    pub fn access_token(&self) -> Option<GivenAccessToken> {
+        let others: Map<String, Value> = serde_json::from_str(self.others.expose_secret()).ok()?;
+        Some(GivenAccessToken {
+            token: others.get("access_token")?.as_str()?.into(),
+            expires_in_seconds: self.expires_in_seconds,
         })
     }
 

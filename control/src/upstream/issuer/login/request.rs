@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::config::{IssuerConfig, ServerConfig, TokenSource, UpstreamLoginConfig};
+use crate::config::{IssuerConfig, ServerConfig, UpstreamLoginConfig};
 use crate::context::Context;
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::discovery::{Discovery, DiscoveryFailed};
@@ -53,7 +53,7 @@ pub fn requested_scope(
     // The client itself must stay in `aud`, also beside other audiences.
     let mut audiences = vec![issuer.client_id.clone()];
     for server in servers {
-        if matches!(server.token, TokenSource::Forward) {
+        if server.token.is_forward() {
             for audience in &server.required_audiences {
                 if !audiences.contains(audience) {
                     audiences.push(audience.clone());
@@ -61,7 +61,7 @@ pub fn requested_scope(
             }
         }
     }
-    let scopes = login.scopes.join(" ");
+    let scopes = login.scope(issuer.dialect);
     issuer.dialect.scopes_for(&scopes, &audiences, &issuer.client_id)
 }
 
@@ -93,22 +93,23 @@ impl HomeIssuer {
             .connector_id
             .as_deref()
             .and_then(|id| self.config.dialect.connector_parameter(id));
-        // OpenID Connect Core §11: an issuer may ignore offline_access without it.
-        let is_offline = request.scope.split(' ').any(|scope| scope == "offline_access");
-        let prompt = is_offline.then_some(("prompt", "consent"));
+        let (scope, own_parameters) = self.config.dialect.login_request(request.scope);
+        let stated = |name: &str| login.parameters.contains_key(name);
+        let own_parameters = own_parameters.iter().filter(|(name, _)| !stated(name));
         url.query_pairs_mut()
             .extend_pairs([
                 ("response_type", "code"),
                 ("client_id", self.config.client_id.as_str()),
                 ("redirect_uri", request.redirect_uri),
-                ("scope", request.scope),
+                ("scope", scope.as_str()),
                 ("state", request.state.expose_secret()),
                 ("nonce", request.nonce),
                 ("code_challenge", request.code_challenge),
                 ("code_challenge_method", "S256"),
             ])
             .extend_pairs(connector)
-            .extend_pairs(prompt);
+            .extend_pairs(own_parameters)
+            .extend_pairs(&login.parameters);
         Ok(url)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::super::process::LOOK_AGAIN;
-use super::super::{Authority, LogBook, Process, ProcessSpec, ports, tools, write_file};
+use super::super::{Authority, LogBook, Process, ProcessSpec, ports, reaper, tools, write_file};
 use super::{AuditedRequest, KubeClient, audit, crds};
 use crate::secrets;
 
@@ -22,9 +22,6 @@ use crate::secrets;
 const READY_WITHIN: Duration = Duration::from_secs(120);
 /// Of Services; no address of it is ever used.
 const SERVICE_ADDRESSES: &str = "10.96.0.0/16";
-
-/// Ends what outlives its guard: the processes that are named first, when this process ends and with it the pipe.
-const REAPER: &str = r#"read -r _; kill -9 $1; shift; rm -rf "$@""#;
 
 const AUDIT_LOG: &str = "audit.log";
 
@@ -244,18 +241,9 @@ impl ApiServer {
         Ok(())
     }
 
-    /// Nothing drops a static: this ends the processes and removes their folders when this process has ended.
     fn outlive(&self) -> anyhow::Result<Child> {
-        let mut reaper = Command::new("/bin/sh");
-        reaper.args(["-c", REAPER, "reaper"]);
-        reaper.arg(format!("{} {}", self.server.pid(), self.etcd.pid()));
-        reaper.arg(self.folder.path());
-        reaper.args([self.server.folder(), self.etcd.folder()]);
-        reaper
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        Ok(reaper.spawn()?)
+        let folders = [self.folder.path(), self.server.folder(), self.etcd.folder()];
+        reaper::outlive(&[self.server.pid(), self.etcd.pid()], &folders)
     }
 }
 

@@ -25,6 +25,9 @@ impl WorldBuilder {
         let mut config = ControlConfig::default()
             .issuer(home, CLIENT.0, CLIENT.1)
             .forwarding_server(LOCAL, &[CLIENT.0]);
+        if self.access_tokens {
+            config.servers[0].forward = Some("access_token");
+        }
         if let Some(relay) = &self.relay {
             relay.configure(&mut config.issuers[0], home);
         }
@@ -115,6 +118,9 @@ impl WorldBuilder {
             "name": LOCAL,
             "auth": {"kind": "forward", "issuer": home.issuer(), "required_audiences": [CLIENT.0]},
         });
+        if self.access_tokens {
+            local["auth"]["delivered"] = json!("opaque");
+        }
         place(&mut local, LOCAL);
         let mut servers = vec![local];
         for (name, client) in self.exchange_clients() {

@@ -1,0 +1,6 @@
+//! Exchanges that are not Dex's: other grants, other subjects, and answers with access tokens.
+
+mod jwt;
+mod opaque;
+mod requests;
+mod stage;
