@@ -176,6 +176,28 @@ async fn a_user_whom_the_admin_signed_out_gets_no_exchanged_token() -> anyhow::R
     assert_exchanges(&stage, 0, 0).await
 }
 
+/// Keycloak posts a logout token, and the exchanged token that control holds is of no more use.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_the_admin_ends_gets_no_stored_exchanged_token_either() -> anyhow::Result<()> {
+    let Some(stage) = set("an exchanged token after back-channel logout", false).await? else {
+        return Ok(());
+    };
+    let url = format!("{}/v1/backchannel-logout", stage.deployment.urls[0]);
+    stage.realm.post_logouts_to(&url).await?;
+    let login = stage
+        .log_in_with_access_token("s-1", ALICE, Realm::ONLINE)
+        .await?;
+    let call = call(&stage, &login);
+    stage.served(&call).await?;
+    stage.realm.delete_session(&login).await?;
+    stage
+        .wait_for_status("s-1", |status| status.status == 404)
+        .await?;
+    assert_eq!(call.send().await?.refusal(), (400, "unknown_session"));
+    stage.assert_refreshes(1, 0).await?;
+    assert_exchanges(&stage, 1, 0).await
+}
+
 /// What Keycloak refuses of an exchange by a mistake in its configuration, in its own words.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exchange_that_keycloak_is_not_configured_for_is_misconfigured_and_costs_no_login()

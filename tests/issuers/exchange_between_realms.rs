@@ -40,7 +40,7 @@ async fn set(story: &str) -> anyhow::Result<Option<Realms>> {
     let Some(home) = super::stage::realm(story, home).await? else {
         return Ok(None);
     };
-    remote.trust(&home, ALIAS).await?;
+    remote.trust(&home.as_home().await?, ALIAS).await?;
     let endpoint = remote.token_endpoint();
     let by_exchange = json!({"parameters": {"subject_issuer": ALIAS}});
     let servers = vec![

@@ -1,6 +1,7 @@
 //! Control, the filter and Envoy on a real Keycloak as home and as remote: `cargo xtask issuers --check`. Left out, with a line
 //! on the terminal, where Keycloak is not installed.
 
+mod access_tokens;
 mod callers;
 mod credentials;
 mod deaths;

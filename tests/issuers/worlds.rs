@@ -8,9 +8,9 @@ use tokenward_harness::world::{ALICE, CLIENT, LOCAL, Store, World, WorldBuilder}
 use tokenward_tests::issuer_stories::{self, answer, ends_since, short_lived, until_served};
 
 const BOB: &str = "bob@example.com";
+const REMOTE: &str = "remote-1";
 
-/// A world whose home is a realm, with four workers in Envoy. Its exchange servers would be of another realm, and there are
-/// none.
+/// A world whose home is a realm, with four workers in Envoy. Its exchange server is of another realm, which trusts the first.
 async fn start(story: &str, world: WorldBuilder) -> anyhow::Result<Option<World<Realm>>> {
     start_as_built(story, world.workers(4)).await
 }
@@ -20,7 +20,7 @@ async fn start_as_built(story: &str, world: WorldBuilder) -> anyhow::Result<Opti
         tokenward_harness::aloud!("left out: {story}: {}", keycloak::IS_MISSING);
         return Ok(None);
     }
-    world.remotes(0).start_on().await.map(Some)
+    world.start_on().await.map(Some)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,9 +94,50 @@ async fn a_storm_after_keycloak_has_ended_the_login_reaches_no_server_and_a_new_
     assert_eq!((counts.refreshes_presented, counts.refreshes_succeeded), (1, 0));
     assert_eq!(world.home.refreshes().await?, (0, 1));
     world.ensure_one_warning_per_pair_and_minute(1).await?;
+    let (status, refusal) = answer(&world, REMOTE, &alice).await?;
+    assert_eq!((status, refusal.as_deref()), (401, Some("needs_login")));
+    assert_eq!(world.remote.counts().exchanges_presented, 0);
+    assert_eq!(world.home.counts().refreshes_presented, 1, "asked again");
     let again = world.log_in_again(&alice).await?;
-    assert_eq!(answer(&world, LOCAL, &again).await?, (200, None));
+    for server in [LOCAL, REMOTE] {
+        assert_eq!(answer(&world, server, &again).await?, (200, None), "{server}");
+    }
     assert_eq!(world.rejected_expired(), 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_between_two_realms_behind_envoy_is_done_once_and_renewed_once() -> anyhow::Result<()> {
+    let Some(world) = start("exchange and renewal behind Envoy", short_lived()).await? else {
+        return Ok(());
+    };
+    let alice = world.log_in(ALICE).await?;
+    for round in 1..=2 {
+        let (home, remote, begun) = (world.home.counts(), world.remote.counts(), Instant::now());
+        let answers = world.call(REMOTE).login(&alice).send_many(20).await?;
+        let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+        assert_eq!(statuses, [200; 20], "round {round}: {}", answers[0].body);
+        let most = 1 + ends_since(begun);
+        // The registered login has no access token: its first refresh brings it.
+        let refreshes = world.home.counts().refreshes_succeeded - home.refreshes_succeeded;
+        assert!(
+            (1..=most).contains(&refreshes),
+            "round {round}: {refreshes} refreshes"
+        );
+        let exchanges = world.remote.counts().exchanges_succeeded - remote.exchanges_succeeded;
+        assert!(
+            (1..=most).contains(&exchanges),
+            "round {round}: {exchanges} exchanges"
+        );
+        world.wait_until_tokens_expired().await;
+    }
+    let counts = world.remote.counts();
+    assert_eq!(counts.exchanges_presented, counts.exchanges_succeeded);
+    let presented = fingerprint(&alice.tokens.id_token);
+    let seen = world.server(REMOTE).seen();
+    assert_eq!(seen.len(), 40);
+    assert!(seen.iter().all(|token| token.fingerprint != presented));
+    assert_eq!((world.rejected_expired(), world.own_tokens()), (0, 0));
     Ok(())
 }
 

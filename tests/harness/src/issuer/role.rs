@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{DexConfig, FakeDex, IssuerClock, IssuerCounts, LoginTokens, Presentation};
 
 /// A running Dex, fake or real. What only the fake can do (move its clock, fail on demand, mint tokens) is not here.
@@ -70,6 +72,12 @@ pub trait Issuer: Debug + Send + Sync + Sized {
     /// Its token endpoint.
     fn token_endpoint(&self) -> String {
         format!("{}/token", self.issuer())
+    }
+
+    /// Members of control's `tokenExchange` for an exchange here through `connector`, besides Dex's or, where they are `null`, in
+    /// place of them.
+    fn exchange_members(&self, _connector: &str) -> Value {
+        Value::Null
     }
 
     /// Its keys.

@@ -117,6 +117,8 @@ pub struct ControlExchange {
     pub client_id: String,
     /// `clientCredentials.clientSecret`.
     pub client_secret: SecretString,
+    /// More members, or others in their place; `null` leaves one out.
+    pub more: Value,
 }
 
 impl Default for ControlConfig {
@@ -170,7 +172,7 @@ impl ControlConfig {
         self
     }
 
-    /// With a server that gets a token of a remote Dex, exchanged through `connector_id` as `client_id`.
+    /// With a server that gets a token of a remote issuer, exchanged through `connector_id` as `client_id`.
     pub fn exchanging_server(
         mut self,
         name: &str,
@@ -190,6 +192,7 @@ impl ControlConfig {
                 scopes: "openid profile email groups".to_owned(),
                 client_id: client_id.to_owned(),
                 client_secret: client_secret.into(),
+                more: remote.exchange_members(connector_id),
             }),
         });
         self
@@ -312,13 +315,18 @@ impl ControlIssuer {
         if let Some(relay) = &self.relay {
             issuer["relay"] = relay.clone();
         }
-        for (name, value) in self.more.as_object().into_iter().flatten() {
-            issuer[name.as_str()] = value.clone();
-        }
-        if let Some(members) = issuer.as_object_mut() {
-            members.retain(|_, value| !value.is_null());
-        }
+        add(&mut issuer, &self.more);
         Ok(issuer)
+    }
+}
+
+/// Adds the members of `more`, or puts them in the place of others; `null` leaves one out.
+fn add(object: &mut Value, more: &Value) {
+    for (name, value) in more.as_object().into_iter().flatten() {
+        object[name.as_str()] = value.clone();
+    }
+    if let Some(members) = object.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
     }
 }
 
@@ -342,6 +350,7 @@ impl ControlServer {
                     "clientSecret": secrets.write(&format!("exchange-{at}"), &exchange.client_secret)?,
                 },
             });
+            add(&mut auth["tokenExchange"], &exchange.more);
         }
         let mut server = json!({"name": self.name, "auth": auth});
         if let Some(resource) = &self.resource {

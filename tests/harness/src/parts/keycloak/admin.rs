@@ -141,32 +141,6 @@ impl Realm {
             .collect()
     }
 
-    /// Makes an identity provider of this realm: tokens of `home` may be exchanged here, by its clients that allow it.
-    pub async fn trust(&self, home: &Self, alias: &str) -> anyhow::Result<()> {
-        let endpoint = |path: &str| format!("{}/protocol/openid-connect/{path}", home.issuer());
-        let client = home.first_client()?;
-        let provider = json!({
-            "alias": alias, "providerId": "oidc", "enabled": true,
-            "config": {
-                "issuer": home.issuer(), "clientId": client.id, "clientSecret": client.secret,
-                "clientAuthMethod": "client_secret_basic", "authorizationUrl": endpoint("auth"),
-                "tokenUrl": endpoint("token"), "tokenIntrospectionUrl": endpoint("token/introspect"),
-                "jwksUrl": endpoint("certs"), "useJwksUrl": "true", "validateSignature": "true",
-                "jwtAuthorizationGrantEnabled": "true", "jwtAuthorizationGrantAssertionReuseAllowed": "true",
-            },
-        });
-        self.send(Method::POST, "/identity-provider/instances", Some(&provider))
-            .await?;
-        for email in &self.plan.users {
-            let path = format!("/users/{}/federated-identity/{alias}", self.user_id(email).await?);
-            let identity = json!({
-                "identityProvider": alias, "userId": home.user_id(email).await?, "userName": email,
-            });
-            self.send(Method::POST, &path, Some(&identity)).await?;
-        }
-        Ok(())
-    }
-
     /// The `sub` of a user's tokens.
     pub async fn user_id(&self, email: &str) -> anyhow::Result<String> {
         let found = self.get(&format!("/users?exact=true&username={email}")).await?;

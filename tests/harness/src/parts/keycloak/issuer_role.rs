@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
 
 use super::plan::{RealmClient, RealmPlan};
 use super::realm::Realm;
 use crate::issuer::{DexConfig, Issuer, IssuerClock, IssuerCounts, LoginTokens, Presentation};
 
-/// Of the configuration clients, users and the life of ID tokens count. Refresh tokens rotate, and one that is presented
-/// twice ends its login. It runs in real time.
+/// Of the configuration clients, users and the life of ID tokens count, and the connectors, each of which is another realm: its
+/// users are users here too, and each client may exchange their tokens. Refresh tokens rotate, and one that is presented twice
+/// ends its login. It runs in real time.
 impl Issuer for Realm {
     const KIND: &'static str = "Keycloak";
 
@@ -18,16 +20,26 @@ impl Issuer for Realm {
         ensure!(config.published_at.is_none(), "a realm has its proxy's address");
         let clients = config.clients.iter().map(|client| {
             let uris = client.redirect_uris.iter();
-            uris.fold(RealmClient::new(&client.id, &client.secret), |client, uri| {
-                client.redirect_uri(uri)
-            })
+            let new = RealmClient::new(&client.id, &client.secret).exchanges();
+            uris.fold(new, |client, uri| client.redirect_uri(uri))
         });
+        let mut homes = Vec::new();
+        for connector in &config.connectors {
+            homes.push((connector.id.as_str(), Self::of_issuer(&connector.issuer).await?));
+        }
+        let users = match homes.is_empty() {
+            true => config.users.iter().map(|user| user.email.clone()).collect(),
+            false => homes.iter().flat_map(|(_, home)| home.emails.clone()).collect(),
+        };
         let plan = RealmPlan {
             clients: clients.collect(),
-            users: config.users.iter().map(|user| user.email.clone()).collect(),
+            users,
             ..RealmPlan::strict("", "").tokens_live(config.id_token_lifetime)
         };
         let mut realm = Self::start(plan).await?.context(super::IS_MISSING)?;
+        for (alias, home) in &homes {
+            realm.trust(home, alias).await?;
+        }
         realm.clock = config.clock;
         Ok(realm)
     }
@@ -92,6 +104,15 @@ impl Issuer for Realm {
 
     fn token_endpoint(&self) -> String {
         self.token_endpoint()
+    }
+
+    /// An ID token of this realm, by an access token of the other.
+    fn exchange_members(&self, connector: &str) -> Value {
+        json!({
+            "tokenEndpoint": self.token_endpoint(), "dexTokenEndpoint": null, "connectorId": null, "scopes": null,
+            "requestedTokenType": "urn:ietf:params:oauth:token-type:id_token",
+            "parameters": {"subject_issuer": connector},
+        })
     }
 
     fn jwks_uri(&self) -> String {

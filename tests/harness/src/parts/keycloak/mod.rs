@@ -18,11 +18,13 @@ mod issuer_role;
 mod plan;
 mod realm;
 mod server;
+mod trust;
 
 pub use events::Event;
 pub use plan::{RealmClient, RealmPlan};
 pub use realm::{Login, Realm};
 pub use server::KeycloakServer;
+pub use trust::HomeRealm;
 
 /// Why the stories on Keycloak are left out where [`is_there`] finds none, and the fix.
 pub const IS_MISSING: &str = "target/tools/keycloak, or Java ≥ 17 on PATH, is missing: run `cargo xtask issuers --check`, or \
