@@ -66,7 +66,7 @@ async fn a_registered_access_token_is_exchanged_without_a_refresh() -> anyhow::R
         "issuer": pair.home.dex.issuer(), "client_id": "muster", "id_token": login.id_token,
         "refresh_token": login.refresh_token, "access_token": login.access_token, "access_token_expires_in": LIFE_SECONDS,
     });
-    assert_eq!(pair.home.put_body("s-1", &body).await?.status, 200);
+    assert_eq!(pair.home.put_body("s-1", &body).await?.status, 201);
     let answer = pair
         .home
         .ask(&login.id_token)
@@ -116,7 +116,7 @@ async fn a_sign_out_ends_what_was_exchanged_for_the_access_token() -> anyhow::Re
     let ask = pair.home.ask(&login.id_token).server("remote");
     assert_eq!(ask.send().await?.status, 200);
     let subject = pair.home.dex.subject(crate::deployment::ADMIN);
-    assert_eq!(pair.home.sign_out(&subject).await?.status, 204);
+    assert_eq!(pair.home.sign_out(&subject).await?.body, json!({"sessions": 1}));
     let answer = ask.send().await?;
     assert_eq!((answer.status, answer.token()), (400, ""), "{answer:?}");
     assert_eq!(pair.remote.exchanges(), 1);
