@@ -10,11 +10,11 @@ use tokenward_tests::deployment::{Plan, TokenCall, at_once};
 use super::stage::{ALICE, Stage, claim, plan, plan_of_realm};
 
 /// The client that exchanges.
-const REQUESTER: (&str, &str) = ("requester", "requester-secret");
+pub(crate) const REQUESTER: (&str, &str) = ("requester", "requester-secret");
 /// The audience of the server.
 const AUDIENCE: &str = "mcp-server";
 /// The server that gets an access token, and the one that gets an ID token.
-const SERVER: &str = "remote";
+pub(crate) const SERVER: &str = "remote";
 const SERVER_OF_ID_TOKENS: &str = "remote-id";
 const CALLERS: usize = 50;
 
@@ -51,7 +51,7 @@ pub(crate) fn plan_with(servers: Vec<Value>, on_valkey: bool) -> Plan {
     }
 }
 
-async fn set(story: &str, on_valkey: bool) -> anyhow::Result<Option<Stage>> {
+pub(crate) async fn set(story: &str, on_valkey: bool) -> anyhow::Result<Option<Stage>> {
     let Some(realm) = super::stage::realm(story, realm()).await? else {
         return Ok(None);
     };

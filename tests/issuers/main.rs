@@ -6,6 +6,7 @@ mod callers;
 mod credentials;
 mod deaths;
 mod devices;
+mod doctor;
 mod exchange;
 mod exchange_between_realms;
 mod keys;

@@ -47,7 +47,11 @@ pub(crate) async fn pair_of(
             .client(DexClient::new("aloof", "a"))
             .connector(DexConnector::oidc("home", issuer))
     };
-    let home_dex = FakeDex::start(DexConfig::default().clock(&clock).id_token_lifetime(life)).await?;
+    let home_config = DexConfig {
+        keeps_each_login: plan.dex.keeps_each_login,
+        ..DexConfig::default().clock(&clock).id_token_lifetime(life)
+    };
+    let home_dex = FakeDex::start(home_config).await?;
     let remote = FakeDex::start(remote_config(home_dex.issuer())).await?;
     let mut exchange = json!({
         "enabled": true,

@@ -30,6 +30,7 @@ mod issuer_failures;
 mod issuer_matrix;
 mod key_sets;
 mod log_watch;
+mod logins_apart;
 mod logout;
 mod lost_answers;
 mod metrics;

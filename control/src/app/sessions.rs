@@ -44,7 +44,7 @@ pub(crate) struct SessionStatus {
     pub(crate) client_id: String,
     /// `active`, `suspect` or `needs_login`.
     pub(crate) state: &'static str,
-    /// Grows with each of the user's logins: by one, unless the previous record was unreadable.
+    /// Grows with each login in the grant: by one, unless the previous record was unreadable.
     pub(crate) generation: u64,
     /// `exp` of the stored ID token, Unix seconds.
     pub(crate) id_token_expires_at: Option<u64>,
@@ -112,20 +112,16 @@ impl Service {
             access_token: (registration.access_token.as_ref())
                 .filter(|given| home.keeps_access_tokens() && given.check_form().is_ok()),
             session_id: profile.session_id.as_deref(),
+            refresh_tokens: home.config.refresh_tokens,
             source: LoginSource::Registered {
                 is_relayed: home.is_relayed(),
             },
         };
         let session = SessionKey::of_id(id);
         let put = self.sessions.put(&session, &login).await?;
-        self.index_user(
-            &registration.issuer,
-            &registration.client_id,
-            &registration.id_token,
-        )
-        .await;
+        self.index_user(&put.grant, &registration.id_token).await;
         if put.created || put.is_new_login {
-            self.record_login(&session, registration, &claims);
+            self.record_login(&session, &put.grant, registration, &claims);
         }
         tracing::debug!(
             session = session.short(),
@@ -135,8 +131,13 @@ impl Service {
         Ok(put)
     }
 
-    fn record_login(&self, session: &SessionKey, registration: &Registration, claims: &Claims) {
-        let grant = GrantKey::new(&claims.issuer, &registration.client_id, &claims.subject);
+    fn record_login(
+        &self,
+        session: &SessionKey,
+        grant: &GrantKey,
+        registration: &Registration,
+        claims: &Claims,
+    ) {
         self.context.recorder.record(Event {
             issuer: Some(claims.issuer.clone()),
             session: Some(session.short().to_owned()),

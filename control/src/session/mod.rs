@@ -1,4 +1,5 @@
-//! Sessions: each is one login of a user at the aggregator, and a reference to the user's grant.
+//! Sessions: each is one login of a user at the aggregator, and a reference to the grant that holds it: the user's, or one of
+//! this login alone where the issuer keeps a refresh token for each login.
 //!
 //! A session's id is a bearer credential, so only its SHA-256 is stored or logged. Two sets are indexes: from a grant
 //! to its sessions (ending the last one ends the grant) and from a user to all sessions (sign-out everywhere).
@@ -206,9 +207,12 @@ impl Sessions {
                 client_id,
                 subject,
             };
-            last_second = last_second.max(self.grants.sign_out_everywhere(user, moment).await?);
+            let ended = self.grants.sign_out_everywhere(user, moment).await?;
+            last_second = last_second.max(ended.last_second);
             let grant = GrantKey::new(issuer, client_id, subject);
-            self.exchanges.forget(&grant).await?;
+            for grant in std::iter::once(&grant).chain(&ended.logins) {
+                self.exchanges.forget(grant).await?;
+            }
         }
         if !clients.is_empty() {
             entries.push(SignOut {
@@ -247,16 +251,22 @@ impl Sessions {
 
     /// [`Sessions::remove`] without the session's own record and `sid`.
     async fn detach(&self, session: &SessionKey, record: &SessionRecord) -> Result<(), StoreError> {
-        let grant = GrantKey::from_digest(record.grant.clone());
+        self.leave(&GrantKey::from_digest(record.grant.clone()), session)
+            .await?;
         let store = &self.context.store;
-        if !self.has_others(&grant, session).await? {
-            self.grants.sign_out(&grant).await?;
-            self.exchanges.forget(&grant).await?;
-        }
-        store.remove_member(&grant.sessions(), &session.digest).await?;
         store
             .remove_member(&user_set(&record.user), &session.digest)
             .await
+    }
+
+    /// Removes `session` from the sessions of `grant`. The last one ends the grant and its exchanged tokens.
+    async fn leave(&self, grant: &GrantKey, session: &SessionKey) -> Result<(), StoreError> {
+        if !self.has_others(grant, session).await? {
+            self.grants.sign_out(grant).await?;
+            self.exchanges.forget(grant).await?;
+        }
+        let store = &self.context.store;
+        store.remove_member(&grant.sessions(), &session.digest).await
     }
 
     /// Whether `grant` has a session besides `session`. Removes stale entries of its set.

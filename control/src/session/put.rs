@@ -11,8 +11,10 @@ use crate::upstream::grant::Login;
 use crate::upstream::grant::record::GrantKey;
 
 /// The outcome of [`Sessions::put`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Put {
+    /// The grant that holds the login.
+    pub grant: GrantKey,
     /// Whether the session was unknown before.
     pub created: bool,
     /// The grant's generation.
@@ -46,16 +48,15 @@ struct Stored {
 
 impl Sessions {
     /// Registers a login under a session, also in place of an unreadable record. Idempotent: the same `PUT` again
-    /// changes nothing.
+    /// changes nothing. The session's login of before, where it has a grant of its own, ends unless another session has it.
     ///
     /// # Errors
     /// [`PutError`].
     pub async fn put(&self, session: &SessionKey, login: &Login<'_>) -> Result<Put, PutError> {
         let claims = login.claims;
-        let grant = GrantKey::new(&claims.issuer, login.client_id, &claims.subject);
         let mut record = SessionRecord {
             format: FORMAT,
-            grant: grant.digest().to_owned(),
+            grant: String::new(),
             user: user_digest(&claims.issuer, &claims.subject),
             sign_outs: 0,
         };
@@ -63,16 +64,19 @@ impl Sessions {
         let created = stored.expected == Expected::Absent;
         self.check_sid(login).await?;
         self.check_owner(&stored, &record).await?;
-        if let Some(before) = stored.record.take_if(|before| before.grant != record.grant) {
-            self.remove(session, &before).await?;
+        if let Some(of_another) = stored.record.take_if(|before| before.user != record.user) {
+            self.remove(session, &of_another).await?;
             stored.expected = Expected::Absent;
         }
-        let (mut generation, mut is_new_login) = (0, false);
+        let before = (stored.record.as_ref()).map(|before| GrantKey::from_digest(before.grant.clone()));
+        let (mut registered, mut is_new_login, mut replaced) = (None, false, Vec::new());
         for _ in 0..MAX_PUT_ATTEMPTS {
-            let admitted = self.grants.admit(&grant, login).await?;
+            let admitted = self.grants.register(login, before.as_ref()).await?;
             let admitted = admitted.ok_or(PutError::SignedOut)?;
-            (generation, record.sign_outs) = (admitted.record.generation, admitted.record.sign_outs);
+            let grant = admitted.key.clone();
+            (record.grant, record.sign_outs) = (grant.digest().to_owned(), admitted.record.sign_outs);
             is_new_login |= admitted.is_new;
+            registered = Some(admitted);
             let set_lifetime = self.lifetime + SET_MARGIN;
             let store = &self.context.store;
             store
@@ -87,12 +91,24 @@ impl Sessions {
                 }
                 return Err(error);
             }
+            replaced.extend(
+                stored
+                    .record
+                    .take()
+                    .map(|record| GrantKey::from_digest(record.grant)),
+            );
             self.record_sid(session, login, created).await?;
             // The grant's last other session may have ended after the admission and before this session entered the
             // set.
             if self.grants.is_known(&grant, record.since()).await? {
                 break;
             }
+        }
+        let Some(registered) = registered else {
+            return Err(PutError::SignedOut);
+        };
+        for before in replaced.iter().filter(|before| **before != registered.key) {
+            self.leave(before, session).await?;
         }
         // A concurrent logout of the issuer's session may have read the sessions before this one was stored.
         if let Err(ended) = self.check_sid(login).await {
@@ -105,8 +121,9 @@ impl Sessions {
             .metrics
             .session_change(if created { "created" } else { "renewed" }, 1);
         Ok(Put {
+            grant: registered.key,
             created,
-            generation,
+            generation: registered.record.generation,
             is_new_login,
         })
     }

@@ -22,6 +22,7 @@ mod key_sets;
 mod limits;
 mod lineage;
 mod logins;
+mod logins_apart;
 mod odd_answers;
 mod records;
 mod refresh_tokens;

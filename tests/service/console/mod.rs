@@ -7,6 +7,7 @@ mod hostile;
 mod hosts;
 mod lists;
 mod login;
+mod logins_apart;
 mod outage;
 mod pages;
 mod search;

@@ -46,7 +46,7 @@ async fn exchanged_at(home: &Deployment, replica: usize, token: &str) -> anyhow:
         .await
 }
 
-async fn exchanged(home: &Deployment, token: &str) -> anyhow::Result<Answer> {
+pub(crate) async fn exchanged(home: &Deployment, token: &str) -> anyhow::Result<Answer> {
     exchanged_at(home, 0, token).await
 }
 

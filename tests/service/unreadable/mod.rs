@@ -4,3 +4,4 @@ mod grants;
 mod lost_key;
 mod sessions;
 mod stage;
+mod users;

@@ -17,7 +17,7 @@ pub(super) const GARBLED: [&[u8]; 5] = [
     b"{\"as\": \"text\"}",
 ];
 /// What the next version may write.
-pub(super) const NEWER: &[u8] = b"\x04of the next version";
+pub(super) const NEWER: &[u8] = b"\x05of the next version";
 
 pub(super) const UNKNOWN: (u16, &str) = (400, "unknown_session");
 pub(super) const AWAY: (u16, &str) = (503, "store_unavailable");

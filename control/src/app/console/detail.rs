@@ -85,7 +85,7 @@ impl Service {
             .user_row(&grant)
             .await?
             .ok_or_else(|| ConsoleRefused::new(ConsoleRefusal::NotFound, "there is no such login"))?;
-        let (keys, sessions_count) = self.sessions.of_grant(&grant, MOST_SESSIONS).await?;
+        let (keys, sessions_count) = self.sessions_beside(&grant, &row).await?;
         let mut sessions = Vec::new();
         for key in &keys {
             sessions.extend(self.session_row(key).await?);
@@ -97,6 +97,24 @@ impl Service {
             sessions_count,
             pairs: self.pairs(&ExplainedCaller::Grant(grant), &owner, after).await?,
         })
+    }
+
+    /// The sessions of the user of `row`, at most [`MOST_SESSIONS`], and their number: those of `grant`, or of all the user's
+    /// logins where `grant` is one of them.
+    async fn sessions_beside(
+        &self,
+        grant: &GrantKey,
+        row: &UserRow,
+    ) -> Result<(Vec<SessionKey>, usize), ConsoleRefused> {
+        let is_of_user = self.grants.user_of_login(grant).await?.as_ref() == Some(grant);
+        let (false, Some(user)) = (is_of_user, &row.identity) else {
+            return Ok(self.sessions.of_grant(grant, MOST_SESSIONS).await?);
+        };
+        let mut keys = self.sessions.of_user(&row.issuer, &user.subject).await?;
+        let count = keys.len();
+        keys.sort_unstable_by(|one, other| one.digest().cmp(other.digest()));
+        keys.truncate(MOST_SESSIONS);
+        Ok((keys, count))
     }
 
     /// The explanation of a pair, a session or a user and a server, and what was last seen of it.

@@ -14,16 +14,15 @@ use crate::upstream::grant::record::GrantKey;
 const MOST_GRANTS: usize = 100;
 
 impl Service {
-    /// Adds the names in a login's ID token to the index, if there is a console. Best effort: a failure costs that a search
+    /// Adds the names in the ID token of a login in `grant` to the index, if there is a console. Best effort: a failure costs that a search
     /// finds the user only by looking through all.
-    pub(crate) async fn index_user(&self, issuer: &str, client_id: &str, id_token: &SecretString) {
+    pub(crate) async fn index_user(&self, grant: &GrantKey, id_token: &SecretString) {
         if self.console.is_none() {
             return;
         }
         let Some(user) = UserIdentity::read(id_token.expose_secret()) else {
             return;
         };
-        let grant = GrantKey::new(issuer, client_id, &user.subject);
         let mut names: Vec<String> = user.names().map(normal).collect();
         names.sort_unstable();
         names.dedup();

@@ -16,13 +16,14 @@ pub(crate) use caller::ExplainedCaller;
 pub(crate) use view::{Explanation, TokenView};
 
 use super::{Server, Service};
-use crate::config::{ServerConfig, TokenSource};
+use crate::config::{RefreshTokens, ServerConfig, TokenSource};
 use crate::refused::Refused;
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::exchange::record::{self as exchanges, ExchangeKey, ExchangeRecord};
 use crate::upstream::exchange::standing::Standing;
 use crate::upstream::grant::decide::{Decision, Want, decide};
 use crate::upstream::grant::record::{GrantKey, GrantRecord};
+use crate::upstream::grant::{LoginQuery, UserLogin};
 use crate::upstream::issuer::limits::Throttled;
 
 /// What control would do for a caller that presents a stale token of the login.
@@ -134,7 +135,8 @@ impl Service {
         Ok(self.exchanges.record(&key).await?)
     }
 
-    /// The grant of the user: with the first client of the issuer that has a login, else with the first client.
+    /// The grant of the user with the first client of the issuer that has a login, else with the first client; where the issuer
+    /// keeps a refresh token for each login, the grant of the newest login.
     async fn grant_of_user(&self, issuer: Option<&str>, subject: &str) -> Result<GrantKey, Refused> {
         let first = self.homes.first().map(|home| home.config.issuer.as_str());
         let is_one = self
@@ -146,20 +148,25 @@ impl Service {
                 "several issuers are configured: name the user's in the header x-tokenward-issuer",
             ));
         };
-        let mut of_clients = self
-            .homes
-            .iter()
-            .filter(|home| home.config.issuer == issuer)
-            .map(|home| GrantKey::new(issuer, &home.config.client_id, subject));
-        let Some(first) = of_clients.next() else {
-            return Err(Refused::new(Refusal::BadRequest).because("no such issuer is configured"));
-        };
-        for key in std::iter::once(first.clone()).chain(of_clients) {
-            if self.grants.is_known(&key, Entitlement::default()).await? {
-                return Ok(key);
+        let mut first = None;
+        for home in self.homes.iter().filter(|home| home.config.issuer == issuer) {
+            let user = GrantKey::new(issuer, &home.config.client_id, subject);
+            let query = LoginQuery {
+                user: &user,
+                given: None,
+                sid: None,
+                entitlement: Entitlement::default(),
+            };
+            if home.config.refresh_tokens == RefreshTokens::PerLogin {
+                if let UserLogin::Of(login) = self.grants.login_of(query).await? {
+                    return Ok(login);
+                }
+            } else if self.grants.is_known(&user, Entitlement::default()).await? {
+                return Ok(user);
             }
+            first = first.or(Some(user));
         }
-        Ok(first)
+        first.ok_or_else(|| Refused::new(Refusal::BadRequest).because("no such issuer is configured"))
     }
 
     /// What happens to a request with a fresh token of a user without a login.

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use http::Request;
+use secrecy::{ExposeSecret, SecretString};
+use tokenward_protocol::jwt::Claims;
 
 use super::account::Account;
 use super::passed::PassedAnswer;
 use super::{RelayEndpoint, Service};
+use crate::config::RefreshTokens;
 use crate::coordination::singleflight::FlightOutcome;
+use crate::upstream::grant::record::{GrantKey, fingerprint};
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::answer::response::TokenResponse;
 use crate::upstream::issuer::client::CallFailed;
@@ -127,13 +131,28 @@ impl Service {
             return;
         };
         let (service, home) = (Arc::clone(self), Arc::clone(home));
+        let refresh_token = tokens.refresh_token.clone();
         tokio::spawn(async move {
-            let config = &home.config;
-            service
-                .index_user(&config.issuer, &config.client_id, &id_token)
-                .await;
+            if let Some(grant) = grant_of(&home, &id_token, refresh_token.as_ref()) {
+                service.index_user(&grant, &id_token).await;
+            }
         });
     }
+}
+
+/// The grant in which a login of `home` is usually stored; `None`: its ID token names no user.
+fn grant_of(
+    home: &HomeIssuer,
+    id_token: &SecretString,
+    refresh_token: Option<&SecretString>,
+) -> Option<GrantKey> {
+    let (issuer, client_id) = (&home.config.issuer, &home.config.client_id);
+    if home.config.refresh_tokens == RefreshTokens::PerLogin {
+        let first = refresh_token.unwrap_or(id_token);
+        return Some(GrantKey::of_login(issuer, client_id, &fingerprint(first)));
+    }
+    let claims = Claims::read(id_token.expose_secret().as_bytes()).ok()?;
+    Some(GrantKey::new(issuer, client_id, &claims.subject))
 }
 
 /// Whether a token response holds a login that can be refreshed, and whose user is known.

@@ -79,8 +79,11 @@ impl Service {
         if !given.is_for(&server.config.name, &exchange) {
             return Err(Refused::new(Refusal::WrongAudience).because("it was given for another server"));
         }
+        let user = self.grants.user_of_login(&grant).await?;
+        let user = user.unwrap_or_else(|| grant.clone());
         Ok(Proof {
-            candidates: vec![(grant, Arc::clone(home))],
+            candidates: vec![(user, Arc::clone(home))],
+            given: Some(grant),
             since: given.entitlement(),
             presented: PresentedToken {
                 token: request.subject_token.clone(),

@@ -51,6 +51,7 @@ impl Service {
         }
         Ok(Proof {
             candidates,
+            given: None,
             since: Entitlement {
                 sign_outs: None,
                 issued_at_seconds: Some(profile.issued_at_seconds.unwrap_or(0)),
@@ -85,7 +86,7 @@ impl Service {
         Ok((Arc::new(ParsedIdToken { claims, profile }), candidates))
     }
 
-    /// The grants that a token may belong to: one for each configured client in its audience that accepts the client
+    /// The users' own grants that a token may belong to: one for each configured client in its audience that accepts the client
     /// which the token was issued to (its own, or one of `trusted_peers`).
     fn candidates(&self, claims: &Claims, profile: &IdTokenProfile) -> Result<Vec<Candidate>, Refused> {
         let mut of_issuer = self

@@ -16,11 +16,14 @@ use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{SubjectTokenType, TokenRequest};
 
 use super::{Server, Service};
+use crate::config::RefreshTokens;
 use crate::refused::Refused;
 use crate::session::SessionKey;
+use crate::store::StoreError;
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::exchange::PresentedToken;
 use crate::upstream::grant::record::GrantKey;
+use crate::upstream::grant::{LoginQuery, UserLogin};
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::issuer::proven_tokens::TokenDigest;
 
@@ -42,9 +45,11 @@ pub(super) struct ProvenSubject {
 /// A grant that a token may belong to, and its issuer.
 type Candidate = (GrantKey, Arc<HomeIssuer>);
 
-/// A presented token that proves a user, and the grants that it may belong to: at least one.
+/// A presented token that proves a user, and the users' own grants that it may belong to: at least one.
 struct Proof {
     candidates: Vec<Candidate>,
+    /// The grant of the login for which control gave the token.
+    given: Option<GrantKey>,
     since: Entitlement,
     presented: PresentedToken,
     issued_at_seconds: Option<u64>,
@@ -116,10 +121,7 @@ impl Service {
         let (candidates, since) = (&proof.candidates, proof.since);
         let found = match &request.session {
             Some(session) => self.grant_of_session(session, candidates, since).await?,
-            None => {
-                let exp_seconds = proof.presented.exp_seconds;
-                self.grant_of_token(candidates, since, exp_seconds).await?
-            }
+            None => self.grant_of_token(&proof).await?,
         };
         if let Some((candidate, since)) = found {
             return Ok(proof.of(candidate, since));
@@ -128,7 +130,7 @@ impl Service {
         Ok(proof.of(candidate, since))
     }
 
-    /// The grant of `session`; `None` if the session is unknown.
+    /// The grant of `session`; `None` if the session, or its grant, is unknown.
     async fn grant_of_session(
         &self,
         session: &SecretString,
@@ -142,38 +144,70 @@ impl Service {
             sign_outs: since.sign_outs,
             ..token
         };
-        candidates
-            .iter()
-            .find(|(candidate, _)| *candidate == grant)
-            .map(|candidate| Some((candidate.clone(), since)))
-            .ok_or_else(|| {
-                Refused::new(Refusal::SubjectRejected).because("it is of another user than the session")
-            })
-    }
-
-    /// The first candidate with a known grant.
-    async fn grant_of_token(
-        &self,
-        candidates: &[Candidate],
-        token: Entitlement,
-        exp_seconds: u64,
-    ) -> Result<Option<(Candidate, Entitlement)>, Refused> {
-        let now_ms = self.context.clock.now_ms();
-        let since = |home: &HomeIssuer| Entitlement {
-            only_registered: !proves_learned(home, exp_seconds, now_ms),
-            ..token
+        // A login with a grant of its own belongs to the user whose own grant is a candidate.
+        let user = match candidates.iter().any(|(candidate, _)| *candidate == grant) {
+            true => grant.clone(),
+            false => match self.grants.user_of_login(&grant).await? {
+                Some(user) => user,
+                None => return Ok(None),
+            },
         };
-        // A single candidate needs no look-up: its grant is read next in any case.
-        if let [only] = candidates {
-            return Ok(Some((only.clone(), since(&only.1))));
-        }
-        for candidate in candidates {
-            let since = since(&candidate.1);
-            if self.grants.is_known(&candidate.0, since).await? {
-                return Ok(Some((candidate.clone(), since)));
+        match candidates.iter().find(|(candidate, _)| *candidate == user) {
+            Some((_, home)) => Ok(Some(((grant, Arc::clone(home)), since))),
+            None => {
+                Err(Refused::new(Refusal::SubjectRejected).because("it is of another user than the session"))
             }
         }
+    }
+
+    /// The first candidate with a known login.
+    async fn grant_of_token(&self, proof: &Proof) -> Result<Option<(Candidate, Entitlement)>, Refused> {
+        let now_ms = self.context.clock.now_ms();
+        let (is_only, mut has_ended) = (proof.candidates.len() == 1, false);
+        for (user, home) in &proof.candidates {
+            let since = Entitlement {
+                only_registered: !proves_learned(home, proof.presented.exp_seconds, now_ms),
+                ..proof.since
+            };
+            if home.config.refresh_tokens == RefreshTokens::PerUser {
+                let grant = proof.given.as_ref().unwrap_or(user);
+                // A single candidate needs no look-up: its grant is read next in any case.
+                if is_only || self.grants.is_known(grant, since).await? {
+                    return Ok(Some(((grant.clone(), Arc::clone(home)), since)));
+                }
+                continue;
+            }
+            match self.login_of(proof, user, since).await? {
+                UserLogin::Of(login) => {
+                    let sign_outs = since.sign_outs.filter(|_| proof.given.as_ref() == Some(&login));
+                    return Ok(Some((
+                        (login, Arc::clone(home)),
+                        Entitlement { sign_outs, ..since },
+                    )));
+                }
+                UserLogin::Ended => has_ended = true,
+                UserLogin::Unknown => {}
+            }
+        }
+        if has_ended {
+            return Err(Refusal::UnknownSession.into());
+        }
         Ok(None)
+    }
+
+    async fn login_of(
+        &self,
+        proof: &Proof,
+        user: &GrantKey,
+        entitlement: Entitlement,
+    ) -> Result<UserLogin, StoreError> {
+        let query = LoginQuery {
+            user,
+            given: proof.given.as_ref(),
+            sid: proof.sid.as_deref(),
+            entitlement,
+        };
+        self.grants.login_of(query).await
     }
 }
 

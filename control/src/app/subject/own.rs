@@ -45,13 +45,13 @@ impl Service {
         let Some((grant, since)) = self.sessions.grant(&session).await? else {
             return Err(Refusal::UnknownSession.into());
         };
-        let Some(home) = self.home_of(&grant, &claims.subject) else {
-            return Err(
-                Refused::new(Refusal::SubjectRejected).because("it is of another user than its session")
-            );
+        let home = match self.home_of(&grant, &claims.subject) {
+            Some(home) => home,
+            None => self.home_of_login(&grant, &claims.subject).await?,
         };
         let proof = Proof {
             candidates: Vec::new(),
+            given: None,
             since,
             presented: PresentedToken {
                 token: request.subject_token.clone(),
@@ -101,7 +101,16 @@ impl Service {
         })
     }
 
-    /// The configured issuer and client of `grant`, if it is the grant of the user `subject`.
+    /// The configured issuer and client of `login`, a grant of one login of the user `subject`.
+    async fn home_of_login(&self, login: &GrantKey, subject: &str) -> Result<&Arc<HomeIssuer>, Refused> {
+        let user = self.grants.user_of_login(login).await?;
+        let user = user.ok_or(Refusal::UnknownSession)?;
+        self.home_of(&user, subject).ok_or_else(|| {
+            Refused::new(Refusal::SubjectRejected).because("it is of another user than its session")
+        })
+    }
+
+    /// The configured issuer and client of `grant`, if it is the own grant of the user `subject`.
     fn home_of(&self, grant: &GrantKey, subject: &str) -> Option<&Arc<HomeIssuer>> {
         self.homes
             .iter()

@@ -8,11 +8,12 @@ use tokenward_protocol::token_endpoint::Reason;
 
 use super::{Candidate, Proof, ProvenSubject};
 use crate::app::{Server, Service};
-use crate::config::TokenSource;
+use crate::config::{RefreshTokens, TokenSource};
 use crate::refused::Refused;
 use crate::upstream::entitlement::Entitlement;
 use crate::upstream::exchange::TokenOrigin;
 use crate::upstream::grant::login::has_ended;
+use crate::upstream::grant::{LoginQuery, UserLogin};
 use crate::upstream::issuer::HomeIssuer;
 use crate::upstream::renewal::is_near_expiry;
 
@@ -25,7 +26,8 @@ impl Service {
         server: &Server,
         reason: Reason,
     ) -> Result<Candidate, Refused> {
-        self.check_not_ended(&proof.candidates, proof.since).await?;
+        self.check_not_ended(&proof.candidates, proof.since, proof.sid.as_deref())
+            .await?;
         let (presented, issued) = (&proof.presented, proof.issued_at_seconds);
         let is_stale = self.is_stale(presented.exp_seconds, issued, server, reason, presented.origin);
         match proof.candidates.first() {
@@ -42,7 +44,8 @@ impl Service {
         reason: Reason,
     ) -> Refused {
         let candidates = [(subject.grant.clone(), Arc::clone(&subject.home))];
-        if let Err(refused) = self.check_not_ended(&candidates, subject.since).await {
+        let sid = subject.sid.as_deref();
+        if let Err(refused) = self.check_not_ended(&candidates, subject.since, sid).await {
             return refused;
         }
         let (presented, issued) = (&subject.presented, subject.issued_at_seconds);
@@ -51,13 +54,32 @@ impl Service {
     }
 
     /// Refuses a user whose login has ended here, as opposed to one that was never registered: only a new login helps.
-    async fn check_not_ended(&self, candidates: &[Candidate], since: Entitlement) -> Result<(), Refused> {
-        for (grant, _) in candidates {
-            match self.grants.record(grant).await? {
-                Some(record) if has_ended(&record, since.issued_at_seconds) => {
-                    return Err(Refusal::UnknownSession.into());
+    async fn check_not_ended(
+        &self,
+        candidates: &[Candidate],
+        since: Entitlement,
+        sid: Option<&str>,
+    ) -> Result<(), Refused> {
+        for (grant, home) in candidates {
+            let known = match home.config.refresh_tokens {
+                RefreshTokens::PerUser => UserLogin::Unknown,
+                RefreshTokens::PerLogin => {
+                    let query = LoginQuery {
+                        user: grant,
+                        given: None,
+                        sid,
+                        entitlement: since,
+                    };
+                    self.grants.login_of(query).await?
                 }
-                _ => {}
+            };
+            let record = match known {
+                UserLogin::Of(login) => self.grants.record(&login).await?,
+                UserLogin::Unknown => self.grants.record(grant).await?,
+                UserLogin::Ended => return Err(Refusal::UnknownSession.into()),
+            };
+            if record.is_some_and(|record| has_ended(&record, since.issued_at_seconds)) {
+                return Err(Refusal::UnknownSession.into());
             }
         }
         Ok(())

@@ -21,6 +21,7 @@ pub(super) fn encode_kind(kind: &str) -> &str {
         "grant_sessions" => "gs",
         "grant_exchanges" => "gx",
         "user_sessions" => "us",
+        "user_logins" => "ul",
         kind => kind,
     }
 }

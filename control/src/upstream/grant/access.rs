@@ -2,6 +2,8 @@
 
 use tokenward_protocol::refusal::Refusal;
 
+use super::attach::is_signed_out_with;
+use super::login::replaced_unreadable;
 use super::record::{FORMAT, GrantKey, GrantRecord, GrantState, VersionedGrant};
 use super::relayed::Origin;
 use super::{Grants, Inner, SIGNED_OUT_LIFETIME};
@@ -34,7 +36,8 @@ impl Grants {
         }
         // A conflict is another write, which extends as well.
         let expected = Expected::At(stored.revision);
-        self.inner.write(key, expected, &stored.record).await.map(drop)
+        self.inner.write(key, expected, &stored.record).await?;
+        self.inner.extend_in_index(key, &stored.record).await
     }
 }
 
@@ -65,10 +68,48 @@ impl Inner {
     /// # Errors
     /// [`Refusal::UnknownSession`], [`Refusal::StoreUnavailable`].
     pub(super) async fn read_active(&self, key: &GrantKey) -> Result<VersionedGrant, Refused> {
-        self.read(key)
+        let stored = self
+            .read(key)
             .await?
             .filter(|stored| !matches!(stored.record.state, GrantState::SignedOut { .. }))
-            .ok_or_else(|| Refusal::UnknownSession.into())
+            .ok_or(Refusal::UnknownSession)?;
+        self.check_user(key, &stored.record).await?;
+        Ok(stored)
+    }
+
+    /// Refuses a login with a record of its own whose user has signed out everywhere, and deletes its tokens: the sign-out was
+    /// interrupted. Where the user's own grant replaced one that could not be read, the login may be registered again.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownSession`], [`Refusal::StoreUnavailable`].
+    pub(super) async fn check_user(&self, key: &GrantKey, record: &GrantRecord) -> Result<(), Refused> {
+        let of_user = self.user_record(record).await?;
+        if !is_signed_out_with(of_user.as_ref(), record) {
+            return Ok(());
+        }
+        if !replaced_unreadable(of_user.as_ref()) {
+            self.end_with_user(key).await?;
+            self.index_end_of(key, record).await?;
+        }
+        Err(Refusal::UnknownSession.into())
+    }
+
+    /// Whether `record` is of one login, whose user has signed out everywhere since.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn is_over_with_user(&self, record: &GrantRecord) -> Result<bool, StoreError> {
+        let of_user = self.user_record(record).await?;
+        Ok(is_signed_out_with(of_user.as_ref(), record))
+    }
+
+    /// The own grant of the user whose login `record` is; `None` also where `record` is no login with a record of its own.
+    async fn user_record(&self, record: &GrantRecord) -> Result<Option<GrantRecord>, StoreError> {
+        let Some((user, _)) = record.whose() else {
+            return Ok(None);
+        };
+        let stored = self.read(&GrantKey::from_digest(user.to_owned())).await?;
+        Ok(stored.map(|stored| stored.record))
     }
 
     /// Writes `record` if `expected` holds.

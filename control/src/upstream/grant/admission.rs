@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokenward_protocol::jwt::Claims;
 
 use super::known_login::{Login, LoginSource};
-use super::login::{LoginAdmission, NewLogin, PresentedLogin, is_signed_out, judge};
+use super::login::{LoginAdmission, NewLogin, PresentedLogin, as_login_of, is_signed_out, judge};
 use super::owners::Claim;
 use super::record::{
     GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD, StoredIdToken,
@@ -12,7 +12,7 @@ use super::record::{
 };
 use super::relayed::{Origin, Relayed, StoredResponse};
 use super::{Grants, Inner};
-use crate::config::IssuerPolicy;
+use crate::config::{IssuerPolicy, RefreshTokens};
 use crate::digest;
 use crate::record::sealed;
 use crate::store::{Expected, Lineage, StoreError, WriteOutcome};
@@ -48,6 +48,8 @@ impl Login<'_> {
 /// A login that has its place in a grant.
 #[derive(Debug, Clone)]
 pub struct AdmittedLogin {
+    /// The key of that grant.
+    pub key: GrantKey,
     /// The grant's record afterwards.
     pub record: GrantRecord,
     /// Whether the grant did not hold the login before.
@@ -55,15 +57,17 @@ pub struct AdmittedLogin {
 }
 
 impl Grants {
-    /// Registers a login, also in place of a record that cannot be read. `None` if the user has signed out everywhere
-    /// since that login, and nothing was changed.
+    /// Registers a login in the record of `key`, also in place of a record that cannot be read. `of_user` is the user's own
+    /// grant where `key` is a record of this login alone. `None` if the user has signed out everywhere since that login; then
+    /// no token of it is stored.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn admit(
+    pub(super) async fn admit(
         &self,
         key: &GrantKey,
         login: &Login<'_>,
+        of_user: Option<Option<&GrantRecord>>,
     ) -> Result<Option<AdmittedLogin>, StoreError> {
         let inner = &self.inner;
         let id_token_fingerprint = fingerprint(login.id_token);
@@ -73,6 +77,12 @@ impl Grants {
             id_token_fingerprint: &id_token_fingerprint,
             refresh_fingerprint: refresh_fingerprint.as_deref(),
         };
+        if of_user
+            .flatten()
+            .is_some_and(|user| is_signed_out(user, presented))
+        {
+            return inner.refuse(key).await;
+        }
         // Another record may present the refresh token, after a client's refresh: that record is attached to this grant
         // once the issuer has answered, and the token is not stored twice.
         let mut claim = inner.claim_token(key, login).await?;
@@ -91,14 +101,14 @@ impl Grants {
         loop {
             let stored = match inner.read_or_unreadable(key).await? {
                 Ok(stored) => stored,
-                Err(unreadable) => match inner.supersede(key, login, unreadable).await? {
-                    Some(record) => return Ok(Some(AdmittedLogin { record, is_new: true })),
+                Err(unreadable) => match inner.supersede(key, login, of_user, unreadable).await? {
+                    Some(record) => return Ok(Some(AdmittedLogin::new(key, record, true))),
                     None => continue,
                 },
             };
             let before = stored.as_ref().map(|stored| &stored.record);
-            if before.is_some_and(|record| is_signed_out(record, presented)) {
-                return Ok(None);
+            if before.is_some_and(|record| is_over(record, of_user, presented)) {
+                return inner.refuse(key).await;
             }
             let admission = judge(before, own);
             let record = match (admission, before) {
@@ -106,31 +116,51 @@ impl Grants {
                     login_fingerprint: refresh_fingerprint.clone(),
                     ..inner.new_generation(key, login, before, lineage.clone())?
                 },
-                (admission, Some(before)) => match inner.with_login(key, login, admission, own, before)? {
-                    Some(record) => record,
-                    None => {
-                        return Ok(Some(AdmittedLogin {
-                            record: before.clone(),
-                            is_new: false,
-                        }));
-                    }
-                },
+                (admission, Some(before)) => inner
+                    .with_login(key, login, admission, own, before)?
+                    .unwrap_or_else(|| before.clone()),
             };
+            let is_new = admission == LoginAdmission::NewLogin;
+            let record = inner.as_login_of(login, of_user, record, is_new);
+            if before == Some(&record) {
+                return Ok(Some(AdmittedLogin::new(key, record, false)));
+            }
             if claim.is_over(inner.context.clock.now_ms()) {
                 claim = inner.claim_token(key, registered).await?;
                 if claim == Claim::OfAnother {
-                    return Box::pin(self.admit(key, registered)).await;
+                    return Box::pin(self.admit(key, registered, of_user)).await;
                 }
                 continue;
             }
             let expected = (stored.as_ref()).map_or(Expected::Absent, |stored| Expected::At(stored.revision));
             if let WriteOutcome::Done(_) = inner.write(key, expected, &record).await? {
                 inner.log_admitted(key, admission, before, &record);
-                let is_new = admission == LoginAdmission::NewLogin;
-                return Ok(Some(AdmittedLogin { record, is_new }));
+                return Ok(Some(AdmittedLogin::new(key, record, is_new)));
             }
         }
     }
+}
+
+impl AdmittedLogin {
+    fn new(key: &GrantKey, record: GrantRecord, is_new: bool) -> Self {
+        Self {
+            key: key.clone(),
+            record,
+            is_new,
+        }
+    }
+}
+
+/// Whether `presented` must not revive `record`: the user has signed out since. `of_user` is the user's own grant where
+/// `record` is of this login alone.
+fn is_over(
+    record: &GrantRecord,
+    of_user: Option<Option<&GrantRecord>>,
+    presented: PresentedLogin<'_>,
+) -> bool {
+    let has_ended = matches!(record.state, GrantState::SignedOut { .. });
+    is_signed_out(record, presented)
+        || of_user.is_some_and(|user| !has_ended && !Inner::may_go_on(user, record))
 }
 
 impl Grants {
@@ -148,16 +178,26 @@ impl Grants {
         let Some(refresh_fingerprint) = login.refresh_token.map(fingerprint) else {
             return Ok(None);
         };
+        if login.refresh_tokens == RefreshTokens::PerLogin {
+            let admitted = self.register(login, None).await?;
+            let admitted = admitted.filter(|admitted| admitted.record.is_of_chain(&refresh_fingerprint));
+            return Ok(admitted.map(|admitted| {
+                if admitted.is_new {
+                    self.inner.record_learned(&admitted.key, login);
+                }
+                admitted.key
+            }));
+        }
         let user = GrantKey::new(&claims.issuer, login.client_id, &claims.subject);
         if policy == IssuerPolicy::Strict
             && let Some(of_user) = self.record(&user).await?
             && of_user.is_alive()
             && !of_user.is_of_chain(&refresh_fingerprint)
         {
-            let own = GrantKey::of_refresh_token(&claims.issuer, login.client_id, &refresh_fingerprint);
+            let own = GrantKey::of_login(&claims.issuer, login.client_id, &refresh_fingerprint);
             return self.learn_apart(&own, &user, &of_user, login).await;
         }
-        let admitted = self.admit(&user, login).await?;
+        let admitted = self.admit(&user, login, None).await?;
         let admitted = admitted.filter(|admitted| admitted.record.is_of_chain(&refresh_fingerprint));
         if admitted.as_ref().is_some_and(|admitted| admitted.is_new) {
             self.inner.record_learned(&user, login);
@@ -192,6 +232,20 @@ impl Grants {
 }
 
 impl Inner {
+    /// `record` as one of this login alone, where `of_user` is the own grant of its user.
+    pub(super) fn as_login_of(
+        &self,
+        login: &Login<'_>,
+        of_user: Option<Option<&GrantRecord>>,
+        record: GrantRecord,
+        is_new: bool,
+    ) -> GrantRecord {
+        match of_user {
+            Some(user) => as_login_of(record, &login.user(), user, is_new, self.context.clock.now_ms()),
+            None => record,
+        }
+    }
+
     /// `before` with what `login`, which it holds already, adds; `None` if that is nothing.
     fn with_login(
         &self,

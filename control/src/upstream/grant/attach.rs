@@ -48,6 +48,31 @@ pub fn attachment(user: Option<&GrantRecord>, chain: &GrantRecord, policy: Issue
     }
 }
 
+/// The same at an issuer that keeps a refresh token for each login: every login stays in a record of its own, but for one that
+/// the user's grant holds from the time before. `has_login_since`: control knows a login of the user after the last
+/// sign-out.
+#[must_use]
+pub fn attachment_of_login(
+    user: Option<&GrantRecord>,
+    chain: &GrantRecord,
+    has_login_since: bool,
+) -> Attachment {
+    let Some(user) = user else {
+        return Attachment::Apart;
+    };
+    let has_ended = matches!(user.state, GrantState::SignedOut { .. });
+    match is_same_login(user, chain) {
+        true if has_ended => Attachment::SignedOut,
+        true => Attachment::SameLogin,
+        false if is_signed_out_with(Some(user), chain) => Attachment::SignedOut,
+        // Known by its refresh token alone, it may be a login of before.
+        false if has_ended && user.sign_outs > 0 && chain.whose().is_none() && !has_login_since => {
+            Attachment::SignedOut
+        }
+        false => Attachment::Apart,
+    }
+}
+
 fn is_same_login(user: &GrantRecord, chain: &GrantRecord) -> bool {
     let registered = user.login_fingerprint.as_deref();
     let mut held = chain.relayed.chain.iter();
@@ -135,11 +160,21 @@ pub fn attached(
     }
 }
 
-/// Whether a login beside the user's grant has ended with a sign-out of the user.
-#[must_use]
-pub fn is_signed_out_with(user: Option<&GrantRecord>, chain: &GrantRecord) -> bool {
-    match &chain.relayed.origin {
-        Origin::Apart { sign_outs, .. } => user.is_some_and(|user| user.sign_outs != *sign_outs),
-        _ => false,
+impl GrantRecord {
+    /// The user whose login this is, as the digest of the key of the user's own grant, and that grant's count of sign-outs when
+    /// the login became known. `None`: the record is the user's own grant, or its user is not known.
+    #[must_use]
+    pub fn whose(&self) -> Option<(&str, u64)> {
+        match (&self.extras.of_user, &self.relayed.origin) {
+            (Some(of_user), _) => Some((&of_user.user, of_user.sign_outs)),
+            (None, Origin::Apart { user, sign_outs }) => Some((user, *sign_outs)),
+            (None, _) => None,
+        }
     }
+}
+
+/// Whether `login`, which has a record beside the `user`'s own grant, has ended with a sign-out of the user.
+#[must_use]
+pub fn is_signed_out_with(user: Option<&GrantRecord>, login: &GrantRecord) -> bool {
+    (login.whose()).is_some_and(|(_, then)| user.is_some_and(|user| user.sign_outs != then))
 }

@@ -63,9 +63,12 @@ impl Inner {
     /// Whether the login of `record` is that of `user`. A login that is known by its refresh token alone is whose the first
     /// ID token states.
     fn is_of_user(&self, key: &GrantKey, record: &GrantRecord, user: &GrantKey) -> bool {
+        if let Some((known, _)) = record.whose() {
+            return user.digest() == known;
+        }
         match &record.relayed.origin {
-            Origin::Registered | Origin::Learned => user == key,
-            Origin::Apart { user: known, .. } | Origin::Moved { user: known } => user.digest() == known,
+            Origin::Registered | Origin::Learned | Origin::Apart { .. } => user == key,
+            Origin::Moved { user: known } => user.digest() == known,
             Origin::Presented => match self.user_of(key, record) {
                 Ok(known) => known.is_none_or(|known| known == *user),
                 Err(_) => false,

@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 use tokenward_protocol::jwt::Claims;
 
+use crate::config::RefreshTokens;
 use crate::upstream::issuer::access_token::GivenAccessToken;
 use crate::upstream::issuer::answer::response::TokenResponse;
 
@@ -21,6 +22,8 @@ pub struct Login<'a> {
     pub access_token: Option<&'a GivenAccessToken>,
     /// The ID token's `sid`: the issuer's own session of the login.
     pub session_id: Option<&'a str>,
+    /// Whether its issuer keeps a refresh token for each login.
+    pub refresh_tokens: RefreshTokens,
     /// How it came to be known.
     pub source: LoginSource<'a>,
 }

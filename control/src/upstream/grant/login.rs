@@ -3,8 +3,8 @@
 use tokenward_protocol::jwt::Claims;
 
 use super::record::{
-    DeathReason, Extras, FORMAT, GrantRecord, GrantState, StoredIdToken, StoredRefreshToken, is_newer,
-    is_older,
+    DeathReason, Extras, FORMAT, GrantKey, GrantRecord, GrantState, OfUser, StoredIdToken,
+    StoredRefreshToken, is_newer, is_older,
 };
 use super::relayed::{Origin, Relayed};
 use super::takeover::unresolved;
@@ -125,6 +125,60 @@ pub fn judge(stored: Option<&GrantRecord>, presented: PresentedLogin<'_>) -> Log
     }
 }
 
+/// Unix seconds: from when on tokens are accepted beside a login whose token was issued at `issued_at_seconds`, after the
+/// sign-outs of `stored`. A login in the very second of the sign-out, whose own token must be accepted, is a second early.
+fn valid_from_beside(stored: &GrantRecord, issued_at_seconds: Option<u64>) -> Option<u64> {
+    let from = valid_from_seconds(stored);
+    if stored.sign_outs == 0 || !matches!(stored.state, GrantState::SignedOut { .. }) {
+        return stored.valid_from_seconds;
+    }
+    issued_at_seconds.map_or(from, |issued| Some(from.map_or(issued, |from| from.min(issued))))
+}
+
+/// `login`, a record of one login, as a login of the `user` whose own grant has the key `key`: after the sign-outs so far. A
+/// new login is judged by what the user's own grant knows of the logins before.
+#[must_use]
+pub fn as_login_of(
+    login: GrantRecord,
+    key: &GrantKey,
+    user: Option<&GrantRecord>,
+    is_new: bool,
+    now_ms: u64,
+) -> GrantRecord {
+    let of_user = OfUser {
+        user: key.digest().to_owned(),
+        sign_outs: user.map_or(0, |user| user.sign_outs),
+    };
+    let mut record = GrantRecord {
+        extras: Extras {
+            of_user: Some(of_user),
+            ..login.extras.clone()
+        },
+        ..login
+    };
+    let Some(user) = user.filter(|_| is_new) else {
+        return record;
+    };
+    let issued = record.id_token.as_ref().and_then(|token| token.issued_at_seconds);
+    record.valid_from_seconds = record.valid_from_seconds.max(valid_from_beside(user, issued));
+    let is_retired =
+        (record.refresh_token.as_ref()).is_some_and(|token| user.retired.contains(&token.fingerprint));
+    if is_retired && record.state == GrantState::Active {
+        record.state = GrantState::Dead {
+            reason: DeathReason::Retired,
+            since_ms: now_ms,
+        };
+    }
+    record
+}
+
+/// Whether `user`, a user's own grant, took the place of a record that could not be read: no sign-out is known, so the logins
+/// of before may be registered again.
+#[must_use]
+pub fn replaced_unreadable(user: Option<&GrantRecord>) -> bool {
+    user.is_some_and(|user| user.retired.contains(&unreadable_marker()))
+}
+
 /// What is stored of a new login.
 #[derive(Debug, Clone)]
 pub struct NewLogin {
@@ -148,17 +202,8 @@ impl NewLogin {
     /// The record of this login in place of `stored`: a new generation, so that no write of an older one applies to it.
     #[must_use]
     pub fn supersede(self, stored: Option<&GrantRecord>, now_ms: u64) -> GrantRecord {
-        let signed_out = stored
-            .filter(|record| record.sign_outs > 0 && matches!(record.state, GrantState::SignedOut { .. }));
-        let valid_from_seconds = match signed_out {
-            // A login in the very second of the sign-out, whose own token must be accepted.
-            Some(record) => {
-                let issued = self.id_token.issued_at_seconds;
-                let from = valid_from_seconds(record);
-                issued.map_or(from, |issued| Some(from.map_or(issued, |from| from.min(issued))))
-            }
-            None => stored.and_then(|record| record.valid_from_seconds),
-        };
+        let issued = self.id_token.issued_at_seconds;
+        let valid_from_seconds = stored.and_then(|record| valid_from_beside(record, issued));
         let retired = stored.map_or_else(Vec::new, superseded);
         let is_retired = self
             .refresh_token
@@ -217,6 +262,19 @@ impl NewLogin {
     }
 }
 
+/// `record`, a user's own grant without a login, in place of an unreadable one at `revision`: as
+/// [`NewLogin::supersede_unreadable`] has it.
+#[must_use]
+pub(super) fn above_unreadable(record: GrantRecord, revision: Revision) -> GrantRecord {
+    let above = revision.0.saturating_add(1);
+    GrantRecord {
+        generation: above,
+        sign_outs: above,
+        retired: vec![unreadable_marker()],
+        ..record
+    }
+}
+
 /// Marks a record that replaced an unreadable one, among its retired fingerprints. No sign-out is known, so an earlier
 /// login may be registered again.
 fn unreadable_marker() -> String {
@@ -237,7 +295,7 @@ fn superseded(record: &GrantRecord) -> Vec<String> {
 }
 
 /// Adds `fingerprints`; the oldest are dropped beyond the capacity.
-fn add_retired<'a>(retired: &mut Vec<String>, fingerprints: impl Iterator<Item = &'a String>) {
+pub(super) fn add_retired<'a>(retired: &mut Vec<String>, fingerprints: impl Iterator<Item = &'a String>) {
     for fingerprint in fingerprints {
         if !retired.contains(fingerprint) {
             retired.push(fingerprint.clone());

@@ -1,4 +1,5 @@
-//! Grants: what an issuer issued for (issuer, client, user), shared by all sessions of that user.
+//! Grants: what an issuer issued for (issuer, client, user), shared by all sessions of that user; or, at an issuer that keeps
+//! a refresh token for each login, for one login.
 //!
 //! [`record`] is the stored form, [`relayed`] the part of it for clients that refresh through the relay. [`decide`],
 //! [`login`], [`takeover`], [`chain`] and [`attach`] are rules and [`attempt`] is the single refresh at a time, all pure.
@@ -6,7 +7,8 @@
 //! [`kept`] and `access_token` have the access token that some servers need, `admission` stores logins, and [`rotations`] remembers what a store loses that goes back in time.
 //!
 //! For a client's refresh token, `owners` is the index to the record that presents it, `presented` finds or creates that
-//! record and hands tokens out, and `moving` attaches a login that was not known to its user's grant.
+//! record and hands tokens out, and `moving` attaches a login that was not known to its user's grant. `place` decides which
+//! record holds a login, and `logins` is the index of the logins of a user that have records of their own.
 
 mod access;
 mod access_token;
@@ -24,8 +26,11 @@ mod known_login;
 pub mod lineage;
 mod listing;
 pub mod login;
+pub mod login_index;
+mod logins;
 mod moving;
 mod owners;
+pub mod place;
 mod presentation;
 mod presented;
 pub mod record;
@@ -39,6 +44,7 @@ pub mod takeover;
 
 pub use self::admission::AdmittedLogin;
 pub use self::known_login::{Login, LoginSource};
+pub(crate) use self::logins::{LoginQuery, UserLogin};
 pub(crate) use self::moving::Settled;
 pub(crate) use self::presented::{HandedOut, PresentedToken};
 pub(crate) use self::refresh::NotRefreshed;
@@ -134,12 +140,20 @@ impl Grants {
         }
     }
 
-    /// The record of `key`, a signed-out one included.
+    /// The record of `key`, a signed-out one included. A login with a record of its own counts as signed out once its user has
+    /// signed out everywhere.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn record(&self, key: &GrantKey) -> Result<Option<GrantRecord>, StoreError> {
-        Ok(self.inner.read(key).await?.map(|stored| stored.record))
+        let Some(stored) = self.inner.read(key).await? else {
+            return Ok(None);
+        };
+        let record = stored.record;
+        Ok(Some(match self.inner.is_over_with_user(&record).await? {
+            true => sign_out::ended(&record, self.inner.context.clock.now_ms()),
+            false => record,
+        }))
     }
 
     /// Whether `key` exists for a caller with `entitlement`.

@@ -7,14 +7,16 @@
 
 use tokenward_protocol::jwt::Claims;
 
-use super::attach::{Attachment, MovedTokens, attached, attachment};
+use super::attach::{Attachment, MovedTokens, attached, attachment, attachment_of_login};
 use super::owners::HeldToken;
 use super::record::{
-    Extras, GrantKey, GrantRecord, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD, VersionedGrant,
+    Extras, GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, OfUser, REFRESH_TOKEN_FIELD, RESPONSE_FIELD,
+    VersionedGrant,
 };
 use super::relayed::{Origin, Relayed, StoredResponse};
 use super::takeover::unresolved;
 use super::{Grants, Inner};
+use crate::config::RefreshTokens;
 use crate::failpoint;
 use crate::record::sealed;
 use crate::store::{Expected, StoreError, WriteOutcome};
@@ -62,6 +64,12 @@ impl Grants {
                 return Ok(Settled::Here);
             };
             let of_user = inner.read(&user).await?.map(|stored| stored.record);
+            if home.config.refresh_tokens == RefreshTokens::PerLogin {
+                match inner.settle_apart(key, &stored, &user, of_user.as_ref()).await? {
+                    Some(settled) => return Ok(settled),
+                    None => continue,
+                }
+            }
             let origin = match attachment(of_user.as_ref(), &stored.record, home.config.policy) {
                 Attachment::SignedOut => {
                     inner.end_chain(key, &stored).await?;
@@ -95,6 +103,54 @@ impl Grants {
 }
 
 impl Inner {
+    /// Settles a login at an issuer that keeps a refresh token for each login: its record becomes one of the user's. `None`: it was
+    /// changed meanwhile, or moves into the user's own grant, which holds it from the time before.
+    async fn settle_apart(
+        &self,
+        key: &GrantKey,
+        stored: &VersionedGrant,
+        user: &GrantKey,
+        of_user: Option<&GrantRecord>,
+    ) -> Result<Option<Settled>, StoreError> {
+        let mut record = stored.record.clone();
+        let has_login_since = match of_user {
+            Some(of_user) if matches!(of_user.state, GrantState::SignedOut { .. }) => {
+                self.has_live_login(user, of_user).await?
+            }
+            _ => false,
+        };
+        match attachment_of_login(of_user, &record, has_login_since) {
+            Attachment::SignedOut => {
+                self.end_chain(key, stored).await?;
+                return Ok(Some(Settled::Elsewhere));
+            }
+            Attachment::SameLogin | Attachment::NewLogin { .. } if unresolved(&record).is_some() => {
+                return Ok(Some(Settled::Elsewhere));
+            }
+            Attachment::SameLogin | Attachment::NewLogin { .. } => {
+                record.relayed.origin = Origin::Moved {
+                    user: user.digest().to_owned(),
+                };
+                self.write(key, Expected::At(stored.revision), &record).await?;
+                return Ok(None);
+            }
+            Attachment::Apart => {}
+        }
+        let then = record.whose().map(|(_, sign_outs)| sign_outs);
+        record.extras.of_user = Some(OfUser {
+            user: user.digest().to_owned(),
+            sign_outs: then.unwrap_or(of_user.map_or(0, |record| record.sign_outs)),
+        });
+        record.relayed.origin = Origin::Learned;
+        let written = self.write(key, Expected::At(stored.revision), &record).await?;
+        if !matches!(written, WriteOutcome::Done(_)) {
+            return Ok(None);
+        }
+        self.index_login(user, key, &record, None).await?;
+        self.context.metrics.relay.login(&record.issuer, "kept_apart");
+        Ok(Some(Settled::Here))
+    }
+
     /// Writes the tokens of the closed record `chain` into the grant of `user`, and has the index lead there.
     async fn finish_move(
         &self,
@@ -186,7 +242,8 @@ impl Inner {
             .write_marker(key, Expected::At(chain.revision), &record)
             .await?
         {
-            self.revoke(revocable);
+            self.give_back(key, &chain.record, revocable).await;
+            self.index_end_of(key, &chain.record).await?;
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ impl HeldToken<'_> {
 
     /// The key of the record that is named by this token.
     pub(super) fn own_key(self) -> GrantKey {
-        GrantKey::of_refresh_token(self.issuer, self.client_id, self.fingerprint)
+        GrantKey::of_login(self.issuer, self.client_id, self.fingerprint)
     }
 
     /// Whether `record` is of the same client.

@@ -3,7 +3,6 @@
 use secrecy::SecretString;
 use tokenward_protocol::refusal::Refusal;
 
-use super::attach::is_signed_out_with;
 use super::owners::{CLAIM_TIME, HeldToken};
 use super::record::{
     Extras, FORMAT, GrantKey, GrantRecord, GrantState, ID_TOKEN_FIELD, REFRESH_TOKEN_FIELD, RESPONSE_FIELD,
@@ -104,19 +103,14 @@ impl Grants {
 
     async fn of_holder(&self, key: GrantKey, stored: VersionedGrant) -> Result<PresentedToken, Refused> {
         let record = stored.record.clone();
-        match &record.relayed.origin {
-            _ if matches!(record.state, GrantState::SignedOut { .. }) => Ok(PresentedToken::Ended(None)),
-            Origin::Apart { user, .. } => {
-                let user = GrantKey::from_digest(user.clone());
-                let of_user = self.record(&user).await?;
-                if is_signed_out_with(of_user.as_ref(), &record) {
-                    self.inner.end_chain(&key, &stored).await?;
-                    return Ok(PresentedToken::Ended(None));
-                }
-                Ok(PresentedToken::Of(key, Box::new(record)))
-            }
-            _ => Ok(PresentedToken::Of(key, Box::new(record))),
+        if matches!(record.state, GrantState::SignedOut { .. }) {
+            return Ok(PresentedToken::Ended(None));
         }
+        if self.inner.is_over_with_user(&record).await? {
+            self.inner.end_chain(&key, &stored).await?;
+            return Ok(PresentedToken::Ended(None));
+        }
+        Ok(PresentedToken::Of(key, Box::new(record)))
     }
 
     /// The response of `record` for a client that presented the refresh token `presented`. The token that the client
@@ -138,7 +132,7 @@ impl Grants {
             && stored.record.state == record.state
             && stored.record.refresh_token == record.refresh_token
             && presented.is_none_or(|presented| stored.record.is_of_chain(presented));
-        if !is_same {
+        if !is_same || inner.is_over_with_user(&stored.record).await? {
             return Ok(HandedOut::Overtaken);
         }
         let Some(response) = inner.response(key, &stored.record)? else {
@@ -168,6 +162,9 @@ impl Grants {
         };
         inner.lead_to(token, key).await?;
         failpoint::reached("after", "hand_out");
+        if held != stored.record {
+            inner.extend_in_index(key, &held).await?;
+        }
         inner.drop_owners(&held, key, &dropped).await;
         Ok(HandedOut::Response(response))
     }

@@ -25,7 +25,7 @@ const NOTHING_RELAYED: [u8; 4] = [0; 4];
 /// What a record of version 3 lacks at its end: [`Extras::default`].
 const NO_EXTRAS: [u8; 2] = [0; 2];
 
-/// Identifies a grant: issuer, client and user, as a digest.
+/// Identifies a grant, as a digest: by issuer, client and user, or by one login.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GrantKey {
     digest: String,
@@ -40,10 +40,10 @@ impl GrantKey {
         }
     }
 
-    /// The grant of the login whose refresh token, issued to `client_id`, has this fingerprint: its user is not known yet,
-    /// or has another login as well.
+    /// The grant of one login, whose first refresh token, issued to `client_id`, has this fingerprint (that of its ID token,
+    /// if it came without one): its user is not known yet, or can have other logins as well.
     #[must_use]
-    pub fn of_refresh_token(issuer: &str, client_id: &str, fingerprint: &str) -> Self {
+    pub fn of_login(issuer: &str, client_id: &str, fingerprint: &str) -> Self {
         Self {
             digest: digest::hex_of_parts(&["refresh_token", issuer, client_id, fingerprint]),
         }
@@ -86,7 +86,8 @@ impl GrantKey {
     }
 }
 
-/// What an issuer issued for (issuer, client, user). The user appears only in the record's key, as a digest.
+/// What an issuer issued for (issuer, client, user), or for one login of that user ([`GrantRecord::whose`]). The user
+/// appears only in a key, as a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GrantRecord {
     /// [`FORMAT`].

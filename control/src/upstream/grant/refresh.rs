@@ -309,12 +309,13 @@ impl Driver {
             && refused.refusal == Refusal::UnknownSession
         {
             let config = &self.issuer.config;
-            self.inner.revocations.revoke(RevokedToken {
+            let token = RevokedToken {
                 issuer: config.issuer.clone(),
                 client_id: config.client_id.clone(),
                 grant: self.key.digest().to_owned(),
                 refresh_token: token,
-            });
+            };
+            self.inner.give_back_late(&self.key, token).await;
         }
         match finished.verdict {
             Verdict::Serve(record) => Ok(*record),

@@ -18,6 +18,7 @@ impl Inner {
         &self,
         key: &GrantKey,
         login: &Login<'_>,
+        of_user: Option<Option<&GrantRecord>>,
         unreadable: Unreadable,
     ) -> Result<Option<GrantRecord>, StoreError> {
         if unreadable.is_newer {
@@ -27,7 +28,7 @@ impl Inner {
         let Some(refresh_token) = login.refresh_token else {
             return Err(unreadable.error);
         };
-        let login = NewLogin {
+        let new_login = NewLogin {
             // The history of the refresh token is unknown, so it is introspected at a strict issuer before it is
             // presented.
             lineage: None,
@@ -38,7 +39,8 @@ impl Inner {
             relayed: self.relayed_of(key, login, None)?,
             extras: self.extras_of(key, login)?,
         };
-        let record = login.supersede_unreadable(unreadable.revision, self.context.clock.now_ms());
+        let record = new_login.supersede_unreadable(unreadable.revision, self.context.clock.now_ms());
+        let record = self.as_login_of(login, of_user, record, true);
         let written = self
             .write(key, Expected::At(unreadable.revision), &record)
             .await?;

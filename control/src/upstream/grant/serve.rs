@@ -105,6 +105,7 @@ impl Grants {
             is_stale_on_arrival,
             ..
         } = flown.map_err(|not_refreshed| not_refreshed.refused)?;
+        inner.check_user(key, &record).await?;
         let now_ms = inner.context.clock.now_ms();
         match &record.failures {
             _ if inner.is_fresh(&record, kind) => {}

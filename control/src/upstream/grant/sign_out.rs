@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::login::{retired, valid_from_seconds};
+use super::login::{add_retired, retired, valid_from_seconds};
 use super::record::{Extras, FORMAT, GrantKey, GrantRecord, GrantState, REFRESH_TOKEN_FIELD};
 use super::relayed::Relayed;
 use super::{Grants, Inner, SIGNED_OUT_LIFETIME};
@@ -50,71 +50,121 @@ pub struct UserOfClient<'a> {
 }
 
 impl Grants {
-    /// Deletes the tokens of `key`; the result of a refresh in progress is dropped.
+    /// Deletes the tokens of `key`; the result of a refresh in progress is dropped. The refresh token is revoked at the issuer
+    /// unless that would end another login of the user.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn sign_out(&self, key: &GrantKey) -> Result<(), StoreError> {
-        self.inner.rotations.forget(key);
-        while let Some(stored) = self.inner.read(key).await? {
-            if matches!(stored.record.state, GrantState::SignedOut { .. }) {
+        let inner = &self.inner;
+        inner.rotations.forget(key);
+        while let Some(stored) = inner.read(key).await? {
+            let before = stored.record;
+            if matches!(before.state, GrantState::SignedOut { .. }) {
                 return Ok(());
             }
-            let now_ms = self.inner.context.clock.now_ms();
-            let revocable = self.inner.revocable(key, &stored.record);
-            let record = signed_out(&stored.record, retired(&stored.record, false), now_ms);
-            if self
-                .inner
-                .write_marker(key, Expected::At(stored.revision), &record)
-                .await?
-            {
-                self.inner.revoke(revocable);
-                return Ok(());
+            let record = signed_out(&before, retired(&before, false), inner.context.clock.now_ms());
+            let at = Expected::At(stored.revision);
+            if inner.write_marker(key, at, &record).await? {
+                let revocable = inner.revocable(key, &before);
+                inner.give_back(key, &before, revocable).await;
+                return inner.index_end_of(key, &before).await;
             }
         }
         Ok(())
     }
 
-    /// The same, and ends by that single write every session of the grant
+    /// Ends by one write to the user's own grant every session of the user
     /// ([`Entitlement::is_revoked`](crate::upstream::entitlement::Entitlement::is_revoked)) and every login made by
-    /// then, including logins that were never registered here ([`super::login::is_signed_out`]). Returns the last second
-    /// (Unix time) whose logins ended.
+    /// then, including logins with a record of their own ([`super::attach::is_signed_out_with`]) and logins that were never
+    /// registered here ([`super::login::is_signed_out`]). Then the tokens of the user's logins are deleted.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]: what is left of the tokens opens nothing.
     pub async fn sign_out_everywhere(
         &self,
         user: UserOfClient<'_>,
         moment: SignOutTime,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<SignedOutUser, StoreError> {
+        let inner = &self.inner;
         let key = GrantKey::new(user.issuer, user.client_id, user.subject);
-        self.inner.rotations.forget(&key);
+        inner.rotations.forget(&key);
         loop {
-            let now_ms = self.inner.context.clock.now_ms();
-            let (expected, before) = match self.inner.read(&key).await? {
+            // The write below ends them also where they cannot be listed.
+            let listed = inner.records_of_logins(&key).await;
+            let logins = listed.as_deref().unwrap_or_default();
+            let now_ms = inner.context.clock.now_ms();
+            let (expected, before) = match inner.read(&key).await? {
                 Some(stored) => (Expected::At(stored.revision), stored.record),
                 None => (Expected::Absent, without_login(user, now_ms)),
             };
-            let revocable = self.inner.revocable(&key, &before);
-            let newest = before.id_token.as_ref().and_then(|token| token.issued_at_seconds);
-            let from = moment.last_second(newest, now_ms).saturating_add(1);
+            let revocable = inner.revocable(&key, &before);
+            let records = std::iter::once(&before).chain(logins.iter().map(|(_, record)| record));
+            let newest = records.filter_map(|record| record.id_token.as_ref()?.issued_at_seconds);
+            let from = moment.last_second(newest.max(), now_ms).saturating_add(1);
             let from = from.max(valid_from_seconds(&before).unwrap_or(0));
             let record = GrantRecord {
-                sign_outs: before.sign_outs + 1,
+                sign_outs: next_count(&before, expected, now_ms),
                 valid_from_seconds: Some(from),
-                ..signed_out(&before, retired(&before, true), now_ms)
+                ..signed_out(&before, retired_of_all(&before, logins), now_ms)
             };
-            if self.inner.write_marker(&key, expected, &record).await? {
-                self.inner.revoke(revocable);
-                return Ok(from.saturating_sub(1));
+            if inner.write_marker(&key, expected, &record).await? {
+                inner.revoke(revocable);
+                let logins = listed?;
+                for (login, _) in &logins {
+                    inner.end_with_user(login).await?;
+                    inner.index_end(&key, login).await?;
+                }
+                return Ok(SignedOutUser {
+                    last_second: from.saturating_sub(1),
+                    logins: logins.into_iter().map(|(login, _)| login).collect(),
+                });
             }
         }
     }
 }
 
+/// A user who signed out everywhere, at one client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedOutUser {
+    /// The last second (Unix time) whose logins ended.
+    pub last_second: u64,
+    /// The ended logins with a record of their own.
+    pub logins: Vec<GrantKey>,
+}
+
+/// The count of sign-outs after this one. Where the record has expired, it begins above every count that a login may still
+/// remember: there were fewer sign-outs than seconds.
+fn next_count(before: &GrantRecord, expected: Expected, now_ms: u64) -> u64 {
+    match expected {
+        Expected::Absent => (now_ms / 1000).max(1),
+        _ => before.sign_outs + 1,
+    }
+}
+
+/// The fingerprints that end with the user: those of `own`, the user's own grant, and of the newest logins.
+fn retired_of_all(own: &GrantRecord, logins: &[(GrantKey, GrantRecord)]) -> Vec<String> {
+    let mut oldest_first: Vec<&GrantRecord> = logins.iter().map(|(_, record)| record).collect();
+    oldest_first.sort_by_key(|record| record.logged_in_at_ms);
+    let mut all = retired(own, true);
+    for record in oldest_first {
+        add_retired(&mut all, retired(record, true).iter());
+    }
+    all
+}
+
 /// The record of a login that a sign-out ended, without its tokens.
 pub(super) fn ended(record: &GrantRecord, now_ms: u64) -> GrantRecord {
     signed_out(record, retired(record, false), now_ms)
+}
+
+/// The same of a login with a record of its own, whose user signed out everywhere: it is refused when it is registered
+/// again.
+fn ended_with_user(record: &GrantRecord, now_ms: u64) -> GrantRecord {
+    GrantRecord {
+        sign_outs: record.sign_outs + 1,
+        ..signed_out(record, retired(record, true), now_ms)
+    }
 }
 
 fn signed_out(record: &GrantRecord, retired: Vec<String>, now_ms: u64) -> GrantRecord {
@@ -140,7 +190,7 @@ fn signed_out(record: &GrantRecord, retired: Vec<String>, now_ms: u64) -> GrantR
 }
 
 /// The record of a user without a login here: the sign-out must still apply when an older login is registered.
-fn without_login(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
+pub(super) fn without_login(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
     GrantRecord {
         format: FORMAT,
         issuer: user.issuer.to_owned(),
@@ -165,6 +215,49 @@ fn without_login(user: UserOfClient<'_>, now_ms: u64) -> GrantRecord {
 }
 
 impl Inner {
+    /// The logins of `user` that have a record of their own and have not ended.
+    async fn records_of_logins(&self, user: &GrantKey) -> Result<Vec<(GrantKey, GrantRecord)>, StoreError> {
+        let mut records = Vec::new();
+        for entry in self.logins(user).await? {
+            if entry.has_ended || entry.login == *user {
+                continue;
+            }
+            match self.read(&entry.login).await {
+                Ok(Some(stored)) => records.push((entry.login, stored.record)),
+                // It ends by the user's count.
+                Ok(None) | Err(StoreError::Unexpected { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(records)
+    }
+
+    /// Deletes the tokens of the login `key`, whose user has signed out everywhere, and revokes its refresh token.
+    pub(super) async fn end_with_user(&self, key: &GrantKey) -> Result<(), StoreError> {
+        self.rotations.forget(key);
+        while let Some(stored) = self.read(key).await? {
+            let before = stored.record;
+            if matches!(before.state, GrantState::SignedOut { .. }) && before.sign_outs > 0 {
+                return Ok(());
+            }
+            let record = ended_with_user(&before, self.context.clock.now_ms());
+            let at = Expected::At(stored.revision);
+            if self.write_marker(key, at, &record).await? {
+                self.revoke(self.revocable(key, &before));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the index of the user's logins show that the login of `record` has ended.
+    pub(super) async fn index_end_of(&self, key: &GrantKey, record: &GrantRecord) -> Result<(), StoreError> {
+        match record.whose() {
+            Some((user, _)) => self.index_end(&GrantKey::from_digest(user.to_owned()), key).await,
+            None => Ok(()),
+        }
+    }
+
     /// Writes the record of a sign-out; `false` if another writer came first.
     pub(super) async fn write_marker(
         &self,

@@ -98,6 +98,7 @@ impl Relay {
             // The stored response has it.
             access_token: None,
             session_id: profile.session_id.as_deref(),
+            refresh_tokens: home.config.refresh_tokens,
             source: LoginSource::Learned(response),
         };
         self.grants.learn(home.config.policy, &login).await

@@ -10,6 +10,7 @@ use anyhow::{Context as _, ensure};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use tokenward_control::clock::SystemClock;
+use tokenward_control::config::RefreshTokens;
 use tokenward_control::context::Context;
 use tokenward_control::filter_state::SignOutLog;
 use tokenward_control::observe::metrics::Metrics;
@@ -199,6 +200,7 @@ pub(super) async fn put(writer: &Sessions, kept: &Kept, number: u64, id: &str) -
         access_token: None,
         refresh_token: Some(&refresh_token),
         session_id: None,
+        refresh_tokens: RefreshTokens::PerUser,
         source: LoginSource::Registered { is_relayed: false },
     };
     let session = SessionKey::of_id(&id.to_owned().into());

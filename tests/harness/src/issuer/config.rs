@@ -33,6 +33,8 @@ pub struct DexConfig {
     pub opaque_access_tokens: bool,
     /// The fake one names a revocation endpoint (RFC 7009), which Dex does not have.
     pub has_revocation: bool,
+    /// The fake one keeps a refresh token for each login, as other issuers do: a second login of a user leaves the first alive.
+    pub keeps_each_login: bool,
     /// The fake one refuses clients that authenticate themselves in the header, as some issuers do.
     pub post_only: bool,
     /// Where a real Dex checks passwords and, at each refresh, users, instead of in its own database: the base URL
@@ -63,6 +65,7 @@ impl Default for DexConfig {
             discovery: Vec::new(),
             opaque_access_tokens: false,
             has_revocation: false,
+            keeps_each_login: false,
             post_only: false,
             crowd: None,
             published_at: None,

@@ -57,7 +57,7 @@ impl Dex {
             policy: Mutex::new(config.refresh_tokens),
             users: Mutex::new(config.users),
             keys: Mutex::new(KeyRing::new()),
-            grants: Mutex::default(),
+            grants: Mutex::new(GrantStore::new(config.keeps_each_login)),
             logins: Mutex::default(),
             counter: Mutex::default(),
             counted: watch::Sender::default(),

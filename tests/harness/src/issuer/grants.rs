@@ -84,15 +84,26 @@ pub(crate) enum Step {
 
 #[derive(Debug, Default)]
 pub(crate) struct GrantStore {
+    /// A second login of a user leaves the first alive.
+    keeps_each_login: bool,
     grants: HashMap<String, Grant>,
     /// Emails of all refresh ids ever issued.
     owners: HashMap<String, String>,
 }
 
 impl GrantStore {
+    pub(crate) fn new(keeps_each_login: bool) -> Self {
+        Self {
+            keeps_each_login,
+            ..Self::default()
+        }
+    }
+
     /// A login: the user's earlier refresh token at this client is gone.
     pub(crate) fn open(&mut self, now_ms: i64, login: Login) -> Grant {
-        self.revoke(&login.identity.user_id, &login.client_id);
+        if !self.keeps_each_login {
+            self.revoke(&login.identity.user_id, &login.client_id);
+        }
         let grant = Grant {
             id: wire::new_id(),
             client_id: login.client_id,

@@ -80,6 +80,19 @@ impl Realm {
         self.send(Method::PUT, &path, Some(&client)).await.map(drop)
     }
 
+    /// Removes the mappers of a client's own: its tokens have no further audiences.
+    pub async fn drop_mappers(&self, client_id: &str) -> anyhow::Result<()> {
+        let path = format!(
+            "/clients/{}/protocol-mappers/models",
+            self.client_uuid(client_id).await?
+        );
+        for mapper in self.get(&path).await?.as_array().into_iter().flatten() {
+            let id = mapper["id"].as_str().context("a mapper without an id")?;
+            self.send(Method::DELETE, &format!("{path}/{id}"), None).await?;
+        }
+        Ok(())
+    }
+
     /// Keycloak posts logout tokens of the first client's sessions to `url` from now on.
     pub async fn post_logouts_to(&self, url: &str) -> anyhow::Result<()> {
         let client_id = self.first_client()?.id.clone();

@@ -54,7 +54,8 @@ impl Realm {
             "config": {
                 "issuer": home.issuer, "clientId": client_id, "clientSecret": client_secret,
                 "clientAuthMethod": "client_secret_basic", "authorizationUrl": endpoint("auth"),
-                "tokenUrl": endpoint("token"), "userInfoUrl": endpoint("userinfo"), "tokenIntrospectionUrl": endpoint("token/introspect"),
+                "tokenUrl": endpoint("token"), "userInfoUrl": endpoint("userinfo"),
+                "tokenIntrospectionUrl": endpoint("token/introspect"),
                 "jwksUrl": endpoint("certs"), "useJwksUrl": "true", "validateSignature": "true",
                 "jwtAuthorizationGrantEnabled": "true", "jwtAuthorizationGrantAssertionReuseAllowed": "true",
             },
