@@ -121,19 +121,20 @@ fn a_dead_login_serves_its_access_token_while_that_is_fresh() {
 
 #[test]
 fn a_pause_after_a_failure_holds_for_a_stale_access_token_only() {
-    let failing = GrantRecord {
+    let until = |second: u64| GrantRecord {
         failures: Some(Streak {
             count: 1,
             kind: StreakKind::Unreachable,
             same_kind: 1,
             since_ms: 0,
-            next_attempt_at_ms: 250_000,
+            next_attempt_at_ms: second * 1000,
         }),
         ..grant(Some(access_token(EXP_SECONDS)))
     };
-    assert_eq!(at(&failing, Reason::Stale, 100), "serve");
-    assert_eq!(at(&failing, Reason::NearExpiry, 200), "serve");
-    assert_eq!(at(&failing, Reason::Stale, 240), "issuer_unavailable");
+    assert_eq!(at(&until(110), Reason::Stale, 100), "serve");
+    assert_eq!(at(&until(210), Reason::NearExpiry, 200), "serve");
+    assert_eq!(at(&until(250), Reason::Stale, 240), "issuer_unavailable");
+    assert_eq!(at(&until(250), Reason::Stale, 250), "refresh");
 }
 
 #[test]

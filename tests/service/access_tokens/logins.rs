@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokenward_control::serve::reload::apply;
 
-use super::stage::{FILES, access_token, files, plan, presented, put, record_bytes};
+use super::stage::{FILES, OPAQUE_LIFE, access_token, files, plan, presented, put, record_bytes};
 use crate::deployment::{ADMIN, AGGREGATOR, Deployment, Plan};
 
 #[tokio::test]
@@ -119,10 +119,13 @@ async fn an_explanation_states_which_token_a_server_gets_and_how_long_it_lives()
     access_token(&deployment.ask(&login.id_token).server(FILES).send().await?);
     let after = explained().await?;
     assert_eq!(after["next"], "serve");
-    assert_eq!(after["grant"]["access_token"]["expires_in_seconds"], json!(300));
+    assert_eq!(
+        after["grant"]["access_token"]["expires_in_seconds"],
+        json!(OPAQUE_LIFE)
+    );
     let sentence = after["what_next"].as_str().unwrap_or_default();
     assert!(
-        sentence.contains("the stored access token, for 240 s"),
+        sentence.contains("the stored access token, for 239 s"),
         "{sentence}"
     );
     Ok(())

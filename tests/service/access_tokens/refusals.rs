@@ -63,7 +63,7 @@ async fn the_audiences_of_a_jwt_are_checked_and_those_of_an_opaque_token_are_not
         assert_eq!(answer.refusal(), (400, "wrong_audience"), "{answer:?}");
         let description = answer.text("error_description");
         assert!(
-            description.contains("access token lacks one of [\"kube\"]"),
+            description.contains("access token lacks one of ['kube']"),
             "{description}"
         );
         // Requested at the login, the audience is in both tokens.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::stage::{FILES, access_token, plan, presented, record_bytes};
+use super::stage::{FILES, OPAQUE_LIFE, access_token, plan, presented, record_bytes};
 use crate::deployment::{ADMIN, Deployment, Plan};
 
 async fn relayed(is_opaque: bool) -> anyhow::Result<Deployment> {
@@ -29,7 +29,7 @@ async fn the_server_gets_the_access_token_of_the_clients_newest_response() -> an
         assert_eq!(presented(&deployment), 1);
         let served = ask.send().await?;
         assert_eq!(access_token(&served), refreshed.text("access_token"));
-        assert_eq!(served.body["expires_in"], json!(300));
+        assert_eq!(served.body["expires_in"], json!(OPAQUE_LIFE));
         assert_eq!(presented(&deployment), 1);
         // A server's need refreshes the login for the client too.
         deployment.advance(300);

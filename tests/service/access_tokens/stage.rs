@@ -11,6 +11,8 @@ use crate::deployment::{ADMIN, Answer, Deployment, Plan};
 
 /// The server that gets access tokens, beside the one that gets ID tokens.
 pub(super) const FILES: &str = "files";
+/// `expires_in` of an access token that has just been issued, seconds: Dex rounds down.
+pub(super) const OPAQUE_LIFE: u64 = 299;
 pub(super) const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 

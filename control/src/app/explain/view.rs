@@ -259,9 +259,11 @@ impl Inputs<'_> {
         // With an exchange, the server's audiences apply to the exchanged token only.
         let missing = |kind| {
             let is_received = self.server.config.token.is_forward() && self.receives() == kind;
-            is_received
-                .then(|| missing_audiences(grant, &self.server.config))
-                .unwrap_or_default()
+            if is_received {
+                missing_audiences(grant, &self.server.config)
+            } else {
+                Vec::new()
+            }
         };
         let id_token = grant.id_token.as_ref().map(|token| TokenView {
             missing_audiences: missing(TokenKind::IdToken),

@@ -66,7 +66,7 @@ struct IssuerAnswerLabels {
     /// `refresh`, `exchange`, `introspect` or `login`.
     call: &'static str,
     /// How the answer was classified: `tokens`, `dead`, `denied`, `misconfigured`, `failing`, `unreachable`, `not_oauth`;
-    /// of introspection `unused`, `used_up` or `not_told`.
+    /// of introspection `unused`, `used_up` or `not_told`, of an exchanged token `active` or `not_active`.
     class: &'static str,
 }
 

@@ -197,9 +197,7 @@ impl Reader<'_, '_, '_> {
             Some(NO_TYPE) => None,
             Some(written) => Some(written),
         };
-        let Some(requested) = requested else {
-            return None;
-        };
+        let requested = requested?;
         if grant == ExchangeGrant::JwtBearer {
             let what = "an exchange by jwt-bearer has no requested_token_type";
             self.faults.add(FIELD, what, "remove requestedTokenType");

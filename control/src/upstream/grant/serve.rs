@@ -113,12 +113,14 @@ impl Grants {
                 return Err(inner.pauses.stale_on_arrival(&paused(key, kind), now_ms));
             }
             // A client's refresh, whose answer has no ID token that a server could use.
-            Some(streak) => return Err(of_streak(streak)),
-            None if kind == TokenKind::AccessToken => {
+            Some(streak) if kind == TokenKind::IdToken || record.access_token().is_none() => {
+                return Err(of_streak(streak));
+            }
+            _ if kind == TokenKind::AccessToken => {
                 let why = why_no_access_token(&record, inner.times.policy.margin);
                 return Err(inner.pauses.pause(&paused(key, kind), why, now_ms));
             }
-            None => {}
+            _ => {}
         }
         inner.serve(key, &record, kind)
     }
