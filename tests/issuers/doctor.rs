@@ -8,34 +8,44 @@ use super::stage::Stage;
 
 type Change = fn(&mut Value);
 
-/// What the doctor states about the exchange of the server.
-fn trial(stage: &Stage) -> anyhow::Result<Found> {
+/// What the doctor states about the exchange of the server: `trial exchange`, or before that whether the client is accepted.
+fn find(stage: &Stage, check: &str) -> anyhow::Result<Found> {
     let config = stage.deployment.replicas.controls[0].config_file();
     let arguments = ["--config".to_owned(), config.display().to_string()];
-    DoctorRun::of(&arguments, "")?.check(&format!("{SERVER}: trial exchange"))
+    DoctorRun::of(&arguments, "")?.check(&format!("{SERVER}: {check}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_finds_an_exchange_that_keycloak_is_not_configured_for() -> anyhow::Result<()> {
-    let mistakes: [(Change, &str); 3] = [
+    let mistakes: [(Change, &str, &str); 3] = [
         (
             |client| client["attributes"]["standard.token.exchange.enabled"] = json!("false"),
+            "trial exchange",
             "may not exchange tokens",
         ),
         (
             |client| client["secret"] = json!("another-secret"),
+            "exchange at",
             "the client is refused",
         ),
-        (|client| client["enabled"] = json!(false), "the client is refused"),
+        (
+            |client| client["enabled"] = json!(false),
+            "exchange at",
+            "the client is refused",
+        ),
     ];
-    for (mistake, finding) in mistakes {
+    for (mistake, check, finding) in mistakes {
         let Some(stage) = set("the doctor on an exchange", false).await? else {
             return Ok(());
         };
-        let good = trial(&stage)?;
+        let check = match check {
+            "exchange at" => format!("exchange at {}", stage.realm.token_endpoint()),
+            check => check.to_owned(),
+        };
+        let good = find(&stage, &check)?;
         assert_eq!(good.outcome, "ok", "{good:?}");
         stage.realm.change_client(REQUESTER.0, mistake).await?;
-        let bad = trial(&stage)?;
+        let bad = find(&stage, &check)?;
         assert_eq!(bad.outcome, "fail", "{bad:?}");
         assert!(bad.finding.contains(finding), "{bad:?}");
         assert_eq!(stage.realm.counts().exchanges_succeeded, 0);
@@ -54,11 +64,11 @@ async fn the_doctor_finds_a_missing_audience_where_the_client_has_a_service_acco
         .realm
         .change_client(REQUESTER.0, with_service_account)
         .await?;
-    let good = trial(&stage)?;
+    let good = find(&stage, "trial exchange")?;
     assert_eq!(good.outcome, "ok", "{good:?}");
     assert!(good.finding.contains("has the required audiences"), "{good:?}");
     stage.realm.drop_mappers(REQUESTER.0).await?;
-    let bad = trial(&stage)?;
+    let bad = find(&stage, "trial exchange")?;
     assert_eq!(bad.outcome, "fail", "{bad:?}");
     assert!(bad.finding.contains("lacks the required audience"), "{bad:?}");
     Ok(())
