@@ -123,9 +123,9 @@ fn a_dead_login_serves_its_access_token_while_that_is_fresh() {
 fn a_pause_after_a_failure_holds_for_a_stale_access_token_only() {
     let until = |second: u64| GrantRecord {
         failures: Some(Streak {
-            count: 1,
+            count: 10,
             kind: StreakKind::Unreachable,
-            same_kind: 1,
+            same_kind: 10,
             since_ms: 0,
             next_attempt_at_ms: second * 1000,
         }),

@@ -82,14 +82,14 @@ fn every_missing_member_is_named_and_a_mistyped_one_is_not_missing_as_well() {
         ],
     );
     let yaml = GOOD
-        .replace("  client_id: muster\n  client_secret: {file: DIR/client}\n", "")
+        .replace("issuer: https://dex.example.com\n  client_id: muster\n", "policy: strict\n")
         .replace("credentials: {filter:", "credentials: {filtr:");
     assert_problems(
         &yaml,
         &[
             (2, "filtr is not known in credentials; did you mean filter?"),
+            (7, "issuers[0] has no issuer"),
             (7, "issuers[0] has no client_id"),
-            (7, "issuers[0] has no client_secret"),
         ],
     );
     let yaml = GOOD.replace("{embedded: {path: DIR/db}}", "{valkey: {uri: \"redis://a\"}}");

@@ -240,7 +240,7 @@ fn envoys_own_replies_are_distinguished_from_controls() {
 #[test]
 fn whatever_cannot_be_understood_is_garbled() {
     let mut other_type = answer();
-    other_type.issued_token_type = "urn:ietf:params:oauth:token-type:access_token".into();
+    other_type.issued_token_type = "urn:ietf:params:oauth:token-type:saml2".into();
     let other_type = serde_json::to_vec(&other_type).unwrap();
     for body in [
         &b""[..],
