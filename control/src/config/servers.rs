@@ -9,8 +9,9 @@ use super::raw::{RawAuth, RawExchange, RawIssuer, RawServer, RawText, Text};
 use super::resources;
 use super::server::ServerConfig;
 use super::server_routing::Routings;
+use crate::servers::auth_fault::{AuthField, ClientSecret, ExchangeField};
 use crate::servers::exchange_block::ExchangeBlock;
-use crate::servers::mcp_server::{AuthBlock, AuthField, ClientSecret, ExchangeField};
+use crate::servers::mcp_server::AuthBlock;
 use crate::upstream::dialect::Dialect;
 use crate::yaml::{Location, Spanned};
 

@@ -1,5 +1,5 @@
 //! Sessions: each is one login of a user at the aggregator, and a reference to the grant that holds it: the user's, or one of
-//! this login alone where the issuer keeps a refresh token for each login.
+//! this login alone where each login has a refresh token of its own.
 //!
 //! A session's id is a bearer credential, so only its SHA-256 is stored or logged. Two sets are indexes: from a grant
 //! to its sessions (ending the last one ends the grant) and from a user to all sessions (sign-out everywhere).

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokenward_control::app::key_ring;
-use tokenward_control::config::{Config, ConfigError, Problem, StoreEngine, TokenSource};
+use tokenward_control::config::{ClientAuth, Config, ConfigError, Problem, StoreEngine, TokenSource};
+use tokenward_control::upstream::issuer::client_assertion::ClientKey;
 use url::{Host, Url};
 
 /// The secrets that a text may name: `@filter` is the path of a file.
@@ -65,11 +66,22 @@ fn names_its_place(problem: &Problem, text: &str) {
     assert!(!shown.contains('\n'), "{shown:?}");
 }
 
+fn sent(secret: &SecretString) {
+    let secret = secret.expose_secret();
+    assert!(!secret.is_empty() && !secret.chars().any(char::is_control));
+}
+
+/// A secret that can be sent, or a key that signs.
+fn client(auth: Option<ClientAuth>, proof: &SecretString) {
+    match auth {
+        Some(ClientAuth::PrivateKeyJwt) => {
+            ClientKey::read(proof).expect("a key that was accepted signs");
+        }
+        _ => sent(proof),
+    }
+}
+
 fn usable(config: &Config) {
-    let sent = |secret: &SecretString| {
-        let secret = secret.expose_secret();
-        assert!(!secret.is_empty() && !secret.chars().any(char::is_control));
-    };
     let credentials = &config.credentials;
     sent(&credentials.filter);
     sent(&credentials.aggregator);
@@ -97,7 +109,7 @@ fn usable(config: &Config) {
         called(&Url::parse(&issuer.issuer).expect("a URL"));
         issuer.token_endpoint.iter().for_each(called);
         issuer.jwks_uri.iter().for_each(called);
-        sent(&issuer.client_secret);
+        client(issuer.client_auth, &issuer.client_secret);
         issuers.push((&issuer.issuer, &issuer.client_id));
     }
     assert!(!issuers.is_empty() && all_differ(issuers));
@@ -110,9 +122,10 @@ fn usable(config: &Config) {
         assert_eq!(found.name, server.name);
         if let TokenSource::Exchange(exchange) = &server.token {
             called(&exchange.token_endpoint);
-            called(&exchange.jwks_uri);
-            sent(&exchange.client_secret);
-            assert!(!exchange.connector_id.is_empty() && !exchange.expected_issuer.is_empty());
+            exchange.jwks_uri.iter().for_each(called);
+            client(exchange.client_auth, &exchange.client_secret);
+            assert!(exchange.connector_id.as_ref().is_none_or(|id| !id.is_empty()));
+            assert!(!exchange.expected_issuer.is_empty());
         }
     }
 }

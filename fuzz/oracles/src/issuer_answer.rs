@@ -7,9 +7,11 @@ use secrecy::ExposeSecret;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use tokenward_control::upstream::dialect::Dialect;
+use tokenward_control::upstream::dialect::rules::ExchangeGrant;
 use tokenward_control::upstream::issuer::answer::body::decode;
+use tokenward_control::upstream::issuer::answer::exchange::{ExchangeAnswer, ExchangeCall, read_exchange};
 use tokenward_control::upstream::issuer::answer::members::Members;
-use tokenward_control::upstream::issuer::answer::{RawAnswer, RefreshAnswer, read_exchange, read_refresh};
+use tokenward_control::upstream::issuer::answer::{RawAnswer, RefreshAnswer, read_refresh};
 use tokenward_control::upstream::issuer::introspection::read_introspection;
 
 const NAMES: [&str; 6] = [
@@ -55,7 +57,14 @@ fn classes(status: u16, body: &[u8], cut: bool) {
         cut,
         ..RawAnswer::default()
     };
-    let refreshed = read_refresh(&answer, Dialect::Dex);
+    for dialect in Dialect::ALL {
+        classes_of(&answer, dialect);
+    }
+}
+
+fn classes_of(answer: &RawAnswer, dialect: Dialect) {
+    let status = answer.status;
+    let refreshed = read_refresh(answer, dialect);
     if let RefreshAnswer::Refreshed { refresh_token, .. } = &refreshed {
         assert!(answer.is_success(), "tokens out of status {status}");
         if let Some(token) = refresh_token {
@@ -65,8 +74,24 @@ fn classes(status: u16, body: &[u8], cut: bool) {
             assert!(token.len() < 32 || !shown.contains(token), "{shown}");
         }
     }
-    let _ = read_exchange(&answer, Dialect::Dex);
-    if let Ok(introspection) = read_introspection(&answer, Dialect::Dex) {
+    for grant in [ExchangeGrant::TokenExchange, ExchangeGrant::JwtBearer] {
+        let call = ExchangeCall {
+            dialect,
+            grant,
+            requested_token_type: None,
+        };
+        let exchanged = read_exchange(answer, &call);
+        if let ExchangeAnswer::Exchanged(given) = &exchanged {
+            assert!(answer.is_success(), "a token out of status {status}");
+            let token = given.token.expose_secret();
+            let shown = format!("{exchanged:?}");
+            assert!(
+                !token.is_empty() && (token.len() < 32 || !shown.contains(token)),
+                "{shown}"
+            );
+        }
+    }
+    if let Ok(introspection) = read_introspection(answer, dialect) {
         let _ = format!("{introspection:?}");
     }
 }

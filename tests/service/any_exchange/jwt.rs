@@ -6,6 +6,9 @@ use tokenward_harness::issuer::TokenDraft;
 use super::stage::{ACCESS_TOKEN, CLIENT, ID_TOKEN, LIFE_SECONDS, Pair, Remote};
 use crate::deployment::{ADMIN, at_once};
 
+/// A token of the remote issuer, to be signed.
+type Draft = fn(&Remote) -> TokenDraft;
+
 #[tokio::test]
 async fn fifty_callers_share_one_exchange_for_an_access_token_and_its_renewal() -> anyhow::Result<()> {
     let pair = Pair::start(json!({})).await?;
@@ -40,7 +43,7 @@ async fn refusal_of(token: impl Fn(&Remote) -> TokenDraft) -> anyhow::Result<(u1
 
 #[tokio::test]
 async fn access_tokens_in_the_shape_of_every_product_are_served() -> anyhow::Result<()> {
-    let shapes: [fn(&Remote) -> TokenDraft; 5] = [
+    let shapes: [Draft; 5] = [
         |remote| remote.access_token(),
         // Keycloak.
         |remote| {
@@ -87,7 +90,7 @@ async fn access_tokens_in_the_shape_of_every_product_are_served() -> anyhow::Res
 
 #[tokio::test]
 async fn a_token_that_does_not_fit_is_not_served_and_the_cause_is_named() -> anyhow::Result<()> {
-    let rows: [(fn(&Remote) -> TokenDraft, &str, &str); 10] = [
+    let rows: [(Draft, &str, &str); 10] = [
         (
             |remote| remote.access_token().claim("typ", "ID"),
             "exchange_misconfigured",

@@ -1,4 +1,4 @@
-//! An issuer that keeps a refresh token for each login: each login is refreshed, ended and exchanged on its own.
+//! An issuer with a refresh token for each login: each login is refreshed, ended and exchanged on its own.
 
 mod configuration;
 mod devices;

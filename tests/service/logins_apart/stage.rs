@@ -1,4 +1,4 @@
-//! A deployment at an issuer that keeps a refresh token for each login, and logins there.
+//! A deployment at an issuer with a refresh token for each login, and logins there.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A user's own grant that cannot be read, at an issuer that keeps a refresh token for each login: it holds the sign-outs.
+//! A user's own grant that cannot be read, at an issuer with a refresh token for each login: it holds the sign-outs.
 
 use tokenward_control::store::Store;
 

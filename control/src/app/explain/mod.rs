@@ -135,8 +135,8 @@ impl Service {
         Ok(self.exchanges.record(&key).await?)
     }
 
-    /// The grant of the user with the first client of the issuer that has a login, else with the first client; where the issuer
-    /// keeps a refresh token for each login, the grant of the newest login.
+    /// The grant of the user with the first client of the issuer that has a login, else with the first client; where each login has a
+    /// refresh token of its own, the grant of the newest login.
     async fn grant_of_user(&self, issuer: Option<&str>, subject: &str) -> Result<GrantKey, Refused> {
         let first = self.homes.first().map(|home| home.config.issuer.as_str());
         let is_one = self

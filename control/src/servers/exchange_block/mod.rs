@@ -6,10 +6,10 @@ mod request;
 use url::Url;
 
 use self::request::Request;
+use super::auth_fault::{AuthFault, AuthField, ClientSecret, ExchangeField, shown};
 use super::exchange_path::is_exchange_endpoint;
-use super::mcp_server::{AuthFault, AuthField, ClientSecret, ExchangeField, shown};
-use crate::config::ExchangeConfig;
 use crate::config::endpoint::{BadEndpoint, parse_endpoint, parse_issuer};
+use crate::config::exchange::ExchangeConfig;
 use crate::upstream::dialect::Dialect;
 use crate::upstream::dialect::rules::ExchangeDefaults;
 

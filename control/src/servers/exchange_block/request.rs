@@ -4,8 +4,8 @@ use tokenward_protocol::token_endpoint::{TOKEN_TYPE_ACCESS_TOKEN, TOKEN_TYPE_ID_
 use url::Url;
 
 use super::{ExchangeBlock, Faults, Parties};
-use crate::config::Verification;
-use crate::servers::mcp_server::{ExchangeField, shown};
+use crate::config::exchange::Verification;
+use crate::servers::auth_fault::{ExchangeField, shown};
 use crate::upstream::dialect::rules::{
     AudienceBy, ExchangeDefaults, ExchangeGrant, SubjectKind, TOKEN_TYPE_JWT,
 };

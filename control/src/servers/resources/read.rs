@@ -8,11 +8,10 @@ use super::credentials::{Credentials, credentials};
 use super::fault::Fault;
 use super::route::{Route, route};
 use crate::config::{Config, KubernetesConfig, ServerConfig};
+use crate::servers::auth_fault::{AuthFault, AuthField, ClientSecret, ExchangeField};
 use crate::servers::exchange_block::ExchangeBlock;
 use crate::servers::exchange_path::is_exchange_endpoint;
-use crate::servers::mcp_server::{
-    AuthBlock, AuthFault, AuthField, AuthType, BlockToken, ClientSecret, ExchangeField,
-};
+use crate::servers::mcp_server::{AuthBlock, AuthType, BlockToken};
 
 /// Audiences of one resource, and the longest one: all servers together fit into one list for filters.
 const MOST_AUDIENCES: usize = 32;

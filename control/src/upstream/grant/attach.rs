@@ -48,7 +48,7 @@ pub fn attachment(user: Option<&GrantRecord>, chain: &GrantRecord, policy: Issue
     }
 }
 
-/// The same at an issuer that keeps a refresh token for each login: every login stays in a record of its own, but for one that
+/// The same at an issuer with a refresh token for each login: every login stays in a record of its own, but for one that
 /// the user's grant holds from the time before. `has_login_since`: control knows a login of the user after the last
 /// sign-out.
 #[must_use]

@@ -327,9 +327,7 @@ pub fn of_streak(streak: &Streak) -> Refused {
         | StreakKind::RetryAfter
         | StreakKind::Failing
         | StreakKind::Denied
-        | StreakKind::Interaction => {
-            Refused::new(Refusal::IssuerUnavailable)
-        }
+        | StreakKind::Interaction => Refused::new(Refusal::IssuerUnavailable),
     }
 }
 

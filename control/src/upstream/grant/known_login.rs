@@ -22,7 +22,7 @@ pub struct Login<'a> {
     pub access_token: Option<&'a GivenAccessToken>,
     /// The ID token's `sid`: the issuer's own session of the login.
     pub session_id: Option<&'a str>,
-    /// Whether its issuer keeps a refresh token for each login.
+    /// Whether each login of its issuer has a refresh token of its own.
     pub refresh_tokens: RefreshTokens,
     /// How it came to be known.
     pub source: LoginSource<'a>,

@@ -1,4 +1,4 @@
-//! The index of a user's logins at an issuer that keeps a refresh token for each login: its entries, their order, and which
+//! The index of a user's logins at an issuer with a refresh token for each login: its entries, their order, and which
 //! logins a revocation would end. Pure.
 
 use super::record::GrantKey;

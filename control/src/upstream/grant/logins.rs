@@ -1,4 +1,4 @@
-//! The logins of a user at an issuer that keeps a refresh token for each login: the index of them, and the one that a token
+//! The logins of a user at an issuer with a refresh token for each login: the index of them, and the one that a token
 //! without a session handle belongs to.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Grants: what an issuer issued for (issuer, client, user), shared by all sessions of that user; or, at an issuer that keeps
+//! Grants: what an issuer issued for (issuer, client, user), shared by all sessions of that user; or, at an issuer with
 //! a refresh token for each login, for one login.
 //!
 //! [`record`] is the stored form, [`relayed`] the part of it for clients that refresh through the relay. [`decide`],

@@ -103,7 +103,7 @@ impl Grants {
 }
 
 impl Inner {
-    /// Settles a login at an issuer that keeps a refresh token for each login: its record becomes one of the user's. `None`: it was
+    /// Settles a login at an issuer with a refresh token for each login: its record becomes one of the user's. `None`: it was
     /// changed meanwhile, or moves into the user's own grant, which holds it from the time before.
     async fn settle_apart(
         &self,

@@ -1,5 +1,5 @@
 //! Which record holds a login. At an issuer with one refresh token for each user it is the user's own grant, for all logins of
-//! the user. At one that keeps a refresh token for each login it is a record of the login's own, which all session handles
+//! the user. At one with a refresh token for each login it is a record of the login's own, which all session handles
 //! of this login share: two records must never present one refresh token.
 
 use super::admission::AdmittedLogin;

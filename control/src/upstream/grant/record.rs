@@ -139,7 +139,7 @@ pub struct GrantRecord {
 pub struct Extras {
     /// The newest access token, where some server needs it.
     pub access_token: Option<StoredAccessToken>,
-    /// Whose login this is, where the issuer keeps a refresh token for each login: the record is of one login alone then.
+    /// Whose login this is, where each login has a refresh token of its own: the record is of one login alone then.
     pub of_user: Option<OfUser>,
 }
 

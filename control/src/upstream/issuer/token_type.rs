@@ -152,7 +152,7 @@ fn is_of_an_id_token(payload: &Json<'_>) -> Result<(), NotIdToken> {
     is_for_any_bearer(payload)
 }
 
-/// Whether whoever presents the token may do so, and it is a token of a user.
+/// Whether any bearer may present the token, and it is a token of a user.
 fn is_for_any_bearer(payload: &Json<'_>) -> Result<(), NotIdToken> {
     if member(payload, "events")?.is_some() {
         return Err(NotIdToken::Events);
