@@ -163,7 +163,7 @@ pub(crate) async fn until_another(stage: &Stage, call: &TokenCall, last: &str) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_whom_the_admin_signed_out_gets_no_exchanged_token() -> anyhow::Result<()> {
+async fn a_user_signed_out_by_the_admin_gets_no_exchanged_token() -> anyhow::Result<()> {
     let Some(stage) = set("an exchange after a sign-out", false).await? else {
         return Ok(());
     };

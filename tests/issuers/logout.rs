@@ -41,7 +41,7 @@ async fn a_session_that_the_admin_ends_is_over_at_once_and_the_users_other_devic
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_whom_the_admin_signs_out_needs_a_login_at_once() -> anyhow::Result<()> {
+async fn a_user_signed_out_by_the_admin_needs_a_login_at_once() -> anyhow::Result<()> {
     let Some(stage) = set_with_logouts("back-channel logout of a user").await? else {
         return Ok(());
     };

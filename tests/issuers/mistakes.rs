@@ -1,4 +1,4 @@
-//! Mistakes of administrators: no login is lost by them, and each works again once they are mended.
+//! Mistakes of administrators: no login is lost by them, and each works again once they are fixed.
 
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,7 @@ impl Mistake {
     }
 }
 
-async fn is_made_and_mended(mistake: Mistake) -> anyhow::Result<()> {
+async fn is_made_and_fixed(mistake: Mistake) -> anyhow::Result<()> {
     let Some(stage) = Stage::set(&format!("a mistake: {mistake:?}")).await? else {
         return Ok(());
     };
@@ -88,15 +88,15 @@ async fn is_made_and_mended(mistake: Mistake) -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_secret_at_keycloak_is_issuer_misconfigured_and_costs_no_login() -> anyhow::Result<()> {
-    is_made_and_mended(Mistake::Secret).await
+    is_made_and_fixed(Mistake::Secret).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disabled_client_is_issuer_misconfigured_and_costs_no_login() -> anyhow::Result<()> {
-    is_made_and_mended(Mistake::Client).await
+    is_made_and_fixed(Mistake::Client).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disabled_realm_is_issuer_misconfigured_and_costs_no_login() -> anyhow::Result<()> {
-    is_made_and_mended(Mistake::Realm).await
+    is_made_and_fixed(Mistake::Realm).await
 }
