@@ -43,7 +43,7 @@ pub struct LoginRequest<'a> {
 }
 
 /// The scopes of a login: those of the configuration, and those that put the audiences of every server which is given the
-/// login's own token into it. All sessions of a user share one grant, so a login for one server serves them all.
+/// login's own token into it. All sessions of a user may share one grant, and then a login for one server serves them all.
 #[must_use]
 pub fn requested_scope(
     login: &UpstreamLoginConfig,
