@@ -12,6 +12,7 @@ use tokenward_control::authorization::refusal::AuthorizationRefusal;
 use tokenward_control::config::Config;
 use tokenward_control::observe::metrics::{Metrics, RecordCounts};
 use tokenward_control::tls::{CertificateFacts, ServerIdentity};
+use tokenward_control::upstream::dialect::Dialect;
 use tokenward_harness::parts::{Authority, tools, write_file};
 use tokenward_kubernetes::kind::KINDS;
 use tokenward_protocol::refusal::{Refusal, RefusalClass};
@@ -74,6 +75,48 @@ fn the_login_pages_configuration_of_control_is_accepted() -> anyhow::Result<()> 
     assert_eq!(authorization.issuer, "https://mcp.example.com");
     assert_eq!(authorization.login.client_id, "tokenward");
     assert_eq!(authorization.trusted_proxies, 1);
+    Ok(())
+}
+
+/// What the blocks of docs/issuers.md leave out.
+const BESIDE_ISSUERS: &str = "
+credentials:
+  filter: {file: /run/secrets/tokenward/filter}
+  aggregator: {file: /run/secrets/tokenward/aggregator}
+store: {embedded: {path: /run/secrets/tokenward/store}}
+sealing: {current: {id: k1, key: {file: /run/secrets/tokenward/sealing-k1}}}
+";
+
+/// In the page's order; the last is of an issuer that none of the kinds fits.
+#[test]
+fn each_issuers_configuration_on_the_issuers_page_is_accepted_as_of_its_kind() -> anyhow::Result<()> {
+    let kinds = [
+        ("dex", Dialect::Dex),
+        ("keycloak", Dialect::Keycloak),
+        ("entra", Dialect::Entra),
+        ("okta", Dialect::Okta),
+        ("auth0", Dialect::Auth0),
+        ("google", Dialect::Google),
+        ("other", Dialect::Standard),
+    ];
+    let secrets = TempDir::with_prefix("tokenward-documentation-")?;
+    for name in kinds
+        .map(|(name, _)| name)
+        .into_iter()
+        .chain(["filter", "aggregator", "remote"])
+    {
+        write_file(&secrets, name, format!("a-secret-of-the-{name}"))?;
+    }
+    write_file(&secrets, "sealing-k1", SEALING_KEY)?;
+    let page = blocks(&document("docs/issuers.md"), "yaml");
+    assert_eq!(page.len(), kinds.len());
+    for (block, (name, dialect)) in page.iter().zip(kinds) {
+        let yaml = format!("{BESIDE_ISSUERS}{block}")
+            .replace("/run/secrets/tokenward", &secrets.path().display().to_string());
+        let config = Config::parse(&yaml).with_context(|| format!("the block of {name}"))?;
+        assert_eq!(config.issuers[0].dialect, dialect, "{name}");
+        assert!(!config.servers.is_empty(), "{name}");
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod activity;
 mod adversary;
 mod alert_cases;
 mod any_exchange;
+mod any_issuer;
 mod authorization;
 mod console;
 mod control_part;

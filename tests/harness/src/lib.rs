@@ -3,6 +3,7 @@
 pub mod aggregator;
 pub mod aloud;
 pub mod browser;
+pub mod cloud_issuers;
 pub mod interruption;
 pub mod issuer;
 pub mod mcp_login;

@@ -19,7 +19,7 @@ struct Withdrawn {
 
 impl Withdrawn {
     async fn set() -> anyhow::Result<Self> {
-        let stage = Stage::set(Plan::default()).await?;
+        let stage = Box::pin(Stage::set(Plan::default())).await?;
         let control = &stage.control;
         let login = control.log_in("s-1").await?;
         let thief = control.dex.mint(ADMIN, "muster");

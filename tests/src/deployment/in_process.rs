@@ -64,11 +64,27 @@ impl Deployment {
     /// # Errors
     /// As there.
     pub async fn start_beside(plan: Plan, dex: FakeDex) -> anyhow::Result<Self> {
-        let clock = dex.clock().clone();
+        let (issuer, clock) = (dex.issuer().to_owned(), dex.clock().clone());
+        Self::start_of(plan, dex, (issuer, clock)).await
+    }
+}
+
+impl Deployment<InProcess, ()> {
+    /// Starts the replicas; the test holds the issuer. `plan.dex` is ignored, and `clock`, the issuer's, is stopped.
+    ///
+    /// # Errors
+    /// When one of them does not start, or the configuration is refused.
+    pub async fn start_at(plan: Plan, issuer: &str, clock: &IssuerClock) -> anyhow::Result<Self> {
+        Self::start_of(plan, (), (issuer.to_owned(), clock.clone())).await
+    }
+}
+
+impl<I> Deployment<InProcess, I> {
+    async fn start_of(plan: Plan, dex: I, (issuer, clock): (String, IssuerClock)) -> anyhow::Result<Self> {
         // With a clock that runs, a wait that is counted exactly could end early on a machine that stood still.
         clock.stop();
         let folder = TempDir::with_prefix("tokenward-control-")?;
-        let written = plan.control_config(dex.issuer(), ControlStore::Embedded);
+        let written = plan.control_config(&issuer, ControlStore::Embedded);
         let document = written.document(&folder, SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let valkey = if plan.valkey {
             Some(Valkey::start().await?)
@@ -86,7 +102,7 @@ impl Deployment {
             }
         };
         let mut deployment = Self {
-            issuer: dex.issuer().to_owned(),
+            issuer,
             client: plan.client,
             dex,
             urls: Vec::new(),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
@@ -51,6 +51,22 @@ impl Jws {
             Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// Whether the RSA key `jwk` made the signature, by RS256 or PS256 as the header has it. Key ids are not compared.
+    pub(crate) fn is_made_by(&self, jwk: &Value) -> bool {
+        let parameters = match self.header.get("alg").and_then(Value::as_str) {
+            Some("RS256") => &RSA_PKCS1_2048_8192_SHA256,
+            Some("PS256") => &RSA_PSS_2048_8192_SHA256,
+            _ => return false,
+        };
+        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok();
+        let (Some(n), Some(e)) = (bytes("n"), bytes("e")) else {
+            return false;
+        };
+        RsaPublicKeyComponents { n, e }
+            .verify(parameters, self.signed.as_bytes(), &self.signature)
+            .is_ok()
     }
 
     /// Whether `keys` has a key with this token's id that made its signature. Only RS256: `none` and HS256 never pass.
