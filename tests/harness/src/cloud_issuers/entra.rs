@@ -14,7 +14,7 @@ use super::engine::{Engine, NotVerified, seconds};
 use super::logins::Login;
 use super::product::{Death, Product, Refusal, UserState, failure, failure_for, unknown_scopes};
 use crate::issuer::form::Form;
-use crate::issuer::{Endpoint, Failure, fingerprint};
+use crate::issuer::{Endpoint, Failure, fingerprint, wire};
 
 const TENANT: &str = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490";
 const TOKEN: &str = "/8eaef023-2b34-4da1-9baa-8bc8c9d6a490/oauth2/v2.0/token";
@@ -353,7 +353,7 @@ fn user_claims(user: &str) -> Map<String, Value> {
     );
     claims.insert("name".to_owned(), json!(user));
     claims.insert("rh".to_owned(), json!("0.AXoAI_DqjjQroU2bqovIydakkA"));
-    claims.insert("uti".to_owned(), json!(fingerprint(&object)));
+    claims.insert("uti".to_owned(), json!(wire::new_id()));
     claims
 }
 

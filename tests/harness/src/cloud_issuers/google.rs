@@ -116,6 +116,8 @@ impl Product for Google {
             "email": login.user,
             "email_verified": true,
             "name": login.user,
+            // Another one in each ID token; that it belongs to the access token beside it is not pretended.
+            "at_hash": wire::new_id(),
         });
         claims.as_object().cloned().unwrap_or_default()
     }
