@@ -10,7 +10,7 @@ use tokenward_control::doctor::{Check, CheckOutcome, Report, examine};
 use tokenward_control::store::embedded::EmbeddedStore;
 use tokenward_control::store::{Expected, Store as _};
 use tokenward_control::upstream::issuer::keys::record_of;
-use tokenward_harness::issuer::{DexConfig, Issuer as _};
+use tokenward_harness::issuer::{DexConfig, DexConnector, Issuer as _};
 use tokenward_harness::parts::{RealDex, tools};
 
 use crate::deployment::{ADMIN, AGGREGATOR, Deployment, FILTER, Plan};
@@ -156,19 +156,26 @@ async fn the_doctor_learns_from_a_real_dex_whether_its_clients_are_accepted() ->
         return Ok(());
     }
     let Pair { home, .. } = pair(1, |_| {}).await?;
-    let dex = RealDex::start(DexConfig::default()).await?;
+    let connector = DexConnector::oidc("home", home.dex.issuer());
+    let dex = RealDex::start(DexConfig::default().connector(connector)).await?;
     home.write_file("exchanger", "k")?;
-    let config = || {
+    let with_connector = |id: &str| {
         home.changed(|document| {
             elsewhere(document);
             document["issuers"][0]["issuer"] = json!(dex.issuer());
             let exchange = &mut document["servers"][1]["auth"]["tokenExchange"];
             exchange["dexTokenEndpoint"] = json!(dex.token_endpoint());
             exchange["clientCredentials"]["clientId"] = json!("kube");
+            exchange["connectorId"] = json!(id);
         })
     };
+    let config = || with_connector("home");
     let report = examine(&config()?).await;
     assert_eq!(failed(&report), Vec::<&str>::new(), "{report}");
+    let mistaken = examine(&with_connector("hoem")?).await;
+    let trial = check(&mistaken, "trial exchange");
+    assert_eq!(trial.outcome, CheckOutcome::Fail, "{mistaken}");
+    assert!(trial.finding.contains("no such connector"), "{mistaken}");
     for name in ["token endpoint", "exchange at"] {
         assert!(
             check(&report, name).finding.contains("accepts the client"),

@@ -45,14 +45,26 @@ impl Dialects {
 
     /// `config` with the kind of each issuer that shows none by its address: by its discovery document now, or by that of an
     /// earlier start. An issuer that neither shows counts as Dex until one does.
-    pub(crate) async fn settle(&self, config: Config) -> Config {
+    ///
+    /// What `before`, the configuration in force, has found already is not logged again.
+    pub(crate) async fn settle(&self, config: Config, before: Option<&Config>) -> Config {
+        let known = |issuer: &IssuerConfig| {
+            let consoles = before.and_then(|config| config.console.as_ref());
+            let mut issuers = (before.iter())
+                .flat_map(|config| &config.issuers)
+                .chain(consoles.map(|console| &console.client));
+            let same = issuers.find(|known| known.issuer == issuer.issuer)?;
+            (same.dialect_source == DialectSource::Document).then_some(same.dialect)
+        };
         let mut issuers = Vec::with_capacity(config.issuers.len());
         for issuer in config.issuers {
-            issuers.push(self.settled(issuer).await);
+            let known = known(&issuer);
+            issuers.push(self.settled(issuer, known).await);
         }
         let console = match config.console {
             Some(mut console) => {
-                console.client = self.settled(console.client).await;
+                let known = known(&console.client);
+                console.client = self.settled(console.client, known).await;
                 Some(console)
             }
             None => None,
@@ -64,7 +76,7 @@ impl Dialects {
         }
     }
 
-    async fn settled(&self, issuer: IssuerConfig) -> IssuerConfig {
+    async fn settled(&self, issuer: IssuerConfig, known: Option<Dialect>) -> IssuerConfig {
         if issuer.dialect_source != DialectSource::Default {
             return issuer;
         }
@@ -81,12 +93,14 @@ impl Dialects {
             return issuer;
         };
         let issuer = issuer.of_dialect(dialect, DialectSource::Document);
-        tracing::info!(
-            issuer = issuer.issuer,
-            dialect = dialect.name(),
-            refresh_tokens = issuer.refresh_tokens.name(),
-            "the discovery document shows the kind of the issuer"
-        );
+        if known != Some(dialect) {
+            tracing::info!(
+                issuer = issuer.issuer,
+                dialect = dialect.name(),
+                refresh_tokens = issuer.refresh_tokens.name(),
+                "the discovery document shows the kind of the issuer"
+            );
+        }
         issuer
     }
 

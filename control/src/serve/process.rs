@@ -107,7 +107,7 @@ async fn start(path: &Path, address_file: Option<&Path>) -> Result<Started, Serv
         }
     };
     let dialects = Dialects::new(Arc::clone(&store)).map_err(StartError::from)?;
-    let config = Box::pin(dialects.settle(config)).await;
+    let config = Box::pin(dialects.settle(config, None)).await;
     let service = Service::new(config, store, clock)?;
     let (current, resources) = match resources {
         None => (Current::new(service), None),

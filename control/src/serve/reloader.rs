@@ -100,6 +100,7 @@ impl Reloader {
 
     /// Reads everything again and applies it; logs and counts the result. `cause` is for the log.
     pub async fn reload(&mut self, cause: &str) -> ReloadAnswer {
+        let in_force = self.current.service();
         let before = Contents::of(self.known.files()).await;
         let certificates_before = self.certificates.look().await;
         let path = self.path.clone();
@@ -107,7 +108,7 @@ impl Reloader {
         let result = match read {
             Ok(mut loaded) => {
                 loaded.config = match (loaded.config, &self.dialects) {
-                    (Ok(config), Some(dialects)) => Ok(Box::pin(dialects.settle(config)).await),
+                    (Ok(config), Some(dialects)) => Ok(Box::pin(dialects.settle(config, Some(&in_force.config))).await),
                     (config, _) => config,
                 };
                 // A file that is named for the first time is known as it is now.
