@@ -108,7 +108,9 @@ impl Reloader {
         let result = match read {
             Ok(mut loaded) => {
                 loaded.config = match (loaded.config, &self.dialects) {
-                    (Ok(config), Some(dialects)) => Ok(Box::pin(dialects.settle(config, Some(&in_force.config))).await),
+                    (Ok(config), Some(dialects)) => {
+                        Ok(Box::pin(dialects.settle(config, Some(&in_force.config))).await)
+                    }
                     (config, _) => config,
                 };
                 // A file that is named for the first time is known as it is now.

@@ -53,7 +53,15 @@ fn completions_are_made_for_each_shell() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let script = text(&output.stdout);
         assert!(script.contains(words), "{shell}: {script}");
-        for verb in ["serve", "check", "doctor", "reload", "import", "keygen", "client-keys"] {
+        for verb in [
+            "serve",
+            "check",
+            "doctor",
+            "reload",
+            "import",
+            "keygen",
+            "client-keys",
+        ] {
             assert!(script.contains(verb), "{shell} does not complete {verb}");
         }
     }

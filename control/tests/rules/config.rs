@@ -1,8 +1,8 @@
 //! The configuration: every problem has a line, a column and a hint, and secrets are never quoted.
 
 pub(crate) mod authorization;
-mod forward;
 pub(crate) mod exchanges;
+mod forward;
 mod issuers;
 mod kubernetes;
 mod relays;
@@ -213,10 +213,7 @@ fn every_problem_has_its_line_and_its_message() {
             "tolerant",
         ),
         (
-            (
-                "client_id: muster",
-                "client_id: muster\n  client_auth: digest",
-            ),
+            ("client_id: muster", "client_id: muster\n  client_auth: digest"),
             9,
             "basic",
         ),

@@ -82,7 +82,10 @@ fn every_missing_member_is_named_and_a_mistyped_one_is_not_missing_as_well() {
         ],
     );
     let yaml = GOOD
-        .replace("issuer: https://dex.example.com\n  client_id: muster\n", "policy: strict\n")
+        .replace(
+            "issuer: https://dex.example.com\n  client_id: muster\n",
+            "policy: strict\n",
+        )
         .replace("credentials: {filter:", "credentials: {filtr:");
     assert_problems(
         &yaml,

@@ -1,4 +1,4 @@
-//! What a remote issuer gets, and from whom it gets nothing.
+//! What a remote issuer gets, and which exchanges send it nothing.
 
 use serde_json::json;
 

@@ -13,16 +13,8 @@ use super::standard;
 /// `error_description` begins with a number of Entra's own, which says more than `error` does.
 const ERRORS: &[ErrorRule] = &[
     // The assertion of an on-behalf-of request is not for this client, or not valid.
-    ErrorRule::containing(
-        "invalid_grant",
-        "AADSTS50013:",
-        ErrorMeaning::SubjectNotAccepted,
-    ),
-    ErrorRule::containing(
-        "invalid_grant",
-        "AADSTS500131:",
-        ErrorMeaning::SubjectNotAccepted,
-    ),
+    ErrorRule::containing("invalid_grant", "AADSTS50013:", ErrorMeaning::SubjectNotAccepted),
+    ErrorRule::containing("invalid_grant", "AADSTS500131:", ErrorMeaning::SubjectNotAccepted),
     ErrorRule::containing("invalid_grant", "AADSTS65001:", ErrorMeaning::ConsentMissing),
     // The client sent too many requests of one kind; it passes after minutes.
     ErrorRule::containing("invalid_grant", "AADSTS50196:", ErrorMeaning::TryLater),

@@ -205,7 +205,10 @@ fn pair(key: &PrivateKeyDer<'_>) -> Option<(Pair, Value)> {
     }
     let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok()?;
     let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
-    Some((Pair::Ed25519(pair), json!({"kty": "OKP", "crv": "Ed25519", "x": x})))
+    Some((
+        Pair::Ed25519(pair),
+        json!({"kty": "OKP", "crv": "Ed25519", "x": x}),
+    ))
 }
 
 /// The public key is the DER of RSAPublicKey (RFC 8017 §A.1.1): a sequence of modulus and exponent.
@@ -229,9 +232,9 @@ fn der_value(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
         // A length of that many bytes.
         _ => {
             let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7F))?;
-            let length = digits
-                .iter()
-                .try_fold(0_usize, |sum, digit| sum.checked_mul(256)?.checked_add(usize::from(*digit)))?;
+            let length = digits.iter().try_fold(0_usize, |sum, digit| {
+                sum.checked_mul(256)?.checked_add(usize::from(*digit))
+            })?;
             (length, rest)
         }
     };
