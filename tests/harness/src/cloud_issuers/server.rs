@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::{Map, Value, json};
 
 use super::engine::Engine;
 use super::front::Front;
 use super::{CloudClientKey, CloudConfig, CloudProduct, UserState};
+use crate::issuer::jose::Jws;
 use crate::issuer::keys::KeyRing;
-use crate::issuer::{Endpoint, Failure, IssuerClock, IssuerCounts, LoginTokens, Presentation};
+use crate::issuer::{Endpoint, Failure, IssuerClock, IssuerCounts, LoginTokens, Presentation, wire};
 use crate::parts::{LoopbackServer, LoopbackSocket};
 use crate::secrets;
 
@@ -97,6 +99,24 @@ impl CloudIssuer {
         let mut logins = self.engine.logins();
         let session = logins.of_token(refresh_token).map(|login| login.session.clone());
         session.is_some_and(|session| logins.end(|login| login.session == session) == 1)
+    }
+
+    /// The logout token (OpenID Connect Back-Channel Logout 1.0 §2.4) that the issuer posts when the session of this ID token
+    /// ends there, as Auth0 documents it.
+    ///
+    /// # Errors
+    /// When it is no ID token of the issuer, or has no `sid`.
+    pub fn logout_token(&self, id_token: &str) -> anyhow::Result<String> {
+        const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+        let token = Jws::read(id_token).context("no JWT")?;
+        anyhow::ensure!(token.claims.contains_key("sid"), "the ID token has no sid");
+        let mut claims: Map<String, Value> = ["iss", "sub", "aud", "sid"]
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), token.claims.get(name)?.clone())))
+            .collect();
+        claims.insert("jti".to_owned(), json!(wire::new_id()));
+        claims.insert("events".to_owned(), json!({ EVENT: {} }));
+        Ok(self.engine.signed(claims, "logout+jwt"))
     }
 
     /// `aud` of a token that was exchanged for the issuer's one other API.
