@@ -56,10 +56,19 @@ impl Dialects {
             let same = issuers.find(|known| known.issuer == issuer.issuer)?;
             (same.dialect_source == DialectSource::Document).then_some(same.dialect)
         };
-        let mut issuers = Vec::with_capacity(config.issuers.len());
-        for issuer in config.issuers {
-            let known = known(&issuer);
-            issuers.push(self.settled(issuer, known).await);
+        // At once: issuers that do not answer delay a start by one timeout, however many they are.
+        let tasks: Vec<_> = config
+            .issuers
+            .into_iter()
+            .map(|issuer| {
+                let (dialects, known, as_configured) = (self.clone(), known(&issuer), issuer.clone());
+                let task = tokio::spawn(async move { dialects.settled(issuer, known).await });
+                (as_configured, task)
+            })
+            .collect();
+        let mut issuers = Vec::with_capacity(tasks.len());
+        for (as_configured, task) in tasks {
+            issuers.push(task.await.unwrap_or(as_configured));
         }
         let console = match config.console {
             Some(mut console) => {
