@@ -113,19 +113,14 @@ impl Dialects {
         issuer
     }
 
-    /// Returns as soon as an issuer of `config` whose kind was not known shows it.
-    pub(crate) async fn until_known(&self, config: &Config) {
-        let clients = config.issuers.iter();
-        let unknown: Vec<&str> = clients
-            .filter(|issuer| issuer.dialect_source == DialectSource::Default)
-            .map(|issuer| issuer.issuer.as_str())
-            .collect();
+    /// Returns as soon as one of these issuers, whose kinds were not known ([`unknown`]), shows it.
+    pub(crate) async fn until_known(&self, unknown: &[String]) {
         if unknown.is_empty() {
             return std::future::pending().await;
         }
         loop {
             tokio::time::sleep(TRY_AGAIN).await;
-            for issuer in &unknown {
+            for issuer in unknown {
                 if self.of_document(issuer).await.is_some() {
                     return;
                 }
@@ -156,6 +151,15 @@ impl Dialects {
         let entry = self.store.read(&key(issuer)).await.ok()??;
         Dialect::from_name(std::str::from_utf8(&entry.value).ok()?)
     }
+}
+
+/// The issuers of `config` whose kind is not known.
+pub(crate) fn unknown(config: &Config) -> Vec<String> {
+    let issuers = config.issuers.iter();
+    issuers
+        .filter(|issuer| issuer.dialect_source == DialectSource::Default)
+        .map(|issuer| issuer.issuer.clone())
+        .collect()
 }
 
 fn key(issuer: &str) -> Key {

@@ -9,8 +9,8 @@ use super::reload_socket::{ReloadAnswer, ReloadRequest, ReloadSocket};
 use super::signals::ReloadSignal;
 use super::watch::{self, Contents};
 use crate::app::Current;
-use crate::app::dialects::Dialects;
-use crate::config::{Config, Loaded};
+use crate::app::dialects::{self, Dialects};
+use crate::config::Loaded;
 
 /// Reloads while the process runs.
 pub struct Reloader {
@@ -87,14 +87,17 @@ impl Reloader {
     }
 
     async fn cause(&self, signal: &mut ReloadSignal, socket: &ReloadSocket) -> Cause {
-        let service = self.current.service();
-        let interval = service.config.watch_interval;
+        // Only what is needed: a service that is held here would never count as ended once it is replaced.
+        let (interval, unknown) = {
+            let service = self.current.service();
+            (service.config.watch_interval, dialects::unknown(&service.config))
+        };
         tokio::select! {
             () = signal.next() => Cause::Signal,
             request = socket.next() => Cause::Request(request),
             seen = watch::changed(&self.known, interval) => Cause::Files(seen),
             seen = self.certificates.changed(interval) => Cause::Certificates(seen),
-            () = until_known(self.dialects.as_ref(), &service.config) => Cause::Dialect,
+            () = until_known(self.dialects.as_ref(), &unknown) => Cause::Dialect,
         }
     }
 
@@ -151,9 +154,9 @@ impl Reloader {
     }
 }
 
-async fn until_known(dialects: Option<&Dialects>, config: &Config) {
+async fn until_known(dialects: Option<&Dialects>, unknown: &[String]) {
     match dialects {
-        Some(dialects) => dialects.until_known(config).await,
+        Some(dialects) => dialects.until_known(unknown).await,
         None => std::future::pending().await,
     }
 }
