@@ -130,7 +130,8 @@ fn value_blocks(page: &str) -> anyhow::Result<Vec<Value>> {
     for block in blocks(page, "yaml")? {
         let block: Value = serde_saphyr::from_str(&block).context(page.to_owned())?;
         // Control's own configuration has some of the same words.
-        if is_value(&block) && block.pointer("/console/client_id").is_none() {
+        let of_control = ["/console/client_id", "/issuers/0/client_id"];
+        if is_value(&block) && of_control.iter().all(|field| block.pointer(field).is_none()) {
             found.push(block);
         }
     }

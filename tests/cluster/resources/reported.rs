@@ -28,7 +28,7 @@ async fn a_bad_resource_gets_one_event_with_the_cure_and_its_correction_one_more
     };
     assert_eq!(reason, "Invalid");
     assert!(
-        note.contains("spec.auth.requiredAudiences[0]") && note.contains("use letters"),
+        note.contains("spec.auth.requiredAudiences[0]") && note.contains("write a text without spaces"),
         "{note}"
     );
     // muster's list of conditions is its own: nothing is written there.
