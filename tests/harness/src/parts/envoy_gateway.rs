@@ -174,6 +174,16 @@ impl EnvoyGateway {
         Ok(serde_json::from_str(&text)?)
     }
 
+    /// The whole configuration of Envoy, with the endpoints of its clusters.
+    ///
+    /// # Errors
+    /// When Envoy does not answer.
+    pub async fn whole_config(&self) -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(
+            &self.admin("/config_dump?include_eds").await?,
+        )?)
+    }
+
     /// The admin interface of its Envoy.
     pub fn admin_url(&self) -> String {
         format!("http://{}", self.admin)

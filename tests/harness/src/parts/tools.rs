@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+mod measured;
+
+pub use measured::{bare_module, baseline_module, h2load, tokenward_release};
+
 /// Envoy: `ENVOY_BIN`, then `target/tools/envoy`, then `PATH`.
 pub fn envoy() -> anyhow::Result<PathBuf> {
     Tool {
@@ -306,17 +310,6 @@ pub fn tokenward_with_failpoints() -> anyhow::Result<PathBuf> {
     .find()
 }
 
-/// The control service with optimisation, for what is measured: `TOKENWARD_BIN`, then `target/release/tokenward`.
-pub fn tokenward_release() -> anyhow::Result<PathBuf> {
-    Tool {
-        variable: "TOKENWARD_BIN",
-        built: "release/tokenward",
-        on_path: None,
-        hint: "cargo build --release -p tokenward-control",
-    }
-    .find()
-}
-
 /// The filter: `TOKENWARD_WASM`, then `target/wasm32-unknown-unknown/module/tokenward_filter.wasm`.
 pub fn filter_module() -> anyhow::Result<PathBuf> {
     Tool {
@@ -324,18 +317,6 @@ pub fn filter_module() -> anyhow::Result<PathBuf> {
         built: "wasm32-unknown-unknown/module/tokenward_filter.wasm",
         on_path: None,
         hint: "cargo xtask build",
-    }
-    .find()
-}
-
-/// The benchmark's baseline filter: `TOKENWARD_BASELINE_WASM`, then
-/// `target/wasm32-unknown-unknown/module/tokenward_baseline_filter.wasm`.
-pub fn baseline_module() -> anyhow::Result<PathBuf> {
-    Tool {
-        variable: "TOKENWARD_BASELINE_WASM",
-        built: "wasm32-unknown-unknown/module/tokenward_baseline_filter.wasm",
-        on_path: None,
-        hint: "cargo xtask bench data-path",
     }
     .find()
 }

@@ -1,27 +1,10 @@
 //! The path as the chart installs it: what Helm renders, run by a real Envoy Gateway in front of a world's parts.
 
-use std::net::SocketAddr;
-
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use super::{CLIENT, Store, World, WorldBuilder};
-use crate::parts::{Chart, EnvoyGateway, EnvoyGatewayConfig, Rendered, ports, tools};
-
-/// Kinds that Envoy Gateway reads; the others are for Kubernetes itself.
-const OF_THE_GATEWAY: [&str; 8] = [
-    "Backend",
-    "BackendTLSPolicy",
-    "EnvoyExtensionPolicy",
-    "EnvoyPatchPolicy",
-    "EnvoyProxy",
-    "BackendTrafficPolicy",
-    "ClientTrafficPolicy",
-    "HTTPRoute",
-];
-
-/// The Backend that stands for control's Service.
-const CONTROL: &str = "control";
+use crate::parts::{Chart, EnvoyGateway, EnvoyGatewayConfig, GatewayResources, Rendered, ports, tools};
 
 /// The Backend and the HTTPRoute of a published issuer.
 const ISSUER: &str = "issuer";
@@ -151,53 +134,27 @@ impl World {
     /// # Errors
     /// When Helm refuses the values.
     pub fn resources(&self, installation: &Installation) -> anyhow::Result<String> {
-        let mut documents = vec![
-            json!({
-                "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": {"name": "mcp"},
-                "spec": {
-                    "controllerName": "gateway.envoyproxy.io/gatewayclass-controller",
-                    "parametersRef": {
-                        "group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", "name": "tokenward", "namespace": "mcp",
-                    },
-                },
-            })
-            .to_string(),
-            json!({
-                "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
-                "metadata": {"name": "mcp", "namespace": "mcp"},
-                "spec": {
-                    "gatewayClassName": "mcp",
-                    "listeners": [{"name": "http", "protocol": "HTTP", "port": installation.port}],
-                },
-            })
-            .to_string(),
-        ];
-        let servers = self.server_names().into_iter();
-        let places = servers.map(|name| (self.server(&name).address(), name));
-        for (address, name) in places.chain([(self.control.address(), CONTROL.to_owned())]) {
-            documents.push(backend(&name, address));
+        let mut resources = GatewayResources::at(installation.port);
+        for name in self.server_names() {
+            resources.add_backend(&name, self.server(&name).address());
         }
         if let Some(host) = &installation.issuer_host {
-            documents.extend(self.issuer_at(host)?);
+            self.add_issuer_at(host, &mut resources)?;
         }
-        documents.extend(installation.documents.iter().cloned());
-        let rendered = installation.render()?;
-        let control = self.control.address();
-        documents.extend(
-            rendered
-                .iter()
-                .filter_map(|resource| for_the_gateway(resource, control)),
-        );
+        for document in &installation.documents {
+            resources.add(document.clone());
+        }
+        resources.add_rendered(&installation.render()?, self.control.address());
         if installation.annotations {
-            documents.push(annotations(&self.server_names()).to_string());
+            resources.add_annotations(&self.server_names());
         }
-        Ok(documents.join("\n---\n"))
+        Ok(resources.text())
     }
 }
 
 impl World {
     /// The home issuer as it is published without a relay: everything at this host.
-    fn issuer_at(&self, host: &str) -> anyhow::Result<[String; 2]> {
+    fn add_issuer_at(&self, host: &str, resources: &mut GatewayResources) -> anyhow::Result<()> {
         let address = url::Url::parse(self.home.issuer())?.socket_addrs(|| None)?;
         let address = *address.first().context("no address of the issuer")?;
         let to = json!([{"group": "gateway.envoyproxy.io", "kind": "Backend", "name": ISSUER}]);
@@ -206,7 +163,9 @@ impl World {
             "metadata": {"name": ISSUER, "namespace": "mcp"},
             "spec": {"parentRefs": [{"name": "mcp"}], "hostnames": [host], "rules": [{"backendRefs": to}]},
         });
-        Ok([backend(ISSUER, address), route.to_string()])
+        resources.add_backend(ISSUER, address);
+        resources.add(route.to_string());
+        Ok(())
     }
 }
 
@@ -265,54 +224,4 @@ impl Installation {
         }
         Ok(self)
     }
-}
-
-/// A Backend at one address.
-fn backend(name: &str, address: SocketAddr) -> String {
-    let endpoint = json!({"ip": {"address": address.ip().to_string(), "port": address.port()}});
-    json!({
-        "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "Backend",
-        "metadata": {"name": name, "namespace": "mcp"}, "spec": {"endpoints": [endpoint]},
-    })
-    .to_string()
-}
-
-/// The file provider does not support Services: references to control's become references to a Backend at its address.
-fn for_the_gateway(resource: &Rendered, control: SocketAddr) -> Option<String> {
-    let service = format!("{{name: tokenward, namespace: mcp, port: {}}}", control.port());
-    let backend = format!("{{group: gateway.envoyproxy.io, kind: Backend, name: {CONTROL}}}");
-    let policy_target = "{group: \"\", kind: Service, name: tokenward}";
-    let is_authority = resource.kind == "ConfigMap" && resource.yaml.contains("name: tokenward-ca\n");
-    (is_authority || OF_THE_GATEWAY.contains(&resource.kind.as_str())).then(|| {
-        let yaml = resource.yaml.replace(&service, &backend);
-        yaml.replace(policy_target, &backend)
-    })
-}
-
-/// Envoy Gateway hands an HTTPRoute's annotations on in the route's metadata, but its file provider drops them when
-/// it reads the file. This patch puts them where they would be.
-fn annotations(servers: &[String]) -> Value {
-    let patches = servers.iter().map(|name| {
-        json!({
-            "type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
-            "name": "mcp/mcp/http",
-            "operation": {
-                "op": "add",
-                "jsonPath": format!(
-                    "..routes[?(@.metadata.filter_metadata['envoy-gateway'].resources[0].name=='tokenward-{name}')]"
-                ),
-                "path": "/metadata/filter_metadata/envoy-gateway/resources/0/annotations",
-                "value": {"tokenward-server": name},
-            },
-        })
-    });
-    json!({
-        "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "EnvoyPatchPolicy",
-        "metadata": {"name": "annotations-of-routes", "namespace": "mcp"},
-        "spec": {
-            "type": "JSONPatch",
-            "targetRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "mcp"},
-            "jsonPatches": patches.collect::<Vec<_>>(),
-        },
-    })
 }
