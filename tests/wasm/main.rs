@@ -1,5 +1,6 @@
 //! Behaviour tests of the filter on the wasmtime host.
 
+mod bare_floor;
 mod config;
 mod cost;
 mod exchange;

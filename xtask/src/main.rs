@@ -105,6 +105,7 @@ fn main() -> ExitCode {
     let outcome = Workspace::find().and_then(|workspace| match command_line.verb {
         Verb::Setup(flags) => setup::run(&workspace, &terminal, &flags).map(|()| ExitCode::SUCCESS),
         Verb::Build { module_only: true } => {
+            modules::bare_module(&workspace, &terminal)?;
             modules::filter_module(&workspace, &terminal).map(|()| ExitCode::SUCCESS)
         }
         Verb::Build { module_only: false } => lab::build(&workspace, &terminal).map(|()| ExitCode::SUCCESS),

@@ -25,6 +25,8 @@ const EXPORTS: [&str; 8] = [
     "proxy_on_response_headers",
     "proxy_on_tick",
 ];
+/// The benchmark's filter without an SDK may not be larger.
+const LARGEST_BARE_BYTES: u64 = 1024;
 const WASM: &str = "wasm32-unknown-unknown";
 const LONGEST_BUILD: Duration = Duration::from_secs(3600);
 
@@ -122,13 +124,35 @@ fn wasm_linker(workspace: &Workspace) -> Result<PathBuf> {
 /// Builds the baseline filter of the benchmark the way cargo builds any filter: nothing is linked by hand.
 pub(crate) fn baseline_module(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
     terminal.step("baseline filter", |step| {
-        let mut cargo = workspace.cargo();
-        cargo.args(["build", "--package", "tokenward-baseline-filter", "--lib"]);
-        cargo.args(["--target", "wasm32-unknown-unknown", "--profile", "module"]);
-        let word = built_or_there(&run_cargo(cargo, step, "the build of the baseline filter")?);
-        let path = module_path(workspace).with_file_name("tokenward_baseline_filter.wasm");
+        let (word, path) = plain_module(workspace, step, "tokenward-baseline-filter")?;
         Ok(Outcome::new(word, workspace.shown(&path)))
     })
+}
+
+/// Builds the benchmark's filter without an SDK, and checks that it is as small as it claims.
+pub(crate) fn bare_module(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
+    terminal.step("bare filter", |step| {
+        let (word, path) = plain_module(workspace, step, "tokenward-bare-filter")?;
+        let bytes = std::fs::metadata(&path)?.len();
+        ensure!(
+            bytes <= LARGEST_BARE_BYTES,
+            "the bare filter has {bytes} bytes, {LARGEST_BARE_BYTES} are accepted"
+        );
+        Ok(Outcome::new(
+            word,
+            format!("{bytes} bytes, {}", workspace.shown(&path)),
+        ))
+    })
+}
+
+/// Builds a package's module as cargo builds it; whether it was there, and where it is.
+fn plain_module(workspace: &Workspace, step: &Step, package: &str) -> Result<(&'static str, PathBuf)> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--package", package, "--lib"]);
+    cargo.args(["--target", WASM, "--profile", "module"]);
+    let word = built_or_there(&run_cargo(cargo, step, &format!("the build of {package}"))?);
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    Ok((word, module_path(workspace).with_file_name(file)))
 }
 
 /// Builds native targets of the whole workspace, chosen by cargo's `targets` flags.

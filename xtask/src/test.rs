@@ -50,6 +50,7 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &TestFlags)
     setup::run(workspace, terminal, &setup::SetupFlags::default())?;
     terminal.heading("build");
     modules::filter_module(workspace, terminal)?;
+    modules::bare_module(workspace, terminal)?;
     // With the tests' own dependencies in the selection, nothing is built again when the runner starts.
     modules::native(workspace, terminal, "services and tests", &["--bins", "--tests"])?;
     modules::control_with_failpoints(workspace, terminal)?;

@@ -83,6 +83,8 @@ fn clippy_on_wasm(workspace: &Workspace, step: &Step) -> Result<Outcome> {
             "tokenward-filter",
             "--package",
             "tokenward-baseline-filter",
+            "--package",
+            "tokenward-bare-filter",
             "--target",
             "wasm32-unknown-unknown",
         ],
