@@ -53,12 +53,18 @@ pub(crate) fn replay(workspace: &Workspace, terminal: &Terminal, flags: &ReplayF
 
 /// Runs a benchmark, with everything that it measures built in release.
 pub(crate) fn bench(workspace: &Workspace, terminal: &Terminal, flags: &BenchFlags) -> Result<ExitCode> {
-    setup::run(workspace, terminal, &SetupFlags::default().with_dex(false))?;
+    let parts = SetupFlags::default().with_dex(false);
+    let parts = match &flags.benchmark {
+        Benchmark::DataPath(flags) => parts.for_data_path(&flags.only),
+        _ => parts,
+    };
+    setup::run(workspace, terminal, &parts)?;
     terminal.heading("build");
     let programs: &[Program] = match flags.benchmark {
         Benchmark::DataPath(_) | Benchmark::Memory(_) => {
             modules::filter_module(workspace, terminal)?;
             modules::baseline_module(workspace, terminal)?;
+            modules::bare_module(workspace, terminal)?;
             &[BENCH]
         }
         Benchmark::Control(_) => &[CONTROL, BENCH],

@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-use super::lanes::{FLOOR, LANES, Lane, NO_FILTER};
+use super::h2load::H2load;
+use super::lanes::{BARE, FLOOR, LANES, Lane, NO_FILTER};
 use super::load::percentile_us;
 use super::machine::{Machine, Pinning};
-use super::report::{LatencyRounds, Report, is_undisturbed};
-use super::rounds::Rounds;
-use super::setting::{Setting, request};
+use super::report::{LatencyRounds, Report, SecondLoad, is_undisturbed};
+use super::rounds::{Generator, Rounds};
+use super::setting::Setting;
 use super::statistics::{median, rounded};
 use super::summary::{budgets, rows};
 
 /// How long each lane runs before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
+/// Fewest requests of a moment of h2load.
+const FEWEST_REQUESTS: u64 = 100;
 /// Rounds between two lines about the progress.
 const SAY_EVERY: usize = 10;
 
@@ -26,6 +29,10 @@ pub struct DataPath {
     pub rounds: usize,
     /// How long a moment is.
     pub round: Duration,
+    /// Rounds with the load of h2load.
+    pub h2load_rounds: usize,
+    /// How long a moment of these is, about.
+    pub h2load_round: Duration,
     /// Rounds of latency and event streams.
     pub latency_rounds: usize,
     /// How long each lane is measured in each of these.
@@ -43,8 +50,8 @@ pub(super) struct Measured {
     pub(super) cpu_us: Vec<f64>,
     /// Less what `base` cost right before and after.
     pub(super) added_us: Vec<f64>,
-    /// What the floor added right before and after.
-    pub(super) floor_added_us: Vec<f64>,
+    /// The same as shares of what `no_filter` cost beside it; of several moments in a round the mean.
+    pub(super) added_shares: Vec<f64>,
     pub(super) per_second: Vec<f64>,
     /// p50, p99 and p99.9.
     pub(super) latency_us: Vec<[f64; 3]>,
@@ -64,20 +71,32 @@ pub async fn data_path(options: &DataPath, log: &dyn Fn(&str)) -> anyhow::Result
         options.rounds > 0 && options.latency_rounds > 0,
         "at least one round"
     );
-    let lanes = chosen(&options.only);
     let pinning = Pinning::of_this_process();
     let machine = Machine::look(pinning)?;
     log(&machine.describe());
-    let setting = Setting::start(pinning).await?;
-    let measured = Box::pin(measure(&setting, options, &lanes, log)).await;
-    let all = measured.with_context(|| format!("Envoy said:\n{}", setting.gateway.log_tail()))?;
+    let lanes = chosen(&options.only);
+    let setting = Setting::start(pinning, &lanes).await?;
+    let lanes = lanes
+        .into_iter()
+        .filter(|lane| setting.left_out.is_none() || !lane.is_installed())
+        .collect::<Vec<_>>();
+    let h2load = H2load::find()?.filter(|_| options.h2load_rounds > 0);
+    let measured = Box::pin(measure(&setting, options, &lanes, h2load.as_ref(), log)).await;
+    let (all, by_h2load) =
+        measured.with_context(|| format!("Envoy said:\n{}", setting.gateway.log_tail()))?;
     let idle_us = setting.gateway.idle_us_per_second().await?;
-    let rows = rows(&lanes, &all);
+    let rows = rows(&lanes, &all, &by_h2load);
     Ok(Report {
         benchmark: "data-path",
         machine,
         rounds: options.rounds,
         seconds_per_round: options.round.as_secs_f64(),
+        left_out: left_out(&setting, options, h2load.as_ref()),
+        second_load: h2load.map(|h2load| SecondLoad {
+            program: h2load.version,
+            rounds: options.h2load_rounds,
+            seconds_per_round: options.h2load_round.as_secs_f64(),
+        }),
         latency: Some(LatencyRounds {
             rounds: options.latency_rounds,
             seconds_per_round: options.latency_round.as_secs_f64(),
@@ -92,31 +111,43 @@ pub async fn data_path(options: &DataPath, log: &dyn Fn(&str)) -> anyhow::Result
     })
 }
 
+/// What is not measured, for the report.
+fn left_out(setting: &Setting, options: &DataPath, h2load: Option<&H2load>) -> Vec<String> {
+    let h2load = match (options.h2load_rounds, h2load) {
+        (0, _) => Some("the second load generator: --h2load-rounds is 0"),
+        (_, None) => Some("the second load generator: there is no h2load (Debian's package nghttp2-client)"),
+        (_, Some(_)) => None,
+    };
+    let others = h2load.map(str::to_owned).into_iter();
+    setting.left_out.iter().cloned().chain(others).collect()
+}
+
 /// The lanes named, or all, with those that they are compared with.
 fn chosen(only: &[String]) -> Vec<Lane> {
     let named = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
-    let is_base = |lane: &Lane| {
+    let is_compared_with = |lane: &Lane| {
         let mut others = LANES.iter();
-        others.any(|other| other.base == lane.name && named(other.name))
+        others.any(|other| (other.base == lane.name || other.floor == lane.name) && named(other.name))
     };
-    let wanted = |lane: &&Lane| [NO_FILTER, FLOOR].contains(&lane.name) || named(lane.name) || is_base(lane);
+    let wanted = |lane: &&Lane| {
+        [NO_FILTER, FLOOR, BARE].contains(&lane.name) || named(lane.name) || is_compared_with(lane)
+    };
     LANES.iter().filter(wanted).copied().collect()
 }
 
+/// By the own load generator, and by the other one.
 async fn measure(
     setting: &Setting,
     options: &DataPath,
     lanes: &[Lane],
+    h2load: Option<&H2load>,
     log: &dyn Fn(&str),
-) -> anyhow::Result<All> {
-    let mut all: All = lanes
-        .iter()
-        .map(|lane| (lane.name, Measured::default()))
-        .collect();
+) -> anyhow::Result<(All, All)> {
+    let mut all = nothing_of(lanes);
     let rounds = Rounds {
         setting,
         lanes,
-        moment: options.round,
+        load: Generator::Own(options.round),
         connections: options.connections,
     };
     log("warm-up");
@@ -127,6 +158,10 @@ async fn measure(
         }
         rounds.run(round, &mut all).await?;
     }
+    let by_h2load = match h2load {
+        Some(h2load) => measure_by_h2load(setting, options, lanes, (h2load, &all), log).await?,
+        None => All::new(),
+    };
     let per_second = half_the_maximum(lanes, &all);
     for round in 0..options.latency_rounds {
         let (number, rounds) = (round + 1, options.latency_rounds);
@@ -138,6 +173,42 @@ async fn measure(
                 latency_and_stream(setting, options, lane, per_second, of_lane).await?;
             }
         }
+    }
+    Ok((all, by_h2load))
+}
+
+fn nothing_of(lanes: &[Lane]) -> All {
+    let lanes = lanes.iter();
+    lanes.map(|lane| (lane.name, Measured::default())).collect()
+}
+
+/// The rounds of the other load generator: as many requests of each lane as take about the time of a moment.
+async fn measure_by_h2load(
+    setting: &Setting,
+    options: &DataPath,
+    lanes: &[Lane],
+    (h2load, by_own): (&H2load, &All),
+    log: &dyn Fn(&str),
+) -> anyhow::Result<All> {
+    let mut all = nothing_of(lanes);
+    let requests = |lane: &Lane| {
+        let per_second = median(&by_own[lane.name].per_second);
+        let requests = per_second * options.h2load_round.as_secs_f64();
+        (requests as u64).max(FEWEST_REQUESTS)
+    };
+    let rounds = Rounds {
+        setting,
+        lanes,
+        load: Generator::H2load(h2load, &requests),
+        connections: options.connections,
+    };
+    for round in 0..options.h2load_rounds {
+        log(&format!(
+            "cost by h2load: round {} of {}",
+            round + 1,
+            options.h2load_rounds
+        ));
+        rounds.run(round, &mut all).await?;
     }
     Ok(all)
 }
@@ -186,7 +257,7 @@ fn in_turn(lanes: &[Lane], round: usize) -> impl Iterator<Item = &Lane> {
 
 /// Envoy's CPU per chunk of an event stream, microseconds.
 async fn chunk_cost(setting: &Setting, lane: &Lane, duration: Duration) -> anyhow::Result<f64> {
-    let request = request("/forward/events", lane.token(&setting.tokens));
+    let request = setting.request(lane, "/forward/events");
     let address = setting.gateway.address(lane.chain)?;
     let before_ns = setting.gateway.settled_cpu_ns().await?;
     let chunks = setting.events.read(address, &request, duration).await?;

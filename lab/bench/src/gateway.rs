@@ -22,6 +22,22 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long Envoy may still be busy after the last answer.
 const SETTLE: Duration = Duration::from_millis(10);
 
+/// What the filter shows control.
+pub(super) const CREDENTIAL: &str = "bench";
+/// More than there are streams.
+const WITHOUT_LIMIT: u32 = 1_000_000;
+
+/// What Envoy has besides its [`Chain`]s, in its JSON.
+#[derive(Debug, Clone, Default)]
+pub(super) struct More {
+    /// Listeners.
+    pub(super) listeners: Vec<Value>,
+    /// Clusters.
+    pub(super) clusters: Vec<Value>,
+    /// Secrets.
+    pub(super) secrets: Vec<Value>,
+}
+
 /// A listener with its HTTP filters before the router.
 #[derive(Debug, Clone)]
 pub(super) struct Chain {
@@ -31,8 +47,6 @@ pub(super) struct Chain {
     pub(super) filters: Vec<Value>,
     /// The server that the route's annotation names, as Envoy Gateway writes it; none without annotation.
     pub(super) annotated: Option<&'static str>,
-    /// Whether its routes have names as Envoy Gateway gives them.
-    pub(super) named: bool,
     /// The route answers by itself, with this status and body.
     pub(super) answers: Option<(u16, &'static str)>,
 }
@@ -44,7 +58,6 @@ impl Chain {
             name,
             filters,
             annotated: None,
-            named: true,
             answers: None,
         }
     }
@@ -63,7 +76,7 @@ impl Chain {
                 self.name
             );
             json!({
-                "name": if self.named { name } else { String::new() },
+                "name": name,
                 "match": {"prefix": prefix}, "metadata": metadata,
                 "route": {"cluster": cluster, "timeout": "0s"},
             })
@@ -147,10 +160,15 @@ impl Gateway {
     pub(super) async fn start(
         chains: &[Chain],
         clusters: &[(&str, SocketAddr)],
+        more: &More,
         pinning: Option<Pinning>,
     ) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("tokenward-bench-envoy-")?;
-        let bootstrap = write_file(&folder, "envoy.json", bootstrap(chains, clusters).to_string())?;
+        let bootstrap = write_file(
+            &folder,
+            "envoy.json",
+            bootstrap(chains, clusters, more).to_string(),
+        )?;
         let address_file = folder.path().join("admin-address");
         let envoy = tools::envoy()?;
         let (program, mut arguments) = match pinning {
@@ -167,7 +185,9 @@ impl Gateway {
         arguments.push(bootstrap.into_os_string());
         arguments.push("--admin-address-path".into());
         arguments.push(address_file.clone().into_os_string());
-        let mut process = Process::start(&ProcessSpec::new("envoy", program, arguments))?;
+        let mut spec = ProcessSpec::new("envoy", program, arguments);
+        spec.environment = vec![("TOKENWARD_FILTER_CREDENTIAL".to_owned(), CREDENTIAL.to_owned())];
+        let mut process = Process::start(&spec)?;
         let limit = Instant::now() + STARTS_WITHIN;
         let admin = loop {
             let written = std::fs::read_to_string(&address_file).unwrap_or_default();
@@ -235,15 +255,11 @@ impl Gateway {
     }
 }
 
-fn bootstrap(chains: &[Chain], clusters: &[(&str, SocketAddr)]) -> Value {
-    let clusters = clusters.iter().map(|(name, address)| {
-        let socket = json!({"address": address.ip().to_string(), "port_value": address.port()});
-        let endpoint = json!({"endpoint": {"address": {"socket_address": socket}}});
-        json!({
-            "name": name, "type": "STATIC", "connect_timeout": "1s",
-            "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
-        })
-    });
+fn bootstrap(chains: &[Chain], clusters: &[(&str, SocketAddr)], more: &More) -> Value {
+    let clusters = clusters.iter().map(|(name, address)| cluster(name, *address));
+    let clusters: Vec<Value> = clusters.chain(more.clusters.iter().cloned()).collect();
+    let listeners = chains.iter().map(Chain::listener);
+    let listeners: Vec<Value> = listeners.chain(more.listeners.iter().cloned()).collect();
     json!({
         "node": {"id": "tokenward-bench", "cluster": "tokenward-bench"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
@@ -256,9 +272,19 @@ fn bootstrap(chains: &[Chain], clusters: &[(&str, SocketAddr)]) -> Value {
             {"tag_name": "status", "regex": "(;status=([^.]*))"},
         ]},
         "static_resources": {
-            "listeners": chains.iter().map(Chain::listener).collect::<Vec<_>>(),
-            "clusters": clusters.collect::<Vec<_>>(),
+            "listeners": listeners, "clusters": clusters, "secrets": more.secrets,
         },
+    })
+}
+
+fn cluster(name: &str, address: SocketAddr) -> Value {
+    let socket = json!({"address": address.ip().to_string(), "port_value": address.port()});
+    let endpoint = json!({"endpoint": {"address": {"socket_address": socket}}});
+    // Streams that wait for their server are as many as a benchmark opens.
+    let limits = json!({"max_connections": WITHOUT_LIMIT, "max_requests": WITHOUT_LIMIT});
+    json!({
+        "name": name, "type": "STATIC", "connect_timeout": "1s", "circuit_breakers": {"thresholds": [limits]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
     })
 }
 

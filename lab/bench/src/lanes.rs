@@ -12,6 +12,8 @@ pub(super) struct Lane {
     pub(super) name: &'static str,
     /// The lane without the filter that its cost is added to.
     pub(super) base: &'static str,
+    /// The lane whose added cost its own is a multiple of.
+    pub(super) floor: &'static str,
     /// Listener.
     pub(super) chain: &'static str,
     /// Path of its requests.
@@ -35,6 +37,8 @@ enum Presents {
     Ended,
     /// An access token of control's authorization server.
     Access,
+    /// The session of a browser, in cookies of Envoy's `oauth2`, and no token.
+    Cookies,
 }
 
 /// What counts each request of a lane, besides the upstream.
@@ -60,14 +64,23 @@ const fn outcome(labels: &'static [(&'static str, &'static str)]) -> Evidence {
     }
 }
 
+/// The host of every request.
+pub(super) const HOST: &str = "mcp.example.com";
 /// The lane without any filter.
 pub(super) const NO_FILTER: &str = "no_filter";
-/// The lane that others are compared with: the cheapest useful wasm filter.
+/// The lane that others are compared with: the cheapest useful wasm filter as one writes it with the SDK.
 pub(super) const FLOOR: &str = "floor";
+/// The least that Envoy takes for a wasm filter, without an SDK.
+pub(super) const BARE: &str = "bare";
+/// What the chart installs by default, in Envoy Gateway's own filter chain; the floor in its place; and neither.
+pub(super) const INSTALLED: &str = "installed";
+pub(super) const INSTALLED_FLOOR: &str = "installed_floor";
+pub(super) const INSTALLED_BASE: &str = "installed_base";
 
 const PLAIN: Lane = Lane {
     name: NO_FILTER,
     base: NO_FILTER,
+    floor: FLOOR,
     chain: "no_filter",
     path: "/forward/mcp",
     presents: Presents::Fresh,
@@ -78,7 +91,7 @@ const PLAIN: Lane = Lane {
 };
 
 /// All of them.
-pub(super) const LANES: [Lane; 14] = [
+pub(super) const LANES: [Lane; 18] = [
     Lane {
         with_latency: true,
         with_stream: true,
@@ -100,23 +113,38 @@ pub(super) const LANES: [Lane; 14] = [
         ..PLAIN
     },
     Lane {
+        name: BARE,
+        chain: "bare",
+        ..PLAIN
+    },
+    Lane {
+        name: INSTALLED_BASE,
+        base: INSTALLED_BASE,
+        floor: INSTALLED_FLOOR,
+        chain: INSTALLED_BASE,
+        ..PLAIN
+    },
+    Lane {
+        name: INSTALLED_FLOOR,
+        base: INSTALLED_BASE,
+        floor: INSTALLED_FLOOR,
+        chain: INSTALLED_FLOOR,
+        ..PLAIN
+    },
+    Lane {
+        name: INSTALLED,
+        base: INSTALLED_BASE,
+        floor: INSTALLED_FLOOR,
+        chain: INSTALLED,
+        evidence: outcome(&[("server", "forward"), ("outcome", "forwarded")]),
+        ..PLAIN
+    },
+    Lane {
         name: "fresh",
         chain: "tokenward",
         evidence: outcome(&[("server", "forward"), ("outcome", "forwarded")]),
         with_latency: true,
         with_stream: true,
-        ..PLAIN
-    },
-    Lane {
-        name: "fresh_named",
-        chain: "tokenward_annotation",
-        evidence: outcome(&[("server", "forward"), ("outcome", "forwarded")]),
-        ..PLAIN
-    },
-    Lane {
-        name: "fresh_unnamed",
-        chain: "tokenward_unnamed",
-        evidence: outcome(&[("server", "forward"), ("outcome", "forwarded")]),
         ..PLAIN
     },
     Lane {
@@ -160,6 +188,15 @@ pub(super) const LANES: [Lane; 14] = [
         ..PLAIN
     },
     Lane {
+        name: "lua",
+        chain: "lua",
+        evidence: Evidence::Counter {
+            name: "envoy_http_lua_executions",
+            labels: &[("envoy_http_conn_manager_prefix", "lua")],
+        },
+        ..PLAIN
+    },
+    Lane {
         name: "jwt_authn_cached",
         chain: "jwt_authn_cached",
         evidence: Evidence::Counter {
@@ -183,17 +220,34 @@ pub(super) const LANES: [Lane; 14] = [
         evidence: Evidence::Authz,
         ..PLAIN
     },
+    Lane {
+        name: "oauth2",
+        chain: "oauth2",
+        presents: Presents::Cookies,
+        evidence: Evidence::Counter {
+            name: "envoy_http_oauth_success",
+            labels: &[("envoy_http_conn_manager_prefix", "oauth2")],
+        },
+        ..PLAIN
+    },
 ];
 
 impl Lane {
-    /// The token that it presents.
-    pub(super) fn token<'a>(&self, tokens: &'a Tokens) -> &'a str {
-        match self.presents {
+    /// The header with which it presents a token or, where there are none, a session's cookies.
+    pub(super) fn credentials(&self, tokens: &Tokens, cookies: &str) -> (&'static str, String) {
+        let token = match self.presents {
             Presents::Fresh => &tokens.fresh,
             Presents::Stale => &tokens.stale,
             Presents::Ended => &tokens.ended,
             Presents::Access => &tokens.access,
-        }
+            Presents::Cookies => return ("cookie", cookies.to_owned()),
+        };
+        ("authorization", format!("Bearer {token}"))
+    }
+
+    /// Whether its chain is of Envoy Gateway.
+    pub(super) fn is_installed(&self) -> bool {
+        self.base == INSTALLED_BASE
     }
 
     /// The status of every answer.

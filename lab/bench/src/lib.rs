@@ -1,9 +1,13 @@
 //! The benchmarks, run by `cargo xtask bench`: what the filter costs in a real Envoy, how it holds its memory, and what a
 //! token costs at control. See docs/benchmarks/README.md.
 
+mod browser_session;
 mod control;
 mod data_path;
+mod footprint;
 mod gateway;
+mod h2load;
+mod installed;
 mod lanes;
 mod load;
 mod machine;

@@ -79,6 +79,19 @@ pub(super) fn resident_kib(pid: u32) -> anyhow::Result<u64> {
     Ok(number.context("no VmRSS")?.parse()?)
 }
 
+/// How many files this process and those that it starts may have open.
+pub(super) fn most_open_files() -> anyhow::Result<u64> {
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    Ok(soft
+        .context("no limit of open files")?
+        .parse()
+        .unwrap_or(u64::MAX))
+}
+
 /// Model and number of the cores.
 pub(super) fn cpus() -> (String, usize) {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -108,6 +121,7 @@ pub(super) struct Machine {
     pinning: Option<Pinning>,
     module: Module,
     floor_module: Module,
+    bare_module: Module,
 }
 
 /// A wasm module.
@@ -134,6 +148,7 @@ impl Machine {
             pinning,
             module: Module::read(&tools::filter_module()?)?,
             floor_module: Module::read(&tools::baseline_module()?)?,
+            bare_module: Module::read(&tools::bare_module()?)?,
         })
     }
 

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokenward_protocol::jwt::Claims;
 
 /// Bytes of an RS256 signature with a 2048-bit key.
 const SIGNATURE_BYTES: usize = 256;
@@ -40,16 +41,26 @@ impl Sessions {
 
     /// Appends the request of a session, to its server.
     pub(super) fn write_request(&self, number: u64, buffer: &mut Vec<u8>) {
-        let server = number % self.servers;
+        self.write_request_to(number % self.servers, number, "", buffer);
+    }
+
+    /// Appends the request of a session to this server, with further header lines.
+    pub(super) fn write_request_to(&self, server: u64, number: u64, headers: &str, buffer: &mut Vec<u8>) {
         let token = self.token(number);
         buffer.extend_from_slice(
             format!(
                 "GET /server-{server:04}/mcp HTTP/1.1\r\nhost: mcp.example.com\r\nuser-agent: bench/1\r\n\
-                 accept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n\
+                 accept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n{headers}\
                  x-tokenward-session: 2c1a4a0e-7b2f-4c52-9a77-{number:012x}\r\nauthorization: Bearer {token}\r\n\r\n"
             )
             .as_bytes(),
         );
+    }
+
+    /// The session of a token.
+    pub(super) fn number(token: &str) -> Option<u64> {
+        let subject = Claims::read(token.as_bytes()).ok()?.subject;
+        u64::from_str_radix(subject.strip_prefix("CiQ")?, 16).ok()
     }
 
     /// The token of a session.

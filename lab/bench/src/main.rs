@@ -32,8 +32,10 @@ async fn run(flags: BenchFlags) -> anyhow::Result<ExitCode> {
     match flags.benchmark {
         Benchmark::DataPath(flags) => {
             let options = DataPath {
-                rounds: rounds(&flags.measurement, 100),
-                round: round(&flags.measurement, 0.05),
+                rounds: rounds(&flags.measurement, 40),
+                round: round(&flags.measurement, 0.2),
+                h2load_rounds: flags.h2load_rounds,
+                h2load_round: flags.seconds_per_h2load_round,
                 latency_rounds: flags.latency_rounds.get(),
                 latency_round: flags.seconds_per_latency_round,
                 connections: flags.measurement.connections.get(),
@@ -47,8 +49,8 @@ async fn run(flags: BenchFlags) -> anyhow::Result<ExitCode> {
             let options = Memory {
                 servers: flags.servers,
                 sessions: flags.sessions,
-                rounds: rounds(&flags.measurement, 100),
-                round: round(&flags.measurement, 0.1),
+                rounds: rounds(&flags.measurement, 80),
+                round: round(&flags.measurement, 0.2),
                 connections: flags.measurement.connections.get(),
             };
             let report = Box::pin(memory(&options, &log)).await?;

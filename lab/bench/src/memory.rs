@@ -7,7 +7,8 @@ use anyhow::ensure;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::gateway::{Chain, Gateway, wasm_filter};
+use super::footprint::{Footprint, footprint};
+use super::gateway::{Chain, Gateway, More, wasm_filter};
 use super::load::{Load, Requests, Until};
 use super::machine::{Machine, Pinning};
 use super::made_up::Sessions;
@@ -60,6 +61,8 @@ pub(super) struct Growth {
     /// CPU of a session's first request, which decodes and hashes its token, and of a refused one, which calls control.
     first_fresh_cpu_us_median: f64,
     first_refused_cpu_us_median: f64,
+    /// What each session, pair and stream takes.
+    each: Footprint,
 }
 
 /// One look.
@@ -100,8 +103,13 @@ pub async fn memory(options: &Memory, log: &dyn Fn(&str)) -> anyhow::Result<Repo
         Chain::new("one", tokenward("one", 1)?),
         Chain::new("many", tokenward("many", options.servers)?),
     ];
-    let gateway = Gateway::start(&chains, &clusters, pinning).await?;
-    let growth = grow(options, &gateway, &upstream, log).await?;
+    log("what each session, pair and stream takes");
+    let floor = wasm_filter("floor", &tools::baseline_module()?, &json!({}));
+    let two = wasm_filter("two", &tools::filter_module()?, &configuration(2));
+    let of_two = [sessions(2, false)?, sessions(2, true)?];
+    let each = footprint(pinning, options.connections, [floor, two], of_two).await?;
+    let gateway = Gateway::start(&chains, &clusters, &More::default(), pinning).await?;
+    let growth = grow(options, &gateway, &upstream, each, log).await?;
     let costs = costs(options, &gateway, log).await?;
     let (rows, budgets) = (rows(&costs), budgets(&growth, &costs));
     Ok(Report {
@@ -109,6 +117,8 @@ pub async fn memory(options: &Memory, log: &dyn Fn(&str)) -> anyhow::Result<Repo
         machine,
         rounds: options.rounds,
         seconds_per_round: options.round.as_secs_f64(),
+        second_load: None,
+        left_out: Vec::new(),
         latency: None,
         connections: options.connections,
         token_bytes: sessions(1, false)?.token(0).len(),
@@ -149,6 +159,7 @@ async fn grow(
     options: &Memory,
     gateway: &Gateway,
     upstream: &Responder,
+    each: Footprint,
     log: &dyn Fn(&str),
 ) -> anyhow::Result<Growth> {
     let address = gateway.address("many")?;
@@ -198,17 +209,12 @@ async fn grow(
             "{counted} requests were {outcome} instead of {expected}"
         );
     }
-    Ok(Growth::of(
-        options.servers,
-        refused,
-        samples,
-        &fresh_us,
-        &ended_us,
-    ))
+    let first_us = [&fresh_us, &ended_us].map(|us| rounded(median(us)));
+    Ok(Growth::of(options.servers, refused, samples, first_us, each))
 }
 
 impl Growth {
-    fn of(servers: u64, refused: u64, samples: Vec<Sample>, fresh_us: &[f64], ended_us: &[f64]) -> Self {
+    fn of(servers: u64, refused: u64, samples: Vec<Sample>, first_us: [f64; 2], each: Footprint) -> Self {
         let (warm_up, last) = ((samples.len() as f64 * WARM_UP) as usize, samples.len() - 1);
         let (warm, end) = (&samples[warm_up.min(last)], &samples[last]);
         let growth_kib = end.resident_kib as i64 - warm.resident_kib as i64;
@@ -221,9 +227,10 @@ impl Growth {
             growth_kib_after_warm_up: growth_kib,
             bytes_per_session_after_warm_up: rounded(per_session),
             flat: per_session <= FLAT_BYTES_PER_SESSION,
-            first_fresh_cpu_us_median: rounded(median(fresh_us)),
-            first_refused_cpu_us_median: rounded(median(ended_us)),
+            first_fresh_cpu_us_median: first_us[0],
+            first_refused_cpu_us_median: first_us[1],
             samples,
+            each,
         }
     }
 
@@ -236,11 +243,12 @@ impl Growth {
         let word = if self.flat { "flat" } else { "NOT FLAT" };
         text + &format!(
             "\n{word} after warm-up: {} KiB, {} bytes for each session\n\
-             a session's first request costs {} µs, a refused one {} µs\n",
+             a session's first request costs {} µs, a refused one {} µs\n{}",
             self.growth_kib_after_warm_up,
             self.bytes_per_session_after_warm_up,
             self.first_fresh_cpu_us_median,
-            self.first_refused_cpu_us_median
+            self.first_refused_cpu_us_median,
+            self.each.table()
         )
     }
 }
@@ -333,9 +341,14 @@ fn rows(costs: &[Costs]) -> Vec<Row> {
             cpu_us_rounds: of_lane.cpu_us.iter().copied().map(rounded).collect(),
             added_us_min: compared.then(|| rounded(added_us_min)),
             added_us_median: compared.then(|| rounded(median(&of_lane.added(costs)))),
+            floor: None,
             added_ratio_to_floor: None,
+            added_ratio_interval: None,
             added_ratio_quartiles: None,
             added_min_ratio_to_floor: None,
+            added_ratio_to_bare: None,
+            added_ratio_to_bare_interval: None,
+            by_h2load: None,
             requests_per_second: median(&of_lane.per_second).round(),
             busy: rounded(median(&busy)),
             latency: None,

@@ -16,6 +16,11 @@ pub struct Report {
     pub(super) machine: Machine,
     pub(super) rounds: usize,
     pub(super) seconds_per_round: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) second_load: Option<SecondLoad>,
+    /// What could not be measured, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) left_out: Vec<String>,
     #[serde(rename = "latency_and_streams", skip_serializing_if = "Option::is_none")]
     pub(super) latency: Option<LatencyRounds>,
     pub(super) connections: usize,
@@ -28,6 +33,14 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory: Option<Growth>,
     pub(super) budgets: Vec<Budget>,
+}
+
+/// The rounds with another load generator.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct SecondLoad {
+    pub(super) program: String,
+    pub(super) rounds: usize,
+    pub(super) seconds_per_round: f64,
 }
 
 /// How latency and event streams were measured.
@@ -54,12 +67,26 @@ pub(super) struct Row {
     pub(super) added_us_min: Option<f64>,
     /// Median of the differences to `base` beside it.
     pub(super) added_us_median: Option<f64>,
-    /// Median of the ratios to what the floor added beside it.
+    /// The configuration whose added cost `added_ratio_to_floor` is a multiple of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) floor: Option<&'static str>,
+    /// Median of the rounds' ratios to what the floor added.
     pub(super) added_ratio_to_floor: Option<f64>,
+    /// Where that median lies with 95 % confidence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) added_ratio_interval: Option<[f64; 2]>,
     /// Quartiles of these ratios.
     pub(super) added_ratio_quartiles: Option<[f64; 2]>,
     /// Ratio of the two `added_us_min`.
     pub(super) added_min_ratio_to_floor: Option<f64>,
+    /// Median of the rounds' ratios to what the filter without an SDK added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) added_ratio_to_bare: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) added_ratio_to_bare_interval: Option<[f64; 2]>,
+    /// The same, by another load generator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) by_h2load: Option<Confirmed>,
     pub(super) requests_per_second: f64,
     /// Share of its core that Envoy had, 1 at most.
     pub(super) busy: f64,
@@ -67,6 +94,18 @@ pub(super) struct Row {
     pub(super) latency: Option<Latency>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) event_stream_chunk: Option<Stream>,
+}
+
+/// What another load generator found of a configuration, in the same run.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Confirmed {
+    pub(super) requests: u64,
+    pub(super) cpu_us_median: f64,
+    pub(super) added_us_median: f64,
+    pub(super) added_ratio_to_floor: f64,
+    pub(super) added_ratio_interval: [f64; 2],
+    pub(super) added_ratio_to_bare: f64,
+    pub(super) busy: f64,
 }
 
 /// Latency at a fixed rate, from the moment at which a request was due.
@@ -157,6 +196,20 @@ impl Report {
             self.idle_cpu_us_per_second
         );
         text += &self.costs();
+        if let Some(load) = &self.second_load {
+            let SecondLoad {
+                program,
+                rounds,
+                seconds_per_round,
+            } = load;
+            line(
+                &mut text,
+                &format!("(h2load): × floor by {program}, {rounds} rounds of {seconds_per_round} s"),
+            );
+        }
+        for left_out in &self.left_out {
+            line(&mut text, &format!("left out: {left_out}"));
+        }
         text += &self.latencies();
         text += &self.streams();
         if let Some(memory) = &self.memory {
@@ -177,33 +230,37 @@ impl Report {
 
     fn costs(&self) -> String {
         let mut text = format!(
-            "{:<28}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>12}{:>9}{:>9}{:>7}\n",
+            "{:<28}{:>10}{:>9}{:>9}{:>9}{:>11}{:>11}{:>8}{:>9}{:>11}{:>9}{:>7}\n",
             "CPU µs/request",
             "requests",
-            "min",
             "median",
-            "+min",
             "+median",
             "× floor",
+            "95 %",
             "quartiles",
             "(min)",
+            "× bare",
+            "(h2load)",
             "req/s",
             "busy"
         );
         for row in &self.rows {
+            let by_h2load = row.by_h2load.as_ref();
+            let by_h2load = by_h2load.map(|by_h2load| by_h2load.added_ratio_to_floor);
             line(
                 &mut text,
                 &format!(
-                    "{:<28}{:>10}{:>9.2}{:>9.2}{:>9}{:>9}{:>9}{:>12}{:>9}{:>9.0}{:>7.2}",
+                    "{:<28}{:>10}{:>9.2}{:>9}{:>9}{:>11}{:>11}{:>8}{:>9}{:>11}{:>9.0}{:>7.2}",
                     row.name,
                     row.requests,
-                    row.cpu_us_min,
                     row.cpu_us_median,
-                    optional(row.added_us_min),
                     optional(row.added_us_median),
                     optional(row.added_ratio_to_floor),
+                    range(row.added_ratio_interval),
                     range(row.added_ratio_quartiles),
                     optional(row.added_min_ratio_to_floor),
+                    optional(row.added_ratio_to_bare),
+                    optional(by_h2load),
                     row.requests_per_second,
                     row.busy
                 ),

@@ -1,12 +1,15 @@
 //! One round: every lane for a moment, each between moments of what it is compared with.
 //!
-//! A machine may change its speed from one second to the next (its hypervisor, its heat). What is measured within a
-//! fifth of a second has mostly seen the same speed, so what is compared is measured that close together, and often.
+//! A machine may change its speed from one second to the next (its hypervisor, its heat). What is measured within that
+//! time has mostly seen the same speed, so a lane is compared with its base that close together, and often.
+//! The floors are measured many times in a round: as a share of `no_filter` beside them their cost does not depend on the
+//! speed, and the mean of the round's shares is far more exact than the two moments that happen to be beside a lane.
 
 use std::time::{Duration, Instant};
 
-use super::data_path::All;
-use super::lanes::{FLOOR, Lane, NO_FILTER};
+use super::data_path::{All, Measured};
+use super::h2load::H2load;
+use super::lanes::{BARE, FLOOR, Lane, NO_FILTER};
 use super::load::{Done, Until};
 use super::setting::{Counted, Setting};
 use super::statistics::mean;
@@ -15,16 +18,28 @@ use super::statistics::mean;
 const COUNTED_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+#[cfg(test)]
+mod tests;
+
 /// What rounds are made of.
 pub(super) struct Rounds<'a> {
     /// Everything that runs.
     pub(super) setting: &'a Setting,
     /// What is measured, with the lanes that it is compared with.
     pub(super) lanes: &'a [Lane],
-    /// How long each moment is.
-    pub(super) moment: Duration,
+    /// What makes the load of each moment.
+    pub(super) load: Generator<'a>,
     /// Connections of the load generator.
     pub(super) connections: usize,
+}
+
+/// A load generator, and how much load it makes in a moment.
+#[derive(Clone, Copy)]
+pub(super) enum Generator<'a> {
+    /// The own one, for a time.
+    Own(Duration),
+    /// The other one, with a number of requests for each lane.
+    H2load(&'a H2load, &'a dyn Fn(&Lane) -> u64),
 }
 
 /// One lane for a moment.
@@ -48,7 +63,7 @@ impl Rounds<'_> {
                 .closed_loop(Until::Sent(1))
                 .await?;
             let before = self.setting.counted(self.lanes).await?;
-            let moment = self.measure(lane, duration).await?;
+            let moment = self.measure(lane, Generator::Own(duration)).await?;
             self.accounted_for(&[moment], &before).await?;
         }
         Ok(())
@@ -62,7 +77,7 @@ impl Rounds<'_> {
         let before = self.setting.counted(self.lanes).await?;
         let mut moments = Vec::new();
         for lane in plan(self.lanes, number) {
-            moments.push(self.measure(lane, self.moment).await?);
+            moments.push(self.measure(lane, self.load).await?);
         }
         self.accounted_for(&moments, &before).await?;
         for lane in self.lanes {
@@ -73,13 +88,21 @@ impl Rounds<'_> {
         Ok(())
     }
 
-    async fn measure(&self, lane: &Lane, duration: Duration) -> anyhow::Result<Moment> {
-        let mut load = self.setting.load(lane, self.connections).await?;
-        let (cpu_us, done) = self
-            .setting
-            .gateway
-            .cost_us(&mut load, Until::Elapsed(duration))
-            .await?;
+    async fn measure(&self, lane: &Lane, load: Generator<'_>) -> anyhow::Result<Moment> {
+        let (setting, connections) = (self.setting, self.connections);
+        let (cpu_us, done) = match load {
+            Generator::Own(duration) => {
+                let mut load = setting.load(lane, connections).await?;
+                let until = Until::Elapsed(duration);
+                setting.gateway.cost_us(&mut load, until).await?
+            }
+            Generator::H2load(h2load, requests) => {
+                let requests = requests(lane);
+                setting
+                    .cost_by_h2load_us(h2load, lane, connections, requests)
+                    .await?
+            }
+        };
         Ok(Moment {
             lane: *lane,
             cpu_us,
@@ -104,15 +127,17 @@ impl Rounds<'_> {
     }
 }
 
-/// The order of a round: a moment of `no_filter` and of the floor, then a lane, then the two again, and so on. A lane with
-/// a base of its own stands between two moments of that. Each round begins with another lane, and the order of the
-/// two between lanes changes, so that nothing always follows the same thing.
+/// The order of a round: a moment of `no_filter` and of one of the floors, then a lane, then two of these again, and so on. A
+/// lane with a base or a floor of its own stands between moments of those. Each round begins with another lane, and what
+/// stands between two lanes changes, so that nothing always follows the same thing.
 fn plan(lanes: &[Lane], number: usize) -> Vec<&Lane> {
     let named = |name: &str| lanes.iter().find(|lane| lane.name == name);
-    let bracket = |turn: usize| {
-        let names = match turn % 2 {
+    let between = |turn: usize| {
+        let names = match turn % 4 {
             0 => [NO_FILTER, FLOOR],
-            _ => [FLOOR, NO_FILTER],
+            1 => [BARE, NO_FILTER],
+            2 => [FLOOR, NO_FILTER],
+            _ => [NO_FILTER, BARE],
         };
         names.into_iter().filter_map(named)
     };
@@ -120,26 +145,29 @@ fn plan(lanes: &[Lane], number: usize) -> Vec<&Lane> {
         .iter()
         .filter(|lane| !is_compared_with(lanes, lane))
         .collect();
-    let mut plan: Vec<&Lane> = bracket(number).collect();
+    let mut plan: Vec<&Lane> = between(number).collect();
     let (count, first) = (others.len(), number % others.len().max(1));
     for (turn, lane) in others.iter().cycle().skip(first).take(count).enumerate() {
         let own_base = named(lane.base).filter(|base| base.name != NO_FILTER);
-        plan.extend(own_base);
+        let own_floor = named(lane.floor).filter(|floor| floor.name != FLOOR);
+        plan.extend(own_base.into_iter().chain(own_floor));
         plan.push(lane);
-        plan.extend(own_base);
-        plan.extend(bracket(number + turn + 1));
+        plan.extend(own_floor.into_iter().chain(own_base));
+        plan.extend(between(number + turn + 1));
     }
     plan
 }
 
 /// Whether it is measured beside others anyway.
 fn is_compared_with(lanes: &[Lane], lane: &Lane) -> bool {
-    lane.name == FLOOR || lanes.iter().any(|other| other.base == lane.name)
+    let is_of =
+        |other: &Lane| other.name != lane.name && (other.base == lane.name || other.floor == lane.name);
+    [NO_FILTER, FLOOR, BARE].contains(&lane.name) || lanes.iter().any(is_of)
 }
 
-/// Adds a round to what is known of a lane. Of the lanes that have many moments in a round one counts, each round
+/// Adds a round to what is known of a lane. Of the costs of a lane with many moments in a round one counts, each round
 /// another: the smallest of more values would be smaller.
-fn note(of_lane: &mut super::data_path::Measured, lane: &Lane, moments: &[Moment], number: usize) {
+fn note(of_lane: &mut Measured, lane: &Lane, moments: &[Moment], number: usize) {
     let own: Vec<usize> = (0..moments.len())
         .filter(|at| moments[*at].lane.name == lane.name)
         .collect();
@@ -150,9 +178,14 @@ fn note(of_lane: &mut super::data_path::Measured, lane: &Lane, moments: &[Moment
     of_lane.requests += own.iter().map(|at| moments[*at].done.requests).sum::<u64>();
     of_lane.cpu_us.push(cpu_us);
     of_lane.per_second.push(done.requests as f64 / done.seconds);
-    of_lane.added_us.push(cpu_us - beside(moments, at, lane.base));
-    let floor_added_us = beside(moments, at, FLOOR) - beside(moments, at, NO_FILTER);
-    of_lane.floor_added_us.push(floor_added_us);
+    let added_us = |at: usize| moments[at].cpu_us - beside(moments, at, lane.base);
+    of_lane.added_us.push(added_us(at));
+    // What a machine that runs at another speed changes, it changes of both.
+    let shares: Vec<f64> = own
+        .iter()
+        .map(|at| added_us(*at) / beside(moments, *at, NO_FILTER))
+        .collect();
+    of_lane.added_shares.push(mean(&shares));
 }
 
 /// Cost of the lane with this name beside the moment `at`: of that moment itself, or the mean of the nearest ones

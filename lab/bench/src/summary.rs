@@ -1,9 +1,9 @@
 //! From measurements to rows and budgets.
 
 use super::data_path::{All, Measured};
-use super::lanes::{FLOOR, Lane, NO_FILTER};
-use super::report::{Budget, Latency, Row, Stream};
-use super::statistics::{median, minimum, paired, quartiles, rounded};
+use super::lanes::{BARE, Lane};
+use super::report::{Budget, Confirmed, Latency, Row, Stream};
+use super::statistics::{interval_of_median, median, minimum, paired, quartiles, rounded};
 
 impl Measured {
     fn latency(&self, base: &Self) -> Option<Latency> {
@@ -29,9 +29,11 @@ impl Measured {
         })
     }
 
-    /// Ratios to what the floor added beside it, one for each round.
-    fn ratios(&self) -> Vec<f64> {
-        paired(&self.added_us, &self.floor_added_us, |added, floor| added / floor)
+    /// Ratios of what it added to what a floor added, one for each round.
+    fn ratios(&self, floor: &Self) -> Vec<f64> {
+        paired(&self.added_shares, &floor.added_shares, |added, floor| {
+            added / floor
+        })
     }
 
     /// How busy Envoy's core was with Envoy: below 0.9 something else ran there, or the load was too slow.
@@ -46,18 +48,21 @@ fn difference(with: &[f64], without: &[f64]) -> f64 {
     median(&paired(with, without, |with, without| with - without))
 }
 
-/// One row for each lane.
-pub(super) fn rows(lanes: &[Lane], all: &All) -> Vec<Row> {
-    let (plain, floor) = (&all[NO_FILTER], &all[FLOOR]);
-    let floor_added_min = minimum(&floor.cpu_us) - minimum(&plain.cpu_us);
+/// One row for each lane, with what the other load generator found of it.
+pub(super) fn rows(lanes: &[Lane], all: &All, by_h2load: &All) -> Vec<Row> {
     let rows = lanes.iter().map(|lane| {
         let (measured, base) = (&all[lane.name], &all[lane.base]);
-        let ratios = measured.ratios();
+        let (floor, bare) = (&all[lane.floor], &all[BARE]);
+        let floor_base = floor_base(lanes, lane).map_or(base, |name| &all[name]);
+        let floor_added_min = minimum(&floor.cpu_us) - minimum(&floor_base.cpu_us);
+        let (ratios, to_bare) = (measured.ratios(floor), measured.ratios(bare));
         let compared = lane.base != lane.name;
         let added_us_min = minimum(&measured.cpu_us) - minimum(&base.cpu_us);
+        let to_floor = compared && lane.floor != lane.name;
         Row {
             name: lane.name,
             base: lane.base,
+            floor: to_floor.then_some(lane.floor),
             requests: measured.requests,
             cpu_us_min: rounded(minimum(&measured.cpu_us)),
             cpu_us_median: rounded(median(&measured.cpu_us)),
@@ -66,8 +71,12 @@ pub(super) fn rows(lanes: &[Lane], all: &All) -> Vec<Row> {
             added_us_min: compared.then(|| rounded(added_us_min)),
             added_us_median: compared.then(|| rounded(median(&measured.added_us))),
             added_ratio_to_floor: compared.then(|| rounded(median(&ratios))),
+            added_ratio_interval: compared.then(|| interval_of_median(&ratios).map(rounded)),
             added_ratio_quartiles: compared.then(|| quartiles(&ratios).map(rounded)),
             added_min_ratio_to_floor: compared.then(|| rounded(added_us_min / floor_added_min)),
+            added_ratio_to_bare: compared.then(|| rounded(median(&to_bare))),
+            added_ratio_to_bare_interval: compared.then(|| interval_of_median(&to_bare).map(rounded)),
+            by_h2load: compared.then(|| confirmed(lane, by_h2load)).flatten(),
             requests_per_second: median(&measured.per_second).round(),
             busy: rounded(measured.busy()),
             latency: measured.latency(base),
@@ -77,27 +86,60 @@ pub(super) fn rows(lanes: &[Lane], all: &All) -> Vec<Row> {
     rows.collect()
 }
 
+fn floor_base(lanes: &[Lane], lane: &Lane) -> Option<&'static str> {
+    let floor = lanes.iter().find(|floor| floor.name == lane.floor);
+    floor.map(|floor| floor.base)
+}
+
+fn confirmed(lane: &Lane, all: &All) -> Option<Confirmed> {
+    let (measured, floor, bare) = (all.get(lane.name)?, all.get(lane.floor)?, all.get(BARE)?);
+    let ratios = measured.ratios(floor);
+    Some(Confirmed {
+        requests: measured.requests,
+        cpu_us_median: rounded(median(&measured.cpu_us)),
+        added_us_median: rounded(median(&measured.added_us)),
+        added_ratio_to_floor: rounded(median(&ratios)),
+        added_ratio_interval: interval_of_median(&ratios).map(rounded),
+        added_ratio_to_bare: rounded(median(&measured.ratios(bare))),
+        busy: rounded(measured.busy()),
+    })
+}
+
 /// The budgets of which both sides were measured.
 pub(super) fn budgets(lanes: &[Lane], all: &All) -> Vec<Budget> {
-    let of = |name: &str| lanes.iter().any(|lane| lane.name == name).then(|| &all[name]);
-    let to_floor = |what: &'static str, lane: &str, limit: f64| {
-        Some(Budget::at_most(what, limit, median(&of(lane)?.ratios())))
+    let of = |name: &str| {
+        let lane = lanes.iter().find(|lane| lane.name == name)?;
+        Some((&all[lane.name], &all[lane.floor]))
     };
-    // Both as multiples of the floor beside them: the speed of the machine cancels out of each.
+    let to_floor = |what: &'static str, name: &str, limit: f64| {
+        let (measured, floor) = of(name)?;
+        Some(Budget::at_most(what, limit, median(&measured.ratios(floor))))
+    };
+    let to_bare = || {
+        let (fresh, _) = of("fresh")?;
+        let ratios = fresh.ratios(&all[BARE]);
+        Some(Budget::at_most(
+            "added by fresh / added by bare",
+            1.4,
+            median(&ratios),
+        ))
+    };
     let to_jwt_authn = || {
-        let (fresh, jwt_authn) = (of("fresh")?.ratios(), of("jwt_authn")?.ratios());
+        let ((fresh, _), (jwt_authn, _)) = (of("fresh")?, of("jwt_authn")?);
         Some(Budget::at_most(
             "added by fresh / added by jwt_authn",
             1.0 / 3.0,
-            median(&fresh) / median(&jwt_authn),
+            median(&fresh.ratios(jwt_authn)),
         ))
     };
     let budgets = [
-        to_floor("added by fresh / added by floor", "fresh", 1.25),
-        to_floor("added by replaced / added by floor", "replaced", 1.6),
-        to_floor("added by exchange / added by floor", "exchange", 1.6),
-        to_floor("added by swapped / added by floor", "swapped", 1.6),
-        to_floor("added by gated / added by floor", "gated", 1.6),
+        to_floor("added by fresh / added by floor", "fresh", 1.1),
+        to_bare(),
+        to_floor("added by installed / added by the floor there", "installed", 1.25),
+        to_floor("added by replaced / added by floor", "replaced", 1.25),
+        to_floor("added by exchange / added by floor", "exchange", 1.25),
+        to_floor("added by swapped / added by floor", "swapped", 1.25),
+        to_floor("added by gated / added by floor", "gated", 1.25),
         to_jwt_authn(),
     ];
     budgets.into_iter().flatten().collect()

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use tokenward_protocol::filter_state::{FilterState, STATE_PATH, ServerList};
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{MARKER_HEADER, TokenAnswer, TokenRequest};
@@ -14,6 +15,7 @@ use tokenward_control::authorization::access_token::{self, AccessTokenClaims, Si
 use tokenward_control::clock::{Clock as _, SystemClock};
 use tokenward_control::config::SigningKeysConfig;
 use tokenward_harness::issuer::{DexConfig, DexUser, FakeDex, IssuerClock, http_client};
+use tokenward_harness::parts::tools;
 
 const ALICE: &str = "alice@example.com";
 const BOB: &str = "bob@example.com";
@@ -25,6 +27,11 @@ pub(super) const AUTHORIZATION_SERVER: &str = "https://mcp.example.com";
 pub(super) const LOGIN_RESOURCE: &str = "https://mcp.example.com/login/mcp";
 /// The audience that the exchanging server requires.
 pub(super) const REMOTE_CLIENT: &str = "kube";
+/// The forwarding server.
+pub(super) const SERVER: &str = "forward";
+/// Where control's stand-in serves the filter's module, and the floor's in its place.
+const MODULE_PATH: &str = "/filter/tokenward.wasm";
+pub(super) const FLOOR_PATH: &str = "/filter/floor.wasm";
 /// Longer than a token lives.
 const A_DAY_AND_MORE: Duration = Duration::from_secs(25 * 3600);
 
@@ -81,13 +88,26 @@ impl Tokens {
         })
     }
 
-    /// A token endpoint with these answers and no work behind them: what control costs is no part of the data path.
+    /// Control with these answers and no work behind them: what control costs is no part of the data path. Besides tokens it
+    /// gives the filter its state, and Envoy Gateway the modules.
     pub(super) async fn endpoint(&self) -> anyhow::Result<Responder> {
         let refreshed = answer(&self.refreshed)?;
         let exchanged = answer(&self.exchanged)?;
         let refused = refused()?;
         let stale = self.stale.clone();
+        let documents = [
+            (STATE_PATH, self.state()),
+            (MODULE_PATH, std::fs::read(tools::filter_module()?)?),
+            (FLOOR_PATH, std::fs::read(tools::baseline_module()?)?),
+        ]
+        .map(|(path, document)| (format!("GET {path}"), bytes_answer(&document)));
         Responder::start(move |request: Incoming<'_>| {
+            let asked_for = documents
+                .iter()
+                .find(|(begin, _)| request.head.starts_with(begin.as_bytes()));
+            if let Some((_, document)) = asked_for {
+                return document.clone();
+            }
             let Ok(asked) = TokenRequest::from_form(request.body) else {
                 return refused.clone();
             };
@@ -100,6 +120,25 @@ impl Tokens {
             }
         })
         .await
+    }
+}
+
+impl Tokens {
+    /// What the filter polls every two seconds: the list of servers, and that no login has ended.
+    fn state(&self) -> Vec<u8> {
+        let auth = json!({"kind": "forward", "issuer": self.issuer, "required_audiences": [CLIENT]});
+        let servers = json!({"servers": [{"name": SERVER, "auth": auth}]}).to_string();
+        let servers = ServerList {
+            version: 1,
+            json: servers.as_bytes(),
+        };
+        FilterState {
+            version: 1,
+            has_more: false,
+            servers: Some(servers),
+            sign_outs: Vec::new(),
+        }
+        .encode()
     }
 }
 
@@ -127,7 +166,8 @@ fn access_token(id_token: &str) -> anyhow::Result<String> {
     Ok(signed.expose_secret().to_owned())
 }
 
-fn answer(token: &str) -> anyhow::Result<Vec<u8>> {
+/// Control's answer with this token.
+pub(super) fn answer(token: &str) -> anyhow::Result<Vec<u8>> {
     let exp_seconds = Claims::read(token.as_bytes())
         .ok()
         .context("a token of Dex is well-formed")?
@@ -148,6 +188,15 @@ fn refused() -> anyhow::Result<Vec<u8>> {
         "error": refusal.control_error(), "error_description": refusal.description(), "refusal": refusal.name(),
     });
     Ok(http_answer("400 Bad Request", &body.to_string()))
+}
+
+fn bytes_answer(body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\n{MARKER_HEADER}: bench\r\ncontent-type: application/octet-stream\r\n\
+         content-length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
 }
 
 fn http_answer(status: &str, body: &str) -> Vec<u8> {

@@ -14,11 +14,14 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// A request as a [`Responder`] sees it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Incoming<'a> {
+    /// Request line and headers.
+    pub(super) head: &'a [u8],
     /// What was sent after the headers.
     pub(super) body: &'a [u8],
 }
 
-/// A server that answers every request with the result of a function. It ends when it is dropped.
+/// A server that answers every request with the result of a function; one with an empty result waits for its answer for as
+/// long as the server runs. It ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Responder {
     address: SocketAddr,
@@ -83,6 +86,7 @@ where
         while let Some(length) = message_length(&buffer[..filled], true)? {
             let body = head_length(&buffer[..length]).unwrap_or(length);
             let bytes = answer(Incoming {
+                head: &buffer[..body],
                 body: &buffer[body..length],
             });
             counter.fetch_add(1, Ordering::SeqCst);
@@ -112,6 +116,14 @@ impl Connection {
             stream,
             buffer: vec![0; BUFFER_BYTES],
         })
+    }
+
+    /// Sends a request and reads nothing.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub(super) async fn send(&mut self, request: &[u8]) -> anyhow::Result<()> {
+        Ok(self.stream.write_all(request).await?)
     }
 
     /// Sends a request and reads the whole answer; returns its status.

@@ -52,7 +52,7 @@ pub struct BenchFlags {
 /// A benchmark and its flags.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Benchmark {
-    /// CPU per request, latency and event streams: no filter, the floor, Tokenward's paths, jwt_authn, ext_authz
+    /// CPU per request, latency and event streams: no filter, two floors, Tokenward's paths, Envoy's own filters
     DataPath(DataPathFlags),
     /// Envoy's memory over many sessions, and what a fresh request costs then
     Memory(MemoryFlags),
@@ -61,29 +61,39 @@ pub enum Benchmark {
 }
 
 /// Names for `bench data-path --only`: the lanes of that benchmark.
-pub const DATA_PATH_LANES: [&str; 14] = [
+pub const DATA_PATH_LANES: [&str; 18] = [
     "no_filter",
     "direct_response",
     "floor",
+    "bare",
+    "installed_base",
+    "installed_floor",
+    "installed",
     "fresh",
-    "fresh_named",
-    "fresh_unnamed",
     "fresh_annotated",
     "replaced",
     "exchange",
     "swapped",
     "gated",
+    "lua",
     "jwt_authn_cached",
     "jwt_authn",
     "ext_authz",
+    "oauth2",
 ];
 
 /// Flags of `bench data-path`.
 #[derive(Debug, Clone, Args)]
 pub struct DataPathFlags {
-    /// Only these (and no_filter and floor, which the others are compared with)
+    /// Only these (and what they are compared with)
     #[arg(long, value_delimiter = ',', value_name = "NAME", value_parser = PossibleValuesParser::new(DATA_PATH_LANES))]
     pub only: Vec<String>,
+    /// Rounds with the load of h2load, after those of cost; 0: none
+    #[arg(long, default_value_t = 12, value_name = "N")]
+    pub h2load_rounds: usize,
+    /// How long each configuration is measured in each of these, about
+    #[arg(long, default_value = "0.25", value_name = "S", value_parser = seconds)]
+    pub seconds_per_h2load_round: Duration,
     /// Rounds of latency and event streams, after those of cost
     #[arg(long, default_value = "12", value_name = "N")]
     pub latency_rounds: NonZeroUsize,
@@ -143,10 +153,10 @@ pub struct ControlFlags {
 /// How a benchmark measures, and where its result goes.
 #[derive(Debug, Clone, Args)]
 pub struct Measurement {
-    /// Rounds; each measures every configuration [default: 100; control: 12]
+    /// Rounds; each measures every configuration [default: 40; memory: 80; control: 12]
     #[arg(long, value_name = "N")]
     pub rounds: Option<NonZeroUsize>,
-    /// How long each configuration is measured at a time [default: 0.05; memory: 0.1; control: 2]
+    /// How long each configuration is measured at a time [default: 0.2; control: 2]
     #[arg(long, value_name = "S", value_parser = seconds)]
     pub seconds_per_round: Option<Duration>,
     /// Connections of the load generator

@@ -8,6 +8,7 @@ mod envoy;
 mod envoy_gateway;
 mod go;
 mod go_program;
+mod h2load;
 pub(crate) mod keycloak;
 mod kube_apiserver;
 mod mcp_clients;
@@ -64,6 +65,9 @@ pub(crate) struct SetupFlags {
     /// Get Keycloak too, which only `issuers` needs: Java 17, Maven, and 165 MB
     #[arg(long)]
     with_keycloak: bool,
+    /// Get h2load too, the second load generator, which only `bench data-path` needs
+    #[arg(long)]
+    with_h2load: bool,
     #[arg(skip)]
     without_mcp: bool,
     #[arg(skip)]
@@ -84,6 +88,15 @@ impl SetupFlags {
     pub(crate) fn with_envoy_gateway(self) -> Self {
         Self {
             with_envoy_gateway: true,
+            ..self
+        }
+    }
+
+    /// What `bench data-path` needs: h2load, and Envoy Gateway unless these configurations, all if none, do without it.
+    pub(crate) fn for_data_path(self, only: &[String]) -> Self {
+        Self {
+            with_h2load: true,
+            with_envoy_gateway: only.is_empty() || only.iter().any(|name| name.starts_with("installed")),
             ..self
         }
     }
@@ -152,6 +165,9 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
     terminal.step("Valkey", |step| {
         provide(workspace, step, network, &valkey::VALKEY)
     })?;
+    if flags.with_h2load {
+        terminal.step("h2load", |step| h2load::provide(workspace, step, network))?;
+    }
     if flags.with_envoy_gateway {
         terminal.step("Envoy Gateway", |step| {
             envoy_gateway::provide(workspace, step, network)
