@@ -4,15 +4,20 @@ use serde_json::Value;
 use tokenward_harness::parts::tools;
 
 /// The configurations in the page's table of the data path.
-const LANES: [&str; 8] = [
+const LANES: [&str; 13] = [
+    "installed",
     "fresh",
     "fresh_annotated",
     "replaced",
     "exchange",
+    "swapped",
     "gated",
+    "bare",
+    "lua",
     "jwt_authn_cached",
     "jwt_authn",
     "ext_authz",
+    "oauth2",
 ];
 
 fn stored(name: &str) -> Value {
@@ -34,17 +39,22 @@ fn two_decimals(number: &Value) -> String {
 
 /// The end of a row of the page's table, as it must be.
 fn row(run: &Value, lane: &str) -> String {
+    let row = row_of(run, lane);
+    let range = |ends: &Value| format!("{}–{}", two_decimals(&ends[0]), two_decimals(&ends[1]));
+    format!(
+        "(`{lane}`) | {} | {} | {} | {} | {} |",
+        two_decimals(&row["added_ratio_to_floor"]),
+        range(&row["added_ratio_interval"]),
+        range(&row["added_ratio_quartiles"]),
+        two_decimals(&row["added_ratio_to_bare"]),
+        two_decimals(&row["by_h2load"]["added_ratio_to_floor"]),
+    )
+}
+
+fn row_of<'a>(run: &'a Value, lane: &str) -> &'a Value {
     let rows = run["rows"].as_array().expect("rows");
     let row = rows.iter().find(|row| row["name"] == lane);
-    let row = row.unwrap_or_else(|| panic!("the stored run has no {lane}"));
-    let quartiles = &row["added_ratio_quartiles"];
-    format!(
-        "(`{lane}`) | {} | {}–{} | {} |",
-        two_decimals(&row["added_ratio_to_floor"]),
-        two_decimals(&quartiles[0]),
-        two_decimals(&quartiles[1]),
-        two_decimals(&row["added_min_ratio_to_floor"]),
-    )
+    row.unwrap_or_else(|| panic!("the stored run has no {lane}"))
 }
 
 const PAGE: &str = "docs/benchmarks/README.md";
@@ -61,24 +71,38 @@ fn the_page_shows_the_data_path_as_the_stored_run_has_it() {
 }
 
 #[test]
-fn the_readme_repeats_two_ratios_of_the_stored_run() {
+fn the_readme_repeats_ratios_of_the_stored_run() {
     let run = stored("data-path.json");
-    let ratio = |lane: &str| {
-        let rows = run["rows"].as_array().expect("rows");
-        let row = rows.iter().find(|row| row["name"] == lane).expect("a row");
-        two_decimals(&row["added_ratio_to_floor"])
-    };
+    let ratio = |lane: &str, to: &str| two_decimals(&row_of(&run, lane)[to]);
     let expected = [
         format!(
-            "A fresh token costs {} times what a wasm filter costs",
-            ratio("fresh")
+            "the filter as the chart installs it adds {} times",
+            ratio("installed", "added_ratio_to_floor")
         ),
-        format!("an `ext_authz` call {} times", ratio("ext_authz")),
+        format!(
+            "an `ext_authz` call {} times",
+            ratio("ext_authz", "added_ratio_to_floor")
+        ),
+        format!(
+            "of one without an SDK, a fresh token {} times",
+            ratio("fresh", "added_ratio_to_bare")
+        ),
     ];
-    let readme = document("README.md");
+    let readme = document("README.md").replace('\n', " ");
     for sentence in &expected {
         assert!(readme.contains(sentence), "README.md lacks {sentence:?}");
     }
+}
+
+/// Nothing of the path that is installed, and of the other load generator, was left out of the run that is published.
+#[test]
+fn the_stored_run_of_the_data_path_left_nothing_out() {
+    let run = stored("data-path.json");
+    assert!(run.get("left_out").is_none(), "{}", run["left_out"]);
+    let program = run["second_load"]["program"].as_str().expect("a program");
+    assert!(program.starts_with("h2load"), "{program}");
+    assert_eq!(row_of(&run, "installed")["floor"], "installed_floor");
+    assert_eq!(row_of(&run, "gated")["base"], "direct_response");
 }
 
 #[test]
@@ -91,6 +115,33 @@ fn the_page_shows_memory_as_the_stored_run_has_it() {
         memory["growth_kib_after_warm_up"], memory["sessions"]
     );
     assert!(page.contains(&expected), "{PAGE} lacks {expected:?}");
+    let budgets = run["budgets"].as_array().expect("budgets");
+    let measured = |what: &str| {
+        let budget = budgets.iter().find(|budget| budget["what"] == what);
+        two_decimals(&budget.unwrap_or_else(|| panic!("no budget of {what}"))["measured"])
+    };
+    let expected = format!(
+        "a fresh request costs {} times that of one server and one session, and the filter's own part is {} times",
+        measured("fresh request, many servers and sessions / one"),
+        measured("added by fresh, many servers and sessions / one"),
+    );
+    assert!(
+        page.replace('\n', " ").contains(&expected),
+        "{PAGE} lacks {expected:?}"
+    );
+    for (what, name) in [
+        ("a session", "bytes_per_session"),
+        ("one more server of a session", "bytes_per_further_pair"),
+        ("a session with a stale token", "bytes_per_replaced_session"),
+        ("a stream that waits for its server", "bytes_per_stream"),
+    ] {
+        let bytes = memory["each"][name]["added"].as_f64().expect("bytes");
+        let expected = format!("{what} {bytes:.0} bytes");
+        assert!(
+            page.replace('\n', " ").contains(&expected),
+            "{PAGE} lacks {expected:?}"
+        );
+    }
 }
 
 #[test]
