@@ -53,7 +53,11 @@ pub(crate) fn replay(workspace: &Workspace, terminal: &Terminal, flags: &ReplayF
 
 /// Runs a benchmark, with everything that it measures built in release.
 pub(crate) fn bench(workspace: &Workspace, terminal: &Terminal, flags: &BenchFlags) -> Result<ExitCode> {
-    setup::run(workspace, terminal, &SetupFlags::default().with_dex(false))?;
+    let parts = match flags.benchmark {
+        Benchmark::Storm(_) => SetupFlags::default().for_storm(),
+        _ => SetupFlags::default().with_dex(false),
+    };
+    setup::run(workspace, terminal, &parts)?;
     terminal.heading("build");
     let programs: &[Program] = match flags.benchmark {
         Benchmark::DataPath(_) | Benchmark::Memory(_) => {
@@ -61,7 +65,7 @@ pub(crate) fn bench(workspace: &Workspace, terminal: &Terminal, flags: &BenchFla
             modules::baseline_module(workspace, terminal)?;
             &[BENCH]
         }
-        Benchmark::Control(_) => &[CONTROL, BENCH],
+        Benchmark::Control(_) | Benchmark::Storm(_) => &[CONTROL, BENCH],
     };
     modules::programs(workspace, terminal, Profile::Release, programs)?;
     become_program(workspace, Profile::Release, BENCH)

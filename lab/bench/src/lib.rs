@@ -13,6 +13,7 @@ mod report;
 mod rounds;
 mod setting;
 mod statistics;
+mod storm;
 mod stream;
 mod summary;
 mod tokens;
@@ -23,3 +24,4 @@ pub use data_path::{DataPath, data_path};
 
 pub use memory::{Memory, memory};
 pub use report::{Budget, Report};
+pub use storm::{Storm, StormLimits, StormReport, storm};
