@@ -28,6 +28,7 @@ mod full_disk;
 mod greedy;
 mod intake;
 mod issuer_failures;
+mod issuer_limits;
 mod issuer_matrix;
 mod key_sets;
 mod log_watch;

@@ -53,10 +53,11 @@ pub(crate) fn replay(workspace: &Workspace, terminal: &Terminal, flags: &ReplayF
 
 /// Runs a benchmark, with everything that it measures built in release.
 pub(crate) fn bench(workspace: &Workspace, terminal: &Terminal, flags: &BenchFlags) -> Result<ExitCode> {
-    let parts = SetupFlags::default().with_dex(false);
+    let parts = SetupFlags::default();
     let parts = match &flags.benchmark {
-        Benchmark::DataPath(flags) => parts.for_data_path(&flags.only),
-        _ => parts,
+        Benchmark::DataPath(flags) => parts.with_dex(false).for_data_path(&flags.only),
+        Benchmark::Storm(_) => parts.for_storm(),
+        Benchmark::Memory(_) | Benchmark::Control(_) => parts.with_dex(false),
     };
     setup::run(workspace, terminal, &parts)?;
     terminal.heading("build");
@@ -67,7 +68,7 @@ pub(crate) fn bench(workspace: &Workspace, terminal: &Terminal, flags: &BenchFla
             modules::bare_module(workspace, terminal)?;
             &[BENCH]
         }
-        Benchmark::Control(_) => &[CONTROL, BENCH],
+        Benchmark::Control(_) | Benchmark::Storm(_) => &[CONTROL, BENCH],
     };
     modules::programs(workspace, terminal, Profile::Release, programs)?;
     become_program(workspace, Profile::Release, BENCH)

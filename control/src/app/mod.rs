@@ -186,7 +186,7 @@ impl Service {
             metrics,
             throttle: Arc::new(Throttle::new(WARN_INTERVAL)),
             rotations: Arc::new(Rotations::new(SIGNED_OUT_LIFETIME)),
-            limits: LimitsByIssuer::default(),
+            limits: LimitsByIssuer::new(&config),
             authorization: None,
             console: None,
             replica_name: console::replicas::own_name().into(),

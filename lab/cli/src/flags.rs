@@ -58,6 +58,8 @@ pub enum Benchmark {
     Memory(MemoryFlags),
     /// The token endpoint against raw GETs on the same Valkey, a refresh storm, and the store at several sizes
     Control(ControlFlags),
+    /// Ten thousand stale sessions after a restart of control, on a real Dex: seconds until all are fresh, one refresh each
+    Storm(StormFlags),
 }
 
 /// Names for `bench data-path --only`: the lanes of that benchmark.
@@ -148,6 +150,42 @@ pub struct ControlFlags {
     /// What every benchmark has.
     #[command(flatten)]
     pub measurement: Measurement,
+}
+
+/// Flags of `bench storm`.
+#[derive(Debug, Clone, Args)]
+pub struct StormFlags {
+    /// Sessions, each of another user
+    #[arg(long, default_value = "10000", value_name = "N")]
+    pub sessions: NonZeroUsize,
+    /// Limits of each replica's calls to Dex: `default`, or calls per second, burst and concurrent calls as in `100/200/32`
+    #[arg(long, value_delimiter = ',', default_value = "default", value_name = "LIMITS", value_parser = storm_limits)]
+    pub limits: Vec<LimitsFlag>,
+    /// Replicas of control; a storm for each number, with each of the limits
+    #[arg(long, value_delimiter = ',', default_value = "1,3", value_name = "N")]
+    pub replicas: Vec<NonZeroUsize>,
+    /// Write the result to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Exit with 1 if a budget is missed, or if the machine was too busy to decide
+    #[arg(long)]
+    pub enforce: bool,
+}
+
+/// Calls per second, burst and concurrent calls; `None`: the defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitsFlag(pub Option<[u32; 3]>);
+
+/// One value of `--limits`.
+fn storm_limits(text: &str) -> Result<LimitsFlag, String> {
+    if text == "default" {
+        return Ok(LimitsFlag(None));
+    }
+    let numbers: Vec<u32> = text.split('/').map_while(|number| number.parse().ok()).collect();
+    match <[u32; 3]>::try_from(numbers) {
+        Ok(numbers) if text.split('/').count() == 3 => Ok(LimitsFlag(Some(numbers))),
+        _ => Err("neither `default` nor three numbers as in 100/200/32".to_owned()),
+    }
 }
 
 /// How a benchmark measures, and where its result goes.

@@ -9,6 +9,6 @@ mod terminal;
 
 pub use flags::{
     BenchFlags, Benchmark, CONTROL_PARTS, ControlFlags, DATA_PATH_LANES, DataPathFlags, DemoFlags,
-    Measurement, MemoryFlags, ReplayFlags,
+    LimitsFlag, Measurement, MemoryFlags, ReplayFlags, StormFlags,
 };
 pub use terminal::{Look, wrap};
