@@ -1,5 +1,7 @@
 //! The simulation at a small scale, in which every incident happens: same options, same run; promises hold.
 
+mod page;
+
 use tokenward_simulation::{Incident, IssuerLimits, Options, Report, simulate};
 
 /// Twenty workers, two hundred sessions and five servers for twelve minutes, in which tokens live for five.
