@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
-use tokenward_lab_cli::{BenchFlags, Benchmark, DemoFlags, ReplayFlags};
+use tokenward_lab_cli::{BenchFlags, Benchmark, DemoFlags, ReplayFlags, SimulateFlags};
 
 use crate::modules::{self, Profile, Program};
 use crate::setup::{self, SetupFlags};
@@ -26,6 +26,11 @@ const REPLAY: Program = Program {
 const BENCH: Program = Program {
     package: "tokenward-bench",
     binary: "tokenward-bench",
+};
+
+const SIMULATION: Program = Program {
+    package: "tokenward-simulation",
+    binary: "tokenward-simulation",
 };
 
 /// Sets up and builds the filter module, control and the demo.
@@ -72,6 +77,17 @@ pub(crate) fn bench(workspace: &Workspace, terminal: &Terminal, flags: &BenchFla
     };
     modules::programs(workspace, terminal, Profile::Release, programs)?;
     become_program(workspace, Profile::Release, BENCH)
+}
+
+/// Runs the simulation, built in release.
+pub(crate) fn simulate(
+    workspace: &Workspace,
+    terminal: &Terminal,
+    _flags: &SimulateFlags,
+) -> Result<ExitCode> {
+    terminal.heading("build");
+    modules::programs(workspace, terminal, Profile::Release, &[SIMULATION])?;
+    become_program(workspace, Profile::Release, SIMULATION)
 }
 
 /// Replaces this process by `program`, so that Ctrl-C and the exit code are the program's own.

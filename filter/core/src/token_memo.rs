@@ -161,6 +161,13 @@ impl TokenMemo {
         })
     }
 
+    /// Tokens that it holds, and their bytes by the estimate that bounds them.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let both = self.young.values().chain(self.old.values());
+        let bytes = both.flatten().map(|entry| entry.bytes);
+        (bytes.clone().count(), bytes.fold(0, usize::saturating_add))
+    }
+
     /// Reads a token and the claims that decide.
     fn read(&self, token: &[u8]) -> Result<KnownToken, Malformed> {
         let (mut claims, endings) = Claims::read_with_endings(token)?;

@@ -41,6 +41,63 @@ pub struct ReplayFlags {
     pub svg: Option<PathBuf>,
 }
 
+/// Flags of the simulation.
+#[derive(Debug, Clone, Args)]
+pub struct SimulateFlags {
+    /// Seed of all chance: the same flags give the same run
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Envoy workers; four of them are one Envoy
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=400_000))]
+    pub workers: u32,
+    /// Sessions, each of another user
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
+    pub sessions: u32,
+    /// MCP servers
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub servers: u16,
+    /// Length of the run
+    #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub minutes: u32,
+    /// Replicas of control
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub replicas: u32,
+    /// Calls per second that a replica makes to one issuer
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub issuer_rate: u32,
+    /// Such calls that can start at once after a pause
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub issuer_burst: u32,
+    /// Concurrent calls of a replica to one issuer
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub issuer_concurrent: u32,
+    /// Calls per second that an issuer carries out
+    #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub issuer_capacity: u32,
+    /// Life of issuers' tokens, seconds
+    #[arg(long, default_value_t = 1_800, value_name = "N", value_parser = clap::value_parser!(u32).range(180..))]
+    pub token_life: u32,
+    /// Envoys over which the requests of one session are spread
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub envoys_per_session: u32,
+    /// Connections of one session to each of these, each to some worker
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub connections_per_session: u32,
+    /// Threads that simulate gateways; the result does not depend on them
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8))]
+    pub threads: u16,
+    /// Only these incidents
+    #[arg(long, value_delimiter = ',', value_name = "NAME", default_value = "idle-night,restart,rotation,outage",
+          value_parser = PossibleValuesParser::new(INCIDENTS))]
+    pub incidents: Vec<String>,
+    /// Write the result to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Names for `simulate --incidents`; `none` is a run without any.
+pub const INCIDENTS: [&str; 5] = ["none", "idle-night", "restart", "rotation", "outage"];
+
 /// Flags of the benchmarks.
 #[derive(Debug, Clone, Args)]
 pub struct BenchFlags {
