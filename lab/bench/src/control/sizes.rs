@@ -218,6 +218,7 @@ pub(super) async fn context(url: String, id: &str, key: &SecretString) -> anyhow
         key_prefix: KEY_PREFIX.to_owned(),
         deadline: Duration::from_secs(30),
         topology: Topology::Standalone,
+        client_side_caching: false,
     })
     .await?;
     let store: Arc<dyn Store> = Arc::new(store);
