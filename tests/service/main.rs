@@ -42,6 +42,7 @@ mod openapi;
 mod places;
 mod processor_time;
 mod protected_resource;
+mod recent_reads;
 mod refresh;
 mod relay;
 mod reload;

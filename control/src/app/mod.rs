@@ -14,6 +14,7 @@ mod limits;
 mod logout;
 mod next_servers;
 mod open;
+mod recent;
 pub(crate) mod relay;
 mod replace_resources;
 mod report;

@@ -157,6 +157,8 @@ pub enum StoreEngine {
         key_prefix: String,
         /// What the URL addresses.
         servers: ValkeyServers,
+        /// Whether to hold what was read a moment ago.
+        client_side_caching: bool,
     },
 }
 

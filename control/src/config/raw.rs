@@ -100,6 +100,7 @@ pub(super) struct RawValkey {
     pub(super) key_prefix: Option<Text>,
     pub(super) sentinel: Option<Spanned<RawSentinel>>,
     pub(super) cluster: Option<Spanned<RawCluster>>,
+    pub(super) client_side_caching: Option<bool>,
 }
 
 #[derive(Deserialize)]

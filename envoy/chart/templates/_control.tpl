@@ -63,6 +63,7 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- if $given.passwordSecretRef.name -}}{{- $_ := set $valkey "password" (dict "file" (include "tokenward.secretFile" $given.passwordSecretRef)) -}}{{- end -}}
 {{- if $given.sentinel.service -}}{{- $_ := set $valkey "sentinel" (dict "service" $given.sentinel.service "more" ($given.sentinel.more | default list)) -}}{{- end -}}
 {{- if $given.cluster.more -}}{{- $_ := set $valkey "cluster" (dict "more" $given.cluster.more) -}}{{- end -}}
+{{- if not $given.clientSideCaching -}}{{- $_ := set $valkey "client_side_caching" false -}}{{- end -}}
 {{- $_ := set $config "store" (dict "valkey" $valkey) -}}
 {{- end -}}
 {{- $issuers := list -}}

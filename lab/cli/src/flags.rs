@@ -179,13 +179,15 @@ pub struct MemoryFlags {
 }
 
 /// Names for `bench control --only`: the lanes of that benchmark and its other parts.
-pub const CONTROL_PARTS: [&str; 13] = [
+pub const CONTROL_PARTS: [&str; 15] = [
     "raw_get_one",
     "raw_get",
     "valkey_one",
     "valkey_session_one",
     "valkey",
     "valkey_session",
+    "valkey_uncached_one",
+    "valkey_uncached",
     "embedded",
     "embedded_session",
     "replicas",
