@@ -97,6 +97,8 @@ fn link_module(workspace: &Workspace, archive: &Path, module: &Path) -> Result<(
         "--gc-sections",
         "--strip-all",
         "-O2",
+        // Objects have five bytes for each number that the linker fills in; most need one to three.
+        "--compress-relocations",
     ]);
     // The stack grows towards address 0 and traps there instead of running into the data.
     linker.args(["--stack-first", "-z", "stack-size=65536"]);
