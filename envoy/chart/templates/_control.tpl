@@ -101,7 +101,7 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- range .Values.servers -}}
 {{- $server := dict "name" .name "auth" (include "tokenward.controlAuth" .auth | fromJson) -}}
 {{- if .resource -}}{{- $_ := set $server "resource" .resource -}}{{- end -}}
-{{- with .match -}}{{- $_ := set $server "match" . -}}{{- end -}}
+{{- with (include "tokenward.serverMatch" . | fromJson) -}}{{- $_ := set $server "match" . -}}{{- end -}}
 {{- with .issuer -}}{{- $_ := set $server "issuer" . -}}{{- end -}}
 {{- with .listener405After -}}{{- $_ := set $server "listener405After" (int .) -}}{{- end -}}
 {{- $servers = append $servers $server -}}
@@ -145,4 +145,20 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- $_ := set $auth "tokenExchange" $exchange -}}
 {{- end -}}
 {{- toJson $auth -}}
+{{- end -}}
+
+{{/*
+The host and the path by which the filter finds a server without a look-up in Envoy (ADR 8): its `match`, else those of the route that
+the chart makes for it, where they are one host and a plain path. `{}`: its route's annotation alone names it.
+*/}}
+{{- define "tokenward.serverMatch" -}}
+{{- $route := .route | default dict -}}
+{{- $path := $route.pathPrefix | default "" -}}
+{{- if .match -}}
+{{- .match | toJson -}}
+{{- else if and (eq (len ($route.hostnames | default list)) 1) (regexMatch "^(/[A-Za-z0-9._~-]+)+/?$" $path) -}}
+{{- dict "host" (first $route.hostnames) "pathPrefix" $path | toJson -}}
+{{- else -}}
+{}
+{{- end -}}
 {{- end -}}

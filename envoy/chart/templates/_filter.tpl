@@ -27,7 +27,7 @@
 {{- with .auth.requiredAudiences -}}{{- $_ := set $auth "required_audiences" . -}}{{- end -}}
 {{- end -}}
 {{- $server := dict "name" .name "auth" $auth -}}
-{{- with .match -}}
+{{- with (include "tokenward.serverMatch" . | fromJson) -}}
 {{- with .host -}}{{- $_ := set $server "host" . -}}{{- end -}}
 {{- with .pathPrefix -}}{{- $_ := set $server "path_prefix" . -}}{{- end -}}
 {{- end -}}

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sha2::Digest as _;
 
 use super::gateway::{CREDENTIAL, More};
-use super::lanes::{INSTALLED, INSTALLED_BASE, INSTALLED_FLOOR};
+use super::lanes::{HOST, INSTALLED, INSTALLED_BASE, INSTALLED_FLOOR};
 use super::tokens::{CLIENT, FLOOR_PATH, SERVER, Tokens};
 use tokenward_harness::parts::{
     Chart, EnvoyGateway, EnvoyGatewayConfig, GatewayResources, Rendered, ports, tools,
@@ -65,6 +65,10 @@ pub(super) async fn chains(
         resources.text()
     };
     let rendered = chart.render(&values)?;
+    ensure!(
+        rendered.iter().any(states_match),
+        "control's configuration in the chart has no match of the server, which control's stand-in gives to the filter"
+    );
     let gateway = EnvoyGateway::start(&EnvoyGatewayConfig {
         resources: resources(&rendered, None),
         port,
@@ -117,7 +121,7 @@ fn values(tokens: &Tokens, sha256: &str, control: SocketAddr) -> Value {
         }],
         "servers": [{
             "name": SERVER, "auth": {"type": "oauth", "forwardToken": true, "requiredAudiences": [CLIENT]},
-            "route": {"pathPrefix": format!("/{SERVER}"), "backendRefs": [backend]},
+            "route": {"hostnames": [HOST], "pathPrefix": format!("/{SERVER}"), "backendRefs": [backend]},
         }],
         "service": {"port": control.port()},
         "gateway": {
@@ -125,6 +129,12 @@ fn values(tokens: &Tokens, sha256: &str, control: SocketAddr) -> Value {
             "control": {"host": control.ip().to_string(), "port": control.port()},
         },
     })
+}
+
+/// Whether control's configuration has the match that the chart takes from the server's route.
+fn states_match(resource: &Rendered) -> bool {
+    let of_route = [format!("host: {HOST}"), format!("pathPrefix: /{SERVER}")];
+    resource.kind == "ConfigMap" && of_route.iter().all(|part| resource.yaml.contains(part))
 }
 
 fn without_extension(rendered: Vec<Rendered>) -> Vec<Rendered> {

@@ -10,6 +10,7 @@ use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{MARKER_HEADER, TokenAnswer, TokenRequest};
 
+use super::lanes::HOST;
 use super::wire::{Incoming, Responder};
 use tokenward_control::authorization::access_token::{self, AccessTokenClaims, SigningKeys};
 use tokenward_control::clock::{Clock as _, SystemClock};
@@ -127,7 +128,10 @@ impl Tokens {
     /// What the filter polls every two seconds: the list of servers, and that no login has ended.
     fn state(&self) -> Vec<u8> {
         let auth = json!({"kind": "forward", "issuer": self.issuer, "required_audiences": [CLIENT]});
-        let servers = json!({"servers": [{"name": SERVER, "auth": auth}]}).to_string();
+        let servers = json!({"servers": [
+            {"name": SERVER, "host": HOST, "path_prefix": format!("/{SERVER}"), "auth": auth},
+        ]})
+        .to_string();
         let servers = ServerList {
             version: 1,
             json: servers.as_bytes(),
