@@ -27,15 +27,14 @@ pub fn hex_of_parts(parts: &[&str]) -> String {
 /// Encodes as lower-case hex.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
-    let mut hex = String::with_capacity(bytes.len() * 2);
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let digits = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0x0f)]];
+    let mut hex = Vec::with_capacity(bytes.len() * 2);
     for byte in bytes {
-        hex.push(DIGITS[usize::from(byte >> 4)]);
-        hex.push(DIGITS[usize::from(byte & 0x0f)]);
+        hex.extend_from_slice(&digits(byte));
     }
-    hex
+    // Hexadecimal digits are ASCII.
+    String::from_utf8(hex).unwrap_or_default()
 }
 
 /// Decodes a digest from [`hex`]; `None` for any other text.

@@ -29,6 +29,35 @@ pub fn same_bytes(one: &[u8], other: &[u8]) -> bool {
     one.iter().zip(other).all(|(one, other)| word(one) == word(other))
 }
 
+/// Whether `text` is `wanted`, a name of at least eight bytes that is known when the program is built: two words are compared, or
+/// three.
+#[inline(always)]
+#[must_use]
+pub fn is_name<const N: usize>(text: &[u8], wanted: &[u8; N]) -> bool {
+    let Ok(text) = <&[u8; N]>::try_from(text) else {
+        return false;
+    };
+    let firsts = (text.first_chunk::<8>(), wanted.first_chunk::<8>());
+    let lasts = (text.last_chunk::<8>(), wanted.last_chunk::<8>());
+    let ((Some(a), Some(b)), (Some(c), Some(d))) = (firsts, lasts) else {
+        return text == wanted;
+    };
+    (word(a) ^ word(b)) | (word(c) ^ word(d)) == 0 && (N <= 16 || text == wanted)
+}
+
+/// Whether all bytes are visible ASCII (RFC 9110 §5.6.2, VCHAR).
+#[must_use]
+pub fn are_visible(text: &[u8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let (words, rest) = text.as_chunks::<8>();
+    // The high bit of a byte shows that it is not ASCII, below `!` or above `~`; a borrow or carry only leaves a byte that shows
+    // it itself.
+    let odd = words.iter().map(word).fold(0, |odd, word| {
+        odd | word | word.wrapping_sub(EACH.wrapping_mul(0x21)) | word.wrapping_add(EACH)
+    });
+    odd & EACH.wrapping_mul(0x80) == 0 && rest.iter().all(u8::is_ascii_graphic)
+}
+
 /// A total order, not alphabetical: by length, then by words.
 #[must_use]
 pub fn order_of_bytes(one: &[u8], other: &[u8]) -> Ordering {

@@ -127,6 +127,24 @@ pub(crate) fn append_pair(form: &mut String, name: &str, value: &str) {
 
 /// Decodes `+` as a blank and `%XX` as a byte.
 fn decoded(text: &[u8]) -> Result<String, NotAForm> {
+    // Tokens need no decoding, and are nearly all of a form.
+    let bytes = if any_byte(text, |byte| (byte == b'+') | (byte == b'%')) {
+        unescaped(text)?
+    } else {
+        text.to_vec()
+    };
+    if any_byte(&bytes, |byte| byte.is_ascii_control()) {
+        return Err(NotAForm::ControlCharacter);
+    }
+    String::from_utf8(bytes).map_err(|_| NotAForm::NotUtf8)
+}
+
+/// Whether `is_wanted` holds for some byte. Looks at all of them, several at once.
+fn any_byte(bytes: &[u8], is_wanted: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(false, |found, byte| found | is_wanted(*byte))
+}
+
+fn unescaped(text: &[u8]) -> Result<Vec<u8>, NotAForm> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.iter().copied();
     while let Some(byte) = rest.next() {
@@ -143,8 +161,5 @@ fn decoded(text: &[u8]) -> Result<String, NotAForm> {
             byte => byte,
         });
     }
-    if bytes.iter().any(u8::is_ascii_control) {
-        return Err(NotAForm::ControlCharacter);
-    }
-    String::from_utf8(bytes).map_err(|_| NotAForm::NotUtf8)
+    Ok(bytes)
 }

@@ -28,6 +28,7 @@ mod real_dex_answers;
 mod real_dex_connector;
 mod real_dex_exchange_endpoint;
 mod real_dex_outages;
+mod real_dex_storm;
 mod real_dex_stories;
 mod real_dex_times;
 mod real_mcp;

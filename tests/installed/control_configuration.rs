@@ -121,3 +121,29 @@ fn filters_learn_the_servers_that_a_static_policy_would_have() -> anyhow::Result
     assert_eq!(filter(&chart, &asking)?["authorization_server"], Value::Null);
     Ok(())
 }
+
+/// An issuer that would be called faster than an operator states is a fault that shows only in a storm.
+#[test]
+fn limits_of_issuers_reach_control() -> anyhow::Result<()> {
+    let Some(chart) = chart("limits of issuers")? else {
+        return Ok(());
+    };
+    let mut values = values();
+    values["issuers"][0]["limits"] = json!({"callsPerSecond": 20, "concurrentCalls": 4});
+    let remote = "https://other.example.com";
+    values["controlSettings"]["remote_issuers"] =
+        json!([{"issuer": remote, "limits": {"calls_per_second": 10, "burst": 10}}]);
+    let written = Written::of(&chart, &values)?;
+    let config = Config::parse(&std::fs::read_to_string(written.file)?)?;
+    let home = config.limits_of(&config.issuers[0].issuer);
+    assert_eq!(
+        (home.calls_per_second, home.burst, home.concurrent_calls),
+        (20, 40, 4)
+    );
+    let remote = config.limits_of(remote);
+    assert_eq!((remote.calls_per_second, remote.burst), (10, 10));
+
+    values["issuers"][0]["limits"] = json!({"callsPerSecond": 0});
+    assert!(chart.render(&values).is_err(), "the schema has the bounds");
+    Ok(())
+}

@@ -1,9 +1,10 @@
-//! What a session and a question cost a Valkey: bytes and commands, counted by the server itself.
+//! What a session and a question cost a Valkey: bytes and commands, counted by the server itself. Nothing that was read before is
+//! held: `recent_reads` counts what that spares.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokenward_control::store::valkey::ValkeyStore;
+use tokenward_control::store::valkey::{ValkeyConfig, ValkeyStore};
 use tokenward_harness::issuer::{DexConfig, DexUser};
 use tokenward_harness::parts::Valkey;
 
@@ -35,7 +36,11 @@ async fn number(valkey: &Valkey, script: &str) -> anyhow::Result<usize> {
 }
 
 async fn on(valkey: &Valkey) -> anyhow::Result<Deployment> {
-    let store = ValkeyStore::connect(valkey_config(valkey.url())).await?;
+    let store = ValkeyStore::connect(ValkeyConfig {
+        client_side_caching: false,
+        ..valkey_config(valkey.url())
+    })
+    .await?;
     Deployment::start(Plan {
         dex: DexConfig::default().user(DexUser::new(ALICE).with_many_groups()),
         engine: Some(Arc::new(store)),

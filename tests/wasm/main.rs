@@ -1,6 +1,7 @@
 //! Behaviour tests of the filter on the wasmtime host.
 
 mod bare_floor;
+mod bytes;
 mod config;
 mod cost;
 mod exchange;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
-use tokenward_lab_cli::{BenchFlags, Benchmark, DemoFlags, ReplayFlags};
+use tokenward_lab_cli::{BenchFlags, Benchmark, DemoFlags, ReplayFlags, SimulateFlags};
 
 use crate::modules::{self, Profile, Program};
 use crate::setup::{self, SetupFlags};
@@ -26,6 +26,11 @@ const REPLAY: Program = Program {
 const BENCH: Program = Program {
     package: "tokenward-bench",
     binary: "tokenward-bench",
+};
+
+const SIMULATION: Program = Program {
+    package: "tokenward-simulation",
+    binary: "tokenward-simulation",
 };
 
 /// Sets up and builds the filter module, control and the demo.
@@ -53,10 +58,11 @@ pub(crate) fn replay(workspace: &Workspace, terminal: &Terminal, flags: &ReplayF
 
 /// Runs a benchmark, with everything that it measures built in release.
 pub(crate) fn bench(workspace: &Workspace, terminal: &Terminal, flags: &BenchFlags) -> Result<ExitCode> {
-    let parts = SetupFlags::default().with_dex(false);
+    let parts = SetupFlags::default();
     let parts = match &flags.benchmark {
-        Benchmark::DataPath(flags) => parts.for_data_path(&flags.only),
-        _ => parts,
+        Benchmark::DataPath(flags) => parts.with_dex(false).for_data_path(&flags.only),
+        Benchmark::Storm(_) => parts.for_storm(),
+        Benchmark::Memory(_) | Benchmark::Control(_) => parts.with_dex(false),
     };
     setup::run(workspace, terminal, &parts)?;
     terminal.heading("build");
@@ -67,10 +73,21 @@ pub(crate) fn bench(workspace: &Workspace, terminal: &Terminal, flags: &BenchFla
             modules::bare_module(workspace, terminal)?;
             &[BENCH]
         }
-        Benchmark::Control(_) => &[CONTROL, BENCH],
+        Benchmark::Control(_) | Benchmark::Storm(_) => &[CONTROL, BENCH],
     };
     modules::programs(workspace, terminal, Profile::Release, programs)?;
     become_program(workspace, Profile::Release, BENCH)
+}
+
+/// Runs the simulation, built in release.
+pub(crate) fn simulate(
+    workspace: &Workspace,
+    terminal: &Terminal,
+    _flags: &SimulateFlags,
+) -> Result<ExitCode> {
+    terminal.heading("build");
+    modules::programs(workspace, terminal, Profile::Release, &[SIMULATION])?;
+    become_program(workspace, Profile::Release, SIMULATION)
 }
 
 /// Replaces this process by `program`, so that Ctrl-C and the exit code are the program's own.

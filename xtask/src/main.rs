@@ -30,7 +30,7 @@ mod tests;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tokenward_lab_cli::{BenchFlags, DemoFlags, ReplayFlags};
+use tokenward_lab_cli::{BenchFlags, DemoFlags, ReplayFlags, SimulateFlags};
 
 use crate::terminal::Terminal;
 use crate::workspace::Workspace;
@@ -97,6 +97,8 @@ enum Verb {
     Console(console::ConsoleFlags),
     /// Set up, build in release and measure: `data-path` (CPU, latency, streams), `memory` (10⁶ sessions) or `control`
     Bench(BenchFlags),
+    /// Simulate 10⁴ workers and 10⁶ sessions for an hour under virtual time, with incidents; fails if a promise breaks
+    Simulate(SimulateFlags),
 }
 
 fn main() -> ExitCode {
@@ -123,6 +125,7 @@ fn main() -> ExitCode {
         Verb::Release(flags) => release::run(&workspace, &terminal, &flags),
         Verb::Console(flags) => console::run(&workspace, &terminal, &flags),
         Verb::Bench(flags) => lab::bench(&workspace, &terminal, &flags),
+        Verb::Simulate(flags) => lab::simulate(&workspace, &terminal, &flags),
     });
     outcome.unwrap_or_else(|error| {
         terminal.failure(&format!("{error:#}"));

@@ -31,7 +31,7 @@ const WASM: &str = "wasm32-unknown-unknown";
 const LONGEST_BUILD: Duration = Duration::from_secs(3600);
 
 /// Every crate: one selection for all native builds, so that features and thus dependencies are built once.
-pub(crate) const PACKAGES: [&str; 14] = [
+pub(crate) const PACKAGES: [&str; 15] = [
     "tokenward-protocol",
     "tokenward-filter-core",
     "tokenward-filter",
@@ -43,6 +43,7 @@ pub(crate) const PACKAGES: [&str; 14] = [
     "tokenward-demo",
     "tokenward-replay",
     "tokenward-bench",
+    "tokenward-simulation",
     "tokenward-tests",
     "tokenward-fuzz-oracles",
     "tokenward-xtask",
@@ -96,6 +97,8 @@ fn link_module(workspace: &Workspace, archive: &Path, module: &Path) -> Result<(
         "--gc-sections",
         "--strip-all",
         "-O2",
+        // Objects have five bytes for each number that the linker fills in; most need one to three.
+        "--compress-relocations",
     ]);
     // The stack grows towards address 0 and traps there instead of running into the data.
     linker.args(["--stack-first", "-z", "stack-size=65536"]);

@@ -13,6 +13,7 @@ use super::seen::{Allowance, SeenPairs};
 use super::writer::{self, Item};
 use crate::audit::AuditLog;
 use crate::observe::metrics::ActivityMetrics;
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 
 /// Events and pairs that wait for the store.
 const QUEUE: usize = 2048;
@@ -118,11 +119,14 @@ impl Recorder {
         });
     }
 
-    /// Whether a request of `seen` that ended in a token need not be recorded: it was a moment ago.
+    /// Whether a request of `seen` that ended in a token need not be recorded: it was a moment ago, or nothing more can be now.
     #[must_use]
     pub fn is_recorded(&self, seen: u64, now_ms: u64) -> bool {
         match &self.0 {
-            Some(inner) => inner.queue.seen.is_served(seen, now_ms),
+            Some(inner) => {
+                let seen_pairs = &inner.queue.seen;
+                seen_pairs.is_served(seen, now_ms) || seen_pairs.is_used_up(now_ms)
+            }
             None => true,
         }
     }
@@ -141,8 +145,9 @@ impl Recorder {
 
     /// A digest of what identifies a pair's request, for [`Recorder::is_recorded`].
     #[must_use]
-    pub fn seen(&self, parts: &[&str]) -> u64 {
-        self.0.as_ref().map_or(0, |inner| inner.queue.seen.hash(parts))
+    pub fn seen(&self, server: &str, session: &str, token: &TokenDigest) -> u64 {
+        let hash = |inner: &Arc<Inner>| inner.queue.seen.hash((server, session, token));
+        self.0.as_ref().map_or(0, hash)
     }
 
     /// Waits until everything that was recorded before is written, or has failed.

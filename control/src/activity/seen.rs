@@ -1,7 +1,7 @@
 //! What was recorded a moment ago, so that a busy pair costs the store nothing.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 /// Pairs that are remembered; beyond it all are forgotten, which costs a write of each again.
@@ -29,6 +29,12 @@ impl Allowance {
             most,
             taken: Mutex::new((0, 0)),
         }
+    }
+
+    /// Whether no more is allowed at `now_ms`.
+    fn is_used_up(&self, now_ms: u64) -> bool {
+        let (start_ms, count) = *self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        now_ms.abs_diff(start_ms) < self.window_ms && count >= self.most
     }
 
     /// Whether one more is allowed at `now_ms`. A clock that was set back begins a new window.
@@ -67,7 +73,7 @@ impl Default for SeenPairs {
 }
 
 impl SeenPairs {
-    pub(super) fn hash(&self, parts: &[&str]) -> u64 {
+    pub(super) fn hash(&self, parts: impl Hash) -> u64 {
         self.hasher.hash_one(parts)
     }
 
@@ -77,6 +83,11 @@ impl SeenPairs {
         pairs
             .get(&seen)
             .is_some_and(|(is_served, at_ms)| *is_served && now_ms.abs_diff(*at_ms) < SERVED_AGAIN_MS)
+    }
+
+    /// Whether none may be written at `now_ms`: what is not recorded yet has to wait.
+    pub(super) fn is_used_up(&self, now_ms: u64) -> bool {
+        self.writes.is_used_up(now_ms)
     }
 
     /// Whether the outcome of `seen` is to be recorded now; if so, it counts as recorded.

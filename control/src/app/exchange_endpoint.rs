@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::refusal::Refusal;
 use tokenward_protocol::token_endpoint::{Reason, SubjectTokenType, TokenRequest};
@@ -18,6 +18,7 @@ use crate::upstream::exchange::given::GivenToken;
 use crate::upstream::exchange::record::ExchangeKey;
 use crate::upstream::exchange::standing::Standing;
 use crate::upstream::grant::Served;
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 
 impl Service {
     /// Exchanges the home token `subject_token` for `server`, whose remote issuer is known to exist. As ahead of time: the
@@ -37,21 +38,22 @@ impl Service {
             session: None,
             reason: Reason::NearExpiry,
         };
+        let digest = TokenDigest::of(request.subject_token.expose_secret());
         let mut proven = None;
         let issued = self
-            .within_deadline(self.exchanged_and_given(server, &request, &mut proven))
+            .within_deadline(self.exchanged_and_given(server, (&request, digest), &mut proven))
             .await;
-        self.report(&server.config.name, &request, proven.as_ref(), &issued);
+        self.report(&server.config.name, (&request, digest), proven.as_ref(), &issued);
         issued
     }
 
     async fn exchanged_and_given(
         &self,
         server: &Arc<Server>,
-        request: &TokenRequest,
+        (request, digest): (&TokenRequest, TokenDigest),
         proven: &mut Option<ProvenUser>,
     ) -> Result<Served, Refused> {
-        let subject = self.prove_for_exchange(server, request).await?;
+        let subject = self.prove_for_exchange(server, request, digest).await?;
         *proven = Some(ProvenUser::of(&subject));
         let served = self.token_for_subject(server, &subject, request.reason).await?;
         self.remember(server, &subject, &served).await?;

@@ -1,36 +1,53 @@
 //! The call limits of each issuer, shared by all its clients and by all servers that it exchanges tokens for.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
-use crate::config::{Config, TokenSource};
+use crate::config::{Config, IssuerLimits, TokenSource};
 use crate::context::Context;
 use crate::upstream::issuer::limits::{CallLimits, LimitsState};
 
 /// Limits by issuer.
-#[derive(Default)]
-pub(super) struct LimitsByIssuer(HashMap<String, Arc<CallLimits>>);
+pub(super) struct LimitsByIssuer {
+    by_issuer: HashMap<String, Arc<CallLimits>>,
+    stated: BTreeMap<String, IssuerLimits>,
+    longest_wait: Duration,
+}
 
 impl LimitsByIssuer {
+    /// Those of `config`; no issuer was called yet.
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            by_issuer: HashMap::new(),
+            stated: config.stated_limits.clone(),
+            // A caller gets its turn, or the time of it, before it stops waiting.
+            longest_wait: config.caller_deadline * 3 / 4,
+        }
+    }
+
     /// The limits of `issuer`, created on first use.
     pub(super) fn of(&mut self, issuer: &str, context: &Context) -> Arc<CallLimits> {
+        let limits = self.stated.get(issuer).copied().unwrap_or_default();
         let create = || {
             Arc::new(CallLimits::new(
                 issuer.to_owned(),
+                limits,
+                self.longest_wait,
                 Arc::clone(&context.clock),
                 context.metrics.clone(),
             ))
         };
-        Arc::clone(self.0.entry(issuer.to_owned()).or_insert_with(create))
+        Arc::clone(self.by_issuer.entry(issuer.to_owned()).or_insert_with(create))
     }
 
     /// Adds those of `issuers` that `earlier` has.
     pub(super) fn keep<'a>(&mut self, issuers: impl Iterator<Item = &'a str>, earlier: &Self) {
         for issuer in issuers {
-            if let Some(limits) = earlier.0.get(issuer) {
-                self.0
+            if let Some(limits) = earlier.by_issuer.get(issuer) {
+                self.by_issuer
                     .entry(issuer.to_owned())
                     .or_insert_with(|| Arc::clone(limits));
             }
@@ -40,7 +57,7 @@ impl LimitsByIssuer {
     /// The state of each issuer's limits, by issuer.
     pub(super) fn states(&self) -> Vec<(String, LimitsState)> {
         let states = self
-            .0
+            .by_issuer
             .iter()
             .map(|(issuer, limits)| (issuer.clone(), limits.state()));
         let mut states: Vec<_> = states.collect();
@@ -48,19 +65,21 @@ impl LimitsByIssuer {
         states
     }
 
-    /// The limits of the issuers that have the same addresses in both configurations. An issuer that fails at one
-    /// address may be healthy at another.
+    /// The limits of the issuers that have the same addresses in both configurations, as the new one states them. An issuer
+    /// that fails at one address may be healthy at another.
     pub(super) fn carried_over(&self, old: &Config, new: &Config) -> Self {
         let is_unchanged = |issuer: &str| {
             let addresses = addresses(old, issuer);
             !addresses.is_empty() && addresses == self::addresses(new, issuer)
         };
-        let unchanged = self.0.iter().filter(|(issuer, _)| is_unchanged(issuer));
-        Self(
-            unchanged
-                .map(|(issuer, limits)| (issuer.clone(), Arc::clone(limits)))
-                .collect(),
-        )
+        let mut next = Self::new(new);
+        for (issuer, limits) in &self.by_issuer {
+            if is_unchanged(issuer) {
+                let limits = limits.succeeded_by(new.limits_of(issuer), next.longest_wait);
+                next.by_issuer.insert(issuer.clone(), limits);
+            }
+        }
+        next
     }
 }
 

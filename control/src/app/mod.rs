@@ -14,6 +14,7 @@ mod limits;
 mod logout;
 mod next_servers;
 mod open;
+mod recent;
 pub(crate) mod relay;
 mod replace_resources;
 mod report;
@@ -186,7 +187,7 @@ impl Service {
             metrics,
             throttle: Arc::new(Throttle::new(WARN_INTERVAL)),
             rotations: Arc::new(Rotations::new(SIGNED_OUT_LIFETIME)),
-            limits: LimitsByIssuer::default(),
+            limits: LimitsByIssuer::new(&config),
             authorization: None,
             console: None,
             replica_name: console::replicas::own_name().into(),

@@ -86,6 +86,7 @@ fn engine_config(config: &StoreConfig) -> EngineConfig<'_> {
             password,
             key_prefix,
             servers,
+            client_side_caching,
         } => EngineConfig::Valkey(Box::new(ValkeyConfig {
             url: url.clone(),
             username: username.clone(),
@@ -93,6 +94,7 @@ fn engine_config(config: &StoreConfig) -> EngineConfig<'_> {
             key_prefix: key_prefix.clone(),
             deadline: config.deadline,
             topology: topology(servers),
+            client_side_caching: *client_side_caching,
         })),
     }
 }

@@ -18,15 +18,15 @@ use crate::observe::throttle::Emit;
 use crate::refused::Refused;
 use crate::session::SessionKey;
 use crate::upstream::exchange::TokenOrigin;
-use crate::upstream::grant::Served;
 use crate::upstream::grant::record::GrantKey;
 use crate::upstream::issuer::HomeIssuer;
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 
 /// The user that the presented token of a request proves.
 pub(super) struct ProvenUser {
-    grant: GrantKey,
-    home: Arc<HomeIssuer>,
-    origin: TokenOrigin,
+    pub(super) grant: GrantKey,
+    pub(super) home: Arc<HomeIssuer>,
+    pub(super) origin: TokenOrigin,
 }
 
 impl ProvenUser {
@@ -93,12 +93,12 @@ impl RequestPair {
 
 impl Service {
     /// Counts, logs and records the outcome of `request` for the server `label`.
-    pub(super) fn report(
+    pub(super) fn report<T>(
         &self,
         label: &str,
-        request: &TokenRequest,
+        (request, digest): (&TokenRequest, TokenDigest),
         proven: Option<&ProvenUser>,
-        issued: &Result<Served, Refused>,
+        issued: &Result<T, Refused>,
     ) {
         let outcome = match issued {
             Ok(_) => "token",
@@ -106,11 +106,8 @@ impl Service {
         };
         self.context.metrics.token_request(label, outcome);
         let now_ms = self.context.clock.now_ms();
-        let seen = self.context.recorder.seen(&[
-            &request.server,
-            request.session.as_ref().map_or("", ExposeSecret::expose_secret),
-            request.subject_token.expose_secret(),
-        ]);
+        let session = request.session.as_ref().map_or("", ExposeSecret::expose_secret);
+        let seen = self.context.recorder.seen(&request.server, session, &digest);
         // The pair costs a second parse of the token: it is computed only when something may be due.
         let is_recorded = || self.context.recorder.is_recorded(seen, now_ms);
         if issued.is_ok() && self.throttle.is_calm(now_ms) && is_recorded() {
@@ -149,17 +146,17 @@ impl Service {
             session: None,
             user: None,
         };
-        self.log_outcome(caller, &pair, None, &Err(refused.clone()));
+        self.log_outcome::<()>(caller, &pair, None, &Err(refused.clone()));
     }
 
     /// Logs at the boundary: at most one WARN or ERROR a minute per pair, and INFO on recovery. Records that a refusal began
     /// or ended.
-    fn log_outcome(
+    fn log_outcome<T>(
         &self,
         server: &str,
         request_pair: &RequestPair,
         proven: Option<&ProvenUser>,
-        issued: &Result<Served, Refused>,
+        issued: &Result<T, Refused>,
     ) {
         let (pair, key) = (request_pair.digest.as_str(), request_pair.key.as_str());
         let now_ms = self.context.clock.now_ms();

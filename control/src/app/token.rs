@@ -15,6 +15,7 @@ use crate::refused::Refused;
 use crate::upstream::exchange::{ExchangeRequest, TokenOrigin};
 use crate::upstream::grant::Served;
 use crate::upstream::issuer::access_token::AccessTokenJwt;
+use crate::upstream::issuer::proven_tokens::TokenDigest;
 use crate::upstream::token_kind::TokenKind;
 
 impl Service {
@@ -22,21 +23,35 @@ impl Service {
     ///
     /// # Errors
     /// [`Refused`].
-    pub async fn token(&self, request: TokenRequest) -> Result<Served, Refused> {
-        let server = self.servers.get(&request.server).cloned();
-        let label = server
-            .as_ref()
-            .map_or_else(|| "unknown".to_owned(), |server| server.config.name.clone());
+    pub async fn token(&self, request: TokenRequest) -> Result<Arc<Served>, Refused> {
+        let server = self.servers.get(&request.server);
+        let label = server.map_or("unknown", |server| server.config.name.as_str());
+        let digest = TokenDigest::of(request.subject_token.expose_secret());
         let mut proven = None;
         let issued = match server {
-            Some(server) => {
-                self.within_deadline(self.token_for(&server, &request, &mut proven))
-                    .await
-            }
+            Some(server) => self.issued(server, (&request, digest), &mut proven).await,
             None => Err(Refusal::UnknownServer.into()),
         };
-        self.report(&label, &request, proven.as_ref(), &issued);
+        self.report(label, (&request, digest), proven.as_ref(), &issued);
         issued
+    }
+
+    /// Issues the token for `server`, from recent reads of the store where they suffice; sets `proven`.
+    async fn issued(
+        &self,
+        server: &Arc<Server>,
+        (request, digest): (&TokenRequest, TokenDigest),
+        proven: &mut Option<ProvenUser>,
+    ) -> Result<Arc<Served>, Refused> {
+        let started = Instant::now();
+        if let Some((user, served)) = self.recent_token(server, request, digest) {
+            *proven = Some(user);
+            self.context.metrics.token_answered(true, started.elapsed());
+            return Ok(served);
+        }
+        // On the heap: the future of what few requests need would otherwise be part of every request's, several KiB of it.
+        let issued = Box::pin(self.within_deadline(self.token_for(server, (request, digest), proven))).await;
+        issued.map(Arc::new)
     }
 
     /// Bounds the sum of all operations, which have deadlines of their own, by the caller's deadline, and records how long
@@ -62,10 +77,10 @@ impl Service {
     async fn token_for(
         &self,
         server: &Arc<Server>,
-        request: &TokenRequest,
+        (request, digest): (&TokenRequest, TokenDigest),
         proven: &mut Option<ProvenUser>,
     ) -> Result<Served, Refused> {
-        let subject = self.prove(server, request).await?;
+        let subject = self.prove(server, request, digest).await?;
         *proven = Some(ProvenUser::of(&subject));
         self.token_for_subject(server, &subject, request.reason).await
     }
@@ -107,7 +122,8 @@ impl Service {
                     .id_token(grant, home, reason, digest, subject.since)
                     .await?
             };
-            return with_audiences(served, required);
+            check_audiences(&served, required)?;
+            return Ok(served);
         };
         self.exchanges
             .token(ExchangeRequest {
@@ -126,17 +142,17 @@ impl Service {
 
 /// Refuses a token without the server's audiences. They may have been configured after the login, and only a new login
 /// adds them. Those of an opaque access token are known to its issuer alone.
-fn with_audiences(served: Served, required: &[String]) -> Result<Served, Refused> {
+pub(super) fn check_audiences(served: &Served, required: &[String]) -> Result<(), Refused> {
     let covers = |audience| served.audiences.contains(audience);
     if required.iter().all(covers) {
-        return Ok(served);
+        return Ok(());
     }
     let refused = Refused::new(Refusal::WrongAudience);
     match served.kind {
         TokenKind::IdToken => Err(refused.because(format!(
             "the login's token lacks one of {required:?}: the aggregator must request them at login"
         ))),
-        TokenKind::AccessToken if AccessTokenJwt::read(served.token.expose_secret()).is_none() => Ok(served),
+        TokenKind::AccessToken if AccessTokenJwt::read(served.token.expose_secret()).is_none() => Ok(()),
         TokenKind::AccessToken => Err(refused.because(format!(
             "aud of the login's access token lacks one of {required:?}: the issuer must put them there, by an audience mapper of \
              the client or because the login requests that resource"

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::raw::{RawConfig, Text};
 use super::{
     AuthorizationConfig, Config, Credentials, ResourceMetadata, audit, authorization, console, credentials,
-    filter_module, intake, issuers, kubernetes, resources, sealing, servers, store, tls,
+    filter_module, intake, issuer_limits, issuers, kubernetes, resources, sealing, servers, store, tls,
 };
 
 /// The checked configuration or all its problems, and the files that it names, TLS certificates aside.
@@ -85,6 +85,12 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
         Duration::from_secs(30),
     );
     let issuers = issuers::issuers(findings, &raw.issuers, stale_subject_grace);
+    let mut stated_limits = issuer_limits::of_issuers(findings, &raw.issuers.value);
+    stated_limits.extend(issuer_limits::of_remotes(
+        findings,
+        raw.remote_issuers.as_ref(),
+        &issuers,
+    ));
     let kubernetes = raw
         .kubernetes
         .as_ref()
@@ -136,6 +142,7 @@ fn checked(findings: &mut Findings, raw: &RawConfig) -> Option<Config> {
         transient_limit,
         rejected_interval,
         issuers,
+        stated_limits,
         servers,
         filter_module,
         resource_metadata,

@@ -14,6 +14,7 @@ mod findings;
 mod intake;
 pub(crate) mod issuer;
 mod issuer_guide;
+mod issuer_limits;
 mod issuers;
 pub mod known_clients;
 pub(crate) mod kubernetes;
@@ -33,6 +34,7 @@ mod servers;
 mod store;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,6 +57,7 @@ pub use issuer::{
     ClientAuth, DialectSource, IssuerConfig, IssuerPolicy, RefreshTokens, SignOutAtIssuer, StatedTreatment,
 };
 pub use issuer_guide::issuer_guide;
+pub use issuer_limits::IssuerLimits;
 pub use kubernetes::{HostPattern, KubernetesConfig, ResourceSelection};
 pub use load::Loaded;
 pub use problem::{ConfigError, Problem};
@@ -98,6 +101,8 @@ pub struct Config {
     pub rejected_interval: Duration,
     /// The issuers whose tokens are stored.
     pub issuers: Vec<IssuerConfig>,
+    /// The limits that are stated of issuers at which users log in or tokens are exchanged, by issuer.
+    pub stated_limits: BTreeMap<String, IssuerLimits>,
     /// The protected servers.
     pub servers: Vec<ServerConfig>,
     /// The filter module, where control serves it.
@@ -152,6 +157,8 @@ pub enum StoreEngine {
         key_prefix: String,
         /// What the URL addresses.
         servers: ValkeyServers,
+        /// Whether to hold what was read a moment ago.
+        client_side_caching: bool,
     },
 }
 
@@ -199,5 +206,11 @@ impl Config {
     #[must_use]
     pub fn server(&self, name: &str) -> Option<&ServerConfig> {
         self.servers.iter().find(|server| server.name == name)
+    }
+
+    /// The limits of calls to `issuer`.
+    #[must_use]
+    pub fn limits_of(&self, issuer: &str) -> IssuerLimits {
+        self.stated_limits.get(issuer).copied().unwrap_or_default()
     }
 }

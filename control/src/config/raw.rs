@@ -30,6 +30,7 @@ pub(super) struct RawConfig {
     pub(super) transient_limit: Option<Text>,
     pub(super) rejected_interval: Option<Text>,
     pub(super) issuers: Spanned<Vec<Spanned<RawIssuer>>>,
+    pub(super) remote_issuers: Option<Spanned<Vec<Spanned<RawRemoteIssuer>>>>,
     pub(super) servers: Spanned<Vec<Spanned<RawServer>>>,
     pub(super) filter_module: Option<RawFilterModule>,
     pub(super) resource_metadata: Option<Spanned<RawResourceMetadata>>,
@@ -99,6 +100,7 @@ pub(super) struct RawValkey {
     pub(super) key_prefix: Option<Text>,
     pub(super) sentinel: Option<Spanned<RawSentinel>>,
     pub(super) cluster: Option<Spanned<RawCluster>>,
+    pub(super) client_side_caching: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -151,6 +153,22 @@ pub(super) struct RawIssuer {
     pub(super) rejected_keys: Vec<Text>,
     pub(super) client_auth: Option<Text>,
     pub(super) relay: Option<Spanned<RawRelay>>,
+    pub(super) limits: Option<Spanned<RawLimits>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRemoteIssuer {
+    pub(super) issuer: Text,
+    pub(super) limits: Spanned<RawLimits>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    pub(super) calls_per_second: Option<Spanned<u32>>,
+    pub(super) burst: Option<Spanned<u32>>,
+    pub(super) concurrent_calls: Option<Spanned<u32>>,
 }
 
 #[derive(Deserialize)]

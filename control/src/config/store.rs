@@ -98,6 +98,7 @@ fn valkey(findings: &mut Findings, raw: &RawValkey) -> Option<StoreEngine> {
         password,
         key_prefix: text(&raw.key_prefix).unwrap_or_else(|| "tokenward:".to_owned()),
         servers,
+        client_side_caching: raw.client_side_caching.unwrap_or(true),
     })
 }
 

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use tokenward_protocol::refusal::Refusal;
 
+use super::caller::{AGGREGATOR, FILTER};
 use super::relay::client::in_header;
 use super::relay::target::RelayedTo;
 use super::{caller, exchange_client, host, response};
@@ -64,6 +65,8 @@ impl AdmissionControl {
 #[derive(Debug, Clone)]
 pub(super) struct Admitted {
     pub(super) admission: Admission,
+    /// Whether the headers present the filter's credential.
+    pub(super) is_filter: bool,
     tracker: Option<RequestTracker>,
 }
 
@@ -88,6 +91,8 @@ impl Admitted {
 /// A request that was admitted.
 pub(super) struct AdmittedRequest {
     pub(super) request: Request,
+    /// The service that was current when it arrived.
+    pub(super) service: Arc<Service>,
     /// Its way to an issuer, if it is for a relayed token endpoint.
     pub(super) relayed: Option<RelayedTo>,
     /// The memory reservation for the response to a probe.
@@ -101,31 +106,33 @@ impl AdmissionControl {
         if let Err(bad) = host::check(&request) {
             return Err(Box::new(rejected(StatusCode::BAD_REQUEST, &bad.to_string())));
         }
+        let service = self.current.service();
         if !self.is_api {
-            self.request(request)
-        } else if let Some(relayed) = self.relayed(&request) {
+            self.request(request, service)
+        } else if let Some(relayed) = relayed(&service, &request) {
             self.relayed_request(request, relayed)
         } else if matches!(request.uri().path(), LIVEZ | READYZ | METRICS) {
-            self.probe(request)
+            self.probe(request, service)
         } else {
-            self.request(request)
+            self.request(request, service)
         }
     }
 
     /// Admits a probe and drops its headers and body: neither affects the response.
-    fn probe(&self, mut request: Request) -> Result<AdmittedRequest, Box<Response>> {
+    fn probe(&self, mut request: Request, service: Arc<Service>) -> Result<AdmittedRequest, Box<Response>> {
         *request.headers_mut() = HeaderMap::new();
         *request.body_mut() = Body::empty();
         if request.uri().path() == LIVEZ {
             return Ok(AdmittedRequest {
                 request,
+                service,
                 relayed: None,
                 probe: None,
             });
         }
         let limit_bytes = PROBES_BYTES * UNKNOWN_SHARE;
         let Some(admission) = self.probes.admit(Caller::Unknown, 0, limit_bytes) else {
-            self.current.service().metrics().request_unread("no_room");
+            service.metrics().request_unread("no_room");
             return Err(Box::new(over_budget()));
         };
         if let Some(tracker) = request.extensions().get::<RequestTracker>() {
@@ -133,42 +140,30 @@ impl AdmissionControl {
         }
         Ok(AdmittedRequest {
             request,
+            service,
             relayed: None,
             probe: Some(admission),
         })
     }
 
     /// Admits a request for any other path.
-    fn request(&self, mut request: Request) -> Result<AdmittedRequest, Box<Response>> {
-        let service = self.current.service();
-        let caller = match caller::of(request.headers(), &service.config.credentials) {
-            Caller::Known => Caller::Known,
-            Caller::Unknown => exchange_client::caller_of(&service, request.uri().path(), request.headers()),
+    fn request(&self, mut request: Request, service: Arc<Service>) -> Result<AdmittedRequest, Box<Response>> {
+        let (headers, credentials) = (request.headers(), &service.config.credentials);
+        let is_filter = caller::check(headers, FILTER, &credentials.filter).is_ok();
+        let caller = if is_filter || caller::check(headers, AGGREGATOR, &credentials.aggregator).is_ok() {
+            Caller::Known
+        } else {
+            exchange_client::caller_of(&service, request.uri().path(), headers)
         };
-        self.reserve(&service, caller, &mut request)?;
+        self.reserve(&service, (caller, is_filter), &mut request)?;
         if takes_no_body(request.method()) {
             *request.body_mut() = Body::empty();
         }
         Ok(AdmittedRequest {
             request,
+            service,
             relayed: None,
             probe: None,
-        })
-    }
-
-    /// The way of a request for an issuer's public token endpoint. Its host and path take precedence over control's own
-    /// paths: they are the issuer's.
-    fn relayed(&self, request: &Request) -> Option<RelayedTo> {
-        let service = self.current.service();
-        if service.relay_edge.is_empty() {
-            return None;
-        }
-        let authority = host::of(request)?;
-        let endpoint = Arc::clone(service.relay_edge.at(authority, request.uri().path())?);
-        Some(RelayedTo {
-            client: in_header(&endpoint, request.headers()),
-            service,
-            endpoint,
         })
     }
 
@@ -182,16 +177,22 @@ impl AdmissionControl {
             Some(_) => Caller::Known,
             None => Caller::Unknown,
         };
-        self.reserve(&relayed.service, caller, &mut request)?;
+        self.reserve(&relayed.service, (caller, false), &mut request)?;
         Ok(AdmittedRequest {
             request,
+            service: Arc::clone(&relayed.service),
             relayed: Some(relayed),
             probe: None,
         })
     }
 
     /// Reserves memory for `request`, made by `caller`.
-    fn reserve(&self, service: &Service, caller: Caller, request: &mut Request) -> Result<(), Box<Response>> {
+    fn reserve(
+        &self,
+        service: &Service,
+        (caller, is_filter): (Caller, bool),
+        request: &mut Request,
+    ) -> Result<(), Box<Response>> {
         let tracker = request.extensions().get::<RequestTracker>().cloned();
         if let Some(tracker) = &tracker {
             tracker.identified(caller);
@@ -204,9 +205,28 @@ impl AdmissionControl {
         if let Some(tracker) = &tracker {
             tracker.hold(&admission);
         }
-        request.extensions_mut().insert(Admitted { admission, tracker });
+        request.extensions_mut().insert(Admitted {
+            admission,
+            is_filter,
+            tracker,
+        });
         Ok(())
     }
+}
+
+/// The way of a request for an issuer's public token endpoint. Its host and path take precedence over control's own paths: they
+/// are the issuer's.
+fn relayed(service: &Arc<Service>, request: &Request) -> Option<RelayedTo> {
+    if service.relay_edge.is_empty() {
+        return None;
+    }
+    let authority = host::of(request)?;
+    let endpoint = Arc::clone(service.relay_edge.at(authority, request.uri().path())?);
+    Some(RelayedTo {
+        client: in_header(&endpoint, request.headers()),
+        service: Arc::clone(service),
+        endpoint,
+    })
 }
 
 /// Reserves memory for the response to a probe until the client has received it.

@@ -17,21 +17,12 @@ use tokenward_protocol::refusal::Refusal;
 
 use super::response;
 use crate::app::Service;
-use crate::config::Credentials;
 use crate::refused::Refused;
-use crate::serve::Caller;
 
 /// The Basic user of the filter's credential, and its `client_id`.
 pub(super) const FILTER: &str = "filter";
 /// The Basic user of the aggregator's credential.
 pub(super) const AGGREGATOR: &str = "aggregator";
-
-/// Whether the headers present one of the `credentials`.
-pub(super) fn of(headers: &HeaderMap, credentials: &Credentials) -> Caller {
-    let known = check(headers, FILTER, &credentials.filter).is_ok()
-        || check(headers, AGGREGATOR, &credentials.aggregator).is_ok();
-    if known { Caller::Known } else { Caller::Unknown }
-}
 
 /// The client authentication in the form of a token request (RFC 6749 §2.3, RFC 7521 §4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -61,6 +61,8 @@ pub(crate) struct HttpService {
     router: Router,
     admission: AdmissionControl,
     access: Access,
+    /// Whether requests for tokens are answered without a look at the routes: nearly all requests are for tokens.
+    has_token_endpoint: bool,
 }
 
 /// What a connection may request.
@@ -84,6 +86,7 @@ impl HttpService {
             admission: AdmissionControl::new(current.clone()),
             router: with_state(router(routes()).fallback(not_found), current),
             access: Access::All,
+            has_token_endpoint: true,
         }
     }
 
@@ -95,6 +98,7 @@ impl HttpService {
             admission: self.admission.clone(),
             router: with_state(router(routes).fallback(caller::no_certificate), current),
             access: Access::Uncertified,
+            has_token_endpoint: false,
         }
     }
 
@@ -104,6 +108,7 @@ impl HttpService {
             admission: AdmissionControl::for_console(current.clone()),
             router: with_state(console::router(), current),
             access: Access::All,
+            has_token_endpoint: false,
         }
     }
 
@@ -116,6 +121,7 @@ impl HttpService {
                 current,
             ),
             access: Access::Probes,
+            has_token_endpoint: false,
         }
     }
 
@@ -124,33 +130,38 @@ impl HttpService {
     pub(crate) fn call(&self, request: Request<Body>) -> ResponseFuture {
         let admitted = match self.admission.admit(request) {
             Ok(admitted) => admitted,
-            Err(response) => return Box::pin(ready(self.with_marker(*response))),
+            Err(response) => return Box::pin(ready(self.access.with_marker(*response, VERSION))),
         };
-        let service = self.clone();
+        let access = self.access;
         if let Some(relayed) = admitted.relayed.filter(|_| self.access == Access::All) {
             return Box::pin(async move {
                 let response = relay::answer(relayed, admitted.request).await;
-                service.with_marker_value(response, RELAYED)
+                access.with_marker(response, RELAYED)
             });
         }
+        if self.has_token_endpoint && token::is_requested(&admitted.request) {
+            return Box::pin(async move {
+                let response = token::answer(&admitted.service, admitted.request).await;
+                access.with_marker(response, VERSION)
+            });
+        }
+        let router = self.router.clone();
         Box::pin(async move {
-            let Ok(mut response) = service.router.clone().oneshot(admitted.request).await;
+            let Ok(mut response) = router.oneshot(admitted.request).await;
             if let Some(probe) = &admitted.probe {
                 response = admission::reserve_probe_response(probe, response);
             }
-            service.with_marker(response)
+            access.with_marker(response, VERSION)
         })
     }
+}
 
+impl Access {
     /// Adds the marker header by which clients distinguish control's responses from a proxy's.
-    fn with_marker(&self, response: Response) -> Response {
-        self.with_marker_value(response, VERSION)
-    }
-
-    fn with_marker_value(&self, mut response: Response, value: &'static str) -> Response {
+    fn with_marker(self, mut response: Response, value: &'static str) -> Response {
         let headers = response.headers_mut();
         headers.insert(MARKER_HEADER, HeaderValue::from_static(value));
-        if self.access == Access::Probes {
+        if self == Self::Probes {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -12,15 +12,23 @@ use crate::refused::Refused;
 
 /// A response with `body` as JSON.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    // Plain data always serializes; the fallback is valid JSON.
-    let bytes = serde_json::to_vec(body).unwrap_or_else(|_| b"{}".to_vec());
+    json_of_about(128, status, body)
+}
+
+/// The same for a `body` of about so many `bytes`: a larger one costs further allocations.
+pub(super) fn json_of_about(bytes: usize, status: StatusCode, body: &impl Serialize) -> Response {
+    let mut text = Vec::with_capacity(bytes);
+    if serde_json::to_writer(&mut text, body).is_err() {
+        // Plain data always serializes; the fallback is valid JSON.
+        text = b"{}".to_vec();
+    }
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
         // RFC 6749 §5.1, for HTTP/1.0 caches.
         (PRAGMA, HeaderValue::from_static("no-cache")),
     ];
-    (status, headers, bytes).into_response()
+    (status, headers, text).into_response()
 }
 
 /// An error with its own status and code. The description is reduced to the characters that RFC 6749 §5.2 allows.

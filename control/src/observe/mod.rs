@@ -2,5 +2,5 @@
 
 pub mod log;
 pub mod metrics;
-pub(crate) mod throttle;
+pub mod throttle;
 pub(crate) mod trace;

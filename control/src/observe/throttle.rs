@@ -8,7 +8,7 @@ use tokenward_protocol::duration::whole_ms;
 
 /// Allows one warning per interval and key, and counts the suppressed ones.
 #[derive(Debug)]
-pub(crate) struct Throttle {
+pub struct Throttle {
     every_ms: u64,
     state: Mutex<State>,
 }
@@ -41,7 +41,7 @@ struct Entry {
 
 /// Which log line to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Emit {
+pub enum Emit {
     /// A warning.
     Warn {
         /// Warnings of this key that were suppressed since the last one.
@@ -63,7 +63,7 @@ const MAX_WARNINGS: u64 = 1000;
 impl Throttle {
     /// Allows one warning per `every`.
     #[must_use]
-    pub(crate) fn new(every: Duration) -> Self {
+    pub fn new(every: Duration) -> Self {
         Self {
             every_ms: whole_ms(every),
             state: Mutex::default(),
@@ -76,7 +76,7 @@ impl Throttle {
 
     /// Records a failure of `key` at `now_ms`.
     #[must_use]
-    pub(crate) fn failed(&self, key: &str, now_ms: u64) -> Emit {
+    pub fn failed(&self, key: &str, now_ms: u64) -> Emit {
         self.began_or_failed(key, now_ms).0
     }
 
@@ -122,7 +122,7 @@ impl Throttle {
     /// Whether no failure is open at `now_ms`, so that nothing can recover. A failure without a recovery (an issuer or
     /// session that no request needs any more) expires ten minutes after it was last seen, give or take one.
     #[must_use]
-    pub(crate) fn is_calm(&self, now_ms: u64) -> bool {
+    pub fn is_calm(&self, now_ms: u64) -> bool {
         let mut state = self.state();
         state.expire(now_ms);
         state.open == 0
@@ -131,7 +131,7 @@ impl Throttle {
     /// Records the recovery of `key`. Returns how many warnings were suppressed, unless the recovery was reported since the
     /// last warning.
     #[must_use]
-    pub(crate) fn recovered(&self, key: &str) -> Option<u64> {
+    pub fn recovered(&self, key: &str) -> Option<u64> {
         self.ended_or_recovered(key).map(|(suppressed, _)| suppressed)
     }
 

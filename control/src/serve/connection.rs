@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use hyper::body::{Body as _, Incoming};
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -130,13 +130,14 @@ fn handle(
     let (request_progress, began) = progress.begin_request(complete, Instant::now());
     let tracker = RequestTracker::new(request_progress);
     let until = began + intake.deadline;
+    let is_multiplexed = request.version() >= Version::HTTP_2;
     let mut request = request.map(|body| Body::new(TimedBody::new(body, until)));
     request.extensions_mut().insert(tracker.clone());
     request.extensions_mut().insert(peer);
     let responding = site.call(request);
     async move {
         let response = responding.await;
-        Ok(tracker.respond(response, Instant::now()))
+        Ok(tracker.respond(response, is_multiplexed, Instant::now()))
     }
 }
 

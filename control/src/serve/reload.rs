@@ -143,6 +143,7 @@ fn same_store(old: &StoreConfig, new: &StoreConfig) -> bool {
                 password: _,
                 key_prefix,
                 servers,
+                client_side_caching,
             },
             StoreEngine::Valkey {
                 url: new_url,
@@ -150,9 +151,11 @@ fn same_store(old: &StoreConfig, new: &StoreConfig) -> bool {
                 password: _,
                 key_prefix: new_key_prefix,
                 servers: new_servers,
+                client_side_caching: new_client_side_caching,
             },
         ) => {
             (url, username, key_prefix) == (new_url, new_username, new_key_prefix)
+                && client_side_caching == new_client_side_caching
                 && same_servers(servers, new_servers)
         }
         _ => false,

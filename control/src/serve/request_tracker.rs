@@ -15,6 +15,8 @@ use super::progress::{RequestPhase, RequestProgress};
 /// The last bytes of a response, sent in a frame of their own. HTTP/2 takes a frame whole as soon as it may send one byte of
 /// it, so the tail is polled only when the client has made room for everything before it.
 const TAIL_BYTES: usize = 256;
+/// HTTP/1 buffers a response of up to so many bytes whole, whatever its frames are.
+const BUFFERED_BYTES: u64 = 8 * 1024;
 
 /// Tracks one request; an extension of the request. Cheap to clone: the last clone ends the request.
 #[derive(Debug, Clone)]
@@ -56,7 +58,12 @@ impl RequestTracker {
     }
 
     /// Starts to send `response`: the request lasts until the client has accepted all of it.
-    pub(super) fn respond(self, response: Response<Body>, now: Instant) -> Response<Body> {
+    pub(super) fn respond(
+        self,
+        response: Response<Body>,
+        is_multiplexed: bool,
+        now: Instant,
+    ) -> Response<Body> {
         self.0.progress.enter(RequestPhase::Sending(now));
         if let Some(admission) = &*self.admission() {
             admission.set_waiting(Some(self.0.progress.eviction()));
@@ -65,8 +72,13 @@ impl RequestTracker {
             return response;
         }
         response.map(|body| {
+            let is_short = body
+                .size_hint()
+                .exact()
+                .is_some_and(|bytes| bytes <= BUFFERED_BYTES);
             Body::new(ResponseBody {
                 body,
+                has_tail: is_multiplexed || !is_short,
                 tail: None,
                 _tracker: self,
             })
@@ -77,6 +89,8 @@ impl RequestTracker {
 /// A response body that holds its request's tracker until the client has accepted the last byte.
 struct ResponseBody {
     body: Body,
+    /// Whether the last bytes of a frame are sent in one of their own.
+    has_tail: bool,
     tail: Option<Bytes>,
     _tracker: RequestTracker,
 }
@@ -98,7 +112,7 @@ impl HttpBody for ResponseBody {
         };
         let frame = match frame.into_data() {
             Ok(mut data) => {
-                if data.len() > TAIL_BYTES {
+                if self.has_tail && data.len() > TAIL_BYTES {
                     // A copy: a slice would retain the whole response.
                     let tail = data.split_off(data.len() - TAIL_BYTES);
                     self.tail = Some(Bytes::copy_from_slice(&tail));

@@ -149,6 +149,16 @@ impl Sessions {
         }))
     }
 
+    /// The same of a session that was read a moment ago ([`crate::store::Store::recent`]).
+    pub(crate) fn recent_grant(&self, session: &SessionKey) -> Option<(GrantKey, Entitlement)> {
+        let key = session.record();
+        let recent = self.context.store.recent(&key)?;
+        let record =
+            recent.decoded(|entry| codec::decode::<SessionRecord>(FORMAT, &key, &entry.value).ok())?;
+        let record = record.as_ref().as_ref()?;
+        Some((GrantKey::from_digest(record.grant.clone()), record.since()))
+    }
+
     /// The record of a session's grant, if both are known.
     ///
     /// # Errors
@@ -184,6 +194,8 @@ impl Sessions {
             let count = self.end_all(Vec::new(), &sessions, seconds).await?;
             self.context.metrics.session_change("ended", count);
         }
+        // Also after an end that another request may have made just now.
+        self.until_unused().await;
         Ok(())
     }
 
@@ -233,6 +245,7 @@ impl Sessions {
         }
         let seconds = last_second.max(self.context.clock.now_ms() / 1000);
         let ended = self.end_all(entries, &sessions, seconds).await?;
+        self.until_unused().await;
         self.context.metrics.session_change("signed_out", ended);
         Ok(ended)
     }
@@ -291,10 +304,19 @@ impl Sessions {
 
     async fn read(&self, session: &SessionKey) -> Result<Option<SessionRecord>, StoreError> {
         let key = session.record();
-        let Some(entry) = self.context.store.read(&key).await? else {
+        let Some(entry) = self.context.store.read_and_hold(&key).await? else {
             return Ok(None);
         };
         codec::decode(FORMAT, &key, &entry.value).map(Some)
+    }
+
+    /// Waits until no process uses what it read before the end of a session: no request that
+    /// begins after the answer gets a token of it.
+    async fn until_unused(&self) {
+        let recent = self.context.store.recent_lifetime();
+        if !recent.is_zero() {
+            tokio::time::sleep(recent).await;
+        }
     }
 }
 

@@ -75,6 +75,12 @@ impl Sessions {
         Ok(ended.is_some_and(|ended| issued_at_seconds.is_none_or(|issued| issued < ended.at_seconds)))
     }
 
+    /// Whether it was read a moment ago that no end of the issuer's session with the digest `sid` is recorded.
+    pub(crate) fn is_sid_recently_open(&self, sid: &str) -> bool {
+        let recent = self.context.store.recent(&ended_key(sid));
+        recent.is_some_and(|recent| recent.entry().is_none())
+    }
+
     /// Ends the sessions of logins that were made in the issuer's session, and returns their number. If the logout
     /// names the user, the user's sessions without a known `sid` end too: the ID token had none, or an older version
     /// registered it.
@@ -91,6 +97,7 @@ impl Sessions {
             last_second: last_second(seconds),
         };
         let count = self.end_all(vec![entry], &sessions, seconds).await?;
+        self.until_unused().await;
         self.context.metrics.session_change("signed_out", count);
         Ok(count)
     }
@@ -258,7 +265,7 @@ impl Sessions {
     /// The record of the end of `sid`, if it has ended.
     async fn ended(&self, sid: &str) -> Result<Option<EndedSid>, StoreError> {
         let key = ended_key(sid);
-        let Some(entry) = self.context.store.read(&key).await? else {
+        let Some(entry) = self.context.store.read_and_hold(&key).await? else {
             return Ok(None);
         };
         codec::decode(FORMAT, &key, &entry.value).map(Some)

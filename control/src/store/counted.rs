@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::{
-    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, NotReady, Page, Store, StoreError,
-    StreamEntry, StreamFrom, StreamLimit, WriteOutcome,
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, NotReady, Page, Recent, Store,
+    StoreError, StreamEntry, StreamFrom, StreamLimit, WriteOutcome,
 };
 use crate::observe::metrics::Metrics;
 use crate::observe::trace;
@@ -107,6 +107,26 @@ impl Store for CountedStore {
 
     async fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         self.measured("read", self.store.read(key)).await
+    }
+
+    async fn read_and_hold(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        let read = self.measured("read", self.store.read_and_hold(key)).await;
+        self.metrics.store_recent_bytes(self.store.recent_bytes());
+        read
+    }
+
+    fn recent(&self, key: &Key) -> Option<Arc<Recent>> {
+        let recent = self.store.recent(key)?;
+        self.metrics.store_recent_read();
+        Some(recent)
+    }
+
+    fn recent_lifetime(&self) -> Duration {
+        self.store.recent_lifetime()
+    }
+
+    fn recent_bytes(&self) -> usize {
+        self.store.recent_bytes()
     }
 
     async fn write(

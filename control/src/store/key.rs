@@ -13,6 +13,12 @@ impl Key {
         Self(format!("{kind}:{name}"))
     }
 
+    /// The kind.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.0.split_once(':').map_or("", |(kind, _)| kind)
+    }
+
     /// `kind:name`.
     #[must_use]
     pub fn as_str(&self) -> &str {

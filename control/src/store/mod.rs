@@ -9,6 +9,7 @@
 //! callers can distinguish from an absent key: it never causes a sign-out or a silent fallback to memory.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,12 +21,14 @@ mod error;
 mod key;
 mod lifetime;
 pub mod readiness;
+pub mod recent;
 pub mod self_test;
 mod stream;
 pub mod valkey;
 
 pub use error::{NotReady, StoreError};
 pub use key::Key;
+pub use recent::Recent;
 pub use stream::{StreamEntry, StreamFrom, StreamLimit};
 
 /// Increases with every write of one key, not always by one. Neither engine assigns a key the same revision twice, even
@@ -104,6 +107,29 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// The value of `key`, unless it is absent or expired.
     async fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError>;
+
+    /// The same; the engine may hold the result for [`Store::recent`].
+    async fn read_and_hold(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        self.read(key).await
+    }
+
+    /// What [`Store::read_and_hold`] returned for `key` a moment ago, if no change since has been acknowledged to its writer for
+    /// [`Store::recent_lifetime`]. Only to hand out what is stored: no write, refresh or refusal may follow from it. `None`: read
+    /// the store.
+    fn recent(&self, _key: &Key) -> Option<Arc<Recent>> {
+        None
+    }
+
+    /// How long after a change was acknowledged a process may still find the value of before in [`Store::recent`]; zero if none
+    /// does.
+    fn recent_lifetime(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Bytes that are held for [`Store::recent`].
+    fn recent_bytes(&self) -> usize {
+        0
+    }
 
     /// Writes `value` if `expected` holds. The value expires after `lifetime`, by the store's clock; without one, never.
     async fn write(

@@ -5,6 +5,7 @@ pub(crate) mod exchanges;
 mod forward;
 mod issuers;
 mod kubernetes;
+mod limits;
 mod relays;
 mod server_routing;
 mod shape;

@@ -36,6 +36,26 @@ fn a_bucket_gives_a_burst_and_then_its_rate() {
 }
 
 #[test]
+fn a_bucket_reserves_tokens_in_the_order_of_the_calls_and_for_no_longer_than_its_longest_wait() {
+    let mut bucket = Bucket::new(10, 5).with_longest_wait(Duration::from_secs(1));
+    let now = 1_000 * SECOND;
+    let waits: Vec<_> = (0..20)
+        .map(|_| {
+            bucket
+                .reserve(Duration::from_secs(5), now)
+                .map(|wait| wait.as_millis())
+        })
+        .collect();
+    let at_once = [Ok(0); 5].into_iter();
+    let queued = (1..=10).map(|place| Ok(place * 100));
+    let refused = [Err(Duration::from_millis(1_100)); 5].into_iter();
+    assert_eq!(waits, at_once.chain(queued).chain(refused).collect::<Vec<_>>());
+    assert_eq!(bucket.missing(now), 15);
+    assert_eq!(bucket.take(now + 999), Err(Duration::from_millis(101)));
+    assert_eq!(bucket.take(now + 1_100), Ok(()));
+}
+
+#[test]
 fn a_clock_that_was_set_back_delays_no_call_for_long() {
     let mut bucket = Bucket::new(10, 5);
     for _ in 0..5 {

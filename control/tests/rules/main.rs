@@ -24,6 +24,7 @@ mod lineage;
 mod logins;
 mod logins_apart;
 mod odd_answers;
+mod pace;
 mod records;
 mod refresh_tokens;
 mod relayed;

@@ -13,7 +13,7 @@ for one that the chart does not have. */}}
   "sealing.current.secretRef" "name key"
   "store" "embedded valkey"
   "store.embedded" "enabled size"
-  "store.valkey" "enabled url keyPrefix passwordSecretRef sentinel cluster"
+  "store.valkey" "enabled url keyPrefix clientSideCaching passwordSecretRef sentinel cluster"
   "authorization" "signingKeys trustedProxies"
   "authorization.signingKeys" "current"
   "authorization.signingKeys.current" "name key"

@@ -63,6 +63,7 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- if $given.passwordSecretRef.name -}}{{- $_ := set $valkey "password" (dict "file" (include "tokenward.secretFile" $given.passwordSecretRef)) -}}{{- end -}}
 {{- if $given.sentinel.service -}}{{- $_ := set $valkey "sentinel" (dict "service" $given.sentinel.service "more" ($given.sentinel.more | default list)) -}}{{- end -}}
 {{- if $given.cluster.more -}}{{- $_ := set $valkey "cluster" (dict "more" $given.cluster.more) -}}{{- end -}}
+{{- if not $given.clientSideCaching -}}{{- $_ := set $valkey "client_side_caching" false -}}{{- end -}}
 {{- $_ := set $config "store" (dict "valkey" $valkey) -}}
 {{- end -}}
 {{- $issuers := list -}}
@@ -79,6 +80,13 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 {{- if .jwksUri -}}{{- $_ := set $issuer "jwks_uri" .jwksUri -}}{{- end -}}
 {{- if .rejectedKeys -}}{{- $_ := set $issuer "rejected_keys" .rejectedKeys -}}{{- end -}}
 {{- if .clientAuth -}}{{- $_ := set $issuer "client_auth" .clientAuth -}}{{- end -}}
+{{- with .limits -}}
+{{- $limits := dict -}}
+{{- with .callsPerSecond -}}{{- $_ := set $limits "calls_per_second" (int .) -}}{{- end -}}
+{{- with .burst -}}{{- $_ := set $limits "burst" (int .) -}}{{- end -}}
+{{- with .concurrentCalls -}}{{- $_ := set $limits "concurrent_calls" (int .) -}}{{- end -}}
+{{- $_ := set $issuer "limits" $limits -}}
+{{- end -}}
 {{- if kindIs "map" .relay -}}
 {{- $relay := dict -}}
 {{- if .relay.publicEndpoint -}}{{- $_ := set $relay "public_endpoint" .relay.publicEndpoint -}}{{- end -}}

@@ -42,9 +42,8 @@ pub enum Decision {
     Call,
 }
 
-/// Judges the presented token by its `claims`. A token of the issuer whose tokens the server takes is used as it is, also
-/// where the server's tokens are made by an exchange (never where they are opaque): some aggregators exchange by themselves (ADR 25). `distrusted`: the server has rejected it although it looked fresh, or it
-/// was stale before by a clock that has stepped back since.
+/// Judges the presented token by its `claims`: whether it fits the server, and how far it can be used there. `distrusted`: the
+/// server has rejected it although it looked fresh, or it was stale before by a clock that has stepped back since.
 ///
 /// A token that is stale by `policy` at `now_ms` (Unix ms) is never [`Standing::Fresh`] or [`Standing::NearExpiry`].
 ///
@@ -57,41 +56,73 @@ pub fn judge_presented(
     distrusted: bool,
     now_ms: u64,
 ) -> Result<Standing, Refusal> {
-    let is_its_own = !server.is_opaque && (server.kind == AuthKind::Forward || server.takes(&claims.issuer));
-    let shape = if is_its_own {
+    fits_server(claims, server)?;
+    Ok(standing(claims, server, policy, distrusted, now_ms))
+}
+
+/// Whether the presented token is used as it is while it is fresh: one of the issuer whose tokens the server takes, also where
+/// the server's tokens are made by an exchange (never where they are opaque), because some aggregators exchange by themselves
+/// (ADR 25).
+fn is_taken_as_it_is(claims: &Claims, server: &Server) -> bool {
+    !server.is_opaque && (server.kind == AuthKind::Forward || server.takes(&claims.issuer))
+}
+
+/// Whether the presented token has the issuer and the audiences that its server wants of it: what does not depend on the clock.
+///
+/// # Errors
+/// [`Refusal::WrongIssuer`] or [`Refusal::WrongAudience`].
+pub(crate) fn fits_server(claims: &Claims, server: &Server) -> Result<(), Refusal> {
+    let shape = if is_taken_as_it_is(claims, server) {
         &server.delivered
     } else {
         &server.presented
     };
-    fits(claims, shape)?;
-    if !is_its_own || distrusted {
-        return Ok(Standing::NeedsReplacement);
+    fits(claims, shape)
+}
+
+/// How far a presented token that fits its server can be used there; see [`judge_presented`].
+pub(crate) fn standing(
+    claims: &Claims,
+    server: &Server,
+    policy: &FreshnessPolicy,
+    distrusted: bool,
+    now_ms: u64,
+) -> Standing {
+    if distrusted || !is_taken_as_it_is(claims, server) {
+        return Standing::NeedsReplacement;
     }
-    Ok(match policy.judge(claims.exp_seconds, now_ms) {
+    match policy.judge(claims.exp_seconds, now_ms) {
         Freshness::Fresh => Standing::Fresh,
         Freshness::NearExpiry => Standing::NearExpiry,
         Freshness::Stale => Standing::NeedsReplacement,
-    })
+    }
 }
 
-/// Judges an access token of our own authorization server by its `claims`: it never reaches the server, so it needs a
+/// Whether an access token of our own authorization server is one that the server takes.
+///
+/// # Errors
+/// [`Refusal::WrongIssuer`]: the server takes no such token. [`Refusal::WrongAudience`]: it is for another resource.
+pub(crate) fn own_fits_server(claims: &Claims, server: &Server) -> Result<(), Refusal> {
+    let own = server.access_tokens.as_ref().ok_or(Refusal::WrongIssuer)?;
+    let resource = own.resource.as_bytes();
+    let mut audiences = claims.audiences.iter();
+    match audiences.any(|audience| same_bytes(audience.as_bytes(), resource)) {
+        true => Ok(()),
+        false => Err(Refusal::WrongAudience),
+    }
+}
+
+/// How far an access token of our own that fits its server can be used: it never reaches the server, so it needs a
 /// replacement whatever life it has left. No margin is taken off that: a client that gets 401 for a token which it takes
 /// for a good one sends its user to log in.
 ///
 /// # Errors
-/// [`Refusal::WrongIssuer`]: the server takes no such token. [`Refusal::WrongAudience`]: it is for another resource.
 /// [`Refusal::TokenExpired`]: its `exp` has come at `now_ms` (Unix ms).
-pub fn judge_own(claims: &Claims, server: &Server, now_ms: u64) -> Result<(), Refusal> {
-    let own = server.access_tokens.as_ref().ok_or(Refusal::WrongIssuer)?;
-    let resource = own.resource.as_bytes();
-    let mut audiences = claims.audiences.iter();
-    if !audiences.any(|audience| same_bytes(audience.as_bytes(), resource)) {
-        return Err(Refusal::WrongAudience);
-    }
+pub(crate) fn own_standing(claims: &Claims, now_ms: u64) -> Result<Standing, Refusal> {
     if in_ms(claims.exp_seconds) <= now_ms {
         return Err(Refusal::TokenExpired);
     }
-    Ok(())
+    Ok(Standing::NeedsReplacement)
 }
 
 /// Decides by the presented token's `standing` and the `replacement` that is cached for exactly this (session, server,

@@ -9,7 +9,7 @@ use crate::host::{CallId, Host, StreamId};
 use crate::misconfigured::Misconfigured;
 use crate::request::RequestHead;
 use crate::verdict::{ResponseVerdict, Verdict};
-use crate::worker::{ControlResponse, Watch, Worker};
+use crate::worker::{ControlResponse, MemoryUse, Watch, Worker};
 
 /// The filter of one worker under one configuration.
 #[derive(Debug)]
@@ -140,6 +140,15 @@ impl<H: Host> Filter<H> {
         match self {
             Self::Protecting(worker) => worker.on_tick(),
             Self::Misconfigured(_) | Self::EachTry(_) => self.context_mut().report_withheld(),
+        }
+    }
+
+    /// What its memories hold: nothing, unless it protects servers.
+    #[must_use]
+    pub fn memory_use(&self) -> MemoryUse {
+        match self {
+            Self::Protecting(worker) => worker.memory_use(),
+            Self::Misconfigured(_) | Self::EachTry(_) => MemoryUse::default(),
         }
     }
 

@@ -98,6 +98,14 @@ impl Replacements {
         self.young.len().saturating_add(self.old.len())
     }
 
+    /// Bytes of their texts.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let both = self.young.values().chain(self.old.values());
+        both.map(|held| held.authorization.len())
+            .fold(0, usize::saturating_add)
+    }
+
     /// Whether none is held.
     #[must_use]
     pub fn is_empty(&self) -> bool {

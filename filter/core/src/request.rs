@@ -1,6 +1,6 @@
 //! The parts of a request that the filter reads, in one pass over its headers, as bytes: a client may send any byte.
 
-use tokenward_protocol::bytes::same_bytes;
+use tokenward_protocol::bytes::{are_visible, is_name, same_bytes};
 use tokenward_protocol::token_endpoint::MAX_SESSION_BYTES;
 
 use crate::mcp_method::McpMethod;
@@ -73,17 +73,18 @@ impl<'a> RequestHead<'a> {
             match name.len() {
                 5 if same_bytes(name, b":path") => head.path = value,
                 7 if same_bytes(name, b":method") => head.method = value,
-                10 if same_bytes(name, b":authority") => head.authority = value,
-                10 if same_bytes(name, b"mcp-method") => head.note_mcp_method(value),
-                11 if same_bytes(name, b"traceparent") => head.traceparent = visible(value, 128),
-                13 if same_bytes(name, b"authorization") => head.authorization.add(value),
+                10 if is_name(name, b":authority") => head.authority = value,
+                10 if is_name(name, b"mcp-method") => head.note_mcp_method(value),
+                11 if is_name(name, b"traceparent") => head.traceparent = visible(value, 128),
+                13 if is_name(name, b"authorization") => head.authorization.add(value),
                 _ => note_session(&mut sessions, session_headers, name, value),
             }
         }
         if head.method == b"GET" {
             head.mcp_method = McpMethod::GET;
         }
-        head.session = sessions.into_iter().find_map(|came| match came {
+        let mut sessions = sessions.into_iter().take(session_headers.len());
+        head.session = sessions.find_map(|came| match came {
             Came::Once(value) => Some(value),
             Came::Nothing | Came::Twice => None,
         });
@@ -118,7 +119,7 @@ fn note_session<'a>(
 }
 
 fn visible(value: &[u8], longest: usize) -> Option<&str> {
-    if value.is_empty() || value.len() > longest || !value.iter().all(u8::is_ascii_graphic) {
+    if value.is_empty() || value.len() > longest || !are_visible(value) {
         return None;
     }
     std::str::from_utf8(value).ok()

@@ -73,7 +73,7 @@ pub struct TokenUse {
     pub settled_until_ms: u64,
     /// The session whose end ends this use, where a handle names it.
     pub(crate) session: Option<EndedDigest>,
-    /// The sign-outs ([`crate::state::SignOuts::edition`]) by which this use has not ended.
+    /// The servers and sign-outs (their number, from 1) by which this use fits its server and has not ended.
     pub(crate) checked_at: u32,
 }
 
@@ -161,6 +161,13 @@ impl TokenMemo {
         })
     }
 
+    /// Tokens that it holds, and their bytes by the estimate that bounds them.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let both = self.young.values().chain(self.old.values());
+        let bytes = both.flatten().map(|entry| entry.bytes);
+        (bytes.clone().count(), bytes.fold(0, usize::saturating_add))
+    }
+
     /// Reads a token and the claims that decide.
     fn read(&self, token: &[u8]) -> Result<KnownToken, Malformed> {
         let (mut claims, endings) = Claims::read_with_endings(token)?;
@@ -203,7 +210,7 @@ impl TokenMemo {
         });
     }
 
-    /// Marks this use as not ended by the sign-outs of this edition.
+    /// Marks this use as checked by the servers and sign-outs with this number.
     pub(crate) fn note_checked(&mut self, known: &KnownToken, token_key: &TokenKey, edition: u32) {
         self.change_use(known, token_key, &mut |token_use| token_use.checked_at = edition);
     }

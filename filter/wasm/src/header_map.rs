@@ -33,12 +33,15 @@ impl<'a> Iterator for HeaderMap<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (name_length, after) = split_u32(self.lengths)?;
-        let (value_length, after) = split_u32(after)?;
-        self.lengths = after;
-        let (name, after) = split_text(self.text, name_length)?;
-        let (value, after) = split_text(after, value_length)?;
-        self.text = after;
+        let (lengths, after) = self.lengths.split_first_chunk::<8>()?;
+        let lengths = u64::from_le_bytes(*lengths);
+        let name_length = usize::try_from(lengths & 0xFFFF_FFFF).ok()?;
+        let value_length = usize::try_from(lengths >> 32).ok()?;
+        let end_of_value = name_length.checked_add(1)?.checked_add(value_length)?;
+        let (header, text) = self.text.split_at_checked(end_of_value.checked_add(1)?)?;
+        let name = header.get(..name_length)?;
+        let value = header.get(name_length.saturating_add(1)..end_of_value)?;
+        (self.lengths, self.text) = (after, text);
         self.left = self.left.saturating_sub(1);
         Some((name, value))
     }
@@ -47,11 +50,6 @@ impl<'a> Iterator for HeaderMap<'a> {
 fn split_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<4>()?;
     Some((u32::from_le_bytes(*number), rest))
-}
-
-fn split_text(bytes: &[u8], length: u32) -> Option<(&[u8], &[u8])> {
-    let (text, rest) = bytes.split_at_checked(usize::try_from(length).ok()?)?;
-    Some((text, rest.get(1..)?))
 }
 
 /// Encodes headers as one block, for the host.

@@ -17,6 +17,7 @@ mod report;
 mod rounds;
 mod setting;
 mod statistics;
+mod storm;
 mod stream;
 mod summary;
 mod tokens;
@@ -27,3 +28,4 @@ pub use data_path::{DataPath, data_path};
 
 pub use memory::{Memory, memory};
 pub use report::{Budget, Report};
+pub use storm::{Storm, StormLimits, StormReport, storm};

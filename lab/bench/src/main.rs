@@ -1,13 +1,14 @@
 //! The benchmarks of Tokenward, run by `cargo xtask bench`: see [`tokenward_bench`].
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
 use serde::Serialize;
-use tokenward_bench::{Control, DataPath, Memory, control, data_path, memory};
+use tokenward_bench::{Control, DataPath, Memory, Storm, StormLimits, control, data_path, memory, storm};
 use tokenward_lab_cli::{BenchFlags, Benchmark, Look, Measurement, wrap};
 
 #[derive(Debug, Parser)]
@@ -69,6 +70,21 @@ async fn run(flags: BenchFlags) -> anyhow::Result<ExitCode> {
             let good = report.is_within_budgets() && report.was_undisturbed();
             publish(&flags.measurement, &report, &report.table(), good)
         }
+        Benchmark::Storm(flags) => {
+            let options = Storm {
+                sessions: flags.sessions.get(),
+                limits: flags
+                    .limits
+                    .iter()
+                    .map(|limits| StormLimits { numbers: limits.0 })
+                    .collect(),
+                replicas: flags.replicas.iter().map(|replicas| replicas.get()).collect(),
+            };
+            let report = Box::pin(storm(&options, &log)).await?;
+            let good = report.is_within_budgets() && report.was_undisturbed();
+            let target = (flags.json.as_deref(), flags.enforce);
+            publish_to(target, &report, &report.table(), good)
+        }
     }
 }
 
@@ -89,15 +105,29 @@ fn publish(
     table: &str,
     good: bool,
 ) -> anyhow::Result<ExitCode> {
+    publish_to(
+        (measurement.json.as_deref(), measurement.enforce),
+        report,
+        table,
+        good,
+    )
+}
+
+fn publish_to(
+    (json, enforce): (Option<&Path>, bool),
+    report: &impl Serialize,
+    table: &str,
+    good: bool,
+) -> anyhow::Result<ExitCode> {
     println!();
     for line in table.lines() {
         println!("{}", wrapped(line));
     }
-    if let Some(file) = &measurement.json {
+    if let Some(file) = json {
         let text = serde_json::to_string_pretty(report)? + "\n";
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    Ok(if measurement.enforce && !good {
+    Ok(if enforce && !good {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS

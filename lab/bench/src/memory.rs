@@ -1,7 +1,7 @@
 //! `memory`: many servers, a million sessions. Is Envoy's memory flat, and does a fresh request stay cheap?
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::ensure;
 use serde::Serialize;
@@ -13,6 +13,7 @@ use super::load::{Load, Requests, Until};
 use super::machine::{Machine, Pinning};
 use super::made_up::Sessions;
 use super::report::{Budget, Report, Row, is_undisturbed};
+use super::rounds::COUNTED_WITHIN;
 use super::setting::upstream;
 use super::statistics::{median, minimum, paired, quartiles, rounded};
 use super::tokens::{CLIENT, Tokens};
@@ -201,9 +202,17 @@ async fn grow(
         reached == forwarded,
         "{reached} requests reached the upstream instead of {forwarded}"
     );
-    let metrics = gateway.metrics().await?;
+    // The filter reports the sums of many counters once a second.
+    let limit = Instant::now() + COUNTED_WITHIN;
     for (outcome, expected) in [("forwarded", forwarded), ("needs_login", refused)] {
-        let counted = metrics.count("tokenward_requests_total", &[("outcome", outcome)]);
+        let counted = loop {
+            let metrics = gateway.metrics().await?;
+            let counted = metrics.count("tokenward_requests_total", &[("outcome", outcome)]);
+            if counted == expected || Instant::now() > limit {
+                break counted;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
         ensure!(
             counted == expected,
             "{counted} requests were {outcome} instead of {expected}"

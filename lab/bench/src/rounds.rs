@@ -15,7 +15,7 @@ use super::setting::{Counted, Setting};
 use super::statistics::mean;
 
 /// How long after the last answer every request must have been counted.
-const COUNTED_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const COUNTED_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 #[cfg(test)]

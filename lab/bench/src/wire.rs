@@ -145,6 +145,15 @@ impl Connection {
         Ok((status(&self.buffer)?, &self.buffer[body..length]))
     }
 
+    /// The same, with the whole answer, head and body.
+    ///
+    /// # Errors
+    /// As [`Connection::exchange`].
+    pub(super) async fn exchange_for_answer(&mut self, request: &[u8]) -> anyhow::Result<(u16, &[u8])> {
+        let length = self.receive(request).await?;
+        Ok((status(&self.buffer)?, &self.buffer[..length]))
+    }
+
     /// Sends a request and reads the whole answer into the buffer; returns its length.
     async fn receive(&mut self, request: &[u8]) -> anyhow::Result<usize> {
         self.stream.write_all(request).await?;

@@ -41,6 +41,63 @@ pub struct ReplayFlags {
     pub svg: Option<PathBuf>,
 }
 
+/// Flags of the simulation.
+#[derive(Debug, Clone, Args)]
+pub struct SimulateFlags {
+    /// Seed of all chance: the same flags give the same run
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Envoy workers; four of them are one Envoy
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=400_000))]
+    pub workers: u32,
+    /// Sessions, each of another user
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
+    pub sessions: u32,
+    /// MCP servers
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub servers: u16,
+    /// Length of the run
+    #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub minutes: u32,
+    /// Replicas of control
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub replicas: u32,
+    /// Calls per second that a replica makes to one issuer
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub issuer_rate: u32,
+    /// Such calls that can start at once after a pause
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub issuer_burst: u32,
+    /// Concurrent calls of a replica to one issuer
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub issuer_concurrent: u32,
+    /// Calls per second that an issuer carries out
+    #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub issuer_capacity: u32,
+    /// Life of issuers' tokens, seconds
+    #[arg(long, default_value_t = 1_800, value_name = "N", value_parser = clap::value_parser!(u32).range(180..))]
+    pub token_life: u32,
+    /// Envoys over which the requests of one session are spread
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub envoys_per_session: u32,
+    /// Connections of one session to each of these, each to some worker
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub connections_per_session: u32,
+    /// Threads that simulate gateways; the result does not depend on them
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8))]
+    pub threads: u16,
+    /// Only these incidents
+    #[arg(long, value_delimiter = ',', value_name = "NAME", default_value = "idle-night,restart,rotation,outage",
+          value_parser = PossibleValuesParser::new(INCIDENTS))]
+    pub incidents: Vec<String>,
+    /// Write the result to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Names for `simulate --incidents`; `none` is a run without any.
+pub const INCIDENTS: [&str; 5] = ["none", "idle-night", "restart", "rotation", "outage"];
+
 /// Flags of the benchmarks.
 #[derive(Debug, Clone, Args)]
 pub struct BenchFlags {
@@ -58,6 +115,8 @@ pub enum Benchmark {
     Memory(MemoryFlags),
     /// The token endpoint against raw GETs on the same Valkey, a refresh storm, and the store at several sizes
     Control(ControlFlags),
+    /// Ten thousand stale sessions after a restart of control, on a real Dex: seconds until all are fresh, one refresh each
+    Storm(StormFlags),
 }
 
 /// Names for `bench data-path --only`: the lanes of that benchmark.
@@ -120,13 +179,15 @@ pub struct MemoryFlags {
 }
 
 /// Names for `bench control --only`: the lanes of that benchmark and its other parts.
-pub const CONTROL_PARTS: [&str; 13] = [
+pub const CONTROL_PARTS: [&str; 15] = [
     "raw_get_one",
     "raw_get",
     "valkey_one",
     "valkey_session_one",
     "valkey",
     "valkey_session",
+    "valkey_uncached_one",
+    "valkey_uncached",
     "embedded",
     "embedded_session",
     "replicas",
@@ -148,6 +209,42 @@ pub struct ControlFlags {
     /// What every benchmark has.
     #[command(flatten)]
     pub measurement: Measurement,
+}
+
+/// Flags of `bench storm`.
+#[derive(Debug, Clone, Args)]
+pub struct StormFlags {
+    /// Sessions, each of another user
+    #[arg(long, default_value = "10000", value_name = "N")]
+    pub sessions: NonZeroUsize,
+    /// Limits of each replica's calls to Dex: `default`, or calls per second, burst and concurrent calls as in `100/200/32`
+    #[arg(long, value_delimiter = ',', default_value = "default", value_name = "LIMITS", value_parser = storm_limits)]
+    pub limits: Vec<LimitsFlag>,
+    /// Replicas of control; a storm for each number, with each of the limits
+    #[arg(long, value_delimiter = ',', default_value = "1,3", value_name = "N")]
+    pub replicas: Vec<NonZeroUsize>,
+    /// Write the result to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Exit with 1 if a budget is missed, or if the machine was too busy to decide
+    #[arg(long)]
+    pub enforce: bool,
+}
+
+/// Calls per second, burst and concurrent calls; `None`: the defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitsFlag(pub Option<[u32; 3]>);
+
+/// One value of `--limits`.
+fn storm_limits(text: &str) -> Result<LimitsFlag, String> {
+    if text == "default" {
+        return Ok(LimitsFlag(None));
+    }
+    let numbers: Vec<u32> = text.split('/').map_while(|number| number.parse().ok()).collect();
+    match <[u32; 3]>::try_from(numbers) {
+        Ok(numbers) if text.split('/').count() == 3 => Ok(LimitsFlag(Some(numbers))),
+        _ => Err("neither `default` nor three numbers as in 100/200/32".to_owned()),
+    }
 }
 
 /// How a benchmark measures, and where its result goes.

@@ -1,6 +1,6 @@
 //! The command line that `cargo xtask` shares with the demo, the replay and the benchmarks.
 //!
-//! - [`DemoFlags`], [`ReplayFlags`], [`BenchFlags`]: one definition of each program's flags. `cargo xtask` parses them before
+//! - [`DemoFlags`], [`ReplayFlags`], [`BenchFlags`], [`SimulateFlags`]: one definition of each program's flags. `cargo xtask` parses them before
 //!   it builds anything, the program parses them again;
 //! - [`Look`]: what standard output can show; [`wrap`] breaks text between words at its width.
 
@@ -8,7 +8,7 @@ mod flags;
 mod terminal;
 
 pub use flags::{
-    BenchFlags, Benchmark, CONTROL_PARTS, ControlFlags, DATA_PATH_LANES, DataPathFlags, DemoFlags,
-    Measurement, MemoryFlags, ReplayFlags,
+    BenchFlags, Benchmark, CONTROL_PARTS, ControlFlags, DATA_PATH_LANES, DataPathFlags, DemoFlags, INCIDENTS, LimitsFlag,
+    Measurement, MemoryFlags, ReplayFlags, SimulateFlags, StormFlags,
 };
 pub use terminal::{Look, wrap};

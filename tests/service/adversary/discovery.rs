@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokenward_control::app::key_ring;
 use tokenward_control::clock::HandClock;
+use tokenward_control::config::IssuerLimits;
 use tokenward_control::context::Context;
 use tokenward_control::filter_state::SignOutLog;
 use tokenward_control::observe::metrics::Metrics;
@@ -12,6 +13,7 @@ use tokenward_control::upstream::issuer::client::IssuerClient;
 use tokenward_control::upstream::issuer::discovery::{Discovery, DiscoveryFailed};
 use tokenward_control::upstream::issuer::keys::IssuerKeys;
 use tokenward_control::upstream::issuer::limits::CallLimits;
+use tokenward_control::upstream::issuer::pace::Urgency;
 use tokenward_control::upstream::issuer::{HomeIssuer, NotPermitted};
 use tokenward_harness::issuer::{DexConfig, DexUser, Endpoint, Failure};
 
@@ -153,7 +155,9 @@ async fn a_fetch_that_failed_for_many_logins_is_held_against_the_issuer_once() -
     let issuer = dex.issuer().to_owned();
     let discovery = Arc::new(Discovery::new(issuer.clone(), None, None));
     let keys = IssuerKeys::new(issuer.clone(), Arc::clone(&discovery), context.clone());
-    let traffic = CallLimits::new(issuer, clock.clone(), Metrics::default());
+    let limits = IssuerLimits::default();
+    let wait = Duration::from_secs(3);
+    let traffic = CallLimits::new(issuer, limits, wait, clock.clone(), Metrics::default());
     let config = deployment.changed(|_| ())?.issuers[0].clone();
     let home = HomeIssuer::new(config, discovery, Arc::new(keys), Arc::new(traffic));
     let grants: Vec<String> = (0..20).map(|number| format!("{number:016x}")).collect();
@@ -161,7 +165,7 @@ async fn a_fetch_that_failed_for_many_logins_is_held_against_the_issuer_once() -
         let (home, context) = (&home, &context);
         async move {
             matches!(
-                home.permit(context, &grant).await,
+                home.permit(context, &grant, Urgency::Waiting).await,
                 Err(NotPermitted::Transient(_))
             )
         }

@@ -81,5 +81,6 @@ pub(super) fn config(url: String, deadline: Duration) -> ValkeyConfig {
         key_prefix: "tokenward:".to_owned(),
         deadline,
         topology: Topology::Standalone,
+        client_side_caching: true,
     }
 }

@@ -185,6 +185,7 @@ pub fn valkey_config(url: String) -> ValkeyConfig {
         key_prefix: "tokenward:".to_owned(),
         deadline: STORE_DEADLINE,
         topology: Topology::Standalone,
+        client_side_caching: true,
     }
 }
 

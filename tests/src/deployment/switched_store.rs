@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokenward_control::store::{
-    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, StreamEntry,
-    StreamFrom, StreamLimit, WriteOutcome,
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Recent, Store, StoreError,
+    StreamEntry, StreamFrom, StreamLimit, WriteOutcome,
 };
 use tokio::sync::watch;
 
@@ -107,6 +107,14 @@ impl SwitchedStore {
         Ok(())
     }
 
+    async fn pass_read(&self, key: &Key) -> Result<(), StoreError> {
+        self.pass("read").await?;
+        let is_grant = key.as_str().starts_with("grant:");
+        self.grant_reads
+            .fetch_add(usize::from(is_grant), Ordering::SeqCst);
+        Ok(())
+    }
+
     async fn pass(&self, operation: &'static str) -> Result<(), StoreError> {
         let mut held = self.held.subscribe();
         if *held.borrow_and_update() {
@@ -137,11 +145,30 @@ impl Store for SwitchedStore {
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        self.pass("read").await?;
-        let is_grant = key.as_str().starts_with("grant:");
-        self.grant_reads
-            .fetch_add(usize::from(is_grant), Ordering::SeqCst);
+        self.pass_read(key).await?;
         self.store.read(key).await
+    }
+
+    async fn read_and_hold(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        self.pass_read(key).await?;
+        self.store.read_and_hold(key).await
+    }
+
+    /// Nothing while reads are held or fail: a test sees at once what a service sees a moment later.
+    fn recent(&self, key: &Key) -> Option<Arc<Recent>> {
+        let is_held = *self.held.borrow();
+        if is_held || self.pass_uncounted("read").is_err() {
+            return None;
+        }
+        self.store.recent(key)
+    }
+
+    fn recent_lifetime(&self) -> Duration {
+        self.store.recent_lifetime()
+    }
+
+    fn recent_bytes(&self) -> usize {
+        self.store.recent_bytes()
     }
 
     async fn write(

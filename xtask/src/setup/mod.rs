@@ -72,6 +72,8 @@ pub(crate) struct SetupFlags {
     without_mcp: bool,
     #[arg(skip)]
     with_browser: bool,
+    #[arg(skip)]
+    with_etcd: bool,
 }
 
 impl SetupFlags {
@@ -108,6 +110,14 @@ impl SetupFlags {
             with_cluster: true,
             without_test_parts: true,
             ..Self::default()
+        }
+    }
+
+    /// What `bench storm` needs: Dex, and an etcd for its state.
+    pub(crate) fn for_storm(self) -> Self {
+        Self {
+            with_etcd: true,
+            ..self.with_dex(true)
         }
     }
 
@@ -181,10 +191,12 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal, flags: &SetupFlags
         terminal.step("API server", |step| {
             kube_apiserver::KUBE_APISERVER.provide(workspace, step, network)
         })?;
+        terminal.step("CRDs", |step| crds::provide(workspace, step, network))?;
+    }
+    if flags.with_cluster || flags.with_etcd {
         terminal.step("etcd", |step| {
             provide(workspace, step, network, &kube_apiserver::ETCD)
         })?;
-        terminal.step("CRDs", |step| crds::provide(workspace, step, network))?;
     }
     if !flags.without_dex {
         terminal.step("Dex", |step| dex::DEX.provide(workspace, step, network))?;

@@ -7,7 +7,7 @@ const NOW_MS: u64 = 1_800_000_000_000;
 #[test]
 fn a_busy_pair_is_recorded_once_and_again_when_its_outcome_changes() {
     let seen = SeenPairs::default();
-    let pair = seen.hash(&["kubernetes", "token", "session"]);
+    let pair = seen.hash(["kubernetes", "token", "session"]);
     let writes = (0..1000)
         .filter(|request| seen.is_due(pair, true, NOW_MS + request))
         .count();

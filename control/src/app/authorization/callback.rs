@@ -19,6 +19,7 @@ use crate::refused::Refused;
 use crate::upstream::issuer::answer::Transient;
 use crate::upstream::issuer::answer::login::{LoginAnswer, LoginTokens};
 use crate::upstream::issuer::login::{CodeRedemption, check_id_token, is_from_another_issuer};
+use crate::upstream::issuer::pace::Urgency;
 use crate::upstream::issuer::{HomeIssuer, NotPermitted};
 use tokenward_protocol::refusal::Refusal;
 
@@ -177,7 +178,7 @@ impl Service {
         login: &UpstreamLogin,
     ) -> Result<LoginTokens, AuthorizationRefused> {
         let permit = home
-            .permit(&self.context, state.digest())
+            .permit(&self.context, state.digest(), Urgency::Waiting)
             .await
             .map_err(not_permitted)?;
         let redemption = CodeRedemption {

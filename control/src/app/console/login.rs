@@ -26,6 +26,7 @@ use crate::upstream::issuer::answer::login::LoginAnswer;
 use crate::upstream::issuer::login::{
     CodeRedemption, LoginRequest, NoAuthorizationEndpoint, check_id_token, is_from_another_issuer, s256,
 };
+use crate::upstream::issuer::pace::Urgency;
 use crate::upstream::issuer::unverified::Unverified;
 
 impl From<NotSealed> for ConsoleRefused {
@@ -134,7 +135,7 @@ impl Service {
         let state = digest::hex_of_parts(&["console login", attempt.state().expose_secret()]);
         let permit = console
             .home
-            .permit(&self.context, &state)
+            .permit(&self.context, &state, Urgency::Waiting)
             .await
             .map_err(not_permitted)?;
         let redemption = CodeRedemption {

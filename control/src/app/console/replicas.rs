@@ -46,6 +46,9 @@ pub(crate) struct IssuerState {
     pub(crate) circuit: Option<(String, u64)>,
     /// Calls in flight.
     pub(crate) in_flight: usize,
+    /// The most calls in flight, and calls per second. `None`: the replica is of an older version.
+    #[serde(default)]
+    pub(crate) limits: Option<(u32, u32)>,
     /// Calls that were not made since the circuit last opened.
     pub(crate) suspended_calls: u64,
     /// The last call that ended: `answered`, `failed` or `not_oauth`, and when, Unix ms.
@@ -70,6 +73,7 @@ impl IssuerState {
             issuer,
             circuit,
             in_flight: state.in_flight,
+            limits: Some((state.limits.concurrent_calls, state.limits.calls_per_second)),
             suspended_calls: state.suspended_calls,
             last_call,
         }

@@ -88,7 +88,11 @@ impl Service {
 
     /// The users' own grants that a token may belong to: one for each configured client in its audience that accepts the client
     /// which the token was issued to (its own, or one of `trusted_peers`).
-    fn candidates(&self, claims: &Claims, profile: &IdTokenProfile) -> Result<Vec<Candidate>, Refused> {
+    pub(in crate::app) fn candidates(
+        &self,
+        claims: &Claims,
+        profile: &IdTokenProfile,
+    ) -> Result<Vec<Candidate>, Refused> {
         let mut of_issuer = self
             .homes
             .iter()

@@ -9,7 +9,7 @@ mod unknown;
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokenward_protocol::duration::whole_ms;
 use tokenward_protocol::jwt::Claims;
 use tokenward_protocol::refusal::Refusal;
@@ -43,7 +43,7 @@ pub(super) struct ProvenSubject {
 }
 
 /// A grant that a token may belong to, and its issuer.
-type Candidate = (GrantKey, Arc<HomeIssuer>);
+pub(super) type Candidate = (GrantKey, Arc<HomeIssuer>);
 
 /// A presented token that proves a user, and the users' own grants that it may belong to: at least one.
 struct Proof {
@@ -71,14 +71,14 @@ impl Proof {
 }
 
 impl Service {
-    /// Verifies the token of `request` and finds its grant, through the session if the request names one. The user need
+    /// Verifies the token of `request`, which has this `digest`, and finds its grant, through the session if the request names one. The user need
     /// not have a login: only a grant that is known, or the first that the token may belong to, is returned.
     pub(super) async fn prove(
         &self,
         server: &Server,
         request: &TokenRequest,
+        digest: TokenDigest,
     ) -> Result<ProvenSubject, Refused> {
-        let digest = TokenDigest::of(request.subject_token.expose_secret());
         if request.subject_token_type == SubjectTokenType::AccessToken {
             return self.prove_own(server, request, digest).await;
         }
@@ -95,14 +95,14 @@ impl Service {
         &self,
         server: &Server,
         request: &TokenRequest,
+        digest: TokenDigest,
     ) -> Result<ProvenSubject, Refused> {
-        let digest = TokenDigest::of(request.subject_token.expose_secret());
         self.check_not_own(&request.subject_token, digest)?;
         let proof = self.prove_home(&request.subject_token, digest).await?;
         self.resolve(server, request, proof).await
     }
 
-    fn check_grace(&self, exp_seconds: u64) -> Result<(), Refused> {
+    pub(super) fn check_grace(&self, exp_seconds: u64) -> Result<(), Refused> {
         let grace_ms = whole_ms(self.config.stale_subject_grace);
         let now_ms = self.context.clock.now_ms();
         if exp_seconds.saturating_mul(1000).saturating_add(grace_ms) < now_ms {
@@ -213,7 +213,7 @@ impl Service {
 
 /// Whether a token proves a login that control has only learned. Its client's sign-out does not reach control, so it does so
 /// for a shorter time; and where there is no relay any more, the client refreshes such a login itself.
-fn proves_learned(home: &HomeIssuer, exp_seconds: u64, now_ms: u64) -> bool {
+pub(super) fn proves_learned(home: &HomeIssuer, exp_seconds: u64, now_ms: u64) -> bool {
     home.config.relay.as_ref().is_some_and(|relay| {
         let grace_ms = whole_ms(relay.stale_subject_grace);
         exp_seconds.saturating_mul(1000).saturating_add(grace_ms) >= now_ms

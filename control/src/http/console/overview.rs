@@ -11,7 +11,6 @@ use super::words::{ago, plain, span, tone};
 use crate::app::console::overview::Overview;
 use crate::app::console::replicas::{IssuerState, ReplicaState};
 use crate::http::authorization::page::text::cut;
-use crate::upstream::issuer::limits::LimitsState;
 
 #[derive(Template)]
 #[template(path = "console/overview.html")]
@@ -25,8 +24,6 @@ struct OverviewPage {
     issuers: Vec<IssuerLine>,
     refusals: Vec<EventLine>,
     knows_refusals: bool,
-    max_in_flight: usize,
-    per_second: u32,
 }
 
 struct ReplicaLine {
@@ -46,7 +43,7 @@ struct IssuerLine {
     is_open: bool,
     last: String,
     tone: &'static str,
-    in_flight: usize,
+    in_flight: String,
 }
 
 pub(super) async fn get(visitor: Visitor) -> Response {
@@ -72,8 +69,6 @@ pub(super) async fn get(visitor: Visitor) -> Response {
                 .map(|event| EventLine::of(event, overview.now_ms))
                 .collect(),
             store_problem: overview.store.problem.unwrap_or_default(),
-            max_in_flight: LimitsState::MAX_IN_FLIGHT,
-            per_second: LimitsState::PER_SECOND,
         },
     )
 }
@@ -138,6 +133,11 @@ fn issuer_line(replica: &str, issuer: &IssuerState, now_ms: u64) -> IssuerLine {
             .last_call
             .as_ref()
             .map_or("none", |(outcome, _)| tone(outcome)),
-        in_flight: issuer.in_flight,
+        in_flight: match issuer.limits {
+            Some((concurrent, per_second)) => {
+                format!("{} of {concurrent}, {per_second} a second", issuer.in_flight)
+            }
+            None => issuer.in_flight.to_string(),
+        },
     }
 }

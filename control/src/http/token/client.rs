@@ -32,8 +32,8 @@ pub(super) async fn authenticated_form(
     if headers.get_all(AUTHORIZATION).iter().count() > 1 {
         return Err(invalid(service, "invalid_request", AUTHENTICATE_ONCE));
     }
-    if in_header || !body::is_form(headers) {
-        caller::check(headers, FILTER, credential).map_err(|refused| rejected(service, &refused))?;
+    if (in_header || !body::is_form(headers)) && !admitted.is_filter {
+        return Err(rejected(service, &caller::rejected(FILTER)));
     }
     let body = RequestBody {
         headers,

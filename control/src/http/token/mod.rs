@@ -6,14 +6,13 @@ mod token_exchange;
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{Method, Request, StatusCode};
 use axum::response::Response;
 use tokenward_protocol::form::Form;
 use tokenward_protocol::refusal::Refusal;
-use tokenward_protocol::token_endpoint::{BadTokenRequest, GRANT_TYPE_TOKEN_EXCHANGE};
+use tokenward_protocol::token_endpoint::{BadTokenRequest, GRANT_TYPE_TOKEN_EXCHANGE, TOKEN_PATH};
 use tracing::Instrument as _;
 
 use super::admission::Admitted;
@@ -25,23 +24,39 @@ use crate::refused::Refused;
 /// An error response in place of a token.
 type ErrorResponse = Box<Response>;
 
-pub(super) async fn token(
-    State(service): State<Arc<Service>>,
-    Extension(admitted): Extension<Admitted>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let form = match client::authenticated_form(&service, &admitted, &headers, body).await {
+/// The route of [`answer`].
+pub(super) async fn token(State(service): State<Arc<Service>>, request: Request<Body>) -> Response {
+    answer(&service, request).await
+}
+
+/// Whether [`answer`] is for `request`.
+pub(super) fn is_requested(request: &Request<Body>) -> bool {
+    request.method() == Method::POST && request.uri().path() == TOKEN_PATH
+}
+
+/// Answers an admitted request.
+pub(super) async fn answer(service: &Service, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let headers = &parts.headers;
+    let Some(admitted) = parts.extensions.get::<Admitted>() else {
+        return response::error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "server_error",
+            Refusal::Busy,
+            "the request was not admitted",
+        );
+    };
+    let form = match client::authenticated_form(service, admitted, headers, body).await {
         Ok(form) => form,
         Err(response) => return *response,
     };
     let issued = match grant_type(&form) {
         Ok(GRANT_TYPE_TOKEN_EXCHANGE) => {
-            let span = trace::token_request(&headers);
-            token_exchange::issue(&service, &form).instrument(span).await
+            let span = trace::token_request(headers);
+            token_exchange::issue(service, &form).instrument(span).await
         }
-        Ok(_) => Err(bad_request(&service, &BadTokenRequest::GrantType)),
-        Err(bad) => Err(bad_request(&service, &bad)),
+        Ok(_) => Err(bad_request(service, &BadTokenRequest::GrantType)),
+        Err(bad) => Err(bad_request(service, &bad)),
     };
     issued.unwrap_or_else(|response| *response)
 }

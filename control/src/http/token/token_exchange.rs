@@ -3,13 +3,27 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use secrecy::ExposeSecret;
+use serde::Serialize;
 use tokenward_protocol::form::Form;
-use tokenward_protocol::token_endpoint::{TokenAnswer, TokenRequest};
+use tokenward_protocol::token_endpoint::TokenRequest;
 
 use super::{ErrorResponse, bad_request};
 use crate::app::Service;
 use crate::config::ServerConfig;
 use crate::http::response;
+
+/// Bytes of an answer beside its token.
+const ANSWER_BYTES: usize = 192;
+
+/// [`TokenAnswer`](tokenward_protocol::token_endpoint::TokenAnswer), written without a copy of the token.
+#[derive(Serialize)]
+struct Answer<'a> {
+    access_token: &'a str,
+    issued_token_type: &'static str,
+    token_type: &'static str,
+    expires_in: u64,
+    expires_at: u64,
+}
 
 /// Issues a token for the server and subject of `form`.
 pub(super) async fn issue(service: &Service, form: &Form) -> Result<Response, ErrorResponse> {
@@ -20,12 +34,14 @@ pub(super) async fn issue(service: &Service, form: &Form) -> Result<Response, Er
         .await
         .map_err(|refused| Box::new(response::refusal(&refused)))?;
     let now_seconds = service.context.clock.now_ms() / 1000;
-    Ok(response::json(
+    let token = served.token.expose_secret();
+    Ok(response::json_of_about(
+        token.len() + ANSWER_BYTES,
         StatusCode::OK,
-        &TokenAnswer {
-            access_token: served.token.expose_secret().to_owned(),
-            issued_token_type: served.kind.uri().to_owned(),
-            token_type: "Bearer".to_owned(),
+        &Answer {
+            access_token: token,
+            issued_token_type: served.kind.uri(),
+            token_type: "Bearer",
             expires_in: served.usable_until_seconds.saturating_sub(now_seconds),
             expires_at: served.usable_until_seconds,
         },

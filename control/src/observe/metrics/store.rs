@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -37,6 +38,10 @@ pub(super) struct StoreMetrics {
     seconds: Family<OperationLabels, Histogram, fn() -> Histogram>,
     /// `tokenward_store_errors_total{operation}`.
     errors: Family<OperationLabels, Counter>,
+    /// `tokenward_store_recent_reads_total`.
+    recent_reads: Counter,
+    /// `tokenward_store_recent_bytes`.
+    recent_bytes: Gauge,
 }
 
 /// From an answer on the same node to the longest `store.deadline` that is usual.
@@ -52,6 +57,8 @@ impl StoreMetrics {
         let metrics = Self {
             seconds: Family::new_with_constructor(operation_seconds as fn() -> Histogram),
             errors: Family::default(),
+            recent_reads: Counter::default(),
+            recent_bytes: Gauge::default(),
         };
         for operation in BORN_OPERATIONS {
             let labels = OperationLabels { operation };
@@ -64,6 +71,16 @@ impl StoreMetrics {
             metrics.seconds.clone(),
         );
         registry.register("store_errors", "Failed store operations", metrics.errors.clone());
+        registry.register(
+            "store_recent_reads",
+            "Records used as they were read a moment ago, in place of a read of the store",
+            metrics.recent_reads.clone(),
+        );
+        registry.register(
+            "store_recent_bytes",
+            "Bytes of the records that are held for that",
+            metrics.recent_bytes.clone(),
+        );
         metrics
     }
 }
@@ -79,5 +96,17 @@ impl Metrics {
         if is_failed {
             self.store.errors.get_or_create(&labels).inc();
         }
+    }
+
+    /// Counts a record that was used as it was read a moment ago.
+    pub fn store_recent_read(&self) {
+        self.store.recent_reads.inc();
+    }
+
+    /// Sets the bytes that are held for that.
+    pub fn store_recent_bytes(&self, bytes: usize) {
+        self.store
+            .recent_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 }

@@ -27,6 +27,8 @@ pub struct ValkeyConfig {
     pub deadline: Duration,
     /// Standalone, Sentinel or Cluster.
     pub topology: Topology,
+    /// Whether to hold what was read a moment ago ([`crate::store::Store::recent`]); never in a Cluster.
+    pub client_side_caching: bool,
 }
 
 /// The kind of deployment behind [`ValkeyConfig::url`].

@@ -6,6 +6,7 @@
 //! reconnection to the first command after an outage, it never abandons an unresponsive connection (a hung server, a
 //! partition), and it cannot query Sentinel again.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::config::Route;
+use super::tracking::Tracking;
+use crate::store::recent::{ENTRY_LIFETIME, Generation};
 
 /// The waits between attempts to connect.
 const CONNECT_BACKOFF: Backoff = Backoff::new(50, 1_000);
@@ -83,7 +86,7 @@ enum State {
     /// The first attempt since the start, or since the connection was lost, is in progress: operations wait for it.
     Connecting,
     Up {
-        generation: u64,
+        generation: Generation,
         connection: Connection,
     },
     Down(RedisError),
@@ -107,8 +110,9 @@ pub(super) enum Request<'a> {
 pub(super) struct Link {
     state: watch::Receiver<State>,
     /// The highest generation whose connection is broken.
-    broken: Arc<watch::Sender<u64>>,
+    broken: Arc<watch::Sender<Generation>>,
     deadline: Duration,
+    tracking: Option<Arc<Tracking>>,
     task: JoinHandle<()>,
 }
 
@@ -119,8 +123,8 @@ impl Drop for Link {
 }
 
 impl Link {
-    /// Starts to connect. Needs a tokio runtime.
-    pub(super) fn start(route: Route, deadline: Duration) -> Self {
+    /// Starts to connect; `tracking` learns what changes. Needs a tokio runtime.
+    pub(super) fn start(route: Route, deadline: Duration, tracking: Option<Arc<Tracking>>) -> Self {
         let (state, watched) = watch::channel(State::Connecting);
         let broken = Arc::new(watch::Sender::new(0));
         let connector = Connector {
@@ -128,11 +132,13 @@ impl Link {
             deadline,
             state,
             broken: Arc::clone(&broken),
+            tracking: tracking.clone(),
         };
         Self {
             state: watched,
             broken,
             deadline,
+            tracking,
             task: tokio::spawn(connector.run()),
         }
     }
@@ -149,6 +155,7 @@ impl Link {
             Err(_) => return Err(RequestError::Late),
             Ok(connection) => connection.map_err(RequestError::Failed)?,
         };
+        let sent_at = Instant::now();
         let reply = async {
             match request {
                 Request::Command(command) => command.query_async(&mut connection).await,
@@ -157,22 +164,31 @@ impl Link {
             }
         };
         match timeout_at(until, reply).await {
-            Ok(Ok(reply)) => Ok(reply),
+            Ok(Ok(reply)) => {
+                if let Some(tracking) = &self.tracking {
+                    tracking.recent.proved(generation, sent_at);
+                }
+                Ok(reply)
+            }
             Ok(Err(error)) if error.is_timeout() => {
-                report_broken(&self.broken, generation);
+                self.report_broken(generation);
                 Err(RequestError::Late)
             }
             Ok(Err(error)) => {
                 if requires_reconnect(&error) {
-                    report_broken(&self.broken, generation);
+                    self.report_broken(generation);
                 }
                 Err(RequestError::Failed(error))
             }
             Err(_) => {
-                report_broken(&self.broken, generation);
+                self.report_broken(generation);
                 Err(RequestError::Late)
             }
         }
+    }
+
+    fn report_broken(&self, generation: Generation) {
+        report_broken(&self.broken, self.tracking.as_deref(), generation);
     }
 
     async fn connection(&self) -> RedisResult<(u64, Connection)> {
@@ -203,7 +219,10 @@ fn requires_reconnect(error: &RedisError) -> bool {
         )
 }
 
-fn report_broken(broken: &watch::Sender<u64>, generation: u64) {
+fn report_broken(broken: &watch::Sender<Generation>, tracking: Option<&Tracking>, generation: Generation) {
+    if let Some(tracking) = tracking {
+        tracking.recent.end(generation);
+    }
     broken.send_if_modified(|highest| {
         let newer = generation > *highest;
         *highest = generation.max(*highest);
@@ -216,7 +235,8 @@ struct Connector {
     route: Route,
     deadline: Duration,
     state: watch::Sender<State>,
-    broken: Arc<watch::Sender<u64>>,
+    broken: Arc<watch::Sender<Generation>>,
+    tracking: Option<Arc<Tracking>>,
 }
 
 impl Connector {
@@ -231,8 +251,7 @@ impl Connector {
                         generation,
                         connection,
                     });
-                    // Cannot fail: this task holds the sender.
-                    let _ = broken.wait_for(|highest| *highest >= generation).await;
+                    until_broken(self.tracking.as_deref(), &mut broken, generation).await;
                     self.state.send_replace(State::Connecting);
                     if since.elapsed() > Duration::from_millis(CONNECT_BACKOFF.cap_ms()) {
                         failures = 0;
@@ -248,11 +267,21 @@ impl Connector {
         }
     }
 
-    async fn connect(&mut self, generation: u64) -> RedisResult<Connection> {
+    /// Connects, and has the server report changes on the new connection.
+    async fn connect(&mut self, generation: Generation) -> RedisResult<Connection> {
+        let mut connection = self.open(generation).await?;
+        if let (Some(tracking), Connection::Node(node)) = (&self.tracking, &mut connection) {
+            within(self.deadline, tracking.begin(node, generation)).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn open(&mut self, generation: Generation) -> RedisResult<Connection> {
+        let pushes = follow(Arc::clone(&self.broken), self.tracking.clone(), generation);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.deadline))
             .set_response_timeout(Some(self.deadline))
-            .set_push_sender(report_disconnect(Arc::clone(&self.broken), generation));
+            .set_push_sender(pushes);
         match &mut self.route {
             Route::Node(client) => {
                 // `within` and [`Link::request`] already apply the deadline: one more timer per request has no benefit.
@@ -276,19 +305,41 @@ impl Connector {
     }
 }
 
+/// Waits until the connection `generation` is broken, and meanwhile forgets what is too old to be used.
+async fn until_broken(
+    tracking: Option<&Tracking>,
+    broken: &mut watch::Receiver<Generation>,
+    generation: Generation,
+) {
+    let is_broken = broken.wait_for(|highest| *highest >= generation);
+    let Some(tracking) = tracking else {
+        // Cannot fail: the connector holds the sender.
+        let _ = is_broken.await;
+        return;
+    };
+    let mut is_broken = pin!(is_broken);
+    while timeout(ENTRY_LIFETIME, is_broken.as_mut()).await.is_err() {
+        tracking.recent.sweep(Instant::now());
+    }
+}
+
 async fn within<T>(deadline: Duration, connect: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
     timeout(deadline, connect)
         .await
         .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
-fn report_disconnect(
-    broken: Arc<watch::Sender<u64>>,
-    generation: u64,
+/// Follows what the server sends unasked on the connection `generation`, and its end.
+fn follow(
+    broken: Arc<watch::Sender<Generation>>,
+    tracking: Option<Arc<Tracking>>,
+    generation: Generation,
 ) -> impl Fn(PushInfo) -> Result<(), SendError> + Send + Sync + 'static {
     move |push| {
         if push.kind == PushKind::Disconnection {
-            report_broken(&broken, generation);
+            report_broken(&broken, tracking.as_deref(), generation);
+        } else if let Some(tracking) = &tracking {
+            tracking.reported(&push);
         }
         Ok(())
     }

@@ -5,17 +5,19 @@
 //! server's clock measures every lifetime.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{ErrorKind, RedisError, ScriptInvocation, Value, cmd};
-use secrecy::{ExposeSecret, SecretString};
+use redis::{Value, cmd};
+use secrecy::SecretString;
+use tokio::time::Instant;
 
-use super::error::EngineError;
 use super::lifetime::lifetime_ms;
+use super::recent;
 use super::{
-    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Store, StoreError, StreamEntry,
-    StreamFrom, StreamLimit, WriteOutcome,
+    Cursor, Entry, Expected, Key, LeaseAnswer, LeaseOwner, Lineage, Page, Recent, Store, StoreError,
+    StreamEntry, StreamFrom, StreamLimit, WriteOutcome,
 };
 
 pub mod address;
@@ -25,14 +27,18 @@ mod diagnosis;
 mod link;
 mod listing;
 mod reply;
+mod request;
 mod scripts;
 mod stream;
+mod tracking;
 
 pub use config::{ConnectError, Topology, ValkeyConfig};
 
 use diagnosis::Diagnosis;
-use link::{Link, Request, RequestError};
+use link::{Link, Request};
 use listing::Position;
+use request::unexpected;
+use tracking::Tracking;
 
 /// A store in a Valkey, shared by all replicas that use the same prefix.
 pub struct ValkeyStore {
@@ -43,6 +49,8 @@ pub struct ValkeyStore {
     secrets: Vec<SecretString>,
     is_cluster: bool,
     link: Link,
+    /// Set where recent reads are held.
+    tracking: Option<Arc<Tracking>>,
 }
 
 impl fmt::Debug for ValkeyStore {
@@ -83,13 +91,17 @@ impl ValkeyStore {
             } => sentinel_password,
             Topology::Standalone | Topology::Cluster { .. } => None,
         };
+        // A Cluster reports on a connection to each node, and the client moves keys between them by itself.
+        let tracking =
+            (config.client_side_caching && !is_cluster).then(|| Arc::new(Tracking::new(&config.key_prefix)));
         Ok(Self {
             address: target.address,
             key_prefix: config.key_prefix,
             deadline: config.deadline,
             is_cluster,
             secrets: config.password.into_iter().chain(sentinel_password).collect(),
-            link: Link::start(target.route, config.deadline),
+            link: Link::start(target.route, config.deadline, tracking.clone()),
+            tracking,
         })
     }
 
@@ -141,79 +153,6 @@ impl ValkeyStore {
             compact::encode(name)
         )
     }
-
-    async fn request(
-        &self,
-        operation: &'static str,
-        key: &Key,
-        request: Request<'_>,
-    ) -> Result<Value, StoreError> {
-        match self.link.request(request).await {
-            Ok(reply) => Ok(reply),
-            Err(RequestError::Late) => Err(StoreError::Late {
-                operation,
-                deadline: self.deadline,
-            }),
-            Err(RequestError::Failed(error)) if is_record_error(&error) => Err(StoreError::Unexpected {
-                key: key.clone(),
-                what: self.redacted(&error),
-            }),
-            Err(RequestError::Failed(error)) => Err(StoreError::Failed {
-                operation,
-                source: Box::new(self.engine_error(&error)),
-            }),
-        }
-    }
-
-    fn engine_error(&self, error: &RedisError) -> EngineError {
-        let message = self.redacted(error);
-        let diagnosis = Diagnosis::new(error, &message);
-        EngineError {
-            cause: diagnosis.cause().into(),
-            hint: Some(diagnosis.hint()),
-            is_denied: diagnosis.is_denied(),
-            message: format!("Valkey at {}: {message}", self.address),
-        }
-    }
-
-    /// The lowest slot of the primary after the one of `slot`.
-    async fn next_primary(&self, kind: &Key, slot: u16) -> Result<Option<u16>, StoreError> {
-        if !self.is_cluster {
-            return Ok(None);
-        }
-        let mut command = cmd("CLUSTER");
-        command.arg("SLOTS");
-        let reply = self.request("list", kind, Request::Command(&command)).await?;
-        let primaries = listing::primaries(&reply).map_err(unexpected(kind))?;
-        Ok(primaries.into_iter().find(|lowest| *lowest > slot))
-    }
-
-    async fn run(
-        &self,
-        operation: &'static str,
-        key: &Key,
-        script: &ScriptInvocation<'_>,
-    ) -> Result<Value, StoreError> {
-        self.request(operation, key, Request::Script(script)).await
-    }
-
-    /// The message of `error` without passwords.
-    fn redacted(&self, error: &RedisError) -> String {
-        self.secrets
-            .iter()
-            .map(ExposeSecret::expose_secret)
-            .filter(|secret| !secret.is_empty())
-            .fold(error.to_string(), |message, secret| {
-                message.replace(secret, "[password]")
-            })
-    }
-}
-
-/// Whether the record is at fault and not the server: a value of another type at the key, a malformed record that a script
-/// reports, or a reply that does not follow the protocol.
-fn is_record_error(error: &RedisError) -> bool {
-    matches!(error.kind(), ErrorKind::Parse | ErrorKind::UnexpectedReturnType)
-        || matches!(error.code(), Some("WRONGTYPE" | scripts::UNEXPECTED_CODE))
 }
 
 fn precondition(expected: Expected) -> Vec<u8> {
@@ -224,13 +163,6 @@ fn precondition(expected: Expected) -> Vec<u8> {
     }
 }
 
-fn unexpected(key: &Key) -> impl FnOnce(reply::Malformed) -> StoreError + '_ {
-    |what| StoreError::Unexpected {
-        key: key.clone(),
-        what: what.to_owned(),
-    }
-}
-
 #[async_trait]
 impl Store for ValkeyStore {
     fn engine(&self) -> &'static str {
@@ -238,10 +170,31 @@ impl Store for ValkeyStore {
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        let mut command = cmd("GET");
-        command.arg(self.value_key(key));
-        let reply = self.request("read", key, Request::Command(&command)).await?;
-        reply::entry(reply).map_err(unexpected(key))
+        self.get(key, &self.value_key(key)).await
+    }
+
+    async fn read_and_hold(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        let name = self.value_key(key);
+        let held = self.tracking.as_ref().filter(|_| tracking::is_held(key.kind()));
+        let reading = held.and_then(|tracking| tracking.recent.reading(&name, Instant::now()));
+        let entry = self.get(key, &name).await?;
+        if let Some(reading) = reading {
+            reading.hold(entry.clone());
+        }
+        Ok(entry)
+    }
+
+    fn recent(&self, key: &Key) -> Option<Arc<Recent>> {
+        let tracking = self.tracking.as_ref()?;
+        tracking.recent.get(&self.value_key(key), Instant::now())
+    }
+
+    fn recent_lifetime(&self) -> Duration {
+        (self.tracking.as_ref()).map_or(Duration::ZERO, |_| recent::PROOF_LIFETIME)
+    }
+
+    fn recent_bytes(&self) -> usize {
+        (self.tracking.as_ref()).map_or(0, |tracking| tracking.recent.bytes())
     }
 
     async fn write(
@@ -251,18 +204,18 @@ impl Store for ValkeyStore {
         value: &[u8],
         lifetime: Option<Duration>,
     ) -> Result<WriteOutcome, StoreError> {
-        let mut script = scripts::WRITE.key(self.value_key(key));
+        let name = self.value_key(key);
+        let mut script = scripts::WRITE.key(&name);
         script.arg(precondition(expected)).arg(value);
         script.arg(lifetime.map_or_else(String::new, |lifetime| lifetime_ms(lifetime).to_string()));
-        let reply = self.run("write", key, &script).await?;
-        reply::outcome(reply).map_err(unexpected(key))
+        self.change("write", (key, &name), &script).await
     }
 
     async fn delete(&self, key: &Key, expected: Expected) -> Result<WriteOutcome, StoreError> {
-        let mut script = scripts::DELETE.key(self.value_key(key));
+        let name = self.value_key(key);
+        let mut script = scripts::DELETE.key(&name);
         script.arg(precondition(expected));
-        let reply = self.run("delete", key, &script).await?;
-        reply::outcome(reply).map_err(unexpected(key))
+        self.change("delete", (key, &name), &script).await
     }
 
     async fn list(&self, kind: &str, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {

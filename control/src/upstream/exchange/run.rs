@@ -25,6 +25,7 @@ use crate::upstream::dialect::rules::SubjectKind;
 use crate::upstream::failure::Failure;
 use crate::upstream::grant::Served;
 use crate::upstream::issuer::answer::exchange::ExchangeAnswer;
+use crate::upstream::issuer::pace::Urgency;
 use crate::upstream::renewal::is_never_fresh;
 use crate::upstream::streak::{StreakKind, failed, jitter};
 use crate::upstream::token_kind::TokenKind;
@@ -110,7 +111,11 @@ impl Exchange {
         };
         let answer = request
             .remote
-            .exchange(&self.inner.context, request.grant.digest(), &subject)
+            .exchange(
+                &self.inner.context,
+                (request.grant.digest(), Urgency::of(request.reason)),
+                &subject,
+            )
             .await
             .map_err(|throttled| throttled.refused(Refusal::ExchangeUnavailable))?;
         let outcome = match answer {

@@ -59,8 +59,12 @@ impl Inner {
     /// # Errors
     /// [`StoreError`].
     pub(super) async fn read(&self, key: &GrantKey) -> Result<Option<VersionedGrant>, StoreError> {
-        let read = self.read_or_unreadable(key).await?;
-        read.map_err(|unreadable| unreadable.error)
+        let Some(entry) = self.context.store.read_and_hold(&key.record()).await? else {
+            return Ok(None);
+        };
+        decoded(key, &entry)
+            .map(Some)
+            .map_err(|unreadable| unreadable.error)
     }
 
     /// The record of `key`, if it exists and is not signed out.

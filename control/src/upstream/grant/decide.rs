@@ -12,6 +12,7 @@ use super::relayed::Origin;
 use crate::digest;
 use crate::refused::Refused;
 use crate::upstream::entitlement::Entitlement;
+use crate::upstream::issuer::pace::Urgency;
 use crate::upstream::policy::Policy;
 use crate::upstream::renewal::is_near_expiry;
 use crate::upstream::streak::{NO_ID_TOKEN, NOT_OAUTH, Streak, StreakKind, remaining};
@@ -82,6 +83,15 @@ impl Want {
                 presented_fingerprint: presented_fingerprint.into(),
             },
             entitlement: Entitlement::default(),
+        }
+    }
+
+    /// The urgency of the call to the issuer that it needs.
+    #[must_use]
+    pub fn urgency(&self) -> Urgency {
+        match &self.demand {
+            Demand::IdToken { reason, .. } | Demand::AccessToken { reason } => Urgency::of(*reason),
+            Demand::Response { .. } => Urgency::Waiting,
         }
     }
 

@@ -33,6 +33,7 @@ mod owners;
 pub mod place;
 mod presentation;
 mod presented;
+mod recent;
 pub mod record;
 mod refresh;
 pub mod relayed;

@@ -16,6 +16,7 @@ use crate::upstream::issuer::NotPermitted;
 use crate::upstream::issuer::access_token::GivenAccessToken;
 use crate::upstream::issuer::answer::response::TokenResponse;
 use crate::upstream::issuer::answer::{GivenIdToken, RawAnswer, RefreshAnswer, Transient};
+use crate::upstream::issuer::pace::Urgency;
 use crate::upstream::streak::StreakKind;
 
 impl Driver {
@@ -36,12 +37,13 @@ impl Driver {
         }
     }
 
-    pub(super) async fn prepare(&mut self, token: &StoredRefreshToken) -> Event {
+    pub(super) async fn prepare(&mut self, token: &StoredRefreshToken, urgency: Urgency) -> Event {
         let token = match self.open(token) {
             Ok(token) => token,
             Err(error) => return Event::NotReady(error.into()),
         };
-        match self.issuer.permit(&self.inner.context, self.key.digest()).await {
+        let context = &self.inner.context;
+        match self.issuer.permit(context, self.key.digest(), urgency).await {
             Ok(permit) => {
                 self.ready = Some((permit, token));
                 Event::Ready

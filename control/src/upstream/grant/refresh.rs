@@ -165,7 +165,7 @@ impl Driver {
                 }
                 event
             }
-            Step::Prepare(token) => self.prepare(&token).await,
+            Step::Prepare(token) => self.prepare(&token, attempt.urgency()).await,
             Step::Present => {
                 failpoint::reached("before", stage_name);
                 let event = self.present(attempt.record()).await;

@@ -245,7 +245,12 @@ impl Inner {
         self.rotations.lost_by_store(key, record, now_ms).is_some()
     }
 
-    fn serve(&self, key: &GrantKey, record: &GrantRecord, kind: TokenKind) -> Result<Served, Refused> {
+    pub(super) fn serve(
+        &self,
+        key: &GrantKey,
+        record: &GrantRecord,
+        kind: TokenKind,
+    ) -> Result<Served, Refused> {
         match kind {
             TokenKind::IdToken => self.serve_id_token(key, record),
             TokenKind::AccessToken => self.serve_access_token(key, record),

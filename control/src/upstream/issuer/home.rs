@@ -14,6 +14,7 @@ use super::discovery::{Discovery, DiscoveryFailed, is_no_endpoint};
 use super::keys::IssuerKeys;
 use super::limits::{CallLimits, CallOutcome, Permit, Throttled};
 use super::loop_marker::LoopMarker;
+use super::pace::Urgency;
 use crate::config::{IssuerConfig, IssuerPolicy};
 use crate::context::Context;
 use crate::upstream::streak::StreakKind;
@@ -80,10 +81,15 @@ impl HomeIssuer {
     ///
     /// # Errors
     /// [`NotPermitted`].
-    pub async fn permit(&self, context: &Context, grant: &str) -> Result<CallPermit, NotPermitted> {
+    pub async fn permit(
+        &self,
+        context: &Context,
+        grant: &str,
+        urgency: Urgency,
+    ) -> Result<CallPermit, NotPermitted> {
         let permit = self
             .limits
-            .acquire(grant)
+            .acquire(grant, urgency)
             .await
             .map_err(NotPermitted::Throttled)?;
         match self.discovery.token_endpoint(context).await {

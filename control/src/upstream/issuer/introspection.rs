@@ -9,6 +9,7 @@ use super::client::Connection;
 use super::discovery::DiscoveryFailed;
 use super::home::{HomeIssuer, NotPermitted};
 use super::limits::CallOutcome;
+use super::pace::Urgency;
 use crate::context::Context;
 use crate::upstream::dialect::Dialect;
 
@@ -36,7 +37,7 @@ impl HomeIssuer {
     ) -> Result<Introspected, NotPermitted> {
         let permit = self
             .limits
-            .acquire(grant)
+            .acquire(grant, Urgency::Waiting)
             .await
             .map_err(NotPermitted::Throttled)?;
         let endpoint = match self.discovery.introspection_endpoint(context).await {

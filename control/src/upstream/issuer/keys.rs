@@ -138,6 +138,47 @@ impl IssuerKeys {
         self.judged(token, digest, claims, age, Source::Caller).await
     }
 
+    /// Whether [`IssuerKeys::prove`] has accepted the token before and would again without a look at its signature.
+    pub(crate) fn has_proven(
+        self: &Arc<Self>,
+        token: &str,
+        digest: TokenDigest,
+        claims: &Claims,
+        age: KeyAge,
+    ) -> bool {
+        let now_ms = self.context.clock.now_ms();
+        let case = self.case(token, digest, claims, (age, now_ms));
+        self.is_proven(&self.snapshot(), &case)
+    }
+
+    fn case<'a>(
+        &'a self,
+        token: &'a str,
+        digest: TokenDigest,
+        claims: &'a Claims,
+        (age, now_ms): (KeyAge, u64),
+    ) -> Case<'a> {
+        Case {
+            token,
+            digest,
+            claims,
+            age,
+            now_ms,
+            retired_since_ms: self.retired_since_ms(now_ms),
+            rejected: &self.rejected,
+        }
+    }
+
+    /// Whether the `known` keys have proven the token of `case` before.
+    fn is_proven(self: &Arc<Self>, known: &KnownKeys, case: &Case<'_>) -> bool {
+        let proof = self.context.proven_tokens.proof(&case.digest, known.version);
+        let is_proven = proof.is_some_and(|proof| known.still_proves(proof, case));
+        if is_proven {
+            self.refetch_when_old(known, case.now_ms);
+        }
+        is_proven
+    }
+
     /// The same for a login that the aggregator registers: an unknown key is fetched sooner.
     ///
     /// # Errors
@@ -157,19 +198,9 @@ impl IssuerKeys {
         source: Source,
     ) -> Result<(), Unverified> {
         let (now_ms, arrived) = (self.context.clock.now_ms(), Instant::now());
-        let case = Case {
-            token,
-            digest,
-            claims,
-            age,
-            now_ms,
-            retired_since_ms: self.retired_since_ms(now_ms),
-            rejected: &self.rejected,
-        };
+        let case = self.case(token, digest, claims, (age, now_ms));
         let mut known = self.snapshot();
-        let proof = self.context.proven_tokens.proof(&digest, known.version);
-        if proof.is_some_and(|proof| known.still_proves(proof, &case)) {
-            self.refetch_when_old(&known, now_ms);
+        if self.is_proven(&known, &case) {
             return Ok(());
         }
         let header = read_header(token).map_err(|bad| match bad {

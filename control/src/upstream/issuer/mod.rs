@@ -1,7 +1,7 @@
 //! The client for an upstream OpenID Connect issuer.
 //!
 //! - [`HomeIssuer`] and [`RemoteIssuer`]: refreshes at the issuer of a login, exchanges ([`exchange_form`]) at the issuer of a server;
-//! - [`client`] makes the HTTP calls, [`limits`] limits them ([`bucket`], [`breaker`]), [`answer`] classifies responses;
+//! - [`client`] makes the HTTP calls, [`limits`] limits them ([`pace`], [`bucket`], [`turns`], [`breaker`]), [`answer`] classifies responses;
 //! - [`passing`] passes requests of the issuer's other clients as they are; [`loop_marker`] marks what goes to a relayed issuer;
 //! - [`login`] logs a user in with an authorization code;
 //! - [`discovery`] finds the endpoints, [`introspection`], [`token_introspection`] and [`revocation`] use the optional ones;
@@ -18,6 +18,7 @@ pub mod client;
 pub mod client_assertion;
 pub mod discovery;
 pub mod exchange_form;
+mod health;
 mod home;
 pub mod introspection;
 pub mod jwk;
@@ -29,6 +30,7 @@ pub mod loggable;
 pub mod login;
 pub mod logout_token;
 pub(crate) mod loop_marker;
+pub mod pace;
 pub(crate) mod passing;
 pub mod proven_tokens;
 mod remote;
@@ -37,6 +39,7 @@ pub mod revocation;
 mod stored_keys;
 pub mod token_introspection;
 pub mod token_type;
+pub mod turns;
 pub mod unverified;
 pub mod verify;
 

@@ -13,6 +13,7 @@ use super::discovery::{Discovery, DiscoveryFailed};
 use super::exchange_form::exchange_form;
 use super::keys::IssuerKeys;
 use super::limits::{CallLimits, CallOutcome, Throttled};
+use super::pace::Urgency;
 use super::token_introspection::{TokenIntrospection, read_token_introspection, withheld};
 use crate::config::{ClientAuth, ExchangeConfig};
 use crate::context::Context;
@@ -56,10 +57,10 @@ impl RemoteIssuer {
     pub async fn exchange(
         &self,
         context: &Context,
-        grant: &str,
+        (grant, urgency): (&str, Urgency),
         subject_token: &SecretString,
     ) -> Result<ExchangeAnswer, Throttled> {
-        let permit = self.limits.acquire(grant).await?;
+        let permit = self.limits.acquire(grant, urgency).await?;
         let auth = self.client_auth();
         let mut raw = self.present(context, subject_token, auth).await;
         let is_client_refused =
@@ -101,7 +102,7 @@ impl RemoteIssuer {
         grant: &str,
         token: &SecretString,
     ) -> Result<TokenIntrospection, Throttled> {
-        let permit = self.limits.acquire(grant).await?;
+        let permit = self.limits.acquire(grant, Urgency::Waiting).await?;
         let endpoint = match self.discovery.introspection_endpoint(context).await {
             Ok(Some(endpoint)) => endpoint,
             Ok(None) => {

@@ -13,6 +13,7 @@ use super::client::Connection;
 use super::discovery::DiscoveryFailed;
 use super::home::HomeIssuer;
 use super::limits::CallOutcome;
+use super::pace::Urgency;
 use crate::config::SignOutAtIssuer;
 use crate::context::Context;
 use crate::digest;
@@ -131,7 +132,7 @@ impl HomeIssuer {
             Err(DiscoveryFailed::Unusable(_)) => return None,
             Err(_) => return Some("failed"),
         };
-        let Ok(permit) = self.limits.acquire(&token.grant).await else {
+        let Ok(permit) = self.limits.acquire(&token.grant, Urgency::Waiting).await else {
             return Some("failed");
         };
         let answer = context

@@ -1,11 +1,12 @@
-//! Requests that the learned state decides: a token whose user, session or signing key has ended, and any request before
-//! the state is known.
+//! What the servers and the learned state decide without a clock: whether a token fits its server, whether its user, session or
+//! signing key has ended; and any request before the state is known.
 
 use tokenward_protocol::refusal::Refusal;
 
 use super::presented::Presented;
 use super::state::Worker;
 use crate::config::Unmatched;
+use crate::decision::{fits_server, own_fits_server};
 use crate::host::Host;
 use crate::metric::RequestOutcome;
 use crate::request::RequestHead;
@@ -13,25 +14,37 @@ use crate::server_match::ServerMatch;
 use crate::verdict::Verdict;
 
 impl<H: Host> Worker<H> {
-    /// Whether the presented token has ended. Its replacement is dropped then; otherwise it is not looked for again until the
-    /// sign-outs change.
+    /// Checks what depends on the token and the state alone, and remembers of a good use that it was checked: until the servers
+    /// or the sign-outs change, that is one comparison for each request.
+    ///
+    /// # Errors
+    /// [`Refusal::SignedOut`]: the token has ended, and its replacement is dropped. [`Refusal::WrongIssuer`] or
+    /// [`Refusal::WrongAudience`]: it does not fit its server.
     #[cold]
     #[inline(never)]
-    pub(super) fn has_ended(&mut self, presented: &Presented<'_>) -> bool {
-        let (token, token_use) = (presented.token, &presented.token_use);
+    pub(super) fn check(&mut self, presented: &Presented<'_>) -> Result<(), Refusal> {
+        let (token, key) = (presented.token, &presented.token_use.token_key);
+        if self.has_ended(presented) {
+            self.replacements.remove(key);
+            return Err(Refusal::SignedOut);
+        }
+        match token.is_own {
+            true => own_fits_server(&token.claims, presented.server)?,
+            false => fits_server(&token.claims, presented.server)?,
+        }
+        self.memo.note_checked(token, key, self.checks_edition);
+        Ok(())
+    }
+
+    /// Whether a sign-out covers the presented token, or the session that the request names.
+    fn has_ended(&self, presented: &Presented<'_>) -> bool {
         let Some(learned) = &self.learned else {
             return false;
         };
-        let (sign_outs, issued_at) = (&learned.sign_outs, token.claims.issued_at_seconds);
-        let key = &token_use.token_key;
-        let has_ended =
-            sign_outs.cover(&token.endings, issued_at) || sign_outs.cover(&[token_use.session], issued_at);
-        if has_ended {
-            self.replacements.remove(key);
-        } else {
-            self.memo.note_checked(token, key, self.sign_outs_edition);
-        }
-        has_ended
+        let (sign_outs, token) = (&learned.sign_outs, presented.token);
+        let issued_at = token.claims.issued_at_seconds;
+        let session = [presented.token_use.session];
+        sign_outs.cover(&token.endings, issued_at) || sign_outs.cover(&session, issued_at)
     }
 
     /// Refuses a request before the state is known, unless it is listed as unprotected. `None` once the state is known.

@@ -10,6 +10,7 @@ mod control_response;
 mod ended;
 mod gate;
 mod gate_cache;
+mod memory_use;
 mod new_servers;
 mod polling;
 mod presented;
@@ -22,6 +23,7 @@ mod token_state;
 mod watch;
 
 pub use control_response::{ControlResponse, LONGEST_RESPONSE_BYTES};
+pub use memory_use::MemoryUse;
 pub use state::TICK_MS;
 pub(crate) use state::Worker;
 pub use watch::Watch;

@@ -20,6 +20,7 @@ impl<H: Host> Worker<H> {
     pub(super) fn put_servers(&mut self, learned: &mut Learned, published: &[u8]) -> Result<(), BadConfig> {
         let table = self.config.table_with(published, &mut learned.numbers)?;
         let before = std::mem::replace(&mut self.config.table, table);
+        self.renew_checks();
         let table = &self.config.table;
         self.routes = RouteMemo::default();
         if !before.reads_tokens_like(table) {

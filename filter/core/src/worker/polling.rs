@@ -216,7 +216,7 @@ impl<H: Host> Worker<H> {
 
     fn put_sign_outs(&mut self, learned: &mut Learned, sign_outs: SignOuts) {
         learned.sign_outs = sign_outs;
-        self.sign_outs_edition = self.sign_outs_edition.wrapping_add(1).max(1);
+        self.renew_checks();
     }
 
     /// Ends a poll: counts it, and decides when and by which worker the next one is made.

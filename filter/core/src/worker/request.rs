@@ -8,7 +8,7 @@ use tokenward_protocol::refusal::Refusal;
 use super::presented::Presented;
 use super::state::Worker;
 use crate::config::{Server, Unmatched};
-use crate::decision::{Decision, Standing, decide, judge_own, judge_presented};
+use crate::decision::{Decision, Standing, decide, own_standing, standing};
 use crate::flight::CallCharge;
 use crate::host::{Host, StreamId};
 use crate::identity::{PairKey, SessionSource};
@@ -107,16 +107,21 @@ impl<H: Host> Worker<H> {
 
     fn on_presented(&mut self, stream: StreamId, presented: &Presented<'_>) -> Verdict {
         let (key, now_ms) = (presented.token_use.token_key, presented.now_ms);
-        if presented.token_use.checked_at != self.sign_outs_edition && self.has_ended(presented) {
-            return self.refuse_token(presented, Refusal::SignedOut);
-        }
         let policy = self.config.freshness;
+        if presented.token_use.checked_at != self.checks_edition
+            && let Err(refusal) = self.check(presented)
+        {
+            if refusal != Refusal::SignedOut {
+                presented.mark_if_stale(&policy);
+            }
+            return self.refuse_token(presented, refusal);
+        }
         let claims = &presented.token.claims;
         let judged = if presented.token.is_own {
-            judge_own(claims, presented.server, now_ms).map(|()| Standing::NeedsReplacement)
+            own_standing(claims, now_ms)
         } else {
             let distrusted = presented.token.was_stale() || self.token_states.is_rejected(&key, now_ms);
-            judge_presented(claims, presented.server, &policy, distrusted, now_ms)
+            Ok(standing(claims, presented.server, &policy, distrusted, now_ms))
         };
         let standing = match judged {
             Ok(Standing::Fresh) => return self.forward(presented),

@@ -47,8 +47,8 @@ pub struct Worker<H> {
     pub(super) learned: Option<Box<Learned>>,
     /// Whether the state must be known and is not: every protected request is refused.
     pub(super) state_missing: bool,
-    /// Number of the sign-outs in force, for [`crate::token_memo::TokenUse::checked_at`]; 0 before the first.
-    pub(super) sign_outs_edition: u32,
+    /// Number of the servers and sign-outs in force, for [`crate::token_memo::TokenUse::checked_at`]; never 0.
+    pub(super) checks_edition: u32,
     /// The tick at which a request last looked for the state.
     pub(super) looked_at: u64,
 }
@@ -65,7 +65,7 @@ impl<H: Host> Worker<H> {
         Self {
             state_missing: learned.is_some(),
             learned,
-            sign_outs_edition: 0,
+            checks_edition: 1,
             looked_at: u64::MAX,
             context: Context::new(host, &config),
             routes: RouteMemo::default(),
@@ -105,6 +105,11 @@ impl<H: Host> Worker<H> {
     /// Whether no request waits, no call is under way and nothing is left to report.
     pub(crate) fn is_idle(&self) -> bool {
         self.flights.is_empty() && self.gate_cache.is_empty()
+    }
+
+    /// Every use of a token is checked again: the servers or the sign-outs have changed.
+    pub(super) fn renew_checks(&mut self) {
+        self.checks_edition = self.checks_edition.wrapping_add(1).max(1);
     }
 
     pub(super) fn watch_of(&self, presented: &Presented<'_>) -> Watch {

@@ -3,6 +3,7 @@
 //! Numbers follow the ABI: proxy-wasm/spec, abi-versions/v0.2.1. Statuses are read as plain integers: a host may return one
 //! that an enum would not have.
 
+use super::memory::HostBytes;
 use crate::header_map;
 
 /// `LogLevel`, as far as the filter uses it.
@@ -153,14 +154,11 @@ fn checked(status: u32) -> HostResult<()> {
     }
 }
 
-/// Takes ownership of memory that the host wrote: it allocated `size` bytes through this module's own `malloc` export.
-fn owned(data: *mut u8, size: usize) -> Vec<u8> {
-    if data.is_null() || size == 0 {
-        return Vec::new();
-    }
-    // SAFETY: the ABI hands over a block of exactly `size` bytes that `malloc` (exports.rs) allocated with the layout
-    // of `[u8; size]`, fully written, and never touches it again.
-    unsafe { Vec::from_raw_parts(data, size, size) }
+/// Takes ownership of memory that the host wrote.
+fn owned(data: *mut u8, size: usize) -> HostBytes {
+    // SAFETY: the ABI hands over a block of exactly `size` bytes from this module's `malloc` (exports.rs), fully written, and never
+    // touches it again.
+    unsafe { HostBytes::written(data, size) }
 }
 
 pub(super) fn log(level: LogLevel, line: &str) {
@@ -197,7 +195,7 @@ pub(super) fn property(segments: &[&str]) -> HostResult<Option<Vec<u8>>> {
     let status = unsafe { import::proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
     match checked(status) {
         Ok(()) if data.is_null() => Ok(None),
-        Ok(()) => Ok(Some(owned(data, size))),
+        Ok(()) => Ok(Some(owned(data, size).into_vec())),
         Err(NOT_FOUND) => Ok(None),
         Err(status) => Err(status),
     }
@@ -209,14 +207,14 @@ pub(super) fn buffer(kind: BufferType, most: usize) -> HostResult<Vec<u8>> {
     // SAFETY: the host writes a pointer and a size.
     let status = unsafe { import::proxy_get_buffer_bytes(kind as u32, 0, most, &mut data, &mut size) };
     match checked(status) {
-        Ok(()) => Ok(owned(data, size)),
+        Ok(()) => Ok(owned(data, size).into_vec()),
         Err(NOT_FOUND) => Ok(Vec::new()),
         Err(status) => Err(status),
     }
 }
 
 /// All headers of a map, as one block for [`header_map::read`].
-pub(super) fn header_block(kind: MapType) -> HostResult<Vec<u8>> {
+pub(super) fn header_block(kind: MapType) -> HostResult<HostBytes> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: the host writes a pointer and a size.
     checked(unsafe { import::proxy_get_header_map_pairs(kind as u32, &mut data, &mut size) })?;
@@ -224,7 +222,7 @@ pub(super) fn header_block(kind: MapType) -> HostResult<Vec<u8>> {
 }
 
 /// The first value of a header; empty when there is none.
-pub(super) fn header(kind: MapType, name: &str) -> HostResult<Vec<u8>> {
+pub(super) fn header(kind: MapType, name: &str) -> HostResult<HostBytes> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: pointer and length of one live string; the host writes a pointer and a size.
     let status = unsafe {
@@ -232,7 +230,7 @@ pub(super) fn header(kind: MapType, name: &str) -> HostResult<Vec<u8>> {
     };
     match checked(status) {
         Ok(()) => Ok(owned(data, size)),
-        Err(NOT_FOUND) => Ok(Vec::new()),
+        Err(NOT_FOUND) => Ok(HostBytes::EMPTY),
         Err(status) => Err(status),
     }
 }
@@ -264,7 +262,7 @@ pub(super) fn shared_data(key: &str) -> HostResult<Option<(Vec<u8>, u32)>> {
     let status =
         unsafe { import::proxy_get_shared_data(key.as_ptr(), key.len(), &mut data, &mut size, &mut cas) };
     match checked(status) {
-        Ok(()) => Ok(Some((owned(data, size), cas))),
+        Ok(()) => Ok(Some((owned(data, size).into_vec(), cas))),
         Err(NOT_FOUND) => Ok(None),
         Err(status) => Err(status),
     }

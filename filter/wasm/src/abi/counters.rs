@@ -1,8 +1,14 @@
-//! Counters: the first event of a kind between two ticks is reported to the host at once, the following ones in one sum at the
-//! tick. Under load that saves a host call for each request; a quiet counter is never late.
+//! Counters: the first event of a kind between two reports is reported to the host at once, the following ones in one sum.
+//! Under load that saves a host call for each request; a quiet counter is never late. Sums are reported at every tick, or once
+//! in ten ticks while so many counters are in use that nearly every event would be the first of its kind.
 
 use super::calls;
 use tokenward_filter_core::metric::{Event, Metric};
+
+/// Counters in use between two ticks up to which their sums are reported at the tick.
+const MOST_AT_EACH_TICK: usize = 64;
+/// Ticks after which sums are reported however many they are.
+const LONGEST_TICKS: u32 = 10;
 
 /// The counters of one worker.
 #[derive(Debug, Default)]
@@ -10,8 +16,10 @@ pub(super) struct Counters {
     /// By server (the first for requests without one) and [`Event::group`], each with the few events that it has seen:
     /// clients choose the group, and none of them may make the look-ups of others longer.
     servers: Vec<Vec<Vec<Counter>>>,
-    /// Places in `servers` of those that were counted since the last tick.
+    /// Places in `servers` of those that were counted since the last report.
     counted: Vec<(usize, usize, usize)>,
+    /// Ticks since the last report.
+    ticks: u32,
 }
 
 #[derive(Debug)]
@@ -19,7 +27,7 @@ struct Counter {
     event: Event,
     /// The host's number for it: defining a counter costs ten times as much as counting.
     id: u32,
-    /// Whether one was reported to the host since the last tick.
+    /// Whether one was reported to the host since the last report of sums.
     reported: bool,
     unreported: i64,
 }
@@ -48,8 +56,17 @@ impl Counters {
         }
     }
 
+    /// At a tick: reports to the host what was counted since, if it is time for that.
+    pub(super) fn tick(&mut self) {
+        self.ticks = self.ticks.saturating_add(1);
+        if self.counted.len() <= MOST_AT_EACH_TICK || self.ticks >= LONGEST_TICKS {
+            self.flush();
+        }
+    }
+
     /// Reports to the host what was counted since.
     pub(super) fn flush(&mut self) {
+        self.ticks = 0;
         for (server, group, at) in self.counted.drain(..) {
             let groups = self.servers.get_mut(server);
             let counters = groups.and_then(|groups| groups.get_mut(group));

@@ -4,27 +4,17 @@
 //!
 //! The link exports exactly these (`cargo xtask build`).
 
-use std::alloc::Layout;
-
 use super::calls::Action;
-use super::vm;
+use super::{memory, vm};
 
 /// The version of the ABI that this module speaks; only its name matters.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn proxy_abi_version_0_2_1() {}
 
-/// Memory for what the host returns; the filter frees it. Null when there is none, which the host reports as failure.
+/// Memory for what the host returns; the filter gives it back. Null when there is none, which the host reports as failure.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn malloc(size: usize) -> *mut u8 {
-    match Layout::array::<u8>(size) {
-        Ok(layout) if layout.size() > 0 => {
-            // SAFETY: the layout's size is not zero.
-            unsafe { std::alloc::alloc(layout) }
-        }
-        // Not null, which the host takes as failure; empty values are never passed, so this pointer is never freed.
-        Ok(_) => std::ptr::dangling_mut(),
-        Err(_) => std::ptr::null_mut(),
-    }
+    memory::for_host(size)
 }
 
 #[unsafe(no_mangle)]

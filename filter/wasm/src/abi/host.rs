@@ -48,7 +48,14 @@ impl Envoy {
             .unwrap_or_default()
     }
 
-    /// At a tick: reports to the host what was counted since the last one.
+    /// At a tick: reports to the host what was counted, if it is time for that.
+    pub(super) fn tick_counters(&self) {
+        if let Ok(mut counters) = self.counters.try_borrow_mut() {
+            counters.tick();
+        }
+    }
+
+    /// Reports to the host what was counted: nothing may be counted here any more.
     pub(super) fn flush_counters(&self) {
         if let Ok(mut counters) = self.counters.try_borrow_mut() {
             counters.flush();

@@ -4,7 +4,8 @@
 //! Envoy enters the VM for every callback that is exported (ADR 7).
 //!
 //! [`exports`] is what Envoy calls, [`calls`] what Envoy offers, both as plain C functions; [`vm`] finds the root context or
-//! the stream of a callback, [`root`] and [`stream`] are those, [`host`] is Envoy as the filter sees it.
+//! the stream of a callback, [`root`] and [`stream`] are those, [`streams`] holds the streams, [`memory`] what the host
+//! returns, and [`host`] is Envoy as the filter sees it.
 
 #![allow(
     unsafe_code,
@@ -15,6 +16,8 @@ mod calls;
 mod counters;
 mod exports;
 mod host;
+mod memory;
 mod root;
 mod stream;
+mod streams;
 mod vm;

@@ -7,6 +7,7 @@ use tokenward_protocol::token_endpoint::MARKER_HEADER;
 
 use super::calls::{self, BufferType, MapType};
 use super::host::Envoy;
+use super::memory::HostBytes;
 use crate::header_map;
 use tokenward_filter_core::config::{BadConfig, EachTry, FilterConfig};
 use tokenward_filter_core::filter::Filter;
@@ -36,8 +37,8 @@ impl Root {
     }
 
     /// The filter of the present configuration, for a stream that begins.
-    pub(super) fn filter(&self) -> SharedFilter {
-        Rc::clone(&self.filter)
+    pub(super) fn filter(&self) -> &SharedFilter {
+        &self.filter
     }
 
     /// Reads the configuration and starts a filter under it.
@@ -60,15 +61,28 @@ impl Root {
 
     /// Passes the tick to the filters.
     pub(super) fn tick(&mut self) {
-        for filter in self.retired.iter().chain([&self.filter]) {
-            if let Ok(mut filter) = filter.try_borrow_mut() {
+        for shared in self.retired.iter().chain([&self.filter]) {
+            if let Ok(mut filter) = shared.try_borrow_mut() {
                 filter.host().enter(self.context_id);
                 filter.on_tick();
-                filter.host().flush_counters();
+                match Rc::ptr_eq(&self.filter, shared) {
+                    true => filter.host().tick_counters(),
+                    false => filter.host().flush_counters(),
+                }
             }
         }
         self.retired
             .retain(|filter| filter.try_borrow().is_ok_and(|filter| !filter.is_idle()));
+    }
+
+    /// Reports what was counted: the root context is gone, and with it its ticks.
+    #[cold]
+    pub(super) fn report_counts(&self) {
+        for filter in self.retired.iter().chain([&self.filter]) {
+            if let Ok(filter) = filter.try_borrow() {
+                filter.host().flush_counters();
+            }
+        }
     }
 
     /// Streams that got a reply while they waited, since the last call.
@@ -100,7 +114,7 @@ fn read_response(headers: usize, body_bytes: usize, most_bytes: usize) -> Contro
     if headers == 0 {
         return response;
     }
-    let block = calls::header_block(MapType::CallResponse).unwrap_or_default();
+    let block = calls::header_block(MapType::CallResponse).unwrap_or(HostBytes::EMPTY);
     for (name, value) in header_map::read(&block) {
         match name {
             b":status" => response.status = header_map::status_code(value),

@@ -1,12 +1,11 @@
 //! One VM: its root contexts and streams by context id. A callback for an unknown context does nothing, or refuses.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use super::calls::{self, Action};
 use super::root::Root;
-use super::stream::Stream;
+use super::stream::{self, Stream};
+use super::streams::Streams;
 
 thread_local! {
     static VM: RefCell<Vm> = const { RefCell::new(Vm::new()) };
@@ -27,9 +26,13 @@ const SWEEP_TICKS: u32 = 100;
 pub(super) struct Vm {
     /// One per configuration: a new one comes with each push, an old one lives until its listener is drained.
     roots: Vec<(u32, Root)>,
-    /// Streams without a response yet. The module exports no callback for the end of a stream: that would be one more entry
-    /// into the VM for every request, and nearly all get a response. Sweeps remove the others.
-    streams: HashMap<u32, Stream, BuildHasherDefault<ContextIdHasher>>,
+    /// The stream that began last, and its root context. Nearly always its request's headers come next, so no more is stored of
+    /// it until it is forwarded.
+    begun: Option<(u32, u32)>,
+    /// Forwarded and paused streams without a response yet, and those that began before `begun` and have shown no headers. The
+    /// module exports no callback for the end of a stream: that would be one more entry into the VM for every request, and
+    /// nearly all get a response. Sweeps remove the others.
+    streams: Streams,
     sweep_at: usize,
     ticks: u32,
 }
@@ -38,7 +41,8 @@ impl Vm {
     const fn new() -> Self {
         Self {
             roots: Vec::new(),
-            streams: HashMap::with_hasher(BuildHasherDefault::new()),
+            begun: None,
+            streams: Streams::new(),
             sweep_at: FIRST_SWEEP,
             ticks: 0,
         }
@@ -51,32 +55,40 @@ impl Vm {
 
     pub(super) fn create(&mut self, context: u32, root: u32) {
         if root == 0 {
+            self.streams.make_places();
             self.roots.push((context, Root::new(context)));
             return;
         }
-        if self.streams.len() >= self.sweep_at {
-            self.sweep(context);
+        if let Some((other, root)) = self.begun.replace((context, root)) {
+            self.remember(context, other, Stream::Begun(root));
         }
-        if let Some(root) = self.root(root) {
-            let stream = Stream::new(root.filter());
-            self.streams.insert(context, stream);
+    }
+
+    fn remember(&mut self, running: u32, context: u32, stream: Stream) {
+        if self.streams.others() >= self.sweep_at {
+            self.sweep(running);
         }
+        self.streams.insert(context, stream);
     }
 
     /// Removes closed streams. The next sweep comes when as many again have been added as remain now, so each stream is
     /// checked at most twice, on average.
+    #[cold]
+    #[inline(never)]
     fn sweep(&mut self, running: u32) {
-        self.streams.retain(|context, _| calls::stream_exists(*context));
+        self.streams.retain(calls::stream_exists);
         // This context exists as long as its callback runs.
         let _ = calls::set_effective_context(running);
-        self.sweep_at = self.streams.len().saturating_mul(2).max(FIRST_SWEEP);
+        self.sweep_at = self.streams.others().saturating_mul(2).max(FIRST_SWEEP);
         self.ticks = 0;
     }
 
     pub(super) fn configure(&mut self, root: u32) {
         // Each configuration has a root context of its own; it is deleted once its listener is drained.
-        self.roots.retain(|(context, _)| calls::stream_exists(*context));
+        let exists = |(context, _): &(u32, Root)| calls::stream_exists(*context);
+        let gone: Vec<_> = self.roots.extract_if(.., |root| !exists(root)).collect();
         let _ = calls::set_effective_context(root);
+        gone.iter().for_each(|(_, root)| root.report_counts());
         if let Some(root) = self.root(root) {
             root.configure();
         }
@@ -94,15 +106,26 @@ impl Vm {
     }
 
     pub(super) fn request_headers(&mut self, context: u32) -> Action {
-        match self.streams.get_mut(&context) {
-            Some(stream) => stream.request_headers(context),
-            None => Stream::refuse(),
+        let root = match self.begun {
+            Some((begun, root)) if begun == context => {
+                self.begun = None;
+                Some(root)
+            }
+            _ => self.streams.remove(context).and_then(Stream::root),
+        };
+        let Some(root) = root.and_then(|root| self.root(root)) else {
+            return stream::refuse();
+        };
+        let (action, forwarded) = stream::request_headers(root.filter(), context);
+        if let Some(forwarded) = forwarded {
+            self.remember(context, context, forwarded);
         }
+        action
     }
 
     pub(super) fn response_headers(&mut self, context: u32) {
-        if let Some(stream) = self.streams.remove(&context) {
-            stream.response_headers(context);
+        if let Some(Stream::Forwarded(filter, watch)) = self.streams.remove(context) {
+            stream::response_headers(&filter, &watch, context);
         }
     }
 
@@ -116,27 +139,7 @@ impl Vm {
     /// Drops the streams that got a reply while they waited: their next response is not the server's.
     fn forget_replied(&mut self, root: u32) {
         for stream in self.root(root).map(Root::take_replied).unwrap_or_default() {
-            self.streams.remove(&stream.0);
+            self.streams.remove(stream.0);
         }
-    }
-}
-
-/// Uses the number itself as its hash: only for ids that the host counts up.
-#[derive(Debug, Default, Clone, Copy)]
-struct ContextIdHasher(u64);
-
-impl Hasher for ContextIdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        let first = bytes.first_chunk::<8>().copied().unwrap_or_default();
-        self.0 = u64::from_le_bytes(first);
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        // The table takes the place from the low bits and the tag from the high ones: a counter fills only the former.
-        self.0 = u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

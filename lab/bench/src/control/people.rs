@@ -8,6 +8,7 @@ use anyhow::{Context as _, ensure};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use tokenward_protocol::token_endpoint::{Reason, SubjectTokenType, TOKEN_PATH, TokenRequest};
+use tokio::task::JoinSet;
 
 use super::load::Requests;
 use tokenward_harness::issuer::{DexConfig, DexUser, FakeDex, LoginTokens, http_client};
@@ -67,6 +68,16 @@ impl People {
         dex: &FakeDex,
         control: &Service,
     ) -> anyhow::Result<Vec<Login>> {
+        let session = |number| format!("2c1a4a0e-7b2f-4c52-9a77-{}{number:011x}", self.prefix);
+        // A login that is older than what was refreshed since would change nothing. All at once: each end waits a moment.
+        let mut ends = JoinSet::new();
+        for number in 0..self.emails.len() {
+            let (control, session) = (control.clone(), session(number));
+            ends.spawn(async move { control.end(session).await });
+        }
+        while let Some(ended) = ends.join_next().await {
+            ended??;
+        }
         let mut logins = Vec::with_capacity(self.emails.len());
         for (number, email) in self.emails.iter().enumerate() {
             dex.clock().rewind(LONG_AGO);
@@ -74,15 +85,24 @@ impl People {
             dex.clock().advance(LONG_AGO);
             let login = Login {
                 tokens: tokens?,
-                session: format!("2c1a4a0e-7b2f-4c52-9a77-{}{number:011x}", self.prefix),
+                session: session(number),
             };
-            // A login that is older than what was refreshed since would change nothing.
-            control.end(&login).await?;
             control.put(dex, &login).await?;
             logins.push(login);
         }
         Ok(logins)
     }
+}
+
+/// What a control service has counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answered {
+    /// Tokens handed out.
+    pub(super) tokens: u64,
+    /// Requests for tokens that were refused.
+    pub(super) refused: u64,
+    /// Records that were used as they had been read a moment ago.
+    pub(super) recent: u64,
 }
 
 /// A control service, as its callers see it.
@@ -111,9 +131,9 @@ impl Service {
         Ok(())
     }
 
-    async fn end(&self, login: &Login) -> anyhow::Result<()> {
+    async fn end(&self, session: String) -> anyhow::Result<()> {
         let answer = http_client()
-            .delete(format!("http://{}/v1/sessions/{}", self.address, login.session))
+            .delete(format!("http://{}/v1/sessions/{session}", self.address))
             .bearer_auth(&self.credentials.1)
             .send()
             .await?;
@@ -149,8 +169,8 @@ impl Service {
         Arc::new(requests.collect())
     }
 
-    /// Tokens handed out, and questions refused, so far.
-    pub(super) async fn answered(&self) -> anyhow::Result<(u64, u64)> {
+    /// What it has counted so far.
+    pub(super) async fn answered(&self) -> anyhow::Result<Answered> {
         let answer = http_client()
             .get(format!("http://{}/metrics", self.address))
             .send()
@@ -158,7 +178,11 @@ impl Service {
         let metrics = tokenward_harness::parts::Metrics::read(&answer.error_for_status()?.text().await?);
         let name = "tokenward_token_requests_total";
         let tokens = metrics.count(name, &[("outcome", "token")]);
-        Ok((tokens, metrics.count(name, &[]) - tokens))
+        Ok(Answered {
+            tokens,
+            refused: metrics.count(name, &[]) - tokens,
+            recent: metrics.count("tokenward_store_recent_reads_total", &[]),
+        })
     }
 }
 

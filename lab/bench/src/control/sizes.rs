@@ -27,9 +27,9 @@ use tokenward_control::upstream::policy::Policy;
 use tokenward_protocol::jwt::Claims;
 
 use super::load::{Client, Requests, Until, closed_loop};
-use super::people::{CLIENT, LIFETIME, Service, configuration, start};
+use super::people::{Answered, CLIENT, LIFETIME, Service, configuration, start};
 use super::raw::Raw;
-use super::stage::on;
+use super::stage::uncached;
 use crate::load::percentile_us;
 use crate::made_up;
 use crate::statistics::{median, rounded};
@@ -89,7 +89,8 @@ pub(super) async fn fill(dex: &FakeDex, sessions: u64, like: &str) -> anyhow::Re
     ensure!(sessions >= LOOKED_UP, "at least {LOOKED_UP} sessions");
     let raw = Raw::start().await?;
     let config = ControlConfig {
-        store: on(&raw),
+        // Each look-up is one in the store.
+        store: uncached(&raw),
         ..configuration(dex)?
     };
     let kept = Kept::of(dex, like)?;
@@ -218,6 +219,7 @@ pub(super) async fn context(url: String, id: &str, key: &SecretString) -> anyhow
         key_prefix: KEY_PREFIX.to_owned(),
         deadline: Duration::from_secs(30),
         topology: Topology::Standalone,
+        client_side_caching: false,
     })
     .await?;
     let store: Arc<dyn Store> = Arc::new(store);
@@ -330,10 +332,10 @@ impl Filled {
         let before = (self.service.answered().await?, self.raw.commands().await?);
         let clients = Client::at(&[self.service.address], 1, &self.requests).await?;
         let done = closed_loop(clients, Until::Sent(LOOKED_UP)).await?;
-        let (tokens, refused) = self.service.answered().await?;
+        let Answered { tokens, refused, .. } = self.service.answered().await?;
         let commands = self.raw.commands().await? - before.1;
         ensure!(
-            (tokens - before.0.0, refused - before.0.1, commands) == (LOOKED_UP, 0, 2 * LOOKED_UP),
+            (tokens - before.0.tokens, refused - before.0.refused, commands) == (LOOKED_UP, 0, 2 * LOOKED_UP),
             "{LOOKED_UP} look-ups: {tokens} tokens, {refused} refused, {commands} commands"
         );
         self.size.requests += done.requests;

@@ -22,6 +22,8 @@ pub(super) struct Stage {
     pub(super) raw: Raw,
     /// Three on Valkey.
     pub(super) replicas: Vec<Service>,
+    /// One on the same Valkey that reads it for each request.
+    uncached: Service,
     /// One on its file.
     pub(super) embedded: Service,
     pub(super) of_valkey: People,
@@ -44,10 +46,12 @@ pub(super) struct Presented {
 pub(super) struct Moment {
     at: Instant,
     machine_ns: u64,
-    /// Of every process that takes part.
-    ours_ns: u64,
     /// Of the control services.
     control_ns: u64,
+    /// Of Valkey.
+    valkey_ns: u64,
+    /// Of this process: the callers, and the fake Dex.
+    load_ns: u64,
 }
 
 /// What was used between two moments.
@@ -57,6 +61,10 @@ pub(super) struct Used {
     pub(super) foreign: f64,
     /// CPU of all control services, nanoseconds.
     pub(super) control_ns: u64,
+    /// CPU of Valkey, nanoseconds.
+    pub(super) valkey_ns: u64,
+    /// CPU of the callers and the fake Dex, nanoseconds.
+    pub(super) load_ns: u64,
 }
 
 impl Stage {
@@ -82,12 +90,19 @@ impl Stage {
             controls.push(control);
             replicas.push(service);
         }
+        let each_time = ControlConfig {
+            store: uncached(&raw),
+            ..on_valkey.clone()
+        };
+        let (control, uncached) = start(each_time).await?;
+        controls.push(control);
         let (control, embedded) = start(configuration(&dex)?).await?;
         controls.push(control);
         Ok(Self {
             dex,
             raw,
             replicas,
+            uncached,
             embedded,
             of_valkey,
             of_embedded,
@@ -109,6 +124,7 @@ impl Stage {
         match target {
             Target::Raw => &[],
             Target::Valkey => &self.replicas[..1],
+            Target::Uncached => std::slice::from_ref(&self.uncached),
             Target::Embedded => std::slice::from_ref(&self.embedded),
             Target::Replicas => &self.replicas,
         }
@@ -146,9 +162,10 @@ impl Stage {
             ..Counts::default()
         };
         for service in self.services(lane.target) {
-            let (tokens, refused) = service.answered().await?;
-            counts.tokens += tokens;
-            counts.refused += refused;
+            let answered = service.answered().await?;
+            counts.tokens += answered.tokens;
+            counts.refused += answered.refused;
+            counts.recent += answered.recent;
         }
         Ok(counts)
     }
@@ -156,16 +173,23 @@ impl Stage {
     /// Now.
     pub(super) fn moment(&self) -> anyhow::Result<Moment> {
         let mut control_ns = 0;
-        for service in self.replicas.iter().chain([&self.embedded]) {
+        for service in self.replicas.iter().chain([&self.uncached, &self.embedded]) {
             control_ns += cpu_ns_with_ended_threads(service.pid)?;
         }
-        let valkey_ns = self.raw.valkey.pid().map_or(Ok(0), cpu_ns_with_ended_threads)?;
         Ok(Moment {
             at: Instant::now(),
             machine_ns: machine_busy_ns()?,
-            ours_ns: control_ns + valkey_ns + cpu_ns_with_ended_threads(std::process::id())?,
             control_ns,
+            valkey_ns: self.raw.valkey.pid().map_or(Ok(0), cpu_ns_with_ended_threads)?,
+            load_ns: cpu_ns_with_ended_threads(std::process::id())?,
         })
+    }
+}
+
+/// The same for a control service that reads it for each request.
+pub(super) fn uncached(raw: &Raw) -> ControlStore {
+    ControlStore::UncachedValkey {
+        url: raw.valkey.url(),
     }
 }
 
@@ -181,12 +205,17 @@ impl Moment {
     /// What was used until `after`.
     pub(super) fn until(self, after: Self) -> Used {
         let machine_ns = after.machine_ns.saturating_sub(self.machine_ns);
-        let ours_ns = after.ours_ns.saturating_sub(self.ours_ns);
+        let control_ns = after.control_ns.saturating_sub(self.control_ns);
+        let valkey_ns = after.valkey_ns.saturating_sub(self.valkey_ns);
+        let load_ns = after.load_ns.saturating_sub(self.load_ns);
+        let ours_ns = control_ns + valkey_ns + load_ns;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let elapsed: Duration = after.at - self.at;
         Used {
             foreign: machine_ns.saturating_sub(ours_ns) as f64 / (elapsed.as_nanos() as f64 * cores as f64),
-            control_ns: after.control_ns.saturating_sub(self.control_ns),
+            control_ns,
+            valkey_ns,
+            load_ns,
         }
     }
 }

@@ -132,6 +132,7 @@ impl Stage {
             refreshes: logins.len() as u64,
             // Leases, intents and commits: how many depends on which replica is first.
             commands: counted.commands,
+            recent: counted.recent,
         };
         ensure!(counted == expected, "storm: {counted:?} instead of {expected:?}");
         // Each session counts once, for any number of requests.

@@ -59,6 +59,11 @@ pub struct ControlConfig {
 pub enum ControlStore {
     /// A file in the control service's folder; it lives through restarts.
     Embedded,
+    /// A Valkey that is read for each request.
+    UncachedValkey {
+        /// `redis://…`
+        url: String,
+    },
     /// A Valkey.
     Valkey {
         /// `redis://…`
@@ -288,6 +293,7 @@ impl ControlStore {
     fn to_json(&self, secrets: &SecretFiles<'_>) -> std::io::Result<Value> {
         Ok(match self {
             Self::Embedded => json!({"embedded": {"path": secrets.folder.path().join(STORE_FILE)}}),
+            Self::UncachedValkey { url } => json!({"valkey": {"url": url, "client_side_caching": false}}),
             Self::Valkey { url, password } => {
                 let mut valkey = json!({"url": url});
                 if let Some(password) = password {

@@ -26,6 +26,7 @@ use crate::coordination::lease::LeaseQueue;
 use crate::refused::Refused;
 use crate::upstream::failure::Failure;
 use crate::upstream::issuer::answer::{Death, Transient};
+use crate::upstream::issuer::pace::Urgency;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Stage {
@@ -112,6 +113,12 @@ impl Attempt {
     #[must_use]
     pub fn is_stale_on_arrival(&self) -> bool {
         self.stale_on_arrival
+    }
+
+    /// The urgency of the call to the issuer.
+    #[must_use]
+    pub fn urgency(&self) -> Urgency {
+        self.want.urgency()
     }
 
     /// The record whose refresh token is presented.
