@@ -148,6 +148,27 @@ async fn a_rejected_token_is_replaced_at_most_once_in_the_interval() -> anyhow::
 }
 
 #[tokio::test]
+async fn a_replacement_that_a_server_rejects_is_replaced_too() -> anyhow::Result<()> {
+    let plan = Plan {
+        dex: DexConfig::default().id_token_lifetime(Duration::from_secs(1_800)),
+        ..Plan::default()
+    };
+    let deployment = Deployment::start(plan).await?;
+    let tokens = deployment.log_in("s-1").await?;
+    deployment.advance(1_801);
+    let replacement = deployment.ask(&tokens.id_token).send().await?;
+    assert_eq!(replacement.status, 200);
+    // The issuer withdraws the key that signed it: the request can only name the token that the client presents.
+    deployment.advance(301);
+    let rejected = deployment.ask(&tokens.id_token).reason(Reason::Rejected);
+    let another = rejected.send().await?;
+    assert_eq!(another.status, 200);
+    assert_ne!(another.token(), replacement.token());
+    assert_eq!(deployment.dex.counts().refreshes_presented, 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_dead_grant_is_never_presented_again_until_a_new_login() -> anyhow::Result<()> {
     let deployment = Deployment::start(Plan {
         replicas: 2,

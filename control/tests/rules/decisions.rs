@@ -76,6 +76,34 @@ fn an_active_grant_over_its_tokens_life() {
 }
 
 #[test]
+fn a_rejected_replacement_is_replaced_once_it_is_five_minutes_old() {
+    let mut grant = grant(GrantState::Active, None);
+    grant.id_token = grant.id_token.map(|stored| StoredIdToken {
+        exp_seconds: 1_800,
+        ..stored
+    });
+    let want = Want::id_token(Reason::Rejected, "an older one", Entitlement::default());
+    let at = |record: &GrantRecord, second: u64| decide(record, &want, &POLICY, second * SECOND);
+    // A request of before, or a server that does not know the new key yet.
+    assert_eq!(at(&grant, 299), Decision::Serve);
+    assert_eq!(at(&grant, 300), Decision::Refresh);
+    let refreshed = GrantRecord {
+        refreshed_at_ms: Some(300 * SECOND),
+        ..grant.clone()
+    };
+    assert_eq!(at(&refreshed, 599), Decision::Serve);
+    // Its server may not have seen it.
+    let dead = GrantRecord {
+        state: GrantState::Dead {
+            reason: DeathReason::Claimed,
+            since_ms: 0,
+        },
+        ..grant
+    };
+    assert_eq!(at(&dead, 300), Decision::Serve);
+}
+
+#[test]
 fn a_dead_grant_serves_what_is_fresh_and_never_refreshes() {
     let grant = grant(
         GrantState::Dead {

@@ -12,13 +12,16 @@ use super::gateway::{Chain, Gateway, More, wasm_filter};
 use super::load::{Load, Requests, Until};
 use super::machine::{Machine, Pinning};
 use super::made_up::Sessions;
-use super::report::{Budget, Report, Row, is_undisturbed};
+use super::report::{Budget, Report, is_undisturbed};
 use super::rounds::COUNTED_WITHIN;
 use super::setting::upstream;
-use super::statistics::{median, minimum, paired, quartiles, rounded};
+use super::statistics::{median, paired, rounded};
 use super::tokens::{CLIENT, Tokens};
 use super::wire::Responder;
+use costs::{Costs, costs, rows};
 use tokenward_harness::parts::tools;
+
+mod costs;
 
 const ISSUER: &str = "https://dex.example.com/dex";
 /// The run's memory is looked at so many times.
@@ -29,10 +32,6 @@ const WARM_UP: f64 = 0.25;
 const ENDED_ONE_IN: u64 = 10;
 /// Growth that counts as none: a stored session takes over a thousand bytes.
 const FLAT_BYTES_PER_SESSION: f64 = 4.0;
-/// Rounds between two lines about the progress.
-const SAY_EVERY: usize = 10;
-/// Sessions in use at once when cost is measured.
-const ACTIVE: u64 = 1000;
 
 /// Settings of the benchmark.
 #[derive(Debug, Clone)]
@@ -202,24 +201,32 @@ async fn grow(
         reached == forwarded,
         "{reached} requests reached the upstream instead of {forwarded}"
     );
-    // The filter reports the sums of many counters once a second.
-    let limit = Instant::now() + COUNTED_WITHIN;
-    for (outcome, expected) in [("forwarded", forwarded), ("needs_login", refused)] {
-        let counted = loop {
-            let metrics = gateway.metrics().await?;
-            let counted = metrics.count("tokenward_requests_total", &[("outcome", outcome)]);
-            if counted == expected || Instant::now() > limit {
-                break counted;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        ensure!(
-            counted == expected,
-            "{counted} requests were {outcome} instead of {expected}"
-        );
-    }
+    counted(gateway, [("forwarded", forwarded), ("needs_login", refused)]).await?;
     let first_us = [&fresh_us, &ended_us].map(|us| rounded(median(us)));
     Ok(Growth::of(options.servers, refused, samples, first_us, each))
+}
+
+/// Waits until the filter has counted so many requests of each outcome: it reports the sums of many counters once a second.
+async fn counted(gateway: &Gateway, outcomes: [(&str, u64); 2]) -> anyhow::Result<()> {
+    let limit = Instant::now() + COUNTED_WITHIN;
+    for (outcome, expected) in outcomes {
+        loop {
+            let labels = [("outcome", outcome)];
+            let counted = gateway
+                .metrics()
+                .await?
+                .count("tokenward_requests_total", &labels);
+            if counted == expected {
+                break;
+            }
+            ensure!(
+                Instant::now() < limit,
+                "{counted} requests were {outcome} instead of {expected}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    Ok(())
 }
 
 impl Growth {
@@ -260,111 +267,6 @@ impl Growth {
             self.each.table()
         )
     }
-}
-
-/// Cost and requests of one configuration, one value for each round.
-struct Costs {
-    name: &'static str,
-    /// Which one its cost is added to.
-    base: usize,
-    requests: u64,
-    cpu_us: Vec<f64>,
-    per_second: Vec<f64>,
-}
-
-async fn costs(options: &Memory, gateway: &Gateway, log: &dyn Fn(&str)) -> anyhow::Result<Vec<Costs>> {
-    let many = options.servers;
-    let lanes = [
-        ("no_filter", 0, "no_filter", 1, 1),
-        // Requests that differ cost Envoy itself more than the same one again.
-        ("no_filter_many_sessions", 1, "no_filter", many, ACTIVE),
-        ("one_server_one_session", 0, "one", 1, 1),
-        ("one_server_many_sessions", 1, "one", 1, ACTIVE),
-        ("many_servers_one_session", 0, "many", 1, 1),
-        ("many_servers_many_sessions", 1, "many", many, ACTIVE),
-    ];
-    let mut all = Vec::new();
-    for (name, base, chain, servers, active) in lanes {
-        let sessions = sessions(servers, false)?;
-        // Made beforehand: a generator that is slower for some lanes would change how Envoy batches its work.
-        let made: Vec<Vec<u8>> = (0..active)
-            .map(|number| {
-                let mut buffer = Vec::new();
-                sessions.write_request(number, &mut buffer);
-                buffer
-            })
-            .collect();
-        let requests: Requests = Arc::new(move |number, buffer| {
-            buffer.extend_from_slice(&made[usize::try_from(number % active).unwrap_or_default()]);
-        });
-        let mut load = Load::open(gateway.address(chain)?, options.connections, requests, 200).await?;
-        load.closed_loop(Until::Elapsed(options.round)).await?;
-        let costs = Costs {
-            name,
-            base,
-            requests: 0,
-            cpu_us: Vec::new(),
-            per_second: Vec::new(),
-        };
-        all.push((load, costs));
-    }
-    for round in 0..options.rounds {
-        if round % SAY_EVERY == 0 {
-            log(&format!("cost: round {} of {}", round + 1, options.rounds));
-        }
-        let (first, count) = (round % all.len(), all.len());
-        for turn in 0..count {
-            let (load, costs) = &mut all[(first + turn) % count];
-            let (cpu_us, done) = gateway.cost_us(load, Until::Elapsed(options.round)).await?;
-            costs.requests += done.requests;
-            costs.cpu_us.push(cpu_us);
-            costs.per_second.push(done.requests as f64 / done.seconds);
-        }
-    }
-    Ok(all.into_iter().map(|(_, costs)| costs).collect())
-}
-
-impl Costs {
-    fn added(&self, all: &[Self]) -> Vec<f64> {
-        paired(&self.cpu_us, &all[self.base].cpu_us, |with, without| {
-            with - without
-        })
-    }
-}
-
-fn rows(costs: &[Costs]) -> Vec<Row> {
-    let rows = costs.iter().map(|of_lane| {
-        let base = &costs[of_lane.base];
-        let compared = of_lane.name != base.name;
-        let added_us_min = minimum(&of_lane.cpu_us) - minimum(&base.cpu_us);
-        let busy = paired(&of_lane.cpu_us, &of_lane.per_second, |cpu_us, rate| {
-            cpu_us * rate / 1e6
-        });
-        Row {
-            name: of_lane.name,
-            base: base.name,
-            requests: of_lane.requests,
-            cpu_us_min: rounded(minimum(&of_lane.cpu_us)),
-            cpu_us_median: rounded(median(&of_lane.cpu_us)),
-            cpu_us_quartiles: quartiles(&of_lane.cpu_us).map(rounded),
-            cpu_us_rounds: of_lane.cpu_us.iter().copied().map(rounded).collect(),
-            added_us_min: compared.then(|| rounded(added_us_min)),
-            added_us_median: compared.then(|| rounded(median(&of_lane.added(costs)))),
-            floor: None,
-            added_ratio_to_floor: None,
-            added_ratio_interval: None,
-            added_ratio_quartiles: None,
-            added_min_ratio_to_floor: None,
-            added_ratio_to_bare: None,
-            added_ratio_to_bare_interval: None,
-            by_h2load: None,
-            requests_per_second: median(&of_lane.per_second).round(),
-            busy: rounded(median(&busy)),
-            latency: None,
-            event_stream_chunk: None,
-        }
-    });
-    rows.collect()
 }
 
 fn budgets(growth: &Growth, costs: &[Costs]) -> Vec<Budget> {

@@ -8,7 +8,7 @@ mod flags;
 mod terminal;
 
 pub use flags::{
-    BenchFlags, Benchmark, CONTROL_PARTS, ControlFlags, DATA_PATH_LANES, DataPathFlags, DemoFlags, INCIDENTS, LimitsFlag,
-    Measurement, MemoryFlags, ReplayFlags, SimulateFlags, StormFlags,
+    BenchFlags, Benchmark, CONTROL_PARTS, ControlFlags, DATA_PATH_LANES, DataPathFlags, DemoFlags, INCIDENTS,
+    LimitsFlag, Measurement, MemoryFlags, ReplayFlags, SimulateFlags, StormFlags,
 };
 pub use terminal::{Look, wrap};

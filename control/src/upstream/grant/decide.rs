@@ -17,6 +17,10 @@ use crate::upstream::policy::Policy;
 use crate::upstream::renewal::is_near_expiry;
 use crate::upstream::streak::{NO_ID_TOKEN, NOT_OAUTH, Streak, StreakKind, remaining};
 
+/// `rejected_interval`s for which a stored token answers requests whose rejected token may be it or an older one. While servers
+/// do not know an issuer's new key they reject new tokens too, and each login would get one in every interval.
+const REPLACEMENT_INTERVALS: u32 = 10;
+
 /// What a caller wants of a grant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Demand {
@@ -206,21 +210,29 @@ fn decide_id_token(
         .as_ref()
         .filter(|stored| is_fresh(stored.exp_seconds, policy.margin, now_ms));
     if let Some(stored) = fresh
-        && serves(stored, reason, presented, policy, now_ms)
+        && serves(record, stored, (reason, presented), policy, now_ms)
     {
         return Decision::Serve;
     }
     let is_rejected = fresh.is_some() && reason == Reason::Rejected;
+    // It may be the rejected token, and may be one that its server has not seen: better than none.
+    let is_other = fresh.is_some_and(|stored| stored.fingerprint != presented);
     let allowed = may_refresh(record, record.failures.as_ref(), policy, now_ms);
     match allowed.and_then(|()| may_replace_rejected(record, is_rejected, policy, now_ms)) {
         Ok(()) => Decision::Refresh,
         // Ahead of time nothing is lost: the stored token can be served until it is stale.
-        Err(_) if fresh.is_some() && reason != Reason::Rejected => Decision::Serve,
+        Err(_) if fresh.is_some() && (reason != Reason::Rejected || is_other) => Decision::Serve,
         Err(refused) => Decision::Refuse(refused),
     }
 }
 
-fn serves(stored: &StoredIdToken, reason: Reason, presented: &str, policy: &Policy, now_ms: u64) -> bool {
+fn serves(
+    record: &GrantRecord,
+    stored: &StoredIdToken,
+    (reason, presented): (Reason, &str),
+    policy: &Policy,
+    now_ms: u64,
+) -> bool {
     match reason {
         // A caller that judges the stored token itself as stale has a larger margin; near the token's end that is
         // reason enough.
@@ -235,8 +247,11 @@ fn serves(stored: &StoredIdToken, reason: Reason, presented: &str, policy: &Poli
                 spread,
             )
         }
-        // The server rejected an older token.
-        Reason::Rejected => stored.fingerprint != presented,
+        // The request names the presented token, and what the server rejected may be its replacement, the stored one.
+        Reason::Rejected => {
+            let interval = policy.rejected_interval * REPLACEMENT_INTERVALS;
+            stored.fingerprint != presented && left_of_interval(record, interval, now_ms).is_some()
+        }
     }
 }
 
@@ -314,8 +329,12 @@ fn may_replace_rejected(
 
 /// How long the newest tokens still count as new.
 fn left_of_rejected_interval(record: &GrantRecord, policy: &Policy, now_ms: u64) -> Option<Duration> {
+    left_of_interval(record, policy.rejected_interval, now_ms)
+}
+
+fn left_of_interval(record: &GrantRecord, interval: Duration, now_ms: u64) -> Option<Duration> {
     let last_ms = record.refreshed_at_ms.unwrap_or(record.logged_in_at_ms);
-    let interval_ms = whole_ms(policy.rejected_interval);
+    let interval_ms = whole_ms(interval);
     remaining(last_ms.saturating_add(interval_ms), interval_ms, now_ms)
 }
 
