@@ -147,3 +147,41 @@ fn limits_of_issuers_reach_control() -> anyhow::Result<()> {
     assert!(chart.render(&values).is_err(), "the schema has the bounds");
     Ok(())
 }
+
+/// Filters find a server without a look-up in Envoy where the chart knows host and path of its route, and nothing else may
+/// take its requests.
+#[test]
+fn a_route_that_the_chart_makes_for_one_plain_host_and_path_is_the_servers_match() -> anyhow::Result<()> {
+    let Some(chart) = chart("a route as the server's match")? else {
+        return Ok(());
+    };
+    let with_route = |route: Value| -> anyhow::Result<(Value, Value)> {
+        let mut values = values();
+        let server = &mut values["servers"][0];
+        for (field, value) in route.as_object().into_iter().flatten() {
+            server["route"][field] = value.clone();
+        }
+        if let Some(fields) = server.as_object_mut() {
+            fields.remove("match");
+        }
+        let written = Written::of(&chart, &values)?;
+        let config = Config::parse(&std::fs::read_to_string(written.file)?)?;
+        let learned: Value = serde_json::from_slice(&server_list_json(&config))?;
+        let server = learned["servers"][0].clone();
+        Ok((server["host"].clone(), server["path_prefix"].clone()))
+    };
+    assert_eq!(
+        with_route(json!({}))?,
+        (json!("mcp.example.com"), json!("/kubernetes"))
+    );
+    // Envoy would choose among routes by host first, the filter by path first; the annotation names these servers.
+    for route in [
+        json!({"hostnames": ["*.example.com"]}),
+        json!({"hostnames": ["mcp.example.com", "mcp.example.org"]}),
+        json!({"pathPrefix": "/"}),
+        json!({"pathPrefix": "/a%20b"}),
+    ] {
+        assert_eq!(with_route(route.clone())?, (Value::Null, Value::Null), "{route}");
+    }
+    Ok(())
+}

@@ -149,15 +149,17 @@ and 15 s at most, and 5 s are left for the rest of the pod. */}}
 
 {{/*
 The host and the path by which the filter finds a server without a look-up in Envoy (ADR 8): its `match`, else those of the route that
-the chart makes for it, where they are one host and a plain path. `{}`: its route's annotation alone names it.
+the chart makes for it, where they are one host without a wildcard and a plain path. `{}`: its route's annotation alone names it.
 */}}
 {{- define "tokenward.serverMatch" -}}
 {{- $route := .route | default dict -}}
 {{- $path := $route.pathPrefix | default "" -}}
+{{- $hosts := $route.hostnames | default list -}}
+{{- $host := eq (len $hosts) 1 | ternary (first $hosts) "" -}}
 {{- if .match -}}
 {{- .match | toJson -}}
-{{- else if and (eq (len ($route.hostnames | default list)) 1) (regexMatch "^(/[A-Za-z0-9._~-]+)+/?$" $path) -}}
-{{- dict "host" (first $route.hostnames) "pathPrefix" $path | toJson -}}
+{{- else if and (regexMatch "^[a-z0-9.-]+$" $host) (regexMatch "^(/[A-Za-z0-9._~-]+)+/?$" $path) -}}
+{{- dict "host" $host "pathPrefix" $path | toJson -}}
 {{- else -}}
 {}
 {{- end -}}
