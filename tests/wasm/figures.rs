@@ -111,7 +111,7 @@ fn the_page_shows_memory_as_the_stored_run_has_it() {
     let memory = &run["memory"];
     assert_eq!(memory["flat"], true);
     let expected = format!(
-        "grew by {} KiB over the last three quarters of {} sessions",
+        "grew by {} KiB over the last quarter of {} sessions",
         memory["growth_kib_after_warm_up"], memory["sessions"]
     );
     assert!(page.contains(&expected), "{PAGE} lacks {expected:?}");
