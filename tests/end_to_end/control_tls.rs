@@ -202,7 +202,7 @@ async fn no_request_fails_while_the_certificate_is_renewed_under_load() -> anyho
                     match answer {
                         Ok(answer) if answer.status == 200 => {}
                         Ok(answer) => {
-                            failed.push(format!("{server}: {} {:?}", answer.status, answer.refusal()))
+                            failed.push(format!("{server}: {} {:?}", answer.status, answer.refusal()));
                         }
                         Err(error) => failed.push(format!("{server}: {error:#}")),
                     }
